@@ -1,0 +1,1 @@
+"""Cameras, imported only when a configuration names them."""

@@ -1,0 +1,53 @@
+"""What every camera offers the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame as the camera gave it.
+
+    Attributes:
+        image: uint8, (H, W) grey or (H, W, 3) BGR; owned by the receiver.
+        captured_ns: `time.monotonic_ns()` when the frame was complete.
+        sequence: counts the frames of this camera since it was opened, from 0.
+        source: where it came from, for the record: a file name, a camera's serial number.
+    """
+
+    image: npt.NDArray[np.uint8]
+    captured_ns: int
+    sequence: int
+    source: str
+
+
+class EndOfRecording(Exception):  # noqa: N818 - not an error: the orderly end of a replay
+    """A replay has no more frames."""
+
+
+class Camera(Protocol):
+    """A source of frames. One thread owns it from `open` to `close`."""
+
+    def open(self) -> None:
+        """Connect and start acquisition.
+
+        Raises:
+            CameraError: it cannot be opened; the message says what to check.
+        """
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """Wait for the next frame; None when none came within `timeout_s`.
+
+        Raises:
+            FrameError: this frame is unusable, and the camera goes on.
+            CameraError: the camera is lost.
+            EndOfRecording: there will be no more frames.
+        """
+
+    def close(self) -> None:
+        """Stop acquisition and release the camera. Safe to call twice, and without `open`."""

@@ -1,0 +1,29 @@
+"""Inference engines, imported only when a configuration names them.
+
+To add one, write a file with a class like `onnxruntime.OnnxRuntimeEngine` and add a line to
+`ENGINES`.
+"""
+
+from __future__ import annotations
+
+from edge.engine.base import Engine, EngineFactory, GraphShape, Prediction
+from edge.errors import EngineError
+from edge.plugins import Plugin, load_plugin
+
+__all__ = ["ENGINES", "Engine", "EngineFactory", "GraphShape", "Prediction", "engine_class"]
+
+ENGINES = {
+    "onnxruntime": Plugin(
+        "edge.engine.onnxruntime", "OnnxRuntimeEngine", "pip install 'linewarden[onnxruntime]'"
+    ),
+}
+
+
+def engine_class(name: str) -> EngineFactory:
+    """The class of engine `name`.
+
+    Raises:
+        EngineError: the name is unknown, or what it needs is not installed.
+    """
+    factory: EngineFactory = load_plugin("engine", name, ENGINES, EngineError)
+    return factory

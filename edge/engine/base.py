@@ -1,0 +1,53 @@
+"""What every inference engine offers the inspector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Raw outputs of the graph for a batch; higher is more anomalous.
+
+    Attributes:
+        scores: float32 (N,).
+        maps: float32 (N, H, W). Valid until the next `infer` of the engine that gave it.
+    """
+
+    scores: npt.NDArray[np.float32]
+    maps: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class GraphShape:
+    """Fixed shape of the graph's input: uint8 (batch, height, width, 3)."""
+
+    height: int
+    width: int
+    batch: int = 1
+
+
+class Engine(Protocol):
+    """Runs one artefact. One thread owns it from construction to `close`."""
+
+    def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
+        """Run the graph on uint8 (N, H, W, 3) BGR.
+
+        Raises:
+            EngineError: wrong shape, or the run failed.
+        """
+
+    def close(self) -> None:
+        """Release the device. Safe to call twice."""
+
+
+class EngineFactory(Protocol):
+    """Opens an artefact of a bundle; construction verifies that it has the graph's contract."""
+
+    def __call__(self, artefact: Path, shape: GraphShape, *, threads: int | None) -> Engine:
+        """Load `artefact`; raises EngineError when it cannot run here."""

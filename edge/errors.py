@@ -1,0 +1,55 @@
+"""The error tree of Linewarden and the exit codes of its commands.
+
+::
+
+    LinewardenError                 1
+    |-- ConfigError                 3   a configuration file or a command-line value
+    |-- BundleError                 4   a model bundle, a checkpoint, a calibration
+    |-- CameraError                 5   a camera, a recording, an image file, a data set
+    |   `-- FrameError              5   one frame that does not fit what the model was taught
+    |-- EngineError                 6   an inference engine
+    `-- LineError                   7   an output to the line
+
+Exit code 2 is argparse's (wrong usage) and 130 / 143 mean stopped by SIGINT / SIGTERM.
+A message says what is wrong, where, and what to do about it.
+"""
+
+
+class LinewardenError(Exception):
+    """Base of every error Linewarden raises on purpose."""
+
+    exit_code = 1
+
+
+class ConfigError(LinewardenError):
+    """A configuration file or value is wrong."""
+
+    exit_code = 3
+
+
+class BundleError(LinewardenError):
+    """A bundle, checkpoint or calibration does not verify, or does not fit what is asked of it."""
+
+    exit_code = 4
+
+
+class CameraError(LinewardenError):
+    """A camera, recording or data set gives no usable frame."""
+
+    exit_code = 5
+
+
+class FrameError(CameraError):
+    """One frame does not fit the model: other size, channels or depth."""
+
+
+class EngineError(LinewardenError):
+    """An inference engine cannot be opened or failed to run."""
+
+    exit_code = 6
+
+
+class LineError(LinewardenError):
+    """A verdict could not be delivered to the line."""
+
+    exit_code = 7

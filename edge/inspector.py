@@ -1,0 +1,178 @@
+"""One part in, one verdict out: plain Python, usable in a notebook as on the line.
+
+::
+
+    from edge import Inspector
+
+    inspector = Inspector.open("bundles/flange")
+    inspection = inspector.inspect(frame)
+    print(inspection.verdict, inspection.score)
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.bundle import REFERENCE_ARTEFACT, Bundle, Calibration, open_bundle
+from edge.engine import Engine, GraphShape, Prediction, engine_class
+from edge.errors import EngineError, FrameError
+from edge.preprocess import preprocess
+from edge.verdict import Cause, Decision, Verdict, decide
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Durations of one inspection in nanoseconds."""
+
+    preprocess_ns: int
+    infer_ns: int
+    decide_ns: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Verdict on one frame with its evidence.
+
+    Attributes:
+        score: raw score of the graph; NaN when there is none.
+        threshold: the score above which the part is rejected.
+        anomaly_map: float32 (H, W) at model resolution, raw; None when the engine gave none.
+        mask: bool (H, W) at model resolution: the defect; empty on PASS.
+        cause: why there is no verdict; None when there is one.
+        message: what went wrong, for people; empty when nothing did.
+    """
+
+    verdict: Verdict
+    score: float
+    threshold: float
+    anomaly_map: npt.NDArray[np.float32] | None
+    mask: npt.NDArray[np.bool_]
+    cause: Cause | None = None
+    message: str = ""
+    times: StageTimes = field(default_factory=lambda: StageTimes(0, 0, 0))
+
+    def native_mask(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        """The mask at the resolution of `frame`, bool (H, W), nearest neighbour."""
+        size = (frame.shape[1], frame.shape[0])
+        enlarged = cv2.resize(self.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        return enlarged.astype(np.bool_)
+
+
+class Inspector:
+    """A verified bundle, a calibrated recipe and an open engine.
+
+    Not thread-safe: one thread owns an inspector. Use it as a context manager, or call `close`.
+    """
+
+    def __init__(self, bundle: Bundle, calibration: Calibration, engine: Engine) -> None:
+        self.bundle = bundle
+        self.calibration = calibration
+        self._engine = engine
+        self._thresholds = calibration.thresholds()
+        self._preprocessing = bundle.manifest.preprocessing
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | Path | Bundle,
+        recipe: str = "default",
+        *,
+        engine: str = "onnxruntime",
+        artefact: str = REFERENCE_ARTEFACT,
+        threads: int | None = None,
+    ) -> Inspector:
+        """Verify the bundle and that `recipe` was calibrated through `artefact`; open and warm it.
+
+        Raises:
+            BundleError: the bundle does not verify, or the thresholds are not this artefact's.
+            EngineError: the engine is not installed or cannot run the artefact.
+        """
+        if not isinstance(bundle, Bundle):
+            bundle = open_bundle(Path(bundle))
+        calibration = bundle.calibration(recipe, artefact)
+        opened = open_engine(bundle, engine=engine, artefact=artefact, threads=threads)
+        return cls(bundle, calibration, opened)
+
+    def inspect(self, frame: npt.NDArray[np.uint8]) -> Inspection:
+        """Inspect one native frame, uint8 (H, W) grey or (H, W, 3) BGR.
+
+        Never raises for what a frame or an engine does: that is NO_VERDICT with its cause.
+        """
+        started = time.monotonic_ns()
+        try:
+            image = preprocess(frame, self._preprocessing)
+            prepared = time.monotonic_ns()
+            prediction = self._engine.infer(image[np.newaxis])
+        except FrameError as error:
+            return self._no_verdict(Cause.FRAME, str(error))
+        except EngineError as error:
+            return self._no_verdict(Cause.ENGINE, str(error))
+        inferred = time.monotonic_ns()
+        decision, anomaly_map = self._decide(prediction)
+        decided = time.monotonic_ns()
+        times = StageTimes(prepared - started, inferred - prepared, decided - inferred)
+        message = "the score or the anomaly map is not finite" if decision.cause else ""
+        return Inspection(
+            decision.verdict,
+            decision.score,
+            self._thresholds.reject,
+            anomaly_map,
+            decision.mask,
+            decision.cause,
+            message,
+            times,
+        )
+
+    def close(self) -> None:
+        """Release the engine. Safe to call twice."""
+        self._engine.close()
+
+    def __enter__(self) -> Inspector:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _decide(self, prediction: Prediction) -> tuple[Decision, npt.NDArray[np.float32]]:
+        anomaly_map = prediction.maps[0].copy()
+        return decide(float(prediction.scores[0]), anomaly_map, self._thresholds), anomaly_map
+
+    def _no_verdict(self, cause: Cause, message: str) -> Inspection:
+        graph = self.bundle.manifest.graph
+        empty = np.zeros((graph.height, graph.width), dtype=np.bool_)
+        return Inspection(
+            Verdict.NO_VERDICT,
+            float("nan"),
+            self._thresholds.reject,
+            None,
+            empty,
+            cause,
+            message,
+        )
+
+
+def open_engine(
+    bundle: Bundle,
+    *,
+    engine: str = "onnxruntime",
+    artefact: str = REFERENCE_ARTEFACT,
+    threads: int | None = None,
+) -> Engine:
+    """Open an artefact of a verified bundle and run it once, so that the first part is not slow."""
+    graph = bundle.manifest.graph
+    shape = GraphShape(graph.height, graph.width)
+    opened = engine_class(engine)(bundle.file(artefact), shape, threads=threads)
+    opened.infer(np.zeros((shape.batch, shape.height, shape.width, 3), dtype=np.uint8))
+    return opened

@@ -1,0 +1,1 @@
+"""Ways out to the line, imported only when a configuration names them."""

@@ -1,0 +1,83 @@
+"""From score and map to a verdict: pure functions, no state, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Verdict(str, Enum):
+    """What the line is told about a part."""
+
+    PASS = "PASS"  # noqa: S105 - not a password
+    REVIEW = "REVIEW"
+    REJECT = "REJECT"
+    NO_VERDICT = "NO_VERDICT"
+
+
+class Cause(str, Enum):
+    """Why there is no verdict."""
+
+    CAMERA = "camera"
+    FRAME = "frame"
+    ENGINE = "engine"
+    NOT_FINITE = "not_finite"
+    DEADLINE = "deadline"
+    QUEUE_FULL = "queue_full"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Limits in raw score units, as calibrated through one artefact.
+
+    Attributes:
+        reject: a score above it rejects the part.
+        review: a score above it, up to `reject`, asks for review; None for no review band.
+        pixel: anomaly-map values above it belong to the defect mask.
+    """
+
+    reject: float
+    pixel: float
+    review: float | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict with what it rests on.
+
+    Attributes:
+        mask: (H, W) bool at the resolution of the anomaly map; empty (all False) on PASS.
+    """
+
+    verdict: Verdict
+    score: float
+    mask: npt.NDArray[np.bool_]
+    cause: Cause | None = None
+
+
+def decide(score: float, anomaly_map: npt.NDArray[np.float32], thresholds: Thresholds) -> Decision:
+    """Apply thresholds to one part's raw score and anomaly map (H, W).
+
+    A score equal to a threshold does not exceed it: calibration takes the threshold from the scores
+    of good parts, and the good part that set it passes. A score or map that is not finite gives
+    NO_VERDICT: a comparison with NaN is false and would pass the part.
+    """
+    if not (np.isfinite(score) and np.isfinite(anomaly_map).all()):
+        empty = np.zeros(anomaly_map.shape, dtype=np.bool_)
+        return Decision(Verdict.NO_VERDICT, score, empty, Cause.NOT_FINITE)
+    verdict = _verdict(score, thresholds)
+    if verdict is Verdict.PASS:
+        return Decision(verdict, score, np.zeros(anomaly_map.shape, dtype=np.bool_))
+    return Decision(verdict, score, anomaly_map > thresholds.pixel)
+
+
+def _verdict(score: float, thresholds: Thresholds) -> Verdict:
+    if score > thresholds.reject:
+        return Verdict.REJECT
+    if thresholds.review is not None and score > thresholds.review:
+        return Verdict.REVIEW
+    return Verdict.PASS

@@ -1,0 +1,218 @@
+"""The fused ONNX graph: from a model's deployed form to one file, checked against the contract."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
+from torch import nn
+
+from edge.errors import EngineError
+from edge.files import write_bytes
+from training.models.base import AnomalyModel
+
+OPSET = 19
+INPUT, OUTPUTS = "input", ("pred_score", "anomaly_map")
+
+# What the TensorRT parser takes from 10.3 to 11.4 (onnx-tensorrt docs/operators.md), and our graphs
+# need. A new operator is added here after a look at that table.
+ALLOWED_OPERATORS = frozenset(
+    [
+        "Abs",
+        "Add",
+        "AveragePool",
+        "Cast",
+        "Clip",
+        "Concat",
+        "Constant",
+        "Conv",
+        "ConvTranspose",
+        "Div",
+        "Erf",
+        "Exp",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Gelu",
+        "Gemm",
+        "GlobalAveragePool",
+        "Identity",
+        "LayerNormalization",
+        "LeakyRelu",
+        "Log",
+        "MatMul",
+        "MaxPool",
+        "Mul",
+        "Neg",
+        "Pad",
+        "Pow",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceSum",
+        "Relu",
+        "Reshape",
+        "Resize",
+        "Sigmoid",
+        "Slice",
+        "Softmax",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Sum",
+        "Tanh",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    ]
+)
+
+
+def build_graph(model: AnomalyModel, *, dynamic_batch: bool = False) -> onnx.ModelProto:
+    """The fused FP32 graph: uint8 (N, H, W, 3) BGR in, `pred_score` and `anomaly_map` out.
+
+    Args:
+        model: in eval mode, on the CPU.
+        dynamic_batch: leave N open, for offline use; a daemon's graph has N = 1.
+
+    Raises:
+        EngineError: the graph breaks the contract: operators, precision or shapes.
+    """
+    deployed = model.deploy().eval()
+    graph = _export(deployed, model.size)
+    fold_batch_norms(graph)
+    if not dynamic_batch:
+        make_dim_param_fixed(graph.graph, "batch", 1)
+    graph = onnx.shape_inference.infer_shapes(graph, strict_mode=True, data_prop=True)
+    check_graph(graph)
+    return graph
+
+
+def save_graph(graph: onnx.ModelProto, path: Path) -> None:
+    """Write a graph as one file, atomically."""
+    write_bytes(path, graph.SerializeToString())
+
+
+def check_graph(graph: onnx.ModelProto) -> None:
+    """Refuse a graph that not every engine could run.
+
+    Raises:
+        EngineError: names each operator outside the list, and each value that is not float32 or of
+            an integer or boolean type.
+    """
+    onnx.checker.check_model(graph, full_check=True)
+    foreign = sorted({node.op_type for node in graph.graph.node} - ALLOWED_OPERATORS)
+    if foreign:
+        raise EngineError(f"the graph has operators that not every engine takes: {foreign}")
+    doubles = [
+        value.name
+        for value in (*graph.graph.value_info, *graph.graph.output)
+        if value.type.tensor_type.elem_type in (onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
+    ]
+    if doubles:
+        raise EngineError(f"the FP32 graph computes in another precision at {doubles[:3]}")
+    if [value.name for value in graph.graph.output] != list(OUTPUTS):
+        raise EngineError(f"the outputs are not {OUTPUTS}")
+
+
+def fold_batch_norms(model: onnx.ModelProto) -> None:
+    """Merge each batch norm that follows a convolution into it, in float64, in place."""
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    made_by = {output: node for node in graph.node for output in node.output}
+    readers = _count_readers(graph)
+    for norm in [node for node in graph.node if node.op_type == "BatchNormalization"]:
+        conv = made_by.get(norm.input[0])
+        if conv is None or conv.op_type != "Conv" or readers[norm.input[0]] != 1:
+            continue
+        _merge(conv, norm, weights, graph)
+        conv.output[0] = norm.output[0]
+        graph.node.remove(norm)
+    _drop_unused_weights(graph)
+
+
+def _export(deployed: nn.Module, size: tuple[int, int]) -> onnx.ModelProto:
+    # Two images: with one, the exporter would take the batch for a constant.
+    example = torch.zeros(2, *size, 3, dtype=torch.uint8)
+    with _quiet_exporter(), torch.no_grad():
+        program = torch.onnx.export(
+            deployed,
+            (example,),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),
+            external_data=False,
+        )
+    assert program is not None  # noqa: S101 - dynamo=True always returns one
+    graph = program.model_proto
+    if graph.opset_import[0].version != OPSET:
+        graph = onnx.version_converter.convert_version(graph, OPSET)
+    return graph
+
+
+def _merge(
+    conv: onnx.NodeProto,
+    norm: onnx.NodeProto,
+    weights: dict[str, onnx.TensorProto],
+    graph: onnx.GraphProto,
+) -> None:
+    gain, offset, mean, variance = (
+        numpy_helper.to_array(weights[name]).astype(np.float64) for name in norm.input[1:5]
+    )
+    epsilon = next((a.f for a in norm.attribute if a.name == "epsilon"), 1e-5)
+    scale = gain / np.sqrt(variance + epsilon)
+    kernel = numpy_helper.to_array(weights[conv.input[1]]).astype(np.float64)
+    bias = np.zeros(len(kernel))
+    if len(conv.input) > 2:
+        bias = numpy_helper.to_array(weights[conv.input[2]]).astype(np.float64)
+    name = norm.output[0]
+    merged = {
+        f"{name}.weight": kernel * scale.reshape(-1, *[1] * (kernel.ndim - 1)),
+        f"{name}.bias": (bias - mean) * scale + offset,
+    }
+    del conv.input[1:]
+    for key, value in merged.items():
+        graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), key))
+        conv.input.append(key)
+
+
+def _count_readers(graph: onnx.GraphProto) -> dict[str, int]:
+    counts: dict[str, int] = {output.name: 1 for output in graph.output}
+    for node in graph.node:
+        for name in node.input:
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _drop_unused_weights(graph: onnx.GraphProto) -> None:
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Silence what torch's exporter says about itself; its errors still come as exceptions."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,121 @@
+"""The command `linewarden`: a table of subcommands, each imported only when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import NamedTuple
+
+from edge.errors import LinewardenError
+
+
+class Command(NamedTuple):
+    """A subcommand: its module, what it does, and the extra of this package that it needs."""
+
+    module: str
+    summary: str
+    extra: str
+
+
+COMMANDS = {
+    "train": Command("linewarden.commands.train", "learn good parts from images", "train"),
+    "export": Command(
+        "linewarden.commands.export", "turn a trained model into a bundle for devices", "export"
+    ),
+    "calibrate": Command(
+        "linewarden.commands.calibrate",
+        "set thresholds from images of good parts",
+        "onnxruntime,calibration",
+    ),
+    "evaluate": Command(
+        "linewarden.commands.evaluate", "measure a calibrated bundle on labelled images", "train"
+    ),
+    "inspect": Command("linewarden.commands.inspect", "inspect single images", "onnxruntime"),
+    "run": Command("linewarden.commands.run", "inspect the parts on a line", "onnxruntime"),
+    "verify": Command(
+        "linewarden.commands.verify",
+        "check that a bundle is whole and gives its golden scores",
+        "onnxruntime",
+    ),
+    "demo": Command(
+        "linewarden.commands.demo", "the whole chain on drawn parts or on a folder", "export"
+    ),
+}
+
+EXIT_CODES = """\
+exit codes:
+  0  done                          5  camera, image or data set
+  1  unexpected error              6  inference engine
+  2  wrong usage                   7  output to the line
+  3  configuration                 130, 143  stopped by SIGINT, SIGTERM
+  4  bundle, checkpoint, calibration
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _top_level_parser()
+    if not words or words[0].startswith("-"):
+        parser.parse_args(words)
+        parser.print_help()
+        return 0
+    name = words[0]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        parser.error(f"unknown command {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return _run(name, words[1:])
+
+
+def _run(name: str, words: list[str]) -> int:
+    command = COMMANDS[name]
+    try:
+        module = import_module(command.module)
+        parser = argparse.ArgumentParser(
+            prog=f"linewarden {name}",
+            description=module.__doc__,
+            epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(parser)
+        return int(module.run(parser.parse_args(words)))
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in {"", "linewarden", "edge", "calibration", "training", "export"}:
+            raise  # a mistake of ours is not a missing package
+        _complain(
+            f"linewarden {name} needs the package {missing}, and it is not installed: "
+            f"pip install 'linewarden[{command.extra}]'"
+        )
+        return 1
+    except LinewardenError as error:
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _complain("stopped")
+        return 130
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"linewarden: {message}\n")
+
+
+def _top_level_parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    table = "\n".join(f"  {name:<{width}}  {entry.summary}" for name, entry in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="linewarden",
+        usage="linewarden COMMAND [options]",
+        description=f"Inspect parts on a production line: good parts in, verdicts out.\n\n"
+        f"commands:\n{table}\n\n'linewarden COMMAND --help' explains each.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"linewarden {version('linewarden')}"
+    )
+    return parser

@@ -1,0 +1,1 @@
+"""Subcommands: each module offers its manual page (`__doc__`), `add_arguments` and `run`."""

@@ -1,0 +1,1 @@
+"""Learning good parts: data, backbones, models, fitting, metrics and figures."""

@@ -1,0 +1,205 @@
+"""Frozen feature extractors from timm, cut after the last layer that is used."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import pickle
+from pathlib import Path
+from typing import Annotated
+
+import safetensors.torch
+import timm
+import torch
+from pydantic import Field
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from edge.config import StrictModel
+from edge.errors import BundleError, ConfigError
+
+WEIGHTS_VARIABLE = "LINEWARDEN_WEIGHTS"
+_SHOWN = 3
+
+
+class BackboneConfig(StrictModel):
+    """Which network looks at the image first.
+
+    Attributes:
+        name: a timm model name. The `tv_in1k` tags are torchvision's IMAGENET1K_V1 weights, which
+            the papers use; other tags have features of another scale.
+        weights: "hub" (timm's download or cache), "none" (untrained), or a file: a torch state dict
+            or safetensors, with torchvision's or timm's names.
+        layers: timm's feature indices; 2 and 3 are layer2 and layer3 of a ResNet (strides 8, 16).
+    """
+
+    name: str = "resnet18.tv_in1k"
+    weights: str = "hub"
+    layers: tuple[Annotated[int, Field(ge=0)], ...] = (2, 3)
+
+
+class Backbone(nn.Module):
+    """Feature maps of several layers; always in eval mode and without gradients.
+
+    Args:
+        config: name, layers and where the weights come from.
+        load_weights: False leaves them untouched, for a checkpoint that brings its own.
+    """
+
+    def __init__(self, config: BackboneConfig, *, load_weights: bool = True) -> None:
+        super().__init__()
+        from_hub = load_weights and config.weights == "hub"
+        self.body = _create(config, pretrained=from_hub)
+        if load_weights and config.weights not in ("hub", "none"):
+            load_weights_file(self.body, Path(config.weights), config.name)
+        self.channels: list[int] = self.body.feature_info.channels()  # type: ignore[union-attr,operator]
+        settings = timm.get_pretrained_cfg(config.name, allow_unregistered=False)
+        assert settings is not None  # noqa: S101 - the network was just made by this name
+        self.register_buffer("mean", torch.tensor(settings.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(settings.std).view(1, 3, 1, 1))
+        self.requires_grad_(False)
+        self.eval()
+
+    mean: Tensor
+    std: Tensor
+
+    def train(self, mode: bool = True) -> Backbone:  # noqa: ARG002
+        """Stay in eval mode: the features are frozen, and so are the batch-norm statistics."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Feature maps (N, C_k, H / stride_k, W / stride_k) of uint8 (N, H, W, 3) BGR images."""
+        rgb = images.permute(0, 3, 1, 2).flip(1).float() / 255
+        return tuple(self.body((rgb - self.mean) / self.std))
+
+    def deploy(self) -> DeployedBackbone:
+        """The same function with normalisation and channel order folded into the first layer."""
+        return DeployedBackbone(self)
+
+
+class DeployedBackbone(nn.Module):
+    """uint8 (N, H, W, 3) BGR -> feature maps, with one subtraction before the first convolution.
+
+    The division by the standard deviation and by 255 and the change from BGR to RGB go into the
+    weights of the first convolution. The mean cannot: the convolution pads with zeros after the
+    subtraction, so that a bias would be wrong along the border.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.body = copy.deepcopy(backbone.body)
+        first = _first_convolution(self.body)
+        scale = 1 / (255 * backbone.std.double())
+        first.weight.data = (first.weight.data.double() * scale).flip(1).float()
+        self.register_buffer("mean", (255 * backbone.mean.double()).flip(1).float())
+
+    mean: Tensor
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """See `Backbone.forward`."""
+        return tuple(self.body(images.float().permute(0, 3, 1, 2) - self.mean))
+
+
+def find_weights(name: str) -> str | None:
+    """A weights file for backbone `name` that LINEWARDEN_WEIGHTS points to; None when unset.
+
+    The variable names a file, or a folder with files whose names begin with the architecture.
+
+    Raises:
+        ConfigError: the variable is set and nothing is there.
+    """
+    value = os.environ.get(WEIGHTS_VARIABLE)
+    if not value:
+        return None
+    path = Path(value)
+    if path.is_file():
+        return str(path)
+    architecture = name.partition(".")[0]
+    for suffix in (".safetensors", ".pth", ".pt"):
+        for candidate in sorted(path.glob(f"{architecture}*{suffix}")):
+            return str(candidate)
+    raise ConfigError(f"{WEIGHTS_VARIABLE}={value}: no weights file for {architecture} there")
+
+
+def load_weights_file(body: nn.Module, path: Path, name: str) -> None:
+    """Load a state dict into a truncated network.
+
+    Entries of layers that were cut off may be present or absent. Nothing is unpickled.
+
+    Raises:
+        BundleError: unreadable, or it lacks a used layer or has one of another shape.
+    """
+    weights = _read_state_dict(path)
+    wanted = body.state_dict()
+    optional = {key for key in wanted if key.endswith("num_batches_tracked")}
+    missing = [key for key in wanted if key not in weights and key not in optional]
+    if missing:
+        raise BundleError(
+            f"{path}: not the weights of {name}: lacks {len(missing)} of {len(wanted)} entries, "
+            f"{', '.join(missing[:_SHOWN])} first"
+        )
+    wrong = [
+        f"{key} is {tuple(weights[key].shape)} instead of {tuple(wanted[key].shape)}"
+        for key in wanted
+        if key in weights and weights[key].shape != wanted[key].shape
+    ]
+    if wrong:
+        raise BundleError(f"{path}: not the weights of {name}: {'; '.join(wrong[:_SHOWN])}")
+    body.load_state_dict({key: weights.get(key, wanted[key]) for key in wanted})
+
+
+def state_sha256(module: nn.Module) -> str:
+    """SHA-256 over the names and values of a module's state, independent of file format."""
+    digest = hashlib.sha256()
+    for key, value in sorted(module.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _create(config: BackboneConfig, *, pretrained: bool) -> nn.Module:
+    try:
+        return timm.create_model(
+            config.name, pretrained=pretrained, features_only=True, out_indices=config.layers
+        )
+    except (AssertionError, IndexError, RuntimeError, ValueError) as error:
+        if pretrained and timm.is_model(config.name):
+            raise ConfigError(
+                f"backbone {config.name}: its weights cannot be had from the hub ({error}); give a "
+                f"file (--weights FILE or {WEIGHTS_VARIABLE}), or --weights none (untrained)"
+            ) from error
+        raise ConfigError(f"backbone {config.name}, layers {config.layers}: {error}") from error
+    except OSError as error:
+        raise ConfigError(
+            f"backbone {config.name}: its weights cannot be downloaded ({error}); give a file "
+            f"(--weights FILE or {WEIGHTS_VARIABLE}), or --weights none for an untrained backbone"
+        ) from error
+
+
+def _read_state_dict(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such weights file") from error
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
+        raise BundleError(f"{path}: not a readable weights file: {error}") from error
+    except pickle.UnpicklingError as error:
+        raise BundleError(
+            f"{path}: not a plain state dict (nothing but tensors is read from a file): {error}"
+        ) from error
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise BundleError(f"{path}: is not a state dict (names to tensors)")
+    return content
+
+
+def _first_convolution(body: nn.Module) -> nn.Conv2d:
+    for module in body.modules():
+        if isinstance(module, nn.Conv2d):
+            if module.in_channels != 3:
+                break
+            return module
+    raise ConfigError("the backbone does not begin with a convolution over three channels")

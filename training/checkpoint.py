@@ -1,0 +1,203 @@
+"""What a training run leaves behind, and the state it resumes from.
+
+::
+
+    RUN/
+      run.json              typed configuration, data, hashes; written last: a run is whole with it
+      model.safetensors     every weight, the frozen backbone's too
+      resume.safetensors    only while training: model, optimisers, generator, progress
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from torch import Tensor
+
+from edge.bundle import Sha256
+from edge.config import StrictModel
+from edge.errors import BundleError
+from edge.files import sha256_of, write_bytes, write_text
+from edge.preprocess import Preprocessing
+from training.config import TrainConfig
+from training.data.order import Order
+from training.models import model_module
+from training.models.base import AnomalyModel, Optimisation
+
+RUN, WEIGHTS, RESUME = "run.json", "model.safetensors", "resume.safetensors"
+
+
+class HeldOut(StrictModel):
+    """A good image that was kept away from fitting."""
+
+    path: Path
+    sha256: Sha256
+
+
+class RunRecord(StrictModel):
+    """What was trained, from what.
+
+    Attributes:
+        name: name of the data set.
+        fitted_sha256: hashes of the images the model was fitted to.
+        held_out: good images for calibration and for the golden frames of a bundle.
+        losses: mean of each loss term over the last epoch.
+        doubts: what speaks against this model, for people.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    created_utc: str
+    linewarden_version: str
+    config: TrainConfig
+    preprocessing: Preprocessing
+    data_sha256: Sha256
+    fitted_sha256: tuple[Sha256, ...]
+    held_out: tuple[HeldOut, ...]
+    epochs: int
+    steps: int
+    seconds: float
+    losses: dict[str, float]
+    doubts: tuple[str, ...] = ()
+    weights_sha256: Sha256
+
+
+class Fitting(NamedTuple):
+    """Everything that changes while a model is fitted."""
+
+    model: AnomalyModel
+    order: Order
+    by: Optimisation
+
+
+class Progress(NamedTuple):
+    """How far a training has come."""
+
+    epoch: int
+    steps: int
+    seconds: float
+
+
+def save_run(folder: Path, model: AnomalyModel, record: dict[str, Any]) -> RunRecord:
+    """Write the weights, then the record that makes the run whole; drop the state to resume from.
+
+    Args:
+        record: every field of `RunRecord` except `weights_sha256`.
+    """
+    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    write_bytes(folder / WEIGHTS, safetensors.torch.save(weights))
+    written = RunRecord(**record, weights_sha256=sha256_of(folder / WEIGHTS))
+    write_text(folder / RUN, written.model_dump_json(indent=2) + "\n")
+    (folder / RESUME).unlink(missing_ok=True)
+    return written
+
+
+def load_run(folder: Path) -> tuple[RunRecord, AnomalyModel]:
+    """Read a finished run; the model is in eval mode, on the CPU.
+
+    Raises:
+        BundleError: the run is missing, unfinished or damaged.
+    """
+    if not (folder / RUN).is_file():
+        state = (
+            "is unfinished; train it again to resume"
+            if (folder / RESUME).is_file()
+            else ("holds no run; make one with: linewarden train DATA --out RUN")
+        )
+        raise BundleError(f"{folder}: {state}")
+    try:
+        record = RunRecord.model_validate_json((folder / RUN).read_bytes())
+    except ValidationError as error:
+        raise BundleError(f"{folder / RUN}: not a run record: {error}") from error
+    weights = folder / WEIGHTS
+    if not weights.is_file() or sha256_of(weights) != record.weights_sha256:
+        raise BundleError(f"{weights}: missing or not what was trained; train again")
+    model = build_model(record.config, load_weights=False)
+    try:
+        model.load_state_dict(safetensors.torch.load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise BundleError(f"{weights}: does not fit its configuration: {error}") from error
+    return record, model.eval()
+
+
+def build_model(config: TrainConfig, *, load_weights: bool = True) -> AnomalyModel:
+    """The model that a configuration describes."""
+    model: AnomalyModel = model_module(config.model.name).Model(
+        config.model, config.data.image_size, load_weights=load_weights
+    )
+    return model
+
+
+def save_state(folder: Path, config: TrainConfig, fitting: Fitting, progress: Progress) -> None:
+    """Write everything that a continued training needs to give the same result, atomically."""
+    model, order, by = fitting
+    tensors = {f"model/{key}": value for key, value in model.state_dict().items()}
+    tensors |= {"generator": torch.get_rng_state(), "drawn": order.drawn}
+    notes: dict[str, Any] = {"config": config.model_dump(mode="json"), "progress": progress}
+    for number, optimiser in enumerate(by.optimisers):
+        state = optimiser.state_dict()
+        notes[f"optimiser/{number}"] = state["param_groups"]
+        for parameter, values in state["state"].items():
+            for key, value in values.items():
+                tensors[f"optimiser/{number}/{parameter}/{key}"] = value
+    notes["schedules"] = [
+        {key: schedule.state_dict()[key] for key in ("last_epoch", "_step_count", "_last_lr")}
+        for schedule in by.schedules
+    ]
+    flat = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    metadata = {"notes": json.dumps(notes, default=list)}
+    write_bytes(folder / RESUME, safetensors.torch.save(flat, metadata=metadata))
+
+
+def load_state(folder: Path, config: TrainConfig, fitting: Fitting) -> Progress | None:
+    """Continue from the state in `folder`; None when there is none.
+
+    Raises:
+        BundleError: the state belongs to another configuration, or is damaged.
+    """
+    path = folder / RESUME
+    if not path.is_file():
+        return None
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            notes = json.loads(file.metadata()["notes"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise BundleError(f"{path}: damaged ({error}); remove it to start again") from error
+    if notes["config"] != config.model_dump(mode="json"):
+        raise BundleError(
+            f"{path}: belongs to a training with another configuration; resume with that one, "
+            f"choose another --out, or remove {folder}"
+        )
+    model, order, by = fitting
+    model.load_state_dict(_below(tensors, "model/"))
+    for number, optimiser in enumerate(by.optimisers):
+        optimiser.load_state_dict(_optimiser_state(tensors, notes, number))
+    for schedule, state in zip(by.schedules, notes["schedules"], strict=True):
+        schedule.load_state_dict(state)
+    order.drawn = tensors["drawn"]
+    torch.set_rng_state(tensors["generator"])
+    return Progress(*notes["progress"])
+
+
+def _optimiser_state(
+    tensors: dict[str, Tensor], notes: dict[str, Any], number: int
+) -> dict[str, Any]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in _below(tensors, f"optimiser/{number}/").items():
+        parameter, _, name = key.partition("/")
+        state.setdefault(int(parameter), {})[name] = value
+    return {"state": state, "param_groups": notes[f"optimiser/{number}"]}
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }

@@ -1,0 +1,73 @@
+"""Configuration of a training run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+
+from pydantic import Field
+
+from edge.config import ConfigPath, StrictModel
+from edge.preprocess import Crop
+from training.models import MODELS, model_module
+
+Size = Annotated[int, Field(ge=32, le=4096)]
+
+
+class DataConfig(StrictModel):
+    """Images and how they become the model's input.
+
+    Attributes:
+        folder: data set in MVTec layout, or a plain folder of good images.
+        image_size: (height, width) of the model's input.
+        crop: part of the frame to inspect, native pixels; None takes all.
+        mixed_sizes: accept frames of several sizes. A line has one camera and one size.
+        hold_out: share of the good images kept away from fitting, for calibration.
+    """
+
+    folder: ConfigPath
+    image_size: tuple[Size, Size] = (256, 256)
+    crop: Crop | None = None
+    mixed_sizes: bool = False
+    hold_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+
+class FitConfig(StrictModel):
+    """How long and where to fit.
+
+    Attributes:
+        epochs: passes over the good images.
+        minimum_steps: epochs are added until this many optimisation steps are reached, so that a
+            small data set is not left half learnt. 0 for exactly `epochs`.
+        device: "cpu" or a CUDA device; never chosen silently.
+        cache_max_bytes: features of the frozen backbone, or prepared images, are kept in memory up
+            to this size.
+        save_every_s: seconds between two states to resume from.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 300
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    minimum_steps: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0)] = 42
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+    cache_max_bytes: Annotated[int, Field(ge=0)] = 4_000_000_000
+    save_every_s: Annotated[float, Field(ge=0)] = 60.0
+
+
+if TYPE_CHECKING:
+    ModelConfig = Any
+else:
+    ModelConfig = Annotated[
+        Union[tuple(model_module(name).Config for name in MODELS)],  # noqa: UP007
+        Field(discriminator="name"),
+    ]
+if len(MODELS) == 1 and not TYPE_CHECKING:  # a union of one has nothing to discriminate
+    ModelConfig = model_module(next(iter(MODELS))).Config
+
+
+class TrainConfig(StrictModel):
+    """A training run: data, model, fit."""
+
+    schema_version: Literal[1] = 1
+    data: DataConfig
+    model: ModelConfig
+    fit: FitConfig = FitConfig()

@@ -1,0 +1,100 @@
+"""Surveyed files as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from edge.images import read_image
+from edge.preprocess import Preprocessing, preprocess
+from training.data.masks import Annotation, dilate, distance_weights, read_mask
+from training.data.survey import SurveyedSample
+from training.models.base import Targets
+
+# Views of a defective part: as it is, vertical flip, horizontal flip, turned by 180 degrees.
+FLIPS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (0, 1))
+
+
+class SampleReader:
+    """Reads samples as a model wants them, and keeps prepared images in memory within a limit.
+
+    Args:
+        samples: surveyed files.
+        preprocessing: what the model is taught to see.
+        annotation: how masks of real defects are prepared.
+        max_bytes: prepared images are kept up to this size, and read again otherwise.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[SurveyedSample],
+        preprocessing: Preprocessing,
+        annotation: Annotation,
+        max_bytes: int,
+    ) -> None:
+        self.samples = samples
+        self._preprocessing = preprocessing
+        self._annotation = annotation
+        self._room = max_bytes // max(1, preprocessing.height * preprocessing.width * 3)
+        self._kept: dict[int, npt.NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def images(self, indices: Sequence[int], flips: Sequence[int] | None = None) -> Tensor:
+        """Model inputs (N, H, W, 3) uint8 BGR; `flips` are indices into FLIPS."""
+        images = [self._image(index) for index in indices]
+        if flips is not None:
+            images = [
+                np.flip(image, FLIPS[flip]) for image, flip in zip(images, flips, strict=True)
+            ]
+        return torch.from_numpy(np.stack(images))
+
+    def targets(self, indices: Sequence[int], flips: Sequence[int] | None = None) -> Targets:
+        """Labels, masks and pixel weights of the same samples."""
+        size = (self._preprocessing.height, self._preprocessing.width)
+        masks = torch.zeros(len(indices), 1, *size)
+        weights = torch.ones(len(indices), 1, *size)
+        for row, index in enumerate(indices):
+            flip = FLIPS[flips[row]] if flips is not None else ()
+            if self.samples[index].sample.mask is not None:
+                mask, weight = self._mask(index)
+                masks[row, 0] = torch.from_numpy(np.flip(mask, flip).copy())
+                weights[row, 0] = torch.from_numpy(np.flip(weight, flip).copy())
+        chosen = [self.samples[index].sample for index in indices]
+        labels = torch.tensor([float(not sample.is_good) for sample in chosen])
+        segmented = torch.tensor([float(s.is_good or s.mask is not None) for s in chosen])
+        return Targets(labels, masks, weights, segmented)
+
+    def _image(self, index: int) -> npt.NDArray[np.uint8]:
+        if index in self._kept:
+            return self._kept[index]
+        image = preprocess(read_image(self.samples[index].sample.path), self._preprocessing)
+        if len(self._kept) < self._room:
+            self._kept[index] = image
+        return image
+
+    def _mask(self, index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Mask and weights (H, W) at input size, prepared at native size first."""
+        surveyed, annotation = self.samples[index], self._annotation
+        assert surveyed.sample.mask is not None  # noqa: S101 - the caller looked
+        mask = dilate(read_mask(surveyed.sample.mask, surveyed.size), annotation.dilation)
+        weights = np.ones(mask.shape, np.float32)
+        if annotation.distance_weight is not None:
+            weights = distance_weights(mask, annotation.distance_weight, annotation.distance_power)
+        crop = self._preprocessing.crop
+        if crop is not None:
+            rows = slice(crop.top, crop.top + crop.height)
+            columns = slice(crop.left, crop.left + crop.width)
+            mask, weights = mask[rows, columns], weights[rows, columns]
+        size = (self._preprocessing.width, self._preprocessing.height)
+        nearest = cv2.INTER_NEAREST
+        return (
+            cv2.resize(mask.astype(np.float32), size, interpolation=nearest).astype(np.float32),
+            cv2.resize(weights, size, interpolation=nearest).astype(np.float32),
+        )

@@ -1,0 +1,131 @@
+"""Looking at every file before anything is learnt: format, duplicates, hold-out."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.errors import CameraError, FrameError
+from edge.images import decode_image
+from training.data.layout import Sample
+
+MINIMUM_GOOD_IMAGES = 5
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class SurveyedSample:
+    """A sample whose file was read: its content's SHA-256 and its frame's shape."""
+
+    sample: Sample
+    sha256: str
+    size: tuple[int, int]
+    channels: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """Good images to fit, and good images held out for calibration.
+
+    Attributes:
+        duplicates: files left out because another file has the same content; the same picture on
+            both sides would make the calibration too hopeful.
+    """
+
+    fit: tuple[SurveyedSample, ...]
+    held_out: tuple[SurveyedSample, ...]
+    duplicates: tuple[Path, ...]
+
+
+def survey(samples: Iterable[Sample], *, mixed_sizes: bool = False) -> list[SurveyedSample]:
+    """Read every file once and check that they are images of one kind.
+
+    Raises:
+        CameraError: files that cannot be read (all are named, not only the first), grey and colour
+            images together, or several sizes unless `mixed_sizes` allows them.
+    """
+    surveyed: list[SurveyedSample] = []
+    problems: list[str] = []
+    for sample in samples:
+        try:
+            surveyed.append(_look_at(sample))
+        except FrameError as error:
+            problems.append(str(error))
+    if problems:
+        raise CameraError(_listed(f"{len(problems)} unusable images:", problems))
+    _refuse_mixed(surveyed, mixed_sizes=mixed_sizes)
+    return surveyed
+
+
+def split_good(samples: Sequence[SurveyedSample], *, hold_out: float, seed: int) -> Split:
+    """Divide good images into those to fit and those held out for calibration.
+
+    The division depends on file contents and seed only, not on names or order.
+
+    Args:
+        samples: the good images.
+        hold_out: share to hold out, 0 < hold_out < 1; at least one image on each side.
+        seed: another seed, another division.
+
+    Raises:
+        CameraError: there are fewer than MINIMUM_GOOD_IMAGES different ones.
+    """
+    unique: dict[str, SurveyedSample] = {}
+    duplicates = []
+    for sample in samples:
+        if sample.sha256 in unique:
+            duplicates.append(sample.sample.path)
+        unique.setdefault(sample.sha256, sample)
+    if len(unique) < MINIMUM_GOOD_IMAGES:
+        raise CameraError(
+            f"{len(unique)} different good images; at least {MINIMUM_GOOD_IMAGES} are needed, and "
+            "100 or more make a model one can trust"
+        )
+    order = sorted(unique.values(), key=lambda sample: _lot(sample.sha256, seed))
+    count = min(max(1, math.ceil(hold_out * len(order))), len(order) - 1)
+    return Split(tuple(order[count:]), tuple(order[:count]), tuple(duplicates))
+
+
+def data_sha256(samples: Iterable[SurveyedSample]) -> str:
+    """One hash over the contents of all images, independent of names and order."""
+    return hashlib.sha256("".join(sorted(s.sha256 for s in samples)).encode()).hexdigest()
+
+
+def _look_at(sample: Sample) -> SurveyedSample:
+    try:
+        content = sample.path.read_bytes()
+    except OSError as error:
+        raise FrameError(f"{sample.path}: cannot be read ({error.strerror})") from error
+    image = decode_image(content, str(sample.path))
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    size = (image.shape[0], image.shape[1])
+    return SurveyedSample(sample, hashlib.sha256(content).hexdigest(), size, channels)
+
+
+def _refuse_mixed(samples: Sequence[SurveyedSample], *, mixed_sizes: bool) -> None:
+    for channels, name in ((1, "grey"), (3, "colour")):
+        odd = [s for s in samples if s.channels == channels]
+        if 0 < len(odd) <= len(samples) // 2:
+            paths = [str(s.sample.path) for s in odd]
+            raise CameraError(_listed(f"{len(odd)} of {len(samples)} images are {name}:", paths))
+    sizes = Counter(sample.size for sample in samples)
+    if len(sizes) > 1 and not mixed_sizes:
+        found = [f"{height}x{width}: {n} images" for (height, width), n in sizes.most_common()]
+        raise CameraError(
+            _listed("images of several sizes (height x width):", found)
+            + "\na line has one camera and one size; to learn from several all the same, set "
+            "data.mixed_sizes: true"
+        )
+
+
+def _listed(title: str, lines: Sequence[str]) -> str:
+    more = [f"... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return "\n  ".join([title, *lines[:_SHOWN], *more])
+
+
+def _lot(sha256: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed} {sha256}".encode()).hexdigest()

@@ -1,0 +1,81 @@
+"""Resizing, pooling and blurring along one axis as constant matrices, float64.
+
+A separable linear operation on a map is `A_h @ x @ A_w.T`. Products of these matrices are exact
+folds: two operations become one, and everything per channel commutes with 1x1 convolutions.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Border = Literal["reflect", "symmetric"]
+
+
+def bilinear(size: int, source: int, *, align_corners: bool) -> Tensor:
+    """Linear interpolation (size, source) from `source` to `size` samples, as torch does it."""
+    if align_corners:
+        step = (source - 1) / (size - 1) if size > 1 else 0.0
+        position = torch.arange(size, dtype=torch.float64) * step
+    else:
+        position = (torch.arange(size, dtype=torch.float64) + 0.5) * (source / size) - 0.5
+    position = position.clamp(0, source - 1)
+    lower = position.floor().long().clamp(max=source - 1)
+    upper = (lower + 1).clamp(max=source - 1)
+    weight = position - lower
+    rows = torch.arange(size)
+    matrix = torch.zeros(size, source, dtype=torch.float64)
+    matrix.index_put_((rows, lower), 1 - weight, accumulate=True)
+    matrix.index_put_((rows, upper), weight, accumulate=True)
+    return matrix
+
+
+def mean3(size: int) -> Tensor:
+    """Mean of three neighbours (size, size) with zeros outside, always divided by three."""
+    return (shift(size, -1) + shift(size, 0) + shift(size, 1)) / 3
+
+
+def shift(size: int, by: int) -> Tensor:
+    """(size, size) with (T x)[i] = x[i + by] and zero outside."""
+    return torch.diag(torch.ones(size - abs(by), dtype=torch.float64), by)
+
+
+def gaussian(size: int, sigma: float, radius: int, border: Border) -> Tensor:
+    """Gaussian blur (size, size) with 2 * radius + 1 normalised taps.
+
+    Args:
+        border: "reflect" does not repeat the border sample (torch, OpenCV's default); "symmetric"
+            repeats it (scipy's "reflect").
+    """
+    taps = torch.exp(
+        -(torch.arange(-radius, radius + 1, dtype=torch.float64) ** 2) / (2 * sigma**2)
+    )
+    taps /= taps.sum()
+    matrix = torch.zeros(size, size, dtype=torch.float64)
+    for row in range(size):
+        for offset, tap in zip(range(-radius, radius + 1), taps, strict=True):
+            matrix[row, _mirror(row + offset, size, border)] += tap
+    return matrix
+
+
+def apply(rows: Tensor, maps: Tensor, columns: Tensor) -> Tensor:
+    """`rows @ maps @ columns.T` over the last two axes of `maps` (..., h, w)."""
+    return rows @ maps @ columns.transpose(-1, -2)
+
+
+def _mirror(index: int, size: int, border: Border) -> int:
+    if size == 1:
+        return 0
+    period = 2 * size if border == "symmetric" else 2 * (size - 1)
+    index %= period
+    if index < size:
+        return index
+    return period - index - (1 if border == "symmetric" else 0)
+
+
+def gaussian_radius(sigma: float, truncate: float) -> int:
+    """Taps on each side of the centre."""
+    return math.ceil(sigma * truncate)

@@ -1,0 +1,128 @@
+"""What every model offers: to fitting, to evaluation and to export.
+
+A model file reads in this order: `Config`, the blocks of the paper, `Model` (with `loss`,
+`predict`), `Deployed`. To add a model, write such a file and add a line to
+`training.models.MODELS`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from training.data.masks import Annotation
+
+Features = tuple[Tensor, ...]
+Losses = dict[str, Tensor]
+FeatureBatches = Callable[[], Iterator[Features]]
+
+
+class Prediction(NamedTuple):
+    """Raw output for a batch; higher is more anomalous: scores (N,), maps (N, H, W)."""
+
+    scores: Tensor
+    maps: Tensor
+
+
+class Targets(NamedTuple):
+    """What is known of the images of a batch; all float32.
+
+    Attributes:
+        labels: (N,) 1 for a part with a real defect.
+        masks: (N, 1, H, W) 1 on defects, at the model's input size.
+        weights: (N, 1, H, W) weight of each pixel in pixel losses.
+        segmented: (N,) 1 when `masks` can be trusted: good parts, and defects with a drawn mask.
+    """
+
+    labels: Tensor
+    masks: Tensor
+    weights: Tensor
+    segmented: Tensor
+
+
+@dataclass
+class Optimisation:
+    """Optimisers with their schedules, stepped once per epoch, and the gradient clipping."""
+
+    optimisers: list[Optimizer]
+    schedules: list[LRScheduler]
+    clip_norm: float | None = None
+
+
+class DataFacts(NamedTuple):
+    """What a model may want to know of its training data before the first step."""
+
+    good: int
+    defective: int
+    segmented_defects: int
+
+
+class AnomalyModel(nn.Module, ABC):
+    """A model of good parts.
+
+    Attributes:
+        size: (height, width) of the input.
+        annotation: how ground-truth masks are prepared for training.
+        learns_defects: whether real defects take part in the training.
+        learns_unsegmented: whether defects without a drawn mask take part too.
+        cacheable: whether `extract` always gives the same for the same image.
+    """
+
+    size: tuple[int, int]
+    annotation: Annotation = Annotation()
+    learns_defects = False
+    learns_unsegmented = True
+    cacheable = True
+
+    @abstractmethod
+    def extract(self, images: Tensor) -> Features:
+        """Frozen features of uint8 (N, H, W, 3) BGR images, without gradients."""
+
+    @abstractmethod
+    def loss(self, features: Features, targets: Targets) -> Losses:
+        """Loss terms of a batch; their sum is minimised."""
+
+    @abstractmethod
+    def predict(self, features: Features) -> Prediction:
+        """Scores and maps in eval mode, literally as the paper computes them."""
+
+    @abstractmethod
+    def optimisation(self, epochs: int) -> Optimisation:
+        """New optimisers and schedules for a training of `epochs` epochs."""
+
+    @abstractmethod
+    def deploy(self) -> nn.Module:
+        """The same function folded for inference: images -> (scores, maps), as `forward`."""
+
+    def forward(self, images: Tensor) -> Prediction:
+        """Scores (N,) and maps (N, H, W) of uint8 (N, H, W, 3) BGR images."""
+        return self.predict(self.extract(images))
+
+    def prepare(self, facts: DataFacts, batches: FeatureBatches) -> None:
+        """First work before fitting, given the features of the good images; none by default."""
+
+    def finish(self, batches: FeatureBatches) -> None:
+        """Last work after fitting, given the features of the good images; none by default."""
+
+    def doubts(self, losses: dict[str, float]) -> list[str]:  # noqa: ARG002
+        """What in the losses of the last epoch says that the model has not learnt; for people."""
+        return []
+
+    def step(self, features: Features, targets: Targets, by: Optimisation) -> dict[str, float]:
+        """One optimisation step; returns the loss terms. Adversarial models differ."""
+        losses = self.loss(features, targets)
+        for optimiser in by.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        total: Tensor = sum(losses.values(), start=features[0].new_zeros(()))
+        total.backward()
+        if by.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters(), by.clip_norm)
+        for optimiser in by.optimisers:
+            optimiser.step()
+        return {name: value.item() for name, value in losses.items()}

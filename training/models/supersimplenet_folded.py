@@ -1,0 +1,180 @@
+"""SuperSimpleNet folded for inference: the same function at a third of the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.linear_maps import apply, bilinear, gaussian, mean3, shift
+from training.models.base import Features
+
+if TYPE_CHECKING:
+    from training.models.supersimplenet import Model
+
+BLUR_SIGMA, BLUR_RADIUS = 4.0, 12  # of the map at input size
+KERNEL = 5  # of the classification head
+_SHIFTS = range(-(KERNEL // 2), KERNEL // 2 + 1)
+
+
+class Deployed(nn.Module):
+    """SuperSimpleNet in eval mode as one graph with every exact fold.
+
+    With U the bilinear upsampling and S the three-tap mean along one axis, A = S U takes a layer to
+    the grid and commutes with 1x1 convolutions. So the adaptor and the first segmentation layer,
+    merged with its batch norm, run on each layer's own coarse grid, and the 5x5 convolution of the
+    classification head becomes a 1x1 convolution to one channel per tap, whose shifts go into the
+    upsampling matrices. Rows of A at the border do not sum to one (zero padding), hence biases
+    stay behind it.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.backbone = model.backbone.deploy()
+        self.scores_by_map = model.config.scores_by_map
+        self.segmentation = _FoldedSegmentation(model)
+        if not self.scores_by_map:
+            self.classification = _FoldedClassification(model)
+        for axis, (size, grid) in enumerate(zip(model.size, model.grid, strict=True)):
+            blur = gaussian(size, BLUR_SIGMA, BLUR_RADIUS, "reflect")
+            smooth = blur @ bilinear(size, grid, align_corners=False)
+            self.register_buffer(f"smooth{axis}", smooth.float())
+
+    smooth0: Tensor
+    smooth1: Tensor
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 (N, H, W, 3) BGR -> scores (N,), maps (N, H, W)."""
+        features = self.backbone(images)
+        logits = self.segmentation(features)  # (N, 1, h, w)
+        maps = apply(self.smooth0, logits, self.smooth1).flatten(0, 1)
+        if self.scores_by_map:
+            return maps.amax((1, 2)), maps
+        return self.classification(features, logits), maps
+
+
+def classify(hidden: Tensor, logits: Tensor, fc: nn.Linear) -> Tensor:
+    """Maximum and mean of the hidden maps (N, K, h, w) and of the logits -> (N,)."""
+    pooled = [hidden.amax((2, 3)), hidden.mean((2, 3)), logits.amax((2, 3)), logits.mean((2, 3))]
+    logit: Tensor = fc(torch.cat(pooled, dim=1))
+    return logit.flatten()
+
+
+class _FoldedSegmentation(nn.Module):
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        weight, bias = _matrix(model.adaptor)
+        hidden, hidden_bias = _matrix(model.segmentation.hidden)
+        scale, offset = _batch_norm(model.segmentation.norm)
+        merged = scale[:, None] * hidden @ weight  # (hidden, C)
+        merged_bias = scale * (hidden @ bias + hidden_bias) + offset
+        parts = merged.split(model.backbone.channels, dim=1)
+        self.layers = nn.ModuleList(_conv1x1(part) for part in parts)
+        self.register_buffer("bias", merged_bias.float()[:, None, None])
+        self.tail = _conv1x1(_matrix(model.segmentation.tail)[0])
+        self.to_grid = model.to_grid
+
+    bias: Tensor
+
+    def forward(self, features: Features) -> Tensor:
+        hidden = self.bias
+        for conv, to_grid, feature in zip(self.layers, self.to_grid, features, strict=True):
+            hidden = hidden + to_grid(conv(feature))
+        out: Tensor = self.tail(F.leaky_relu(hidden, 0.2))
+        return out
+
+
+class _FoldedClassification(nn.Module):
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        head = model.classification
+        scale, offset = _batch_norm(head.norm)
+        kernel = scale[:, None, None, None] * head.conv.weight.detach().double()
+        assert head.conv.bias is not None  # noqa: S101 - nn.Conv2d's default
+        constant = (scale * head.conv.bias.detach().double() + offset)[:, None, None]
+        on_features, on_map = kernel[:, :-1], kernel[:, -1:]
+        if model.config.version == "icpr":
+            weight, bias = _matrix(model.adaptor)
+            ones = torch.ones(1, len(bias), *model.grid, dtype=torch.float64) * bias[:, None, None]
+            constant = constant + F.conv2d(ones, on_features, padding="same")[0]
+            on_features = torch.einsum("ocyx,ci->oiyx", on_features, weight)
+        parts = on_features.split(model.backbone.channels, dim=1)
+        self.layers = nn.ModuleList(_conv1x1(_taps(part)) for part in parts)
+        self.to_grid = nn.ModuleList(_TapsToGrid(to_grid) for to_grid in model.layers_to_grid())
+        self.on_map = nn.Conv2d(1, len(on_map), KERNEL, padding=KERNEL // 2, bias=False)
+        self.on_map.weight.data = on_map.float()
+        self.register_buffer("constant", constant.float())
+        self.fc = head.fc
+
+    constant: Tensor
+
+    def forward(self, features: Features, logits: Tensor) -> Tensor:
+        hidden = self.on_map(logits) + self.constant
+        for conv, to_grid, feature in zip(self.layers, self.to_grid, features, strict=True):
+            hidden = hidden + to_grid(conv(feature))
+        return classify(F.relu(hidden), logits, self.fc)
+
+
+class ToGrid(nn.Module):
+    """Upsampling and three-tap mean of one layer: A_h x A_w^T."""
+
+    def __init__(self, layer: tuple[int, int], grid: tuple[int, int]) -> None:
+        super().__init__()
+        for axis, (size, source) in enumerate(zip(grid, layer, strict=True)):
+            matrix = mean3(size) @ bilinear(size, source, align_corners=True)
+            self.register_buffer(f"axis{axis}", matrix.float(), persistent=False)
+
+    axis0: Tensor
+    axis1: Tensor
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps of the layer (N, C, h_k, w_k) -> on the grid (N, C, h, w)."""
+        return apply(self.axis0, maps, self.axis1)
+
+
+class _TapsToGrid(nn.Module):
+    """Sum over the taps of a kernel, each shifted and taken to the grid: B_h q B_w^T."""
+
+    def __init__(self, to_grid: ToGrid) -> None:
+        super().__init__()
+        for axis, matrix in enumerate((to_grid.axis0.double(), to_grid.axis1.double())):
+            shifted = [shift(len(matrix), by) @ matrix for by in _SHIFTS]
+            self.register_buffer(f"axis{axis}", torch.cat(shifted, dim=1).float())
+
+    axis0: Tensor
+    axis1: Tensor
+
+    def forward(self, taps: Tensor) -> Tensor:
+        height, width = taps.shape[-2:]
+        # (N, K * 25, h, w) -> (N, K, 5 h, 5 w), rows (tap y, y) and columns (tap x, x)
+        split = taps.reshape(-1, taps.shape[1] // KERNEL**2, KERNEL, KERNEL, height, width)
+        tiled = split.permute(0, 1, 2, 4, 3, 5)
+        whole = tiled.reshape(-1, split.shape[1], KERNEL * height, KERNEL * width)
+        return apply(self.axis0, whole, self.axis1)
+
+
+def _matrix(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Weight (out, in) and bias (out,) of a 1x1 convolution, float64."""
+    weight = conv.weight.detach().double().flatten(1)
+    bias = conv.bias.detach().double() if conv.bias is not None else weight.new_zeros(len(weight))
+    return weight, bias
+
+
+def _batch_norm(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Scale and offset (channels,) of a batch norm in eval mode, float64."""
+    state = {key: value.detach().double() for key, value in norm.state_dict().items()}
+    scale = state["weight"] / torch.sqrt(state["running_var"] + norm.eps)
+    return scale, state["bias"] - scale * state["running_mean"]
+
+
+def _conv1x1(weight: Tensor) -> nn.Conv2d:
+    conv = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=False)
+    conv.weight.data = weight.float()[:, :, None, None]
+    return conv
+
+
+def _taps(kernel: Tensor) -> Tensor:
+    """(out, in, 5, 5) -> (out * 25, in), ordered (out, y, x)."""
+    return kernel.permute(0, 2, 3, 1).flatten(0, 2)
