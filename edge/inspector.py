@@ -60,6 +60,8 @@ class Inspection:
 
     def native_mask(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         """The mask at the resolution of `frame`, bool (H, W), nearest neighbour."""
+        if not self.mask.size:
+            return np.zeros(frame.shape[:2], dtype=np.bool_)
         size = (frame.shape[1], frame.shape[0])
         enlarged = cv2.resize(self.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         return enlarged.astype(np.bool_)

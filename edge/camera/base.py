@@ -31,7 +31,15 @@ class EndOfRecording(Exception):  # noqa: N818 - not an error: the orderly end o
 
 
 class Camera(Protocol):
-    """A source of frames. One thread owns it from `open` to `close`."""
+    """A source of frames. One thread owns it from `open` to `close`.
+
+    A recording waits to be read. A real camera does not: a frame that comes while others wait for
+    inspection is refused, not delayed.
+    """
+
+    @property
+    def waits(self) -> bool:
+        """Whether `read` gives a frame only when it is called."""
 
     def open(self) -> None:
         """Connect and start acquisition.

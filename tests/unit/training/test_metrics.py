@@ -1,0 +1,109 @@
+"""Golden vectors of the field's metric implementations, invariances, bad input."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from training.metrics import UndefinedMetricError, aupro, auroc, average_precision, best_f1
+
+sklearn_metrics = pytest.importorskip("sklearn.metrics")
+
+
+def vector(*values: float) -> np.ndarray:
+    return np.array(values, dtype=np.float64)
+
+
+def labels(*values: int) -> np.ndarray:
+    return np.array(values, dtype=bool)
+
+
+def toy() -> tuple[np.ndarray, np.ndarray]:
+    """The deterministic 64x64 example: five maps, two of them with defects."""
+    y, x = np.mgrid[:64, :64]
+    maps = np.stack([((7 * x + 13 * y + 17 * k) % 101) / 101 for k in range(5)])
+    masks = np.zeros(maps.shape, dtype=bool)
+    masks[3, 10:20, 10:20] = True
+    masks[4, 30:34, 30:50] = True
+    masks[4, 50:53, 5:8] = True
+    maps[masks] += 0.6
+    return maps, masks
+
+
+def test_auroc_golden() -> None:
+    scores = vector(0.13, 0.26, 0.08, 0.92, 0.03)
+    assert auroc(scores, labels(0, 0, 1, 1, 0)) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("scores", "truth", "expected"),
+    [
+        ((0.1, 0.5, 0.9, 1), (0, 1, 1, 1), (1.0, 0.5)),
+        ((0.1, 0.5, 0.9, 0.1), (0, 1, 1, 1), (0.857143, 0.1)),
+        ((0.1, 0.4, 0.35, 0.8), (0, 0, 1, 1), (0.8, 0.35)),
+        ((-0.5, 0, 0.5, 1, 2), (0, 1, 1, 1, 1), (1.0, 0.0)),
+    ],
+)
+def test_best_f1_golden(scores, truth, expected) -> None:  # type: ignore[no-untyped-def]
+    assert best_f1(vector(*scores), labels(*truth)) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("columns", "limit", "expected"),
+    [((3,), 1 / 3, 0.1666656), ((1, 3, 5), 1 / 3, 0.1666661), ((3,), 0.3, 0.15)],
+)
+def test_aupro_golden(columns: tuple[int, ...], limit: float, expected: float) -> None:
+    maps = (np.arange(2800) / 2800).reshape(1, 400, 7)
+    masks = np.zeros(maps.shape, dtype=bool)
+    masks[:, :, columns] = True
+    assert aupro(maps, masks, limit) == pytest.approx(expected, abs=1e-5)
+
+
+def test_toy_of_every_metric() -> None:
+    maps, masks = toy()
+    assert auroc(maps, masks) == pytest.approx(0.9157702518, abs=1e-10)
+    assert aupro(maps, masks) == pytest.approx(0.8175788938, abs=1e-9)
+    assert aupro(maps, masks, 0.05) == pytest.approx(0.7423950274, abs=1e-9)
+    assert best_f1(maps, masks) == pytest.approx((0.7647058824, 0.9960396), abs=1e-7)
+
+
+def test_metrics_depend_on_the_order_of_scores_only() -> None:
+    maps, masks = toy()
+    for squeezed in (np.exp(3 * maps), maps * 1000 - 5, np.tanh(maps)):
+        assert auroc(squeezed, masks) == pytest.approx(auroc(maps, masks), abs=1e-12)
+        assert aupro(squeezed, masks) == pytest.approx(aupro(maps, masks), abs=1e-12)
+
+
+@given(
+    arrays.arrays(np.float64, 30, elements=st.sampled_from([0.0, 0.1, 0.2, 0.5, 1.0, 98.0])),
+    arrays.arrays(np.bool_, 30),
+)
+def test_agrees_with_scikit_learn_also_with_ties(scores: np.ndarray, truth: np.ndarray) -> None:
+    truth[:2] = (True, False)
+    assert auroc(scores, truth) == pytest.approx(sklearn_metrics.roc_auc_score(truth, scores))
+    expected = sklearn_metrics.average_precision_score(truth, scores)
+    assert average_precision(scores, truth) == pytest.approx(expected)
+
+
+def test_a_region_counts_the_same_whatever_its_size() -> None:
+    masks = np.zeros((1, 20, 20), dtype=bool)
+    masks[0, 2:12, 2:12] = True
+    masks[0, 16, 16] = True
+    found_large = np.where(masks, 1.0, 0.0)
+    found_large[0, 16, 16] = -1.0
+    assert aupro(found_large, masks) == pytest.approx(0.5, abs=0.01)
+
+
+def test_undefined_metrics_say_so() -> None:
+    with pytest.raises(UndefinedMetricError, match="both good samples and defects"):
+        auroc(vector(1, 2), labels(0, 0))
+    with pytest.raises(UndefinedMetricError, match="at least one defect region"):
+        aupro(np.zeros((1, 4, 4)), np.zeros((1, 4, 4), dtype=bool))
+
+
+def test_bad_input_is_refused() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        auroc(vector(1, np.nan), labels(0, 1))
+    with pytest.raises(ValueError, match="differ in shape"):
+        auroc(vector(1, 2, 3), labels(0, 1))
