@@ -35,8 +35,8 @@ class Preprocessing(BaseModel):
     """What the model was taught to see; stored in the bundle's manifest.
 
     Attributes:
-        frame_sizes: native sizes (height, width) of the frames it was taught with. Others are
-            refused.
+        frame_height: lowest and highest native height that is accepted; others are refused.
+        frame_width: lowest and highest native width.
         channels: 1 for grey frames (H, W), 3 for BGR frames (H, W, 3).
         crop: part of the frame that is inspected; None takes the whole frame.
         resize: "area" averages every source pixel into the result when an axis shrinks, and
@@ -47,7 +47,8 @@ class Preprocessing(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    frame_sizes: tuple[tuple[Pixels, Pixels], ...] = Field(min_length=1)
+    frame_height: tuple[Pixels, Pixels]
+    frame_width: tuple[Pixels, Pixels]
     channels: Literal[1, 3]
     crop: Crop | None = None
     resize: Literal["area"] = "area"
@@ -88,12 +89,17 @@ def check_frame(frame: npt.NDArray[np.uint8], against: Preprocessing) -> None:
             f"{'grey (H, W)' if against.channels == 1 else 'BGR (H, W, 3)'} frames: "
             "check the camera's pixel format"
         )
-    if frame.shape[:2] not in against.frame_sizes:
-        taught = ", ".join(f"{height}x{width}" for height, width in against.frame_sizes)
+    (low_h, high_h), (low_w, high_w) = against.frame_height, against.frame_width
+    if not (low_h <= frame.shape[0] <= high_h and low_w <= frame.shape[1] <= high_w):
         raise FrameError(
             f"the frame is {frame.shape[0]}x{frame.shape[1]} (height x width) and the model was "
-            f"taught with {taught}: check the camera's region, or train with such frames"
+            f"taught with {_range(low_h, high_h)}x{_range(low_w, high_w)}: check the camera's "
+            "region, or train with such frames"
         )
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"({low} to {high})"
 
 
 def _resize_antialiased(

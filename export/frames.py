@@ -36,11 +36,12 @@ def adversarial_frames(
     """Native frames on which sides that prepare or compute differently come apart.
 
     Constant and saturated frames, noise, and `base` with lines one pixel wide, which a resize
-    without antialiasing shows or hides depending on their position. Every size the model was taught
-    occurs.
+    without antialiasing shows or hides depending on their position; in the smallest and in the
+    largest size that the model takes.
     """
     random = np.random.default_rng(seed)
-    for height, width in _extremes(preprocessing.frame_sizes):
+    smallest, largest = zip(preprocessing.frame_height, preprocessing.frame_width, strict=True)
+    for height, width in dict.fromkeys((smallest, largest)):
         shape = (height, width) if preprocessing.channels == 1 else (height, width, 3)
         size = f"{height}x{width}"
         yield f"black-{size}", np.zeros(shape, np.uint8)
@@ -53,9 +54,3 @@ def adversarial_frames(
         frame[int(random.integers(len(frame)))] = value
         frame[:, int(random.integers(frame.shape[1]))] = value
         yield f"lines-{number}", frame
-
-
-def _extremes(sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Smallest and largest of the sizes."""
-    ordered = sorted(sizes, key=lambda size: size[0] * size[1])
-    return list(dict.fromkeys((ordered[0], ordered[-1])))

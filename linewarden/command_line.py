@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -41,6 +43,7 @@ COMMANDS = {
         "check that a bundle is whole and gives its golden scores",
         "onnxruntime",
     ),
+    "study": Command("linewarden.commands.study", "measure the whole chain on data sets", "export"),
     "demo": Command(
         "linewarden.commands.demo", "the whole chain on drawn parts or on a folder", "export"
     ),
@@ -98,6 +101,9 @@ def _run(name: str, words: list[str]) -> int:
     except KeyboardInterrupt:
         _complain("stopped")
         return 130
+    except BrokenPipeError:  # the reader of our output, `head` for instance, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 def _complain(message: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import Field
 
 from edge.config import ConfigPath, StrictModel
-from edge.preprocess import Crop
+from edge.preprocess import Crop, Pixels
 from training.models import MODELS, model_module
 
 Size = Annotated[int, Field(ge=32, le=4096)]
@@ -20,14 +20,17 @@ class DataConfig(StrictModel):
         folder: data set in MVTec layout, or a plain folder of good images.
         image_size: (height, width) of the model's input.
         crop: part of the frame to inspect, native pixels; None takes all.
-        mixed_sizes: accept frames of several sizes. A line has one camera and one size.
+        frame_height: lowest and highest height of frames, px; None takes the one that all images
+            have. A line has one camera and one size: ranges are for collected images.
+        frame_width: lowest and highest width, likewise.
         hold_out: share of the good images kept away from fitting, for calibration.
     """
 
     folder: ConfigPath
     image_size: tuple[Size, Size] = (256, 256)
     crop: Crop | None = None
-    mixed_sizes: bool = False
+    frame_height: tuple[Pixels, Pixels] | None = None
+    frame_width: tuple[Pixels, Pixels] | None = None
     hold_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
 
 

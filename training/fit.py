@@ -31,7 +31,14 @@ from training.config import TrainConfig
 from training.data.layout import DataSet, read_data_set
 from training.data.order import Balanced, Draw, GoodOnly, batches
 from training.data.samples import SampleReader
-from training.data.survey import Split, SurveyedSample, data_sha256, split_good, survey
+from training.data.survey import (
+    Split,
+    SurveyedSample,
+    data_sha256,
+    frame_ranges,
+    split_good,
+    survey,
+)
 from training.models.base import AnomalyModel, DataFacts, Features, Targets
 
 Report = Callable[[Progress, int, dict[str, float]], None]
@@ -104,11 +111,13 @@ def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> 
             f"{config.data.folder}: supervised training needs real defects in train/<defect> "
             "(masks in ground_truth/<defect>), and there are none"
         )
-    surveyed = survey([*data_set.good, *defective], mixed_sizes=config.data.mixed_sizes)
+    surveyed = survey([*data_set.good, *defective])
+    heights, widths = frame_ranges(surveyed, config.data.frame_height, config.data.frame_width)
     good, bad = surveyed[: len(data_set.good)], surveyed[len(data_set.good) :]
     split = split_good(good, hold_out=config.data.hold_out, seed=config.fit.seed)
     preprocessing = Preprocessing(
-        frame_sizes=tuple(sorted({sample.size for sample in surveyed})),
+        frame_height=heights,
+        frame_width=widths,
         channels=1 if surveyed[0].channels == 1 else 3,
         crop=config.data.crop,
         height=config.data.image_size[0],

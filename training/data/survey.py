@@ -13,6 +13,8 @@ from edge.errors import CameraError, FrameError
 from edge.images import decode_image
 from training.data.layout import Sample
 
+Range = tuple[int, int]
+
 MINIMUM_GOOD_IMAGES = 5
 _SHOWN = 5
 
@@ -41,12 +43,12 @@ class Split:
     duplicates: tuple[Path, ...]
 
 
-def survey(samples: Iterable[Sample], *, mixed_sizes: bool = False) -> list[SurveyedSample]:
+def survey(samples: Iterable[Sample]) -> list[SurveyedSample]:
     """Read every file once and check that they are images of one kind.
 
     Raises:
-        CameraError: files that cannot be read (all are named, not only the first), grey and colour
-            images together, or several sizes unless `mixed_sizes` allows them.
+        CameraError: files that cannot be read (all are named, not only the first), or grey and
+            colour images together.
     """
     surveyed: list[SurveyedSample] = []
     problems: list[str] = []
@@ -57,7 +59,7 @@ def survey(samples: Iterable[Sample], *, mixed_sizes: bool = False) -> list[Surv
             problems.append(str(error))
     if problems:
         raise CameraError(_listed(f"{len(problems)} unusable images:", problems))
-    _refuse_mixed(surveyed, mixed_sizes=mixed_sizes)
+    _refuse_mixed_channels(surveyed)
     return surveyed
 
 
@@ -106,20 +108,41 @@ def _look_at(sample: Sample) -> SurveyedSample:
     return SurveyedSample(sample, hashlib.sha256(content).hexdigest(), size, channels)
 
 
-def _refuse_mixed(samples: Sequence[SurveyedSample], *, mixed_sizes: bool) -> None:
+def frame_ranges(
+    samples: Sequence[SurveyedSample], heights: Range | None, widths: Range | None
+) -> tuple[Range, Range]:
+    """Heights and widths that frames may have: as configured, or the one size of all images.
+
+    Raises:
+        CameraError: images of several sizes and no range, or images outside the range.
+    """
+    sizes = Counter(sample.size for sample in samples)
+    found = [(min(values), max(values)) for values in zip(*sizes, strict=True)]
+    if heights is None and widths is None and len(sizes) > 1:
+        counts = [f"{height}x{width}: {n} images" for (height, width), n in sizes.most_common()]
+        raise CameraError(
+            _listed("images of several sizes (height x width):", counts)
+            + "\na line has one camera and one size; to learn from several all the same, set "
+            f"data.frame_height=[{found[0][0]},{found[0][1]}] and "
+            f"data.frame_width=[{found[1][0]},{found[1][1]}]"
+        )
+    ranges = (heights or found[0], widths or found[1])
+    outside = [
+        f"{sample.sample.path}: {sample.size[0]}x{sample.size[1]}"
+        for sample in samples
+        if not all(low <= n <= high for n, (low, high) in zip(sample.size, ranges, strict=True))
+    ]
+    if outside:
+        raise CameraError(_listed(f"{len(outside)} images outside the configured size:", outside))
+    return ranges
+
+
+def _refuse_mixed_channels(samples: Sequence[SurveyedSample]) -> None:
     for channels, name in ((1, "grey"), (3, "colour")):
         odd = [s for s in samples if s.channels == channels]
         if 0 < len(odd) <= len(samples) // 2:
             paths = [str(s.sample.path) for s in odd]
             raise CameraError(_listed(f"{len(odd)} of {len(samples)} images are {name}:", paths))
-    sizes = Counter(sample.size for sample in samples)
-    if len(sizes) > 1 and not mixed_sizes:
-        found = [f"{height}x{width}: {n} images" for (height, width), n in sizes.most_common()]
-        raise CameraError(
-            _listed("images of several sizes (height x width):", found)
-            + "\na line has one camera and one size; to learn from several all the same, set "
-            "data.mixed_sizes: true"
-        )
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:
