@@ -1,143 +1,196 @@
-"""Images of inspected parts on disk, within a quota; never in the way of a verdict."""
+"""Images of chosen parts in a folder by date, below a limit in bytes.
+
+::
+
+    2026-11-21/
+        041455.123456_3f9a2c1d-000017_REJECT.frame.png      the frame as it was inspected
+        041455.123456_3f9a2c1d-000017_REJECT.mask.png       the defect, 0 or 255
+        041455.123456_3f9a2c1d-000017_REJECT.overlay.jpg    for people
+
+Names sort by time (UTC). The oldest files go first when the limit is reached; files with other
+names are neither counted nor deleted.
+"""
 
 from __future__ import annotations
 
 import logging
 import queue
+import re
 import threading
+import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import NamedTuple, Protocol
 
-from pydantic import Field
+import numpy as np
 
-from edge.camera.base import Frame
-from edge.config import ConfigPath, StrictModel
-from edge.errors import LineError
-from edge.files import write_bytes
+from edge.errors import FrameError
+from edge.files import TEMPORARY_PREFIX, write_bytes
 from edge.images import encode_jpeg, encode_png
-from edge.inspector import Inspection
 from edge.overlay import overlay
+from edge.triggers import Settled
 from edge.verdict import Verdict
 
-_LOG = logging.getLogger(__name__)
-_QUEUE_LENGTH = 8
+_OURS = re.compile(r"\d{6}\.\d{6}_.+\.(frame\.png|mask\.png|overlay\.jpg)")
+_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
+_QUEUE_SIZE = 8
+
+_log = logging.getLogger(__name__)
 
 
-class ArchiveConfig(StrictModel):
-    """Which parts are kept as images.
+class Archive(Protocol):
+    """Keeps the images of parts."""
 
-    Attributes:
-        folder: a folder per day is made in it.
-        verdicts: parts with these are kept.
-        max_bytes: the oldest files go when the folder grows beyond it.
+    def names(self, settled: Settled) -> tuple[str, ...]:
+        """The files `save` will write for this part; none when it is not to be kept."""
+
+    def save(self, settled: Settled) -> None:
+        """Write them.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+
+
+class ImageArchive:
+    """An archive in a folder. One thread calls `save`.
+
+    Args:
+        folder: made when the first image is written.
+        keep: verdicts whose images are kept.
+        max_bytes: limit of all image files together.
     """
 
-    folder: ConfigPath
-    verdicts: tuple[Verdict, ...] = (Verdict.REJECT, Verdict.REVIEW)
-    max_bytes: Annotated[int, Field(ge=1)] = 10_000_000_000
+    def __init__(self, folder: Path, keep: Collection[Verdict], max_bytes: int) -> None:
+        self._folder = folder
+        self._keep = frozenset(keep)
+        self._max_bytes = max_bytes
+        self._files: deque[_File] | None = None
+        self._bytes = 0
+
+    def names(self, settled: Settled) -> tuple[str, ...]:
+        """File names relative to the folder; see `Archive.names`."""
+        trigger, inspection = settled.trigger, settled.inspection
+        if inspection.verdict not in self._keep or trigger.frame is None:
+            return ()
+        day = f"{trigger.captured_utc:%Y-%m-%d}"
+        time_of_day = f"{trigger.captured_utc:%H%M%S.%f}"
+        stem = f"{day}/{time_of_day}_{trigger.trigger_id}_{inspection.verdict.value}"
+        kinds = ["frame.png", "overlay.jpg"]
+        if inspection.anomaly_map is not None:
+            kinds.insert(1, "mask.png")
+        return tuple(f"{stem}.{kind}" for kind in kinds)
+
+    def save(self, settled: Settled) -> None:
+        """Write the images, after deleting the oldest that are in their way; see `Archive.save`."""
+        for name in self.names(settled):
+            self._write(self._folder / name, _encode(name, settled))
+
+    def _write(self, path: Path, content: bytes) -> None:
+        size = len(content)
+        if size > self._max_bytes:
+            raise OSError(f"{path.name} has {size} bytes and max_bytes is {self._max_bytes}")
+        if self._files is None:
+            self._files = self._take_stock()
+        self._make_room(self._files, size)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, content)
+        self._files.append(_File(path, size))
+        self._bytes += size
+
+    def _take_stock(self) -> deque[_File]:
+        files: deque[_File] = deque()
+        for path in sorted(self._folder.glob(f"{_DAY}/*")):
+            if path.name.startswith(TEMPORARY_PREFIX):
+                path.unlink()  # of a killed process
+            elif _OURS.fullmatch(path.name):
+                files.append(_File(path, path.stat().st_size))
+        self._bytes = sum(file.size for file in files)
+        return files
+
+    def _make_room(self, files: deque[_File], size: int) -> None:
+        while files and self._bytes + size > self._max_bytes:
+            oldest = files[0]
+            oldest.path.unlink(missing_ok=True)
+            files.popleft()
+            self._bytes -= oldest.size
+            if not any(oldest.path.parent.glob("*")):
+                oldest.path.parent.rmdir()
 
 
-@dataclass(frozen=True)
-class _Job:
-    folder: Path
-    names: tuple[str, ...]
-    frame: Frame
-    inspection: Inspection
-
-
-class Archive:
-    """Writes frames (PNG), masks (PNG) and overlays (JPEG) in a thread of its own.
-
-    A slow or full disk costs images, which are counted, and never a verdict.
+class ArchiveThread:
+    """Feeds an archive behind a short queue, so that a slow disk delays no verdict.
 
     Attributes:
-        dropped: parts whose images were not taken because the disk did not keep up.
+        dropped: parts whose images were given up because the queue was full.
         failed: parts whose images could not be written.
     """
 
-    def __init__(self, config: ArchiveConfig) -> None:
-        self._config = config
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(_QUEUE_LENGTH)
-        self._thread = threading.Thread(target=self._write_all, name="archive", daemon=True)
+    def __init__(self, archive: Archive, queue_size: int = _QUEUE_SIZE) -> None:
         self.dropped = 0
         self.failed = 0
+        self._archive = archive
+        self._queue: queue.Queue[Settled | None] = queue.Queue(queue_size)
+        self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
 
-    def open(self) -> None:
-        """Make the folder and start writing; LineError when the folder cannot be made."""
-        try:
-            self._config.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LineError(f"{self._config.folder}: cannot be made ({error.strerror})") from error
-        self._quota = Quota(self._config.folder, self._config.max_bytes)
+    def start(self) -> None:
+        """Begin to write."""
         self._thread.start()
 
-    def offer(
-        self, trigger_id: int, time_utc: str, frame: Frame | None, inspection: Inspection
-    ) -> tuple[str, ...]:
-        """Take one part if it is to be kept; returns the names its files will have.
-
-        Never blocks: when the disk is behind, the part is dropped and counted.
-        """
-        if frame is None or inspection.verdict not in self._config.verdicts:
+    def offer(self, settled: Settled) -> tuple[str, ...]:
+        """Hand over a part without waiting; the names of the files that will be written."""
+        names = self._archive.names(settled)
+        if not names:
             return ()
-        day, stem = time_utc[:10], f"{time_utc[11:23].replace(':', '')}-{trigger_id:08d}"
-        kinds = ("frame.png", "overlay.jpg") + (("mask.png",) if inspection.mask.any() else ())
-        names = tuple(f"{day}/{stem}-{kind}" for kind in kinds)
         try:
-            self._jobs.put_nowait(_Job(self._config.folder, names, frame, inspection))
+            self._queue.put_nowait(settled)
         except queue.Full:
+            if not self.dropped:
+                _log.warning("the archive is slower than the line: images are dropped and counted")
             self.dropped += 1
             return ()
         return names
 
-    def close(self, timeout_s: float = 10.0) -> None:
-        """Write what was taken, then stop."""
-        if self._thread.is_alive():
-            self._jobs.put(None)
-            self._thread.join(timeout_s)
+    def close(self, limit_s: float) -> None:
+        """Write what is queued; what is left after `limit_s` is dropped. Call it once."""
+        end = time.monotonic() + limit_s
+        try:
+            self._queue.put(None, timeout=limit_s)
+        except queue.Full:
+            _log.warning("the archive was not done after %g s", limit_s)
+        self._thread.join(max(0.0, end - time.monotonic()))
+        while not self._queue.empty():
+            self.dropped += self._queue.get_nowait() is not None
 
-    def _write_all(self) -> None:
-        while (job := self._jobs.get()) is not None:
+    def _run(self) -> None:
+        works = True
+        while (settled := self._queue.get()) is not None:
             try:
-                for path, content in _contents(job):
-                    path.parent.mkdir(exist_ok=True)
-                    write_bytes(path, content)
-                    self._quota.add(path, len(content))
-            except OSError as error:
+                self._archive.save(settled)
+            except Exception as error:  # noqa: BLE001 - the archive goes on with the next part
                 self.failed += 1
-                _LOG.warning("images of %s were not written: %s", job.names[0], error)
+                if works:
+                    is_defect = not isinstance(error, OSError)
+                    _log.warning("images are lost: %s", error, exc_info=is_defect)
+                works = False
+            else:
+                if not works:
+                    _log.warning("the archive works again")
+                works = True
 
 
-class Quota:
-    """Keeps the files below a folder within a number of bytes, the oldest going first."""
-
-    def __init__(self, folder: Path, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        found = sorted(path for path in folder.rglob("*") if path.is_file())  # named by time
-        self._files = deque((path, path.stat().st_size) for path in found)
-        self._bytes = sum(size for _, size in self._files)
-
-    def add(self, path: Path, size: int) -> None:
-        """Count a new file, and remove old ones until the rest fits."""
-        self._files.append((path, size))
-        self._bytes += size
-        while self._bytes > self._max_bytes and len(self._files) > 1:
-            oldest, freed = self._files.popleft()
-            oldest.unlink(missing_ok=True)
-            self._bytes -= freed
+class _File(NamedTuple):
+    path: Path
+    size: int
 
 
-def _contents(job: _Job) -> list[tuple[Path, bytes]]:
-    contents = []
-    for name in job.names:
-        if name.endswith("frame.png"):
-            content = encode_png(job.frame.image)
-        elif name.endswith("mask.png"):
-            mask = job.inspection.native_mask(job.frame.image)
-            content = encode_png(mask.astype("uint8") * 255)
-        else:
-            content = encode_jpeg(overlay(job.frame.image, job.inspection))
-        contents.append((job.folder / name, content))
-    return contents
+def _encode(name: str, settled: Settled) -> bytes:
+    frame, inspection = settled.trigger.frame, settled.inspection
+    if frame is None:
+        raise FrameError(f"{name}: the camera gave no frame")
+    if name.endswith(".frame.png"):
+        return encode_png(frame.image)
+    if name.endswith(".mask.png"):
+        return encode_png(inspection.native_mask(frame.image).astype(np.uint8) * np.uint8(255))
+    return encode_jpeg(overlay(frame.image, inspection))

@@ -183,6 +183,7 @@ class Bundle:
         if not path.is_file():
             raise BundleError(f"{self.folder}: recipe {recipe!r} is not calibrated: {mend}")
         calibration = _read_sealed(path, Calibration, mend)
+        self.file(artefact)  # refuses an unknown one
         actual = self.manifest.files[artefact]
         if calibration.artefact_sha256 != actual:
             raise BundleError(

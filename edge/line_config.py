@@ -1,4 +1,4 @@
-"""Configuration of one inspection station: what `linewarden run` reads."""
+"""Configuration of one line: `linewarden run --config line.yaml`."""
 
 from __future__ import annotations
 
@@ -6,36 +6,45 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge.archive import ArchiveConfig
 from edge.bundle import REFERENCE_ARTEFACT
-from edge.camera.replay import ReplayConfig
+from edge.camera import CameraConfig
 from edge.config import ConfigPath, StrictModel
-from edge.line.jsonlines import JsonLinesConfig
-
-CameraConfig = ReplayConfig
-OutputConfig = JsonLinesConfig
+from edge.line import OutputConfig
+from edge.verdict import Verdict
 
 
 class EngineConfig(StrictModel):
     """What runs the model.
 
     Attributes:
-        artefact: file of the bundle.
-        threads: None takes all physical cores.
+        kind: name of the engine; see `edge.engine.ENGINES`.
+        artefact: file of the bundle to run; the recipe must be calibrated through it.
+        threads: None for all physical cores.
     """
 
-    kind: Literal["onnxruntime"] = "onnxruntime"
+    kind: str = "onnxruntime"
     artefact: str = REFERENCE_ARTEFACT
-    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    threads: Annotated[int, Field(ge=1)] | None = None
+
+
+class ArchiveConfig(StrictModel):
+    """Images that are kept.
+
+    Attributes:
+        keep: verdicts whose images are kept.
+        max_bytes: limit of the folder; the oldest images are deleted first.
+    """
+
+    folder: ConfigPath
+    keep: tuple[Verdict, ...] = (Verdict.REVIEW, Verdict.REJECT, Verdict.NO_VERDICT)
+    max_bytes: Annotated[int, Field(gt=0)]
 
 
 class LineConfig(StrictModel):
-    """A camera, a bundle, and where verdicts go.
+    """A line: bundle and recipe, camera, deadline, outputs, archive.
 
     Attributes:
-        recipe: name of the calibration in the bundle.
-        deadline_ms: a part without verdict this long after its frame was captured gets NO_VERDICT.
-        outputs: every one of them is told each verdict.
+        deadline_ms: from the complete frame to the verdict; later is NO_VERDICT.
     """
 
     schema_version: Literal[1] = 1
@@ -44,5 +53,5 @@ class LineConfig(StrictModel):
     engine: EngineConfig = EngineConfig()
     camera: CameraConfig
     deadline_ms: Annotated[float, Field(gt=0)] = 1000.0
-    outputs: tuple[OutputConfig, ...] = ()
+    outputs: tuple[OutputConfig, ...] = Field(min_length=1)
     archive: ArchiveConfig | None = None

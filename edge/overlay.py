@@ -1,4 +1,4 @@
-"""Pictures for people: heat maps with a fixed scale, and frames with the defect's contour."""
+"""Pictures for people: heat map, outline of the defect, caption. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,70 +9,103 @@ import numpy.typing as npt
 from edge.inspector import Inspection
 from edge.verdict import Verdict
 
-Image = npt.NDArray[np.uint8]
-
-COLOURS = {  # BGR
-    Verdict.PASS: (80, 175, 76),
-    Verdict.REVIEW: (0, 170, 255),
-    Verdict.REJECT: (54, 67, 244),
-    Verdict.NO_VERDICT: (158, 158, 158),
+# BGR. Told apart by brightness as well, for the colour-blind and for black-and-white prints.
+_COLOURS = {
+    Verdict.PASS: (90, 200, 90),
+    Verdict.REVIEW: (60, 220, 255),
+    Verdict.REJECT: (60, 60, 235),
+    Verdict.NO_VERDICT: (200, 200, 200),
 }
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_BAR = (32, 32, 32)
 
 
-def colour_image(frame: Image) -> Image:
-    """A copy as (H, W, 3) BGR."""
-    if frame.ndim == 2:
-        return np.asarray(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR), np.uint8)
-    return frame.copy()
+def heat_map(
+    anomaly_map: npt.NDArray[np.float32], low: float, high: float
+) -> npt.NDArray[np.uint8]:
+    """Colour a raw anomaly map.
 
+    The scale is the caller's, so that the same colour means the same in every picture: a scale
+    per picture would make the noise of a good part look like a defect.
 
-def heat_map(anomaly_map: npt.NDArray[np.float32], low: float, high: float) -> Image:
-    """Colours (H, W, 3) BGR for raw map values between `low` (blue) and `high` (red).
+    Args:
+        anomaly_map: float32 (H, W).
+        low: raw value of the darkest colour; smaller values have it too.
+        high: raw value of the brightest colour, above `low`; larger values have it too.
 
-    The scale is the caller's and the same for all parts: a scale per image makes good parts look
-    hot.
+    Returns:
+        uint8 (H, W, 3) BGR. Values that are not a number are white.
     """
-    span = max(high - low, 1e-12)
-    level = np.clip((anomaly_map.astype(np.float64) - low) / span, 0.0, 1.0)
-    return np.asarray(cv2.applyColorMap((255 * level).astype(np.uint8), cv2.COLORMAP_TURBO))
+    if not low < high:
+        raise ValueError(f"low {low} must be below high {high}")
+    undefined = np.isnan(anomaly_map)
+    scaled = np.clip((anomaly_map - low) / (high - low), 0.0, 1.0) * 255
+    levels = np.where(undefined, 0.0, scaled).round().astype(np.uint8)
+    coloured = np.asarray(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), dtype=np.uint8)
+    coloured[undefined] = 255
+    return coloured
 
 
-def blend_heat_map(frame: Image, heat: Image, opacity: float = 0.5) -> Image:
-    """A heat map (h, w, 3) laid over a frame, at the frame's size."""
-    size = (frame.shape[1], frame.shape[0])
-    enlarged = cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR)
-    mixed = cv2.addWeighted(colour_image(frame), 1 - opacity, enlarged, opacity, 0)
-    return np.asarray(mixed, np.uint8)
+def overlay(frame: npt.NDArray[np.uint8], inspection: Inspection) -> npt.NDArray[np.uint8]:
+    """The frame with the outline of the defect, below a caption.
+
+    The caption stands above the picture and covers nothing of it. A frame that is too narrow for
+    it gets a margin on its right; no pixel of the frame is scaled.
+
+    Args:
+        frame: uint8 (H, W) grey or (H, W, 3) BGR; it is not changed.
+        inspection: what was found in it.
+
+    Returns:
+        uint8 (H + caption, at least W, 3) BGR. The frame's last row is the picture's last row.
+    """
+    picture = np.array(frame if frame.ndim == 3 else np.repeat(frame[..., np.newaxis], 3, axis=2))
+    colour = _COLOURS[inspection.verdict]
+    _outline(picture, inspection.native_mask(frame), colour)
+    return _captioned(picture, caption(inspection), colour)
 
 
-def contour(frame: Image, mask: npt.NDArray[np.bool_]) -> Image:
-    """The frame with the outline of a mask (H, W) of the same size drawn in red."""
-    picture = colour_image(frame)
-    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    width = max(1, round(min(frame.shape[:2]) / 250))
-    cv2.drawContours(picture, outlines, -1, (0, 0, 255), width)
-    return picture
-
-
-def overlay(frame: Image, inspection: Inspection) -> Image:
-    """The frame with the defect's contour and a caption: verdict, score and threshold."""
-    picture = contour(frame, inspection.native_mask(frame))
-    score = "no score" if np.isnan(inspection.score) else f"{inspection.score:.3g}"
-    text = f"{inspection.verdict.value}  {score} / {inspection.threshold:.3g}"
-    return caption(picture, text, COLOURS[inspection.verdict])
-
-
-def caption(picture: Image, text: str, colour: tuple[int, int, int]) -> Image:
-    """A picture with a bar of text above it, as wide as the picture."""
-    width = picture.shape[1]
-    font, base_width = (
-        cv2.FONT_HERSHEY_SIMPLEX,
-        cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1, 2),
+def caption(inspection: Inspection) -> str:
+    """The verdict with what it rests on: `REJECT 3.2 > 2.5`, `NO_VERDICT deadline`."""
+    if inspection.cause is not None:
+        return f"{inspection.verdict.value} {inspection.cause.value}"
+    relation = ">" if inspection.score > inspection.threshold else "<="
+    return (
+        f"{inspection.verdict.value} {inspection.score:.4g} {relation} {inspection.threshold:.4g}"
     )
-    scale = min(0.9 * width / base_width[0][0], max(0.4, width / 800))
-    thickness = max(1, round(2 * scale))
-    height = round(34 * scale) + 8
-    bar = np.full((height, width, 3), colour, np.uint8)
-    origin = (round(8 * scale), height - round(10 * scale) - 2)
-    cv2.putText(bar, text, origin, font, scale, (255, 255, 255), thickness, cv2.LINE_AA)
-    return np.vstack([bar, picture])
+
+
+def _outline(
+    picture: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], colour: tuple[int, int, int]
+) -> None:
+    thickness = max(1, round(min(mask.shape) / 400))
+    # Drawn around the defect: a line on its edge would cover a scratch one pixel wide.
+    grown = cv2.dilate(
+        mask.astype(np.uint8), np.ones((2 * thickness + 1, 2 * thickness + 1), dtype=np.uint8)
+    )
+    contours, _ = cv2.findContours(grown, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, contours, -1, colour, thickness)
+
+
+def _captioned(
+    picture: npt.NDArray[np.uint8], text: str, colour: tuple[int, int, int]
+) -> npt.NDArray[np.uint8]:
+    height, width = picture.shape[:2]
+    scale = max(0.5, min(height, width) / 800)
+    thickness = max(1, round(scale * 1.5))
+    (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, scale, thickness)
+    margin = text_height // 2
+    bar = text_height + baseline + 2 * margin
+    canvas = np.full((bar + height, max(width, text_width + 2 * margin), 3), _BAR, dtype=np.uint8)
+    canvas[bar:, :width] = picture
+    cv2.putText(
+        canvas,
+        text,
+        (margin, margin + text_height),
+        _FONT,
+        scale,
+        colour,
+        thickness,
+        cv2.LINE_AA,
+    )
+    return canvas

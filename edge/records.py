@@ -1,29 +1,61 @@
-"""The record of one inspection: one per trigger, whatever happened."""
+"""What is kept of every trigger, and its JSON form."""
 
 from __future__ import annotations
 
 import math
-from datetime import datetime, timezone
+from dataclasses import dataclass
+from datetime import datetime
 
-from edge.config import StrictModel
+from pydantic import BaseModel, ConfigDict
+
+from edge.bundle import Calibration
 from edge.inspector import Inspection
+from edge.triggers import Settled
 from edge.verdict import Cause, Verdict
 
 
-class InspectionRecord(StrictModel):
-    """What is known of one trigger; durations in milliseconds on the monotonic clock.
+class _Frozen(BaseModel):
+    # JSON has no NaN and no Infinity.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class LatencyMs(_Frozen):
+    """Where the time went, in milliseconds; None for a stage that was not reached.
 
     Attributes:
-        trigger_id: counts the triggers of this process, from 1.
-        score: raw score; None when there is none.
-        calibration: seal of the calibration that the thresholds come from.
-        total_ms: from the trigger to the verdict.
-        images: names of the image files that were accepted for writing.
+        total: from the complete frame to the verdict's way out to the line.
     """
 
-    trigger_id: int
-    time_utc: str
-    source: str
+    preprocess: float | None
+    infer: float | None
+    decide: float | None
+    total: float
+
+
+class InspectionRecord(_Frozen):
+    """One trigger and what became of it.
+
+    `model_dump_json` gives its JSON form.
+
+    Attributes:
+        trigger_id: unique over all runs.
+        captured_utc: when the frame was complete.
+        source: file name or serial number of the camera; None when the camera gave no frame.
+        cause: why there is no verdict; None when there is one.
+        message: what went wrong, for people.
+        score: raw score; None when there is none or it is not finite.
+        threshold: raw score above which the part is rejected.
+        artefact_sha256: the model file that gave the score.
+        calibration_seal: the calibration that gave the threshold.
+        images: files handed to the archive, relative to its folder. The quota removes them in
+            time, and a failed write is in the log.
+        line_errors: the outputs that did not take the verdict. Known only after the delivery, so
+            always empty in what an output sends.
+    """
+
+    trigger_id: str
+    captured_utc: datetime
+    source: str | None
     recipe: str
     verdict: Verdict
     cause: Cause | None
@@ -31,34 +63,62 @@ class InspectionRecord(StrictModel):
     score: float | None
     threshold: float
     artefact_sha256: str
-    calibration: str
-    preprocess_ms: float
-    infer_ms: float
-    decide_ms: float
-    total_ms: float
+    calibration_seal: str
+    latency_ms: LatencyMs
     deadline_ms: float
     images: tuple[str, ...] = ()
-
-    def to_json(self) -> str:
-        """One line of JSON."""
-        return self.model_dump_json()
+    line_errors: tuple[str, ...] = ()
 
 
-def finite(value: float) -> float | None:
-    """None for what JSON cannot say."""
-    return value if math.isfinite(value) else None
+@dataclass(frozen=True)
+class RecipeIdentity:
+    """What a verdict rests on, for its record."""
+
+    recipe: str
+    threshold: float
+    artefact_sha256: str
+    calibration_seal: str
 
 
-def utc_now() -> str:
-    """The wall clock as ISO 8601 in UTC with milliseconds."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+def identity_from_calibration(calibration: Calibration) -> RecipeIdentity:
+    """The identity of a calibrated recipe."""
+    return RecipeIdentity(
+        calibration.recipe,
+        calibration.threshold_score,
+        calibration.artefact_sha256,
+        calibration.seal,
+    )
 
 
-def stage_ms(inspection: Inspection) -> dict[str, float]:
-    """Durations of the stages of an inspection."""
+def record_from_settled(
+    settled: Settled, identity: RecipeIdentity, images: tuple[str, ...] = ()
+) -> InspectionRecord:
+    """The record of a settled trigger."""
+    trigger, inspection = settled.trigger, settled.inspection
+    return InspectionRecord(
+        trigger_id=trigger.trigger_id,
+        captured_utc=trigger.captured_utc,
+        source=trigger.frame.source if trigger.frame is not None else None,
+        recipe=identity.recipe,
+        verdict=inspection.verdict,
+        cause=inspection.cause,
+        message=inspection.message,
+        score=inspection.score if math.isfinite(inspection.score) else None,
+        threshold=identity.threshold,
+        artefact_sha256=identity.artefact_sha256,
+        calibration_seal=identity.calibration_seal,
+        latency_ms=_latency(settled, inspection),
+        deadline_ms=(trigger.deadline_ns - trigger.captured_ns) / 1e6,
+        images=images,
+    )
+
+
+def _latency(settled: Settled, inspection: Inspection) -> LatencyMs:
     times = inspection.times
-    return {
-        "preprocess_ms": times.preprocess_ns / 1e6,
-        "infer_ms": times.infer_ns / 1e6,
-        "decide_ms": times.decide_ns / 1e6,
-    }
+    reached = times.infer_ns > 0
+    return LatencyMs(
+        preprocess=times.preprocess_ns / 1e6 if reached else None,
+        infer=times.infer_ns / 1e6 if reached else None,
+        decide=times.decide_ns / 1e6 if reached else None,
+        total=(settled.taken_ns - settled.trigger.captured_ns) / 1e6,
+    )

@@ -1,56 +1,43 @@
-"""Measuring a calibrated bundle on labelled images, through the artefact that would run."""
+"""Measuring a calibrated bundle on labelled images, through the artefact that would run.
+
+AUROC, average precision and AUPRO say how well scores and maps separate good from bad. The rates at
+the calibrated threshold say what the line would do. No test image chooses anything.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta
 
+from edge.bundle import Calibration, Manifest
 from edge.config import StrictModel
-from edge.errors import BundleError, CameraError
-from edge.images import decode_image
+from edge.errors import CameraError
+from edge.files import sha256_of
+from edge.images import read_image
 from edge.inspector import Inspection, Inspector
-from edge.preprocess import Preprocessing
+from edge.preprocess import Crop, Preprocessing, preprocess
 from edge.verdict import Verdict
 from training.data.layout import Sample
 from training.data.masks import read_mask
+from training.data.survey import SurveyedSample, survey
 from training.metrics import UndefinedMetricError, aupro, auroc, average_precision, best_f1
 
-Image = npt.NDArray[np.uint8]
-_BOUND_CONFIDENCE = 0.95
+AUPRO_LIMIT = 0.3
+BOUND_CONFIDENCE = 0.95
+_SHOWN = 5
 
-
-@dataclass(frozen=True)
-class InspectedSample:
-    """A labelled image with what the artefact said of it.
-
-    Attributes:
-        frame: uint8 (H, W) or (H, W, 3) BGR, native.
-        truth: bool (h, w) at the resolution of the anomaly map; None for a defect without a mask.
-        native_truth: bool (H, W); None likewise.
-    """
-
-    sample: Sample
-    sha256: str
-    frame: Image
-    inspection: Inspection
-    truth: npt.NDArray[np.bool_] | None
-    native_truth: npt.NDArray[np.bool_] | None
-
-    @property
-    def is_false_reject(self) -> bool:
-        """Whether a good part was rejected."""
-        return self.sample.is_good and self.inspection.verdict is Verdict.REJECT
-
-    @property
-    def is_escape(self) -> bool:
-        """Whether a defective part was passed."""
-        return not self.sample.is_good and self.inspection.verdict is Verdict.PASS
+Image = npt.NDArray[np.uint8]  # (H, W) grey or (H, W, 3) BGR
+Truth = npt.NDArray[np.bool_]  # (H, W), True where the defect is
+Metric = Callable[[], object]  # raises UndefinedMetricError
 
 
 class Rate(StrictModel):
@@ -63,40 +50,125 @@ class Rate(StrictModel):
     high: float
 
 
+class SampleResult(StrictModel):
+    """What the artefact said of one image; no score without a verdict."""
+
+    name: str
+    sha256: str
+    verdict: Verdict
+    score: float | None
+
+
 class Evaluation(StrictModel):
-    """Figures of one bundle on one data set; None where the samples do not define a figure.
+    """Figures of one recipe of one bundle on one data set.
+
+    A figure that these images do not define is None, and `undefined` has the reason under its name.
 
     Attributes:
-        best_f1: over all thresholds; it uses the labels and is an upper limit, no result.
-        map_size: (height, width) at which pixel figures are computed.
-        vanished_masks: defects whose mask has no pixel left at that size.
-        no_verdict: images that could not be inspected, with the reason.
+        data_sha256: over the test images, their labels and their masks.
+        good: parts with a verdict, all shares are of these; likewise `defective`.
+        best_f1_oracle: over all thresholds. It knows the labels: an upper limit, no result.
+        aupro: exact, up to a false positive rate of AUPRO_LIMIT.
+        promised_false_reject_rate: upper bound from the calibration, at `confidence`.
+        map_size: (height, width) of the anomaly map, where the pixel figures are computed.
+        without_mask: defective parts that nobody drew a mask for; no pixel figure counts them.
+        vanished_masks: defects outside the crop, or too small for one pixel at `map_size`.
+        no_verdict: images that could not be inspected, with the reason; no figure counts them.
+        doubts: what speaks against the figures, for people.
     """
 
     data_set: str
+    data_sha256: str
+    created_utc: str
     bundle: str
+    bundle_seal: str
     model: str
     backbone: str | None
+    recipe: str
+    artefact: str
     artefact_sha256: str
-    calibration: str
+    calibration_seal: str
     good: int
     defective: int
     image_auroc: float | None
     image_average_precision: float | None
-    best_f1: float | None
+    best_f1_oracle: float | None
     pixel_auroc: float | None
     aupro: float | None
     pixel_average_precision: float | None
     threshold: float
+    threshold_review: float | None
+    threshold_pixel: float
     promised_false_reject_rate: float
     confidence: float
     false_reject_rate: Rate | None
     escape_rate: Rate | None
+    review_rate_good: Rate | None
+    review_rate_defective: Rate | None
     escapes_by_defect: dict[str, Rate]
+    latency_p50_ms: float | None
     map_size: tuple[int, int]
+    without_mask: int
     vanished_masks: int
-    latency_p50_ms: float
+    undefined: dict[str, str]
     no_verdict: dict[str, str]
+    doubts: tuple[str, ...]
+    samples: tuple[SampleResult, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class InspectedSample:
+    """A labelled image with what the artefact said of it.
+
+    Attributes:
+        truth: at the resolution of the anomaly map; None without a map, or without ground truth.
+        crop: the part of the frame that the anomaly map covers; None for all of it.
+    """
+
+    sample: Sample
+    sha256: str
+    inspection: Inspection
+    truth: Truth | None
+    mask_sha256: str | None = None
+    crop: Crop | None = None
+
+    @property
+    def name(self) -> str:
+        """The image within its data set: `good/017.png`."""
+        return f"{self.sample.defect}/{self.sample.path.name}"
+
+    @property
+    def frame(self) -> Image:
+        """The native frame, read anew each time: a data set need not fit into memory."""
+        return read_image(self.sample.path)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether there is a verdict."""
+        return self.inspection.verdict is not Verdict.NO_VERDICT
+
+    @property
+    def is_false_reject(self) -> bool:
+        """Whether a good part was rejected."""
+        return self.sample.is_good and self.inspection.verdict is Verdict.REJECT
+
+    @property
+    def is_escape(self) -> bool:
+        """Whether a defective part was passed."""
+        return not self.sample.is_good and self.inspection.verdict is Verdict.PASS
+
+    def region(self) -> tuple[Image, Truth | None]:
+        """The inspected part of the native frame, and its ground truth of the same size.
+
+        A frame without a map is shown whole. The truth is None for a defect without a mask.
+        """
+        frame = self.frame
+        truth = _native_truth(self.sample, frame)
+        if self.crop is None or self.inspection.anomaly_map is None:
+            return frame, truth
+        rows = slice(self.crop.top, self.crop.top + self.crop.height)
+        columns = slice(self.crop.left, self.crop.left + self.crop.width)
+        return frame[rows, columns], None if truth is None else truth[rows, columns]
 
 
 def inspect_samples(
@@ -104,24 +176,19 @@ def inspect_samples(
     samples: Sequence[Sample],
     report: Callable[[], object] = lambda: None,
 ) -> list[InspectedSample]:
-    """Run labelled images through an inspector.
+    """Run labelled images through an inspector; `report` is called after each.
 
     Raises:
-        CameraError: there are none, or a file cannot be read.
-        BundleError: an image is one that the model was trained on: figures would mean nothing.
+        CameraError: there are none, a file cannot be read, or the model was trained on some of
+            them: figures would mean nothing. All such files are named.
     """
     if not samples:
         raise CameraError("there are no test images: a folder test/good or test/<defect> is needed")
-    trained_on = inspector.bundle.trained_on()
+    surveyed = survey(samples)
+    _refuse_trained_on(surveyed, inspector.bundle.trained_on())
     inspected = []
-    for sample in samples:
-        content = sample.path.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()
-        if digest in trained_on:
-            raise BundleError(
-                f"{sample.path}: the model was trained on this image; measure it on others"
-            )
-        inspected.append(_inspect(inspector, sample, digest, content))
+    for sample in surveyed:
+        inspected.append(_inspect(inspector, sample))
         report()
     return inspected
 
@@ -129,87 +196,144 @@ def inspect_samples(
 def evaluate(
     inspector: Inspector, data_set: str, inspected: Sequence[InspectedSample]
 ) -> Evaluation:
-    """The figures of inspected samples."""
+    """The figures of samples that `inspector` inspected; `data_set` is their name."""
     manifest, calibration = inspector.bundle.manifest, inspector.calibration
-    judged = [s for s in inspected if s.inspection.verdict is not Verdict.NO_VERDICT]
-    good = [s for s in judged if s.sample.is_good]
-    defective = [s for s in judged if not s.sample.is_good]
-    scores = np.array([s.inspection.score for s in judged])
-    labels = np.array([not s.sample.is_good for s in judged])
-    maps, masks = _maps_and_masks(judged)
-    kinds = sorted({s.sample.defect for s in defective})
-    times = [s.inspection.times for s in judged]
+    judged = [s for s in inspected if s.is_judged]
+    unmasked = [s for s in judged if s.truth is None]
+    vanished = [
+        s for s in judged if not s.sample.is_good and s.truth is not None and not s.truth.any()
+    ]
+    values, undefined = _computed({**_rates(judged), **_separation(judged)})
     return Evaluation(
         data_set=data_set,
-        bundle=manifest.name,
-        model=manifest.model,
-        backbone=manifest.backbone,
-        artefact_sha256=calibration.artefact_sha256,
-        calibration=calibration.seal,
-        good=len(good),
-        defective=len(defective),
-        image_auroc=_defined(lambda: auroc(scores, labels)),
-        image_average_precision=_defined(lambda: average_precision(scores, labels)),
-        best_f1=_defined(lambda: best_f1(scores, labels).f1),
-        pixel_auroc=_defined(lambda: auroc(maps, masks)),
-        aupro=_defined(lambda: aupro(maps, masks)),
-        pixel_average_precision=_defined(lambda: average_precision(maps, masks)),
-        threshold=calibration.threshold_score,
-        promised_false_reject_rate=calibration.false_reject_rate_bound,
-        confidence=calibration.confidence,
-        false_reject_rate=rate_of(sum(s.is_false_reject for s in good), len(good)),
-        escape_rate=rate_of(sum(s.is_escape for s in defective), len(defective)),
-        escapes_by_defect={kind: _escapes_of(kind, defective) for kind in kinds},
-        map_size=(manifest.graph.height, manifest.graph.width),
-        vanished_masks=sum(
-            s.truth is not None and not s.truth.any() for s in defective if s.sample.mask
+        data_sha256=_data_sha256(inspected),
+        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **_identity(manifest, calibration),
+        good=sum(s.sample.is_good for s in judged),
+        defective=sum(not s.sample.is_good for s in judged),
+        **values,
+        escapes_by_defect=_escapes_by_defect(judged),
+        without_mask=len(unmasked),
+        vanished_masks=len(vanished),
+        undefined=undefined,
+        no_verdict={s.name: s.inspection.message for s in inspected if not s.is_judged},
+        doubts=(
+            *_doubts_of_bundle(manifest, calibration),
+            *_doubts_of_data(inspected, frozenset(calibration.scores), unmasked, vanished),
         ),
-        latency_p50_ms=float(
-            np.median([(t.preprocess_ns + t.infer_ns + t.decide_ns) / 1e6 for t in times] or [0.0])
-        ),
-        no_verdict={str(s.sample.path): s.inspection.message for s in inspected if s not in judged},
+        samples=tuple(map(_result, inspected)),
     )
 
 
-def rate_of(count: int, of: int) -> Rate | None:
-    """A share with its Clopper-Pearson interval; None of nothing."""
-    if not of:
-        return None
-    tail = (1 - _BOUND_CONFIDENCE) / 2
+def rate_of(count: int, of: int) -> Rate:
+    """A share of at least one with its Clopper-Pearson interval."""
+    tail = (1 - BOUND_CONFIDENCE) / 2
     low = float(beta.ppf(tail, count, of - count + 1)) if count else 0.0
     high = float(beta.ppf(1 - tail, count + 1, of - count)) if count < of else 1.0
     return Rate(count=count, of=of, rate=count / of, low=low, high=high)
 
 
-def _escapes_of(kind: str, defective: Sequence[InspectedSample]) -> Rate:
-    of_kind = [s for s in defective if s.sample.defect == kind]
-    rate = rate_of(sum(s.is_escape for s in of_kind), len(of_kind))
-    assert rate is not None  # noqa: S101 - kinds come from the samples
-    return rate
+def _refuse_trained_on(samples: Sequence[SurveyedSample], trained_on: frozenset[str]) -> None:
+    learnt = [str(s.sample.path) for s in samples if s.sha256 in trained_on]
+    if learnt:
+        raise CameraError(
+            f"the model was trained on {len(learnt)} of these test images, so that figures would "
+            f"mean nothing; test it on others: {_named(learnt)}"
+        )
 
 
-def _inspect(inspector: Inspector, sample: Sample, digest: str, content: bytes) -> InspectedSample:
-    frame = decode_image(content, str(sample.path))
-    native = None
+def _inspect(inspector: Inspector, surveyed: SurveyedSample) -> InspectedSample:
+    sample, preprocessing = surveyed.sample, inspector.bundle.manifest.preprocessing
+    frame = read_image(sample.path)
+    inspection = inspector.inspect(frame)
+    truth = None
+    if inspection.anomaly_map is not None:
+        native = _native_truth(sample, frame)
+        truth = None if native is None else truth_at_map_size(native, preprocessing)
+    mask_sha256 = None if sample.mask is None else sha256_of(sample.mask)
+    return InspectedSample(
+        sample, surveyed.sha256, inspection, truth, mask_sha256, preprocessing.crop
+    )
+
+
+def _native_truth(sample: Sample, frame: Image) -> Truth | None:
+    size = (frame.shape[0], frame.shape[1])
     if sample.is_good:
-        native = np.zeros(frame.shape[:2], dtype=np.bool_)
-    elif sample.mask is not None:
-        native = read_mask(sample.mask, (frame.shape[0], frame.shape[1])).astype(np.bool_)
-    truth = _at_map_size(native, inspector.bundle.manifest.preprocessing)
-    return InspectedSample(sample, digest, frame, inspector.inspect(frame), truth, native)
-
-
-def _at_map_size(
-    mask: npt.NDArray[np.bool_] | None, preprocessing: Preprocessing
-) -> npt.NDArray[np.bool_] | None:
-    """Ground truth where the map is: cropped as frames are; half of a cell makes it a defect."""
-    if mask is None:
+        return np.zeros(size, dtype=np.bool_)
+    if sample.mask is None:
         return None
-    if (crop := preprocessing.crop) is not None:
-        mask = mask[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
-    size = (preprocessing.width, preprocessing.height)
-    covered = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    return np.asarray(covered >= 0.5)
+    mask = read_mask(sample.mask, size).astype(np.bool_)
+    return mask if mask.any() else None  # an empty mask of a defect: nobody drew one
+
+
+def truth_at_map_size(truth: Truth, preprocessing: Preprocessing) -> Truth:
+    """Ground truth of a native frame where the anomaly map is.
+
+    It goes through the crop and the resize of the frames; a pixel that a defect covers by half or
+    more is a defect.
+    """
+    as_frame = preprocessing.model_copy(update={"channels": 1})
+    covered = preprocess(truth.astype(np.uint8) * 255, as_frame)[..., 0]
+    return np.asarray(covered >= 128)
+
+
+def _computed(metrics: Mapping[str, Metric]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Values by name, and the reasons of those that are None."""
+    values: dict[str, Any] = {}
+    undefined: dict[str, str] = {}
+    for name, metric in metrics.items():
+        try:
+            values[name] = metric()
+        except UndefinedMetricError as error:
+            values[name] = None
+            undefined[name] = str(error)
+    return values, undefined
+
+
+def _separation(judged: Sequence[InspectedSample]) -> dict[str, Metric]:
+    scores = np.array([s.inspection.score for s in judged])
+    labels = np.array([not s.sample.is_good for s in judged], dtype=np.bool_)
+    maps, masks = _maps_and_masks(judged)
+    return {
+        "image_auroc": lambda: auroc(scores, labels),
+        "image_average_precision": lambda: average_precision(scores, labels),
+        "best_f1_oracle": lambda: best_f1(scores, labels).f1,
+        "pixel_auroc": lambda: auroc(maps, masks),
+        "aupro": lambda: aupro(maps, masks, AUPRO_LIMIT),
+        "pixel_average_precision": lambda: average_precision(maps, masks),
+    }
+
+
+def _rates(judged: Sequence[InspectedSample]) -> dict[str, Metric]:
+    good = [s for s in judged if s.sample.is_good]
+    defective = [s for s in judged if not s.sample.is_good]
+
+    def share(of: Sequence[InspectedSample], verdict: Verdict) -> Rate:
+        if not of:
+            kind = "good" if of is good else "defective"
+            raise UndefinedMetricError(f"there is no {kind} part with a verdict")
+        return rate_of(sum(s.inspection.verdict is verdict for s in of), len(of))
+
+    return {
+        "false_reject_rate": lambda: share(good, Verdict.REJECT),
+        "escape_rate": lambda: share(defective, Verdict.PASS),
+        "review_rate_good": lambda: share(good, Verdict.REVIEW),
+        "review_rate_defective": lambda: share(defective, Verdict.REVIEW),
+        "latency_p50_ms": lambda: _latency_p50_ms(judged),
+    }
+
+
+def _latency_p50_ms(judged: Sequence[InspectedSample]) -> float:
+    if not judged:
+        raise UndefinedMetricError("there is no part with a verdict")
+    times = [s.inspection.times for s in judged]
+    return float(np.median([(t.preprocess_ns + t.infer_ns + t.decide_ns) / 1e6 for t in times]))
+
+
+def _escapes_by_defect(judged: Sequence[InspectedSample]) -> dict[str, Rate]:
+    of = Counter(s.sample.defect for s in judged if not s.sample.is_good)
+    escaped = Counter(s.sample.defect for s in judged if s.is_escape)
+    return {kind: rate_of(escaped[kind], of[kind]) for kind in sorted(of)}
 
 
 def _maps_and_masks(
@@ -225,8 +349,81 @@ def _maps_and_masks(
     return np.stack([m for m, _ in pairs]), np.stack([t for _, t in pairs])
 
 
-def _defined(metric: Callable[[], float]) -> float | None:
-    try:
-        return metric()
-    except UndefinedMetricError:
-        return None
+def _identity(manifest: Manifest, calibration: Calibration) -> dict[str, Any]:
+    return {
+        "bundle": manifest.name,
+        "bundle_seal": manifest.seal,
+        "model": manifest.model,
+        "backbone": manifest.backbone,
+        "map_size": (manifest.graph.height, manifest.graph.width),
+        "recipe": calibration.recipe,
+        "artefact": calibration.artefact,
+        "artefact_sha256": calibration.artefact_sha256,
+        "calibration_seal": calibration.seal,
+        "threshold": calibration.threshold_score,
+        "threshold_review": calibration.threshold_review,
+        "threshold_pixel": calibration.threshold_pixel,
+        "promised_false_reject_rate": calibration.false_reject_rate_bound,
+        "confidence": calibration.confidence,
+    }
+
+
+def _data_sha256(inspected: Sequence[InspectedSample]) -> str:
+    lines = sorted(f"{s.sha256} {s.sample.defect} {s.mask_sha256}\n" for s in inspected)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _result(sample: InspectedSample) -> SampleResult:
+    score = sample.inspection.score
+    return SampleResult(
+        name=sample.name,
+        sha256=sample.sha256,
+        verdict=sample.inspection.verdict,
+        score=score if math.isfinite(score) else None,
+    )
+
+
+def _doubts_of_bundle(manifest: Manifest, calibration: Calibration) -> list[str]:
+    doubts = []
+    backbone = manifest.model_config_values.get("backbone")
+    if isinstance(backbone, dict) and backbone.get("weights") == "none":
+        doubts.append(
+            "the backbone is untrained: such a model tries out the chain, no line should rely on it"
+        )
+    promised, target = calibration.false_reject_rate_bound, calibration.false_reject_rate_target
+    if promised > target:
+        doubts.append(
+            f"the calibration supports only a false reject rate of {promised:.1%} at "
+            f"{calibration.confidence:.0%} confidence, not the {target:.1%} that was asked for "
+            f"(number of good parts: {len(calibration.scores)}): calibrate with more"
+        )
+    return doubts
+
+
+def _doubts_of_data(
+    inspected: Sequence[InspectedSample],
+    calibrated_on: frozenset[str],
+    unmasked: Sequence[InspectedSample],
+    vanished: Sequence[InspectedSample],
+) -> list[str]:
+    seen: dict[str, InspectedSample] = {}
+    repeated = [s for s in inspected if seen.setdefault(s.sha256, s) is not s]
+    contradictory = [s for s in repeated if s.sample.defect != seen[s.sha256].sample.defect]
+    groups = {
+        "the threshold was set with test images, so that the false reject rate is not that of new "
+        "parts": [s for s in inspected if s.sha256 in calibrated_on],
+        "the same image has two labels": contradictory,
+        "an image repeats another, so that the bounds are too narrow": repeated,
+        "there is no verdict, and no figure counts the part": [
+            s for s in inspected if not s.is_judged
+        ],
+        "nobody drew a mask, and no pixel figure counts the part": unmasked,
+        "the defect lies outside the inspected region or is too small for one pixel of the anomaly "
+        "map, and the pixel figures take it for good": vanished,
+    }
+    return [f"{what}: {_named([s.name for s in of])}" for what, of in groups.items() if of]
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"

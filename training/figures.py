@@ -1,136 +1,302 @@
-"""Pictures of results: panels per part with one scale for all of them, and score histograms."""
+"""Pictures of results: a row of pictures per part with one colour scale for all, and histograms."""
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from edge.images import encode_png
-from edge.overlay import COLOURS, blend_heat_map, caption, colour_image, contour, heat_map
-from training.evaluation import InspectedSample
+from edge.overlay import caption, heat_map, overlay
+from edge.verdict import Verdict
+from training.evaluation import Evaluation, Image, InspectedSample, Truth
 
-Image = npt.NDArray[np.uint8]
-_PANEL_HEIGHT = 220
-_GAP = 6
+COLOURS = {  # BGR, dark enough for text on white
+    Verdict.PASS: (60, 125, 45),
+    Verdict.REVIEW: (0, 115, 190),
+    Verdict.REJECT: (40, 40, 190),
+    Verdict.NO_VERDICT: (110, 110, 110),
+}
+_INK, _GREY, _PAPER = (35, 35, 35), (115, 115, 115), (255, 255, 255)
+_TITLES = ("frame", "ground truth", "anomaly map", "predicted mask", "outline")
+_SIDE = 220  # px; a square picture's, others have about its area
+_GAP, _MARGIN, _LINE = 6, 24, 26
+_WORDS = 650  # px; a panel is at least as wide
 
 
-class MapScale:
-    """One colour scale for all maps of a figure: from a usual good pixel to a certain defect.
+class ColourScale(NamedTuple):
+    """The raw map values of the darkest colour, of the middle and of the brightest."""
 
-    Blue is the median of the highest values of good parts' maps less their spread, red lies as far
-    above the pixel threshold as blue lies below it. So the threshold is in the middle, and a part
-    looks hot when it exceeds it.
+    low: float
+    threshold: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A part for people: uint8 (h, w, 3) BGR, all of one size, the frame's proportions.
+
+    Attributes:
+        truth: the defect is white; grey all over when nobody drew it.
+        heat: the anomaly map over the frame.
+        mask: what the artefact found, white.
+        outline: the frame with that tinted and outlined.
     """
 
-    def __init__(self, samples: Sequence[InspectedSample], threshold: float) -> None:
-        values = [s.inspection.anomaly_map for s in samples if s.inspection.anomaly_map is not None]
-        lowest = min((float(np.median(value)) for value in values), default=threshold - 1.0)
-        reach = max(threshold - lowest, 1e-6)
-        self.low, self.high = threshold - reach, threshold + reach
-
-    def heat(self, anomaly_map: npt.NDArray[np.float32]) -> Image:
-        """Colours (H, W, 3) BGR of a map."""
-        return heat_map(anomaly_map, self.low, self.high)
+    frame: Image
+    truth: Image
+    heat: Image
+    mask: Image
+    outline: Image
 
 
-def panel(sample: InspectedSample, scale: MapScale) -> Image:
-    """One part as a row: frame, ground truth, heat map, mask, contour; with a caption."""
-    frame, inspection = sample.frame, sample.inspection
+def colour_scale(inspected: Sequence[InspectedSample], evaluation: Evaluation) -> ColourScale:
+    """One scale for all pictures: the calibrated pixel threshold is its middle.
+
+    Its lower end is the usual value of good parts, so that their noise stays dark and what exceeds
+    the threshold is bright in every picture. The extremes of single images have no part in it.
+    """
+    judged = [s for s in inspected if s.is_judged]
+    shown = [s for s in judged if s.sample.is_good] or judged
+    maps = [s.inspection.anomaly_map for s in shown]
+    medians = [float(np.median(values)) for values in maps if values is not None]
+    threshold = evaluation.threshold_pixel
+    usual = float(np.median(medians)) if medians else threshold
+    reach = max(threshold - usual, 1e-6 * max(1.0, abs(threshold)))
+    return ColourScale(threshold - reach, threshold, threshold + reach)
+
+
+def pictures(sample: InspectedSample, scale: ColourScale, side: int = _SIDE) -> Pictures:
+    """Draw the inspected part of a frame; a square one is `side` px wide, others alike in area."""
+    region, truth = sample.region()
+    height, width = _size(region.shape[0], region.shape[1], side)
+    small = cv2.resize(region, (width, height), interpolation=cv2.INTER_AREA)
+    colour = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR) if small.ndim == 2 else small
+    frame = np.asarray(colour, np.uint8)
+    inspection = sample.inspection
     mask = inspection.native_mask(frame)
-    heat = frame
+    heat = np.full_like(frame, 128)
     if inspection.anomaly_map is not None:
-        heat = blend_heat_map(frame, scale.heat(inspection.anomaly_map))
-    pictures = [frame, _binary(sample.native_truth, frame), heat, _binary(mask, frame)]
-    pictures.append(contour(frame, mask))
-    row = np.hstack([_framed(picture) for picture in pictures])
-    score = "no score" if np.isnan(inspection.score) else f"{inspection.score:.3f}"
-    text = (
-        f"{sample.sample.defect}/{sample.sample.path.stem}: {inspection.verdict.value}  "
-        f"{score} / {inspection.threshold:.3f}"
+        coloured = heat_map(inspection.anomaly_map, scale.low, scale.high)
+        enlarged = cv2.resize(coloured, (width, height), interpolation=cv2.INTER_LINEAR)
+        heat = np.asarray(cv2.addWeighted(frame, 0.35, enlarged, 0.65, 0), np.uint8)
+    return Pictures(
+        frame,
+        _black_and_white(_shrunk(truth, height, width), frame),
+        heat,
+        _black_and_white(mask, frame),
+        overlay(_tinted(frame, mask), inspection)[-height:, :width],  # without its caption
     )
-    return caption(row, text, COLOURS[inspection.verdict])
 
 
-def figure_sheet(samples: Sequence[InspectedSample], scale: MapScale, limit: int = 12) -> Image:
-    """Panels of chosen parts below each other, and the colour scale.
+def panel(sample: InspectedSample, scale: ColourScale) -> Image:
+    """One part as a row of five pictures below its name, verdict and score; a white background."""
+    drawn = pictures(sample, scale)
+    return _panel(sample, drawn, *_box([drawn]))
 
-    Chosen are wrong verdicts first, then of each class the highest, median and lowest score.
+
+def figure_sheet(
+    inspected: Sequence[InspectedSample], evaluation: Evaluation, limit: int = 24
+) -> Image:
+    """A contact sheet of the parts that `choose` takes, with one colour scale and its bar."""
+    scale = colour_scale(inspected, evaluation)
+    chosen = choose(inspected, limit)
+    drawn = [pictures(sample, scale) for sample in chosen]
+    height, width = _box(drawn)
+    panels = [_panel(s, d, height, width) for s, d in zip(chosen, drawn, strict=True)]
+    columns = 2 if len(panels) > 1 and width <= _SIDE else 1
+    blank = np.full((_LINE + height, 5 * (width + _GAP), 3), 255, np.uint8)
+    panels += [blank] * (-len(panels) % columns)
+    titles = _titles(width)
+    rows = [_row([titles] * columns)]
+    rows += [_row(panels[i : i + columns]) for i in range(0, len(panels), columns)]
+    body = np.vstack(rows)
+    heading = _heading(inspected, chosen, evaluation, body.shape[1])
+    bar = np.full((3 * _LINE, body.shape[1], 3), 255, np.uint8)
+    drawn_bar = colour_bar(scale)
+    bar[:, : drawn_bar.shape[1]] = drawn_bar
+    return np.asarray(np.vstack([heading, body, bar]), np.uint8)
+
+
+def choose(inspected: Sequence[InspectedSample], limit: int) -> list[InspectedSample]:
+    """Wrong verdicts first, the worst ahead, in up to half of the places; then from each class the
+    highest, the lowest and the median score, in this order when places are short.
     """
-    rows = [panel(sample, scale) for sample in choose(samples, limit)]
-    width = max(row.shape[1] for row in rows)
-    padded = [
-        cv2.copyMakeBorder(
-            row, 0, _GAP, 0, width - row.shape[1], cv2.BORDER_CONSTANT, value=(255, 255, 255)
-        )
-        for row in rows
-    ]
-    return np.vstack([*padded, _colour_bar(scale, width)]).astype(np.uint8)
+    judged = [s for s in inspected if s.is_judged]
+    first = wrong_verdicts(judged)[: limit // 2]
+    classes: dict[str, list[InspectedSample]] = {}
+    for sample in sorted(judged, key=lambda s: -s.inspection.score):
+        classes.setdefault(sample.sample.defect, []).append(sample)
+    order = sorted(classes)
+    typical = [classes[name][0] for name in order]
+    typical += [classes[name][-1] for name in order]
+    typical += [classes[name][len(classes[name]) // 2] for name in order]
+    others = [s for s in dict.fromkeys(typical) if s not in first][: limit - len(first)]
+    return first + sorted(others, key=lambda s: (s.sample.defect, -s.inspection.score))
 
 
-def choose(samples: Sequence[InspectedSample], limit: int) -> list[InspectedSample]:
-    """At most `limit` samples: wrong ones, then highest, median and lowest of each class."""
-    wrong = [s for s in samples if s.is_false_reject or s.is_escape]
-    chosen = wrong[: limit // 2]
-    for kind in dict.fromkeys(s.sample.defect for s in samples):
-        of_kind = sorted(
-            (s for s in samples if s.sample.defect == kind), key=lambda s: -s.inspection.score
-        )
-        for position in dict.fromkeys((0, len(of_kind) // 2, len(of_kind) - 1)):
-            chosen.append(of_kind[position])
-    return list(dict.fromkeys(chosen))[:limit]
+def wrong_verdicts(inspected: Sequence[InspectedSample]) -> list[InspectedSample]:
+    """False rejects and escapes in turn, the farthest from the threshold first."""
+    ordered = sorted(inspected, key=threshold_distance, reverse=True)
+    rejects = [s for s in ordered if s.is_false_reject]
+    escapes = [s for s in ordered if s.is_escape]
+    return [s for pair in zip_longest(rejects, escapes) for s in pair if s is not None]
 
 
-def score_histogram(samples: Sequence[InspectedSample]) -> bytes:
-    """Scores of good and defective parts with the threshold, as PNG bytes."""
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
+def threshold_distance(sample: InspectedSample) -> float:
+    """How far the score is from the threshold, in raw units; NaN without a score."""
+    return abs(sample.inspection.score - sample.inspection.threshold)
+
+
+def score_histogram(inspected: Sequence[InspectedSample], evaluation: Evaluation) -> bytes:
+    """Scores of good and defective parts with the thresholds, as PNG bytes."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    known = [s for s in samples if not np.isnan(s.inspection.score)]
-    scores = [s.inspection.score for s in known]
-    if scores:
-        bins = np.linspace(min(scores), max(scores) + 1e-9, 41)
-        for good, colour, name in ((True, "#4caf50", "good"), (False, "#f44336", "defective")):
-            of = [s.inspection.score for s in known if s.sample.is_good == good]
-            axes.hist(of, bins=list(bins), color=colour, alpha=0.7, label=f"{name} ({len(of)})")
-        threshold = known[0].inspection.threshold
-        axes.axvline(threshold, color="black", ls="--", lw=1, label=f"threshold {threshold:.3f}")
-        axes.legend(frameon=False)
+    judged = [s for s in inspected if s.is_judged]
+    scores = {
+        "good": [s.inspection.score for s in judged if s.sample.is_good],
+        "defective": [s.inspection.score for s in judged if not s.sample.is_good],
+    }
+    everything = [evaluation.threshold, *(s.inspection.score for s in judged)]
+    bins = np.histogram_bin_edges(everything, bins=min(40, 10 + len(judged) // 4))
+    for (name, values), colour, hatch in zip(
+        scores.items(), ("#3b7dbf", "#d9822b"), ("", "//"), strict=True
+    ):
+        label = f"{name} ({len(values)})"
+        axes.hist(values, list(bins), color=colour, alpha=0.65, hatch=hatch, label=label)
+    _draw_thresholds(axes, evaluation)
     axes.set(xlabel="raw score", ylabel="parts")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=130)
     return stream.getvalue()
 
 
-def sheet_png(samples: Sequence[InspectedSample], scale: MapScale) -> bytes:
-    """`figure_sheet` as PNG bytes."""
-    return encode_png(figure_sheet(samples, scale))
+def colour_bar(scale: ColourScale) -> Image:
+    """The colours with their raw values: both ends, and the pixel threshold in the middle."""
+    length = 480
+    canvas = np.full((3 * _LINE, length + 3 * _MARGIN, 3), 255, np.uint8)
+    ramp = np.linspace(scale.low, scale.high, length)[np.newaxis].astype(np.float32)
+    canvas[6:24, _MARGIN : _MARGIN + length] = heat_map(ramp, scale.low, scale.high)
+    for value, place in zip(scale, (0, length // 2, length - 1), strict=True):
+        canvas[24:29, _MARGIN + place] = _INK
+        _write(canvas, f"{value:.4g}", (_MARGIN + place, 44))
+    _write(canvas, "anomaly map, raw; middle: pixel threshold", (_MARGIN, 66), _GREY)
+    return canvas
 
 
-def _framed(picture: Image) -> Image:
-    """A picture at panel height with a white margin on its right."""
-    height, width = picture.shape[:2]
-    size = (max(1, round(width * _PANEL_HEIGHT / height)), _PANEL_HEIGHT)
-    small = cv2.resize(colour_image(picture), size, interpolation=cv2.INTER_AREA)
-    return np.asarray(
-        cv2.copyMakeBorder(small, 0, 0, 0, _GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255))
-    )
+def _draw_thresholds(axes: Axes, evaluation: Evaluation) -> None:
+    reject = evaluation.threshold
+    axes.axvline(reject, color="black", lw=1.4, label=f"reject above {reject:.4g}")
+    if (review := evaluation.threshold_review) is not None:
+        axes.axvline(review, color="black", lw=1.4, ls="--", label=f"review above {review:.4g}")
 
 
-def _binary(mask: npt.NDArray[np.bool_] | None, frame: Image) -> Image:
-    """White on black; grey all over when nobody drew the ground truth."""
+def _size(height: int, width: int, side: int) -> tuple[int, int]:
+    factor = side / math.sqrt(height * width)
+    factor = min(factor, 2 * side / max(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _box(drawn: Sequence[Pictures]) -> tuple[int, int]:
+    """Height and width in which each picture finds room, and the words above a panel too."""
+    height = max((d.frame.shape[0] for d in drawn), default=_SIDE)
+    return height, max([_WORDS // 5, *(d.frame.shape[1] for d in drawn)])
+
+
+def _shrunk(truth: Truth | None, height: int, width: int) -> Truth | None:
+    """A pixel is a defect when any of it is: a thin one stays visible."""
+    if truth is None:
+        return None
+    covered = cv2.resize(truth.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(covered > 0)
+
+
+def _tinted(frame: Image, mask: Truth) -> Image:
+    """A copy, red where the mask is: an outline alone is lost in a small picture."""
+    picture = frame.copy()
+    picture[mask] = 0.6 * picture[mask] + 0.4 * np.array([0, 0, 255])
+    return picture
+
+
+def _black_and_white(mask: Truth | None, like: Image) -> Image:
     if mask is None:
-        return np.full(frame.shape[:2], 128, np.uint8)
-    return mask.astype(np.uint8) * 255
+        return np.full_like(like, 128)
+    return np.repeat(mask[..., np.newaxis].astype(np.uint8) * 255, 3, axis=2)
 
 
-def _colour_bar(scale: MapScale, width: int) -> Image:
-    ramp = np.linspace(scale.low, scale.high, width, dtype=np.float32)[None].repeat(16, axis=0)
-    text = f"anomaly map, raw: {scale.low:.2f} (blue) to {scale.high:.2f} (red), threshold midway"
-    return caption(scale.heat(ramp), text, (90, 90, 90))
+def _panel(sample: InspectedSample, drawn: Pictures, height: int, width: int) -> Image:
+    """A panel whose pictures stand in boxes of one size, so that columns of panels align."""
+    canvas = np.full((_LINE + height, 5 * (width + _GAP), 3), 255, np.uint8)
+    colour = COLOURS[sample.inspection.verdict]
+    wrong = "FALSE REJECT" if sample.is_false_reject else "ESCAPE" if sample.is_escape else ""
+    x = _write(canvas, caption(sample.inspection), (0, 17), colour, bold=True)
+    if wrong:
+        x = _write(canvas, wrong, (x + 16, 17), COLOURS[Verdict.REJECT], bold=True)
+    _write(canvas, sample.name, (x + 16, 17))
+    row = (drawn.frame, drawn.truth, drawn.heat, drawn.mask, drawn.outline)
+    for column, picture in enumerate(row):
+        h, w = picture.shape[:2]
+        left = column * (width + _GAP) + (width - w) // 2
+        canvas[_LINE : _LINE + h, left : left + w] = picture
+    return canvas
+
+
+def _titles(width: int) -> Image:
+    canvas = np.full((_LINE, 5 * (width + _GAP), 3), 255, np.uint8)
+    for column, title in enumerate(_TITLES):
+        _write(canvas, title, (column * (width + _GAP), 17), _GREY)
+    return canvas
+
+
+def _row(panels: Sequence[Image]) -> Image:
+    framed = [
+        cv2.copyMakeBorder(p, 4, 8, _MARGIN, 0, cv2.BORDER_CONSTANT, value=_PAPER) for p in panels
+    ]
+    return np.asarray(np.hstack(framed), np.uint8)
+
+
+def _heading(
+    inspected: Sequence[InspectedSample],
+    chosen: Sequence[InspectedSample],
+    evaluation: Evaluation,
+    width: int,
+) -> Image:
+    canvas = np.full((3 * _LINE, width, 3), 255, np.uint8)
+    wrong = sum(s.is_false_reject or s.is_escape for s in inspected)
+    shown = sum(s.is_false_reject or s.is_escape for s in chosen)
+    title = f"{evaluation.data_set}: {evaluation.model}, recipe {evaluation.recipe}"
+    _write(canvas, title, (_MARGIN, 32), bold=True, scale=0.75)
+    choice = f"{len(chosen)} of {len(inspected)} test images: {shown} of {wrong} wrong verdicts, "
+    choice += "then highest, median and lowest score of each class"
+    _write(canvas, choice, (_MARGIN, 60), _GREY)
+    return canvas
+
+
+def _write(
+    canvas: Image,
+    text: str,
+    at: tuple[int, int],
+    colour: tuple[int, int, int] = _INK,
+    *,
+    bold: bool = False,
+    scale: float = 0.5,
+) -> int:
+    """Write on a canvas from `at` (x, y of the base line); returns where the text ends, px."""
+    plain = text.encode("ascii", "replace").decode()  # OpenCV's font has no other letters
+    thickness = 2 if bold else 1
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(canvas, plain, at, font, scale, colour, thickness, cv2.LINE_AA)
+    return at[0] + int(cv2.getTextSize(plain, font, scale, thickness)[0][0])

@@ -80,7 +80,7 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
     if (folder / RUN).exists():
         raise ConfigError(f"{folder}: holds a finished run; choose another folder, or remove it")
     data_set = read_data_set(config.data.folder)
-    _keep_freed_memory()
+    keep_freed_memory()
     torch.manual_seed(config.fit.seed)
     torch.use_deterministic_algorithms(mode=True, warn_only=config.fit.device != "cpu")
     model = build_model(config)
@@ -205,7 +205,7 @@ class _FeatureSource:
         return [torch.cat(layers).cpu() for layers in zip(*extracted, strict=True)]
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let the C library reuse freed blocks instead of returning them to the kernel.
 
     A step allocates and frees tensors of tens of megabytes; faulting their pages in anew each time

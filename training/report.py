@@ -4,150 +4,208 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
-import cv2
-import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from edge.images import encode_jpeg
-from edge.overlay import Image, blend_heat_map, colour_image, contour
-from training.evaluation import Evaluation, InspectedSample, Rate
-from training.figures import MapScale, score_histogram
+from edge.files import write_text
+from edge.images import encode_jpeg, encode_png
+from edge.overlay import caption
+from training.evaluation import AUPRO_LIMIT, Evaluation, Image, InspectedSample, Rate
+from training.figures import (
+    ColourScale,
+    colour_bar,
+    colour_scale,
+    pictures,
+    score_histogram,
+    threshold_distance,
+    wrong_verdicts,
+)
 
-_CARD_WIDTH = 360
+_CARD_SIDE = 260  # px
 
 
-def render_report(
+@dataclass(frozen=True)
+class FigureRow:
+    """A figure for people: its name, its value, and what the value rests on."""
+
+    name: str
+    value: str
+    basis: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One part on the page; the pictures are data URLs, each with its title.
+
+    Attributes:
+        columns: pictures side by side: two when they are wide, else four.
+    """
+
+    name: str
+    verdict: str
+    caption: str
+    mistake: str
+    message: str
+    columns: int
+    pictures: tuple[tuple[str, str], ...]
+
+
+def write_report(
+    path: Path,
+    title: str,
     evaluation: Evaluation,
-    samples: Sequence[InspectedSample],
-    scale: MapScale,
+    inspected: Sequence[InspectedSample],
     *,
-    remarks: Sequence[str] = (),
-    limit: int = 60,
-) -> str:
-    """The page as HTML.
+    notices: Sequence[str] = (),
+    cards: int = 60,
+) -> None:
+    """Write the page, atomically. Everything it shows is in the file.
 
     Args:
-        evaluation: its figures.
-        samples: what was inspected.
-        scale: colours of the anomaly maps.
-        remarks: what a reader must know first, for instance that the backbone is untrained.
-        limit: at most so many parts are shown.
+        path: the HTML file; its folder exists.
+        title: headline.
+        evaluation: the figures, whose doubts are shown too.
+        inspected: the samples they are of.
+        notices: what a reader must know first.
+        cards: at most so many parts are shown; the page says so.
     """
     environment = Environment(
-        loader=PackageLoader("training", "."),
-        autoescape=select_autoescape(default=True, default_for_string=True),
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
         undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    ordered = sorted(samples, key=lambda s: (not (s.is_false_reject or s.is_escape), _name(s)))
-    return environment.get_template("report.html.j2").render(
-        title=f"Inspection of {evaluation.data_set}",
-        subtitle=f"{evaluation.model}, backbone {evaluation.backbone or 'none'}; "
-        f"{evaluation.good} good and {evaluation.defective} defective parts, through the "
-        "deployed artefact at its calibrated threshold",
-        remarks=[*remarks, *standing_remarks(evaluation)],
-        figures=figure_rows(evaluation),
-        histogram=_base64(score_histogram(samples)),
-        cards=[_card(sample, scale) for sample in ordered[:limit]],
-        total=len(samples),
-        scale=f"{scale.low:.2f} to {scale.high:.2f}",
-        provenance=[
-            f"artefact SHA-256 {evaluation.artefact_sha256}",
-            f"calibration {evaluation.calibration}",
-        ],
+    scale = colour_scale(inspected, evaluation)
+    shown = in_order_of_interest(inspected)[:cards]
+    page = environment.get_template("report.html.j2").render(
+        title=title,
+        evaluation=evaluation,
+        notices=[*notices, *evaluation.doubts],
+        highlights=_highlights(evaluation),
+        rows=figure_table(evaluation),
+        escapes=[(kind, *_rate(rate)) for kind, rate in evaluation.escapes_by_defect.items()],
+        histogram=_data_url("png", score_histogram(inspected, evaluation)),
+        colour_bar=_data_url("png", encode_png(colour_bar(scale))),
+        cards=[card(sample, scale) for sample in shown],
+        total=len(inspected),
     )
+    write_text(path, page)
 
 
-def standing_remarks(evaluation: Evaluation) -> list[str]:
-    """What the figures themselves say a reader must know."""
-    remarks = []
-    if evaluation.promised_false_reject_rate > 0.02:
-        remarks.append(
-            "The good parts of the calibration support no lower false reject rate than "
-            f"{evaluation.promised_false_reject_rate:.1%} at {evaluation.confidence:.0%} "
-            "confidence. More good parts give a better promise."
-        )
-    if evaluation.no_verdict:
-        remarks.append(f"{len(evaluation.no_verdict)} images could not be inspected.")
-    if evaluation.vanished_masks:
-        remarks.append(
-            f"{evaluation.vanished_masks} defects are so small that their mask has no pixel at the "
-            "model's resolution: pixel figures do not count them."
-        )
-    return remarks
+def in_order_of_interest(inspected: Sequence[InspectedSample]) -> list[InspectedSample]:
+    """Wrong verdicts, then parts without a verdict, then the others from the threshold outwards."""
+    wrong = wrong_verdicts(inspected)
+    unjudged = [s for s in inspected if not s.is_judged]
+    others = [s for s in inspected if s.is_judged and not (s.is_false_reject or s.is_escape)]
+    return [*wrong, *unjudged, *sorted(others, key=threshold_distance)]
 
 
 def figure_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Names and values of the figures, for people."""
+    """Names and values of the figures, for a terminal."""
+    return [(row.name, f"{row.value:<14} {row.basis}") for row in figure_table(evaluation)]
+
+
+def figure_table(evaluation: Evaluation) -> list[FigureRow]:
+    """All figures for people; one that is not defined has its reason."""
     height, width = evaluation.map_size
-    at = f"at {height}x{width}"
-    rows = [
-        ("false reject rate at the threshold", _rate(evaluation.false_reject_rate, "good parts")),
-        ("escape rate at the threshold", _rate(evaluation.escape_rate, "defective parts")),
-    ]
-    rows += [
-        (f"  escapes: {kind}", _rate(rate, "parts"))
-        for kind, rate in evaluation.escapes_by_defect.items()
-        if len(evaluation.escapes_by_defect) > 1
-    ]
-    rows += [
-        (
-            "false reject rate promised by the calibration",
-            f"at most {evaluation.promised_false_reject_rate:.2%} "
-            f"at {evaluation.confidence:.0%} confidence",
+    pixels = f"pixels of the anomaly map, {height} x {width}"
+    return [
+        _rate_row(evaluation, "false_reject_rate", "False reject rate", "good parts"),
+        _rate_row(evaluation, "escape_rate", "Escape rate", "defective parts"),
+        *_review_rows(evaluation),
+        FigureRow(
+            "False reject rate promised",
+            f"at most {evaluation.promised_false_reject_rate:.1%}",
+            f"by the calibration, at {evaluation.confidence:.0%} confidence",
         ),
-        ("image AUROC", _number(evaluation.image_auroc)),
-        ("image average precision", _number(evaluation.image_average_precision)),
-        ("best F1 (knows the labels)", _number(evaluation.best_f1)),
-        (f"pixel AUROC {at}", _number(evaluation.pixel_auroc)),
-        (f"AUPRO at 30 % {at}", _number(evaluation.aupro)),
-        (f"pixel average precision {at}", _number(evaluation.pixel_average_precision)),
-        ("frame to verdict, median", f"{evaluation.latency_p50_ms:.1f} ms"),
+        FigureRow("Threshold", f"{evaluation.threshold:.4g}", "raw score; above it: reject"),
+        _number_row(evaluation, "image_auroc", "Image AUROC", "score of the part"),
+        _number_row(
+            evaluation, "image_average_precision", "Image average precision", "score of the part"
+        ),
+        _number_row(
+            evaluation,
+            "best_f1_oracle",
+            "Best F1 (oracle)",
+            "threshold chosen with the test labels: an upper limit, no result",
+        ),
+        _number_row(evaluation, "pixel_auroc", "Pixel AUROC", pixels),
+        _number_row(
+            evaluation, "aupro", f"AUPRO at {AUPRO_LIMIT}", f"regions of defects; {pixels}"
+        ),
+        _number_row(evaluation, "pixel_average_precision", "Pixel average precision", pixels),
+        _number_row(
+            evaluation,
+            "latency_p50_ms",
+            "Latency, median",
+            "frame in memory to verdict",
+            "{:.1f} ms",
+        ),
     ]
-    return rows
 
 
-def _card(sample: InspectedSample, scale: MapScale) -> dict[str, Any]:
-    frame, inspection = sample.frame, sample.inspection
-    heat = frame
-    if inspection.anomaly_map is not None:
-        heat = blend_heat_map(frame, scale.heat(inspection.anomaly_map))
-    pictures = [frame, heat, contour(frame, inspection.native_mask(frame))]
-    note = "false reject" if sample.is_false_reject else "escape" if sample.is_escape else ""
-    return {
-        "verdict": inspection.verdict.value,
-        "score": "-" if np.isnan(inspection.score) else f"{inspection.score:.3f}",
-        "threshold": f"{inspection.threshold:.3f}",
-        "name": _name(sample),
-        "note": note,
-        "pictures": [_base64(encode_jpeg(_small(picture), 85)) for picture in pictures],
-    }
-
-
-def _small(picture: Image) -> Image:
-    height, width = picture.shape[:2]
-    factor = min(1.0, _CARD_WIDTH / width)
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    small = cv2.resize(colour_image(picture), size, interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.uint8)
-
-
-def _name(sample: InspectedSample) -> str:
-    return f"{sample.sample.defect}/{sample.sample.path.name}"
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
-
-
-def _number(value: float | None) -> str:
-    return "not defined by these images" if value is None else f"{value:.4f}"
-
-
-def _rate(rate: Rate | None, of: str) -> str:
-    if rate is None:
-        return f"no {of}"
-    return (
-        f"{rate.rate:.1%} ({rate.count} of {rate.of} {of}; 95 %: {rate.low:.1%} to {rate.high:.1%})"
+def card(sample: InspectedSample, scale: ColourScale) -> Card:
+    """What the page shows of a part."""
+    drawn = pictures(sample, scale, _CARD_SIDE)
+    shown = [("frame", drawn.frame), ("anomaly map", drawn.heat), ("defect found", drawn.outline)]
+    if not sample.sample.is_good:
+        shown.insert(1, ("ground truth", drawn.truth))
+    height, width = drawn.frame.shape[:2]
+    mistakes = {sample.is_false_reject: "false reject", sample.is_escape: "escape"}
+    return Card(
+        name=sample.name,
+        verdict=sample.inspection.verdict.value,
+        caption=caption(sample.inspection).removeprefix(sample.inspection.verdict.value).strip(),
+        mistake=mistakes.get(True, ""),
+        message=sample.inspection.message,
+        columns=2 if width > 1.5 * height else 4,
+        pictures=tuple((title, _jpeg(picture)) for title, picture in shown),
     )
+
+
+def _highlights(evaluation: Evaluation) -> list[FigureRow]:
+    rows = {row.name: row for row in figure_table(evaluation)}
+    names = ("False reject rate", "Escape rate", "Image AUROC", "Latency, median")
+    return [rows[name] for name in names]
+
+
+def _review_rows(evaluation: Evaluation) -> list[FigureRow]:
+    if evaluation.threshold_review is None:
+        return []
+    return [
+        _rate_row(evaluation, "review_rate_good", "Review rate, good", "good parts"),
+        _rate_row(evaluation, "review_rate_defective", "Review rate, defective", "defective parts"),
+    ]
+
+
+def _rate_row(evaluation: Evaluation, field: str, name: str, of: str) -> FigureRow:
+    rate: Rate | None = getattr(evaluation, field)
+    if rate is None:
+        return FigureRow(name, "-", evaluation.undefined[field])
+    value, counts, bounds = _rate(rate)
+    return FigureRow(name, value, f"{counts} {of}; {bounds}")
+
+
+def _number_row(
+    evaluation: Evaluation, field: str, name: str, basis: str, form: str = "{:.3f}"
+) -> FigureRow:
+    value: float | None = getattr(evaluation, field)
+    if value is None:
+        return FigureRow(name, "-", evaluation.undefined[field])
+    return FigureRow(name, form.format(value), basis)
+
+
+def _rate(rate: Rate) -> tuple[str, str, str]:
+    bounds = f"95% bounds {rate.low:.1%} to {rate.high:.1%}"
+    return f"{rate.rate:.1%}", f"{rate.count} of {rate.of}", bounds
+
+
+def _jpeg(picture: Image) -> str:
+    return _data_url("jpeg", encode_jpeg(picture, 80))
+
+
+def _data_url(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

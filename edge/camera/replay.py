@@ -1,160 +1,168 @@
-"""Replaying recorded frames: a folder, a glob of image files, or a video file."""
+"""A recording in place of a camera: a folder of images, a glob of images, or a video file."""
 
 from __future__ import annotations
 
 import glob
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from edge.camera.base import EndOfRecording, Frame
-from edge.config import ConfigPath, StrictModel
-from edge.errors import CameraError, FrameError
-from edge.images import list_images, read_image
-
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm"})
-
-Reader = Callable[[], npt.NDArray[np.uint8]]  # may raise FrameError
-
-
-class ReplayConfig(StrictModel):
-    """A recording played as a camera.
-
-    Attributes:
-        path: a folder of images, a glob such as `parts/*.png`, or a video file.
-        loop: begin again at the end, for ever.
-        rate_hz: frames per second; None gives each frame as soon as it is asked for.
-    """
-
-    kind: Literal["replay"] = "replay"
-    path: ConfigPath
-    loop: bool = False
-    rate_hz: Annotated[float, Field(gt=0)] | None = None
+from edge.errors import CameraError
+from edge.images import IMAGE_SUFFIXES, list_images, read_image
 
 
 class ReplayCamera:
-    """Gives the frames of a recording in name order; see `edge.camera.base.Camera`.
+    """Gives the frames of a recording in name order, or in the order of the video.
 
-    A file that cannot be read costs one frame and not the replay. Frames fall due at a fixed rate
-    from the first one on, so that a slow reader does not slow the recording down.
+    Args:
+        path: a folder of images, one image, a glob ("parts/*.png"), or a video file.
+        loop: start again after the last frame.
+        rate_hz: frames per second. Every frame has its place in a fixed schedule that starts with
+            `open`, so that the rate does not drift; a reader that is too slow gets the late frames
+            at once. None: as fast as they are read.
+        clock_ns: monotonic clock in nanoseconds.
+        sleep: waits for a number of seconds of that clock.
     """
 
-    def __init__(self, config: ReplayConfig) -> None:
-        self._config = config
-        self._frames: Iterator[tuple[str, Reader]] | None = None
+    def __init__(
+        self,
+        path: Path,
+        *,
+        loop: bool = False,
+        rate_hz: float | None = None,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._path = path
+        self._loop = loop
+        self._period_ns = 1e9 / rate_hz if rate_hz else 0.0
+        self._clock_ns = clock_ns
+        self._sleep = sleep
+        self._recording: _Recording | None = None
+        self._opened_ns = 0
         self._sequence = 0
-        self._first_due_ns: int | None = None
 
     @property
     def waits(self) -> bool:
-        """Whether the camera waits for its reader: without a rate no frame can be too early."""
-        return self._config.rate_hz is None
+        """Without a rate the next frame is there when it is asked for; see `Camera.waits`."""
+        return self._period_ns == 0
 
     def open(self) -> None:
-        """Find the frames; CameraError when there are none."""
-        self._frames = self._play()
-        self._sequence, self._first_due_ns = 0, None
+        """Find the frames; see `Camera.open`."""
+        self.close()
+        self._recording = _open_recording(self._path)
+        self._opened_ns = self._clock_ns()
+        self._sequence = 0
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The next frame when it is due; see `Camera.read`."""
-        if self._frames is None:
-            raise CameraError("the replay is not open")
-        if not self._wait_until_due(timeout_s):
+        """The next frame of the recording; see `Camera.read`.
+
+        Raises:
+            FrameError: this image cannot be read; the next call goes on behind it.
+            CameraError: the camera is not open, or the video ended before its last frame.
+            EndOfRecording: all frames were given and `loop` is not set.
+        """
+        if self._recording is None:
+            raise CameraError(f"{self._path}: the camera is not open")
+        if not self._is_due_within(timeout_s):
             return None
-        following = next(self._frames, None)
-        if following is None:
-            raise EndOfRecording
-        source, reader = following
         sequence, self._sequence = self._sequence, self._sequence + 1
-        image = reader()
-        return Frame(image, time.monotonic_ns(), sequence, source)
+        try:
+            image, name = self._recording.read()
+        except EndOfRecording:
+            if not self._loop:
+                raise
+            self._recording.close()
+            self._recording = _open_recording(self._path)
+            image, name = self._recording.read()
+        return Frame(image, self._clock_ns(), sequence, name)
 
     def close(self) -> None:
-        """Forget the recording."""
-        self._frames = None
+        """Close the recording; see `Camera.close`."""
+        if self._recording is not None:
+            self._recording.close()
+        self._recording = None
 
-    def _wait_until_due(self, timeout_s: float) -> bool:
-        if self._config.rate_hz is None:
-            return True
-        now = time.monotonic_ns()
-        if self._first_due_ns is None:
-            self._first_due_ns = now
-        due = self._first_due_ns + int(self._sequence * 1e9 / self._config.rate_hz)
-        wait_s = (due - now) / 1e9
-        time.sleep(min(max(wait_s, 0.0), timeout_s))
+    def _is_due_within(self, timeout_s: float) -> bool:
+        due_ns = self._opened_ns + self._sequence * self._period_ns
+        wait_s = max(0.0, (due_ns - self._clock_ns()) / 1e9)
+        self._sleep(min(wait_s, timeout_s))
         return wait_s <= timeout_s
 
-    def _play(self) -> Iterator[tuple[str, Reader]]:
-        path = self._config.path
-        if path.suffix.lower() in VIDEO_SUFFIXES:
-            once: Callable[[], Iterator[tuple[str, Reader]]] = lambda: _video_frames(path)  # noqa: E731
-            first = once()
-            return self._repeat(once, first)
-        images = _image_files(path)
-        once = lambda: ((image.name, _reader_of(image)) for image in images)  # noqa: E731
-        return self._repeat(once, once())
 
-    def _repeat(
-        self,
-        once: Callable[[], Iterator[tuple[str, Reader]]],
-        first: Iterator[tuple[str, Reader]],
-    ) -> Iterator[tuple[str, Reader]]:
-        yield from first
-        while self._config.loop:
-            yield from once()
+class _Recording(Protocol):
+    """One pass over the frames."""
+
+    def read(self) -> tuple[npt.NDArray[np.uint8], str]:
+        """The next image and its name; EndOfRecording after the last one."""
+
+    def close(self) -> None:
+        """Release the files."""
 
 
-def _image_files(path: Path) -> list[Path]:
+class _Images:
+    def __init__(self, paths: list[Path]) -> None:
+        self._paths = iter(paths)
+
+    def read(self) -> tuple[npt.NDArray[np.uint8], str]:
+        path = next(self._paths, None)
+        if path is None:
+            raise EndOfRecording
+        return read_image(path), path.name
+
+    def close(self) -> None:
+        pass
+
+
+class _Video:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise CameraError(f"{path}: not a video that OpenCV can open, or damaged")
+        # Containers without an index give an estimate, or nothing (zero or less).
+        self._promised = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self._index = 0
+        self._first: npt.NDArray[np.uint8] | None = self._decode()
+        if self._first is None:
+            raise CameraError(f"{path}: no frame of the video can be decoded; record it again")
+
+    def read(self) -> tuple[npt.NDArray[np.uint8], str]:
+        image, self._first = self._first, None
+        if image is None:
+            image = self._decode()
+        if image is None:
+            if self._index < self._promised:
+                raise CameraError(
+                    f"{self._path}: ends after {self._index} frames and its header says "
+                    f"{self._promised}; the video is cut off or damaged, copy it again"
+                )
+            raise EndOfRecording
+        self._index += 1
+        return image, f"{self._path.name}#{self._index - 1}"
+
+    def close(self) -> None:
+        self._capture.release()
+
+    def _decode(self) -> npt.NDArray[np.uint8] | None:
+        decoded, image = self._capture.read()
+        return np.asarray(image, dtype=np.uint8) if decoded else None
+
+
+def _open_recording(path: Path) -> _Recording:
     if path.is_dir():
-        return list_images(path)
-    matches = [Path(name) for name in sorted(glob.glob(str(path)))]  # noqa: PTH207 - absolute globs
-    files = [match for match in matches if match.is_file()]
-    if not files:
-        raise CameraError(f"{path}: no folder, image or video of this name, and no match as a glob")
-    return files
-
-
-def _reader_of(image: Path) -> Reader:
-    return lambda: read_image(image)
-
-
-def _video_frames(path: Path) -> Iterator[tuple[str, Reader]]:
-    if not path.is_file():
-        raise CameraError(f"{path}: no such video file")
-    video = cv2.VideoCapture(str(path))
-    if not video.isOpened():
-        raise CameraError(f"{path}: OpenCV cannot open this video")
-    return _decoded(video, path)
-
-
-def _decoded(video: cv2.VideoCapture, path: Path) -> Iterator[tuple[str, Reader]]:
-    """Frames of an open video; a tail that does not decode is an error and no end."""
-    promised = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-    index = 0
-    try:
-        while True:
-            decoded, image = video.read()
-            if not decoded:
-                break
-            frame = np.ascontiguousarray(image, dtype=np.uint8)
-            yield f"{path.name}#{index}", lambda frame=frame: frame  # type: ignore[misc]
-            index += 1
-    finally:
-        video.release()
-    if index < promised:
-        yield f"{path.name}#{index}", _broken_tail(path, index, promised)
-
-
-def _broken_tail(path: Path, index: int, promised: int) -> Reader:
-    def refuse() -> npt.NDArray[np.uint8]:
-        raise FrameError(
-            f"{path}: decoding stopped after {index} of the {promised} frames it promises"
-        )
-
-    return refuse
+        return _Images(list_images(path))
+    if path.is_file():
+        is_image = path.suffix.lower() in IMAGE_SUFFIXES
+        return _Images([path]) if is_image else _Video(path)
+    paths = sorted(Path(name) for name in glob.glob(str(path)))  # noqa: PTH207 - may be absolute
+    images = [found for found in paths if found.suffix.lower() in IMAGE_SUFFIXES]
+    if not images:
+        raise CameraError(f"{path}: no such folder, video or image, and no images match it")
+    return _Images(images)

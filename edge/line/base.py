@@ -8,13 +8,21 @@ from edge.records import InspectionRecord
 
 
 class LineOutput(Protocol):
-    """Tells the line, or a person, about each verdict. One thread owns it."""
+    """Tells the line the verdicts. One thread at a time calls it."""
 
     def open(self) -> None:
-        """Connect; LineError when it cannot."""
+        """Connect.
+
+        Raises:
+            LineError: it cannot be opened; the message says what to check.
+        """
 
     def send(self, record: InspectionRecord) -> None:
-        """Deliver one verdict; LineError when it did not arrive."""
+        """Tell one verdict, NO_VERDICT included; returns when the line has it.
+
+        Raises:
+            LineError: it was not delivered. The output is called again for the next part.
+        """
 
     def close(self) -> None:
         """Disconnect. Safe to call twice, and without `open`."""

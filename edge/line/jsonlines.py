@@ -2,77 +2,121 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import logging
 import os
-import sys
+import stat
+from io import FileIO
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal
 
-from edge.config import ConfigPath, StrictModel
 from edge.errors import LineError
 from edge.records import InspectionRecord
 
-STDOUT = Path("-")
+STANDARD_OUTPUT: Literal["-"] = "-"
+
+_log = logging.getLogger(__name__)
 
 
-class JsonLinesConfig(StrictModel):
-    """Where the lines go.
+class JsonLines:
+    """Appends one JSON object per part and passes it to the system at once.
 
-    Attributes:
-        path: a file to append to, or `-` for standard output.
+    What was sent survives a kill of the process; a line that a kill or a power cut left half
+    written is cut off when the file is opened again, and logged. A file has one writer at a time.
+
+    Args:
+        path: file to append to, made with its folder when missing; "-" is standard output.
     """
 
-    kind: Literal["jsonlines"] = "jsonlines"
-    path: ConfigPath
-
-
-class JsonLinesOutput:
-    """Appends one line per verdict, complete or not at all; see `edge.line.base.LineOutput`."""
-
-    def __init__(self, config: JsonLinesConfig) -> None:
-        self._path = config.path
-        self._stream: TextIO | None = None
+    def __init__(self, path: Path | Literal["-"]) -> None:
+        self._path = path
+        self._stream: FileIO | None = None
 
     def open(self) -> None:
-        """Open the file for appending; a line that a killed process left torn is cut off."""
-        if self._path.name == STDOUT.name:
-            self._stream = sys.stdout
-            return
+        """Open the file and mend its last line; see `LineOutput.open`."""
+        self.close()
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            _cut_torn_line(self._path)
-            self._stream = self._path.open("a", encoding="utf-8")
+            self._stream = _open_stream(self._path)
+            if self._path != STANDARD_OUTPUT:
+                _mend_last_line(self._stream, str(self._path))
+        except OSError as error:
+            self.close()
+            raise LineError(f"{self._path}: cannot be opened ({error.strerror})") from error
+
+    def send(self, record: InspectionRecord) -> None:
+        """Append one line; see `LineOutput.send`. After an error the file has no part of it."""
+        if self._stream is None:
+            raise LineError(f"{self._path}: the output is not open")
+        line = record.model_dump_json().encode() + b"\n"
+        try:
+            before = os.fstat(self._stream.fileno())
+            try:
+                _write_all(self._stream, line)
+            except OSError:
+                if self._path != STANDARD_OUTPUT and stat.S_ISREG(before.st_mode):
+                    self._stream.truncate(before.st_size)
+                raise
         except OSError as error:
             raise LineError(f"{self._path}: cannot be written ({error.strerror})") from error
 
-    def send(self, record: InspectionRecord) -> None:
-        """Append one line and flush it."""
-        if self._stream is None:
-            raise LineError(f"{self._path}: is not open")
-        try:
-            self._stream.write(record.to_json() + "\n")
-            self._stream.flush()
-        except (OSError, ValueError) as error:
-            raise LineError(f"{self._path}: the verdict was not written ({error})") from error
-
     def close(self) -> None:
-        """Close the file."""
-        stream, self._stream = self._stream, None
-        if stream is not None and stream is not sys.stdout:
-            stream.close()
+        """Close the file; see `LineOutput.close`."""
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = None
 
 
-def _cut_torn_line(path: Path) -> None:
-    """End the file behind its last complete line."""
-    if not path.exists():
+def _open_stream(path: Path | Literal["-"]) -> FileIO:
+    if isinstance(path, str):
+        # Not sys.stdout: what its buffer holds after an error would fail once more at exit.
+        return FileIO(1, "w", closefd=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stream = FileIO(path, "a+")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        stream.close()
+        if isinstance(error, BlockingIOError):
+            raise LineError(f"{path}: another process writes to it; use another file") from error
+        raise
+    return stream
+
+
+def _mend_last_line(stream: FileIO, name: str) -> None:
+    start, last_line = _last_line(stream)
+    if not last_line:
         return
-    with path.open("r+b") as stream:
-        end = stream.seek(0, os.SEEK_END)
-        while end > 0:
-            start = max(0, end - 4096)
-            stream.seek(start)
-            newline = stream.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        stream.truncate(end)
+    if _is_json_object(last_line):
+        stream.write(b"\n")
+        return
+    _log.warning("%s: cut off a half-written last line: %r", name, last_line[:200])
+    stream.truncate(start)
+
+
+def _last_line(stream: FileIO) -> tuple[int, bytes]:
+    """Where the last line begins, and what it holds; empty when the file ends with a newline."""
+    start = stream.seek(0, os.SEEK_END)
+    tail = b""
+    while start > 0 and b"\n" not in tail:
+        step = min(start, 1 << 16)
+        start = stream.seek(start - step)
+        tail = (stream.read(step) or b"") + tail
+    newline = tail.rfind(b"\n")
+    return start + newline + 1, tail[newline + 1 :]
+
+
+def _is_json_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _write_all(stream: FileIO, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        written = stream.write(rest)
+        if written is None:
+            raise BlockingIOError(11, "the reader is too slow")
+        rest = rest[written:]

@@ -2,17 +2,19 @@
 
 DATA has a folder test/good and folders test/<defect>, with masks in
 ground_truth/<defect> for the pixel figures. Nothing is tuned here: the threshold
-is the calibrated one, and no test image changes it.
+is the calibrated one, and no test image changes it. Images that the model was
+trained on are refused.
 
 examples:
-  linewarden evaluate bundles/flange parts/flange --out evaluation
-  linewarden evaluate bundles/flange parts/flange --json
+  linewarden evaluate bundles/flange parts/flange
+  linewarden evaluate bundles/flange parts/flange --recipe 7 --out evaluation
+  linewarden evaluate bundles/flange parts/flange --json | jq .escape_rate
 
-files:
-  OUT/result.json     all figures, with counts and 95 % intervals
-  OUT/report.html     figures, histogram and pictures on one page
-  OUT/sheet.png       panels of chosen parts: frame, truth, heat map, mask, contour
-  OUT/histogram.png   scores of good and defective parts
+files, in OUT (default: BUNDLE-evaluation/DATA/RECIPE):
+  result.json     all figures with counts and 95% bounds, hashes, score of each image
+  report.html     figures, histogram and pictures on one page, without a network
+  sheet.png       chosen parts: frame, ground truth, anomaly map, mask, outline
+  histogram.png   scores of good and defective parts
 """
 
 from __future__ import annotations
@@ -24,12 +26,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from edge.bundle import REFERENCE_ARTEFACT
 from edge.files import write_bytes, write_text
+from edge.images import encode_png
 from edge.inspector import Inspector
 from training.data.layout import DataSet, read_data_set
 from training.evaluation import Evaluation, evaluate, inspect_samples
-from training.figures import MapScale, score_histogram, sheet_png
-from training.report import figure_rows, render_report
+from training.figures import figure_sheet, score_histogram
+from training.report import figure_rows, write_report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,38 +41,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="calibrated bundle")
     parser.add_argument("data", type=Path, metavar="DATA", help="data set with test images")
     parser.add_argument("--recipe", default="default", help="calibration (default: %(default)s)")
-    parser.add_argument("--out", type=Path, help="folder for figures and pictures")
+    parser.add_argument("--engine", default="onnxruntime", help="engine (default: %(default)s)")
+    parser.add_argument("--artefact", default=REFERENCE_ARTEFACT, help="file of the bundle to run")
+    parser.add_argument("--threads", type=int, help="threads of the engine (default: all cores)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the files go")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and report."""
-    with Inspector.open(args.bundle, args.recipe) as inspector:
-        evaluation = evaluate_to(inspector, read_data_set(args.data), args.out)
+    data_set = read_data_set(args.data)
+    bundle = args.bundle.resolve()
+    out = args.out or bundle.with_name(f"{bundle.name}-evaluation") / data_set.name / args.recipe
+    with Inspector.open(
+        bundle, args.recipe, engine=args.engine, artefact=args.artefact, threads=args.threads
+    ) as inspector:
+        evaluation = evaluate_to(inspector, data_set, out)
     if args.json:
         print(evaluation.model_dump_json(indent=2))
         return 0
+    print(f"{data_set.name}: {evaluation.good} good and {evaluation.defective} defective parts")
     for name, value in figure_rows(evaluation):
-        print(f"{name:<48} {value}")
-    if args.out is not None:
-        print(f"report: {args.out / 'report.html'}")
+        print(f"  {name:<28} {value}")
+    for doubt in evaluation.doubts:
+        print(f"note: {doubt}")
+    print(f"report: {out / 'report.html'}")
     return 0
 
 
 def evaluate_to(
-    inspector: Inspector, data_set: DataSet, out: Path | None, remarks: Sequence[str] = ()
+    inspector: Inspector, data_set: DataSet, out: Path, remarks: Sequence[str] = ()
 ) -> Evaluation:
-    """Evaluate on the test images of a data set, and write the files when `out` is given."""
+    """Evaluate on the test images of a data set, and write the files into the folder `out`.
+
+    Each file is replaced atomically, result.json last; others in `out` stay. `remarks` stand first
+    among the notices of the report.
+    """
     total = len(data_set.test)
     with tqdm(total=total, desc="evaluate", unit="image", file=sys.stderr, disable=None) as bar:
-        samples = inspect_samples(inspector, data_set.test, bar.update)
-    evaluation = evaluate(inspector, data_set.name, samples)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        scale = MapScale(samples, inspector.calibration.threshold_pixel)
-        write_bytes(out / "sheet.png", sheet_png(samples, scale))
-        write_bytes(out / "histogram.png", score_histogram(samples))
-        page = render_report(evaluation, samples, scale, remarks=remarks)
-        write_text(out / "report.html", page)
-        write_text(out / "result.json", evaluation.model_dump_json(indent=2) + "\n")
+        inspected = inspect_samples(inspector, data_set.test, bar.update)
+    evaluation = evaluate(inspector, data_set.name, inspected)
+    out.mkdir(parents=True, exist_ok=True)
+    write_bytes(out / "sheet.png", encode_png(figure_sheet(inspected, evaluation)))
+    write_bytes(out / "histogram.png", score_histogram(inspected, evaluation))
+    title = f"Inspection of {data_set.name}"
+    write_report(out / "report.html", title, evaluation, inspected, notices=remarks)
+    write_text(out / "result.json", evaluation.model_dump_json(indent=2) + "\n")
     return evaluation

@@ -1,99 +1,118 @@
-"""Inspect single images with a calibrated bundle.
+"""Inspect single images: one line for each.
 
-One line per image goes to standard output. With --save, a picture of each image
-with the defect's contour, and its mask, are written to a folder.
+The images go through the same preprocessing, engine and thresholds as the parts
+on the line, so they must have the size the model was taught with. An image that
+cannot be inspected is named with the reason, and the others go on.
+
+exit codes of this command, besides those below:
+  5   some image could not be inspected
+  10  some image was rejected, with --fail-on-reject
 
 examples:
-  linewarden inspect --bundle bundles/flange part.png
-  linewarden inspect --bundle bundles/flange --save out --json parts/*.png
+  linewarden inspect --bundle bundles/flange parts/flange/test/scratch/*.png
+  linewarden inspect --bundle bundles/flange --save pictures part.png
 
-exit code 10 with --fail-on-reject when a part is not passed.
+files:
+  FOLDER/0001_NAME.overlay.jpg   the image with the outline of the defect (--save);
+  FOLDER/0001_NAME.mask.png      the defect, 0 or 255; numbered as the images are given
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
+import math
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from edge.bundle import REFERENCE_ARTEFACT
-from edge.errors import CameraError, FrameError
+from edge.errors import CameraError, ConfigError, FrameError
 from edge.files import write_bytes
 from edge.images import encode_jpeg, encode_png, read_image
 from edge.inspector import Inspection, Inspector
-from edge.overlay import Image, overlay
-from edge.records import finite, stage_ms
-from edge.verdict import Verdict
+from edge.overlay import caption, overlay
+from edge.triggers import no_verdict
+from edge.verdict import Cause, Verdict
 
-NOT_PASSED = 10
+REJECTED = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
-    parser.add_argument("--bundle", required=True, type=Path, help="calibrated bundle")
-    parser.add_argument("--recipe", default="default", help="calibration (default: %(default)s)")
-    parser.add_argument("--engine", default="onnxruntime", help="engine (default: %(default)s)")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image to inspect")
+    parser.add_argument("--bundle", required=True, type=Path, help="bundle to inspect with")
+    parser.add_argument("--recipe", default="default", help="name or number (default: %(default)s)")
+    parser.add_argument("--engine", default="onnxruntime", help="engine to run it on")
     parser.add_argument("--artefact", default=REFERENCE_ARTEFACT, help="file of the bundle to run")
-    parser.add_argument("--save", type=Path, metavar="FOLDER", help="write pictures and masks here")
+    parser.add_argument("--threads", type=int, help="threads of the engine (default: all cores)")
     parser.add_argument("--json", action="store_true", help="one JSON object per image")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="write overlay and mask here")
     parser.add_argument(
-        "--fail-on-reject", action="store_true", help=f"exit with {NOT_PASSED} unless all pass"
+        "--fail-on-reject", action="store_true", help="exit code 10 when an image is rejected"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Inspect each image; CameraError at the end when some could not be."""
-    unusable, not_passed = 0, 0
+    """Inspect and report."""
+    verdicts = []
     with Inspector.open(
-        args.bundle, args.recipe, engine=args.engine, artefact=args.artefact
+        args.bundle,
+        args.recipe,
+        engine=args.engine,
+        artefact=args.artefact,
+        threads=args.threads,
     ) as inspector:
-        for path in args.images:
-            try:
-                frame = read_image(path)
-            except FrameError as error:
-                sys.stderr.write(f"linewarden: {error}\n")
-                unusable += 1
-                continue
-            inspection = inspector.inspect(frame)
-            unusable += inspection.verdict is Verdict.NO_VERDICT
-            not_passed += inspection.verdict is not Verdict.PASS
-            print(_json(path, inspection) if args.json else _line(path, inspection))
-            if args.save is not None:
-                save(args.save, path, frame, inspection)
-    if unusable:
-        raise CameraError(f"{unusable} of {len(args.images)} images could not be inspected")
-    return NOT_PASSED if args.fail_on_reject and not_passed else 0
+        for number, path in enumerate(args.images, start=1):
+            inspection = _inspect(inspector, path, args.save, number)
+            verdicts.append(inspection.verdict)
+            print(_json_line(path, inspection) if args.json else _line(path, inspection))
+    if Verdict.NO_VERDICT in verdicts:
+        return CameraError.exit_code
+    if args.fail_on_reject and Verdict.REJECT in verdicts:
+        return REJECTED
+    return 0
 
 
-def save(folder: Path, path: Path, frame: Image, inspection: Inspection) -> None:
-    """Write the picture of a part, and its mask when there is a verdict."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"{path.parent.name}-{path.stem}"
-    write_bytes(folder / f"{name}-overlay.jpg", encode_jpeg(overlay(frame, inspection)))
-    mask = inspection.native_mask(frame).astype(np.uint8) * 255
-    write_bytes(folder / f"{name}-mask.png", encode_png(mask))
+def _inspect(inspector: Inspector, path: Path, save: Path | None, number: int) -> Inspection:
+    try:
+        image = read_image(path)
+    except FrameError as error:
+        return no_verdict(Cause.FRAME, str(error))
+    inspection = inspector.inspect(image)
+    if save is not None and inspection.verdict is not Verdict.NO_VERDICT:
+        _save(save, f"{number:04d}_{path.stem}", image, inspection)
+    return inspection
+
+
+def _save(folder: Path, stem: str, image: npt.NDArray[np.uint8], inspection: Inspection) -> None:
+    mask = inspection.native_mask(image).astype(np.uint8) * np.uint8(255)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / f"{stem}.overlay.jpg", encode_jpeg(overlay(image, inspection)))
+        write_bytes(folder / f"{stem}.mask.png", encode_png(mask))
+    except OSError as error:
+        raise ConfigError(f"--save {folder}: cannot be written ({error.strerror})") from error
 
 
 def _line(path: Path, inspection: Inspection) -> str:
-    score = "-" if np.isnan(inspection.score) else f"{inspection.score:.4f}"
-    message = f"  {inspection.message}" if inspection.message else ""
-    return f"{inspection.verdict.value:<10} {score} / {inspection.threshold:.4f}  {path}{message}"
+    reason = f": {inspection.message}" if inspection.message else ""
+    return f"{path}: {caption(inspection)}{reason}"
 
 
-def _json(path: Path, inspection: Inspection) -> str:
+def _json_line(path: Path, inspection: Inspection) -> str:
     return json.dumps(
         {
             "image": str(path),
             "verdict": inspection.verdict.value,
-            "cause": inspection.cause and inspection.cause.value,
+            "score": _finite(inspection.score),
+            "threshold": _finite(inspection.threshold),
+            "cause": inspection.cause.value if inspection.cause is not None else None,
             "message": inspection.message,
-            "score": finite(inspection.score),
-            "threshold": inspection.threshold,
-            "mask_pixels": int(inspection.mask.sum()),
-            **stage_ms(inspection),
         }
     )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,157 +1,189 @@
-"""Inspect the parts on a line: camera, engine, verdicts, records.
+"""Inspect the parts on a line until it is stopped or the recording ends.
 
-Every frame is a trigger, and every trigger gets exactly one verdict: PASS, REVIEW,
-REJECT, or NO_VERDICT with its cause when camera, engine or time failed it. A part
-without verdict at its deadline is NO_VERDICT then, also when the engine hangs.
+Each part gives one line on standard error and one verdict on every output of the
+configuration. A part without a verdict in time is NO_VERDICT, with its cause. At
+the end a summary stands on standard output.
 
-One line per part goes to standard output. SIGINT or SIGTERM stops in order: parts
-that were grabbed still get their verdict. A second signal stops at once.
+With --json, standard output has one JSON object per part and, as the last line,
+{"summary": {...}}; nothing is written for people.
+
+SIGINT (Ctrl-C) and SIGTERM stop the line after the parts in hand; a second signal
+stops at once. A lost camera stops the line (exit code 5). A verdict that an output
+did not take leaves the line running and gives exit code 7 at the end.
 
 examples:
   linewarden run --config configs/line/replay.yaml
-  linewarden run --config line.yaml --set camera.path=recordings/monday --json
+  linewarden run --config line.yaml --set deadline_ms=80 --set camera.loop=true
+  linewarden run --config line.yaml --json | jq .verdict
 
 files:
-  what the configuration names: verdicts as JSON lines, images of rejected parts
+  configs/line/replay.yaml   an example with every key
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TextIO
 
-from edge.archive import Archive
-from edge.camera import CAMERAS
+from edge.archive import ImageArchive
+from edge.camera import camera_from_config
 from edge.config import load_config
-from edge.errors import CameraError, LineError
 from edge.inspector import Inspector
-from edge.line import OUTPUTS
+from edge.line import JsonLinesConfig, output_from_config
+from edge.line.jsonlines import STANDARD_OUTPUT
 from edge.line_config import LineConfig
-from edge.pipeline import Pipeline, RunSummary, Station
-from edge.plugins import load_plugin
-from edge.records import InspectionRecord
-from edge.verdict import Verdict
+from edge.pipeline import Pipeline
+from edge.records import InspectionRecord, identity_from_calibration
+from edge.summary import RunSummary
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--config", required=True, type=Path, help="YAML file of the station")
+    parser.add_argument(
+        "--config", required=True, type=Path, metavar="FILE", help="YAML file of the line"
+    )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="one setting by its path in the configuration, for instance camera.rate_hz=5",
+        help="replace a setting of the file, such as camera.rate_hz=5; may be repeated",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON record per part")
+    parser.add_argument("--json", action="store_true", help="JSON lines on standard output")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until the recording ends or a signal comes."""
-    logging.basicConfig(stream=sys.stderr, format="linewarden: %(levelname)s: %(message)s")
+    """Run the line; the error that stopped it is raised after the orderly stop."""
+    logging.basicConfig(level=logging.WARNING, format="linewarden: %(message)s")
     config = load_config(args.config, LineConfig, args.set)
-    observe: Callable[[InspectionRecord], None] = print_json if args.json else print_line
-    summary, signal_number = run_station(config, observe)
-    if not args.json:
-        print_summary(summary)
-    if summary.line_errors:
-        raise LineError(f"{summary.line_errors} verdicts did not reach an output; see above")
-    return 128 + signal_number if signal_number else 0
+    if args.json:
+        config = _with_standard_output(config)
+    summary, number = run_station(config, _ignore if args.json else print_line)
+    if args.json:
+        print(json.dumps({"summary": summary.as_json()}))
+    else:
+        print_summary(summary, sys.stderr if _uses_standard_output(config) else sys.stdout)
+    if summary.error is not None:
+        raise summary.error
+    return 128 + number if number else 0
 
 
 def run_station(
     config: LineConfig, observe: Callable[[InspectionRecord], None]
 ) -> tuple[RunSummary, int]:
-    """Run a station; returns its summary and the number of the signal that stopped it, or 0."""
-    engine = config.engine
-    with Inspector.open(
+    """Run a line to its end; its summary, and the signal that stopped it or 0.
+
+    Args:
+        observe: receives each record, on another thread.
+    """
+    archive = config.archive
+    with _open_inspector(config) as inspector:
+        pipeline = Pipeline(
+            camera=camera_from_config(config.camera),
+            inspector=inspector,
+            identity=identity_from_calibration(inspector.calibration),
+            outputs=[output_from_config(output) for output in config.outputs],
+            deadline_ms=config.deadline_ms,
+            archive=(
+                ImageArchive(archive.folder, archive.keep, archive.max_bytes) if archive else None
+            ),
+            on_record=observe,
+        )
+        with _stopped_by_signals(pipeline) as received:
+            summary = pipeline.run()
+    return summary, received[0] if received else 0
+
+
+def print_line(record: InspectionRecord) -> None:
+    """Write one part to standard error. Nobody needs to watch: a closed terminal stops nothing."""
+    score = "" if record.score is None else f"{record.score:.4g} / {record.threshold:.4g}"
+    line = (
+        f"{record.captured_utc:%H:%M:%S.%f}"[:-3]
+        + f"  {record.trigger_id}  {record.verdict.value:<10}  {score:<19}"
+        + f"  {record.latency_ms.total:7.1f} ms  {record.source or '-'}"
+    )
+    with contextlib.suppress(OSError):
+        sys.stderr.write(line + (f"  {record.message}" if record.message else "") + "\n")
+
+
+def print_summary(summary: RunSummary, stream: TextIO | None = None) -> None:
+    """Write what a run amounts to; `stream` None is standard output."""
+    for line in describe(summary):
+        print(line, file=stream)
+
+
+def describe(summary: RunSummary) -> list[str]:
+    """The summary for people."""
+    verdicts = ", ".join(f"{count} {verdict.value}" for verdict, count in summary.verdicts.items())
+    lines = [f"{summary.triggers} parts: {verdicts}"]
+    if summary.causes:
+        causes = (f"{count} {cause.value}" for cause, count in summary.causes.items())
+        lines.append(f"no verdict because of: {', '.join(causes)}")
+    if summary.latency_p50_ms is not None:
+        lines.append(
+            f"latency p50 {summary.latency_p50_ms:.1f} ms, p99 {summary.latency_p99_ms:.1f} ms; "
+            f"{summary.parts_per_minute:.0f} parts per minute"
+        )
+    counts = {
+        "results after their deadline": summary.late_results,
+        "parts whose images were dropped": summary.images_dropped,
+        "parts whose images could not be written": summary.images_failed,
+        "verdicts that an output did not take": summary.line_errors,
+    }
+    return lines + [f"{what}: {count}" for what, count in counts.items() if count]
+
+
+def _open_inspector(config: LineConfig) -> Inspector:
+    return Inspector.open(
         config.bundle,
         config.recipe,
-        engine=engine.kind,
-        artefact=engine.artefact,
-        threads=engine.threads,
-    ) as inspector:
-        station = Station(
-            config.recipe,
-            inspector.calibration.artefact_sha256,
-            inspector.calibration.seal,
-            inspector.calibration.threshold_score,
-            config.deadline_ms,
-        )
-        camera = load_plugin("camera", config.camera.kind, CAMERAS, CameraError)(config.camera)
-        outputs = [
-            load_plugin("output", output.kind, OUTPUTS, LineError)(output)
-            for output in config.outputs
-        ]
-        archive = Archive(config.archive) if config.archive is not None else None
-        pipeline = Pipeline(station, inspector, camera, outputs, archive=archive, observe=observe)
-        with stopped_by_signals(pipeline.stop) as received:
-            summary = pipeline.run()
-        return summary, received[0] if received else 0
+        engine=config.engine.kind,
+        artefact=config.engine.artefact,
+        threads=config.engine.threads,
+    )
 
 
-@contextmanager
-def stopped_by_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
-    """Call `stop` at the first SIGINT or SIGTERM; the second one acts as it always does.
+def _uses_standard_output(config: LineConfig) -> bool:
+    return any(output.path == STANDARD_OUTPUT for output in config.outputs)
 
-    Yields the list of received signals.
-    """
+
+def _with_standard_output(config: LineConfig) -> LineConfig:
+    if _uses_standard_output(config):
+        return config
+    added = JsonLinesConfig(kind="jsonlines", path=STANDARD_OUTPUT)
+    return config.model_copy(update={"outputs": (*config.outputs, added)})
+
+
+def _ignore(_record: InspectionRecord) -> None:
+    pass
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(pipeline: Pipeline) -> Iterator[list[int]]:
+    """The first SIGINT or SIGTERM stops the pipeline; yields the signals received."""
     received: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def receive(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        restore()
-        stop()
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
-    for number in before:
-        signal.signal(number, receive)
+    def stop(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        restore()
+        pipeline.stop()
+
+    for number in previous:
+        signal.signal(number, stop)
     try:
         yield received
     finally:
         restore()
-
-
-def print_json(record: InspectionRecord) -> None:
-    """A record for machines."""
-    print(record.to_json(), flush=True)
-
-
-def print_line(record: InspectionRecord) -> None:
-    """A record for people."""
-    score = "       -" if record.score is None else f"{record.score:8.3f}"
-    print(
-        f"{record.time_utc[11:23]}  #{record.trigger_id:<5} {record.verdict.value:<10} {score} / "
-        f"{record.threshold:<8.3f} {record.total_ms:6.1f} ms  {record.source}"
-        + (f"  {record.message}" if record.message else ""),
-        flush=True,
-    )
-
-
-def print_summary(summary: RunSummary) -> None:
-    """What a run comes to, for people."""
-    counts = ", ".join(f"{summary.verdicts[v]} {v.value}" for v in Verdict if summary.verdicts[v])
-    print(f"{summary.triggers} parts: {counts or 'no verdicts'}")
-    for cause, count in summary.causes.most_common():
-        print(f"  {count} without verdict: {cause.value}")
-    if summary.total_ms:
-        print(
-            f"trigger to verdict: p50 {summary.percentile_ms(50):.1f} ms, p99 "
-            f"{summary.percentile_ms(99):.1f} ms; "
-            f"{60 * summary.triggers / summary.seconds:.0f} parts per minute"
-        )
-    if summary.images_dropped or summary.images_failed:
-        print(
-            f"images not kept: {summary.images_dropped} (disk too slow), "
-            f"{summary.images_failed} (disk refused)"
-        )

@@ -122,7 +122,8 @@ def _scene(
 
 def _chamfer(distance: Field, width_px: float) -> Field:
     """Share of a bevel of `width_px` just outside a shape."""
-    return np.exp(-(((distance - width_px) / width_px) ** 2)) * (distance > -1)
+    bevel = np.exp(-(((distance - width_px) / width_px) ** 2)) * (distance > -1)
+    return np.asarray(bevel, np.float32)
 
 
 def _engraving(grid: Grid, pose: Pose) -> Field:

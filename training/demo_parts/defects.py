@@ -52,7 +52,7 @@ def scratch(random: Random, grid: Grid, pose: Pose) -> Change:
     heading = random.uniform(0, 2 * math.pi)
     length = random.uniform(0.06, 0.22) * grid.height
     line = _polyline(random, change.grey.shape, start, heading, length, bend=0.05)
-    line = cv2.GaussianBlur(line, (0, 0), random.uniform(0.4, 0.8))
+    line = np.asarray(cv2.GaussianBlur(line, (0, 0), random.uniform(0.4, 0.8)), np.float32)
     change.grey += line * random.choice([-1, 1]) * random.uniform(18, 55)
     change.mask = line > _VISIBLE
     return change
@@ -126,7 +126,7 @@ def crack(random: Random, grid: Grid, pose: Pose) -> Change:
     start = (row + radius * math.sin(heading), column + radius * math.cos(heading))
     length = random.uniform(0.05, 0.12) * grid.height
     line = _polyline(random, change.grey.shape, start, heading, length, bend=0.6)
-    line = cv2.GaussianBlur(line, (0, 0), 0.5)
+    line = np.asarray(cv2.GaussianBlur(line, (0, 0), 0.5), np.float32)
     change.grey -= line * random.uniform(50, 100)
     change.mask = line > _VISIBLE
     return change
@@ -170,4 +170,4 @@ def _polyline(
         points.append((row + step * math.sin(heading), column + step * math.cos(heading)))
     xy = np.array([[(round(16 * column), round(16 * row)) for row, column in points]], np.int32)
     cv2.polylines(line, [xy], isClosed=False, color=255, lineType=cv2.LINE_AA, shift=4)
-    return line.astype(np.float32) / 255
+    return np.asarray(line / 255, np.float32)

@@ -107,12 +107,13 @@ class Grid:
 
     def circle(self, y: float, x: float, radius: float) -> Field:
         """Signed distance to a circle in turned coordinates."""
-        return np.hypot(self.y - np.float32(y), self.x - np.float32(x)) - np.float32(radius)
+        away = np.hypot(self.y - np.float32(y), self.x - np.float32(x))
+        return np.asarray(away - radius, np.float32)
 
 
 def inside(distance: Field) -> Field:
     """Coverage 0..1 of each pixel by a shape."""
-    return np.clip(0.5 - distance, 0, 1)
+    return np.asarray(np.clip(0.5 - distance, 0, 1), np.float32)
 
 
 def smooth_noise(random: Random, size: tuple[int, int], cell_px: float) -> Field:
@@ -172,4 +173,4 @@ def expose(random: Random, scene: Field, tint: Field, light: Light) -> npt.NDArr
     image = np.stack(colours, axis=2) * np.array(light.white_balance, np.float32)
     sigma = light.noise * np.sqrt(np.clip(image, 1, None) / 100)
     noisy = image + sigma * random.standard_normal(image.shape, dtype=np.float32)
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(noisy), 0, 255), np.uint8)

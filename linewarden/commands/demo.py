@@ -1,0 +1,179 @@
+"""The whole chain in one go: images, training, export, calibration, evaluation, and
+a line that inspects parts from a replayed camera.
+
+Without --data it draws its own parts: turned flanges with all the variation that
+good parts have, and six kinds of defects. With --data it takes your folder of good
+images (and test/ in it, if there is one). What it runs is what the other commands
+run; each step is printed as the command that does it.
+
+Backbone weights come from --weights, else from LINEWARDEN_WEIGHTS, else from the
+hub or its cache; when none can be had, the demonstration goes on with an untrained
+backbone and says so: it shows the chain, not the accuracy.
+
+examples:
+  linewarden demo
+  linewarden demo --data parts/flange --out demo-flange
+  linewarden demo --weights resnet18.pth
+
+files:
+  OUT/data      the drawn parts            OUT/bundle          what a device gets
+  OUT/run       the training               OUT/verdicts.jsonl  one record per part
+  OUT/line      frames that are replayed   OUT/report/         figures and pictures
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from calibration.calibrate import calibrate
+from edge.bundle import open_bundle
+from edge.config import load_config
+from edge.errors import ConfigError
+from edge.files import write_text
+from edge.inspector import Inspector
+from edge.line_config import LineConfig
+from export.bundle import export_bundle
+from linewarden.commands.calibrate import describe
+from linewarden.commands.evaluate import evaluate_to
+from linewarden.commands.run import print_line, print_summary, run_station
+from linewarden.commands.train import fit_with_progress, load_train_config
+from training.backbones import Backbone, find_weights
+from training.checkpoint import load_run
+from training.config import TrainConfig
+from training.data.layout import DataSet, read_data_set
+from training.demo_parts import write_dataset
+from training.report import figure_rows
+
+_GOOD, _TEST_GOOD, _DEFECTIVE_PER_KIND = 60, 15, 4
+_SETTINGS = {
+    "data": {"image_size": [256, 256]},
+    "model": {"name": "supersimplenet", "noise_std": "auto", "sampled_grid": 16},
+    "fit": {"epochs": 1, "minimum_steps": 120, "batch_size": 16},
+}
+UNTRAINED = (
+    "The backbone is untrained: no ImageNet weights could be had. This shows the chain and its "
+    "speed; with weights it finds far more."
+)
+Say = Callable[[str], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--data", type=Path, help="your folder of good images, or MVTec layout")
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="default: %(default)s")
+    parser.add_argument("--weights", help="backbone weights: a file, 'hub' or 'none'")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the training"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the chain; each step replaces what an earlier demonstration left."""
+    started = time.monotonic()
+    out: Path = args.out
+    _make_room(out)
+    folder = args.data or _draw(out)
+    config, remarks = _train_config(args, folder)
+    _step(f"linewarden train {folder} --out {out / 'run'}")
+    record = fit_with_progress(config, out / "run")
+    remarks += record.doubts
+    _step(f"linewarden export {out / 'run'} {out / 'bundle'}")
+    export_bundle(out / "run", out / "bundle", report=_say)
+    held_out = [held.path for held in load_run(out / "run")[0].held_out]
+    _step(f"linewarden calibrate {out / 'bundle'} --good {held_out[0].parent}")
+    result = calibrate(open_bundle(out / "bundle"), held_out, false_reject_rate=0.01)
+    for line in describe(result):
+        _say(line)
+    data_set = read_data_set(folder)
+    if data_set.test:
+        _evaluate(out, folder, data_set, remarks)
+    _run_line(out, data_set, held_out)
+    for remark in remarks:
+        print(f"note: {remark}")
+    if data_set.test:
+        print(f"report: {out / 'report' / 'report.html'}")
+    print(f"done in {time.monotonic() - started:.0f} s")
+    return 0
+
+
+def _make_room(out: Path) -> None:
+    """Remove what an earlier demonstration wrote, and nothing else."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file")
+    for name in ("data", "run", "bundle", "line", "report"):
+        if (out / name).exists():
+            shutil.rmtree(out / name)
+    (out / "verdicts.jsonl").unlink(missing_ok=True)
+
+
+def _draw(out: Path) -> Path:
+    counts = {"good": _GOOD, "test_good": _TEST_GOOD, "defective_per_kind": _DEFECTIVE_PER_KIND}
+    _step(f"drawing {_GOOD} good parts to learn from, and parts to test on, into {out / 'data'}")
+    write_dataset(out / "data", **counts, seed=7)
+    return out / "data"
+
+
+def _train_config(args: argparse.Namespace, folder: Path) -> tuple[TrainConfig, list[str]]:
+    """The configuration, and a remark when it has to do with an untrained backbone."""
+    source = args.out / "train.yaml"
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_text(source, yaml.safe_dump({**_SETTINGS, "data": {"folder": str(folder.resolve())}}))
+    settings = list(args.set)
+    if args.weights:
+        weights = args.weights
+        settings.append(
+            f"model.backbone.weights={weights if weights in ('hub', 'none') else Path(weights).resolve()}"
+        )
+    config = load_train_config(source, settings, default_weights=not args.weights)
+    if config.model.backbone.weights == "hub" and not args.weights:
+        _say("looking for ImageNet weights (hub or its cache)")
+        try:
+            Backbone(config.model.backbone)
+        except ConfigError as error:
+            _say(str(error))
+            settings.append("model.backbone.weights=none")
+            config = load_train_config(source, settings, default_weights=False)
+    untrained = config.model.backbone.weights == "none"
+    if untrained:
+        _say(UNTRAINED)
+    return config, [UNTRAINED] if untrained else []
+
+
+def _evaluate(out: Path, folder: Path, data_set: DataSet, remarks: list[str]) -> None:
+    _step(f"linewarden evaluate {out / 'bundle'} {folder} --out {out / 'report'}")
+    with Inspector.open(out / "bundle") as inspector:
+        evaluation = evaluate_to(inspector, data_set, out / "report", remarks)
+    for name, value in figure_rows(evaluation):
+        print(f"  {name:<48} {value}")
+
+
+def _run_line(out: Path, data_set: DataSet, held_out: list[Path]) -> None:
+    """Replay test parts (or the held-out good ones) as the camera of a station."""
+    parts = [sample.path for sample in data_set.test] or held_out
+    (out / "line").mkdir()
+    for path in parts:
+        (out / "line" / f"{path.parent.name}-{path.name}").symlink_to(path.resolve())
+    station = {
+        "bundle": "bundle",
+        "camera": {"kind": "replay", "path": "line", "rate_hz": 8.0},
+        "outputs": [{"kind": "jsonlines", "path": "verdicts.jsonl"}],
+    }
+    write_text(out / "line.yaml", yaml.safe_dump(station, sort_keys=False))
+    _step(f"linewarden run --config {out / 'line.yaml'}")
+    summary, _ = run_station(load_config(out / "line.yaml", LineConfig), print_line)
+    print_summary(summary)
+
+
+def _step(command: str) -> None:
+    print(f"\n$ {command}", flush=True)
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(message + "\n")

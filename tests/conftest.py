@@ -1,0 +1,57 @@
+"""Fixtures of all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.bundle import Bundle
+from edge.camera.base import Frame
+from edge.inspector import Inspection, StageTimes
+from edge.triggers import Settled, Trigger
+from edge.verdict import Verdict
+
+MakeSettled = Callable[..., Settled]
+
+
+@pytest.fixture
+def tiny_bundle(tmp_path: Path) -> Bundle:
+    """A calibrated bundle for grey 32x32 frames; a pixel above half brightness is a defect."""
+    tiny = pytest.importorskip("tests.tiny_bundle", reason="needs the package onnx")
+    bundle: Bundle = tiny.build(tmp_path / "bundle")
+    return bundle
+
+
+@pytest.fixture
+def make_settled() -> MakeSettled:
+    """Makes the settled trigger number `number`, captured in that second; frame 64x64, grey."""
+
+    def make(
+        number: int = 1,
+        inspection: Inspection | None = None,
+        *,
+        with_frame: bool = True,
+    ) -> Settled:
+        captured_ns = number * 1_000_000_000
+        image = np.random.default_rng(number).integers(0, 255, (64, 64), dtype=np.uint8)
+        trigger = Trigger(
+            trigger_id=f"test-{number:06d}",
+            captured_utc=datetime(2026, 11, 21, 4, 14, number, tzinfo=timezone.utc),
+            captured_ns=captured_ns,
+            deadline_ns=captured_ns + 40_000_000,
+            frame=Frame(image, captured_ns, number, f"{number}.png") if with_frame else None,
+        )
+        return Settled(trigger, inspection or _rejected(), captured_ns + 12_500_000)
+
+    return make
+
+
+def _rejected() -> Inspection:
+    anomaly_map = np.zeros((8, 8), dtype=np.float32)
+    anomaly_map[2:4, 2:4] = 3.25
+    times = StageTimes(1_000_000, 9_000_000, 500_000)
+    return Inspection(Verdict.REJECT, 3.25, 2.5, anomaly_map, anomaly_map > 2.5, None, "", times)

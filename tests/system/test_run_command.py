@@ -1,0 +1,255 @@
+"""`linewarden run` and `linewarden inspect` as processes: verdicts, exit codes, signals, kills."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.bundle import Bundle
+from edge.config import load_config
+from edge.images import encode_png, read_image
+from edge.line_config import LineConfig
+
+ROOT = Path(__file__).parents[2]
+GENEROUS_S = 60.0
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """Two dark parts (pass), one with a bright spot (reject), one damaged file."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    dark = np.full((32, 32), 50, np.uint8)
+    spotted = dark.copy()
+    spotted[10:14, 20:24] = 250
+    for name, image in {"a": dark, "b": spotted, "d": dark}.items():
+        (folder / f"{name}.png").write_bytes(encode_png(image))
+    (folder / "c.png").write_bytes(b"damaged")
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path: Path, tiny_bundle: Bundle, parts: Path) -> Path:
+    path = tmp_path / "line.yaml"
+    path.write_text(
+        "bundle: bundle\n"
+        "engine: {threads: 1}\n"
+        "camera: {kind: replay, path: parts}\n"
+        "deadline_ms: 30000\n"
+        "outputs:\n"
+        "  - {kind: jsonlines, path: parts.jsonl}\n"
+        "archive: {folder: images, max_bytes: 1000000}\n"
+    )
+    return path
+
+
+def command(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "linewarden", *map(str, words)]
+
+
+def linewarden(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*words),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=GENEROUS_S,
+        check=False,
+    )
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + GENEROUS_S
+    while not condition():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.02)
+
+
+def start_looping(config: Path, *settings: str) -> tuple[subprocess.Popen[str], Path]:
+    """A line that runs for ever, and its JSON lines; returns when it has inspected parts."""
+    records = config.parent / "parts.jsonl"
+    before = records.stat().st_size if records.exists() else 0
+    process = subprocess.Popen(
+        command("run", "--config", config, "--set", "camera.loop=true", *settings),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    wait_until(lambda: records.exists() and records.stat().st_size > before + 4000)
+    return process, records
+
+
+def test_run_inspects_a_recording(config: Path) -> None:
+    done = linewarden("run", "--config", config)
+    assert done.returncode == 0, done.stderr
+    records = lines(config.parent / "parts.jsonl")
+    outcomes = [record["cause"] or record["verdict"] for record in records]
+    assert outcomes == ["PASS", "REJECT", "frame", "PASS"]
+    assert records[1]["score"] == pytest.approx(250 / 255)
+    assert len(done.stderr.splitlines()) == 4
+    assert "4 parts: 2 PASS, 0 REVIEW, 1 REJECT, 1 NO_VERDICT" in done.stdout
+    mask = read_image(config.parent / "images" / records[1]["images"][1])
+    assert np.argwhere(mask).min(axis=0).tolist() == [10, 20]
+
+
+def test_run_json(config: Path) -> None:
+    done = linewarden("run", "--config", config, "--json")
+    *records, last = map(json.loads, done.stdout.splitlines())
+    assert [record["source"] for record in records] == ["a.png", "b.png", None, "d.png"]
+    assert last["summary"]["causes"] == {"frame": 1}
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "exit_code", "message"),
+    [
+        ("deadline_ms=0", 3, "deadline_ms"),
+        ("recipe=other", 4, "recipe 'other' is not calibrated"),
+        ("camera.path=/nowhere", 5, "no such folder, video or image"),
+        ("engine.kind=tensorflow", 6, "unknown engine 'tensorflow'"),
+        ("archive.keep=[GOOD]", 3, "archive.keep"),
+    ],
+)
+def test_run_refuses(config: Path, setting: str, exit_code: int, message: str) -> None:
+    done = linewarden("run", "--config", config, "--set", setting)
+    assert (done.returncode, done.stdout) == (exit_code, "")
+    assert message in done.stderr
+
+
+def test_a_full_output_is_told_after_the_last_part(config: Path) -> None:
+    config.write_text(config.read_text().replace("parts.jsonl", "/dev/full"))
+    done = linewarden("run", "--config", config)
+    assert done.returncode == 7
+    assert "4 parts" in done.stdout
+    assert "/dev/full: cannot be written (No space left on device)" in done.stderr
+
+
+def test_an_unwritable_archive_stops_nothing(config: Path) -> None:
+    (config.parent / "images").write_text("a file where the folder should be")
+    done = linewarden("run", "--config", config)
+    assert done.returncode == 0
+    assert "4 parts" in done.stdout
+    assert "parts whose images could not be written: 1" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_in_order(config: Path, number: signal.Signals) -> None:
+    process, path = start_looping(config)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=GENEROUS_S)
+    assert process.returncode == 128 + number
+    records = lines(path)
+    assert output.startswith(f"{len(records)} parts: ")
+    identities = [record["trigger_id"] for record in records]
+    assert len(set(identities)) == len(identities)
+    assert [int(name.rpartition("-")[2]) for name in identities] == list(
+        range(1, len(identities) + 1)
+    )
+
+
+def test_a_second_signal_forces(config: Path) -> None:
+    # A full pipe that nobody reads: the output hangs, and so does the orderly stop.
+    reader, writer = os.pipe()
+    with (config.parent / "stderr.txt").open("w") as stderr:
+        process = subprocess.Popen(
+            command("run", "--config", config, "--json", "--set", "camera.loop=true"),
+            cwd=ROOT,
+            stdout=writer,
+            stderr=stderr,
+        )
+    os.close(writer)
+    path = config.parent / "parts.jsonl"
+    sizes = [0]
+
+    def hangs() -> bool:
+        time.sleep(0.3)
+        sizes.append(path.stat().st_size if path.exists() else 0)
+        return 0 < sizes[-1] == sizes[-2]
+
+    wait_until(hangs)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(GENEROUS_S) == -signal.SIGTERM
+    os.close(reader)
+
+
+def test_a_kill_leaves_every_record_once(config: Path) -> None:
+    path = config.parent / "parts.jsonl"
+    for _ in range(3):
+        process, _ = start_looping(config)
+        process.kill()
+        process.communicate(timeout=GENEROUS_S)
+    with path.open("ab") as stream:
+        stream.write(b'{"trigger_id": "torn')
+    assert linewarden("run", "--config", config).returncode == 0
+    identities = [record["trigger_id"] for record in lines(path)]
+    assert len(set(identities)) == len(identities)
+    runs: dict[str, list[int]] = {}
+    for name in identities:
+        run, _, number = name.rpartition("-")
+        runs.setdefault(run, []).append(int(number))
+    assert len(runs) == 4
+    for numbers in runs.values():
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_inspect(tiny_bundle: Bundle, parts: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    words = ("inspect", "--bundle", tiny_bundle.folder, "--save", saved)
+    done = linewarden(*words, parts / "a.png", parts / "b.png")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"{parts}/a.png: PASS 0.1961 <= 0.5",
+        f"{parts}/b.png: REJECT 0.9804 > 0.5",
+    ]
+    assert sorted(path.name for path in saved.iterdir()) == [
+        "0001_a.mask.png",
+        "0001_a.overlay.jpg",
+        "0002_b.mask.png",
+        "0002_b.overlay.jpg",
+    ]
+
+
+def test_inspect_exit_codes(tiny_bundle: Bundle, parts: Path) -> None:
+    words = ("inspect", "--bundle", tiny_bundle.folder, "--json", "--fail-on-reject")
+    assert linewarden(*words, parts / "a.png").returncode == 0
+    assert linewarden(*words, parts / "b.png").returncode == 10
+    done = linewarden(*words, parts / "b.png", parts / "c.png", parts / "a.png")
+    assert done.returncode == 5
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [entry["verdict"] for entry in found] == ["REJECT", "NO_VERDICT", "PASS"]
+    assert found[1]["score"] is None
+    assert "not an image" in found[1]["message"]
+
+
+def test_commands_do_without_the_training_frameworks() -> None:
+    code = (
+        "import sys, linewarden.commands.run, linewarden.commands.inspect, edge.camera.replay;"
+        "print({'torch', 'onnx', 'scipy', 'timm'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_example_configuration_is_valid() -> None:
+    config = load_config(ROOT / "configs" / "line" / "replay.yaml", LineConfig)
+    assert config.bundle.name == "flange"
+    assert config.archive is not None
+    assert config.archive.max_bytes == 2_000_000_000

@@ -1,0 +1,95 @@
+"""A bundle whose score can be worked out by hand: the brightest pixel (mean of BGR) over 255."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from edge.bundle import Bundle, Calibration, open_bundle, seal_bundle
+from edge.files import sha256_of
+
+SIZE = 32
+THRESHOLD = 0.5
+
+
+def build(folder: Path) -> Bundle:
+    """Write a calibrated bundle for grey 32x32 frames; above half brightness is a defect."""
+    folder.mkdir(parents=True)
+    onnx.save(_graph(), folder / "model.onnx")
+    (folder / "training.json").write_text('{"images_sha256": []}')
+    seal_bundle(
+        folder,
+        {
+            "name": "tiny",
+            "created_utc": "2026-01-01T00:00:00Z",
+            "linewarden_version": "0",
+            "model": "brightness",
+            "model_config_values": {},
+            "backbone": None,
+            "weights_sha256": "0" * 64,
+            "data_sha256": "0" * 64,
+            "preprocessing": {
+                "frame_height": (SIZE, SIZE),
+                "frame_width": (SIZE, SIZE),
+                "channels": 1,
+                "height": SIZE,
+                "width": SIZE,
+            },
+            "graph": {"height": SIZE, "width": SIZE},
+            "macs": 0,
+            "parity": {
+                "frames": 1,
+                "score": 0.0,
+                "map": 0.0,
+                "score_range": 1.0,
+                "verdict_flips": 0,
+                "threshold": THRESHOLD,
+            },
+            "golden": (),
+        },
+    )
+    bundle = open_bundle(folder)
+    bundle.add_calibration(
+        Calibration(
+            recipe="default",
+            created_utc="2026-01-01T00:00:00Z",
+            artefact="model.onnx",
+            artefact_sha256=sha256_of(folder / "model.onnx"),
+            false_reject_rate_target=0.01,
+            confidence=0.95,
+            false_reject_rate_bound=0.01,
+            threshold_score=THRESHOLD,
+            threshold_pixel=THRESHOLD,
+            scores={},
+        )
+    )
+    return bundle
+
+
+def _graph() -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("Cast", ["input"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float", "channel"], ["grey"], keepdims=0),
+        helper.make_node("Div", ["grey", "white"], ["anomaly_map"]),
+        helper.make_node("ReduceMax", ["anomaly_map", "pixels"], ["pred_score"], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "brightness",
+        [helper.make_tensor_value_info("input", TensorProto.UINT8, [1, SIZE, SIZE, 3])],
+        [
+            helper.make_tensor_value_info("pred_score", TensorProto.FLOAT, [1]),
+            helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, [1, SIZE, SIZE]),
+        ],
+        [
+            onnx.numpy_helper.from_array(np.array([3], dtype=np.int64), "channel"),
+            onnx.numpy_helper.from_array(np.array([1, 2], dtype=np.int64), "pixels"),
+            onnx.numpy_helper.from_array(np.array(255, dtype=np.float32), "white"),
+        ],
+    )
+    opset = [helper.make_opsetid("", 19)]
+    model: onnx.ModelProto = helper.make_model(graph, opset_imports=opset, ir_version=9)
+    return model

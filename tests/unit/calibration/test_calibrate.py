@@ -1,0 +1,82 @@
+"""Calibrating a bundle whose scores can be worked out by hand."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from calibration.calibrate import calibrate
+from edge import Inspector
+from edge.bundle import Bundle, open_bundle, seal_bundle
+from edge.errors import CameraError
+from edge.files import sha256_of
+
+
+def good_parts(folder: Path, brightest: list[int], size: int = 32) -> list[Path]:
+    folder.mkdir()
+    paths = []
+    for number, value in enumerate(brightest):
+        image = np.full((size, size), 5, np.uint8)
+        image[number % size, 0] = value
+        paths.append(folder / f"{number}.png")
+        cv2.imwrite(str(paths[-1]), image)
+    return paths
+
+
+def test_the_part_that_sets_the_threshold_passes(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    paths = good_parts(tmp_path / "good", [20, 60, 40, 90, 30])
+    result = calibrate(tiny_bundle, paths, false_reject_rate=0.01)
+    assert result.calibration.threshold_score == pytest.approx(90 / 255, abs=1e-6)
+    assert result.calibration.threshold_pixel == pytest.approx(90 / 255, abs=1e-6)
+    assert result.limit.bound == pytest.approx(1 - 0.05 ** (1 / 5))
+    assert set(result.calibration.scores) == {sha256_of(path) for path in paths}
+    with Inspector.open(tiny_bundle.folder) as inspector:
+        verdicts = [inspector.inspect(cv2.imread(str(p), 0)).verdict.value for p in paths]  # type: ignore[arg-type]
+    assert verdicts == ["PASS"] * 5
+
+
+def test_repeated_images_count_once(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    paths = good_parts(tmp_path / "good", [20, 60])
+    copy = tmp_path / "good" / "copy.png"
+    copy.write_bytes(paths[0].read_bytes())
+    result = calibrate(tiny_bundle, [*paths, copy], false_reject_rate=0.01)
+    assert result.limit.parts == 2
+    assert result.repeated == [copy]
+
+
+def bundle_trained_on(bundle: Bundle, paths: list[Path]) -> Bundle:
+    record = {"images_sha256": [sha256_of(path) for path in paths]}
+    (bundle.folder / "training.json").write_text(json.dumps(record))
+    (bundle.folder / "manifest.json").unlink()
+    for calibration in (bundle.folder / "calibration").iterdir():
+        calibration.unlink()
+    seal_bundle(bundle.folder, bundle.manifest.model_dump(exclude={"files", "seal"}))
+    return open_bundle(bundle.folder)
+
+
+def test_images_of_the_training_are_left_out(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    paths = good_parts(tmp_path / "good", [200, 20, 60])
+    bundle = bundle_trained_on(tiny_bundle, paths[:1])
+    result = calibrate(bundle, paths, false_reject_rate=0.01)
+    assert result.fitted == paths[:1]
+    assert result.calibration.threshold_score == pytest.approx(60 / 255, abs=1e-6)
+    with pytest.raises(CameraError, match="all 1 images were used in training"):
+        calibrate(bundle, paths[:1], false_reject_rate=0.01)
+
+
+def test_every_unusable_image_is_named_and_nothing_is_written(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    before = tiny_bundle.calibration("default", "model.onnx")
+    paths = good_parts(tmp_path / "good", [20, 60, 70])
+    paths[1].write_bytes(b"")
+    odd = good_parts(tmp_path / "odd", [20], size=16)
+    with pytest.raises(CameraError) as caught:
+        calibrate(tiny_bundle, [*paths, *odd], false_reject_rate=0.01)
+    message = str(caught.value)
+    assert message.startswith("2 images cannot be used for calibration:\n")
+    assert f"{paths[1]}: the file is empty" in message
+    assert f"{odd[0]}: the frame is 16x16" in message
+    assert tiny_bundle.calibration("default", "model.onnx") == before

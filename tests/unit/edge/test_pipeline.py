@@ -1,0 +1,474 @@
+"""Every trigger ends in one record and one verdict, whatever fails."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from edge.camera.base import EndOfRecording, Frame
+from edge.errors import CameraError, EngineError, FrameError, LineError
+from edge.inspector import Inspection, StageTimes
+from edge.pipeline import Pipeline
+from edge.records import InspectionRecord, RecipeIdentity
+from edge.summary import RunSummary
+from edge.triggers import Ledger, Settled, Trigger, no_verdict
+from edge.verdict import Cause, Verdict
+
+IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
+GENEROUS_S = 30.0
+Image = npt.NDArray[np.uint8]
+
+
+class FakeCamera:
+    """Gives each item of a script: None for a frame, or an error to raise."""
+
+    def __init__(self, *script: Exception | None, waits: bool = True) -> None:
+        self.waits = waits
+        self._script: Iterator[Exception | None] = iter(script)
+        self._sequence = 0
+        self.is_open = False
+        self.on_end: Callable[[], None] = lambda: None
+
+    def open(self) -> None:
+        self.is_open = True
+
+    def read(self, timeout_s: float) -> Frame | None:
+        sequence, self._sequence = self._sequence, self._sequence + 1
+        try:
+            step = next(self._script)
+        except StopIteration:
+            self.on_end()
+            raise EndOfRecording from None
+        if step is not None:
+            raise step
+        image = np.full((8, 8), sequence, np.uint8)
+        return Frame(image, time.monotonic_ns(), sequence, f"{sequence}.png")
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+class FakeInspector:
+    """Rejects frames of odd brightness; `before` may hang or raise."""
+
+    def __init__(self, before: Callable[[Image], Inspection | None] = lambda _frame: None) -> None:
+        self._before = before
+
+    def inspect(self, frame: Image) -> Inspection:
+        special = self._before(frame)
+        if special is not None:
+            return special
+        verdict = Verdict.REJECT if frame[0, 0] % 2 else Verdict.PASS
+        mask = np.zeros((8, 8), dtype=np.bool_)
+        anomaly_map = np.zeros((8, 8), dtype=np.float32)
+        return Inspection(verdict, 1.0, 2.5, anomaly_map, mask, None, "", StageTimes(1, 1, 1))
+
+
+class FakeOutput:
+    """Remembers what it was sent; `on_send` may hang or raise."""
+
+    def __init__(self, on_send: Callable[[InspectionRecord], None] = lambda _record: None) -> None:
+        self.sent: list[InspectionRecord] = []
+        self.is_open = False
+        self._on_send = on_send
+
+    def open(self) -> None:
+        self.is_open = True
+
+    def send(self, record: InspectionRecord) -> None:
+        self._on_send(record)
+        self.sent.append(record)
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+class FakeArchive:
+    """Keeps every part; `on_save` may hang or raise."""
+
+    def __init__(self, on_save: Callable[[Settled], None] = lambda _settled: None) -> None:
+        self._on_save = on_save
+
+    def names(self, settled: Settled) -> tuple[str, ...]:
+        return (f"{settled.trigger.trigger_id}.png",)
+
+    def save(self, settled: Settled) -> None:
+        self._on_save(settled)
+
+
+class Line:
+    """A pipeline of fakes with what came out of it."""
+
+    def __init__(
+        self,
+        camera: FakeCamera,
+        inspector: FakeInspector | None = None,
+        *,
+        outputs: list[FakeOutput] | None = None,
+        archive: FakeArchive | None = None,
+        deadline_ms: float = GENEROUS_S * 1e3,
+        limit_s: float = GENEROUS_S,
+        on_record: Callable[[InspectionRecord], None] | None = None,
+    ) -> None:
+        self.camera = camera
+        self.outputs = outputs if outputs is not None else [FakeOutput()]
+        self.records: list[InspectionRecord] = []
+        self.pipeline = Pipeline(
+            camera=camera,
+            inspector=inspector or FakeInspector(),
+            identity=IDENTITY,
+            outputs=self.outputs,
+            deadline_ms=deadline_ms,
+            archive=archive,
+            on_record=on_record or self.records.append,
+            limit_s=limit_s,
+        )
+
+    def run(self) -> RunSummary:
+        summary = self.pipeline.run()
+        self.check(summary.triggers)
+        return summary
+
+    def check(self, triggers: int) -> None:
+        """One record and one verdict on every output for each trigger; all closed."""
+        identities = [record.trigger_id for record in self.records]
+        assert len(identities) == len(set(identities)) == triggers
+        for output in self.outputs:
+            assert [record.trigger_id for record in output.sent] == identities
+            assert [r.verdict for r in output.sent] == [r.verdict for r in self.records]
+            assert not output.is_open
+        assert not self.camera.is_open
+
+    def outcomes(self) -> list[str]:
+        return [(record.cause or record.verdict).value for record in self.records]
+
+
+def test_every_frame_has_its_verdict() -> None:
+    line = Line(FakeCamera(*[None] * 100))
+    summary = line.run()
+    assert summary.triggers == 100
+    assert (summary.verdicts[Verdict.PASS], summary.verdicts[Verdict.REJECT]) == (50, 50)
+    assert [record.source for record in line.records] == [f"{n}.png" for n in range(100)]
+    assert summary.error is None
+    assert summary.latency_p99_ms is not None
+    assert summary.parts_per_minute > 0
+
+
+def test_an_empty_recording_is_an_empty_run() -> None:
+    assert Line(FakeCamera()).run().triggers == 0
+
+
+def test_one_bad_frame_has_no_verdict_and_the_line_goes_on() -> None:
+    line = Line(FakeCamera(None, FrameError("1.png: damaged"), None))
+    summary = line.run()
+    assert line.outcomes() == ["PASS", "frame", "PASS"]
+    assert line.records[1].message == "1.png: damaged"
+    assert summary.error is None
+
+
+def test_a_lost_camera_ends_the_line_in_order() -> None:
+    lost = CameraError("camera unplugged")
+    line = Line(FakeCamera(None, lost, None))
+    summary = line.run()
+    assert line.outcomes() == ["PASS", "camera"]
+    assert summary.error is lost
+
+
+@pytest.mark.parametrize("cause", [Cause.ENGINE, Cause.FRAME, Cause.NOT_FINITE])
+def test_what_the_inspector_cannot_do_has_its_cause(cause: Cause) -> None:
+    def fail_on_the_second(frame: Image) -> Inspection | None:
+        return no_verdict(cause, "failed") if frame[0, 0] == 1 else None
+
+    line = Line(FakeCamera(None, None, None), FakeInspector(fail_on_the_second))
+    summary = line.run()
+    assert line.outcomes() == ["PASS", cause.value, "PASS"]
+    assert summary.causes == {cause: 1}
+
+
+def test_a_hung_engine_has_no_verdict_at_the_deadline() -> None:
+    told = threading.Event()
+
+    def hang_on_the_first(frame: Image) -> None:
+        if frame[0, 0] == 0:
+            assert told.wait(GENEROUS_S)  # goes on only once the line was told
+
+    def release(record: InspectionRecord) -> None:
+        if record.cause is Cause.DEADLINE:
+            told.set()
+
+    line = Line(
+        FakeCamera(None, None),
+        FakeInspector(hang_on_the_first),
+        outputs=[FakeOutput(release)],
+        deadline_ms=300,
+    )
+    summary = line.run()
+    assert summary.triggers == 2  # the line went on
+    assert line.outcomes()[0] == "deadline"
+    assert line.records[0].latency_ms.total >= 300
+    assert line.records[0].message.startswith("no verdict within 300 ms of the frame")
+    assert summary.late_results >= 1
+
+
+def test_parts_that_come_while_the_engine_hangs_have_no_verdict_in_time() -> None:
+    told = threading.Semaphore(0)
+
+    def hang_on_the_first(frame: Image) -> None:
+        if frame[0, 0] == 0:
+            for _ in range(10):  # goes on only once the line was told of every part
+                assert told.acquire(timeout=GENEROUS_S)
+
+    line = Line(
+        FakeCamera(*[None] * 10, waits=False),
+        FakeInspector(hang_on_the_first),
+        outputs=[FakeOutput(lambda _record: told.release())],
+        deadline_ms=300,
+    )
+    summary = line.run()
+    assert summary.triggers == 10
+    assert summary.verdicts[Verdict.NO_VERDICT] == 10
+    assert set(summary.causes) == {Cause.DEADLINE, Cause.QUEUE_FULL}
+    assert 1 <= summary.causes[Cause.DEADLINE] <= 3  # one in the engine, at most two behind it
+
+
+def test_a_stop_lets_the_part_in_hand_finish() -> None:
+    def stop_in_the_third(frame: Image) -> None:
+        if frame[0, 0] == 2:
+            line.pipeline.stop()
+
+    line = Line(FakeCamera(*[None] * 100), FakeInspector(stop_in_the_third))
+    line.run()
+    assert line.outcomes() == ["PASS", "REJECT", "PASS"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, EngineError, MemoryError])
+def test_what_breaks_off_an_inspection_leaves_no_part_without_verdict(
+    error: type[BaseException],
+) -> None:
+    def break_off(frame: Image) -> None:
+        if frame[0, 0] == 1:
+            raise error
+
+    line = Line(FakeCamera(*[None] * 5), FakeInspector(break_off))
+    with pytest.raises(error):
+        line.pipeline.run()
+    line.check(2)
+    assert line.outcomes() == ["PASS", "stopping"]
+
+
+def test_a_forced_stop_settles_the_parts_that_wait() -> None:
+    camera = FakeCamera(*[None] * 3, waits=False)
+    waiting = threading.Event()
+    camera.on_end = waiting.set
+
+    def break_off(_frame: Image) -> None:
+        assert waiting.wait(GENEROUS_S)
+        raise KeyboardInterrupt
+
+    line = Line(camera, FakeInspector(break_off))
+    with pytest.raises(KeyboardInterrupt):
+        line.pipeline.run()
+    line.check(3)
+    assert line.outcomes().count("stopping") >= 2
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a mistake"), CameraError("no such camera")])
+def test_a_camera_that_cannot_be_opened_starts_nothing(error: Exception) -> None:
+    class Shut(FakeCamera):
+        def open(self) -> None:
+            raise error
+
+    line = Line(Shut(None))
+    with pytest.raises(type(error)):
+        line.pipeline.run()
+    line.check(0)
+
+
+def test_a_defect_in_the_camera_is_a_lost_camera() -> None:
+    line = Line(FakeCamera(None, ZeroDivisionError("a mistake")))
+    summary = line.run()
+    assert line.outcomes() == ["PASS", "camera"]
+    assert isinstance(summary.error, ZeroDivisionError)
+
+
+def test_a_camera_that_hangs_does_not_hold_the_end() -> None:
+    go_on = threading.Event()
+    line = Line(FakeCamera(), limit_s=0.2)
+
+    def hang() -> None:
+        line.pipeline.stop()
+        go_on.wait(GENEROUS_S)
+
+    line.camera.on_end = hang
+    summary = line.pipeline.run()
+    go_on.set()
+    assert "the camera hangs" in str(summary.error)
+
+
+def test_an_output_that_fails_hinders_nobody_else() -> None:
+    def refuse_the_second(record: InspectionRecord) -> None:
+        if record.source == "1.png":
+            raise LineError("PLC does not answer")
+
+    failing, healthy = FakeOutput(refuse_the_second), FakeOutput()
+    line = Line(FakeCamera(*[None] * 3), outputs=[failing, healthy])
+    summary = line.pipeline.run()
+    assert len(line.records) == len(healthy.sent) == 3
+    assert [record.source for record in failing.sent] == ["0.png", "2.png"]
+    assert [record.line_errors for record in line.records] == [(), ("PLC does not answer",), ()]
+    assert summary.line_errors == 1
+    assert isinstance(summary.error, LineError)
+
+
+def test_a_defect_in_an_output_stops_the_line_and_serves_the_others() -> None:
+    def defect(_record: InspectionRecord) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    healthy = FakeOutput()
+    line = Line(FakeCamera(*[None] * 2000), outputs=[FakeOutput(defect), healthy])
+    summary = line.pipeline.run()
+    assert isinstance(summary.error, ZeroDivisionError)
+    assert 0 < summary.triggers < 2000
+    assert len(line.records) == len(healthy.sent) == summary.triggers
+
+
+def test_a_defect_in_the_record_keeper_stops_the_line() -> None:
+    def defect(_record: InspectionRecord) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    line = Line(FakeCamera(*[None] * 2000), on_record=defect)
+    summary = line.pipeline.run()
+    assert isinstance(summary.error, ZeroDivisionError)
+    assert len(line.outputs[0].sent) == summary.triggers < 2000
+
+
+def test_an_output_that_hangs_ends_the_line_with_every_record() -> None:
+    go_on = threading.Event()
+
+    def hang(_record: InspectionRecord) -> None:
+        go_on.wait(GENEROUS_S)
+
+    line = Line(FakeCamera(*[None] * 5), outputs=[FakeOutput(hang)], limit_s=0.2)
+    summary = line.pipeline.run()
+    go_on.set()
+    identities = {record.trigger_id for record in line.records}
+    assert len(line.records) == len(identities) == summary.triggers == 5
+    assert all("hangs" in record.line_errors[0] for record in line.records)
+    assert isinstance(summary.error, LineError)
+
+
+def test_an_output_that_hangs_stops_the_grabbing() -> None:
+    go_on = threading.Event()
+
+    def hang(_record: InspectionRecord) -> None:
+        go_on.wait(GENEROUS_S)
+
+    line = Line(FakeCamera(*[None] * 2000), outputs=[FakeOutput(hang)], limit_s=0.2)
+    summary = line.pipeline.run()
+    go_on.set()
+    assert len(line.records) == summary.triggers < 100
+    assert isinstance(summary.error, LineError)
+
+
+def test_a_slow_archive_delays_no_verdict() -> None:
+    all_sent = threading.Event()
+
+    def wait_for_all(_settled: Settled) -> None:
+        assert all_sent.wait(GENEROUS_S)  # no image before the last verdict
+
+    def count(record: InspectionRecord) -> None:
+        if record.source == "99.png":
+            all_sent.set()
+
+    line = Line(
+        FakeCamera(*[None] * 100), outputs=[FakeOutput(count)], archive=FakeArchive(wait_for_all)
+    )
+    summary = line.run()
+    kept = sum(bool(record.images) for record in line.records)
+    assert summary.triggers == 100
+    assert summary.images_dropped == 100 - kept > 0
+    assert summary.images_failed == 0
+
+
+def test_a_full_disk_of_the_archive_is_counted() -> None:
+    def fail(_settled: Settled) -> None:
+        raise OSError(28, "No space left on device")
+
+    line = Line(FakeCamera(None, None), archive=FakeArchive(fail))
+    summary = line.run()
+    assert (summary.triggers, summary.images_failed, summary.error) == (2, 2, None)
+
+
+def test_an_output_that_cannot_be_opened_starts_nothing() -> None:
+    class Shut(FakeOutput):
+        def open(self) -> None:
+            raise LineError("no such host")
+
+    healthy = FakeOutput()
+    line = Line(FakeCamera(None), outputs=[healthy, Shut()])
+    with pytest.raises(LineError, match="no such host"):
+        line.pipeline.run()
+    line.check(0)
+
+
+def test_identities_are_unique_over_runs() -> None:
+    first, second = Line(FakeCamera(None, None)), Line(FakeCamera(None, None))
+    first.run()
+    second.run()
+    assert len({record.trigger_id for record in first.records + second.records}) == 4
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def trigger(number: int, deadline_ns: int) -> Trigger:
+    return Trigger(str(number), datetime.now(timezone.utc), 0, deadline_ns, None)
+
+
+def test_ledger_settles_once() -> None:
+    ledger = Ledger(FakeClock())
+    part = trigger(1, deadline_ns=100)
+    ledger.open(part)
+    assert ledger.settle(part, no_verdict(Cause.ENGINE, "first"))
+    assert not ledger.settle(part, no_verdict(Cause.ENGINE, "second"))
+    ledger.close()
+    settled = ledger.take()
+    assert settled is not None
+    assert settled.inspection.message == "first"
+    assert ledger.take() is None
+
+
+def test_ledger_expires_at_the_deadline_and_not_before() -> None:
+    clock = FakeClock()
+    ledger = Ledger(clock)
+    early, late = trigger(1, deadline_ns=100), trigger(2, deadline_ns=200)
+    ledger.open(early)
+    ledger.open(late)
+    clock.now_ns = 100
+    first = ledger.take()
+    assert first is not None
+    assert (first.trigger, first.inspection.cause) == (early, Cause.DEADLINE)
+    assert not ledger.settle(early, no_verdict(Cause.ENGINE, "too late"))
+    assert ledger.settle(late, no_verdict(Cause.ENGINE, "in time"))
+
+
+def test_a_verdict_that_waits_past_its_deadline_is_not_sent() -> None:
+    clock = FakeClock()
+    ledger = Ledger(clock)
+    part = trigger(1, deadline_ns=100)
+    ledger.open(part)
+    ledger.settle(part, FakeInspector().inspect(np.zeros((8, 8), np.uint8)))
+    clock.now_ns = 100
+    settled = ledger.take()
+    assert settled is not None
+    assert settled.inspection.verdict is Verdict.NO_VERDICT
+    assert "busy with earlier parts" in settled.inspection.message

@@ -1,0 +1,130 @@
+"""The fused graph: its contract, its cost, its folds; and that a wrong one is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from edge.engine import GraphShape, engine_class
+from edge.errors import EngineError
+from export.graph import build_graph, check_graph, fold_batch_norms, save_graph
+from export.macs import count_macs
+from training.models.supersimplenet import Config, Model
+
+
+def model(name: str = "resnet18.tv_in1k", size: int = 64, **settings: object) -> Model:
+    torch.manual_seed(0)
+    config = {"backbone": {"name": name, "weights": "none"}, **settings}
+    made = Model(Config.model_validate(config), (size, size)).eval()
+    for module in made.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.running_mean, std=0.1)  # type: ignore[arg-type]
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "score", "gmac"),
+    [
+        ("wide_resnet50_2.tv_in1k", "classification", 16.02),  # 48.25 before the folds
+        ("wide_resnet50_2.tv_in1k", "segmentation", 13.09),
+        ("resnet18.tv_in1k", "segmentation", 2.33),
+    ],
+)
+def test_cost_at_256(name: str, score: str, gmac: float) -> None:
+    graph = build_graph(model(name, 256, score=score))
+    assert count_macs(graph) / 1e9 == pytest.approx(gmac, abs=0.01)
+
+
+@pytest.mark.parametrize("score", ["segmentation", "classification"])
+def test_it_computes_what_the_model_computes(tmp_path: Path, score: str) -> None:
+    ssn = model(score=score, segmentation_channels=24, classification_channels=8)
+    graph = build_graph(ssn)
+    assert {node.op_type for node in graph.graph.node}.isdisjoint({"BatchNormalization", "Resize"})
+    save_graph(graph, tmp_path / "model.onnx")
+    engine = engine_class("onnxruntime")(tmp_path / "model.onnx", GraphShape(64, 64), threads=1)
+    images = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    got = engine.infer(images)
+    with torch.no_grad():
+        expected = ssn(torch.from_numpy(images))
+    scale = float(expected.maps.abs().max())
+    assert abs(float(got.scores[0]) - float(expected.scores[0])) < 1e-5 * max(scale, 1)
+    assert np.abs(got.maps - expected.maps.numpy()).max() < 1e-5 * scale
+
+
+def test_the_open_batch_gives_each_image_its_own_result(tmp_path: Path) -> None:
+    ssn = model(segmentation_channels=24)
+    save_graph(build_graph(ssn, dynamic_batch=True), tmp_path / "model.onnx")
+    session = ort.InferenceSession(str(tmp_path / "model.onnx"))
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    scores, maps = session.run(None, {"input": images})
+    for index in range(3):
+        score, anomaly_map = session.run(None, {"input": images[index : index + 1]})
+        assert scores[index] == pytest.approx(score[0], rel=1e-5)
+        assert np.allclose(maps[index], anomaly_map[0], atol=1e-5)
+
+
+def tiny_graph(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray]) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, 4, 4])],
+        [numpy_helper.from_array(value.astype(np.float32), key) for key, value in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_batch_norm_goes_into_its_convolution(bias: bool) -> None:
+    random = np.random.default_rng(0)
+    weights = {"w": random.normal(size=(3, 2, 3, 3)), "b": random.normal(size=3)}
+    norm = {"g": random.normal(size=3), "o": random.normal(size=3), "m": random.normal(size=3)}
+    norm["v"] = random.uniform(0.5, 2, 3)
+    names = ["x", "w", "b"] if bias else ["x", "w"]
+    nodes = [
+        helper.make_node("Conv", names, ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", ["c", "g", "o", "m", "v"], ["y"], epsilon=1e-3),
+    ]
+    graph = tiny_graph(nodes, {**weights, **norm})
+    x = {"x": random.normal(size=(1, 2, 4, 4)).astype(np.float32)}
+    before = ort.InferenceSession(graph.SerializeToString()).run(None, x)[0]
+    fold_batch_norms(graph)
+    assert [node.op_type for node in graph.graph.node] == ["Conv"]
+    after = ort.InferenceSession(graph.SerializeToString()).run(None, x)[0]
+    assert np.abs(after - before).max() < 1e-5
+
+
+def test_a_foreign_operator_is_refused() -> None:
+    weights = {"w": np.zeros((3, 2, 1, 1))}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("Hardmax", ["c"], ["y"]),
+    ]
+    with pytest.raises(EngineError, match=r"not every engine takes: \['Hardmax'\]"):
+        check_graph(tiny_graph(nodes, weights))
+
+
+def test_other_outputs_are_refused() -> None:
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"])]
+    with pytest.raises(EngineError, match="the outputs are not"):
+        check_graph(tiny_graph(nodes, {"w": np.zeros((3, 2, 1, 1))}))
+
+
+def test_macs_of_known_operators() -> None:
+    weights = {"w": np.zeros((3, 2, 3, 3))}
+    conv = tiny_graph([helper.make_node("Conv", ["x", "w"], ["y"], pads=[1] * 4)], weights)
+    assert count_macs(conv) == 3 * 16 * 2 * 9
+    matrix = helper.make_graph(
+        [helper.make_node("MatMul", ["a", "b"], ["c"])],
+        "product",
+        [helper.make_tensor_value_info("a", TensorProto.FLOAT, [7, 5])],
+        [helper.make_tensor_value_info("c", TensorProto.FLOAT, [7, 3])],
+        [numpy_helper.from_array(np.zeros((5, 3), np.float32), "b")],
+    )
+    assert count_macs(helper.make_model(matrix)) == 7 * 5 * 3

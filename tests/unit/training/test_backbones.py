@@ -1,0 +1,136 @@
+"""Frozen backbones: where weights come from, and what the deployed form computes."""
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+
+from edge.errors import BundleError, ConfigError
+from training.backbones import WEIGHTS_VARIABLE, Backbone, BackboneConfig, find_weights
+
+
+def whole_resnet18() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    state: dict[str, torch.Tensor] = timm.create_model("resnet18", pretrained=False).state_dict()
+    return state
+
+
+def config(weights: str = "none", **settings: object) -> BackboneConfig:
+    return BackboneConfig.model_validate({"weights": weights, **settings})
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "parameters"),
+    [
+        ("resnet18.tv_in1k", [128, 256], None),
+        ("wide_resnet50_2.tv_in1k", [512, 1024], 24_862_528),
+    ],
+)
+def test_truncated_after_the_last_layer_used(
+    name: str, channels: list[int], parameters: int | None
+) -> None:
+    backbone = Backbone(config(name=name))
+    assert backbone.channels == channels
+    assert not any("layer4" in key or "fc" in key for key in backbone.state_dict())
+    if parameters is not None:
+        assert sum(p.numel() for p in backbone.parameters()) == parameters
+    shapes = [f.shape[1:] for f in backbone(torch.zeros(1, 64, 96, 3, dtype=torch.uint8))]
+    assert shapes == [(channels[0], 8, 12), (channels[1], 4, 6)]
+
+
+def test_frozen_and_always_in_eval_mode() -> None:
+    backbone = Backbone(config()).train()
+    assert not any(module.training for module in backbone.modules())
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+
+
+def test_the_deployed_form_folds_the_normalisation() -> None:
+    torch.manual_seed(0)
+    backbone = Backbone(config())
+    images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        pairs = zip(backbone(images), backbone.deploy()(images), strict=True)
+        for literal, folded in pairs:
+            assert float((literal - folded).abs().max() / literal.abs().max()) < 1e-5
+
+
+def test_blue_and_red_are_told_apart() -> None:
+    torch.manual_seed(0)
+    backbone = Backbone(config())
+    blue = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    blue[..., 0] = 255
+    red = blue.flip(-1)
+    assert not torch.allclose(backbone(blue)[0], backbone(red)[0])
+
+
+@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+@pytest.mark.parametrize("drop", ["layer4", "nothing"])
+def test_weights_files_load(tmp_path: Path, kind: str, drop: str) -> None:
+    state = {key: value for key, value in whole_resnet18().items() if drop not in key}
+    path = tmp_path / f"resnet18.{kind}"
+    if kind == "pth":
+        torch.save(state, path)
+    else:
+        safetensors.torch.save_file(state, path)
+    backbone = Backbone(config(str(path)))
+    assert torch.equal(
+        backbone.state_dict()["body.layer3.1.conv2.weight"], state["layer3.1.conv2.weight"]
+    )
+
+
+def test_a_file_without_a_used_layer_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "resnet18.pth"
+    torch.save({k: v for k, v in whole_resnet18().items() if "layer3" not in k}, path)
+    with pytest.raises(BundleError, match=r"lacks 25 of 90 entries, layer3\.0\.conv1\.weight"):
+        Backbone(config(str(path)))
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "resnet18.pth"
+    torch.save(whole_resnet18(), path)
+    with pytest.raises(BundleError, match="not the weights of wide_resnet50_2"):
+        Backbone(config(str(path), name="wide_resnet50_2"))
+    torch.save(timm.create_model("resnet34", pretrained=False).state_dict(), path)
+    narrow = {k: v[:1] if k == "conv1.weight" else v for k, v in whole_resnet18().items()}
+    torch.save(narrow, path)
+    with pytest.raises(BundleError, match=r"conv1\.weight is \(1, 3, 7, 7\) instead of \(64,"):
+        Backbone(config(str(path)))
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04rubbish"])
+def test_rubbish_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "resnet18.pth"
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=str(path)):
+        Backbone(config(str(path)))
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    path = tmp_path / "resnet18.pth"
+    torch.save({"model": Path("somewhere")}, path)
+    with pytest.raises(BundleError, match="not a plain state dict"):
+        Backbone(config(str(path)))
+
+
+def test_missing_file_and_unknown_network() -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.pth: no such weights file"):
+        Backbone(config("nowhere.pth"))
+    with pytest.raises(ConfigError, match="backbone resnet99"):
+        Backbone(config(name="resnet99"))
+
+
+def test_the_environment_names_a_file_or_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
+    assert find_weights("resnet18.tv_in1k") is None
+    file = tmp_path / "resnet18_imagenet.pth"
+    file.touch()
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
+    assert find_weights("resnet18.tv_in1k") == str(file)
+    with pytest.raises(ConfigError, match="no weights file for resnet34 there"):
+        find_weights("resnet34")
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(file))
+    assert find_weights("resnet34") == str(file)

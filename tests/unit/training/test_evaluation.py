@@ -1,0 +1,309 @@
+"""Figures of a deployed artefact: what they are, and what makes them worthless."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.errors import CameraError
+from edge.files import sha256_of
+from edge.inspector import Inspector
+from edge.preprocess import Crop, Preprocessing
+from edge.verdict import Verdict
+from training.data.layout import DataSet, Sample
+from training.evaluation import (
+    Evaluation,
+    Rate,
+    SampleResult,
+    evaluate,
+    inspect_samples,
+    rate_of,
+    truth_at_map_size,
+)
+from training.metrics import aupro, auroc, average_precision
+
+MakeInspector = Callable[..., Inspector]
+MakeDataSet = Callable[[dict[str, int]], DataSet]
+PARTS = {"good/1": 51, "good/2": 102, "good/3": 204, "crack/1": 230, "crack/2": 77, "dent/1": 255}
+
+
+def evaluated(inspector: Inspector, data_set: DataSet) -> Evaluation:
+    return evaluate(inspector, data_set.name, inspect_samples(inspector, data_set.test))
+
+
+def bounds(rate: Rate) -> list[float]:
+    return [rate.rate, rate.low, rate.high]
+
+
+class TestFigures:
+    def test_whole(self, make_inspector: MakeInspector, make_data_set: MakeDataSet) -> None:
+        inspector, data_set = make_inspector(), make_data_set(PARTS)
+        maps, masks = np.zeros((6, 16, 24), np.float32), np.zeros((6, 16, 24), np.bool_)
+        for number, brightness in enumerate(PARTS.values()):
+            maps[number, 4:8, 8:12] = brightness / 255
+            masks[number, 4:8, 8:12] = number > 2
+        found = evaluated(inspector, data_set)
+        assert found == Evaluation(
+            data_set="parts",
+            data_sha256=found.data_sha256,
+            created_utc=found.created_utc,
+            bundle="tiny",
+            bundle_seal=inspector.bundle.manifest.seal,
+            model="brightness",
+            backbone=None,
+            recipe="default",
+            artefact="model.onnx",
+            artefact_sha256=inspector.bundle.manifest.files["model.onnx"],
+            calibration_seal=inspector.calibration.seal,
+            good=3,
+            defective=3,
+            image_auroc=7 / 9,
+            image_average_precision=(1 + 1 + 3 / 5) / 3,
+            best_f1_oracle=0.8,
+            pixel_auroc=auroc(maps, masks),
+            aupro=aupro(maps, masks, 0.3),
+            pixel_average_precision=average_precision(maps, masks),
+            threshold=0.5,
+            threshold_review=None,
+            threshold_pixel=0.5,
+            promised_false_reject_rate=0.01,
+            confidence=0.95,
+            false_reject_rate=rate_of(1, 3),
+            escape_rate=rate_of(1, 3),
+            review_rate_good=rate_of(0, 3),
+            review_rate_defective=rate_of(0, 3),
+            escapes_by_defect={"crack": rate_of(1, 2), "dent": rate_of(0, 1)},
+            latency_p50_ms=found.latency_p50_ms,
+            map_size=(16, 24),
+            without_mask=0,
+            vanished_masks=0,
+            undefined={},
+            no_verdict={},
+            doubts=(),
+            samples=tuple(
+                SampleResult(
+                    name=f"{name}.png",
+                    sha256=sha256_of(sample.path),
+                    verdict=Verdict.REJECT if brightness > 127 else Verdict.PASS,
+                    score=float(np.float32(brightness / 255)),
+                )
+                for (name, brightness), sample in zip(PARTS.items(), data_set.test, strict=True)
+            ),
+        )
+
+    def test_json_form_is_strict_and_reads_back(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet, tmp_path: Path
+    ) -> None:
+        data_set = make_data_set({"good/1": 51})
+        found = evaluated(make_inspector(), data_set)
+        text = found.model_dump_json()
+        assert "NaN" not in text
+        assert str(tmp_path) not in text
+        assert Evaluation.model_validate_json(text) == found
+
+    def test_review_band(self, make_inspector: MakeInspector, make_data_set: MakeDataSet) -> None:
+        found = evaluated(
+            make_inspector(calibration={"threshold_review": 0.35}), make_data_set(PARTS)
+        )
+        assert found.review_rate_good == rate_of(1, 3)
+        assert found.review_rate_defective == rate_of(0, 3)
+        assert found.escape_rate == rate_of(1, 3)
+
+    def test_without_defects(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet
+    ) -> None:
+        found = evaluated(make_inspector(), make_data_set({"good/1": 51, "good/2": 204}))
+        assert found.false_reject_rate == rate_of(1, 2)
+        assert found.escape_rate is None
+        assert found.image_auroc is None
+        assert found.escapes_by_defect == {}
+        both = "both good samples and defects are needed"
+        assert found.undefined == {
+            "escape_rate": "there is no defective part with a verdict",
+            "review_rate_defective": "there is no defective part with a verdict",
+            "image_auroc": both,
+            "image_average_precision": both,
+            "best_f1_oracle": both,
+            "pixel_auroc": both,
+            "aupro": "AUPRO needs at least one defect region and one good pixel",
+            "pixel_average_precision": both,
+        }
+
+    def test_without_good_parts(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet
+    ) -> None:
+        found = evaluated(make_inspector(), make_data_set({"crack/1": 230}))
+        assert found.escape_rate == rate_of(0, 1)
+        assert found.undefined["false_reject_rate"] == "there is no good part with a verdict"
+        assert found.pixel_auroc == 1.0  # the rest of the image is good pixels
+
+    def test_frames_that_do_not_fit_are_named(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet, tmp_path: Path
+    ) -> None:
+        inspector = make_inspector(
+            manifest={
+                "preprocessing": {
+                    "frame_height": (30, 30),
+                    "frame_width": (48, 48),
+                    "channels": 1,
+                    "crop": {"top": 20, "left": 0, "height": 10, "width": 10},
+                    "height": 16,
+                    "width": 24,
+                }
+            }
+        )
+        data_set = make_data_set({"good/1": 51, "crack/1": 230})
+        inspected = inspect_samples(inspector, data_set.test)
+        found = evaluate(inspector, data_set.name, inspected)
+        reason = (
+            "the frame is 32x48 (height x width) and the model was taught with 30x48: check the "
+            "camera's region, or train with such frames"
+        )
+        assert found.no_verdict == {"good/1.png": reason, "crack/1.png": reason}
+        assert (found.good, found.defective, found.latency_p50_ms) == (0, 0, None)
+        assert found.samples[0].score is None
+        assert found.doubts == (
+            "there is no verdict, and no figure counts the part: good/1.png, crack/1.png",
+        )
+        assert inspected[0].region()[0].shape == (32, 48)
+
+    def test_rates(self) -> None:
+        assert bounds(rate_of(0, 10)) == pytest.approx([0, 0, 1 - 0.025 ** (1 / 10)])
+        assert bounds(rate_of(10, 10)) == pytest.approx([1, 0.025 ** (1 / 10), 1])
+        assert bounds(rate_of(3, 19)) == pytest.approx([3 / 19, 0.0338262, 0.3957846], rel=1e-5)
+
+
+class TestRefusals:
+    def test_images_the_model_was_trained_on(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet
+    ) -> None:
+        data_set = make_data_set(PARTS)
+        learnt = [data_set.test[0].path, data_set.test[3].path]
+        inspector = make_inspector(trained_on=tuple(map(sha256_of, learnt)))
+        with pytest.raises(CameraError) as caught:
+            inspect_samples(inspector, data_set.test)
+        assert str(caught.value) == (
+            "the model was trained on 2 of these test images, so that figures would mean nothing; "
+            f"test it on others: {learnt[0]}, {learnt[1]}"
+        )
+
+    def test_no_test_images(self, make_inspector: MakeInspector) -> None:
+        with pytest.raises(CameraError, match="a folder test/good or test/<defect> is needed"):
+            inspect_samples(make_inspector(), ())
+
+    def test_unreadable_images_are_all_named(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet
+    ) -> None:
+        data_set = make_data_set(PARTS)
+        for sample in data_set.test[:2]:
+            sample.path.write_bytes(b"no image")
+        with pytest.raises(
+            CameraError, match=r"2 unusable images:\n.*good/1\.png.*\n.*good/2\.png"
+        ):
+            inspect_samples(make_inspector(), data_set.test)
+
+
+class TestDoubts:
+    def test_of_the_bundle(self, make_inspector: MakeInspector, make_data_set: MakeDataSet) -> None:
+        data_set = make_data_set({"good/1": 51, "good/2": 102})
+        inspector = make_inspector(
+            manifest={"model_config_values": {"backbone": {"weights": "none"}}},
+            calibration={
+                "false_reject_rate_bound": 0.12,
+                "scores": {sha256_of(data_set.test[1].path): 0.4},
+            },
+        )
+        assert evaluated(inspector, data_set).doubts == (
+            (
+                "the backbone is untrained: such a model tries out the chain, no line should rely "
+                "on it"
+            ),
+            (
+                "the calibration supports only a false reject rate of 12.0% at 95% confidence, not "
+                "the 1.0% that was asked for (number of good parts: 1): calibrate with more"
+            ),
+            (
+                "the threshold was set with test images, so that the false reject rate is not that "
+                "of new parts: good/2.png"
+            ),
+        )
+
+    def test_of_the_images(self, make_inspector: MakeInspector, make_data_set: MakeDataSet) -> None:
+        data_set = make_data_set({"good/1": 51, "good/2": 51, "crack/1": 51, "crack/2": 230})
+        undrawn = Sample(data_set.test[3].path, "crack", None)
+        found = evaluated(make_inspector(), DataSet("parts", (), (), (*data_set.test[:3], undrawn)))
+        assert found.doubts == (
+            "the same image has two labels: crack/1.png",
+            (
+                "an image repeats another, so that the bounds are too narrow: good/2.png, "
+                "crack/1.png"
+            ),
+            "nobody drew a mask, and no pixel figure counts the part: crack/2.png",
+        )
+        assert found.without_mask == 1
+
+    def test_vanished_and_empty_masks(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet
+    ) -> None:
+        data_set = make_data_set({"good/1": 51, "crack/1": 230, "crack/2": 200})
+        point = np.zeros((32, 48), np.uint8)
+        cv2.imwrite(str(data_set.test[2].mask), point)
+        point[3, 3] = 255
+        cv2.imwrite(str(data_set.test[1].mask), point)
+        found = evaluated(make_inspector(), data_set)
+        assert (found.vanished_masks, found.without_mask) == (1, 1)
+
+
+class TestTruth:
+    def test_half_covered_pixels_are_defects(self) -> None:
+        preprocessing = Preprocessing(
+            frame_height=(4, 4), frame_width=(4, 4), channels=3, height=2, width=2
+        )
+        truth = np.array([[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 0]], np.bool_)
+        assert truth_at_map_size(truth, preprocessing).tolist() == [[True, False], [False, True]]
+
+    def test_goes_through_the_crop(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet
+    ) -> None:
+        crop = Crop(top=8, left=16, height=8, width=16)
+        preprocessing = {
+            "frame_height": (32, 32),
+            "frame_width": (48, 48),
+            "channels": 1,
+            "crop": crop,
+            "height": 4,
+            "width": 8,
+        }
+        inspector = make_inspector(
+            manifest={"preprocessing": preprocessing, "graph": {"height": 4, "width": 8}}
+        )
+        (sample,) = inspect_samples(inspector, make_data_set({"crack/1": 230}).test)
+        assert sample.truth is not None
+        assert sample.truth.tolist() == [[True] * 4 + [False] * 4] * 4
+        region, truth = sample.region()
+        assert truth is not None
+        assert (region > 0).tolist() == truth.tolist() == [[True] * 8 + [False] * 8] * 8
+
+    def test_data_hash_covers_labels_and_masks(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet
+    ) -> None:
+        inspector, data_set = make_inspector(), make_data_set(PARTS)
+
+        def digest(*samples: Sample) -> str:
+            return evaluated(inspector, DataSet("parts", (), (), samples)).data_sha256
+
+        first, *rest, last = data_set.test
+        whole = digest(first, *rest, last)
+        assert digest(last, first, *rest) == whole
+        assert digest(first, *rest, Sample(last.path, "scratch", last.mask)) != whole
+        assert digest(first, *rest, Sample(last.path, last.defect)) != whole
+
+
+def test_needs_no_torch() -> None:
+    code = "import linewarden.commands.evaluate, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

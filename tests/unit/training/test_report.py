@@ -1,0 +1,160 @@
+"""The page for people: complete, self-contained, and safe against what stands in file names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from edge.inspector import Inspector
+from edge.verdict import Verdict
+from linewarden.commands.evaluate import evaluate_to
+from training.data.layout import DataSet
+from training.evaluation import Evaluation, InspectedSample, evaluate, inspect_samples
+from training.report import figure_rows, in_order_of_interest, write_report
+
+MakeInspector = Callable[..., Inspector]
+MakeDataSet = Callable[[dict[str, int]], DataSet]
+Evaluated = tuple[Evaluation, list[InspectedSample]]
+PARTS = {"good/1": 51, "good/2": 102, "good/3": 204, "crack/1": 230, "crack/2": 77, "dent/1": 255}
+VOID = {"meta", "img", "br"}
+
+
+@dataclass
+class Page(HTMLParser):
+    """What stands in an HTML page; each tag must be closed in order."""
+
+    html: str
+    tags: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+    open_tags: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.feed(self.html)
+        self.close()
+        assert not self.open_tags
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open_tags.append(tag)
+        for name, value in attrs:
+            if name in {"src", "href", "srcset", "action", "data"}:
+                self.links.append(value or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open_tags.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open_tags and data.strip():
+            self.text.append(" ".join(data.split()))
+
+
+@pytest.fixture
+def evaluated(make_inspector: MakeInspector, make_data_set: MakeDataSet) -> Evaluated:
+    inspector = make_inspector()
+    inspected = inspect_samples(inspector, make_data_set(PARTS).test)
+    return evaluate(inspector, "parts", inspected), inspected
+
+
+def written(path: Path, evaluated: Evaluated, **options: object) -> str:
+    write_report(path / "report.html", "Flanges", *evaluated, **options)  # type: ignore[arg-type]
+    return (path / "report.html").read_text()
+
+
+class TestPage:
+    def test_needs_no_network_and_no_script(self, evaluated: Evaluated, tmp_path: Path) -> None:
+        html = written(tmp_path, evaluated)
+        page = Page(html)
+        assert all(link.startswith("data:image/") for link in page.links)
+        assert not {"script", "link", "iframe"} & set(page.tags)
+        assert "http" not in html
+        assert "url(" not in html
+        assert str(tmp_path) not in html
+
+    def test_shows_figures_counts_and_bounds(self, evaluated: Evaluated, tmp_path: Path) -> None:
+        text = Page(written(tmp_path, evaluated)).text
+        assert text.count("1 of 3 good parts; 95% bounds 0.8% to 90.6%") == 2
+        assert text.count("1 of 3 defective parts; 95% bounds 0.8% to 90.6%") == 2
+        assert "0.778" in text
+        assert "threshold chosen with the test labels: an upper limit, no result" in text
+        assert f"model.onnx, SHA-256 {evaluated[0].artefact_sha256}" in text
+
+    def test_wrong_verdicts_come_first(self, evaluated: Evaluated, tmp_path: Path) -> None:
+        text = Page(written(tmp_path, evaluated)).text
+        names = [word for word in text if word.endswith(".png")]
+        assert names == [
+            "good/3.png",
+            "crack/2.png",
+            "good/2.png",
+            "good/1.png",
+            "crack/1.png",
+            "dent/1.png",
+        ]
+        at = text.index("good/3.png")
+        assert text[at - 2 : at + 2] == ["REJECT", "0.8 > 0.5", "good/3.png", "false reject"]
+
+    def test_says_how_many_parts_it_shows(self, evaluated: Evaluated, tmp_path: Path) -> None:
+        page = Page(written(tmp_path, evaluated, cards=2))
+        assert page.tags.count("article") == 2
+        assert any(text.startswith("2 of 6 parts are shown:") for text in page.text)
+
+    def test_notices_and_doubts(self, evaluated: Evaluated, tmp_path: Path) -> None:
+        evaluation, inspected = evaluated
+        doubtful = evaluation.model_copy(update={"doubts": ("few parts",)})
+        text = Page(written(tmp_path, (doubtful, inspected), notices=["a trial"])).text
+        at = text.index("Read this first")
+        assert text[at + 1 : at + 3] == ["a trial", "few parts"]
+        assert "Read this first" not in Page(written(tmp_path, evaluated)).text
+
+    def test_names_are_escaped(self, evaluated: Evaluated, tmp_path: Path) -> None:
+        evaluation, inspected = evaluated
+        hostile = evaluation.model_copy(
+            update={"data_set": "<script>alert(1)</script>", "no_verdict": {"<b>": "<i>"}}
+        )
+        page = Page(written(tmp_path, (hostile, inspected), notices=["<img src=x>"]))
+        assert not {"script", "b", "i"} & set(page.tags)
+        assert "<img src=x>" in page.text
+
+    def test_without_parts_to_show(self, evaluated: Evaluated, tmp_path: Path) -> None:
+        page = Page(written(tmp_path, (evaluated[0], [])))
+        assert page.tags.count("article") == 0
+
+
+def test_undefined_figures_have_a_reason(
+    make_inspector: MakeInspector, make_data_set: MakeDataSet
+) -> None:
+    inspector = make_inspector()
+    inspected = inspect_samples(inspector, make_data_set({"good/1": 51}).test)
+    rows = dict(figure_rows(evaluate(inspector, "parts", inspected)))
+    assert rows["Escape rate"].split(maxsplit=1) == [
+        "-",
+        "there is no defective part with a verdict",
+    ]
+    assert rows["Image AUROC"].split(maxsplit=1) == [
+        "-",
+        "both good samples and defects are needed",
+    ]
+
+
+def test_parts_without_verdict_follow_the_wrong_ones(evaluated: Evaluated) -> None:
+    *others, last = evaluated[1]
+    unjudged = replace(last, inspection=replace(last.inspection, verdict=Verdict.NO_VERDICT))
+    order = [sample.name for sample in in_order_of_interest([*others, unjudged])]
+    assert order[:3] == ["good/3.png", "crack/2.png", "dent/1.png"]
+
+
+def test_the_command_writes_four_files_and_leaves_others(
+    make_inspector: MakeInspector, make_data_set: MakeDataSet, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("mine")
+    found = evaluate_to(make_inspector(), make_data_set(PARTS), out)
+    names = ["histogram.png", "mine.txt", "report.html", "result.json", "sheet.png"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert Evaluation.model_validate_json((out / "result.json").read_bytes()) == found
