@@ -23,7 +23,7 @@ import numpy.typing as npt
 from edge.bundle import REFERENCE_ARTEFACT, Bundle, Calibration, open_bundle
 from edge.engine import Engine, GraphShape, Prediction, engine_class
 from edge.errors import EngineError, FrameError
-from edge.preprocess import preprocess
+from edge.preprocess import Crop, preprocess
 from edge.verdict import Cause, Decision, Verdict, decide
 
 
@@ -47,6 +47,7 @@ class Inspection:
         mask: bool (H, W) at model resolution: the defect; empty on PASS.
         cause: why there is no verdict; None when there is one.
         message: what went wrong, for people; empty when nothing did.
+        crop: the part of the frame that the map and the mask show; None for all of it.
     """
 
     verdict: Verdict
@@ -57,14 +58,16 @@ class Inspection:
     cause: Cause | None = None
     message: str = ""
     times: StageTimes = field(default_factory=lambda: StageTimes(0, 0, 0))
+    crop: Crop | None = None
 
     def native_mask(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         """The mask at the resolution of `frame`, bool (H, W), nearest neighbour."""
-        if not self.mask.size:
-            return np.zeros(frame.shape[:2], dtype=np.bool_)
-        size = (frame.shape[1], frame.shape[0])
+        native = np.zeros(frame.shape[:2], dtype=np.bool_)
+        shown = native if self.crop is None else self.crop.of(native)
+        size = shown.shape[::-1]
         enlarged = cv2.resize(self.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        return enlarged.astype(np.bool_)
+        shown[:] = enlarged > 0
+        return native
 
 
 class Inspector:
@@ -130,6 +133,7 @@ class Inspector:
             decision.cause,
             message,
             times,
+            self._preprocessing.crop,
         )
 
     def close(self) -> None:

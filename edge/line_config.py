@@ -49,7 +49,7 @@ class LineConfig(StrictModel):
 
     schema_version: Literal[1] = 1
     bundle: ConfigPath
-    recipe: str = "default"
+    recipe: Annotated[str, Field(coerce_numbers_to_str=True)] = "default"
     engine: EngineConfig = EngineConfig()
     camera: CameraConfig
     deadline_ms: Annotated[float, Field(gt=0)] = 1000.0

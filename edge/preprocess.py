@@ -8,7 +8,7 @@ pixel wide disappears at most positions.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge.errors import FrameError
 
+Pixel = TypeVar("Pixel", bound=np.generic)
 Pixels = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -29,6 +30,10 @@ class Crop(BaseModel):
     left: Annotated[int, Field(ge=0)]
     height: Pixels
     width: Pixels
+
+    def of(self, image: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
+        """The view of an image (H, W, ...) that the rectangle shows."""
+        return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 class Preprocessing(BaseModel):
@@ -72,8 +77,7 @@ def preprocess(frame: npt.NDArray[np.uint8], to: Preprocessing) -> npt.NDArray[n
     """
     check_frame(frame, to)
     if to.crop is not None:
-        crop = to.crop
-        frame = frame[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
+        frame = to.crop.of(frame)
     resized = _resize_antialiased(frame, to.height, to.width)
     return cv2.cvtColor(resized, cv2.COLOR_GRAY2BGR) if resized.ndim == 2 else resized  # type: ignore[return-value]
 

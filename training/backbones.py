@@ -6,9 +6,13 @@ import copy
 import hashlib
 import os
 import pickle
+import socket
+import urllib.parse
+import urllib.request
 from pathlib import Path
 from typing import Annotated
 
+import huggingface_hub
 import safetensors.torch
 import timm
 import torch
@@ -160,22 +164,46 @@ def state_sha256(module: nn.Module) -> str:
 
 
 def _create(config: BackboneConfig, *, pretrained: bool) -> nn.Module:
+    if pretrained:
+        _refuse_unreachable_hub(config.name)
     try:
         return timm.create_model(
             config.name, pretrained=pretrained, features_only=True, out_indices=config.layers
         )
     except (AssertionError, IndexError, RuntimeError, ValueError) as error:
         if pretrained and timm.is_model(config.name):
-            raise ConfigError(
-                f"backbone {config.name}: its weights cannot be had from the hub ({error}); give a "
-                f"file (--weights FILE or {WEIGHTS_VARIABLE}), or --weights none (untrained)"
-            ) from error
+            raise ConfigError(_no_weights(config.name, str(error))) from error
         raise ConfigError(f"backbone {config.name}, layers {config.layers}: {error}") from error
     except OSError as error:
-        raise ConfigError(
-            f"backbone {config.name}: its weights cannot be downloaded ({error}); give a file "
-            f"(--weights FILE or {WEIGHTS_VARIABLE}), or --weights none for an untrained backbone"
-        ) from error
+        raise ConfigError(_no_weights(config.name, str(error))) from error
+
+
+def _refuse_unreachable_hub(name: str) -> None:
+    """Raise ConfigError at once when the weights are neither cached nor to be downloaded.
+
+    The hub's own client tries each file for half a minute before it gives up.
+    """
+    settings = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    if settings is None or not settings.hf_hub_id or urllib.request.getproxies():
+        return
+    cached = (
+        huggingface_hub.try_to_load_from_cache(settings.hf_hub_id, file)
+        for file in ("model.safetensors", "pytorch_model.bin")
+    )
+    if any(isinstance(path, str) for path in cached):
+        return
+    host = urllib.parse.urlsplit(huggingface_hub.constants.ENDPOINT).hostname or ""
+    try:
+        socket.create_connection((host, 443), timeout=5).close()
+    except OSError as error:
+        raise ConfigError(_no_weights(name, f"{host} does not answer: {error}")) from error
+
+
+def _no_weights(name: str, why: str) -> str:
+    return (
+        f"backbone {name}: its weights are not in the cache and cannot be downloaded ({why}); give "
+        f"a file (--weights FILE or {WEIGHTS_VARIABLE}), or --weights none (untrained)"
+    )
 
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:

@@ -166,9 +166,7 @@ class InspectedSample:
         truth = _native_truth(self.sample, frame)
         if self.crop is None or self.inspection.anomaly_map is None:
             return frame, truth
-        rows = slice(self.crop.top, self.crop.top + self.crop.height)
-        columns = slice(self.crop.left, self.crop.left + self.crop.width)
-        return frame[rows, columns], None if truth is None else truth[rows, columns]
+        return self.crop.of(frame), None if truth is None else self.crop.of(truth)
 
 
 def inspect_samples(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -82,7 +82,7 @@ def pictures(sample: InspectedSample, scale: ColourScale, side: int = _SIDE) -> 
     small = cv2.resize(region, (width, height), interpolation=cv2.INTER_AREA)
     colour = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR) if small.ndim == 2 else small
     frame = np.asarray(colour, np.uint8)
-    inspection = sample.inspection
+    inspection = replace(sample.inspection, crop=None)  # the region is what the crop shows
     mask = inspection.native_mask(frame)
     heat = np.full_like(frame, 128)
     if inspection.anomaly_map is not None:

@@ -27,7 +27,7 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -43,8 +43,8 @@ from export.bundle import export_bundle
 from linewarden.commands.calibrate import describe
 from linewarden.commands.evaluate import evaluate_to
 from linewarden.commands.run import print_line, print_summary, run_station
-from linewarden.commands.train import fit_with_progress, load_train_config
-from training.backbones import Backbone, find_weights
+from linewarden.commands.train import fit_with_progress, load_train_config, weights_setting
+from training.backbones import Backbone
 from training.checkpoint import load_run
 from training.config import TrainConfig
 from training.data.layout import DataSet, read_data_set
@@ -52,16 +52,15 @@ from training.demo_parts import write_dataset
 from training.report import figure_rows
 
 _GOOD, _TEST_GOOD, _DEFECTIVE_PER_KIND = 60, 15, 4
+_CROP = {"top": 20, "left": 100, "height": 440, "width": 440}  # the flange in its frame
 _SETTINGS = {
-    "data": {"image_size": [256, 256]},
     "model": {"name": "supersimplenet", "noise_std": "auto", "sampled_grid": 16},
     "fit": {"epochs": 1, "minimum_steps": 120, "batch_size": 16},
 }
-UNTRAINED = (
-    "The backbone is untrained: no ImageNet weights could be had. This shows the chain and its "
-    "speed; with weights it finds far more."
+_UNTRAINED = (
+    "The backbone is untrained: no ImageNet weights are used. This shows the chain and its speed; "
+    "with weights it finds more (--weights FILE or make demo WEIGHTS=FILE)."
 )
-Say = Callable[[str], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,10 +79,9 @@ def run(args: argparse.Namespace) -> int:
     out: Path = args.out
     _make_room(out)
     folder = args.data or _draw(out)
-    config, remarks = _train_config(args, folder)
-    _step(f"linewarden train {folder} --out {out / 'run'}")
-    record = fit_with_progress(config, out / "run")
-    remarks += record.doubts
+    config = _train_config(args, folder)
+    _step(f"linewarden train {folder} --config {out / 'train.yaml'} --out {out / 'run'}")
+    doubts = fit_with_progress(config, out / "run").doubts
     _step(f"linewarden export {out / 'run'} {out / 'bundle'}")
     export_bundle(out / "run", out / "bundle", report=_say)
     held_out = [held.path for held in load_run(out / "run")[0].held_out]
@@ -93,10 +91,10 @@ def run(args: argparse.Namespace) -> int:
         _say(line)
     data_set = read_data_set(folder)
     if data_set.test:
-        _evaluate(out, folder, data_set, remarks)
+        _evaluate(out, folder, data_set, doubts)
     _run_line(out, data_set, held_out)
-    for remark in remarks:
-        print(f"note: {remark}")
+    for doubt in doubts:
+        print(f"warning: {doubt}")
     if data_set.test:
         print(f"report: {out / 'report' / 'report.html'}")
     print(f"done in {time.monotonic() - started:.0f} s")
@@ -114,42 +112,43 @@ def _make_room(out: Path) -> None:
 
 
 def _draw(out: Path) -> Path:
-    counts = {"good": _GOOD, "test_good": _TEST_GOOD, "defective_per_kind": _DEFECTIVE_PER_KIND}
     _step(f"drawing {_GOOD} good parts to learn from, and parts to test on, into {out / 'data'}")
-    write_dataset(out / "data", **counts, seed=7)
+    write_dataset(
+        out / "data",
+        good=_GOOD,
+        test_good=_TEST_GOOD,
+        defective_per_kind=_DEFECTIVE_PER_KIND,
+        seed=7,
+    )
     return out / "data"
 
 
-def _train_config(args: argparse.Namespace, folder: Path) -> tuple[TrainConfig, list[str]]:
-    """The configuration, and a remark when it has to do with an untrained backbone."""
-    source = args.out / "train.yaml"
+def _train_config(args: argparse.Namespace, folder: Path) -> TrainConfig:
+    """The configuration, with the best weights that can be had."""
     args.out.mkdir(parents=True, exist_ok=True)
-    write_text(source, yaml.safe_dump({**_SETTINGS, "data": {"folder": str(folder.resolve())}}))
-    settings = list(args.set)
-    if args.weights:
-        weights = args.weights
-        settings.append(
-            f"model.backbone.weights={weights if weights in ('hub', 'none') else Path(weights).resolve()}"
-        )
-    config = load_train_config(source, settings, default_weights=not args.weights)
-    if config.model.backbone.weights == "hub" and not args.weights:
+    source = args.out / "train.yaml"
+    data = {"folder": str(folder.resolve())} | ({} if args.data else {"crop": _CROP})
+    write_text(source, yaml.safe_dump({**_SETTINGS, "data": data}, sort_keys=False))
+    chosen = [] if args.weights is None else weights_setting(args.weights)
+    config = load_train_config(source, [*args.set, *chosen], default_weights=not chosen)
+    if config.model.backbone.weights == "hub" and not chosen:
         _say("looking for ImageNet weights (hub or its cache)")
         try:
             Backbone(config.model.backbone)
         except ConfigError as error:
             _say(str(error))
-            settings.append("model.backbone.weights=none")
-            config = load_train_config(source, settings, default_weights=False)
-    untrained = config.model.backbone.weights == "none"
-    if untrained:
-        _say(UNTRAINED)
-    return config, [UNTRAINED] if untrained else []
+            config = load_train_config(
+                source, [*args.set, *weights_setting("none")], default_weights=False
+            )
+    if config.model.backbone.weights == "none":
+        _say(_UNTRAINED)
+    return config
 
 
-def _evaluate(out: Path, folder: Path, data_set: DataSet, remarks: list[str]) -> None:
+def _evaluate(out: Path, folder: Path, data_set: DataSet, doubts: Sequence[str]) -> None:
     _step(f"linewarden evaluate {out / 'bundle'} {folder} --out {out / 'report'}")
     with Inspector.open(out / "bundle") as inspector:
-        evaluation = evaluate_to(inspector, data_set, out / "report", remarks)
+        evaluation = evaluate_to(inspector, data_set, out / "report", doubts)
     for name, value in figure_rows(evaluation):
         print(f"  {name:<48} {value}")
 
@@ -169,6 +168,8 @@ def _run_line(out: Path, data_set: DataSet, held_out: list[Path]) -> None:
     _step(f"linewarden run --config {out / 'line.yaml'}")
     summary, _ = run_station(load_config(out / "line.yaml", LineConfig), print_line)
     print_summary(summary)
+    if summary.error is not None:
+        raise summary.error
 
 
 def _step(command: str) -> None:

@@ -27,11 +27,11 @@ environment:
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tqdm import tqdm
 
 from edge.config import load_config
@@ -96,7 +96,9 @@ def load_train_config(
         found = find_weights(backbone.name)
         if found is not None:
             say(f"backbone weights: {found} ({WEIGHTS_VARIABLE})")
-            return load_config(source, TrainConfig, [*settings, f"model.backbone.weights={found}"])
+            return load_config(
+                source, TrainConfig, [*settings, f"model.backbone.weights={json.dumps(found)}"]
+            )
     return config
 
 
@@ -121,21 +123,17 @@ def _options(args: argparse.Namespace) -> list[str]:
     """Command-line options as `--set` settings."""
     options: dict[str, Any] = {
         "data.folder": args.data and str(args.data.resolve()),
-        "model.backbone.weights": args.weights and _weights(args.weights),
         "fit.device": args.device,
         "fit.seed": args.seed,
     }
-    return [
-        f"{key}={yaml.safe_dump(value).splitlines()[0]}"
-        for key, value in options.items()
-        if value is not None
-    ]
+    settings = [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
+    return settings + (weights_setting(args.weights) if args.weights else [])
 
 
-def _weights(value: str) -> str:
-    if value in ("hub", "none"):
-        return value
+def weights_setting(value: str) -> list[str]:
+    """The setting for `--weights`: a file, "hub" or "none"; ConfigError when it is none of them."""
     path = Path(value)
-    if not path.is_file():
+    if value not in ("hub", "none") and not path.is_file():
         raise ConfigError(f"--weights {value}: no such file (nor 'hub' or 'none')")
-    return str(path.resolve())
+    chosen = value if value in ("hub", "none") else str(path.resolve())
+    return [f"model.backbone.weights={json.dumps(chosen)}"]

@@ -39,7 +39,7 @@ class Literal(torch.nn.Module):
         return prediction.scores, prediction.maps
 
 
-def main(backbone: str = "resnet18.tv_in1k", threads: int = 2) -> None:
+def main(backbone: str, threads: int) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(threads)
     frame, _ = draw_part(1)
@@ -124,4 +124,5 @@ def percentiles(values: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2], *(int(value) for value in sys.argv[2:3]))
+    given = dict(enumerate(sys.argv))
+    main(given.get(1, "resnet18.tv_in1k"), int(given.get(2, "2")))

@@ -4,7 +4,8 @@ Two layouts are read:
 
 * MVTec AD: `train/good`, `test/good`, `test/<defect>`, `ground_truth/<defect>/<stem>_mask.png`.
   Folders `train/<defect>` beside `train/good` hold real defects for supervised training.
-* Plain: a folder of good images, with `test/good` and `test/<defect>` in it when there are any.
+* Plain: a folder of good images, with `test/good` and `test/<defect>` in it when there are any;
+  or these alone, to measure with.
 """
 
 from __future__ import annotations
@@ -68,13 +69,14 @@ def read_data_set(folder: Path) -> DataSet:
         good = tuple(sample for sample in train if sample.is_good)
         defective = tuple(sample for sample in train if not sample.is_good)
         return DataSet(name, good, defective, _read_split(folder, "test"))
-    if not _has_images(folder):
+    test = _read_split(folder, "test")
+    if not _has_images(folder) and not test:
         raise CameraError(
             f"{folder}: neither MVTec layout (a folder train/{GOOD}) nor a plain folder of good "
             f"images; it holds {_content(folder)}"
         )
-    good = tuple(Sample(path) for path in list_images(folder))
-    return DataSet(name, good, (), _read_split(folder, "test"))
+    good = tuple(Sample(path) for path in list_images(folder)) if _has_images(folder) else ()
+    return DataSet(name, good, (), test)
 
 
 def _read_split(root: Path, split: str) -> tuple[Sample, ...]:

@@ -89,9 +89,7 @@ class SampleReader:
             weights = distance_weights(mask, annotation.distance_weight, annotation.distance_power)
         crop = self._preprocessing.crop
         if crop is not None:
-            rows = slice(crop.top, crop.top + crop.height)
-            columns = slice(crop.left, crop.left + crop.width)
-            mask, weights = mask[rows, columns], weights[rows, columns]
+            mask, weights = crop.of(mask), crop.of(weights)
         size = (self._preprocessing.width, self._preprocessing.height)
         nearest = cv2.INTER_NEAREST
         return (

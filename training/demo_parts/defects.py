@@ -52,8 +52,8 @@ def scratch(random: Random, grid: Grid, pose: Pose) -> Change:
     heading = random.uniform(0, 2 * math.pi)
     length = random.uniform(0.06, 0.22) * grid.height
     line = _polyline(random, change.grey.shape, start, heading, length, bend=0.05)
-    line = np.asarray(cv2.GaussianBlur(line, (0, 0), random.uniform(0.4, 0.8)), np.float32)
-    change.grey += line * random.choice([-1, 1]) * random.uniform(18, 55)
+    line = np.asarray(cv2.GaussianBlur(line, (0, 0), random.uniform(0.5, 0.9)), np.float32)
+    change.grey += line * random.choice([-1, 1]) * random.uniform(45, 130)
     change.mask = line > _VISIBLE
     return change
 
@@ -62,11 +62,11 @@ def dent(random: Random, grid: Grid, pose: Pose) -> Change:
     """A hollow: bright on one side, dark on the other."""
     change = Change.none(grid.radius.shape)
     y, x = _on_face(random, grid, pose)
-    radius = random.uniform(0.012, 0.03) * grid.height
+    radius = random.uniform(0.014, 0.035) * grid.height
     rows, columns = np.indices(change.grey.shape, dtype=np.float32)
     dy, dx = (rows - np.float32(y)) / radius, (columns - np.float32(x)) / radius
     bell = np.exp(-(dy**2 + dx**2) / 0.7)
-    change.grey += random.uniform(35, 90) * (dx + 0.6 * dy) * bell
+    change.grey += random.uniform(50, 120) * (dx + 0.6 * dy) * bell
     change.mask = bell > 0.12
     return change
 
@@ -81,7 +81,7 @@ def stain(random: Random, grid: Grid, pose: Pose) -> Change:
     ragged = distance + 0.25 * smooth_noise(random, change.grey.shape, radius / 2)
     film = np.clip(2 * (1 - ragged), 0, 1).astype(np.float32)
     film *= (distance < 2).astype(np.float32)
-    change.tint += film * np.float32(random.uniform(12, 40))
+    change.tint += film * np.float32(random.uniform(22, 60))
     change.mask = film > _VISIBLE
     return change
 
@@ -103,7 +103,7 @@ def chip(random: Random, grid: Grid, pose: Pose) -> Change:
     """A piece broken out of the rim."""
     change = Change.none(grid.radius.shape)
     angle, outer = random.uniform(0, 2 * math.pi), pose.outer * grid.height
-    radius = random.uniform(0.015, 0.035) * grid.height
+    radius = random.uniform(0.02, 0.045) * grid.height
     y, x = outer * math.sin(angle), outer * math.cos(angle)
     ragged = grid.circle(y, x, radius) + 0.25 * radius * smooth_noise(
         random, change.grey.shape, radius / 2
@@ -127,7 +127,7 @@ def crack(random: Random, grid: Grid, pose: Pose) -> Change:
     length = random.uniform(0.05, 0.12) * grid.height
     line = _polyline(random, change.grey.shape, start, heading, length, bend=0.6)
     line = np.asarray(cv2.GaussianBlur(line, (0, 0), 0.5), np.float32)
-    change.grey -= line * random.uniform(50, 100)
+    change.grey -= line * random.uniform(90, 180)
     change.mask = line > _VISIBLE
     return change
 

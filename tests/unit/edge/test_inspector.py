@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from edge import Inspector
+from edge import Inspection, Inspector
 from edge.bundle import Bundle
 from edge.engine import GraphShape, Prediction, engine_class
 from edge.errors import BundleError, EngineError
+from edge.preprocess import Crop
 from edge.verdict import Cause, Thresholds, Verdict, decide
 
 
@@ -111,3 +112,15 @@ class TestDecide:
         broken = np.array([[np.nan, 0.0]], np.float32)
         decision = decide(0.0, broken, Thresholds(reject=1.0, pixel=1.0))
         assert (decision.verdict, decision.cause) == (Verdict.NO_VERDICT, Cause.NOT_FINITE)
+
+
+def test_the_native_mask_lies_where_the_crop_was() -> None:
+    mask = np.zeros((4, 4), np.bool_)
+    mask[0, 0] = True
+    inspection = Inspection(
+        Verdict.REJECT, 1.0, 0.5, None, mask, crop=Crop(top=10, left=20, height=8, width=8)
+    )
+    native = inspection.native_mask(np.zeros((40, 50), np.uint8))
+    expected = np.zeros((40, 50), np.bool_)
+    expected[10:12, 20:22] = True
+    assert np.array_equal(native, expected)

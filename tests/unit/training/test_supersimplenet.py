@@ -146,8 +146,8 @@ class TestAnomalies:
 class TestGradients:
     """Which loss teaches which part (acceptance oracle 16)."""
 
-    def gradients(self, **settings: object) -> tuple[bool, bool]:
-        ssn = model(score="classification", **settings).train()
+    def gradients(self, **settings: str) -> tuple[bool, bool]:
+        ssn = model((64, 64), score="classification", **settings).train()
         supervised = settings.get("supervision") == "mixed"
         losses = ssn.loss(ssn.extract(images(2)), targets(2, defective=supervised))
         losses["score_focal"].backward()

@@ -1,0 +1,107 @@
+"""What the device runs starts where the training frameworks are absent."""
+
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from linewarden.command_line import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+ON_DEVICE = ("inspect", "run", "verify")
+DEVICE_MODULES = sorted(
+    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+    for path in (ROOT / "edge").rglob("*.py")
+)
+
+BLOCK = """
+import sys
+class Absent:
+    names = {names!r}
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+TRAINING = {
+    "torch",
+    "torchvision",
+    "timm",
+    "onnx",
+    "onnxscript",
+    "safetensors",
+    "scipy",
+    "jinja2",
+    "matplotlib",
+    "tqdm",
+}
+
+
+def run_without(names: set[str], code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BLOCK.format(names=names) + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+
+def test_every_module_of_edge_imports_without_the_training_frameworks() -> None:
+    result = run_without(TRAINING, "\n".join(f"import {name}" for name in DEVICE_MODULES))
+    assert result.returncode == 0, result.stderr
+    assert len(DEVICE_MODULES) > 20
+
+
+def test_calibration_needs_scipy_beside_that() -> None:
+    code = "import calibration.calibrate, calibration.scores, calibration.threshold"
+    result = run_without(TRAINING - {"scipy"}, code)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("command", ON_DEVICE)
+def test_commands_of_the_device_start_there(command: str) -> None:
+    code = f"from linewarden.command_line import main; main(['{command}', '--help'])"
+    result = run_without(TRAINING, code)
+    assert result.returncode == 0, result.stderr
+    assert f"usage: linewarden {command}" in result.stdout
+
+
+def test_a_missing_package_is_named_with_what_to_install() -> None:
+    code = "from linewarden.command_line import main; sys.exit(main(['train', '--help']))"
+    result = run_without(TRAINING, code)
+    assert result.returncode == 1
+    assert "pip install 'linewarden[train]'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_missing_engine_is_named_with_what_to_install() -> None:
+    code = "from edge.engine import engine_class; engine_class('onnxruntime')"
+    result = run_without({"onnxruntime"}, code)
+    assert (
+        "engine 'onnxruntime' needs the package onnxruntime, and it is not installed: "
+        "pip install 'linewarden[onnxruntime]'"
+    ) in result.stderr
+
+
+def test_no_other_distribution_claims_our_package_names() -> None:
+    claims = packages_distributions()
+    for name in ("linewarden", "edge", "calibration", "training", "export"):
+        assert set(claims.get(name, ["linewarden"])) == {"linewarden"}
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_each_command_explains_itself(command: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "linewarden", command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert result.stderr == ""
+    for part in ("usage: linewarden", "examples:", "exit codes:"):
+        assert part in result.stdout
+    assert all(len(line) <= 100 for line in result.stdout.splitlines())

@@ -1,0 +1,203 @@
+"""The commands of the chain, one after the other, on drawn parts; and what goes wrong in them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from edge.bundle import open_bundle
+from edge.config import load_config
+from edge.files import write_text
+from edge.images import encode_png
+from linewarden.command_line import main
+from training.checkpoint import RESUME, RUN
+from training.config import TrainConfig
+from training.demo_parts import write_dataset
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "data": {"folder": "parts", "image_size": [64, 64]},
+    "model": {
+        "name": "supersimplenet",
+        "backbone": {"weights": "none"},
+        "segmentation_channels": 32,
+        "noise_std": "auto",
+    },
+    "fit": {"epochs": 2, "batch_size": 8, "save_every_s": 0},
+}
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "linewarden", *map(str, words)]
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with parts, a finished run, and a calibrated bundle."""
+    root = tmp_path_factory.mktemp("chain")
+    write_dataset(root / "parts", good=24, test_good=4, defective_per_kind=1, size=(120, 160))
+    write_text(root / "train.yaml", yaml.safe_dump(SMALL))
+    good = root / "parts/train/good"
+    train = ["train", str(root / "parts"), "--config", str(root / "train.yaml")]
+    assert main([*train, "--out", str(root / "run")]) == 0
+    assert main(["export", str(root / "run"), str(root / "bundle"), "--dynamic-batch"]) == 0
+    assert main(["calibrate", str(root / "bundle"), "--good", str(good)]) == 0
+    return root
+
+
+def test_the_bundle_is_whole_and_agrees_with_the_checkpoint(chain: Path) -> None:
+    manifest = open_bundle(chain / "bundle").manifest
+    assert {"model.onnx", "model.dynamic.onnx", "training.json"} <= set(manifest.files)
+    assert manifest.parity.verdict_flips == 0
+    assert manifest.parity.frames == 5 + 4 + 4  # held out, constant and noise, lines
+    assert len(manifest.golden) == 3 + 4
+    assert main(["verify", str(chain / "bundle")]) == 0
+
+
+def test_calibration_left_the_learnt_images_out(
+    chain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = chain / "parts/train/good"
+    assert main(["calibrate", str(chain / "bundle"), "--good", str(good), "--recipe", "again"]) == 0
+    printed = capsys.readouterr().out
+    assert "left out 19 images that the model was trained on" in printed
+    assert "from 5 good parts: false reject rate at most 45.07% with 95% confidence" in printed
+    assert "the target of 1.00% needs 299 good parts: add 294 and calibrate again" in printed
+
+
+def test_evaluate_writes_figures_and_pictures(
+    chain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = chain / "evaluation"
+    words = ["evaluate", str(chain / "bundle"), str(chain / "parts"), "--out", str(out), "--json"]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["image_auroc"] is not None
+    assert {p.name for p in out.iterdir()} == {
+        "histogram.png",
+        "report.html",
+        "result.json",
+        "sheet.png",
+    }
+
+
+def test_run_gives_every_part_one_verdict(chain: Path) -> None:
+    line = {
+        "bundle": "bundle",
+        "camera": {"kind": "replay", "path": "parts/test/good"},
+        "outputs": [{"kind": "jsonlines", "path": "verdicts.jsonl"}],
+        "deadline_ms": 20_000,
+    }
+    write_text(chain / "line.yaml", yaml.safe_dump(line))
+    assert main(["run", "--config", str(chain / "line.yaml")]) == 0
+    records = [json.loads(text) for text in (chain / "verdicts.jsonl").read_text().splitlines()]
+    assert [record["source"] for record in records] == [f"{n:03}.png" for n in range(4)]
+    assert {record["verdict"] for record in records} <= {"PASS", "REJECT"}
+
+
+def test_notebook_use(chain: Path) -> None:
+    import cv2
+
+    from edge import Inspector
+
+    inspector = Inspector.open(chain / "bundle")
+    frame = cv2.imread(str(chain / "parts/test/good/000.png"))
+    assert frame is not None
+    assert inspector.inspect(np.asarray(frame, np.uint8)).verdict.value in {"PASS", "REJECT"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["train", "{tmp}/nowhere", "--out", "{tmp}/run"], 5, "no such folder"),
+        (["train", "{tmp}/empty", "--out", "{tmp}/run"], 5, "it holds nothing"),
+        (["train", "{tmp}/one", "--out", "{tmp}/run"], 5, "1 different good images; at least 5"),
+        (["train", "{parts}", "--out", "{run}"], 3, "holds a finished run"),
+        (["train", "{parts}", "--weights", "{tmp}/x.pth", "--out", "{tmp}/run"], 3, "no such file"),
+        (
+            ["train", "{parts}", "--set", "fit.epoch=3", "--out", "{tmp}/r"],
+            3,
+            "did you mean 'epochs'",
+        ),
+        (["export", "{tmp}/empty", "{tmp}/bundle"], 4, "holds no run"),
+        (["export", "{run}", "{bundle}"], 4, "exists; choose another folder, or --replace it"),
+        (["calibrate", "{tmp}/empty", "--good", "{parts}/train/good"], 4, "manifest.json"),
+        (["calibrate", "{bundle}", "--good", "{tmp}/one"], 5, "the frame is 8x8"),
+        (["inspect", "--bundle", "{bundle}", "--recipe", "7", "x.png"], 4, "is not calibrated"),
+        (["inspect", "--bundle", "{bundle}", "{tmp}/nothing.png"], 5, "cannot be read"),
+        (["evaluate", "{bundle}", "{parts}/train/good"], 5, "test"),
+        (["inspct"], 2, "did you mean 'inspect'"),
+    ],
+)
+def test_bad_input_has_its_message_and_exit_code(  # noqa: PLR0917
+    chain: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    code: int,
+    message: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "part.png").write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
+    places = {"tmp": tmp_path, "parts": chain / "parts", "run": chain / "run"}
+    filled = [word.format(**places, bundle=chain / "bundle") for word in words]
+    if filled[0] == "train":
+        filled += ["--config", str(chain / "train.yaml")]
+    try:
+        exit_code = main(filled)
+    except SystemExit as stop:
+        exit_code = int(stop.code or 0)
+    assert message in "".join(capsys.readouterr())
+    assert exit_code == code
+    assert not (tmp_path / "run").exists()
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(1200):
+        if path.exists() or process.poll() is not None:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{path} did not appear")
+
+
+def test_a_training_that_was_killed_goes_on(chain: Path, tmp_path: Path) -> None:
+    settings = ["--config", chain / "train.yaml", "--set", "fit.epochs=60"]
+    words = command("train", chain / "parts", *settings, "--out", tmp_path / "run")
+    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        wait_for(tmp_path / "run" / RESUME, process)
+        process.kill()
+    assert not (tmp_path / "run" / RUN).exists()
+    finished = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "19 images learnt in 60 epochs" in finished.stderr
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "model.safetensors",
+        "run.json",
+    ]
+
+
+@pytest.mark.parametrize("delay_s", [4.0, 7.0])
+def test_a_killed_export_leaves_no_bundle_or_a_whole_one(
+    chain: Path, tmp_path: Path, delay_s: float
+) -> None:
+    words = command("export", chain / "run", tmp_path / "bundle")
+    with subprocess.Popen(words, cwd=ROOT, stdout=-3, stderr=-3) as process:
+        time.sleep(delay_s)
+        os.kill(process.pid, signal.SIGKILL)
+    if (tmp_path / "bundle").exists():
+        open_bundle(tmp_path / "bundle")
+    subprocess.run([*words, "--replace"], cwd=ROOT, capture_output=True, check=True)
+    open_bundle(tmp_path / "bundle")
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_the_shipped_cpu_configuration_can_be_changed_from_the_command_line() -> None:
+    path = ROOT / "configs/train/supersimplenet-cpu.yaml"
+    config = load_config(path, TrainConfig, ["fit.epochs=3", "model.backbone.weights=none"])
+    assert (config.fit.epochs, config.model.backbone.weights) == (3, "none")
