@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,6 +17,15 @@ from edge.triggers import Settled, Trigger
 from edge.verdict import Verdict
 
 MakeSettled = Callable[..., Settled]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with real data sets and weights; the test skips where there is none."""
+    folder = Path(os.environ.get("LINEWARDEN_SHARED", ""))
+    if not (folder / "data").is_dir() or not (folder / "weights").is_dir():
+        pytest.skip("needs LINEWARDEN_SHARED=folder with data/ and weights/")
+    return folder.resolve()
 
 
 @pytest.fixture
