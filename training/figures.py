@@ -18,7 +18,8 @@ from matplotlib.ticker import MaxNLocator
 
 from edge.overlay import caption, heat_map, overlay
 from edge.verdict import Verdict
-from training.evaluation import Evaluation, Image, InspectedSample, Truth
+from training.evaluation import Evaluation
+from training.inspected import Image, InspectedSample, Truth
 
 COLOURS = {  # BGR, dark enough for text on white
     Verdict.PASS: (60, 125, 45),

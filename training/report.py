@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from edge.files import write_text
 from edge.images import encode_jpeg, encode_png
 from edge.overlay import caption
-from training.evaluation import AUPRO_LIMIT, Evaluation, Image, InspectedSample, Rate
+from training.evaluation import AUPRO_LIMIT, Evaluation, Rate
 from training.figures import (
     ColourScale,
     colour_bar,
@@ -22,6 +22,7 @@ from training.figures import (
     threshold_distance,
     wrong_verdicts,
 )
+from training.inspected import Image, InspectedSample
 
 _CARD_SIDE = 260  # px
 

@@ -31,7 +31,8 @@ from export.bundle import export_bundle
 from linewarden.commands.train import fit_with_progress, load_train_config
 from training.checkpoint import RunRecord, load_run
 from training.data.layout import read_data_set
-from training.evaluation import InspectedSample, evaluate, inspect_samples
+from training.evaluation import evaluate
+from training.inspected import InspectedSample, inspect_samples
 
 
 class StudyRow(StrictModel):

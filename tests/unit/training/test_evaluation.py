@@ -15,15 +15,8 @@ from edge.inspector import Inspector
 from edge.preprocess import Crop, Preprocessing
 from edge.verdict import Verdict
 from training.data.layout import DataSet, Sample
-from training.evaluation import (
-    Evaluation,
-    Rate,
-    SampleResult,
-    evaluate,
-    inspect_samples,
-    rate_of,
-    truth_at_map_size,
-)
+from training.evaluation import Evaluation, Rate, SampleResult, evaluate, rate_of
+from training.inspected import inspect_samples, truth_at_map_size
 from training.metrics import aupro, auroc, average_precision
 
 MakeInspector = Callable[..., Inspector]

@@ -14,7 +14,7 @@ from edge.files import sha256_of
 from edge.inspector import Inspection, Inspector
 from edge.verdict import Cause, Verdict
 from training.data.layout import DataSet, Sample
-from training.evaluation import Evaluation, InspectedSample, evaluate, inspect_samples
+from training.evaluation import Evaluation, evaluate
 from training.figures import (
     ColourScale,
     choose,
@@ -26,6 +26,7 @@ from training.figures import (
     score_histogram,
     wrong_verdicts,
 )
+from training.inspected import InspectedSample, inspect_samples
 
 MakeInspector = Callable[..., Inspector]
 MakeDataSet = Callable[[dict[str, int]], DataSet]

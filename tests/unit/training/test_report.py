@@ -11,7 +11,8 @@ from edge.inspector import Inspector
 from edge.verdict import Verdict
 from linewarden.commands.evaluate import evaluate_to
 from training.data.layout import DataSet
-from training.evaluation import Evaluation, InspectedSample, evaluate, inspect_samples
+from training.evaluation import Evaluation, evaluate
+from training.inspected import InspectedSample, inspect_samples
 from training.report import figure_rows, in_order_of_interest, write_report
 
 MakeInspector = Callable[..., Inspector]

@@ -1,0 +1,149 @@
+"""Labelled images with what the deployed artefact says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import CameraError
+from edge.files import sha256_of
+from edge.images import read_image
+from edge.inspector import Inspection, Inspector
+from edge.preprocess import Crop, Preprocessing, preprocess
+from edge.verdict import Verdict
+from training.data.layout import Sample
+from training.data.masks import read_mask
+from training.data.survey import SurveyedSample, survey
+
+_SHOWN = 5
+
+Image = npt.NDArray[np.uint8]  # (H, W) grey or (H, W, 3) BGR
+Truth = npt.NDArray[np.bool_]  # (H, W), True where the defect is
+
+
+@dataclass(frozen=True, eq=False)
+class InspectedSample:
+    """A labelled image with what the artefact said of it.
+
+    Attributes:
+        truth: at the resolution of the anomaly map; None without a map, or without ground truth.
+        crop: the part of the frame that the anomaly map covers; None for all of it.
+    """
+
+    sample: Sample
+    sha256: str
+    inspection: Inspection
+    truth: Truth | None
+    mask_sha256: str | None = None
+    crop: Crop | None = None
+
+    @property
+    def name(self) -> str:
+        """The image within its data set: `good/017.png`."""
+        return f"{self.sample.defect}/{self.sample.path.name}"
+
+    @property
+    def frame(self) -> Image:
+        """The native frame, read anew each time: a data set need not fit into memory."""
+        return read_image(self.sample.path)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether there is a verdict."""
+        return self.inspection.verdict is not Verdict.NO_VERDICT
+
+    @property
+    def is_false_reject(self) -> bool:
+        """Whether a good part was rejected."""
+        return self.sample.is_good and self.inspection.verdict is Verdict.REJECT
+
+    @property
+    def is_escape(self) -> bool:
+        """Whether a defective part was passed."""
+        return not self.sample.is_good and self.inspection.verdict is Verdict.PASS
+
+    def region(self) -> tuple[Image, Truth | None]:
+        """The inspected part of the native frame, and its ground truth of the same size.
+
+        A frame without a map is shown whole. The truth is None for a defect without a mask.
+        """
+        frame = self.frame
+        truth = _native_truth(self.sample, frame)
+        if self.crop is None or self.inspection.anomaly_map is None:
+            return frame, truth
+        return self.crop.of(frame), None if truth is None else self.crop.of(truth)
+
+
+def inspect_samples(
+    inspector: Inspector,
+    samples: Sequence[Sample],
+    report: Callable[[], object] = lambda: None,
+) -> list[InspectedSample]:
+    """Run labelled images through an inspector; `report` is called after each.
+
+    Raises:
+        CameraError: there are none, a file cannot be read, or the model was trained on some of
+            them: figures would mean nothing. All such files are named.
+    """
+    if not samples:
+        raise CameraError("there are no test images: a folder test/good or test/<defect> is needed")
+    surveyed = survey(samples)
+    _refuse_trained_on(surveyed, inspector.bundle.trained_on())
+    inspected = []
+    for sample in surveyed:
+        inspected.append(_inspect(inspector, sample))
+        report()
+    return inspected
+
+
+def _refuse_trained_on(samples: Sequence[SurveyedSample], trained_on: frozenset[str]) -> None:
+    learnt = [str(s.sample.path) for s in samples if s.sha256 in trained_on]
+    if learnt:
+        raise CameraError(
+            f"the model was trained on {len(learnt)} of these test images, so that figures would "
+            f"mean nothing; test it on others: {named(learnt)}"
+        )
+
+
+def _inspect(inspector: Inspector, surveyed: SurveyedSample) -> InspectedSample:
+    sample, preprocessing = surveyed.sample, inspector.bundle.manifest.preprocessing
+    frame = read_image(sample.path)
+    inspection = inspector.inspect(frame)
+    truth = None
+    if inspection.anomaly_map is not None:
+        native = _native_truth(sample, frame)
+        truth = None if native is None else truth_at_map_size(native, preprocessing)
+    mask_sha256 = None if sample.mask is None else sha256_of(sample.mask)
+    return InspectedSample(
+        sample, surveyed.sha256, inspection, truth, mask_sha256, preprocessing.crop
+    )
+
+
+def _native_truth(sample: Sample, frame: Image) -> Truth | None:
+    size = (frame.shape[0], frame.shape[1])
+    if sample.is_good:
+        return np.zeros(size, dtype=np.bool_)
+    if sample.mask is None:
+        return None
+    mask = read_mask(sample.mask, size).astype(np.bool_)
+    return mask if mask.any() else None  # an empty mask of a defect: nobody drew one
+
+
+def truth_at_map_size(truth: Truth, preprocessing: Preprocessing) -> Truth:
+    """Ground truth of a native frame where the anomaly map is.
+
+    It goes through the crop and the resize of the frames; a pixel that a defect covers by half or
+    more is a defect.
+    """
+    as_frame = preprocessing.model_copy(update={"channels": 1})
+    covered = preprocess(truth.astype(np.uint8) * 255, as_frame)[..., 0]
+    return np.asarray(covered >= 128)
+
+
+def named(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
