@@ -3,7 +3,9 @@
 DATA is a data set in MVTec layout (train/good, test/...), or a plain folder of
 images of good parts. A fifth of the good images is held out of fitting: the
 threshold is calibrated on them later. Settings come from --config, from --set
-and from the options below, the later ones win.
+and from the options below, the later ones win. Without --config it is
+SuperSimpleNet on resnet18 with settings that take minutes on a CPU, those of
+configs/train/supersimplenet-cpu.yaml.
 
 examples:
   linewarden train parts/flange --out runs/flange
@@ -28,6 +30,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,6 +43,16 @@ from training.backbones import WEIGHTS_VARIABLE, find_weights
 from training.checkpoint import Progress, RunRecord
 from training.config import TrainConfig
 from training.fit import fit
+
+# What --config configs/train/supersimplenet-cpu.yaml says, for a machine that has only the wheel.
+DEFAULTS = (
+    "model.name=supersimplenet",
+    "model.noise_std=auto",
+    "model.sampled_grid=16",
+    "fit.epochs=1",
+    "fit.minimum_steps=400",
+    "fit.batch_size=16",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,11 +78,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train and report."""
-    config = load_train_config(
-        args.config, [*args.set, *_options(args)], default_weights=args.weights is None
-    )
-    if config.model.name and getattr(config.model, "backbone", None) is not None:
-        say(f"backbone {config.model.backbone.name}, weights {config.model.backbone.weights}")
+    settings = [*args.set, *_options(args)]
+    if args.config is None and args.data is None:
+        raise ConfigError("there is nothing to learn from: give DATA, or --config FILE")
+    config = load_train_config(args.config, settings, default_weights=args.weights is None)
     record = fit_with_progress(config, args.out)
     say(
         f"{args.out}: {len(record.fitted_sha256)} images learnt in {record.epochs} epochs, "
@@ -84,12 +96,15 @@ def run(args: argparse.Namespace) -> int:
 def load_train_config(
     path: Path | None, settings: list[str], *, default_weights: bool
 ) -> TrainConfig:
-    """The configuration from a file and `--set` settings.
+    """The configuration from a file, or `DEFAULTS`, and `--set` settings.
 
     Args:
+        path: None starts from `DEFAULTS`.
+        settings: they win over the file.
         default_weights: let LINEWARDEN_WEIGHTS name the weights where the configuration says "hub".
     """
-    source = path or Path(__file__).parents[1] / "defaults" / "supersimplenet.yaml"
+    source = path or Path(os.devnull)
+    settings = settings if path is not None else [*DEFAULTS, *settings]
     config = load_config(source, TrainConfig, settings)
     backbone = getattr(config.model, "backbone", None)
     if default_weights and backbone is not None and backbone.weights == "hub":

@@ -17,6 +17,7 @@ from edge.config import load_config
 from edge.files import write_text
 from edge.images import encode_png
 from linewarden.command_line import main
+from linewarden.commands.train import load_train_config
 from training.checkpoint import RESUME, RUN
 from training.config import TrainConfig
 from training.demo_parts import write_dataset
@@ -197,7 +198,19 @@ def test_a_killed_export_leaves_no_bundle_or_a_whole_one(
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
-def test_the_shipped_cpu_configuration_can_be_changed_from_the_command_line() -> None:
-    path = ROOT / "configs/train/supersimplenet-cpu.yaml"
-    config = load_config(path, TrainConfig, ["fit.epochs=3", "model.backbone.weights=none"])
-    assert (config.fit.epochs, config.model.backbone.weights) == (3, "none")
+def test_without_a_configuration_it_is_the_one_for_a_cpu(chain: Path) -> None:
+    data = [f"data.folder={chain / 'parts'}"]
+    shipped = load_config(ROOT / "configs/train/supersimplenet-cpu.yaml", TrainConfig, data)
+    assert load_train_config(None, data, default_weights=False) == shipped
+
+
+def test_train_needs_nothing_but_data(chain: Path, tmp_path: Path) -> None:
+    words = ["train", str(chain / "parts"), "--out", str(tmp_path / "run"), "--weights", "none"]
+    small = ["--set", "fit.minimum_steps=1", "--set", "data.image_size=[64, 64]"]
+    assert main([*words, *small]) == 0
+    assert (tmp_path / "run" / RUN).exists()
+
+
+def test_train_without_anything_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--out", "nowhere"]) == 3
+    assert "give DATA, or --config FILE" in capsys.readouterr().err
