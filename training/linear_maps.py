@@ -6,7 +6,6 @@ folds: two operations become one, and everything per channel commutes with 1x1 c
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
@@ -50,15 +49,11 @@ def gaussian(size: int, sigma: float, radius: int, border: Border) -> Tensor:
         border: "reflect" does not repeat the border sample (torch, OpenCV's default); "symmetric"
             repeats it (scipy's "reflect").
     """
-    taps = torch.exp(
-        -(torch.arange(-radius, radius + 1, dtype=torch.float64) ** 2) / (2 * sigma**2)
-    )
-    taps /= taps.sum()
+    offsets = torch.arange(-radius, radius + 1)
+    taps = torch.exp(-(offsets.double() ** 2) / (2 * sigma**2))
+    sources = _mirrored(torch.arange(size)[:, None] + offsets, size, border)
     matrix = torch.zeros(size, size, dtype=torch.float64)
-    for row in range(size):
-        for offset, tap in zip(range(-radius, radius + 1), taps, strict=True):
-            matrix[row, _mirror(row + offset, size, border)] += tap
-    return matrix
+    return matrix.scatter_add_(1, sources, (taps / taps.sum()).expand(size, -1))
 
 
 def apply(rows: Tensor, maps: Tensor, columns: Tensor) -> Tensor:
@@ -66,16 +61,11 @@ def apply(rows: Tensor, maps: Tensor, columns: Tensor) -> Tensor:
     return rows @ maps @ columns.transpose(-1, -2)
 
 
-def _mirror(index: int, size: int, border: Border) -> int:
+def _mirrored(index: Tensor, size: int, border: Border) -> Tensor:
+    """Indices below `size`, those outside reflected at the borders as often as needed."""
     if size == 1:
-        return 0
-    period = 2 * size if border == "symmetric" else 2 * (size - 1)
-    index %= period
-    if index < size:
-        return index
-    return period - index - (1 if border == "symmetric" else 0)
-
-
-def gaussian_radius(sigma: float, truncate: float) -> int:
-    """Taps on each side of the centre."""
-    return math.ceil(sigma * truncate)
+        return torch.zeros_like(index)
+    repeats = 1 if border == "symmetric" else 0
+    period = 2 * (size - 1 + repeats)
+    index = index % period
+    return torch.where(index < size, index, period - repeats - index)

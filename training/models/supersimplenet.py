@@ -166,6 +166,9 @@ class Model(AnomalyModel):
         layers = [(f.shape[-2], f.shape[-1]) for f in self.extract(_blank(size))]
         self.grid = (2 * layers[0][0], 2 * layers[0][1])
         self.to_grid = nn.ModuleList(ToGrid(layer, self.grid) for layer in layers)
+        for axis, length in enumerate(size):
+            blur = gaussian(length, BLUR_SIGMA, BLUR_RADIUS, "reflect")
+            self.register_buffer(f"blur{axis}", blur.float(), persistent=False)
         channels = sum(self.backbone.channels)
         self.adaptor = nn.Conv2d(channels, channels, 1)
         self.segmentation = SegmentationHead(channels, config.segmentation_channels)
@@ -179,6 +182,9 @@ class Model(AnomalyModel):
             self.perlin_threshold = _PERLIN_SEGMENTED
         if self.config.noise_std == "auto":
             self.noise_std = _AUTO_NOISE * mean_channel_std(self.embed(f) for f in batches())
+
+    blur0: Tensor
+    blur1: Tensor
 
     def extract(self, images: Tensor) -> Features:
         """Feature maps of the backbone's layers."""
@@ -256,7 +262,7 @@ class Model(AnomalyModel):
         adapted = self.adaptor(raw)
         logits = self.segmentation(adapted)
         resized = F.interpolate(logits, self.size, mode="bilinear", align_corners=False)
-        maps = _blur(resized)[:, 0]
+        maps = apply(self.blur0, resized, self.blur1)[:, 0]
         if self.config.scores_by_map:
             return Prediction(maps.amax((1, 2)), maps)
         seen = raw if self.config.version == "jims" else adapted
@@ -358,13 +364,6 @@ def _sample(count: int, wanted: int) -> Tensor:
 
 def _blank(size: tuple[int, int]) -> Tensor:
     return torch.zeros(1, *size, 3, dtype=torch.uint8)
-
-
-def _blur(maps: Tensor) -> Tensor:
-    height, width = (
-        gaussian(size, BLUR_SIGMA, BLUR_RADIUS, "reflect").to(maps) for size in maps.shape[-2:]
-    )
-    return apply(height, maps, width)
 
 
 def _mean(values: Tensor) -> Tensor:
