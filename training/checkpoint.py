@@ -5,18 +5,18 @@
     RUN/
       run.json              typed configuration, data, hashes; written last: a run is whole with it
       model.safetensors     every weight, the frozen backbone's too
-      resume.safetensors    only while training: model, optimisers, generator, progress
+      resume.safetensors    only while training: model, optimisers, progress
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import safetensors
 import safetensors.torch
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
@@ -85,18 +85,23 @@ class Progress(NamedTuple):
     seconds: float
 
 
-def save_run(folder: Path, model: AnomalyModel, record: dict[str, Any]) -> RunRecord:
+def save_run(
+    folder: Path, model: AnomalyModel, record: dict[str, Any], *, write: bool = True
+) -> RunRecord:
     """Write the weights, then the record that makes the run whole; drop the state to resume from.
 
     Args:
         record: every field of `RunRecord` except `weights_sha256`.
+        write: False in the processes of a training that leave writing to the first.
     """
-    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    write_bytes(folder / WEIGHTS, safetensors.torch.save(weights))
-    written = RunRecord(**record, weights_sha256=sha256_of(folder / WEIGHTS))
-    write_text(folder / RUN, written.model_dump_json(indent=2) + "\n")
-    (folder / RESUME).unlink(missing_ok=True)
-    return written
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    weights = safetensors.torch.save(tensors)
+    finished = RunRecord(**record, weights_sha256=hashlib.sha256(weights).hexdigest())
+    if write:
+        write_bytes(folder / WEIGHTS, weights)
+        write_text(folder / RUN, finished.model_dump_json(indent=2) + "\n")
+        (folder / RESUME).unlink(missing_ok=True)
+    return finished
 
 
 def load_run(folder: Path) -> tuple[RunRecord, AnomalyModel]:
@@ -139,7 +144,7 @@ def save_state(folder: Path, config: TrainConfig, fitting: Fitting, progress: Pr
     """Write everything that a continued training needs to give the same result, atomically."""
     model, order, by = fitting
     tensors = {f"model/{key}": value for key, value in model.state_dict().items()}
-    tensors |= {"generator": torch.get_rng_state(), "drawn": order.drawn}
+    tensors["drawn"] = order.drawn
     notes: dict[str, Any] = {"config": config.model_dump(mode="json"), "progress": progress}
     for number, optimiser in enumerate(by.optimisers):
         state = optimiser.state_dict()
@@ -183,7 +188,6 @@ def load_state(folder: Path, config: TrainConfig, fitting: Fitting) -> Progress 
     for schedule, state in zip(by.schedules, notes["schedules"], strict=True):
         schedule.load_state_dict(state)
     order.drawn = tensors["drawn"]
-    torch.set_rng_state(tensors["generator"])
     return Progress(*notes["progress"])
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edge.config import ConfigPath, StrictModel
 from edge.preprocess import Crop, Pixels
+from training.data.augment import Augmentation
 from training.models import MODELS, model_module
 
 Size = Annotated[int, Field(ge=32, le=4096)]
@@ -24,6 +25,7 @@ class DataConfig(StrictModel):
             have. A line has one camera and one size: ranges are for collected images.
         frame_width: lowest and highest width, likewise.
         hold_out: share of the good images kept away from fitting, for calibration.
+        augment: random changes of the images that are learnt from; none by default.
     """
 
     folder: ConfigPath
@@ -32,6 +34,13 @@ class DataConfig(StrictModel):
     frame_height: tuple[Pixels, Pixels] | None = None
     frame_width: tuple[Pixels, Pixels] | None = None
     hold_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    augment: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _turn_only_squares(self) -> DataConfig:
+        if self.augment.quarter_turns and self.image_size[0] != self.image_size[1]:
+            raise ValueError("augment.quarter_turns needs a square image_size")
+        return self
 
 
 class FitConfig(StrictModel):
@@ -41,9 +50,12 @@ class FitConfig(StrictModel):
         epochs: passes over the good images.
         minimum_steps: epochs are added until this many optimisation steps are reached, so that a
             small data set is not left half learnt. 0 for exactly `epochs`.
-        device: "cpu" or a CUDA device; never chosen silently.
+        device: "cpu" or a CUDA device; never chosen silently. Under torchrun each process takes the
+            CUDA device of its local rank.
+        precision: of the optimisation steps; features are extracted in float32.
         cache_max_bytes: features of the frozen backbone, or prepared images, are kept in memory up
             to this size.
+        batch_size: of all processes together.
         save_every_s: seconds between two states to resume from.
     """
 
@@ -52,6 +64,7 @@ class FitConfig(StrictModel):
     minimum_steps: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0)] = 42
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     cache_max_bytes: Annotated[int, Field(ge=0)] = 4_000_000_000
     save_every_s: Annotated[float, Field(ge=0)] = 60.0
 

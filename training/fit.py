@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from edge.errors import CameraError, ConfigError, LinewardenError
 from edge.preprocess import Preprocessing
@@ -39,12 +37,11 @@ from training.data.survey import (
     split_good,
     survey,
 )
-from training.models.base import AnomalyModel, DataFacts, Features, Targets
+from training.features import FeatureSource, keep_freed_memory
+from training.models.base import AnomalyModel, DataFacts
+from training.workers import Steps, Workers
 
 Report = Callable[[Progress, int, dict[str, float]], None]
-_EXTRACT_BATCH = 8
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
-_LARGEST_BLOCK = 1 << 30
 
 
 class DivergedError(LinewardenError):
@@ -73,7 +70,7 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
 
     Raises:
         CameraError: the data set is unusable.
-        ConfigError: `folder` holds a finished run, or the data has no defect to be supervised by.
+        ConfigError: `folder` holds a finished run, or the device is not here.
         BundleError: `folder` holds the state of another configuration.
         DivergedError: a loss is not finite.
     """
@@ -81,24 +78,30 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
         raise ConfigError(f"{folder}: holds a finished run; choose another folder, or remove it")
     data_set = read_data_set(config.data.folder)
     keep_freed_memory()
+    workers = Workers(config.fit)
     torch.manual_seed(config.fit.seed)
     torch.use_deterministic_algorithms(mode=True, warn_only=config.fit.device != "cpu")
     model = build_model(config)
     data = survey_data(data_set, config, model)
     folder.mkdir(parents=True, exist_ok=True)
+    most = config.fit.cache_max_bytes
     reader = SampleReader(
-        data.fitted, data.preprocessing, model.annotation, config.fit.cache_max_bytes
+        data.fitted, data.preprocessing, model.annotation, config.data.augment, most
     )
-    source = _FeatureSource(model.to(config.fit.device), reader, config)
+    source = FeatureSource(workers.place(model), reader, workers.device, most)
     model.prepare(_facts(data), source.all_good)
     good, defective = len(data.split.fit), len(data.defective)
     order = Balanced(good, defective) if defective else GoodOnly(good)
     by = model.optimisation(_epochs(config, len(order)))
     fitting = Fitting(model, order, by)
-    progress, losses = _fit_epochs(config, folder, fitting, source, report)
+    states = _States(config, folder, fitting, workers)
+    progress, losses = _fit_epochs(states, source, workers, report)
     model.finish(source.all_good)
     record = _record(config, data_set, data, progress, losses)
-    return save_run(folder, model.eval(), {**record, "doubts": tuple(model.doubts(losses))})
+    record["doubts"] = tuple(model.doubts(losses))
+    finished = save_run(folder, model.eval(), record, write=workers.is_first)
+    workers.wait()
+    return finished
 
 
 def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> TrainingData:
@@ -126,95 +129,65 @@ def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> 
     return TrainingData(split, tuple(bad), preprocessing)
 
 
+class _States:
+    """The states of a training on disk, from which it can be resumed."""
+
+    def __init__(
+        self, config: TrainConfig, folder: Path, fitting: Fitting, workers: Workers
+    ) -> None:
+        self.config, self.fitting = config, fitting
+        self._folder, self._writes = folder, workers.is_first
+        self._saved = time.monotonic()
+
+    def load(self) -> Progress:
+        return load_state(self._folder, self.config, self.fitting) or Progress(0, 0, 0.0)
+
+    def save(self, progress: Progress) -> None:
+        """Write a state when it is time for one."""
+        if self._writes and time.monotonic() - self._saved >= self.config.fit.save_every_s:
+            save_state(self._folder, self.config, self.fitting, progress)
+            self._saved = time.monotonic()
+
+
 def _fit_epochs(
-    config: TrainConfig,
-    folder: Path,
-    fitting: Fitting,
-    source: _FeatureSource,
-    report: Report | None,
+    states: _States, source: FeatureSource, workers: Workers, report: Report | None
 ) -> tuple[Progress, dict[str, float]]:
-    epochs = _epochs(config, len(fitting.order))
-    progress = load_state(folder, config, fitting) or Progress(0, 0, 0.0)
+    model, order, by = states.fitting
+    epochs = _epochs(states.config, len(order))
+    progress = states.load()
     started = time.monotonic() - progress.seconds
-    saved = time.monotonic()
     losses: dict[str, float] = {}
-    fitting.model.train()
+    model.train()
+    steps = workers.steps(model, by)
     while progress.epoch < epochs:
-        parts = list(batches(fitting.order.epoch(), config.fit.batch_size))
-        losses = _fit_epoch(fitting, source, parts)
+        draw = order.epoch(workers.seed_epoch(progress.epoch))
+        parts = [workers.share(part) for part in batches(draw, states.config.fit.batch_size)]
+        losses = workers.mean(_fit_epoch(model, source, steps, parts))
+        for schedule in by.schedules:
+            schedule.step()
         seconds = time.monotonic() - started
         progress = Progress(progress.epoch + 1, progress.steps + len(parts), seconds)
-        if report is not None:
+        if report is not None and workers.is_first:
             report(progress, epochs, losses)
-        if time.monotonic() - saved >= config.fit.save_every_s and progress.epoch < epochs:
-            save_state(folder, config, fitting, progress)
-            saved = time.monotonic()
+        if progress.epoch < epochs:
+            states.save(progress)
     return progress, losses
 
 
-def _fit_epoch(fitting: Fitting, source: _FeatureSource, parts: Sequence[Draw]) -> dict[str, float]:
+def _fit_epoch(
+    model: AnomalyModel, source: FeatureSource, steps: Steps, parts: Sequence[Draw]
+) -> dict[str, float]:
     """One pass; returns the mean of each loss term."""
-    model, _, by = fitting
     sums: dict[str, float] = {}
     for part in parts:
         features, targets = source.batch(part)
-        for name, value in model.step(features, targets, by).items():
+        for name, value in model.step(features, targets, steps).items():
             if not math.isfinite(value):
                 raise DivergedError(
                     f"the loss {name} became {value}: train with another seed or a lower rate"
                 )
             sums[name] = sums.get(name, 0.0) + value
-    for schedule in by.schedules:
-        schedule.step()
     return {name: value / len(parts) for name, value in sums.items()}
-
-
-class _FeatureSource:
-    """Features of samples: from memory when the model allows it and they fit, else new."""
-
-    def __init__(self, model: AnomalyModel, reader: SampleReader, config: TrainConfig) -> None:
-        self._model, self._reader = model, reader
-        self._device = torch.device(config.fit.device)
-        self._kept: list[Tensor] | None = None
-        if model.cacheable and self._bytes() <= config.fit.cache_max_bytes:
-            self._kept = self._extract_all()
-
-    def batch(self, draw: Draw) -> tuple[Features, Targets]:
-        indices = [index for index, _ in draw]
-        flips = [flip for _, flip in draw]
-        targets = Targets(*(t.to(self._device) for t in self._reader.targets(indices, flips)))
-        if self._kept is not None:
-            return tuple(layer[indices].to(self._device) for layer in self._kept), targets
-        return self._model.extract(self._reader.images(indices, flips).to(self._device)), targets
-
-    def all_good(self) -> Iterator[Features]:
-        good = [i for i, sample in enumerate(self._reader.samples) if sample.sample.is_good]
-        for part in batches([(index, 0) for index in good], _EXTRACT_BATCH):
-            yield self.batch(part)[0]
-
-    def _bytes(self) -> int:
-        one = self._model.extract(self._reader.images([0]).to(self._device))
-        return len(self._reader) * sum(layer.numel() * layer.element_size() for layer in one)
-
-    def _extract_all(self) -> list[Tensor]:
-        everything = range(len(self._reader))
-        parts = [everything[i : i + _EXTRACT_BATCH] for i in everything[::_EXTRACT_BATCH]]
-        extracted = [
-            self._model.extract(self._reader.images(part).to(self._device)) for part in parts
-        ]
-        return [torch.cat(layers).cpu() for layers in zip(*extracted, strict=True)]
-
-
-def keep_freed_memory() -> None:
-    """Let the C library reuse freed blocks instead of returning them to the kernel.
-
-    A step allocates and frees tensors of tens of megabytes; faulting their pages in anew each time
-    takes half of the time of a step on a CPU (tests/bench/bench_training.py).
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST_BLOCK)
-        mallopt(_M_TRIM_THRESHOLD, _LARGEST_BLOCK)
 
 
 def _epochs(config: TrainConfig, samples: int) -> int:

@@ -35,6 +35,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.utilities import rank_zero_only
 from tqdm import tqdm
 
 from edge.config import load_config
@@ -118,7 +119,7 @@ def load_train_config(
 
 
 def fit_with_progress(config: TrainConfig, out: Path) -> RunRecord:
-    """Fit with a progress bar on stderr."""
+    """Fit with a progress bar on stderr; see `fit`."""
     with tqdm(desc="train", unit="epoch", file=sys.stderr, disable=None) as bar:
 
         def show(progress: Progress, epochs: int, losses: dict[str, float]) -> None:
@@ -129,8 +130,9 @@ def fit_with_progress(config: TrainConfig, out: Path) -> RunRecord:
         return fit(config, out, show)
 
 
+@rank_zero_only
 def say(message: str) -> None:
-    """A line for the person who watches; results go to files."""
+    """A line for the person who watches, from the first process; results go to files."""
     sys.stderr.write(message + "\n")
 
 

@@ -12,9 +12,11 @@ import time
 import numpy as np
 import torch
 
-from training.fit import keep_freed_memory
+from training.config import FitConfig
+from training.features import keep_freed_memory
 from training.models.base import Targets
 from training.models.supersimplenet import Config, Model
+from training.workers import Workers
 
 STEPS, BATCH, SIZE = 5, 8, (256, 256)
 
@@ -44,12 +46,13 @@ def measure(models: dict[str, Model]) -> dict[str, list[float]]:
     )
     images = torch.randint(0, 256, (BATCH, *SIZE, 3), dtype=torch.uint8)
     times: dict[str, list[float]] = {name: [] for name in models}
-    optimisations = {name: m.optimisation(10) for name, m in models.items()}
+    workers = Workers(FitConfig())
+    steps = {name: workers.steps(m, m.optimisation(10)) for name, m in models.items()}
     features = next(iter(models.values())).extract(images)
     for step in range(STEPS + 1):
         for name, m in models.items():
             started = time.perf_counter()
-            m.step(features, targets, optimisations[name])
+            m.step(features, targets, steps[name])
             if step:
                 times[name].append(1e3 * (time.perf_counter() - started))
     return times

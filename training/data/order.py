@@ -17,7 +17,7 @@ class Order(Protocol):
 
     drawn: Tensor
 
-    def epoch(self) -> Draw:
+    def epoch(self, generator: torch.Generator) -> Draw:
         """The next epoch."""
 
     def __len__(self) -> int: ...
@@ -29,10 +29,10 @@ class GoodOnly:
     def __init__(self, good: int) -> None:
         self.drawn = torch.zeros(good, dtype=torch.int64)
 
-    def epoch(self) -> Draw:
+    def epoch(self, generator: torch.Generator) -> Draw:
         """The next epoch."""
         self.drawn += 1
-        return [(index, 0) for index in torch.randperm(len(self)).tolist()]
+        return [(index, 0) for index in torch.randperm(len(self), generator=generator).tolist()]
 
     def __len__(self) -> int:
         return len(self.drawn)
@@ -53,13 +53,13 @@ class Balanced:
         self.good, self.defective = good, defective
         self.drawn = torch.zeros(good, dtype=torch.int64)
 
-    def epoch(self) -> Draw:
+    def epoch(self, generator: torch.Generator) -> Draw:
         """The next epoch, shuffled."""
         wanted = 4 * self.defective
         defective = [(self.good + i % self.defective, i // self.defective) for i in range(wanted)]
-        good = [(index, 0) for index in self._draw_good(wanted)]
+        good = [(index, 0) for index in self._draw_good(wanted, generator)]
         draw = defective + good
-        return [draw[index] for index in torch.randperm(len(draw)).tolist()]
+        return [draw[index] for index in torch.randperm(len(draw), generator=generator).tolist()]
 
     def __len__(self) -> int:
         return 8 * self.defective
@@ -73,10 +73,12 @@ class Balanced:
         favour = (unused - unused.quantile(0.5) + 1) ** (4 * math.log(self.good))
         return favour / favour.sum()
 
-    def _draw_good(self, count: int) -> list[int]:
+    def _draw_good(self, count: int, generator: torch.Generator) -> list[int]:
         # A chance that underflows to zero must not leave too few to draw from.
         chances = self.probabilities().clamp(min=1e-300)
-        chosen = torch.multinomial(chances, count, replacement=count > self.good)
+        chosen = torch.multinomial(
+            chances, count, replacement=count > self.good, generator=generator
+        )
         self.drawn += torch.bincount(chosen, minlength=self.good)
         return [int(index) for index in chosen]
 

@@ -12,12 +12,19 @@ from torch import Tensor
 
 from edge.images import read_image
 from edge.preprocess import Preprocessing, preprocess
+from training.data.augment import Augmentation, Change
 from training.data.masks import Annotation, dilate, distance_weights, read_mask
+from training.data.order import Draw
 from training.data.survey import SurveyedSample
 from training.models.base import Targets
 
 # Views of a defective part: as it is, vertical flip, horizontal flip, turned by 180 degrees.
-FLIPS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (0, 1))
+FLIPS = (
+    Change(),
+    Change(flip_vertical=True),
+    Change(flip_horizontal=True),
+    Change(flip_vertical=True, flip_horizontal=True),
+)
 
 
 class SampleReader:
@@ -27,6 +34,7 @@ class SampleReader:
         samples: surveyed files.
         preprocessing: what the model is taught to see.
         annotation: how masks of real defects are prepared.
+        augmentation: what is drawn anew each time a sample is learnt from.
         max_bytes: prepared images are kept up to this size, and read again otherwise.
     """
 
@@ -35,38 +43,48 @@ class SampleReader:
         samples: Sequence[SurveyedSample],
         preprocessing: Preprocessing,
         annotation: Annotation,
+        augmentation: Augmentation,
         max_bytes: int,
     ) -> None:
         self.samples = samples
         self._preprocessing = preprocessing
         self._annotation = annotation
+        self._augmentation = augmentation
         self._room = max_bytes // max(1, preprocessing.height * preprocessing.width * 3)
         self._kept: dict[int, npt.NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def images(self, indices: Sequence[int], flips: Sequence[int] | None = None) -> Tensor:
-        """Model inputs (N, H, W, 3) uint8 BGR; `flips` are indices into FLIPS."""
-        images = [self._image(index) for index in indices]
-        if flips is not None:
-            images = [
-                np.flip(image, FLIPS[flip]) for image, flip in zip(images, flips, strict=True)
-            ]
-        return torch.from_numpy(np.stack(images))
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether a sample always gives the same image."""
+        return self._augmentation.is_off
 
-    def targets(self, indices: Sequence[int], flips: Sequence[int] | None = None) -> Targets:
+    def images(self, indices: Sequence[int]) -> Tensor:
+        """Model inputs (N, H, W, 3) uint8 BGR, as a line would see them."""
+        return torch.from_numpy(np.stack([self._image(index) for index in indices]))
+
+    def batch(self, draw: Draw) -> tuple[Tensor, Targets]:
+        """Images to learn from, flipped and augmented, and what is known of them."""
+        changes = [self._augmentation.draw() for _ in draw]
+        images = [
+            change.of_image(FLIPS[flip].of_image(self._image(index)))
+            for (index, flip), change in zip(draw, changes, strict=True)
+        ]
+        return torch.from_numpy(np.stack(images)), self.targets(draw, changes)
+
+    def targets(self, draw: Draw, changes: Sequence[Change] | None = None) -> Targets:
         """Labels, masks and pixel weights of the same samples."""
         size = (self._preprocessing.height, self._preprocessing.width)
-        masks = torch.zeros(len(indices), 1, *size)
-        weights = torch.ones(len(indices), 1, *size)
-        for row, index in enumerate(indices):
-            flip = FLIPS[flips[row]] if flips is not None else ()
+        masks = torch.zeros(len(draw), 1, *size)
+        weights = torch.ones(len(draw), 1, *size)
+        for row, (index, flip) in enumerate(draw):
             if self.samples[index].sample.mask is not None:
-                mask, weight = self._mask(index)
-                masks[row, 0] = torch.from_numpy(np.flip(mask, flip).copy())
-                weights[row, 0] = torch.from_numpy(np.flip(weight, flip).copy())
-        chosen = [self.samples[index].sample for index in indices]
+                change = changes[row] if changes is not None else Change()
+                views = [change.of_mask(FLIPS[flip].of_mask(a)) for a in self._mask(index)]
+                masks[row, 0], weights[row, 0] = (torch.from_numpy(view) for view in views)
+        chosen = [self.samples[index].sample for index, _ in draw]
         labels = torch.tensor([float(not sample.is_good) for sample in chosen])
         segmented = torch.tensor([float(s.is_good or s.mask is not None) for s in chosen])
         return Targets(labels, masks, weights, segmented)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -55,6 +56,19 @@ class Optimisation:
     clip_norm: float | None = None
 
 
+class Steps(Protocol):
+    """What a model takes a step with; see `training.workers.Steps`.
+
+    Attributes:
+        module: the model as it is called in a step, for all processes of a training.
+    """
+
+    module: Any
+
+    def minimise(self, loss: Tensor, optimiser: int | None = None) -> None:
+        """One step down the gradient of `loss`, by one of the optimisers or by all."""
+
+
 class DataFacts(NamedTuple):
     """What a model may want to know of its training data before the first step."""
 
@@ -72,6 +86,7 @@ class AnomalyModel(nn.Module, ABC):
         learns_defects: whether real defects take part in the training.
         learns_unsegmented: whether defects without a drawn mask take part too.
         cacheable: whether `extract` always gives the same for the same image.
+        stepped: methods that `step` calls through `Steps.module`.
     """
 
     size: tuple[int, int]
@@ -79,6 +94,7 @@ class AnomalyModel(nn.Module, ABC):
     learns_defects = False
     learns_unsegmented = True
     cacheable = True
+    stepped: tuple[str, ...] = ("loss",)
 
     @abstractmethod
     def extract(self, images: Tensor) -> Features:
@@ -114,15 +130,8 @@ class AnomalyModel(nn.Module, ABC):
         """What in the losses of the last epoch says that the model has not learnt; for people."""
         return []
 
-    def step(self, features: Features, targets: Targets, by: Optimisation) -> dict[str, float]:
+    def step(self, features: Features, targets: Targets, steps: Steps) -> dict[str, float]:
         """One optimisation step; returns the loss terms. Adversarial models differ."""
-        losses = self.loss(features, targets)
-        for optimiser in by.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-        total: Tensor = sum(losses.values(), start=features[0].new_zeros(()))
-        total.backward()
-        if by.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters(), by.clip_norm)
-        for optimiser in by.optimisers:
-            optimiser.step()
+        losses: Losses = steps.module.loss(features, targets)
+        steps.minimise(torch.stack(list(losses.values())).sum())
         return {name: value.item() for name, value in losses.items()}

@@ -1,0 +1,100 @@
+"""Random changes that a good part may show: turned, shifted, lighter or darker.
+
+Applied to the prepared image, at the model's input size, and to the masks of real defects alike.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+
+from edge.config import StrictModel
+
+Image = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.float32]
+
+
+class Augmentation(StrictModel):
+    """What is drawn anew for each image and epoch; everything is off unless it is asked for.
+
+    Only what really happens on the line belongs here: a part that is always seen upright may be
+    faulty when it is turned.
+
+    Attributes:
+        flip_vertical, flip_horizontal: mirrored in half of the draws.
+        quarter_turns: turned by 0, 90, 180 or 270 degrees; needs a square input.
+        rotation_deg: turned by up to this angle, either way.
+        shift: moved by up to this share of the side, either way and on both axes.
+        brightness: multiplied by up to 1 + this, or down to 1 - this.
+    """
+
+    flip_vertical: bool = False
+    flip_horizontal: bool = False
+    quarter_turns: bool = False
+    rotation_deg: Annotated[float, Field(ge=0, le=180)] = 0.0
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    brightness: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @property
+    def is_off(self) -> bool:
+        """Whether images stay as they are."""
+        return self == Augmentation()
+
+    def draw(self) -> Change:
+        """A change, by torch's random numbers."""
+        if self.is_off:
+            return Change()
+        unit = torch.rand(7).tolist()
+        return Change(
+            flip_vertical=self.flip_vertical and unit[0] < 0.5,
+            flip_horizontal=self.flip_horizontal and unit[1] < 0.5,
+            quarter_turns=int(4 * unit[2]) if self.quarter_turns else 0,
+            rotation_deg=self.rotation_deg * (2 * unit[3] - 1),
+            shift=(self.shift * (2 * unit[4] - 1), self.shift * (2 * unit[5] - 1)),
+            gain=1 + self.brightness * (2 * unit[6] - 1),
+        )
+
+
+class Change(NamedTuple):
+    """One drawn change; `shift` is (down, right) in shares of the sides."""
+
+    flip_vertical: bool = False
+    flip_horizontal: bool = False
+    quarter_turns: int = 0
+    rotation_deg: float = 0.0
+    shift: tuple[float, float] = (0.0, 0.0)
+    gain: float = 1.0
+
+    def of_image(self, image: Image) -> Image:
+        """The changed image (H, W, C)."""
+        moved = self._moved(image, cv2.INTER_LINEAR)
+        if self.gain == 1.0:
+            return moved
+        return cv2.convertScaleAbs(moved, alpha=self.gain).astype(np.uint8)
+
+    def of_mask(self, mask: Mask) -> Mask:
+        """The changed mask (H, W), or weights."""
+        return self._moved(mask, cv2.INTER_NEAREST)
+
+    def _moved(self, array: npt.NDArray[Any], how: int) -> npt.NDArray[Any]:
+        axes = (0,) * self.flip_vertical + (1,) * self.flip_horizontal
+        array = np.rot90(np.flip(array, axes), self.quarter_turns)
+        if self.rotation_deg == 0.0 and self.shift == (0.0, 0.0):
+            return np.ascontiguousarray(array)
+        height, width = array.shape[:2]
+        middle = ((width - 1) / 2, (height - 1) / 2)
+        matrix = cv2.getRotationMatrix2D(middle, self.rotation_deg, 1.0)
+        matrix[:, 2] += (self.shift[1] * width, self.shift[0] * height)
+        # What comes in from outside mirrors the border: black corners would look like a defect.
+        return cv2.warpAffine(
+            np.ascontiguousarray(array),
+            matrix,
+            (width, height),
+            flags=how,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )

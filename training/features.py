@@ -1,0 +1,80 @@
+"""Features of samples: kept in memory when the model allows it and they fit, else made anew."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from training.data.order import Draw, batches
+from training.data.samples import SampleReader
+from training.models.base import AnomalyModel, Features, Targets
+
+_EXTRACT_BATCH = 8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
+_LARGEST_BLOCK = 1 << 30
+
+
+class FeatureSource:
+    """Features and targets of samples on one device.
+
+    Args:
+        model: already on `device`.
+        max_bytes: features are kept in memory, on the CPU, up to this size.
+    """
+
+    def __init__(
+        self, model: AnomalyModel, reader: SampleReader, device: torch.device, max_bytes: int
+    ) -> None:
+        self._model, self._reader, self._device = model, reader, device
+        self._kept: list[Tensor] | None = None
+        if model.cacheable and reader.is_repeatable and self._bytes() <= max_bytes:
+            self._kept = self._extract_all()
+
+    def batch(self, draw: Draw) -> tuple[Features, Targets]:
+        """Features and targets of (sample, flip) pairs."""
+        if self._kept is not None:
+            indices = [index for index, _ in draw]
+            targets = self._reader.targets(draw)
+            features = tuple(layer[indices].to(self._device) for layer in self._kept)
+        else:
+            images, targets = self._reader.batch(draw)
+            features = self._model.extract(images.to(self._device))
+        return features, Targets(*(target.to(self._device) for target in targets))
+
+    def all_good(self) -> Iterator[Features]:
+        """Features of the good samples, in order, without augmentation."""
+        good = [i for i, sample in enumerate(self._reader.samples) if sample.sample.is_good]
+        for part in batches([(index, 0) for index in good], _EXTRACT_BATCH):
+            indices = [index for index, _ in part]
+            if self._kept is not None:
+                yield tuple(layer[indices].to(self._device) for layer in self._kept)
+            else:
+                yield self._extract(indices)
+
+    def _bytes(self) -> int:
+        one = self._extract([0])
+        return len(self._reader) * sum(layer.numel() * layer.element_size() for layer in one)
+
+    def _extract(self, indices: list[int]) -> Features:
+        return self._model.extract(self._reader.images(indices).to(self._device))
+
+    def _extract_all(self) -> list[Tensor]:
+        everything = [(index, 0) for index in range(len(self._reader))]
+        parts = batches(everything, _EXTRACT_BATCH)
+        extracted = [self._extract([index for index, _ in part]) for part in parts]
+        return [torch.cat(layers).cpu() for layers in zip(*extracted, strict=True)]
+
+
+def keep_freed_memory() -> None:
+    """Let the C library reuse freed blocks instead of returning them to the kernel.
+
+    A step allocates and frees tensors of tens of megabytes; faulting their pages in anew each time
+    takes half of the time of a step on a CPU (tests/bench/bench_training.py).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_BLOCK)
+        mallopt(_M_TRIM_THRESHOLD, _LARGEST_BLOCK)

@@ -1,0 +1,161 @@
+"""The processes of one training: one, or several that torchrun started.
+
+Lightning Fabric wraps the model for gradient averaging (DDP) and mixed precision. Every process
+holds all samples and draws the same epochs; each takes its share of every batch.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import Tensor, nn
+
+from edge.errors import ConfigError
+from training.config import FitConfig
+from training.data.order import Draw
+from training.models.base import AnomalyModel, Optimisation
+
+_SEED_STRIDE = 1_000_003  # a prime, so that (seed, epoch, rank) seldom meet
+
+
+class Workers:
+    """This process and its peers.
+
+    Args:
+        config: device and precision. Under torchrun every process takes the CPU, or the CUDA device
+            of its local rank.
+
+    Raises:
+        ConfigError: the device is not here, or one device is named for several processes.
+    """
+
+    def __init__(self, config: FitConfig) -> None:
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+        world, local = (int(os.environ.get(n, "1")) for n in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+        _check_device(config.device, local)
+        self._fabric = Fabric(
+            accelerator="cuda" if config.device.startswith("cuda") else "cpu",
+            devices=_devices(config.device, local),
+            num_nodes=max(1, world // local),
+            # A model may leave parts unused in a step: a discriminator, a head without labels.
+            strategy=DDPStrategy(find_unused_parameters=True) if world > 1 else "auto",
+            precision=config.precision,
+        )
+        self._fabric.launch()
+        self.seed = config.seed
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return self._fabric.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that writes files and reports."""
+        return self._fabric.is_global_zero
+
+    @property
+    def count(self) -> int:
+        """Number of processes."""
+        return self._fabric.world_size
+
+    def place(self, model: AnomalyModel) -> AnomalyModel:
+        """Move a model to the device; batch norms see the batch of all processes where they can.
+
+        torch has no synchronised batch norm on the CPU: there each process normalises by its share.
+        """
+        if self.count > 1 and self.device.type == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return model.to(self.device)
+
+    def seed_epoch(self, epoch: int) -> torch.Generator:
+        """Seed this process for an epoch; returns the generator that all of them draw it with.
+
+        What is random in an epoch depends on the seed, the epoch and the process only, so that a
+        resumed training repeats it.
+        """
+        base = (self.seed * _SEED_STRIDE + epoch) * _SEED_STRIDE
+        torch.manual_seed((base + 1 + self._fabric.global_rank) % 2**63)
+        return torch.Generator().manual_seed(base % 2**63)
+
+    def share(self, part: Draw) -> Draw:
+        """This process's part of a batch; all parts have one size, if need be by repeating some."""
+        size = -(-len(part) // self.count)
+        padded = [part[i % len(part)] for i in range(size * self.count)]
+        return padded[self._fabric.global_rank :: self.count]
+
+    def steps(self, model: AnomalyModel, by: Optimisation) -> Steps:
+        """How `model` takes its steps over all processes."""
+        return Steps(self._fabric, model, by)
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """Mean of each value over the processes."""
+        if self.count == 1:
+            return values
+        summed = self._fabric.all_reduce(
+            torch.tensor(list(values.values()), dtype=torch.float64), reduce_op="mean"
+        )
+        assert isinstance(summed, Tensor)  # noqa: S101 - a tensor in, a tensor out
+        return dict(zip(values, summed.tolist(), strict=True))
+
+    def wait(self) -> None:
+        """Return when every process has come here."""
+        self._fabric.barrier()
+
+
+class Steps:
+    """Optimisation steps of a model, over all processes and in the configured precision.
+
+    Attributes:
+        module: the model; its `stepped` methods are called through it, so that their gradients
+            are averaged over the processes.
+    """
+
+    def __init__(self, fabric: Fabric, model: AnomalyModel, by: Optimisation) -> None:
+        self._fabric = fabric
+        self._clip_norm = by.clip_norm
+        self.module: Any = fabric.setup_module(model)
+        for name in model.stepped:
+            self.module.mark_forward_method(name)
+        optimisers = fabric.setup_optimizers(*by.optimisers)
+        self._optimisers = list(optimisers) if isinstance(optimisers, tuple) else [optimisers]
+
+    def minimise(self, loss: Tensor, optimiser: int | None = None) -> None:
+        """One step down the gradient of `loss`, by one optimiser or by all."""
+        chosen = self._optimisers if optimiser is None else [self._optimisers[optimiser]]
+        for each in chosen:
+            each.zero_grad(set_to_none=True)
+        self._fabric.backward(loss)
+        for each in chosen:
+            if self._clip_norm is not None:
+                self._fabric.clip_gradients(
+                    self.module, each, max_norm=self._clip_norm, error_if_nonfinite=False
+                )
+            each.step()
+
+
+def _check_device(device: str, processes: int) -> None:
+    kind, _, index = device.partition(":")
+    if kind == "cpu":
+        return
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            f"fit.device {device}: torch {torch.__version__} sees no CUDA device here"
+        )
+    count = torch.cuda.device_count()
+    if index and processes > 1:
+        raise ConfigError(f"fit.device {device}: several processes need 'cuda', without a number")
+    if int(index or 0) >= count or processes > count:
+        raise ConfigError(
+            f"fit.device {device} with {processes} processes: this machine has {count} CUDA devices"
+        )
+
+
+def _devices(device: str, processes: int) -> int | list[int]:
+    index = device.partition(":")[2]
+    return [int(index)] if index else processes
