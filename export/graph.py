@@ -28,6 +28,7 @@ ALLOWED_OPERATORS = frozenset(
     [
         "Abs",
         "Add",
+        "Atan",
         "AveragePool",
         "Cast",
         "Clip",
@@ -88,6 +89,7 @@ def build_graph(model: AnomalyModel, *, dynamic_batch: bool = False) -> onnx.Mod
     """
     deployed = model.deploy().eval()
     graph = _export(deployed, model.size)
+    fold_zero_pads(graph)
     fold_batch_norms(graph)
     if not dynamic_batch:
         make_dim_param_fixed(graph.graph, "batch", 1)
@@ -137,6 +139,41 @@ def fold_batch_norms(model: onnx.ModelProto) -> None:
         conv.output[0] = norm.output[0]
         graph.node.remove(norm)
     _drop_unused_weights(graph)
+
+
+def fold_zero_pads(model: onnx.ModelProto) -> None:
+    """Give zero padding that stands before a convolution to the convolution, in place."""
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    made_by = {output: node for node in graph.node for output in node.output}
+    readers = _count_readers(graph)
+    for conv in [node for node in graph.node if node.op_type == "Conv"]:
+        pad = made_by.get(conv.input[0])
+        if pad is None or pad.op_type != "Pad" or readers[conv.input[0]] != 1:
+            continue
+        around = _zero_pad(pad, constants)
+        if around is None:
+            continue
+        pads = next((a for a in conv.attribute if a.name == "pads"), None)
+        if pads is None:
+            pads = conv.attribute.add(name="pads", type=onnx.AttributeProto.INTS)
+            pads.ints.extend([0] * len(around))
+        pads.ints[:] = [a + b for a, b in zip(pads.ints, around, strict=True)]
+        conv.input[0] = pad.input[0]
+        graph.node.remove(pad)
+    _drop_unused_weights(graph)
+
+
+def _zero_pad(pad: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> list[int] | None:
+    """What a Pad node puts around height and width, (top, left, bottom, right); None otherwise."""
+    mode = next((a.s for a in pad.attribute if a.name == "mode"), b"constant")
+    filling = list(pad.input[2:3])
+    if mode != b"constant" or len(pad.input) > 3 or pad.input[1] not in constants:
+        return None
+    if filling and filling[0] and numpy_helper.to_array(constants[filling[0]]).any():
+        return None
+    pads = numpy_helper.to_array(constants[pad.input[1]]).tolist()  # N, C, H, W before, then after
+    return [*pads[2:4], *pads[6:8]] if not any((*pads[:2], *pads[4:6])) else None
 
 
 def _export(deployed: nn.Module, size: tuple[int, int]) -> onnx.ModelProto:

@@ -10,7 +10,7 @@ import socket
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import huggingface_hub
 import safetensors.torch
@@ -18,7 +18,10 @@ import timm
 import torch
 from pydantic import Field
 from safetensors import SafetensorError
+from timm.layers.conv2d_same import Conv2dSame
+from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from edge.config import StrictModel
 from edge.errors import BundleError, ConfigError
@@ -36,11 +39,15 @@ class BackboneConfig(StrictModel):
         weights: "hub" (timm's download or cache), "none" (untrained), or a file: a torch state dict
             or safetensors, with torchvision's or timm's names.
         layers: timm's feature indices; 2 and 3 are layer2 and layer3 of a ResNet (strides 8, 16).
+        padding: what convolutions see beyond the border: "zeros", as they were trained with, or
+            "reflect", which makes the features of the border more like the others. A model must be
+            trained with the padding that it runs with.
     """
 
     name: str = "resnet18.tv_in1k"
     weights: str = "hub"
     layers: tuple[Annotated[int, Field(ge=0)], ...] = (2, 3)
+    padding: Literal["zeros", "reflect"] = "zeros"
 
 
 class Backbone(nn.Module):
@@ -57,7 +64,10 @@ class Backbone(nn.Module):
         self.body = _create(config, pretrained=from_hub)
         if load_weights and config.weights not in ("hub", "none"):
             load_weights_file(self.body, Path(config.weights), config.name)
+        if config.padding == "reflect":
+            reflect_borders(self.body)
         self.channels: list[int] = self.body.feature_info.channels()  # type: ignore[union-attr,operator]
+        self.strides: list[int] = self.body.feature_info.reduction()  # type: ignore[union-attr,operator]
         settings = timm.get_pretrained_cfg(config.name, allow_unregistered=False)
         assert settings is not None  # noqa: S101 - the network was just made by this name
         self.register_buffer("mean", torch.tensor(settings.mean).view(1, 3, 1, 1))
@@ -167,7 +177,7 @@ def _create(config: BackboneConfig, *, pretrained: bool) -> nn.Module:
     if pretrained:
         _refuse_unreachable_hub(config.name)
     try:
-        return timm.create_model(
+        body = timm.create_model(
             config.name, pretrained=pretrained, features_only=True, out_indices=config.layers
         )
     except (AssertionError, IndexError, RuntimeError, ValueError) as error:
@@ -176,6 +186,38 @@ def _create(config: BackboneConfig, *, pretrained: bool) -> nn.Module:
         raise ConfigError(f"backbone {config.name}, layers {config.layers}: {error}") from error
     except OSError as error:
         raise ConfigError(_no_weights(config.name, str(error))) from error
+    if isinstance(body, EfficientNetFeatures):  # timm keeps the blocks behind the last used one
+        body.blocks = body.blocks[: max(body._stage_out_idx)]
+    return body
+
+
+def reflect_borders(body: nn.Module) -> None:
+    """Make every padded convolution see its own border mirrored instead of zeros, in place."""
+    for name, module in list(body.named_modules()):
+        if isinstance(module, Conv2dSame):
+            parent, _, leaf = name.rpartition(".")
+            setattr(body.get_submodule(parent), leaf, _ReflectedSame(module))
+        elif isinstance(module, nn.Conv2d) and module.padding != (0, 0):
+            module.padding_mode = "reflect"
+
+
+class _ReflectedSame(nn.Module):
+    """TensorFlow's "same" padding, more below and to the right when it is odd, but mirrored."""
+
+    def __init__(self, conv: Conv2dSame) -> None:
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+        self.stride, self.groups = conv.stride, conv.groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        around = []
+        for axis in (-1, -2):
+            kernel, stride = self.weight.shape[axis], self.stride[axis]
+            size = x.shape[axis]
+            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            around += [total // 2, total - total // 2]
+        padded = F.pad(x, around, mode="reflect")
+        return F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
 
 
 def _refuse_unreachable_hub(name: str) -> None:
@@ -224,10 +266,10 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def _first_convolution(body: nn.Module) -> nn.Conv2d:
+def _first_convolution(body: nn.Module) -> nn.Conv2d | _ReflectedSame:
     for module in body.modules():
-        if isinstance(module, nn.Conv2d):
-            if module.in_channels != 3:
+        if isinstance(module, nn.Conv2d | _ReflectedSame):
+            if module.weight.shape[1] != 3:
                 break
             return module
     raise ConfigError("the backbone does not begin with a convolution over three channels")

@@ -37,6 +37,13 @@ def mean3(size: int) -> Tensor:
     return (shift(size, -1) + shift(size, 0) + shift(size, 1)) / 3
 
 
+def window_mean(size: int, window: int) -> Tensor:
+    """Means over all windows that lie inside (size - window + 1, size), stride 1."""
+    starts = torch.arange(size - window + 1)[:, None]
+    inside = (torch.arange(size) >= starts) & (torch.arange(size) < starts + window)
+    return inside.double() / window
+
+
 def shift(size: int, by: int) -> Tensor:
     """(size, size) with (T x)[i] = x[i + by] and zero outside."""
     return torch.diag(torch.ones(size - abs(by), dtype=torch.float64), by)

@@ -9,7 +9,10 @@ from importlib import import_module
 from types import ModuleType
 
 MODELS = {
+    "ganomaly": "training.models.ganomaly",
+    "simplenet": "training.models.simplenet",
     "supersimplenet": "training.models.supersimplenet",
+    "uniad": "training.models.uniad",
 }
 
 

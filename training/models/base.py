@@ -135,3 +135,14 @@ class AnomalyModel(nn.Module, ABC):
         losses: Losses = steps.module.loss(features, targets)
         steps.minimise(torch.stack(list(losses.values())).sum())
         return {name: value.item() for name, value in losses.items()}
+
+
+def blank_image(size: tuple[int, int]) -> Tensor:
+    """A black image (1, H, W, 3) uint8, to learn shapes from."""
+    return torch.zeros(1, *size, 3, dtype=torch.uint8)
+
+
+def xavier(module: nn.Module) -> None:
+    """Initialise weights by a normal distribution (Glorot and Bengio 2010); for `Module.apply`."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_normal_(module.weight)

@@ -7,7 +7,6 @@ Perlin masks, and from real defects when there are any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import torch
@@ -29,6 +28,8 @@ from training.models.base import (
     Optimisation,
     Prediction,
     Targets,
+    blank_image,
+    xavier,
 )
 from training.models.supersimplenet_folded import (
     BLUR_RADIUS,
@@ -38,9 +39,9 @@ from training.models.supersimplenet_folded import (
     ToGrid,
     classify,
 )
+from training.synthesis.noise import noise_for
 from training.synthesis.perlin import perlin_masks
 
-_AUTO_NOISE = 0.5
 _CHANCE = 0.9
 _PERLIN_UNSEGMENTED, _PERLIN_SEGMENTED = 0.2, 0.6
 
@@ -163,7 +164,7 @@ class Model(AnomalyModel):
         self.perlin_threshold = config.perlin_threshold or _PERLIN_UNSEGMENTED
         self.noise_std = 0.0 if config.noise_std == "auto" else config.noise_std
         self.backbone = Backbone(config.backbone, load_weights=load_weights)
-        layers = [(f.shape[-2], f.shape[-1]) for f in self.extract(_blank(size))]
+        layers = [(f.shape[-2], f.shape[-1]) for f in self.extract(blank_image(size))]
         self.grid = (2 * layers[0][0], 2 * layers[0][1])
         self.to_grid = nn.ModuleList(ToGrid(layer, self.grid) for layer in layers)
         for axis, length in enumerate(size):
@@ -174,14 +175,14 @@ class Model(AnomalyModel):
         self.segmentation = SegmentationHead(channels, config.segmentation_channels)
         self.classification = ClassificationHead(channels, config.classification_channels)
         for head in (self.adaptor, self.segmentation, self.classification):
-            head.apply(_initialise)
+            head.apply(xavier)
 
     def prepare(self, facts: DataFacts, batches: FeatureBatches) -> None:
         """Fit the synthetic defects to the real ones and to the scale of the features."""
         if self.config.perlin_threshold is None and facts.segmented_defects:
             self.perlin_threshold = _PERLIN_SEGMENTED
         if self.config.noise_std == "auto":
-            self.noise_std = _AUTO_NOISE * mean_channel_std(self.embed(f) for f in batches())
+            self.noise_std = noise_for(self.embed(f) for f in batches())
 
     blur0: Tensor
     blur1: Tensor
@@ -341,36 +342,11 @@ def focal(logits: Tensor, targets: Tensor, gamma: float = 4.0) -> Tensor:
     return cross_entropy * (1 - torch.exp(-cross_entropy)) ** gamma
 
 
-def mean_channel_std(batches: Iterable[Tensor]) -> float:
-    """Standard deviation of each channel over all cells, averaged over the channels.
-
-    Args:
-        batches: (N, C, h, w), together at least two cells.
-    """
-    count, total, squares = 0, torch.zeros(()), torch.zeros(())
-    for batch in batches:
-        cells = batch.double()
-        count += cells.numel() // cells.shape[1]
-        total = total + cells.sum((0, 2, 3))
-        squares = squares + cells.square().sum((0, 2, 3))
-    variance = squares / count - (total / count).square()
-    return float(variance.clamp(min=0).sqrt().mean())
-
-
 def _sample(count: int, wanted: int) -> Tensor:
     """Sorted random indices below `count`; all of them when fewer are there than wanted."""
     return torch.randperm(count)[:wanted].sort().values
 
 
-def _blank(size: tuple[int, int]) -> Tensor:
-    return torch.zeros(1, *size, 3, dtype=torch.uint8)
-
-
 def _mean(values: Tensor) -> Tensor:
     """Mean, and zero with a gradient path when there is nothing to average."""
     return values.mean() if values.numel() else values.sum()
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.xavier_normal_(module.weight)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from training.linear_maps import apply, bilinear, gaussian, mean3, shift
 from training.models.base import Features
+from training.models.folding import batch_norm, conv1x1, matrix
 
 if TYPE_CHECKING:
     from training.models.supersimplenet import Model
@@ -65,15 +66,15 @@ def classify(hidden: Tensor, logits: Tensor, fc: nn.Linear) -> Tensor:
 class _FoldedSegmentation(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
-        weight, bias = _matrix(model.adaptor)
-        hidden, hidden_bias = _matrix(model.segmentation.hidden)
-        scale, offset = _batch_norm(model.segmentation.norm)
+        weight, bias = matrix(model.adaptor)
+        hidden, hidden_bias = matrix(model.segmentation.hidden)
+        scale, offset = batch_norm(model.segmentation.norm)
         merged = scale[:, None] * hidden @ weight  # (hidden, C)
         merged_bias = scale * (hidden @ bias + hidden_bias) + offset
         parts = merged.split(model.backbone.channels, dim=1)
-        self.layers = nn.ModuleList(_conv1x1(part) for part in parts)
+        self.layers = nn.ModuleList(conv1x1(part) for part in parts)
         self.register_buffer("bias", merged_bias.float()[:, None, None])
-        self.tail = _conv1x1(_matrix(model.segmentation.tail)[0])
+        self.tail = conv1x1(matrix(model.segmentation.tail)[0])
         self.to_grid = model.to_grid
 
     bias: Tensor
@@ -90,18 +91,18 @@ class _FoldedClassification(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         head = model.classification
-        scale, offset = _batch_norm(head.norm)
+        scale, offset = batch_norm(head.norm)
         kernel = scale[:, None, None, None] * head.conv.weight.detach().double()
         assert head.conv.bias is not None  # noqa: S101 - nn.Conv2d's default
         constant = (scale * head.conv.bias.detach().double() + offset)[:, None, None]
         on_features, on_map = kernel[:, :-1], kernel[:, -1:]
         if model.config.version == "icpr":
-            weight, bias = _matrix(model.adaptor)
+            weight, bias = matrix(model.adaptor)
             ones = torch.ones(1, len(bias), *model.grid, dtype=torch.float64) * bias[:, None, None]
             constant = constant + F.conv2d(ones, on_features, padding="same")[0]
             on_features = torch.einsum("ocyx,ci->oiyx", on_features, weight)
         parts = on_features.split(model.backbone.channels, dim=1)
-        self.layers = nn.ModuleList(_conv1x1(_taps(part)) for part in parts)
+        self.layers = nn.ModuleList(conv1x1(_taps(part)) for part in parts)
         self.to_grid = nn.ModuleList(_TapsToGrid(to_grid) for to_grid in model.layers_to_grid())
         self.on_map = nn.Conv2d(1, len(on_map), KERNEL, padding=KERNEL // 2, bias=False)
         self.on_map.weight.data = on_map.float()
@@ -139,8 +140,8 @@ class _TapsToGrid(nn.Module):
 
     def __init__(self, to_grid: ToGrid) -> None:
         super().__init__()
-        for axis, matrix in enumerate((to_grid.axis0.double(), to_grid.axis1.double())):
-            shifted = [shift(len(matrix), by) @ matrix for by in _SHIFTS]
+        for axis, onto in enumerate((to_grid.axis0.double(), to_grid.axis1.double())):
+            shifted = [shift(len(onto), by) @ onto for by in _SHIFTS]
             self.register_buffer(f"axis{axis}", torch.cat(shifted, dim=1).float())
 
     axis0: Tensor
@@ -153,26 +154,6 @@ class _TapsToGrid(nn.Module):
         tiled = split.permute(0, 1, 2, 4, 3, 5)
         whole = tiled.reshape(-1, split.shape[1], KERNEL * height, KERNEL * width)
         return apply(self.axis0, whole, self.axis1)
-
-
-def _matrix(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Weight (out, in) and bias (out,) of a 1x1 convolution, float64."""
-    weight = conv.weight.detach().double().flatten(1)
-    bias = conv.bias.detach().double() if conv.bias is not None else weight.new_zeros(len(weight))
-    return weight, bias
-
-
-def _batch_norm(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Scale and offset (channels,) of a batch norm in eval mode, float64."""
-    state = {key: value.detach().double() for key, value in norm.state_dict().items()}
-    scale = state["weight"] / torch.sqrt(state["running_var"] + norm.eps)
-    return scale, state["bias"] - scale * state["running_mean"]
-
-
-def _conv1x1(weight: Tensor) -> nn.Conv2d:
-    conv = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=False)
-    conv.weight.data = weight.float()[:, :, None, None]
-    return conv
 
 
 def _taps(kernel: Tensor) -> Tensor:

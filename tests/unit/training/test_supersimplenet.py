@@ -16,9 +16,9 @@ from training.models.supersimplenet import (
     Model,
     SegmentationHead,
     focal,
-    mean_channel_std,
     segmentation_losses,
 )
+from training.synthesis.noise import mean_channel_std
 
 UNTRAINED = BackboneConfig(weights="none")
 SMALL = {"backbone": UNTRAINED, "segmentation_channels": 24, "classification_channels": 8}

@@ -78,6 +78,7 @@ def test_two_processes_learn_what_one_learns(parts: Path, tmp_path: Path, proces
             "dropout": 0,
             "width": 32,
             "heads": 4,
+            "neighbours": [1, 1],
         },
         "fit": {"epochs": 3, "batch_size": 4},
     }

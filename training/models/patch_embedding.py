@@ -1,0 +1,121 @@
+"""SimpleNet's and PatchCore's patch embedding as grouped convolutions.
+
+The definition: unfold 3x3 patches of each layer to vectors of 9 C numbers, ordered (channel, row,
+column); resize each to the first layer's grid; pool each vector to D bins; put the layers' vectors
+one behind the other and pool them to D bins again. All of it is linear and commutes with the
+resize, so that each layer takes one 3x3 convolution with constant weights on its own grid. A bin
+reaches over neighbouring channels only, which makes the convolution a grouped one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import gcd
+
+import torch
+from torch import Tensor, nn
+
+from training.linear_maps import apply, bilinear
+
+_TAPS = 9
+
+
+class PatchEmbedding(nn.Module):
+    """Feature maps of several layers -> local features (N, D, h, w) on the first layer's grid.
+
+    Args:
+        channels: of each layer.
+        grids: (height, width) of each layer.
+        width: D, the length of an embedded vector.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], grids: Sequence[tuple[int, int]], width: int
+    ) -> None:
+        super().__init__()
+        self.width = width
+        matrices = embedding_matrices(channels, width)
+        self.layers = nn.ModuleList(
+            LayerEmbedding(matrix, count, grid, grids[0])
+            for matrix, count, grid in zip(matrices, channels, grids, strict=True)
+        )
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """(N, C_k, h_k, w_k) of each layer -> (N, D, h, w)."""
+        embedded = features[0].new_zeros(len(features[0]), self.width, *features[0].shape[-2:])
+        for layer, feature in zip(self.layer_embeddings(), features, strict=True):
+            embedded[:, layer.first : layer.end] += layer(feature)
+        return embedded
+
+    def layer_embeddings(self) -> list[LayerEmbedding]:
+        """The layers' parts, in order."""
+        return [layer for layer in self.layers if isinstance(layer, LayerEmbedding)]
+
+
+class LayerEmbedding(nn.Module):
+    """What one layer gives to the embedding: its outputs `first` to `end` are not zero."""
+
+    def __init__(
+        self, matrix: Tensor, channels: int, grid: tuple[int, int], onto: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        used = matrix.any(dim=1).nonzero().flatten()
+        self.first, self.end = int(used[0]), int(used[-1]) + 1
+        self.pool = grouped_convolution(matrix[self.first : self.end], channels)
+        self.is_on_grid = grid == onto
+        for axis, (size, source) in enumerate(zip(onto, grid, strict=True)):
+            up = bilinear(size, source, align_corners=False)
+            self.register_buffer(f"up{axis}", up.float(), persistent=False)
+
+    up0: Tensor
+    up1: Tensor
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(N, C_k, h_k, w_k) -> (N, end - first, h, w)."""
+        return self.to_grid(self.pool(feature))
+
+    def to_grid(self, maps: Tensor) -> Tensor:
+        """Maps of the layer (N, K, h_k, w_k) resized to the first layer's grid (N, K, h, w)."""
+        return maps if self.is_on_grid else apply(self.up0, maps, self.up1)
+
+
+def bins(size: int, source: int) -> Tensor:
+    """Adaptive average pooling (size, source): bin i averages floor(iL/O) .. ceil((i+1)L/O)-1."""
+    matrix = torch.zeros(size, source, dtype=torch.float64)
+    for i in range(size):
+        first, end = i * source // size, -(-(i + 1) * source // size)
+        matrix[i, first:end] = 1 / (end - first)
+    return matrix
+
+
+def embedding_matrices(channels: Sequence[int], width: int) -> list[Tensor]:
+    """For each layer the matrix (D, 9 C_k) from its unfolded patches to the embedding."""
+    together = bins(width, len(channels) * width).split(width, dim=1)
+    return [
+        last @ bins(width, _TAPS * count) for last, count in zip(together, channels, strict=True)
+    ]
+
+
+def grouped_convolution(matrix: Tensor, channels: int) -> nn.Conv2d:
+    """The frozen 3x3 convolution of a matrix (out, 9 C) in as many groups as it falls into."""
+    groups = _groups(matrix, channels)
+    rows, inputs = len(matrix) // groups, channels // groups
+    blocks = [
+        matrix[g * rows : (g + 1) * rows, g * inputs * _TAPS : (g + 1) * inputs * _TAPS]
+        for g in range(groups)
+    ]
+    conv = nn.Conv2d(channels, len(matrix), 3, padding=1, groups=groups, bias=False)
+    conv.weight.data = torch.cat(blocks).reshape(conv.weight.shape).float()
+    return conv.requires_grad_(False)
+
+
+def _groups(matrix: Tensor, channels: int) -> int:
+    """The largest number of equal diagonal blocks that hold everything."""
+    rows, columns = matrix.shape
+    common = gcd(rows, channels)
+    for groups in (n for n in range(common, 0, -1) if common % n == 0):
+        blocks = matrix.reshape(groups, rows // groups, groups, columns // groups)
+        off_diagonal = blocks.abs().sum((1, 3)) * (1 - torch.eye(groups, dtype=matrix.dtype))
+        if not off_diagonal.any():
+            return groups
+    return 1
