@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import beta
 
 from edge.bundle import Calibration, Manifest
@@ -22,12 +21,10 @@ from edge.config import StrictModel
 from edge.inspector import Inspector
 from edge.verdict import Verdict
 from training.inspected import InspectedSample, named
-from training.metrics import UndefinedMetricError, aupro, auroc, average_precision, best_f1
+from training.metrics import UndefinedMetricError
+from training.separation import Metric, Separation, by_category, computed, separation
 
-AUPRO_LIMIT = 0.3
 BOUND_CONFIDENCE = 0.95
-
-Metric = Callable[[], object]  # raises UndefinedMetricError
 
 
 class Rate(StrictModel):
@@ -49,7 +46,7 @@ class SampleResult(StrictModel):
     score: float | None
 
 
-class Evaluation(StrictModel):
+class Evaluation(Separation):
     """Figures of one recipe of one bundle on one data set.
 
     A figure that these images do not define is None, and `undefined` has the reason under its name.
@@ -57,8 +54,7 @@ class Evaluation(StrictModel):
     Attributes:
         data_sha256: over the test images, their labels and their masks.
         good: parts with a verdict, all shares are of these; likewise `defective`.
-        best_f1_oracle: over all thresholds. It knows the labels: an upper limit, no result.
-        aupro: exact, up to a false positive rate of AUPRO_LIMIT.
+        categories: the same figures for each kind of product, where there are several.
         promised_false_reject_rate: upper bound from the calibration, at `confidence`.
         map_size: (height, width) of the anomaly map, where the pixel figures are computed.
         without_mask: defective parts that nobody drew a mask for; no pixel figure counts them.
@@ -80,12 +76,7 @@ class Evaluation(StrictModel):
     calibration_seal: str
     good: int
     defective: int
-    image_auroc: float | None
-    image_average_precision: float | None
-    best_f1_oracle: float | None
-    pixel_auroc: float | None
-    aupro: float | None
-    pixel_average_precision: float | None
+    categories: dict[str, Separation]
     threshold: float
     threshold_review: float | None
     threshold_pixel: float
@@ -116,7 +107,7 @@ def evaluate(
     vanished = [
         s for s in judged if not s.sample.is_good and s.truth is not None and not s.truth.any()
     ]
-    values, undefined = _computed({**_rates(judged), **_separation(judged)})
+    values, undefined = computed({**_rates(judged), **separation(judged)})
     return Evaluation(
         data_set=data_set,
         data_sha256=_data_sha256(inspected),
@@ -125,6 +116,7 @@ def evaluate(
         good=sum(s.sample.is_good for s in judged),
         defective=sum(not s.sample.is_good for s in judged),
         **values,
+        categories=by_category(judged),
         escapes_by_defect=_escapes_by_defect(judged),
         without_mask=len(unmasked),
         vanished_masks=len(vanished),
@@ -144,33 +136,6 @@ def rate_of(count: int, of: int) -> Rate:
     low = float(beta.ppf(tail, count, of - count + 1)) if count else 0.0
     high = float(beta.ppf(1 - tail, count + 1, of - count)) if count < of else 1.0
     return Rate(count=count, of=of, rate=count / of, low=low, high=high)
-
-
-def _computed(metrics: Mapping[str, Metric]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Values by name, and the reasons of those that are None."""
-    values: dict[str, Any] = {}
-    undefined: dict[str, str] = {}
-    for name, metric in metrics.items():
-        try:
-            values[name] = metric()
-        except UndefinedMetricError as error:
-            values[name] = None
-            undefined[name] = str(error)
-    return values, undefined
-
-
-def _separation(judged: Sequence[InspectedSample]) -> dict[str, Metric]:
-    scores = np.array([s.inspection.score for s in judged])
-    labels = np.array([not s.sample.is_good for s in judged], dtype=np.bool_)
-    maps, masks = _maps_and_masks(judged)
-    return {
-        "image_auroc": lambda: auroc(scores, labels),
-        "image_average_precision": lambda: average_precision(scores, labels),
-        "best_f1_oracle": lambda: best_f1(scores, labels).f1,
-        "pixel_auroc": lambda: auroc(maps, masks),
-        "aupro": lambda: aupro(maps, masks, AUPRO_LIMIT),
-        "pixel_average_precision": lambda: average_precision(maps, masks),
-    }
 
 
 def _rates(judged: Sequence[InspectedSample]) -> dict[str, Metric]:
@@ -203,19 +168,6 @@ def _escapes_by_defect(judged: Sequence[InspectedSample]) -> dict[str, Rate]:
     of = Counter(s.sample.defect for s in judged if not s.sample.is_good)
     escaped = Counter(s.sample.defect for s in judged if s.is_escape)
     return {kind: rate_of(escaped[kind], of[kind]) for kind in sorted(of)}
-
-
-def _maps_and_masks(
-    judged: Sequence[InspectedSample],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    pairs = [
-        (s.inspection.anomaly_map, s.truth)
-        for s in judged
-        if s.truth is not None and s.inspection.anomaly_map is not None
-    ]
-    if not pairs:
-        return np.zeros((0, 1, 1), np.float32), np.zeros((0, 1, 1), np.bool_)
-    return np.stack([m for m, _ in pairs]), np.stack([t for _, t in pairs])
 
 
 def _identity(manifest: Manifest, calibration: Calibration) -> dict[str, Any]:

@@ -28,8 +28,32 @@ class BestF1(NamedTuple):
     threshold: float
 
 
-def auroc(scores: Scores, labels: Labels) -> float:
-    """Area under the ROC curve: the chance that a defect scores above a good one, ties count half.
+class Curve(NamedTuple):
+    """Counts of detections at each distinct threshold, descending, after a first zero."""
+
+    true: npt.NDArray[np.float64]
+    false: npt.NDArray[np.float64]
+    thresholds: npt.NDArray[np.float64]
+
+    def auroc(self) -> float:
+        """See the function `auroc`."""
+        return float(np.trapezoid(self.true / self.true[-1], self.false / self.false[-1]))
+
+    def average_precision(self) -> float:
+        """See the function `average_precision`."""
+        true, found = self.true[1:], self.true[1:] + self.false[1:]
+        return float(np.sum(np.diff(self.true) * true / found) / self.true[-1])
+
+    def best_f1(self) -> BestF1:
+        """See the function `best_f1`."""
+        true, found = self.true[1:], self.true[1:] + self.false[1:]
+        f1 = 2 * true / (found + self.true[-1])
+        last = len(f1) - 1 - int(np.argmax(f1[::-1]))  # thresholds descend: the last is the lowest
+        return BestF1(float(f1[last]), float(self.thresholds[last]))
+
+
+def curve(scores: Scores, labels: Labels) -> Curve:
+    """What is detected at every threshold.
 
     Args:
         scores: (N,), or maps (N, H, W).
@@ -38,36 +62,72 @@ def auroc(scores: Scores, labels: Labels) -> float:
     Raises:
         UndefinedMetricError: only one class is there.
     """
-    curve = _curve(scores, labels)
-    return float(np.trapezoid(curve.true / curve.true[-1], curve.false / curve.false[-1]))
+    if scores.shape != labels.shape:
+        raise ValueError(f"scores {scores.shape} and labels {labels.shape} differ in shape")
+    _both(scores, labels)
+    order, last = _descending(scores)
+    hits = labels.ravel()[order].astype(bool)
+    true = np.append(0.0, np.cumsum(hits)[last])
+    false = np.append(0.0, np.cumsum(~hits)[last])
+    return Curve(true, false, scores.ravel()[order][last].astype(np.float64))
+
+
+def auroc(scores: Scores, labels: Labels) -> float:
+    """Area under the ROC curve: the chance that a defect scores above a good one, ties count half.
+
+    See `curve`.
+    """
+    return curve(scores, labels).auroc()
 
 
 def average_precision(scores: Scores, labels: Labels) -> float:
-    """Mean precision over the detections, sum of (R_n - R_(n-1)) P_n; see `auroc`."""
-    curve = _curve(scores, labels)
-    true, found = curve.true[1:], curve.true[1:] + curve.false[1:]
-    return float(np.sum(np.diff(curve.true) * true / found) / curve.true[-1])
+    """Mean precision over the detections, sum of (R_n - R_(n-1)) P_n; see `curve`."""
+    return curve(scores, labels).average_precision()
 
 
 def best_f1(scores: Scores, labels: Labels) -> BestF1:
-    """Highest F1 over all thresholds, the lowest such threshold; see `auroc`."""
-    curve = _curve(scores, labels)
-    true, found = curve.true[1:], curve.true[1:] + curve.false[1:]
-    f1 = 2 * true / (found + curve.true[-1])
-    last = len(f1) - 1 - int(np.argmax(f1[::-1]))  # thresholds descend: the last is the lowest
-    return BestF1(float(f1[last]), float(curve.thresholds[last]))
+    """Highest F1 over all thresholds, the lowest such threshold; see `curve`."""
+    return curve(scores, labels).best_f1()
 
 
-def aupro(maps: Scores, masks: Labels, fpr_limit: float = 0.3) -> float:
-    """Area under the per-region overlap curve up to a false positive rate, divided by that rate.
+def detected_at_false_positive_rate(scores: Scores, labels: Labels, rate: float = 0.05) -> float:
+    """Share of defects found when `rate` of the good ones are rejected: PB5 (arXiv 2503.23451).
 
-    The exact curve over all scores (Bergmann et al., IJCV 2021): a region counts the same whatever
-    its size, and its pixels together weigh one.
+    The threshold is the linearly interpolated (1 - rate)-quantile of the good scores.
+    """
+    good, defective = _both(scores, labels)
+    return float(np.mean(defective > np.quantile(good, 1 - rate)))
+
+
+def passed_at_miss_rate(scores: Scores, labels: Labels, rate: float = 0.05) -> float:
+    """Share of good ones passed when `rate` of the defects are missed: PG5 (arXiv 2503.23451)."""
+    good, defective = _both(scores, labels)
+    return float(np.mean(good < np.quantile(defective, rate)))
+
+
+class OverlapCurve(NamedTuple):
+    """Per-region overlap over the false positive rate, at every distinct threshold."""
+
+    false_positive_rate: npt.NDArray[np.float64]
+    overlap: npt.NDArray[np.float64]
+
+    def area(self, limit: float) -> float:
+        """Area up to a false positive rate, divided by that rate."""
+        inside = self.false_positive_rate <= limit
+        at_limit = np.interp(limit, self.false_positive_rate, self.overlap)
+        x = np.append(self.false_positive_rate[inside], limit)
+        y = np.append(self.overlap[inside], at_limit)
+        return float(np.trapezoid(y, x) / limit)
+
+
+def overlap_curve(maps: Scores, masks: Labels) -> OverlapCurve:
+    """The exact curve over all scores (Bergmann et al., IJCV 2021).
+
+    A region counts the same whatever its size; its pixels together weigh one.
 
     Args:
         maps: (N, H, W) raw scores.
         masks: (N, H, W) ground truth; regions are 8-connected.
-        fpr_limit: the false positive rate over all background pixels up to which it integrates.
 
     Raises:
         UndefinedMetricError: there is no region, or no background.
@@ -79,32 +139,18 @@ def aupro(maps: Scores, masks: Labels, fpr_limit: float = 0.3) -> float:
     order, last = _descending(maps)
     false = np.cumsum(~masks.ravel()[order])[last] / background
     overlap = np.cumsum(weights.ravel()[order])[last] / regions
-    false, overlap = np.append(0.0, false), np.append(0.0, overlap)
-    inside = false <= fpr_limit
-    at_limit = np.interp(fpr_limit, false, overlap)
-    x = np.append(false[inside], fpr_limit)
-    y = np.append(overlap[inside], at_limit)
-    return float(np.trapezoid(y, x) / fpr_limit)
+    return OverlapCurve(np.append(0.0, false), np.append(0.0, overlap))
 
 
-class _Curve(NamedTuple):
-    """Counts of detections at each distinct threshold, descending, after a first zero."""
-
-    true: npt.NDArray[np.float64]
-    false: npt.NDArray[np.float64]
-    thresholds: npt.NDArray[np.float64]
+def aupro(maps: Scores, masks: Labels, fpr_limit: float = 0.3) -> float:
+    """Area under the per-region overlap curve up to a false positive rate; see `overlap_curve`."""
+    return overlap_curve(maps, masks).area(fpr_limit)
 
 
-def _curve(scores: Scores, labels: Labels) -> _Curve:
-    if scores.shape != labels.shape:
-        raise ValueError(f"scores {scores.shape} and labels {labels.shape} differ in shape")
+def _both(scores: Scores, labels: Labels) -> tuple[Scores, Scores]:
     if labels.all() or not labels.any():
         raise UndefinedMetricError("both good samples and defects are needed")
-    order, last = _descending(scores)
-    hits = labels.ravel()[order].astype(bool)
-    true = np.append(0.0, np.cumsum(hits)[last])
-    false = np.append(0.0, np.cumsum(~hits)[last])
-    return _Curve(true, false, scores.ravel()[order][last].astype(np.float64))
+    return scores[~labels], scores[labels]
 
 
 def _descending(scores: Scores) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

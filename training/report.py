@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from edge.files import write_text
 from edge.images import encode_jpeg, encode_png
 from edge.overlay import caption
-from training.evaluation import AUPRO_LIMIT, Evaluation, Rate
+from training.evaluation import Evaluation, Rate
 from training.figures import (
     ColourScale,
     colour_bar,
@@ -23,6 +23,7 @@ from training.figures import (
     wrong_verdicts,
 )
 from training.inspected import Image, InspectedSample
+from training.separation import AUPRO_LIMIT, AUPRO_STRICT_LIMIT
 
 _CARD_SIDE = 260  # px
 
@@ -133,11 +134,36 @@ def figure_table(evaluation: Evaluation) -> list[FigureRow]:
             "Best F1 (oracle)",
             "threshold chosen with the test labels: an upper limit, no result",
         ),
+        _number_row(
+            evaluation,
+            "detected_at_5_percent",
+            "PB5 (oracle)",
+            "share of defects found when 5% of the good parts are rejected",
+        ),
+        _number_row(
+            evaluation,
+            "passed_at_5_percent",
+            "PG5 (oracle)",
+            "share of good parts passed when 5% of the defects are missed",
+        ),
         _number_row(evaluation, "pixel_auroc", "Pixel AUROC", pixels),
         _number_row(
             evaluation, "aupro", f"AUPRO at {AUPRO_LIMIT}", f"regions of defects; {pixels}"
         ),
+        _number_row(
+            evaluation,
+            "aupro_strict",
+            f"AUPRO at {AUPRO_STRICT_LIMIT}",
+            f"regions of defects; {pixels}",
+        ),
+        _number_row(
+            evaluation,
+            "aupimo",
+            "AUPIMO",
+            "recall per image at false positive rates of 1e-5 to 1e-4 on good images",
+        ),
         _number_row(evaluation, "pixel_average_precision", "Pixel average precision", pixels),
+        _number_row(evaluation, "pixel_best_f1_oracle", "Pixel best F1 (oracle)", pixels),
         _number_row(
             evaluation,
             "latency_p50_ms",

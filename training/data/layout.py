@@ -1,110 +1,67 @@
-"""Finding the images of a data set on disk.
+"""Finding the images of a data set on disk, whichever layout it has.
 
-Two layouts are read:
-
-* MVTec AD: `train/good`, `test/good`, `test/<defect>`, `ground_truth/<defect>/<stem>_mask.png`.
-  Folders `train/<defect>` beside `train/good` hold real defects for supervised training.
-* Plain: a folder of good images, with `test/good` and `test/<defect>` in it when there are any;
-  or these alone, to measure with.
+A layout is one module in `training.data.layouts` and one line in the table below.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import CameraError
-from edge.images import IMAGE_SUFFIXES, list_images
+from training.data.layouts import ganomaly, ksdd2, mvtec, plain, uniad, visa
+from training.data.layouts.base import GOOD, DataSet, Layout, Sample, WritableLayout
 
-GOOD = "good"
+__all__ = ["GOOD", "LAYOUTS", "WRITABLE", "DataSet", "Sample", "find_layout", "read_data_set"]
 
-
-@dataclass(frozen=True)
-class Sample:
-    """One image file.
-
-    Attributes:
-        defect: name of the defect's folder, or "good".
-        mask: the file with its ground truth; None when it is good, or nobody drew one.
-    """
-
-    path: Path
-    defect: str = GOOD
-    mask: Path | None = None
-
-    @property
-    def is_good(self) -> bool:
-        """Whether the part shows no defect."""
-        return self.defect == GOOD
+WRITABLE: dict[str, WritableLayout] = {
+    "mvtec": mvtec,
+    "uniad": uniad,
+    "ganomaly": ganomaly,
+    "visa": visa,
+    "ksdd2": ksdd2,
+}
+# A plain folder is one that has no other layout.
+LAYOUTS: dict[str, Layout] = {**WRITABLE, "plain": plain}
 
 
-@dataclass(frozen=True)
-class DataSet:
-    """The files of one data set, in name order.
-
-    Attributes:
-        good: images to learn from.
-        defective: images of real defects that may be learnt from; usually none.
-        test: images that only measure.
-    """
-
-    name: str
-    good: tuple[Sample, ...]
-    defective: tuple[Sample, ...]
-    test: tuple[Sample, ...]
-
-
-def read_data_set(folder: Path) -> DataSet:
-    """List the images below `folder`, whichever layout it has.
+def read_data_set(path: Path) -> DataSet:
+    """List the images of the folder or list at `path`.
 
     Raises:
-        CameraError: the folder is missing, or has neither layout; the message says what was looked
-            for and what is there.
+        CameraError: see `find_layout`; or the data set is not whole.
     """
-    if not folder.is_dir():
-        raise CameraError(f"{folder}: no such folder")
-    name = folder.resolve().name
-    if (folder / "train" / GOOD).is_dir():
-        train = _read_split(folder, "train")
-        good = tuple(sample for sample in train if sample.is_good)
-        defective = tuple(sample for sample in train if not sample.is_good)
-        return DataSet(name, good, defective, _read_split(folder, "test"))
-    test = _read_split(folder, "test")
-    if not _has_images(folder) and not test:
+    return LAYOUTS[find_layout(path)].read(path)
+
+
+def find_layout(path: Path) -> str:
+    """The name of the layout of a data set.
+
+    Raises:
+        CameraError: `path` is missing, or has no layout or several; the message says what was
+            looked for and what is there.
+    """
+    if not path.exists():
+        raise CameraError(f"{path}: no such folder or list")
+    found = [name for name, layout in WRITABLE.items() if layout.recognises(path)]
+    if not found and plain.recognises(path):
+        return "plain"
+    if not found:
+        looked_for = "".join(f"\n  {name}: {layout.EXPECTED}" for name, layout in LAYOUTS.items())
         raise CameraError(
-            f"{folder}: neither MVTec layout (a folder train/{GOOD}) nor a plain folder of good "
-            f"images; it holds {_content(folder)}"
+            f"{path}: no layout of a data set; looked for{looked_for}\nit {_content(path)}"
         )
-    good = tuple(Sample(path) for path in list_images(folder)) if _has_images(folder) else ()
-    return DataSet(name, good, (), test)
+    if len(found) > 1:
+        both = "".join(f"\n  {name}: {LAYOUTS[name].EXPECTED}" for name in found)
+        raise CameraError(
+            f"{path}: has more than one layout, move all but one of them elsewhere:{both}\n"
+            f"it {_content(path)}"
+        )
+    return found[0]
 
 
-def _read_split(root: Path, split: str) -> tuple[Sample, ...]:
-    if not (root / split).is_dir():
-        return ()
-    return tuple(
-        Sample(path, kind.name, _mask_of(root, kind.name, path))
-        for kind in sorted((root / split).iterdir())
-        if kind.is_dir() and not kind.name.startswith(".")
-        for path in list_images(kind)
-    )
-
-
-def _mask_of(root: Path, defect: str, image: Path) -> Path | None:
-    if defect == GOOD:
-        return None
-    folder = root / "ground_truth" / defect
-    for name in (f"{image.stem}_mask.png", f"{image.stem}.png"):
-        if (folder / name).is_file():
-            return folder / name
-    return None
-
-
-def _has_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
-
-
-def _content(folder: Path) -> str:
-    names = sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir())
+def _content(path: Path) -> str:
+    if path.is_file():
+        return "is a file"
+    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
     shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
-    return shown or "nothing"
+    return f"holds {shown or 'nothing'}"

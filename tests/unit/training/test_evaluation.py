@@ -17,11 +17,15 @@ from edge.verdict import Verdict
 from training.data.layout import DataSet, Sample
 from training.evaluation import Evaluation, Rate, SampleResult, evaluate, rate_of
 from training.inspected import inspect_samples, truth_at_map_size
-from training.metrics import aupro, auroc, average_precision
+from training.metrics import aupro, auroc, average_precision, best_f1
 
 MakeInspector = Callable[..., Inspector]
 MakeDataSet = Callable[[dict[str, int]], DataSet]
 PARTS = {"good/1": 51, "good/2": 102, "good/3": 204, "crack/1": 230, "crack/2": 77, "dent/1": 255}
+FEW_PIXELS = (
+    "the lowest false positive rate that these good images can show is 1.4e-02, above 1e-05: "
+    "more of them are needed"
+)
 
 
 def evaluated(inspector: Inspector, data_set: DataSet) -> Evaluation:
@@ -60,6 +64,13 @@ class TestFigures:
             pixel_auroc=auroc(maps, masks),
             aupro=aupro(maps, masks, 0.3),
             pixel_average_precision=average_precision(maps, masks),
+            pixel_best_f1_oracle=best_f1(maps, masks).f1,
+            aupro_strict=aupro(maps, masks, 0.05),
+            aupimo=None,
+            aupimo_zero=None,
+            detected_at_5_percent=2 / 3,
+            passed_at_5_percent=1 / 3,
+            categories={},
             threshold=0.5,
             threshold_review=None,
             threshold_pixel=0.5,
@@ -74,7 +85,7 @@ class TestFigures:
             map_size=(16, 24),
             without_mask=0,
             vanished_masks=0,
-            undefined={},
+            undefined={"aupimo": FEW_PIXELS, "aupimo_zero": FEW_PIXELS},
             no_verdict={},
             doubts=(),
             samples=tuple(
@@ -122,8 +133,14 @@ class TestFigures:
             "image_average_precision": both,
             "best_f1_oracle": both,
             "pixel_auroc": both,
+            "detected_at_5_percent": both,
+            "passed_at_5_percent": both,
             "aupro": "AUPRO needs at least one defect region and one good pixel",
+            "aupro_strict": "AUPRO needs at least one defect region and one good pixel",
+            "aupimo": "both good and defective images are needed",
+            "aupimo_zero": "both good and defective images are needed",
             "pixel_average_precision": both,
+            "pixel_best_f1_oracle": both,
         }
 
     def test_without_good_parts(

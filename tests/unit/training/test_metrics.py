@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from training.metrics import UndefinedMetricError, aupro, auroc, average_precision, best_f1
+from training.metrics import (
+    UndefinedMetricError,
+    aupro,
+    auroc,
+    average_precision,
+    best_f1,
+    detected_at_false_positive_rate,
+    passed_at_miss_rate,
+)
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 
@@ -66,6 +74,12 @@ def test_toy_of_every_metric() -> None:
     assert aupro(maps, masks) == pytest.approx(0.8175788938, abs=1e-9)
     assert aupro(maps, masks, 0.05) == pytest.approx(0.7423950274, abs=1e-9)
     assert best_f1(maps, masks) == pytest.approx((0.7647058824, 0.9960396), abs=1e-7)
+
+
+def test_rates_at_a_rate_golden() -> None:
+    scores, truth = vector(0.1, 0.4, 0.35, 0.8), labels(0, 0, 1, 1)
+    assert passed_at_miss_rate(scores, truth, 0.2) == 1.0
+    assert detected_at_false_positive_rate(scores, truth, 0.2) == 1.0
 
 
 def test_metrics_depend_on_the_order_of_scores_only() -> None:
