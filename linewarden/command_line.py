@@ -25,6 +25,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "train": Command("linewarden.commands.train", "learn good parts from images", "train"),
+    "dataset": Command(
+        "linewarden.commands.dataset", "show a data set, or convert it to another layout", "train"
+    ),
     "export": Command(
         "linewarden.commands.export", "turn a trained model into a bundle for devices", "export"
     ),

@@ -43,7 +43,7 @@ class InspectedSample:
     @property
     def name(self) -> str:
         """The image within its data set: `good/017.png`."""
-        return f"{self.sample.defect}/{self.sample.path.name}"
+        return self.sample.name
 
     @property
     def frame(self) -> Image:

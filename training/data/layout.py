@@ -62,6 +62,7 @@ def find_layout(path: Path) -> str:
 def _content(path: Path) -> str:
     if path.is_file():
         return "is a file"
-    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir())
+    entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    names = [entry.name + ("/" if entry.is_dir() else "") for entry in entries]
     shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
     return f"holds {shown or 'nothing'}"

@@ -12,11 +12,11 @@ from pathlib import Path
 from edge.errors import CameraError, FrameError
 from edge.images import decode_image
 from training.data.layout import Sample
+from training.data.layouts.base import listed
 
 Range = tuple[int, int]
 
 MINIMUM_GOOD_IMAGES = 5
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def survey(samples: Iterable[Sample]) -> list[SurveyedSample]:
         except FrameError as error:
             problems.append(str(error))
     if problems:
-        raise CameraError(_listed(f"{len(problems)} unusable images:", problems))
+        raise CameraError(listed(f"{len(problems)} unusable images:", problems))
     _refuse_mixed_channels(surveyed)
     return surveyed
 
@@ -121,7 +121,7 @@ def frame_ranges(
     if heights is None and widths is None and len(sizes) > 1:
         counts = [f"{height}x{width}: {n} images" for (height, width), n in sizes.most_common()]
         raise CameraError(
-            _listed("images of several sizes (height x width):", counts)
+            listed("images of several sizes (height x width):", counts)
             + "\na line has one camera and one size; to learn from several all the same, set "
             f"data.frame_height=[{found[0][0]},{found[0][1]}] and "
             f"data.frame_width=[{found[1][0]},{found[1][1]}]"
@@ -133,7 +133,7 @@ def frame_ranges(
         if not all(low <= n <= high for n, (low, high) in zip(sample.size, ranges, strict=True))
     ]
     if outside:
-        raise CameraError(_listed(f"{len(outside)} images outside the configured size:", outside))
+        raise CameraError(listed(f"{len(outside)} images outside the configured size:", outside))
     return ranges
 
 
@@ -142,12 +142,7 @@ def _refuse_mixed_channels(samples: Sequence[SurveyedSample]) -> None:
         odd = [s for s in samples if s.channels == channels]
         if 0 < len(odd) <= len(samples) // 2:
             paths = [str(s.sample.path) for s in odd]
-            raise CameraError(_listed(f"{len(odd)} of {len(samples)} images are {name}:", paths))
-
-
-def _listed(title: str, lines: Sequence[str]) -> str:
-    more = [f"... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    return "\n  ".join([title, *lines[:_SHOWN], *more])
+            raise CameraError(listed(f"{len(odd)} of {len(samples)} images are {name}:", paths))
 
 
 def _lot(sha256: str, seed: int) -> str:

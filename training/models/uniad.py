@@ -33,6 +33,7 @@ from training.models.base import (
 )
 from training.models.uniad_folded import Deployed
 from training.models.uniad_transformer import Transformer, neighbour_mask
+from training.moments import Moments
 
 POOL = 16  # window of the average over the map that the score is the maximum of
 _NOT_LEARNT = 0.95
@@ -113,12 +114,10 @@ class Model(AnomalyModel):
 
     def prepare(self, facts: DataFacts, batches: FeatureBatches) -> None:  # noqa: ARG002
         """Learn how much the features of good parts vary, to judge a reconstruction by it."""
-        count, total, squares = 0, torch.zeros(()), torch.zeros(())
+        moments = Moments()
         for (aligned,) in batches():
-            count += len(aligned)
-            total = total + aligned.double().sum(0)
-            squares = squares + aligned.double().square().sum(0)
-        self.spread = float((squares / count - (total / count).square()).mean())
+            moments.add(aligned)
+        self.spread = float(moments.variance.mean())
 
     def extract(self, images: Tensor) -> Features:
         """All layers on the grid of the deepest one: F (N, C, h, w)."""

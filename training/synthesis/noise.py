@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
 from torch import Tensor
+
+from training.moments import Moments
 
 _OF_SPREAD = 0.5
 
@@ -28,11 +29,7 @@ def mean_channel_std(batches: Iterable[Tensor]) -> float:
     Args:
         batches: (N, C, h, w), together at least two cells.
     """
-    count, total, squares = 0, torch.zeros(()), torch.zeros(())
+    moments = Moments()
     for batch in batches:
-        cells = batch.double()
-        count += cells.numel() // cells.shape[1]
-        total = total + cells.sum((0, 2, 3))
-        squares = squares + cells.square().sum((0, 2, 3))
-    variance = squares / count - (total / count).square()
-    return float(variance.clamp(min=0).sqrt().mean())
+        moments.add(batch.transpose(0, 1).flatten(1).T)  # (cells, C)
+    return float(moments.std.mean())

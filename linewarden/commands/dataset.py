@@ -1,0 +1,103 @@
+"""Show what a data set consists of, or convert it to another layout.
+
+DATA is a folder in one of these layouts, found by what is in it:
+  mvtec      train/good, test/good, test/<defect>, ground_truth/<defect>; or
+             folders of several categories with these
+  plain      images of good parts, with test/good and test/<defect> if there are any
+  uniad      train.json and test.json with one JSON object on each line; or one list
+  ganomaly   train/0.normal, test/0.normal, test/1.abnormal
+  visa       split_csv/1cls.csv; or the folder of one object beside it
+  ksdd2      train/<id>.png with <id>_GT.png, the same in test
+
+`show` reads every file and counts images by split, category and defect, sizes,
+channels, masks, and files with the same content.
+
+`convert` writes the data set to the new folder OUT. It refuses what the layout
+cannot hold, and says what is lost where it holds less. Masks become PNG files of
+0 and 255. OUT is there when it is complete; after a kill, give the command again.
+
+examples:
+  linewarden dataset show parts/flange
+  linewarden dataset convert parts/flange flange-uniad --to uniad
+  linewarden dataset convert KolektorSDD2 parts/surface --to mvtec --link
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.data.layout import LAYOUTS, WRITABLE, find_layout
+from training.data.layouts.base import listed
+from training.data.layouts.conversion import convert
+from training.data.layouts.summary import Summary, summarise
+
+_CHANNELS = {1: "grey", 3: "colour"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="show|convert")
+    show = actions.add_parser("show", help="count images, masks, sizes and duplicates")
+    show.add_argument("data", type=Path, metavar="DATA", help="data set")
+    to = actions.add_parser("convert", help="write the data set in another layout")
+    to.add_argument("data", type=Path, metavar="DATA", help="data set to read")
+    to.add_argument("out", type=Path, metavar="OUT", help="new folder to write")
+    to.add_argument("--to", required=True, choices=WRITABLE, help="layout of OUT")
+    to.add_argument(
+        "--link",
+        action="store_true",
+        help="hard links instead of copies: no space is needed, and an image that is changed in "
+        "place changes in DATA and in OUT",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show or convert."""
+    layout = find_layout(args.data)
+    data_set = LAYOUTS[layout].read(args.data)
+    if args.action == "show":
+        print(f"{args.data}: {data_set.name}, layout {layout}")
+        print("\n".join(_report(summarise(data_set))))
+        return 0
+    losses = convert(data_set, args.to, args.out, link=args.link)
+    for loss in losses:
+        sys.stderr.write(f"warning: not kept in layout {args.to}: {loss}\n")
+    images = sum(map(len, data_set.splits.values()))
+    print(f"{args.out}: {images} images, from layout {layout} to {args.to}")
+    return 0
+
+
+def _report(summary: Summary) -> list[str]:
+    lines = _table(summary)
+    sizes = [f"{height}x{width}: {n} images" for (height, width), n in summary.sizes.most_common()]
+    lines.append(listed(f"sizes (height x width): {len(sizes)}", sizes))
+    lines += [f"{_CHANNELS[count]}: {n} images" for count, n in summary.channels.most_common()]
+    lines += [f"defects with {what}: {n}" for what, n in summary.undrawn.items()]
+    same = [_named(paths) for paths in summary.duplicates]
+    lines.append(listed(f"pictures in several files: {len(same)}", same))
+    if summary.leaks:
+        title = f"warning: {len(summary.leaks)} of them are in both splits, or good and defective:"
+        lines.append(listed(title, [_named(paths) for paths in summary.leaks]))
+    return lines
+
+
+def _table(summary: Summary) -> list[str]:
+    rows = [("split", "category", "defect", "images", "masks")]
+    rows += [
+        (*kind, str(count), str(summary.masks[kind])) for kind, count in summary.images.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + _row(row, widths) for row in rows]
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    texts = [f"{cell:<{width}}" for cell, width in zip(cells[:3], widths[:3], strict=True)]
+    numbers = [f"{cell:>{width}}" for cell, width in zip(cells[3:], widths[3:], strict=True)]
+    return "  ".join(texts + numbers)
+
+
+def _named(paths: Sequence[Path]) -> str:
+    return " = ".join(map(str, paths))

@@ -1,0 +1,1 @@
+"""Data layouts: one module for each, and what reads, writes, converts and counts all of them."""

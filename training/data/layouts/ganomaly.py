@@ -1,0 +1,68 @@
+"""GANomaly: `train/0.normal`, `test/0.normal`, `test/1.abnormal`; no masks, one category."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge.errors import CameraError
+from edge.images import list_images
+from training.data.layouts.base import (
+    GOOD,
+    DataSet,
+    Limits,
+    Sample,
+    assemble,
+    good_only,
+    lost_names,
+    one_category_only,
+)
+from training.data.layouts.mvtec import folders
+from training.data.layouts.store import Store
+
+NORMAL, ABNORMAL = "0.normal", "1.abnormal"
+DEFECT = "abnormal"
+EXPECTED = f"train/{NORMAL}"
+
+_DEFECTS = {NORMAL: GOOD, ABNORMAL: DEFECT}
+
+
+def recognises(path: Path) -> bool:
+    """Whether one of the named folders is there."""
+    return any((path / split / kind).is_dir() for split in ("train", "test") for kind in _DEFECTS)
+
+
+def read(path: Path) -> DataSet:
+    """All images of the folders.
+
+    Raises:
+        CameraError: a folder has another name, or holds no image.
+    """
+    return assemble(
+        path, path.resolve().name, _read_split(path / "train"), _read_split(path / "test")
+    )
+
+
+def limits(data_set: DataSet) -> Limits:
+    """One category, learnt from good images; neither names of defects nor masks."""
+    obstacles = one_category_only(data_set) + good_only(data_set)
+    if not data_set.good:
+        obstacles.append("there are no good training images")
+    masks = sum(sample.mask is not None for sample in data_set.test)
+    lost_masks = [f"{masks} masks"] if masks else []
+    return Limits(obstacles, lost_names(data_set, DEFECT) + lost_masks)
+
+
+def write(data_set: DataSet, store: Store) -> None:
+    """Good and defective images in their folders."""
+    for split, samples in data_set.splits.items():
+        for sample in samples:
+            store.add_image(sample.path, f"{split}/{NORMAL if sample.is_good else ABNORMAL}")
+
+
+def _read_split(path: Path) -> Iterator[Sample]:
+    for kind in folders(path):
+        if kind.name not in _DEFECTS:
+            raise CameraError(f"{kind}: an unknown label; the folders are {NORMAL} and {ABNORMAL}")
+        for image in list_images(kind):
+            yield Sample(image, _DEFECTS[kind.name])

@@ -1,0 +1,96 @@
+"""KolektorSDD2: `train/<id>.png` with `train/<id>_GT.png`, the same in `test`; one category.
+
+A part is defective where its mask has a pixel that is not zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from edge.errors import CameraError
+from edge.images import encode_png, list_images, read_image
+from training.data.layouts.base import (
+    GOOD,
+    DataSet,
+    Limits,
+    Sample,
+    assemble,
+    listed,
+    lost_names,
+    one_category_only,
+)
+from training.data.layouts.store import Store
+
+MASK_SUFFIX = "_GT.png"
+DEFECT = "defective"
+EXPECTED = f"train/<id>{MASK_SUFFIX} and test/<id>{MASK_SUFFIX}"
+
+_FIRST_ID = {"train": 10_000, "test": 20_000}  # as in the published set
+
+
+def recognises(path: Path) -> bool:
+    """Whether there are masks named as the layout has them."""
+    return any(has_masks(path / split) for split in _FIRST_ID)
+
+
+def has_masks(folder: Path) -> bool:
+    """Whether masks lie in `folder`, as they do beside the images of one split."""
+    return any(folder.glob(f"*{MASK_SUFFIX}"))
+
+
+def read(path: Path) -> DataSet:
+    """All images with their masks; those of `train` with a defect may be learnt from.
+
+    Raises:
+        CameraError: an image without its mask or a mask without its image, or an unreadable mask.
+    """
+    train, test = (_read_split(path / split) for split in _FIRST_ID)
+    return assemble(path, path.resolve().name, train, test)
+
+
+def limits(data_set: DataSet) -> Limits:
+    """One category, and a drawn mask makes the defect; images are numbered PNG files."""
+    samples = [sample for split in data_set.splits.values() for sample in split]
+    undrawn = [str(s.path) for s in samples if not s.is_good and not _is_drawn(s)]
+    obstacles = one_category_only(data_set)
+    if undrawn:
+        title = f"{len(undrawn)} defective images without a drawn mask would be good ones:"
+        obstacles.append(listed(title, undrawn))
+    encoded = sum(s.path.suffix.lower() != ".png" for s in samples)
+    lost_files = [f"{encoded} image files: encoded as PNG, with the same pixels"] if encoded else []
+    return Limits(obstacles, [*lost_names(data_set, DEFECT), "names of files", *lost_files])
+
+
+def write(data_set: DataSet, store: Store) -> None:
+    """Number the images and write a mask for each, black where the part is good."""
+    for split, samples in data_set.splits.items():
+        for number, sample in enumerate(samples, _FIRST_ID[split]):
+            store.add_png(sample.path, PurePosixPath(split, f"{number}.png"))
+            mask = PurePosixPath(split, f"{number}{MASK_SUFFIX}")
+            if sample.mask is None:
+                size = read_image(sample.path).shape[:2]
+                store.add_file(mask, encode_png(np.zeros(size, np.uint8)))
+            else:
+                store.add_mask(sample.mask, sample.path, mask)
+
+
+def _read_split(folder: Path) -> Iterator[Sample]:
+    if not folder.is_dir():
+        return
+    files = list_images(folder)
+    masks = {f.name.removesuffix(MASK_SUFFIX): f for f in files if f.name.endswith(MASK_SUFFIX)}
+    images = {f.stem: f for f in files if not f.name.endswith(MASK_SUFFIX)}
+    alone = [str(images.get(stem) or masks[stem]) for stem in sorted(images.keys() ^ masks.keys())]
+    if alone:
+        title = f"{folder}: {len(alone)} files without their mask or image (<id>{MASK_SUFFIX}):"
+        raise CameraError(listed(title, alone))
+    for stem, image in images.items():
+        is_defective = bool(read_image(masks[stem]).any())
+        yield Sample(image, DEFECT, masks[stem]) if is_defective else Sample(image, GOOD)
+
+
+def _is_drawn(sample: Sample) -> bool:
+    return sample.mask is not None and bool(read_image(sample.mask).any())

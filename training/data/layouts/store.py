@@ -1,0 +1,82 @@
+"""The files of a data set that is being written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from edge.errors import CameraError
+from edge.images import encode_png, read_image
+from training.data.masks import read_mask
+
+
+class Store:
+    """Puts images and masks into a new folder, under names that are free.
+
+    Args:
+        root: the folder; it exists.
+        link: hard links to the originals where a file stays as it is, instead of copies.
+    """
+
+    def __init__(self, root: Path, *, link: bool) -> None:
+        self._root = root
+        self._link = link
+        self._taken: set[tuple[str, str]] = set()
+
+    def add_image(self, source: Path, folder: str, masks: str | None = None) -> PurePosixPath:
+        """Copy an image into `folder`; returns where it is, relative to the root.
+
+        It keeps its name; `-2` and so on is added to a stem that is taken already, by another image
+        in `folder`, or by one with its mask in the same folder `masks`.
+        """
+        stem, count = source.stem, 1
+        while (masks or folder, stem.casefold()) in self._taken:
+            count += 1
+            stem = f"{source.stem}-{count}"
+        self._taken.add((masks or folder, stem.casefold()))
+        target = PurePosixPath(folder, stem + source.suffix)
+        self._add_copy(source, target)
+        return target
+
+    def add_png(self, source: Path, target: PurePosixPath) -> None:
+        """Add an image as PNG; one of another format is encoded without loss."""
+        if source.suffix.lower() == ".png":
+            self._add_copy(source, target)
+        else:
+            self.add_file(target, encode_png(read_image(source)))
+
+    def add_mask(self, mask: Path, image: Path, target: PurePosixPath) -> None:
+        """Add a mask as grey PNG of 0 and 255; a file that is one already stays as it is.
+
+        Raises:
+            CameraError: the mask cannot be read, or its size is not that of its image.
+        """
+        height, width = read_image(image).shape[:2]
+        pixels = (read_mask(mask, (height, width)) * 255).astype(np.uint8)
+        if mask.suffix.lower() == ".png" and np.array_equal(read_image(mask), pixels):
+            self._add_copy(mask, target)
+        else:
+            self.add_file(target, encode_png(pixels))
+
+    def add_file(self, target: PurePosixPath, content: bytes) -> None:
+        """Add a file with this content."""
+        self._place(target).write_bytes(content)
+
+    def _add_copy(self, source: Path, target: PurePosixPath) -> None:
+        place = self._place(target)
+        try:
+            if self._link:
+                os.link(source.resolve(), place)
+            else:
+                shutil.copyfile(source, place)
+        except OSError as error:
+            how = "linked; leave out --link" if self._link else "copied"
+            raise CameraError(f"{source}: cannot be {how} ({error.strerror})") from error
+
+    def _place(self, target: PurePosixPath) -> Path:
+        place = self._root / target
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place

@@ -1,0 +1,146 @@
+"""UniAD: the lists train.json and test.json, one JSON object on each line, or one such list.
+
+Fields: filename and maskname (relative to a folder of images), label (0 good, 1 defective),
+label_name (for people), clsname. A defect without maskname has no ground truth; the original takes
+the whole image for its defect instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.errors import CameraError
+from training.data.layouts.base import (
+    GOOD,
+    DataSet,
+    Limits,
+    Sample,
+    assemble,
+    bad_line,
+    good_only,
+    read_list,
+    refuse_missing,
+)
+from training.data.layouts.mvtec import folders, write_sample
+from training.data.layouts.store import Store
+
+DEFECT = "defective"
+EXPECTED = "train.json, test.json"
+
+_SPLITS = ("train", "test")
+_SUFFIXES = (".json", ".jsonl")
+_IMAGES = "images"
+
+
+class Record(BaseModel):
+    """One line of a list; other fields are passed over."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    filename: Annotated[str, Field(min_length=1)]
+    label: Literal[0, 1]
+    maskname: str | None = None
+    clsname: str | None = None
+
+    @property
+    def defect(self) -> str:
+        """The folder's name where the path is MVTec's, <class>/test/<defect>/<image>."""
+        if self.label == 0:
+            return GOOD
+        *_, split, kind, _name = ("", "", *PurePosixPath(self.filename).parts)
+        return kind if split in _SPLITS and kind != GOOD else DEFECT
+
+    def sample(self, images: Path, category: str) -> Sample:
+        """The sample, of `category` where neither clsname nor the path says otherwise."""
+        has_mask = self.label == 1 and bool(self.maskname)
+        mask = images / str(self.maskname) if has_mask else None
+        parts = PurePosixPath(self.filename).parts
+        in_path = parts[-4] if len(parts) >= 4 else category  # as the original does
+        return Sample(images / self.filename, self.defect, mask, self.clsname or in_path)
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is a list, or a folder with lists of the usual names."""
+    return (path.is_file() and path.suffix in _SUFFIXES) or bool(_lists(path))
+
+
+def read(path: Path) -> DataSet:
+    """The listed images; the lists may lie with the images, above or below them.
+
+    Raises:
+        CameraError: a line is malformed, or has another label; a listed file is missing.
+    """
+    lists = {_split_of(path): path} if path.is_file() else _lists(path)
+    folder = path.resolve().parent if path.is_file() else path
+    records = {split: list(_records(file)) for split, file in lists.items()}
+    everything = [record for side in records.values() for record in side]
+    images = _images_of(folder, path, everything)
+    name = folder.resolve().name
+    sides = [[r.sample(images, name) for r in records.get(split, ())] for split in _SPLITS]
+    refuse_missing(path, sides[0] + sides[1])
+    return assemble(path, name, *sides)
+
+
+def limits(data_set: DataSet) -> Limits:
+    """Everything in train.json is learnt as good; a defect should have a mask."""
+    undrawn = sum(not s.is_good and s.mask is None for s in data_set.test)
+    doubts = [f"{undrawn} defects have no mask: the original takes the whole image for one"]
+    return Limits(good_only(data_set), doubts if undrawn else [])
+
+
+def write(data_set: DataSet, store: Store) -> None:
+    """MVTec's tree in a folder beside the lists; the original's `image_dir` is the root."""
+    for split, samples in data_set.splits.items():
+        lines = []
+        for sample in samples:
+            category = data_set.category_of(sample)
+            image, mask = write_sample(store, sample, split, root=f"{_IMAGES}/{category}")
+            fields: dict[str, str | int] = {
+                "filename": str(image),
+                "label": int(not sample.is_good),
+                "label_name": GOOD if sample.is_good else DEFECT,
+                "clsname": category,
+            }
+            lines.append(fields if mask is None else {**fields, "maskname": str(mask)})
+        if lines:
+            text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            store.add_file(PurePosixPath(f"{split}.json"), text.encode())
+
+
+def _lists(folder: Path) -> dict[str, Path]:
+    files = {split: folder / f"{split}.json" for split in _SPLITS}
+    return {split: file for split, file in files.items() if file.is_file()}
+
+
+def _split_of(path: Path) -> str:
+    named = [split for split in _SPLITS if split in path.stem.lower()]
+    if len(named) != 1:
+        raise CameraError(f"{path}: the list's name has to say whether it is 'train' or 'test'")
+    return named[0]
+
+
+def _records(path: Path) -> Iterator[Record]:
+    for number, line in enumerate(read_list(path).split("\n"), start=1):
+        if line.strip():
+            try:
+                yield Record.model_validate_json(line)
+            except ValidationError as error:
+                raise bad_line(path, number, error) from error
+
+
+def _images_of(folder: Path, origin: Path, records: Sequence[Record]) -> Path:
+    """The folder that most file names are relative to; the first of those with as many."""
+    tried = [folder, folder.resolve().parent, *folders(folder)]
+    found = [sum((place / record.filename).is_file() for record in records) for place in tried]
+    if records and not any(found):
+        places = "".join(f"\n  {place}" for place in tried)
+        raise CameraError(
+            f"{origin}: none of the {len(records)} listed images is there, {records[0].filename} "
+            f"for instance; tried relative to:{places}"
+        )
+    return tried[found.index(max(found))]
