@@ -2,7 +2,7 @@
 #
 #   make demo            the whole chain on drawn parts          (DATA=folder for your own)
 #   make test            lint, types, import rules, tests: what CI runs
-#   make accuracy        docs/accuracy.md on real data sets      (SHARED=folder)
+#   make study           docs/accuracy.md on real data sets      (SHARED=folder, SEEDS="1 2 3")
 #   make bench           speed figures
 #   make clean           remove what the targets above made
 
@@ -10,10 +10,11 @@ PYTHON ?= python3
 VENV ?= .venv
 SHARED ?= ../shared
 OUT ?= demo
+SEEDS ?= 1 2 3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint check accuracy bench clean
+.PHONY: demo test lint check study bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -35,13 +36,13 @@ lint: $(STAMP)
 check: $(STAMP)
 	LINEWARDEN_SHARED="$(SHARED)" $(BIN)/pytest $(PYTEST)
 
-accuracy: $(STAMP)
+study: $(STAMP)
 	LINEWARDEN_WEIGHTS="$(SHARED)/weights" $(BIN)/linewarden study accuracy \
-	  --config configs/train/supersimplenet-cpu.yaml \
+	  --config $(addprefix configs/train/,supersimplenet-cpu.yaml simplenet-cpu.yaml uniad-cpu.yaml \
+	    ganomaly-cpu.yaml differnet-cpu.yaml differnet-spatial-cpu.yaml) \
 	  --set 'data.frame_height=[1,4000]' --set 'data.frame_width=[1,4000]' \
-	  --seeds 1 2 3 --work build/accuracy --out docs/accuracy.md \
-	  $(SHARED)/data/hazelnut_toy $(SHARED)/data/cookies \
-	  $(SHARED)/data/ball_screw $(SHARED)/data/kolektorsdd
+	  --seeds $(SEEDS) --work build/study --out docs/accuracy.md \
+	  --data $(addprefix $(SHARED)/data/,hazelnut_toy cookies ball_screw kolektorsdd)
 
 bench: $(STAMP)
 	$(BIN)/python tests/bench/bench_inspector.py

@@ -24,6 +24,9 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "teach": Command(
+        "linewarden.commands.teach", "good parts to a calibrated bundle, in given minutes", "export"
+    ),
     "train": Command("linewarden.commands.train", "learn good parts from images", "train"),
     "dataset": Command(
         "linewarden.commands.dataset", "show a data set, or convert it to another layout", "train"

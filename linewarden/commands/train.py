@@ -83,6 +83,11 @@ def run(args: argparse.Namespace) -> int:
     if args.config is None and args.data is None:
         raise ConfigError("there is nothing to learn from: give DATA, or --config FILE")
     config = load_train_config(args.config, settings, default_weights=args.weights is None)
+    if args.weights is not None:
+        if not hasattr(config.model, "backbone"):
+            raise ConfigError(f"--weights: {config.model.name} has no pretrained backbone")
+        settings += weights_setting(args.weights)
+        config = load_train_config(args.config, settings, default_weights=False)
     record = fit_with_progress(config, args.out)
     say(
         f"{args.out}: {len(record.fitted_sha256)} images learnt in {record.epochs} epochs, "
@@ -143,14 +148,17 @@ def _options(args: argparse.Namespace) -> list[str]:
         "fit.device": args.device,
         "fit.seed": args.seed,
     }
-    settings = [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
-    return settings + (weights_setting(args.weights) if args.weights else [])
+    return [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
 
 
 def weights_setting(value: str) -> list[str]:
-    """The setting for `--weights`: a file, "hub" or "none"; ConfigError when it is none of them."""
+    """The setting for `--weights`; see `weights_value`."""
+    return [f"model.backbone.weights={json.dumps(weights_value(value))}"]
+
+
+def weights_value(value: str) -> str:
+    """What `--weights` means: a file, "hub" or "none"; ConfigError when it is none of them."""
     path = Path(value)
     if value not in ("hub", "none") and not path.is_file():
         raise ConfigError(f"--weights {value}: no such file (nor 'hub' or 'none')")
-    chosen = value if value in ("hub", "none") else str(path.resolve())
-    return [f"model.backbone.weights={json.dumps(chosen)}"]
+    return value if value in ("hub", "none") else str(path.resolve())

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from edge.errors import BundleError, CameraError
-from linewarden.commands.study import measure
+from export.study import StudyRow, measure
+from linewarden.commands.train import load_train_config
 from training.backbones import Backbone, BackboneConfig
+from training.fit import fit
 
 CONFIG = Path(__file__).parents[2] / "configs/train/supersimplenet-cpu.yaml"
 
@@ -30,19 +32,24 @@ def settings(shared: Path, name: str, steps: int) -> list[str]:
     ]
 
 
+def studied(words: list[str], folder: Path) -> StudyRow:
+    return measure("cpu", load_train_config(CONFIG, words, default_weights=False), folder, fit)
+
+
 def test_checkpoint_and_artefact_give_the_same_verdicts(shared: Path, tmp_path: Path) -> None:
-    row = measure(CONFIG, settings(shared, "hazelnut_toy", 60), tmp_path)
+    row = studied(settings(shared, "hazelnut_toy", 60), tmp_path)
     assert row.verdict_flips == 0
     assert row.score_difference < 1e-4
-    assert (row.good, row.defective) == (6, 17)
-    assert row.image_auroc is not None
-    assert row.image_auroc > 0.9  # 1.000 after a whole training
+    assert (row.evaluation.good, row.evaluation.defective) == (6, 17)
+    assert row.evaluation.image_auroc is not None
+    assert row.evaluation.image_auroc > 0.9  # 1.000 after a whole training
+    assert row.literal_macs > 5 * row.macs
 
 
 def test_several_sizes_are_refused_until_they_are_allowed(shared: Path, tmp_path: Path) -> None:
     words = [s for s in settings(shared, "ball_screw", 1) if "frame_" not in s]
     with pytest.raises(CameraError, match=r"460x1130: \d+ images"):
-        measure(CONFIG, words, tmp_path)
+        studied(words, tmp_path)
 
 
 def test_real_weights_load_and_another_network_refuses_them(shared: Path) -> None:

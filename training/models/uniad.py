@@ -22,7 +22,6 @@ from training.backbones import Backbone, BackboneConfig
 from training.linear_maps import apply, bilinear, window_mean
 from training.models.base import (
     AnomalyModel,
-    DataFacts,
     FeatureBatches,
     Features,
     Losses,
@@ -36,7 +35,6 @@ from training.models.uniad_transformer import Transformer, neighbour_mask
 from training.moments import Moments
 
 POOL = 16  # window of the average over the map that the score is the maximum of
-_NOT_LEARNT = 0.95
 
 
 class Config(StrictModel):
@@ -96,7 +94,7 @@ class Model(AnomalyModel):
         super().__init__()
         self.config = config
         self.size = size
-        self.spread = float("inf")  # mean square of the features about their mean, when known
+        self._fit_of_good: tuple[float, float] | None = None
         self.backbone = Backbone(config.backbone, load_weights=load_weights)
         grids = [(f.shape[-2], f.shape[-1]) for f in self.backbone(blank_image(size))]
         self.grid = grids[-1]
@@ -111,13 +109,6 @@ class Model(AnomalyModel):
         for layer in (self.input, self.output):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
-
-    def prepare(self, facts: DataFacts, batches: FeatureBatches) -> None:  # noqa: ARG002
-        """Learn how much the features of good parts vary, to judge a reconstruction by it."""
-        moments = Moments()
-        for (aligned,) in batches():
-            moments.add(aligned)
-        self.spread = float(moments.variance.mean())
 
     def extract(self, images: Tensor) -> Features:
         """All layers on the grid of the deepest one: F (N, C, h, w)."""
@@ -162,14 +153,24 @@ class Model(AnomalyModel):
         schedule = StepLR(optimiser, max(1, int(0.8 * epochs)), gamma=0.1)
         return Optimisation([optimiser], [schedule], clip_norm=0.1)
 
-    def doubts(self, losses: dict[str, float]) -> list[str]:
-        """A reconstruction no better than the mean of the good parts has learnt nothing."""
-        loss = losses["reconstruction"]
-        if loss < _NOT_LEARNT * self.spread:
+    @torch.no_grad()
+    def finish(self, batches: FeatureBatches) -> None:
+        """Compare the reconstruction of the good parts with their mean token, for `doubts`."""
+        self.eval()
+        moments, errors = Moments(), Moments()
+        for (aligned,) in batches():
+            moments.add(aligned.transpose(1, 3).flatten(0, 2))  # tokens (N * h * w, C)
+            errors.add((self.reconstruct(aligned) - aligned).square().mean((1, 2, 3)))
+        self._fit_of_good = float(errors.mean), float(moments.variance.mean())
+
+    def doubts(self, losses: dict[str, float]) -> list[str]:  # noqa: ARG002
+        """A reconstruction no better than the mean token of good parts has learnt nothing."""
+        if self._fit_of_good is None or self._fit_of_good[0] < self._fit_of_good[1]:
             return []
+        error, variance = self._fit_of_good
         doubt = (
-            f"the reconstruction (error {loss:.3g}) is no better than the mean of the good parts "
-            f"({self.spread:.3g}): train longer"
+            f"good parts are reconstructed no better (error {error:.3g}) than by their mean token "
+            f"({variance:.3g}): train longer"
         )
         return [doubt]
 

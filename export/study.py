@@ -1,0 +1,142 @@
+"""Measuring the whole chain: train, export, calibrate, evaluate, for models x data sets x seeds."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from calibration.calibrate import calibrate
+from edge.bundle import open_bundle
+from edge.config import StrictModel
+from edge.files import write_bytes, write_text
+from edge.images import encode_jpeg
+from edge.inspector import Inspector
+from edge.preprocess import preprocess
+from export.bundle import export_bundle
+from training.checkpoint import RunRecord, load_run
+from training.config import TrainConfig
+from training.data.layout import read_data_set
+from training.evaluation import Evaluation, evaluate
+from training.figures import figure_sheet
+from training.inspected import InspectedSample, inspect_samples
+from training.models.base import AnomalyModel, blank_image
+
+Fit = Callable[[TrainConfig, Path], RunRecord]
+
+FALSE_REJECT_RATE = 0.01
+ROW = "row.json"
+_PANELS = 8
+
+
+class StudyRow(StrictModel):
+    """One training, exported, calibrated and measured through its artefact.
+
+    Attributes:
+        variant: name of the training configuration.
+        data_set: what was measured; a model of several categories gives a row for each.
+        trained_parameters: numbers that were learnt; the backbone is frozen.
+        literal_macs: multiply-accumulates of an image before folding; `macs` of the graph.
+        verdict_flips: test images that checkpoint and artefact judge differently.
+        score_difference: largest difference of their scores over the spread of the scores.
+    """
+
+    variant: str
+    data_set: str
+    seed: int
+    fitted: int
+    held_out: int
+    training_s: float
+    trained_parameters: int
+    literal_macs: int
+    macs: int
+    verdict_flips: int
+    score_difference: float
+    evaluation: Evaluation
+    doubts: tuple[str, ...]
+
+
+def measure(variant: str, config: TrainConfig, folder: Path, fit: Fit) -> StudyRow:
+    """The whole chain once, in `folder`; a training that is there already is not repeated.
+
+    Leaves `sheet.jpg` with chosen parts in the folder.
+    """
+    if not (folder / "run" / "run.json").exists():
+        fit(config, folder / "run")
+    record, model = load_run(folder / "run")
+    shutil.rmtree(folder / "bundle", ignore_errors=True)
+    bundle = export_bundle(folder / "run", folder / "bundle")
+    held_out = [held.path for held in record.held_out]
+    calibrate(bundle, held_out, false_reject_rate=FALSE_REJECT_RATE)
+    data_set = read_data_set(config.data.folder)
+    with Inspector.open(open_bundle(folder / "bundle")) as inspector:
+        inspected = inspect_samples(inspector, data_set.test)
+        figures = evaluate(inspector, data_set.name, inspected)
+    write_bytes(folder / "sheet.jpg", encode_jpeg(figure_sheet(inspected, figures, _PANELS), 80))
+    flips, difference = compare_with_checkpoint(model, record, inspected)
+    trained = (p.numel() for p in model.parameters() if p.requires_grad)
+    return StudyRow(
+        variant=variant,
+        data_set=data_set.name,
+        seed=config.fit.seed,
+        fitted=len(record.fitted_sha256),
+        held_out=len(record.held_out),
+        training_s=record.seconds,
+        trained_parameters=sum(trained),
+        literal_macs=count_literal_macs(model),
+        macs=bundle.manifest.macs,
+        verdict_flips=flips,
+        score_difference=difference,
+        evaluation=figures,
+        doubts=record.doubts,
+    )
+
+
+def measure_once(variant: str, config: TrainConfig, data: Path, work: Path, fit: Fit) -> None:
+    """`measure` into a folder in `work`, unless an earlier call has done it."""
+    folder = work / f"{variant}-{data.name}-{config.fit.seed}"
+    if not (folder / ROW).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        row = measure(variant, config, folder, fit)
+        write_text(folder / ROW, row.model_dump_json(indent=1) + "\n")
+
+
+def finished(
+    work: Path, variants: Sequence[str], data_sets: Sequence[str]
+) -> list[tuple[StudyRow, Path]]:
+    """All rows in `work` of these variants and data sets, with their folders, in this order."""
+    return [
+        (StudyRow.model_validate_json((folder / ROW).read_bytes()), folder)
+        for data_set in data_sets
+        for variant in variants
+        for folder in sorted(work.glob(f"{variant}-{data_set}-*"))
+        if (folder / ROW).exists()
+    ]
+
+
+def compare_with_checkpoint(
+    model: AnomalyModel, record: RunRecord, inspected: Sequence[InspectedSample]
+) -> tuple[int, float]:
+    """Verdict flips, and the largest score difference over the spread of the scores."""
+    expected = []
+    for sample in inspected:
+        image = preprocess(sample.frame, record.preprocessing)[np.newaxis]
+        with torch.no_grad():
+            expected.append(float(model(torch.from_numpy(image)).scores[0]))
+    scores = np.array([sample.inspection.score for sample in inspected])
+    threshold = inspected[0].inspection.threshold
+    flips = (scores > threshold) != (np.array(expected) > threshold)
+    difference = np.abs(scores - expected).max() / max(np.ptp(scores), 1e-12)
+    return int(flips.sum()), float(difference)
+
+
+def count_literal_macs(model: AnomalyModel) -> int:
+    """Multiply-accumulates of one image through the model as the paper writes it."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        model(blank_image(model.size))
+    return counter.get_total_flops() // 2

@@ -1,0 +1,206 @@
+"""What a study shows: a Markdown page for the repository, and one HTML page with pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from edge.files import write_text
+from export.study import StudyRow
+
+METHOD = """\
+Every figure comes from the exported artefact on ONNX Runtime's CPU, at the threshold calibrated on
+held-out good images for a false reject rate of 1 %, after the last epoch; no test image chooses
+anything. Mean ± standard deviation over the seeds, where there are several; each seed also draws
+another hold-out. A promised rate of 0.39 means that so few good images were held out that no lower
+one can be promised at 95 % confidence. Verdict flips count the test images that checkpoint and
+artefact judge differently.
+"""
+
+Cell = Callable[[Sequence[StudyRow]], str]
+
+
+def accuracy_table(rows: Sequence[StudyRow]) -> tuple[list[str], list[list[str]]]:
+    """Heading and one line per model, of the rows of one data set."""
+    return _table(rows, _ACCURACY)
+
+
+def cost_table(rows: Sequence[StudyRow]) -> tuple[list[str], list[list[str]]]:
+    """Heading and one line per model: parameters, work before and after folding, times."""
+    return _table(rows, _COST)
+
+
+def markdown(rows: Sequence[StudyRow], made_by: str) -> str:
+    """The study as a page of tables."""
+    parts = [f"# Accuracy\n\nMade by {made_by}. {METHOD}"]
+    for name, of in _by_data_set(rows).items():
+        parts.append(f"## {name}\n\n{_basis(of)}\n\n{_markdown_table(*accuracy_table(of))}")
+    doubts = sorted({f"- {_where(row)}: {doubt}" for row in rows for doubt in row.doubts})
+    if doubts:
+        parts.append("## Doubts of the trainings\n\n" + "\n".join(doubts) + "\n")
+    parts.append(f"## Cost\n\n{_COST_METHOD}\n\n{_markdown_table(*cost_table(rows))}")
+    return "\n".join(parts)
+
+
+def write_page(path: Path, done: Sequence[tuple[StudyRow, Path]]) -> None:
+    """The study as one HTML page that needs no network, with parts of the first seed.
+
+    Args:
+        path: the file; its folder exists.
+        done: rows, at least one, with their folders, where `sheet.jpg` is.
+    """
+    rows = [row for row, _ in done]
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    first = min(row.seed for row in rows)
+    sheets: dict[str, list[tuple[str, str]]] = {}
+    for row, folder in done:
+        if row.seed == first:
+            picture = _data_url("jpeg", (folder / "sheet.jpg").read_bytes())
+            sheets.setdefault(row.data_set, []).append((row.variant, picture))
+    sections = [
+        (name, _basis(of), accuracy_table(of), sheets.get(name, []))
+        for name, of in _by_data_set(rows).items()
+    ]
+    page = environment.get_template("study.html.j2").render(
+        method=METHOD,
+        cost_method=_COST_METHOD,
+        chart=_data_url("png", comparison_chart(rows)),
+        sections=sections,
+        cost=cost_table(rows),
+    )
+    write_text(path, page)
+
+
+def comparison_chart(rows: Sequence[StudyRow]) -> bytes:
+    """Image AUROC and AUPRO of each model on each data set, a point per seed; PNG bytes."""
+    variants = list(dict.fromkeys(row.variant for row in rows))
+    data_sets = list(_by_data_set(rows))
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (title, field) in zip(
+        figure.subplots(1, 2, sharey=True),
+        (("image AUROC", "image_auroc"), ("AUPRO at 0.3", "aupro")),
+        strict=True,
+    ):
+        for number, variant in enumerate(variants):
+            of = [row for row in rows if row.variant == variant]
+            offset = 0.12 * (number - (len(variants) - 1) / 2)
+            places = [data_sets.index(row.data_set) + offset for row in of]
+            values = [getattr(row.evaluation, field) for row in of]
+            axes.plot(places, values, "o", label=variant, alpha=0.8)
+        axes.set(title=title, xticks=range(len(data_sets)), xticklabels=data_sets, ylim=(0, 1.02))
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=110)
+    return stream.getvalue()
+
+
+def _spread(field: str) -> Cell:
+    def cell(rows: Sequence[StudyRow]) -> str:
+        values = [getattr(row.evaluation, field) for row in rows]
+        return _mean([value for value in values if value is not None])
+
+    return cell
+
+
+def _rate(field: str) -> Cell:
+    def cell(rows: Sequence[StudyRow]) -> str:
+        rates = [getattr(row.evaluation, field) for row in rows]
+        return _mean([rate.rate for rate in rates if rate is not None])
+
+    return cell
+
+
+def _false_rejects(rows: Sequence[StudyRow]) -> str:
+    promised = mean(row.evaluation.promised_false_reject_rate for row in rows)
+    return f"{_rate('false_reject_rate')(rows)} ({promised:.2f})"
+
+
+def _flips(rows: Sequence[StudyRow]) -> str:
+    images = sum(row.evaluation.good + row.evaluation.defective for row in rows)
+    return f"{sum(row.verdict_flips for row in rows)} of {images}"
+
+
+def _latency(rows: Sequence[StudyRow]) -> str:
+    times = [row.evaluation.latency_p50_ms for row in rows]
+    known = [time for time in times if time is not None]
+    return f"{mean(known):.0f}" if known else "-"
+
+
+_ACCURACY: dict[str, Cell] = {
+    "model": lambda rows: rows[0].variant,
+    "seeds": lambda rows: str(len(rows)),
+    "image AUROC": _spread("image_auroc"),
+    "AP": _spread("image_average_precision"),
+    "pixel AUROC": _spread("pixel_auroc"),
+    "AUPRO 0.3": _spread("aupro"),
+    "AUPRO 0.05": _spread("aupro_strict"),
+    "AUPIMO": _spread("aupimo"),
+    "false reject rate (promised)": _false_rejects,
+    "escape rate": _rate("escape_rate"),
+    "verdict flips": _flips,
+}
+_COST: dict[str, Cell] = {
+    "model": lambda rows: rows[0].variant,
+    "parameters learnt": lambda rows: f"{rows[0].trained_parameters / 1e6:.2f} M",
+    "GMAC before": lambda rows: f"{rows[0].literal_macs / 1e9:.2f}",
+    "GMAC after": lambda rows: f"{rows[0].macs / 1e9:.2f}",
+    "training s": lambda rows: f"{mean(row.training_s for row in rows):.0f}",
+    "ms a part": _latency,
+}
+_COST_METHOD = (
+    "Multiply-accumulates of one image, before and after the exact folds; mean seconds of a "
+    "training; median milliseconds from a frame in memory to its verdict, one thread of a shared "
+    "machine: compare rows, not machines."
+)
+
+
+def _table(rows: Sequence[StudyRow], cells: dict[str, Cell]) -> tuple[list[str], list[list[str]]]:
+    of = {row.variant: [r for r in rows if r.variant == row.variant] for row in rows}
+    return list(cells), [[cell(group) for cell in cells.values()] for group in of.values()]
+
+
+def _markdown_table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [heading, ["---"] * len(heading), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def _by_data_set(rows: Sequence[StudyRow]) -> dict[str, list[StudyRow]]:
+    return {row.data_set: [r for r in rows if r.data_set == row.data_set] for row in rows}
+
+
+def _basis(rows: Sequence[StudyRow]) -> str:
+    first = rows[0]
+    return (
+        f"{first.fitted} good images learnt, {first.held_out} held out for calibration; tested on "
+        f"{first.evaluation.good} good and {first.evaluation.defective} defective ones."
+    )
+
+
+def _where(row: StudyRow) -> str:
+    return f"{row.variant} on {row.data_set}, seed {row.seed}"
+
+
+def _mean(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
+
+
+def _data_url(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

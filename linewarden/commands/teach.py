@@ -1,0 +1,107 @@
+"""From a folder of good parts to a calibrated bundle, in the minutes you have.
+
+Looks at every image, chooses model, input size and number of training steps by the
+number of images, their proportions and the time, trains, exports, calibrates on
+images that were held out, and says which false reject rate to expect. What it chose
+is printed and kept in BUNDLE-run/run.json; every single choice can be made with
+'linewarden train' instead.
+
+How long a step takes is measured here, at the beginning. The time is kept roughly:
+reading the images, export and calibration come on top of the training.
+
+examples:
+  linewarden teach --good parts/flange --out bundles/flange
+  linewarden teach --good parts/flange --out bundles/flange --minutes 20
+  linewarden teach --good parts/flange --out bundles/flange --weights resnet18.pth
+
+files:
+  BUNDLE          what a device gets, calibrated for the recipe 'default'
+  BUNDLE-run      the training, for 'linewarden export' and 'linewarden train'
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from calibration.calibrate import calibrate
+from edge.bundle import open_bundle
+from edge.config import dump_yaml, load_config
+from edge.errors import BundleError, ConfigError
+from edge.files import write_text
+from export.bundle import export_bundle
+from linewarden.commands.calibrate import describe
+from linewarden.commands.train import fit_with_progress, say, weights_value
+from training.backbones import BackboneConfig, find_weights
+from training.checkpoint import RUN, load_run
+from training.config import TrainConfig
+from training.data.layout import read_data_set
+from training.data.survey import survey
+from training.teaching import measure_pace, plan_training
+
+_PLAN = "teach.yaml"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--good", required=True, type=Path, metavar="FOLDER", help="images of good parts"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="BUNDLE", help="bundle to write")
+    parser.add_argument(
+        "--minutes", type=float, default=5.0, help="for the training (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--false-reject-rate",
+        type=float,
+        default=0.01,
+        metavar="RATE",
+        help="share of good parts that may be rejected (default: %(default)s)",
+    )
+    parser.add_argument("--weights", help="backbone weights: a file, 'hub', or 'none' (untrained)")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Teach and report."""
+    if args.out.exists():
+        raise BundleError(f"{args.out}: exists; choose another folder")
+    if not args.minutes > 0:
+        raise ConfigError(f"--minutes {args.minutes:g}: must be above 0")
+    run_folder = args.out.with_name(f"{args.out.name}-run")
+    if not (run_folder / RUN).exists():
+        fit_with_progress(_planned(args, run_folder), run_folder)
+    record, _ = load_run(run_folder)
+    for doubt in record.doubts:
+        say(f"warning: {doubt}")
+    export_bundle(run_folder, args.out, report=say)
+    held_out = [held.path for held in record.held_out]
+    result = calibrate(open_bundle(args.out), held_out, false_reject_rate=args.false_reject_rate)
+    for line in describe(result):
+        print(line)
+    print(f"next: linewarden inspect --bundle {args.out} IMAGE...")
+    return 0
+
+
+def _planned(args: argparse.Namespace, run_folder: Path) -> TrainConfig:
+    """The plan of an interrupted call with the same run folder, or a new one."""
+    kept = run_folder / _PLAN
+    if kept.exists():
+        say(f"{run_folder}: going on with what was begun; remove it to plan anew")
+        return load_config(kept, TrainConfig)
+    samples = survey(read_data_set(args.good).good)
+    backbone = BackboneConfig()
+    weights = weights_value(args.weights) if args.weights else find_weights(backbone.name) or "hub"
+    fixed: dict[str, dict[str, Any]] = {
+        "data": {"folder": str(args.good.resolve())},
+        "model": {"backbone": {"weights": weights}},
+        "fit": {"device": args.device, "seed": args.seed},
+    }
+    plan = plan_training(samples, fixed, seconds=60 * args.minutes, measure=measure_pace)
+    for reason in plan.reasons:
+        say(reason)
+    run_folder.mkdir(parents=True, exist_ok=True)
+    write_text(kept, dump_yaml(plan.config))
+    return plan.config
