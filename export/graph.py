@@ -173,7 +173,9 @@ def _zero_pad(pad: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> li
     if filling and filling[0] and numpy_helper.to_array(constants[filling[0]]).any():
         return None
     pads = numpy_helper.to_array(constants[pad.input[1]]).tolist()  # N, C, H, W before, then after
-    return [*pads[2:4], *pads[6:8]] if not any((*pads[:2], *pads[4:6])) else None
+    if any((*pads[:2], *pads[4:6])) or min(pads) < 0:  # a negative pad cuts off
+        return None
+    return [*pads[2:4], *pads[6:8]]
 
 
 def _export(deployed: nn.Module, size: tuple[int, int]) -> onnx.ModelProto:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge.engine import GraphShape, engine_class
 from edge.errors import EngineError
-from export.graph import build_graph, check_graph, fold_batch_norms, save_graph
+from export.graph import build_graph, check_graph, fold_batch_norms, fold_zero_pads, save_graph
 from export.macs import count_macs
 from training.models.supersimplenet import Config, Model
 
@@ -128,3 +128,49 @@ def test_macs_of_known_operators() -> None:
         [numpy_helper.from_array(np.zeros((5, 3), np.float32), "b")],
     )
     assert count_macs(helper.make_model(matrix)) == 7 * 5 * 3
+
+
+class TestPads:
+    """Zero padding belongs to the convolution that reads it."""
+
+    @staticmethod
+    def graph(mode: str, value: float, pads: tuple[int, ...]) -> onnx.ModelProto:
+        weight = numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float32), "weight")
+        around = numpy_helper.from_array(np.array(pads, np.int64), "pads")
+        filling = numpy_helper.from_array(np.array(value, np.float32), "value")
+        nodes = [
+            helper.make_node("Pad", ["x", "pads", "value"], ["padded"], mode=mode),
+            helper.make_node("Conv", ["padded", "weight"], ["y"], pads=[1, 0, 1, 0]),
+        ]
+        values = [
+            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+            for name, shape in (("x", [1, 3, 9, 9]), ("y", ["n", "c", "h", "w"]))
+        ]
+        made = helper.make_graph(nodes, "pads", values[:1], values[1:], [weight, around, filling])
+        return helper.make_model(made, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+
+    @pytest.mark.parametrize(
+        ("mode", "value", "pads", "left"),
+        [
+            ("constant", 0.0, (0, 0, 1, 2, 0, 0, 0, 1), 0),
+            ("reflect", 0.0, (0, 0, 1, 2, 0, 0, 0, 1), 1),
+            ("constant", 1.0, (0, 0, 1, 2, 0, 0, 0, 1), 1),
+            ("constant", 0.0, (0, 0, -1, 0, 0, 0, 0, 0), 1),
+        ],
+    )
+    def test_only_zeros_around_the_image_are_merged(
+        self, mode: str, value: float, pads: tuple[int, ...], left: int
+    ) -> None:
+        graph = self.graph(mode, value, pads)
+        image = np.random.default_rng(0).normal(size=(1, 3, 9, 9)).astype(np.float32)
+        expected = run(graph, image)
+        fold_zero_pads(graph)
+        onnx.checker.check_model(graph)
+        assert [node.op_type for node in graph.graph.node].count("Pad") == left
+        np.testing.assert_allclose(run(graph, image), expected, rtol=1e-6)
+
+
+def run(graph: onnx.ModelProto, image: np.ndarray) -> np.ndarray:
+    session = ort.InferenceSession(graph.SerializeToString())
+    output: np.ndarray = session.run(None, {"x": image})[0]
+    return output

@@ -6,6 +6,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from edge.errors import BundleError, ConfigError
 from training.backbones import WEIGHTS_VARIABLE, Backbone, BackboneConfig, find_weights
@@ -38,6 +39,54 @@ def test_truncated_after_the_last_layer_used(
         assert sum(p.numel() for p in backbone.parameters()) == parameters
     shapes = [f.shape[1:] for f in backbone(torch.zeros(1, 64, 96, 3, dtype=torch.uint8))]
     assert shapes == [(channels[0], 8, 12), (channels[1], 4, 6)]
+
+
+@pytest.mark.parametrize(
+    ("size", "gmac"),
+    [
+        ((224, 224), 9.187),
+        ((256, 256), 11.999),
+        ((288, 288), 15.186),
+        ((640, 232), 27.594),
+        ((144, 144), 3.797),
+        ((320, 192), 11.249),
+    ],
+)
+def test_work_to_layer3_of_the_wide_resnet(size: tuple[int, int], gmac: float) -> None:
+    with torch.device("meta"):
+        backbone = Backbone(config(name="wide_resnet50_2.tv_in1k"))
+        images = torch.zeros(1, *size, 3, dtype=torch.uint8)
+    with FlopCounterMode(display=False) as counter:
+        backbone(images)
+    assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, abs=6e-4)
+
+
+def test_an_efficientnet_ends_with_its_last_used_block() -> None:
+    """Blocks 22 to 31 are left out: 13.1 of 16.7 million numbers."""
+    backbone = Backbone(config(name="tf_efficientnet_b4.aa_in1k", layers=(0, 1, 2, 3)))
+    assert backbone.channels == [24, 32, 56, 160]
+    assert backbone.strides == [2, 4, 8, 16]
+    assert 3.5e6 < sum(p.numel() for p in backbone.parameters()) < 3.7e6
+    shapes = [f.shape[1:] for f in backbone(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))]
+    assert shapes == [(24, 32, 32), (32, 16, 16), (56, 8, 8), (160, 4, 4)]
+
+
+@pytest.mark.parametrize("name", ["resnet18.tv_in1k", "tf_efficientnet_b4.aa_in1k"])
+def test_reflected_borders_change_the_border_only(name: str) -> None:
+    """And of an evenly grey image no convolution sees a border at all."""
+    torch.manual_seed(0)
+    zeros = Backbone(config(name=name, layers=(1,)))
+    reflect = Backbone(config(name=name, layers=(1,), padding="reflect"))
+    reflect.load_state_dict(zeros.state_dict())
+    images = torch.randint(0, 256, (1, 128, 128, 3), dtype=torch.uint8)
+    (a,), (b,) = zeros(images), reflect(images)
+    assert a.shape == b.shape
+    inside = (slice(None), slice(None), slice(10, -10), slice(10, -10))
+    if name.startswith("resnet"):  # squeeze-and-excite looks at the whole image
+        torch.testing.assert_close(a[inside], b[inside])
+    assert (a - b).abs().max() > 1e-3
+    (even,) = reflect(torch.full((1, 128, 128, 3), 90, dtype=torch.uint8))
+    assert float((even - even[..., 16:17, 16:17]).abs().max()) < 1e-4
 
 
 def test_frozen_and_always_in_eval_mode() -> None:
