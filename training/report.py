@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -26,6 +27,12 @@ from training.inspected import Image, InspectedSample
 from training.separation import AUPRO_LIMIT, AUPRO_STRICT_LIMIT
 
 _CARD_SIDE = 260  # px
+_BY_CATEGORY = {
+    "image AUROC": "image_auroc",
+    "pixel AUROC": "pixel_auroc",
+    f"AUPRO at {AUPRO_LIMIT}": "aupro",
+    "AUPIMO": "aupimo",
+}
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,8 @@ def write_report(
         notices=[*notices, *evaluation.doubts],
         highlights=_highlights(evaluation),
         rows=figure_table(evaluation),
+        category_figures=list(_BY_CATEGORY),
+        categories=_categories(evaluation),
         escapes=[(kind, *_rate(rate)) for kind, rate in evaluation.escapes_by_defect.items()],
         histogram=_data_url("png", score_histogram(inspected, evaluation)),
         colour_bar=_data_url("png", encode_png(colour_bar(scale))),
@@ -197,6 +206,26 @@ def _highlights(evaluation: Evaluation) -> list[FigureRow]:
     rows = {row.name: row for row in figure_table(evaluation)}
     names = ("False reject rate", "Escape rate", "Image AUROC", "Latency, median")
     return [rows[name] for name in names]
+
+
+def _categories(evaluation: Evaluation) -> list[tuple[str, list[str]]]:
+    """The figures of each category, and their means."""
+    found = evaluation.categories
+    lines = [
+        (name, [_number(getattr(figures, field)) for field in _BY_CATEGORY.values()])
+        for name, figures in found.items()
+    ]
+    if not lines:
+        return []
+    means = []
+    for field in _BY_CATEGORY.values():
+        values = [v for f in found.values() if (v := getattr(f, field)) is not None]
+        means.append(_number(mean(values) if values else None))
+    return [*lines, ("mean", means)]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _review_rows(evaluation: Evaluation) -> list[FigureRow]:

@@ -131,10 +131,13 @@ def _train_config(args: argparse.Namespace, folder: Path) -> TrainConfig:
     write_text(source, yaml.safe_dump({**_SETTINGS, "data": data}, sort_keys=False))
     chosen = [] if args.weights is None else weights_setting(args.weights)
     config = load_train_config(source, [*args.set, *chosen], default_weights=not chosen)
-    if config.model.backbone.weights == "hub" and not chosen:
+    backbone = getattr(config.model, "backbone", None)
+    if backbone is None:
+        return config
+    if backbone.weights == "hub" and not chosen:
         _say("looking for ImageNet weights (hub or its cache)")
         try:
-            Backbone(config.model.backbone)
+            Backbone(backbone)
         except ConfigError as error:
             _say(str(error))
             config = load_train_config(

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -317,3 +318,19 @@ def test_needs_no_torch() -> None:
     code = "import linewarden.commands.evaluate, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_each_category_is_measured_by_itself(
+    make_inspector: MakeInspector, make_data_set: MakeDataSet
+) -> None:
+    """In one category the scores separate, in the other they are upside down."""
+    data_set = make_data_set(PARTS)
+    kinds = dict(zip(PARTS, ("nut", "bolt", "bolt", "nut", "bolt", "nut"), strict=True))
+    test = tuple(
+        replace(sample, category=kind)
+        for sample, kind in zip(data_set.test, kinds.values(), strict=True)
+    )
+    found = evaluated(make_inspector(), replace(data_set, test=test))
+    assert {name: f.image_auroc for name, f in found.categories.items()} == {"bolt": 0, "nut": 1}
+    assert found.image_auroc == pytest.approx(7 / 9)
+    assert found.samples[0].name == "nut/good/1.png"

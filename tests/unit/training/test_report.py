@@ -14,6 +14,7 @@ from training.data.layout import DataSet
 from training.evaluation import Evaluation, evaluate
 from training.inspected import InspectedSample, inspect_samples
 from training.report import figure_rows, in_order_of_interest, write_report
+from training.separation import Separation
 
 MakeInspector = Callable[..., Inspector]
 MakeDataSet = Callable[[dict[str, int]], DataSet]
@@ -159,3 +160,20 @@ def test_the_command_writes_four_files_and_leaves_others(
     names = ["histogram.png", "mine.txt", "report.html", "result.json", "sheet.png"]
     assert sorted(path.name for path in out.iterdir()) == names
     assert Evaluation.model_validate_json((out / "result.json").read_bytes()) == found
+
+
+def test_categories_stand_below_each_other_with_their_mean(
+    evaluated: Evaluated, tmp_path: Path
+) -> None:
+    evaluation, inspected = evaluated
+    figures = {name: getattr(evaluation, name) for name in Separation.model_fields}
+    worse = Separation(**{**figures, "image_auroc": 0.5, "aupimo": None})
+    better = Separation(**{**figures, "image_auroc": 1.0, "aupimo": None})
+    both = evaluation.model_copy(update={"categories": {"bolt": worse, "nut": better}})
+    write_report(tmp_path / "report.html", "Parts", both, inspected)
+    text = Page((tmp_path / "report.html").read_text()).text
+    start = text.index("Categories")
+    assert text[start + 6 : start + 8] == ["bolt", "0.500"]
+    mean = text.index("mean", start)
+    assert text[mean + 1] == "0.750"
+    assert text[mean + 4] == "-"
