@@ -9,6 +9,8 @@ from importlib import import_module
 from types import ModuleType
 
 MODELS = {
+    "differnet": "training.models.differnet",
+    "differnet_spatial": "training.models.differnet_spatial",
     "ganomaly": "training.models.ganomaly",
     "simplenet": "training.models.simplenet",
     "supersimplenet": "training.models.supersimplenet",

@@ -1,0 +1,130 @@
+"""DifferNet with a flow of local features, for those who need to see where a defect is.
+
+Not the published model: its flow (Rudolph, Wandt, Rosenhahn, WACV 2021) judges one vector per
+image. Here it judges the vector of each position, as CS-Flow (Rudolph et al., WACV 2022) and
+FastFlow (Yu et al., 2021) do, with 1x1 convolutions. The map is -log-likelihood without its
+constants: the mean of z^2 over the channels.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.backbones import BackboneConfig
+from training.linear_maps import apply, gaussian
+from training.models.base import (
+    AnomalyModel,
+    DataFacts,
+    FeatureBatches,
+    Features,
+    Losses,
+    Optimisation,
+    Prediction,
+    Targets,
+)
+from training.models.differnet import layer_shapes, open_backbone
+from training.models.differnet_folded import (
+    BLUR_RADIUS,
+    BLUR_SIGMA,
+    DeployedSpatial,
+    pyramid,
+)
+from training.models.flow import Flow, FlowConfig
+
+
+class Config(FlowConfig):
+    """Settings of the spatial variant.
+
+    Attributes:
+        backbone: see `differnet.Config`.
+        scales: how often the image is looked at, each time at half the size of the time before. All
+            maps are resized to the grid of the first.
+        context: average each position with its eight neighbours before the flow.
+        score: the "max" of the anomaly map, or the "mean" of z^2 over the grid and the channels.
+        sampled_positions: positions of each image that a step looks at, drawn anew each time; None
+            takes all. Positions are judged one by one, so that a sample gives the same gradient on
+            average.
+    """
+
+    name: Literal["differnet_spatial"] = "differnet_spatial"
+    backbone: BackboneConfig = BackboneConfig(layers=(3,))
+    scales: Annotated[int, Field(ge=1, le=5)] = 3
+    context: bool = False
+    hidden: Annotated[int, Field(ge=1)] = 512
+    score: Literal["max", "mean"] = "max"
+    sampled_positions: Annotated[int, Field(ge=1)] | None = None
+
+
+class Model(AnomalyModel):
+    """The spatial variant for images of one size.
+
+    Args:
+        config: settings.
+        size: (height, width) of the input.
+        load_weights: False when a checkpoint will bring the backbone's weights.
+    """
+
+    def __init__(self, config: Config, size: tuple[int, int], *, load_weights: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.size = size
+        self.backbone = open_backbone(config.backbone, load_weights=load_weights)
+        shapes = layer_shapes(self.backbone, size, config.scales)
+        self.grids = [(height, width) for _, height, width in shapes]
+        self.grid = self.grids[0]
+        self.flow = Flow(sum(channels for channels, _, _ in shapes), config)
+        for axis, length in enumerate(size):
+            blur = gaussian(length, BLUR_SIGMA, BLUR_RADIUS, "symmetric")
+            self.register_buffer(f"blur{axis}", blur.float(), persistent=False)
+
+    blur0: Tensor
+    blur1: Tensor
+
+    @torch.no_grad()
+    def extract(self, images: Tensor) -> Features:
+        """Feature maps of all layers at all scales."""
+        return pyramid(self.backbone, images, self.config.scales)
+
+    def embed(self, features: Features) -> Tensor:
+        """All maps on the grid of the first: y (N, D, h, w)."""
+        resized = [F.interpolate(f, self.grid, mode="bilinear") for f in features]
+        y = torch.cat(resized, dim=1)
+        return F.avg_pool2d(y, 3, stride=1, padding=1) if self.config.context else y
+
+    def prepare(self, facts: DataFacts, batches: FeatureBatches) -> None:  # noqa: ARG002
+        """Fit the flow to the scale of the features."""
+        self.flow.prepare(self.embed(features) for features in batches())
+
+    def loss(self, features: Features, targets: Targets) -> Losses:  # noqa: ARG002
+        """Negative log-likelihood per dimension, averaged over positions."""
+        y = self._drawn(self.embed(features))  # (N, D, h, w), or (M, D)
+        return {"negative_log_likelihood": self.flow.negative_log_likelihood(y)}
+
+    def predict(self, features: Features) -> Prediction:
+        """The mean of z^2 over the channels, resized and blurred, and its maximum or mean."""
+        z, _ = self.flow(self.embed(features))  # (N, D, h, w)
+        energy = z.square().mean(1, keepdim=True)
+        resized = F.interpolate(energy, self.size, mode="bilinear", align_corners=False)
+        maps = apply(self.blur0, resized, self.blur1)[:, 0]
+        by_maximum = self.config.score == "max"
+        return Prediction(maps.amax((1, 2)) if by_maximum else energy.mean((1, 2, 3)), maps)
+
+    def optimisation(self, epochs: int) -> Optimisation:  # noqa: ARG002
+        """Adam for the flow, constant learning rate."""
+        return self.flow.optimisation()
+
+    def deploy(self) -> nn.Module:
+        """The exact fold of the whole network; see `DeployedSpatial`."""
+        return DeployedSpatial(self)
+
+    def _drawn(self, y: Tensor) -> Tensor:
+        wanted = self.config.sampled_positions
+        if wanted is None or wanted >= self.grid[0] * self.grid[1]:
+            return y
+        rows = y.permute(0, 2, 3, 1).flatten(0, 2)  # (N h w, D)
+        return rows[torch.randperm(len(rows))[: wanted * len(y)].to(rows.device)]

@@ -1,0 +1,287 @@
+"""The normalising flow of DifferNet (Rudolph, Wandt, Rosenhahn, WACV 2021): Glow-style couplings.
+
+A flow of vectors (N, D), or of the vector at each position of maps (N, D, h, w): its linear layers
+mix channels only, so that both are one implementation with the same weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge.config import StrictModel
+from training.models.base import Optimisation
+
+_DEPTH = 3  # hidden layers of a subnet
+_ATAN_GAIN = 0.636  # about 2 / pi, as published
+_LIMIT = 1e6  # of a block's outputs
+_SMALLEST_SPREAD = 0.1  # of a channel, in shares of the mean over the channels
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class FlowConfig(StrictModel):
+    """Settings of a flow and of its training.
+
+    Attributes:
+        blocks: couplings one after another.
+        hidden: width of the subnets' three hidden layers. 2048 makes 172 million parameters of 768
+            dimensions.
+        clamp: alpha; the logarithm of a scale stays within 0.999 alpha.
+        standardise: divide what each channel deviates from its mean over the good images by its
+            standard deviation, before the first block. The paper does not: its flow first has to
+            learn the scale of the features, which takes most of its steps. With it some 50 steps
+            are enough; many more on few images make scores that are astronomical.
+        learning_rate, betas, epsilon, weight_decay: of Adam, with L2 weight decay.
+    """
+
+    blocks: Annotated[int, Field(ge=1)] = 8
+    hidden: Annotated[int, Field(ge=1)] = 2048
+    clamp: Positive = 3.0
+    standardise: bool = False
+    learning_rate: Positive = 2e-4
+    betas: tuple[Share, Share] = (0.8, 0.8)
+    epsilon: Positive = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+
+
+class Pointwise(nn.Linear):
+    """A linear layer over the channels of vectors (N, C) or of maps (N, C, h, w)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, ...) -> (N, out, ...)."""
+        if x.ndim == 2:
+            return super().forward(x)
+        return F.conv2d(x, self.weight[:, :, None, None], self.bias)
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """Gradient with respect to the output (N, out, ...) -> to the input (N, in, ...)."""
+        if gradient.ndim == 2:
+            return gradient @ self.weight
+        return F.conv2d(gradient, self.weight.t()[:, :, None, None])
+
+
+class Subnet(nn.Module):
+    """Three hidden layers with ReLU: from one half, log-scales and offsets of the other.
+
+    Args:
+        source: channels of the half that is read.
+        target: channels of the half that is changed.
+    """
+
+    def __init__(self, source: int, target: int, hidden: int) -> None:
+        super().__init__()
+        widths = [source, *[hidden] * _DEPTH, 2 * target]
+        self.layers = nn.ModuleList(Pointwise(*pair) for pair in pairwise(widths))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """(N, source, ...) -> log-scales and offsets (N, target, ...), and the hidden layers."""
+        hidden: list[Tensor] = []
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+            hidden.append(x)
+        scale, offset = self.layers[-1](x).chunk(2, dim=1)
+        return scale, offset, hidden
+
+    def backward(self, scale: Tensor, offset: Tensor, hidden: list[Tensor]) -> Tensor:
+        """Gradients with respect to the outputs -> to the input."""
+        gradient = torch.cat([scale, offset], dim=1)
+        first, *others = self.pointwise()
+        for layer, active in zip(reversed(others), reversed(hidden), strict=True):
+            gradient = torch.where(active.bool(), layer.backward(gradient), 0.0)
+        return first.backward(gradient)
+
+    def pointwise(self) -> list[Pointwise]:
+        """The layers, in order."""
+        return [layer for layer in self.layers if isinstance(layer, Pointwise)]
+
+
+class Trace(NamedTuple):
+    """What the gradient of a coupling is made of; `a` and `b` are the halves before it."""
+
+    a: Tensor
+    b: Tensor
+    u: Tensor
+    v: Tensor
+    exp_u: Tensor
+    exp_v: Tensor
+    hidden_b: list[Tensor]
+    hidden_a: list[Tensor]
+
+
+class Coupling(nn.Module):
+    """A fixed permutation, then affine coupling of both halves.
+
+    Args:
+        channels: D, at least 2.
+        seed: of the permutation.
+    """
+
+    def __init__(self, channels: int, hidden: int, clamp: float, seed: int) -> None:
+        super().__init__()
+        first = channels // 2
+        self.halves = [first, channels - first]
+        self.clamp = clamp
+        order = permutation(channels, seed)
+        self.register_buffer("order", order, persistent=False)
+        self.register_buffer("inverse_order", order.argsort(), persistent=False)
+        self.from_a = Subnet(first, channels - first, hidden)  # S1
+        self.from_b = Subnet(channels - first, first, hidden)  # S2
+
+    order: Tensor
+    inverse_order: Tensor
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Trace]:
+        """X (N, D, ...) -> the coupled x, the log-determinant (N, ...), and its trace."""
+        a, b = x.index_select(1, self.order).split(self.halves, dim=1)
+        u, t, hidden_b = self.from_b(b)
+        log_u = self._log_scale(u)
+        coupled_a = a * (exp_u := log_u.exp()) + t
+        v, w, hidden_a = self.from_a(coupled_a)
+        log_v = self._log_scale(v)
+        coupled_b = b * (exp_v := log_v.exp()) + w
+        coupled = torch.cat([coupled_a, coupled_b], dim=1).clamp(-_LIMIT, _LIMIT)
+        log_det = log_u.sum(1) + log_v.sum(1)
+        return coupled, log_det, Trace(a, b, u, v, exp_u, exp_v, hidden_b, hidden_a)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """The x (N, D, ...) that `forward` makes z of."""
+        a, b = z.split(self.halves, dim=1)
+        v, w, _ = self.from_a(a)
+        b = (b - w) * (-self._log_scale(v)).exp()
+        u, t, _ = self.from_b(b)
+        a = (a - t) * (-self._log_scale(u)).exp()
+        return torch.cat([a, b], dim=1).index_select(1, self.inverse_order)
+
+    def backward(self, gradient: Tensor, trace: Trace, log_det: float) -> Tensor:
+        """Gradient with respect to the output -> to the input, minus `log_det` x log-determinant's.
+
+        Exact while no output is at the limit of +-1e6.
+        """
+        a, b, u, v, exp_u, exp_v, hidden_b, hidden_a = trace
+        on_a, on_b = gradient.split(self.halves, dim=1)
+        on_v = (on_b * b * exp_v - log_det) / self._inverse_slope(v)
+        on_a = on_a + self.from_a.backward(on_v, on_b, hidden_a)
+        on_u = (on_a * a * exp_u - log_det) / self._inverse_slope(u)
+        on_b = on_b * exp_v + self.from_b.backward(on_u, on_a, hidden_b)
+        return torch.cat([on_a * exp_u, on_b], dim=1).index_select(1, self.inverse_order)
+
+    def _log_scale(self, s: Tensor) -> Tensor:  # g(s), the logarithm of a scale
+        return self.clamp * _ATAN_GAIN * torch.atan(s / self.clamp)
+
+    def _inverse_slope(self, s: Tensor) -> Tensor:  # 1 / g'(s)
+        return (1 + (s / self.clamp).square()) / _ATAN_GAIN
+
+
+class Flow(nn.Module):
+    """Couplings from features y to z, which are normally distributed over good parts.
+
+    Args:
+        channels: D, at least 2.
+        config: settings.
+    """
+
+    def __init__(self, channels: int, config: FlowConfig) -> None:
+        super().__init__()
+        self.channels = channels
+        self.config = config
+        self.register_buffer("centre", torch.zeros(channels))
+        self.register_buffer("spread", torch.ones(channels))
+        self.blocks = nn.ModuleList(
+            Coupling(channels, config.hidden, config.clamp, seed) for seed in range(config.blocks)
+        )
+
+    centre: Tensor
+    spread: Tensor
+
+    def prepare(self, batches: Iterable[Tensor]) -> None:
+        """Standardise as the configuration says, given y (N, D, ...) of the good images."""
+        if not self.config.standardise:
+            return
+        count, total, squares = 0, torch.zeros(self.channels).double(), torch.zeros(1).double()
+        for y in batches:
+            rows = y.detach().double().transpose(0, 1).flatten(1).cpu()  # (D, M)
+            count, total = count + rows.shape[1], total + rows.sum(1)
+            squares = squares + rows.square().sum(1)
+        mean = total / count
+        std = (squares / count - mean.square()).clamp(min=0).sqrt()
+        self.centre.copy_(mean)
+        # A channel that is silent on good parts must not become infinitely loud.
+        smallest = _SMALLEST_SPREAD * float(std.mean()) or 1.0
+        self.spread.copy_(std.clamp(min=smallest))
+
+    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Y (N, D, ...) -> z (N, D, ...), log|det dz/dy| (N, ...)."""
+        y = self._standardised(y)
+        log_det = torch.zeros_like(y[:, 0]) - self.spread.log().sum()
+        for block in self.blocks:
+            y, part, _ = block(y)
+            log_det = log_det + part
+        return y, log_det
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """The y (N, D, ...) that `forward` makes z of."""
+        for block in reversed(self._couplings()):
+            z = block.inverse(z)
+        return z * _by_channel(self.spread, z) + _by_channel(self.centre, z)
+
+    def gradient(self, y: Tensor, *, log_det: bool = False) -> tuple[Tensor, Tensor]:
+        """Z, and the gradient of 1/2 sum z^2 with respect to y, in closed form; both (N, D, ...).
+
+        It takes no autograd, so that it can be exported.
+
+        Args:
+            y: (N, D, ...).
+            log_det: the gradient of 1/2 sum z^2 - log|det dz/dy| instead, which is trained.
+        """
+        traces = []
+        y = self._standardised(y)
+        for block in self.blocks:
+            y, _, trace = block(y)
+            traces.append(trace)
+        gradient = y
+        for block, trace in zip(reversed(self._couplings()), reversed(traces), strict=True):
+            gradient = block.backward(gradient, trace, float(log_det))
+        return y, gradient / _by_channel(self.spread, y)
+
+    def negative_log_likelihood(self, y: Tensor) -> Tensor:
+        """Mean of (1/2 sum z^2 - log|det dz/dy|) / D over vectors or positions; may be negative."""
+        z, log_det = self(y)
+        nll: Tensor = (0.5 * z.square().sum(1) - log_det).mean() / self.channels
+        return nll
+
+    def optimisation(self) -> Optimisation:
+        """Adam without a schedule."""
+        config = self.config
+        adam = torch.optim.Adam(
+            self.parameters(),
+            config.learning_rate,
+            config.betas,
+            config.epsilon,
+            config.weight_decay,
+        )
+        return Optimisation([adam], [])
+
+    def _standardised(self, y: Tensor) -> Tensor:
+        return (y - _by_channel(self.centre, y)) / _by_channel(self.spread, y)
+
+    def _couplings(self) -> list[Coupling]:
+        return [block for block in self.blocks if isinstance(block, Coupling)]
+
+
+def _by_channel(values: Tensor, like: Tensor) -> Tensor:
+    """(D,) -> (D, 1, ...) to be combined with y (N, D, ...)."""
+    return values.reshape(-1, *[1] * (like.ndim - 2))
+
+
+def permutation(channels: int, seed: int) -> Tensor:
+    """The published order of channels (D,) int64: NumPy's legacy MT19937, the same everywhere."""
+    return torch.from_numpy(np.random.RandomState(seed).permutation(channels)).long()
