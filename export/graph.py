@@ -215,14 +215,17 @@ def _merge(
     bias = np.zeros(len(kernel))
     if len(conv.input) > 2:
         bias = numpy_helper.to_array(weights[conv.input[2]]).astype(np.float64)
-    name = norm.output[0]
+    # Named by its sources: a backbone that runs several times keeps one set of weights.
+    name = f"{conv.input[1]}+{norm.input[1]}"
     merged = {
         f"{name}.weight": kernel * scale.reshape(-1, *[1] * (kernel.ndim - 1)),
         f"{name}.bias": (bias - mean) * scale + offset,
     }
     del conv.input[1:]
     for key, value in merged.items():
-        graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), key))
+        if key not in weights:
+            weights[key] = numpy_helper.from_array(value.astype(np.float32), key)
+            graph.initializer.append(weights[key])
         conv.input.append(key)
 
 

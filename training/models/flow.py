@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from edge.config import StrictModel
 from training.models.base import Optimisation
+from training.moments import Moments
 
 _DEPTH = 3  # hidden layers of a subnet
 _ATAN_GAIN = 0.636  # about 2 / pi, as published
@@ -206,14 +207,11 @@ class Flow(nn.Module):
         """Standardise as the configuration says, given y (N, D, ...) of the good images."""
         if not self.config.standardise:
             return
-        count, total, squares = 0, torch.zeros(self.channels).double(), torch.zeros(1).double()
+        moments = Moments()
         for y in batches:
-            rows = y.detach().double().transpose(0, 1).flatten(1).cpu()  # (D, M)
-            count, total = count + rows.shape[1], total + rows.sum(1)
-            squares = squares + rows.square().sum(1)
-        mean = total / count
-        std = (squares / count - mean.square()).clamp(min=0).sqrt()
-        self.centre.copy_(mean)
+            moments.add(y.detach().transpose(0, 1).flatten(1).T.cpu())  # (M, D)
+        self.centre.copy_(moments.mean)
+        std = moments.std
         # A channel that is silent on good parts must not become infinitely loud.
         smallest = _SMALLEST_SPREAD * float(std.mean()) or 1.0
         self.spread.copy_(std.clamp(min=smallest))

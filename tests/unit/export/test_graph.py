@@ -170,6 +170,30 @@ class TestPads:
         np.testing.assert_allclose(run(graph, image), expected, rtol=1e-6)
 
 
+def test_a_backbone_that_runs_twice_keeps_one_set_of_weights() -> None:
+    weight = numpy_helper.from_array(np.full((4, 3, 1, 1), 0.5, np.float32), "weight")
+    norm = [
+        numpy_helper.from_array(np.full(4, value, np.float32), name)
+        for name, value in (("gain", 2.0), ("offset", 1.0), ("mean", 0.1), ("variance", 4.0))
+    ]
+    names = [tensor.name for tensor in norm]
+    nodes = [helper.make_node("Add", ["x", "x"], ["double"])]
+    for source in ("x", "double"):
+        conv, out = f"{source}.conv", f"{source}.norm"
+        nodes.append(helper.make_node("Conv", [source, "weight"], [conv]))
+        nodes.append(helper.make_node("BatchNormalization", [conv, *names], [out]))
+    nodes.append(helper.make_node("Add", ["x.norm", "double.norm"], ["y"]))
+    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 5, 5])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, 5, 5])
+    made = helper.make_graph(nodes, "twice", [image], [output], [weight, *norm])
+    graph = helper.make_model(made, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    picture = np.random.default_rng(0).normal(size=(1, 3, 5, 5)).astype(np.float32)
+    expected = run(graph, picture)
+    fold_batch_norms(graph)
+    assert len(graph.graph.initializer) == 2
+    np.testing.assert_allclose(run(graph, picture), expected, rtol=1e-5)
+
+
 def run(graph: onnx.ModelProto, image: np.ndarray) -> np.ndarray:
     session = ort.InferenceSession(graph.SerializeToString())
     output: np.ndarray = session.run(None, {"x": image})[0]
