@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from calibration.scores import score_images
-from calibration.threshold import ToleranceLimit, tolerance_limit
+from calibration.pixels import PixelLimit, part_summary, pixel_limit
+from calibration.scores import GoodScore, score_images
+from calibration.threshold import ToleranceLimit, review_limits, tolerance_limit
 from edge.bundle import REFERENCE_ARTEFACT, Bundle, Calibration
 from edge.errors import CameraError
 from edge.inspector import open_engine
@@ -16,21 +17,46 @@ from edge.inspector import open_engine
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """A calibration that was written, and what went into it."""
+    """A calibration that was written, and what went into it.
+
+    Attributes:
+        review: the limit of the review band; None without one.
+        fitted, repeated: images that were left out.
+    """
 
     calibration: Calibration
     limit: ToleranceLimit
+    review: ToleranceLimit | None
+    pixel: PixelLimit
     path: Path
     fitted: list[Path]
     repeated: list[Path]
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What a calibration is to promise.
+
+    Attributes:
+        false_reject_rate: share of good parts that may be rejected.
+        confidence: that each promise holds, over draws of good parts.
+        review_rate: share of good parts that may be reviewed or rejected; None for no review band.
+        minimum_area_px: smallest region of the mask, in pixels of the anomaly map; None chooses it.
+        part_of: names the part that an image shows; None when every image is another part.
+    """
+
+    false_reject_rate: float
+    confidence: float = 0.95
+    review_rate: float | None = None
+    minimum_area_px: int | None = None
+    part_of: Callable[[Path], str] | None = None
+
+
 def calibrate(
     bundle: Bundle,
     images: Sequence[Path],
+    wish: Wish,
     *,
-    false_reject_rate: float,
-    confidence: float = 0.95,
     recipe: str = "default",
     engine: str = "onnxruntime",
     artefact: str = REFERENCE_ARTEFACT,
@@ -40,12 +66,12 @@ def calibrate(
     """Set the thresholds of `recipe` from images of good parts, and write them into the bundle.
 
     Images that the model was fitted to are left out: their scores are lower than those of parts it
-    has not seen. The image threshold and the pixel threshold are both tolerance limits, the second
-    one of the highest map value of each part, so that a good part shows an empty mask.
+    has not seen. The thresholds are tolerance limits of the scores of parts; pixel threshold and
+    smallest area are set so that as few good parts show a mask as may be rejected.
 
     Raises:
         CameraError: images that cannot be used, or none that the model was not fitted to.
-        ConfigError: a rate outside its range.
+        ConfigError: a rate outside its range, or too few parts for a review band.
         EngineError: the artefact does not run.
     """
     opened = open_engine(bundle, engine=engine, artefact=artefact, threads=threads)
@@ -60,20 +86,43 @@ def calibrate(
             f"all {len(images)} images were used in training: a threshold needs good parts that "
             "the model has not seen"
         )
-    rates = {"false_reject_rate": false_reject_rate, "confidence": confidence}
-    limit = tolerance_limit([s.score for s in scores], **rates)
-    pixel = tolerance_limit([s.map_maximum for s in scores], **rates)
+    limit, review, pixel = _limits(scores, wish)
     calibration = Calibration(
         recipe=recipe,
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         artefact=artefact,
-        artefact_sha256=bundle.manifest.files[artefact],
-        false_reject_rate_target=false_reject_rate,
-        confidence=confidence,
+        artefact_sha256=bundle.sha256(artefact),
+        false_reject_rate_target=wish.false_reject_rate,
+        confidence=wish.confidence,
         false_reject_rate_bound=limit.bound,
+        review_rate_bound=review and review.bound,
+        mask_rate_bound=pixel.mask_rate_bound,
         threshold_score=limit.threshold,
         threshold_pixel=pixel.threshold,
+        threshold_review=review and review.threshold,
+        minimum_area_px=pixel.minimum_area,
         scores={s.sha256: s.score for s in scores},
+        parts={s.sha256: wish.part_of(s.path) for s in scores} if wish.part_of else {},
     ).sealed()
     path = bundle.add_calibration(calibration)
-    return CalibrationResult(calibration, limit, path, fitted, repeated)
+    return CalibrationResult(calibration, limit, review, pixel, path, fitted, repeated)
+
+
+def _limits(
+    scores: Sequence[GoodScore], wish: Wish
+) -> tuple[ToleranceLimit, ToleranceLimit | None, PixelLimit]:
+    part_of = wish.part_of or str
+    frames: dict[str, list[GoodScore]] = {}
+    for score in scores:
+        frames.setdefault(part_of(score.path), []).append(score)
+    highest = [max(frame.score for frame in part) for part in frames.values()]
+    rates = {"false_reject_rate": wish.false_reject_rate, "confidence": wish.confidence}
+    pixel = pixel_limit(
+        [part_summary([frame.summary for frame in part]) for part in frames.values()],
+        mask_rate=wish.false_reject_rate,
+        confidence=wish.confidence,
+        minimum_area=wish.minimum_area_px,
+    )
+    if wish.review_rate is None:
+        return tolerance_limit(highest, **rates), None, pixel
+    return *review_limits(highest, review_rate=wish.review_rate, **rates), pixel

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration.pixels import WHOLE, MapSummary, summarise_map
 from edge.engine import Engine
 from edge.errors import CameraError, EngineError, FrameError
 from edge.images import decode_image
@@ -19,12 +20,12 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class GoodScore:
-    """What the artefact says of one good image: raw score, and highest value of its map."""
+    """What the artefact says of one good image: raw score, and a summary of its map."""
 
     path: Path
     sha256: str
     score: float
-    map_maximum: float
+    summary: MapSummary
 
 
 def score_images(
@@ -80,7 +81,7 @@ def _score(
     path: Path, digest: str, image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], engine: Engine
 ) -> GoodScore:
     prediction = engine.infer(image[np.newaxis])
-    score, maximum = float(prediction.scores[0]), float(prediction.maps[0].max())
-    if not (np.isfinite(score) and np.isfinite(maximum)):
+    score = float(prediction.scores[0])
+    if not (np.isfinite(score) and np.isfinite(prediction.maps[0]).all()):
         raise EngineError(f"{path}: the artefact gives a score or map that is not finite")
-    return GoodScore(path, digest, score, maximum)
+    return GoodScore(path, digest, score, summarise_map(prediction.maps[0])[WHOLE])

@@ -4,28 +4,31 @@
 
     manifest.json            what the model is, and the SHA-256 of every file below
     model.onnx               the fused FP32 graph, the reference artefact
+    model.<precision>.onnx   artefacts of lower precision that keep the verdicts; see `Artefact`
     golden/<n>.png, .npz     native frames with the scores and maps the checkpoint gave them
     training.json            the training images by hash, so that calibration can leave them out
+    engines/<device>/<precision>/   a TensorRT plan with its sidecar; see `edge.engine.sidecar`
     calibration/<recipe>.json   thresholds, bound to the SHA-256 of the artefact they came through
 
-`manifest.json` covers the files that export writes. A calibration is added on the device later: it
-names the artefact it belongs to. Both carry a seal over their own content.
+`manifest.json` covers the files that export writes. Engines and calibrations are added on the
+device later: they name the artefact they belong to. All carry a seal over their own content.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from edge.engine.sidecar import ENGINES_FOLDER, Sidecar, verified_plan
 from edge.errors import BundleError
 from edge.files import sha256_of, write_text
 from edge.preprocess import Preprocessing
+from edge.sealed import Sealed, Sha256, Strict, read_sealed
 from edge.verdict import Thresholds
 
 SCHEMA_VERSION = 1
@@ -34,43 +37,15 @@ REFERENCE_ARTEFACT = "model.onnx"
 TRAINING_RECORD = "training.json"
 CALIBRATION_FOLDER = "calibration"
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-SealedModel = TypeVar("SealedModel", bound="_Sealed")
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-class _Sealed(_Strict):
-    """A record that carries the SHA-256 over its other fields.
-
-    The seal finds damage and hasty edits; a signature is what protects against intent.
-    """
-
-    seal: str = ""
-
-    def sealed(self: SealedModel) -> SealedModel:
-        """A copy whose seal is right."""
-        return self.model_copy(update={"seal": self._digest()})
-
-    def is_intact(self) -> bool:
-        """Whether the seal fits the content."""
-        return self.seal == self._digest()
-
-    def _digest(self) -> str:
-        content = json.dumps(self.model_dump(mode="json", exclude={"seal"}), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
-
-
-class GraphIO(_Strict):
+class GraphIO(Strict):
     """Input size of the fused graph; its contract is fixed otherwise (see `edge.engine`)."""
 
     height: int
     width: int
 
 
-class Golden(_Strict):
+class Golden(Strict):
     """A native frame with what the checkpoint said of it.
 
     Attributes:
@@ -83,7 +58,7 @@ class Golden(_Strict):
     expected: str
 
 
-class Parity(_Strict):
+class Parity(Strict):
     """Largest difference between checkpoint and artefact over the frames compared at export.
 
     Attributes:
@@ -102,8 +77,41 @@ class Parity(_Strict):
     threshold: float
 
 
-class Manifest(_Sealed):
-    """Identity of a bundle."""
+class Artefact(Strict):
+    """A graph of lower precision, with what export measured of it.
+
+    Attributes:
+        engine: the engine it is for.
+        parity: against the checkpoint, through ONNX Runtime on the CPU with every FP16 value
+            rounded; None when there is no result, or none that is finite: only of a refused one.
+        latency_ratio: median time over that of the FP32 graph, on the machine of the export; None
+            when it was not timed there.
+        remark: how it was timed, or why not; of a refused artefact, why it is not in the bundle.
+        lowered_nodes: nodes that compute in the lower precision.
+        fp32_nodes: nodes that could, and were kept in FP32 by measurement.
+        form: how INT8 is written down; see `export.precision.int8`.
+        calibrator: how the ranges of INT8 were found, on good images of the training.
+    """
+
+    precision: Literal["fp16", "int8"]
+    engine: str
+    parity: Parity | None
+    latency_ratio: float | None
+    remark: str
+    lowered_nodes: int
+    fp32_nodes: int
+    form: str | None = None
+    calibrator: str | None = None
+
+
+class Manifest(Sealed):
+    """Identity of a bundle.
+
+    Attributes:
+        artefacts: files beside the reference artefact that an engine may run.
+        refused: artefacts that were asked for and are not in the bundle: too slow, or other
+            verdicts.
+    """
 
     schema_version: Literal[1] = 1
     name: str
@@ -119,10 +127,19 @@ class Manifest(_Sealed):
     macs: int
     parity: Parity
     golden: tuple[Golden, ...]
+    artefacts: dict[str, Artefact] = Field(default_factory=dict)
+    refused: dict[str, Artefact] = Field(default_factory=dict)
     files: dict[str, Sha256]
 
+    @model_serializer(mode="wrap")
+    def _without_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave empty additions out, so that the seal of an older bundle stays right."""
+        content: dict[str, Any] = serialise(self)
+        empty = {"artefacts", "refused"} - {key for key, value in content.items() if value}
+        return {key: value for key, value in content.items() if key not in empty}
 
-class Calibration(_Sealed):
+
+class Calibration(Sealed):
     """Thresholds of one recipe with the evidence they rest on; see `calibration.threshold`.
 
     Attributes:
@@ -131,7 +148,11 @@ class Calibration(_Sealed):
         false_reject_rate_bound: upper bound of the false reject rate of independent good parts
             that these scores support at `confidence`; it is above the target when there were too
             few.
+        review_rate_bound: likewise of parts reviewed or rejected, when there is a review band.
+        mask_rate_bound: likewise of good parts whose map, cut at `threshold_pixel` and cleared of
+            regions smaller than `minimum_area_px`, is not empty.
         scores: the raw scores of the good images, by image hash.
+        parts: which part an image shows, by image hash, where parts were seen several times.
     """
 
     schema_version: Literal[1] = 1
@@ -145,11 +166,20 @@ class Calibration(_Sealed):
     threshold_score: float
     threshold_pixel: float
     threshold_review: float | None = None
+    review_rate_bound: float | None = None
+    mask_rate_bound: float | None = None
+    minimum_area_px: int = 1
     scores: dict[Sha256, float]
+    parts: dict[Sha256, str] = {}
 
     def thresholds(self) -> Thresholds:
         """The limits for `edge.verdict.decide`."""
-        return Thresholds(self.threshold_score, self.threshold_pixel, self.threshold_review)
+        return Thresholds(
+            self.threshold_score,
+            self.threshold_pixel,
+            self.threshold_review,
+            self.minimum_area_px,
+        )
 
 
 class Bundle:
@@ -160,13 +190,26 @@ class Bundle:
         self.manifest = manifest
 
     def file(self, name: str) -> Path:
-        """Path of a file the manifest lists; BundleError when it does not."""
-        if name not in self.manifest.files:
+        """Path of a file the manifest lists, or of a plan that was built of one.
+
+        Raises:
+            BundleError: the manifest does not list it, or the plan is not what its sidecar says.
+        """
+        if self._is_engine(name):
+            self._sidecar(name)
+        elif name not in self.manifest.files:
             raise BundleError(
                 f"{self.folder}: has no artefact {name!r}; it holds "
                 f"{', '.join(sorted(self.manifest.files))}"
             )
         return self.folder / name
+
+    def sha256(self, name: str) -> str:
+        """SHA-256 of a file of the bundle; see `file`."""
+        if self._is_engine(name):
+            return self._sidecar(name).plan_sha256
+        self.file(name)  # refuses an unknown one
+        return self.manifest.files[name]
 
     def trained_on(self) -> frozenset[str]:
         """SHA-256 of every image file the model was trained on."""
@@ -182,9 +225,8 @@ class Bundle:
         mend = f"linewarden calibrate {self.folder} --recipe {recipe} --good FOLDER"
         if not path.is_file():
             raise BundleError(f"{self.folder}: recipe {recipe!r} is not calibrated: {mend}")
-        calibration = _read_sealed(path, Calibration, mend)
-        self.file(artefact)  # refuses an unknown one
-        actual = self.manifest.files[artefact]
+        calibration = read_sealed(path, Calibration, SCHEMA_VERSION, mend)
+        actual = self.sha256(artefact)
         if calibration.artefact_sha256 != actual:
             raise BundleError(
                 f"{path}: its thresholds were measured through {calibration.artefact} "
@@ -204,6 +246,12 @@ class Bundle:
         write_text(path, calibration.sealed().model_dump_json(indent=2) + "\n")
         return path
 
+    def _is_engine(self, name: str) -> bool:
+        return PurePosixPath(name).parts[:1] == (ENGINES_FOLDER,)
+
+    def _sidecar(self, name: str) -> Sidecar:
+        return verified_plan(self.folder, _safe_name(name, self.folder), self.manifest.files)
+
 
 def open_bundle(path: Path) -> Bundle:
     """Open a bundle directory and verify every file against the manifest.
@@ -216,7 +264,7 @@ def open_bundle(path: Path) -> Bundle:
     if not path.is_dir():
         raise BundleError(f"{path}: no such bundle; make one with: linewarden export RUN {path}")
     mend = "copy the bundle again, or export it again"
-    manifest = _read_sealed(path / MANIFEST, Manifest, mend)
+    manifest = read_sealed(path / MANIFEST, Manifest, SCHEMA_VERSION, mend)
     for name, expected in manifest.files.items():
         file = path / _safe_name(name, path)
         if not file.is_file():
@@ -245,23 +293,6 @@ def seal_bundle(folder: Path, fields: Mapping[str, Any]) -> Manifest:
     manifest = Manifest(**fields, files=files).sealed()
     write_text(folder / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
     return manifest
-
-
-def _read_sealed(path: Path, model: type[SealedModel], mend: str) -> SealedModel:
-    name = model.__name__.lower()
-    try:
-        record = model.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}): {mend}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(
-            f"{path}: is not a {name} of schema {SCHEMA_VERSION} ({where}: {first['msg']}): {mend}"
-        ) from error
-    if not record.is_intact():
-        raise BundleError(f"{path}: the {name} was changed after it was written: {mend}")
-    return record
 
 
 def _safe_name(name: str, where: Path) -> str:

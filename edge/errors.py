@@ -8,7 +8,9 @@
     |-- CameraError                 5   a camera, a recording, an image file, a data set
     |   `-- FrameError              5   one frame that does not fit what the model was taught
     |-- EngineError                 6   an inference engine
-    `-- LineError                   7   an output to the line
+    |   `-- CudaError               6   a CUDA call that failed; the device can still be used
+    |-- LineError                   7   an output to the line
+    `-- DeviceLostError             8   the GPU is lost to this process: start a new one
 
 Exit code 2 is argparse's (wrong usage) and 130 / 143 mean stopped by SIGINT / SIGTERM.
 A message says what is wrong, where, and what to do about it.
@@ -49,7 +51,28 @@ class EngineError(LinewardenError):
     exit_code = 6
 
 
+class CudaError(EngineError):
+    """A CUDA call failed and the context is still usable.
+
+    Attributes:
+        code: the number in CUDA's `cudaError_t`; 0 where the binding does not tell.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class LineError(LinewardenError):
     """A verdict could not be delivered to the line."""
 
     exit_code = 7
+
+
+class DeviceLostError(LinewardenError):
+    """A sticky CUDA error: every later call in this process fails, so the process must end.
+
+    It is no EngineError on purpose: that one is a part without a verdict and the line goes on.
+    """
+
+    exit_code = 8

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -38,11 +39,13 @@ class Thresholds:
         reject: a score above it rejects the part.
         review: a score above it, up to `reject`, asks for review; None for no review band.
         pixel: anomaly-map values above it belong to the defect mask.
+        minimum_area_px: 8-connected regions of fewer pixels, at the map's resolution, do not.
     """
 
     reject: float
     pixel: float
     review: float | None = None
+    minimum_area_px: int = 1
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,20 @@ def decide(score: float, anomaly_map: npt.NDArray[np.float32], thresholds: Thres
     verdict = _verdict(score, thresholds)
     if verdict is Verdict.PASS:
         return Decision(verdict, score, np.zeros(anomaly_map.shape, dtype=np.bool_))
-    return Decision(verdict, score, anomaly_map > thresholds.pixel)
+    mask = remove_small_regions(anomaly_map > thresholds.pixel, thresholds.minimum_area_px)
+    return Decision(verdict, score, mask)
+
+
+def remove_small_regions(mask: npt.NDArray[np.bool_], minimum_area: int) -> npt.NDArray[np.bool_]:
+    """The mask (H, W) without its 8-connected regions of fewer than `minimum_area` pixels."""
+    if minimum_area <= 1:
+        return mask
+    _, regions, statistics, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=8
+    )
+    large = statistics[:, cv2.CC_STAT_AREA] >= minimum_area
+    large[0] = False  # what is not in the mask
+    return np.asarray(large[regions])
 
 
 def _verdict(score: float, thresholds: Thresholds) -> Verdict:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import Wish, calibrate
 from edge.bundle import open_bundle
 from edge.config import StrictModel
 from edge.files import write_bytes, write_text
@@ -71,7 +71,7 @@ def measure(variant: str, config: TrainConfig, folder: Path, fit: Fit) -> StudyR
     shutil.rmtree(folder / "bundle", ignore_errors=True)
     bundle = export_bundle(folder / "run", folder / "bundle")
     held_out = [held.path for held in record.held_out]
-    calibrate(bundle, held_out, false_reject_rate=FALSE_REJECT_RATE)
+    calibrate(bundle, held_out, Wish(FALSE_REJECT_RATE))
     data_set = read_data_set(config.data.folder)
     with Inspector.open(open_bundle(folder / "bundle")) as inspector:
         inspected = inspect_samples(inspector, data_set.test)

@@ -28,6 +28,14 @@ COMMANDS = {
         "linewarden.commands.teach", "good parts to a calibrated bundle, in given minutes", "export"
     ),
     "train": Command("linewarden.commands.train", "learn good parts from images", "train"),
+    "build": Command(
+        "linewarden.commands.build", "build a TensorRT engine on the device", "tensorrt"
+    ),
+    "doctor": Command(
+        "linewarden.commands.doctor",
+        "name what this machine lacks, and how to get it",
+        "onnxruntime",
+    ),
     "dataset": Command(
         "linewarden.commands.dataset", "show a data set, or convert it to another layout", "train"
     ),
@@ -60,8 +68,8 @@ exit codes:
   0  done                          5  camera, image or data set
   1  unexpected error              6  inference engine
   2  wrong usage                   7  output to the line
-  3  configuration                 130, 143  stopped by SIGINT, SIGTERM
-  4  bundle, checkpoint, calibration
+  3  configuration                 8  GPU lost: start the process again
+  4  bundle, checkpoint, calibration   130, 143  stopped by SIGINT, SIGTERM
 """
 
 

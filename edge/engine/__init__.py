@@ -16,6 +16,9 @@ ENGINES = {
     "onnxruntime": Plugin(
         "edge.engine.onnxruntime", "OnnxRuntimeEngine", "pip install 'linewarden[onnxruntime]'"
     ),
+    "tensorrt": Plugin(
+        "edge.engine.tensorrt", "TensorRtEngine", "linewarden doctor says what is missing"
+    ),
 }
 
 

@@ -12,6 +12,8 @@ examples:
   linewarden calibrate bundles/flange --good parts/flange/train/good
   linewarden calibrate bundles/flange --good parts/flange/train/good \\
       --false-reject-rate 0.001 --confidence 0.99 --recipe 7
+  linewarden calibrate bundles/flange --good shots --review-rate 0.05 \\
+      --part-name '^(.*)_view'      part12_view1.png and part12_view2.png are one part
 
 files:
   BUNDLE/calibration/RECIPE.json   thresholds, scores, the hash of the artefact
@@ -20,13 +22,17 @@ files:
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
 
-from calibration.calibrate import CalibrationResult, calibrate
+from calibration.calibrate import CalibrationResult, Wish, calibrate
+from calibration.pixels import AREAS
 from edge.bundle import REFERENCE_ARTEFACT, open_bundle
+from edge.errors import ConfigError
 from edge.images import list_images
 
 
@@ -49,6 +55,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.95,
         help="probability that the promise holds (default: %(default)s)",
     )
+    parser.add_argument(
+        "--review-rate",
+        type=float,
+        metavar="RATE",
+        help="share of good parts that may be reviewed or rejected; gives a review band",
+    )
+    parser.add_argument(
+        "--minimum-area",
+        type=int,
+        choices=AREAS,
+        metavar="PX",
+        help="smallest region of the defect mask, in pixels of the anomaly map: "
+        f"{', '.join(map(str, AREAS))} (default: as good parts need it)",
+    )
+    parser.add_argument(
+        "--part-name",
+        metavar="REGEX",
+        help="what in a file's name says which part it shows, where a part has several images",
+    )
     parser.add_argument("--recipe", default="default", help="name or number (default: %(default)s)")
     parser.add_argument("--engine", default="onnxruntime", help="engine to measure through")
     parser.add_argument("--artefact", default=REFERENCE_ARTEFACT, help="file of the bundle to run")
@@ -65,8 +90,7 @@ def run(args: argparse.Namespace) -> int:
         result = calibrate(
             bundle,
             images,
-            false_reject_rate=args.false_reject_rate,
-            confidence=args.confidence,
+            _wish(args),
             recipe=args.recipe,
             engine=args.engine,
             artefact=args.artefact,
@@ -76,6 +100,33 @@ def run(args: argparse.Namespace) -> int:
     for line in describe(result):
         print(line)
     return 0
+
+
+def _wish(args: argparse.Namespace) -> Wish:
+    part_of = part_namer(args.part_name) if args.part_name else None
+    return Wish(
+        args.false_reject_rate, args.confidence, args.review_rate, args.minimum_area, part_of
+    )
+
+
+def part_namer(expression: str) -> Callable[[Path], str]:
+    """Names the part of an image by the first group, or the whole, of what matches in its name.
+
+    Raises:
+        ConfigError: no regular expression; and, when it is called, a name that does not match.
+    """
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise ConfigError(f"--part-name {expression}: no regular expression ({error})") from error
+
+    def part_of(path: Path) -> str:
+        found = pattern.search(path.name)
+        if found is None:
+            raise ConfigError(f"--part-name {expression}: does not match the name of {path}")
+        return found[1] if pattern.groups else found[0]
+
+    return part_of
 
 
 def describe(result: CalibrationResult) -> list[str]:
@@ -94,5 +145,15 @@ def describe(result: CalibrationResult) -> list[str]:
             f"the target of {limit.target:.2%} needs {limit.parts_needed} good parts: "
             f"add {limit.parts_needed - limit.parts} and calibrate again"
         )
+    if result.review is not None:
+        lines.append(
+            f"review from {result.review.threshold:.6g} on: at most {result.review.bound:.2%} of "
+            "good parts are reviewed or rejected"
+        )
+    pixel = result.pixel
+    lines.append(
+        f"mask: map above {pixel.threshold:.6g}, regions of {pixel.minimum_area} px or more: at "
+        f"most {pixel.mask_rate_bound:.2%} of good parts show one"
+    )
     lines.append(f"written to {result.path}")
     return lines

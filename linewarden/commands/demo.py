@@ -32,7 +32,7 @@ from pathlib import Path
 
 import yaml
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import Wish, calibrate
 from edge.bundle import open_bundle
 from edge.config import load_config
 from edge.errors import ConfigError
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     export_bundle(out / "run", out / "bundle", report=_say)
     held_out = [held.path for held in load_run(out / "run")[0].held_out]
     _step(f"linewarden calibrate {out / 'bundle'} --good {held_out[0].parent}")
-    result = calibrate(open_bundle(out / "bundle"), held_out, false_reject_rate=0.01)
+    result = calibrate(open_bundle(out / "bundle"), held_out, Wish(false_reject_rate=0.01))
     for line in describe(result):
         _say(line)
     data_set = read_data_set(folder)

@@ -25,7 +25,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import Wish, calibrate
 from edge.bundle import open_bundle
 from edge.config import dump_yaml, load_config
 from edge.errors import BundleError, ConfigError
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         say(f"warning: {doubt}")
     export_bundle(run_folder, args.out, report=say)
     held_out = [held.path for held in record.held_out]
-    result = calibrate(open_bundle(args.out), held_out, false_reject_rate=args.false_reject_rate)
+    result = calibrate(open_bundle(args.out), held_out, Wish(args.false_reject_rate))
     for line in describe(result):
         print(line)
     print(f"next: linewarden inspect --bundle {args.out} IMAGE...")

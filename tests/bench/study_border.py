@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import Wish, calibrate
 from edge.bundle import open_bundle
 from edge.inspector import Inspector
 from export.bundle import export_bundle
@@ -51,7 +51,7 @@ def measure(config: TrainConfig) -> str:
         fit_with_progress(config, folder / "run")
         export_bundle(folder / "run", folder / "bundle")
         held_out = [held.path for held in load_run(folder / "run")[0].held_out]
-        calibrate(open_bundle(folder / "bundle"), held_out, false_reject_rate=0.01)
+        calibrate(open_bundle(folder / "bundle"), held_out, Wish(0.01))
         data_set = read_data_set(config.data.folder)
         with Inspector.open(folder / "bundle") as inspector:
             inspected = inspect_samples(inspector, data_set.test)

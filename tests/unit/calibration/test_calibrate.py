@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import Wish, calibrate
 from edge import Inspector
 from edge.bundle import Bundle, open_bundle, seal_bundle
 from edge.errors import CameraError
@@ -27,7 +27,7 @@ def good_parts(folder: Path, brightest: list[int], size: int = 32) -> list[Path]
 
 def test_the_part_that_sets_the_threshold_passes(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", [20, 60, 40, 90, 30])
-    result = calibrate(tiny_bundle, paths, false_reject_rate=0.01)
+    result = calibrate(tiny_bundle, paths, Wish(0.01))
     assert result.calibration.threshold_score == pytest.approx(90 / 255, abs=1e-6)
     assert result.calibration.threshold_pixel == pytest.approx(90 / 255, abs=1e-6)
     assert result.limit.bound == pytest.approx(1 - 0.05 ** (1 / 5))
@@ -41,7 +41,7 @@ def test_repeated_images_count_once(tiny_bundle: Bundle, tmp_path: Path) -> None
     paths = good_parts(tmp_path / "good", [20, 60])
     copy = tmp_path / "good" / "copy.png"
     copy.write_bytes(paths[0].read_bytes())
-    result = calibrate(tiny_bundle, [*paths, copy], false_reject_rate=0.01)
+    result = calibrate(tiny_bundle, [*paths, copy], Wish(0.01))
     assert result.limit.parts == 2
     assert result.repeated == [copy]
 
@@ -59,11 +59,11 @@ def bundle_trained_on(bundle: Bundle, paths: list[Path]) -> Bundle:
 def test_images_of_the_training_are_left_out(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", [200, 20, 60])
     bundle = bundle_trained_on(tiny_bundle, paths[:1])
-    result = calibrate(bundle, paths, false_reject_rate=0.01)
+    result = calibrate(bundle, paths, Wish(0.01))
     assert result.fitted == paths[:1]
     assert result.calibration.threshold_score == pytest.approx(60 / 255, abs=1e-6)
     with pytest.raises(CameraError, match="all 1 images were used in training"):
-        calibrate(bundle, paths[:1], false_reject_rate=0.01)
+        calibrate(bundle, paths[:1], Wish(0.01))
 
 
 def test_every_unusable_image_is_named_and_nothing_is_written(
@@ -74,9 +74,46 @@ def test_every_unusable_image_is_named_and_nothing_is_written(
     paths[1].write_bytes(b"")
     odd = good_parts(tmp_path / "odd", [20], size=16)
     with pytest.raises(CameraError) as caught:
-        calibrate(tiny_bundle, [*paths, *odd], false_reject_rate=0.01)
+        calibrate(tiny_bundle, [*paths, *odd], Wish(0.01))
     message = str(caught.value)
     assert message.startswith("2 images cannot be used for calibration:\n")
     assert f"{paths[1]}: the file is empty" in message
     assert f"{odd[0]}: the frame is 16x16" in message
     assert tiny_bundle.calibration("default", "model.onnx") == before
+
+
+def test_frames_of_one_part_count_once(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    paths = good_parts(tmp_path / "good", [20, 60, 40, 90, 30, 50])
+    wish = Wish(0.01, part_of=lambda path: str(int(path.stem) // 2))
+    result = calibrate(tiny_bundle, paths, wish)
+    assert result.limit.parts == 3
+    assert sorted(result.calibration.parts.values()) == ["0", "0", "1", "1", "2", "2"]
+    assert result.calibration.threshold_score == pytest.approx(90 / 255, abs=1e-6)
+
+
+def test_a_review_band_lies_below_the_threshold(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    paths = good_parts(tmp_path / "good", [20 + 5 * number for number in range(30)])
+    result = calibrate(tiny_bundle, paths, Wish(0.1, review_rate=0.3))
+    assert result.review is not None
+    band = result.calibration
+    assert band.threshold_review is not None
+    assert band.threshold_review < band.threshold_score
+    assert band.review_rate_bound is not None
+    assert band.review_rate_bound <= 0.3
+    with Inspector.open(tiny_bundle.folder) as inspector:
+        verdicts = {inspector.inspect(cv2.imread(str(p), 0)).verdict.value for p in paths}  # type: ignore[arg-type]
+    assert verdicts == {"PASS", "REVIEW"}
+
+
+def test_a_smallest_area_clears_the_mask(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """Good parts have single bright pixels: with regions of two, the threshold falls below them."""
+    paths = good_parts(tmp_path / "good", [20, 60, 40, 90, 30])
+    result = calibrate(tiny_bundle, paths, Wish(0.5, minimum_area_px=2))
+    assert result.calibration.minimum_area_px == 2
+    assert result.calibration.threshold_pixel == pytest.approx(5 / 255, abs=1e-6)
+    frame = np.full((32, 32), 5, np.uint8)
+    frame[3, 4] = 250
+    frame[20:22, 20] = 240
+    with Inspector.open(tiny_bundle.folder) as inspector:
+        mask = inspector.inspect(frame).mask
+    assert np.argwhere(mask).tolist() == [[20, 20], [21, 20]]

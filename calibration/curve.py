@@ -1,0 +1,90 @@
+"""The sensitivity slider: every threshold along the scores of good parts, with what it promises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import beta
+
+from calibration.threshold import require_share, sorted_scores
+from edge.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SliderPoint:
+    """One place of the sensitivity slider.
+
+    Attributes:
+        position: 0 rejects least, 1 most.
+        expected: mean false reject rate of thresholds chosen this way, over draws of good parts.
+        bound: upper bound of the false reject rate at the confidence of the curve.
+    """
+
+    position: float
+    threshold: float
+    expected: float
+    bound: float
+
+
+@dataclass(frozen=True)
+class ThresholdCurve:
+    """What every score promises as threshold: the curve that the sensitivity slider moves along.
+
+    It needs no storage of its own: the scores and the confidence of a calibration give it back.
+
+    Attributes:
+        thresholds: the scores, ascending.
+        expected: false reject rate expected of each: (n - k + 1) / (n + 1) for the k-th of n.
+        bounds: its upper bound at `confidence`, for each by itself.
+    """
+
+    thresholds: npt.NDArray[np.float64]
+    expected: npt.NDArray[np.float64]
+    bounds: npt.NDArray[np.float64]
+    confidence: float
+
+    @classmethod
+    def of(cls, scores: Sequence[float], *, confidence: float) -> ThresholdCurve:
+        """The curve of independent good parts; see `tolerance_limit` for the promise."""
+        require_share("confidence", confidence)
+        ordered = sorted_scores(scores)
+        n = len(ordered)
+        ranks = np.arange(1, n + 1)
+        bounds = beta.ppf(confidence, n - ranks + 1, ranks)
+        return cls(ordered, (n - ranks + 1) / (n + 1), bounds, confidence)
+
+    def at(self, position: float) -> SliderPoint:
+        """The threshold at a place of the slider, from 0 (highest score) to 1 (middle score).
+
+        Equal steps multiply the expected false reject rate by the same factor. The slider ends at
+        the highest score: what lies above it, good parts alone cannot tell without a model.
+
+        Raises:
+            ConfigError: a position outside 0 to 1.
+        """
+        if not 0 <= position <= 1:
+            raise ConfigError(f"the slider is at {position}: it moves from 0 to 1")
+        lowest = self.expected[-1]
+        wanted = lowest * (max(0.5, lowest) / lowest) ** position
+        return self._point(int(np.argmax(self.expected <= wanted * (1 + 1e-9))))
+
+    def point_of(self, threshold: float) -> SliderPoint:
+        """What a threshold promises that was set without looking at these scores.
+
+        Below the lowest score nothing is promised: rate and bound are 1.
+        """
+        count = int(np.searchsorted(self.thresholds, threshold, side="right"))
+        if not count:
+            return SliderPoint(1.0, threshold, 1.0, 1.0)
+        return replace(self._point(count - 1), threshold=threshold)
+
+    def _point(self, place: int) -> SliderPoint:
+        lowest, expected = self.expected[-1], self.expected[place]
+        span = math.log(max(0.5, lowest) / lowest)
+        position = min(1.0, math.log(expected / lowest) / span) if span else 0.0
+        bound = float(self.bounds[place])
+        return SliderPoint(position, float(self.thresholds[place]), float(expected), bound)

@@ -1,0 +1,262 @@
+"""Pixel threshold and minimum defect area from the anomaly maps of good parts.
+
+For a minimum area of a pixels, a good part shows a non-empty mask when its map has a connected
+region of at least a pixels above the pixel threshold. The highest threshold at which it has one is
+a single number for each part. So the pixel threshold is a tolerance limit of those numbers, for any
+a, and makes the same distribution-free promise as the threshold of scores.
+
+Maps are summarised one by one (`summarise_map`, about a kilobyte for each map and zone) and not
+kept. Regions are 8-connected and do not cross the border of a zone. Whoever applies the limits
+must count regions the same way: `edge.verdict.remove_small_regions` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from calibration.threshold import parts_needed, require_share, tolerance_limit
+from edge.errors import CameraError, ConfigError
+
+AREAS = (1, 2, 4, 8, 16, 32, 64, 128)
+IGNORED = 0
+WHOLE = 1  # the zone of a map without zones
+_EIGHT = np.ones((3, 3), dtype=np.int8)
+_SHARES = np.geomspace(0.5, 1e-6, 80)
+
+_Map = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MapSummary:
+    """What one zone of one anomaly map says about every pixel threshold.
+
+    Attributes:
+        pixels: number of pixels of the zone.
+        region_values: for each of `AREAS`, the highest threshold below which the map has a region
+            of that many pixels; it falls with the area.
+        share_values: for each of a series of falling shares, the value that at most that share of
+            the pixels is above.
+    """
+
+    pixels: int
+    region_values: tuple[float, ...]
+    share_values: tuple[float, ...]
+
+    def share_above(self, threshold: float) -> float:
+        """Share of pixels above a threshold, rounded up to the next share that was kept."""
+        above = np.searchsorted(np.asarray(self.share_values), threshold, side="right")
+        if above == 0:
+            return 1.0
+        return 0.0 if threshold >= self.region_values[0] else float(_SHARES[above - 1])
+
+
+@dataclass(frozen=True)
+class PixelLimit:
+    """Pixel threshold and minimum area of one zone.
+
+    Attributes:
+        threshold: anomaly-map values above it belong to the mask.
+        minimum_area: regions of fewer pixels, at map resolution, are removed from the mask.
+        pixel_rate: share of the pixels of good parts above the threshold, before that.
+        mask_rate_bound: upper bound, at `confidence`, of the share of good parts that show a
+            non-empty mask in this zone.
+        parts_needed: smallest number of good parts with which the target can be promised.
+    """
+
+    threshold: float
+    minimum_area: int
+    pixel_rate: float
+    mask_rate_bound: float
+    mask_rate_target: float
+    confidence: float
+    parts: int
+    parts_needed: int
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the target is promised at the confidence."""
+        return self.mask_rate_bound <= self.mask_rate_target
+
+
+def summarise_map(
+    anomaly_map: _Map, zones: npt.NDArray[np.integer] | None = None
+) -> dict[int, MapSummary]:
+    """Summarise the map of one good frame for each zone.
+
+    Args:
+        anomaly_map: (H, W) raw values, higher is more anomalous.
+        zones: (H, W) number of the zone of each pixel, 0 for ignored; None for one zone 1.
+
+    Raises:
+        ConfigError: zones of another size, or nothing but ignored pixels.
+        CameraError: a map with values that are not finite.
+    """
+    if not np.isfinite(anomaly_map).all():
+        raise CameraError("an anomaly map has values that are not finite: leave this frame out")
+    if zones is None:
+        zones = np.full(anomaly_map.shape, WHOLE, dtype=np.uint8)
+    if zones.shape != anomaly_map.shape:
+        raise ConfigError(
+            f"the zones are {zones.shape[1]}x{zones.shape[0]} pixels and the anomaly map is "
+            f"{anomaly_map.shape[1]}x{anomaly_map.shape[0]}: draw them at the size of the map"
+        )
+    names = [int(name) for name in np.unique(zones) if name != IGNORED]
+    if not names:
+        raise ConfigError("the zones ignore every pixel: leave at least one zone to inspect")
+    return {name: _summarise_zone(anomaly_map, zones == name) for name in names}
+
+
+def part_summary(frames: Sequence[MapSummary]) -> MapSummary:
+    """One summary for a part from those of its frames: it shows a mask when any frame does."""
+    return MapSummary(
+        frames[0].pixels,
+        tuple(np.max([frame.region_values for frame in frames], axis=0).tolist()),
+        tuple(np.max([frame.share_values for frame in frames], axis=0).tolist()),
+    )
+
+
+def pixel_limit(
+    summaries: Sequence[MapSummary],
+    *,
+    mask_rate: float,
+    confidence: float,
+    pixel_rate: float = 1e-4,
+    minimum_area: int | None = None,
+) -> PixelLimit:
+    """Pixel threshold and minimum area of one zone from good parts.
+
+    With a minimum area given (the smallest defect that matters), the threshold is the lowest that
+    keeps the mask of good parts empty. Without, the threshold is the lowest that keeps the
+    pixelwise rate, and the area the smallest of `AREAS` that keeps the mask empty there; if none
+    does, the threshold rises until the largest does. Whether a threshold keeps the mask empty is
+    tested from large areas to small and stops at the first failure, so that the promise needs no
+    correction for the choice of the area (fixed sequence; Bates et al. 2021). It takes the
+    pixelwise threshold, which rests on very many pixels, as known.
+
+    Args:
+        summaries: of independent good parts that the model was not fitted to.
+        mask_rate: highest share of good parts that may show a non-empty mask.
+        pixel_rate: highest mean share of pixels of good parts above the threshold.
+        minimum_area: in pixels of the map, one of `AREAS`.
+
+    Raises:
+        ConfigError: an area that was not summarised, or what `tolerance_limit` refuses.
+    """
+    require_share("pixel rate", pixel_rate)
+    if minimum_area is not None and minimum_area not in AREAS:
+        known = ", ".join(map(str, AREAS))
+        raise ConfigError(f"the minimum area {minimum_area} px is not known: choose of {known}")
+    limits = [
+        tolerance_limit(
+            [summary.region_values[number] for summary in summaries],
+            false_reject_rate=mask_rate,
+            confidence=confidence,
+        )
+        for number in range(len(AREAS))
+    ]
+    if minimum_area is not None:
+        number = AREAS.index(minimum_area)
+        threshold = limits[number].threshold
+    else:
+        wanted = _threshold_of(pixel_rate, summaries)
+        empty = [limit.threshold <= wanted for limit in limits]
+        number = empty.index(True) if any(empty) else len(AREAS) - 1
+        threshold = max(wanted, limits[number].threshold)
+    return PixelLimit(
+        threshold=threshold,
+        minimum_area=AREAS[number],
+        pixel_rate=float(np.mean([summary.share_above(threshold) for summary in summaries])),
+        mask_rate_bound=limits[number].bound,
+        mask_rate_target=mask_rate,
+        confidence=confidence,
+        parts=len(summaries),
+        parts_needed=parts_needed(mask_rate, confidence),
+    )
+
+
+def pixel_limits(
+    parts: Iterable[Mapping[int, MapSummary]],
+    *,
+    mask_rate: float,
+    confidence: float,
+    pixel_rate: float = 1e-4,
+    minimum_area: int | None = None,
+) -> dict[int, PixelLimit]:
+    """Limits of every zone, so that at most `mask_rate` of good parts show a mask in any of them.
+
+    Each zone gets an equal part of the rate and of the error probability (union bound), so more
+    zones need more good parts.
+
+    Args:
+        parts: for each good part, the summary of each zone; the same zones for all.
+    """
+    require_share("confidence", confidence)
+    zones: dict[int, list[MapSummary]] = {}
+    for part in parts:
+        for zone, summary in part.items():
+            zones.setdefault(zone, []).append(summary)
+    if len({len(summaries) for summaries in zones.values()}) != 1:
+        raise ConfigError("the good parts do not all have the same zones, or there is none")
+    return {
+        zone: pixel_limit(
+            summaries,
+            mask_rate=mask_rate / len(zones),
+            confidence=1 - (1 - confidence) / len(zones),
+            pixel_rate=pixel_rate,
+            minimum_area=minimum_area,
+        )
+        for zone, summaries in sorted(zones.items())
+    }
+
+
+def _threshold_of(pixel_rate: float, summaries: Sequence[MapSummary]) -> float:
+    """Lowest value known from the summaries whose mean share of pixels is at most the rate."""
+    values = np.unique([[s.region_values[0], *s.share_values] for s in summaries])
+    low, high = 0, len(values) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if np.mean([summary.share_above(values[middle]) for summary in summaries]) <= pixel_rate:
+            high = middle
+        else:
+            low = middle + 1
+    return float(values[high])
+
+
+def _summarise_zone(anomaly_map: _Map, inside: npt.NDArray[np.bool_]) -> MapSummary:
+    values = np.sort(anomaly_map[inside])[::-1]
+    places = np.minimum(np.floor(_SHARES * len(values)).astype(int), len(values) - 1)
+    rows, columns = ndimage.find_objects(inside.astype(np.int8))[0]
+    cut = np.where(inside, anomaly_map, -np.inf)[rows, columns]
+    regions = []
+    place = 0
+    for area in AREAS:
+        place = _place_of_region(cut, values, area, max(place, area - 1))
+        regions.append(float(values[place]))
+    return MapSummary(len(values), tuple(regions), tuple(values[places].tolist()))
+
+
+def _place_of_region(cut: _Map, values: _Map, area: int, low: int) -> int:
+    """Place among the falling values of the first one that, with those above, fills a region."""
+    last = len(values) - 1
+    if area == 1 or low >= last:
+        return min(low, last)
+    step, high = 1, low
+    while high < last and _largest_region(cut >= values[high]) < area:
+        low, high, step = high + 1, min(high + step, last), 2 * step
+    while low < high:
+        middle = (low + high) // 2
+        if _largest_region(cut >= values[middle]) >= area:
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+def _largest_region(mask: npt.NDArray[np.bool_]) -> int:
+    regions, count = ndimage.label(mask, _EIGHT)
+    return int(np.bincount(regions.ravel())[1:].max()) if count else 0

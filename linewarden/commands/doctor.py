@@ -1,0 +1,63 @@
+"""Look whether this machine has what the engines need, and say how to get what is missing.
+
+Driver, device nodes, groups, libraries, Python packages, JetPack version, disk
+space. Nothing is changed. Without --engine, TensorRT is looked at only where there
+is an NVIDIA device.
+
+The exit code is 0 when the machine is ready, and 6 when something is missing.
+
+examples:
+  linewarden doctor
+  linewarden doctor --engine tensorrt
+  linewarden doctor --json | jq '.checks[] | select(.is_met | not)'
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from edge.errors import ConfigError, EngineError
+from edge.preflight import ENGINES, Check, Machine, engines_here, examine
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--engine", choices=ENGINES, help="look at this engine only")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(),
+        help="where bundles are kept (default: the current folder)",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Examine and report; 6 when something is missing."""
+    if not args.folder.is_dir():
+        raise ConfigError(f"{args.folder}: no such folder; --folder takes the one of the bundles")
+    machine = Machine()
+    engines = engines_here(machine) if args.engine is None else (args.engine,)
+    checks = examine(machine, args.folder.resolve(), engines)
+    is_ready = all(check.is_met for check in checks)
+    if args.json:
+        report = {"is_ready": is_ready, "engines": engines, "checks": [asdict(c) for c in checks]}
+        print(json.dumps(report, indent=2))
+    else:
+        for line in describe(checks):
+            print(line)
+        print(f"{', '.join(engines)}: {'ready' if is_ready else 'something is missing'}")
+    return 0 if is_ready else EngineError.exit_code
+
+
+def describe(checks: list[Check]) -> list[str]:
+    """The checks for people, one under the other."""
+    lines = []
+    for check in checks:
+        lines.append(f"{'ok     ' if check.is_met else 'MISSING'}  {check.name}: {check.found}")
+        if not check.is_met:
+            lines.append(f"         {check.mend}")
+    return lines

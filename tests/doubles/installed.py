@@ -1,0 +1,49 @@
+"""Puts the doubles of tensorrt and CUDA where `import` finds them, for one test."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.doubles.cuda import SimulatedDevice
+from tests.doubles.cuda_python import cuda_python
+from tests.doubles.pycuda import pycuda_driver
+from tests.doubles.tensorrt import World, tensorrt
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What a test steers and asks."""
+
+    tensorrt: Any
+    device: SimulatedDevice
+    world: World
+
+    def assert_clean(self) -> None:
+        """Nothing is left on the device, and nothing wrong was done to it."""
+        assert self.device.alive() == {}
+        assert self.device.faults == []
+
+
+def install(
+    patch: pytest.MonkeyPatch,
+    version: str = "10.3",
+    *,
+    device: SimulatedDevice | None = None,
+    binding: str = "cuda-python",
+) -> Installed:
+    """TensorRT of this version, on this device, reached through cuda-python or pycuda."""
+    device = device or SimulatedDevice()
+    patch.setattr("export.tensorrt_engine._WARM_UP", 1)
+    patch.setattr("export.tensorrt_engine._RUNS", 3)
+    module: Any = tensorrt(version, device)
+    patch.setitem(sys.modules, "tensorrt", module)
+    if binding == "cuda-python":
+        patch.setitem(sys.modules, "cuda.bindings.runtime", cuda_python(device))
+    else:
+        patch.setitem(sys.modules, "cuda.bindings.runtime", None)
+        patch.setitem(sys.modules, "pycuda.driver", pycuda_driver(device))
+    return Installed(module, device, module.world)

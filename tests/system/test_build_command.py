@@ -1,0 +1,223 @@
+"""`linewarden build` and `linewarden doctor` as they are called, with the doubles behind them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.bundle import Bundle, Calibration, open_bundle
+from edge.engine.sidecar import read_sidecar, write_sidecar
+from edge.errors import BundleError
+from edge.inspector import Inspector
+from edge.verdict import Verdict
+from linewarden.command_line import main
+from tests.doubles import golden_bundle
+from tests.doubles.installed import Installed, install
+from tests.tiny_bundle import SIZE
+
+ROOT = Path(__file__).parents[2]
+PLAN = "engines/simulated-orin-sm87-16mp/fp32/model.plan"
+# A build that takes as long as TensorRT says it does; "stuck" never asks whether to go on.
+SLOW_BUILD = """
+import sys, time
+import pytest
+from linewarden.command_line import main
+from tests.doubles.installed import install
+installed = install(pytest.MonkeyPatch())
+installed.world.steps = 10**9
+if sys.argv[2] == "stuck":
+    installed.tensorrt.Builder.build_serialized_network = lambda *_: time.sleep(60)
+sys.exit(main(["build", sys.argv[1]]))
+"""
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return golden_bundle.build(tmp_path / "bundle")
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Installed:
+    return install(monkeypatch)
+
+
+def start_build(bundle: Bundle, manner: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_BUILD, str(bundle.folder), manner],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert "building fp32 for Simulated Orin" in process.stderr.readline()
+    return process
+
+
+def test_an_engine_is_built_and_reported(
+    bundle: Bundle, installed: Installed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--workspace-mib", "64", "--optimisation-level", "5"]
+    assert main(["build", str(bundle.folder), *words]) == 0
+    printed = capsys.readouterr().out
+    assert "3 golden frames: 0 verdicts flip" in printed
+    assert printed.count("<- used") == 1
+    assert f"built in 0 s: {PLAN}" in printed
+    assert installed.world.builds[0]["workspace"] == 64 << 20
+    assert installed.world.builds[0]["level"] == 5
+    installed.assert_clean()
+
+
+def test_verify_accepts_the_engine(bundle: Bundle, installed: Installed) -> None:
+    assert main(["build", str(bundle.folder)]) == 0
+    assert main(["verify", str(bundle.folder), "--engine", "tensorrt", "--artefact", PLAN]) == 0
+    installed.assert_clean()
+
+
+def test_thresholds_hold_for_the_engine_they_were_measured_through(
+    bundle: Bundle, installed: Installed
+) -> None:
+    assert main(["build", str(bundle.folder)]) == 0
+    bundle = open_bundle(bundle.folder)
+    with pytest.raises(BundleError, match="thresholds hold for the artefact they were measured"):
+        Inspector.open(bundle, engine="tensorrt", artefact=PLAN)
+    measured = bundle.calibration("default", "model.onnx")
+    through = {"artefact": PLAN, "artefact_sha256": bundle.sha256(PLAN), "recipe": "through"}
+    bundle.add_calibration(Calibration.model_validate({**measured.model_dump(), **through}))
+    dark = np.full((SIZE, SIZE), 20, np.uint8)
+    bright = dark.copy()
+    bright[3:6, 3:6] = 250
+    with Inspector.open(bundle, "through", engine="tensorrt", artefact=PLAN) as inspector:
+        assert inspector.inspect(dark).verdict is Verdict.PASS
+        inspection = inspector.inspect(bright)
+        assert inspection.verdict is Verdict.REJECT
+        assert inspection.mask.sum() == 9
+    installed.assert_clean()
+
+
+def test_calibrate_measures_through_the_engine(
+    bundle: Bundle, installed: Installed, tmp_path: Path
+) -> None:
+    assert main(["build", str(bundle.folder)]) == 0
+    good = tmp_path / "good"
+    good.mkdir()
+    golden = bundle.folder / "golden/grey-40.png"
+    (good / "part.png").write_bytes(golden.read_bytes())
+    words = ["--good", str(good), "--engine", "tensorrt", "--artefact", PLAN]
+    assert main(["calibrate", str(bundle.folder), *words]) == 0
+    bundle = open_bundle(bundle.folder)
+    assert bundle.calibration("default", PLAN).artefact_sha256 == bundle.sha256(PLAN)
+    with pytest.raises(BundleError, match="thresholds hold for the artefact"):
+        bundle.calibration("default", "model.onnx")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_cancels_the_build_and_leaves_nothing(
+    number: int, code: int, bundle: Bundle
+) -> None:
+    process = start_build(bundle, "patient")
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert output == ""
+    assert "the build was cancelled; nothing was written" in errors
+    assert "Traceback" not in errors
+    assert not (bundle.folder / "engines").exists()
+
+
+def test_a_second_signal_ends_the_process_at_once(bundle: Bundle) -> None:
+    process = start_build(bundle, "stuck")
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGTERM
+    assert not (bundle.folder / "engines").exists()
+
+
+def test_an_engine_with_other_results_is_refused(
+    bundle: Bundle, installed: Installed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed.world.noise = 0.3
+    assert main(["build", str(bundle.folder)]) == 6
+    assert "1 of 3 verdicts flip (grey-90)" in capsys.readouterr().err
+
+
+def test_a_lost_device_has_its_own_exit_code(
+    bundle: Bundle, installed: Installed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed.device.inject("cudaHostAlloc", 719)
+    assert main(["build", str(bundle.folder)]) == 8
+    assert "the GPU is lost to this process; start it again" in capsys.readouterr().err
+
+
+def test_a_lost_device_is_no_verdict_but_the_end(bundle: Bundle, installed: Installed) -> None:
+    """The inspector lets it through, so that the process ends and is started anew."""
+    assert main(["build", str(bundle.folder)]) == 0
+    words = ["--engine", "tensorrt", "--artefact", PLAN]
+    installed.device.inject("cudaEventSynchronize", 700, nth=3)
+    assert main(["verify", str(bundle.folder), *words]) == 8
+
+
+def test_a_lost_device_ends_the_line_and_every_trigger_has_its_record(
+    bundle: Bundle, installed: Installed, tmp_path: Path
+) -> None:
+    assert main(["build", str(bundle.folder)]) == 0
+    bundle = open_bundle(bundle.folder)
+    measured = bundle.calibration("default", "model.onnx").model_dump()
+    through = {"artefact": PLAN, "artefact_sha256": bundle.sha256(PLAN)}
+    bundle.add_calibration(Calibration.model_validate({**measured, **through}))
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for number in range(4):
+        frame = (bundle.folder / "golden/grey-40.png").read_bytes()
+        (parts / f"{number}.png").write_bytes(frame)
+    config = tmp_path / "line.yaml"
+    config.write_text(
+        "bundle: bundle\n"
+        f"engine: {{kind: tensorrt, artefact: {PLAN}}}\n"
+        "camera: {kind: replay, path: parts}\n"
+        "deadline_ms: 30000\n"
+        "outputs: [{kind: jsonlines, path: parts.jsonl}]\n"
+    )
+    plan = bundle.folder / PLAN
+    write_sidecar(plan, read_sidecar(plan).model_copy(update={"launch": "graph"}))
+    installed.device.inject("cudaGraphLaunch", 700, nth=1 + 2)  # warm-up, first part, second part
+    assert main(["run", "--config", str(config)]) == 8
+    records = [json.loads(line) for line in (tmp_path / "parts.jsonl").read_text().splitlines()]
+    assert records[0]["verdict"] == "PASS"
+    assert {record["verdict"] for record in records[1:]} == {"NO_VERDICT"}
+    assert len(records) >= 2
+    assert len({record["trigger_id"] for record in records}) == len(records)
+
+
+def test_the_doctor_finds_this_machine_ready_for_onnxruntime(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["doctor", "--engine", "onnxruntime", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["is_ready"] is True
+    assert report["engines"] == ["onnxruntime"]
+    assert {check["scope"] for check in report["checks"]} == {"common", "onnxruntime"}
+
+
+def test_the_doctor_names_what_tensorrt_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    assert main(["doctor", "--engine", "tensorrt"]) == 6
+    lines = capsys.readouterr().out.splitlines()
+    place = lines.index("MISSING  Python package tensorrt: not usable")
+    assert "engine 'tensorrt' needs the package tensorrt" in lines[place + 1]
+    assert lines[-1] == "tensorrt: something is missing"
+
+
+def test_the_doctor_refuses_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    assert main(["doctor", "--folder", str(tmp_path / "no")]) == 3
