@@ -3,6 +3,7 @@
 #   make demo            the whole chain on drawn parts          (DATA=folder for your own)
 #   make test            lint, types, import rules, tests: what CI runs
 #   make study           docs/accuracy.md on real data sets      (SHARED=folder, SEEDS="1 2 3")
+#   make precision       docs/precision.md on the runs of the study  (RUNS="run ...")
 #   make bench           speed figures
 #   make clean           remove what the targets above made
 
@@ -11,10 +12,11 @@ VENV ?= .venv
 SHARED ?= ../shared
 OUT ?= demo
 SEEDS ?= 1 2 3
+RUNS ?= $(wildcard build/study/*-1/run)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint check study bench clean
+.PHONY: demo test lint check study precision bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +45,10 @@ study: $(STAMP)
 	  --set 'data.frame_height=[1,4000]' --set 'data.frame_width=[1,4000]' \
 	  --seeds $(SEEDS) --work build/study --out docs/accuracy.md \
 	  --data $(addprefix $(SHARED)/data/,hazelnut_toy cookies ball_screw kolektorsdd)
+
+precision: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/study_precision.py \
+	  --work build/precision --out docs/precision.md $(RUNS)
 
 bench: $(STAMP)
 	$(BIN)/python tests/bench/bench_inspector.py

@@ -170,7 +170,7 @@ class Calibration(Sealed):
     mask_rate_bound: float | None = None
     minimum_area_px: int = 1
     scores: dict[Sha256, float]
-    parts: dict[Sha256, str] = {}
+    parts: dict[Sha256, str] = Field(default_factory=dict)
 
     def thresholds(self) -> Thresholds:
         """The limits for `edge.verdict.decide`."""
@@ -245,6 +245,10 @@ class Bundle:
         path.parent.mkdir(exist_ok=True)
         write_text(path, calibration.sealed().model_dump_json(indent=2) + "\n")
         return path
+
+    def origin(self, name: str) -> str:
+        """The graph that an artefact is or, for an engine, was built from."""
+        return self._sidecar(name).artefact if self._is_engine(name) else name
 
     def _is_engine(self, name: str) -> bool:
         return PurePosixPath(name).parts[:1] == (ENGINES_FOLDER,)

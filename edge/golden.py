@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.bundle import Bundle, Golden
-from edge.engine import Engine, Prediction
+from edge.engine import Prediction
 from edge.images import read_image
 from edge.preprocess import preprocess
 
@@ -66,11 +65,23 @@ def write_golden(
     return golden
 
 
-def check_golden(bundle: Bundle, engine: Engine) -> Iterator[Difference]:
-    """Run every golden frame of a verified bundle through an engine."""
+@dataclass(frozen=True)
+class GoldenFrame:
+    """A prepared golden frame, uint8 (1, H, W, 3), and what the checkpoint said of it."""
+
+    name: str
+    image: npt.NDArray[np.uint8]
+    score: float
+    map: npt.NDArray[np.float32]
+
+
+def golden_frames(bundle: Bundle) -> list[GoldenFrame]:
+    """The golden frames of a verified bundle, prepared as on the line."""
+    frames = []
     for golden in bundle.manifest.golden:
         with np.load(bundle.file(golden.expected), allow_pickle=False) as expected:
             score, anomaly_map = float(expected["score"]), expected["map"]
-        frame = read_image(bundle.file(golden.frame))
-        image = preprocess(frame, bundle.manifest.preprocessing)
-        yield compare(golden.name, score, anomaly_map, engine.infer(image[np.newaxis]))
+        native = read_image(bundle.file(golden.frame))
+        image = preprocess(native, bundle.manifest.preprocessing)[np.newaxis]
+        frames.append(GoldenFrame(golden.name, image, score, anomaly_map))
+    return frames

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
+
+import numpy as np
+import onnx
 
 from edge.bundle import (
     REFERENCE_ARTEFACT,
@@ -23,6 +26,7 @@ from edge.errors import BundleError, EngineError
 from edge.files import new_directory
 from edge.golden import write_golden
 from edge.images import encode_png
+from edge.preprocess import preprocess
 from export.frames import Frame, adversarial_frames, real_frames
 from export.graph import build_graph, save_graph
 from export.macs import count_macs
@@ -33,6 +37,9 @@ from export.parity import (
     too_different,
     verdict_flips,
 )
+from export.precision.judge import Expected, Judge
+from export.precision.offer import Offer, offer_artefacts
+from export.precision.training_images import calibration_images
 from training.checkpoint import RunRecord, load_run
 from training.models.base import AnomalyModel
 
@@ -46,6 +53,8 @@ def export_bundle(
     *,
     replace: bool = False,
     dynamic_batch: bool = False,
+    precisions: Collection[str] = ("fp32",),
+    calibration: Path | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
     """Turn the run in folder `run` into a bundle at `target`.
@@ -53,16 +62,22 @@ def export_bundle(
     Args:
         replace: put it in the place of an existing bundle, calibrations and all.
         dynamic_batch: also write a graph with an open batch, for offline use.
+        precisions: of "fp32", "fp16" and "int8"; FP32 is always there. The manifest says which
+            artefacts were made of them, or why not.
+        calibration: folder with the good images of the training, which INT8 is calibrated with;
+            None takes the data set that the run was trained on.
         report: called with what is being done.
 
     Raises:
-        BundleError: the run is unfinished or damaged, or `target` exists.
+        BundleError: the run is unfinished or damaged, `target` exists, or the images to calibrate
+            INT8 with are gone.
         EngineError: the artefact is not the checkpoint: it differs by more than rounding, or
             judges a frame differently.
     """
     if target.exists() and not replace:
         raise BundleError(f"{target}: exists; choose another folder, or --replace it")
     record, model = load_run(run)
+    images = calibration_images(record, calibration) if "int8" in precisions else []
     with new_directory(target, replace=replace) as folder:
         report("fusing backbone and head into one graph")
         graph = build_graph(model)
@@ -72,10 +87,19 @@ def export_bundle(
         report("comparing checkpoint and artefact on native frames")
         frames, comparisons = _compare(record, model, folder)
         parity = _judge(comparisons, good=len(record.held_out))
+        offer = offer_artefacts(
+            graph,
+            _judge_of(record, frames, comparisons, parity.threshold),
+            folder,
+            precisions=precisions,
+            images=images,
+            has_backbone=_backbone(record) is not None,
+            report=report,
+        )
         goldens = _write_goldens(folder, frames, comparisons, real=len(record.held_out))
         trained_on = {"images_sha256": sorted(record.fitted_sha256)}
         (folder / TRAINING_RECORD).write_text(json.dumps(trained_on, indent=1) + "\n")
-        _seal(folder, record, count_macs(graph), parity, goldens)
+        _seal(folder, record, graph, parity, goldens=goldens, offer=offer)
     return open_bundle(target)
 
 
@@ -118,6 +142,21 @@ def _judge(comparisons: Sequence[Comparison], *, good: int) -> Parity:
     )
 
 
+def _judge_of(
+    record: RunRecord, frames: Sequence[Frame], comparisons: Sequence[Comparison], threshold: float
+) -> Judge:
+    expected = [
+        Expected(
+            c.name,
+            preprocess(frame, record.preprocessing)[np.newaxis],
+            c.expected_score,
+            c.expected_map,
+        )
+        for frame, c in zip(frames, comparisons, strict=True)
+    ]
+    return Judge(expected, good=len(record.held_out), threshold=threshold)
+
+
 def _write_goldens(
     folder: Path, frames: Sequence[Frame], comparisons: Sequence[Comparison], *, real: int
 ) -> tuple[Golden, ...]:
@@ -139,12 +178,22 @@ def _write_goldens(
     )
 
 
+def _backbone(record: RunRecord) -> str | None:
+    backbone = getattr(record.config.model, "backbone", None)
+    return backbone.name if backbone else None
+
+
 def _seal(
-    folder: Path, record: RunRecord, macs: int, parity: Parity, goldens: tuple[Golden, ...]
+    folder: Path,
+    record: RunRecord,
+    graph: onnx.ModelProto,
+    parity: Parity,
+    *,
+    goldens: tuple[Golden, ...],
+    offer: Offer,
 ) -> None:
     model = record.config.model
     height, width = record.config.data.image_size
-    backbone = getattr(model, "backbone", None)
     seal_bundle(
         folder,
         {
@@ -153,13 +202,15 @@ def _seal(
             "linewarden_version": version("linewarden"),
             "model": model.name,
             "model_config_values": model.model_dump(mode="json"),
-            "backbone": backbone.name if backbone else None,
+            "backbone": _backbone(record),
             "weights_sha256": record.weights_sha256,
             "data_sha256": record.data_sha256,
             "preprocessing": record.preprocessing,
             "graph": GraphIO(height=height, width=width),
-            "macs": macs,
+            "macs": count_macs(graph),
             "parity": parity,
             "golden": goldens,
+            "artefacts": offer.artefacts,
+            "refused": offer.refused,
         },
     )

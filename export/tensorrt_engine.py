@@ -39,9 +39,7 @@ from edge.engine.tensorrt_bindings import load_bindings, platform_here
 from edge.engine.tensorrt_plan import RunningPlan
 from edge.errors import BundleError, EngineError
 from edge.files import new_directory, write_bytes, write_text
-from edge.golden import compare
-from edge.images import read_image
-from edge.preprocess import preprocess
+from edge.golden import compare, golden_frames
 from export.tensorrt_build import BuildCancelledError, BuildOptions, Progress, build_plan
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -173,15 +171,15 @@ def gate(bundle: Bundle, engine: Engine, precision: Precision) -> AccuracyGate:
     parity, tolerance = bundle.manifest.parity, TOLERANCES[precision]
     threshold, score_range = parity.threshold, max(parity.score_range, 1e-12)
     differences, relatives, flips, far = [], [], [], []
-    for name, expected_score, expected_map, image in _golden(bundle):
-        got = engine.infer(image[np.newaxis])
-        difference = compare(name, expected_score, expected_map, got)
-        spread = max(float(expected_map.max() - expected_map.min()), score_range)
+    for frame in golden_frames(bundle):
+        got = engine.infer(frame.image)
+        difference = compare(frame.name, frame.score, frame.map, got)
+        spread = max(float(frame.map.max() - frame.map.min()), score_range)
         relative = max(difference.score / score_range, difference.map / spread)
-        if (expected_score > threshold) != (float(got.scores[0]) > threshold):
-            flips.append(name)
+        if (frame.score > threshold) != (float(got.scores[0]) > threshold):
+            flips.append(frame.name)
         if not relative <= tolerance:  # also when it is not a number
-            far.append(f"{name} ({relative:.1e})")
+            far.append(f"{frame.name} ({relative:.1e})")
         differences.append(difference)
         relatives.append(relative)
     if flips or far:
@@ -263,16 +261,6 @@ def _followed(
                 raise BuildCancelledError("the build was cancelled; nothing was written")
     finally:
         progress.finish(phase)
-
-
-def _golden(
-    bundle: Bundle,
-) -> Iterator[tuple[str, float, npt.NDArray[np.float32], npt.NDArray[np.uint8]]]:
-    for golden in bundle.manifest.golden:
-        with np.load(bundle.file(golden.expected), allow_pickle=False) as expected:
-            score, anomaly_map = float(expected["score"]), expected["map"]
-        frame = read_image(bundle.file(golden.frame))
-        yield golden.name, score, anomaly_map, preprocess(frame, bundle.manifest.preprocessing)
 
 
 def _layers(trt: Any, running: RunningPlan) -> str:

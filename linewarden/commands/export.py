@@ -5,13 +5,22 @@ on frames at native resolution: the held-out good images, and frames made to fin
 a difference (constant, saturated, noise, lines one pixel wide). A bundle is only
 written when every score and map agrees and no verdict flips.
 
+--precision adds artefacts of lower precision. What stays in FP32 is found by
+measurement: no verdict may flip on the same frames. An artefact that costs
+verdicts, or is not faster where that can be timed here, is left out; the manifest
+says so with figures. INT8 is calibrated on the good images of the training.
+
 examples:
   linewarden export runs/flange bundles/flange
   linewarden export runs/flange bundles/flange --replace
+  linewarden export runs/flange bundles/flange --precision fp16 int8
 
 files:
   BUNDLE/manifest.json     what it is, and the SHA-256 of each file
   BUNDLE/model.onnx        uint8 NHWC BGR in; pred_score and anomaly_map out, raw
+  BUNDLE/model.fp16.onnx   FP16 with the head in FP32, for TensorRT
+  BUNDLE/model.int8.tensorrt.onnx      Q/DQ as TensorRT wants it
+  BUNDLE/model.int8.onnxruntime.onnx   INT8 in the form that is fast on this CPU
   BUNDLE/golden/           frames with expected results, for 'linewarden verify'
 
 next: linewarden calibrate BUNDLE --good FOLDER
@@ -23,7 +32,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from edge.bundle import Artefact
 from export.bundle import export_bundle
+from export.precision.offer import PRECISIONS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also write model.dynamic.onnx with an open batch, for offline use",
     )
+    parser.add_argument(
+        "--precision",
+        nargs="+",
+        choices=PRECISIONS,
+        default=["fp32"],
+        help="artefacts to make; FP32 is always there (default: fp32 only)",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FOLDER",
+        help="where the good images of the training are now, for int8 (default: the data set)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         args.bundle,
         replace=args.replace,
         dynamic_batch=args.dynamic_batch,
+        precisions=args.precision,
+        calibration=args.calibration,
         report=lambda message: print(message, file=sys.stderr),
     )
     manifest = bundle.manifest
@@ -54,4 +80,22 @@ def run(args: argparse.Namespace) -> int:
         f"agree on {parity.frames} frames: score within {parity.score:.1e}, map within "
         f"{parity.map:.1e}, {parity.verdict_flips} verdict flips"
     )
+    for name, artefact in manifest.artefacts.items():
+        print(f"  {name}: {describe(artefact)}; {artefact.remark}")
+    for name, artefact in manifest.refused.items():
+        print(f"  {name}: not offered, {artefact.remark} ({describe(artefact)})")
     return 0
+
+
+def describe(artefact: Artefact) -> str:
+    """What export measured of an artefact."""
+    of = artefact.lowered_nodes + artefact.fp32_nodes
+    words = [f"{artefact.lowered_nodes} of {of} nodes in {artefact.precision}"]
+    if artefact.calibrator is not None:
+        words.append(f"{artefact.form}, {artefact.calibrator}")
+    if artefact.parity is not None:
+        share = artefact.parity.score / max(artefact.parity.score_range, 1e-12)
+        words.append(f"{artefact.parity.verdict_flips} verdict flips, score within {share:.2%}")
+    if artefact.latency_ratio is not None:
+        words.append(f"{artefact.latency_ratio:.2f} x the time of FP32")
+    return ", ".join(words)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from edge.bundle import open_bundle
+from edge.bundle import open_bundle, seal_bundle
 from edge.config import load_config
 from edge.files import write_text
 from edge.images import encode_png
@@ -60,6 +61,49 @@ def test_the_bundle_is_whole_and_agrees_with_the_checkpoint(chain: Path) -> None
     assert manifest.parity.frames == 5 + 4 + 4  # held out, constant and noise, lines
     assert len(manifest.golden) == 3 + 4
     assert main(["verify", str(chain / "bundle")]) == 0
+
+
+@pytest.mark.slow
+def test_precisions_are_exported_verified_and_can_run(
+    chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "bundle"
+    words = ["export", str(chain / "run"), str(target)]
+    assert main([*words, "--precision", "fp16", "int8"]) == 0
+    manifest = open_bundle(target).manifest
+    names = {"model.fp16.onnx", "model.int8.tensorrt.onnx", "model.int8.onnxruntime.onnx"}
+    assert {*manifest.artefacts, *manifest.refused} == names
+    assert set(manifest.artefacts) <= set(manifest.files)
+    assert not set(manifest.refused) & set(manifest.files)
+    printed = capsys.readouterr().out
+    assert all(f"  {name}: " in printed for name in names)
+    assert main(["verify", str(target)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == (
+        ["artefact", "engine", "score", "map", "flips", "mask", "IoU", "p50", "ms", "p99", "ms"]
+    )
+    assert [line.split()[0] for line in lines[2:-1]] == ["model.onnx", *manifest.artefacts]
+    assert lines[-1] == "7 golden frames agree"
+    good = str(chain / "parts/train/good")
+    for name in manifest.artefacts:
+        assert main(["calibrate", str(target), "--good", good, "--artefact", name]) == 0
+
+
+def test_an_artefact_that_judges_otherwise_is_named(
+    chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(chain / "bundle", bundle)
+    golden = bundle / open_bundle(bundle).manifest.golden[0].expected
+    with np.load(golden) as expected:
+        score, anomaly_map = expected["score"], expected["map"]
+    np.savez(golden, score=score + 100, map=anomaly_map)
+    fields = open_bundle(chain / "bundle").manifest.model_dump(exclude={"files", "seal"})
+    (bundle / "manifest.json").unlink()
+    shutil.rmtree(bundle / "calibration")
+    seal_bundle(bundle, fields)
+    assert main(["verify", str(bundle)]) == 6
+    assert "gives other results than the checkpoint: model.onnx on 0-" in capsys.readouterr().err
 
 
 def test_calibration_left_the_learnt_images_out(
@@ -129,6 +173,12 @@ def test_notebook_use(chain: Path) -> None:
         (["export", "{tmp}/empty", "{tmp}/bundle"], 4, "holds no run"),
         (["export", "{run}", "{bundle}"], 4, "exists; choose another folder, or --replace it"),
         (["calibrate", "{tmp}/empty", "--good", "{parts}/train/good"], 4, "manifest.json"),
+        (
+            ["export", "{run}", "{tmp}/new", "--precision", "int8", "--calibration", "{tmp}/one"],
+            4,
+            "INT8 is calibrated with 4 of them or more: give the folder they are in now",
+        ),
+        (["export", "{run}", "{tmp}/new", "--precision", "int4"], 2, "invalid choice: 'int4'"),
         (["calibrate", "{bundle}", "--good", "{tmp}/one"], 5, "the frame is 8x8"),
         (["inspect", "--bundle", "{bundle}", "--recipe", "7", "x.png"], 4, "is not calibrated"),
         (["inspect", "--bundle", "{bundle}", "{tmp}/nothing.png"], 5, "cannot be read"),

@@ -1,0 +1,196 @@
+"""INT8 graphs: one as TensorRT wants it, one in the form that is fast on ONNX Runtime's CPU.
+
+The two differ for a reason: symmetric Q/DQ pairs around convolutions only, which TensorRT fuses,
+are slower than FP32 on ONNX Runtime, and the asymmetric, fully quantised blocks that are fast there
+are refused by TensorRT.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+from onnxruntime.quantization import QuantType
+from onnxruntime.quantization.calibrate import TensorsData
+from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.quant_utils import QuantizationMode
+
+from edge.errors import EngineError
+from export.precision.nodes import RESHAPING, key_of
+
+BLOCK = frozenset({"Add", "MaxPool"})  # what joins convolutions
+_CONV = frozenset({"Conv"})
+_FUSED = frozenset({"Clip", "Relu"})  # ONNX Runtime lets the rounding do what they do
+_Q, _DQ = "QuantizeLinear", "DequantizeLinear"
+_TENSORRT_OPTIONS = {
+    "ActivationSymmetric": True,
+    "WeightSymmetric": True,
+    "AddQDQPairToWeight": True,  # TensorRT 10.3 takes no weights that are INT8 already
+    "DedicatedQDQPair": False,
+    "QuantizeBias": False,  # the parser refuses INT32
+    "OpTypesToExcludeOutputQuantization": ["Conv"],  # a pair before the ReLU breaks the fusion
+    "QDQOpTypePerChannelSupportToAxis": {"Conv": 0, "ConvTranspose": 1},
+    "ForceQuantizeNoInputCheck": True,
+    "QDQDisableWeightAdjustForInt32Bias": True,
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """How INT8 is written down.
+
+    Attributes:
+        operators: Q/DQ pairs around FP32 operators, or operators of ONNX Runtime's own on INT8.
+        activation: type of the activations; weights are signed, one scale per channel.
+        types: operators that compute in INT8.
+        reduce_range: weights of 7 bits: without VNNI, two products of 8 x 8 bits overflow the
+            16 bits they are summed in, and the same file would score differently elsewhere.
+    """
+
+    name: str
+    operators: Literal["qdq", "qoperator"]
+    activation: QuantType
+    types: frozenset[str]
+    reduce_range: bool = False
+
+
+TENSORRT = Form("qdq-int8-symmetric", "qdq", QuantType.QInt8, _CONV)
+ONNXRUNTIME_FORMS = (
+    Form("qdq-uint8-conv", "qdq", QuantType.QUInt8, _CONV, reduce_range=True),
+    Form("qdq-uint8-block", "qdq", QuantType.QUInt8, _CONV | BLOCK, reduce_range=True),
+    Form("qdq-int8-conv", "qdq", QuantType.QInt8, _CONV),
+    Form("qoperator-uint8-conv", "qoperator", QuantType.QUInt8, _CONV, reduce_range=True),
+    Form("qoperator-uint8-block", "qoperator", QuantType.QUInt8, _CONV | BLOCK, reduce_range=True),
+)
+
+
+def quantise(
+    model: onnx.ModelProto, nodes: Collection[str], ranges: TensorsData, form: Form
+) -> onnx.ModelProto:
+    """A copy of an FP32 graph in which `nodes` (by first output) compute in INT8.
+
+    Args:
+        model: the FP32 graph, shapes inferred.
+        nodes: at least one; those whose operator the form leaves alone stay as they are.
+        ranges: of every activation, from `find_ranges`.
+        form: see `Form`.
+
+    Raises:
+        EngineError: the result is not what the engine takes.
+    """
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    for node in copied.graph.node:
+        node.name = key_of(node)  # the quantiser knows nodes by their names
+    with _quiet_quantiser():
+        quantiser = _quantiser(copied, sorted(nodes), ranges, form)
+        quantiser.quantize_model()
+        quantiser.model.topological_sort()
+    quantised: onnx.ModelProto = quantiser.model.model
+    if form is TENSORRT:
+        quantised = onnx.shape_inference.infer_shapes(quantised, strict_mode=True, data_prop=True)
+        check_tensorrt(quantised)
+    return quantised
+
+
+def read_tensors(model: onnx.ModelProto, nodes: Collection[str]) -> tuple[str, ...]:
+    """Tensors whose range `quantise` asks for: of the nodes, and of activations behind them."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    of: dict[str, None] = {}
+    for node in model.graph.node:
+        if key_of(node) in nodes:
+            of.update(dict.fromkeys(n for n in (*node.input, *node.output) if n not in constants))
+        elif node.op_type in _FUSED and any(name in nodes for name in node.input):
+            of.update(dict.fromkeys(node.output))
+    of.pop("", None)
+    return tuple(of)
+
+
+def quantiser_nodes(model: onnx.ModelProto, half: Collection[str]) -> frozenset[str]:
+    """The Q and DQ nodes of a graph that belong to the nodes `half`.
+
+    A DQ node gives what its readers take; a Q node takes what its input is, and the precision of a
+    weight is that of its reader.
+    """
+    readers: dict[str, list[str]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(key_of(node))
+    made_by = {output: key_of(node) for node in model.graph.node for output in node.output}
+    dequantised = {
+        key_of(node)
+        for node in model.graph.node
+        if node.op_type == _DQ and all(name in half for name in readers[key_of(node)])
+    }
+    quantised = {
+        key_of(node)
+        for node in model.graph.node
+        if node.op_type == _Q
+        and (
+            made_by[node.input[0]] in half
+            if node.input[0] in made_by
+            else all(name in dequantised for name in readers[key_of(node)])
+        )
+    }
+    return frozenset(dequantised | quantised)
+
+
+def check_tensorrt(model: onnx.ModelProto) -> None:
+    """Refuse Q/DQ pairs that TensorRT refuses, or reads as something else.
+
+    Raises:
+        EngineError: a zero point that is not a signed zero, a scale that is not positive, a
+            quantised bias, a pair right behind a reshaping node or at an output.
+    """
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    made_by = {output: node for node in graph.node for output in node.output}
+    outputs = {value.name for value in graph.output}
+    problems = []
+    for node in graph.node:
+        if node.op_type not in {_Q, _DQ}:
+            continue
+        zero, scale = constants[node.input[2]], numpy_helper.to_array(constants[node.input[1]])
+        if zero.data_type != TensorProto.INT8 or numpy_helper.to_array(zero).any():
+            problems.append(f"{key_of(node)}: the zero point is not a signed 0")
+        if not (np.isfinite(scale).all() and (scale > 0).all()):
+            problems.append(f"{key_of(node)}: a scale is not positive")
+        source = made_by.get(node.input[0])
+        if node.op_type == _Q and source is not None and source.op_type in RESHAPING:
+            problems.append(f"{key_of(node)}: quantised right behind a {source.op_type}")
+        if outputs.intersection(node.output):
+            problems.append(f"{key_of(node)}: an output of the graph is quantised")
+    if problems:
+        raise EngineError(f"the INT8 graph is not for TensorRT: {'; '.join(problems[:5])}")
+
+
+def _quantiser(
+    model: onnx.ModelProto, nodes: list[str], ranges: TensorsData, form: Form
+) -> Any:  # ONNX Runtime's quantisers have no type information
+    options: dict[str, Any] = _TENSORRT_OPTIONS if form is TENSORRT else {}
+    excluded: list[str] = []
+    types = sorted(form.types)
+    arguments = (QuantType.QInt8, form.activation, ranges, nodes, excluded, types, options)
+    if form.operators == "qdq":
+        return QDQQuantizer(model, True, form.reduce_range, *arguments)
+    mode = QuantizationMode.QLinearOps
+    return ONNXQuantizer(model, True, form.reduce_range, mode, True, *arguments)
+
+
+@contextmanager
+def _quiet_quantiser() -> Iterator[None]:
+    """Silence advice of the quantiser that does not hold for fused graphs."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

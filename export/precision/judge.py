@@ -1,0 +1,162 @@
+"""What a graph of lower precision does to the verdicts, and how long it takes."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from edge.bundle import Parity
+from edge.engine import GraphShape, engine_class
+from edge.golden import Difference, compare
+from export.graph import save_graph
+from export.precision.rounding import rounded_twin
+
+Image = npt.NDArray[np.uint8]  # (1, H, W, 3) BGR
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A prepared frame, uint8 (1, H, W, 3) BGR, with the checkpoint's score and map (H, W)."""
+
+    name: str
+    image: Image
+    score: float
+    map: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How far an artefact may be from the checkpoint; no verdict may flip.
+
+    Attributes:
+        good: score difference of a held-out good frame, as a share of the spread of their scores.
+        score: score difference of any frame, as a share of the spread of all scores.
+        map: difference of any pixel, as a share of the spread of all maps.
+    """
+
+    good: float
+    score: float
+    map: float
+
+
+# FP16 rounds, so that every frame is near. INT8 also clips: what good parts never show is scored
+# lower, and only verdicts count there; a quarter of the spread of good scores is below their noise.
+FP16_BUDGET = Budget(good=0.05, score=5e-3, map=5e-3)
+INT8_BUDGET = Budget(good=0.25, score=0.5, map=0.5)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an artefact says of all frames.
+
+    Attributes:
+        good: largest score difference of a good frame over the spread of the good scores.
+        map: largest difference of a pixel over the spread of all expected maps.
+    """
+
+    parity: Parity
+    good: float
+    map: float
+
+    def is_within(self, budget: Budget) -> bool:
+        """Whether it keeps the budget; never when something is not finite."""
+        score = self.parity.score / max(self.parity.score_range, 1e-12)
+        return (
+            self.parity.verdict_flips == 0
+            and self.good <= budget.good
+            and score <= budget.score
+            and self.map <= budget.map
+        )
+
+
+class Judge:
+    """Compares graphs with what the checkpoint said, through ONNX Runtime on the CPU.
+
+    Args:
+        frames: the held-out good ones first.
+        good: number of these.
+        threshold: the score above which a frame is rejected.
+    """
+
+    def __init__(self, frames: Sequence[Expected], *, good: int, threshold: float) -> None:
+        self.frames = tuple(frames)
+        self.threshold = threshold
+        self._good = good
+        _, height, width, _ = frames[0].image.shape
+        self._shape = GraphShape(height, width)
+        scores = [frame.score for frame in frames]
+        self._range = max(scores) - min(scores)
+        self._good_range = (max(scores[:good]) - min(scores[:good])) or self._range
+        self._map_range = float(max(f.map.max() for f in frames) - min(f.map.min() for f in frames))
+
+    def judge(self, graph: onnx.ModelProto) -> Outcome:
+        """Run every frame through a graph; what it computes in FP16 is rounded as on a device."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            save_graph(rounded_twin(graph), path)
+            with closing(engine_class("onnxruntime")(path, self._shape, threads=None)) as engine:
+                got = [engine.infer(frame.image) for frame in self.frames]
+                scores = [float(prediction.scores[0]) for prediction in got]
+                differences = [
+                    compare(frame.name, frame.score, frame.map, prediction)
+                    for frame, prediction in zip(self.frames, got, strict=True)
+                ]
+        return self._outcome(scores, differences)
+
+    def latency_ratios(self, graphs: dict[str, onnx.ModelProto], rounds: int) -> dict[str, float]:
+        """Median time of each graph over that of the first; runs are interleaved."""
+        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+            runs: dict[str, Callable[[Image], object]] = {}
+            for number, (name, graph) in enumerate(graphs.items()):
+                path = Path(folder) / f"{number}.onnx"
+                save_graph(graph, path)
+                engine = engine_class("onnxruntime")(path, self._shape, threads=None)
+                stack.enter_context(closing(engine))
+                runs[name] = engine.infer
+            medians = interleaved_medians(runs, [f.image for f in self.frames], rounds)
+        first = next(iter(medians.values()))
+        return {name: median / first for name, median in medians.items()}
+
+    def _outcome(self, scores: Sequence[float], differences: Sequence[Difference]) -> Outcome:
+        flips = [
+            (frame.score > self.threshold) != (score > self.threshold)
+            for frame, score in zip(self.frames, scores, strict=True)
+        ]
+        parity = Parity(
+            frames=len(scores),
+            score=_largest([d.score for d in differences]),
+            map=_largest([d.map for d in differences]),
+            score_range=self._range,
+            verdict_flips=sum(flips),
+            threshold=self.threshold,
+        )
+        good = _largest([d.score for d in differences[: self._good]])
+        return Outcome(
+            parity, good / max(self._good_range, 1e-12), parity.map / max(self._map_range, 1e-12)
+        )
+
+
+def interleaved_medians(
+    runs: Mapping[str, Callable[[Image], object]], images: Sequence[Image], rounds: int
+) -> dict[str, float]:
+    """Median seconds of each, one after the other in every round, so that load hits all alike."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds + 2):  # the first two warm up
+        for name, run in runs.items():
+            started = time.monotonic_ns()
+            run(images[number % len(images)])
+            times[name].append((time.monotonic_ns() - started) / 1e9)
+    return {name: float(np.median(values[2:])) for name, values in times.items()}
+
+
+def _largest(values: Sequence[float]) -> float:
+    """The maximum; infinite when one is not finite."""
+    return max(values) if np.isfinite(values).all() else float("inf")

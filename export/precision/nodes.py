@@ -1,0 +1,126 @@
+"""Which nodes of a fused graph may compute in a lower precision.
+
+A node is known by its first output, which is unique in a graph; names decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+from onnx import TensorProto
+
+from edge.errors import EngineError
+
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+# Differences of large numbers, long sums and steep functions: FP32 wherever they stand.
+ALWAYS_FP32 = frozenset(
+    [
+        "Exp",
+        "GroupNormalization",
+        "InstanceNormalization",
+        "LayerNormalization",
+        "Log",
+        "Pow",
+        "ReduceSum",
+        "Softmax",
+        "Sqrt",
+    ]
+)
+# TensorRT 10.16 on Orin cannot place a Q/DQ pair behind these (NVIDIA/TensorRT issue 4832).
+RESHAPING = frozenset({"Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
+MINIMUM_CHANNELS = 16  # of a convolution's group: below, INT8 kernels gain nothing (ModelOpt)
+_BACKBONE = "training.backbones.DeployedBackbone"
+
+
+def key_of(node: onnx.NodeProto) -> str:
+    """What a node is known by."""
+    return str(node.output[0])
+
+
+def element_types(model: onnx.ModelProto) -> dict[str, int]:
+    """Element type of every tensor by name; shapes must be inferred."""
+    graph = model.graph
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        types[value.name] = value.type.tensor_type.elem_type
+    return types
+
+
+def pixel_nodes(graph: onnx.GraphProto) -> frozenset[str]:
+    """What prepares pixels: the nodes before the first weighted one on every way."""
+    constants = {tensor.name for tensor in graph.initializer}
+    known = {value.name for value in graph.input}
+    found = []
+    for node in graph.node:
+        inputs = [name for name in node.input if name and name not in constants]
+        if node.op_type not in WEIGHTED and inputs and known.issuperset(inputs):
+            known.update(node.output)
+            found.append(key_of(node))
+    return frozenset(found)
+
+
+def lowerable_nodes(model: onnx.ModelProto, *, has_backbone: bool) -> tuple[str, ...]:
+    """Nodes that may leave FP32, in topological order.
+
+    With a backbone these are the backbone's, without its preparation of pixels: everything behind
+    it is the head, which measures distances and stays. A model without one has no such border, and
+    the search finds it. Which module made a node stands in the metadata of torch's exporter.
+
+    Raises:
+        EngineError: the graph does not say which nodes are the backbone's.
+    """
+    types, pixels = element_types(model), pixel_nodes(model.graph)
+    nodes = [node for node in model.graph.node if _is_float(node, types)]
+    if has_backbone:
+        nodes = [node for node in nodes if _BACKBONE in _origin(node)]
+        if not nodes:
+            raise EngineError(
+                "the graph does not say which nodes are the backbone's, so that nothing can leave "
+                "FP32: torch's exporter wrote no module names; install torch 2.5 or later"
+            )
+    return tuple(
+        key_of(node)
+        for node in nodes
+        if node.op_type not in ALWAYS_FP32 and key_of(node) not in pixels
+    )
+
+
+def quantisable_nodes(model: onnx.ModelProto, among: tuple[str, ...]) -> tuple[str, ...]:
+    """Convolutions of `among` that INT8 pays for, in topological order.
+
+    Not the one that sees the pixels, none right behind a reshaping node, none with few channels.
+    """
+    made_by = {output: node for node in model.graph.node for output in node.output}
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    pixels = pixel_nodes(model.graph)
+    return tuple(
+        key_of(node)
+        for node in _of(model, among)
+        if node.op_type == "Conv"
+        and node.input[1] in weights
+        and min(weights[node.input[1]].dims[:2]) >= MINIMUM_CHANNELS
+        and node.input[0] in made_by
+        and key_of(made_by[node.input[0]]) not in pixels
+        and made_by[node.input[0]].op_type not in RESHAPING
+    )
+
+
+def nodes_of_type(
+    model: onnx.ModelProto, among: tuple[str, ...], types: frozenset[str]
+) -> tuple[str, ...]:
+    """Nodes of `among` whose operator is one of `types`, in topological order."""
+    return tuple(key_of(node) for node in _of(model, among) if node.op_type in types)
+
+
+def _of(model: onnx.ModelProto, among: tuple[str, ...]) -> Iterator[onnx.NodeProto]:
+    wanted = frozenset(among)
+    return (node for node in model.graph.node if key_of(node) in wanted)
+
+
+def _is_float(node: onnx.NodeProto, types: dict[str, int]) -> bool:
+    return node.op_type != "Constant" and types.get(key_of(node)) == TensorProto.FLOAT
+
+
+def _origin(node: onnx.NodeProto) -> str:
+    return next((entry.value for entry in node.metadata_props if entry.key == "namespace"), "")

@@ -1,0 +1,62 @@
+"""Finding the good images again that a model was fitted to, to calibrate INT8 with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import BundleError, CameraError
+from edge.files import sha256_of
+from edge.images import list_images, read_image
+from edge.preprocess import preprocess
+from training.checkpoint import RunRecord
+from training.data.layout import read_data_set
+
+MAXIMUM_IMAGES = 100  # more change no range that matters, and each costs a run of the graph
+MINIMUM_IMAGES = 4
+
+
+def calibration_images(
+    record: RunRecord, folder: Path | None = None
+) -> list[npt.NDArray[np.uint8]]:
+    """Prepared good images that the model was fitted to, uint8 (1, H, W, 3), 100 at most.
+
+    Args:
+        record: says by hash which images these are.
+        folder: images of good parts; None takes the data set of the training.
+
+    Raises:
+        BundleError: the images are gone, or those in `folder` are others.
+    """
+    found = _fitted(_candidates(record, folder), frozenset(record.fitted_sha256))
+    if len(found) < MINIMUM_IMAGES:
+        raise BundleError(
+            f"{folder or record.config.data.folder}: holds {len(found)} of the good images that "
+            f"the model was fitted to, and INT8 is calibrated with {MINIMUM_IMAGES} of them or "
+            "more: give the folder they are in now with --calibration FOLDER"
+        )
+    return [
+        preprocess(read_image(path), record.preprocessing)[np.newaxis]
+        for path in found[:MAXIMUM_IMAGES]
+    ]
+
+
+def _candidates(record: RunRecord, folder: Path | None) -> list[Path]:
+    if folder is not None:
+        return list_images(folder)
+    try:
+        return [sample.path for sample in read_data_set(record.config.data.folder).good]
+    except CameraError as error:
+        raise BundleError(
+            f"the training images, which INT8 is calibrated with, are gone ({error}): give the "
+            "folder they are in now with --calibration FOLDER"
+        ) from error
+
+
+def _fitted(paths: Iterable[Path], fitted: frozenset[str]) -> list[Path]:
+    """Each different image of the training once, in the order of their hashes."""
+    by_hash = {digest: path for path in paths if (digest := sha256_of(path)) in fitted}
+    return [by_hash[digest] for digest in sorted(by_hash)]
