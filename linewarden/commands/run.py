@@ -152,7 +152,10 @@ def _open_inspector(config: LineConfig) -> Inspector:
 
 
 def _uses_standard_output(config: LineConfig) -> bool:
-    return any(output.path == STANDARD_OUTPUT for output in config.outputs)
+    return any(
+        isinstance(output, JsonLinesConfig) and output.path == STANDARD_OUTPUT
+        for output in config.outputs
+    )
 
 
 def _with_standard_output(config: LineConfig) -> LineConfig:
