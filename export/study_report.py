@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from edge.files import write_text
 from export.study import StudyRow
+from training.pages import data_url, render
 
 METHOD = """\
 Every figure comes from the exported artefact on ONNX Runtime's CPU, at the threshold calibrated on
@@ -57,27 +56,21 @@ def write_page(path: Path, done: Sequence[tuple[StudyRow, Path]]) -> None:
         done: rows, at least one, with their folders, where `sheet.jpg` is.
     """
     rows = [row for row, _ in done]
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     first = min(row.seed for row in rows)
     sheets: dict[str, list[tuple[str, str]]] = {}
     for row, folder in done:
         if row.seed == first:
-            picture = _data_url("jpeg", (folder / "sheet.jpg").read_bytes())
+            picture = data_url("jpeg", (folder / "sheet.jpg").read_bytes())
             sheets.setdefault(row.data_set, []).append((row.variant, picture))
     sections = [
         (name, _basis(of), accuracy_table(of), sheets.get(name, []))
         for name, of in _by_data_set(rows).items()
     ]
-    page = environment.get_template("study.html.j2").render(
+    page = render(
+        Path(__file__).with_name("study.html.j2"),
         method=METHOD,
         cost_method=_COST_METHOD,
-        chart=_data_url("png", comparison_chart(rows)),
+        chart=data_url("png", comparison_chart(rows)),
         sections=sections,
         cost=cost_table(rows),
     )
@@ -200,7 +193,3 @@ def _mean(values: Sequence[float]) -> str:
     if not values:
         return "-"
     return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
-
-
-def _data_url(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -21,11 +21,11 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from edge.bundle import Sha256
 from edge.config import StrictModel
 from edge.errors import BundleError
 from edge.files import sha256_of, write_bytes, write_text
 from edge.preprocess import Preprocessing
+from edge.sealed import Sha256
 from training.config import TrainConfig
 from training.data.order import Order
 from training.models import model_module

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from edge.files import write_text
 from edge.images import encode_jpeg, encode_png
@@ -24,6 +21,7 @@ from training.figures import (
     wrong_verdicts,
 )
 from training.inspected import Image, InspectedSample
+from training.pages import data_url, render
 from training.separation import AUPRO_LIMIT, AUPRO_STRICT_LIMIT
 
 _CARD_SIDE = 260  # px
@@ -80,16 +78,10 @@ def write_report(
         notices: what a reader must know first.
         cards: at most so many parts are shown; the page says so.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     scale = colour_scale(inspected, evaluation)
     shown = in_order_of_interest(inspected)[:cards]
-    page = environment.get_template("report.html.j2").render(
+    page = render(
+        Path(__file__).with_name("report.html.j2"),
         title=title,
         evaluation=evaluation,
         notices=[*notices, *evaluation.doubts],
@@ -98,8 +90,8 @@ def write_report(
         category_figures=list(_BY_CATEGORY),
         categories=_categories(evaluation),
         escapes=[(kind, *_rate(rate)) for kind, rate in evaluation.escapes_by_defect.items()],
-        histogram=_data_url("png", score_histogram(inspected, evaluation)),
-        colour_bar=_data_url("png", encode_png(colour_bar(scale))),
+        histogram=data_url("png", score_histogram(inspected, evaluation)),
+        colour_bar=data_url("png", encode_png(colour_bar(scale))),
         cards=[card(sample, scale) for sample in shown],
         total=len(inspected),
     )
@@ -260,8 +252,4 @@ def _rate(rate: Rate) -> tuple[str, str, str]:
 
 
 def _jpeg(picture: Image) -> str:
-    return _data_url("jpeg", encode_jpeg(picture, 80))
-
-
-def _data_url(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return data_url("jpeg", encode_jpeg(picture, 80))
