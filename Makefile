@@ -4,7 +4,7 @@
 #   make test            lint, types, import rules, tests: what CI runs
 #   make study           docs/accuracy.md on real data sets      (SHARED=folder, SEEDS="1 2 3")
 #   make precision       docs/precision.md on the runs of the study  (RUNS="run ...")
-#   make bench           speed figures
+#   make bench           speed figures                              (BUNDLE=folder: engines too)
 #   make clean           remove what the targets above made
 
 PYTHON ?= python3
@@ -36,7 +36,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 check: $(STAMP)
-	LINEWARDEN_SHARED="$(SHARED)" $(BIN)/pytest $(PYTEST)
+	LINEWARDEN_SHARED="$(SHARED)" OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile $(PYTEST)
 
 study: $(STAMP)
 	LINEWARDEN_WEIGHTS="$(SHARED)/weights" $(BIN)/linewarden study accuracy \
@@ -53,6 +53,7 @@ precision: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python tests/bench/bench_inspector.py
 	$(BIN)/python tests/bench/bench_training.py
+	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_engines.py $(BUNDLE))
 
 clean:
 	rm -rf $(VENV) demo build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

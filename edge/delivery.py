@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from edge.archive import ArchiveThread
 from edge.errors import LineError
-from edge.line.base import LineOutput
+from edge.line.base import LineOutput, StationState
+from edge.line.link import Link
 from edge.records import InspectionRecord, RecipeIdentity, record_from_settled
 from edge.summary import Tally
 from edge.triggers import Ledger
+
+HEARTBEAT_S = 0.3
 
 _log = logging.getLogger(__name__)
 
@@ -19,9 +25,11 @@ _log = logging.getLogger(__name__)
 class Delivery:
     """Takes verdicts from the ledger in order; tells each to every output, then records it.
 
-    An output that fails hinders neither the other outputs nor the record.
+    An output that fails hinders neither the other outputs nor the record, and is opened again.
+    Between the verdicts the outputs are told what the station does, which is their heartbeat.
 
     Args:
+        state: what the station does now.
         on_record: receives each record once, after its delivery.
         on_error: receives the first LineError, and every error that is a defect of the program.
     """
@@ -33,19 +41,33 @@ class Delivery:
         identity: RecipeIdentity,
         outputs: Sequence[LineOutput],
         archive: ArchiveThread | None,
+        state: Callable[[], StationState],
         on_record: Callable[[InspectionRecord], None],
         on_error: Callable[[Exception], None],
     ) -> None:
         self.tally = Tally()
         self._ledger = ledger
         self._identity = identity
-        self._outputs = outputs
+        self._links = [Link(output) for output in outputs]
+        self._state = state
+        self._shown: StationState | None = None
+        self._shown_at = 0.0
         self._archive = archive
         self._on_record = on_record
         self._on_error = on_error
         self._recording = threading.Lock()
         self._in_hand: dict[str, InspectionRecord] = {}
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
+
+    def open(self, stack: ExitStack) -> None:
+        """Open the outputs; `stack` closes them.
+
+        Raises:
+            LineError: one cannot be opened.
+        """
+        for link in self._links:
+            stack.callback(link.close)
+            link.open()
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -67,11 +89,24 @@ class Delivery:
             self._record(record, [str(error)])
 
     def _run(self) -> None:
-        while (record := self._next()) is not None:
-            self._record(record, self._send(record))
+        while not self._ledger.is_finished:
+            record = self._next(HEARTBEAT_S)
+            if record is not None:
+                self._record(record, self._send(record))
+            self._show()
 
-    def _next(self) -> InspectionRecord | None:
-        settled = self._ledger.take()
+    def _show(self) -> None:
+        """Tell the outputs a new state at once, and READY again and again as the heartbeat."""
+        state, now = self._state(), time.monotonic()
+        is_due = state is StationState.READY and now - self._shown_at >= HEARTBEAT_S
+        if state is self._shown and not is_due:
+            return
+        self._shown, self._shown_at = state, now
+        for link in self._links:
+            self._attempt(functools.partial(link.show, state), state.value)
+
+    def _next(self, timeout_s: float | None = None) -> InspectionRecord | None:
+        settled = self._ledger.take(timeout_s)
         if settled is None:
             return None
         images = self._archive.offer(settled) if self._archive is not None else ()
@@ -80,18 +115,24 @@ class Delivery:
         return record
 
     def _send(self, record: InspectionRecord) -> list[str]:
-        errors = []
-        for output in self._outputs:
-            try:
-                output.send(record)
-            except LineError as error:
-                _log.warning("%s: not delivered: %s", record.trigger_id, error)
-                self._on_error(error)
-                errors.append(str(error))
-            except Exception as error:  # noqa: BLE001 - a defect: told to the pipeline, which stops
-                self._on_error(error)
-                errors.append(repr(error))
-        return errors
+        attempts = [
+            self._attempt(functools.partial(link.send, record), record.trigger_id)
+            for link in self._links
+        ]
+        return [error for error in attempts if error]
+
+    def _attempt(self, call: Callable[[], None], what: str) -> str:
+        """Call an output; returns what went wrong, or nothing."""
+        try:
+            call()
+        except LineError as error:
+            _log.warning("%s: not delivered: %s", what, error)
+            self._on_error(error)
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - a defect: told to the pipeline, which stops
+            self._on_error(error)
+            return repr(error)
+        return ""
 
     def _record(self, record: InspectionRecord, errors: list[str]) -> None:
         with self._recording:

@@ -28,7 +28,7 @@ from edge.delivery import Delivery
 from edge.errors import LineError
 from edge.grabber import Grabber
 from edge.inspector import Inspection
-from edge.line.base import LineOutput
+from edge.line.base import LineOutput, StationState
 from edge.records import InspectionRecord, RecipeIdentity
 from edge.summary import RunSummary
 from edge.triggers import Ledger, Trigger
@@ -77,7 +77,6 @@ class Pipeline:
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._inspector = inspector
-        self._outputs = outputs
         self._limit_s = limit_s
         self._clock_ns = clock_ns
         self._ledger = Ledger(clock_ns)
@@ -95,11 +94,14 @@ class Pipeline:
             identity=identity,
             outputs=outputs,
             archive=self._archive,
+            state=self._state,
             on_record=on_record,
             on_error=self._note_error,
         )
         self._late_results = 0
         self._error: Exception | None = None
+        self._is_grabbing = False
+        self._inspecting_since_ns: int | None = None
 
     def stop(self) -> None:
         """Ask `run` to return once the parts grabbed have their verdict; from any thread."""
@@ -115,9 +117,7 @@ class Pipeline:
             CameraError: the camera cannot be opened; no part was inspected.
         """
         with ExitStack() as stack:
-            for output in self._outputs:
-                stack.callback(output.close)
-                output.open()
+            self._delivery.open(stack)
             if self._archive is not None:
                 self._archive.start()
                 stack.callback(self._archive.close, self._limit_s)
@@ -126,8 +126,10 @@ class Pipeline:
             stack.callback(self._grabber.close)
             started_ns = self._clock_ns()
             self._grabber.open()
+            self._is_grabbing = True
             for trigger in self._grabber.triggers():
                 self._inspect(trigger)
+            self._is_grabbing = False
             seconds = (self._clock_ns() - started_ns) / 1e9
         return self._delivery.tally.summary(
             seconds=seconds,
@@ -140,7 +142,9 @@ class Pipeline:
     def _inspect(self, trigger: Trigger) -> None:
         if trigger.frame is None or not self._ledger.is_open(trigger):
             return  # it waited past its deadline
+        self._inspecting_since_ns = self._clock_ns()
         inspection = self._inspector.inspect(trigger.frame.image)
+        self._inspecting_since_ns = None
         if not self._ledger.settle(trigger, inspection):
             self._late_results += 1
             _log.warning(
@@ -149,6 +153,15 @@ class Pipeline:
                 inspection.verdict.value,
                 (self._clock_ns() - trigger.deadline_ns) / 1e6,
             )
+
+    def _state(self) -> StationState:
+        """READY while frames are grabbed and no inspection hangs."""
+        halted = self._error is not None and not isinstance(self._error, LineError)
+        since_ns = self._inspecting_since_ns
+        hangs = since_ns is not None and self._clock_ns() - since_ns > self._limit_s * 1e9
+        if halted or hangs or not self._is_grabbing:
+            return StationState.FAULT
+        return StationState.READY
 
     def _settle_all(self) -> None:
         self._ledger.settle_open(Cause.STOPPING, "the pipeline was stopped before the inspection")

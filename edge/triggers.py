@@ -98,20 +98,30 @@ class Ledger:
             for trigger in list(self._open.values()):
                 self.settle(trigger, no_verdict(cause, message))
 
-    def take(self) -> Settled | None:
-        """Wait for the next verdict, in the order they fell; None when closed and all were taken.
+    @property
+    def is_finished(self) -> bool:
+        """Whether it is closed, and every verdict was taken."""
+        with self._changed:
+            return self._closed and not self._open and not self._settled
+
+    def take(self, timeout_s: float | None = None) -> Settled | None:
+        """Wait for the next verdict, in the order they fell.
+
+        None when there was none within `timeout_s`, or when closed and all were taken.
 
         A trigger that is open at its deadline is given out then, as NO_VERDICT. So is a verdict
         that fell in time and was not taken in time: sent late it would meet the next part.
         """
+        ends_ns = None if timeout_s is None else self._clock_ns() + round(timeout_s * 1e9)
         with self._changed:
             while True:
                 self._expire_overdue()
                 if self._settled:
                     return self._take_first()
-                if self._closed and not self._open:
+                is_late = ends_ns is not None and self._clock_ns() >= ends_ns
+                if is_late or (self._closed and not self._open):
                     return None
-                self._changed.wait(self._until_deadline_s())
+                self._changed.wait(self._until_next_s(ends_ns))
 
     def wait_for_room(self, size: int, timeout_s: float) -> bool:
         """Wait until fewer than `size` verdicts are left to take; False after `timeout_s`."""
@@ -138,11 +148,11 @@ class Ledger:
             if now_ns >= trigger.deadline_ns:
                 self.settle(trigger, _missed(trigger, "the inspection was not done"))
 
-    def _until_deadline_s(self) -> float | None:
-        if not self._open:
-            return None
-        nearest_ns = min(trigger.deadline_ns for trigger in self._open.values())
-        return max(0.0, (nearest_ns - self._clock_ns()) / 1e9)
+    def _until_next_s(self, ends_ns: int | None) -> float | None:
+        """Until the nearest deadline, or the end of a wait; None when neither comes."""
+        moments = [trigger.deadline_ns for trigger in self._open.values()]
+        moments += [] if ends_ns is None else [ends_ns]
+        return max(0.0, (min(moments) - self._clock_ns()) / 1e9) if moments else None
 
 
 def _missed(trigger: Trigger, why: str) -> Inspection:

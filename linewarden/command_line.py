@@ -36,6 +36,11 @@ COMMANDS = {
         "name what this machine lacks, and how to get it",
         "onnxruntime",
     ),
+    "convert": Command(
+        "linewarden.commands.convert",
+        "write what Triton, DeepStream or OpenVINO need to serve a bundle",
+        "export",
+    ),
     "dataset": Command(
         "linewarden.commands.dataset", "show a data set, or convert it to another layout", "train"
     ),

@@ -13,10 +13,12 @@ import pytest
 from edge.bundle import Bundle
 from edge.camera.base import Frame
 from edge.inspector import Inspection, StageTimes
+from edge.records import InspectionRecord, RecipeIdentity, record_from_settled
 from edge.triggers import Settled, Trigger
 from edge.verdict import Verdict
 
 MakeSettled = Callable[..., Settled]
+MakeRecord = Callable[..., InspectionRecord]
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +58,18 @@ def make_settled() -> MakeSettled:
             frame=Frame(image, captured_ns, number, f"{number}.png") if with_frame else None,
         )
         return Settled(trigger, inspection or _rejected(), captured_ns + 12_500_000)
+
+    return make
+
+
+@pytest.fixture
+def make_record(make_settled: MakeSettled) -> MakeRecord:
+    """Makes the record of the settled trigger number `number`, with another verdict if given."""
+    identity = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
+
+    def make(number: int, verdict: Verdict = Verdict.REJECT) -> InspectionRecord:
+        record = record_from_settled(make_settled(number), identity)
+        return record.model_copy(update={"verdict": verdict})
 
     return make
 

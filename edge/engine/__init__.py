@@ -16,6 +16,9 @@ ENGINES = {
     "onnxruntime": Plugin(
         "edge.engine.onnxruntime", "OnnxRuntimeEngine", "pip install 'linewarden[onnxruntime]'"
     ),
+    "openvino": Plugin(
+        "edge.engine.openvino", "OpenVinoEngine", "pip install 'linewarden[openvino]'"
+    ),
     "tensorrt": Plugin(
         "edge.engine.tensorrt", "TensorRtEngine", "linewarden doctor says what is missing"
     ),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge.errors import LineError
+from edge.line.base import StationState
 from edge.records import InspectionRecord
 
 STANDARD_OUTPUT: Literal["-"] = "-"
@@ -59,6 +60,9 @@ class JsonLines:
                 raise
         except OSError as error:
             raise LineError(f"{self._path}: cannot be written ({error.strerror})") from error
+
+    def show(self, state: StationState) -> None:
+        """Nothing to tell: the file has verdicts alone; see `LineOutput.show`."""
 
     def close(self) -> None:
         """Close the file; see `LineOutput.close`."""

@@ -73,7 +73,7 @@ def test_teach_refuses(
 def test_a_study_compares_models_and_goes_on_where_it_was(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    backbone = {"weights": "none"}
+    backbone = {"name": "resnet18.tv_in1k", "weights": "none"}
     models = {
         "first": {"name": "supersimplenet", "backbone": backbone, "sampled_grid": 8},
         "second": {"name": "simplenet", "backbone": backbone, "width": 32, "hidden": 16},
@@ -84,8 +84,6 @@ def test_a_study_compares_models_and_goes_on_where_it_was(
             "model": {**model, "noise_std": "auto"},
             "fit": {"epochs": 1},
         }
-        if name == "second":
-            config["model"]["backbone"] = {"name": "resnet18.tv_in1k", **backbone}
         write_text(tmp_path / f"{name}.yaml", yaml.safe_dump(config))
     words = ["study", "accuracy", "--config", *(str(tmp_path / f"{n}.yaml") for n in models)]
     words += ["--data", str(parts), "--work", str(tmp_path / "work")]

@@ -10,18 +10,11 @@ from pathlib import Path
 import pytest
 
 from edge.errors import LineError
-from edge.line import OUTPUTS, JsonLinesConfig, output_from_config
+from edge.line import JsonLinesConfig, output_from_config
 from edge.line.jsonlines import JsonLines
-from edge.records import InspectionRecord, RecipeIdentity, record_from_settled
-from edge.triggers import Settled
+from edge.records import InspectionRecord
 
 MakeRecord = Callable[[int], InspectionRecord]
-
-
-@pytest.fixture
-def make_record(make_settled: Callable[..., Settled]) -> MakeRecord:
-    identity = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
-    return lambda number: record_from_settled(make_settled(number), identity)
 
 
 def ids(path: Path) -> list[str]:
@@ -37,7 +30,6 @@ def send(path: Path, *records: InspectionRecord) -> None:
 
 
 def test_every_kind_has_a_configuration() -> None:
-    assert set(OUTPUTS) == {"jsonlines"}
     output = output_from_config(JsonLinesConfig(kind="jsonlines", path="-"))
     assert isinstance(output, JsonLines)
 

@@ -12,6 +12,7 @@ import pytest
 from edge.camera.base import EndOfRecording, Frame
 from edge.errors import CameraError, EngineError, FrameError, LineError
 from edge.inspector import Inspection, StageTimes
+from edge.line.base import StationState
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord, RecipeIdentity
 from edge.summary import RunSummary
@@ -73,6 +74,7 @@ class FakeOutput:
 
     def __init__(self, on_send: Callable[[InspectionRecord], None] = lambda _record: None) -> None:
         self.sent: list[InspectionRecord] = []
+        self.shown: list[StationState] = []
         self.is_open = False
         self._on_send = on_send
 
@@ -82,6 +84,9 @@ class FakeOutput:
     def send(self, record: InspectionRecord) -> None:
         self._on_send(record)
         self.sent.append(record)
+
+    def show(self, state: StationState) -> None:
+        self.shown.append(state)
 
     def close(self) -> None:
         self.is_open = False
@@ -472,3 +477,34 @@ def test_a_verdict_that_waits_past_its_deadline_is_not_sent() -> None:
     assert settled is not None
     assert settled.inspection.verdict is Verdict.NO_VERDICT
     assert "busy with earlier parts" in settled.inspection.message
+
+
+def test_the_line_is_told_when_the_station_takes_parts_and_when_not() -> None:
+    """READY comes while frames are grabbed and comes again; a lost camera takes it back."""
+    output = FakeOutput()
+
+    class LostAfterTwoBeats(FakeCamera):
+        def read(self, timeout_s: float) -> Frame | None:
+            ends = time.monotonic() + GENEROUS_S
+            while output.shown.count(StationState.READY) < 2 and time.monotonic() < ends:
+                time.sleep(0.01)
+            return super().read(timeout_s)
+
+    Line(LostAfterTwoBeats(CameraError("unplugged")), outputs=[output]).run()
+    assert output.shown.count(StationState.READY) == 2
+    assert output.shown[-1] is StationState.FAULT
+
+
+def test_an_output_that_recovers_gets_the_later_verdicts() -> None:
+    down = {"test": True}
+
+    def fail_once(_record: InspectionRecord) -> None:
+        if down.pop("test", False):
+            raise LineError("no acknowledge")
+
+    output = FakeOutput(fail_once)
+    line = Line(FakeCamera(*[None] * 5), outputs=[output])
+    summary = line.pipeline.run()
+    assert len(output.sent) == 4
+    assert isinstance(summary.error, LineError)
+    assert [len(record.line_errors) for record in line.records] == [1, 0, 0, 0, 0]

@@ -1,0 +1,169 @@
+"""Digital outputs of the device, through the kernel's GPIO character device (libgpiod 2).
+
+Each bit of the handshake may have a line, called by the name it has in the device tree. PASS and
+REJECT are pulses and never overlap; RESULT_VALID rises after them and falls before them. The gate
+opens at a fixed time after the frame for every part that is not PASS, NO_VERDICT included.
+
+When the process is killed the kernel gives the lines back, and what they show then depends on the
+driver and on pull resistors: wire them so that an idle line is safe, and watch the heartbeat.
+"""
+
+from __future__ import annotations
+
+import atexit
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import gpiod
+from gpiod.line import Direction, Value
+
+from edge.errors import LineError
+from edge.line.base import StationState
+from edge.line.gpio_lines import GATE, LineRequest, Lines
+from edge.line.handshake import NOTHING, STATE_BITS, VERDICT_BITS, Bits
+from edge.records import InspectionRecord
+from edge.verdict import Verdict
+
+
+class Gpio:
+    """Drives the lines; a thread of its own ends each pulse at its time.
+
+    Args:
+        chip: device file, as /dev/gpiochip0.
+        lines: line name of each role; the roles are those of `LINE_BITS` and "gate". "pass" and
+            "reject" are needed.
+        active_low: names of lines that are active at low level.
+        pulse_ms: length of the pulses of a verdict.
+        gap_ms: least time between the pulses of two parts.
+        gate_delay_ms: from the complete frame to the pulse of the gate.
+        gate_pulse_ms: length of the pulse of the gate.
+        timeout_ms: limit of every call.
+        request_lines: stands in for `gpiod.request_lines` in tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        chip: Path,
+        lines: Mapping[str, str],
+        active_low: tuple[str, ...],
+        pulse_ms: float,
+        gap_ms: float,
+        gate_delay_ms: float,
+        gate_pulse_ms: float,
+        timeout_ms: float,
+        request_lines: Callable[..., LineRequest] = gpiod.request_lines,
+    ) -> None:
+        self._name = f"gpio {chip}"
+        self._chip = chip
+        self._names = dict(lines)
+        self._active_low = active_low
+        self._pulse_ns = round(pulse_ms * 1e6)
+        self._gap_ns = round(gap_ms * 1e6)
+        self._gate_delay_ns = round(gate_delay_ms * 1e6)
+        self._gate_pulse_ns = round(gate_pulse_ms * 1e6)
+        self._timeout_ms = timeout_ms
+        self._request_lines = request_lines
+        self._lines: Lines | None = None
+        self._free_ns = 0  # when the pulse of the part before and its gap are over
+
+    def open(self) -> None:
+        """Take the lines, all inactive; see `LineOutput.open`.
+
+        Lines that are held already stay, with what is on its way to the gate.
+        """
+        if self._lines is not None and self._lines.failure is None:
+            lines = self._lines
+            idle = partial(lines.drive, state=NOTHING, verdict=NOTHING)
+            lines.do(idle, "the safe state was not told")
+            return
+        self.close()
+        config = {name: self._settings(name) for name in self._names.values()}
+        try:
+            request = self._request_lines(str(self._chip), consumer="linewarden", config=config)
+        except (OSError, ValueError) as error:
+            raise LineError(
+                f"{self._name}: the lines {', '.join(config)} cannot be taken: {error}; see "
+                "`gpioinfo` for their names, and that no other program holds them"
+            ) from error
+        self._free_ns = 0
+        self._lines = Lines(
+            name=self._name,
+            request=request,
+            names=self._names,
+            gate_pulse_ns=self._gate_pulse_ns,
+            timeout_ms=self._timeout_ms,
+        )
+        atexit.register(self.close)
+
+    def send(self, record: InspectionRecord) -> None:
+        """Raise the lines of one verdict; see `LineOutput.send`.
+
+        A part that cannot be told is rejected at the gate, whatever its verdict.
+        """
+        lines = self._held(f"the verdict of {record.trigger_id} was not told")
+        gate_ns = time.monotonic_ns() - round(record.latency_ms.total * 1e6) + self._gate_delay_ns
+        is_told = False
+        try:
+            self._pulse(lines, record)
+            is_told = True
+        finally:
+            if GATE in self._names and not (is_told and record.verdict is Verdict.PASS):
+                lines.enter_gate(gate_ns, record.trigger_id)
+        late_ms = (time.monotonic_ns() - gate_ns) / 1e6
+        if late_ms > 0 and GATE in self._names and record.verdict is not Verdict.PASS:
+            raise LineError(
+                f"{self._name}: {record.trigger_id} passed the gate {late_ms:.0f} ms ago; "
+                "move the gate, or lower deadline_ms below gate_delay_ms"
+            )
+
+    def show(self, state: StationState) -> None:
+        """Drive the lines of the station's state; see `LineOutput.show`.
+
+        A pulse goes on beside BUSY and READY. What is on its way to the gate is always rejected.
+        """
+        what = f"it was not told that the station is {state.value}"
+        lines = self._held(what)
+        verdict = NOTHING if state is StationState.FAULT else None
+        lines.do(partial(lines.drive, state=STATE_BITS[state], verdict=verdict), what)
+
+    def close(self) -> None:
+        """Make all lines inactive and give them back; see `LineOutput.close`."""
+        lines, self._lines = self._lines, None
+        if lines is not None:
+            atexit.unregister(self.close)
+            lines.close()
+
+    def _held(self, what: str) -> Lines:
+        if self._lines is None or self._lines.failure is not None:
+            why = f" any more ({self._lines.failure})" if self._lines is not None else ""
+            raise LineError(f"{self._name}: {what}: the output is not open{why}")
+        return self._lines
+
+    def _pulse(self, lines: Lines, record: InspectionRecord) -> None:
+        what = f"the verdict of {record.trigger_id} was not told"
+        now_ns = time.monotonic_ns()
+        due_ns = max(now_ns, self._free_ns)
+        if due_ns - now_ns > self._timeout_ms * 1e6 / 2:  # the other half is the driver's
+            raise LineError(
+                f"{self._name}: {what}: the pulse of the part before still lasts; "
+                "shorten pulse_ms and gap_ms, or slow the line down"
+            )
+        bits = Bits.RESULT_VALID | VERDICT_BITS[record.verdict]
+
+        def begin() -> None:
+            lines.drive(verdict=bits)
+            end_ns = time.monotonic_ns() + self._pulse_ns  # the full length, also when it is late
+            self._free_ns = end_ns + self._gap_ns
+            lines.at(end_ns, partial(lines.drive, verdict=NOTHING))
+
+        lines.do(begin, what, due_ns)
+
+    def _settings(self, name: str) -> gpiod.LineSettings:
+        return gpiod.LineSettings(
+            direction=Direction.OUTPUT,
+            output_value=Value.INACTIVE,
+            active_low=name in self._active_low,
+        )

@@ -1,0 +1,156 @@
+"""The GPIO lines from the moment they are taken until they are given back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from gpiod.line import Value
+
+from edge.errors import LineError
+from edge.line.handshake import NOTHING, Bits
+from edge.line.timetable import Timetable
+
+GATE = "gate"
+LINE_BITS = {str(bit.name).lower(): bit for bit in Bits}
+
+_log = logging.getLogger(__name__)
+
+
+class LineRequest(Protocol):
+    """What is used of `gpiod.LineRequest`."""
+
+    def set_values(self, values: dict[int | str, Value]) -> None:
+        """Set several lines at once."""
+
+    def release(self) -> None:
+        """Give the lines back."""
+
+
+class Lines:
+    """Sets the lines, always on the thread of its timetable.
+
+    The first error of the driver, or a call of it that takes too long, makes the lines inactive
+    as soon as the driver answers, and ends it all.
+
+    Args:
+        name: for messages.
+        request: the lines, all inactive; released by `close`.
+        names: line name of each role.
+        gate_pulse_ns: length of the pulse of the gate, in nanoseconds.
+        timeout_ms: limit of every call.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        request: LineRequest,
+        names: Mapping[str, str],
+        gate_pulse_ns: int,
+        timeout_ms: float,
+    ) -> None:
+        self.failure: OSError | None = None
+        self._name = name
+        self._request = request
+        self._names = names
+        self._gate_pulse_ns = gate_pulse_ns
+        self._timeout_ms = timeout_ms
+        self._state, self._verdict, self._beat = NOTHING, NOTHING, NOTHING
+        self._gate_is_open = False
+        self._gate_until_ns = 0
+        self._on_the_way: set[str] = set()  # to the gate
+        self._timetable = Timetable(name, self._fail)
+        self._timetable.start()
+
+    def do(self, action: Callable[[], None], what: str, due_ns: int = 0) -> None:
+        """Run `action` at its time and wait until it is done.
+
+        Raises:
+            LineError: it failed, now or before; begins with `what`.
+        """
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                action()
+            finally:
+                done.set()
+
+        if self.failure is None:
+            self._timetable.at(due_ns, run)
+            if not done.wait(self._timeout_ms / 1e3):  # `_set` stops what is under way
+                self.failure = TimeoutError(f"the driver took over {self._timeout_ms:g} ms")
+        if self.failure is not None:
+            raise LineError(f"{self._name}: {what}: {self.failure}; check the wiring")
+
+    def at(self, due_ns: int, action: Callable[[], None]) -> None:
+        """Run `action` at `due_ns` on the monotonic clock, and wait for nothing."""
+        self._timetable.at(due_ns, action)
+
+    def drive(self, *, state: Bits | None = None, verdict: Bits | None = None) -> None:
+        """Set the lines; a step more where RESULT_VALID changes, so that it frames the verdict."""
+        before = self._verdict
+        self._state = self._state if state is None else state
+        self._verdict = self._verdict if verdict is None else verdict
+        self._beat ^= Bits.HEARTBEAT
+        steps = (before & ~Bits.RESULT_VALID, self._verdict & ~Bits.RESULT_VALID, self._verdict)
+        for step in dict.fromkeys(steps if self._verdict != before else steps[-1:]):
+            self._set(step)
+
+    def enter_gate(self, due_ns: int, trigger_id: str) -> None:
+        """Open the gate for a part at `due_ns`; at once when that is over."""
+        self._on_the_way.add(trigger_id)
+        self.at(due_ns, lambda: self._pulse_gate(due_ns, trigger_id))
+
+    def close(self) -> None:
+        """Make all lines inactive and give them back; one that hangs does so when it wakes."""
+        if self._on_the_way:
+            parts = ", ".join(sorted(self._on_the_way))
+            _log.error("%s: closed before these parts reached the gate: %s", self._name, parts)
+        if self.failure is not None:
+            return  # released already, or by the thread that hangs
+        if self._timetable.close(self._timeout_ms / 1e3):
+            self._release()
+        else:
+            self.failure = TimeoutError("the driver hangs")
+            _log.error("%s: the driver hangs; its lines stand as they are", self._name)
+
+    def _set(self, verdict: Bits) -> None:
+        if self.failure is not None:
+            raise self.failure
+        bits = self._state | verdict | self._beat
+        values = {role: LINE_BITS[role] in bits for role in self._names if role != GATE}
+        if GATE in self._names:
+            values[GATE] = self._gate_is_open
+        self._request.set_values({self._names[role]: Value(on) for role, on in values.items()})
+        if self.failure is not None:  # it took so long that nobody waits any more
+            raise self.failure
+
+    def _pulse_gate(self, due_ns: int, trigger_id: str) -> None:
+        self._on_the_way.discard(trigger_id)
+        end_ns = max(due_ns, time.monotonic_ns()) + self._gate_pulse_ns
+        self._gate_until_ns = max(end_ns, self._gate_until_ns)
+        self._gate_is_open = True
+        self._set(self._verdict)
+        self.at(end_ns, lambda: self._shut_gate(end_ns))
+
+    def _shut_gate(self, end_ns: int) -> None:
+        if end_ns == self._gate_until_ns:  # no later part keeps it open
+            self._gate_is_open = False
+            self._set(self._verdict)
+
+    def _fail(self, error: OSError) -> None:
+        """On the timetable's thread, which ends with it."""
+        self.failure = error
+        self._release()
+
+    def _release(self) -> None:
+        try:
+            self._request.set_values(dict.fromkeys(self._names.values(), Value.INACTIVE))
+        except OSError as error:
+            _log.error("%s: the lines cannot be made inactive: %s", self._name, error)
+        self._request.release()

@@ -1,0 +1,169 @@
+"""The bits between the station and a PLC: pure state, no input or output.
+
+::
+
+    READY         the station takes the next part
+    BUSY          a part is being inspected
+    RESULT_VALID  the verdict bits, the sequence number and the trigger id belong to one part
+    PASS, REJECT  two signals, never both; neither with RESULT_VALID is NO_VERDICT
+    NO_VERDICT    the part was not judged: the line takes its fail-safe action
+    REVIEW        with REJECT: a person should look at the part
+    FAULT         the station inspects nothing
+    HEARTBEAT     changes with every message; a still one means a dead station
+
+Every part counts, also one whose verdict could not be told: 65535 is followed by 1, 0 is none. The
+line counts with the station from the number it sees when READY rises. It takes a verdict when
+RESULT_VALID is set and the number is that of the part it waits for, and acknowledges by writing
+that number back. So a write that a hung PLC works off late is never taken for another part, and an
+ACK left standing never acknowledges one, as a bit would.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import IntFlag
+
+from edge.line.base import StationState
+from edge.records import InspectionRecord
+from edge.verdict import Cause, Verdict
+
+SEQUENCE_MAX = 65535
+_RESTART_GAP = 256  # more than a PLC that hung can have kept of the process before
+
+
+class Bits(IntFlag):
+    """The status word."""
+
+    READY = 1
+    BUSY = 2
+    RESULT_VALID = 4
+    PASS = 8
+    REJECT = 16
+    NO_VERDICT = 32
+    FAULT = 64
+    HEARTBEAT = 128
+    REVIEW = 256
+
+
+VERDICT_BITS = {
+    Verdict.PASS: Bits.PASS,
+    Verdict.REVIEW: Bits.REJECT | Bits.REVIEW,
+    Verdict.REJECT: Bits.REJECT,
+    Verdict.NO_VERDICT: Bits.NO_VERDICT,
+}
+STATE_BITS = {
+    StationState.READY: Bits.READY,
+    StationState.BUSY: Bits.BUSY,
+    StationState.FAULT: Bits.FAULT,
+}
+_STATES = Bits.READY | Bits.BUSY | Bits.FAULT
+NOTHING = Bits(0)
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What the line sees at one moment.
+
+    Attributes:
+        sequence: of the last part, 1 to 65535; 0 before the first.
+        trigger_id: of the verdict that stands; empty when none stands.
+        cause: why the verdict that stands is NO_VERDICT.
+    """
+
+    bits: Bits = NOTHING
+    sequence: int = 0
+    trigger_id: str = ""
+    cause: Cause | None = None
+
+
+class Handshake:
+    """The station's half of the handshake: each call gives the signals to write next.
+
+    Args:
+        acknowledged: the line acknowledges each verdict, which is then taken back. Otherwise it
+            stands until the next one, until BUSY or FAULT, or for `hold_ms`, then until `show`.
+        hold_ms: see `acknowledged`.
+        sequence: number of the last verdict told before, 0 to 65535.
+        clock_ns: monotonic clock in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        acknowledged: bool,
+        hold_ms: float,
+        sequence: int = 0,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._acknowledged = acknowledged
+        self._hold_ns = round(hold_ms * 1e6)
+        self._clock_ns = clock_ns
+        self._told_ns = 0
+        self.signals = Signals(sequence=sequence)
+
+    def continue_from(self, sequence: int) -> None:
+        """Count on from the number of a process before, unless this one has counted already."""
+        if self.signals.sequence == 0:
+            jumped = (sequence + _RESTART_GAP - 1) % SEQUENCE_MAX + 1
+            self.signals = replace(self.signals, sequence=jumped)
+
+    def result(self, record: InspectionRecord) -> Signals:
+        """The verdict of the next part, told or not; a part in inspection is done with it."""
+        self._told_ns = self._clock_ns()
+        state = self.signals.bits & _STATES & ~Bits.BUSY
+        if Bits.BUSY in self.signals.bits:
+            state |= Bits.READY
+        return self._become(
+            state | Bits.RESULT_VALID | VERDICT_BITS[record.verdict],
+            sequence=self.signals.sequence % SEQUENCE_MAX + 1,
+            trigger_id=record.trigger_id,
+            cause=record.cause,
+        )
+
+    def takes(self, acknowledged_sequence: int) -> bool:
+        """Whether the line acknowledged the verdict that stands; if so it is taken back."""
+        if Bits.RESULT_VALID not in self.signals.bits:
+            return False
+        if acknowledged_sequence != self.signals.sequence:
+            return False
+        self._become(self.signals.bits & _STATES)
+        return True
+
+    def show(self, state: StationState) -> Signals:
+        """The station's state; a verdict may go on standing beside READY."""
+        stands = Bits.RESULT_VALID in self.signals.bits
+        held = self._clock_ns() - self._told_ns < self._hold_ns
+        if state is StationState.READY and stands and held and not self._acknowledged:
+            bits = self.signals.bits & ~_STATES | STATE_BITS[state]
+            signals = self.signals
+            return self._become(bits, trigger_id=signals.trigger_id, cause=signals.cause)
+        return self._become(STATE_BITS[state])
+
+    def safe(self, *, fault: bool) -> Signals:
+        """No verdict, not ready; with FAULT when something failed."""
+        return self._become(Bits.FAULT if fault else NOTHING)
+
+    def _become(
+        self,
+        bits: Bits,
+        *,
+        sequence: int | None = None,
+        trigger_id: str = "",
+        cause: Cause | None = None,
+    ) -> Signals:
+        beat = ~self.signals.bits & Bits.HEARTBEAT
+        self.signals = replace(
+            self.signals,
+            bits=bits & ~Bits.HEARTBEAT | beat,
+            sequence=self.signals.sequence if sequence is None else sequence,
+            trigger_id=trigger_id,
+            cause=cause,
+        )
+        return self.signals
+
+
+def fresh_sequence() -> int:
+    """A number to start from where the line cannot be asked: another after each restart."""
+    return int(time.time()) % SEQUENCE_MAX + 1

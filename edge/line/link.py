@@ -1,0 +1,75 @@
+"""An output with its recovery: what was lost is connected again, after growing pauses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from edge.errors import LineError
+from edge.line.base import LineOutput, StationState
+from edge.records import InspectionRecord
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+
+
+class Link:
+    """Calls one output, and opens it again after an error. One thread at a time calls it.
+
+    Args:
+        clock: monotonic clock in seconds.
+    """
+
+    def __init__(self, output: LineOutput, clock: Callable[[], float] = time.monotonic) -> None:
+        self._output = output
+        self._clock = clock
+        self._pause_s = _FIRST_PAUSE_S
+        self._retry_at: float | None = None  # None while the output works
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the output works, as far as is known."""
+        return self._retry_at is None
+
+    def open(self) -> None:
+        """Open the output for the first time; see `LineOutput.open`."""
+        self._output.open()
+
+    def send(self, record: InspectionRecord) -> None:
+        """Tell one verdict; see `LineOutput.send`. An output that is down still counts the part."""
+        self.mend()
+        try:
+            self._output.send(record)
+        except LineError:
+            self._note_failure()
+            raise
+
+    def show(self, state: StationState) -> None:
+        """Tell what the station does; see `LineOutput.show`. Nothing while the output is down."""
+        self.mend()
+        if not self.is_up:
+            return
+        try:
+            self._output.show(state)
+        except LineError:
+            self._note_failure()
+            raise
+
+    def mend(self) -> None:
+        """Open an output that is down again, when its pause is over; without an error."""
+        if self._retry_at is None or self._clock() < self._retry_at:
+            return
+        try:
+            self._output.open()
+        except LineError:
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+            self._retry_at = self._clock() + self._pause_s
+        else:
+            self._pause_s, self._retry_at = _FIRST_PAUSE_S, None
+
+    def close(self) -> None:
+        """Close the output; see `LineOutput.close`."""
+        self._output.close()
+
+    def _note_failure(self) -> None:
+        if self._retry_at is None:
+            self._retry_at = self._clock() + self._pause_s

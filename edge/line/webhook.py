@@ -1,0 +1,115 @@
+"""Verdicts by HTTP POST, as JSON.
+
+Headers:
+
+    Idempotency-Key          the trigger id: the receiver ignores one that it has seen
+    Linewarden-Timestamp     seconds since 1970, UTC; only with a signature
+    Linewarden-Signature     v1=<hex of HMAC-SHA256 over "<timestamp>.<body>">
+
+The receiver answers 2xx when it has the verdict. Redirections are not followed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import httpx
+
+from edge.errors import LineError
+from edge.line.access import Secret
+from edge.line.base import StationState
+from edge.line.loop_thread import LoopThread
+from edge.records import InspectionRecord
+
+_CLOSE_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Webhook:
+    """Posts each verdict and waits for the answer.
+
+    A request that is not answered in time is broken off with its connection. HTTP has no state to
+    show: a receiver that needs one asks the station's health page.
+
+    Args:
+        url: http or https; certificates are checked against those the system trusts.
+        secret: key of the signature; None for none.
+        timeout_ms: limit of `send`, from the look-up of the name to the end of the answer.
+    """
+
+    def __init__(self, *, url: str, secret: Secret | None, timeout_ms: float) -> None:
+        self._name = f"webhook {url}"
+        self._url = url
+        self._secret = secret
+        self._timeout_ms = timeout_ms
+        self._key: bytes | None = None
+        self._loop: LoopThread | None = None
+        self._client: httpx.AsyncClient | None = None
+
+    def open(self) -> None:
+        """Read the secret; the receiver is first called by `send`; see `LineOutput.open`."""
+        self.close()
+        try:
+            httpx.URL(self._url)
+        except httpx.InvalidURL as error:
+            raise LineError(f"{self._name}: is no address: {error}; mend url") from error
+        self._key = self._secret.read().encode() if self._secret is not None else None
+        # `send` limits a request as a whole; this limit begins anew with each of its steps.
+        self._client = httpx.AsyncClient(timeout=self._timeout_ms / 1e3, follow_redirects=False)
+        self._loop = LoopThread(self._name)
+
+    def send(self, record: InspectionRecord) -> None:
+        """Post one verdict; see `LineOutput.send`."""
+        if self._loop is None or self._client is None:
+            raise LineError(f"{self._name}: the output is not open")
+        what = f"did not take the verdict of {record.trigger_id}"
+        try:
+            status = self._loop.run(self._post(self._client, record), self._timeout_ms / 1e3)
+        except (TimeoutError, httpx.HTTPError) as error:
+            hint = "check url and that the receiver runs"
+            raise LineError(f"{self._name}: {what}: {error}; {hint}") from error
+        if not 200 <= status < 300:
+            raise LineError(f"{self._name}: {what}: it answered with status {status}")
+
+    def show(self, state: StationState) -> None:
+        """Nothing to tell; see `LineOutput.show`."""
+
+    def close(self) -> None:
+        """Disconnect; see `LineOutput.close`."""
+        loop, self._loop = self._loop, None
+        client, self._client = self._client, None
+        if loop is None:
+            return
+        if client is not None:
+            try:
+                loop.run(client.aclose(), _CLOSE_S)
+            except (TimeoutError, httpx.HTTPError) as error:
+                _log.warning("%s: cannot be closed: %s", self._name, error)
+        loop.stop()
+
+    def _post(
+        self, client: httpx.AsyncClient, record: InspectionRecord
+    ) -> Coroutine[Any, Any, int]:
+        body = record.model_dump_json().encode()
+        headers = {"Content-Type": "application/json", "Idempotency-Key": record.trigger_id}
+        if self._key is not None:
+            timestamp = str(int(time.time()))
+            headers["Linewarden-Timestamp"] = timestamp
+            headers["Linewarden-Signature"] = f"v1={signature(self._key, timestamp, body)}"
+        return _status(client, self._url, body, headers)
+
+
+async def _status(client: httpx.AsyncClient, url: str, body: bytes, headers: dict[str, str]) -> int:
+    async with client.stream("POST", url, content=body, headers=headers) as response:
+        await response.aread()
+        return response.status_code
+
+
+def signature(key: bytes, timestamp: str, body: bytes) -> str:
+    """HMAC-SHA256 (RFC 2104) over "<timestamp>.<body>", as hexadecimal digits."""
+    return hmac.new(key, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()

@@ -1,0 +1,34 @@
+"""Other runtimes that can serve a bundle's graph, imported only when one is asked for.
+
+To add one, write a module with a function like `triton.write_triton` and add a line to `RUNTIMES`.
+"""
+
+from __future__ import annotations
+
+from edge.errors import ConfigError
+from edge.plugins import Plugin, load_plugin
+from export.runtimes.base import Options, Writer
+
+__all__ = ["RUNTIMES", "Options", "Writer", "writer_for"]
+
+RUNTIMES = {
+    "deepstream": Plugin(
+        "export.runtimes.deepstream", "write_deepstream", "pip install 'linewarden[export]'"
+    ),
+    "openvino": Plugin(
+        "export.runtimes.openvino", "write_openvino", "pip install 'linewarden[openvino]'"
+    ),
+    "triton": Plugin(
+        "export.runtimes.triton", "write_triton", "pip install 'linewarden[onnxruntime]'"
+    ),
+}
+
+
+def writer_for(name: str) -> Writer:
+    """What writes the files of runtime `name`.
+
+    Raises:
+        ConfigError: the name is unknown, or what it needs is not installed.
+    """
+    writer: Writer = load_plugin("runtime", name, RUNTIMES, ConfigError)
+    return writer

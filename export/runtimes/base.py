@@ -1,0 +1,168 @@
+"""What every other runtime's files have in common: what a client must know, and how to check it.
+
+Linewarden's daemon does three things around the graph that another runtime leaves to its client:
+the resize before it, the thresholds behind it, and the check that both are right. `linewarden.json`
+has what they need, and `golden/` has frames with the results that must come out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from edge.bundle import (
+    CALIBRATION_FOLDER,
+    REFERENCE_ARTEFACT,
+    SCHEMA_VERSION,
+    Bundle,
+    Calibration,
+)
+from edge.files import write_bytes, write_text
+from edge.golden import FP32_TOLERANCE
+from edge.images import encode_png, read_image
+from edge.preprocess import preprocess
+from edge.sealed import read_sealed
+
+CLIENT_RECORD = "linewarden.json"
+README = "README.md"
+GOLDEN_FOLDER = "golden"
+
+PREPROCESSING_TEXT = """\
+## Before the graph
+
+The graph takes uint8 BGR at {height} x {width} (height x width) and does everything else itself:
+no scaling to 0..1, no mean, no swap of channels. The one step that is the client's is the resize,
+and it must be exactly this one: another resize flips verdicts.
+
+    from edge.preprocess import Preprocessing, preprocess   # needs numpy, opencv, pydantic
+
+    record = json.load(open("linewarden.json"))
+    image = preprocess(frame, Preprocessing.model_validate(record["preprocessing"]))
+
+In other languages: refuse a frame of another size, channel count or depth than the record says; cut
+out `crop` where there is one; resize with OpenCV, `INTER_AREA` to the smaller of frame and target
+on each axis, then `INTER_LINEAR` to the target; turn grey into three equal channels.
+
+## Behind the graph
+
+`pred_score` and `anomaly_map` are raw. With the thresholds of the recipe, in this order:
+
+    score or any value of the map not finite -> NO_VERDICT, which is no pass
+    score > reject                           -> REJECT
+    review is not null and score > review    -> REVIEW
+    otherwise                                -> PASS
+
+The mask is the map above `pixel` without its 8-connected regions of fewer than `minimum_area_px`.
+Thresholds hold for the artefact that they were measured through. A recipe that is not listed for a
+model was measured through another one, or not at all: `linewarden calibrate`.
+
+## Is the client right?
+
+`golden/<name>.frame.png` is a native frame, `golden/<name>.input.png` what the resize must make of
+it, bit for bit. The record says which score must come out, and by how much an FP32 model may differ
+from it; one of lower precision must give the same verdicts.
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen.
+
+    Attributes:
+        artefact: the ONNX file of the bundle.
+        device: where Triton runs the ONNX file.
+        ir: also write OpenVINO's own format.
+    """
+
+    artefact: str = REFERENCE_ARTEFACT
+    device: Literal["cpu", "gpu"] = "cpu"
+    ir: bool = False
+
+
+class Writer(Protocol):
+    """Writes the files of one runtime."""
+
+    def __call__(self, bundle: Bundle, folder: Path, options: Options) -> list[str]:
+        """Fill the empty `folder`; returns what was made, for people.
+
+        Raises:
+            BundleError: the bundle has no such artefact, or a calibration was changed.
+            EngineError: the runtime cannot run the artefact, or gives other results.
+        """
+
+
+def write_client_record(bundle: Bundle, folder: Path, models: Mapping[str, str]) -> None:
+    """Write `linewarden.json` and the golden frames.
+
+    Args:
+        models: name of each served model -> the file of the bundle that it is.
+    """
+    manifest = bundle.manifest
+    record = {
+        "bundle": manifest.name,
+        "manifest_seal": manifest.seal,
+        "preprocessing": manifest.preprocessing.model_dump(mode="json"),
+        "input": {"height": manifest.graph.height, "width": manifest.graph.width},
+        "models": {
+            name: {
+                "artefact": artefact,
+                "sha256": bundle.sha256(artefact),
+                "recipes": {c.recipe: _thresholds(c) for c in _calibrations(bundle, artefact)},
+            }
+            for name, artefact in models.items()
+        },
+        "golden": list(_write_golden(bundle, folder)),
+    }
+    write_text(folder / CLIENT_RECORD, json.dumps(record, indent=2) + "\n")
+
+
+def preprocessing_text(bundle: Bundle) -> str:
+    """The part of a README that is the same for all runtimes."""
+    graph = bundle.manifest.graph
+    return PREPROCESSING_TEXT.format(height=graph.height, width=graph.width)
+
+
+def _calibrations(bundle: Bundle, artefact: str) -> Iterator[Calibration]:
+    """The calibrations that were measured through `artefact`."""
+    for path in sorted((bundle.folder / CALIBRATION_FOLDER).glob("*.json")):
+        mend = f"linewarden calibrate {bundle.folder} --recipe {path.stem} --good FOLDER"
+        calibration = read_sealed(path, Calibration, SCHEMA_VERSION, mend)
+        if calibration.artefact_sha256 == bundle.sha256(artefact):
+            yield calibration
+
+
+def _thresholds(calibration: Calibration) -> dict[str, Any]:
+    limits = calibration.thresholds()
+    return {
+        "reject": limits.reject,
+        "review": limits.review,
+        "pixel": limits.pixel,
+        "minimum_area_px": limits.minimum_area_px,
+        "false_reject_rate_bound": calibration.false_reject_rate_bound,
+        "confidence": calibration.confidence,
+        "calibration_seal": calibration.seal,
+    }
+
+
+def _write_golden(bundle: Bundle, folder: Path) -> Iterator[dict[str, Any]]:
+    (folder / GOLDEN_FOLDER).mkdir()
+    for golden in bundle.manifest.golden:
+        frame = read_image(bundle.file(golden.frame))
+        native = f"{GOLDEN_FOLDER}/{golden.name}.frame.png"
+        prepared = f"{GOLDEN_FOLDER}/{golden.name}.input.png"
+        write_bytes(folder / native, bundle.file(golden.frame).read_bytes())
+        image = preprocess(frame, bundle.manifest.preprocessing)
+        write_bytes(folder / prepared, encode_png(image))
+        with np.load(bundle.file(golden.expected), allow_pickle=False) as expected:
+            score, largest = float(expected["score"]), float(np.abs(expected["map"]).max())
+        yield {
+            "frame": native,
+            "input": prepared,
+            "score": score,
+            "tolerance": FP32_TOLERANCE * max(abs(score), largest),
+        }

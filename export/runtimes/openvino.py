@@ -1,0 +1,93 @@
+"""Proof that OpenVINO runs a bundle's ONNX file as it is, and its own format for servers of it.
+
+`edge.engine.openvino` takes the ONNX file from the bundle: nothing needs converting for the daemon.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+
+from edge.bundle import Bundle
+from edge.engine import GraphShape
+from edge.engine.openvino import OpenVinoEngine, read_graph
+from edge.errors import EngineError
+from edge.files import write_text
+from edge.golden import FP32_TOLERANCE, Difference, compare
+from edge.images import read_image
+from edge.preprocess import preprocess
+from export.runtimes.base import README, Options, preprocessing_text, write_client_record
+
+IR = "model.xml"
+
+_README = """\
+# {name} on OpenVINO
+
+`{graph}` gave the golden scores of the checkpoint through OpenVINO {version}. On the line there is
+nothing to convert: `linewarden run` takes `engine: openvino` and the bundle itself.
+
+Compile it with `INFERENCE_PRECISION_HINT=f32`. OpenVINO's default computes in bfloat16 or float16
+on processors that have them, and the thresholds were not measured in those.
+
+{preprocessing}"""
+
+
+def write_openvino(bundle: Bundle, folder: Path, options: Options) -> list[str]:
+    """Check the golden frames through OpenVINO, and write what a server needs; see `Writer`."""
+    source = bundle.file(options.artefact)
+    said = [_check(bundle, options.artefact, source)]
+    name = options.artefact
+    if options.ir:
+        name = IR
+        # Its default rounds the weights to float16.
+        ov.save_model(read_graph(source), folder / IR, compress_to_fp16=False)
+        said.append(_check(bundle, options.artefact, folder / IR))
+    else:
+        shutil.copyfile(source, folder / name)
+    readme = _README.format(
+        name=bundle.manifest.name,
+        graph=name,
+        version=ov.__version__,
+        preprocessing=preprocessing_text(bundle),
+    )
+    write_text(folder / README, readme)
+    write_client_record(bundle, folder, {name: options.artefact})
+    return said
+
+
+def _check(bundle: Bundle, artefact: str, graph: Path) -> str:
+    """What was found; EngineError when a golden frame gives another result."""
+    size = bundle.manifest.graph
+    with closing(OpenVinoEngine(graph, GraphShape(size.height, size.width))) as engine:
+        results = list(_results(bundle, engine))
+    flips = [difference.name for difference, flipped in results if flipped]
+    too_far = [d.name for d, _ in results if not d.relative <= FP32_TOLERANCE]
+    wrong = sorted({*flips, *(too_far if artefact not in bundle.manifest.artefacts else ())})
+    if wrong:
+        raise EngineError(
+            f"{graph}: OpenVINO {ov.__version__} gives other results than the checkpoint on "
+            f"{', '.join(wrong)}, {len(flips)} of them another verdict: serve it with another "
+            "runtime. Nothing was written"
+        )
+    worst = max((difference.relative for difference, _ in results), default=0.0)
+    return (
+        f"{graph.name}: {len(results)} golden frames agree through OpenVINO {ov.__version__}, "
+        f"within {worst:.1e} of the checkpoint, no verdict flips"
+    )
+
+
+def _results(bundle: Bundle, engine: OpenVinoEngine) -> Iterator[tuple[Difference, bool]]:
+    """Each golden frame's difference, and whether its verdict flips."""
+    threshold = bundle.manifest.parity.threshold
+    for golden in bundle.manifest.golden:
+        with np.load(bundle.file(golden.expected), allow_pickle=False) as expected:
+            score, anomaly_map = float(expected["score"]), expected["map"]
+        frame = read_image(bundle.file(golden.frame))
+        got = engine.infer(preprocess(frame, bundle.manifest.preprocessing)[np.newaxis])
+        flipped = (score > threshold) != (float(got.scores[0]) > threshold)
+        yield compare(golden.name, score, anomaly_map, got), flipped

@@ -1,0 +1,182 @@
+"""A model repository for NVIDIA Triton: the ONNX file, and every TensorRT plan of the bundle.
+
+::
+
+    README.md, linewarden.json, golden/     what a client must know; see `export.runtimes.base`
+    models/                                 tritonserver --model-repository
+        <bundle>_onnx/config.pbtxt, 1/model.onnx
+        <bundle>_<device>_<precision>/config.pbtxt, 1/model.plan
+
+Triton takes every folder of the repository for a model, so that all else stands beside it.
+Fields: triton-inference-server/common, protobuf/model_config.proto.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.bundle import Bundle
+from edge.engine.sidecar import ENGINES_FOLDER, PLAN, Sidecar, read_sidecar
+from edge.files import write_text
+from export.runtimes.base import README, Options, preprocessing_text, write_client_record
+
+REPOSITORY = "models"
+_VERSION = "1"
+
+_README = """\
+# {name} on Triton
+
+    tritonserver --model-repository=models
+
+{models}
+
+One image per request: the graphs have a fixed batch of one. Several lines share a model by more
+instances (`instance_group` in its `config.pbtxt`), or by several models side by side.
+
+A plan runs on the TensorRT version and the kind of GPU that it was built with, and on no other:
+take the Triton container with the same TensorRT. Triton looks at no sidecar. Load a new version
+under a new name and switch the clients over: reloading in place leaks (server issue 4528).
+
+{preprocessing}"""
+
+
+@dataclass(frozen=True)
+class _Model:
+    """One folder of the repository.
+
+    Attributes:
+        source: file of the bundle that is served.
+        file: its name in the version folder.
+        settings: lines of config.pbtxt that are this backend's.
+        note: for the README.
+    """
+
+    name: str
+    source: str
+    file: str
+    backend: str
+    settings: str
+    note: str
+
+
+def write_triton(bundle: Bundle, folder: Path, options: Options) -> list[str]:
+    """Write a Triton model repository; see `Writer`."""
+    models = [_onnx(bundle, options), *_plans(bundle)]
+    for model in models:
+        target = folder / REPOSITORY / model.name
+        (target / _VERSION).mkdir(parents=True)
+        shutil.copyfile(bundle.file(model.source), target / _VERSION / model.file)
+        write_text(target / "config.pbtxt", _config(bundle, model))
+    write_client_record(bundle, folder, {model.name: model.source for model in models})
+    notes = [f"- `{model.name}`: {model.note}" for model in models]
+    readme = _README.format(
+        name=bundle.manifest.name,
+        models="\n".join(notes),
+        preprocessing=preprocessing_text(bundle),
+    )
+    write_text(folder / README, readme)
+    return [f"{REPOSITORY}/{model.name}: {model.note}" for model in models]
+
+
+def _onnx(bundle: Bundle, options: Options) -> _Model:
+    on_gpu = options.device == "gpu"
+    where = "GPU, without TF32" if on_gpu else "CPU"
+    return _Model(
+        name=f"{_identifier(bundle.manifest.name)}_onnx",
+        source=options.artefact,
+        file="model.onnx",
+        backend="onnxruntime",
+        settings=_ONNX_ON_GPU if on_gpu else _ONNX_ON_CPU,
+        note=f"{options.artefact} on ONNX Runtime, {where}",
+    )
+
+
+def _plans(bundle: Bundle) -> Iterator[_Model]:
+    for plan in sorted((bundle.folder / ENGINES_FOLDER).glob(f"*/*/{PLAN}")):
+        source = plan.relative_to(bundle.folder).as_posix()
+        sidecar = read_sidecar(bundle.file(source))
+        device = sidecar.platform.folder
+        yield _Model(
+            name=_identifier(f"{bundle.manifest.name}_{device}_{sidecar.precision}"),
+            source=source,
+            file=PLAN,
+            backend="tensorrt",
+            settings=_plan_settings(sidecar),
+            note=(
+                f"{source}, only with TensorRT {sidecar.platform.tensorrt} on "
+                f"{sidecar.platform.device}"
+            ),
+        )
+
+
+# One thread pool per instance; 0 takes all cores, as the daemon's engine does.
+_ONNX_ON_CPU = """\
+instance_group [ { count: 1 kind: KIND_CPU } ]
+parameters { key: "intra_op_thread_count" value { string_value: "0" } }
+parameters { key: "execution_mode" value { string_value: "0" } }
+"""
+# ONNX Runtime rounds FP32 convolutions to TF32 on a GPU unless it is told otherwise.
+_ONNX_ON_GPU = """\
+instance_group [ { count: 1 kind: KIND_GPU } ]
+optimization {
+  execution_accelerators {
+    gpu_execution_accelerator [
+      { name: "cuda" parameters { key: "use_tf32" value: "0" } }
+    ]
+  }
+}
+"""
+
+
+def _plan_settings(sidecar: Sidecar) -> str:
+    """As fast as `linewarden build` measured: with or without a CUDA graph."""
+    graphs = "true" if sidecar.launch == "graph" else "false"
+    return (
+        "instance_group [ { count: 1 kind: KIND_GPU } ]\n"
+        "optimization {\n"
+        f"  cuda {{ graphs: {graphs} }}\n"
+        "  input_pinned_memory { enable: true }\n"
+        "  output_pinned_memory { enable: true }\n"
+        "}\n"
+    )
+
+
+def _config(bundle: Bundle, model: _Model) -> str:
+    graph = bundle.manifest.graph
+    image = f"[ 1, {graph.height}, {graph.width}, 3 ]"
+    anomaly_map = f"[ 1, {graph.height}, {graph.width} ]"
+    return f"""\
+name: {json.dumps(model.name)}
+backend: "{model.backend}"
+default_model_filename: "{model.file}"
+# The batch of one is part of the graph's shapes; Triton adds none.
+max_batch_size: 0
+input [ {{ name: "input" data_type: TYPE_UINT8 dims: {image} }} ]
+output [
+  {{ name: "pred_score" data_type: TYPE_FP32 dims: [ 1 ] }},
+  {{ name: "anomaly_map" data_type: TYPE_FP32 dims: {anomaly_map} }}
+]
+version_policy {{ specific {{ versions: [ {_VERSION} ] }} }}
+{model.settings}# The model is ready only after this, so that the first part is not slow.
+model_warmup [
+  {{
+    name: "zeros"
+    batch_size: 1
+    count: 3
+    inputs {{
+      key: "input"
+      value {{ data_type: TYPE_UINT8 dims: {image} zero_data: true }}
+    }}
+  }}
+]
+"""
+
+
+def _identifier(name: str) -> str:
+    """A name that is a folder and a part of an URL."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")

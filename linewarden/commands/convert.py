@@ -1,0 +1,67 @@
+"""Write what another runtime needs to serve a bundle's graph.
+
+triton       a model repository: the ONNX file, and every TensorRT plan of the bundle,
+             with configurations that warm the model up before it is ready.
+deepstream   a configuration of Gst-nvinfer with a graph that takes its planar floats.
+openvino     a check that OpenVINO gives the golden scores; --ir also writes its format.
+             (The daemon needs no conversion for OpenVINO: engine: openvino.)
+
+Each folder has a README.md for whoever writes the client, linewarden.json with the
+preprocessing and the thresholds, and golden frames to prove the client right. The resize
+before the graph and the verdict behind it are the client's then.
+
+examples:
+  linewarden convert bundles/flange served/flange --to triton
+  linewarden convert bundles/flange served/flange --to triton --device gpu
+  linewarden convert bundles/flange served/flange --to deepstream
+  linewarden convert bundles/flange served/flange --to openvino --ir
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edge.bundle import REFERENCE_ARTEFACT, open_bundle
+from edge.errors import ConfigError
+from edge.files import new_directory
+from export.runtimes import RUNTIMES, Options, writer_for
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to serve")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
+    parser.add_argument("--to", required=True, choices=sorted(RUNTIMES), help="the runtime")
+    parser.add_argument(
+        "--artefact",
+        default=REFERENCE_ARTEFACT,
+        help=f"ONNX file of the bundle (default: {REFERENCE_ARTEFACT})",
+    )
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "gpu"),
+        default="cpu",
+        help="triton: where the ONNX file runs (default: cpu)",
+    )
+    parser.add_argument("--ir", action="store_true", help="openvino: also write model.xml")
+    parser.add_argument("--replace", action="store_true", help="take the place of an old folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert and report."""
+    if args.out.exists() and not args.replace:
+        raise ConfigError(f"{args.out}: exists; choose another folder, or --replace it")
+    if not args.artefact.endswith(".onnx"):
+        raise ConfigError(
+            f"--artefact {args.artefact}: is no ONNX file; plans go to Triton by themselves"
+        )
+    write = writer_for(args.to)
+    bundle = open_bundle(args.bundle)
+    options = Options(artefact=args.artefact, device=args.device, ir=args.ir)
+    with new_directory(args.out, replace=args.replace) as folder:
+        said = write(bundle, folder, options)
+    print(f"{args.out}: {bundle.manifest.name} for {args.to}")
+    for line in said:
+        print(f"  {line}")
+    return 0
