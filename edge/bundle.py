@@ -9,6 +9,7 @@
     training.json            the training images by hash, so that calibration can leave them out
     engines/<device>/<precision>/   a TensorRT plan with its sidecar; see `edge.engine.sidecar`
     calibration/<recipe>.json   thresholds, bound to the SHA-256 of the artefact they came through
+    calibration/history/<recipe>/<UTC time>.json   the calibrations that it replaced
 
 `manifest.json` covers the files that export writes. Engines and calibrations are added on the
 device later: they name the artefact they belong to. All carry a seal over their own content.
@@ -17,8 +18,10 @@ device later: they name the artefact they belong to. All carry a seal over their
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -26,7 +29,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from edge.engine.sidecar import ENGINES_FOLDER, Sidecar, verified_plan
 from edge.errors import BundleError
-from edge.files import sha256_of, write_text
+from edge.files import sha256_of, write_bytes, write_text
 from edge.preprocess import Preprocessing
 from edge.sealed import Sealed, Sha256, Strict, read_sealed
 from edge.verdict import Thresholds
@@ -36,6 +39,7 @@ MANIFEST = "manifest.json"
 REFERENCE_ARTEFACT = "model.onnx"
 TRAINING_RECORD = "training.json"
 CALIBRATION_FOLDER = "calibration"
+HISTORY_FOLDER = "history"
 
 
 class GraphIO(Strict):
@@ -67,6 +71,8 @@ class Parity(Strict):
         score_range: spread (max - min) of the checkpoint's scores, the unit to judge the rest by.
         verdict_flips: frames whose verdict differs at `threshold`.
         threshold: the highest checkpoint score of a good frame that was held out of training.
+        map_tolerance: share of the largest map value by which the FP32 map may differ; larger for a
+            model whose map jumps, so that rounding can put a frame on the other side.
     """
 
     frames: int
@@ -75,6 +81,7 @@ class Parity(Strict):
     score_range: float
     verdict_flips: int
     threshold: float
+    map_tolerance: float = 1e-4
 
 
 class Artefact(Strict):
@@ -153,6 +160,10 @@ class Calibration(Sealed):
             regions smaller than `minimum_area_px`, is not empty.
         scores: the raw scores of the good images, by image hash.
         parts: which part an image shows, by image hash, where parts were seen several times.
+        author, reason: who calibrated, and why; empty when nobody said.
+        previous_seal: the calibration that this one replaced; None for the first of its recipe, or
+            when the replaced file was damaged.
+        data_sha256: over the sorted image hashes; None in calibrations made before it was kept.
     """
 
     schema_version: Literal[1] = 1
@@ -171,6 +182,22 @@ class Calibration(Sealed):
     minimum_area_px: int = 1
     scores: dict[Sha256, float]
     parts: dict[Sha256, str] = Field(default_factory=dict)
+    author: str = ""
+    reason: str = ""
+    previous_seal: str | None = None
+    data_sha256: Sha256 | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unknown_origin(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out an origin that is not known, so that the seal of an older one stays right."""
+        content: dict[str, Any] = serialise(self)
+        origin = {"author", "reason", "previous_seal", "data_sha256"}
+        return {key: value for key, value in content.items() if value or key not in origin}
+
+    @property
+    def moment(self) -> str:
+        """When it was made, as a file name: `20261121T041401Z`."""
+        return re.sub(r"[^0-9T]", "", self.created_utc[:19]) + "Z"
 
     def thresholds(self) -> Thresholds:
         """The limits for `edge.verdict.decide`."""
@@ -237,14 +264,47 @@ class Bundle:
 
     def calibration_path(self, recipe: str) -> Path:
         """Where the thresholds of `recipe` stand."""
+        _require_name(recipe)
         return self.folder / CALIBRATION_FOLDER / f"{recipe}.json"
 
+    def history_folder(self, recipe: str) -> Path:
+        """Where the calibrations stand that were active before; it may not exist yet."""
+        _require_name(recipe)
+        return self.folder / CALIBRATION_FOLDER / HISTORY_FOLDER / recipe
+
+    def history_path(self, recipe: str, name: str, content: bytes) -> Path:
+        """Where `content` stands in the history, or would: numbered when others have its name."""
+        folder = self.history_folder(recipe)
+        path, number = folder / f"{name}.json", 1
+        while path.exists() and path.read_bytes() != content:
+            number += 1
+            path = folder / f"{name}-{number}.json"
+        return path
+
     def add_calibration(self, calibration: Calibration) -> Path:
-        """Write a calibration into the bundle, atomically; it replaces one of the same recipe."""
+        """Make a calibration the active one of its recipe, atomically.
+
+        The one it replaces goes to the history first, and the new one names it by `previous_seal`.
+        """
         path = self.calibration_path(calibration.recipe)
         path.parent.mkdir(exist_ok=True)
-        write_text(path, calibration.sealed().model_dump_json(indent=2) + "\n")
+        previous = self._keep(path, calibration.recipe) if path.exists() else None
+        successor = calibration.model_copy(update={"previous_seal": previous}).sealed()
+        write_text(path, successor.model_dump_json(indent=2) + "\n")
         return path
+
+    def _keep(self, path: Path, recipe: str) -> str | None:
+        """Copy the active calibration to the history; returns its seal, None when it is damaged."""
+        try:
+            active = read_sealed(path, Calibration, SCHEMA_VERSION, "calibrate again")
+            name, seal = active.moment, active.seal
+        except BundleError:
+            name, seal = f"damaged-{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}", None
+        content = path.read_bytes()
+        kept = self.history_path(recipe, name, content)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(kept, content)
+        return seal
 
     def origin(self, name: str) -> str:
         """The graph that an artefact is or, for an engine, was built from."""
@@ -297,6 +357,14 @@ def seal_bundle(folder: Path, fields: Mapping[str, Any]) -> Manifest:
     manifest = Manifest(**fields, files=files).sealed()
     write_text(folder / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
     return manifest
+
+
+def _require_name(recipe: str) -> None:
+    if not recipe or recipe.startswith(".") or set(recipe) & set("/\\"):
+        raise BundleError(
+            f"the recipe {recipe!r} names a file: give a name or number without / that does not "
+            "start with a dot"
+        )
 
 
 def _safe_name(name: str, where: Path) -> str:

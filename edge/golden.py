@@ -37,6 +37,11 @@ class Difference:
         worst = max(self.score, self.map)
         return worst / self.scale if np.isfinite(worst) else float("inf")
 
+    def is_rounding(self, map_tolerance: float = FP32_TOLERANCE) -> bool:
+        """Whether rounding explains it; `map_tolerance` is a share of the scale, see `Parity`."""
+        limit = FP32_TOLERANCE * self.scale
+        return self.score <= limit and self.map <= map_tolerance * self.scale
+
 
 def compare(
     name: str, expected_score: float, expected_map: npt.NDArray[np.float32], got: Prediction

@@ -86,7 +86,7 @@ def export_bundle(
             save_graph(build_graph(model, dynamic_batch=True), folder / DYNAMIC_ARTEFACT)
         report("comparing checkpoint and artefact on native frames")
         frames, comparisons = _compare(record, model, folder)
-        parity = _judge(comparisons, good=len(record.held_out))
+        parity = _judge(comparisons, good=len(record.held_out), map_tolerance=model.map_tolerance)
         offer = offer_artefacts(
             graph,
             _judge_of(record, frames, comparisons, parity.threshold),
@@ -119,12 +119,12 @@ def _compare(
     return [frame for _, frame in named], comparisons
 
 
-def _judge(comparisons: Sequence[Comparison], *, good: int) -> Parity:
+def _judge(comparisons: Sequence[Comparison], *, good: int, map_tolerance: float) -> Parity:
     """The parity record; EngineError when the artefact is not the checkpoint."""
     scores = [c.expected_score for c in comparisons]
     threshold = threshold_above(scores[:good], scores)
     flips = verdict_flips(comparisons, threshold)
-    wrong = too_different(comparisons) or flips
+    wrong = too_different(comparisons, map_tolerance) or flips
     if wrong:
         worst = max(wrong, key=lambda c: c.difference.relative)
         raise EngineError(
@@ -139,6 +139,7 @@ def _judge(comparisons: Sequence[Comparison], *, good: int) -> Parity:
         score_range=max(scores) - min(scores),
         verdict_flips=len(flips),
         threshold=threshold,
+        map_tolerance=map_tolerance,
     )
 
 

@@ -62,6 +62,8 @@ def verdict_flips(comparisons: Iterable[Comparison], threshold: float) -> list[C
     return [c for c in comparisons if (c.expected_score > threshold) != (c.score > threshold)]
 
 
-def too_different(comparisons: Iterable[Comparison]) -> list[Comparison]:
+def too_different(
+    comparisons: Iterable[Comparison], map_tolerance: float = FP32_TOLERANCE
+) -> list[Comparison]:
     """Frames on which an FP32 artefact is farther from its checkpoint than rounding explains."""
-    return [c for c in comparisons if not c.difference.relative <= FP32_TOLERANCE]
+    return [c for c in comparisons if not c.difference.is_rounding(map_tolerance)]

@@ -18,7 +18,7 @@ from edge.engine import GraphShape
 from edge.engine.openvino import OpenVinoEngine, read_graph
 from edge.errors import EngineError
 from edge.files import write_text
-from edge.golden import FP32_TOLERANCE, Difference, compare
+from edge.golden import Difference, compare
 from edge.images import read_image
 from edge.preprocess import preprocess
 from export.runtimes.base import README, Options, preprocessing_text, write_client_record
@@ -66,7 +66,8 @@ def _check(bundle: Bundle, artefact: str, graph: Path) -> str:
     with closing(OpenVinoEngine(graph, GraphShape(size.height, size.width))) as engine:
         results = list(_results(bundle, engine))
     flips = [difference.name for difference, flipped in results if flipped]
-    too_far = [d.name for d, _ in results if not d.relative <= FP32_TOLERANCE]
+    map_tolerance = bundle.manifest.parity.map_tolerance
+    too_far = [d.name for d, _ in results if not d.is_rounding(map_tolerance)]
     wrong = sorted({*flips, *(too_far if artefact not in bundle.manifest.artefacts else ())})
     if wrong:
         raise EngineError(

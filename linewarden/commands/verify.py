@@ -151,7 +151,7 @@ def _is_allowed(bundle: Bundle, artefact: str, difference: Difference, *, flippe
     record = bundle.manifest.artefacts.get(bundle.origin(artefact))
     rounding = FP32_TOLERANCE * difference.scale
     if record is None or record.parity is None:
-        return difference.relative <= FP32_TOLERANCE
+        return difference.is_rounding(bundle.manifest.parity.map_tolerance)
     return (
         not flipped
         and difference.score <= _SLACK * record.parity.score + rounding

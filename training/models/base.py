@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from edge.golden import FP32_TOLERANCE
 from training.data.masks import Annotation
 
 Features = tuple[Tensor, ...]
@@ -86,6 +87,7 @@ class AnomalyModel(nn.Module, ABC):
         learns_defects: whether real defects take part in the training.
         learns_unsegmented: whether defects without a drawn mask take part too.
         cacheable: whether `extract` always gives the same for the same image.
+        map_tolerance: share of the largest map value by which two exact computations may differ.
         stepped: methods that `step` calls through `Steps.module`.
     """
 
@@ -94,6 +96,7 @@ class AnomalyModel(nn.Module, ABC):
     learns_defects = False
     learns_unsegmented = True
     cacheable = True
+    map_tolerance = FP32_TOLERANCE
     stepped: tuple[str, ...] = ("loss",)
 
     @abstractmethod
