@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 from calibration.pixels import PixelLimit, part_summary, pixel_limit
 from calibration.scores import GoodScore, score_images
 from calibration.threshold import ToleranceLimit, review_limits, tolerance_limit
-from edge.bundle import REFERENCE_ARTEFACT, Bundle, Calibration
+from edge.bundle import REFERENCE_ARTEFACT, Bundle
+from edge.calibrated import Calibration
 from edge.errors import CameraError
 from edge.inspector import open_engine
 
@@ -22,6 +24,7 @@ class CalibrationResult:
     Attributes:
         review: the limit of the review band; None without one.
         fitted, repeated: images that were left out.
+        images: the files behind the scores, by hash.
     """
 
     calibration: Calibration
@@ -31,6 +34,7 @@ class CalibrationResult:
     path: Path
     fitted: list[Path]
     repeated: list[Path]
+    images: dict[str, Path]
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,15 @@ def calibrate(
     artefact: str = REFERENCE_ARTEFACT,
     threads: int | None = None,
     report: Callable[[], object] = lambda: None,
+    author: str = "",
+    reason: str = "",
 ) -> CalibrationResult:
     """Set the thresholds of `recipe` from images of good parts, and write them into the bundle.
 
     Images that the model was fitted to are left out: their scores are lower than those of parts it
     has not seen. The thresholds are tolerance limits of the scores of parts; pixel threshold and
-    smallest area are set so that as few good parts show a mask as may be rejected.
+    smallest area are set so that as few good parts show a mask as may be rejected. The calibration
+    that was active before goes to the history, see `calibration.history`.
 
     Raises:
         CameraError: images that cannot be used, or none that the model was not fitted to.
@@ -103,9 +110,19 @@ def calibrate(
         minimum_area_px=pixel.minimum_area,
         scores={s.sha256: s.score for s in scores},
         parts={s.sha256: wish.part_of(s.path) for s in scores} if wish.part_of else {},
-    ).sealed()
+        author=author,
+        reason=reason,
+        data_sha256=digest_of_images(s.sha256 for s in scores),
+    )
     path = bundle.add_calibration(calibration)
-    return CalibrationResult(calibration, limit, review, pixel, path, fitted, repeated)
+    files = {s.sha256: s.path for s in scores}
+    written = bundle.calibration(recipe, artefact)
+    return CalibrationResult(written, limit, review, pixel, path, fitted, repeated, files)
+
+
+def digest_of_images(hashes: Iterable[str]) -> str:
+    """SHA-256 over the sorted hashes of images: the same set gives the same, in any order."""
+    return hashlib.sha256("".join(f"{one}\n" for one in sorted(hashes)).encode()).hexdigest()
 
 
 def _limits(

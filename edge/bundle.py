@@ -18,7 +18,6 @@ device later: they name the artefact they belong to. All carry a seal over their
 from __future__ import annotations
 
 import json
-import re
 import zipfile
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -27,12 +26,12 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from edge.calibrated import Calibration
 from edge.engine.sidecar import ENGINES_FOLDER, Sidecar, verified_plan
 from edge.errors import BundleError
 from edge.files import sha256_of, write_bytes, write_text
 from edge.preprocess import Preprocessing
 from edge.sealed import Sealed, Sha256, Strict, read_sealed
-from edge.verdict import Thresholds
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -142,71 +141,10 @@ class Manifest(Sealed):
     def _without_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave empty additions out, so that the seal of an older bundle stays right."""
         content: dict[str, Any] = serialise(self)
+        if self.parity.map_tolerance == Parity.model_fields["map_tolerance"].default:
+            del content["parity"]["map_tolerance"]
         empty = {"artefacts", "refused"} - {key for key, value in content.items() if value}
         return {key: value for key, value in content.items() if key not in empty}
-
-
-class Calibration(Sealed):
-    """Thresholds of one recipe with the evidence they rest on; see `calibration.threshold`.
-
-    Attributes:
-        artefact: file in the bundle through which the scores were measured, and its hash.
-        false_reject_rate_target: what was asked for.
-        false_reject_rate_bound: upper bound of the false reject rate of independent good parts
-            that these scores support at `confidence`; it is above the target when there were too
-            few.
-        review_rate_bound: likewise of parts reviewed or rejected, when there is a review band.
-        mask_rate_bound: likewise of good parts whose map, cut at `threshold_pixel` and cleared of
-            regions smaller than `minimum_area_px`, is not empty.
-        scores: the raw scores of the good images, by image hash.
-        parts: which part an image shows, by image hash, where parts were seen several times.
-        author, reason: who calibrated, and why; empty when nobody said.
-        previous_seal: the calibration that this one replaced; None for the first of its recipe, or
-            when the replaced file was damaged.
-        data_sha256: over the sorted image hashes; None in calibrations made before it was kept.
-    """
-
-    schema_version: Literal[1] = 1
-    recipe: str
-    created_utc: str
-    artefact: str
-    artefact_sha256: Sha256
-    false_reject_rate_target: float
-    confidence: float
-    false_reject_rate_bound: float
-    threshold_score: float
-    threshold_pixel: float
-    threshold_review: float | None = None
-    review_rate_bound: float | None = None
-    mask_rate_bound: float | None = None
-    minimum_area_px: int = 1
-    scores: dict[Sha256, float]
-    parts: dict[Sha256, str] = Field(default_factory=dict)
-    author: str = ""
-    reason: str = ""
-    previous_seal: str | None = None
-    data_sha256: Sha256 | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_unknown_origin(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out an origin that is not known, so that the seal of an older one stays right."""
-        content: dict[str, Any] = serialise(self)
-        origin = {"author", "reason", "previous_seal", "data_sha256"}
-        return {key: value for key, value in content.items() if value or key not in origin}
-
-    @property
-    def moment(self) -> str:
-        """When it was made, as a file name: `20261121T041401Z`."""
-        return re.sub(r"[^0-9T]", "", self.created_utc[:19]) + "Z"
-
-    def thresholds(self) -> Thresholds:
-        """The limits for `edge.verdict.decide`."""
-        return Thresholds(
-            self.threshold_score,
-            self.threshold_pixel,
-            self.threshold_review,
-            self.minimum_area_px,
-        )
 
 
 class Bundle:

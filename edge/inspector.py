@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.bundle import REFERENCE_ARTEFACT, Bundle, Calibration, open_bundle
+from edge.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
+from edge.calibrated import Calibration
 from edge.engine import Engine, GraphShape, Prediction, engine_class
 from edge.errors import EngineError, FrameError
 from edge.preprocess import Crop, preprocess

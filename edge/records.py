@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from edge.bundle import Calibration
+from edge.calibrated import Calibration
 from edge.inspector import Inspection
 from edge.triggers import Settled
 from edge.verdict import Cause, Verdict

@@ -47,6 +47,16 @@ COMMANDS = {
     "export": Command(
         "linewarden.commands.export", "turn a trained model into a bundle for devices", "export"
     ),
+    "acceptance": Command(
+        "linewarden.commands.acceptance",
+        "judge a bundle by an acceptance study, as a report to sign",
+        "onnxruntime,calibration",
+    ),
+    "calibrations": Command(
+        "linewarden.commands.calibrations",
+        "show, compare and bring back the calibrations of a bundle",
+        "onnxruntime,calibration",
+    ),
     "calibrate": Command(
         "linewarden.commands.calibrate",
         "set thresholds from images of good parts",

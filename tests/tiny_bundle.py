@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from edge.bundle import Bundle, Calibration, open_bundle, seal_bundle
+from edge.bundle import Bundle, open_bundle, seal_bundle
+from edge.calibrated import Calibration
 from edge.files import sha256_of
 
 SIZE = 32

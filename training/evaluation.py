@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
-from edge.bundle import Calibration, Manifest
+from edge.bundle import Manifest
+from edge.calibrated import Calibration
 from edge.config import StrictModel
 from edge.inspector import Inspector
 from edge.verdict import Verdict

@@ -15,13 +15,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from edge.bundle import (
-    CALIBRATION_FOLDER,
-    REFERENCE_ARTEFACT,
-    SCHEMA_VERSION,
-    Bundle,
-    Calibration,
-)
+from edge.bundle import CALIBRATION_FOLDER, REFERENCE_ARTEFACT, SCHEMA_VERSION, Bundle
+from edge.calibrated import Calibration
 from edge.files import write_bytes, write_text
 from edge.golden import FP32_TOLERANCE
 from edge.images import encode_png, read_image

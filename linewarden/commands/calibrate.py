@@ -8,20 +8,30 @@ parts. With too few images the highest score is taken, and the command says whic
 rate they support and how many parts the target needs. Images that the model was
 trained on are recognised and left out.
 
+The calibration that was active before is kept: linewarden calibrations lists, compares
+and brings back. Good parts that the line rejected join the set by --more-good: they
+raise the threshold, which keeps the promise on the safe side and may let more defects
+pass; check with evaluate or acceptance.
+
 examples:
   linewarden calibrate bundles/flange --good parts/flange/train/good
   linewarden calibrate bundles/flange --good parts/flange/train/good \\
       --false-reject-rate 0.001 --confidence 0.99 --recipe 7
   linewarden calibrate bundles/flange --good shots --review-rate 0.05 \\
-      --part-name '^(.*)_view'      part12_view1.png and part12_view2.png are one part
+      --part-name '^(.*)_view'
+      (part12_view1.png and part12_view2.png are one part)
+  linewarden calibrate bundles/flange --good shots --more-good false-rejects \\
+      --author 'A. Inspector' --reason 'new lamp' --report calibration.html
 
 files:
-  BUNDLE/calibration/RECIPE.json   thresholds, scores, the hash of the artefact
+  BUNDLE/calibration/RECIPE.json            thresholds, scores, the hash of the artefact
+  BUNDLE/calibration/history/RECIPE/*.json  the calibrations it replaced
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -31,9 +41,12 @@ from tqdm import tqdm
 
 from calibration.calibrate import CalibrationResult, Wish, calibrate
 from calibration.pixels import AREAS
-from edge.bundle import REFERENCE_ARTEFACT, open_bundle
+from edge.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from edge.errors import ConfigError
 from edge.images import list_images
+from edge.inspector import Inspector
+
+ReportWriter = Callable[[Path, CalibrationResult, Inspector], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to calibrate")
     parser.add_argument(
         "--good", required=True, type=Path, metavar="FOLDER", help="images of good parts"
+    )
+    parser.add_argument(
+        "--more-good",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FOLDER",
+        help="more images of good parts, such as false rejects; may be repeated",
     )
     parser.add_argument(
         "--false-reject-rate",
@@ -74,6 +95,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="REGEX",
         help="what in a file's name says which part it shows, where a part has several images",
     )
+    parser.add_argument(
+        "--author",
+        default=os.environ.get("USER", ""),
+        help="who calibrates (default: the user's name)",
+    )
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the history")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.html", help="write a page with histogram and pictures"
+    )
     parser.add_argument("--recipe", default="default", help="name or number (default: %(default)s)")
     parser.add_argument("--engine", default="onnxruntime", help="engine to measure through")
     parser.add_argument("--artefact", default=REFERENCE_ARTEFACT, help="file of the bundle to run")
@@ -82,8 +112,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate and report."""
+    write_report = _report_writer() if args.report else None
     bundle = open_bundle(args.bundle)
-    images = list_images(args.good)
+    images = [path for folder in (args.good, *args.more_good) for path in list_images(folder)]
     with tqdm(
         total=len(images), desc="calibrate", unit="image", file=sys.stderr, disable=None
     ) as bar:
@@ -96,10 +127,31 @@ def run(args: argparse.Namespace) -> int:
             artefact=args.artefact,
             threads=args.threads,
             report=bar.update,
+            author=args.author,
+            reason=args.reason,
         )
     for line in describe(result):
         print(line)
+    if write_report is not None:
+        _report(write_report, args, bundle, result)
     return 0
+
+
+def _report_writer() -> ReportWriter:
+    """The only part that needs jinja2, loaded before anything is measured."""
+    from calibration.report import write_calibration_report  # noqa: PLC0415 - optional package
+
+    return write_calibration_report
+
+
+def _report(
+    write: ReportWriter, args: argparse.Namespace, bundle: Bundle, result: CalibrationResult
+) -> None:
+    with Inspector.open(
+        bundle, args.recipe, engine=args.engine, artefact=args.artefact, threads=args.threads
+    ) as inspector:
+        write(args.report, result, inspector)
+    print(f"report: {args.report}")
 
 
 def _wish(args: argparse.Namespace) -> Wish:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle, Calibration, open_bundle
+from edge.bundle import Bundle, open_bundle
+from edge.calibrated import Calibration
 from edge.engine.sidecar import read_sidecar, write_sidecar
 from edge.errors import BundleError
 from edge.inspector import Inspector

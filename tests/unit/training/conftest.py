@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge.bundle import Calibration, open_bundle, seal_bundle
+from edge.bundle import open_bundle, seal_bundle
+from edge.calibrated import Calibration
 from edge.engine import Prediction
 from edge.inspector import Inspector
 from training.data.layout import DataSet, Sample

@@ -1,0 +1,134 @@
+"""Geometry of the charts of a calibration, for inline SVG: no plotting library on a device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.curve import ThresholdCurve
+
+WIDTH, HEIGHT = 960, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 20, 34, 40  # px around the plot
+_MOST_POINTS = 300
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A place on an axis, in px, with its text."""
+
+    place: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What both charts share; all places in px of a WIDTH x HEIGHT drawing.
+
+    Attributes:
+        marks: thresholds, as places on the horizontal axis.
+    """
+
+    columns: tuple[Tick, ...]
+    rows: tuple[Tick, ...]
+    marks: tuple[Tick, ...]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = _LEFT
+    right: int = WIDTH - _RIGHT
+    top: int = _TOP
+    bottom: int = HEIGHT - _BOTTOM
+
+
+@dataclass(frozen=True)
+class Histogram(Chart):
+    """Bars as (x, y, width, height)."""
+
+    bars: tuple[tuple[float, float, float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class RateCurve(Chart):
+    """Rates against thresholds as the points of polylines."""
+
+    expected: str = ""
+    bounds: str = ""
+
+
+def histogram(scores: Sequence[float], thresholds: Sequence[tuple[str, float]]) -> Histogram:
+    """The scores of good parts, and named thresholds."""
+    low, high = _range([*scores, *(value for _, value in thresholds)])
+    count = int(np.clip(round(2 * math.sqrt(len(scores))), 12, 60))
+    ends = (min(scores), max(scores)) if min(scores) < max(scores) else (low, high)
+    counts, edges = np.histogram(np.asarray(scores), bins=count, range=ends)
+    tallest = int(counts.max())
+    span = HEIGHT - _TOP - _BOTTOM
+    bars = tuple(
+        (
+            round(_across(float(start), low, high), 1),
+            round(HEIGHT - _BOTTOM - span * int(parts) / tallest, 1),
+            round(_across(float(end), low, high) - _across(float(start), low, high) - 1, 1),
+            round(span * int(parts) / tallest, 1),
+        )
+        for parts, start, end in zip(counts, edges[:-1], edges[1:], strict=True)
+        if parts
+    )
+    rows = tuple(
+        Tick(HEIGHT - _BOTTOM - span * number / tallest, str(number))
+        for number in sorted({0, tallest // 2, tallest})
+    )
+    return Histogram(_columns(low, high), rows, _marks(thresholds, low, high), bars=bars)
+
+
+def rate_curve(curve: ThresholdCurve, thresholds: Sequence[tuple[str, float]]) -> RateCurve:
+    """False reject rates, on a logarithmic axis, that each score promises as threshold.
+
+    Steps: a threshold between two scores promises what the lower of them does.
+    """
+    low, high = _range([*map(float, curve.thresholds), *(value for _, value in thresholds)])
+    lowest = 10.0 ** math.floor(math.log10(float(curve.expected.min())))
+    places = np.unique(np.linspace(0, len(curve.thresholds) - 1, _MOST_POINTS).round().astype(int))
+    xs = [_across(float(curve.thresholds[place]), low, high) for place in places]
+    expected = [_down(float(curve.expected[place]), lowest) for place in places]
+    bounds = [_down(float(curve.bounds[place]), lowest) for place in places]
+    decades = range(round(math.log10(lowest)), 1)
+    return RateCurve(
+        _columns(low, high),
+        tuple(Tick(_down(10.0**power, lowest), f"{10.0**power:.6g}") for power in decades),
+        _marks(thresholds, low, high),
+        expected=_steps(xs, expected),
+        bounds=_steps(xs, bounds),
+    )
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    margin = (high - low) * 0.04 or abs(high) * 0.1 or 1.0
+    return low - margin, high + margin
+
+
+def _across(value: float, low: float, high: float) -> float:
+    return _LEFT + (WIDTH - _LEFT - _RIGHT) * (value - low) / (high - low)
+
+
+def _down(rate: float, lowest: float) -> float:
+    share = math.log10(max(rate, lowest)) / math.log10(lowest)
+    return _TOP + (HEIGHT - _TOP - _BOTTOM) * share
+
+
+def _columns(low: float, high: float) -> tuple[Tick, ...]:
+    values = np.linspace(low, high, 9)[1:-1]
+    return tuple(Tick(_across(float(value), low, high), f"{value:.4g}") for value in values)
+
+
+def _marks(thresholds: Sequence[tuple[str, float]], low: float, high: float) -> tuple[Tick, ...]:
+    return tuple(Tick(_across(value, low, high), name) for name, value in thresholds)
+
+
+def _steps(xs: Sequence[float], ys: Sequence[float]) -> str:
+    corners = [f"{xs[0]:.1f},{ys[0]:.1f}"]
+    for x, before, y in zip(xs[1:], ys[:-1], ys[1:], strict=True):
+        corners += [f"{x:.1f},{before:.1f}", f"{x:.1f},{y:.1f}"]
+    return " ".join(corners)

@@ -1,0 +1,244 @@
+"""The calibrations a recipe has had: who made each, when, why, on what; comparing and going back.
+
+The active calibration stands in `calibration/<recipe>.json`, those it replaced in
+`calibration/history/<recipe>`. Nothing is deleted: going back makes a new entry with the old
+thresholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from calibration.escapes import Proportion, proportion
+from calibration.threshold import part_scores
+from edge.bundle import CALIBRATION_FOLDER, HISTORY_FOLDER, SCHEMA_VERSION, Bundle
+from edge.calibrated import Calibration
+from edge.errors import BundleError, ConfigError
+from edge.sealed import read_sealed
+
+ACTIVE = "active"
+_SHORTEST_SEAL = 8  # hexadecimal digits that name a calibration
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One calibration of a recipe.
+
+    Attributes:
+        name: when it was made, `20261121T041401Z`; several of one second are numbered.
+        damaged: why the file cannot be used; None for a whole one.
+    """
+
+    name: str
+    path: Path
+    is_active: bool
+    calibration: Calibration | None
+    damaged: str | None = None
+
+    def whole(self) -> Calibration:
+        """The calibration.
+
+        Raises:
+            BundleError: the file is damaged.
+        """
+        if self.calibration is None:
+            raise BundleError(self.damaged or f"{self.path}: cannot be read")
+        return self.calibration
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An older and a newer calibration, on the same scale of scores.
+
+    Attributes:
+        parts: number of good parts of the older and of the newer.
+        shared: parts of the newer that the older has seen too, by any image.
+        rejected: parts of the newer that the older threshold rejects.
+        rejected_unseen: likewise, of those that the older has not seen; None when it saw all. Only
+            these are independent of the older threshold, so that the bounds hold for them alone.
+        rejected_by_newer: parts of the older that the newer threshold rejects.
+        largest_shift: largest difference of the scores of an image in both; 0 through the same
+            engine; None without such an image.
+    """
+
+    older: Calibration
+    newer: Calibration
+    parts: tuple[int, int]
+    shared: int
+    rejected: Proportion
+    rejected_unseen: Proportion | None
+    rejected_by_newer: Proportion
+    largest_shift: float | None
+
+
+def recipes(bundle: Bundle) -> list[str]:
+    """Names of the recipes that have, or had, a calibration."""
+    folder = bundle.folder / CALIBRATION_FOLDER
+    before = folder / HISTORY_FOLDER
+    active = {path.stem for path in folder.glob("*.json") if not path.name.startswith(".")}
+    return sorted(active | {path.name for path in before.glob("*") if path.is_dir()})
+
+
+def history(bundle: Bundle, recipe: str) -> list[Entry]:
+    """All calibrations of a recipe: the active one, then the others from the newest on.
+
+    Raises:
+        BundleError: the recipe was never calibrated.
+    """
+    if recipe not in recipes(bundle):
+        there = ", ".join(recipes(bundle)) or "none"
+        raise BundleError(
+            f"{bundle.folder}: recipe {recipe!r} was never calibrated; calibrated are: {there}"
+        )
+    active = bundle.calibration_path(recipe)
+    entries = [_active_entry(bundle, active)] if active.exists() else []
+    seals = {entry.calibration.seal for entry in entries if entry.calibration}
+    kept = [_entry(path) for path in bundle.history_folder(recipe).glob("[!.]*.json")]
+    # A power cut between the two writes of a calibration leaves the active one in both places.
+    others = [e for e in kept if e.calibration is None or e.calibration.seal not in seals]
+    return entries + sorted(others, key=_by_time, reverse=True)
+
+
+def find(bundle: Bundle, recipe: str, name: str) -> Entry:
+    """The calibration with that time, or whose seal begins so; `active` is the active one.
+
+    Raises:
+        BundleError: there is none, or several.
+    """
+    entries = history(bundle, recipe)
+    found = [entry for entry in entries if _is_named(entry, name)]
+    if len(found) == 1:
+        return found[0]
+    there = ", ".join(entry.name for entry in entries)
+    what = "more than one calibration" if found else "no calibration"
+    raise BundleError(
+        f"{bundle.folder}: recipe {recipe!r} has {what} {name!r}; it has {there}: name one of "
+        f"these, or give the first {_SHORTEST_SEAL} digits or more of its seal"
+    )
+
+
+def compare(older: Calibration, newer: Calibration) -> Comparison:
+    """What the thresholds of one calibration do to the good parts of the other.
+
+    Raises:
+        ConfigError: they came through different artefacts, whose scores have no common scale.
+    """
+    if older.artefact_sha256 != newer.artefact_sha256:
+        raise ConfigError(
+            f"the calibration {older.moment} came through {older.artefact} "
+            f"({older.artefact_sha256[:12]}) and {newer.moment} through {newer.artefact} "
+            f"({newer.artefact_sha256[:12]}): their scores have no common scale; calibrate the "
+            "same artefact twice"
+        )
+    for calibration in (older, newer):
+        if not calibration.scores:
+            raise ConfigError(
+                f"the calibration {calibration.moment} holds no scores of good parts: there is "
+                "nothing to compare"
+            )
+    before, after = _parts(older), _parts(newer)
+    seen = {_part(newer, image) for image in newer.scores if image in older.scores}
+    unseen = {part: score for part, score in after.items() if part not in seen}
+    shifts = [
+        abs(older.scores[one] - newer.scores[one]) for one in older.scores.keys() & newer.scores
+    ]
+    return Comparison(
+        older=older,
+        newer=newer,
+        parts=(len(before), len(after)),
+        shared=len(seen),
+        rejected=_rejected(after, older),
+        rejected_unseen=_rejected(unseen, older) if unseen else None,
+        rejected_by_newer=_rejected(before, newer),
+        largest_shift=max(shifts, default=None),
+    )
+
+
+def roll_back(bundle: Bundle, recipe: str, name: str, *, author: str, reason: str) -> Calibration:
+    """Make an older calibration active again, as a new entry; returns that entry.
+
+    Raises:
+        BundleError: there is no such calibration, it is active already, or it came through another
+            artefact than the active one or than the bundle now holds.
+        ConfigError: no reason.
+    """
+    if not reason.strip():
+        raise ConfigError("a rollback needs a reason: say why with --reason TEXT")
+    entry = find(bundle, recipe, name)
+    old = entry.whole()
+    if entry.is_active:
+        raise BundleError(f"{bundle.folder}: {entry.name} is the active calibration of {recipe!r}")
+    _require_same_artefact(bundle, recipe, entry.name, old)
+    renewed = {
+        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "author": author,
+        "reason": f"rollback to {entry.name} ({old.seal[:12]}): {reason}",
+    }
+    bundle.add_calibration(old.model_copy(update=renewed))
+    return bundle.calibration(recipe, old.artefact)
+
+
+def _require_same_artefact(bundle: Bundle, recipe: str, name: str, old: Calibration) -> None:
+    actual = bundle.sha256(old.artefact)
+    mend = f"linewarden calibrate {bundle.folder} --recipe {recipe} --good FOLDER"
+    if actual != old.artefact_sha256:
+        raise BundleError(
+            f"{bundle.folder}: the calibration {name} came through {old.artefact} "
+            f"({old.artefact_sha256[:12]}), and {old.artefact} is {actual[:12]} now; thresholds "
+            f"hold for the artefact they were measured through: {mend}"
+        )
+    active = history(bundle, recipe)[0]
+    if active.is_active and active.calibration and active.calibration.artefact != old.artefact:
+        raise BundleError(
+            f"{bundle.folder}: the calibration {name} came through {old.artefact}, and the active "
+            f"one through {active.calibration.artefact}; a line that runs that artefact would not "
+            f"start any more: {mend} --artefact {active.calibration.artefact}"
+        )
+
+
+def _active_entry(bundle: Bundle, path: Path) -> Entry:
+    """The active calibration under the name that it will have in the history."""
+    entry = _entry(path)
+    if entry.calibration is None:
+        return replace(entry, name=ACTIVE, is_active=True)
+    moment, recipe = entry.calibration.moment, entry.calibration.recipe
+    kept = bundle.history_path(recipe, moment, path.read_bytes())
+    return replace(entry, name=kept.stem, is_active=True)
+
+
+def _entry(path: Path) -> Entry:
+    mend = "the file is kept for a person to look at; linewarden does not use it"
+    try:
+        calibration = read_sealed(path, Calibration, SCHEMA_VERSION, mend)
+    except BundleError as error:
+        return Entry(path.stem, path, is_active=False, calibration=None, damaged=str(error))
+    return Entry(path.stem, path, is_active=False, calibration=calibration)
+
+
+def _by_time(entry: Entry) -> tuple[str, int]:
+    moment, _, number = entry.name.removeprefix("damaged-").partition("-")
+    return moment, int(number) if number.isdecimal() else 1
+
+
+def _is_named(entry: Entry, name: str) -> bool:
+    if name == ACTIVE:
+        return entry.is_active
+    seal = entry.calibration.seal if entry.calibration else ""
+    return entry.name == name or (len(name) >= _SHORTEST_SEAL and seal.startswith(name))
+
+
+def _part(calibration: Calibration, image: str) -> str:
+    return calibration.parts.get(image, image)
+
+
+def _parts(calibration: Calibration) -> dict[str, float]:
+    names = [_part(calibration, image) for image in calibration.scores]
+    return part_scores(list(calibration.scores.values()), names)
+
+
+def _rejected(parts: Mapping[str, float], by: Calibration) -> Proportion:
+    count = sum(score > by.threshold_score for score in parts.values())
+    return proportion(count, len(parts), confidence=by.confidence)

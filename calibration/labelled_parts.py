@@ -1,0 +1,145 @@
+"""Labelled parts on disk, each with one picture or with several shots.
+
+::
+
+    DATA/good/<part>.png          or   DATA/good/<part>/<shot>.png
+    DATA/<defect>/<part>.png           DATA/<defect>/<part>/<shot>.png
+
+A folder `test` in DATA is taken in its place; folders `ground_truth` are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.errors import CameraError, ConfigError
+from edge.files import sha256_of
+from edge.images import list_images
+
+GOOD = "good"
+REPEATS = 3  # as AIAG asks
+_MASKS = "ground_truth"
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Part:
+    """A labelled part.
+
+    Attributes:
+        name: label and part: `good/017.png`.
+        shots: its pictures, one for each showing; a single one is shown again each time.
+    """
+
+    name: str
+    label: str
+    shots: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study shows.
+
+    Attributes:
+        repeats: showings of each part.
+    """
+
+    data_set: str
+    parts: tuple[Part, ...]
+    repeats: int
+
+    @property
+    def has_shots(self) -> bool:
+        """Whether each showing is another picture."""
+        return self.repeats > 1 and len(self.parts[0].shots) == self.repeats
+
+
+def read_plan(folder: Path, repeats: int | None) -> Plan:
+    """List the parts of a labelled folder.
+
+    Args:
+        repeats: showings of each stored image, 3 for None; with folders of shots, their number or
+            None.
+
+    Raises:
+        CameraError: the folder is missing or empty, or mixes images and folders of shots.
+        ConfigError: fewer than one showing, parts with different numbers of shots, or another
+            number than was asked for.
+    """
+    if repeats is not None and repeats < 1:
+        raise ConfigError(f"--repeats {repeats}: show each part once or more, for instance 3 times")
+    root = folder / "test" if (folder / "test").is_dir() else folder
+    labels = sorted(path for path in root.iterdir() if _is_folder(path)) if root.is_dir() else []
+    if root / GOOD not in labels or len(labels) < 2:
+        raise CameraError(
+            f"{folder}: an acceptance study needs a folder {GOOD} and folders of defects in it"
+        )
+    parts = tuple(part for label in labels for part in _parts_of(label))
+    counts = {len(part.shots) for part in parts}
+    if len(counts) > 1:
+        usual = max(counts, key=[len(part.shots) for part in parts].count)
+        odd = [f"{part.name} ({len(part.shots)})" for part in parts if len(part.shots) != usual]
+        raise ConfigError(
+            f"{folder}: most parts have {usual} shots, but not {named(odd)}: take as many of each"
+        )
+    shots = counts.pop()
+    if shots > 1 and repeats not in (None, shots):
+        raise ConfigError(
+            f"--repeats {repeats}: the parts in {folder} have {shots} shots each, and each shot is "
+            "shown once: leave the option out"
+        )
+    return Plan(folder.resolve().name, parts, shots if shots > 1 else repeats or REPEATS)
+
+
+def image_hashes(parts: Sequence[Part], trained_on: frozenset[str]) -> dict[Path, str]:
+    """SHA-256 of every picture.
+
+    Raises:
+        CameraError: a picture repeats another, or the model was trained on it; all are named.
+    """
+    hashes = {path: sha256_of(path) for part in parts for path in part.shots}
+    first: dict[str, Path] = {}
+    twice = [
+        f"{path} is {first[digest]}"
+        for path, digest in hashes.items()
+        if first.setdefault(digest, path) != path
+    ]
+    if twice:
+        raise CameraError(
+            f"{len(twice)} images repeat another, and count as parts or shots of their own: take "
+            f"them out: {named(twice)}"
+        )
+    learnt = [str(path) for path, digest in hashes.items() if digest in trained_on]
+    if learnt:
+        raise CameraError(
+            f"the model was trained on {len(learnt)} of these images, so that figures would mean "
+            f"nothing; show it others: {named(learnt)}"
+        )
+    return hashes
+
+
+def _parts_of(label: Path) -> list[Part]:
+    folders = sorted(path for path in label.iterdir() if _is_folder(path))
+    if not folders:
+        return [Part(f"{label.name}/{p.name}", label.name, (p,)) for p in list_images(label)]
+    files = [path.name for path in label.iterdir() if path.is_file() and path.name[0] != "."]
+    if files:
+        raise CameraError(
+            f"{label}: holds folders of shots and also {named(sorted(files))}: put each part's "
+            "shots into a folder of its own"
+        )
+    return [
+        Part(f"{label.name}/{path.name}", label.name, tuple(list_images(path))) for path in folders
+    ]
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".") and path.name != _MASKS
+
+
+def named(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"

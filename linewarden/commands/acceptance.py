@@ -1,0 +1,98 @@
+"""Judge a calibrated bundle by an acceptance study, as a report that one can sign.
+
+Every labelled part is shown several times, in random order. Miss rate, false alarm
+rate, effectiveness and kappa are graded by the limits of the AIAG manual for attribute
+measurement systems, with bounds that count parts. DATA has a folder good and a folder
+for each kind of defect; a folder test in it is taken in its place. A part is an image,
+shown --repeats times, or a folder of shots, each shown once: only those study camera,
+light and position too. REVIEW and NO_VERDICT count as rejected.
+
+The grade is no exit code: a study that is unacceptable ends with 0.
+
+examples:
+  linewarden acceptance bundles/flange parts/flange
+  linewarden acceptance bundles/flange shots/flange --recipe 7 --out acceptance
+  linewarden acceptance bundles/flange parts/flange --repeats 5 --json | jq .agreement
+
+files, in OUT (default: BUNDLE-acceptance/DATA/RECIPE):
+  acceptance.html   the report, readable without a network; print it from the browser
+  acceptance.json   every verdict and score, hashes, figures, with a seal
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from calibration.acceptance import AcceptanceStudy, study
+from calibration.acceptance_report import figure_rows, proof, statement, write_acceptance_report
+from calibration.labelled_parts import REPEATS, read_plan
+from edge.bundle import REFERENCE_ARTEFACT
+from edge.files import write_text
+from edge.inspector import Inspector
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="calibrated bundle")
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder of labelled parts")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        metavar="K",
+        help=f"showings of each stored image (default: {REPEATS})",
+    )
+    parser.add_argument(
+        "--confidence", type=float, default=0.95, help="of the bounds (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the order (default: %(default)s)")
+    parser.add_argument("--recipe", default="default", help="calibration (default: %(default)s)")
+    parser.add_argument("--engine", default="onnxruntime", help="engine (default: %(default)s)")
+    parser.add_argument("--artefact", default=REFERENCE_ARTEFACT, help="file of the bundle to run")
+    parser.add_argument("--threads", type=int, help="threads of the engine (default: all cores)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the files go")
+    parser.add_argument("--json", action="store_true", help="print the record as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Study and report."""
+    plan = read_plan(args.data, args.repeats)
+    bundle = args.bundle.resolve()
+    out = args.out or bundle.with_name(f"{bundle.name}-acceptance") / plan.data_set / args.recipe
+    total = len(plan.parts) * plan.repeats
+    with (
+        Inspector.open(
+            bundle, args.recipe, engine=args.engine, artefact=args.artefact, threads=args.threads
+        ) as inspector,
+        tqdm(total=total, desc="show", unit="image", file=sys.stderr, disable=None) as bar,
+    ):
+        result, pictures = study(
+            inspector,
+            plan,
+            engine=args.engine,
+            confidence=args.confidence,
+            seed=args.seed,
+            report=bar.update,
+        )
+    write_acceptance_report(out / "acceptance.html", result, pictures)
+    write_text(out / "acceptance.json", result.model_dump_json(indent=2) + "\n")
+    lines = [result.model_dump_json(indent=2)] if args.json else describe(result, out)
+    print("\n".join(lines))
+    return 0
+
+
+def describe(result: AcceptanceStudy, out: Path) -> list[str]:
+    """The study for a terminal."""
+    lines = [statement(result)]
+    for row in figure_rows(result.agreement):
+        grade = row.grade.value if row.grade else ""
+        lines.append(f"  {row.name:<22} {row.value:>7}  {grade:<12}  {row.basis}")
+    lines.append(proof(result.agreement))
+    lines += [f"note: {remark}" for remark in result.remarks]
+    for part in result.disagreeing:
+        verdicts = " ".join(showing.verdict.value for showing in part.showings)
+        lines.append(f"  {part.name}: {verdicts}")
+    return [*lines, f"report: {out / 'acceptance.html'}"]

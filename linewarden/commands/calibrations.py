@@ -1,0 +1,193 @@
+"""Show the calibrations that a bundle has had, compare two of them, or bring one back.
+
+Each calibration keeps its time, author, reason, scores and the seal of the one that it
+replaced. WHEN is a time as 'list' prints it, the first 8 digits or more of a seal, or
+'active'. A rollback makes the older thresholds active as a new entry; nothing is
+deleted, and only a calibration of the artefact that is calibrated now comes back.
+'compare' takes two calibrations of one artefact; its bounds hold for good parts as they
+come, not for false rejects that somebody picked.
+
+examples:
+  linewarden calibrations list bundles/flange
+  linewarden calibrations show bundles/flange 20261121T041401Z --recipe 7
+  linewarden calibrations compare bundles/flange 20261121T041401Z active
+  linewarden calibrations rollback bundles/flange 20261121T041401Z --reason 'lamp repaired'
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from calibration.escapes import Proportion
+from calibration.history import (
+    ACTIVE,
+    Comparison,
+    Entry,
+    compare,
+    find,
+    history,
+    recipes,
+    roll_back,
+)
+from edge.bundle import Bundle, open_bundle
+from edge.calibrated import Calibration
+from edge.errors import BundleError
+
+_HEAD = ("", "time", "threshold", "bound", "parts", "artefact", "author", "reason")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their options."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = _action(actions, "list", "all calibrations, the newest first")
+    listing.add_argument("--recipe", help="only this recipe (default: all)")
+    showing = _action(actions, "show", "one calibration as JSON")
+    showing.add_argument("when", metavar="WHEN", nargs="?", default=ACTIVE)
+    comparing = _action(actions, "compare", "what one does to the good parts of the other")
+    comparing.add_argument("older", metavar="OLDER")
+    comparing.add_argument("newer", metavar="NEWER", nargs="?", default=ACTIVE)
+    back = _action(actions, "rollback", "make an older calibration active again")
+    back.add_argument("when", metavar="WHEN")
+    back.add_argument("--reason", required=True, metavar="TEXT", help="why; kept in the history")
+    back.add_argument("--author", default=os.environ.get("USER", ""), help="who does it")
+    for action in (showing, comparing, back):
+        action.add_argument("--recipe", default="default", help="default: %(default)s")
+    for action in (listing, comparing):
+        action.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def _action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
+) -> argparse.ArgumentParser:
+    action = actions.add_parser(name, help=summary, description=summary)
+    action.add_argument("bundle", type=Path, metavar="BUNDLE", help="calibrated bundle")
+    return action
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do one of the actions."""
+    bundle = open_bundle(args.bundle)
+    if args.action == "list":
+        _list(bundle, args.recipe, as_json=args.json)
+    elif args.action == "show":
+        print(find(bundle, args.recipe, args.when).whole().model_dump_json(indent=2))
+    elif args.action == "compare":
+        older = find(bundle, args.recipe, args.older).whole()
+        newer = find(bundle, args.recipe, args.newer).whole()
+        found = compare(older, newer)
+        print("\n".join([json.dumps(figures(found), indent=2)] if args.json else describe(found)))
+    else:
+        written = roll_back(bundle, args.recipe, args.when, author=args.author, reason=args.reason)
+        print(f"recipe {args.recipe}: {written.reason}")
+        print(f"threshold {written.threshold_score:.6g}")
+        print(f"written to {bundle.calibration_path(args.recipe)}")
+    return 0
+
+
+def _list(bundle: Bundle, recipe: str | None, *, as_json: bool) -> None:
+    names = recipes(bundle) if recipe is None else [recipe]
+    if not names:
+        raise BundleError(
+            f"{bundle.folder}: has no calibration: linewarden calibrate {bundle.folder} "
+            "--good FOLDER"
+        )
+    entries = {name: history(bundle, name) for name in names}
+    if as_json:
+        print(json.dumps({name: [_record(e) for e in some] for name, some in entries.items()}))
+        return
+    for name, some in entries.items():
+        print(f"recipe {name}")
+        print("\n".join(table(some)))
+
+
+def table(entries: Sequence[Entry]) -> list[str]:
+    """The calibrations of one recipe as aligned columns; the active one is marked *."""
+    rows = [_HEAD, *(_cells(e.name, e.calibration, e.is_active) for e in entries if e.calibration)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return [*lines, *(f"damaged: {e.damaged}" for e in entries if e.damaged)]
+
+
+def _cells(name: str, calibration: Calibration, is_active: bool) -> tuple[str, ...]:
+    return (
+        "*" if is_active else "",
+        name,
+        f"{calibration.threshold_score:.6g}",
+        f"{calibration.false_reject_rate_bound:.2%}",
+        str(_parts(calibration)),
+        calibration.artefact,
+        calibration.author or "-",
+        calibration.reason or "-",
+    )
+
+
+def _parts(calibration: Calibration) -> int:
+    return len({calibration.parts.get(image, image) for image in calibration.scores})
+
+
+def _record(entry: Entry) -> dict[str, object]:
+    found = {"name": entry.name, "active": entry.is_active, "file": str(entry.path)}
+    if entry.calibration is None:
+        return {**found, "damaged": entry.damaged}
+    content = entry.calibration.model_dump(mode="json", exclude={"scores", "parts"})
+    return {**found, "parts": _parts(entry.calibration), **content}
+
+
+def figures(found: Comparison) -> dict[str, object]:
+    """The comparison for machines."""
+    unseen = found.rejected_unseen
+    return {
+        "older": {"created_utc": found.older.created_utc, "seal": found.older.seal},
+        "newer": {"created_utc": found.newer.created_utc, "seal": found.newer.seal},
+        "parts_of_older": found.parts[0],
+        "parts_of_newer": found.parts[1],
+        "parts_in_both": found.shared,
+        "threshold_difference": found.newer.threshold_score - found.older.threshold_score,
+        "threshold_pixel_difference": found.newer.threshold_pixel - found.older.threshold_pixel,
+        "rejected_by_older": found.rejected.count,
+        "rejected_by_older_unseen": None if unseen is None else vars(unseen),
+        "rejected_by_newer": found.rejected_by_newer.count,
+        "largest_shift": found.largest_shift,
+    }
+
+
+def describe(found: Comparison) -> list[str]:
+    """The comparison for people."""
+    older, newer = found.older, found.newer
+    lines = [
+        f"older {older.moment} ({older.seal[:12]}), {found.parts[0]} good parts",
+        f"newer {newer.moment} ({newer.seal[:12]}), {found.parts[1]} good parts",
+        f"good parts of the newer that the older has seen: {found.shared}",
+        _change("threshold", older.threshold_score, newer.threshold_score),
+        _change("pixel threshold", older.threshold_pixel, newer.threshold_pixel),
+        f"the older threshold rejects {_share(found.rejected)} of the newer's good parts",
+    ]
+    if found.rejected_unseen is not None:
+        unseen = found.rejected_unseen
+        lines.append(
+            f"  of those it has not seen: {_share(unseen)}, bounds {unseen.lower:.2%} and "
+            f"{unseen.upper:.2%} unless they were picked; the older promised at most "
+            f"{older.false_reject_rate_bound:.2%}"
+        )
+    lines.append(f"the newer threshold rejects {_share(found.rejected_by_newer)} of the older's")
+    if found.largest_shift:
+        lines.append(
+            f"note: images in both have other scores, by up to {found.largest_shift:.3g}: the "
+            "engine or the machine was another"
+        )
+    return lines
+
+
+def _change(name: str, older: float, newer: float) -> str:
+    return f"{name} {older:.6g} -> {newer:.6g} ({newer - older:+.3g})"
+
+
+def _share(share: Proportion) -> str:
+    return f"{share.count} of {share.total} ({share.rate:.2%})"
