@@ -6,7 +6,9 @@
     |-- ConfigError                 3   a configuration file or a command-line value
     |-- BundleError                 4   a model bundle, a checkpoint, a calibration
     |-- CameraError                 5   a camera, a recording, an image file, a data set
+    |   |-- CameraNotFoundError ... 5   kinds of lost cameras, in edge/camera/faults.py
     |   `-- FrameError              5   one frame that does not fit what the model was taught
+    |       `-- PartialFrameError . 5   kinds of bad frames, there too
     |-- EngineError                 6   an inference engine
     |   `-- CudaError               6   a CUDA call that failed; the device can still be used
     |-- LineError                   7   an output to the line

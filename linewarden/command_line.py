@@ -41,6 +41,9 @@ COMMANDS = {
         "write what Triton, DeepStream or OpenVINO need to serve a bundle",
         "export",
     ),
+    "camera": Command(
+        "linewarden.commands.camera", "find, show and focus a camera, save its images", "pylon"
+    ),
     "dataset": Command(
         "linewarden.commands.dataset", "show a data set, or convert it to another layout", "train"
     ),

@@ -1,6 +1,6 @@
 """Cameras, imported only when a configuration names them.
 
-To add one, write a file with a class like `replay.ReplayCamera`, add a line to `CAMERAS` and its
+To add one, write a file with a class like `opencv.OpenCvCamera`, add a line to `CAMERAS` and its
 configuration here: a configuration is read where the camera's own packages are not installed.
 """
 
@@ -11,23 +11,43 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edge.camera.base import Camera, EndOfRecording, Frame
+from edge.camera.genicam import GenicamSettings
+from edge.camera.guarded import GuardedCamera, LiveCamera
+from edge.camera.sdk import INSTALL
 from edge.config import ConfigPath, StrictModel
 from edge.errors import CameraError
 from edge.plugins import Plugin, load_plugin
 
 __all__ = [
     "CAMERAS",
+    "AravisConfig",
     "Camera",
     "CameraConfig",
     "EndOfRecording",
     "Frame",
+    "GstreamerConfig",
+    "HarvestersConfig",
+    "OpenCvConfig",
+    "PyAvConfig",
+    "PylonConfig",
     "ReplayConfig",
     "camera_from_config",
 ]
 
 CAMERAS = {
-    "replay": Plugin("edge.camera.replay", "ReplayCamera", "pip install linewarden"),
+    kind: Plugin(f"edge.camera.{kind}", name, INSTALL[kind])
+    for kind, name in {
+        "replay": "ReplayCamera",
+        "opencv": "OpenCvCamera",
+        "pyav": "PyAvCamera",
+        "gstreamer": "GstreamerCamera",
+        "pylon": "PylonCamera",
+        "aravis": "AravisCamera",
+        "harvesters": "HarvestersCamera",
+    }.items()
 }
+
+Seconds = Annotated[float, Field(gt=0)]
 
 
 class ReplayConfig(StrictModel):
@@ -45,17 +65,143 @@ class ReplayConfig(StrictModel):
     rate_hz: Annotated[float, Field(gt=0)] | None = None
 
 
-# The second kind makes this a union with Field(discriminator="kind").
-CameraConfig = ReplayConfig
+class LiveConfig(StrictModel):
+    """What all live cameras share.
+
+    Attributes:
+        open_limit_s: how long it may take to open the camera.
+        hung_limit_s: how long a call into the camera's SDK may overrun before it counts as hung.
+        stale_ms: an older frame is refused by name; None takes any.
+    """
+
+    open_limit_s: Seconds = 10.0
+    hung_limit_s: Seconds = 5.0
+    stale_ms: Annotated[float, Field(gt=0)] | None = 500.0
+
+
+class OpenCvConfig(LiveConfig):
+    """A V4L2 device (USB webcam, frame grabber), or a live address that OpenCV opens.
+
+    Attributes:
+        device: number of /dev/videoN, its path, or an address such as rtsp://.
+        width: pixels; the device must take it exactly, as all the settings here.
+        fourcc: V4L2 pixel format of four letters: YUYV, MJPG, GREY.
+        exposure_us: switches the automatic exposure off; V4L2 counts in steps of 100 us.
+        gain: in the device's own unit.
+        stale_ms: of no effect: OpenCV gives frames no time.
+    """
+
+    kind: Literal["opencv"]
+    device: Annotated[int, Field(ge=0)] | str = 0
+    width: Annotated[int, Field(gt=0)] | None = None
+    height: Annotated[int, Field(gt=0)] | None = None
+    fourcc: Annotated[str, Field(min_length=4, max_length=4)] | None = None
+    frame_rate_hz: Annotated[float, Field(gt=0)] | None = None
+    exposure_us: Annotated[float, Field(ge=100)] | None = None
+    gain: float | None = None
+
+
+class PyAvConfig(LiveConfig):
+    """A network camera: RTSP, or MJPEG over HTTP.
+
+    Attributes:
+        url: rtsp:// or http://; user and password as in rtsp://user:password@host.
+        transport: of RTSP; udp loses frames where tcp delays them.
+        colour: bgr, or grey: only the luma plane is taken.
+        silent_limit_s: a stream that sends nothing for so long is lost.
+        options: further options of FFmpeg for this protocol.
+    """
+
+    kind: Literal["pyav"]
+    url: str
+    transport: Literal["tcp", "udp"] = "tcp"
+    colour: Literal["bgr", "grey"] = "bgr"
+    silent_limit_s: Seconds = 3.0
+    options: dict[str, str] = Field(default_factory=dict)
+
+
+class GstreamerConfig(LiveConfig):
+    """Any GStreamer pipeline, such as nvarguscamerasrc on a Jetson.
+
+    Attributes:
+        pipeline: text for gst-launch up to the last converter; its last element must offer
+            video/x-raw in BGR or GRAY8, which `videoconvert` does.
+    """
+
+    kind: Literal["gstreamer"]
+    pipeline: str
+
+
+class PylonConfig(LiveConfig):
+    """A Basler camera.
+
+    Attributes:
+        serial: DeviceSerialNumber; None takes the only camera there is.
+        settings: written and read back at each opening.
+    """
+
+    kind: Literal["pylon"]
+    serial: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
+    settings: GenicamSettings = GenicamSettings()
+
+
+class AravisConfig(LiveConfig):
+    """A GigE Vision or USB3 Vision camera of any maker.
+
+    Attributes:
+        camera: id as `linewarden camera list` prints it, serial number, or IP address; None takes
+            the only camera there is.
+        packet_bytes: GevSCPSPacketSize; None negotiates the largest that gets through.
+    """
+
+    kind: Literal["aravis"]
+    camera: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
+    packet_bytes: Annotated[int, Field(ge=576, le=16384)] | None = None
+    settings: GenicamSettings = GenicamSettings()
+
+
+class HarvestersConfig(LiveConfig):
+    """A camera behind a GenTL producer (.cti file) of its maker.
+
+    Attributes:
+        producer: the .cti file; None takes those in the folders of GENICAM_GENTL64_PATH.
+        serial: serial number or id; None takes the only camera there is.
+    """
+
+    kind: Literal["harvesters"]
+    producer: ConfigPath | None = None
+    serial: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
+    settings: GenicamSettings = GenicamSettings()
+
+
+CameraConfig = Annotated[
+    ReplayConfig
+    | OpenCvConfig
+    | PyAvConfig
+    | GstreamerConfig
+    | PylonConfig
+    | AravisConfig
+    | HarvestersConfig,
+    Field(discriminator="kind"),
+]
 
 
 def camera_from_config(config: CameraConfig) -> Camera:
-    """The camera that `config` describes, not yet opened.
+    """The camera that `config` describes, not yet opened; live ones with time limits around them.
 
     Raises:
         CameraError: what the camera needs is not installed.
     """
     factory = load_plugin("camera", config.kind, CAMERAS, CameraError)
     settings = {name: value for name, value in config if name != "kind"}
-    camera: Camera = factory(**settings)
-    return camera
+    if not isinstance(config, LiveConfig):
+        recording: Camera = factory(**settings)
+        return recording
+    limit_s = settings.pop("hung_limit_s")
+    live: LiveCamera = factory(**settings)
+    return GuardedCamera(
+        live,
+        name=f"camera {config.kind!r}",
+        open_limit_s=config.open_limit_s + limit_s,
+        hung_limit_s=limit_s,
+    )

@@ -1,34 +1,28 @@
-"""What every camera must do; each kind in `CAMERAS` has a working and a broken example here."""
+"""What every camera must do; each kind in `CAMERAS` runs here without hardware, or says why not."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge.camera import CAMERAS, Camera, EndOfRecording, Frame, ReplayConfig, camera_from_config
+from edge.camera import CAMERAS, Camera, EndOfRecording, Frame, camera_from_config
+from edge.camera.faults import CameraNotFoundError
+from edge.camera.guarded import GuardedCamera
 from edge.errors import CameraError
-from edge.images import encode_png
+from tests.doubles.cameras import WORKING, broken, require
 
-
-def replay(folder: Path) -> Camera:
-    for number in range(3):
-        image = np.full((8, 8, 3), number, np.uint8)
-        (folder / f"{number}.png").write_bytes(encode_png(image))
-    return camera_from_config(ReplayConfig(kind="replay", path=folder))
-
-
-def broken_replay(folder: Path) -> Camera:
-    return camera_from_config(ReplayConfig(kind="replay", path=folder / "missing"))
-
-
-WORKING: dict[str, Callable[[Path], Camera]] = {"replay": replay}
-BROKEN: dict[str, Callable[[Path], Camera]] = {"replay": broken_replay}
+LIVE = sorted(set(CAMERAS) - {"replay"})
 
 
 @pytest.fixture(params=sorted(CAMERAS))
-def camera(request: pytest.FixtureRequest, tmp_path: Path) -> Camera:
-    return WORKING[request.param](tmp_path)
+def camera(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Camera]:
+    with WORKING[request.param](tmp_path) as config:
+        require(config)
+        camera = camera_from_config(config)
+        yield camera
+        camera.close()
 
 
 def read_some(camera: Camera) -> list[Frame]:
@@ -53,6 +47,7 @@ def test_frames_are_images_in_order(camera: Camera) -> None:
         assert frame.image.dtype == np.uint8
         assert frame.image.ndim == 2 or frame.image.shape[2] == 3
         assert frame.image.flags.c_contiguous
+        assert frame.image.flags.writeable
         assert frame.source
 
 
@@ -61,8 +56,18 @@ def test_a_frame_is_the_receivers(camera: Camera) -> None:
     frames = read_some(camera)
     camera.close()
     assert not np.shares_memory(frames[0].image, frames[1].image)
+    kept = frames[1].image.copy()
     frames[0].image[:] = 255
-    assert frames[1].image.max() < 255
+    assert np.array_equal(frames[1].image, kept)
+
+
+def test_a_frame_is_of_now(camera: Camera) -> None:
+    camera.open()
+    before_ns = time.monotonic_ns()
+    camera.read(2.0)
+    frame = read_some(camera)[0]
+    camera.close()
+    assert before_ns - 100_000_000 < frame.captured_ns <= time.monotonic_ns()
 
 
 def test_close_is_safe_without_open_and_twice(camera: Camera) -> None:
@@ -79,14 +84,53 @@ def test_opened_again_it_starts_again(camera: Camera) -> None:
         camera.close()
 
 
+def test_opened_while_open_it_starts_again(camera: Camera) -> None:
+    camera.open()
+    read_some(camera)
+    camera.open()
+    assert read_some(camera)[0].sequence == 0
+    camera.close()
+
+
 def test_read_without_open_is_refused(camera: Camera) -> None:
     with pytest.raises(CameraError, match="is not open"):
         camera.read(0.1)
 
 
+def test_a_live_camera_describes_itself_and_does_not_wait(camera: Camera) -> None:
+    if not isinstance(camera, GuardedCamera):
+        pytest.skip("a recording")
+    assert not camera.waits
+    with pytest.raises(CameraError, match="is not open"):
+        camera.describe()
+    camera.open()
+    assert camera.describe()
+    camera.close()
+
+
 @pytest.mark.parametrize("kind", sorted(CAMERAS))
 def test_what_cannot_be_opened_is_refused(kind: str, tmp_path: Path) -> None:
-    broken = BROKEN[kind](tmp_path)
-    with pytest.raises(CameraError):
-        broken.open()
-    broken.close()
+    config = broken(kind, tmp_path)
+    require(config)
+    camera = camera_from_config(config)
+    with pytest.raises(CameraError) as caught:
+        camera.open()
+    camera.close()
+    assert kind == "replay" or type(caught.value) is CameraNotFoundError
+    with pytest.raises(CameraError, match="is not open"):
+        camera.read(0.1)
+
+
+@pytest.mark.parametrize("kind", LIVE)
+def test_a_missing_package_is_named_with_what_to_install(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "opencv":
+        pytest.skip("OpenCV is always there")
+
+    def absent(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr("edge.camera.sdk.import_module", absent)
+    with pytest.raises(CameraError, match=f"camera '{kind}' needs the package .* install"):
+        camera_from_config(broken(kind, tmp_path))

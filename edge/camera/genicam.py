@@ -1,0 +1,281 @@
+"""Settings of GenICam cameras by their names in the Standard Features Naming Convention (SFNC).
+
+Shared by the drivers of Basler pylon, Aravis and harvesters; imports none of them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field
+
+from edge.camera.faults import CameraSettingError, MissingFrameError
+from edge.config import StrictModel
+
+Value = bool | int | float | str
+
+_COMMAND_LIMIT_S = 5.0
+_RELATIVE, _ABSOLUTE = 0.02, 0.1  # cameras round exposure to rows and gain to steps
+_GEV_LAST = 65535  # block ids of GigE Vision 1.x go from 1 to here and start again
+_MISSING_MAX = 1000  # a larger gap is no loss of frames
+_SHOWN = (
+    "DeviceVendorName",
+    "DeviceModelName",
+    "DeviceSerialNumber",
+    "DeviceID",
+    "DeviceFirmwareVersion",
+    "DeviceUserID",
+    "DeviceTemperature",
+    "PixelFormat",
+    "Width",
+    "Height",
+    "OffsetX",
+    "OffsetY",
+    "WidthMax",
+    "HeightMax",
+    "ExposureAuto",
+    "ExposureTime",
+    "ExposureTimeAbs",
+    "GainAuto",
+    "Gain",
+    "AcquisitionFrameRateEnable",
+    "AcquisitionFrameRate",
+    "AcquisitionFrameRateAbs",
+    "ResultingFrameRate",
+    "TriggerSelector",
+    "TriggerMode",
+    "TriggerSource",
+    "TriggerActivation",
+    "UserSetSelector",
+    "GevSCPSPacketSize",
+    "DeviceLinkThroughputLimit",
+)
+
+
+class TriggerSettings(StrictModel):
+    """What starts each frame.
+
+    Attributes:
+        source: Line1, Line2, ..., or Software: `linewarden run` fires it.
+        activation: edge of a line; of no meaning for Software.
+        delay_us: TriggerDelay, from the edge to the exposure.
+    """
+
+    source: str = "Line1"
+    activation: Literal["RisingEdge", "FallingEdge", "AnyEdge", "LevelHigh", "LevelLow"] = (
+        "RisingEdge"
+    )
+    delay_us: Annotated[float, Field(ge=0)] | None = None
+
+
+class GenicamSettings(StrictModel):
+    """What a recipe sets on a camera; None leaves what the camera has.
+
+    Attributes:
+        user_set: UserSetSelector, loaded before all else: Default, UserSet1.
+        pixel_format: PFNC name such as Mono8 or BayerRG12p.
+        width: pixels; with `offset_x`, `height`, `offset_y` the region that is read out.
+        exposure_us: ExposureTime in microseconds; switches ExposureAuto off.
+        gain_db: Gain in decibel, or the unit the camera documents; switches GainAuto off.
+        frame_rate_hz: AcquisitionFrameRate, for cameras that run free.
+        trigger: None runs free, or as the user set says when one is loaded.
+        features: any other feature by its SFNC name, set last, in this order.
+    """
+
+    user_set: str | None = None
+    pixel_format: str | None = None
+    width: Annotated[int, Field(gt=0)] | None = None
+    height: Annotated[int, Field(gt=0)] | None = None
+    offset_x: Annotated[int, Field(ge=0)] | None = None
+    offset_y: Annotated[int, Field(ge=0)] | None = None
+    exposure_us: Annotated[float, Field(gt=0)] | None = None
+    gain_db: float | None = None
+    frame_rate_hz: Annotated[float, Field(gt=0)] | None = None
+    trigger: TriggerSettings | None = None
+    features: Mapping[str, Value] = Field(default_factory=dict)
+
+
+class Features(Protocol):
+    """The feature tree of one open camera."""
+
+    def has(self, name: str) -> bool:
+        """Whether the camera has the feature and it can be used now."""
+
+    def get(self, name: str) -> Value:
+        """Its value; CameraSettingError when it cannot be read."""
+
+    def set(self, name: str, value: Value) -> None:
+        """Write it; CameraSettingError with the SDK's words when it is refused."""
+
+    def execute(self, name: str) -> None:
+        """Run a command and wait for its end; CameraSettingError when it is refused."""
+
+
+def apply(features: Features, settings: GenicamSettings, camera: str) -> None:
+    """Write the settings in an order that cameras accept, and read each back.
+
+    The region goes to the origin first and gets its size before its offset, behind the pixel
+    format, on which the steps of the region depend. The trigger is armed last.
+
+    Raises:
+        CameraSettingError: all settings that the camera did not take, each by its SFNC name.
+    """
+    refused: list[str] = []
+    if settings.user_set is not None:
+        _attempt(features, "UserSetSelector", settings.user_set, refused)
+        _load_user_set(features, refused)
+    for name, value in _wanted(features, settings):
+        _attempt(features, name, value, refused)
+    if refused:
+        raise CameraSettingError(
+            f"{camera}: the camera did not take {'; '.join(refused)}. "
+            "'linewarden camera show' prints what it has"
+        )
+
+
+def readable(features: Features) -> dict[str, object]:
+    """The well-known features that this camera has, with their values."""
+    found: dict[str, object] = {}
+    for name in _SHOWN:
+        try:
+            if features.has(name):
+                found[name] = features.get(name)
+        except CameraSettingError as error:
+            found[name] = f"cannot be read: {error}"
+    return found
+
+
+def wait_until(is_done: Callable[[], bool], command: str) -> None:
+    """Wait for the end of a command.
+
+    Raises:
+        CameraSettingError: it is not done within 5 s.
+    """
+    until_s = time.monotonic() + _COMMAND_LIMIT_S
+    while not is_done():
+        if time.monotonic() > until_s:
+            raise CameraSettingError(f"{command} is not done within {_COMMAND_LIMIT_S:g} s")
+        time.sleep(0.005)
+
+
+def words_of(error: Exception) -> str:
+    """What an SDK says, without the place in its source that GenApi adds."""
+    return re.sub(r" : \w*Exception thrown .*", "", str(getattr(error, "message", error))).strip()
+
+
+class BlockCounter:
+    """Finds the frames that a camera counted and that never came."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def missing_before(self, block_id: int) -> int:
+        """How many ids lie between the last call's and this one."""
+        last, self._last = self._last, block_id
+        if last is None or block_id == last + 1:
+            return 0
+        missing = block_id - last - 1
+        if missing < 0 and last <= _GEV_LAST:
+            missing %= _GEV_LAST
+        return missing if 0 <= missing <= _MISSING_MAX else 0  # else the camera counts anew
+
+    def skip(self) -> None:
+        """A frame came whose id is not known; it was the next one."""
+        if self._last is not None:
+            self._last += 1
+
+    def errors_before(self, block_id: int, camera: str) -> Iterator[MissingFrameError]:
+        """One error for each frame that is missing, as each had a part."""
+        missing = self.missing_before(block_id)
+        for index in range(missing):
+            yield MissingFrameError(
+                f"{camera}: frame {block_id - missing + index} never came; the link or this "
+                "computer was too slow, or packets were lost"
+            )
+
+
+def _wanted(features: Features, settings: GenicamSettings) -> Iterator[tuple[str, Value]]:
+    """Names and values in the order of writing. A generator: `has` is asked after each write."""
+    if features.has("TriggerMode") and (settings.trigger or settings.user_set is None):
+        if features.has("TriggerSelector"):
+            yield "TriggerSelector", "FrameStart"
+        yield "TriggerMode", "Off"
+    if settings.pixel_format is not None:
+        yield "PixelFormat", settings.pixel_format
+    yield from _region(features, settings)
+    if settings.exposure_us is not None:
+        yield from _off(features, "ExposureAuto")
+        yield _first(features, "ExposureTime", "ExposureTimeAbs"), settings.exposure_us
+    if settings.gain_db is not None:
+        yield from _off(features, "GainAuto")
+        yield "Gain", settings.gain_db
+    if settings.frame_rate_hz is not None:
+        if features.has("AcquisitionFrameRateEnable"):
+            yield "AcquisitionFrameRateEnable", True
+        name = _first(features, "AcquisitionFrameRate", "AcquisitionFrameRateAbs")
+        yield name, settings.frame_rate_hz
+    yield from settings.features.items()
+    if settings.trigger is not None:
+        yield from _trigger(features, settings.trigger)
+
+
+def _region(features: Features, settings: GenicamSettings) -> Iterator[tuple[str, Value]]:
+    sizes = (("Width", settings.width), ("Height", settings.height))
+    offsets = (("OffsetX", settings.offset_x), ("OffsetY", settings.offset_y))
+    if any(value is not None for _, value in sizes + offsets):
+        for name, _ in offsets:
+            if features.has(name):
+                yield name, 0
+    for name, value in sizes + offsets:
+        if value is not None:
+            yield name, value
+
+
+def _trigger(features: Features, trigger: TriggerSettings) -> Iterator[tuple[str, Value]]:
+    yield "TriggerSource", trigger.source
+    if trigger.source != "Software":
+        yield "TriggerActivation", trigger.activation
+    if trigger.delay_us is not None:
+        yield _first(features, "TriggerDelay", "TriggerDelayAbs"), trigger.delay_us
+    yield "TriggerMode", "On"
+
+
+def _off(features: Features, name: str) -> Iterator[tuple[str, Value]]:
+    if features.has(name):
+        yield name, "Off"
+
+
+def _first(features: Features, *names: str) -> str:
+    """The name that the camera has; older ones say ExposureTimeAbs."""
+    return next((name for name in names if features.has(name)), names[0])
+
+
+def _load_user_set(features: Features, refused: list[str]) -> None:
+    try:
+        features.execute("UserSetLoad")
+    except CameraSettingError as error:
+        refused.append(f"UserSetLoad ({error})")
+
+
+def _attempt(features: Features, name: str, value: Value, refused: list[str]) -> None:
+    try:
+        if not features.has(name):
+            refused.append(f"{name}={value} (it has no such feature, or not in this state)")
+            return
+        features.set(name, value)
+        taken = features.get(name)
+    except CameraSettingError as error:
+        refused.append(f"{name}={value} ({error})")
+        return
+    if not _agree(value, taken):
+        refused.append(f"{name}={value} (it took {taken})")
+
+
+def _agree(wanted: Value, taken: Value) -> bool:
+    if isinstance(wanted, float) and not isinstance(taken, bool | str):
+        return math.isclose(wanted, taken, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)
+    return wanted == taken

@@ -1,0 +1,182 @@
+"""Any GStreamer pipeline as a camera: `nvarguscamerasrc` on a Jetson, `v4l2src`, `aravissrc`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edge.camera.base import Frame
+from edge.camera.discovery import Found
+from edge.camera.faults import (
+    CameraLostError,
+    CameraNotFoundError,
+    PartialFrameError,
+    StaleFrameError,
+    WrongFrameError,
+)
+from edge.camera.pixels import image_from_raw
+from edge.camera.sdk import load_gi
+from edge.errors import CameraError
+
+# One frame in the sink, and an older one makes room for a newer one.
+_SINK = (
+    " ! appsink name=linewarden max-buffers=1 drop=true sync=false async=false"
+    " caps=video/x-raw,format=(string){BGR,GRAY8}"
+)
+_FIRST_FRAME_S = 2.0
+_PIXEL_FORMATS = {"BGR": "BGR8", "GRAY8": "Mono8"}
+
+
+class GstreamerCamera:
+    """A pipeline; see `GstreamerConfig`.
+
+    Args:
+        open_limit_s: until the pipeline plays; the first frame is waited for 2 s more.
+        stale_ms: a frame whose time stamp is older, by the pipeline's clock, is refused.
+    """
+
+    waits = False
+
+    def __init__(
+        self, pipeline: str, *, open_limit_s: float = 10.0, stale_ms: float | None = 500.0
+    ) -> None:
+        self._gst, self._video, glib, _ = load_gi(
+            "gstreamer", Gst="1.0", GstVideo="1.0", GLib="2.0", GstApp="1.0"
+        )
+        self._gi_error = glib.Error
+        self._gst.init(None)
+        self._text = pipeline
+        self._open_limit_s = open_limit_s
+        self._stale_ms = stale_ms
+        self._pipeline: Any = None
+        self._sink: Any = None
+        self._caps = ""
+        self._sequence = 0
+
+    def open(self) -> None:
+        """Build the pipeline and start it; see `Camera.open`."""
+        self.close()
+        try:
+            self._pipeline = self._gst.parse_launch(self._text + _SINK)
+        except self._gi_error as error:
+            raise CameraNotFoundError(
+                f"{self._text}: GStreamer cannot build it: {error.message}; "
+                "'gst-inspect-1.0 NAME' tells whether an element is installed"
+            ) from error
+        self._sink = self._pipeline.get_by_name("linewarden")
+        self._caps, self._sequence = "", 0
+        if reason := self._why_not_playing():
+            self.close()
+            raise CameraNotFoundError(f"{self._text}: cannot be started: {reason}")
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The newest frame; see `Camera.read`."""
+        if self._pipeline is None:
+            raise CameraError(f"{self._text}: the camera is not open")
+        sample = self._sink.try_pull_sample(round(timeout_s * 1e9))
+        if sample is None:
+            if reason := self._complaint():
+                raise CameraLostError(f"{self._text}: {reason}; open it again")
+            return None
+        sequence, self._sequence = self._sequence, self._sequence + 1
+        return self._frame(sample, sequence)
+
+    def close(self) -> None:
+        """See `Camera.close`; an element that hangs is left to `GuardedCamera`."""
+        pipeline, self._pipeline, self._sink = self._pipeline, None, None
+        if pipeline is not None:
+            pipeline.set_state(self._gst.State.NULL)
+
+    def describe(self) -> Mapping[str, object]:
+        """The caps that source and sink agreed upon."""
+        if self._pipeline is None:
+            raise CameraError(f"{self._text}: the camera is not open")
+        caps = self._sink.get_static_pad("sink").get_current_caps()
+        return {"pipeline": self._text, "caps": caps.to_string() if caps else "none yet"}
+
+    def _why_not_playing(self) -> str:
+        """Start the pipeline; "" when it plays. Some faults show only with the first frame."""
+        self._pipeline.set_state(self._gst.State.PLAYING)
+        changed, state, _ = self._pipeline.get_state(round(self._open_limit_s * 1e9))
+        failed = changed == self._gst.StateChangeReturn.FAILURE
+        if failed or state != self._gst.State.PLAYING:
+            return self._complaint() or f"it does not play within {self._open_limit_s:g} s"
+        self._sink.try_pull_sample(round(_FIRST_FRAME_S * 1e9))  # one that is triggered has none
+        return self._complaint()
+
+    def _frame(self, sample: Any, sequence: int) -> Frame:
+        buffer, caps = sample.get_buffer(), sample.get_caps()
+        age_ns = self._age_ns(buffer)
+        captured_ns = time.monotonic_ns() - age_ns
+        self._refuse(buffer, caps.to_string(), age_ns)
+        info = self._video.VideoInfo.new_from_caps(caps)
+        row_bytes, offset = _layout(info, self._video.buffer_get_video_meta(buffer))
+        mapped, memory = buffer.map(self._gst.MapFlags.READ)
+        if not mapped:
+            raise PartialFrameError(f"{self._text}: the frame's memory cannot be read")
+        try:
+            raw = np.frombuffer(memory.data, np.uint8)[offset:]
+            pixel_format = _PIXEL_FORMATS[caps.get_structure(0).get_string("format")]
+            image = image_from_raw(raw, pixel_format, info.width, info.height, row_bytes)
+        finally:
+            buffer.unmap(memory)
+        return Frame(image, captured_ns, sequence, self._text.partition(" ")[0])
+
+    def _refuse(self, buffer: Any, caps: str, age_ns: int) -> None:
+        self._caps = self._caps or caps
+        if caps != self._caps:
+            raise WrongFrameError(
+                f"{self._text}: gives {caps} now, and it began with {self._caps}; open it again"
+            )
+        if buffer.has_flags(self._gst.BufferFlags.CORRUPTED):
+            raise PartialFrameError(f"{self._text}: the frame is marked as damaged")
+        if self._stale_ms is not None and age_ns > self._stale_ms * 1e6:
+            raise StaleFrameError(
+                f"{self._text}: the frame is {age_ns / 1e6:.0f} ms old; this computer is too slow "
+                "for the pipeline"
+            )
+
+    def _age_ns(self, buffer: Any) -> int:
+        """From the time stamp of a live source, its capture, to now; 0 without time stamp."""
+        clock = self._pipeline.get_clock()
+        if clock is None or buffer.pts == self._gst.CLOCK_TIME_NONE:
+            return 0
+        return max(0, int(clock.get_time() - self._pipeline.get_base_time() - buffer.pts))
+
+    def _complaint(self) -> str:
+        """The first error or end of stream on the bus; "" when there is none."""
+        kinds = self._gst.MessageType.ERROR | self._gst.MessageType.EOS
+        message = self._pipeline.get_bus().pop_filtered(kinds)
+        if message is None:
+            return ""
+        if message.type == self._gst.MessageType.EOS:
+            return "the stream ended"
+        error, debug = message.parse_error()
+        return f"{message.src.get_name()}: {error.message} ({debug})"
+
+
+def discover() -> list[Found]:
+    """The video sources that GStreamer's device monitor sees."""
+    (gst,) = load_gi("gstreamer", Gst="1.0")
+    gst.init(None)
+    monitor = gst.DeviceMonitor()
+    monitor.add_filter("Video/Source", None)
+    monitor.start()
+    found = []
+    for device in monitor.get_devices() or ():
+        element = device.create_element(None).get_factory().get_name()
+        name = device.get_display_name()
+        setting = f"pipeline: {element} ! videoconvert"
+        found.append(Found("gstreamer", name, (), element, setting))
+    monitor.stop()
+    return found
+
+
+def _layout(info: Any, meta: Any) -> tuple[int, int]:
+    """Bytes from row to row, and before the first row, by the buffer itself or else its caps."""
+    if meta is not None:
+        return int(meta.stride[0]), int(meta.offset[0])
+    return int(info.stride[0]), int(info.offset[0])

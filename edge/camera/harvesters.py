@@ -1,0 +1,299 @@
+"""Cameras behind a GenTL producer (.cti file) of any maker, through harvesters."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.camera.acquired import Acquired, Acquisition
+from edge.camera.base import Frame
+from edge.camera.discovery import Found, only_one
+from edge.camera.faults import (
+    CameraLostError,
+    CameraNotFoundError,
+    CameraSettingError,
+    PartialFrameError,
+)
+from edge.camera.genicam import GenicamSettings, Value, apply, readable, wait_until, words_of
+from edge.camera.sdk import load_sdk
+from edge.errors import CameraError
+
+_log = logging.getLogger(__name__)
+_FOLDERS = "GENICAM_GENTL64_PATH"  # set by the installers of producers
+_BUFFERS = 8
+_STEP_MS = 20  # harvesters looks at its own time limit so often
+
+
+class HarvestersCamera:
+    """A camera of a GenTL producer; see `HarvestersConfig`.
+
+    With a trigger every frame comes, in order, and those that the camera counted and that are
+    missing come as errors. Running free, only the newest frame is kept.
+
+    Args:
+        open_limit_s: of no effect: `GuardedCamera` keeps it.
+        stale_ms: a frame that lags more behind the least delayed one is refused.
+    """
+
+    waits = False
+
+    def __init__(
+        self,
+        *,
+        producer: Path | None = None,
+        serial: str | None = None,
+        settings: GenicamSettings | None = None,
+        open_limit_s: float = 10.0,
+        stale_ms: float | None = 500.0,
+    ) -> None:
+        del open_limit_s
+        self._sdk = _Sdk()
+        self._producer = producer
+        self._serial = serial
+        self._settings = settings or GenicamSettings()
+        self._stale_ms = stale_ms
+        self._name = f"harvesters {serial or 'camera'}"
+        self._harvester: Any = None
+        self._acquirer: Any = None
+        self._features: HarvestersFeatures | None = None
+        self._acquisition: Acquisition | None = None
+        self._incomplete = 0
+
+    def open(self) -> None:
+        """Load the producer; find, set and start the camera; see `Camera.open`."""
+        self.close()
+        try:
+            self._connect()
+            apply(self._features_open(), self._settings, self._name)
+            self._start()
+        except self._sdk.errors as error:
+            self.close()
+            raise CameraNotFoundError(
+                f"{self._name}: cannot be opened ({words_of(error)}); another program may hold it"
+            ) from error
+        except CameraError:
+            self.close()
+            raise
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The next frame with a trigger, else the newest; see `Camera.read`."""
+        if self._acquisition is None:
+            raise CameraError(f"{self._name}: the camera is not open")
+        if (waiting := self._acquisition.take()) is not None:
+            return waiting
+        try:
+            self._drop_backlog(self._acquisition)
+            while self._fetch(timeout_s, self._acquisition) and self._is_behind():
+                pass
+        except self._sdk.errors as error:
+            raise CameraLostError(
+                f"{self._name}: lost ({words_of(error)}); open it again"
+            ) from error
+        return self._acquisition.take()
+
+    def trigger(self) -> None:
+        """Execute TriggerSoftware; from any thread."""
+        self._features_open().execute("TriggerSoftware")
+
+    def close(self) -> None:
+        """See `Camera.close`; a producer that hangs is left to `GuardedCamera`."""
+        acquirer, self._acquirer = self._acquirer, None
+        harvester, self._harvester = self._harvester, None
+        self._features = self._acquisition = None
+        try:
+            if acquirer is not None:
+                acquirer.stop()
+                acquirer.destroy()
+            if harvester is not None:
+                harvester.reset()
+        except self._sdk.errors as error:
+            _log.warning("%s: cannot be closed in order (%s)", self._name, error)
+
+    def describe(self) -> Mapping[str, object]:
+        """The camera's features by their SFNC names."""
+        return readable(self._features_open())
+
+    def _features_open(self) -> HarvestersFeatures:
+        if self._features is None:
+            raise CameraError(f"{self._name}: the camera is not open")
+        return self._features
+
+    def _connect(self) -> None:
+        self._harvester = _harvester(self._sdk, self._producer)
+        infos = self._harvester.device_info_list
+        index = only_one("harvesters", [_found(info) for info in infos], self._serial)
+        self._name = f"harvesters {_found(infos[index]).identity}"
+        self._acquirer = self._harvester.create(index)
+        self._features = HarvestersFeatures(self._acquirer.remote_device.node_map, self._sdk)
+
+    def _start(self) -> None:
+        acquirer = self._acquirer
+        acquirer.num_buffers = max(_BUFFERS, acquirer.min_num_buffers)
+        acquirer.timeout_period_on_client_fetch_call = 1.0  # unused, but must be the longer one
+        acquirer.timeout_period_on_update_event_data_call = _STEP_MS
+        acquirer.add_callback(acquirer.Events.INCOMPLETE_BUFFER, self._sdk.callback(self._count))
+        self._acquisition = Acquisition(self._name, self._features_open(), self._stale_ms)
+        acquirer.start()
+
+    def _drop_backlog(self, acquisition: Acquisition) -> None:
+        """When all buffers are full, what fills them is as old as the reader was away."""
+        waiting = self._acquirer.data_streams[0].num_awaiting_delivery
+        if acquisition.in_order or waiting < self._acquirer.num_buffers - 1:
+            return
+        for _ in range(waiting):
+            if (buffer := self._acquirer.try_fetch(timeout=1e-3, is_raw=True)) is not None:
+                buffer.parent.queue_buffer(buffer)
+
+    def _is_behind(self) -> bool:
+        """Whether the camera runs free and a newer frame is there already."""
+        acquisition, stream = self._acquisition, self._acquirer.data_streams[0]
+        return bool(acquisition and not acquisition.in_order and stream.num_awaiting_delivery)
+
+    def _count(self) -> None:
+        self._incomplete += 1
+
+    def _fetch(self, timeout_s: float, acquisition: Acquisition) -> bool:
+        """Take one buffer from the producer; False when none came in time."""
+        self._incomplete = 0
+        buffer = self._acquirer.try_fetch(timeout=max(timeout_s, 1e-3), is_raw=True)
+        if self._incomplete:  # harvesters has given it back to the producer
+            acquisition.put_failed(
+                PartialFrameError(
+                    f"{self._name}: the frame is not whole; check cable and packet size"
+                )
+            )
+            return True
+        if buffer is None:
+            return False
+        try:
+            acquisition.put(
+                Acquired(
+                    raw=np.frombuffer(buffer.raw_buffer, np.uint8)[buffer.image_offset :],
+                    format_code=buffer.pixel_format,
+                    width=buffer.width,
+                    height=buffer.height,
+                    row_bytes=0,
+                    block_id=buffer.frame_id,
+                    stamp_ns=self._stamp_ns(buffer),
+                )
+            )
+        finally:
+            buffer.parent.queue_buffer(buffer)
+        return True
+
+    def _stamp_ns(self, buffer: Any) -> int:
+        try:
+            return int(buffer.timestamp_ns)
+        except self._sdk.errors:  # many producers have none
+            return 0
+
+
+class HarvestersFeatures:
+    """A GenApi node map as `Features`."""
+
+    def __init__(self, node_map: Any, sdk: _Sdk) -> None:
+        self._node_map = node_map
+        self._sdk = sdk
+
+    def has(self, name: str) -> bool:
+        """See `Features.has`."""
+        try:
+            return bool(self._sdk.genapi.is_available(self._node_map.get_node(name).node))
+        except self._sdk.errors:
+            return False
+
+    def get(self, name: str) -> Value:
+        """See `Features.get`."""
+        try:
+            value: Value = self._node_map.get_node(name).value
+        except self._sdk.node_errors as error:
+            raise CameraSettingError(words_of(error)) from error
+        return value
+
+    def set(self, name: str, value: Value) -> None:
+        """See `Features.set`."""
+        try:
+            self._node_map.get_node(name).value = value
+        except self._sdk.node_errors as error:
+            raise CameraSettingError(words_of(error)) from error
+
+    def execute(self, name: str) -> None:
+        """See `Features.execute`."""
+        try:
+            node = self._node_map.get_node(name)
+            node.execute()
+            wait_until(node.is_done, name)
+        except self._sdk.node_errors as error:
+            raise CameraSettingError(words_of(error)) from error
+
+
+class _Sdk:
+    """harvesters and the GenICam packages under it."""
+
+    def __init__(self) -> None:
+        core = load_sdk("harvesters", "harvesters.core")
+        gentl = load_sdk("harvesters", "genicam.gentl")
+        self.genapi = load_sdk("harvesters", "genicam.genapi")
+        self.harvester = core.Harvester
+        self.errors: tuple[type[Exception], ...] = (
+            gentl.GenericException,
+            self.genapi.GenericException,
+        )
+        self.node_errors = (*self.errors, AttributeError, TypeError)
+        self._callback_base = core.Callback
+
+    def callback(self, call: Callable[[], None]) -> Any:
+        """A callback object of harvesters that makes `call`."""
+        base: Any = self._callback_base
+
+        class _Callback(base):  # type: ignore[misc]  # a base of a package without types
+            def emit(self, context: object = None) -> None:
+                del context
+                call()
+
+        return _Callback()
+
+
+def discover() -> list[Found]:
+    """The cameras of the producers in the folders of GENICAM_GENTL64_PATH."""
+    harvester = _harvester(_Sdk(), None)
+    found = [_found(info) for info in harvester.device_info_list]
+    harvester.reset()
+    return found
+
+
+def _harvester(sdk: _Sdk, producer: Path | None) -> Any:
+    producers = [producer] if producer else _installed()
+    harvester = sdk.harvester(logger=_log)
+    try:
+        for path in producers:
+            harvester.add_file(str(path), check_existence=True, check_validity=True)
+    except OSError as error:
+        raise CameraNotFoundError(
+            f"camera 'harvesters': the GenTL producer {path} cannot be loaded "
+            f"({str(error) or 'no such file'}); install it from the camera's maker"
+        ) from error
+    harvester.update()
+    return harvester
+
+
+def _installed() -> list[Path]:
+    folders = [Path(name) for name in os.environ.get(_FOLDERS, "").split(os.pathsep) if name]
+    found = sorted(path for folder in folders for path in folder.glob("*.cti"))
+    if not found:
+        raise CameraNotFoundError(
+            f"camera 'harvesters': no .cti file in the folders of {_FOLDERS}; install the GenTL "
+            "producer of the camera's maker, or name the file as `producer`"
+        )
+    return found
+
+
+def _found(info: Any) -> Found:
+    identity = info.serial_number or info.id_
+    model = f"{info.vendor} {info.model}"
+    return Found("harvesters", identity, (info.id_,), model, f"serial: {identity!r}")

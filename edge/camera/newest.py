@@ -1,0 +1,106 @@
+"""Frames of a stream that does not wait for its reader: only the newest one is kept."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from edge.camera.base import Frame
+from edge.camera.faults import CameraLostError
+from edge.errors import CameraError, FrameError
+
+_BASELINE_DRIFT = 2e-4  # clocks of cameras are off by up to 100 ppm; twice that is forgiven
+
+
+class NewestFrame:
+    """Reads a stream on its own thread, always, and keeps one frame.
+
+    Args:
+        produce: waits for the next frame of the stream and returns its image with
+            `time.monotonic_ns()` of when it was complete; called on the thread, until it raises a
+            CameraError that is no FrameError.
+        name: of the camera, in the errors and as `Frame.source`.
+    """
+
+    def __init__(self, produce: Callable[[], Frame], name: str) -> None:
+        self._produce = produce
+        self._name = name
+        self._changed = threading.Condition()
+        self._newest: Frame | FrameError | None = None
+        self._ended: CameraError | None = None
+        self._stopping = False
+        self._taken = 0
+        self._thread = threading.Thread(target=self._run, name=f"{name} stream", daemon=True)
+        self._thread.start()
+
+    def take(self, timeout_s: float) -> Frame | None:
+        """The newest frame that was not yet taken; None when none came in time.
+
+        Raises:
+            FrameError: the newest frame is unusable.
+            CameraError: the stream has ended.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest or self._ended, timeout_s)
+            newest, self._newest = self._newest, None
+            if newest is None and self._ended is not None:
+                raise self._ended
+        if isinstance(newest, FrameError):
+            raise newest
+        if newest is None:
+            return None
+        sequence, self._taken = self._taken, self._taken + 1
+        return Frame(newest.image, newest.captured_ns, sequence, newest.source)
+
+    def stop(self, limit_s: float) -> bool:
+        """Ask the thread to end and wait for it; False when it did not within `limit_s`."""
+        self._stopping = True
+        self._thread.join(limit_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self._put(self._produce())
+            except FrameError as error:
+                self._put(error)
+            except CameraError as error:
+                self._end(error)
+                return
+            except Exception as error:  # noqa: BLE001 - raised by `take`
+                self._end(CameraLostError(f"{self._name}: the stream failed: {error!r}"))
+                return
+
+    def _put(self, newest: Frame | FrameError) -> None:
+        with self._changed:
+            self._newest = newest
+            self._changed.notify_all()
+
+    def _end(self, error: CameraError) -> None:
+        with self._changed:
+            self._ended = error
+            self._changed.notify_all()
+
+
+class StreamClock:
+    """How far a stream lags, from the time stamps its sender put on the frames.
+
+    The frame with the least delay so far is the measure: one that needed longer by x lags by x.
+    """
+
+    def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._clock_ns = clock_ns
+        self._baseline_ns: float | None = None
+        self._last_ns = 0
+
+    def lag_ns(self, stamp_ns: int) -> int:
+        """Lag of the frame that arrives now and carries `stamp_ns` of the sender's clock."""
+        now_ns = self._clock_ns()
+        delay_ns = now_ns - stamp_ns
+        if self._baseline_ns is None:
+            self._baseline_ns = delay_ns
+        drift_ns = (now_ns - self._last_ns) * _BASELINE_DRIFT if self._last_ns else 0.0
+        self._baseline_ns = min(self._baseline_ns + drift_ns, delay_ns)
+        self._last_ns = now_ns
+        return round(delay_ns - self._baseline_ns)

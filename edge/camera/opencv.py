@@ -1,0 +1,208 @@
+"""V4L2 devices, and live addresses that `cv2.VideoCapture` opens.
+
+OpenCV hides much: a setting that a device refused "succeeds", a dead device stays "open", and a
+network stream that hangs gives an old frame after 30 s. So everything is read back, the time
+limits of the backend are set, and a reader's thread keeps the newest frame alone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.camera.base import Frame
+from edge.camera.discovery import Found
+from edge.camera.faults import (
+    CameraLostError,
+    CameraNotFoundError,
+    CameraSettingError,
+    WrongFrameError,
+)
+from edge.camera.newest import NewestFrame
+from edge.errors import CameraError
+
+_READ_LIMIT_S = 2.0
+_CLOSE_LIMIT_S = 2 * _READ_LIMIT_S
+_MANUAL_EXPOSURE = 1  # V4L2_EXPOSURE_MANUAL
+_EXPOSURE_STEP_US = 100.0  # V4L2_CID_EXPOSURE_ABSOLUTE
+_TOLERANCE = 0.02
+
+
+class OpenCvCamera:
+    """A device or an address; see `OpenCvConfig`.
+
+    Args:
+        open_limit_s: told to OpenCV for network addresses.
+        stale_ms: of no effect: OpenCV gives frames no time.
+    """
+
+    waits = False
+
+    def __init__(
+        self,
+        device: int | str,
+        *,
+        width: int | None = None,
+        height: int | None = None,
+        fourcc: str | None = None,
+        frame_rate_hz: float | None = None,
+        exposure_us: float | None = None,
+        gain: float | None = None,
+        open_limit_s: float = 10.0,
+        stale_ms: float | None = None,
+    ) -> None:
+        del stale_ms
+        self._device = f"/dev/video{device}" if isinstance(device, int) else device
+        self._fourcc = fourcc
+        self._wanted = _settings(width, height, frame_rate_hz, exposure_us, gain)
+        self._open_limit_s = open_limit_s
+        self._capture: cv2.VideoCapture | None = None
+        self._newest: NewestFrame | None = None
+        self._shape: tuple[int, ...] = ()
+
+    def open(self) -> None:
+        """Open, set and read back, and wait for the first frame; see `Camera.open`."""
+        self.close()
+        self._capture = self._opened()
+        try:
+            self._set(self._capture)
+            self._shape = self._grab(self._capture).image.shape
+        except CameraError:
+            self.close()
+            raise
+        capture = self._capture
+        self._newest = NewestFrame(lambda: self._checked(self._grab(capture)), self._device)
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The newest frame; see `Camera.read`."""
+        if self._newest is None:
+            raise CameraError(f"{self._device}: the camera is not open")
+        return self._newest.take(timeout_s)
+
+    def close(self) -> None:
+        """See `Camera.close`; within 4 s."""
+        newest, self._newest = self._newest, None
+        capture, self._capture = self._capture, None
+        # A capture that is released under a thread that reads it crashes the process.
+        if (newest is None or newest.stop(_CLOSE_LIMIT_S)) and capture is not None:
+            capture.release()
+
+    def describe(self) -> Mapping[str, object]:
+        """Size, format and rate as the device says them."""
+        if self._capture is None:
+            raise CameraError(f"{self._device}: the camera is not open")
+        return {
+            "device": self._device,
+            "backend": self._capture.getBackendName(),
+            "width": int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            "height": int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+            "fourcc": _name_of(self._capture.get(cv2.CAP_PROP_FOURCC)),
+            "frame_rate_hz": self._capture.get(cv2.CAP_PROP_FPS),
+            "exposure_us": self._capture.get(cv2.CAP_PROP_EXPOSURE) * _EXPOSURE_STEP_US,
+            "gain": self._capture.get(cv2.CAP_PROP_GAIN),
+        }
+
+    def _opened(self) -> cv2.VideoCapture:
+        is_local = self._device.startswith("/dev/")
+        if is_local and not Path(self._device).exists():
+            raise CameraNotFoundError(
+                f"{self._device}: no such device; 'linewarden camera list' shows those there are"
+            )
+        limits = [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(_READ_LIMIT_S * 1000)]
+        if not is_local:
+            limits += [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(self._open_limit_s * 1000)]
+        backend = cv2.CAP_V4L2 if is_local else cv2.CAP_FFMPEG
+        capture = cv2.VideoCapture(self._device, backend, limits)
+        if not capture.isOpened():
+            raise CameraNotFoundError(
+                f"{self._device}: OpenCV cannot open it; another program may hold it, its address "
+                "may be wrong, or it is no camera"
+            )
+        return capture
+
+    def _set(self, capture: cv2.VideoCapture) -> None:
+        refused = []
+        if self._fourcc is not None:
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*self._fourcc))
+            if (taken := _name_of(capture.get(cv2.CAP_PROP_FOURCC))) != self._fourcc:
+                refused.append(f"fourcc={self._fourcc} (it took {taken})")
+            if self._fourcc == "GREY":
+                capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+        for _, number, value in self._wanted:
+            capture.set(number, value)
+        for name, number, value in self._wanted:
+            if not math.isclose(capture.get(number), value, rel_tol=_TOLERANCE):
+                refused.append(f"{name}={value:g} (it took {capture.get(number):g})")
+        if refused:
+            raise CameraSettingError(
+                f"{self._device}: the device did not take {'; '.join(refused)}. "
+                "'v4l2-ctl --list-formats-ext --list-ctrls' shows what it can do"
+            )
+
+    def _grab(self, capture: cv2.VideoCapture) -> Frame:
+        taken, image = capture.read()
+        captured_ns = time.monotonic_ns()
+        if not taken:
+            raise CameraLostError(f"{self._device}: {self._why_lost()}; open it again")
+        if image.dtype != np.uint8:
+            raise WrongFrameError(
+                f"{self._device}: gives {image.dtype} pixels; set fourcc to GREY, YUYV or MJPG"
+            )
+        frame = np.array(image, np.uint8)  # a copy: OpenCV may keep its buffer
+        grey = frame.ndim == 3 and frame.shape[2] == 1
+        return Frame(frame[:, :, 0] if grey else frame, captured_ns, 0, self._device)
+
+    def _checked(self, frame: Frame) -> Frame:
+        if frame.image.shape != self._shape:
+            raise WrongFrameError(
+                f"{self._device}: a frame of {frame.image.shape}, and it was opened with "
+                f"{self._shape}; open it again"
+            )
+        return frame
+
+    def _why_lost(self) -> str:
+        if self._device.startswith("/dev/") and not Path(self._device).exists():
+            return "the device was unplugged"
+        return f"gave no frame for {_READ_LIMIT_S:g} s, or ended its stream"
+
+
+def discover() -> list[Found]:
+    """The V4L2 devices of this computer that capture video."""
+    found = []
+    for node in sorted(Path("/sys/class/video4linux").glob("video*")):
+        model = (node / "name").read_text().strip()
+        is_capture = (node / "index").read_text().strip() == "0"  # the others give metadata
+        if is_capture:
+            device = f"/dev/{node.name}"
+            found.append(Found("opencv", device, (), model, f"device: {device}"))
+    return found
+
+
+def _settings(
+    width: int | None,
+    height: int | None,
+    frame_rate_hz: float | None,
+    exposure_us: float | None,
+    gain: float | None,
+) -> list[tuple[str, int, float]]:
+    """Names, property numbers and values in the order of setting."""
+    manual = None if exposure_us is None else _MANUAL_EXPOSURE
+    steps = None if exposure_us is None else exposure_us / _EXPOSURE_STEP_US
+    wanted = (
+        ("width", cv2.CAP_PROP_FRAME_WIDTH, width),
+        ("height", cv2.CAP_PROP_FRAME_HEIGHT, height),
+        ("frame_rate_hz", cv2.CAP_PROP_FPS, frame_rate_hz),
+        ("auto_exposure", cv2.CAP_PROP_AUTO_EXPOSURE, manual),
+        ("exposure in 100 us", cv2.CAP_PROP_EXPOSURE, steps),
+        ("gain", cv2.CAP_PROP_GAIN, gain),
+    )
+    return [(name, number, value) for name, number, value in wanted if value is not None]
+
+
+def _name_of(fourcc: float) -> str:
+    return int(fourcc).to_bytes(4, "little").decode("latin-1")

@@ -1,0 +1,182 @@
+"""Network cameras through PyAV (FFmpeg): RTSP, and MJPEG over HTTP."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from edge.camera.base import Frame
+from edge.camera.faults import (
+    CameraLostError,
+    CameraNotFoundError,
+    PartialFrameError,
+    StaleFrameError,
+    WrongFrameError,
+)
+from edge.camera.newest import NewestFrame, StreamClock
+from edge.camera.sdk import load_sdk
+from edge.errors import CameraError
+
+# Not nobuffer: it throws away the key frame that the search for streams has read.
+_LOW_LATENCY = {"flags": "low_delay", "max_delay": "100000", "fpsprobesize": "0"}
+_FORMATS = {"bgr": "bgr24", "grey": "gray"}
+
+
+class PyAvCamera:
+    """A stream; see `PyAvConfig`. A thread decodes it always and keeps the newest frame.
+
+    An end of the stream is a fault here: a live camera does not end.
+
+    Args:
+        open_limit_s: for connecting and the first answer.
+        silent_limit_s: a stream that sends nothing for so long is lost.
+        stale_ms: a frame that lags more behind the least delayed one is refused.
+    """
+
+    waits = False
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        transport: str = "tcp",
+        colour: str = "bgr",
+        silent_limit_s: float = 3.0,
+        options: Mapping[str, str] | None = None,
+        open_limit_s: float = 10.0,
+        stale_ms: float | None = 500.0,
+    ) -> None:
+        self._av = load_sdk("pyav", "av")
+        self._url = url
+        self._name = _without_password(url)
+        self._format = _FORMATS[colour]
+        self._limits_s = (open_limit_s, silent_limit_s)
+        self._stale_ms = stale_ms
+        self._options = dict(_LOW_LATENCY)
+        if url.startswith("rtsp"):
+            self._options["rtsp_transport"] = transport
+        self._is_timed = not url.startswith(
+            "http"
+        )  # MJPEG has no time stamps, FFmpeg makes some up
+        self._options |= options or {}
+        self._container: Any = None
+        self._packets: Iterator[Any] = iter(())
+        self._decoded: deque[Any] = deque()
+        self._has_begun = False  # with a key frame: nothing before it can be decoded
+        self._newest: NewestFrame | None = None
+        self._clock = StreamClock()
+        self._size: tuple[int, int] | None = None
+
+    def open(self) -> None:
+        """Connect and start to decode; see `Camera.open`."""
+        self.close()
+        try:
+            self._container = self._av.open(
+                self._url, options=self._options, timeout=self._limits_s
+            )
+        except (self._av.error.FFmpegError, OSError) as error:
+            raise CameraNotFoundError(f"{self._name}: {self._why_not(error)}") from error
+        videos = self._container.streams.video
+        if not videos:
+            self.close()
+            raise CameraNotFoundError(f"{self._name}: the stream has no video; check its path")
+        codec = videos[0].codec_context
+        codec.thread_type = "SLICE"  # threads by frame delay each frame by their number
+        codec.options = {"err_detect": "explode"}  # else half a JPEG is a good frame
+        self._clock, self._size = StreamClock(), None
+        self._packets, self._decoded = self._container.demux(videos[0]), deque()
+        self._has_begun = False
+        self._newest = NewestFrame(self._next, self._name)
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The newest frame; see `Camera.read`."""
+        if self._newest is None:
+            raise CameraError(f"{self._name}: the camera is not open")
+        return self._newest.take(timeout_s)
+
+    def close(self) -> None:
+        """See `Camera.close`; within the limit for silence and a second."""
+        newest, self._newest = self._newest, None
+        container, self._container = self._container, None
+        # A container that is closed under a thread that reads it crashes the process.
+        if (newest is None or newest.stop(self._limits_s[1] + 1.0)) and container is not None:
+            container.close()
+
+    def describe(self) -> Mapping[str, object]:
+        """Codec, size and rate as the stream says them."""
+        if self._container is None:
+            raise CameraError(f"{self._name}: the camera is not open")
+        stream = self._container.streams.video[0]
+        return {
+            "url": self._name,
+            "codec": stream.codec_context.name,
+            "pixel format": stream.codec_context.pix_fmt,
+            "width": stream.codec_context.width,
+            "height": stream.codec_context.height,
+            "frame_rate_hz": float(stream.average_rate or 0),
+        }
+
+    def _next(self) -> Frame:
+        while not self._decoded:
+            packet = self._next_packet()
+            self._has_begun = self._has_begun or packet.is_keyframe
+            if not self._has_begun:
+                continue
+            try:
+                self._decoded.extend(packet.decode())
+            except self._av.error.FFmpegError as error:
+                raise PartialFrameError(
+                    f"{self._name}: a damaged frame ({error.strerror}); the network loses data"
+                ) from error
+        return self._checked(self._decoded.popleft())
+
+    def _next_packet(self) -> Any:
+        try:
+            packet = next(self._packets, None)
+        except self._av.error.ExitError as error:
+            raise CameraLostError(
+                f"{self._name}: hangs, nothing was sent for {self._limits_s[1]:g} s; open it again"
+            ) from error
+        except (self._av.error.FFmpegError, OSError) as error:
+            raise CameraLostError(
+                f"{self._name}: the connection broke ({error.strerror}); open it again"
+            ) from error
+        if packet is None:
+            raise CameraLostError(f"{self._name}: the sender ended the stream; open it again")
+        return packet
+
+    def _checked(self, decoded: Any) -> Frame:
+        is_timed = self._is_timed and decoded.time is not None
+        lag_ns = self._clock.lag_ns(round(decoded.time * 1e9)) if is_timed else 0
+        captured_ns = time.monotonic_ns() - lag_ns
+        if decoded.is_corrupt:
+            raise PartialFrameError(f"{self._name}: parts of the frame are missing")
+        size = (decoded.width, decoded.height)
+        self._size = self._size or size
+        if size != self._size:
+            raise WrongFrameError(
+                f"{self._name}: a frame of {size[0]}x{size[1]}, and the stream began with "
+                f"{self._size[0]}x{self._size[1]}; open it again"
+            )
+        if self._stale_ms is not None and lag_ns > self._stale_ms * 1e6:
+            raise StaleFrameError(
+                f"{self._name}: the frame is {lag_ns / 1e6:.0f} ms late; the network or this "
+                "computer is too slow for the stream"
+            )
+        image = np.array(decoded.to_ndarray(format=self._format), np.uint8, order="C")
+        return Frame(image, captured_ns, 0, self._name)
+
+    def _why_not(self, error: Exception) -> str:
+        if isinstance(error, self._av.error.ExitError):
+            return f"no answer within {self._limits_s[0]:g} s; check address and network"
+        what = getattr(error, "strerror", None) or str(error)
+        return f"cannot be opened ({what}); check address, path, user and password"
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", url)

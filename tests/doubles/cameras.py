@@ -1,0 +1,191 @@
+"""Every kind of camera as it can run without hardware, for tests; skips say what is missing."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.camera import (
+    AravisConfig,
+    CameraConfig,
+    GstreamerConfig,
+    HarvestersConfig,
+    OpenCvConfig,
+    PyAvConfig,
+    PylonConfig,
+    ReplayConfig,
+    camera_from_config,
+)
+from edge.camera.genicam import GenicamSettings
+from edge.errors import CameraError
+from edge.images import encode_png
+from tests.doubles.mjpeg import mjpeg_camera
+
+os.environ.setdefault("PYLON_CAMEMU", "1")  # before pypylon is imported
+
+SMALL = GenicamSettings(width=128, height=64, pixel_format="Mono8")
+FAKE_GIGE = "arv-fake-gv-camera-0.8"
+
+
+def require(config: CameraConfig) -> None:
+    """Skip the test when what `config` needs is not installed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the packages themselves, when first imported
+            camera_from_config(config)
+    except CameraError as error:
+        pytest.skip(str(error))
+
+
+@contextmanager
+def replay(folder: Path) -> Iterator[CameraConfig]:
+    for number in range(3):
+        image = np.full((8, 8, 3), number, np.uint8)
+        (folder / f"{number}.png").write_bytes(encode_png(image))
+    yield ReplayConfig(kind="replay", path=folder)
+
+
+@contextmanager
+def opencv(_folder: Path) -> Iterator[CameraConfig]:
+    with mjpeg_camera() as server:
+        yield OpenCvConfig(kind="opencv", device=server.url)
+
+
+@contextmanager
+def pyav(_folder: Path) -> Iterator[CameraConfig]:
+    with mjpeg_camera() as server:
+        yield PyAvConfig(kind="pyav", url=server.url, silent_limit_s=1.0)
+
+
+@contextmanager
+def gstreamer(_folder: Path) -> Iterator[CameraConfig]:
+    caps = "video/x-raw,width=161,height=120,framerate=50/1"
+    yield GstreamerConfig(
+        kind="gstreamer", pipeline=f"videotestsrc is-live=true ! {caps} ! videoconvert"
+    )
+
+
+@contextmanager
+def pylon(_folder: Path) -> Iterator[CameraConfig]:
+    yield PylonConfig(kind="pylon", settings=SMALL)
+
+
+class FakeGige:
+    """A GigE Vision camera on loopback in a process of its own."""
+
+    def __init__(self, *options: str) -> None:
+        if shutil.which(FAKE_GIGE) is None:
+            pytest.skip(f"needs {FAKE_GIGE}: apt install aravis-tools")
+        # Its port is fixed: two on one computer would take each other's packets.
+        self._lock = (Path(tempfile.gettempdir()) / "linewarden-fake-gige.lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.serial = f"T{uuid.uuid4().hex[:6]}"
+        command = [FAKE_GIGE, "-i", "127.0.0.1", "-s", self.serial, *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+    def config(self, **changes: Any) -> AravisConfig:
+        """Small frames, exposed so long that they are not black."""
+        settings = SMALL.model_copy(update={"exposure_us": 10000.0} | changes)
+        return AravisConfig(kind="aravis", camera=self.serial, settings=settings)
+
+    def wait(self) -> None:
+        """Until it answers."""
+        from edge.camera.discovery import discover
+
+        time.sleep(0.2)  # a discovery takes a second, also in vain
+        until_s = time.monotonic() + 5.0
+        while not any(self.serial in camera.names for camera in discover("aravis")):
+            if time.monotonic() > until_s:
+                pytest.skip("no GigE Vision over loopback here")
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._lock.close()
+
+
+@contextmanager
+def fake_gige(*options: str) -> Iterator[FakeGige]:
+    require(AravisConfig(kind="aravis"))
+    camera = FakeGige(*options)
+    try:
+        camera.wait()
+        yield camera
+    finally:
+        camera.end()
+
+
+@contextmanager
+def aravis(_folder: Path) -> Iterator[CameraConfig]:
+    with fake_gige() as camera:
+        yield camera.config()
+
+
+def simulated_producer() -> Path:
+    """The GenTL producer that the package genicam brings along."""
+    found = find_spec("genicam")
+    if found is None or found.origin is None:
+        pytest.skip("needs the package genicam: pip install harvesters")
+    return Path(found.origin).parent / "viky.cti"
+
+
+@contextmanager
+def harvesters(_folder: Path) -> Iterator[CameraConfig]:
+    yield HarvestersConfig(kind="harvesters", producer=simulated_producer(), serial="1")
+
+
+@contextmanager
+def rtsp_server() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Address and process of an RTSP camera."""
+    script = Path(__file__).with_name("rtsp_server.py")
+    environment = os.environ | {"PYTHONPATH": str(script.parents[2])}
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            url = process.stdout.readline().strip() if process.stdout else ""
+            if not url:
+                pytest.skip("needs gst-rtsp-server: apt install gir1.2-gst-rtsp-server-1.0")
+            yield url, process
+        finally:
+            process.kill()
+
+
+WORKING: dict[str, Callable[[Path], AbstractContextManager[CameraConfig]]] = {
+    "replay": replay,
+    "opencv": opencv,
+    "pyav": pyav,
+    "gstreamer": gstreamer,
+    "pylon": pylon,
+    "aravis": aravis,
+    "harvesters": harvesters,
+}
+
+
+def broken(kind: str, folder: Path) -> CameraConfig:
+    """A camera that is not there."""
+    nobody = "http://127.0.0.1:9/video"
+    configs: dict[str, CameraConfig] = {
+        "replay": ReplayConfig(kind="replay", path=folder / "missing"),
+        "opencv": OpenCvConfig(kind="opencv", device=99),
+        "pyav": PyAvConfig(kind="pyav", url=nobody),
+        "gstreamer": GstreamerConfig(kind="gstreamer", pipeline="nosuchsrc ! videoconvert"),
+        "pylon": PylonConfig(kind="pylon", serial="no such"),
+        "aravis": AravisConfig(kind="aravis", camera="no such"),
+        "harvesters": HarvestersConfig(kind="harvesters", producer=folder / "missing.cti"),
+    }
+    return configs[kind]

@@ -1,0 +1,153 @@
+"""GigE Vision over loopback: Aravis' fake camera loses packets, hangs, dies."""
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from edge.camera import AravisConfig, camera_from_config
+from edge.camera.discovery import discover
+from edge.camera.faults import (
+    CameraLostError,
+    CameraNotFoundError,
+    CameraSettingError,
+    PartialFrameError,
+)
+from edge.camera.genicam import TriggerSettings
+from edge.camera.guarded import GuardedCamera
+from edge.errors import FrameError
+from tests.doubles.cameras import FakeGige, fake_gige, require
+
+
+@pytest.fixture
+def gige() -> Iterator[FakeGige]:
+    with fake_gige() as camera:
+        yield camera
+
+
+def opened(config: AravisConfig) -> GuardedCamera:
+    camera = camera_from_config(config)
+    assert isinstance(camera, GuardedCamera)
+    camera.open()
+    return camera
+
+
+def read_until_it_raises(camera: GuardedCamera, limit_s: float) -> None:
+    until_s = time.monotonic() + limit_s
+    while time.monotonic() < until_s:
+        started_s = time.monotonic()
+        camera.read(0.2)
+        assert time.monotonic() - started_s < 0.4
+
+
+def test_discovery_names_the_camera(gige: FakeGige) -> None:
+    (found,) = [one for one in discover("aravis") if gige.serial in one.names]
+    assert found.setting == f"camera: Aravis-Fake-{gige.serial}"
+    assert "127.0.0.1" in found.names
+
+
+def test_a_software_trigger_is_a_frame_and_none_is_none(gige: FakeGige) -> None:
+    camera = opened(gige.config(trigger=TriggerSettings(source="Software")))
+    for number in range(3):
+        camera.trigger()
+        frame = camera.read(1.0)
+        assert frame is not None
+        assert frame.sequence == number
+    assert camera.read(0.2) is None
+    camera.close()
+
+
+def test_a_camera_without_trigger_is_not_lost(gige: FakeGige) -> None:
+    camera = opened(gige.config(trigger=TriggerSettings(source="Software")))
+    for _ in range(8):
+        assert camera.read(0.2) is None
+    camera.close()
+
+
+def test_a_killed_camera_is_lost_and_comes_back(gige: FakeGige) -> None:
+    camera = opened(gige.config())
+    assert camera.read(1.0) is not None
+    gige.end()
+    with pytest.raises(CameraLostError, match=r"answers no more|control was lost"):
+        read_until_it_raises(camera, 9.0)
+    started = time.monotonic()
+    camera.close()
+    assert time.monotonic() - started < 10.0
+    with pytest.raises(CameraNotFoundError):
+        camera.open()
+    with fake_gige() as other:
+        again = opened(other.config())
+        assert again.read(2.0) is not None
+        again.close()
+
+
+def test_a_hung_camera_is_lost(gige: FakeGige) -> None:
+    camera = opened(gige.config())
+    assert camera.read(1.0) is not None
+    gige.process.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(CameraLostError, match=r"answers no more|control was lost"):
+            read_until_it_raises(camera, 9.0)
+    finally:
+        gige.process.send_signal(signal.SIGCONT)
+    camera.close()
+
+
+def test_lost_packets_are_partial_frames() -> None:
+    with fake_gige("-r", "100") as lossy:
+        config = lossy.config(width=512, height=512, trigger=TriggerSettings(source="Software"))
+        camera = opened(config)
+        errors = []
+        for _ in range(10):
+            camera.trigger()
+            try:
+                camera.read(1.0)
+            except FrameError as error:
+                errors.append(error)
+        camera.close()
+    assert len(errors) >= 5
+    assert {type(error) for error in errors} == {PartialFrameError}
+    assert re.search(r"not whole \((missing-packets|timeout)\); check cable", str(errors[0]))
+
+
+def test_a_slow_reader_gets_new_frames(gige: FakeGige) -> None:
+    camera = opened(gige.config())
+    assert camera.read(1.0) is not None
+    time.sleep(0.7)  # 17 frames, and 8 buffers
+    camera.read(1.0)
+    time.sleep(0.7)
+    frame = camera.read(1.0)
+    camera.close()
+    assert frame is not None
+    assert time.monotonic_ns() - frame.captured_ns < 200_000_000
+
+
+def test_refused_settings_are_named(gige: FakeGige) -> None:
+    config = gige.config(width=5000, pixel_format="Mono10", features={"Nope": 1})
+    with pytest.raises(CameraSettingError, match=r"PixelFormat=Mono10 .*Width=5000 .*Nope=1"):
+        opened(config)
+
+
+def test_a_camera_that_another_holds_is_refused(gige: FakeGige) -> None:
+    first = opened(gige.config())
+    with pytest.raises(CameraNotFoundError, match="another program controls it"):
+        opened(gige.config())
+    assert first.read(1.0) is not None
+    first.close()
+
+
+def test_a_colour_format_comes_as_bgr(gige: FakeGige) -> None:
+    camera = opened(gige.config(pixel_format="BayerRG8"))
+    frame = camera.read(1.0)
+    camera.close()
+    assert frame is not None
+    assert frame.image.shape == (64, 128, 3)
+
+
+def test_a_missing_camera_is_named() -> None:
+    config = AravisConfig(kind="aravis", camera="10.1.2.3")
+    require(config)
+    with pytest.raises(CameraNotFoundError, match=r"10\.1\.2\.3 was not found; there: "):
+        opened(config)

@@ -1,0 +1,92 @@
+"""GStreamer pipelines: rows with padding, ends, errors, old frames."""
+
+import time
+
+import numpy as np
+import pytest
+
+from edge.camera import GstreamerConfig, camera_from_config
+from edge.camera.base import Camera
+from edge.camera.faults import CameraLostError, CameraNotFoundError, StaleFrameError
+from tests.doubles.cameras import require
+
+LIVE = "videotestsrc is-live=true pattern={} ! video/x-raw,width=33,height=20,framerate=50/1"
+
+
+def opened(pipeline: str, stale_ms: float | None = 500.0) -> Camera:
+    config = GstreamerConfig(kind="gstreamer", pipeline=pipeline, stale_ms=stale_ms)
+    require(config)
+    camera = camera_from_config(config)
+    camera.open()
+    return camera
+
+
+def read_many(camera: Camera) -> None:
+    for _ in range(30):
+        camera.read(0.2)
+
+
+@pytest.mark.parametrize(("caps", "shape"), [("GRAY8", (20, 33)), ("BGR", (20, 33, 3))])
+def test_rows_with_padding_are_right(caps: str, shape: tuple[int, ...]) -> None:
+    """GStreamer pads rows to four bytes; a row of 33 pixels shows a mistake as a slant."""
+    camera = opened(LIVE.format("red") + f" ! videoconvert ! video/x-raw,format={caps}")
+    frame = camera.read(2.0)
+    camera.close()
+    assert frame is not None
+    assert frame.image.shape == shape
+    assert len(np.unique(frame.image.reshape(20 * 33, -1), axis=0)) == 1
+
+
+def test_an_end_of_stream_is_a_lost_camera() -> None:
+    camera = opened("videotestsrc is-live=true num-buffers=2 ! videoconvert")
+    with pytest.raises(CameraLostError, match="the stream ended; open it again"):
+        read_many(camera)
+    camera.close()
+
+
+def test_an_error_of_an_element_is_a_lost_camera() -> None:
+    camera = opened("videotestsrc is-live=true ! identity error-after=3 ! videoconvert")
+    with pytest.raises(CameraLostError, match=r"identity0: .*; open it again"):
+        read_many(camera)
+    camera.close()
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "what"),
+    [
+        ("nosuchsrc ! videoconvert", 'cannot build it: no element "nosuchsrc"'),
+        ("videotestsrc ! ! videoconvert", "cannot build it: "),
+        ("filesrc location=/missing ! decodebin ! videoconvert", "cannot be started: filesrc0: "),
+    ],
+)
+def test_a_pipeline_that_does_not_run_is_refused(pipeline: str, what: str) -> None:
+    with pytest.raises(CameraNotFoundError, match=what):
+        opened(pipeline)
+
+
+def test_no_frame_is_no_error() -> None:
+    camera = opened(LIVE.format("red") + " ! valve drop=true ! videoconvert")
+    started = time.monotonic()
+    assert camera.read(0.2) is None
+    assert 0.15 < time.monotonic() - started < 0.4
+    camera.close()
+
+
+def test_a_frame_that_was_held_up_is_stale() -> None:
+    camera = opened(
+        LIVE.format("red") + " ! queue ! identity sleep-time=150000 ! videoconvert", stale_ms=100
+    )
+    with pytest.raises(StaleFrameError, match=r"the frame is \d+ ms old"):
+        read_many(camera)
+    camera.close()
+
+
+def test_a_slow_reader_gets_the_newest() -> None:
+    camera = opened(LIVE.format("red") + " ! videoconvert")
+    assert camera.read(1.0) is not None
+    time.sleep(0.3)
+    camera.read(1.0)
+    frame = camera.read(1.0)
+    camera.close()
+    assert frame is not None
+    assert time.monotonic_ns() - frame.captured_ns < 100_000_000

@@ -1,0 +1,134 @@
+"""GenTL cameras, on the simulated producer of the package genicam."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.camera import HarvestersConfig, camera_from_config
+from edge.camera.discovery import discover
+from edge.camera.faults import (
+    CameraLostError,
+    CameraNotFoundError,
+    CameraSettingError,
+    PartialFrameError,
+)
+from edge.camera.genicam import GenicamSettings
+from edge.camera.guarded import GuardedCamera
+from tests.doubles.cameras import simulated_producer
+
+
+def opened(**settings: Any) -> GuardedCamera:
+    config = HarvestersConfig(
+        kind="harvesters",
+        producer=simulated_producer(),
+        serial="VikyTL_DEV_green",
+        settings=GenicamSettings(**settings),
+    )
+    camera = camera_from_config(config)
+    assert isinstance(camera, GuardedCamera)
+    camera.open()
+    return camera
+
+
+def acquirer(camera: GuardedCamera) -> Any:
+    inner: Any = camera._camera
+    return inner._acquirer
+
+
+def test_frames_of_the_producer() -> None:
+    camera = opened(pixel_format="Mono8")
+    frame = camera.read(2.0)
+    camera.close()
+    assert frame is not None
+    assert frame.image.shape == (400, 400)
+    assert frame.source == "harvesters 1"
+
+
+def test_a_slow_reader_gets_new_frames() -> None:
+    camera = opened()
+    assert camera.read(2.0) is not None
+    time.sleep(0.4)
+    camera.read(2.0)
+    started_ns = time.monotonic_ns()
+    frame = camera.read(2.0)
+    camera.close()
+    assert frame is not None
+    assert frame.captured_ns > started_ns - 60_000_000
+
+
+def test_no_frame_is_no_error() -> None:
+    camera = opened()
+    acquirer(camera).remote_device.node_map.AcquisitionStop.execute()
+    for _ in range(6):
+        camera.read(0.1)
+    started = time.monotonic()
+    assert camera.read(0.2) is None
+    assert 0.15 < time.monotonic() - started < 0.4
+    camera.close()
+
+
+def test_an_incomplete_buffer_is_a_partial_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = opened()
+    inner = acquirer(camera)
+
+    def discard(**_: object) -> None:
+        inner._emit_callbacks(inner.Events.INCOMPLETE_BUFFER)
+
+    monkeypatch.setattr(inner, "try_fetch", discard)
+    with pytest.raises(PartialFrameError, match="harvesters 1: the frame is not whole"):
+        camera.read(1.0)
+    monkeypatch.undo()
+    assert camera.read(2.0) is not None
+    camera.close()
+
+
+def test_a_producer_that_fails_is_a_lost_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    gentl = pytest.importorskip("genicam.gentl")
+    camera = opened()
+
+    def fail(**_: object) -> None:
+        raise gentl.IoException("the device was removed")
+
+    monkeypatch.setattr(acquirer(camera), "try_fetch", fail)
+    with pytest.raises(CameraLostError, match=r"lost \(.*removed.*\); open it again"):
+        camera.read(1.0)
+    camera.close()
+
+
+def test_refused_settings_are_named() -> None:
+    message = r"did not take PixelFormat=Mono99 \(.*\); ExposureTime=5.0 \(it has no such feature"
+    with pytest.raises(CameraSettingError, match=message):
+        opened(pixel_format="Mono99", exposure_us=5)
+
+
+def test_several_cameras_need_a_name() -> None:
+    config = HarvestersConfig(kind="harvesters", producer=simulated_producer())
+    with pytest.raises(CameraNotFoundError, match="3 cameras fit; name one in the configuration"):
+        camera_from_config(config).open()
+
+
+@pytest.mark.parametrize(("content", "what"), [(None, "no such file"), ("text", "too short")])
+def test_a_producer_that_cannot_be_loaded_is_named(
+    tmp_path: Path, content: str | None, what: str
+) -> None:
+    simulated_producer()
+    path = tmp_path / "maker.cti"
+    if content:
+        path.write_text(content)
+    config = HarvestersConfig(kind="harvesters", producer=path)
+    with pytest.raises(CameraNotFoundError, match=rf"maker\.cti cannot be loaded \(.*{what}"):
+        camera_from_config(config).open()
+
+
+def test_discovery_looks_where_producers_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENICAM_GENTL64_PATH", str(simulated_producer().parent))
+    assert [found.identity for found in discover("harvesters")] == ["0", "1", "2"]
+
+
+def test_no_producer_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    simulated_producer()
+    monkeypatch.setenv("GENICAM_GENTL64_PATH", str(tmp_path))
+    with pytest.raises(CameraNotFoundError, match=r"no \.cti file in the folders of GENICAM_"):
+        discover("harvesters")

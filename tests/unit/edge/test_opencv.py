@@ -1,0 +1,181 @@
+"""OpenCV's captures, over a network camera and over a double of a V4L2 device."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.camera import OpenCvConfig, camera_from_config
+from edge.camera.base import Camera
+from edge.camera.faults import (
+    CameraLostError,
+    CameraNotFoundError,
+    CameraSettingError,
+    WrongFrameError,
+)
+from edge.camera.opencv import OpenCvCamera
+from tests.doubles.mjpeg import MjpegCamera, mjpeg_camera
+
+
+class FakeCapture:
+    """A V4L2 device that says yes to everything and takes what it can, as OpenCV shows it."""
+
+    fixed: dict[int, float]
+    image: np.ndarray[Any, Any]
+    opens = True
+
+    def __init__(self, name: str, backend: int, parameters: list[int]) -> None:
+        assert backend == cv2.CAP_V4L2
+        assert parameters == [cv2.CAP_PROP_READ_TIMEOUT_MSEC, 2000]
+        self.values: dict[int, float] = dict(self.fixed)
+        self.released = 0
+        self.broken = False
+
+    def isOpened(self) -> bool:
+        return self.opens
+
+    def set(self, number: int, value: float) -> bool:
+        self.values.setdefault(number, value)
+        return True
+
+    def get(self, number: int) -> float:
+        return self.values.get(number, 0.0)
+
+    def read(self) -> tuple[bool, np.ndarray[Any, Any] | None]:
+        time.sleep(0.005)
+        if self.broken:
+            return False, None
+        return True, self.image
+
+    def release(self) -> None:
+        self.released += 1
+
+    def getBackendName(self) -> str:
+        return "V4L2"
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> type[FakeCapture]:
+    class Capture(FakeCapture):
+        fixed: dict[int, float] = {}  # noqa: RUF012 - of this test alone
+        image = np.zeros((48, 64, 3), np.uint8)
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    monkeypatch.setattr(Path, "exists", lambda self: str(self) == "/dev/video0")
+    return Capture
+
+
+@pytest.fixture
+def server() -> Iterator[MjpegCamera]:
+    with mjpeg_camera() as camera:
+        yield camera
+
+
+def capture_of(camera: OpenCvCamera) -> Any:
+    return camera._capture
+
+
+def read_many(camera: Camera) -> None:
+    for _ in range(50):
+        camera.read(0.2)
+
+
+def test_settings_go_in_and_are_read_back(device: type[FakeCapture]) -> None:
+    camera = OpenCvCamera(0, width=64, fourcc="YUYV", exposure_us=2500.0, gain=3.0)
+    camera.open()
+    values = capture_of(camera).values
+    camera.close()
+    assert values[cv2.CAP_PROP_EXPOSURE] == 25.0
+    assert values[cv2.CAP_PROP_AUTO_EXPOSURE] == 1
+    assert values[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*"YUYV")
+
+
+def test_what_the_device_did_not_take_is_named(device: type[FakeCapture]) -> None:
+    device.fixed = {
+        cv2.CAP_PROP_FRAME_WIDTH: 640.0,
+        cv2.CAP_PROP_FOURCC: float(cv2.VideoWriter.fourcc(*"MJPG")),
+    }
+    camera = OpenCvCamera(0, width=1280, height=48, fourcc="YUYV")
+    message = (
+        r"/dev/video0: the device did not take fourcc=YUYV \(it took MJPG\); "
+        r"width=1280 \(it took 640\)\. 'v4l2-ctl"
+    )
+    with pytest.raises(CameraSettingError, match=message):
+        camera.open()
+
+
+def test_a_device_that_is_not_there(device: type[FakeCapture]) -> None:
+    with pytest.raises(CameraNotFoundError, match="/dev/video7: no such device"):
+        OpenCvCamera(7).open()
+
+
+def test_a_device_that_cannot_be_opened(device: type[FakeCapture]) -> None:
+    device.opens = False
+    with pytest.raises(CameraNotFoundError, match="/dev/video0: OpenCV cannot open it; another"):
+        OpenCvCamera(0).open()
+
+
+def test_an_unplugged_device_is_lost(
+    device: type[FakeCapture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = OpenCvCamera(0)
+    camera.open()
+    assert camera.read(1.0) is not None
+    capture = capture_of(camera)
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    capture.broken = True
+    with pytest.raises(CameraLostError, match="/dev/video0: the device was unplugged; open it"):
+        read_many(camera)
+    camera.close()
+    assert capture.released == 1
+
+
+def test_a_silent_device_is_lost(device: type[FakeCapture]) -> None:
+    camera = OpenCvCamera(0)
+    camera.open()
+    capture_of(camera).broken = True
+    with pytest.raises(CameraLostError, match="gave no frame for 2 s, or ended its stream"):
+        read_many(camera)
+    camera.close()
+
+
+def test_another_size_is_refused(device: type[FakeCapture]) -> None:
+    camera = OpenCvCamera(0)
+    camera.open()
+    device.image = np.zeros((24, 32, 3), np.uint8)
+    with pytest.raises(WrongFrameError, match=r"a frame of \(24, 32, 3\), and it was opened with"):
+        read_many(camera)
+    camera.close()
+
+
+def test_sixteen_bits_are_refused(device: type[FakeCapture]) -> None:
+    device.image = np.zeros((24, 32), np.uint16)
+    with pytest.raises(WrongFrameError, match="gives uint16 pixels; set fourcc to GREY"):
+        OpenCvCamera(0).open()
+
+
+def test_grey_is_two_dimensional(device: type[FakeCapture]) -> None:
+    device.image = np.zeros((48, 64, 1), np.uint8)
+    camera = OpenCvCamera(0, fourcc="GREY")
+    camera.open()
+    assert capture_of(camera).values[cv2.CAP_PROP_CONVERT_RGB] == 0
+    frame = camera.read(1.0)
+    camera.close()
+    assert frame is not None
+    assert frame.image.shape == (48, 64)
+
+
+def test_a_hung_server_is_lost_in_time(server: MjpegCamera) -> None:
+    camera = camera_from_config(OpenCvConfig(kind="opencv", device=server.url))
+    camera.open()
+    assert camera.read(1.0) is not None
+    server.hanging.set()
+    started = time.monotonic()
+    with pytest.raises(CameraLostError, match="gave no frame for 2 s"):
+        read_many(camera)
+    assert 1.5 < time.monotonic() - started < 3.0
+    camera.close()
