@@ -123,7 +123,9 @@ def suggest_threshold(
         raise ConfigError(f"the cost ratio is {cost_ratio}: it is above 0, for instance 20")
     good, defects = _finite(good_scores, "good"), _finite(defect_scores, "defective")
     values = np.unique(np.concatenate([good, defects]))
-    steps = np.concatenate([[np.nextafter(values[0], -np.inf)], values])
+    # A step below the lowest, and never a denormal number: an engine may have set them to zero.
+    below = values[0] - np.spacing(max(abs(values[0]), 1e-290))
+    steps = np.concatenate([[below], values])
     cost = _expected_cost(good, defects, steps, cost_ratio, defect_share)
     least = np.flatnonzero(np.isclose(cost, cost.min(), rtol=1e-12, atol=0))
     ends = np.append(steps[1:], steps[-1])[least]

@@ -127,7 +127,7 @@ def worst_cards(result: CalibrationResult, inspector: Inspector) -> list[Card]:
     low = min((float(one.min()) for one in known), default=0.0)
     high = max((float(one.max()) for one in known), default=0.0)
     cards = []
-    scale = (low, high if high > low else float(np.nextafter(low, np.inf)))
+    scale = (low, high if high > low else low + 1.0)
     for image, frame, inspection in zip(worst, frames, inspections, strict=True):
         drawn = [("frame", frame), *_heat(frame, inspection, scale)]
         pictures = [(title, jpeg_url(small_jpeg(one, _PICTURE_SIDE))) for title, one in drawn]

@@ -43,7 +43,7 @@ def test_checkpoint_and_artefact_give_the_same_verdicts(shared: Path, tmp_path: 
     assert (row.evaluation.good, row.evaluation.defective) == (6, 17)
     assert row.evaluation.image_auroc is not None
     assert row.evaluation.image_auroc > 0.9  # 1.000 after a whole training
-    assert row.literal_macs > 5 * row.macs
+    assert row.literal_macs > 1.5 * row.macs
 
 
 def test_several_sizes_are_refused_until_they_are_allowed(shared: Path, tmp_path: Path) -> None:
