@@ -33,15 +33,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from edge.archive import ImageArchive
-from edge.camera import camera_from_config
 from edge.config import load_config
-from edge.inspector import Inspector
-from edge.line import JsonLinesConfig, output_from_config
+from edge.line import JsonLinesConfig
 from edge.line.jsonlines import STANDARD_OUTPUT
 from edge.line_config import LineConfig
 from edge.pipeline import Pipeline
-from edge.records import InspectionRecord, identity_from_calibration
+from edge.records import InspectionRecord
+from edge.station import open_station
 from edge.summary import RunSummary
 
 
@@ -84,21 +82,8 @@ def run_station(
     Args:
         observe: receives each record, on another thread.
     """
-    archive = config.archive
-    with _open_inspector(config) as inspector:
-        pipeline = Pipeline(
-            camera=camera_from_config(config.camera),
-            inspector=inspector,
-            identity=identity_from_calibration(inspector.calibration),
-            outputs=[output_from_config(output) for output in config.outputs],
-            deadline_ms=config.deadline_ms,
-            archive=(
-                ImageArchive(archive.folder, archive.keep, archive.max_bytes) if archive else None
-            ),
-            on_record=observe,
-        )
-        with _stopped_by_signals(pipeline) as received:
-            summary = pipeline.run()
+    with open_station(config, observe) as pipeline, _stopped_by_signals(pipeline) as received:
+        summary = pipeline.run()
     return summary, received[0] if received else 0
 
 
@@ -139,16 +124,6 @@ def describe(summary: RunSummary) -> list[str]:
         "verdicts that an output did not take": summary.line_errors,
     }
     return lines + [f"{what}: {count}" for what, count in counts.items() if count]
-
-
-def _open_inspector(config: LineConfig) -> Inspector:
-    return Inspector.open(
-        config.bundle,
-        config.recipe,
-        engine=config.engine.kind,
-        artefact=config.engine.artefact,
-        threads=config.engine.threads,
-    )
 
 
 def _uses_standard_output(config: LineConfig) -> bool:
