@@ -7,7 +7,8 @@
         041455.123456_3f9a2c1d-000017_REJECT.mask.png       the defect, 0 or 255
         041455.123456_3f9a2c1d-000017_REJECT.overlay.jpg    for people
 
-Names sort by time (UTC). The oldest files go first when the limit is reached; files with other
+Names sort by time (UTC). A line with several views has the view's name before that of the kind:
+`REJECT.side.frame.png`. The oldest files go first when the limit is reached; files with other
 names are neither counted nor deleted.
 """
 
@@ -19,15 +20,16 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from edge.errors import FrameError
 from edge.files import TEMPORARY_PREFIX, write_bytes
 from edge.images import encode_jpeg, encode_png
+from edge.inspector import Inspection
 from edge.overlay import overlay
 from edge.triggers import Settled
 from edge.verdict import Verdict
@@ -71,21 +73,15 @@ class ImageArchive:
 
     def names(self, settled: Settled) -> tuple[str, ...]:
         """File names relative to the folder; see `Archive.names`."""
-        trigger, inspection = settled.trigger, settled.inspection
-        if inspection.verdict not in self._keep or trigger.frame is None:
+        if settled.inspection.verdict not in self._keep:
             return ()
-        day = f"{trigger.captured_utc:%Y-%m-%d}"
-        time_of_day = f"{trigger.captured_utc:%H%M%S.%f}"
-        stem = f"{day}/{time_of_day}_{trigger.trigger_id}_{inspection.verdict.value}"
-        kinds = ["frame.png", "overlay.jpg"]
-        if inspection.anomaly_map is not None:
-            kinds.insert(1, "mask.png")
-        return tuple(f"{stem}.{kind}" for kind in kinds)
+        return tuple(image.name for image in _images(settled))
 
     def save(self, settled: Settled) -> None:
         """Write the images, after deleting the oldest that are in their way; see `Archive.save`."""
-        for name in self.names(settled):
-            self._write(self._folder / name, _encode(name, settled))
+        if settled.inspection.verdict in self._keep:
+            for image in _images(settled):
+                self._write(self._folder / image.name, image.encode())
 
     def _write(self, path: Path, content: bytes) -> None:
         size = len(content)
@@ -185,12 +181,30 @@ class _File(NamedTuple):
     size: int
 
 
-def _encode(name: str, settled: Settled) -> bytes:
-    frame, inspection = settled.trigger.frame, settled.inspection
-    if frame is None:
-        raise FrameError(f"{name}: the camera gave no frame")
-    if name.endswith(".frame.png"):
-        return encode_png(frame.image)
-    if name.endswith(".mask.png"):
-        return encode_png(inspection.native_mask(frame.image).astype(np.uint8) * np.uint8(255))
-    return encode_jpeg(overlay(frame.image, inspection))
+class _Image(NamedTuple):
+    name: str
+    encode: Callable[[], bytes]
+
+
+def _images(settled: Settled) -> Iterator[_Image]:
+    """The images of all views that have a frame."""
+    trigger = settled.trigger
+    moment = f"{trigger.triggered_utc:%Y-%m-%d/%H%M%S.%f}"
+    stem = f"{moment}_{trigger.trigger_id}_{settled.inspection.verdict.value}"
+    for result in settled.views:
+        if result.frame is not None:
+            shown = f"{stem}.{result.view}" if len(settled.views) > 1 else stem
+            yield from _images_of_view(shown, result.frame.image, result.inspection)
+
+
+def _images_of_view(
+    stem: str, frame: npt.NDArray[np.uint8], inspection: Inspection
+) -> Iterator[_Image]:
+    yield _Image(f"{stem}.frame.png", lambda: encode_png(frame))
+    if inspection.anomaly_map is not None:
+        yield _Image(f"{stem}.mask.png", lambda: _encode_mask(inspection.native_mask(frame)))
+    yield _Image(f"{stem}.overlay.jpg", lambda: encode_jpeg(overlay(frame, inspection)))
+
+
+def _encode_mask(mask: npt.NDArray[np.bool_]) -> bytes:
+    return encode_png(mask.astype(np.uint8) * np.uint8(255))

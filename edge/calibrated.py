@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from edge.sealed import Sealed, Sha256
 from edge.verdict import Thresholds
+
+
+@dataclass(frozen=True)
+class RecipeIdentity:
+    """What a verdict rests on, for its record."""
+
+    recipe: str
+    threshold: float
+    artefact_sha256: str
+    calibration_seal: str
 
 
 class Calibration(Sealed):
@@ -72,3 +83,7 @@ class Calibration(Sealed):
             self.threshold_review,
             self.minimum_area_px,
         )
+
+    def identity(self) -> RecipeIdentity:
+        """What the verdicts that are given by this calibration rest on."""
+        return RecipeIdentity(self.recipe, self.threshold_score, self.artefact_sha256, self.seal)

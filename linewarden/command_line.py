@@ -70,6 +70,9 @@ COMMANDS = {
     ),
     "inspect": Command("linewarden.commands.inspect", "inspect single images", "onnxruntime"),
     "run": Command("linewarden.commands.run", "inspect the parts on a line", "onnxruntime"),
+    "trigger": Command(
+        "linewarden.commands.trigger", "trigger one part on a running line", "onnxruntime"
+    ),
     "verify": Command(
         "linewarden.commands.verify",
         "check that a bundle is whole and gives its golden scores",

@@ -109,21 +109,18 @@ class ModbusServerConfig(_Modbus):
     kind: Literal["modbus_server"]
 
 
-class MqttConfig(StrictModel):
-    """Publishes to a broker; see `edge.line.mqtt`.
+class MqttBroker(StrictModel):
+    """How to reach a broker.
 
     Attributes:
-        topic: what the topics begin with, as plant/hall2/line3.
         client_id: unique at the broker.
         tls: None for none; port 8883 as a rule.
         keepalive_s: after one and a half times as long a silent station gets its last will.
         timeout_ms: limit of every call.
     """
 
-    kind: Literal["mqtt"]
     host: Host
     port: Port = 1883
-    topic: Annotated[str, Field(pattern=r"^[^+#\x00/][^+#\x00]*[^+#\x00/]$")]
     client_id: Annotated[str, Field(min_length=1)]
     username: str | None = None
     password: Secret | None = None
@@ -132,10 +129,21 @@ class MqttConfig(StrictModel):
     timeout_ms: Milliseconds = 500.0
 
     @model_validator(mode="after")
-    def _password_of_somebody(self) -> MqttConfig:
+    def _password_of_somebody(self) -> MqttBroker:
         if self.password is not None and self.username is None:
             raise ValueError("'password' without 'username'")
         return self
+
+
+class MqttConfig(MqttBroker):
+    """Publishes to a broker; see `edge.line.mqtt`.
+
+    Attributes:
+        topic: what the topics begin with, as plant/hall2/line3.
+    """
+
+    kind: Literal["mqtt"]
+    topic: Annotated[str, Field(pattern=r"^[^+#\x00/][^+#\x00]*[^+#\x00/]$")]
 
 
 class OpcUaConfig(StrictModel):
