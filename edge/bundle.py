@@ -30,7 +30,7 @@ from pathlib import Path, PurePosixPath
 from edge.calibrated import Calibration
 from edge.engine.sidecar import ENGINES_FOLDER, PLAN, Sidecar, verified_plan
 from edge.errors import BundleError
-from edge.files import TEMPORARY_PREFIX, locked, sha256_of, write_bytes, write_text
+from edge.files import LOCK_WAIT_S, TEMPORARY_PREFIX, locked, sha256_of, write_bytes, write_text
 from edge.keys import Keys, configured_keys
 from edge.manifest import (
     CALIBRATION_FOLDER,
@@ -52,6 +52,7 @@ from edge.signature import signed_calibrations
 __all__ = [
     "CALIBRATION_FOLDER",
     "HISTORY_FOLDER",
+    "LOCK",
     "MANIFEST",
     "REFERENCE_ARTEFACT",
     "SCHEMA_VERSION",
@@ -210,7 +211,7 @@ class Bundle:
     @contextmanager
     def locked(self, name: str = LOCK) -> Iterator[None]:
         """Keep other processes from writing; BundleError when one goes on doing so."""
-        with locked(self.folder / name, str(self.folder)):
+        with locked(self.folder / name, str(self.folder), wait_s=LOCK_WAIT_S):
             yield
 
     def _keep(self, path: Path, recipe: str) -> str | None:

@@ -54,14 +54,14 @@ class Keys:
 
     def describe(self) -> str:
         """What is authenticated on this machine, and what is not."""
-        bundles = f"runs bundles signed by {', '.join(sorted(self.trusted))}"
-        own = "vouches for its calibrations and engines with its key"
-        return "; ".join(
-            [
-                bundles if self.trusted else "runs any bundle: no key is trusted",
-                own if self.device else "calibrations and engines are sealed, not authenticated",
-            ]
-        )
+        bundles = "runs any bundle, for it trusts no key"
+        own = "takes calibrations and engines that are sealed only, for it has no key of its own"
+        if self.trusted:
+            bundles = f"runs bundles signed by {', '.join(sorted(self.trusted))}"
+            own = "takes signed calibrations and no engine, for it has no key of its own"
+        if self.device:
+            own = "vouches for its calibrations and engines with a key of its own"
+        return f"{bundles}; {own}"
 
     def require_for_records(self) -> None:
         """Raise ConfigError when a record that is made here would be refused here."""

@@ -49,7 +49,7 @@ from linewarden.commands.verify import measure
 if TYPE_CHECKING:
     from edge.ed25519 import PublicKey
 
-_Parsers = argparse._SubParsersAction[argparse.ArgumentParser]
+    _Parsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +144,7 @@ def _list(args: argparse.Namespace) -> None:
         mark = "active" if version.is_active else "previous" if version.is_previous else ""
         found = _described(version)
         recipes = ", ".join(found["recipes"]) or "none"
-        signer = f"names signer {found['key_id']}" if found["key_id"] else "not signed"
+        signer = f"signature {found['key_id']}" if found["key_id"] else "not signed"
         print(f"{version.name}  {version.version}  {mark:<8}  recipes: {recipes}; {signer}")
 
 

@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         with closing(open_engine(bundle, engine=engine_name, artefact=name)) as engine:
             rows.append(measure(bundle, name, engine_name, engine, frames))
     print(table(rows))
-    wrong = {f"{r.artefact} ({r.engine})": ", ".join(r.wrong) for r in rows if r.wrong}
+    wrong = {row.artefact: ", ".join(row.wrong) for row in rows if row.wrong}
     if wrong:
         raise EngineError(
             f"{args.bundle}: gives other results than the checkpoint: "
