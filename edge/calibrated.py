@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from edge.sealed import Sealed, Sha256
+from edge.sealed import Sha256, Vouched
 from edge.verdict import Thresholds
 
 
@@ -22,7 +22,7 @@ class RecipeIdentity:
     calibration_seal: str
 
 
-class Calibration(Sealed):
+class Calibration(Vouched):
     """Thresholds of one recipe with the evidence they rest on; see `calibration.threshold`.
 
     Attributes:

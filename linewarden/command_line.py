@@ -78,6 +78,11 @@ COMMANDS = {
         "check that a bundle is whole and gives its golden scores",
         "onnxruntime",
     ),
+    "bundle": Command(
+        "linewarden.commands.bundle",
+        "install, activate, roll back, sign and authenticate bundles",
+        "signing",
+    ),
     "study": Command("linewarden.commands.study", "measure the whole chain on data sets", "export"),
     "demo": Command(
         "linewarden.commands.demo", "the whole chain on drawn parts or on a folder", "export"
