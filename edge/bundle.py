@@ -55,7 +55,6 @@ __all__ = [
     "LOCK",
     "MANIFEST",
     "REFERENCE_ARTEFACT",
-    "SCHEMA_VERSION",
     "TRAINING_RECORD",
     "Artefact",
     "Bundle",

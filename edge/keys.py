@@ -10,8 +10,8 @@ A service gets `device.key` as a systemd credential instead, which is looked for
 `LoadCredential=device.key:/etc/linewarden/keys/device.key`.
 
 Without a key nothing is authenticated: seals find damage, and whoever may write in a bundle decides
-what runs. With any key, all that a verdict rests on must be signed by a trusted key, or carry the
-MAC of this machine's.
+what runs. With any key, calibrations must be signed by a trusted one or carry the MAC of this
+machine's, and engines carry that MAC. What export wrote is authenticated by a trusted key alone.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from edge.ed25519 import PrivateKey, new_key_pair, read_private_key
 from edge.errors import BundleError, ConfigError
 from edge.files import write_text
 from edge.keys import Keys, configured_keys
+from edge.sealed import Vouched
 from edge.signature import SIGNATURE, sign
 from tests.doubles.keys import own_key, trusted_key
 
@@ -159,3 +160,19 @@ def test_the_calibration_of_another_recipe_is_refused(tiny_bundle: Bundle) -> No
     shutil.copy(tiny_bundle.calibration_path("default"), tiny_bundle.calibration_path("7"))
     with pytest.raises(BundleError, match="is the calibration of recipe 'default' and was renamed"):
         tiny_bundle.calibration("7", "model.onnx")
+
+
+class _One(Vouched):
+    number: int
+
+
+class _Other(_One):
+    pass
+
+
+def test_a_record_does_not_pass_for_one_of_another_kind() -> None:
+    key = b"k" * 32
+    one = _One(number=1).vouched(key)
+    assert one.is_vouched(key)
+    assert not one.is_vouched(b"l" * 32)
+    assert not _Other.model_validate(one.model_dump()).is_vouched(key)
