@@ -1,39 +1,15 @@
-"""Images of chosen parts in a folder by date, below a limit in bytes.
-
-::
-
-    2026-11-21/
-        041455.123456_3f9a2c1d-000017_REJECT.frame.png      the frame as it was inspected
-        041455.123456_3f9a2c1d-000017_REJECT.mask.png       the defect, 0 or 255
-        041455.123456_3f9a2c1d-000017_REJECT.overlay.jpg    for people
-
-Names sort by time (UTC). The oldest files go first when the limit is reached; files with other
-names are neither counted nor deleted.
-"""
+"""Keeping the images of parts, behind a short queue."""
 
 from __future__ import annotations
 
 import logging
 import queue
-import re
 import threading
 import time
-from collections import deque
-from collections.abc import Collection
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-import numpy as np
-
-from edge.errors import FrameError
-from edge.files import TEMPORARY_PREFIX, write_bytes
-from edge.images import encode_jpeg, encode_png
-from edge.overlay import overlay
 from edge.triggers import Settled
-from edge.verdict import Verdict
 
-_OURS = re.compile(r"\d{6}\.\d{6}_.+\.(frame\.png|mask\.png|overlay\.jpg)")
-_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 _QUEUE_SIZE = 8
 
 _log = logging.getLogger(__name__)
@@ -51,72 +27,6 @@ class Archive(Protocol):
         Raises:
             OSError: they cannot be written.
         """
-
-
-class ImageArchive:
-    """An archive in a folder. One thread calls `save`.
-
-    Args:
-        folder: made when the first image is written.
-        keep: verdicts whose images are kept.
-        max_bytes: limit of all image files together.
-    """
-
-    def __init__(self, folder: Path, keep: Collection[Verdict], max_bytes: int) -> None:
-        self._folder = folder
-        self._keep = frozenset(keep)
-        self._max_bytes = max_bytes
-        self._files: deque[_File] | None = None
-        self._bytes = 0
-
-    def names(self, settled: Settled) -> tuple[str, ...]:
-        """File names relative to the folder; see `Archive.names`."""
-        trigger, inspection = settled.trigger, settled.inspection
-        if inspection.verdict not in self._keep or trigger.frame is None:
-            return ()
-        day = f"{trigger.captured_utc:%Y-%m-%d}"
-        time_of_day = f"{trigger.captured_utc:%H%M%S.%f}"
-        stem = f"{day}/{time_of_day}_{trigger.trigger_id}_{inspection.verdict.value}"
-        kinds = ["frame.png", "overlay.jpg"]
-        if inspection.anomaly_map is not None:
-            kinds.insert(1, "mask.png")
-        return tuple(f"{stem}.{kind}" for kind in kinds)
-
-    def save(self, settled: Settled) -> None:
-        """Write the images, after deleting the oldest that are in their way; see `Archive.save`."""
-        for name in self.names(settled):
-            self._write(self._folder / name, _encode(name, settled))
-
-    def _write(self, path: Path, content: bytes) -> None:
-        size = len(content)
-        if size > self._max_bytes:
-            raise OSError(f"{path.name} has {size} bytes and max_bytes is {self._max_bytes}")
-        if self._files is None:
-            self._files = self._take_stock()
-        self._make_room(self._files, size)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, content)
-        self._files.append(_File(path, size))
-        self._bytes += size
-
-    def _take_stock(self) -> deque[_File]:
-        files: deque[_File] = deque()
-        for path in sorted(self._folder.glob(f"{_DAY}/*")):
-            if path.name.startswith(TEMPORARY_PREFIX):
-                path.unlink()  # of a killed process
-            elif _OURS.fullmatch(path.name):
-                files.append(_File(path, path.stat().st_size))
-        self._bytes = sum(file.size for file in files)
-        return files
-
-    def _make_room(self, files: deque[_File], size: int) -> None:
-        while files and self._bytes + size > self._max_bytes:
-            oldest = files[0]
-            oldest.path.unlink(missing_ok=True)
-            files.popleft()
-            self._bytes -= oldest.size
-            if not any(oldest.path.parent.glob("*")):
-                oldest.path.parent.rmdir()
 
 
 class ArchiveThread:
@@ -178,19 +88,3 @@ class ArchiveThread:
                 if not works:
                     _log.warning("the archive works again")
                 works = True
-
-
-class _File(NamedTuple):
-    path: Path
-    size: int
-
-
-def _encode(name: str, settled: Settled) -> bytes:
-    frame, inspection = settled.trigger.frame, settled.inspection
-    if frame is None:
-        raise FrameError(f"{name}: the camera gave no frame")
-    if name.endswith(".frame.png"):
-        return encode_png(frame.image)
-    if name.endswith(".mask.png"):
-        return encode_png(inspection.native_mask(frame.image).astype(np.uint8) * np.uint8(255))
-    return encode_jpeg(overlay(frame.image, inspection))

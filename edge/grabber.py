@@ -28,6 +28,7 @@ class Grabber:
     Args:
         camera: opened, read and closed by the grabber's thread.
         deadline_ns: time from the complete frame to the verdict.
+        on_trigger: receives each trigger before it is opened, on the grabber's thread.
         on_error: receives the error that ends the grabbing, after its trigger was settled.
         limit_s: how long the outputs may take no verdict, and the camera may take to end.
     """
@@ -38,6 +39,7 @@ class Grabber:
         camera: Camera,
         ledger: Ledger,
         deadline_ns: int,
+        on_trigger: Callable[[Trigger], None],
         on_error: Callable[[Exception], None],
         limit_s: float,
         clock_ns: Callable[[], int] = time.monotonic_ns,
@@ -45,6 +47,7 @@ class Grabber:
         self._camera = camera
         self._ledger = ledger
         self._deadline_ns = deadline_ns
+        self._on_trigger = on_trigger
         self._on_error = on_error
         self._limit_s = limit_s
         self._clock_ns = clock_ns
@@ -153,5 +156,6 @@ class Grabber:
             deadline_ns=captured_ns + self._deadline_ns,
             frame=frame,
         )
+        self._on_trigger(trigger)
         self._ledger.open(trigger)
         return trigger

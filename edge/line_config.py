@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from edge.alarm import AlarmConfig
 from edge.bundle import REFERENCE_ARTEFACT
 from edge.camera import CameraConfig
 from edge.config import ConfigPath, StrictModel
-from edge.line import OutputConfig
-from edge.verdict import Verdict
+from edge.line import OutputConfig, StorableConfig
+from edge.store.config import RecordsConfig
 
 
 class EngineConfig(StrictModel):
@@ -27,24 +28,14 @@ class EngineConfig(StrictModel):
     threads: Annotated[int, Field(ge=1)] | None = None
 
 
-class ArchiveConfig(StrictModel):
-    """Images that are kept.
-
-    Attributes:
-        keep: verdicts whose images are kept.
-        max_bytes: limit of the folder; the oldest images are deleted first.
-    """
-
-    folder: ConfigPath
-    keep: tuple[Verdict, ...] = (Verdict.REVIEW, Verdict.REJECT, Verdict.NO_VERDICT)
-    max_bytes: Annotated[int, Field(gt=0)]
-
-
 class LineConfig(StrictModel):
-    """A line: bundle and recipe, camera, deadline, outputs, archive.
+    """A line: bundle and recipe, camera, deadline, outputs, records.
 
     Attributes:
         deadline_ms: from the complete frame to the verdict; later is NO_VERDICT.
+        records: leave out to keep none. With them, verdicts for MQTT and webhooks are stored
+            until they are confirmed.
+        alarm: leave out for none.
     """
 
     schema_version: Literal[1] = 1
@@ -54,4 +45,12 @@ class LineConfig(StrictModel):
     camera: CameraConfig
     deadline_ms: Annotated[float, Field(gt=0)] = 1000.0
     outputs: tuple[OutputConfig, ...] = Field(min_length=1)
-    archive: ArchiveConfig | None = None
+    records: RecordsConfig | None = None
+    alarm: AlarmConfig | None = None
+
+    @model_validator(mode="after")
+    def _outboxes_of_their_own(self) -> LineConfig:
+        names = [output.outbox for output in self.outputs if isinstance(output, StorableConfig)]
+        if self.records is not None and len(set(names)) < len(names):
+            raise ValueError("two outputs send to the same place; remove one")
+        return self

@@ -44,7 +44,7 @@ class PartInspector(Protocol):
         """Inspect one frame; never raises for what a frame or an engine does."""
 
 
-def _ignore(_record: InspectionRecord) -> None:
+def _ignore(_event: object) -> None:
     pass
 
 
@@ -58,6 +58,7 @@ class Pipeline:
         outputs: opened and closed by `run`.
         deadline_ms: time from the complete frame to the verdict.
         archive: keeps images; None for none.
+        on_trigger: receives each trigger before its inspection, on the grabber's thread.
         on_record: receives each record once, on the delivery thread.
         limit_s: how long a thread may take to end, and the outputs to take a verdict.
         clock_ns: monotonic clock in nanoseconds, the same as the camera's.
@@ -72,6 +73,7 @@ class Pipeline:
         outputs: Sequence[LineOutput],
         deadline_ms: float,
         archive: Archive | None = None,
+        on_trigger: Callable[[Trigger], None] = _ignore,
         on_record: Callable[[InspectionRecord], None] = _ignore,
         limit_s: float = 10.0,
         clock_ns: Callable[[], int] = time.monotonic_ns,
@@ -85,6 +87,7 @@ class Pipeline:
             camera=camera,
             ledger=self._ledger,
             deadline_ns=round(deadline_ms * 1e6),
+            on_trigger=on_trigger,
             on_error=self._halt,
             limit_s=limit_s,
             clock_ns=clock_ns,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edge.calibrated import Calibration
 from edge.inspector import Inspection
-from edge.triggers import Settled
+from edge.triggers import Settled, Trigger, no_verdict
 from edge.verdict import Cause, Verdict
 
 
@@ -39,12 +39,15 @@ class InspectionRecord(_Frozen):
 
     Attributes:
         trigger_id: unique over all runs.
+        part_id: what the line calls the part; None when it did not say.
         captured_utc: when the frame was complete.
         source: file name or serial number of the camera; None when the camera gave no frame.
         cause: why there is no verdict; None when there is one.
         message: what went wrong, for people.
         score: raw score; None when there is none or it is not finite.
         threshold: raw score above which the part is rejected.
+        threshold_review: raw score above which it is reviewed; None without a review band.
+        threshold_pixel: value of the anomaly map above which a pixel belongs to the mask.
         artefact_sha256: the model file that gave the score.
         calibration_seal: the calibration that gave the threshold.
         images: files handed to the archive, relative to its folder. The quota removes them in
@@ -54,6 +57,7 @@ class InspectionRecord(_Frozen):
     """
 
     trigger_id: str
+    part_id: str | None = None
     captured_utc: datetime
     source: str | None
     recipe: str
@@ -62,6 +66,8 @@ class InspectionRecord(_Frozen):
     message: str
     score: float | None
     threshold: float
+    threshold_review: float | None = None
+    threshold_pixel: float | None = None
     artefact_sha256: str
     calibration_seal: str
     latency_ms: LatencyMs
@@ -78,6 +84,8 @@ class RecipeIdentity:
     threshold: float
     artefact_sha256: str
     calibration_seal: str
+    threshold_review: float | None = None
+    threshold_pixel: float | None = None
 
 
 def identity_from_calibration(calibration: Calibration) -> RecipeIdentity:
@@ -87,6 +95,8 @@ def identity_from_calibration(calibration: Calibration) -> RecipeIdentity:
         calibration.threshold_score,
         calibration.artefact_sha256,
         calibration.seal,
+        calibration.threshold_review,
+        calibration.threshold_pixel,
     )
 
 
@@ -97,6 +107,7 @@ def record_from_settled(
     trigger, inspection = settled.trigger, settled.inspection
     return InspectionRecord(
         trigger_id=trigger.trigger_id,
+        part_id=trigger.part_id,
         captured_utc=trigger.captured_utc,
         source=trigger.frame.source if trigger.frame is not None else None,
         recipe=identity.recipe,
@@ -105,12 +116,21 @@ def record_from_settled(
         message=inspection.message,
         score=inspection.score if math.isfinite(inspection.score) else None,
         threshold=identity.threshold,
+        threshold_review=identity.threshold_review,
+        threshold_pixel=identity.threshold_pixel,
         artefact_sha256=identity.artefact_sha256,
         calibration_seal=identity.calibration_seal,
         latency_ms=_latency(settled, inspection),
         deadline_ms=(trigger.deadline_ns - trigger.captured_ns) / 1e6,
         images=images,
     )
+
+
+def interrupted_record(trigger: Trigger, identity: RecipeIdentity) -> InspectionRecord:
+    """The record of a trigger whose process dies before it has another; without its latency."""
+    message = "the process died before the part had its record; whether the line was told is open"
+    nothing = no_verdict(Cause.INTERRUPTED, message)
+    return record_from_settled(Settled(trigger, nothing, trigger.captured_ns), identity)
 
 
 def _latency(settled: Settled, inspection: Inspection) -> LatencyMs:

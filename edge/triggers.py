@@ -26,6 +26,7 @@ class Trigger:
         captured_ns: the same on the monotonic clock.
         deadline_ns: when a verdict comes too late, on the monotonic clock.
         frame: None when the camera gave none.
+        part_id: what the line calls the part; None when it did not say.
     """
 
     trigger_id: str
@@ -33,6 +34,7 @@ class Trigger:
     captured_ns: int
     deadline_ns: int
     frame: Frame | None
+    part_id: str | None = None
 
 
 @dataclass(frozen=True)

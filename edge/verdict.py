@@ -29,6 +29,7 @@ class Cause(str, Enum):
     DEADLINE = "deadline"
     QUEUE_FULL = "queue_full"
     STOPPING = "stopping"
+    INTERRUPTED = "interrupted"  # the process died before the part had its record
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ __all__ = [
     "OutputConfig",
     "Secret",
     "StationState",
+    "StorableConfig",
     "TlsConfig",
     "WebhookConfig",
     "output_from_config",
@@ -137,6 +138,11 @@ class MqttConfig(StrictModel):
             raise ValueError("'password' without 'username'")
         return self
 
+    @property
+    def outbox(self) -> str:
+        """Under which verdicts for this output are stored."""
+        return f"mqtt {self.host}:{self.port}/{self.topic}"
+
 
 class OpcUaConfig(StrictModel):
     """Is read by OPC UA clients; see `edge.line.opcua`.
@@ -208,6 +214,14 @@ class WebhookConfig(StrictModel):
     secret: Secret | None = None
     timeout_ms: Milliseconds = 500.0
 
+    @property
+    def outbox(self) -> str:
+        """Under which verdicts for this output are stored."""
+        return f"webhook {self.url}"
+
+
+StorableConfig = MqttConfig | WebhookConfig
+"""Outputs behind a network, whose verdicts may come later; see `edge.store.outbox`."""
 
 OutputConfig = Annotated[
     GpioConfig
