@@ -22,54 +22,62 @@ _BUSY_S = 5.0
 _OLDEST_SQLITE = (3, 37)
 
 # Each entry leads from one version to the next; `user_version` counts those that were applied.
-_MIGRATIONS = (
-    """
-    CREATE TABLE identities (      -- what verdicts rest on
-        identity INTEGER PRIMARY KEY,
-        recipe TEXT NOT NULL,
-        threshold REAL NOT NULL,
-        threshold_review REAL,
-        threshold_pixel REAL,
-        artefact_sha256 TEXT NOT NULL,
-        calibration_seal TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE records (         -- one row per trigger
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        trigger_id TEXT NOT NULL UNIQUE,
-        part_id TEXT,
-        captured_utc TEXT NOT NULL,  -- 2026-11-21T04:14:01.123456Z
-        source TEXT,
-        identity INTEGER NOT NULL REFERENCES identities,
-        verdict TEXT NOT NULL,
-        cause TEXT,
-        message TEXT NOT NULL,
-        score REAL,
-        preprocess_ms REAL,
-        infer_ms REAL,
-        decide_ms REAL,
-        total_ms REAL NOT NULL,
-        deadline_ms REAL NOT NULL,
-        details TEXT NOT NULL        -- JSON: what of the record has no column
-    ) STRICT;
-    CREATE INDEX records_by_time ON records (captured_utc);
-    CREATE INDEX records_by_part ON records (part_id) WHERE part_id IS NOT NULL;
-    CREATE TABLE labels (          -- what people said; the last one counts
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        record INTEGER NOT NULL REFERENCES records ON DELETE CASCADE,
-        label TEXT NOT NULL,         -- good, or the name of a defect
-        author TEXT NOT NULL,
-        note TEXT NOT NULL,
-        labelled_utc TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX labels_by_record ON labels (record);
-    CREATE TABLE outbox (          -- verdicts that an output has not confirmed yet
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        output TEXT NOT NULL,
-        record INTEGER NOT NULL REFERENCES records
-    ) STRICT;
-    CREATE INDEX outbox_by_output ON outbox (output, number);
-    CREATE INDEX outbox_by_record ON outbox (record);
-    """,
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE identities (      -- what verdicts rest on
+            identity INTEGER PRIMARY KEY,
+            recipe TEXT NOT NULL,
+            threshold REAL NOT NULL,
+            threshold_review REAL,
+            threshold_pixel REAL,
+            artefact_sha256 TEXT NOT NULL,
+            calibration_seal TEXT NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE TABLE records (         -- one row per trigger
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            trigger_id TEXT NOT NULL UNIQUE,
+            part_id TEXT,
+            captured_utc TEXT NOT NULL,  -- 2026-11-21T04:14:01.123456Z
+            source TEXT,
+            identity INTEGER NOT NULL REFERENCES identities,
+            verdict TEXT NOT NULL,
+            cause TEXT,
+            message TEXT NOT NULL,
+            score REAL,
+            preprocess_ms REAL,
+            infer_ms REAL,
+            decide_ms REAL,
+            total_ms REAL NOT NULL,
+            deadline_ms REAL NOT NULL,
+            details TEXT NOT NULL        -- JSON: what of the record has no column
+        ) STRICT
+        """,
+        "CREATE INDEX records_by_time ON records (captured_utc)",
+        "CREATE INDEX records_by_part ON records (part_id) WHERE part_id IS NOT NULL",
+        """
+        CREATE TABLE labels (          -- what people said; the last one counts
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            record INTEGER NOT NULL REFERENCES records ON DELETE CASCADE,
+            label TEXT NOT NULL,         -- good, or the name of a defect
+            author TEXT NOT NULL,
+            note TEXT NOT NULL,
+            labelled_utc TEXT NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX labels_by_record ON labels (record)",
+        """
+        CREATE TABLE outbox (          -- verdicts that an output has not confirmed yet
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            output TEXT NOT NULL,
+            record INTEGER NOT NULL REFERENCES records
+        ) STRICT
+        """,
+        "CREATE INDEX outbox_by_output ON outbox (output, number)",
+        "CREATE INDEX outbox_by_record ON outbox (record)",
+    ),
 )
 
 
@@ -152,8 +160,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     if _version(connection, path) == len(_MIGRATIONS):
         return
     with transaction(connection):
-        for script in _MIGRATIONS[_version(connection, path) :]:
-            for statement in script.split(";"):  # executescript would commit
+        for statements in _MIGRATIONS[_version(connection, path) :]:
+            for statement in statements:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")

@@ -13,7 +13,7 @@ from edge.summary import Tally
 from edge.triggers import Settled, no_verdict
 from edge.verdict import Cause, Verdict
 
-IDENTITY = RecipeIdentity("7", 2.5, "a" * 64, "b" * 64)
+IDENTITY = RecipeIdentity("7", 2.5, "a" * 64, "b" * 64, 2.0, 1.5)
 MakeSettled = Callable[..., Settled]
 
 
@@ -21,6 +21,7 @@ def test_json_form(make_settled: MakeSettled) -> None:
     record = record_from_settled(make_settled(1), IDENTITY, ("2026-11-21/a.frame.png",))
     assert json.loads(record.model_dump_json()) == {
         "trigger_id": "test-000001",
+        "part_id": None,
         "captured_utc": "2026-11-21T04:14:01Z",
         "source": "1.png",
         "recipe": "7",
@@ -29,6 +30,8 @@ def test_json_form(make_settled: MakeSettled) -> None:
         "message": "",
         "score": 3.25,
         "threshold": 2.5,
+        "threshold_review": 2.0,
+        "threshold_pixel": 1.5,
         "artefact_sha256": "a" * 64,
         "calibration_seal": "b" * 64,
         "latency_ms": {"preprocess": 1.0, "infer": 9.0, "decide": 0.5, "total": 12.5},
