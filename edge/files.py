@@ -42,6 +42,22 @@ def write_text(path: Path, content: str) -> None:
 
 
 @contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """Yield a temporary path whose file replaces `target` when the block ends without an error.
+
+    For what is too large for `write_bytes`; the block makes the file.
+    """
+    temporary = _temporary_beside(target)
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(target.parent)
+
+
+@contextmanager
 def new_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary directory that becomes `target` when the block ends without an error.
 

@@ -28,6 +28,7 @@ _SCALARS = (
     "score",
     "deadline_ms",
 )
+_MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"
 _STAGES = ("preprocess", "infer", "decide", "total")
 
 COLUMNS = (*_SCALARS, *(f"{stage}_ms" for stage in _STAGES))
@@ -46,7 +47,12 @@ _INSERT = (
 
 def text_from_moment(moment: datetime) -> str:
     """A moment as the database has it: UTC, of one length, so that texts sort by time."""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(timezone.utc).strftime(_MOMENT)
+
+
+def moment_from_text(text: str) -> datetime:
+    """The moment that `text_from_moment` wrote."""
+    return datetime.strptime(text, _MOMENT).replace(tzinfo=timezone.utc)
 
 
 def insert_record(connection: sqlite3.Connection, record: InspectionRecord) -> int | None:
