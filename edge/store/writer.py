@@ -114,13 +114,14 @@ class RecordWriter:
         """Commit what waits, or wait for something."""
         if self._connection is None:
             self._connection = connect(self._folder, synchronous="FULL")
+        if time.monotonic() >= self._prune_at:
+            self._prune(self._connection)
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._ended, _PRUNE_EVERY_S)
+            pause_s = max(0.0, self._prune_at - time.monotonic())
+            self._changed.wait_for(lambda: self._waiting or self._ended, pause_s)
             batch = [self._waiting[i] for i in range(min(len(self._waiting), _LARGEST_COMMIT))]
         if batch:
             self._commit(self._connection, batch)
-        elif time.monotonic() >= self._prune_at:
-            self._prune(self._connection)
 
     def _commit(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> None:
         with transaction(connection):
