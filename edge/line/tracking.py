@@ -134,7 +134,7 @@ class ShiftRegister:
         """Tell what went wrong at the gate since the last call.
 
         Raises:
-            LineError: a part was not rejected, or not in time.
+            LineError: a gate opened late, or parts are not tracked any more.
         """
         troubles, self._troubles = self._troubles, []
         if troubles:
@@ -198,7 +198,7 @@ class ShiftRegister:
         try:
             self._gate.pulse()
         except LineError as error:
-            self._troubles.append(f"the gate did not open for {trigger_id}: {error}")
+            _log.error("the gate did not open for %s: %s", trigger_id, error)
 
     def _lose_sight(self, position: int) -> None:
         """From a position on, but not before the last part that was seen has passed."""
