@@ -34,7 +34,8 @@ def shifts_between(
     while not starts or starts[-1][0] < until:
         starts += [(_utc(day, begin, zone), name) for begin, name in ordered]
         day += timedelta(days=1)
-    for (start, name), (end, _) in pairwise(starts):
+    # Where the clocks go forward, a time that does not exist may come after one that does.
+    for (start, name), (end, _) in pairwise(sorted(starts)):
         if start < until and end > since:
             yield Shift(name, start, end)
 
