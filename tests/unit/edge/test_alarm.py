@@ -1,6 +1,7 @@
 """Alarms after parts that did not pass."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -59,7 +60,8 @@ def test_an_alarm_stands_exactly_while_its_rule_holds(
 ) -> None:
     told: list[Alarm] = []
     alarm = RejectAlarm(AlarmConfig(in_a_row=row, share=share, window_parts=window), told.append)
-    record = InspectionRecord.model_construct(trigger_id="1", verdict=Verdict.PASS)
+    values: dict[str, Any] = {"trigger_id": "1", "verdict": Verdict.PASS}
+    record = InspectionRecord.model_construct(**values)
     for end in range(1, len(verdicts) + 1):
         alarm.note(record.model_copy(update={"verdict": LETTERS[verdicts[end - 1]]}))
         past = verdicts[:end]
