@@ -20,6 +20,8 @@ class RecipeIdentity:
     threshold: float
     artefact_sha256: str
     calibration_seal: str
+    threshold_review: float | None = None
+    threshold_pixel: float | None = None
 
 
 class Calibration(Vouched):
@@ -86,4 +88,11 @@ class Calibration(Vouched):
 
     def identity(self) -> RecipeIdentity:
         """What the verdicts that are given by this calibration rest on."""
-        return RecipeIdentity(self.recipe, self.threshold_score, self.artefact_sha256, self.seal)
+        return RecipeIdentity(
+            self.recipe,
+            self.threshold_score,
+            self.artefact_sha256,
+            self.seal,
+            self.threshold_review,
+            self.threshold_pixel,
+        )

@@ -12,7 +12,8 @@
     |-- EngineError                 6   an inference engine
     |   `-- CudaError               6   a CUDA call that failed; the device can still be used
     |-- LineError                   7   an output to the line
-    `-- DeviceLostError             8   the GPU is lost to this process: start a new one
+    |-- DeviceLostError             8   the GPU is lost to this process: start a new one
+    `-- RecordsError                9   the records of a line cannot be opened or read
 
 Exit code 2 is argparse's (wrong usage) and 130 / 143 mean stopped by SIGINT / SIGTERM.
 A message says what is wrong, where, and what to do about it.
@@ -78,3 +79,9 @@ class DeviceLostError(LinewardenError):
     """
 
     exit_code = 8
+
+
+class RecordsError(LinewardenError):
+    """The records of a line cannot be opened, read or exported."""
+
+    exit_code = 9

@@ -100,6 +100,22 @@ def _is_locked(descriptor: int) -> bool:
 
 
 @contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """Yield a temporary path whose file replaces `target` when the block ends without an error.
+
+    For what is too large for `write_bytes`; the block makes the file.
+    """
+    temporary = _temporary_beside(target)
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(target.parent)
+
+
+@contextmanager
 def new_directory(target: Path, *, replace: bool = False, private: bool = False) -> Iterator[Path]:
     """Yield a temporary directory that becomes `target` when the block ends without an error.
 

@@ -7,19 +7,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from edge.alarm import AlarmConfig
 from edge.bundle import REFERENCE_ARTEFACT
 from edge.camera import CameraConfig
 from edge.camera.genicam import GenicamSettings
 from edge.config import ConfigPath, StrictModel
 from edge.encoder import EncoderConfig
-from edge.line import OutputConfig
+from edge.line import OutputConfig, StorableConfig
+from edge.store.config import RecordsConfig
 from edge.trigger import (
     CameraTriggerConfig,
     FrameTriggerConfig,
     PresenceTriggerConfig,
     TriggerConfig,
 )
-from edge.verdict import Verdict
 from edge.views import ONLY_VIEW
 
 Recipe = Annotated[str, Field(coerce_numbers_to_str=True)]
@@ -43,19 +44,6 @@ class EngineConfig(StrictModel):
     keep_warm_ms: Annotated[float, Field(ge=1)] | None = None
 
 
-class ArchiveConfig(StrictModel):
-    """Images that are kept.
-
-    Attributes:
-        keep: verdicts whose images are kept.
-        max_bytes: limit of the folder; the oldest images are deleted first.
-    """
-
-    folder: ConfigPath
-    keep: tuple[Verdict, ...] = (Verdict.REVIEW, Verdict.REJECT, Verdict.NO_VERDICT)
-    max_bytes: Annotated[int, Field(gt=0)]
-
-
 class ViewConfig(StrictModel):
     """One of several cameras that look at every part.
 
@@ -70,7 +58,7 @@ class ViewConfig(StrictModel):
 
 
 class LineConfig(StrictModel):
-    """A line: bundle and recipe, camera or views, trigger, deadline, outputs, archive.
+    """A line: bundle and recipe, camera or views, trigger, deadline, outputs, records.
 
     Attributes:
         camera: the only one; or else `views`.
@@ -79,6 +67,9 @@ class LineConfig(StrictModel):
         lost_camera: open it again until it is there, with FAULT meanwhile; or end the run.
         deadline_ms: from the trigger to the verdict; later is NO_VERDICT.
         parts_max: parts between trigger and verdict; a further one is NO_VERDICT, overtrigger.
+        records: leave out to keep none. With them, verdicts for MQTT and webhooks are stored
+            until they are confirmed.
+        alarm: leave out for none.
         control_socket: Unix domain socket for `linewarden trigger`; see `edge.control`.
     """
 
@@ -94,7 +85,8 @@ class LineConfig(StrictModel):
     deadline_ms: Annotated[float, Field(gt=0)] = 1000.0
     parts_max: Annotated[int, Field(ge=1, le=100)] = 3
     outputs: tuple[OutputConfig, ...] = Field(min_length=1)
-    archive: ArchiveConfig | None = None
+    records: RecordsConfig | None = None
+    alarm: AlarmConfig | None = None
     control_socket: ConfigPath | None = None
 
     @property
@@ -127,6 +119,13 @@ class LineConfig(StrictModel):
                 "a camera whose trigger source is Software gives no frame by itself: "
                 "trigger.kind should be software, interval, encoder, modbus or mqtt"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _outboxes_of_their_own(self) -> LineConfig:
+        names = [output.outbox for output in self.outputs if isinstance(output, StorableConfig)]
+        if self.records is not None and len(set(names)) < len(names):
+            raise ValueError("two outputs send to the same place; remove one")
         return self
 
 

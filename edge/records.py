@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from edge.inspector import Inspection
-from edge.triggers import Settled
+from edge.triggers import Settled, Trigger, no_verdict
 from edge.verdict import Cause, Verdict
 from edge.views import ViewResult
 
@@ -50,6 +50,8 @@ class _Judged(_Frozen):
         message: what went wrong, for people.
         score: raw score; None when there is none or it is not finite.
         threshold: raw score above which the part is rejected.
+        threshold_review: raw score above which it is reviewed; None without a review band.
+        threshold_pixel: value of the anomaly map above which a pixel belongs to the mask.
         artefact_sha256: the model file that gave the score.
         calibration_seal: the calibration that gave the threshold.
     """
@@ -62,6 +64,8 @@ class _Judged(_Frozen):
     message: str
     score: float | None
     threshold: float
+    threshold_review: float | None = None
+    threshold_pixel: float | None = None
     artefact_sha256: str
     calibration_seal: str
     latency_ms: LatencyMs
@@ -112,6 +116,17 @@ def record_from_settled(settled: Settled, images: tuple[str, ...] = ()) -> Inspe
     )
 
 
+def interrupted_record(trigger: Trigger) -> InspectionRecord:
+    """The record of a trigger whose process dies before it has another; without its latency."""
+    message = "the process died before the part had its record; whether the line was told is open"
+    nothing = no_verdict(Cause.INTERRUPTED, message)
+    views = tuple(
+        ViewResult(view, recipe, None, nothing, trigger.triggered_ns)
+        for view, recipe in trigger.recipes.items()
+    )
+    return record_from_settled(Settled(trigger, nothing, views, trigger.triggered_ns))
+
+
 def _judged(result: ViewResult, inspection: Inspection, total_ns: int) -> dict[str, Any]:
     """The fields that a part and a view have in common."""
     times, recipe = inspection.times, result.recipe
@@ -125,6 +140,8 @@ def _judged(result: ViewResult, inspection: Inspection, total_ns: int) -> dict[s
         "message": inspection.message,
         "score": inspection.score if math.isfinite(inspection.score) else None,
         "threshold": recipe.threshold,
+        "threshold_review": recipe.threshold_review,
+        "threshold_pixel": recipe.threshold_pixel,
         "artefact_sha256": recipe.artefact_sha256,
         "calibration_seal": recipe.calibration_seal,
         "latency_ms": LatencyMs(

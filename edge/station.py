@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
-from edge.archive import ImageArchive
+from edge.alarm import Alarm, RejectAlarm, log_alarm
 from edge.bundle import Bundle, open_bundle
 from edge.camera import camera_from_config
 from edge.camera.guarded import SoftwareTriggered
@@ -16,45 +17,97 @@ from edge.encoder import encoder_from_config
 from edge.engine import Engine
 from edge.inspector import Inspector, open_engine
 from edge.intake import PartLimits
-from edge.line import output_from_config
+from edge.line import LineOutput, StorableConfig, output_from_config
 from edge.line_config import LineConfig, ViewConfig, is_fired
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
+from edge.store.images import ImageArchive
+from edge.store.station import IMAGES_NAME, StationRecords
 from edge.trigger import trigger_from_config
+from edge.triggers import Trigger
 from edge.views import View
+
+
+class Station(NamedTuple):
+    """A line, put together.
+
+    Attributes:
+        records: None where none are kept.
+        alarm: None where none is configured.
+    """
+
+    pipeline: Pipeline
+    records: StationRecords | None
+    alarm: RejectAlarm | None
 
 
 @contextlib.contextmanager
 def open_station(
-    config: LineConfig, on_record: Callable[[InspectionRecord], None]
-) -> Iterator[Pipeline]:
+    config: LineConfig,
+    on_record: Callable[[InspectionRecord], None],
+    on_alarm: Callable[[Alarm], None] = log_alarm,
+) -> Iterator[Station]:
     """Everything that `config` names, put together and ready for `Pipeline.run`.
 
     Args:
         on_record: receives each record once, on the delivery thread.
+        on_alarm: receives an alarm when it begins and when it ends, on the delivery thread.
 
     Raises:
         BundleError: the bundle does not verify, or the recipe is not calibrated for the artefact.
         EngineError: the engine is not installed or cannot run the artefact.
+        RecordsError: the records cannot be opened.
         LineError: the control socket cannot be opened, or what the trigger needs is not installed.
     """
     with ExitStack() as stack:
         encoder = encoder_from_config(config.encoder) if config.encoder is not None else None
         if encoder is not None:
             stack.callback(encoder.close)
+        outputs, stored = _outputs(config)
+        records = None
+        if config.records is not None:
+            records = StationRecords(config.records, stored)
+            stack.enter_context(records.open())
+            outputs += records.outputs
+        alarm = RejectAlarm(config.alarm, on_alarm) if config.alarm is not None else None
+
+        def keep(record: InspectionRecord) -> None:
+            if records is not None:
+                records.on_record(record)
+            if alarm is not None:
+                alarm.note(record)
+            on_record(record)
+
         pipeline = Pipeline(
             views=_open_views(config, stack),
-            outputs=[output_from_config(output) for output in config.outputs],
+            outputs=outputs,
             limits=_limits(config),
             trigger=trigger_from_config(config.trigger, encoder),
             reopens=config.lost_camera == "reopen",
             keep_warm_ms=config.engine.keep_warm_ms,
             archive=_archive(config),
-            on_record=on_record,
+            on_trigger=records.on_trigger if records is not None else _ignore,
+            on_record=keep,
         )
         if config.control_socket is not None:
             stack.enter_context(ControlSocket(config.control_socket, pipeline_commands(pipeline)))
-        yield pipeline
+        yield Station(pipeline, records, alarm)
+
+
+def _ignore(_trigger: Trigger) -> None:
+    pass
+
+
+def _outputs(config: LineConfig) -> tuple[list[LineOutput], dict[str, LineOutput]]:
+    """The outputs that are told at once, and by name those behind an outbox."""
+    direct: list[LineOutput] = []
+    stored: dict[str, LineOutput] = {}
+    for output in config.outputs:
+        if config.records is not None and isinstance(output, StorableConfig):
+            stored[output.outbox] = output_from_config(output)
+        else:
+            direct.append(output_from_config(output))
+    return direct, stored
 
 
 def _open_views(config: LineConfig, stack: ExitStack) -> list[View]:
@@ -96,5 +149,7 @@ def _limits(config: LineConfig) -> PartLimits:
 
 
 def _archive(config: LineConfig) -> ImageArchive | None:
-    archive = config.archive
-    return ImageArchive(archive.folder, archive.keep, archive.max_bytes) if archive else None
+    records = config.records
+    if records is None or records.images is None:
+        return None
+    return ImageArchive(records.folder / IMAGES_NAME, records.images)

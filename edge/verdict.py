@@ -31,6 +31,7 @@ class Cause(str, Enum):
     STOPPING = "stopping"
     NO_FRAME = "no_frame"
     VIEW_MISSING = "view_missing"
+    INTERRUPTED = "interrupted"  # the process died before the part had its record
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,11 @@ COMMANDS = {
     "trigger": Command(
         "linewarden.commands.trigger", "trigger one part on a running line", "onnxruntime"
     ),
+    "records": Command(
+        "linewarden.commands.records",
+        "list, count and label what a line has inspected",
+        "onnxruntime",
+    ),
     "verify": Command(
         "linewarden.commands.verify",
         "check that a bundle is whole and gives its golden scores",
@@ -95,7 +100,8 @@ exit codes:
   1  unexpected error              6  inference engine
   2  wrong usage                   7  output to the line
   3  configuration                 8  GPU lost: start the process again
-  4  bundle, checkpoint, calibration   130, 143  stopped by SIGINT, SIGTERM
+  4  bundle, checkpoint, calibration
+  9  records of a line             130, 143  stopped by SIGINT, SIGTERM
 """
 
 

@@ -14,10 +14,13 @@ from edge.config import ConfigPath, StrictModel
 from edge.errors import LineError
 from edge.line.access import OpcUaSecurity, Secret, TlsConfig
 from edge.line.base import LineOutput, StationState
+from edge.line.gate import EncoderConfig, GateConfig, Milliseconds
 from edge.plugins import Plugin, load_plugin
 
 __all__ = [
     "OUTPUTS",
+    "EncoderConfig",
+    "GateConfig",
     "GpioConfig",
     "JsonLinesConfig",
     "LineOutput",
@@ -29,6 +32,7 @@ __all__ = [
     "OutputConfig",
     "Secret",
     "StationState",
+    "StorableConfig",
     "TlsConfig",
     "WebhookConfig",
     "output_from_config",
@@ -61,7 +65,6 @@ GpioRole = Literal[
     "heartbeat",
     "gate",
 ]
-Milliseconds = Annotated[float, Field(gt=0, le=60_000)]
 
 
 class JsonLinesConfig(StrictModel):
@@ -145,6 +148,11 @@ class MqttConfig(MqttBroker):
     kind: Literal["mqtt"]
     topic: Annotated[str, Field(pattern=r"^[^+#\x00/][^+#\x00]*[^+#\x00/]$")]
 
+    @property
+    def outbox(self) -> str:
+        """Under which verdicts for this output are stored."""
+        return f"mqtt {self.host}:{self.port}/{self.topic}"
+
 
 class OpcUaConfig(StrictModel):
     """Is read by OPC UA clients; see `edge.line.opcua`.
@@ -175,8 +183,7 @@ class GpioConfig(StrictModel):
         active_low: names of lines that are active at low level.
         pulse_ms: length of the pulses of a verdict.
         gap_ms: least time between the pulses of two parts.
-        gate_delay_ms: from the complete frame to the pulse of the gate.
-        gate_pulse_ms: length of that.
+        gate: how parts are tracked to the gate, where `lines` has one.
         timeout_ms: limit of every call.
     """
 
@@ -186,8 +193,7 @@ class GpioConfig(StrictModel):
     active_low: tuple[str, ...] = ()
     pulse_ms: Milliseconds = 50.0
     gap_ms: Milliseconds = 10.0
-    gate_delay_ms: Milliseconds = 1000.0
-    gate_pulse_ms: Milliseconds = 100.0
+    gate: GateConfig | None = None
     timeout_ms: Milliseconds = 100.0
 
     @model_validator(mode="after")
@@ -197,6 +203,8 @@ class GpioConfig(StrictModel):
         names = list(self.lines.values())
         if len(set(names)) < len(names):
             raise ValueError("each role should have a line of its own")
+        if ("gate" in self.lines) != (self.gate is not None):
+            raise ValueError("a line of role 'gate' and the section 'gate' belong together")
         if unknown := set(self.active_low) - set(names):
             raise ValueError(f"active_low names {', '.join(sorted(unknown))}, not among the lines")
         return self
@@ -216,6 +224,14 @@ class WebhookConfig(StrictModel):
     secret: Secret | None = None
     timeout_ms: Milliseconds = 500.0
 
+    @property
+    def outbox(self) -> str:
+        """Under which verdicts for this output are stored."""
+        return f"webhook {self.url}"
+
+
+StorableConfig = MqttConfig | WebhookConfig
+"""Outputs behind a network, whose verdicts may come later; see `edge.store.outbox`."""
 
 OutputConfig = Annotated[
     GpioConfig

@@ -2,7 +2,7 @@
 
 Each bit of the handshake may have a line, called by the name it has in the device tree. PASS and
 REJECT are pulses and never overlap; RESULT_VALID rises after them and falls before them. The gate
-opens at a fixed time after the frame for every part that is not PASS, NO_VERDICT included.
+opens when a part that is not PASS, NO_VERDICT included, has come to it; see `edge.line.tracking`.
 
 When the process is killed the kernel gives the lines back, and what they show then depends on the
 driver and on pull resistors: wire them so that an idle line is safe, and watch the heartbeat.
@@ -21,8 +21,10 @@ from gpiod.line import Direction, Value
 
 from edge.errors import LineError
 from edge.line.base import StationState
-from edge.line.gpio_lines import GATE, LineRequest, Lines
+from edge.line.gate import GateConfig, register_from_config
+from edge.line.gpio_lines import LineRequest, Lines
 from edge.line.handshake import NOTHING, STATE_BITS, VERDICT_BITS, Bits
+from edge.line.tracking import Gate, ShiftRegister
 from edge.records import InspectionRecord
 from edge.verdict import Verdict
 
@@ -37,8 +39,7 @@ class Gpio:
         active_low: names of lines that are active at low level.
         pulse_ms: length of the pulses of a verdict.
         gap_ms: least time between the pulses of two parts.
-        gate_delay_ms: from the complete frame to the pulse of the gate.
-        gate_pulse_ms: length of the pulse of the gate.
+        gate: how parts are tracked to the gate; None where `lines` has none.
         timeout_ms: limit of every call.
         request_lines: stands in for `gpiod.request_lines` in tests.
     """
@@ -51,8 +52,7 @@ class Gpio:
         active_low: tuple[str, ...],
         pulse_ms: float,
         gap_ms: float,
-        gate_delay_ms: float,
-        gate_pulse_ms: float,
+        gate: GateConfig | None,
         timeout_ms: float,
         request_lines: Callable[..., LineRequest] = gpiod.request_lines,
     ) -> None:
@@ -62,8 +62,9 @@ class Gpio:
         self._active_low = active_low
         self._pulse_ns = round(pulse_ms * 1e6)
         self._gap_ns = round(gap_ms * 1e6)
-        self._gate_delay_ns = round(gate_delay_ms * 1e6)
-        self._gate_pulse_ns = round(gate_pulse_ms * 1e6)
+        self._gate = gate
+        self._gate_is_held = False
+        self._register: ShiftRegister | None = None
         self._timeout_ms = timeout_ms
         self._request_lines = request_lines
         self._lines: Lines | None = None
@@ -72,14 +73,14 @@ class Gpio:
     def open(self) -> None:
         """Take the lines, all inactive; see `LineOutput.open`.
 
-        Lines that are held already stay, with what is on its way to the gate.
+        Lines that are held already stay. What is on its way to the gate stays in any case.
         """
         if self._lines is not None and self._lines.failure is None:
             lines = self._lines
             idle = partial(lines.drive, state=NOTHING, verdict=NOTHING)
             lines.do(idle, "the safe state was not told")
             return
-        self.close()
+        self._close_lines()
         config = {name: self._settings(name) for name in self._names.values()}
         try:
             request = self._request_lines(str(self._chip), consumer="linewarden", config=config)
@@ -93,48 +94,95 @@ class Gpio:
             name=self._name,
             request=request,
             names=self._names,
-            gate_pulse_ns=self._gate_pulse_ns,
+            gate_pulse_ns=round(self._gate.pulse_ms * 1e6) if self._gate is not None else 0,
             timeout_ms=self._timeout_ms,
         )
+        self._lines.hold_gate(is_held=self._gate_is_held)
         atexit.register(self.close)
+        if self._gate is not None and self._register is None:
+            self._register = self._new_register(self._gate)
 
     def send(self, record: InspectionRecord) -> None:
         """Raise the lines of one verdict; see `LineOutput.send`.
 
         A part that cannot be told is rejected at the gate, whatever its verdict.
         """
-        lines = self._held(f"the verdict of {record.trigger_id} was not told")
-        gate_ns = time.monotonic_ns() - round(record.latency_ms.total * 1e6) + self._gate_delay_ns
+        captured_ns = time.monotonic_ns() - round(record.latency_ms.total * 1e6)
+        problems: list[str] = []
         is_told = False
         try:
-            self._pulse(lines, record)
+            self._pulse(self._held(f"the verdict of {record.trigger_id} was not told"), record)
             is_told = True
+        except LineError as error:
+            problems.append(str(error))
         finally:
-            if GATE in self._names and not (is_told and record.verdict is Verdict.PASS):
-                lines.enter_gate(gate_ns, record.trigger_id)
-        late_ms = (time.monotonic_ns() - gate_ns) / 1e6
-        if late_ms > 0 and GATE in self._names and record.verdict is not Verdict.PASS:
-            raise LineError(
-                f"{self._name}: {record.trigger_id} passed the gate {late_ms:.0f} ms ago; "
-                "move the gate, or lower deadline_ms below gate_delay_ms"
-            )
+            is_rejected = not is_told or record.verdict is not Verdict.PASS
+            problems += self._track(record.trigger_id, captured_ns, is_rejected=is_rejected)
+        if problems:
+            raise LineError("; ".join(problems))
 
     def show(self, state: StationState) -> None:
         """Drive the lines of the station's state; see `LineOutput.show`.
 
         A pulse goes on beside BUSY and READY. What is on its way to the gate is always rejected.
+        So is what passes the camera during a FAULT; see `GateConfig`.
         """
+        if self._register is not None:
+            if state is StationState.FAULT:
+                self._register.lose_sight()
+            else:
+                self._register.see()
         what = f"it was not told that the station is {state.value}"
         lines = self._held(what)
         verdict = NOTHING if state is StationState.FAULT else None
         lines.do(partial(lines.drive, state=STATE_BITS[state], verdict=verdict), what)
+        if self._register is not None:
+            self._register.report()
 
     def close(self) -> None:
         """Make all lines inactive and give them back; see `LineOutput.close`."""
+        register, self._register = self._register, None
+        if register is not None:
+            register.close()
+        self._close_lines()
+
+    def _close_lines(self) -> None:
         lines, self._lines = self._lines, None
         if lines is not None:
             atexit.unregister(self.close)
             lines.close()
+
+    def _new_register(self, gate: GateConfig) -> ShiftRegister:
+        try:
+            register = register_from_config(
+                f"{self._name}: gate", gate, Gate(self._pulse_gate, self._hold_gate)
+            )
+            register.open()
+        except OSError as error:
+            self._close_lines()
+            raise LineError(
+                f"{self._name}: parts cannot be tracked to the gate: {error}"
+            ) from error
+        return register
+
+    def _track(self, trigger_id: str, captured_ns: int, *, is_rejected: bool) -> list[str]:
+        """Enter a part into the register; what went wrong."""
+        if self._register is None:
+            return []
+        try:
+            self._register.enter(trigger_id, captured_ns, is_rejected=is_rejected)
+        except LineError as error:
+            return [str(error)]
+        return []
+
+    def _pulse_gate(self) -> None:
+        self._held("the gate stays shut").pulse_gate()
+
+    def _hold_gate(self, is_held: bool) -> None:
+        self._gate_is_held = is_held
+        lines = self._lines
+        if lines is not None:
+            lines.hold_gate(is_held=is_held)
 
     def _held(self, what: str) -> Lines:
         if self._lines is None or self._lines.failure is not None:

@@ -60,9 +60,8 @@ class Lines:
         self._gate_pulse_ns = gate_pulse_ns
         self._timeout_ms = timeout_ms
         self._state, self._verdict, self._beat = NOTHING, NOTHING, NOTHING
-        self._gate_is_open = False
+        self._gate_is_held = False
         self._gate_until_ns = 0
-        self._on_the_way: set[str] = set()  # to the gate
         self._timetable = Timetable(name, self._fail)
         self._timetable.start()
 
@@ -101,16 +100,17 @@ class Lines:
         for step in dict.fromkeys(steps if self._verdict != before else steps[-1:]):
             self._set(step)
 
-    def enter_gate(self, due_ns: int, trigger_id: str) -> None:
-        """Open the gate for a part at `due_ns`; at once when that is over."""
-        self._on_the_way.add(trigger_id)
-        self.at(due_ns, lambda: self._pulse_gate(due_ns, trigger_id))
+    def pulse_gate(self) -> None:
+        """Open the gate for one part, and wait for nothing."""
+        self.at(0, self._open_gate)
+
+    def hold_gate(self, *, is_held: bool) -> None:
+        """Hold the gate open, or let it go, and wait for nothing."""
+        self._gate_is_held = is_held
+        self.at(0, self._set_again)
 
     def close(self) -> None:
         """Make all lines inactive and give them back; one that hangs does so when it wakes."""
-        if self._on_the_way:
-            parts = ", ".join(sorted(self._on_the_way))
-            _log.error("%s: closed before these parts reached the gate: %s", self._name, parts)
         if self.failure is not None:
             return  # released already, or by the thread that hangs
         if self._timetable.close(self._timeout_ms / 1e3):
@@ -125,23 +125,18 @@ class Lines:
         bits = self._state | verdict | self._beat
         values = {role: LINE_BITS[role] in bits for role in self._names if role != GATE}
         if GATE in self._names:
-            values[GATE] = self._gate_is_open
+            values[GATE] = self._gate_is_held or time.monotonic_ns() < self._gate_until_ns
         self._request.set_values({self._names[role]: Value(on) for role, on in values.items()})
         if self.failure is not None:  # it took so long that nobody waits any more
             raise self.failure
 
-    def _pulse_gate(self, due_ns: int, trigger_id: str) -> None:
-        self._on_the_way.discard(trigger_id)
-        end_ns = max(due_ns, time.monotonic_ns()) + self._gate_pulse_ns
-        self._gate_until_ns = max(end_ns, self._gate_until_ns)
-        self._gate_is_open = True
-        self._set(self._verdict)
-        self.at(end_ns, lambda: self._shut_gate(end_ns))
+    def _open_gate(self) -> None:
+        self._gate_until_ns = time.monotonic_ns() + self._gate_pulse_ns
+        self._set_again()
+        self.at(self._gate_until_ns, self._set_again)
 
-    def _shut_gate(self, end_ns: int) -> None:
-        if end_ns == self._gate_until_ns:  # no later part keeps it open
-            self._gate_is_open = False
-            self._set(self._verdict)
+    def _set_again(self) -> None:
+        self._set(self._verdict)
 
     def _fail(self, error: OSError) -> None:
         """On the timetable's thread, which ends with it."""

@@ -1,4 +1,4 @@
-"""Show what a data set consists of, or convert it to another layout.
+"""Show what a data set consists of, convert it to another layout, or make one from records.
 
 DATA is a folder in one of these layouts, found by what is in it:
   mvtec      train/good, test/good, test/<defect>, ground_truth/<defect>; or
@@ -16,10 +16,17 @@ channels, masks, and files with the same content.
 cannot hold, and says what is lost where it holds less. Masks become PNG files of
 0 and 255. OUT is there when it is complete; after a kill, give the command again.
 
+`from-records` copies the frames of labelled parts from the records of a line
+(`linewarden records label`) to the new folder OUT: with --to mvtec to train/good and
+test/<defect>, with --to plain the good ones alone, for calibrate --more-good.
+OUT/origin.jsonl tells where each image comes from.
+
 examples:
   linewarden dataset show parts/flange
   linewarden dataset convert parts/flange flange-uniad --to uniad
   linewarden dataset convert KolektorSDD2 parts/surface --to mvtec --link
+  linewarden dataset from-records records/flange flange-2 --to mvtec --passes
+  linewarden dataset from-records records/flange false-rejects --to plain --verdict REJECT
 """
 
 from __future__ import annotations
@@ -28,7 +35,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
+from edge.store.data_set import Layout, gather
+from edge.store.reader import RecordReader
+from edge.store.station import IMAGES_NAME
+from linewarden.commands.records import add_filter_arguments, filter_from_arguments, find_records
 from training.data.layout import LAYOUTS, WRITABLE, find_layout
 from training.data.layouts.base import listed
 from training.data.layouts.conversion import convert
@@ -39,7 +51,7 @@ _CHANNELS = {1: "grey", 3: "colour"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="show|convert")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     show = actions.add_parser("show", help="count images, masks, sizes and duplicates")
     show.add_argument("data", type=Path, metavar="DATA", help="data set")
     to = actions.add_parser("convert", help="write the data set in another layout")
@@ -52,10 +64,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="hard links instead of copies: no space is needed, and an image that is changed in "
         "place changes in DATA and in OUT",
     )
+    gathering = actions.add_parser("from-records", help="make a data set from labelled records")
+    gathering.add_argument(
+        "records", type=Path, metavar="RECORDS", help="folder, or YAML of a line"
+    )
+    gathering.add_argument("out", type=Path, metavar="OUT", help="new folder to write")
+    gathering.add_argument("--to", required=True, choices=get_args(Layout), help="layout of OUT")
+    gathering.add_argument(
+        "--passes", action="store_true", help="a PASS that nobody labelled counts as good"
+    )
+    add_filter_arguments(gathering)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show or convert."""
+    """Show, convert or make one."""
+    if args.action == "from-records":
+        _from_records(args)
+        return 0
     layout = find_layout(args.data)
     data_set = LAYOUTS[layout].read(args.data)
     if args.action == "show":
@@ -68,6 +93,24 @@ def run(args: argparse.Namespace) -> int:
     images = sum(map(len, data_set.splits.values()))
     print(f"{args.out}: {images} images, from layout {layout} to {args.to}")
     return 0
+
+
+def _from_records(args: argparse.Namespace) -> None:
+    folder = find_records(args.records).folder
+    with RecordReader(folder) as reader:
+        found = gather(
+            reader.find(filter_from_arguments(args)),
+            folder / IMAGES_NAME,
+            args.out,
+            layout=args.to,
+            take_passes=args.passes,
+        )
+    for problem in found.damaged:
+        sys.stderr.write(f"warning: left out: {problem}\n")
+    if found.missing:
+        sys.stderr.write(f"warning: {found.missing} parts have no frame (any more)\n")
+    counts = ", ".join(f"{count} {label}" for label, count in found.images.items())
+    print(f"{args.out}: {counts}")
 
 
 def _report(summary: Summary) -> list[str]:

@@ -83,8 +83,11 @@ def run_station(
     Args:
         observe: receives each record, on another thread.
     """
-    with open_station(config, observe) as pipeline, _stopped_by_signals(pipeline) as received:
-        summary = pipeline.run()
+    with (
+        open_station(config, observe) as station,
+        _stopped_by_signals(station.pipeline) as received,
+    ):
+        summary = station.pipeline.run()
     return summary, received[0] if received else 0
 
 

@@ -30,6 +30,7 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from edge.line.gate import GateConfig
 from edge.line.gpio import Gpio
 from edge.line.handshake import Bits
 from edge.line.loop_thread import LoopThread
@@ -396,8 +397,7 @@ class Pins(Peer):
             "active_low": (),
             "pulse_ms": 10.0,
             "gap_ms": 2.0,
-            "gate_delay_ms": 60.0,
-            "gate_pulse_ms": 10.0,
+            "gate": GateConfig(travel_ms=60.0, pulse_ms=10.0, tolerance=1000.0, unseen="pass"),
             "timeout_ms": 100.0,
         }
         return Gpio(**(defaults | settings), request_lines=self.request_lines)

@@ -46,7 +46,7 @@ def config(tmp_path: Path, tiny_bundle: Bundle, parts: Path) -> Path:
         "deadline_ms: 30000\n"
         "outputs:\n"
         "  - {kind: jsonlines, path: parts.jsonl}\n"
-        "archive: {folder: images, max_bytes: 1000000}\n"
+        "records: {folder: records, images: {max_bytes: 1000000, min_free_bytes: 0}}\n"
     )
     return path
 
@@ -101,7 +101,7 @@ def test_run_inspects_a_recording(config: Path) -> None:
     assert records[1]["score"] == pytest.approx(250 / 255)
     assert len(done.stderr.splitlines()) == 4
     assert "4 parts: 2 PASS, 0 REVIEW, 1 REJECT, 1 NO_VERDICT" in done.stdout
-    mask = read_image(config.parent / "images" / records[1]["images"][1])
+    mask = read_image(config.parent / "records/images" / records[1]["images"][1])
     assert np.argwhere(mask).min(axis=0).tolist() == [10, 20]
 
 
@@ -120,7 +120,7 @@ def test_run_json(config: Path) -> None:
         ("recipe=other", 4, "recipe 'other' is not calibrated"),
         ("camera.path=/nowhere", 5, "no such folder, video or image"),
         ("engine.kind=tensorflow", 6, "unknown engine 'tensorflow'"),
-        ("archive.keep=[GOOD]", 3, "archive.keep"),
+        ("records.images.keep=[GOOD]", 3, "records.images.keep"),
     ],
 )
 def test_run_refuses(config: Path, setting: str, exit_code: int, message: str) -> None:
@@ -138,7 +138,8 @@ def test_a_full_output_is_told_after_the_last_part(config: Path) -> None:
 
 
 def test_an_unwritable_archive_stops_nothing(config: Path) -> None:
-    (config.parent / "images").write_text("a file where the folder should be")
+    (config.parent / "records").mkdir()
+    (config.parent / "records/images").write_text("a file where the folder should be")
     done = linewarden("run", "--config", config)
     assert done.returncode == 0
     assert "4 parts" in done.stdout
@@ -251,5 +252,6 @@ def test_commands_do_without_the_training_frameworks() -> None:
 def test_the_example_configuration_is_valid() -> None:
     config = load_config(ROOT / "configs" / "line" / "replay.yaml", LineConfig)
     assert config.bundle.name == "flange"
-    assert config.archive is not None
-    assert config.archive.max_bytes == 2_000_000_000
+    assert config.records is not None
+    assert config.records.images is not None
+    assert config.records.images.max_bytes == 2_000_000_000

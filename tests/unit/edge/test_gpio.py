@@ -14,7 +14,7 @@ from pydantic import ValidationError
 pytest.importorskip("gpiod")
 
 from edge.errors import LineError
-from edge.line import GpioConfig, StationState, output_from_config
+from edge.line import GateConfig, GpioConfig, StationState, output_from_config
 from edge.line.gpio import Gpio
 from edge.line.timetable import Timetable
 from edge.records import InspectionRecord
@@ -37,6 +37,11 @@ def gpio(pins: Pins) -> Iterator[Gpio]:
     yield gpio
     pins.wake()
     gpio.close()
+
+
+def gate(**settings: Any) -> GateConfig:
+    defaults = {"travel_ms": 60.0, "pulse_ms": 10.0, "tolerance": 1000.0, "unseen": "pass"}
+    return GateConfig.model_validate(defaults | settings)
 
 
 def edges(pins: Pins, name: str) -> list[tuple[float, bool]]:
@@ -120,7 +125,7 @@ def test_the_gate_lets_a_pass_through(pins: Pins, gpio: Gpio, make_record: MakeR
 
 
 def test_two_rejects_in_a_row_keep_the_gate_open(pins: Pins, make_record: MakeRecord) -> None:
-    gpio = pins.output(gate_pulse_ms=40.0)
+    gpio = pins.output(gate=gate(pulse_ms=40.0))
     gpio.open()
     gpio.send(make_record(1, Verdict.REJECT))
     time.sleep(0.02)
@@ -141,10 +146,68 @@ def test_a_fault_ends_the_pulse_and_still_rejects(
 
 
 def test_a_part_that_passed_the_gate_is_an_error(pins: Pins, make_record: MakeRecord) -> None:
-    gpio = pins.output(gate_delay_ms=5.0)
+    gpio = pins.output(gate=gate(travel_ms=5.0))
     gpio.open()
     with pytest.raises(LineError, match=r"test-000001 passed the gate \d+ ms ago"):
         gpio.send(make_record(1, Verdict.REJECT))
+    gpio.close()
+
+
+def test_what_nobody_saw_is_rejected(pins: Pins, make_record: MakeRecord) -> None:
+    gpio = pins.output(gate=gate(unseen="reject", tolerance=5.0))
+    gpio.open()
+    wait_for(lambda: pins.values["GATE"])  # what is between camera and gate at the start
+    gpio.show(StationState.READY)
+    wait_for(lambda: not pins.values["GATE"])
+    gpio.send(make_record(1, Verdict.PASS))
+    gpio.show(StationState.FAULT)
+    wait_for(lambda: pins.values["GATE"])
+    gpio.show(StationState.READY)
+    wait_for(lambda: not pins.values["GATE"])
+    assert len(edges(pins, "GATE")) == 4
+    gpio.close()
+
+
+def test_a_part_on_the_way_is_rejected_after_a_restart(
+    pins: Pins, make_record: MakeRecord, tmp_path: Path
+) -> None:
+    way = gate(travel_ms=400.0, register_file=tmp_path / "gate" / "register")
+    before = pins.output(gate=way)
+    before.open()
+    before.send(make_record(1, Verdict.REJECT))
+    before.send(make_record(2, Verdict.PASS))
+    before.close()
+    after = pins.output(gate=way)
+    after.open()
+    wait_for(lambda: len(edges(pins, "GATE")) == 2)
+    after.close()
+
+
+def test_lines_that_come_back_open_the_gate_for_what_is_on_its_way(
+    pins: Pins, make_record: MakeRecord
+) -> None:
+    gpio = pins.output(gate=gate(travel_ms=300.0))
+    gpio.open()
+    gpio.send(make_record(1, Verdict.REJECT))
+    pins.error = OSError(19, "No such device")
+    wait_for(lambda: pins.is_released)
+    pins.error = None
+    gpio.open()
+    wait_for(lambda: len(edges(pins, "GATE")) == 2)
+    gpio.close()
+
+
+def test_a_gate_without_lines_is_told(
+    pins: Pins, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    gpio = pins.output()
+    gpio.open()
+    gpio.send(make_record(1, Verdict.REJECT))
+    pins.error = OSError(19, "No such device")
+    wait_for(lambda: "the gate did not open for test-000001: gpio" in caplog.text)
+    pins.error = None
+    gpio.open()
+    gpio.show(StationState.READY)
     gpio.close()
 
 
@@ -182,7 +245,7 @@ def test_an_error_within_send_is_told(pins: Pins, gpio: Gpio, make_record: MakeR
 def test_a_part_that_was_not_told_is_rejected_at_the_gate(
     pins: Pins, make_record: MakeRecord, verdict: Verdict
 ) -> None:
-    gpio = pins.output(pulse_ms=150.0, gate_delay_ms=200.0)
+    gpio = pins.output(pulse_ms=150.0, gate=gate(travel_ms=200.0))
     gpio.open()
     gpio.send(make_record(1, Verdict.PASS))
     with pytest.raises(LineError, match="test-000002 was not told"):
@@ -258,6 +321,10 @@ def test_an_action_that_fails_ends_the_timetable() -> None:
         ({"active_low": ("C",)}, "active_low names C, not among the lines"),
         ({"lines": {"pass": "A", "reject": "B", "horn": "C"}}, "horn"),
         ({"pulse_ms": 0}, "greater than 0"),
+        ({"gate": {"travel_ms": 5}}, "belong together"),
+        ({"lines": {"pass": "A", "reject": "B", "gate": "C"}}, "belong together"),
+        ({"gate": {}}, "either 'travel_ms' or 'travel_counts'"),
+        ({"gate": {"travel_counts": 5}}, "'travel_counts' and 'encoder' belong together"),
     ],
 )
 def test_wrong_configurations(change: dict[str, Any], message: str) -> None:

@@ -1,0 +1,12 @@
+"""Records and images of every trigger on the device's disk, and the verdicts that wait to be sent.
+
+::
+
+    records/
+        records.sqlite     one row per trigger, labels, and the outboxes
+        open-triggers      triggers that have no row yet, in case the process dies
+        images/            see `edge.store.images`
+
+`StationRecords` (edge/store/station.py) puts it together for a line; `RecordReader` reads it,
+beside a line that runs or without one.
+"""

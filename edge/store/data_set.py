@@ -1,0 +1,120 @@
+"""Frames of chosen parts as a folder of images, to train on or to calibrate with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edge.errors import FrameError, RecordsError
+from edge.files import new_directory
+from edge.images import read_image
+from edge.store.quota import FRAME_KIND
+from edge.store.reader import GOOD, StoredRecord
+from edge.verdict import Verdict
+
+ORIGIN = "origin.jsonl"
+
+Layout = Literal["mvtec", "plain"]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What a folder was made of.
+
+    Attributes:
+        images: number of images by label.
+        missing: parts whose frame was not kept, or is deleted by now.
+        damaged: parts whose frame cannot be read.
+    """
+
+    images: dict[str, int]
+    missing: int
+    damaged: list[str]
+
+
+def gather(
+    records: Iterable[StoredRecord],
+    images: Path,
+    out: Path,
+    *,
+    layout: Layout,
+    take_passes: bool,
+) -> Gathered:
+    """Copy the frames of labelled parts, which are lossless, to a new folder.
+
+    `out` is complete whenever it exists, and says in `origin.jsonl` which record each image is of.
+
+    Args:
+        images: folder that the records name their images in.
+        layout: "mvtec": `train/good` and `test/<defect>`; masks are left to people. "plain": good
+            parts alone, directly in the folder, as `calibrate` takes them.
+        take_passes: a PASS that nobody labelled counts as good.
+
+    Raises:
+        RecordsError: there is nothing to copy, or `out` exists or cannot be written.
+    """
+    counts: dict[str, int] = {}
+    missing, damaged = 0, []
+    try:
+        with new_directory(out) as folder, (folder / ORIGIN).open("w") as origin:
+            for stored in records:
+                label = _label(stored, take_passes=take_passes)
+                if label is None or (layout == "plain" and label != GOOD):
+                    continue
+                frame = _frame(stored, images)
+                if frame is None:
+                    missing += 1
+                    continue
+                name = _place(layout, label) / f"{stored.record.trigger_id}.png"
+                try:
+                    read_image(frame)
+                except FrameError as error:
+                    damaged.append(str(error))
+                    continue
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(frame, folder / name)
+                origin.write(_origin(name, label, stored))
+                counts[label] = counts.get(label, 0) + 1
+            if not counts:
+                raise RecordsError(_nothing(missing, damaged, take_passes=take_passes))
+    except FileExistsError as error:
+        raise RecordsError(f"{out}: exists already; give another folder") from error
+    except OSError as error:
+        raise RecordsError(f"{out}: cannot be written ({error.strerror})") from error
+    return Gathered(counts, missing, damaged)
+
+
+def _label(stored: StoredRecord, *, take_passes: bool) -> str | None:
+    if stored.label is None and take_passes and stored.record.verdict is Verdict.PASS:
+        return GOOD
+    return stored.label
+
+
+def _frame(stored: StoredRecord, images: Path) -> Path | None:
+    paths = (images / name for name in stored.record.images if name.endswith(FRAME_KIND))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _place(layout: Layout, label: str) -> Path:
+    if layout == "plain":
+        return Path()
+    return Path("train", GOOD) if label == GOOD else Path("test", label)
+
+
+def _origin(name: Path, label: str, stored: StoredRecord) -> str:
+    record = stored.record.model_dump(mode="json")
+    return json.dumps({"image": name.as_posix(), "label": label, "record": record}) + "\n"
+
+
+def _nothing(missing: int, damaged: list[str], *, take_passes: bool) -> str:
+    if missing or damaged:
+        return (
+            f"no image to copy: {missing} parts have no frame (any more), {len(damaged)} have a "
+            "damaged one; see records.images in the line's configuration for what is kept"
+        )
+    more = "" if take_passes else ", or take passes that nobody labelled with --passes"
+    return f"no labelled part: label some with 'linewarden records label'{more}"

@@ -1,0 +1,202 @@
+"""The SQLite file of a station: opening, schema, migrations.
+
+WAL, so that readers hinder no writer. The connection that writes records has synchronous FULL: a
+row that was committed survives a power cut, which NORMAL does not promise in WAL mode
+(https://www.sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from edge.errors import RecordsError
+
+FILE_NAME = "records.sqlite"
+
+_APPLICATION_ID = 0x4C57_5244  # "LWRD", seen by file(1)
+_BUSY_S = 5.0
+_OLDEST_SQLITE = (3, 37)
+
+# Each entry leads from one version to the next; `user_version` counts those that were applied.
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE identities (      -- what verdicts rest on
+            identity INTEGER PRIMARY KEY,
+            recipe TEXT NOT NULL,
+            threshold REAL NOT NULL,
+            threshold_review REAL,
+            threshold_pixel REAL,
+            artefact_sha256 TEXT NOT NULL,
+            calibration_seal TEXT NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE TABLE records (         -- one row per trigger
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            trigger_id TEXT NOT NULL UNIQUE,
+            part_id TEXT,
+            triggered_utc TEXT NOT NULL,  -- 2026-11-21T04:14:01.123456Z
+            source TEXT,
+            identity INTEGER NOT NULL REFERENCES identities,
+            verdict TEXT NOT NULL,
+            cause TEXT,
+            message TEXT NOT NULL,
+            score REAL,
+            preprocess_ms REAL,
+            infer_ms REAL,
+            decide_ms REAL,
+            total_ms REAL NOT NULL,
+            deadline_ms REAL NOT NULL,
+            details TEXT NOT NULL        -- JSON: what of the record has no column
+        ) STRICT
+        """,
+        "CREATE INDEX records_by_time ON records (triggered_utc)",
+        "CREATE INDEX records_by_part ON records (part_id) WHERE part_id IS NOT NULL",
+        """
+        CREATE TABLE labels (          -- what people said; the last one counts
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            record INTEGER NOT NULL REFERENCES records ON DELETE CASCADE,
+            label TEXT NOT NULL,         -- good, or the name of a defect
+            author TEXT NOT NULL,
+            note TEXT NOT NULL,
+            labelled_utc TEXT NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX labels_by_record ON labels (record)",
+        """
+        CREATE TABLE outbox (          -- verdicts that an output has not confirmed yet
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            output TEXT NOT NULL,
+            record INTEGER NOT NULL REFERENCES records
+        ) STRICT
+        """,
+        "CREATE INDEX outbox_by_output ON outbox (output, number)",
+        "CREATE INDEX outbox_by_record ON outbox (record)",
+    ),
+)
+
+
+def connect(folder: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Connection:
+    """Open the database for writing; make it, or bring it to this version, when needed.
+
+    The connection may be handed from thread to thread. It begins no transaction by itself.
+
+    Raises:
+        RecordsError: the file is damaged, is something else, or comes from a newer version.
+        sqlite3.OperationalError: the disk is full, or the file cannot be opened.
+    """
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise RecordsError(
+            f"records need SQLite 3.37 or newer, and Python has {sqlite3.sqlite_version}"
+        )
+    path = folder / FILE_NAME
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+    )
+    connection.row_factory = sqlite3.Row
+    try:
+        with _told_where(path):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _migrate(connection, path)
+    except (sqlite3.Error, RecordsError):
+        connection.close()
+        raise
+    return connection
+
+
+def connect_to_read(folder: Path) -> sqlite3.Connection:
+    """Open an existing database for reading only.
+
+    Raises:
+        RecordsError: there is none, or it cannot be read.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise RecordsError(f"{folder}: holds no {FILE_NAME}; name the folder of a line's records")
+    try:
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro",
+            uri=True,
+            timeout=_BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.row_factory = sqlite3.Row
+        with _told_where(path):
+            _require_version(connection, path)
+    except sqlite3.OperationalError as error:
+        raise RecordsError(
+            f"{path}: cannot be read: {error}; a database that a line writes to is read by a user "
+            "who may write in its folder"
+        ) from error
+    return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what is done in the block, all or nothing.
+
+    Raises:
+        sqlite3.Error: nothing of it was written, or it is not known whether all was.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection, path) == len(_MIGRATIONS):
+        return
+    with transaction(connection):
+        for statements in _MIGRATIONS[_version(connection, path) :]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+
+def _require_version(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection, path) < len(_MIGRATIONS):
+        raise RecordsError(
+            f"{path}: was made by an older version of Linewarden; start the line once to update it"
+        )
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """How many migrations the file has had."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application != _APPLICATION_ID and tables:
+        raise RecordsError(f"{path}: is a database of another program; give another folder")
+    if version > len(_MIGRATIONS):
+        raise RecordsError(
+            f"{path}: has version {version}, and this Linewarden knows {len(_MIGRATIONS)}: "
+            "it was written by a newer one; install that, or give another folder"
+        )
+    return int(version)
+
+
+@contextlib.contextmanager
+def _told_where(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError:
+        raise  # the disk, not the content
+    except sqlite3.DatabaseError as error:
+        raise RecordsError(
+            f"{path}: {error}; move the file away and start again, and rescue what it held with: "
+            f"sqlite3 {path.name} .recover"
+        ) from error

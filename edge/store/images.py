@@ -1,0 +1,120 @@
+"""Images of chosen parts in a folder by date, within limits of space and age.
+
+::
+
+    2026-11-21/
+        041455.123456_3f9a2c1d-000017_REJECT.frame.png      the frame as it was inspected
+        041455.123456_3f9a2c1d-000017_REJECT.mask.png       the defect, 0 or 255
+        041455.123456_3f9a2c1d-000017_REJECT.overlay.jpg    for people
+
+Frames and masks are lossless: they may train a model. A pass has its frame alone. Names sort by
+time (UTC). A line with several views has the view's name before that of the kind:
+`REJECT.side.frame.png`. Files with other names are neither counted nor deleted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.files import write_bytes
+from edge.images import encode_jpeg, encode_png
+from edge.inspector import Inspection
+from edge.overlay import overlay
+from edge.store.config import ImagesConfig
+from edge.store.quota import FRAME_KIND, MASK_KIND, OVERLAY_KIND, Quota
+from edge.triggers import Settled
+from edge.verdict import Verdict
+
+
+def _now_utc() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class ImageArchive:
+    """An `edge.archive.Archive` in a folder. One thread calls `save`.
+
+    Args:
+        folder: made when the first image is written.
+        now_utc: wall clock.
+    """
+
+    def __init__(
+        self, folder: Path, config: ImagesConfig, now_utc: Callable[[], datetime] = _now_utc
+    ) -> None:
+        self._folder = folder
+        self._config = config
+        self._quota = Quota(folder, config, now_utc)
+
+    def names(self, settled: Settled) -> tuple[str, ...]:
+        """File names relative to the folder; see `Archive.names`."""
+        if not self._is_kept(settled):
+            return ()
+        return tuple(f"{_stem(settled)}.{image.kind}" for image in _images(settled))
+
+    def save(self, settled: Settled) -> None:
+        """Write the images, after deleting older ones that are in their way; see `Archive.save`."""
+        if not self._is_kept(settled):
+            return
+        contents = {image.kind: image.encode() for image in _images(settled)}
+        if not contents:
+            return
+        stem = _stem(settled)
+        self._quota.make_room(stem, sum(map(len, contents.values())))
+        for kind, content in contents.items():
+            path = self._folder / f"{stem}.{kind}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, content)
+            self._quota.add(stem, len(content))
+
+    def _is_kept(self, settled: Settled) -> bool:
+        inspection, config = settled.inspection, self._config
+        if inspection.verdict in config.keep:
+            return True
+        if inspection.verdict is not Verdict.PASS:
+            return False
+        distance = inspection.threshold - inspection.score
+        if config.near_threshold is not None and distance <= config.near_threshold:
+            return True
+        return zlib.crc32(settled.trigger.trigger_id.encode()) < config.pass_sample * 2**32
+
+
+class _Image(NamedTuple):
+    kind: str
+    encode: Callable[[], bytes]
+
+
+def _stem(settled: Settled) -> str:
+    trigger = settled.trigger
+    moment = f"{trigger.triggered_utc:%Y-%m-%d/%H%M%S.%f}"
+    return f"{moment}_{trigger.trigger_id}_{settled.inspection.verdict.value}"
+
+
+def _images(settled: Settled) -> Iterator[_Image]:
+    """The images of all views that have a frame."""
+    is_pass = settled.inspection.verdict is Verdict.PASS
+    for result in settled.views:
+        if result.frame is None:
+            continue
+        view = f"{result.view}." if len(settled.trigger.recipes) > 1 else ""
+        of_view = _images_of_view(result.frame.image, result.inspection)
+        for image in itertools.islice(of_view, 1 if is_pass else None):
+            yield image._replace(kind=view + image.kind)
+
+
+def _images_of_view(frame: npt.NDArray[np.uint8], inspection: Inspection) -> Iterator[_Image]:
+    yield _Image(FRAME_KIND, lambda: encode_png(frame))
+    if inspection.anomaly_map is not None:
+        yield _Image(MASK_KIND, lambda: _encode_mask(inspection.native_mask(frame)))
+    yield _Image(OVERLAY_KIND, lambda: encode_jpeg(overlay(frame, inspection)))
+
+
+def _encode_mask(mask: npt.NDArray[np.bool_]) -> bytes:
+    return encode_png(mask.astype(np.uint8) * np.uint8(255))

@@ -1,0 +1,212 @@
+"""Verdicts that are stored before they are sent, for outputs behind a network.
+
+The entry of a verdict is committed together with its record and deleted when the output has
+confirmed it. Each output is sent its verdicts in order, each at least once: `trigger_id` makes a
+repeat harmless. One that refuses a verdict for good holds up those behind it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+from edge.errors import LineError, RecordsError
+from edge.line.base import LineOutput, StationState
+from edge.line.link import Link
+from edge.records import InspectionRecord
+from edge.store.database import connect
+from edge.store.rows import FIELDS, record_from_row
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
+_IDLE_S = 0.5
+_READ_AT_ONCE = 50
+_NEXT = f"""
+    SELECT outbox.number AS entry, {FIELDS}
+    FROM outbox JOIN records ON records.number = outbox.record JOIN identities USING (identity)
+    WHERE output = ? AND outbox.number > ? ORDER BY outbox.number LIMIT {_READ_AT_ONCE}
+"""  # noqa: S608 - names of columns
+
+_log = logging.getLogger(__name__)
+
+
+class StoredOutput:
+    """An output in front of which verdicts wait in the database.
+
+    It is a `LineOutput` to the pipeline, which it never keeps waiting. `start` and `stop` frame
+    the life of its thread, which alone calls the real output; an output that cannot be reached is
+    no error, also at the start.
+
+    Args:
+        name: stands in the database; the same after a restart.
+        folder: of the database.
+        max_waiting: verdicts that may wait; the pipeline is told of one that finds no place.
+    """
+
+    def __init__(self, output: LineOutput, *, name: str, folder: Path, max_waiting: int) -> None:
+        self.name = name
+        self._folder = folder
+        self._max_waiting = max_waiting
+        self._output = output
+        self._link = Link(output)
+        self._connection: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
+        self._reserved: set[str] = set()
+        self._waiting = 0
+        self._wake = threading.Event()
+        self._state: StationState | None = None
+        self._sent = 0  # the last entry that was confirmed
+        self._pause_s = 0.0
+        self._retry_at = 0.0
+        self._stop_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def waiting(self) -> int:
+        """Verdicts that are not confirmed yet."""
+        return self._waiting
+
+    def start(self, waiting: int) -> None:
+        """Begin to send; `waiting` verdicts wait from earlier."""
+        self._waiting = waiting
+        self._thread.start()
+
+    def stop(self, limit_s: float) -> None:
+        """Send what waits as long as it is taken, within `limit_s`, and close the output."""
+        self._stop_at = time.monotonic() + limit_s
+        self._wake.set()
+        self._thread.join(limit_s + _LONGEST_PAUSE_S)
+        if self._waiting:
+            _log.warning("%s: %d verdicts wait for the next start", self.name, self._waiting)
+
+    def open(self) -> None:
+        """Nothing to wait for; see `LineOutput.open`."""
+
+    def send(self, record: InspectionRecord) -> None:
+        """Reserve a place in the outbox; the verdict is stored with its record."""
+        with self._lock:
+            if self._waiting >= self._max_waiting:
+                raise LineError(
+                    f"{self.name}: the outbox is full with {self._waiting} verdicts, and that of "
+                    f"{record.trigger_id} is not sent; see what keeps the receiver from taking them"
+                )
+            self._waiting += 1
+            self._reserved.add(record.trigger_id)
+
+    def show(self, state: StationState) -> None:
+        """Have the state told as soon as the thread is free; see `LineOutput.show`."""
+        self._state = state
+        self._wake.set()
+
+    def close(self) -> None:
+        """The pipeline has ended; what waits is sent until `stop`."""
+        self.show(StationState.FAULT)
+
+    def claims(self, record: InspectionRecord) -> bool:
+        """Whether a place is reserved for a record; ends the reservation."""
+        with self._lock:
+            if record.trigger_id not in self._reserved:
+                return False
+            self._reserved.remove(record.trigger_id)
+            return True
+
+    def give_up(self, count: int = 1) -> None:
+        """Verdicts that had a place will not come."""
+        with self._lock:
+            self._waiting -= count
+
+    def wake(self) -> None:
+        """There is something to send."""
+        self._wake.set()
+
+    def _run(self) -> None:
+        with contextlib.suppress(LineError):  # told when the first verdict cannot be sent
+            self._link.open()
+        while not self._is_done():
+            self._wake.wait(min(_IDLE_S, max(self._pause_s, _FIRST_PAUSE_S)))
+            self._wake.clear()
+            try:
+                self._work()
+            except Exception as error:  # noqa: BLE001 - goes on after a pause, and is told
+                is_defect = not isinstance(error, sqlite3.Error | RecordsError)
+                self._fail(f"the outbox fails: {error}", exc_info=is_defect)
+                self._disconnect()
+        self._disconnect()
+        self._link.close()
+
+    def _is_done(self) -> bool:
+        """Whether to end: asked to, and all is sent, or something stands in the way."""
+        if self._stop_at is None:
+            return False
+        return not self._waiting or self._pause_s > 0 or time.monotonic() >= self._stop_at
+
+    def _work(self) -> None:
+        self._show()
+        while self._waiting and time.monotonic() >= self._retry_at:
+            entries = self._read()
+            if not entries:
+                return
+            for number, record in entries:
+                if not self._forward(number, record):
+                    return
+                self._show()
+                if self._stop_at is not None and time.monotonic() >= self._stop_at:
+                    return
+
+    def _show(self) -> None:
+        state, self._state = self._state, None
+        if state is None:
+            return
+        try:
+            self._link.show(state)
+        except LineError as error:
+            self._fail(str(error))
+
+    def _forward(self, number: int, record: InspectionRecord) -> bool:
+        try:
+            self._link.send(record)
+        except LineError as error:
+            self._fail(str(error))
+            return False
+        self._sent = number
+        self.give_up()
+        if self._pause_s > 0:
+            _log.warning("%s: takes verdicts again; %d wait", self.name, self._waiting)
+            self._pause_s = 0.0
+        self._forget()
+        return True
+
+    def _read(self) -> list[tuple[int, InspectionRecord]]:
+        connection = self._connected()
+        rows = connection.execute(_NEXT, (self.name, self._sent)).fetchall()
+        return [(row["entry"], record_from_row(row)) for row in rows]
+
+    def _forget(self) -> None:
+        """Delete what was confirmed. On a full disk that is left for the next time."""
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._connected().execute(
+                "DELETE FROM outbox WHERE output = ? AND number <= ?", (self.name, self._sent)
+            )
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            # Without a flush to the disk: after a power cut the last verdicts are sent again.
+            self._connection = connect(self._folder, synchronous="NORMAL")
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _fail(self, why: str, *, exc_info: bool = False) -> None:
+        """Pause, longer after every failure; tell the first."""
+        if self._pause_s == 0:
+            _log.warning(
+                "%s: %d verdicts wait: %s", self.name, self._waiting, why, exc_info=exc_info
+            )
+        self._pause_s = min(max(2 * self._pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+        self._retry_at = time.monotonic() + self._pause_s

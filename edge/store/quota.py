@@ -1,0 +1,102 @@
+"""Which images go when space or time is up.
+
+The images of a part go together. Those of passes go first, then those of the other verdicts, the
+oldest first; a pass never drives out another verdict.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from edge.files import TEMPORARY_PREFIX
+from edge.store.config import ImagesConfig
+
+FRAME_KIND = "frame.png"
+MASK_KIND = "mask.png"
+OVERLAY_KIND = "overlay.jpg"
+
+_KINDS = f"({FRAME_KIND}|{MASK_KIND}|{OVERLAY_KIND})"
+_OURS = re.compile(rf"(?P<stem>\d{{6}}\.\d{{6}}_[^.]+_[A-Z_]+)\.([\w-]+\.)?{_KINDS}")
+_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
+_PASS = "_PASS"  # noqa: S105 - how names of passes end
+
+_Parts = dict[str, int]  # stem of the files of a part, relative to the folder -> bytes
+
+
+class Quota:
+    """Counts the images in a folder and deletes those that have to go. For one thread.
+
+    What is there already is counted at the first call.
+
+    Args:
+        now_utc: wall clock.
+    """
+
+    def __init__(self, folder: Path, config: ImagesConfig, now_utc: Callable[[], datetime]) -> None:
+        self._folder = folder
+        self._config = config
+        self._now_utc = now_utc
+        self._passes: _Parts = {}
+        self._others: _Parts = {}
+        self._bytes: int | None = None  # of all parts
+
+    def make_room(self, stem: str, size: int) -> None:
+        """Delete what is too old, and what stands in the way of `size` bytes for the part `stem`.
+
+        Raises:
+            OSError: there is no room, or something cannot be deleted.
+        """
+        if self._bytes is None:
+            self._bytes = self._take_stock()
+        self._expire(self._passes, self._config.max_age_days)
+        self._expire(self._others, self._config.reject_max_age_days)
+        yielding = [self._passes] if stem.endswith(_PASS) else [self._passes, self._others]
+        while (lack := self._lack(size)) and any(yielding):
+            parts = next(filter(None, yielding))
+            self._delete(parts, next(iter(parts)))
+        if lack:
+            raise OSError(f"{self._folder}: no room for {size} bytes of {stem}: {lack}")
+
+    def add(self, stem: str, size: int) -> None:
+        """A file of the part `stem` was written; `make_room` was called before."""
+        parts = self._passes if stem.endswith(_PASS) else self._others
+        parts[stem] = parts.get(stem, 0) + size
+        self._bytes = (self._bytes or 0) + size
+
+    def _lack(self, size: int) -> str:
+        """Which limit stands against `size` more bytes; empty for none."""
+        if (self._bytes or 0) + size > self._config.max_bytes:
+            return f"max_bytes is {self._config.max_bytes}"
+        existing = next(path for path in (self._folder, *self._folder.parents) if path.exists())
+        system = os.statvfs(existing)
+        free = system.f_bavail * system.f_frsize
+        if free - size < self._config.min_free_bytes:
+            return f"the disk has {free} bytes free, and min_free_bytes keeps it from the rest"
+        return ""
+
+    def _expire(self, parts: _Parts, max_age_days: float) -> None:
+        oldest = (self._now_utc() - timedelta(days=max_age_days)).astimezone(timezone.utc)
+        limit = f"{oldest:%Y-%m-%d/%H%M%S.%f}"
+        while parts and (stem := next(iter(parts))) < limit:
+            self._delete(parts, stem)
+
+    def _delete(self, parts: _Parts, stem: str) -> None:
+        first = self._folder / stem
+        for path in first.parent.glob(f"{first.name}.*"):
+            path.unlink(missing_ok=True)
+        self._bytes = (self._bytes or 0) - parts.pop(stem)
+        with contextlib.suppress(OSError):  # it is not empty
+            first.parent.rmdir()
+
+    def _take_stock(self) -> int:
+        for path in sorted(self._folder.glob(f"{_DAY}/*")):
+            if path.name.startswith(TEMPORARY_PREFIX):
+                path.unlink()  # of a killed process
+            elif match := _OURS.fullmatch(path.name):
+                self.add(f"{path.parent.name}/{match['stem']}", path.stat().st_size)
+        return self._bytes or 0

@@ -1,0 +1,207 @@
+"""Reading records beside the line that writes them, and labelling them."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta, timezone, tzinfo
+from pathlib import Path
+from types import TracebackType
+
+from edge.errors import RecordsError
+from edge.records import InspectionRecord
+from edge.store.database import connect, connect_to_read, transaction
+from edge.store.rows import FIELDS, moment_from_text, record_from_row, text_from_moment
+from edge.store.shifts import Shift, shifts_between
+from edge.verdict import Cause, Verdict
+
+GOOD = "good"
+
+_FROM = "FROM records JOIN identities USING (identity)"
+_LABEL = "(SELECT label FROM labels WHERE record = records.number ORDER BY number DESC LIMIT 1)"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which records; what is None or empty leaves them all.
+
+    Attributes:
+        since, until: when the frame was complete; `until` itself is not in it.
+        min_score, max_score: raw scores, both in it.
+        label: the last label.
+        is_labelled: whether it has one.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    recipe: str | None = None
+    part_id: str | None = None
+    trigger_id: str | None = None
+    min_score: float | None = None
+    max_score: float | None = None
+    label: str | None = None
+    is_labelled: bool | None = None
+
+    def condition(self) -> tuple[str, list[object]]:
+        """The condition in SQL and its values."""
+        labelled = {None: None, True: "IS NOT NULL", False: "IS NULL"}[self.is_labelled]
+        terms: list[tuple[str, object]] = [
+            ("triggered_utc >= ?", self.since and text_from_moment(self.since)),
+            ("triggered_utc < ?", self.until and text_from_moment(self.until)),
+            ("recipe = ?", self.recipe),
+            ("part_id = ?", self.part_id),
+            ("trigger_id = ?", self.trigger_id),
+            ("score >= ?", self.min_score),
+            ("score <= ?", self.max_score),
+            (f"{_LABEL} = ?", self.label),
+        ]
+        texts = [text for text, value in terms if value is not None]
+        values = [value for _, value in terms if value is not None]
+        for column, choice in (("verdict", self.verdicts), ("cause", self.causes)):
+            if choice:
+                texts.append(f"{column} IN ({', '.join('?' * len(choice))})")
+                values += [one.value for one in choice]
+        if labelled:
+            texts.append(f"{_LABEL} {labelled}")
+        return " AND ".join(texts) or "TRUE", values
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """A record with what a person said of it: "good", the name of a defect, or None."""
+
+    record: InspectionRecord
+    label: str | None
+
+
+@dataclass(frozen=True)
+class Count:
+    """The parts of one recipe in one shift.
+
+    Attributes:
+        verdicts: all verdicts, also those that did not occur.
+        causes: of those without a verdict.
+    """
+
+    shift: Shift
+    recipe: str
+    verdicts: dict[Verdict, int]
+    causes: dict[Cause, int]
+
+
+class RecordReader:
+    """Reads the records in a folder. Use it as a context manager. For one thread at a time.
+
+    Raises:
+        RecordsError: there are none, or they cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._connection = connect_to_read(folder)
+
+    def __enter__(self) -> RecordReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+
+    def find(
+        self, which: Filter, *, limit: int | None = None, newest_first: bool = False
+    ) -> Iterator[StoredRecord]:
+        """The records of a filter, by time."""
+        condition, values = which.condition()
+        order = "DESC" if newest_first else "ASC"
+        rows = self._connection.execute(
+            f"SELECT {FIELDS}, {_LABEL} AS label {_FROM} WHERE {condition} "
+            f"ORDER BY triggered_utc {order}, records.number {order} LIMIT ?",
+            (*values, -1 if limit is None else limit),
+        )
+        for row in rows:
+            yield StoredRecord(record_from_row(row), row["label"])
+
+    def count(
+        self, which: Filter, begins: Mapping[str, time], zone: tzinfo | None
+    ) -> Iterator[Count]:
+        """Counts for each recipe and shift that has records; for the arguments see `shifts`."""
+        condition, values = which.condition()
+        first, last = self._connection.execute(
+            f"SELECT min(triggered_utc), max(triggered_utc) {_FROM} WHERE {condition}",
+            values,
+        ).fetchone()
+        if first is None:
+            return
+        since, latest = (moment_from_text(text) for text in (first, last))
+        until = latest + timedelta(microseconds=1)
+        for shift in shifts_between(since, until, begins, zone):
+            yield from self._count_shift(shift, condition, values)
+
+    def waiting(self) -> dict[str, int]:
+        """Verdicts that wait for each output."""
+        rows = self._connection.execute("SELECT output, count(*) FROM outbox GROUP BY output")
+        return {str(output): int(count) for output, count in rows}
+
+    def _count_shift(self, shift: Shift, condition: str, values: list[object]) -> Iterator[Count]:
+        rows = self._connection.execute(
+            f"SELECT recipe, verdict, cause, count(*) AS parts {_FROM} "
+            f"WHERE {condition} AND triggered_utc >= ? AND triggered_utc < ? "
+            "GROUP BY recipe, verdict, cause ORDER BY recipe",
+            (*values, text_from_moment(shift.start), text_from_moment(shift.end)),
+        )
+        counts: dict[str, Count] = {}
+        for recipe, verdict, cause, parts in rows:
+            count = counts.setdefault(recipe, Count(shift, recipe, dict.fromkeys(Verdict, 0), {}))
+            count.verdicts[Verdict(verdict)] += parts
+            if cause is not None:
+                count.causes[Cause(cause)] = parts
+        yield from counts.values()
+
+
+def add_label(folder: Path, trigger_id: str, label: str, *, author: str, note: str) -> None:
+    """Note what a person says of a part: "good", or the name of a defect. Earlier labels stay.
+
+    Raises:
+        RecordsError: there is no such record, or it cannot be written.
+    """
+    with _opened(folder) as connection, transaction(connection):
+        row = connection.execute(
+            "SELECT number FROM records WHERE trigger_id = ?", (trigger_id,)
+        ).fetchone()
+        if row is None:
+            raise RecordsError(
+                f"{folder}: no record {trigger_id!r}; 'linewarden records list {folder}' has them"
+            )
+        connection.execute(
+            "INSERT INTO labels (record, label, author, note, labelled_utc) VALUES (?, ?, ?, ?, ?)",
+            (row["number"], label, author, note, text_from_moment(datetime.now(timezone.utc))),
+        )
+
+
+def empty_outbox(folder: Path, output: str) -> int:
+    """Give up the verdicts that wait for an output; how many there were. The records stay.
+
+    For an output that is not configured any more: a line that runs keeps counting them.
+
+    Raises:
+        RecordsError: it cannot be written.
+    """
+    with _opened(folder) as connection, transaction(connection):
+        return connection.execute("DELETE FROM outbox WHERE output = ?", (output,)).rowcount
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[sqlite3.Connection]:
+    connect_to_read(folder).close()  # which tells when there is none
+    try:
+        with contextlib.closing(connect(folder, synchronous="FULL")) as connection:
+            yield connection
+    except sqlite3.OperationalError as error:
+        raise RecordsError(f"{folder}: cannot be written: {error}") from error

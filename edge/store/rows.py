@@ -1,0 +1,91 @@
+"""Records as rows of the database, and back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+from edge.records import InspectionRecord
+
+IDENTITY = (
+    "recipe",
+    "threshold",
+    "threshold_review",
+    "threshold_pixel",
+    "artefact_sha256",
+    "calibration_seal",
+)
+_SCALARS = (
+    "trigger_id",
+    "part_id",
+    "triggered_utc",
+    "source",
+    "verdict",
+    "cause",
+    "message",
+    "score",
+    "deadline_ms",
+)
+_MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"
+_STAGES = ("preprocess", "infer", "decide", "total")
+
+COLUMNS = (*_SCALARS, *(f"{stage}_ms" for stage in _STAGES))
+"""What of a record has a column of its own in `records`; `IDENTITY` stands in `identities`."""
+
+FIELDS = f"{', '.join(f'records.{name}' for name in COLUMNS)}, records.details, " + ", ".join(
+    f"identities.{name}" for name in IDENTITY
+)
+"""What `record_from_row` needs of `records JOIN identities USING (identity)`."""
+
+_INSERT = (
+    f"INSERT INTO records ({', '.join(COLUMNS)}, details, identity) "  # noqa: S608 - names
+    f"VALUES ({', '.join('?' * len(COLUMNS))}, ?, ?) ON CONFLICT (trigger_id) DO NOTHING"
+)
+
+
+def text_from_moment(moment: datetime) -> str:
+    """A moment as the database has it: UTC, of one length, so that texts sort by time."""
+    return moment.astimezone(timezone.utc).strftime(_MOMENT)
+
+
+def moment_from_text(text: str) -> datetime:
+    """The moment that `text_from_moment` wrote."""
+    return datetime.strptime(text, _MOMENT).replace(tzinfo=timezone.utc)
+
+
+def insert_record(connection: sqlite3.Connection, record: InspectionRecord) -> int | None:
+    """Add the row of a trigger; its number, or None when the trigger has a row already."""
+    values = record.model_dump(mode="json")
+    values["triggered_utc"] = text_from_moment(record.triggered_utc)
+    latency = values.pop("latency_ms")
+    row = [values.pop(name) for name in _SCALARS] + [latency[stage] for stage in _STAGES]
+    identity = _identity(connection, [values.pop(name) for name in IDENTITY])
+    cursor = connection.execute(_INSERT, (*row, json.dumps(values), identity))
+    return cursor.lastrowid if cursor.rowcount else None
+
+
+def record_from_row(row: sqlite3.Row) -> InspectionRecord:
+    """The record that was written."""
+    values = {name: row[name] for name in (*_SCALARS, *IDENTITY)}
+    latency = {stage: row[f"{stage}_ms"] for stage in _STAGES}
+    details = json.loads(row["details"])
+    return InspectionRecord.model_validate({**values, **details, "latency_ms": latency})
+
+
+def _identity(connection: sqlite3.Connection, values: Sequence[object]) -> int:
+    """The number of what the verdict rests on; entered when it is new."""
+    same = " AND ".join(f"{name} IS ?" for name in IDENTITY)
+    found = connection.execute(
+        f"SELECT identity FROM identities WHERE {same}",  # noqa: S608 - names
+        values,
+    ).fetchone()
+    if found is not None:
+        return int(found["identity"])
+    cursor = connection.execute(
+        f"INSERT INTO identities ({', '.join(IDENTITY)}) "  # noqa: S608 - names
+        f"VALUES ({', '.join('?' * len(IDENTITY))})",
+        values,
+    )
+    return int(cursor.lastrowid or 0)

@@ -1,0 +1,238 @@
+"""The records of a running line: what it calls at each trigger and each record.
+
+A trigger is noted in the journal before its inspection and has its row soon after its verdict.
+When the process dies in between, the next start makes the row up: with the verdict, if it had
+fallen, else as NO_VERDICT with the cause `interrupted`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from edge.errors import LineError, RecordsError
+from edge.journal import Journal
+from edge.line.base import LineOutput
+from edge.records import InspectionRecord, LatencyMs, interrupted_record
+from edge.store.config import RecordsConfig
+from edge.store.database import connect
+from edge.store.outbox import StoredOutput
+from edge.store.writer import Entry, RecordWriter
+from edge.triggers import Trigger
+from edge.verdict import Cause
+
+JOURNAL_NAME = "open-triggers"
+IMAGES_NAME = "images"
+
+_MAX_BACKLOG = 10_000
+_FULL_BYTES = 1 << 20  # a database needs as much to be opened
+_CLOSE_S = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RecordsStatus:
+    """How the records do.
+
+    Attributes:
+        failure: why nothing can be written now; None while it can.
+        backlog: records that wait in memory to be written.
+        lost: records that were given up.
+        outboxes: verdicts that wait for each output.
+    """
+
+    failure: str | None
+    backlog: int
+    lost: int
+    outboxes: dict[str, int]
+
+
+class StationRecords:
+    """Use it as a context manager around the run of a pipeline.
+
+    Args:
+        outputs: outputs behind an outbox, by a name that stays the same after a restart.
+
+    Attributes:
+        outputs: the same, for the pipeline.
+    """
+
+    def __init__(
+        self,
+        config: RecordsConfig,
+        outputs: Mapping[str, LineOutput],
+        max_backlog: int = _MAX_BACKLOG,
+    ) -> None:
+        folder = config.folder
+        self.outputs = [
+            StoredOutput(output, name=name, folder=folder, max_waiting=config.max_outbox)
+            for name, output in outputs.items()
+        ]
+        self._folder = folder
+        self._journal = Journal(folder / JOURNAL_NAME)
+        self._journal_failure: str | None = None
+        self._writer = RecordWriter(
+            folder,
+            max_age_days=config.max_age_days,
+            max_backlog=max_backlog,
+            on_commit=self._on_commit,
+        )
+
+    def status(self) -> RecordsStatus:
+        """How the records do now; from any thread."""
+        writer = self._writer
+        waiting = {output.name: output.waiting for output in self.outputs}
+        failure = writer.failure or self._journal_failure
+        return RecordsStatus(failure, writer.backlog, writer.lost, waiting)
+
+    def on_trigger(self, trigger: Trigger) -> None:
+        """Note a trigger before its inspection. Never raises for what the disk does."""
+        self._note(interrupted_record(trigger))
+
+    def on_record(self, record: InspectionRecord) -> None:
+        """Take over the record of a trigger, without waiting for the disk."""
+        self._note(record)
+        self._write(record)
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[StationRecords]:
+        """Make up for what an earlier process left, and keep records within the block.
+
+        At its end what waits is committed, and sent as long as the outputs take it. A full disk
+        keeps nobody from starting.
+
+        Raises:
+            RecordsError: the folder cannot be written, another process writes to it, or the
+                database is damaged.
+        """
+        with contextlib.ExitStack() as stack:
+            self._lock_folder(stack)
+            left = self._open_journal(stack)
+            waiting = self._look_into_database(left)
+            for output in self.outputs:
+                stack.callback(output.stop, _CLOSE_S)
+                output.start(waiting.get(output.name, 0))
+            self._writer.start()
+            stack.callback(self._writer.close, _CLOSE_S)
+            self._make_up(left)
+            yield self
+
+    def _lock_folder(self, stack: contextlib.ExitStack) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            number = os.open(self._folder, os.O_RDONLY)
+            stack.callback(os.close, number)
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RecordsError(
+                f"{self._folder}: another line writes its records there; give each its own folder"
+            ) from error
+        except OSError as error:
+            raise RecordsError(f"{self._folder}: {error.strerror}; see records.folder") from error
+
+    def _open_journal(self, stack: contextlib.ExitStack) -> dict[str, str]:
+        stack.callback(self._journal.close)
+        try:
+            return self._journal.open()
+        except OSError as error:
+            if not self._disk_is_full():
+                raise RecordsError(f"{self._folder}: {error.strerror}") from error
+            self._note_journal_failure(error)
+            return {}
+
+    def _look_into_database(self, left: dict[str, str]) -> dict[str, int]:
+        """Verdicts that wait for each output; takes out of `left` what has its row already."""
+        try:
+            with contextlib.closing(connect(self._folder, synchronous="FULL")) as connection:
+                for trigger_id in list(left):
+                    row = "SELECT 1 FROM records WHERE trigger_id = ?"
+                    if connection.execute(row, (trigger_id,)).fetchone():
+                        self._journal.settle([trigger_id])
+                        del left[trigger_id]
+                counts = connection.execute("SELECT output, count(*) FROM outbox GROUP BY output")
+                waiting = {str(name): int(count) for name, count in counts}
+        except sqlite3.OperationalError as error:
+            if not self._disk_is_full():
+                raise RecordsError(f"{self._folder}: {error}; see records.folder") from error
+            left.clear()  # stays in the journal, for the next start
+            return {}
+        for name in waiting.keys() - {output.name for output in self.outputs}:
+            _log.warning(
+                "%d verdicts wait for %s, which is not configured any more; see "
+                "'linewarden records outbox %s'",
+                *(waiting[name], name, self._folder),
+            )
+        return waiting
+
+    def _make_up(self, left: Mapping[str, str]) -> None:
+        for entry in left.values():
+            record = InspectionRecord.model_validate_json(entry)
+            self._write(self._reserve(_ended_now(record)))
+        if left:
+            _log.warning("%d triggers of a process that died have their records now", len(left))
+
+    def _reserve(self, record: InspectionRecord) -> InspectionRecord:
+        """The record, which the outputs now expect; with the error of one that has no room."""
+        errors = []
+        for output in self.outputs:
+            try:
+                output.send(record)
+            except LineError as error:
+                errors.append(str(error))
+        return record.model_copy(update={"line_errors": (*record.line_errors, *errors)})
+
+    def _write(self, record: InspectionRecord) -> None:
+        outputs = [output for output in self.outputs if output.claims(record)]
+        entry = Entry(record, tuple(output.name for output in outputs))
+        if not self._writer.write(entry):
+            for output in outputs:
+                output.give_up()
+            self._settle([entry])
+
+    def _on_commit(self, entries: Sequence[Entry]) -> None:
+        self._settle(entries)
+        for output in self.outputs:
+            output.wake()
+
+    def _note(self, record: InspectionRecord) -> None:
+        try:
+            self._journal.add(record.trigger_id, record.model_dump_json())
+        except OSError as error:
+            self._note_journal_failure(error)
+        else:
+            self._journal_failure = None
+
+    def _settle(self, entries: Sequence[Entry]) -> None:
+        try:
+            self._journal.settle(entry.record.trigger_id for entry in entries)
+        except OSError as error:
+            self._note_journal_failure(error)
+
+    def _note_journal_failure(self, error: OSError) -> None:
+        if self._journal_failure is None:
+            _log.error(
+                "%s: triggers cannot be noted, and are lost if the process dies now: %s",
+                *(self._folder / JOURNAL_NAME, error),
+            )
+        self._journal_failure = str(error)
+
+    def _disk_is_full(self) -> bool:
+        return shutil.disk_usage(self._folder).free < _FULL_BYTES
+
+
+def _ended_now(record: InspectionRecord) -> InspectionRecord:
+    """The record, with the time until now where its latency was never known."""
+    if record.cause is not Cause.INTERRUPTED:
+        return record
+    age = datetime.now(timezone.utc) - record.triggered_utc
+    total_ms = max(0.0, age.total_seconds() * 1e3)
+    latency = LatencyMs(preprocess=None, infer=None, decide=None, total=total_ms)
+    return record.model_copy(update={"latency_ms": latency})

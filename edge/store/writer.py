@@ -1,0 +1,167 @@
+"""Writes records to the database, on a thread of its own.
+
+A commit waits for the disk, 3 to 12 ms as a rule and seconds at times; no verdict waits for it.
+What comes meanwhile is committed together. While nothing can be written, records wait in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import NamedTuple
+
+from edge.errors import RecordsError
+from edge.records import InspectionRecord
+from edge.store.database import connect, transaction
+from edge.store.rows import insert_record, text_from_moment
+
+_LARGEST_COMMIT = 500
+_PAUSE_S = 1.0
+_PRUNE_EVERY_S = 60.0
+_PRUNED_AT_ONCE = 2_000
+
+_log = logging.getLogger(__name__)
+
+
+class Entry(NamedTuple):
+    """A record to write, and the outputs that are to be sent it later."""
+
+    record: InspectionRecord
+    outputs: tuple[str, ...] = ()
+
+
+class RecordWriter:
+    """Commits records in the order they came.
+
+    Args:
+        folder: of the database.
+        max_age_days: older rows are deleted, except those an output still has to be sent.
+        max_backlog: records that wait in memory while nothing can be written.
+        on_commit: receives what was committed, on the writer's thread.
+
+    Attributes:
+        lost: records that were given up because `max_backlog` waited.
+        failure: why nothing can be written now; None while it can.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_age_days: float,
+        max_backlog: int,
+        on_commit: Callable[[Sequence[Entry]], None],
+    ) -> None:
+        self.lost = 0
+        self.failure: str | None = None
+        self._folder = folder
+        self._max_age = timedelta(days=max_age_days)
+        self._max_backlog = max_backlog
+        self._on_commit = on_commit
+        self._connection: sqlite3.Connection | None = None
+        self._changed = threading.Condition()
+        self._waiting: deque[Entry] = deque()
+        self._ended = False
+        self._prune_at = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="records", daemon=True)
+
+    @property
+    def backlog(self) -> int:
+        """Records that wait to be written."""
+        return len(self._waiting)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def write(self, entry: Entry) -> bool:
+        """Take a record over, without waiting; False when it is lost."""
+        with self._changed:
+            if len(self._waiting) < self._max_backlog:
+                self._waiting.append(entry)
+                self._changed.notify()
+                return True
+            self.lost += 1
+        _log.error("a record is lost: %s", entry.record.model_dump_json())
+        return False
+
+    def close(self, limit_s: float) -> None:
+        """Commit what waits; what is left after `limit_s`, or cannot be written, is lost."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._thread.join(limit_s)
+        left = list(self._waiting)
+        self.lost += len(left)
+        for entry in left:
+            _log.error("a record is lost: %s", entry.record.model_dump_json())
+
+    def _run(self) -> None:
+        while not (self._ended and (not self._waiting or self.failure is not None)):
+            try:
+                self._step()
+            except (sqlite3.Error, RecordsError) as error:
+                self._note(error)
+        self._disconnect()
+
+    def _step(self) -> None:
+        """Commit what waits, or wait for something."""
+        if self._connection is None:
+            self._connection = connect(self._folder, synchronous="FULL")
+        if time.monotonic() >= self._prune_at:
+            self._prune(self._connection)
+        with self._changed:
+            pause_s = max(0.0, self._prune_at - time.monotonic())
+            self._changed.wait_for(lambda: self._waiting or self._ended, pause_s)
+            batch = [self._waiting[i] for i in range(min(len(self._waiting), _LARGEST_COMMIT))]
+        if batch:
+            self._commit(self._connection, batch)
+
+    def _commit(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> None:
+        with transaction(connection):
+            for record, outputs in batch:
+                number = insert_record(connection, record)
+                if number is not None:
+                    connection.executemany(
+                        "INSERT INTO outbox (output, record) VALUES (?, ?)",
+                        [(output, number) for output in outputs],
+                    )
+        with self._changed:
+            for _ in batch:
+                self._waiting.popleft()
+        if self.failure is not None:
+            _log.warning("records are written again; none of those that waited is lost")
+            self.failure = None
+        self._on_commit(batch)
+
+    def _note(self, error: Exception) -> None:
+        """Tell once that nothing can be written, and wait a little."""
+        if self.failure is None:
+            _log.error("%s: records cannot be written and wait in memory: %s", self._folder, error)
+        self.failure = str(error)
+        self._disconnect()
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended, _PAUSE_S)
+
+    def _prune(self, connection: sqlite3.Connection) -> None:
+        """Delete some of the rows that are too old."""
+        oldest = text_from_moment(datetime.now(timezone.utc) - self._max_age)
+        with transaction(connection):
+            deleted = connection.execute(
+                "DELETE FROM records WHERE number IN (SELECT number FROM records WHERE "
+                "triggered_utc < ? AND number NOT IN (SELECT record FROM outbox) LIMIT ?)",
+                (oldest, _PRUNED_AT_ONCE),
+            ).rowcount
+        if deleted < _PRUNED_AT_ONCE:
+            self._prune_at = time.monotonic() + _PRUNE_EVERY_S
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None

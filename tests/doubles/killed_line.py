@@ -1,0 +1,103 @@
+"""A line with real records that runs until somebody kills it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.calibrated import RecipeIdentity
+from edge.camera.base import EndOfRecording, Frame
+from edge.inspector import Inspection, Prepared, StageTimes
+from edge.intake import PartLimits
+from edge.line.base import StationState
+from edge.pipeline import Pipeline
+from edge.records import InspectionRecord
+from edge.store.config import ImagesConfig, RecordsConfig
+from edge.store.images import ImageArchive
+from edge.store.station import IMAGES_NAME, StationRecords
+from edge.verdict import Verdict
+from edge.views import ONLY_VIEW, View
+
+
+class Belt:
+    """A camera with frames at random moments; endless without `parts`."""
+
+    waits = False
+
+    def __init__(self, parts: int | None) -> None:
+        self._numbers = itertools.count() if parts is None else iter(range(parts))
+
+    def open(self) -> None:
+        pass
+
+    def read(self, timeout_s: float) -> Frame | None:
+        time.sleep(random.random() * 3e-3)
+        for number in self._numbers:
+            image = np.full((16, 16), number % 256, np.uint8)
+            return Frame(image, time.monotonic_ns(), number, f"{number}.png")
+        raise EndOfRecording
+
+    def close(self) -> None:
+        pass
+
+
+class Alternating:
+    """Rejects every second part."""
+
+    identity = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
+
+    def prepare(self, frame: npt.NDArray[np.uint8]) -> Prepared:
+        return Prepared(frame, "", 1)
+
+    def warm(self) -> None:
+        pass
+
+    def infer(self, prepared: Prepared) -> Inspection:
+        assert prepared.image is not None
+        verdict = Verdict.REJECT if prepared.image[0, 0] % 2 else Verdict.PASS
+        empty = np.zeros((8, 8), dtype=np.float32)
+        times = StageTimes(1, 1, 1)
+        return Inspection(verdict, 1.0, 2.5, empty, empty > 0, None, "", times)
+
+
+class Notes:
+    """An output whose other end is a file: a line `trigger_id verdict` for each part."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def open(self) -> None:
+        pass
+
+    def send(self, record: InspectionRecord) -> None:
+        os.write(self._file, f"{record.trigger_id} {record.verdict.value}\n".encode())
+
+    def show(self, state: StationState) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def run(folder: Path, parts: int | None = None) -> None:
+    """Inspect; `folder` gets `told`, `consumed` and `records`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    config = RecordsConfig(folder=folder / "records", max_outbox=1_000_000)
+    station = StationRecords(config, {"mqtt test": Notes(folder / "consumed")})
+    images = ImagesConfig(max_bytes=200_000, min_free_bytes=0)
+    with station.open():
+        Pipeline(
+            views=[View(ONLY_VIEW, Belt(parts), Alternating())],
+            outputs=[Notes(folder / "told"), *station.outputs],
+            limits=PartLimits(30_000),
+            archive=ImageArchive(config.folder / IMAGES_NAME, images),
+            on_trigger=station.on_trigger,
+            on_record=station.on_record,
+        ).run()
