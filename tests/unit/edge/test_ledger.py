@@ -27,7 +27,11 @@ class FakeClock:
 
 
 def trigger(
-    number: int, deadline_ns: int = 100, *, due_ns: int | None = None, views: tuple[str, ...] = VIEWS
+    number: int,
+    deadline_ns: int = 100,
+    *,
+    due_ns: int | None = None,
+    views: tuple[str, ...] = VIEWS,
 ) -> Trigger:
     return Trigger(
         trigger_id=str(number),
