@@ -175,7 +175,8 @@ class GpioConfig(StrictModel):
         active_low: names of lines that are active at low level.
         pulse_ms: length of the pulses of a verdict.
         gap_ms: least time between the pulses of two parts.
-        gate_delay_ms: from the complete frame to the pulse of the gate.
+        gate_delay_ms: from the trigger to the pulse of the gate; from the complete frame where the
+            camera announces the parts.
         gate_pulse_ms: length of that.
         timeout_ms: limit of every call.
     """

@@ -2,7 +2,7 @@
 
 Each bit of the handshake may have a line, called by the name it has in the device tree. PASS and
 REJECT are pulses and never overlap; RESULT_VALID rises after them and falls before them. The gate
-opens at a fixed time after the frame for every part that is not PASS, NO_VERDICT included.
+opens at a fixed time after the trigger for every part that is not PASS, NO_VERDICT included.
 
 When the process is killed the kernel gives the lines back, and what they show then depends on the
 driver and on pull resistors: wire them so that an idle line is safe, and watch the heartbeat.
@@ -37,7 +37,8 @@ class Gpio:
         active_low: names of lines that are active at low level.
         pulse_ms: length of the pulses of a verdict.
         gap_ms: least time between the pulses of two parts.
-        gate_delay_ms: from the complete frame to the pulse of the gate.
+        gate_delay_ms: from the trigger to the pulse of the gate; from the complete frame where the
+            camera announces the parts.
         gate_pulse_ms: length of the pulse of the gate.
         timeout_ms: limit of every call.
         request_lines: stands in for `gpiod.request_lines` in tests.

@@ -118,7 +118,9 @@ def test_a_killed_line_starts_again_beside_its_old_socket(config: Path) -> None:
     done = linewarden("trigger", "--config", config)
     assert done.returncode == 7
     assert "check that `linewarden run` runs" in done.stderr
-    process = subprocess.Popen(command("run", "--config", config), cwd=ROOT, stderr=subprocess.PIPE)
+    again = subprocess.Popen(
+        command("run", "--config", config), cwd=ROOT, stderr=subprocess.DEVNULL, text=True
+    )
     try:
 
         def answers() -> bool:
@@ -128,8 +130,8 @@ def test_a_killed_line_starts_again_beside_its_old_socket(config: Path) -> None:
         second = linewarden("run", "--config", config)
         assert second.returncode == 7
     finally:
-        process.kill()
-        process.communicate(timeout=GENEROUS_S)
+        again.kill()
+        again.wait(GENEROUS_S)
 
 
 @pytest.mark.parametrize(
