@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 
 from edge.camera.base import Camera, EndOfRecording, Frame
+from edge.camera.faults import CameraHungError
 from edge.errors import CameraError, FrameError, LineError
 from edge.triggers import Ledger, Trigger, no_verdict
 from edge.verdict import Cause
@@ -17,6 +19,9 @@ from edge.verdict import Cause
 _POLL_S = 0.2
 _WAITING_MAX = 2
 _UNDELIVERED_MAX = 64
+_PAUSE_S = 2.0
+
+_log = logging.getLogger(__name__)
 
 
 class Grabber:
@@ -30,6 +35,12 @@ class Grabber:
         deadline_ns: time from the complete frame to the verdict.
         on_error: receives the error that ends the grabbing, after its trigger was settled.
         limit_s: how long the outputs may take no verdict, and the camera may take to end.
+        waits_to_open: a camera that cannot be opened is tried again and again.
+
+    Attributes:
+        has_opened: whether the camera could be opened.
+        turned_ns: when the thread last went round, on the monotonic clock; None while it does not
+            grab.
     """
 
     def __init__(
@@ -41,7 +52,11 @@ class Grabber:
         on_error: Callable[[Exception], None],
         limit_s: float,
         clock_ns: Callable[[], int] = time.monotonic_ns,
+        waits_to_open: bool = False,
     ) -> None:
+        self.has_opened = False
+        self.turned_ns: int | None = None
+        self._waits_to_open = waits_to_open
         self._camera = camera
         self._ledger = ledger
         self._deadline_ns = deadline_ns
@@ -58,19 +73,33 @@ class Grabber:
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
 
     def open(self) -> None:
-        """Open the camera and begin to grab.
+        """Open the camera and begin to grab; returns at once where it waits for the camera.
 
         Raises:
-            CameraError: the camera cannot be opened.
+            CameraError: the camera cannot be opened, and the line does not wait for it.
         """
         self._thread.start()
+        if self._waits_to_open:
+            return
         error = self._opened.get()
         if error is not None:
             raise error
 
-    def triggers(self) -> Iterator[Trigger]:
-        """The triggers to inspect, until the camera ends. Asking for one ends the one before."""
-        while (trigger := self._next()) is not None:
+    def triggers(self) -> Iterator[Trigger | None]:
+        """The triggers to inspect, until the camera ends. Asking for one ends the one before.
+
+        None tells that none came for a while.
+        """
+        while True:
+            try:
+                trigger = self._waiting.get(timeout=_POLL_S)
+            except queue.Empty:
+                if self._stopping and not self._ends():
+                    return  # the camera hangs; `close` tells
+                yield None
+                continue
+            if trigger is None:
+                return
             yield trigger
             self._free.set()
 
@@ -87,22 +116,20 @@ class Grabber:
         if self._thread.is_alive():
             self._on_error(CameraError(f"the camera hangs: no answer within {self._limit_s:g} s"))
 
-    def _next(self) -> Trigger | None:
-        while True:
-            try:
-                return self._waiting.get(timeout=_POLL_S)
-            except queue.Empty:
-                if self._stopping:
-                    self._thread.join(self._limit_s)
-                    if self._thread.is_alive():
-                        return None  # the camera hangs; `close` tells
+    def _ends(self) -> bool:
+        self._thread.join(self._limit_s)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
-            self._camera.open()
-        except Exception as error:  # noqa: BLE001 - raised by `open`
+            self._open_camera()
+        except Exception as error:  # noqa: BLE001 - raised by `open`, or told to the pipeline
             self._opened.put(error)
+            if self._waits_to_open and not self._stopping:
+                self._on_error(error)
+            self._waiting.put(None)
             return
+        self.has_opened = True
         self._opened.put(None)
         try:
             self._grab_all()
@@ -112,11 +139,35 @@ class Grabber:
             self._settle_frameless(Cause.CAMERA, error)
             self._on_error(error)
         finally:
+            self.turned_ns = None
             self._waiting.put(None)
             self._camera.close()
 
+    def _open_camera(self) -> None:
+        is_told = False
+        while True:
+            try:
+                self._camera.open()
+            except CameraHungError:
+                raise  # only the end of the process frees it
+            except CameraError as error:
+                if not self._waits_to_open or self._stopping:
+                    raise
+                if not is_told:
+                    _log.warning("the line waits for the camera: %s", error)
+                is_told = True
+            else:
+                return
+            self._pause()
+
+    def _pause(self) -> None:
+        end = time.monotonic() + _PAUSE_S
+        while not self._stopping and time.monotonic() < end:
+            time.sleep(_POLL_S)
+
     def _grab_all(self) -> None:
         while not self._stopping:
+            self.turned_ns = time.monotonic_ns()
             if self._camera.waits and not self._free.is_set():
                 self._free.wait(_POLL_S)
                 continue  # a stop may have come meanwhile

@@ -40,11 +40,23 @@ class ArchiveConfig(StrictModel):
     max_bytes: Annotated[int, Field(gt=0)]
 
 
+class HealthConfig(StrictModel):
+    """The health page: /metrics, /healthz, /readyz; see `edge.service.health`.
+
+    Attributes:
+        port: each line on a device needs its own.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 9540
+
+
 class LineConfig(StrictModel):
-    """A line: bundle and recipe, camera, deadline, outputs, archive.
+    """A line: bundle and recipe, camera, deadline, outputs, archive, health.
 
     Attributes:
         deadline_ms: from the complete frame to the verdict; later is NO_VERDICT.
+        health: None for no health page.
     """
 
     schema_version: Literal[1] = 1
@@ -55,3 +67,4 @@ class LineConfig(StrictModel):
     deadline_ms: Annotated[float, Field(gt=0)] = 1000.0
     outputs: tuple[OutputConfig, ...] = Field(min_length=1)
     archive: ArchiveConfig | None = None
+    health: HealthConfig | None = None

@@ -30,6 +30,7 @@ from edge.grabber import Grabber
 from edge.inspector import Inspection
 from edge.line.base import LineOutput, StationState
 from edge.records import InspectionRecord, RecipeIdentity
+from edge.status import PipelineStatus
 from edge.summary import RunSummary
 from edge.triggers import Ledger, Trigger
 from edge.verdict import Cause
@@ -48,6 +49,10 @@ def _ignore(_record: InspectionRecord) -> None:
     pass
 
 
+def _ignore_turn() -> None:
+    pass
+
+
 class Pipeline:
     """One line: a camera, an inspector, and where the verdicts go.
 
@@ -59,6 +64,9 @@ class Pipeline:
         deadline_ms: time from the complete frame to the verdict.
         archive: keeps images; None for none.
         on_record: receives each record once, on the delivery thread.
+        on_turn: called by the inspection loop, several times a second also when no part comes.
+        waits_to_open: a camera or output that cannot be opened at the start is opened again and
+            again, instead of ending the run.
         limit_s: how long a thread may take to end, and the outputs to take a verdict.
         clock_ns: monotonic clock in nanoseconds, the same as the camera's.
     """
@@ -73,6 +81,8 @@ class Pipeline:
         deadline_ms: float,
         archive: Archive | None = None,
         on_record: Callable[[InspectionRecord], None] = _ignore,
+        on_turn: Callable[[], None] = _ignore_turn,
+        waits_to_open: bool = False,
         limit_s: float = 10.0,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -88,6 +98,7 @@ class Pipeline:
             on_error=self._halt,
             limit_s=limit_s,
             clock_ns=clock_ns,
+            waits_to_open=waits_to_open,
         )
         self._delivery = Delivery(
             ledger=self._ledger,
@@ -97,10 +108,12 @@ class Pipeline:
             state=self._state,
             on_record=on_record,
             on_error=self._note_error,
+            waits_to_open=waits_to_open,
         )
+        self._on_turn = on_turn
+        self._turned_ns: int | None = None  # while the inspection loop runs
         self._late_results = 0
         self._error: Exception | None = None
-        self._is_grabbing = False
         self._inspecting_since_ns: int | None = None
 
     def stop(self) -> None:
@@ -113,8 +126,8 @@ class Pipeline:
         What goes wrong on the way stands in the summary's `error`, after the orderly stop.
 
         Raises:
-            LineError: an output cannot be opened; nothing was started.
-            CameraError: the camera cannot be opened; no part was inspected.
+            LineError: an output cannot be opened and is not waited for; nothing was started.
+            CameraError: the camera cannot be opened and is not waited for; no part was inspected.
         """
         with ExitStack() as stack:
             self._delivery.open(stack)
@@ -126,10 +139,13 @@ class Pipeline:
             stack.callback(self._grabber.close)
             started_ns = self._clock_ns()
             self._grabber.open()
-            self._is_grabbing = True
+            self._turned_ns = time.monotonic_ns()
             for trigger in self._grabber.triggers():
-                self._inspect(trigger)
-            self._is_grabbing = False
+                self._turned_ns = time.monotonic_ns()
+                if trigger is not None:
+                    self._inspect(trigger)
+                self._on_turn()
+            self._turned_ns = None
             seconds = (self._clock_ns() - started_ns) / 1e9
         return self._delivery.tally.summary(
             seconds=seconds,
@@ -138,6 +154,30 @@ class Pipeline:
             images_failed=self._archive.failed if self._archive is not None else 0,
             error=self._error,
         )
+
+    def status(self) -> PipelineStatus:
+        """What it does now; from any thread."""
+        tally = self._delivery.tally
+        return PipelineStatus(
+            state=self._state(),
+            stalled=self._stalled(),
+            outputs_up=self._delivery.outputs_up,
+            parts=tally.parts,
+            no_verdicts=tally.no_verdicts,
+            late_results=self._late_results,
+            images_dropped=self._archive.dropped if self._archive is not None else 0,
+            images_failed=self._archive.failed if self._archive is not None else 0,
+        )
+
+    def _stalled(self) -> tuple[str, ...]:
+        """Stages whose thread did not go round for twice the time that a call into it may take."""
+        turns = {
+            "inspection": self._turned_ns,
+            "camera": self._grabber.turned_ns,
+            "delivery": self._delivery.turned_ns,
+        }
+        oldest_ns = time.monotonic_ns() - round(2 * self._limit_s * 1e9)
+        return tuple(name for name, at in turns.items() if at is not None and at < oldest_ns)
 
     def _inspect(self, trigger: Trigger) -> None:
         if trigger.frame is None or not self._ledger.is_open(trigger):
@@ -159,7 +199,8 @@ class Pipeline:
         halted = self._error is not None and not isinstance(self._error, LineError)
         since_ns = self._inspecting_since_ns
         hangs = since_ns is not None and self._clock_ns() - since_ns > self._limit_s * 1e9
-        if halted or hangs or not self._is_grabbing:
+        runs = self._turned_ns is not None and self._grabber.has_opened
+        if halted or hangs or not runs:
             return StationState.FAULT
         return StationState.READY
 

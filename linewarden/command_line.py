@@ -70,6 +70,9 @@ COMMANDS = {
     ),
     "inspect": Command("linewarden.commands.inspect", "inspect single images", "onnxruntime"),
     "run": Command("linewarden.commands.run", "inspect the parts on a line", "onnxruntime"),
+    "service": Command(
+        "linewarden.commands.service", "make a line a service of systemd", "onnxruntime"
+    ),
     "verify": Command(
         "linewarden.commands.verify",
         "check that a bundle is whole and gives its golden scores",

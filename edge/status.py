@@ -1,0 +1,33 @@
+"""What a pipeline says of itself while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.line.base import StationState
+
+
+@dataclass(frozen=True)
+class PipelineStatus:
+    """One look at a running pipeline.
+
+    Attributes:
+        stalled: stages whose thread hangs: "inspection", "camera", "delivery".
+        outputs_up: for each output, in the order of the configuration, whether it works.
+        parts: triggers that have their record.
+        no_verdicts: those of them without a verdict.
+    """
+
+    state: StationState
+    stalled: tuple[str, ...]
+    outputs_up: tuple[bool, ...]
+    parts: int
+    no_verdicts: int
+    late_results: int
+    images_dropped: int
+    images_failed: int
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the station takes parts, and every output tells their verdict."""
+        return self.state is StationState.READY and not self.stalled and all(self.outputs_up)
