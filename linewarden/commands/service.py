@@ -115,7 +115,9 @@ def _install(args: argparse.Namespace) -> int:
         return 0
     _call("systemd-sysusers")
     _call("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/linewarden.conf")
-    _call("udevadm", "control", "--reload")
+    if Path("/run/udev/control").exists():  # no container has it
+        _call("udevadm", "control", "--reload")
+        _call("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=gpio")
     if "gige" in args.drop_in:
         _call("sysctl", "--quiet", "--load", "/etc/sysctl.d/linewarden-gige.conf")
     _call("systemctl", "daemon-reload")
