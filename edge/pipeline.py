@@ -67,7 +67,8 @@ class Pipeline:
         on_turn: called by the inspection loop, several times a second also when no part comes.
         waits_to_open: a camera or output that cannot be opened at the start is opened again and
             again, instead of ending the run.
-        limit_s: how long a thread may take to end, and the outputs to take a verdict.
+        limit_s: how long a thread may take to go round or to end, and the outputs to take a
+            verdict.
         clock_ns: monotonic clock in nanoseconds, the same as the camera's.
     """
 
@@ -114,7 +115,6 @@ class Pipeline:
         self._turned_ns: int | None = None  # while the inspection loop runs
         self._late_results = 0
         self._error: Exception | None = None
-        self._inspecting_since_ns: int | None = None
 
     def stop(self) -> None:
         """Ask `run` to return once the parts grabbed have their verdict; from any thread."""
@@ -170,21 +170,19 @@ class Pipeline:
         )
 
     def _stalled(self) -> tuple[str, ...]:
-        """Stages whose thread did not go round for twice the time that a call into it may take."""
+        """Stages whose thread did not go round within the limit."""
         turns = {
             "inspection": self._turned_ns,
             "camera": self._grabber.turned_ns,
             "delivery": self._delivery.turned_ns,
         }
-        oldest_ns = time.monotonic_ns() - round(2 * self._limit_s * 1e9)
+        oldest_ns = time.monotonic_ns() - round(self._limit_s * 1e9)
         return tuple(name for name, at in turns.items() if at is not None and at < oldest_ns)
 
     def _inspect(self, trigger: Trigger) -> None:
         if trigger.frame is None or not self._ledger.is_open(trigger):
             return  # it waited past its deadline
-        self._inspecting_since_ns = self._clock_ns()
         inspection = self._inspector.inspect(trigger.frame.image)
-        self._inspecting_since_ns = None
         if not self._ledger.settle(trigger, inspection):
             self._late_results += 1
             _log.warning(
@@ -195,12 +193,10 @@ class Pipeline:
             )
 
     def _state(self) -> StationState:
-        """READY while frames are grabbed and no inspection hangs."""
+        """READY while frames are grabbed and no stage hangs."""
         halted = self._error is not None and not isinstance(self._error, LineError)
-        since_ns = self._inspecting_since_ns
-        hangs = since_ns is not None and self._clock_ns() - since_ns > self._limit_s * 1e9
         runs = self._turned_ns is not None and self._grabber.has_opened
-        if halted or hangs or not runs:
+        if halted or self._stalled() or not runs:
             return StationState.FAULT
         return StationState.READY
 

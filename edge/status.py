@@ -28,6 +28,11 @@ class PipelineStatus:
     images_failed: int
 
     @property
+    def is_inspecting(self) -> bool:
+        """Whether the station takes parts."""
+        return self.state is not StationState.FAULT
+
+    @property
     def is_ready(self) -> bool:
         """Whether the station takes parts, and every output tells their verdict."""
-        return self.state is StationState.READY and not self.stalled and all(self.outputs_up)
+        return self.is_inspecting and not self.stalled and all(self.outputs_up)

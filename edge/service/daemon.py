@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable
 
-from edge.line.base import StationState
 from edge.service.notify import Notifier
 from edge.status import PipelineStatus
 
@@ -70,7 +69,7 @@ def watchdog_s_from_environment() -> float:
 
 def describe(status: PipelineStatus) -> str:
     """A pipeline's status for people, in one line."""
-    what = "inspecting" if status.state is not StationState.FAULT else "not inspecting"
+    what = "inspecting" if status.is_inspecting else "not inspecting"
     text = f"{what}: {status.parts} parts, {status.no_verdicts} without a verdict"
     if status.stalled:
         text += f"; hanging: {', '.join(status.stalled)}"

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from edge.line.base import StationState
 from edge.records import InspectionRecord
 from edge.service.telemetry import QUANTITIES, read_device
 from edge.status import PipelineStatus
@@ -24,7 +31,7 @@ class Metrics:
     """The metrics of one line, in a registry of their own.
 
     Args:
-        info: labels of `linewarden_info`: what the verdicts rest on.
+        info: labels of `linewarden_info`, which is 1: what the verdicts rest on.
         outputs: a name for each output, in the order of the configuration.
         root: where the kernel's files are.
     """
@@ -32,17 +39,12 @@ class Metrics:
     def __init__(
         self, *, info: Mapping[str, str], outputs: Sequence[str], root: Path = Path("/")
     ) -> None:
+        disable_created_metrics()  # they double the page, and nobody asked for them
         self._registry = CollectorRegistry(auto_describe=True)
         self._outputs = outputs
         ProcessCollector(registry=self._registry)
         self._registry.register(_Device(root))
-        labels = {name: str(value) for name, value in info.items()}
-        Gauge(
-            "linewarden_info",
-            "What the verdicts rest on; always 1.",
-            list(labels),
-            registry=self._registry,
-        ).labels(**labels).set(1)
+        Info("linewarden", "What the verdicts rest on.", registry=self._registry).info(dict(info))
         self._parts = self._counter("parts", "Parts by verdict.", "verdict", Verdict)
         self._causes = self._counter("no_verdicts", "Parts without a verdict.", "cause", Cause)
         self._line_errors = Counter(
@@ -109,8 +111,8 @@ class _Pipeline(Collector):
             ("images_failed", "Parts whose images could not be written.", status.images_failed),
         ):
             yield CounterMetricFamily(f"linewarden_{name}", what, value=count)
-        ready = float(status.state is not StationState.FAULT)
-        yield GaugeMetricFamily("linewarden_inspecting", "1 while parts are taken.", value=ready)
+        inspecting = float(status.is_inspecting)
+        yield GaugeMetricFamily("linewarden_inspecting", "1 while parts are taken.", inspecting)
         up = GaugeMetricFamily("linewarden_output_up", "1 while it works.", labels=["output"])
         for name, is_up in zip(self._outputs, status.outputs_up, strict=True):
             up.add_metric([name], float(is_up))

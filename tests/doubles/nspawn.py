@@ -19,9 +19,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCE = Path("/opt/source")
-PACKAGES = (
-    "systemd,systemd-sysv,dbus,procps,python3,mosquitto,kmod,udev"  # what the machine is made of
-)
+PACKAGES = "systemd,systemd-sysv,dbus,procps,python3,mosquitto,kmod,udev"
 _TOOLS = ("systemd-nspawn", "nsenter", "mount", "umount")
 
 
@@ -119,11 +117,11 @@ def booted(folder: Path) -> Iterator[Machine]:
         command = ["systemd-nspawn", "--quiet", "-D", str(root), *options, "--timezone=off"]
         with (folder / "console").open("w") as console:
             process = subprocess.Popen(
-                [*command, *_binds(), "--boot", "--console=read-only", "systemd.unit=multi-user.target"],
+                [*command, *_binds(), "--boot", "--console=read-only"],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
-            )  # fmt: skip
+            )
         try:
             machine = Machine(root, _leader(process))
             wait_until(lambda: _is_up(machine))
@@ -201,6 +199,5 @@ def _name(pid: str) -> str:
 
 
 def _is_up(machine: Machine) -> bool:
-    return "running" in machine.run("systemctl", "is-system-running", check=False) or (
-        "degraded" in machine.run("systemctl", "is-system-running", check=False)
-    )
+    state = machine.run("systemctl", "is-system-running", check=False).strip()
+    return state in {"running", "degraded"}

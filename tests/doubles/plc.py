@@ -1,6 +1,6 @@
 """A PLC that notes everything it is told: one JSON line per write, with its time.
 
-    python -m tests.doubles.plc PORT FILE
+python -m tests.doubles.plc PORT FILE
 """
 
 from __future__ import annotations
