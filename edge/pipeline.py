@@ -64,7 +64,8 @@ class Pipeline:
         deadline_ms: time from the complete frame to the verdict.
         archive: keeps images; None for none.
         on_record: receives each record once, on the delivery thread.
-        on_turn: called by the inspection loop, several times a second also when no part comes.
+        on_turn: called by the inspection loop, several times a second also when no part comes, and
+            once when it has ended.
         waits_to_open: a camera or output that cannot be opened at the start is opened again and
             again, instead of ending the run.
         limit_s: how long a thread may take to go round or to end, and the outputs to take a
@@ -140,12 +141,12 @@ class Pipeline:
             started_ns = self._clock_ns()
             self._grabber.open()
             self._turned_ns = time.monotonic_ns()
+            stack.callback(self._end_turns)
             for trigger in self._grabber.triggers():
                 self._turned_ns = time.monotonic_ns()
                 if trigger is not None:
                     self._inspect(trigger)
                 self._on_turn()
-            self._turned_ns = None
             seconds = (self._clock_ns() - started_ns) / 1e9
         return self._delivery.tally.summary(
             seconds=seconds,
@@ -159,6 +160,7 @@ class Pipeline:
         """What it does now; from any thread."""
         tally = self._delivery.tally
         return PipelineStatus(
+            is_running=self._turned_ns is not None,
             state=self._state(),
             stalled=self._stalled(),
             outputs_up=self._delivery.outputs_up,
@@ -168,6 +170,10 @@ class Pipeline:
             images_dropped=self._archive.dropped if self._archive is not None else 0,
             images_failed=self._archive.failed if self._archive is not None else 0,
         )
+
+    def _end_turns(self) -> None:
+        self._turned_ns = None
+        self._on_turn()
 
     def _stalled(self) -> tuple[str, ...]:
         """Stages whose thread did not go round within the limit."""

@@ -28,7 +28,7 @@ def open_station(
 
     Args:
         on_record: receives each record once, on the delivery thread.
-        on_turn: called by the inspection loop, several times a second also when no part comes.
+        on_turn: see `Pipeline`.
         waits_to_open: see `Pipeline`.
 
     Raises:

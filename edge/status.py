@@ -12,12 +12,14 @@ class PipelineStatus:
     """One look at a running pipeline.
 
     Attributes:
+        is_running: whether the inspection loop runs; not before, and not while it stops.
         stalled: stages whose thread hangs: "inspection", "camera", "delivery".
         outputs_up: for each output, in the order of the configuration, whether it works.
         parts: triggers that have their record.
         no_verdicts: those of them without a verdict.
     """
 
+    is_running: bool
     state: StationState
     stalled: tuple[str, ...]
     outputs_up: tuple[bool, ...]

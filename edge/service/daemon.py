@@ -46,7 +46,10 @@ class Daemon:
         self._notifier.loading("verifying the bundle and loading the engine", LOAD_LIMIT_S)
 
     def turn(self, status: PipelineStatus) -> None:
-        """The inspection loop went round; call it from there alone."""
+        """The inspection loop went round, or ended; call it from there alone."""
+        if not status.is_running:
+            self.stopping()  # from now on TimeoutStopSec= counts, no watchdog
+            return
         now = self._clock()
         if now - self._told_at < self._period_s:
             return

@@ -28,7 +28,7 @@ _SHARED = {
     "udev/70-linewarden.rules": Path("etc/udev/rules.d"),
 }
 _GIGE = {"sysctl.d/linewarden-gige.conf": Path("etc/sysctl.d")}
-_LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
+_LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - looked for, not used
 _BACK_OFF = 254  # the version of systemd that knows RestartSteps=
 
@@ -83,7 +83,7 @@ def entries(
         ConfigError: the name is no name for a unit, or the service could not read `config`.
     """
     if not _LINE.fullmatch(line):
-        raise ConfigError(f"line {line!r}: take letters, digits, '_' and '.' for its name")
+        raise ConfigError(f"line {line!r}: take letters, digits, '_', '.' and '-' for its name")
     source = files_folder()
     shared = {**_SHARED, **(_GIGE if "gige" in drop_ins else {})}
     found = [

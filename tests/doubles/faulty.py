@@ -19,7 +19,7 @@ from edge.camera.base import Frame
 from edge.camera.replay import ReplayCamera
 from edge.engine.onnxruntime import OnnxRuntimeEngine
 from edge.inspector import Inspector
-from edge.line.jsonlines import JsonLines
+from edge.line.mqtt import Mqtt
 from linewarden import command_line
 from linewarden.commands import run
 
@@ -53,7 +53,7 @@ STAGES: dict[str, tuple[Any, str]] = {
     "preprocess": (edge.inspector, "preprocess"),
     "engine": (OnnxRuntimeEngine, "infer"),
     "decide": (edge.inspector, "decide"),
-    "output": (JsonLines, "send"),
+    "output": (Mqtt, "send"),
     "record": (run, "_log_no_verdict"),
     "archive": (ImageArchive, "save"),
 }

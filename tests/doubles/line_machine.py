@@ -76,6 +76,7 @@ class LineMachine:
         machine.write("/srv/linewarden/press3.yaml", _CONFIG)
         machine.write("/etc/systemd/system/plc.service", _PLC)
         machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "stop", "mosquitto")  # Debian starts it with the machine
         self.installed = self.linewarden(
             "service", "install", "press3", "--config", "/srv/linewarden/press3.yaml"
         )
@@ -93,7 +94,8 @@ class LineMachine:
         """Whether the health page says that the line takes parts and every output works."""
         page = "http://127.0.0.1:9540/readyz"
         code = f"import urllib.request as u; print(u.urlopen({page!r}, timeout=5).status)"
-        return "200" in self.machine.run("/opt/linewarden/bin/python", "-c", code, check=False)
+        answer = self.machine.run("/opt/linewarden/bin/python", "-c", code, check=False)
+        return answer.strip() == "200"
 
     def start(self, *units: str) -> None:
         """Start units, by default PLC, broker and the line; returns when they are ready."""
@@ -165,12 +167,6 @@ class LineMachine:
                 return told.at - fault_at
             last = told.at
         return last + SILENCE_S - fault_at
-
-    def stopped_after_s(self, fault_at: float) -> float:
-        """How long after a moment the station told its last word: not ready."""
-        last = self.told()[-1]
-        assert Bits.READY not in last.bits
-        return last.at - fault_at
 
     def recovered_after_s(self, fault_at: float) -> float | None:
         """How long after a fault another process told its first verdict; None: not yet."""

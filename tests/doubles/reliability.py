@@ -104,8 +104,8 @@ def terminated(line: LineMachine) -> Outcome:
     assert account.in_hand == 0
     assert account.no_verdicts == 0
     assert line.machine.show(UNIT, "Result") == "success"
-    took_s = line.stopped_after_s(struck_at)
-    return Outcome(None, took_s, account, "the part in hand got its verdict; orderly stop")
+    safe_s = line.safe_after_s(struck_at)
+    return Outcome(None, safe_s, account, "the part in hand got its verdict; orderly stop")
 
 
 def camera_absent(line: LineMachine) -> Outcome:

@@ -10,7 +10,7 @@ from edge.service.daemon import Daemon, describe, watchdog_s_from_environment
 from edge.service.notify import Notifier
 from edge.status import PipelineStatus
 
-WELL = PipelineStatus(StationState.READY, (), (True, True), 12, 1, 0, 0, 0)
+WELL = PipelineStatus(True, StationState.READY, (), (True, True), 12, 1, 0, 0, 0)
 
 
 class Heard(Notifier):
@@ -82,6 +82,14 @@ def test_a_stage_that_hangs_is_no_sign_of_life(clock: list[float]) -> None:
     assert heard.messages[-1] == {
         "STATUS": "inspecting: 12 parts, 1 without a verdict; hanging: delivery"
     }
+
+
+def test_the_end_of_the_loop_is_the_beginning_of_the_stop(clock: list[float]) -> None:
+    heard = Heard()
+    subject = daemon(heard, clock)
+    subject.turn(WELL)
+    subject.turn(replace(WELL, is_running=False))
+    assert heard.messages[-1] == {"STOPPING": 1, "STATUS": "stopping"}
 
 
 def test_the_status_is_for_people() -> None:

@@ -17,7 +17,7 @@ from edge.status import PipelineStatus
 from edge.verdict import Verdict
 from tests.conftest import MakeRecord
 
-WELL = PipelineStatus(StationState.READY, (), (True, True), 12, 1, 3, 4, 5)
+WELL = PipelineStatus(True, StationState.READY, (), (True, True), 12, 1, 3, 4, 5)
 
 
 class Line:
@@ -125,7 +125,7 @@ def test_a_port_that_is_taken_is_named() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        health = Health(host="127.0.0.1", port=port, info={"recipe": "default"}, outputs=[])
+        health = Health(host="127.0.0.1", port=port, info={"recipe": "default"}, outputs=["a", "b"])
         with (
             pytest.raises(ConfigError, match=f"health: 127.0.0.1:{port} cannot be listened on"),
             health.serving(lambda: WELL),
