@@ -32,8 +32,9 @@ starts a new machine.
 - **safe after**: from the fault until the PLC no longer takes the station for a ready one: it was
   told so, or the heartbeat stood still for {silence:g} s. Until then no part got a PASS that its
   record does not say. "-" where the line goes on, or was not ready before.
-- **parts**: triggers / records, one for each and no more / of these without a verdict / in the
-  process when it was killed. For the last the line saw no verdict, and takes its fail-safe action.
+- **parts**: triggers / lines in the JSON lines, one for each and no more / of these without a
+  verdict / without a line, because the process was killed or the output hung. For the last the PLC
+  saw no verdict, and takes its fail-safe action.
 
 | case | verdict again | safe after | parts | what was seen |
 |---|---|---|---|---|

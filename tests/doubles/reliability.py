@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.line.handshake import Bits
 from edge.verdict import Cause
@@ -54,6 +55,18 @@ def fails_in(stage: str, action: str) -> Callable[[LineMachine], Outcome]:
         return _recovered(line, line.struck_at())
 
     return case
+
+
+def output_hangs(line: LineMachine) -> Outcome:
+    """An output hangs: the process ends in order and records every part as undelivered."""
+    _inspecting(line)
+    line.break_stage("output hang")
+    outcome = _recovered(line, line.struck_at())
+    summaries = re.findall(r'"message": "(\d+) parts:', line.machine.journal(UNIT))
+    assert len(summaries) == 2  # one of each process
+    assert sum(map(int, summaries)) == outcome.account.frames
+    seen = "the process ended in order: those without a record here were recorded as undelivered"
+    return replace(outcome, seen=seen)
 
 
 def archive_fails(line: LineMachine) -> Outcome:
@@ -159,7 +172,7 @@ CASES: dict[str, Callable[[LineMachine], Outcome]] = {
     "engine spins (busy loop)": fails_in("engine", "spin"),
     "engine holds the interpreter": fails_in("engine", "hold"),
     "camera thread hangs": fails_in("camera", "hang"),
-    "output hangs": fails_in("output", "hang"),
+    "output hangs": output_hangs,
     **{
         f"exception in {stage}": fails_in(stage, "raise")
         for stage in STAGES

@@ -62,7 +62,9 @@ def analyze(root: Path, *words: str) -> str:
 
 
 def systemd_version() -> int:
-    done = subprocess.run(["systemd-analyze", "--version"], capture_output=True, text=True)
+    done = subprocess.run(
+        ["systemd-analyze", "--version"], capture_output=True, text=True, check=True
+    )
     found = re.search(r"systemd (\d+)", done.stdout)
     return int(found[1]) if found else 0
 
