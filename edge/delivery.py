@@ -114,6 +114,7 @@ class Delivery:
             if record is not None:
                 self._record(record, self._send(record))
             self._show()
+        self.turned_ns = None
 
     def _show(self) -> None:
         """Tell the outputs a new state at once, and READY again and again as the heartbeat."""

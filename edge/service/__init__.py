@@ -6,11 +6,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from edge.errors import ConfigError
-from edge.inspector import Inspector
 from edge.line_config import LineConfig
 from edge.plugins import Plugin, load_plugin
 
 if TYPE_CHECKING:
+    from edge.inspector import Inspector
     from edge.service.health import Health
 
 _PAGES = {"health": Plugin("edge.service.health", "Health", "pip install 'linewarden[health]'")}

@@ -40,7 +40,7 @@ from types import FrameType
 from typing import TextIO
 
 from edge.config import load_config
-from edge.errors import LinewardenError
+from edge.errors import LineError, LinewardenError
 from edge.line import JsonLinesConfig
 from edge.line.jsonlines import STANDARD_OUTPUT
 from edge.line_config import LineConfig
@@ -100,7 +100,7 @@ def _as_service(args: argparse.Namespace) -> int:
 
 
 def serve(config: LineConfig) -> int:
-    """Run the line under systemd; the exit code of a stop, or the error that ended it."""
+    """Run the line under systemd; the exit code. An error that ended it is raised."""
     notifier = Notifier.from_environment()
     daemon = Daemon(notifier, watchdog_s_from_environment())
     daemon.loading()
@@ -111,11 +111,9 @@ def serve(config: LineConfig) -> int:
     ):
         summary = pipeline.run()
     _log.info("%s", "; ".join(describe(summary)))
-    if received:
-        return 128 + received[0]
-    if summary.error is not None:
+    if summary.error is not None and not (received and isinstance(summary.error, LineError)):
         raise summary.error
-    return 0
+    return 128 + received[0] if received else 0
 
 
 def run_station(
