@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 from edge.camera.base import EndOfRecording
@@ -34,6 +35,11 @@ class Grabber:
         on_error: receives the error that ends the grabbing, after the part in hand was settled.
         on_end: called when the grabbing ends, for whatever reason.
         limit_s: how long the outputs may take no verdict, and the camera may take to end.
+        waits_to_open: a camera that cannot be opened is tried again and again.
+
+    Attributes:
+        turned_ns: when the thread last went round, on the monotonic clock; None while it does not
+            grab.
     """
 
     def __init__(
@@ -46,7 +52,10 @@ class Grabber:
         on_error: Callable[[Exception], None],
         on_end: Callable[[], None],
         limit_s: float,
+        waits_to_open: bool = False,
     ) -> None:
+        self.turned_ns: int | None = None
+        self._waits_to_open = waits_to_open
         self._view = view
         self._camera = view.camera
         self._intake = intake
@@ -55,25 +64,27 @@ class Grabber:
         self._on_error = on_error
         self._on_end = on_end
         self._limit_s = limit_s
-        self._is_lost = False
+        self._is_lost = waits_to_open
         self._stopping = threading.Event()
         self._opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"camera {view.name}", daemon=True)
 
     def open(self) -> None:
-        """Open the camera and begin to grab.
+        """Open the camera and begin to grab; returns at once where it waits for the camera.
 
         Raises:
-            CameraError: the camera cannot be opened.
+            CameraError: the camera cannot be opened, and the line does not wait for it.
         """
         self._thread.start()
+        if self._waits_to_open:
+            return
         error = self._opened.get()
         if error is not None:
             raise error
 
     @property
     def is_lost(self) -> bool:
-        """Whether the camera is lost, and not there again."""
+        """Whether the camera is lost and not there again, or was waited for and never there."""
         return self._is_lost
 
     def stop(self) -> None:
@@ -91,9 +102,12 @@ class Grabber:
 
     def _run(self) -> None:
         try:
-            self._camera.open()
-        except Exception as error:  # noqa: BLE001 - raised by `open`
+            self._open_camera()
+        except Exception as error:  # noqa: BLE001 - raised by `open`, or told to the pipeline
             self._opened.put(error)
+            if self._waits_to_open:
+                self._on_error(error)
+            self._end()
             return
         self._opened.put(None)
         try:
@@ -107,9 +121,27 @@ class Grabber:
             self._lose(error)
             self._on_error(error)
         finally:
-            self._on_end()
-            self._intake.end(self._view.name)
+            self.turned_ns = None
+            self._end()
             self._camera.close()
+
+    def _end(self) -> None:
+        self._on_end()
+        self._intake.end(self._view.name)
+
+    def _open_camera(self) -> None:
+        """Open it for the first time; again and again where the line waits for it."""
+        try:
+            self._camera.open()
+        except CameraHungError:
+            raise  # only the end of the process frees it
+        except CameraError as error:
+            if not self._waits_to_open:
+                raise
+            _log.warning("view %s: the line waits for the camera: %s", self._view.name, error)
+            self._reopen()
+        else:
+            self._is_lost = False
 
     def _lose(self, error: Exception) -> None:
         self._is_lost = True
@@ -120,6 +152,7 @@ class Grabber:
         try:
             self._grab_all()
         except CameraError as error:
+            self.turned_ns = None
             if not self._reopens or isinstance(error, CameraHungError):
                 raise
             _log.warning("%s; it is opened again", error)
@@ -128,6 +161,7 @@ class Grabber:
 
     def _grab_all(self) -> None:
         while not self._stopping.is_set():
+            self.turned_ns = time.monotonic_ns()
             if self._camera.waits and not self._intake.wants(self._view.name):
                 self._intake.wait_wanted(self._view.name, _POLL_S)
                 continue  # a stop may have come meanwhile

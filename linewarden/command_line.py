@@ -78,6 +78,9 @@ COMMANDS = {
         "list, count and label what a line has inspected",
         "onnxruntime",
     ),
+    "service": Command(
+        "linewarden.commands.service", "make a line a service of systemd", "onnxruntime"
+    ),
     "verify": Command(
         "linewarden.commands.verify",
         "check that a bundle is whole and gives its golden scores",

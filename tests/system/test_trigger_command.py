@@ -41,7 +41,7 @@ def config(tmp_path: Path, tiny_bundle: Bundle) -> Path:
         "deadline_ms: 30000\n"
         "outputs:\n"
         "  - {kind: jsonlines, path: parts.jsonl}\n"
-        "archive: {folder: images, max_bytes: 1000000}\n"
+        "records: {folder: records, images: {max_bytes: 1000000, min_free_bytes: 0}}\n"
     )
     return path
 
