@@ -55,7 +55,7 @@ class Grabber:
         self._on_error = on_error
         self._on_end = on_end
         self._limit_s = limit_s
-        self._is_lost = False
+        self._lost = ""
         self._stopping = threading.Event()
         self._opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"camera {view.name}", daemon=True)
@@ -72,9 +72,9 @@ class Grabber:
             raise error
 
     @property
-    def is_lost(self) -> bool:
-        """Whether the camera is lost, and not there again."""
-        return self._is_lost
+    def lost(self) -> str:
+        """Why the camera gives no frame; empty while it does, as far as is known."""
+        return self._lost
 
     def stop(self) -> None:
         """Grab no more; what was grabbed still has its verdict. From any thread or handler."""
@@ -112,7 +112,7 @@ class Grabber:
             self._camera.close()
 
     def _lose(self, error: Exception) -> None:
-        self._is_lost = True
+        self._lost = str(error)
         self._intake.lose(self._view.name, error)
 
     def _grab_or_reopen(self) -> None:
@@ -122,7 +122,7 @@ class Grabber:
         except CameraError as error:
             if not self._reopens or isinstance(error, CameraHungError):
                 raise
-            _log.warning("%s; it is opened again", error)
+            _log.warning("view %s: the camera is lost: %s", self._view.name, error)
             self._lose(error)
             self._reopen()
 
@@ -151,9 +151,9 @@ class Grabber:
             except CameraHungError:
                 raise
             except CameraError as error:
-                _log.info("%s", error)
+                self._lost = str(error)
             else:
                 _log.warning("view %s: the camera is there again", self._view.name)
                 self._intake.find(self._view.name)
-                self._is_lost = False
+                self._lost = ""
                 return
