@@ -57,8 +57,10 @@ reliability: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python tests/bench/bench_inspector.py
+	$(BIN)/python tests/bench/bench_pipeline.py overhead
 	$(BIN)/python tests/bench/bench_training.py
 	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_engines.py $(BUNDLE))
+	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_pipeline.py idle $(BUNDLE))
 
 clean:
 	rm -rf $(VENV) demo build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

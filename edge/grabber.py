@@ -64,7 +64,7 @@ class Grabber:
         self._on_error = on_error
         self._on_end = on_end
         self._limit_s = limit_s
-        self._is_lost = waits_to_open
+        self._lost = "it is being opened" if waits_to_open else ""
         self._stopping = threading.Event()
         self._opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"camera {view.name}", daemon=True)
@@ -83,9 +83,9 @@ class Grabber:
             raise error
 
     @property
-    def is_lost(self) -> bool:
-        """Whether the camera is lost and not there again, or was waited for and never there."""
-        return self._is_lost
+    def lost(self) -> str:
+        """Why the camera gives no frame; empty while it does, as far as is known."""
+        return self._lost
 
     def stop(self) -> None:
         """Grab no more; what was grabbed still has its verdict. From any thread or handler."""
@@ -138,13 +138,14 @@ class Grabber:
         except CameraError as error:
             if not self._waits_to_open:
                 raise
+            self._lost = str(error)
             _log.warning("view %s: the line waits for the camera: %s", self._view.name, error)
             self._reopen()
         else:
-            self._is_lost = False
+            self._lost = ""
 
     def _lose(self, error: Exception) -> None:
-        self._is_lost = True
+        self._lost = str(error)
         self._intake.lose(self._view.name, error)
 
     def _grab_or_reopen(self) -> None:
@@ -155,7 +156,7 @@ class Grabber:
             self.turned_ns = None
             if not self._reopens or isinstance(error, CameraHungError):
                 raise
-            _log.warning("%s; it is opened again", error)
+            _log.warning("view %s: the camera is lost: %s", self._view.name, error)
             self._lose(error)
             self._reopen()
 
@@ -185,9 +186,9 @@ class Grabber:
             except CameraHungError:
                 raise
             except CameraError as error:
-                _log.info("%s", error)
+                self._lost = str(error)
             else:
                 _log.warning("view %s: the camera is there again", self._view.name)
                 self._intake.find(self._view.name)
-                self._is_lost = False
+                self._lost = ""
                 return

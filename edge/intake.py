@@ -230,7 +230,10 @@ class Intake:
 
     def _bounces(self, firing: Firing) -> bool:
         last_ns, self._last_fired_ns = self._last_fired_ns, firing.fired_ns
-        return last_ns is not None and firing.fired_ns - last_ns < self._limits.debounce_ms * 1e6
+        if last_ns is None:
+            return False
+        # Two sources may overtake each other on their way here.
+        return abs(firing.fired_ns - last_ns) < self._limits.debounce_ms * 1e6
 
     def _part_for(self, view: str, frame: Frame | None, came_ns: int) -> _WaitingPart | None:
         """The part that a frame shows, a new one where frames announce them; None for a stray."""

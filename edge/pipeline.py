@@ -177,9 +177,9 @@ class Pipeline:
         if self._error is not None and not isinstance(self._error, LineError):
             faults.append(f"stopping: {self._error}")
         faults += [
-            f"view {view.name}: the camera is lost"
+            f"view {view.name}: {grabber.lost}"
             for view, grabber in zip(self._views, self._grabbers, strict=True)
-            if grabber.is_lost
+            if grabber.lost
         ]
         if self._trigger is not None and self._trigger.lost:
             faults.append(self._trigger.lost)

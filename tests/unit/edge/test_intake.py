@@ -155,6 +155,14 @@ def test_a_bounce_is_no_part_and_is_counted() -> None:
     assert bench.intake.counts.bounced == 3
 
 
+def test_two_sources_that_overtake_each_other_are_no_bounce() -> None:
+    bench = Bench("main", fired=True)
+    bench.fire("later")
+    bench.see("main")
+    assert bench.intake.fire(Firing("earlier", bench.now_ns - MS)) is not None
+    assert bench.intake.counts.bounced == 0
+
+
 def test_a_camera_that_cannot_be_exposed_has_its_cause() -> None:
     bench = Bench("main", fired=True)
 

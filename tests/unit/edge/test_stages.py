@@ -102,6 +102,9 @@ def test_a_lost_camera_is_opened_again_and_the_line_is_told() -> None:
         camera.items.put(CameraLostError("unplugged"))
         running.wait_for(2)
         wait_until(lambda: StationState.FAULT in output.shown)
+        assert set(line.pipeline.faults) <= {
+            f"view main: {why}" for why in ("unplugged", "not there yet", "nor now")
+        }
         wait_until(lambda: line.pipeline.state is StationState.READY)
         camera.give()
         running.wait_for(3)
@@ -355,3 +358,52 @@ def test_ten_thousand_triggers_have_ten_thousand_records(seed: int) -> None:
         *("PASS", "REJECT", "overtrigger", "deadline", "frame")
     }
     assert summary.verdicts[Verdict.PASS] + summary.verdicts[Verdict.REJECT] > 0
+
+
+class UnreliableCamera(LiveCamera):
+    """Exposed by a call, it gives a frame, a torn one or none, refuses, or gets lost."""
+
+    def __init__(self, luck: random.Random) -> None:
+        super().__init__()
+        self._luck = luck
+
+    def expose(self) -> None:
+        fate = self._luck.random()
+        if fate < 0.02:
+            self.items.put(CameraLostError("unplugged"))
+        elif fate < 0.04:
+            self.items.put(FrameError("torn"))
+        elif fate < 0.06:
+            raise CameraError("busy")
+        elif fate < 0.98:
+            self.give()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_triggers_from_many_threads_while_cameras_come_and_go(seed: int) -> None:
+    """Whatever is fired has one record with its own part id, whatever gets lost meanwhile."""
+    top, side = UnreliableCamera(random.Random(seed)), UnreliableCamera(random.Random(-seed - 1))
+    views = [
+        View("top", top, FakeInspector(), top.expose),
+        View("side", side, FakeInspector(), side.expose),
+    ]
+    line = Line(views, trigger=SoftwareTrigger(), frame_limit_ms=30.0)
+    fired: dict[str, str] = {}
+
+    def fire(start: int) -> None:
+        for number in range(start, start + 100):
+            trigger_id = line.pipeline.fire(str(number))
+            assert trigger_id is not None
+            fired[trigger_id] = str(number)
+            time.sleep(0.001 * (number % 7))
+
+    threads = [threading.Thread(target=fire, args=(100 * number,)) for number in range(4)]
+    with Running(line) as running:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(GENEROUS_S)
+        running.wait_for(400)
+    assert {record.trigger_id: record.part_id for record in line.records} == fired
+    assert len(line.records) == 400
+    assert "PASS" in line.outcomes()
