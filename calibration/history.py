@@ -14,10 +14,9 @@ from pathlib import Path
 
 from calibration.escapes import Proportion, proportion
 from calibration.threshold import part_scores
-from edge.bundle import CALIBRATION_FOLDER, HISTORY_FOLDER, SCHEMA_VERSION, Bundle
+from edge.bundle import CALIBRATION_FOLDER, HISTORY_FOLDER, Bundle, calibrated_recipes
 from edge.calibrated import Calibration
 from edge.errors import BundleError, ConfigError
-from edge.sealed import read_sealed
 
 ACTIVE = "active"
 _SHORTEST_SEAL = 8  # hexadecimal digits that name a calibration
@@ -76,10 +75,13 @@ class Comparison:
 
 def recipes(bundle: Bundle) -> list[str]:
     """Names of the recipes that have, or had, a calibration."""
-    folder = bundle.folder / CALIBRATION_FOLDER
-    before = folder / HISTORY_FOLDER
-    active = {path.stem for path in folder.glob("*.json") if not path.name.startswith(".")}
-    return sorted(active | {path.name for path in before.glob("*") if path.is_dir()})
+    before = bundle.folder / CALIBRATION_FOLDER / HISTORY_FOLDER
+    return sorted(
+        {
+            *calibrated_recipes(bundle.folder),
+            *(path.name for path in before.glob("*") if path.is_dir()),
+        }
+    )
 
 
 def history(bundle: Bundle, recipe: str) -> list[Entry]:
@@ -96,7 +98,7 @@ def history(bundle: Bundle, recipe: str) -> list[Entry]:
     active = bundle.calibration_path(recipe)
     entries = [_active_entry(bundle, active)] if active.exists() else []
     seals = {entry.calibration.seal for entry in entries if entry.calibration}
-    kept = [_entry(path) for path in bundle.history_folder(recipe).glob("[!.]*.json")]
+    kept = [_entry(bundle, path) for path in bundle.history_folder(recipe).glob("[!.]*.json")]
     # A power cut between the two writes of a calibration leaves the active one in both places.
     others = [e for e in kept if e.calibration is None or e.calibration.seal not in seals]
     return entries + sorted(others, key=_by_time, reverse=True)
@@ -201,7 +203,7 @@ def _require_same_artefact(bundle: Bundle, recipe: str, name: str, old: Calibrat
 
 def _active_entry(bundle: Bundle, path: Path) -> Entry:
     """The active calibration under the name that it will have in the history."""
-    entry = _entry(path)
+    entry = _entry(bundle, path)
     if entry.calibration is None:
         return replace(entry, name=ACTIVE, is_active=True)
     moment, recipe = entry.calibration.moment, entry.calibration.recipe
@@ -209,10 +211,10 @@ def _active_entry(bundle: Bundle, path: Path) -> Entry:
     return replace(entry, name=kept.stem, is_active=True)
 
 
-def _entry(path: Path) -> Entry:
+def _entry(bundle: Bundle, path: Path) -> Entry:
     mend = "the file is kept for a person to look at; linewarden does not use it"
     try:
-        calibration = read_sealed(path, Calibration, SCHEMA_VERSION, mend)
+        calibration = bundle.read_calibration(path, mend)
     except BundleError as error:
         return Entry(path.stem, path, is_active=False, calibration=None, damaged=str(error))
     return Entry(path.stem, path, is_active=False, calibration=calibration)

@@ -7,152 +7,86 @@
     model.<precision>.onnx   artefacts of lower precision that keep the verdicts; see `Artefact`
     golden/<n>.png, .npz     native frames with the scores and maps the checkpoint gave them
     training.json            the training images by hash, so that calibration can leave them out
+    signature                the owner's, over manifest and calibrations; see `edge.signature`
     engines/<device>/<precision>/   a TensorRT plan with its sidecar; see `edge.engine.sidecar`
     calibration/<recipe>.json   thresholds, bound to the SHA-256 of the artefact they came through
     calibration/history/<recipe>/<UTC time>.json   the calibrations that it replaced
 
 `manifest.json` covers the files that export writes. Engines and calibrations are added on the
-device later: they name the artefact they belong to. All carry a seal over their own content.
+device later: they name the artefact they belong to. All carry a seal over their own content, and a
+machine that has keys believes only what those vouch for; see `edge.keys`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
-
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from edge.calibrated import Calibration
-from edge.engine.sidecar import ENGINES_FOLDER, Sidecar, verified_plan
+from edge.engine.sidecar import ENGINES_FOLDER, PLAN, Sidecar, verified_plan
 from edge.errors import BundleError
-from edge.files import sha256_of, write_bytes, write_text
-from edge.preprocess import Preprocessing
-from edge.sealed import Sealed, Sha256, Strict, read_sealed
+from edge.files import LOCK_WAIT_S, TEMPORARY_PREFIX, locked, sha256_of, write_bytes, write_text
+from edge.keys import Keys, configured_keys
+from edge.manifest import (
+    CALIBRATION_FOLDER,
+    MANIFEST,
+    MEND,
+    SCHEMA_VERSION,
+    Artefact,
+    Golden,
+    GraphIO,
+    Manifest,
+    Parity,
+    parse_manifest,
+    safe_name,
+    seal_bundle,
+)
+from edge.sealed import parse_sealed, read_content
+from edge.signature import signed_calibrations
 
-SCHEMA_VERSION = 1
-MANIFEST = "manifest.json"
+__all__ = [
+    "CALIBRATION_FOLDER",
+    "HISTORY_FOLDER",
+    "LOCK",
+    "MANIFEST",
+    "REFERENCE_ARTEFACT",
+    "TRAINING_RECORD",
+    "Artefact",
+    "Bundle",
+    "Golden",
+    "GraphIO",
+    "Manifest",
+    "Parity",
+    "calibrated_recipes",
+    "open_bundle",
+    "seal_bundle",
+]
+
 REFERENCE_ARTEFACT = "model.onnx"
 TRAINING_RECORD = "training.json"
-CALIBRATION_FOLDER = "calibration"
 HISTORY_FOLDER = "history"
-
-
-class GraphIO(Strict):
-    """Input size of the fused graph; its contract is fixed otherwise (see `edge.engine`)."""
-
-    height: int
-    width: int
-
-
-class Golden(Strict):
-    """A native frame with what the checkpoint said of it.
-
-    Attributes:
-        frame: file name of the PNG in the bundle.
-        expected: file name of the .npz with `score` () and `map` (H, W), float32.
-    """
-
-    name: str
-    frame: str
-    expected: str
-
-
-class Parity(Strict):
-    """Largest difference between checkpoint and artefact over the frames compared at export.
-
-    Attributes:
-        score: absolute difference of the raw score.
-        map: absolute difference of the anomaly map.
-        score_range: spread (max - min) of the checkpoint's scores, the unit to judge the rest by.
-        verdict_flips: frames whose verdict differs at `threshold`.
-        threshold: the highest checkpoint score of a good frame that was held out of training.
-        map_tolerance: share of the largest map value by which the FP32 map may differ; larger for a
-            model whose map jumps, so that rounding can put a frame on the other side.
-    """
-
-    frames: int
-    score: float
-    map: float
-    score_range: float
-    verdict_flips: int
-    threshold: float
-    map_tolerance: float = 1e-4
-
-
-class Artefact(Strict):
-    """A graph of lower precision, with what export measured of it.
-
-    Attributes:
-        engine: the engine it is for.
-        parity: against the checkpoint, through ONNX Runtime on the CPU with every FP16 value
-            rounded; None when there is no result, or none that is finite: only of a refused one.
-        latency_ratio: median time over that of the FP32 graph, on the machine of the export; None
-            when it was not timed there.
-        remark: how it was timed, or why not; of a refused artefact, why it is not in the bundle.
-        lowered_nodes: nodes that compute in the lower precision.
-        fp32_nodes: nodes that could, and were kept in FP32 by measurement.
-        form: how INT8 is written down; see `export.precision.int8`.
-        calibrator: how the ranges of INT8 were found, on good images of the training.
-    """
-
-    precision: Literal["fp16", "int8"]
-    engine: str
-    parity: Parity | None
-    latency_ratio: float | None
-    remark: str
-    lowered_nodes: int
-    fp32_nodes: int
-    form: str | None = None
-    calibrator: str | None = None
-
-
-class Manifest(Sealed):
-    """Identity of a bundle.
-
-    Attributes:
-        artefacts: files beside the reference artefact that an engine may run.
-        refused: artefacts that were asked for and are not in the bundle: too slow, or other
-            verdicts.
-    """
-
-    schema_version: Literal[1] = 1
-    name: str
-    created_utc: str
-    linewarden_version: str
-    model: str
-    model_config_values: dict[str, Any]
-    backbone: str | None
-    weights_sha256: Sha256
-    data_sha256: Sha256
-    preprocessing: Preprocessing
-    graph: GraphIO
-    macs: int
-    parity: Parity
-    golden: tuple[Golden, ...]
-    artefacts: dict[str, Artefact] = Field(default_factory=dict)
-    refused: dict[str, Artefact] = Field(default_factory=dict)
-    files: dict[str, Sha256]
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave empty additions out, so that the seal of an older bundle stays right."""
-        content: dict[str, Any] = serialise(self)
-        if self.parity.map_tolerance == Parity.model_fields["map_tolerance"].default:
-            del content["parity"]["map_tolerance"]
-        empty = {"artefacts", "refused"} - {key for key, value in content.items() if value}
-        return {key: value for key, value in content.items() if key not in empty}
+LOCK = ".lock"
 
 
 class Bundle:
-    """A verified bundle on disk. Obtain one with `open_bundle`."""
+    """A verified bundle on disk. Obtain one with `open_bundle`.
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    Attributes:
+        keys: what it was verified with, and what is made in it is vouched for with.
+    """
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, keys: Keys, signed: frozenset[str] = frozenset()
+    ) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.keys = keys
+        self._signed = signed
 
     def file(self, name: str) -> Path:
         """Path of a file the manifest lists, or of a plan that was built of one.
@@ -190,7 +124,12 @@ class Bundle:
         mend = f"linewarden calibrate {self.folder} --recipe {recipe} --good FOLDER"
         if not path.is_file():
             raise BundleError(f"{self.folder}: recipe {recipe!r} is not calibrated: {mend}")
-        calibration = read_sealed(path, Calibration, SCHEMA_VERSION, mend)
+        calibration = self.read_calibration(path, mend)
+        if calibration.recipe != recipe:
+            raise BundleError(
+                f"{path}: is the calibration of recipe {calibration.recipe!r} and was renamed: "
+                f"{mend}"
+            )
         actual = self.sha256(artefact)
         if calibration.artefact_sha256 != actual:
             raise BundleError(
@@ -199,6 +138,38 @@ class Bundle:
                 f"hold for the artefact they were measured through: {mend}"
             )
         return calibration
+
+    def read_calibration(self, path: Path, mend: str) -> Calibration:
+        """A calibration of this bundle, active or not.
+
+        Raises:
+            BundleError: it was changed, or this machine has keys and none vouches for it.
+        """
+        content = read_content(path, mend)
+        calibration = parse_sealed(content, path, Calibration, SCHEMA_VERSION, mend)
+        if hashlib.sha256(content).hexdigest() not in self._signed:
+            self.keys.require_vouched(calibration, path, mend)
+        return calibration
+
+    def recipes(self) -> dict[str, str]:
+        """The recipes that are calibrated, with the artefact of each."""
+        mend = f"linewarden calibrate {self.folder}"
+        return {
+            recipe: self.read_calibration(self.calibration_path(recipe), mend).artefact
+            for recipe in calibrated_recipes(self.folder)
+        }
+
+    def plans(self) -> list[str]:
+        """Names of all plans in the bundle, for this machine and others; not verified."""
+        engines = self.folder / ENGINES_FOLDER
+        files = (file.relative_to(self.folder) for file in engines.glob(f"[!.]*/[!.]*/{PLAN}"))
+        return sorted(file.as_posix() for file in files)
+
+    def calibrations(self) -> list[str]:
+        """Names of the files of all calibrations, those of the history too."""
+        files = (self.folder / CALIBRATION_FOLDER).rglob("*.json")
+        names = (file.relative_to(self.folder).as_posix() for file in files)
+        return sorted(name for name in names if TEMPORARY_PREFIX not in name)
 
     def calibration_path(self, recipe: str) -> Path:
         """Where the thresholds of `recipe` stand."""
@@ -223,18 +194,29 @@ class Bundle:
         """Make a calibration the active one of its recipe, atomically.
 
         The one it replaces goes to the history first, and the new one names it by `previous_seal`.
+
+        Raises:
+            BundleError: another process writes into the bundle, and goes on doing so.
+            ConfigError: this machine has trusted keys and none of its own to vouch with.
         """
         path = self.calibration_path(calibration.recipe)
-        path.parent.mkdir(exist_ok=True)
-        previous = self._keep(path, calibration.recipe) if path.exists() else None
-        successor = calibration.model_copy(update={"previous_seal": previous}).sealed()
-        write_text(path, successor.model_dump_json(indent=2) + "\n")
+        with self.locked():
+            path.parent.mkdir(exist_ok=True)
+            previous = self._keep(path, calibration.recipe) if path.exists() else None
+            successor = calibration.model_copy(update={"previous_seal": previous})
+            write_text(path, self.keys.vouched(successor).model_dump_json(indent=2) + "\n")
         return path
+
+    @contextmanager
+    def locked(self, name: str = LOCK) -> Iterator[None]:
+        """Keep other processes from writing; BundleError when one goes on doing so."""
+        with locked(self.folder / name, str(self.folder), wait_s=LOCK_WAIT_S):
+            yield
 
     def _keep(self, path: Path, recipe: str) -> str | None:
         """Copy the active calibration to the history; returns its seal, None when it is damaged."""
         try:
-            active = read_sealed(path, Calibration, SCHEMA_VERSION, "calibrate again")
+            active = self.read_calibration(path, "calibrate again")
             name, seal = active.moment, active.seal
         except BundleError:
             name, seal = f"damaged-{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}", None
@@ -252,49 +234,50 @@ class Bundle:
         return PurePosixPath(name).parts[:1] == (ENGINES_FOLDER,)
 
     def _sidecar(self, name: str) -> Sidecar:
-        return verified_plan(self.folder, _safe_name(name, self.folder), self.manifest.files)
+        name = safe_name(name, self.folder)
+        return verified_plan(self.folder, name, self.manifest.files, self.keys)
 
 
-def open_bundle(path: Path) -> Bundle:
-    """Open a bundle directory and verify every file against the manifest.
+def calibrated_recipes(bundle: Path) -> list[str]:
+    """Names of the recipes that have a calibration in the bundle, which need not verify."""
+    folder = bundle / CALIBRATION_FOLDER
+    return sorted(path.stem for path in folder.glob("*.json") if not path.name.startswith("."))
+
+
+def open_bundle(path: Path, keys: Keys | None = None) -> Bundle:
+    """Open a bundle directory; verify its signature, and every file against the manifest.
+
+    A symbolic link is followed once: what is opened stays one version when the link moves.
+
+    Args:
+        keys: to verify with; None for those of this machine.
 
     Raises:
-        BundleError: it is missing, incomplete or changed; the message names the file.
+        BundleError: it is missing, incomplete or changed, or not signed by a key that is trusted;
+            the message names the file.
+        ConfigError: the keys of this machine cannot be read.
     """
+    if path.is_symlink():
+        path = path.resolve()
     if path.is_file() and zipfile.is_zipfile(path):
-        raise BundleError(f"{path}: is packed; unpack it first: unzip {path} -d FOLDER")
+        raise BundleError(f"{path}: is packed; install it first: linewarden bundle install {path}")
     if not path.is_dir():
         raise BundleError(f"{path}: no such bundle; make one with: linewarden export RUN {path}")
-    mend = "copy the bundle again, or export it again"
-    manifest = read_sealed(path / MANIFEST, Manifest, SCHEMA_VERSION, mend)
+    keys = configured_keys() if keys is None else keys
+    content = read_content(path / MANIFEST, MEND)
+    signed = signed_calibrations(path, content, keys)
+    manifest = parse_manifest(content, path)
     for name, expected in manifest.files.items():
-        file = path / _safe_name(name, path)
+        file = path / name
         if not file.is_file():
-            raise BundleError(f"{path}: {name} is missing: {mend}")
+            raise BundleError(f"{path}: {name} is missing: {MEND}")
         actual = sha256_of(file)
         if actual != expected:
             raise BundleError(
                 f"{path}: {name} is not what was exported (SHA-256 {actual[:12]}, the manifest "
-                f"says {expected[:12]}): {mend}"
+                f"says {expected[:12]}): {MEND}"
             )
-    return Bundle(path, manifest)
-
-
-def seal_bundle(folder: Path, fields: Mapping[str, Any]) -> Manifest:
-    """Hash all files in `folder` and write the manifest over them.
-
-    Args:
-        folder: the bundle being written, complete but for the manifest.
-        fields: every field of `Manifest` except `files`.
-    """
-    files = {
-        path.relative_to(folder).as_posix(): sha256_of(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    manifest = Manifest(**fields, files=files).sealed()
-    write_text(folder / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
-    return manifest
+    return Bundle(path, manifest, keys, signed)
 
 
 def _require_name(recipe: str) -> None:
@@ -303,10 +286,3 @@ def _require_name(recipe: str) -> None:
             f"the recipe {recipe!r} names a file: give a name or number without / that does not "
             "start with a dot"
         )
-
-
-def _safe_name(name: str, where: Path) -> str:
-    parts = PurePosixPath(name)
-    if parts.is_absolute() or ".." in parts.parts:
-        raise BundleError(f"{where}: the name {name!r} leaves the bundle; refuse this bundle")
-    return name

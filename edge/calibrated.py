@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from edge.sealed import Sealed, Sha256
+from edge.sealed import Sha256, Vouched
 from edge.verdict import Thresholds
 
 
-class Calibration(Sealed):
+@dataclass(frozen=True)
+class RecipeIdentity:
+    """What a verdict rests on, for its record."""
+
+    recipe: str
+    threshold: float
+    artefact_sha256: str
+    calibration_seal: str
+    threshold_review: float | None = None
+    threshold_pixel: float | None = None
+
+
+class Calibration(Vouched):
     """Thresholds of one recipe with the evidence they rest on; see `calibration.threshold`.
 
     Attributes:
@@ -71,4 +84,15 @@ class Calibration(Sealed):
             self.threshold_pixel,
             self.threshold_review,
             self.minimum_area_px,
+        )
+
+    def identity(self) -> RecipeIdentity:
+        """What the verdicts that are given by this calibration rest on."""
+        return RecipeIdentity(
+            self.recipe,
+            self.threshold_score,
+            self.artefact_sha256,
+            self.seal,
+            self.threshold_review,
+            self.threshold_pixel,
         )

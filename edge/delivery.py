@@ -13,7 +13,7 @@ from edge.archive import ArchiveThread
 from edge.errors import LineError
 from edge.line.base import LineOutput, StationState
 from edge.line.link import Link
-from edge.records import InspectionRecord, RecipeIdentity, record_from_settled
+from edge.records import InspectionRecord, record_from_settled
 from edge.summary import Tally
 from edge.triggers import Ledger
 
@@ -38,7 +38,6 @@ class Delivery:
         self,
         *,
         ledger: Ledger,
-        identity: RecipeIdentity,
         outputs: Sequence[LineOutput],
         archive: ArchiveThread | None,
         state: Callable[[], StationState],
@@ -47,7 +46,6 @@ class Delivery:
     ) -> None:
         self.tally = Tally()
         self._ledger = ledger
-        self._identity = identity
         self._links = [Link(output) for output in outputs]
         self._state = state
         self._shown: StationState | None = None
@@ -110,7 +108,7 @@ class Delivery:
         if settled is None:
             return None
         images = self._archive.offer(settled) if self._archive is not None else ()
-        record = record_from_settled(settled, self._identity, images)
+        record = record_from_settled(settled, images)
         self._in_hand[record.trigger_id] = record
         return record
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edge.errors import BundleError
+
+LOCK_WAIT_S = 10.0
 TEMPORARY_PREFIX = ".incomplete-"
 
 
@@ -22,11 +27,17 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` atomically and durably (temporary file, fsync, rename, fsync)."""
+def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Replace `path` by `content` atomically and durably (temporary file, fsync, rename, fsync).
+
+    Args:
+        private: only the owner may read it; otherwise the umask says who may.
+    """
     temporary = _temporary_beside(path)
     try:
         with temporary.open("xb") as stream:
+            if private:
+                os.fchmod(stream.fileno(), 0o600)
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -36,9 +47,17 @@ def write_bytes(path: Path, content: bytes) -> None:
     _sync(path.parent)
 
 
-def write_text(path: Path, content: str) -> None:
-    """Replace `path` by UTF-8 `content` atomically and durably."""
-    write_bytes(path, content.encode())
+def write_text(path: Path, content: str, *, private: bool = False) -> None:
+    """Replace `path` by UTF-8 `content` atomically and durably; see `write_bytes`."""
+    write_bytes(path, content.encode(), private=private)
+
+
+def point_link(link: Path, target: str) -> None:
+    """Make the symbolic link `link` point to `target`, atomically and durably."""
+    temporary = _temporary_beside(link)
+    temporary.symlink_to(target)
+    temporary.replace(link)
+    _sync(link.parent)
 
 
 @contextmanager
@@ -58,19 +77,59 @@ def new_file(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def new_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
+def locked(path: Path, what: str, *, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+    """Hold the lock file `path`, which is made when missing, against every other process.
+
+    The lock ends with the process, however that ends; the file stays.
+
+    Args:
+        what: is being written, for the message.
+
+    Raises:
+        BundleError: another one holds it for longer than `wait_s`, or it cannot be made.
+    """
+    try:
+        stream = path.open("a")
+    except OSError as error:
+        raise BundleError(
+            f"{what}: cannot be written to ({path}: {error.strerror}); run this as the owner of "
+            "that folder"
+        ) from error
+    with stream:
+        deadline = time.monotonic() + wait_s
+        while not _is_locked(stream.fileno()):
+            if time.monotonic() > deadline:
+                raise BundleError(
+                    f"{what}: another linewarden is writing to it, for {wait_s:.0f} s now; wait "
+                    f"for its end and try again (fuser {path} names it)"
+                )
+            time.sleep(0.05)
+        yield
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def new_directory(target: Path, *, replace: bool = False, private: bool = False) -> Iterator[Path]:
     """Yield a temporary directory that becomes `target` when the block ends without an error.
 
     Every file in it is flushed to disk before the rename, so `target` is complete whenever it
     exists. An existing `target` raises FileExistsError unless `replace` is set; then the old
-    directory is removed only after the new one stands complete beside it.
+    directory is removed only after the new one stands complete beside it. Only the owner may enter
+    a `private` one.
     """
     if target.exists() and not replace:
         raise FileExistsError(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
     temporary = _temporary_beside(target)
-    temporary.mkdir()
+    temporary.mkdir(mode=0o700 if private else 0o777)
     try:
         yield temporary
         for path in temporary.rglob("*"):
@@ -90,8 +149,13 @@ def new_directory(target: Path, *, replace: bool = False) -> Iterator[Path]:
 
 def remove_leftovers(target: Path) -> None:
     """Remove what a killed writer of `target` left beside it."""
-    for leftover in target.parent.glob(f"{TEMPORARY_PREFIX}{target.name}-*"):
-        if leftover.is_dir():
+    remove_all_leftovers(target.parent, target.name + "-")
+
+
+def remove_all_leftovers(folder: Path, name: str = "") -> None:
+    """Remove what killed writers left in `folder`, of files whose names begin with `name`."""
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}{name}*"):
+        if leftover.is_dir() and not leftover.is_symlink():
             shutil.rmtree(leftover)
         else:
             leftover.unlink()

@@ -1,64 +1,64 @@
-"""From the camera to open triggers, on a thread of its own."""
+"""One camera on a thread of its own: its frames and errors for the intake."""
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
-import time
-import uuid
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable
 
-from edge.camera.base import Camera, EndOfRecording, Frame
+from edge.camera.base import EndOfRecording
+from edge.camera.faults import CameraHungError
 from edge.errors import CameraError, FrameError, LineError
-from edge.triggers import Ledger, Trigger, no_verdict
-from edge.verdict import Cause
+from edge.intake import Intake
+from edge.pauses import growing_pauses
+from edge.triggers import Ledger
+from edge.views import View
 
 _POLL_S = 0.2
-_WAITING_MAX = 2
 _UNDELIVERED_MAX = 64
+
+_log = logging.getLogger(__name__)
 
 
 class Grabber:
-    """Opens a trigger for each frame of a camera, and for each error.
+    """Reads the camera of one view.
 
-    A camera that waits (a recording) is read when the inspection is free. Another one is read
-    always, also while an engine hangs: a frame that finds two others waiting gets NO_VERDICT.
+    A camera that waits (a recording) is read when a frame of it is wanted. Another one is read
+    always, also while an engine hangs. A lost one is opened again after growing pauses, but for a
+    recording, which would begin anew, and for a camera whose SDK hangs, which this process holds.
 
     Args:
-        camera: opened, read and closed by the grabber's thread.
-        deadline_ns: time from the complete frame to the verdict.
-        on_trigger: receives each trigger before it is opened, on the grabber's thread.
-        on_error: receives the error that ends the grabbing, after its trigger was settled.
+        view: its camera is opened, read and closed by the grabber's thread.
+        reopens: whether a lost camera is opened again.
+        on_error: receives the error that ends the grabbing, after the part in hand was settled.
+        on_end: called when the grabbing ends, for whatever reason.
         limit_s: how long the outputs may take no verdict, and the camera may take to end.
     """
 
     def __init__(
         self,
         *,
-        camera: Camera,
+        view: View,
+        intake: Intake,
         ledger: Ledger,
-        deadline_ns: int,
-        on_trigger: Callable[[Trigger], None],
+        reopens: bool,
         on_error: Callable[[Exception], None],
+        on_end: Callable[[], None],
         limit_s: float,
-        clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._camera = camera
+        self._view = view
+        self._camera = view.camera
+        self._intake = intake
         self._ledger = ledger
-        self._deadline_ns = deadline_ns
-        self._on_trigger = on_trigger
+        self._reopens = reopens and not view.camera.waits
         self._on_error = on_error
+        self._on_end = on_end
         self._limit_s = limit_s
-        self._clock_ns = clock_ns
-        self._run_id = uuid.uuid4().hex[:8]
-        self._count = 0
-        self._stopping = False
-        self._free = threading.Event()
-        self._free.set()
-        self._waiting: queue.SimpleQueue[Trigger | None] = queue.SimpleQueue()
+        self._is_lost = False
+        self._stopping = threading.Event()
         self._opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"camera {view.name}", daemon=True)
 
     def open(self) -> None:
         """Open the camera and begin to grab.
@@ -71,15 +71,14 @@ class Grabber:
         if error is not None:
             raise error
 
-    def triggers(self) -> Iterator[Trigger]:
-        """The triggers to inspect, until the camera ends. Asking for one ends the one before."""
-        while (trigger := self._next()) is not None:
-            yield trigger
-            self._free.set()
+    @property
+    def is_lost(self) -> bool:
+        """Whether the camera is lost, and not there again."""
+        return self._is_lost
 
     def stop(self) -> None:
-        """Grab no more; what was grabbed still comes. From any thread or signal handler."""
-        self._stopping = True
+        """Grab no more; what was grabbed still has its verdict. From any thread or handler."""
+        self._stopping.set()
 
     def close(self) -> None:
         """Stop, and wait until the camera is closed. Safe without `open`."""
@@ -90,16 +89,6 @@ class Grabber:
         if self._thread.is_alive():
             self._on_error(CameraError(f"the camera hangs: no answer within {self._limit_s:g} s"))
 
-    def _next(self) -> Trigger | None:
-        while True:
-            try:
-                return self._waiting.get(timeout=_POLL_S)
-            except queue.Empty:
-                if self._stopping:
-                    self._thread.join(self._limit_s)
-                    if self._thread.is_alive():
-                        return None  # the camera hangs; `close` tells
-
     def _run(self) -> None:
         try:
             self._camera.open()
@@ -108,54 +97,63 @@ class Grabber:
             return
         self._opened.put(None)
         try:
-            self._grab_all()
+            while not self._stopping.is_set():
+                self._grab_or_reopen()
         except EndOfRecording:
             pass
+        except LineError as error:
+            self._on_error(error)
         except Exception as error:  # noqa: BLE001 - the camera is lost: the pipeline stops
-            self._settle_frameless(Cause.CAMERA, error)
+            self._lose(error)
             self._on_error(error)
         finally:
-            self._waiting.put(None)
+            self._on_end()
+            self._intake.end(self._view.name)
             self._camera.close()
 
+    def _lose(self, error: Exception) -> None:
+        self._is_lost = True
+        self._intake.lose(self._view.name, error)
+
+    def _grab_or_reopen(self) -> None:
+        """Grab until the stop, or until the camera was lost and is there again."""
+        try:
+            self._grab_all()
+        except CameraError as error:
+            if not self._reopens or isinstance(error, CameraHungError):
+                raise
+            _log.warning("%s; it is opened again", error)
+            self._lose(error)
+            self._reopen()
+
     def _grab_all(self) -> None:
-        while not self._stopping:
-            if self._camera.waits and not self._free.is_set():
-                self._free.wait(_POLL_S)
+        while not self._stopping.is_set():
+            if self._camera.waits and not self._intake.wants(self._view.name):
+                self._intake.wait_wanted(self._view.name, _POLL_S)
                 continue  # a stop may have come meanwhile
             if not self._ledger.wait_for_room(_UNDELIVERED_MAX, self._limit_s):
-                self._on_error(LineError(f"the outputs took no verdict for {self._limit_s:g} s"))
-                return
+                raise LineError(f"the outputs took no verdict for {self._limit_s:g} s")
             try:
                 frame = self._camera.read(_POLL_S)
             except FrameError as error:
-                self._settle_frameless(Cause.FRAME, error)
+                self._intake.spoil(self._view.name, error)
             else:
                 if frame is not None:
-                    self._hand_over(self._open_trigger(frame.captured_ns, frame))
+                    self._intake.see(self._view.name, frame)
 
-    def _hand_over(self, trigger: Trigger) -> None:
-        if self._waiting.qsize() >= _WAITING_MAX:
-            message = f"{_WAITING_MAX} frames were waiting already: the parts come too fast"
-            self._ledger.settle(trigger, no_verdict(Cause.QUEUE_FULL, message))
-            return
-        self._free.clear()
-        self._waiting.put(trigger)
-
-    def _settle_frameless(self, cause: Cause, error: Exception) -> None:
-        trigger = self._open_trigger(self._clock_ns(), None)
-        self._ledger.settle(trigger, no_verdict(cause, str(error)))
-
-    def _open_trigger(self, captured_ns: int, frame: Frame | None) -> Trigger:
-        self._count += 1
-        age = timedelta(microseconds=(self._clock_ns() - captured_ns) / 1e3)
-        trigger = Trigger(
-            trigger_id=f"{self._run_id}-{self._count:06d}",
-            captured_utc=datetime.now(timezone.utc) - age,
-            captured_ns=captured_ns,
-            deadline_ns=captured_ns + self._deadline_ns,
-            frame=frame,
-        )
-        self._on_trigger(trigger)
-        self._ledger.open(trigger)
-        return trigger
+    def _reopen(self) -> None:
+        self._camera.close()
+        for pause_s in growing_pauses():
+            if self._stopping.wait(pause_s):
+                return
+            try:
+                self._camera.open()
+            except CameraHungError:
+                raise
+            except CameraError as error:
+                _log.info("%s", error)
+            else:
+                _log.warning("view %s: the camera is there again", self._view.name)
+                self._intake.find(self._view.name)
+                self._is_lost = False
+                return

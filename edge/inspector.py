@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
-from edge.calibrated import Calibration
+from edge.calibrated import Calibration, RecipeIdentity
 from edge.engine import Engine, GraphShape, Prediction, engine_class
 from edge.errors import EngineError, FrameError
 from edge.preprocess import Crop, preprocess
@@ -71,10 +71,25 @@ class Inspection:
         return native
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A frame on its way into the engine.
+
+    Attributes:
+        image: uint8 (H, W, 3) BGR at model resolution; None when the frame was refused.
+        refusal: why the frame was refused; empty when it was not.
+    """
+
+    image: npt.NDArray[np.uint8] | None
+    refusal: str
+    preprocess_ns: int
+
+
 class Inspector:
     """A verified bundle, a calibrated recipe and an open engine.
 
-    Not thread-safe: one thread owns an inspector. Use it as a context manager, or call `close`.
+    One thread owns an inspector; only `prepare` may run on another one meanwhile. Use it as a
+    context manager, or call `close`.
     """
 
     def __init__(self, bundle: Bundle, calibration: Calibration, engine: Engine) -> None:
@@ -83,6 +98,7 @@ class Inspector:
         self._engine = engine
         self._thresholds = calibration.thresholds()
         self._preprocessing = bundle.manifest.preprocessing
+        self._identity = calibration.identity()
 
     @classmethod
     def open(
@@ -111,19 +127,31 @@ class Inspector:
 
         Never raises for what a frame or an engine does: that is NO_VERDICT with its cause.
         """
+        return self.infer(self.prepare(frame))
+
+    def prepare(self, frame: npt.NDArray[np.uint8]) -> Prepared:
+        """The first step of `inspect`, which needs no engine; from any thread."""
         started = time.monotonic_ns()
+        image, refusal = None, ""
         try:
             image = preprocess(frame, self._preprocessing)
-            prepared = time.monotonic_ns()
-            prediction = self._engine.infer(image[np.newaxis])
         except FrameError as error:
-            return self._no_verdict(Cause.FRAME, str(error))
+            refusal = str(error)
+        return Prepared(image, refusal, time.monotonic_ns() - started)
+
+    def infer(self, prepared: Prepared) -> Inspection:
+        """The second step of `inspect`: the engine and the decision."""
+        if prepared.image is None:
+            return self._no_verdict(Cause.FRAME, prepared.refusal)
+        started = time.monotonic_ns()
+        try:
+            prediction = self._engine.infer(prepared.image[np.newaxis])
         except EngineError as error:
             return self._no_verdict(Cause.ENGINE, str(error))
         inferred = time.monotonic_ns()
         decision, anomaly_map = self._decide(prediction)
         decided = time.monotonic_ns()
-        times = StageTimes(prepared - started, inferred - prepared, decided - inferred)
+        times = StageTimes(prepared.preprocess_ns, inferred - started, decided - inferred)
         message = "the score or the anomaly map is not finite" if decision.cause else ""
         return Inspection(
             decision.verdict,
@@ -136,6 +164,20 @@ class Inspector:
             times,
             self._preprocessing.crop,
         )
+
+    @property
+    def identity(self) -> RecipeIdentity:
+        """What its verdicts rest on."""
+        return self._identity
+
+    def warm(self) -> None:
+        """Run the engine on an empty image, so that the next part finds it awake.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        graph = self.bundle.manifest.graph
+        _run_empty(self._engine, GraphShape(graph.height, graph.width))
 
     def close(self) -> None:
         """Release the engine. Safe to call twice."""
@@ -181,5 +223,9 @@ def open_engine(
     graph = bundle.manifest.graph
     shape = GraphShape(graph.height, graph.width)
     opened = engine_class(engine)(bundle.file(artefact), shape, threads=threads)
-    opened.infer(np.zeros((shape.batch, shape.height, shape.width, 3), dtype=np.uint8))
+    _run_empty(opened, shape)
     return opened
+
+
+def _run_empty(engine: Engine, shape: GraphShape) -> None:
+    engine.infer(np.zeros((shape.batch, shape.height, shape.width, 3), dtype=np.uint8))

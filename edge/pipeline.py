@@ -1,47 +1,48 @@
-"""Trigger -> grab -> infer -> decide -> deliver -> record, with a deadline.
+"""Trigger -> grab -> preprocess -> infer -> decide -> deliver -> record, with a deadline.
 
-Every trigger ends in exactly one record and exactly one verdict to the line. Four threads:
+Every trigger ends in exactly one record and exactly one verdict to the line. The stages overlap,
+each on a thread of its own:
 
-- "camera" grabs, and opens a trigger for every frame and every error;
-- the caller of `Pipeline.run` inspects, one part after the other;
+- "camera NAME", one for each view, grabs;
+- "trigger" waits for parts that are announced from outside, where they are;
+- "prepare" preprocesses the frame of the next part;
+- the caller of `Pipeline.run` owns the engines and infers, one frame after the other;
 - "delivery" sends each verdict and records it, and sends NO_VERDICT at the deadline of a part
   whose inspection is not done, also when the engine hangs;
 - "archive" writes images, and drops them when it is too slow.
 
-They meet in a `Ledger`, which settles each trigger once.
+Cameras and triggers meet in the `Intake`, which opens a trigger for each part and gives it its
+frames. From there all stages meet in the `Ledger`, which settles each trigger once. There are
+never more than `PartLimits.parts_max` parts in the stages: a further one is refused as overtrigger.
 """
 
 from __future__ import annotations
 
 import logging
+import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Protocol
-
-import numpy as np
-import numpy.typing as npt
 
 from edge.archive import Archive, ArchiveThread
-from edge.camera.base import Camera
 from edge.delivery import Delivery
-from edge.errors import LineError
+from edge.errors import EngineError, LineError
 from edge.grabber import Grabber
-from edge.inspector import Inspection
+from edge.intake import Intake, PartLimits
 from edge.line.base import LineOutput, StationState
-from edge.records import InspectionRecord, RecipeIdentity
+from edge.preparation import Preparation, PreparedShot
+from edge.records import InspectionRecord
 from edge.summary import RunSummary
+from edge.trigger.base import FiredTrigger, Firing, FrameTrigger
+from edge.trigger.camera import CameraTrigger
+from edge.trigger.thread import TriggerThread
 from edge.triggers import Ledger, Trigger
 from edge.verdict import Cause
+from edge.views import View
+
+_POLL_S = 0.2
 
 _log = logging.getLogger(__name__)
-
-
-class PartInspector(Protocol):
-    """What the pipeline needs of `edge.Inspector`."""
-
-    def inspect(self, frame: npt.NDArray[np.uint8]) -> Inspection:
-        """Inspect one frame; never raises for what a frame or an engine does."""
 
 
 def _ignore(_event: object) -> None:
@@ -49,75 +50,143 @@ def _ignore(_event: object) -> None:
 
 
 class Pipeline:
-    """One line: a camera, an inspector, and where the verdicts go.
+    """One line: its views, what triggers them, and where the verdicts go.
 
     Args:
-        camera: opened and closed by `run`; each of its frames is a trigger, and so is each error.
-        inspector: stays the caller's, and is used on the thread that calls `run`.
-        identity: what the inspector's verdicts rest on.
+        views: one or more. Their inspectors stay the caller's, and infer on the thread that calls
+            `run`; views may share an engine.
         outputs: opened and closed by `run`.
-        deadline_ms: time from the complete frame to the verdict.
+        limits: the deadline, and what else bounds a part.
+        trigger: what announces the parts; the cameras themselves when not given.
+        reopens: whether a lost camera is opened again; otherwise it ends the run.
+        keep_warm_ms: an engine that had nothing to do for so long is run on an empty image; None
+            leaves it alone.
         archive: keeps images; None for none.
-        on_trigger: receives each trigger before its inspection, on the grabber's thread.
+        on_trigger: receives each trigger before it is opened, on a thread of the pipeline.
         on_record: receives each record once, on the delivery thread.
         limit_s: how long a thread may take to end, and the outputs to take a verdict.
-        clock_ns: monotonic clock in nanoseconds, the same as the camera's.
+        clock_ns: monotonic clock in nanoseconds, the same as the cameras'.
     """
 
     def __init__(
         self,
         *,
-        camera: Camera,
-        inspector: PartInspector,
-        identity: RecipeIdentity,
+        views: Sequence[View],
         outputs: Sequence[LineOutput],
-        deadline_ms: float,
+        limits: PartLimits,
+        trigger: FrameTrigger | FiredTrigger | None = None,
+        reopens: bool = True,
+        keep_warm_ms: float | None = None,
         archive: Archive | None = None,
         on_trigger: Callable[[Trigger], None] = _ignore,
         on_record: Callable[[InspectionRecord], None] = _ignore,
         limit_s: float = 10.0,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._inspector = inspector
+        trigger = CameraTrigger() if trigger is None else trigger
+        self._views = views
         self._limit_s = limit_s
         self._clock_ns = clock_ns
+        self._keep_warm_ns = None if keep_warm_ms is None else keep_warm_ms * 1e6
         self._ledger = Ledger(clock_ns)
         self._archive = ArchiveThread(archive) if archive is not None else None
-        self._grabber = Grabber(
-            camera=camera,
+        self._intake = Intake(
+            views=views,
             ledger=self._ledger,
-            deadline_ns=round(deadline_ms * 1e6),
+            limits=limits,
+            frame_trigger=None if isinstance(trigger, FiredTrigger) else trigger,
             on_trigger=on_trigger,
-            on_error=self._halt,
-            limit_s=limit_s,
             clock_ns=clock_ns,
         )
+        self._trigger = (
+            TriggerThread(trigger, self._intake.fire, self._halt)
+            if isinstance(trigger, FiredTrigger)
+            else None
+        )
+        self._grabbers = [
+            Grabber(
+                view=view,
+                intake=self._intake,
+                ledger=self._ledger,
+                reopens=reopens,
+                on_error=self._halt,
+                on_end=self.stop,
+                limit_s=limit_s,
+            )
+            for view in views
+        ]
+        self._preparation = Preparation(self._intake, self._ledger)
         self._delivery = Delivery(
             ledger=self._ledger,
-            identity=identity,
             outputs=outputs,
             archive=self._archive,
-            state=self._state,
+            state=lambda: self.state,
             on_record=on_record,
             on_error=self._note_error,
         )
         self._late_results = 0
         self._error: Exception | None = None
-        self._is_grabbing = False
+        self._is_running = False
+        self._stopped_ns: int | None = None
         self._inspecting_since_ns: int | None = None
+
+    def fire(self, part_id: str | None = None) -> str | None:
+        """Announce a part, as the trigger does; from any thread.
+
+        Returns:
+            The id of its trigger; None when it came within the debounce time.
+
+        Raises:
+            LineError: the line is not running, or the frames of its cameras announce the parts.
+        """
+        if not self._is_running:
+            raise LineError("the line is not running")
+        if self._trigger is None:
+            raise LineError("the cameras trigger this line; 'trigger: {kind: software}' changes it")
+        trigger = self._intake.fire(Firing(part_id, self._clock_ns()))
+        return trigger.trigger_id if trigger is not None else None
 
     def stop(self) -> None:
         """Ask `run` to return once the parts grabbed have their verdict; from any thread."""
-        self._grabber.stop()
+        if self._trigger is not None:
+            self._trigger.stop()
+        for grabber in self._grabbers:
+            grabber.stop()
+        self._stopped_ns = self._stopped_ns or self._clock_ns()
+
+    @property
+    def faults(self) -> list[str]:
+        """Why the station takes no part, for people; empty while it is READY."""
+        faults = []
+        if not self._is_running:
+            faults.append("the line is not running")
+        if self._error is not None and not isinstance(self._error, LineError):
+            faults.append(f"stopping: {self._error}")
+        faults += [
+            f"view {view.name}: the camera is lost"
+            for view, grabber in zip(self._views, self._grabbers, strict=True)
+            if grabber.is_lost
+        ]
+        if self._trigger is not None and self._trigger.lost:
+            faults.append(self._trigger.lost)
+        since_ns = self._inspecting_since_ns
+        if since_ns is not None and self._clock_ns() - since_ns > self._limit_s * 1e9:
+            faults.append(f"the engine hangs: no result for {self._limit_s:g} s")
+        return faults
+
+    @property
+    def state(self) -> StationState:
+        """What the line is told of the station."""
+        return StationState.FAULT if self.faults else StationState.READY
 
     def run(self) -> RunSummary:
-        """Inspect until `stop`, the end of the recording, or an error. Call it once.
+        """Inspect until `stop`, the end of a recording, or an error. Call it once.
 
         What goes wrong on the way stands in the summary's `error`, after the orderly stop.
 
         Raises:
-            LineError: an output cannot be opened; nothing was started.
-            CameraError: the camera cannot be opened; no part was inspected.
+            LineError: an output or the trigger cannot be opened; no part was inspected.
+            CameraError: a camera cannot be opened; no part was inspected.
         """
         with ExitStack() as stack:
             self._delivery.open(stack)
@@ -126,45 +195,82 @@ class Pipeline:
                 stack.callback(self._archive.close, self._limit_s)
             self._delivery.start()
             stack.callback(self._settle_all)
-            stack.callback(self._grabber.close)
             started_ns = self._clock_ns()
-            self._grabber.open()
-            self._is_grabbing = True
-            for trigger in self._grabber.triggers():
-                self._inspect(trigger)
-            self._is_grabbing = False
+            self._start_stages(stack)
+            self._is_running = True
+            for part in self._prepared():
+                self._inspect(part)
+            self._is_running = False
             seconds = (self._clock_ns() - started_ns) / 1e9
         return self._delivery.tally.summary(
             seconds=seconds,
             late_results=self._late_results,
+            bounced_triggers=self._intake.counts.bounced,
+            stray_frames=self._intake.counts.stray_frames,
             images_dropped=self._archive.dropped if self._archive is not None else 0,
             images_failed=self._archive.failed if self._archive is not None else 0,
             error=self._error,
         )
 
-    def _inspect(self, trigger: Trigger) -> None:
-        if trigger.frame is None or not self._ledger.is_open(trigger):
-            return  # it waited past its deadline
+    def _start_stages(self, stack: ExitStack) -> None:
+        for grabber in self._grabbers:
+            stack.callback(grabber.close)
+            grabber.open()
+        self._preparation.start()
+        if self._trigger is not None:
+            stack.callback(self._trigger.close, self._limit_s)
+            self._trigger.start()
+        stack.callback(self.stop)
+
+    def _prepared(self) -> Iterator[PreparedShot]:
+        """The frames to judge until the cameras end; the engines are kept warm meanwhile."""
+        used_ns = self._clock_ns()
+        keep_warm_ns = self._keep_warm_ns or float("inf")
+        while True:
+            try:
+                item = self._preparation.ready.get(timeout=min(_POLL_S, keep_warm_ns / 1e9))
+            except queue.Empty:
+                stopped_ns = self._stopped_ns
+                if stopped_ns and self._clock_ns() - stopped_ns > self._limit_s * 1e9:
+                    return  # a camera hangs; its grabber tells
+                if self._clock_ns() - used_ns < keep_warm_ns:
+                    continue
+                self._warm()
+            else:
+                if item is None:
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+            used_ns = self._clock_ns()
+
+    def _inspect(self, part: PreparedShot) -> None:
+        shot = part.shot
+        if not self._ledger.is_open(shot.trigger):
+            self._intake.finish(shot)  # it waited past its deadline
+            return
         self._inspecting_since_ns = self._clock_ns()
-        inspection = self._inspector.inspect(trigger.frame.image)
+        inspection = shot.inspector.infer(part.prepared)
         self._inspecting_since_ns = None
-        if not self._ledger.settle(trigger, inspection):
+        is_in_time = self._ledger.report(shot.trigger, shot.view, inspection)
+        self._intake.finish(shot)
+        if not is_in_time:
             self._late_results += 1
             _log.warning(
                 "%s: the result %s came %.1f ms after the deadline and was discarded",
-                trigger.trigger_id,
+                shot.trigger.trigger_id,
                 inspection.verdict.value,
-                (self._clock_ns() - trigger.deadline_ns) / 1e6,
+                (self._clock_ns() - shot.trigger.deadline_ns) / 1e6,
             )
 
-    def _state(self) -> StationState:
-        """READY while frames are grabbed and no inspection hangs."""
-        halted = self._error is not None and not isinstance(self._error, LineError)
-        since_ns = self._inspecting_since_ns
-        hangs = since_ns is not None and self._clock_ns() - since_ns > self._limit_s * 1e9
-        if halted or hangs or not self._is_grabbing:
-            return StationState.FAULT
-        return StationState.READY
+    def _warm(self) -> None:
+        self._inspecting_since_ns = self._clock_ns()
+        for view in self._views:
+            try:
+                view.inspector.warm()
+            except EngineError as error:  # the next part meets it too, and has its record
+                _log.warning("view %s: %s", view.name, error)
+        self._inspecting_since_ns = None
 
     def _settle_all(self) -> None:
         self._ledger.settle_open(Cause.STOPPING, "the pipeline was stopped before the inspection")
@@ -175,7 +281,7 @@ class Pipeline:
         """Stop because of `error`."""
         if self._error is None or isinstance(self._error, LineError):
             self._error = error
-        self._grabber.stop()
+        self.stop()
 
     def _note_error(self, error: Exception) -> None:
         """An error of the delivery: a LineError leaves the other outputs and the records alive."""

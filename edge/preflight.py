@@ -20,7 +20,8 @@ from typing import Any, Literal
 from edge.engine.cuda import open_cuda
 from edge.engine.sidecar import L4T_RELEASE, l4t_release
 from edge.engine.tensorrt_bindings import load_bindings
-from edge.errors import DeviceLostError, EngineError
+from edge.errors import ConfigError, DeviceLostError, EngineError
+from edge.keys import configured_keys, keys_folder
 
 Scope = Literal["common", "onnxruntime", "tensorrt"]
 
@@ -124,6 +125,15 @@ def _common(machine: Machine, folder: Path) -> Iterator[Check]:
         f"{free:.1f} GiB free",
         f"free {_FREE_GIB} GiB: an engine build needs room for the old engine and the new one",
     )
+    yield _keys()
+
+
+def _keys() -> Check:
+    name = f"keys in {keys_folder()}"
+    try:
+        return _check("common", name, True, configured_keys().describe(), "")
+    except ConfigError as error:
+        return _check("common", name, False, "not usable", str(error))
 
 
 def _tensorrt(machine: Machine) -> Iterator[Check]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from edge.calibrated import Calibration
 from edge.inspector import Inspection
 from edge.triggers import Settled, Trigger, no_verdict
 from edge.verdict import Cause, Verdict
+from edge.views import ViewResult
 
 
 class _Frozen(BaseModel):
@@ -23,7 +23,7 @@ class LatencyMs(_Frozen):
     """Where the time went, in milliseconds; None for a stage that was not reached.
 
     Attributes:
-        total: from the complete frame to the verdict's way out to the line.
+        total: from the trigger to the verdict's way out to the line; of a view, to its result.
     """
 
     preprocess: float | None
@@ -32,15 +32,19 @@ class LatencyMs(_Frozen):
     total: float
 
 
-class InspectionRecord(_Frozen):
-    """One trigger and what became of it.
+class _Announced(_Frozen):
+    """See `InspectionRecord`."""
 
-    `model_dump_json` gives its JSON form.
+    trigger_id: str
+    part_id: str | None = None
+    triggered_utc: datetime
+
+
+class _Judged(_Frozen):
+    """What a verdict rests on.
 
     Attributes:
-        trigger_id: unique over all runs.
-        part_id: what the line calls the part; None when it did not say.
-        captured_utc: when the frame was complete.
+        view: the name of the view; "main" where the line has one camera.
         source: file name or serial number of the camera; None when the camera gave no frame.
         cause: why there is no verdict; None when there is one.
         message: what went wrong, for people.
@@ -50,15 +54,9 @@ class InspectionRecord(_Frozen):
         threshold_pixel: value of the anomaly map above which a pixel belongs to the mask.
         artefact_sha256: the model file that gave the score.
         calibration_seal: the calibration that gave the threshold.
-        images: files handed to the archive, relative to its folder. The quota removes them in
-            time, and a failed write is in the log.
-        line_errors: the outputs that did not take the verdict. Known only after the delivery, so
-            always empty in what an output sends.
     """
 
-    trigger_id: str
-    part_id: str | None = None
-    captured_utc: datetime
+    view: str
     source: str | None
     recipe: str
     verdict: Verdict
@@ -66,79 +64,90 @@ class InspectionRecord(_Frozen):
     message: str
     score: float | None
     threshold: float
-    threshold_review: float | None = None
-    threshold_pixel: float | None = None
+    threshold_review: float | None
+    threshold_pixel: float | None
     artefact_sha256: str
     calibration_seal: str
     latency_ms: LatencyMs
+
+
+class ViewRecord(_Judged):
+    """What one view said of a part."""
+
+
+class InspectionRecord(_Judged, _Announced):
+    """One trigger and what became of it; of several views, the figures of the one that decided.
+
+    `model_dump_json` gives its JSON form.
+
+    Attributes:
+        trigger_id: unique over all runs.
+        part_id: what the line calls the part; None when it did not say.
+        triggered_utc: when the part was announced; see `edge.triggers.Trigger`.
+        views: what each view said, in the order of the configuration.
+        images: files handed to the archive, relative to its folder. The quota removes them in
+            time, and a failed write is in the log.
+        line_errors: the outputs that did not take the verdict. Known only after the delivery, so
+            always empty in what an output sends.
+    """
+
     deadline_ms: float
+    views: tuple[ViewRecord, ...]
     images: tuple[str, ...] = ()
     line_errors: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class RecipeIdentity:
-    """What a verdict rests on, for its record."""
-
-    recipe: str
-    threshold: float
-    artefact_sha256: str
-    calibration_seal: str
-    threshold_review: float | None = None
-    threshold_pixel: float | None = None
-
-
-def identity_from_calibration(calibration: Calibration) -> RecipeIdentity:
-    """The identity of a calibrated recipe."""
-    return RecipeIdentity(
-        calibration.recipe,
-        calibration.threshold_score,
-        calibration.artefact_sha256,
-        calibration.seal,
-        calibration.threshold_review,
-        calibration.threshold_pixel,
-    )
-
-
-def record_from_settled(
-    settled: Settled, identity: RecipeIdentity, images: tuple[str, ...] = ()
-) -> InspectionRecord:
+def record_from_settled(settled: Settled, images: tuple[str, ...] = ()) -> InspectionRecord:
     """The record of a settled trigger."""
-    trigger, inspection = settled.trigger, settled.inspection
+    trigger = settled.trigger
     return InspectionRecord(
         trigger_id=trigger.trigger_id,
         part_id=trigger.part_id,
-        captured_utc=trigger.captured_utc,
-        source=trigger.frame.source if trigger.frame is not None else None,
-        recipe=identity.recipe,
-        verdict=inspection.verdict,
-        cause=inspection.cause,
-        message=inspection.message,
-        score=inspection.score if math.isfinite(inspection.score) else None,
-        threshold=identity.threshold,
-        threshold_review=identity.threshold_review,
-        threshold_pixel=identity.threshold_pixel,
-        artefact_sha256=identity.artefact_sha256,
-        calibration_seal=identity.calibration_seal,
-        latency_ms=_latency(settled, inspection),
-        deadline_ms=(trigger.deadline_ns - trigger.captured_ns) / 1e6,
+        triggered_utc=trigger.triggered_utc,
+        **_judged(settled.decisive, settled.inspection, settled.taken_ns - trigger.triggered_ns),
+        deadline_ms=(trigger.deadline_ns - trigger.triggered_ns) / 1e6,
+        views=tuple(
+            ViewRecord(
+                **_judged(result, result.inspection, result.judged_ns - trigger.triggered_ns)
+            )
+            for result in settled.views
+        ),
         images=images,
     )
 
 
-def interrupted_record(trigger: Trigger, identity: RecipeIdentity) -> InspectionRecord:
+def interrupted_record(trigger: Trigger) -> InspectionRecord:
     """The record of a trigger whose process dies before it has another; without its latency."""
     message = "the process died before the part had its record; whether the line was told is open"
     nothing = no_verdict(Cause.INTERRUPTED, message)
-    return record_from_settled(Settled(trigger, nothing, trigger.captured_ns), identity)
-
-
-def _latency(settled: Settled, inspection: Inspection) -> LatencyMs:
-    times = inspection.times
-    reached = times.infer_ns > 0
-    return LatencyMs(
-        preprocess=times.preprocess_ns / 1e6 if reached else None,
-        infer=times.infer_ns / 1e6 if reached else None,
-        decide=times.decide_ns / 1e6 if reached else None,
-        total=(settled.taken_ns - settled.trigger.captured_ns) / 1e6,
+    views = tuple(
+        ViewResult(view, recipe, None, nothing, trigger.triggered_ns)
+        for view, recipe in trigger.recipes.items()
     )
+    return record_from_settled(Settled(trigger, nothing, views, trigger.triggered_ns))
+
+
+def _judged(result: ViewResult, inspection: Inspection, total_ns: int) -> dict[str, Any]:
+    """The fields that a part and a view have in common."""
+    times, recipe = inspection.times, result.recipe
+    is_inferred = times.infer_ns > 0
+    return {
+        "view": result.view,
+        "source": result.frame.source if result.frame is not None else None,
+        "recipe": recipe.recipe,
+        "verdict": inspection.verdict,
+        "cause": inspection.cause,
+        "message": inspection.message,
+        "score": inspection.score if math.isfinite(inspection.score) else None,
+        "threshold": recipe.threshold,
+        "threshold_review": recipe.threshold_review,
+        "threshold_pixel": recipe.threshold_pixel,
+        "artefact_sha256": recipe.artefact_sha256,
+        "calibration_seal": recipe.calibration_seal,
+        "latency_ms": LatencyMs(
+            preprocess=times.preprocess_ns / 1e6 if is_inferred else None,
+            infer=times.infer_ns / 1e6 if is_inferred else None,
+            decide=times.decide_ns / 1e6 if is_inferred else None,
+            total=total_ns / 1e6,
+        ),
+    }

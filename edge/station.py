@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 from edge.alarm import Alarm, RejectAlarm, log_alarm
+from edge.bundle import Bundle, open_bundle
 from edge.camera import camera_from_config
-from edge.inspector import Inspector
+from edge.camera.guarded import SoftwareTriggered
+from edge.control import ControlSocket, pipeline_commands
+from edge.encoder import Encoder, encoder_from_config
+from edge.engine import Engine
+from edge.inspector import Inspector, open_engine
+from edge.intake import PartLimits
 from edge.line import LineOutput, StorableConfig, output_from_config
-from edge.line_config import LineConfig
+from edge.line_config import LineConfig, ViewConfig, is_fired
 from edge.pipeline import Pipeline
-from edge.records import InspectionRecord, identity_from_calibration
+from edge.records import InspectionRecord
 from edge.store.images import ImageArchive
 from edge.store.station import IMAGES_NAME, StationRecords
+from edge.trigger import trigger_from_config
 from edge.triggers import Trigger
+from edge.views import View
 
 
 class Station(NamedTuple):
@@ -46,16 +56,18 @@ def open_station(
     Raises:
         BundleError: the bundle does not verify, or the recipe is not calibrated for the artefact.
         EngineError: the engine is not installed or cannot run the artefact.
+        LineError: the control socket cannot be opened, or what the trigger needs is not installed.
         RecordsError: the records cannot be opened.
     """
-    with contextlib.ExitStack() as stack:
-        inspector = stack.enter_context(_open_inspector(config))
-        identity = identity_from_calibration(inspector.calibration)
-        outputs, stored = _outputs(config)
+    with ExitStack() as stack:
+        encoder = encoder_from_config(config.encoder) if config.encoder is not None else None
+        if encoder is not None:
+            stack.callback(encoder.close)
+        views = _open_views(config, stack)
+        outputs, stored = _outputs(config, encoder)
         records = None
         if config.records is not None:
-            records = StationRecords(config.records, identity, stored)
-            stack.enter_context(records.open())
+            records = stack.enter_context(StationRecords(config.records, stored).open())
             outputs += records.outputs
         alarm = RejectAlarm(config.alarm, on_alarm) if config.alarm is not None else None
 
@@ -67,15 +79,18 @@ def open_station(
             on_record(record)
 
         pipeline = Pipeline(
-            camera=camera_from_config(config.camera),
-            inspector=inspector,
-            identity=identity,
+            views=views,
             outputs=outputs,
-            deadline_ms=config.deadline_ms,
+            limits=_limits(config),
+            trigger=trigger_from_config(config.trigger, encoder),
+            reopens=config.lost_camera == "reopen",
+            keep_warm_ms=config.engine.keep_warm_ms,
             archive=_archive(config),
             on_trigger=records.on_trigger if records is not None else _ignore,
             on_record=keep,
         )
+        if config.control_socket is not None:
+            stack.enter_context(ControlSocket(config.control_socket, pipeline_commands(pipeline)))
         yield Station(pipeline, records, alarm)
 
 
@@ -83,7 +98,9 @@ def _ignore(_trigger: Trigger) -> None:
     pass
 
 
-def _outputs(config: LineConfig) -> tuple[list[LineOutput], dict[str, LineOutput]]:
+def _outputs(
+    config: LineConfig, encoder: Encoder | None
+) -> tuple[list[LineOutput], dict[str, LineOutput]]:
     """The outputs that are told at once, and by name those behind an outbox."""
     direct: list[LineOutput] = []
     stored: dict[str, LineOutput] = {}
@@ -91,17 +108,45 @@ def _outputs(config: LineConfig) -> tuple[list[LineOutput], dict[str, LineOutput
         if config.records is not None and isinstance(output, StorableConfig):
             stored[output.outbox] = output_from_config(output)
         else:
-            direct.append(output_from_config(output))
+            direct.append(output_from_config(output, encoder))
     return direct, stored
 
 
-def _open_inspector(config: LineConfig) -> Inspector:
-    return Inspector.open(
-        config.bundle,
-        config.recipe,
-        engine=config.engine.kind,
-        artefact=config.engine.artefact,
-        threads=config.engine.threads,
+def _open_views(config: LineConfig, stack: ExitStack) -> list[View]:
+    """The views; those with the same bundle share it and its engine."""
+    opened: dict[Path, tuple[Bundle, Engine]] = {}
+    views = []
+    for name, view in config.all_views.items():
+        path = view.bundle or config.bundle
+        if path not in opened:
+            opened[path] = _open_engine(config, path)
+            stack.callback(opened[path][1].close)
+        bundle, engine = opened[path]
+        calibration = bundle.calibration(view.recipe or config.recipe, config.engine.artefact)
+        views.append(_view(name, view, Inspector(bundle, calibration, engine)))
+    return views
+
+
+def _open_engine(config: LineConfig, path: Path) -> tuple[Bundle, Engine]:
+    bundle, engine = open_bundle(path), config.engine
+    return bundle, open_engine(
+        bundle, engine=engine.kind, artefact=engine.artefact, threads=engine.threads
+    )
+
+
+def _view(name: str, config: ViewConfig, inspector: Inspector) -> View:
+    camera = camera_from_config(config.camera)
+    if is_fired(config.camera) and isinstance(camera, SoftwareTriggered):
+        return View(name, camera, inspector, camera.trigger)
+    return View(name, camera, inspector)
+
+
+def _limits(config: LineConfig) -> PartLimits:
+    return PartLimits(
+        deadline_ms=config.deadline_ms,
+        frame_limit_ms=config.trigger.frame_limit_ms,
+        debounce_ms=getattr(config.trigger, "debounce_ms", 0.0),
+        parts_max=config.parts_max,
     )
 
 

@@ -20,10 +20,12 @@ class RunSummary:
     """Counts of one run.
 
     Attributes:
-        latency_p50_ms: from the complete frame to the verdict's way out, over the latest 100 000
+        latency_p50_ms: from the trigger to the verdict's way out, over the latest 100 000
             parts that had a frame; None when there was none.
         parts_per_minute: over the whole run.
         late_results: results that came after their deadline and were discarded.
+        bounced_triggers: announced within the debounce time of the one before, and no parts.
+        stray_frames: frames that belonged to no part.
         images_dropped: parts whose images the archive had no time for.
         images_failed: parts whose images could not be written.
         line_errors: verdicts that an output did not take.
@@ -37,6 +39,8 @@ class RunSummary:
     latency_p99_ms: float | None
     parts_per_minute: float
     late_results: int
+    bounced_triggers: int
+    stray_frames: int
     images_dropped: int
     images_failed: int
     line_errors: int
@@ -81,6 +85,8 @@ class Tally:
         *,
         seconds: float,
         late_results: int,
+        bounced_triggers: int,
+        stray_frames: int,
         images_dropped: int,
         images_failed: int,
         error: Exception | None,
@@ -96,6 +102,8 @@ class Tally:
             latency_p99_ms=p99,
             parts_per_minute=60 * triggers / seconds if seconds > 0 else 0.0,
             late_results=late_results,
+            bounced_triggers=bounced_triggers,
+            stray_frames=stray_frames,
             images_dropped=images_dropped,
             images_failed=images_failed,
             line_errors=self.line_errors,

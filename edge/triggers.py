@@ -5,35 +5,41 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
 
+from edge.calibrated import RecipeIdentity
 from edge.camera.base import Frame
 from edge.inspector import Inspection
 from edge.verdict import Cause, Verdict
+from edge.views import ViewResult, decisive
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """One part in front of the camera.
+    """One part to be judged.
 
     Attributes:
         trigger_id: unique over all runs.
-        captured_utc: when the frame was complete, or when the camera failed.
-        captured_ns: the same on the monotonic clock.
+        triggered_utc: when the part was announced. Where the camera announces it (hardware trigger,
+            free run) that is when the frame was complete, or when the camera failed: the earliest
+            moment that the station knows.
+        triggered_ns: the same on the monotonic clock.
+        frames_due_ns: when every view must have its frame, on the monotonic clock.
         deadline_ns: when a verdict comes too late, on the monotonic clock.
-        frame: None when the camera gave none.
+        recipes: the views that judge the part, each with the recipe in force at the trigger.
         part_id: what the line calls the part; None when it did not say.
     """
 
     trigger_id: str
-    captured_utc: datetime
-    captured_ns: int
+    triggered_utc: datetime
+    triggered_ns: int
+    frames_due_ns: int
     deadline_ns: int
-    frame: Frame | None
+    recipes: Mapping[str, RecipeIdentity]
     part_id: str | None = None
 
 
@@ -42,12 +48,22 @@ class Settled:
     """A trigger with its final verdict.
 
     Attributes:
+        inspection: the verdict on the part: that of one of the views, or NO_VERDICT when something
+            befell the part as a whole.
+        views: what each view says, in the order of the configuration.
         taken_ns: when the verdict went out to the line, on the monotonic clock.
     """
 
     trigger: Trigger
     inspection: Inspection
+    views: tuple[ViewResult, ...]
     taken_ns: int
+
+    @property
+    def decisive(self) -> ViewResult:
+        """The view whose inspection is the part's; the first one when it is of none."""
+        deciding = (result for result in self.views if result.inspection is self.inspection)
+        return next(deciding, self.views[0])
 
 
 def no_verdict(cause: Cause, message: str) -> Inspection:
@@ -57,8 +73,32 @@ def no_verdict(cause: Cause, message: str) -> Inspection:
     return Inspection(Verdict.NO_VERDICT, nan, nan, None, empty, cause, message)
 
 
+@dataclass
+class _Part:
+    trigger: Trigger
+    frames: dict[str, Frame] = field(default_factory=dict)
+    results: dict[str, ViewResult] = field(default_factory=dict)
+
+    @property
+    def lacks_frames(self) -> bool:
+        return len(self.frames.keys() | self.results.keys()) < len(self.trigger.recipes)
+
+    @property
+    def views(self) -> tuple[ViewResult, ...]:
+        """What each view says that says something, in the order of the configuration."""
+        return tuple(self.results[view] for view in self.trigger.recipes if view in self.results)
+
+    def judge(self, view: str, inspection: Inspection, now_ns: int) -> None:
+        """Note what a view says, unless it has said something."""
+        recipe = self.trigger.recipes[view]
+        result = ViewResult(view, recipe, self.frames.get(view), inspection, now_ns)
+        self.results.setdefault(view, result)
+
+
 class Ledger:
     """Triggers from `open` to the one verdict that `take` gives for each. Safe for threads.
+
+    A part has its verdict when all of its views were reported, or when it is settled as a whole.
 
     Args:
         clock_ns: monotonic clock in nanoseconds.
@@ -67,8 +107,8 @@ class Ledger:
     def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock_ns = clock_ns
         self._changed = threading.Condition()
-        self._open: dict[str, Trigger] = {}
-        self._settled: deque[tuple[Trigger, Inspection]] = deque()
+        self._open: dict[str, _Part] = {}
+        self._settled: deque[tuple[_Part, Inspection]] = deque()
         self._closed = False
 
     def open(self, trigger: Trigger) -> None:
@@ -76,7 +116,7 @@ class Ledger:
         with self._changed:
             if self._closed:
                 return
-            self._open[trigger.trigger_id] = trigger
+            self._open[trigger.trigger_id] = _Part(trigger)
             self._changed.notify_all()
 
     def is_open(self, trigger: Trigger) -> bool:
@@ -85,20 +125,43 @@ class Ledger:
             self._expire_overdue()
             return trigger.trigger_id in self._open
 
-    def settle(self, trigger: Trigger, inspection: Inspection) -> bool:
-        """Give a trigger its verdict; False when it has one already, and nothing changes."""
+    def attach(self, trigger: Trigger, view: str, frame: Frame) -> bool:
+        """Note the frame of a view; False when it came too late and is not wanted any more."""
         with self._changed:
-            if self._open.pop(trigger.trigger_id, None) is None:
+            self._expire_overdue()
+            part = self._open.get(trigger.trigger_id)
+            if part is None or view in part.results:
                 return False
-            self._settled.append((trigger, inspection))
-            self._changed.notify_all()
+            part.frames[view] = frame
+            return True
+
+    def report(self, trigger: Trigger, view: str, inspection: Inspection) -> bool:
+        """Note what a view says; False when the part or the view is settled already."""
+        with self._changed:
+            self._expire_overdue()
+            part = self._open.get(trigger.trigger_id)
+            if part is None or view in part.results:
+                return False
+            part.judge(view, inspection, self._clock_ns())
+            self._settle_judged(part)
+            return True
+
+    def settle(self, trigger: Trigger, inspection: Inspection) -> bool:
+        """Settle a part as a whole; False when it has its verdict already, and nothing changes."""
+        with self._changed:
+            part = self._open.get(trigger.trigger_id)
+            if part is None:
+                return False
+            for view in part.trigger.recipes:
+                part.judge(view, inspection, self._clock_ns())
+            self._settle(part, inspection)
             return True
 
     def settle_open(self, cause: Cause, message: str) -> None:
         """Give every open trigger NO_VERDICT."""
         with self._changed:
-            for trigger in list(self._open.values()):
-                self.settle(trigger, no_verdict(cause, message))
+            for part in list(self._open.values()):
+                self.settle(part.trigger, no_verdict(cause, message))
 
     @property
     def is_finished(self) -> bool:
@@ -136,27 +199,50 @@ class Ledger:
             self._closed = True
             self._changed.notify_all()
 
-    def _take_first(self) -> Settled:
-        trigger, inspection = self._settled.popleft()
+    def _settle_judged(self, part: _Part) -> None:
+        """Settle a part when each of its views was."""
+        if len(part.results) == len(part.trigger.recipes):
+            self._settle(part, decisive(part.views).inspection)
+
+    def _settle(self, part: _Part, inspection: Inspection) -> None:
+        del self._open[part.trigger.trigger_id]
+        self._settled.append((part, inspection))
         self._changed.notify_all()
-        now_ns = self._clock_ns()
+
+    def _take_first(self) -> Settled:
+        part, inspection = self._settled.popleft()
+        self._changed.notify_all()
+        trigger, now_ns = part.trigger, self._clock_ns()
         if inspection.cause is None and now_ns >= trigger.deadline_ns:
             inspection = _missed(trigger, "the outputs were still busy with earlier parts")
-        return Settled(trigger, inspection, now_ns)
+        return Settled(trigger, inspection, part.views, now_ns)
 
     def _expire_overdue(self) -> None:
         now_ns = self._clock_ns()
-        for trigger in list(self._open.values()):
-            if now_ns >= trigger.deadline_ns:
-                self.settle(trigger, _missed(trigger, "the inspection was not done"))
+        for part in list(self._open.values()):
+            if now_ns >= part.trigger.deadline_ns:
+                self.settle(part.trigger, _missed(part.trigger, "the inspection was not done"))
+            elif now_ns >= part.trigger.frames_due_ns and part.lacks_frames:
+                self._report_frameless(part)
+
+    def _report_frameless(self, part: _Part) -> None:
+        """Give NO_VERDICT to the views whose frame did not come."""
+        cause = Cause.VIEW_MISSING if part.frames else Cause.NO_FRAME
+        limit_ms = (part.trigger.frames_due_ns - part.trigger.triggered_ns) / 1e6
+        message = f"no frame within {limit_ms:g} ms of the trigger"
+        for view in part.trigger.recipes:
+            if view not in part.frames:
+                part.judge(view, no_verdict(cause, message), self._clock_ns())
+        self._settle_judged(part)
 
     def _until_next_s(self, ends_ns: int | None) -> float | None:
-        """Until the nearest deadline, or the end of a wait; None when neither comes."""
-        moments = [trigger.deadline_ns for trigger in self._open.values()]
+        """Until the nearest moment to act, or the end of a wait; None when neither comes."""
+        moments = [part.trigger.deadline_ns for part in self._open.values()]
+        moments += [part.trigger.frames_due_ns for part in self._open.values() if part.lacks_frames]
         moments += [] if ends_ns is None else [ends_ns]
         return max(0.0, (min(moments) - self._clock_ns()) / 1e9) if moments else None
 
 
 def _missed(trigger: Trigger, why: str) -> Inspection:
-    limit_ms = (trigger.deadline_ns - trigger.captured_ns) / 1e6
-    return no_verdict(Cause.DEADLINE, f"no verdict within {limit_ms:g} ms of the frame: {why}")
+    limit_ms = (trigger.deadline_ns - trigger.triggered_ns) / 1e6
+    return no_verdict(Cause.DEADLINE, f"no verdict within {limit_ms:g} ms of the trigger: {why}")

@@ -20,15 +20,17 @@ class Verdict(str, Enum):
 
 
 class Cause(str, Enum):
-    """Why there is no verdict."""
+    """Why there is no verdict. The place of each is its number on Modbus: new ones come last."""
 
     CAMERA = "camera"
     FRAME = "frame"
     ENGINE = "engine"
     NOT_FINITE = "not_finite"
     DEADLINE = "deadline"
-    QUEUE_FULL = "queue_full"
+    OVERTRIGGER = "overtrigger"
     STOPPING = "stopping"
+    NO_FRAME = "no_frame"
+    VIEW_MISSING = "view_missing"
     INTERRUPTED = "interrupted"  # the process died before the part had its record
 
 

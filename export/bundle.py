@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,6 +27,7 @@ from edge.errors import BundleError, EngineError
 from edge.files import new_directory
 from edge.golden import write_golden
 from edge.images import encode_png
+from edge.keys import Keys
 from edge.preprocess import preprocess
 from export.frames import Frame, adversarial_frames, real_frames
 from export.graph import build_graph, save_graph
@@ -100,7 +102,7 @@ def export_bundle(
         trained_on = {"images_sha256": sorted(record.fitted_sha256)}
         (folder / TRAINING_RECORD).write_text(json.dumps(trained_on, indent=1) + "\n")
         _seal(folder, record, graph, parity, goldens=goldens, offer=offer)
-    return open_bundle(target)
+    return open_bundle(target, Keys())  # it is signed, or not, by whoever keeps the key
 
 
 def _compare(
@@ -184,6 +186,17 @@ def _backbone(record: RunRecord) -> str | None:
     return backbone.name if backbone else None
 
 
+def _without_folders(values: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a model with a file of weights by its name: where it stood is private.
+
+    What is in that file is in the checkpoint, whose hash the manifest has.
+    """
+    backbone = values.get("backbone")
+    if backbone is None:
+        return values
+    return {**values, "backbone": {**backbone, "weights": Path(backbone["weights"]).name}}
+
+
 def _seal(
     folder: Path,
     record: RunRecord,
@@ -202,7 +215,7 @@ def _seal(
             "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "linewarden_version": version("linewarden"),
             "model": model.name,
-            "model_config_values": model.model_dump(mode="json"),
+            "model_config_values": _without_folders(model.model_dump(mode="json")),
             "backbone": _backbone(record),
             "weights_sha256": record.weights_sha256,
             "data_sha256": record.data_sha256,

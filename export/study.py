@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from calibration.calibrate import Wish, calibrate
 from edge.bundle import open_bundle
 from edge.config import StrictModel
 from edge.files import write_bytes, write_text
-from edge.images import encode_jpeg
+from edge.images import encode_jpeg, read_image
 from edge.inspector import Inspector
 from edge.preprocess import preprocess
 from export.bundle import export_bundle
@@ -31,6 +33,7 @@ Fit = Callable[[TrainConfig, Path], RunRecord]
 FALSE_REJECT_RATE = 0.01
 ROW = "row.json"
 _PANELS = 8
+_ROUNDS = 30
 
 
 class StudyRow(StrictModel):
@@ -116,6 +119,31 @@ def finished(
         for folder in sorted(work.glob(f"{variant}-{data_set}-*"))
         if (folder / ROW).exists()
     ]
+
+
+def latencies_ms(done: Sequence[tuple[StudyRow, Path]]) -> dict[str, float]:
+    """From a native frame in memory to its verdict, on one thread: the median of each variant.
+
+    Measured in one go on the first data set of each, the variants in turn, so that all of them
+    meet the same load of the machine.
+    """
+    first = {row.variant: folder for row, folder in reversed(done)}
+    with contextlib.ExitStack() as stack:
+        inspectors = {}
+        for variant, folder in first.items():
+            bundle = open_bundle(folder / "bundle")
+            inspector = stack.enter_context(Inspector.open(bundle, threads=1))
+            inspectors[variant] = (
+                inspector,
+                read_image(bundle.file(bundle.manifest.golden[0].frame)),
+            )
+        taken: dict[str, list[int]] = {variant: [] for variant in first}
+        for _ in range(_ROUNDS):
+            for variant, (inspector, frame) in inspectors.items():
+                started = time.perf_counter_ns()
+                inspector.inspect(frame)
+                taken[variant].append(time.perf_counter_ns() - started)
+    return {variant: float(np.median(times)) / 1e6 for variant, times in taken.items()}
 
 
 def compare_with_checkpoint(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -31,29 +31,38 @@ def accuracy_table(rows: Sequence[StudyRow]) -> tuple[list[str], list[list[str]]
     return _table(rows, _ACCURACY)
 
 
-def cost_table(rows: Sequence[StudyRow]) -> tuple[list[str], list[list[str]]]:
+def cost_table(
+    rows: Sequence[StudyRow], latencies_ms: Mapping[str, float]
+) -> tuple[list[str], list[list[str]]]:
     """Heading and one line per model: parameters, work before and after folding, times."""
-    return _table(rows, _COST)
+
+    def latency(of: Sequence[StudyRow]) -> str:
+        return f"{latencies_ms[of[0].variant]:.0f}"
+
+    return _table(rows, {**_COST, "ms a part": latency})
 
 
-def markdown(rows: Sequence[StudyRow], made_by: str) -> str:
+def markdown(rows: Sequence[StudyRow], latencies_ms: Mapping[str, float], made_by: str) -> str:
     """The study as a page of tables."""
-    parts = [f"# Accuracy\n\nMade by {made_by}. {METHOD}"]
+    parts = [f"# Accuracy\n\nMade by {made_by}.\n\n{METHOD}"]
     for name, of in _by_data_set(rows).items():
         parts.append(f"## {name}\n\n{_basis(of)}\n\n{_markdown_table(*accuracy_table(of))}")
     doubts = sorted({f"- {_where(row)}: {doubt}" for row in rows for doubt in row.doubts})
     if doubts:
         parts.append("## Doubts of the trainings\n\n" + "\n".join(doubts) + "\n")
-    parts.append(f"## Cost\n\n{_COST_METHOD}\n\n{_markdown_table(*cost_table(rows))}")
+    parts.append(f"## Cost\n\n{_COST_METHOD}\n\n{_markdown_table(*cost_table(rows, latencies_ms))}")
     return "\n".join(parts)
 
 
-def write_page(path: Path, done: Sequence[tuple[StudyRow, Path]]) -> None:
+def write_page(
+    path: Path, done: Sequence[tuple[StudyRow, Path]], latencies_ms: Mapping[str, float]
+) -> None:
     """The study as one HTML page that needs no network, with parts of the first seed.
 
     Args:
         path: the file; its folder exists.
         done: rows, at least one, with their folders, where `sheet.jpg` is.
+        latencies_ms: of every variant; see `export.study.latencies_ms`.
     """
     rows = [row for row, _ in done]
     first = min(row.seed for row in rows)
@@ -72,7 +81,7 @@ def write_page(path: Path, done: Sequence[tuple[StudyRow, Path]]) -> None:
         cost_method=_COST_METHOD,
         chart=data_url("png", comparison_chart(rows)),
         sections=sections,
-        cost=cost_table(rows),
+        cost=cost_table(rows, latencies_ms),
     )
     write_text(path, page)
 
@@ -129,12 +138,6 @@ def _flips(rows: Sequence[StudyRow]) -> str:
     return f"{sum(row.verdict_flips for row in rows)} of {images}"
 
 
-def _latency(rows: Sequence[StudyRow]) -> str:
-    times = [row.evaluation.latency_p50_ms for row in rows]
-    known = [time for time in times if time is not None]
-    return f"{mean(known):.0f}" if known else "-"
-
-
 _ACCURACY: dict[str, Cell] = {
     "model": lambda rows: rows[0].variant,
     "seeds": lambda rows: str(len(rows)),
@@ -154,12 +157,12 @@ _COST: dict[str, Cell] = {
     "GMAC before": lambda rows: f"{rows[0].literal_macs / 1e9:.2f}",
     "GMAC after": lambda rows: f"{rows[0].macs / 1e9:.2f}",
     "training s": lambda rows: f"{mean(row.training_s for row in rows):.0f}",
-    "ms a part": _latency,
 }
 _COST_METHOD = (
-    "Multiply-accumulates of one image, before and after the exact folds; mean seconds of a "
-    "training; median milliseconds from a frame in memory to its verdict, one thread of a shared "
-    "machine: compare rows, not machines."
+    "Multiply-accumulates of one image, before and after the exact folds. Mean seconds of a "
+    "training, on a machine with other work. Milliseconds from a native frame in memory to its "
+    "verdict on one thread, the median of rounds in which the models took turns: compare rows, "
+    "not machines."
 )
 
 

@@ -7,7 +7,6 @@ than 10.3 is looked up by name, no enumeration value is written as a number.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 
 from edge.engine.tensorrt_bindings import process_logger
 from edge.errors import EngineError
-from edge.files import write_bytes
+from edge.files import locked, write_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -177,20 +176,13 @@ def _timing_cache(config: Any, path: Path | None) -> Iterator[None]:
             raise EngineError(f"{path}: TensorRT takes no timing cache; build without one")
     yield
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path):
+    with locked(path.with_name(path.name + ".lock"), str(path)):
         timings = config.get_timing_cache()
         latest = _known_timings(config, path)
         if latest is not None:
             timings.combine(latest, False)
-        write_bytes(path, bytes(memoryview(timings.serialize())))
+        write_bytes(path, bytes(memoryview(timings.serialize())), private=True)
 
 
 def _known_timings(config: Any, path: Path) -> Any:
     return config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.with_name(path.name + ".lock").open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

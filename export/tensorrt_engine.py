@@ -7,12 +7,14 @@ the scores and maps of the checkpoint, are the judge.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +24,7 @@ from edge.bundle import REFERENCE_ARTEFACT, Bundle
 from edge.engine import Engine, GraphShape
 from edge.engine.cuda import Cuda, open_cuda
 from edge.engine.sidecar import (
+    BUILD_LOCK,
     ENGINES_FOLDER,
     LAYERS,
     PLAN,
@@ -86,7 +89,9 @@ def build_engine(
         report: called with what is being done.
 
     Raises:
-        BundleError: the bundle has no such artefact, or no golden frames to judge by.
+        BundleError: the bundle has no such artefact, or no golden frames to judge by; it belongs to
+            another user, or another build is writing into it.
+        ConfigError: this machine has trusted keys and none of its own to vouch with.
         BuildCancelledError: `progress` asked for it.
         EngineError: TensorRT cannot build it, or its results are not the checkpoint's.
         DeviceLostError: the device failed.
@@ -97,7 +102,9 @@ def build_engine(
             f"{bundle.folder}: has no golden frames to judge an engine by; export it again"
         )
     trt = load_bindings()
-    with _bound() as cuda:
+    _require_owner(bundle)
+    bundle.keys.require_for_records()
+    with bundle.locked(BUILD_LOCK), _bound() as cuda:
         here = platform_here(trt, cuda.device())
         home = bundle.folder / ENGINES_FOLDER / here.folder
         cache = options.timing_cache or home / f"timings-{here.tensorrt}.cache"
@@ -130,13 +137,30 @@ def build_engine(
             timings=findings.timings,
             gate=findings.gate,
         ).sealed()
-        with new_directory(home / precision, replace=True) as folder:
-            write_bytes(folder / PLAN, plan)
-            write_text(folder / LAYERS, findings.layers)
-            write_sidecar(folder / PLAN, sidecar)
+        _private(home.parent)
+        with new_directory(home / precision, replace=True, private=True) as folder:
+            write_bytes(folder / PLAN, plan, private=True)
+            write_text(folder / LAYERS, findings.layers, private=True)
+            write_sidecar(folder / PLAN, sidecar, bundle.keys)
             # Opened once as the line will open it.
             TensorRtEngine(folder / PLAN, _shape(bundle)).close()
     return Built(f"{ENGINES_FOLDER}/{here.folder}/{precision}/{PLAN}", sidecar)
+
+
+def _require_owner(bundle: Bundle) -> None:
+    """Engines are for the eyes of their owner alone, so that the line must be the owner."""
+    owner = bundle.folder.stat().st_uid
+    if owner != os.geteuid():
+        raise BundleError(
+            f"{bundle.folder}: belongs to the user with number {owner}, and this is "
+            f"{os.geteuid()}: build as the user whom the line runs as: sudo -u '#{owner}' "
+            f"linewarden build {bundle.folder}"
+        )
+
+
+def _private(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o700)  # also a folder of an earlier version
 
 
 def precision_of(bundle: Bundle, artefact: str) -> Precision:

@@ -75,10 +75,18 @@ COMMANDS = {
         "list, count and label what a line has inspected",
         "onnxruntime",
     ),
+    "trigger": Command(
+        "linewarden.commands.trigger", "trigger one part on a running line", "onnxruntime"
+    ),
     "verify": Command(
         "linewarden.commands.verify",
         "check that a bundle is whole and gives its golden scores",
         "onnxruntime",
+    ),
+    "bundle": Command(
+        "linewarden.commands.bundle",
+        "install, activate, roll back, sign and authenticate bundles",
+        "signing",
     ),
     "study": Command("linewarden.commands.study", "measure the whole chain on data sets", "export"),
     "demo": Command(

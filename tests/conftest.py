@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 
 from edge.bundle import Bundle
+from edge.calibrated import RecipeIdentity
 from edge.camera.base import Frame
 from edge.inspector import Inspection, StageTimes
-from edge.records import InspectionRecord, RecipeIdentity, record_from_settled
+from edge.records import InspectionRecord, record_from_settled
 from edge.triggers import Settled, Trigger
 from edge.verdict import Verdict
+from edge.views import ONLY_VIEW, ViewResult
 
+IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
 MakeSettled = Callable[..., Settled]
 MakeRecord = Callable[..., InspectionRecord]
 
@@ -48,16 +51,20 @@ def make_settled() -> MakeSettled:
         *,
         with_frame: bool = True,
     ) -> Settled:
-        captured_ns = number * 1_000_000_000
+        triggered_ns = number * 1_000_000_000
         image = np.random.default_rng(number).integers(0, 255, (64, 64), dtype=np.uint8)
         trigger = Trigger(
             trigger_id=f"test-{number:06d}",
-            captured_utc=datetime(2026, 11, 21, 4, 14, number, tzinfo=timezone.utc),
-            captured_ns=captured_ns,
-            deadline_ns=captured_ns + 40_000_000,
-            frame=Frame(image, captured_ns, number, f"{number}.png") if with_frame else None,
+            triggered_utc=datetime(2026, 11, 21, 4, 14, number, tzinfo=timezone.utc),
+            triggered_ns=triggered_ns,
+            frames_due_ns=triggered_ns + 20_000_000,
+            deadline_ns=triggered_ns + 40_000_000,
+            recipes={ONLY_VIEW: IDENTITY},
         )
-        return Settled(trigger, inspection or _rejected(), captured_ns + 12_500_000)
+        frame = Frame(image, triggered_ns, number, f"{number}.png") if with_frame else None
+        judged = inspection or _rejected()
+        view = ViewResult(ONLY_VIEW, IDENTITY, frame, judged, triggered_ns + 12_000_000)
+        return Settled(trigger, judged, (view,), triggered_ns + 12_500_000)
 
     return make
 
@@ -65,10 +72,9 @@ def make_settled() -> MakeSettled:
 @pytest.fixture
 def make_record(make_settled: MakeSettled) -> MakeRecord:
     """Makes the record of the settled trigger number `number`, with another verdict if given."""
-    identity = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
 
     def make(number: int, verdict: Verdict = Verdict.REJECT) -> InspectionRecord:
-        record = record_from_settled(make_settled(number), identity)
+        record = record_from_settled(make_settled(number))
         return record.model_copy(update={"verdict": verdict})
 
     return make

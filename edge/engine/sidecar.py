@@ -2,7 +2,9 @@
 
 A plan is an executable file that fits one TensorRT version on one kind of device, and TensorRT has
 no call that says so beforehand. Therefore each plan has a sealed JSON file beside it, and nothing
-is deserialised before both agree with each other and with this machine::
+is deserialised before both agree with each other and with this machine. That they were built here
+is proven by the MAC of this machine's key where it has one (see `edge.keys`); where it has none,
+nobody else may be able to write to them::
 
     BUNDLE/engines/<device>/<precision>/
         model.plan           what TensorRT built
@@ -13,19 +15,23 @@ is deserialised before both agree with each other and with this machine::
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 from edge.errors import BundleError, EngineError
 from edge.files import sha256_of, write_text
-from edge.sealed import Sealed, Sha256, Strict, read_sealed
+from edge.keys import Keys, configured_keys
+from edge.sealed import Sha256, Strict, Vouched, read_sealed
 
 SCHEMA_VERSION = 1
 ENGINES_FOLDER = "engines"
 PLAN = "model.plan"
 LAYERS = "model.layers.json"
+BUILD_LOCK = ".build.lock"
 L4T_RELEASE = Path("/etc/nv_tegra_release")
 
 Memory = Literal["copied", "mapped"]
@@ -106,7 +112,7 @@ class AccuracyGate(Strict):
     threshold: float
 
 
-class Sidecar(Sealed):
+class Sidecar(Vouched):
     """What stands beside a plan.
 
     Attributes:
@@ -140,14 +146,32 @@ def sidecar_path(plan: Path) -> Path:
     return plan.with_name(plan.name + ".json")
 
 
-def write_sidecar(plan: Path, sidecar: Sidecar) -> None:
-    """Seal and write the sidecar of a plan, atomically."""
-    write_text(sidecar_path(plan), sidecar.sealed().model_dump_json(indent=2) + "\n")
+def write_sidecar(plan: Path, sidecar: Sidecar, keys: Keys | None = None) -> None:
+    """Seal and write the sidecar of a plan, atomically, with the MAC of this machine if it has one.
+
+    Args:
+        keys: None for those of this machine.
+    """
+    keys = configured_keys() if keys is None else keys
+    content = keys.vouched(sidecar).model_dump_json(indent=2) + "\n"
+    write_text(sidecar_path(plan), content, private=True)
 
 
-def read_sidecar(plan: Path) -> Sidecar:
-    """Read the sidecar of a plan; BundleError when there is none or it is damaged."""
-    return read_sealed(sidecar_path(plan), Sidecar, SCHEMA_VERSION, _mend(plan))
+def read_sidecar(plan: Path, keys: Keys | None = None) -> Sidecar:
+    """Read the sidecar of a plan.
+
+    Args:
+        keys: None for those of this machine.
+
+    Raises:
+        BundleError: there is none, it is damaged, or it may have been made by somebody else.
+    """
+    keys = configured_keys() if keys is None else keys
+    sidecar = read_sealed(sidecar_path(plan), Sidecar, SCHEMA_VERSION, _mend(plan))
+    keys.require_vouched(sidecar, sidecar_path(plan), _mend(plan, sidecar.artefact))
+    if keys.device is None:
+        _require_guarded(plan)
+    return sidecar
 
 
 def verify(plan: Path, content: bytes, sidecar: Sidecar, here: Platform) -> None:
@@ -171,7 +195,7 @@ def verify(plan: Path, content: bytes, sidecar: Sidecar, here: Platform) -> None
         )
 
 
-def verified_plan(bundle: Path, name: str, files: Mapping[str, str]) -> Sidecar:
+def verified_plan(bundle: Path, name: str, files: Mapping[str, str], keys: Keys) -> Sidecar:
     """The sidecar of a plan in a bundle, once plan, sidecar, folder and artefact agree.
 
     Args:
@@ -184,7 +208,7 @@ def verified_plan(bundle: Path, name: str, files: Mapping[str, str]) -> Sidecar:
     plan = bundle / name
     if not plan.is_file():
         raise BundleError(f"{bundle}: has no engine {name!r}: {_mend(plan)}")
-    sidecar = read_sidecar(plan)
+    sidecar = read_sidecar(plan, keys)
     mend = _mend(plan, sidecar.artefact)
     _check_content(plan, plan.stat().st_size, sha256_of(plan), sidecar)
     if files.get(sidecar.artefact) != sidecar.artefact_sha256:
@@ -203,6 +227,25 @@ def l4t_release(path: Path = L4T_RELEASE) -> str | None:
     if not path.is_file():
         return None
     return path.read_text().splitlines()[0].lstrip("# ").partition(", GCID")[0]
+
+
+def _require_guarded(plan: Path) -> None:
+    """Raise BundleError when others than root and this user could have put the plan there.
+
+    A plan is executable, and anybody can make a seal.
+    """
+    for path in (plan, sidecar_path(plan), plan.parent):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue  # a missing plan is told by whoever reads it
+        others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if others or status.st_uid not in (0, os.geteuid()):
+            raise BundleError(
+                f"{path}: another user could have written it, and a plan is executable: "
+                f"{_mend(plan)} as the user of the line, or give this machine a key: linewarden "
+                "bundle device-key"
+            )
 
 
 def _check_content(plan: Path, size: int, digest: str, sidecar: Sidecar) -> None:

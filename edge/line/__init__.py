@@ -11,15 +11,15 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edge.config import ConfigPath, StrictModel
+from edge.encoder import Encoder
 from edge.errors import LineError
 from edge.line.access import OpcUaSecurity, Secret, TlsConfig
 from edge.line.base import LineOutput, StationState
-from edge.line.gate import EncoderConfig, GateConfig, Milliseconds
+from edge.line.gate import GateConfig, Milliseconds
 from edge.plugins import Plugin, load_plugin
 
 __all__ = [
     "OUTPUTS",
-    "EncoderConfig",
     "GateConfig",
     "GpioConfig",
     "JsonLinesConfig",
@@ -112,21 +112,18 @@ class ModbusServerConfig(_Modbus):
     kind: Literal["modbus_server"]
 
 
-class MqttConfig(StrictModel):
-    """Publishes to a broker; see `edge.line.mqtt`.
+class MqttBroker(StrictModel):
+    """How to reach a broker.
 
     Attributes:
-        topic: what the topics begin with, as plant/hall2/line3.
         client_id: unique at the broker.
         tls: None for none; port 8883 as a rule.
         keepalive_s: after one and a half times as long a silent station gets its last will.
         timeout_ms: limit of every call.
     """
 
-    kind: Literal["mqtt"]
     host: Host
     port: Port = 1883
-    topic: Annotated[str, Field(pattern=r"^[^+#\x00/][^+#\x00]*[^+#\x00/]$")]
     client_id: Annotated[str, Field(min_length=1)]
     username: str | None = None
     password: Secret | None = None
@@ -135,10 +132,21 @@ class MqttConfig(StrictModel):
     timeout_ms: Milliseconds = 500.0
 
     @model_validator(mode="after")
-    def _password_of_somebody(self) -> MqttConfig:
+    def _password_of_somebody(self) -> MqttBroker:
         if self.password is not None and self.username is None:
             raise ValueError("'password' without 'username'")
         return self
+
+
+class MqttConfig(MqttBroker):
+    """Publishes to a broker; see `edge.line.mqtt`.
+
+    Attributes:
+        topic: what the topics begin with, as plant/hall2/line3.
+    """
+
+    kind: Literal["mqtt"]
+    topic: Annotated[str, Field(pattern=r"^[^+#\x00/][^+#\x00]*[^+#\x00/]$")]
 
     @property
     def outbox(self) -> str:
@@ -237,13 +245,18 @@ OutputConfig = Annotated[
 ]
 
 
-def output_from_config(config: OutputConfig) -> LineOutput:
+def output_from_config(config: OutputConfig, encoder: Encoder | None = None) -> LineOutput:
     """The output that `config` describes, not yet opened.
+
+    Args:
+        encoder: that of the line, for a gate whose travel is in its counts.
 
     Raises:
         LineError: what the output needs is not installed.
     """
     factory = load_plugin("output", config.kind, OUTPUTS, LineError)
     settings = {name: value for name, value in config if name != "kind"}
+    if isinstance(config, GpioConfig):
+        settings["encoder"] = encoder
     output: LineOutput = factory(**settings)
     return output

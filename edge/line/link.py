@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 from edge.errors import LineError
 from edge.line.base import LineOutput, StationState
+from edge.pauses import growing_pauses
 from edge.records import InspectionRecord
-
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 
 
 class Link:
@@ -22,7 +21,7 @@ class Link:
     def __init__(self, output: LineOutput, clock: Callable[[], float] = time.monotonic) -> None:
         self._output = output
         self._clock = clock
-        self._pause_s = _FIRST_PAUSE_S
+        self._pauses = growing_pauses()
         self._retry_at: float | None = None  # None while the output works
 
     @property
@@ -61,10 +60,9 @@ class Link:
         try:
             self._output.open()
         except LineError:
-            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
-            self._retry_at = self._clock() + self._pause_s
+            self._retry_at = self._clock() + next(self._pauses)
         else:
-            self._pause_s, self._retry_at = _FIRST_PAUSE_S, None
+            self._retry_at = None
 
     def close(self) -> None:
         """Close the output; see `LineOutput.close`."""
@@ -72,4 +70,5 @@ class Link:
 
     def _note_failure(self) -> None:
         if self._retry_at is None:
-            self._retry_at = self._clock() + self._pause_s
+            self._pauses = growing_pauses()
+            self._retry_at = self._clock() + next(self._pauses)

@@ -137,19 +137,10 @@ class Mqtt:
         self._drop()
 
     def _new_client(self) -> Client:
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._client_id,
-            clean_session=True,
-            reconnect_on_failure=False,  # its queue would deliver late; `open` connects again
+        client = new_client(
+            self._client_id, self._username, self._password, self._tls, self._timeout_ms / 1e3
         )
-        client.connect_timeout = self._timeout_ms / 1e3
         client.will_set(f"{self._topic}/state", OFFLINE, qos=1, retain=True)
-        if self._username is not None:
-            password = self._password.read() if self._password is not None else None
-            client.username_pw_set(self._username, password)
-        if self._tls is not None:
-            client.tls_set_context(_tls_context(self._tls))
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         return client
@@ -220,6 +211,33 @@ class Mqtt:
         if connection is not None:
             _shut_down(connection.fileno())
         client.loop_stop()
+
+
+def new_client(
+    client_id: str,
+    username: str | None,
+    password: Secret | None,
+    tls: TlsConfig | None,
+    timeout_s: float,
+) -> Client:
+    """A client that is not connected yet, and does not connect again by itself.
+
+    Raises:
+        LineError: the password cannot be read.
+        OSError: nor a certificate.
+    """
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        clean_session=True,
+        reconnect_on_failure=False,  # its queue would deliver late; `open` connects again
+    )
+    client.connect_timeout = timeout_s
+    if username is not None:
+        client.username_pw_set(username, password.read() if password is not None else None)
+    if tls is not None:
+        client.tls_set_context(_tls_context(tls))
+    return client
 
 
 def _tls_context(tls: TlsConfig) -> ssl.SSLContext:

@@ -12,6 +12,7 @@
             Review             with Reject: a person should look at the part
             SequenceNumber     1 to 65535; 0 before the first
             ResultId           the trigger id
+            PartId             what the line calls the part; empty when it does not say
             ResultState        1 completed, 4 failed (NO_VERDICT)
             InternalRecipeId   the recipe
             CreationTime       UTC
@@ -61,6 +62,7 @@ _NODES: dict[str, tuple[ua.VariantType, Any]] = {
     "Result.Review": (ua.VariantType.Boolean, False),
     "Result.SequenceNumber": (ua.VariantType.UInt16, 0),
     "Result.ResultId": (ua.VariantType.String, ""),
+    "Result.PartId": (ua.VariantType.String, ""),
     "Result.ResultState": (ua.VariantType.Int32, 0),
     "Result.InternalRecipeId": (ua.VariantType.String, ""),
     "Result.CreationTime": (ua.VariantType.DateTime, datetime(1970, 1, 1, tzinfo=timezone.utc)),
@@ -183,9 +185,10 @@ class OpcUa:
             self._handshake.result(record),
             {
                 "Result.ResultId": record.trigger_id,
+                "Result.PartId": record.part_id or "",
                 "Result.ResultState": _COMPLETED if judged else _FAILED,
                 "Result.InternalRecipeId": record.recipe,
-                "Result.CreationTime": record.captured_utc,
+                "Result.CreationTime": record.triggered_utc,
                 "Result.ResultContent": record.model_dump_json(),
             },
         )

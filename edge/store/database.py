@@ -40,7 +40,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
             trigger_id TEXT NOT NULL UNIQUE,
             part_id TEXT,
-            captured_utc TEXT NOT NULL,  -- 2026-11-21T04:14:01.123456Z
+            triggered_utc TEXT NOT NULL,  -- 2026-11-21T04:14:01.123456Z
+            view TEXT NOT NULL,
             source TEXT,
             identity INTEGER NOT NULL REFERENCES identities,
             verdict TEXT NOT NULL,
@@ -55,7 +56,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             details TEXT NOT NULL        -- JSON: what of the record has no column
         ) STRICT
         """,
-        "CREATE INDEX records_by_time ON records (captured_utc)",
+        "CREATE INDEX records_by_time ON records (triggered_utc)",
         "CREATE INDEX records_by_part ON records (part_id) WHERE part_id IS NOT NULL",
         """
         CREATE TABLE labels (          -- what people said; the last one counts

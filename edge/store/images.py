@@ -7,22 +7,26 @@
         041455.123456_3f9a2c1d-000017_REJECT.mask.png       the defect, 0 or 255
         041455.123456_3f9a2c1d-000017_REJECT.overlay.jpg    for people
 
-Frames and masks are lossless: they may train a model. A pass has its frame alone. Names sort by
+Frames and masks are lossless: they may train a model. A pass has its frame alone. A line with
+several views has the view's name before that of the kind: `REJECT.side.frame.png`. Names sort by
 time (UTC). Files with other names are neither counted nor deleted.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from edge.errors import FrameError
 from edge.files import write_bytes
 from edge.images import encode_jpeg, encode_png
+from edge.inspector import Inspection
 from edge.overlay import overlay
 from edge.store.config import ImagesConfig
 from edge.store.quota import Quota
@@ -53,31 +57,22 @@ class ImageArchive:
 
     def names(self, settled: Settled) -> tuple[str, ...]:
         """File names relative to the folder; see `Archive.names`."""
-        trigger, inspection = settled.trigger, settled.inspection
-        if trigger.frame is None or not self._is_kept(settled):
+        if not self._is_kept(settled):
             return ()
-        day = f"{trigger.captured_utc:%Y-%m-%d}"
-        time_of_day = f"{trigger.captured_utc:%H%M%S.%f}"
-        stem = f"{day}/{time_of_day}_{trigger.trigger_id}_{inspection.verdict.value}"
-        if inspection.verdict is Verdict.PASS:
-            return (f"{stem}{FRAME_SUFFIX}",)
-        kinds = [FRAME_SUFFIX, ".overlay.jpg"]
-        if inspection.anomaly_map is not None:
-            kinds.insert(1, ".mask.png")
-        return tuple(stem + kind for kind in kinds)
+        return tuple(image.name for image in _images(_stem(settled), settled))
 
     def save(self, settled: Settled) -> None:
         """Write the images, after deleting older ones that are in their way; see `Archive.save`."""
-        contents = {name: _encode(name, settled) for name in self.names(settled)}
-        if not contents:
+        if not self._is_kept(settled):
             return
-        stem = next(iter(contents)).removesuffix(FRAME_SUFFIX)
+        stem = _stem(settled)
+        contents = {image.name: image.encode() for image in _images(stem, settled)}
         self._quota.make_room(stem, sum(map(len, contents.values())))
         for name, content in contents.items():
             path = self._folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, content)
-            self._quota.add(stem, len(content))
+            self._quota.add(stem, name, len(content))
 
     def _is_kept(self, settled: Settled) -> bool:
         inspection, config = settled.inspection, self._config
@@ -91,12 +86,34 @@ class ImageArchive:
         return zlib.crc32(settled.trigger.trigger_id.encode()) < config.pass_sample * 2**32
 
 
-def _encode(name: str, settled: Settled) -> bytes:
-    frame, inspection = settled.trigger.frame, settled.inspection
-    if frame is None:
-        raise FrameError(f"{name}: the camera gave no frame")
-    if name.endswith(FRAME_SUFFIX):
-        return encode_png(frame.image)
-    if name.endswith(".mask.png"):
-        return encode_png(inspection.native_mask(frame.image).astype(np.uint8) * np.uint8(255))
-    return encode_jpeg(overlay(frame.image, inspection))
+class _Image(NamedTuple):
+    name: str
+    encode: Callable[[], bytes]
+
+
+def _stem(settled: Settled) -> str:
+    trigger, verdict = settled.trigger, settled.inspection.verdict
+    return f"{trigger.triggered_utc:%Y-%m-%d/%H%M%S.%f}_{trigger.trigger_id}_{verdict.value}"
+
+
+def _images(stem: str, settled: Settled) -> Iterator[_Image]:
+    """The images of all views that have a frame."""
+    is_pass = settled.inspection.verdict is Verdict.PASS
+    for result in settled.views:
+        if result.frame is not None:
+            shown = f"{stem}.{result.view}" if len(settled.views) > 1 else stem
+            images = _images_of_view(shown, result.frame.image, result.inspection)
+            yield from islice(images, 1 if is_pass else None)
+
+
+def _images_of_view(
+    stem: str, frame: npt.NDArray[np.uint8], inspection: Inspection
+) -> Iterator[_Image]:
+    yield _Image(f"{stem}{FRAME_SUFFIX}", lambda: encode_png(frame))
+    if inspection.anomaly_map is not None:
+        yield _Image(f"{stem}.mask.png", lambda: _encode_mask(inspection.native_mask(frame)))
+    yield _Image(f"{stem}.overlay.jpg", lambda: encode_jpeg(overlay(frame, inspection)))
+
+
+def _encode_mask(mask: npt.NDArray[np.bool_]) -> bytes:
+    return encode_png(mask.astype(np.uint8) * np.uint8(255))

@@ -28,7 +28,7 @@ class Filter:
     """Which records; what is None or empty leaves them all.
 
     Attributes:
-        since, until: when the frame was complete; `until` itself is not in it.
+        since, until: when the part was announced; `until` itself is not in it.
         min_score, max_score: raw scores, both in it.
         label: the last label.
         is_labelled: whether it has one.
@@ -50,8 +50,8 @@ class Filter:
         """The condition in SQL and its values."""
         labelled = {None: None, True: "IS NOT NULL", False: "IS NULL"}[self.is_labelled]
         terms: list[tuple[str, object]] = [
-            ("captured_utc >= ?", self.since and text_from_moment(self.since)),
-            ("captured_utc < ?", self.until and text_from_moment(self.until)),
+            ("triggered_utc >= ?", self.since and text_from_moment(self.since)),
+            ("triggered_utc < ?", self.until and text_from_moment(self.until)),
             ("recipe = ?", self.recipe),
             ("part_id = ?", self.part_id),
             ("trigger_id = ?", self.trigger_id),
@@ -122,7 +122,7 @@ class RecordReader:
         order = "DESC" if newest_first else "ASC"
         rows = self._connection.execute(
             f"SELECT {FIELDS}, {_LABEL} AS label {_FROM} WHERE {condition} "
-            f"ORDER BY captured_utc {order}, records.number {order} LIMIT ?",
+            f"ORDER BY triggered_utc {order}, records.number {order} LIMIT ?",
             (*values, -1 if limit is None else limit),
         )
         for row in rows:
@@ -134,7 +134,7 @@ class RecordReader:
         """Counts for each recipe and shift that has records; for the arguments see `shifts`."""
         condition, values = which.condition()
         first, last = self._connection.execute(
-            f"SELECT min(captured_utc), max(captured_utc) {_FROM} WHERE {condition}",
+            f"SELECT min(triggered_utc), max(triggered_utc) {_FROM} WHERE {condition}",
             values,
         ).fetchone()
         if first is None:
@@ -152,7 +152,7 @@ class RecordReader:
     def _count_shift(self, shift: Shift, condition: str, values: list[object]) -> Iterator[Count]:
         rows = self._connection.execute(
             f"SELECT recipe, verdict, cause, count(*) AS parts {_FROM} "
-            f"WHERE {condition} AND captured_utc >= ? AND captured_utc < ? "
+            f"WHERE {condition} AND triggered_utc >= ? AND triggered_utc < ? "
             "GROUP BY recipe, verdict, cause ORDER BY recipe",
             (*values, text_from_moment(shift.start), text_from_moment(shift.end)),
         )

@@ -17,10 +17,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from pydantic import ValidationError
+
 from edge.errors import LineError, RecordsError
 from edge.journal import Journal
 from edge.line.base import LineOutput
-from edge.records import InspectionRecord, LatencyMs, RecipeIdentity, interrupted_record
+from edge.records import InspectionRecord, LatencyMs, interrupted_record
 from edge.store.config import RecordsConfig
 from edge.store.database import connect
 from edge.store.outbox import StoredOutput
@@ -59,23 +61,19 @@ class StationRecords:
     """Use it as a context manager around the run of a pipeline.
 
     Args:
-        identity: what the verdicts rest on.
         outputs: outputs behind an outbox, by a name that stays the same after a restart.
 
     Attributes:
         outputs: the same, for the pipeline.
-        identity: may be replaced at a changeover, between two triggers.
     """
 
     def __init__(
         self,
         config: RecordsConfig,
-        identity: RecipeIdentity,
         outputs: Mapping[str, LineOutput],
         max_backlog: int = _MAX_BACKLOG,
     ) -> None:
         folder = config.folder
-        self.identity = identity
         self.outputs = [
             StoredOutput(output, name=name, folder=folder, max_waiting=config.max_outbox)
             for name, output in outputs.items()
@@ -99,7 +97,7 @@ class StationRecords:
 
     def on_trigger(self, trigger: Trigger) -> None:
         """Note a trigger before its inspection. Never raises for what the disk does."""
-        self._note(interrupted_record(trigger, self.identity))
+        self._note(interrupted_record(trigger))
 
     def on_record(self, record: InspectionRecord) -> None:
         """Take over the record of a trigger, without waiting for the disk."""
@@ -177,9 +175,14 @@ class StationRecords:
         return waiting
 
     def _make_up(self, left: Mapping[str, str]) -> None:
-        for entry in left.values():
-            record = InspectionRecord.model_validate_json(entry)
-            self._write(self._reserve(_ended_now(record)))
+        for trigger_id, entry in left.items():
+            try:
+                record = InspectionRecord.model_validate_json(entry)
+            except ValidationError:  # of another version of this program
+                _log.error("a trigger of a process that died cannot be recorded: %s", entry)
+                self._journal.settle([trigger_id])
+            else:
+                self._write(self._reserve(_ended_now(record)))
         if left:
             _log.warning("%d triggers of a process that died have their records now", len(left))
 
@@ -236,7 +239,7 @@ def _ended_now(record: InspectionRecord) -> InspectionRecord:
     """The record, with the time until now where its latency was never known."""
     if record.cause is not Cause.INTERRUPTED:
         return record
-    age = datetime.now(timezone.utc) - record.captured_utc
+    age = datetime.now(timezone.utc) - record.triggered_utc
     total_ms = max(0.0, age.total_seconds() * 1e3)
     latency = LatencyMs(preprocess=None, infer=None, decide=None, total=total_ms)
     return record.model_copy(update={"latency_ms": latency})

@@ -15,7 +15,7 @@ from edge.store.reader import StoredRecord
 from edge.store.rows import COLUMNS, IDENTITY
 
 _PARQUET_ROWS = 10_000
-_TIMES = frozenset({"captured_utc"})
+_TIMES = frozenset({"triggered_utc"})
 _NUMBERS = frozenset({"score", "deadline_ms", "threshold", "threshold_review", "threshold_pixel"})
 _LISTS = ("images", "line_errors")
 
@@ -76,7 +76,7 @@ def write_parquet(records: Iterable[StoredRecord], path: Path) -> None:
 
 def _typed(records: Iterable[StoredRecord]) -> Iterator[dict[str, Any]]:
     for stored in records:
-        yield {**flat(stored), "captured_utc": stored.record.captured_utc}
+        yield {**flat(stored), "triggered_utc": stored.record.triggered_utc}
 
 
 def _parquet_type(pa: Any, name: str) -> Any:

@@ -155,7 +155,7 @@ class RecordWriter:
         with transaction(connection):
             deleted = connection.execute(
                 "DELETE FROM records WHERE number IN (SELECT number FROM records WHERE "
-                "captured_utc < ? AND number NOT IN (SELECT record FROM outbox) LIMIT ?)",
+                "triggered_utc < ? AND number NOT IN (SELECT record FROM outbox) LIMIT ?)",
                 (oldest, _PRUNED_AT_ONCE),
             ).rowcount
         if deleted < _PRUNED_AT_ONCE:

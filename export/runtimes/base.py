@@ -15,13 +15,12 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from edge.bundle import CALIBRATION_FOLDER, REFERENCE_ARTEFACT, SCHEMA_VERSION, Bundle
+from edge.bundle import REFERENCE_ARTEFACT, Bundle, calibrated_recipes
 from edge.calibrated import Calibration
 from edge.files import write_bytes, write_text
 from edge.golden import FP32_TOLERANCE
 from edge.images import encode_png, read_image
 from edge.preprocess import preprocess
-from edge.sealed import read_sealed
 
 CLIENT_RECORD = "linewarden.json"
 README = "README.md"
@@ -124,9 +123,9 @@ def preprocessing_text(bundle: Bundle) -> str:
 
 def _calibrations(bundle: Bundle, artefact: str) -> Iterator[Calibration]:
     """The calibrations that were measured through `artefact`."""
-    for path in sorted((bundle.folder / CALIBRATION_FOLDER).glob("*.json")):
-        mend = f"linewarden calibrate {bundle.folder} --recipe {path.stem} --good FOLDER"
-        calibration = read_sealed(path, Calibration, SCHEMA_VERSION, mend)
+    for recipe in calibrated_recipes(bundle.folder):
+        mend = f"linewarden calibrate {bundle.folder} --recipe {recipe} --good FOLDER"
+        calibration = bundle.read_calibration(bundle.calibration_path(recipe), mend)
         if calibration.artefact_sha256 == bundle.sha256(artefact):
             yield calibration
 

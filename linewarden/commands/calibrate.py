@@ -114,6 +114,7 @@ def run(args: argparse.Namespace) -> int:
     """Calibrate and report."""
     write_report = _report_writer() if args.report else None
     bundle = open_bundle(args.bundle)
+    bundle.keys.require_for_records()
     images = [path for folder in (args.good, *args.more_good) for path in list_images(folder)]
     with tqdm(
         total=len(images), desc="calibrate", unit="image", file=sys.stderr, disable=None

@@ -72,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("action", choices=("list", "show", "grab", "live"), help="what to do")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of a line")
+    parser.add_argument("--view", help="which of the line's cameras, where it has several")
     parser.add_argument("--kind", choices=sorted(CAMERAS), help="family of the camera")
     parser.add_argument(
         "--set",
@@ -119,11 +120,20 @@ def measured(image: npt.NDArray[np.uint8]) -> Measured:
     )
 
 
+def _camera_of(line: LineConfig, view: str | None) -> CameraConfig:
+    views = line.all_views
+    if view is None and len(views) == 1:
+        return next(iter(views.values())).camera
+    if view is None or view not in views:
+        raise ConfigError(f"--view should be one of the line's views: {', '.join(views)}")
+    return views[view].camera
+
+
 def _config(args: argparse.Namespace) -> CameraConfig:
     if (args.config is None) == (args.kind is None):
         raise ConfigError(f"linewarden camera {args.action} needs --config or --kind")
     if args.config is not None:
-        return load_config(args.config, LineConfig, args.set).camera
+        return _camera_of(load_config(args.config, LineConfig, args.set), args.view)
     settings = [f"camera.kind={args.kind}", *(f"camera.{setting}" for setting in args.set)]
     return load_config(Path(os.devnull), _OneCamera, settings).camera
 

@@ -8,8 +8,9 @@ With --json, standard output has one JSON object per part and, as the last line,
 {"summary": {...}}; nothing is written for people.
 
 SIGINT (Ctrl-C) and SIGTERM stop the line after the parts in hand; a second signal
-stops at once. A lost camera stops the line (exit code 5). A verdict that an output
-did not take leaves the line running and gives exit code 7 at the end.
+stops at once. A lost camera is opened again, with `lost_camera: stop` it stops the
+line (exit code 5). A verdict that an output did not take leaves the line running and
+gives exit code 7 at the end.
 
 examples:
   linewarden run --config configs/line/replay.yaml
@@ -94,12 +95,18 @@ def print_line(record: InspectionRecord) -> None:
     """Write one part to standard error. Nobody needs to watch: a closed terminal stops nothing."""
     score = "" if record.score is None else f"{record.score:.4g} / {record.threshold:.4g}"
     line = (
-        f"{record.captured_utc:%H:%M:%S.%f}"[:-3]
+        f"{record.triggered_utc:%H:%M:%S.%f}"[:-3]
         + f"  {record.trigger_id}  {record.verdict.value:<10}  {score:<19}"
-        + f"  {record.latency_ms.total:7.1f} ms  {record.source or '-'}"
+        + f"  {record.latency_ms.total:7.1f} ms  {_origin(record)}"
     )
     with contextlib.suppress(OSError):
         sys.stderr.write(line + (f"  {record.message}" if record.message else "") + "\n")
+
+
+def _origin(record: InspectionRecord) -> str:
+    """Part, view where there are several, and frame."""
+    view = record.view if len(record.views) > 1 else None
+    return "  ".join(filter(None, [record.part_id, view, record.source or "-"]))
 
 
 def print_summary(summary: RunSummary, stream: TextIO | None = None) -> None:
@@ -122,6 +129,8 @@ def describe(summary: RunSummary) -> list[str]:
         )
     counts = {
         "results after their deadline": summary.late_results,
+        "triggers within the debounce time of another": summary.bounced_triggers,
+        "frames that belonged to no part": summary.stray_frames,
         "parts whose images were dropped": summary.images_dropped,
         "parts whose images could not be written": summary.images_failed,
         "verdicts that an output did not take": summary.line_errors,

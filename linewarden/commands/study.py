@@ -23,7 +23,7 @@ import argparse
 from pathlib import Path
 
 from edge.files import write_text
-from export.study import finished, measure_once
+from export.study import finished, latencies_ms, measure_once
 from export.study_report import markdown, write_page
 from linewarden.commands.train import fit_with_progress, load_train_config, say
 
@@ -53,9 +53,11 @@ def run(args: argparse.Namespace) -> int:
                 say(f"study: {source.stem} on {data.name}, seed {seed}")
                 measure_once(source.stem, config, data, args.work, fit_with_progress)
     done = finished(args.work, [c.stem for c in args.config], [d.name for d in args.data])
-    text = markdown([row for row, _ in done], f"`make study` with {_names(args.config)}")
+    latencies = latencies_ms(done)
+    made_by = f"`make study` with {_names(args.config)}"
+    text = markdown([row for row, _ in done], latencies, made_by)
     write_text(args.out, text)
-    write_page(args.work / "study.html", done)
+    write_page(args.work / "study.html", done, latencies)
     print(text)
     return 0
 

@@ -2,8 +2,11 @@
 
 Every file is compared with the SHA-256 in the manifest. Then the golden frames,
 which are stored at native resolution with the scores and maps of the checkpoint,
-run through preprocessing and engine of this machine, for every artefact of the
-bundle that an installed engine can run. The FP32 artefact may differ from the
+run through preprocessing and engine of this machine: every ONNX artefact on --engine,
+and every TensorRT plan that was built for this kind of device. A plan that does not
+belong to its sidecar, to the bundle or to this machine is refused before TensorRT sees
+it. The calibrations of all recipes are read, and must be vouched for where this machine
+has keys (see 'linewarden bundle'). The FP32 artefact may differ from the
 checkpoint by rounding only; one of lower precision by what export measured, with
 the same verdicts. (ONNX Runtime's CPU computes FP16 in FP32 and rounds nothing: the
 figures of an artefact for TensorRT are not those that a device gives.)
@@ -28,12 +31,14 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import cycle, islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from edge.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from edge.engine import Engine
+from edge.engine.cuda import open_cuda
+from edge.engine.tensorrt_bindings import load_bindings, platform_here
 from edge.errors import EngineError
 from edge.golden import FP32_TOLERANCE, Difference, GoldenFrame, compare, golden_frames
 from edge.inspector import open_engine
@@ -68,9 +73,9 @@ class Row:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to check")
-    parser.add_argument("--engine", default="onnxruntime", help="engine to run it on")
+    parser.add_argument("--engine", default="onnxruntime", help="engine of ONNX artefacts")
     parser.add_argument(
-        "--artefact", help="the only file of the bundle to run (default: all that are for engines)"
+        "--artefact", help="the only file of the bundle to run, on --engine (default: all)"
     )
 
 
@@ -78,22 +83,55 @@ def run(args: argparse.Namespace) -> int:
     """Verify and report; EngineError when a golden frame gives another result."""
     bundle = open_bundle(args.bundle)
     print(f"{args.bundle}: {len(bundle.manifest.files)} files as exported")
+    for recipe, artefact in bundle.recipes().items():
+        print(f"recipe {recipe}: calibrated through {artefact}")
+    print(f"this machine {bundle.keys.describe()}")
     frames = golden_frames(bundle)
-    names = [args.artefact] if args.artefact else [REFERENCE_ARTEFACT, *bundle.manifest.artefacts]
     rows = []
-    for name in names:
-        with closing(open_engine(bundle, engine=args.engine, artefact=name)) as engine:
-            rows.append(measure(bundle, name, args.engine, engine, frames))
+    for name, engine_name in _chosen(bundle, args.artefact, args.engine):
+        with closing(open_engine(bundle, engine=engine_name, artefact=name)) as engine:
+            rows.append(measure(bundle, name, engine_name, engine, frames))
     print(table(rows))
     wrong = {row.artefact: ", ".join(row.wrong) for row in rows if row.wrong}
     if wrong:
         raise EngineError(
-            f"{args.bundle}: {args.engine} gives other results than the checkpoint: "
+            f"{args.bundle}: gives other results than the checkpoint: "
             + "; ".join(f"{name} on {on}" for name, on in wrong.items())
             + ": this machine must not inspect with it"
         )
     print(f"{len(frames)} golden frames agree")
     return 0
+
+
+def _chosen(bundle: Bundle, artefact: str | None, engine: str) -> list[tuple[str, str]]:
+    """What is to run, each with its engine; tells the plans that cannot run here."""
+    if artefact is not None:
+        return [(artefact, engine)]
+    chosen = [(name, engine) for name in (REFERENCE_ARTEFACT, *bundle.manifest.artefacts)]
+    plans = bundle.plans()
+    if not plans:
+        return chosen
+    try:
+        here = _device_folder()
+    except EngineError as error:
+        print(f"{len(plans)} TensorRT plans are not run: {error}")
+        return chosen
+    for plan in plans:
+        built_for = PurePosixPath(plan).parts[1]
+        if built_for == here:
+            chosen.append((plan, "tensorrt"))
+        else:
+            print(f"{plan}: not run, this machine is {here}")
+    return chosen
+
+
+def _device_folder() -> str:
+    """Name of this kind of device under `engines/`."""
+    bindings, cuda = load_bindings(), open_cuda()
+    try:
+        return platform_here(bindings, cuda.device()).folder
+    finally:
+        cuda.release()
 
 
 def measure(

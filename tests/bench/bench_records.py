@@ -18,17 +18,19 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.calibrated import RecipeIdentity
 from edge.camera.base import Frame
 from edge.errors import LineError
 from edge.inspector import Inspection, StageTimes
 from edge.line.base import StationState
-from edge.records import InspectionRecord, RecipeIdentity, record_from_settled
+from edge.records import InspectionRecord, record_from_settled
 from edge.store.config import RecordsConfig
 from edge.store.database import connect, transaction
 from edge.store.rows import insert_record
 from edge.store.station import StationRecords
 from edge.triggers import Settled, Trigger
 from edge.verdict import Verdict
+from edge.views import ONLY_VIEW, ViewResult
 
 PARTS, INTERVAL_S = 2000, 0.01
 IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64, 2.0, 1.5)
@@ -52,8 +54,8 @@ class Away:
 
 def main(folder: Path) -> None:
     settled = [part(number) for number in range(PARTS)]
-    records = [record_from_settled(one, IDENTITY) for one in settled]
-    station = StationRecords(RecordsConfig(folder=folder / "a"), IDENTITY, {"away": Away()})
+    records = [record_from_settled(one) for one in settled]
+    station = StationRecords(RecordsConfig(folder=folder / "a"), {"away": Away()})
     times: dict[str, list[float]] = {"on_trigger": [], "send to the outbox": [], "on_record": []}
     backlog = []
     with station.open():
@@ -76,15 +78,18 @@ def main(folder: Path) -> None:
 def part(number: int) -> Settled:
     trigger = Trigger(
         trigger_id=f"3f9a2c1d-{number:06d}",
-        captured_utc=datetime.now(timezone.utc),
-        captured_ns=0,
+        triggered_utc=datetime.now(timezone.utc),
+        triggered_ns=0,
+        frames_due_ns=20_000_000,
         deadline_ns=40_000_000,
-        frame=Frame(np.zeros((8, 8), np.uint8), 0, number, "40012345"),
+        recipes={ONLY_VIEW: IDENTITY},
     )
     empty = np.zeros((8, 8), dtype=np.float32)
     times = StageTimes(1_000_000, 9_000_000, 500_000)
     inspection = Inspection(Verdict.PASS, 1.0, 2.5, empty, empty > 0, None, "", times)
-    return Settled(trigger, inspection, 12_500_000)
+    frame = Frame(np.zeros((8, 8), np.uint8), 0, number, "40012345")
+    view = ViewResult(ONLY_VIEW, IDENTITY, frame, inspection, 12_000_000)
+    return Settled(trigger, inspection, (view,), 12_500_000)
 
 
 def commits(folder: Path, records: list[InspectionRecord]) -> list[float]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from statistics import mean
@@ -215,8 +215,18 @@ def table(studied: Sequence[StudiedRun]) -> str:
             groups.setdefault((run.model, run.data_set, row.artefact), []).append(row)
     for key, rows in sorted(groups.items(), key=lambda group: group[0][:2]):
         lines.append(f"| {' | '.join((*key, *cells(rows)))} |")
-    reasons = sorted({row.refusal for rows in groups.values() for row in rows if row.refusal})
-    return "\n".join([*lines, *(f"\nNot offered: {reason}." for reason in reasons)]) + "\n"
+    return "\n".join([*lines, *refusals(groups)]) + "\n"
+
+
+def refusals(groups: Mapping[tuple[str, str, str], Sequence[Measured]]) -> list[str]:
+    """Why artefacts are not offered, a line for each."""
+    lines = [
+        f"- {' '.join(key)}: {row.refusal}."
+        for key, rows in sorted(groups.items())
+        for row in rows
+        if row.refusal
+    ]
+    return ["\nNot offered:\n", *lines] if lines else []
 
 
 def cells(rows: Sequence[Measured]) -> tuple[str, ...]:

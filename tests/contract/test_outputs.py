@@ -33,7 +33,7 @@ from edge.line import (
 )
 from edge.line.handshake import Bits
 from edge.line_config import LineConfig
-from edge.records import InspectionRecord, RecipeIdentity, record_from_settled
+from edge.records import InspectionRecord, record_from_settled
 from edge.triggers import Settled, no_verdict
 from edge.verdict import Cause, Verdict
 from tests.doubles import line_peers as peers
@@ -152,13 +152,12 @@ MakeRecord = Callable[..., InspectionRecord]
 
 @pytest.fixture
 def make_record(make_settled: Callable[..., Settled]) -> MakeRecord:
-    identity = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
 
     def make(number: int, verdict: Verdict = Verdict.PASS) -> InspectionRecord:
         if verdict is Verdict.NO_VERDICT:
             settled = make_settled(number, no_verdict(Cause.CAMERA, "the cable is out"))
-            return record_from_settled(settled, identity)
-        record = record_from_settled(make_settled(number), identity)
+            return record_from_settled(settled)
+        record = record_from_settled(make_settled(number))
         return record.model_copy(update={"verdict": verdict})
 
     return make

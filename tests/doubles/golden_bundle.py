@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.bundle import Bundle, open_bundle, seal_bundle
+from edge.bundle import LOCK, Bundle, open_bundle, seal_bundle
 from edge.golden import write_golden
 from edge.images import encode_png
 from edge.inspector import open_engine
@@ -34,6 +34,7 @@ def build(folder: Path) -> Bundle:
     (folder / "manifest.json").unlink()
     calibrations = bundle.calibration_path("default")
     calibrations.unlink()
+    (folder / LOCK).unlink()
     seal_bundle(folder, {**fields, "golden": tuple(golden)})
     sealed = open_bundle(folder)
     sealed.add_calibration(calibration)

@@ -9,20 +9,16 @@ import signal
 import time
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from edge.camera.base import EndOfRecording, Frame
-from edge.inspector import Inspection, StageTimes
+from edge.intake import PartLimits
 from edge.line.base import StationState
 from edge.pipeline import Pipeline
-from edge.records import InspectionRecord, RecipeIdentity
+from edge.records import InspectionRecord
 from edge.store.config import ImagesConfig, RecordsConfig
 from edge.store.images import ImageArchive
 from edge.store.station import IMAGES_NAME, StationRecords
-from edge.verdict import Verdict
-
-IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
+from edge.views import ONLY_VIEW, View
+from tests.doubles.pipelines import FakeInspector, frame
 
 
 class Belt:
@@ -39,22 +35,11 @@ class Belt:
     def read(self, timeout_s: float) -> Frame | None:
         time.sleep(random.random() * 3e-3)
         for number in self._numbers:
-            image = np.full((16, 16), number % 256, np.uint8)
-            return Frame(image, time.monotonic_ns(), number, f"{number}.png")
+            return frame(number)
         raise EndOfRecording
 
     def close(self) -> None:
         pass
-
-
-class Alternating:
-    """Rejects every second part."""
-
-    def inspect(self, frame: npt.NDArray[np.uint8]) -> Inspection:
-        verdict = Verdict.REJECT if frame[0, 0] % 2 else Verdict.PASS
-        empty = np.zeros((8, 8), dtype=np.float32)
-        times = StageTimes(1, 1, 1)
-        return Inspection(verdict, 1.0, 2.5, empty, empty > 0, None, "", times)
 
 
 class Notes:
@@ -80,15 +65,13 @@ def run(folder: Path, parts: int | None = None) -> None:
     """Inspect; `folder` gets `told`, `consumed` and `records`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = RecordsConfig(folder=folder / "records", max_outbox=1_000_000)
-    station = StationRecords(config, IDENTITY, {"mqtt test": Notes(folder / "consumed")})
+    station = StationRecords(config, {"mqtt test": Notes(folder / "consumed")})
     images = ImagesConfig(max_bytes=200_000, min_free_bytes=0)
     with station.open():
         Pipeline(
-            camera=Belt(parts),
-            inspector=Alternating(),
-            identity=IDENTITY,
+            views=[View(ONLY_VIEW, Belt(parts), FakeInspector())],
             outputs=[Notes(folder / "told"), *station.outputs],
-            deadline_ms=30_000,
+            limits=PartLimits(deadline_ms=30_000),
             archive=ImageArchive(config.folder / IMAGES_NAME, images),
             on_trigger=station.on_trigger,
             on_record=station.on_record,

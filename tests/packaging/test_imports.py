@@ -10,7 +10,7 @@ import pytest
 from linewarden.command_line import COMMANDS
 
 ROOT = Path(__file__).parents[2]
-ON_DEVICE = ("camera", "doctor", "inspect", "records", "run", "verify")
+ON_DEVICE = ("bundle", "camera", "doctor", "inspect", "records", "run", "verify")
 DEVICE_MODULES = sorted(
     path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
     for path in (ROOT / "edge").rglob("*.py")
@@ -84,6 +84,16 @@ def test_a_missing_engine_is_named_with_what_to_install() -> None:
         "engine 'onnxruntime' needs the package onnxruntime, and it is not installed: "
         "pip install 'linewarden[onnxruntime]'"
     ) in result.stderr
+
+
+def test_bundles_are_installed_where_nothing_is_signed() -> None:
+    code = "from linewarden.command_line import main; sys.exit(main(['bundle', 'list']))"
+    assert run_without({"cryptography"}, code).returncode == 0
+    code = "from linewarden.command_line import main; sys.exit(main(['bundle', 'keygen', 'k']))"
+    result = run_without({"cryptography"}, code)
+    assert result.returncode == 1
+    assert "needs the package cryptography" in result.stderr
+    assert "pip install 'linewarden[signing]'" in result.stderr
 
 
 def test_no_other_distribution_claims_our_package_names() -> None:

@@ -19,6 +19,7 @@ from edge.verdict import Verdict
 from linewarden.command_line import main
 from tests.doubles import golden_bundle
 from tests.doubles.installed import Installed, install
+from tests.doubles.keys import own_key
 from tests.tiny_bundle import SIZE
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +74,115 @@ def test_an_engine_is_built_and_reported(
     assert installed.world.builds[0]["workspace"] == 64 << 20
     assert installed.world.builds[0]["level"] == 5
     installed.assert_clean()
+
+
+def test_engines_are_for_the_eyes_of_their_owner(bundle: Bundle, installed: Installed) -> None:
+    (bundle.folder / "engines").mkdir(mode=0o755)  # of an earlier version
+    assert main(["build", str(bundle.folder)]) == 0
+    found = {path: path.stat().st_mode & 0o077 for path in (bundle.folder / "engines").rglob("*")}
+    assert (bundle.folder / "engines").stat().st_mode & 0o777 == 0o700
+    assert {path.name for path, mode in found.items() if path.is_file() and not mode} >= {
+        "model.plan",
+        "model.plan.json",
+        "model.layers.json",
+        "timings-10.3.0.cache",
+    }
+    installed.assert_clean()
+
+
+@pytest.mark.usefixtures("installed")
+def test_nobody_builds_what_the_owner_could_not_read(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner = bundle.folder.stat().st_uid
+    monkeypatch.setattr("export.tensorrt_engine.os.geteuid", lambda: owner + 1)
+    assert main(["build", str(bundle.folder)]) == 4
+    assert f"build as the user whom the line runs as: sudo -u '#{owner}'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("installed")
+def test_two_builds_do_not_write_into_one_bundle(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("edge.bundle.LOCK_WAIT_S", 0.1)
+    process = start_build(bundle, "patient")
+    assert main(["build", str(bundle.folder)]) == 4
+    assert "another linewarden is writing to it" in capsys.readouterr().err
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert main(["build", str(bundle.folder)]) == 0
+
+
+def test_a_key_of_the_machine_goes_into_what_it_builds(
+    bundle: Bundle,
+    installed: Installed,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Records from before the key are adopted by a person, and no others are taken."""
+    assert main(["build", str(bundle.folder)]) == 0
+    own_key(monkeypatch, tmp_path / "keys")
+    assert main(["verify", str(bundle.folder)]) == 4
+    assert "vouches for this calibration" in capsys.readouterr().err
+    assert main(["bundle", "adopt", str(bundle.folder)]) == 0
+    assert f"{PLAN}: vouched for by this machine" in capsys.readouterr().out
+    assert main(["verify", str(bundle.folder)]) == 0
+    assert f"{PLAN}  tensorrt" in capsys.readouterr().out
+    assert main(["bundle", "adopt", str(bundle.folder)]) == 0
+    assert "0 records adopted" in capsys.readouterr().out
+    assert main(["build", str(bundle.folder)]) == 0
+    assert open_bundle(bundle.folder).file(PLAN).is_file()
+    installed.assert_clean()
+
+
+def test_a_changed_plan_is_not_adopted(
+    bundle: Bundle,
+    installed: Installed,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["build", str(bundle.folder)]) == 0
+    (bundle.folder / PLAN).write_bytes(b"evil")
+    own_key(monkeypatch, tmp_path / "keys")
+    assert main(["bundle", "adopt", str(bundle.folder)]) == 4
+    assert "has 4 bytes and" in capsys.readouterr().err
+    installed.assert_clean()
+
+
+def test_verify_runs_the_plans_of_this_kind_of_device(
+    bundle: Bundle, installed: Installed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", str(bundle.folder)]) == 0
+    foreign = bundle.folder / "engines/thor-sm110-20mp/fp16"
+    foreign.mkdir(parents=True)
+    (foreign / "model.plan").write_bytes(b"not for us")
+    capsys.readouterr()
+    assert main(["verify", str(bundle.folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "recipe default: calibrated through model.onnx" in printed
+    assert "runs any bundle, for it trusts no key" in printed
+    assert "thor-sm110-20mp/fp16/model.plan: not run, this machine is simulated-orin" in printed
+    assert [line.split()[:2] for line in printed.splitlines() if line.startswith(("mod", "eng"))][
+        -2:
+    ] == [["model.onnx", "onnxruntime"], [PLAN, "tensorrt"]]
+    plan = bundle.folder / PLAN
+    plan.write_bytes(plan.read_bytes()[:-1])
+    assert main(["verify", str(bundle.folder)]) == 4
+    assert "truncated, or of another build" in capsys.readouterr().err
+    installed.assert_clean()
+
+
+def test_verify_tells_that_plans_are_not_run_without_tensorrt(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch)
+        assert main(["build", str(bundle.folder)]) == 0
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    assert main(["verify", str(bundle.folder)]) == 0
+    assert "1 TensorRT plans are not run: engine 'tensorrt' needs" in capsys.readouterr().out
 
 
 def test_verify_accepts_the_engine(bundle: Bundle, installed: Installed) -> None:

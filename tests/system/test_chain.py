@@ -54,6 +54,18 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_a_bundle_does_not_tell_where_it_was_made(chain: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(chain / "run", run)
+    record = json.loads((run / RUN).read_text())
+    record["config"]["model"]["backbone"]["weights"] = "/home/anna/customer/resnet18.pth"
+    (run / RUN).write_text(json.dumps(record))
+    assert main(["export", str(run), str(tmp_path / "bundle")]) == 0
+    text = (tmp_path / "bundle/manifest.json").read_text()
+    assert json.loads(text)["model_config_values"]["backbone"]["weights"] == "resnet18.pth"
+    assert not [folder for folder in ("/home", str(chain), str(tmp_path)) if folder in text]
+
+
 def test_the_bundle_is_whole_and_agrees_with_the_checkpoint(chain: Path) -> None:
     manifest = open_bundle(chain / "bundle").manifest
     assert {"model.onnx", "model.dynamic.onnx", "training.json"} <= set(manifest.files)
@@ -79,6 +91,8 @@ def test_precisions_are_exported_verified_and_can_run(
     assert all(f"  {name}: " in printed for name in names)
     assert main(["verify", str(target)]) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("this machine runs any bundle")
+    lines = lines[1:]
     assert lines[1].split() == (
         ["artefact", "engine", "score", "map", "flips", "mask", "IoU", "p50", "ms", "p99", "ms"]
     )

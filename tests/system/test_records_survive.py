@@ -108,7 +108,7 @@ def test_a_full_disk_stops_nothing_and_loses_no_record(
     small_disk: Path, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = small_disk / "records"
-    station = StationRecords(RecordsConfig(folder=folder), killed_line.IDENTITY, {})
+    station = StationRecords(RecordsConfig(folder=folder), {})
     made = [
         make_record(number % 60).model_copy(update={"trigger_id": f"t-{number:06d}"})
         for number in range(3000)
@@ -133,10 +133,10 @@ def test_a_full_disk_stops_nothing_and_loses_no_record(
 def test_a_line_starts_on_a_full_disk(small_disk: Path, make_record: MakeRecord) -> None:
     folder = small_disk / "records"
     config = RecordsConfig(folder=folder)
-    with StationRecords(config, killed_line.IDENTITY, {}).open() as station:
+    with StationRecords(config, {}).open() as station:
         station.on_record(make_record(1))
     fill(small_disk / "other")
-    with StationRecords(config, killed_line.IDENTITY, {}).open() as station:
+    with StationRecords(config, {}).open() as station:
         station.on_record(make_record(2))
         (small_disk / "other").unlink()
         wait_for(lambda: len(committed(folder)) == 2)
@@ -148,7 +148,7 @@ def test_images_leave_room_for_the_records(
     folder = small_disk / "records"
     images = ImagesConfig(max_bytes=10_000_000, min_free_bytes=1_000_000)
     archive = ImageArchive(folder / IMAGES_NAME, images)
-    with StationRecords(RecordsConfig(folder=folder), killed_line.IDENTITY, {}).open() as station:
+    with StationRecords(RecordsConfig(folder=folder), {}).open() as station:
         for number in range(60):
             for _ in range(5):
                 archive.save(make_settled(number))
@@ -190,7 +190,7 @@ def test_a_broker_that_is_killed_gets_every_verdict_once(
 
     def station() -> StationRecords:
         outputs = {mqtt.outbox: output_from_config(mqtt)}
-        return StationRecords(RecordsConfig(folder=folder), killed_line.IDENTITY, outputs)
+        return StationRecords(RecordsConfig(folder=folder), outputs)
 
     names = [f"t-{number:06d}" for number in range(1500)]
 

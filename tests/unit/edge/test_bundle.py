@@ -60,7 +60,7 @@ def test_no_bundle_and_a_packed_one(tmp_path: Path, tiny_bundle: Bundle) -> None
     with pytest.raises(BundleError, match="no such bundle; make one with"):
         open_bundle(tmp_path / "nowhere")
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tiny_bundle.folder)
-    with pytest.raises(BundleError, match="is packed; unpack it first"):
+    with pytest.raises(BundleError, match="is packed; install it first: linewarden bundle"):
         open_bundle(Path(packed))
 
 

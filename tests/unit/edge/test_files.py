@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from edge.files import TEMPORARY_PREFIX, new_directory, sha256_of, write_bytes, write_text
+from edge.errors import BundleError
+from edge.files import (
+    TEMPORARY_PREFIX,
+    locked,
+    new_directory,
+    point_link,
+    sha256_of,
+    write_bytes,
+    write_text,
+)
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_content_is_replaced_and_nothing_is_left(tmp_path: Path) -> None:
@@ -57,3 +68,54 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> Non
     with new_directory(target):
         pass
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_private_files_and_folders_are_for_their_owner(tmp_path: Path) -> None:
+    with new_directory(tmp_path / "engine", private=True) as folder:
+        write_bytes(folder / "plan", b"1", private=True)
+    assert (tmp_path / "engine").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "engine/plan").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_link_is_moved_at_once(tmp_path: Path) -> None:
+    link = tmp_path / "active"
+    for target in ("a", "b"):
+        point_link(link, target)
+        assert link.readlink() == Path(target)
+    assert list(tmp_path.iterdir()) == [link]
+
+
+def test_a_second_writer_waits_and_then_says_so(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    with locked(lock, "the bundle"):
+        expected = (
+            r"^the bundle: another linewarden is writing to it, for 0 s now; wait for its end"
+        )
+        with pytest.raises(BundleError, match=expected), locked(lock, "the bundle", wait_s=0.1):
+            pass
+    with locked(lock, "the bundle", wait_s=0):
+        pass
+
+
+def test_the_lock_of_a_killed_writer_is_free(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from edge.files import locked\n"
+        "with locked(Path(sys.argv[1]), ''):\n    print('held', flush=True); time.sleep(60)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / ".lock")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(BundleError), locked(tmp_path / ".lock", "", wait_s=0):
+            pass
+        process.send_signal(signal.SIGKILL)
+    with locked(tmp_path / ".lock", "", wait_s=10):
+        pass
+
+
+def test_a_folder_that_is_not_ours_to_write_is_told(tmp_path: Path) -> None:
+    with (
+        pytest.raises(BundleError, match=r"^b: cannot be written to .*No such file"),
+        locked(tmp_path / "none/.lock", "b"),
+    ):
+        pass

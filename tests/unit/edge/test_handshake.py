@@ -18,7 +18,7 @@ from edge.line.handshake import (
     Handshake,
     fresh_sequence,
 )
-from edge.records import InspectionRecord, RecipeIdentity, record_from_settled
+from edge.records import InspectionRecord, record_from_settled
 from edge.triggers import Settled
 from edge.verdict import Verdict
 
@@ -38,8 +38,7 @@ class Clock:
 
 @pytest.fixture
 def record(make_settled: Callable[..., Settled]) -> InspectionRecord:
-    identity = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
-    return record_from_settled(make_settled(1), identity)
+    return record_from_settled(make_settled(1))
 
 
 def handshake(*, acknowledged: bool = True, clock: Clock | None = None) -> Handshake:

@@ -21,14 +21,13 @@ from asyncua.ua.uaerrors import UaError
 from edge.errors import LineError
 from edge.line import OpcUaConfig, StationState, output_from_config
 from edge.line.opcua import NAMESPACE, OpcUa
-from edge.records import InspectionRecord, RecipeIdentity, record_from_settled
+from edge.records import InspectionRecord, record_from_settled
 from edge.triggers import Settled, no_verdict
 from edge.verdict import Cause
 from tests.doubles.certificates import certificate
 
 PORT = 14841
 URL = f"opc.tcp://127.0.0.1:{PORT}/linewarden"
-IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
 
 # asyncua's server leaves sockets to the garbage collector when a client goes away.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -76,7 +75,7 @@ def values(client: Client) -> dict[str, Any]:
 
 
 def test_a_verdict_stands_in_the_nodes(output: OpcUa, make_settled: Callable[..., Settled]) -> None:
-    record = record_from_settled(make_settled(1), IDENTITY)
+    record = record_from_settled(make_settled(1))
     output.open()
     with connected() as client:
         output.send(record)
@@ -84,7 +83,7 @@ def test_a_verdict_stands_in_the_nodes(output: OpcUa, make_settled: Callable[...
         assert (shown["Valid"], shown["Pass"], shown["Reject"]) == (True, False, True)
         assert (shown["ResultId"], shown["InternalRecipeId"]) == ("test-000001", "default")
         assert shown["ResultState"] == 1
-        assert shown["CreationTime"].replace(tzinfo=None) == record.captured_utc.replace(
+        assert shown["CreationTime"].replace(tzinfo=None) == record.triggered_utc.replace(
             tzinfo=None
         )
         assert InspectionRecord.model_validate(json.loads(shown["ResultContent"])) == record
@@ -99,7 +98,7 @@ def test_no_verdict_is_neither(output: OpcUa, make_settled: Callable[..., Settle
     output.open()
     with connected() as client:
         before = values(client)
-        output.send(record_from_settled(settled, IDENTITY))
+        output.send(record_from_settled(settled))
         shown = values(client)
     assert (shown["Valid"], shown["Pass"], shown["Reject"]) == (True, False, False)
     assert shown["ResultState"] == 4

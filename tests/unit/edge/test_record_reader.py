@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import RecordsError
-from edge.records import InspectionRecord, RecipeIdentity
+from edge.records import InspectionRecord
 from edge.store.config import RecordsConfig
 from edge.store.database import connect, transaction
 from edge.store.reader import Filter, RecordReader, add_label, empty_outbox
@@ -42,13 +42,11 @@ def folder(tmp_path: Path, make_record: MakeRecord) -> Path:
         {"verdict": Verdict.NO_VERDICT, "cause": Cause.FRAME, "score": None, "recipe": "7"},
         {"verdict": Verdict.REVIEW, "score": 2.4, "message": 'a "quoted", text'},
     ]
-    station = StationRecords(
-        RecordsConfig(folder=tmp_path / "records"), RecipeIdentity("", 0, "", ""), {}
-    )
+    station = StationRecords(RecordsConfig(folder=tmp_path / "records"), {})
     with station.open():
         for hour, change in enumerate(changes):
             captured = datetime(2026, 11, 21, 4 + hour, tzinfo=timezone.utc)
-            update = {"trigger_id": f"t{hour}", "captured_utc": captured, **change}
+            update = {"trigger_id": f"t{hour}", "triggered_utc": captured, **change}
             station.on_record(make_record(1).model_copy(update=update))
     return tmp_path / "records"
 
@@ -148,7 +146,7 @@ def test_csv(folder: Path) -> None:
         "deadline",
         'a "quoted", text',
     )
-    assert rows[0]["captured_utc"] == "2026-11-21T04:00:00Z"
+    assert rows[0]["triggered_utc"] == "2026-11-21T04:00:00Z"
 
 
 def test_json_lines(folder: Path, make_record: MakeRecord) -> None:
@@ -170,7 +168,7 @@ def test_parquet(folder: Path, tmp_path: Path) -> None:
     assert tuple(table.column_names) == HEADER
     rows = table.to_pylist()
     assert [row["score"] for row in rows] == [1.0, 2.0, 3.0, None, None, 2.4]
-    assert rows[0]["captured_utc"] == datetime(2026, 11, 21, 4, tzinfo=timezone.utc)
+    assert rows[0]["triggered_utc"] == datetime(2026, 11, 21, 4, tzinfo=timezone.utc)
     with RecordReader(folder) as reader:
         write_parquet(reader.find(Filter(recipe="none")), path)
     assert parquet.read_table(path).num_rows == 0

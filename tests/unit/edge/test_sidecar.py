@@ -24,6 +24,8 @@ from edge.engine.sidecar import (
 )
 from edge.errors import BundleError, EngineError
 from edge.files import sha256_of
+from edge.keys import Keys
+from tests.doubles.keys import give_away
 
 CONTENT = b"a plan"
 HERE = Platform(
@@ -229,3 +231,54 @@ def test_the_jetson_release_is_read_without_its_date(tmp_path: Path) -> None:
     assert l4t_release(path) is None
     path.write_text("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic\n# KERNEL\n")
     assert l4t_release(path) == "R36 (release), REVISION: 4.3"
+
+
+def test_a_machine_with_a_key_takes_its_own_sidecars_alone(tmp_path: Path) -> None:
+    plan = tmp_path / "model.plan"
+    here, there = Keys(device=b"h" * 32), Keys(device=b"t" * 32)
+    write_sidecar(plan, sidecar(), here)
+    assert read_sidecar(plan, here).is_vouched(b"h" * 32)
+    for keys in (Keys(), there):
+        write_sidecar(plan, sidecar(), keys)
+        with pytest.raises(BundleError, match="vouches for this sidecar: linewarden build BUNDLE"):
+            read_sidecar(plan, here)
+
+
+def test_a_machine_that_trusts_signed_bundles_takes_no_engine_without_a_key_of_its_own(
+    tmp_path: Path,
+) -> None:
+    plan = tmp_path / "model.plan"
+    write_sidecar(plan, sidecar(), Keys())
+    trusting = Keys(trusted={"0" * 16: None})  # type: ignore[dict-item]
+    with pytest.raises(BundleError, match="vouches for this sidecar"):
+        read_sidecar(plan, trusting)
+
+
+@pytest.mark.parametrize("what", [".", "model.plan", "model.plan.json"])
+@pytest.mark.parametrize("mode", [0o720, 0o702])
+def test_a_plan_that_others_could_have_written_needs_a_key(
+    what: str, mode: int, tmp_path: Path
+) -> None:
+    plan = tmp_path / "engine/model.plan"
+    plan.parent.mkdir()
+    plan.write_bytes(CONTENT)
+    for keys in (Keys(), Keys(device=b"k" * 32)):
+        write_sidecar(plan, sidecar(), keys)
+        read_sidecar(plan, keys)
+        (plan.parent / what).chmod(mode)
+        if keys.device:
+            read_sidecar(plan, keys)
+            continue
+        with pytest.raises(BundleError, match="another user could have written it, and a plan is"):
+            read_sidecar(plan, keys)
+
+
+def test_the_plan_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = tmp_path / "model.plan"
+    plan.write_bytes(CONTENT)
+    write_sidecar(plan, sidecar(), Keys())
+    give_away(monkeypatch, plan)
+    with pytest.raises(BundleError, match="another user could have written it"):
+        read_sidecar(plan, Keys())

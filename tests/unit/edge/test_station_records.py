@@ -13,7 +13,7 @@ import pytest
 
 from edge.errors import LineError, RecordsError
 from edge.line.base import StationState
-from edge.records import InspectionRecord, RecipeIdentity
+from edge.records import InspectionRecord
 from edge.store.config import RecordsConfig
 from edge.store.database import FILE_NAME, connect, connect_to_read
 from edge.store.reader import Filter, RecordReader
@@ -24,7 +24,6 @@ from tests.doubles.waiting import wait_for
 
 MakeSettled = Callable[..., Settled]
 MakeRecord = Callable[..., InspectionRecord]
-IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64, 2.0, 1.5)
 
 
 class Receiver:
@@ -63,7 +62,7 @@ def records(
     folder: Path, receiver: Receiver | None = None, max_backlog: int = 10_000, **settings: Any
 ) -> Iterator[StationRecords]:
     outputs = {"mqtt test": receiver} if receiver is not None else {}
-    station = StationRecords(config(folder, **settings), IDENTITY, outputs, max_backlog)
+    station = StationRecords(config(folder, **settings), outputs, max_backlog)
     with station.open():
         yield station
 
@@ -142,6 +141,18 @@ def test_a_verdict_that_fell_before_the_kill_is_kept(
         pass
     assert stored(tmp_path) == [make_record(1)]
     assert receiver.seen == ["test-000001"]
+
+
+def test_an_entry_of_another_version_keeps_nobody_from_starting(
+    tmp_path: Path, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = make_record(1).model_dump_json()
+    (tmp_path / JOURNAL_NAME).write_text(f'a {{"older": true}}\ntest-000001 {entry}\n')
+    with records(tmp_path):
+        pass
+    assert stored(tmp_path) == [make_record(1)]
+    assert 'cannot be recorded: {"older": true}' in caplog.text
+    assert (tmp_path / JOURNAL_NAME).read_bytes() == b""
 
 
 def test_verdicts_wait_for_an_output_that_is_away(tmp_path: Path, make_record: MakeRecord) -> None:
@@ -281,7 +292,7 @@ def test_old_rows_are_deleted_unless_they_wait_to_be_sent(
     receiver = Receiver()
     receiver.is_away = True
     old = make_record(1).model_copy(
-        update={"captured_utc": make_record(1).captured_utc.replace(year=2020)}
+        update={"triggered_utc": make_record(1).triggered_utc.replace(year=2020)}
     )
     with records(tmp_path, receiver, max_age_days=30_000) as station:
         deliver(station, old)
@@ -294,7 +305,7 @@ def test_old_rows_are_deleted_unless_they_wait_to_be_sent(
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
-    second = StationRecords(config(tmp_path), IDENTITY, {})
+    second = StationRecords(config(tmp_path), {})
     told = pytest.raises(RecordsError, match="another line writes its records")
     with records(tmp_path), told, second.open():
         pass
@@ -323,7 +334,7 @@ def test_what_is_no_database_of_records_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    station = StationRecords(config(tmp_path / "file" / "records"), IDENTITY, {})
+    station = StationRecords(config(tmp_path / "file" / "records"), {})
     told = pytest.raises(RecordsError, match=r"Not a directory; see records\.folder")
     with told, station.open():
         pass

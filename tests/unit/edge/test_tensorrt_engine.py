@@ -1,5 +1,6 @@
 """The TensorRT engine over doubles of five versions: results, refusals, errors, orderly ends."""
 
+import hashlib
 import json
 import logging
 import shutil
@@ -19,10 +20,12 @@ from edge.engine.tensorrt import TensorRtEngine
 from edge.engine.tensorrt_bindings import load_bindings
 from edge.errors import BundleError, CudaError, DeviceLostError, EngineError, LinewardenError
 from edge.inspector import open_engine
+from edge.keys import Keys
 from export.tensorrt_engine import Built
 from tests.doubles import engine_cases, golden_bundle
 from tests.doubles.cuda import SimulatedDevice
 from tests.doubles.installed import Installed, install
+from tests.doubles.keys import own_key
 from tests.doubles.surface import VERSIONS
 from tests.tiny_bundle import SIZE
 
@@ -152,6 +155,41 @@ def test_the_sidecar_of_another_plan_is_refused(
     shutil.copytree(plan.parent, other)
     (other / plan.name).write_bytes(b"x" * built.sidecar.plan_bytes)
     refuses(other / plan.name, "is not what was built", BundleError)
+
+
+def test_an_older_sidecar_is_refused_beside_a_newer_plan(bundle: Bundle, built: Built) -> None:
+    path = sidecar_path(bundle.folder / built.name)
+    older = path.read_bytes()
+    plan = bundle.folder / built.name
+    write_sidecar(plan, built.sidecar.model_copy(update={"plan_sha256": "a" * 64}))
+    newer = path.read_bytes()
+    refuses(plan, "is not what was built", BundleError)
+    assert newer != older
+
+
+def test_a_forged_pair_is_refused_where_the_machine_has_a_key(
+    bundle: Bundle, installed: Installed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another plan with a sidecar that was sealed for it: only the key tells."""
+    own_key(monkeypatch, tmp_path / "keys")
+    bundle = open_bundle(bundle.folder)
+    built = engine_cases.build(bundle)
+    plan = bundle.file(built.name)
+    TensorRtEngine(plan, SHAPE).close()
+    evil = plan.read_bytes() + b"evil"
+    plan.write_bytes(evil)
+    says = {"plan_sha256": hashlib.sha256(evil).hexdigest(), "plan_bytes": len(evil)}
+    write_sidecar(plan, built.sidecar.model_copy(update=says), Keys())
+    refuses(plan, "neither this machine's key nor a trusted signature", BundleError)
+    with pytest.raises(BundleError, match="vouches for this sidecar"):
+        bundle.file(built.name)
+    installed.assert_clean()
+
+
+def test_a_plan_that_others_may_write_is_refused(bundle: Bundle, built: Built) -> None:
+    plan = bundle.folder / built.name
+    plan.chmod(0o666)
+    refuses(plan, "another user could have written it", BundleError)
 
 
 def test_an_engine_of_another_size_is_refused(bundle: Bundle, built: Built) -> None:

@@ -1,0 +1,103 @@
+"""An encoder at a digital input, counted by the kernel (GPIO character device, libgpiod 2).
+
+One channel tells no direction: a conveyor that goes back counts up. The kernel numbers every edge,
+also those that found its buffer full, so that a reader that comes late misses none.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import gpiod
+from gpiod.line import Edge
+
+from edge.errors import LineError
+
+
+class EdgeEvent(Protocol):
+    """What is used of `gpiod.EdgeEvent`."""
+
+    @property
+    def line_seqno(self) -> int:
+        """Number of the edge on its line, from 1."""
+
+
+class EdgeRequest(Protocol):
+    """What is used of `gpiod.LineRequest`."""
+
+    def wait_edge_events(self, timeout: float) -> bool:
+        """Whether events can be read."""
+
+    def read_edge_events(self) -> Sequence[EdgeEvent]:
+        """Those that came, the oldest first."""
+
+    def release(self) -> None:
+        """Give the line back."""
+
+
+class GpioEncoder:
+    """Counts rising edges of one line; see `edge.encoder.Encoder`.
+
+    Args:
+        chip: device file, as /dev/gpiochip0.
+        line: its name in the device tree.
+        request_lines: stands in for `gpiod.request_lines` in tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        chip: Path,
+        line: str,
+        request_lines: Callable[..., EdgeRequest] = gpiod.request_lines,
+    ) -> None:
+        self._name = f"encoder {chip} {line}"
+        self._chip = chip
+        self._line = line
+        self._request_lines = request_lines
+        self._lock = threading.Lock()
+        self._request: EdgeRequest | None = None
+        self._position = 0
+
+    def open(self) -> None:
+        """Take the line; see `Encoder.open`."""
+        with self._lock:
+            if self._request is not None:
+                return
+            settings = gpiod.LineSettings(edge_detection=Edge.RISING)
+            try:
+                self._request = self._request_lines(
+                    str(self._chip), consumer="linewarden", config={self._line: settings}
+                )
+            except (OSError, ValueError) as error:
+                raise LineError(
+                    f"{self._name}: the line cannot be taken: {error}; see `gpioinfo` for its "
+                    "name, and that no other program holds it"
+                ) from error
+            self._position = 0
+
+    def position(self) -> int:
+        """The number of the last edge; see `Encoder.position`."""
+        with self._lock:
+            if self._request is None:
+                raise LineError(f"{self._name}: the encoder is not open")
+            try:
+                while self._request.wait_edge_events(0):
+                    self._position = self._request.read_edge_events()[-1].line_seqno
+            except OSError as error:
+                self._release()
+                raise LineError(f"{self._name}: lost: {error}; check the wiring") from error
+            return self._position
+
+    def close(self) -> None:
+        """Give the line back; see `Encoder.close`."""
+        with self._lock:
+            self._release()
+
+    def _release(self) -> None:
+        request, self._request = self._request, None
+        if request is not None:
+            request.release()

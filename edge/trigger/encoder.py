@@ -1,0 +1,49 @@
+"""A part for every so many counts of the conveyor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from edge.encoder import Encoder
+from edge.trigger.base import Firing
+
+_POLL_S = 0.001
+
+
+class EncoderTrigger:
+    """Announces a part each time the conveyor has gone `counts` on.
+
+    A conveyor that goes back and comes again announces nothing twice. Several parts that passed
+    between two looks are all announced: those that nobody can inspect are counted as overtriggers.
+
+    Args:
+        encoder: opened here, and closed by its owner.
+        sleep: waits for a number of seconds.
+    """
+
+    def __init__(
+        self, *, encoder: Encoder, counts: int, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._encoder = encoder
+        self._counts = counts
+        self._sleep = sleep
+        self._next = counts
+
+    def open(self) -> None:
+        """Count from where the conveyor stands now; see `FiredTrigger.open`."""
+        self._encoder.open()
+        self._next = self._encoder.position() + self._counts
+
+    def wait(self, timeout_s: float) -> Firing | None:
+        """See `FiredTrigger.wait`."""
+        until_s = time.monotonic() + timeout_s
+        while self._encoder.position() < self._next:
+            if time.monotonic() >= until_s:
+                return None
+            self._sleep(_POLL_S)
+        self._next += self._counts
+        return Firing()
+
+    def close(self) -> None:
+        """The encoder stays its owner's; see `FiredTrigger.close`."""

@@ -1,0 +1,51 @@
+"""A part at fixed times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from edge.trigger.base import Firing
+
+
+class IntervalTrigger:
+    """Announces a part every `period_ms`, from `open` on.
+
+    Each has its place in a fixed schedule, so that the rate does not drift. Those that nobody
+    waited for in time are left out.
+
+    Args:
+        clock_ns: monotonic clock in nanoseconds.
+        sleep: waits for a number of seconds of that clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        period_ms: float,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._period_ns = round(period_ms * 1e6)
+        self._clock_ns = clock_ns
+        self._sleep = sleep
+        self._due_ns = 0
+
+    def open(self) -> None:
+        """Begin the schedule; see `FiredTrigger.open`."""
+        self._due_ns = self._clock_ns() + self._period_ns
+
+    def wait(self, timeout_s: float) -> Firing | None:
+        """See `FiredTrigger.wait`."""
+        left_s = (self._due_ns - self._clock_ns()) / 1e9
+        self._sleep(max(0.0, min(left_s, timeout_s)))
+        now_ns = self._clock_ns()
+        if now_ns < self._due_ns:
+            return None
+        missed = (now_ns - self._due_ns) // self._period_ns
+        fired_ns = self._due_ns + missed * self._period_ns
+        self._due_ns = fired_ns + self._period_ns
+        return Firing(None, fired_ns)
+
+    def close(self) -> None:
+        """Nothing to disconnect; see `FiredTrigger.close`."""

@@ -1,0 +1,22 @@
+"""No source of its own: `linewarden trigger`, or another program, through the control socket."""
+
+from __future__ import annotations
+
+import time
+
+from edge.trigger.base import Firing
+
+
+class SoftwareTrigger:
+    """Announces nothing by itself; `edge.pipeline.Pipeline.fire` does."""
+
+    def open(self) -> None:
+        """Nothing to connect; see `FiredTrigger.open`."""
+
+    def wait(self, timeout_s: float) -> Firing | None:
+        """None after the time is over; see `FiredTrigger.wait`."""
+        time.sleep(timeout_s)
+        return None
+
+    def close(self) -> None:
+        """Nothing to disconnect; see `FiredTrigger.close`."""

@@ -1,0 +1,95 @@
+"""A trigger that is told of parts, on a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from edge.errors import LineError
+from edge.pauses import growing_pauses
+from edge.trigger.base import FiredTrigger, Firing
+
+_POLL_S = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+class TriggerThread:
+    """Waits for parts, and connects a trigger that was lost again, after growing pauses.
+
+    Args:
+        trigger: used by this thread alone after `start`.
+        fire: receives each firing.
+        on_error: receives an error that is a defect of the program.
+    """
+
+    def __init__(
+        self,
+        trigger: FiredTrigger,
+        fire: Callable[[Firing], object],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        self._trigger = trigger
+        self._fire = fire
+        self._on_error = on_error
+        self._lost = ""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="trigger", daemon=True)
+
+    @property
+    def lost(self) -> str:
+        """Why no part can be announced; empty while one can."""
+        return self._lost
+
+    def start(self) -> None:
+        """Open the trigger and begin to wait.
+
+        Raises:
+            LineError: it cannot be opened.
+        """
+        self._trigger.open()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Wait for no further part; from any thread or signal handler."""
+        self._stopping.set()
+
+    def close(self, limit_s: float) -> None:
+        """Stop, and wait until the trigger is closed. Safe without `start`."""
+        self.stop()
+        if self._thread.ident is not None:
+            self._thread.join(limit_s)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._wait_or_reopen()
+        except Exception as error:  # noqa: BLE001 - a defect: told to the pipeline, which stops
+            self._on_error(error)
+        finally:
+            self._trigger.close()
+
+    def _wait_or_reopen(self) -> None:
+        try:
+            firing = self._trigger.wait(_POLL_S)
+        except LineError as error:
+            _log.warning("%s; it is connected again", error)
+            self._lost = str(error)
+            self._reopen()
+            return
+        if firing is not None:
+            self._fire(firing)
+
+    def _reopen(self) -> None:
+        for pause_s in growing_pauses():
+            if self._stopping.wait(pause_s):
+                return
+            try:
+                self._trigger.open()
+            except LineError as error:
+                self._lost = str(error)
+            else:
+                _log.warning("the trigger is there again")
+                self._lost = ""
+                return

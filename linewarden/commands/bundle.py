@@ -1,0 +1,292 @@
+"""Install bundles on a device, choose the active version, sign and authenticate them.
+
+Each bundle is kept in several versions under the store; 'active' is a link to one of
+them, and what a line opens: 'bundle: /var/lib/linewarden/bundles/flange/active'. Nothing
+becomes active before every file, the signature, the calibrations and the golden frames
+are verified on this machine. A running line keeps its version; restart it to change.
+
+Bundles are signed with an Ed25519 key on another machine, over the manifest and the
+calibrations in it. A device that has public keys in /etc/linewarden/keys (or the folder
+in LINEWARDEN_KEYS) runs no other bundle. 'device-key' makes the device's own secret
+there, with which it vouches for calibrations and engines that are made on it; 'adopt'
+vouches for those that stand in a bundle already. docs/deployment-security.md says what
+that protects against, and what not.
+
+examples:
+  linewarden bundle install flange.zip
+  linewarden bundle list
+  linewarden bundle activate flange 1a2b3c4d5e6f
+  linewarden bundle rollback flange
+  linewarden bundle remove flange 20261121T093000Z
+  linewarden bundle keygen press-shop.pem
+  linewarden bundle sign bundles/flange --key press-shop.pem
+  linewarden bundle verify bundles/flange --trust press-shop.pub
+  linewarden bundle device-key
+  linewarden bundle adopt /var/lib/linewarden/bundles/flange/active
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge.bundle import MANIFEST, Bundle, calibrated_recipes, open_bundle
+from edge.engine.sidecar import PLAN, verified_plan, write_sidecar
+from edge.errors import BundleError, ConfigError, EngineError
+from edge.files import write_text
+from edge.golden import golden_frames
+from edge.inspector import open_engine
+from edge.installed_bundles import STORE, BundleStore, Version
+from edge.keys import Keys, configured_keys, keys_folder, new_device_key
+from edge.signature import read_signature, sign
+from linewarden.commands.verify import measure
+
+if TYPE_CHECKING:
+    from edge.ed25519 import PublicKey
+
+    _Parsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their options."""
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    _add_store_actions(actions)
+    _add_key_actions(actions)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do one of the actions."""
+    args.act(args)
+    return 0
+
+
+def _add_store_actions(actions: _Parsers) -> None:
+    install = _action(actions, "install", _install, "copy a bundle or its .zip into the store")
+    install.add_argument("source", type=Path, metavar="BUNDLE", help="folder or .zip")
+    listing = _action(actions, "list", _list, "every version, the newest first")
+    listing.add_argument("name", nargs="?", metavar="NAME", help="only this bundle (default: all)")
+    listing.add_argument("--json", action="store_true", help="print as JSON")
+    activate = _action(actions, "activate", _activate, "verify a version and make it active")
+    remove = _action(actions, "remove", _remove, "delete a version that is not active")
+    for action in (activate, remove):
+        action.add_argument("name", metavar="NAME")
+        action.add_argument(
+            "version", metavar="VERSION", help="as 'list' prints it, or the start of time or hash"
+        )
+    activate.add_argument(
+        "--allow-changes",
+        action="store_true",
+        help="the version may lack recipes that run now, or take other artefacts for them",
+    )
+    back = _action(actions, "rollback", _rollback, "make the previous version active again")
+    back.add_argument("name", metavar="NAME")
+    for action in (activate, back):
+        action.add_argument(
+            "--engine",
+            default="onnxruntime",
+            help="engine that runs the golden frames of .onnx files (default: %(default)s)",
+        )
+    for action in (install, listing, activate, remove, back):
+        action.add_argument(
+            "--store", type=Path, default=STORE, metavar="FOLDER", help="default: %(default)s"
+        )
+
+
+def _add_key_actions(actions: _Parsers) -> None:
+    keygen = _action(actions, "keygen", _keygen, "make a key pair: FILE.pem and FILE.pub")
+    keygen.add_argument("file", type=Path, metavar="FILE.pem")
+    keygen.add_argument("--passphrase", action="store_true", help="ask for one, and encrypt")
+    signing = _action(actions, "sign", _sign, "sign a bundle with its calibrations")
+    signing.add_argument("--key", type=Path, required=True, metavar="FILE.pem", help="private key")
+    verify = _action(actions, "verify", _verify, "verify files, signature and calibrations")
+    verify.add_argument(
+        "--trust",
+        type=Path,
+        action="append",
+        metavar="FILE.pub",
+        help="public key; may be repeated (default: the keys of this machine)",
+    )
+    _action(actions, "device-key", _device_key, "make the secret of this machine")
+    adopt = _action(actions, "adopt", _adopt, "vouch for the calibrations in a bundle")
+    for action in (signing, verify, adopt):
+        action.add_argument("bundle", type=Path, metavar="BUNDLE")
+
+
+def _action(actions: _Parsers, name: str, act: object, summary: str) -> argparse.ArgumentParser:
+    action = actions.add_parser(name, help=summary, description=summary)
+    action.set_defaults(act=act)
+    return action
+
+
+def _install(args: argparse.Namespace) -> None:
+    version = BundleStore(args.store).install(args.source)
+    print(f"{version.name} {version.version}: verified, in {version.folder}")
+    if not open_bundle(version.folder).recipes():
+        print(f"next: linewarden calibrate {version.folder} --good FOLDER")
+    print(f"then: linewarden bundle activate {version.name} {version.version}")
+
+
+def _list(args: argparse.Namespace) -> None:
+    store = BundleStore(args.store)
+    names = store.names() if args.name is None else [args.name]
+    versions = [version for name in names for version in store.versions(name)]
+    if args.name is not None and not versions:
+        raise BundleError(f"{args.store}: has no bundle {args.name!r}")
+    if args.json:
+        print(json.dumps([_described(version) for version in versions], indent=2))
+        return
+    for version in versions:
+        mark = "active" if version.is_active else "previous" if version.is_previous else ""
+        found = _described(version)
+        recipes = ", ".join(found["recipes"]) or "none"
+        signer = f"signature {found['key_id']}" if found["key_id"] else "not signed"
+        print(f"{version.name}  {version.version}  {mark:<8}  recipes: {recipes}; {signer}")
+
+
+def _described(version: Version) -> dict[str, Any]:
+    """What stands there, verified or not: a damaged version is to be seen, too."""
+    try:
+        signature = read_signature(version.folder)
+        key_id = signature.statement.key_id if signature else None
+    except BundleError:
+        key_id = "unreadable"
+    return {
+        "name": version.name,
+        "version": version.version,
+        "folder": str(version.folder),
+        "is_active": version.is_active,
+        "is_previous": version.is_previous,
+        "recipes": calibrated_recipes(version.folder),
+        "key_id": key_id,
+    }
+
+
+def _activate(args: argparse.Namespace) -> None:
+    store = BundleStore(args.store)
+    version = store.find(args.name, args.version)
+    store.activate(version, _proof(args.engine), allow_changes=args.allow_changes)
+    print(f"{version.name} {version.version}: active; restart its lines to run it")
+
+
+def _rollback(args: argparse.Namespace) -> None:
+    version = BundleStore(args.store).roll_back(args.name, _proof(args.engine))
+    print(f"{version.name} {version.version}: active again; restart its lines to run it")
+
+
+def _remove(args: argparse.Namespace) -> None:
+    store = BundleStore(args.store)
+    version = store.find(args.name, args.version)
+    store.remove(version)
+    print(f"{version.name} {version.version}: removed")
+
+
+def _proof(onnx_engine: str) -> Callable[[Bundle], None]:
+    """Runs the golden frames through every artefact that a recipe of the bundle names."""
+
+    def prove(bundle: Bundle) -> None:
+        frames = golden_frames(bundle)
+        for artefact in sorted(set(bundle.recipes().values())):
+            name = "tensorrt" if artefact.endswith(PLAN) else onnx_engine
+            with closing(open_engine(bundle, engine=name, artefact=artefact)) as engine:
+                wrong = measure(bundle, artefact, name, engine, frames).wrong
+            if wrong:
+                raise EngineError(
+                    f"{bundle.folder}: {name} gives other results than the checkpoint with "
+                    f"{artefact}: {', '.join(wrong)}; nothing was changed"
+                )
+
+    return prove
+
+
+def _keygen(args: argparse.Namespace) -> None:
+    from edge import ed25519  # noqa: PLC0415 - optional package
+
+    passphrase = _new_passphrase() if args.passphrase else None
+    key = ed25519.new_key_pair(args.file, passphrase)
+    print(f"{args.file}: private key {key.id}; keep it off the devices")
+    print(f"{ed25519.public_path(args.file)}: for {keys_folder()} of each device")
+
+
+def _sign(args: argparse.Namespace) -> None:
+    from edge import ed25519  # noqa: PLC0415 - optional package
+
+    encrypted = ed25519.is_encrypted(args.key)
+    passphrase = getpass.getpass(f"passphrase of {args.key}: ") if encrypted else None
+    key = ed25519.read_private_key(args.key, passphrase)
+    bundle = open_bundle(args.bundle, Keys())  # whole; who signed it before does not matter
+    for name in bundle.calibrations():
+        bundle.read_calibration(bundle.folder / name, "a damaged one is not signed")
+    signature = sign(bundle.folder, MANIFEST, bundle.calibrations(), key)
+    recipes = ", ".join(calibrated_recipes(bundle.folder)) or "none"
+    print(f"{args.bundle}: signed by {signature.statement.key_id}; recipes in it: {recipes}")
+
+
+def _verify(args: argparse.Namespace) -> None:
+    keys = configured_keys()
+    if args.trust:
+        keys = Keys(_trusted(args.trust), keys.device)
+    bundle = open_bundle(args.bundle, keys)
+    for name in bundle.calibrations():
+        bundle.read_calibration(bundle.folder / name, "calibrate again, or sign again")
+    signature = read_signature(bundle.folder)
+    signer = signature.statement.key_id if signature and keys.trusted else None
+    print(f"{args.bundle}: {len(bundle.manifest.files)} files as exported")
+    print(f"signature: {f'right, by {signer}' if signer else 'not looked at, no key is trusted'}")
+    print(f"calibrations: {len(bundle.calibrations())}")
+    print(f"this machine {keys.describe()}")
+
+
+def _device_key(_: argparse.Namespace) -> None:
+    path = new_device_key()
+    print(f"{path}: the secret of this machine; from now on it refuses records without its MAC")
+    print("next, for each bundle that has some: linewarden bundle adopt BUNDLE")
+
+
+def _adopt(args: argparse.Namespace) -> None:
+    bundle = open_bundle(args.bundle)
+    if bundle.keys.device is None:
+        raise ConfigError("this machine has no key to vouch with: linewarden bundle device-key")
+    with bundle.locked():
+        adopted = [name for name in bundle.calibrations() if _adopt_calibration(bundle, name)]
+        adopted += [name for name in bundle.plans() if _adopt_plan(bundle, name)]
+    for name in adopted:
+        print(f"{name}: vouched for by this machine")
+    print(f"{args.bundle}: {len(adopted)} records adopted")
+
+
+def _adopt_calibration(bundle: Bundle, name: str) -> bool:
+    path = bundle.folder / name
+    mend = "it is not adopted; calibrate again"
+    with suppress(BundleError):
+        bundle.read_calibration(path, mend)
+        return False
+    found = Bundle(bundle.folder, bundle.manifest, Keys()).read_calibration(path, mend)
+    write_text(path, bundle.keys.vouched(found).model_dump_json(indent=2) + "\n")
+    return True
+
+
+def _adopt_plan(bundle: Bundle, name: str) -> bool:
+    with suppress(BundleError):
+        bundle.file(name)
+        return False
+    found = verified_plan(bundle.folder, name, bundle.manifest.files, Keys())
+    write_sidecar(bundle.folder / name, found, bundle.keys)
+    return True
+
+
+def _trusted(paths: list[Path]) -> dict[str, PublicKey]:
+    from edge import ed25519  # noqa: PLC0415 - optional package
+
+    return {key.id: key for key in map(ed25519.read_public_key, paths)}
+
+
+def _new_passphrase() -> str:
+    passphrase = getpass.getpass("new passphrase: ")
+    if not passphrase or passphrase != getpass.getpass("once more: "):
+        raise ConfigError("the passphrases are empty or differ; no key was made")
+    return passphrase

@@ -1,0 +1,186 @@
+"""A pipeline of fakes: cameras, inspectors, outputs and an archive that do as they are told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.calibrated import RecipeIdentity
+from edge.camera.base import EndOfRecording, Frame
+from edge.inspector import Inspection, Prepared, StageTimes
+from edge.intake import PartLimits
+from edge.line.base import StationState
+from edge.pipeline import Pipeline
+from edge.records import InspectionRecord
+from edge.summary import RunSummary
+from edge.triggers import Settled
+from edge.verdict import Verdict
+from edge.views import ONLY_VIEW, View
+
+IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
+GENEROUS_S = 30.0
+Image = npt.NDArray[np.uint8]
+
+
+class FakeCamera:
+    """Gives each item of a script: None for a frame, or an error to raise."""
+
+    def __init__(self, *script: Exception | None, waits: bool = True) -> None:
+        self.waits = waits
+        self._script: Iterator[Exception | None] = iter(script)
+        self._sequence = 0
+        self.is_open = False
+        self.on_end: Callable[[], None] = lambda: None
+
+    def open(self) -> None:
+        self.is_open = True
+
+    def read(self, timeout_s: float) -> Frame | None:
+        sequence, self._sequence = self._sequence, self._sequence + 1
+        try:
+            step = next(self._script)
+        except StopIteration:
+            self.on_end()
+            raise EndOfRecording from None
+        if step is not None:
+            raise step
+        return frame(sequence)
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+def frame(number: int) -> Frame:
+    """A frame of that brightness, captured now."""
+    image = np.full((8, 8), number % 256, np.uint8)
+    return Frame(image, time.monotonic_ns(), number, f"{number}.png")
+
+
+class FakeInspector:
+    """Rejects frames of odd brightness; `before` may hang or raise."""
+
+    def __init__(
+        self,
+        before: Callable[[Image], Inspection | None] = lambda _frame: None,
+        identity: RecipeIdentity = IDENTITY,
+    ) -> None:
+        self.identity = identity
+        self.warmed = 0
+        self._before = before
+
+    def prepare(self, frame: Image) -> Prepared:
+        return Prepared(frame, "", 1)
+
+    def infer(self, prepared: Prepared) -> Inspection:
+        assert prepared.image is not None
+        special = self._before(prepared.image)
+        if special is not None:
+            return special
+        return judged(Verdict.REJECT if prepared.image[0, 0] % 2 else Verdict.PASS)
+
+    def warm(self) -> None:
+        self.warmed += 1
+
+
+def judged(verdict: Verdict) -> Inspection:
+    mask = np.zeros((8, 8), dtype=np.bool_)
+    anomaly_map = np.zeros((8, 8), dtype=np.float32)
+    return Inspection(verdict, 1.0, 2.5, anomaly_map, mask, None, "", StageTimes(1, 1, 1))
+
+
+class FakeOutput:
+    """Remembers what it was sent; `on_send` may hang or raise."""
+
+    def __init__(self, on_send: Callable[[InspectionRecord], None] = lambda _record: None) -> None:
+        self.sent: list[InspectionRecord] = []
+        self.shown: list[StationState] = []
+        self.is_open = False
+        self._on_send = on_send
+
+    def open(self) -> None:
+        self.is_open = True
+
+    def send(self, record: InspectionRecord) -> None:
+        self._on_send(record)
+        self.sent.append(record)
+
+    def show(self, state: StationState) -> None:
+        self.shown.append(state)
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+class FakeArchive:
+    """Keeps every part; `on_save` may hang or raise."""
+
+    def __init__(self, on_save: Callable[[Settled], None] = lambda _settled: None) -> None:
+        self._on_save = on_save
+
+    def names(self, settled: Settled) -> tuple[str, ...]:
+        return (f"{settled.trigger.trigger_id}.png",)
+
+    def save(self, settled: Settled) -> None:
+        self._on_save(settled)
+
+
+class Line:
+    """A pipeline of fakes with what came out of it.
+
+    Args:
+        views: one camera, whose view is called "main", or several.
+        settings: further arguments of `Pipeline`.
+    """
+
+    def __init__(
+        self,
+        views: Any,
+        inspector: FakeInspector | None = None,
+        *,
+        outputs: list[FakeOutput] | None = None,
+        deadline_ms: float = GENEROUS_S * 1e3,
+        frame_limit_ms: float | None = None,
+        debounce_ms: float = 0.0,
+        limit_s: float = GENEROUS_S,
+        on_record: Callable[[InspectionRecord], None] | None = None,
+        **settings: Any,
+    ) -> None:
+        if not isinstance(views, list):
+            views = [View(ONLY_VIEW, views, inspector or FakeInspector())]
+        self.views: list[View] = views
+        self.outputs = outputs if outputs is not None else [FakeOutput()]
+        self.records: list[InspectionRecord] = []
+        self.pipeline = Pipeline(
+            views=views,
+            outputs=self.outputs,
+            limits=PartLimits(deadline_ms, frame_limit_ms, debounce_ms),
+            on_record=on_record or self.records.append,
+            limit_s=limit_s,
+            **settings,
+        )
+
+    @property
+    def camera(self) -> Any:
+        return self.views[0].camera
+
+    def run(self) -> RunSummary:
+        summary = self.pipeline.run()
+        self.check(summary.triggers)
+        return summary
+
+    def check(self, triggers: int) -> None:
+        """One record and one verdict on every output for each trigger; all closed."""
+        identities = [record.trigger_id for record in self.records]
+        assert len(identities) == len(set(identities)) == triggers
+        for output in self.outputs:
+            assert [record.trigger_id for record in output.sent] == identities
+            assert [r.verdict for r in output.sent] == [r.verdict for r in self.records]
+            assert not output.is_open
+        assert not any(view.camera.is_open for view in self.views)  # type: ignore[attr-defined]
+
+    def outcomes(self) -> list[str]:
+        return [(record.cause or record.verdict).value for record in self.records]
