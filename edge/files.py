@@ -61,6 +61,22 @@ def point_link(link: Path, target: str) -> None:
 
 
 @contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """Yield a temporary path whose file replaces `target` when the block ends without an error.
+
+    For what is too large for `write_bytes`; the block makes the file.
+    """
+    temporary = _temporary_beside(target)
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(target.parent)
+
+
+@contextmanager
 def locked(path: Path, what: str, *, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Hold the lock file `path`, which is made when missing, against every other process.
 
@@ -97,22 +113,6 @@ def _is_locked(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-@contextmanager
-def new_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path whose file replaces `target` when the block ends without an error.
-
-    For what is too large for `write_bytes`; the block makes the file.
-    """
-    temporary = _temporary_beside(target)
-    try:
-        yield temporary
-        _sync(temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(target.parent)
 
 
 @contextmanager

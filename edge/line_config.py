@@ -13,7 +13,7 @@ from edge.camera import CameraConfig
 from edge.camera.genicam import GenicamSettings
 from edge.config import ConfigPath, StrictModel
 from edge.encoder import EncoderConfig
-from edge.line import OutputConfig, StorableConfig
+from edge.line import GpioConfig, OutputConfig, StorableConfig
 from edge.store.config import RecordsConfig
 from edge.trigger import (
     CameraTriggerConfig,
@@ -113,6 +113,16 @@ class LineConfig(StrictModel):
     def _has_cameras(self) -> LineConfig:
         if (self.camera is None) == (not self.views):
             raise ValueError("should have either 'camera' or 'views'")
+        return self
+
+    @model_validator(mode="after")
+    def _outputs_of_their_own(self) -> LineConfig:
+        names = [output.outbox for output in self.outputs if isinstance(output, StorableConfig)]
+        if self.records is not None and len(set(names)) < len(names):
+            raise ValueError("two outputs send to the same place; remove one")
+        gates = [one.gate for one in self.outputs if isinstance(one, GpioConfig) and one.gate]
+        if self.encoder is None and any(gate.travel_counts is not None for gate in gates):
+            raise ValueError("gate.travel_counts needs 'encoder'")
         return self
 
     @model_validator(mode="after")

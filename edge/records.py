@@ -64,8 +64,8 @@ class _Judged(_Frozen):
     message: str
     score: float | None
     threshold: float
-    threshold_review: float | None = None
-    threshold_pixel: float | None = None
+    threshold_review: float | None
+    threshold_pixel: float | None
     artefact_sha256: str
     calibration_seal: str
     latency_ms: LatencyMs

@@ -13,7 +13,7 @@ from edge.bundle import Bundle, open_bundle
 from edge.camera import camera_from_config
 from edge.camera.guarded import SoftwareTriggered
 from edge.control import ControlSocket, pipeline_commands
-from edge.encoder import encoder_from_config
+from edge.encoder import Encoder, encoder_from_config
 from edge.engine import Engine
 from edge.inspector import Inspector, open_engine
 from edge.intake import PartLimits
@@ -64,15 +64,15 @@ def open_station(
         ConfigError: the health page cannot be served.
         BundleError: the bundle does not verify, or the recipe is not calibrated for the artefact.
         EngineError: the engine is not installed or cannot run the artefact.
-        RecordsError: the records cannot be opened.
         LineError: the control socket cannot be opened, or what the trigger needs is not installed.
+        RecordsError: the records cannot be opened.
     """
     with ExitStack() as stack:
         encoder = encoder_from_config(config.encoder) if config.encoder is not None else None
         if encoder is not None:
             stack.callback(encoder.close)
-        outputs, records = _open_outputs(config, stack)
         views = _open_views(config, stack)
+        outputs, records = _open_outputs(config, encoder, stack)
         health = health_from_config(config, views)
         alarm = RejectAlarm(config.alarm, on_alarm) if config.alarm is not None else None
 
@@ -114,10 +114,10 @@ def _ignore(_trigger: Trigger) -> None:
 
 
 def _open_outputs(
-    config: LineConfig, stack: ExitStack
+    config: LineConfig, encoder: Encoder | None, stack: ExitStack
 ) -> tuple[list[LineOutput], StationRecords | None]:
     """The outputs in their order, those that can be stored behind an outbox where there is one."""
-    outputs = [output_from_config(output) for output in config.outputs]
+    outputs = [output_from_config(output, encoder) for output in config.outputs]
     if config.records is None:
         return outputs, None
     stored = {
@@ -125,8 +125,7 @@ def _open_outputs(
         for place, output in enumerate(config.outputs)
         if isinstance(output, StorableConfig)
     }
-    records = StationRecords(config.records, stored)
-    stack.enter_context(records.open())
+    records = stack.enter_context(StationRecords(config.records, stored).open())
     behind = {output.name: output for output in records.outputs}
     return [
         behind[output.outbox] if isinstance(output, StorableConfig) else direct

@@ -11,15 +11,15 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edge.config import ConfigPath, StrictModel
+from edge.encoder import Encoder
 from edge.errors import LineError
 from edge.line.access import OpcUaSecurity, Secret, TlsConfig
 from edge.line.base import LineOutput, StationState
-from edge.line.gate import EncoderConfig, GateConfig, Milliseconds
+from edge.line.gate import GateConfig, Milliseconds
 from edge.plugins import Plugin, load_plugin
 
 __all__ = [
     "OUTPUTS",
-    "EncoderConfig",
     "GateConfig",
     "GpioConfig",
     "JsonLinesConfig",
@@ -245,13 +245,18 @@ OutputConfig = Annotated[
 ]
 
 
-def output_from_config(config: OutputConfig) -> LineOutput:
+def output_from_config(config: OutputConfig, encoder: Encoder | None = None) -> LineOutput:
     """The output that `config` describes, not yet opened.
+
+    Args:
+        encoder: that of the line, for a gate whose travel is in its counts.
 
     Raises:
         LineError: what the output needs is not installed.
     """
     factory = load_plugin("output", config.kind, OUTPUTS, LineError)
     settings = {name: value for name, value in config if name != "kind"}
+    if isinstance(config, GpioConfig):
+        settings["encoder"] = encoder
     output: LineOutput = factory(**settings)
     return output

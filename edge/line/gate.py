@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edge.config import ConfigPath, StrictModel
+from edge.encoder import Encoder
+from edge.errors import LineError
 from edge.journal import Journal
-from edge.line.encoders import BeltClock, Encoder
+from edge.line.belt import Belt, BeltClock, EncoderBelt
 from edge.line.tracking import Gate, ShiftRegister
 
 Milliseconds = Annotated[float, Field(gt=0, le=60_000)]
@@ -16,24 +18,12 @@ Milliseconds = Annotated[float, Field(gt=0, le=60_000)]
 _TOLERANCE = 0.05  # of the travel
 
 
-class EncoderConfig(StrictModel):
-    """A belt encoder on a digital input, whose rising edges are counted.
-
-    Attributes:
-        chip: device file.
-        line: name of the line.
-    """
-
-    chip: ConfigPath
-    line: Annotated[str, Field(min_length=1)]
-
-
 class GateConfig(StrictModel):
-    """Where the gate is, and what it does; either `travel_ms` or `travel_counts` with `encoder`.
+    """Where the gate is, and what it does; give either `travel_ms` or `travel_counts`.
 
     Attributes:
-        travel_ms: from the complete frame until the part is at the gate.
-        travel_counts: the same in counts of the encoder.
+        travel_ms: from the trigger until the part is at the gate.
+        travel_counts: the same in counts of the line's encoder.
         pulse_ms: how long the gate opens for one part.
         tolerance: in the unit of the travel, how far a part reaches behind its position; a gate
             that opens later is told. None: a twentieth of the travel.
@@ -45,7 +35,6 @@ class GateConfig(StrictModel):
 
     travel_ms: Milliseconds | None = None
     travel_counts: Annotated[int, Field(gt=0)] | None = None
-    encoder: EncoderConfig | None = None
     pulse_ms: Milliseconds = 100.0
     tolerance: Annotated[float, Field(gt=0)] | None = None
     unseen: Literal["reject", "pass"] = "reject"
@@ -55,35 +44,40 @@ class GateConfig(StrictModel):
     def _one_travel(self) -> GateConfig:
         if (self.travel_ms is None) == (self.travel_counts is None):
             raise ValueError("should have either 'travel_ms' or 'travel_counts'")
-        if (self.travel_counts is None) != (self.encoder is None):
-            raise ValueError("'travel_counts' and 'encoder' belong together")
         return self
 
 
-def register_from_config(name: str, config: GateConfig, gate: Gate) -> ShiftRegister:
+def register_from_config(
+    name: str, config: GateConfig, gate: Gate, encoder: Encoder | None
+) -> ShiftRegister:
     """The shift register of a gate, not yet open.
 
+    Args:
+        encoder: that of the line; needed for `travel_counts`.
+
     Raises:
-        OSError: the encoder or the folder of the register cannot be used.
+        OSError: the folder of the register cannot be used.
+        LineError: the encoder cannot be opened.
     """
-    travel = config.travel_counts or (config.travel_ms or 0.0) * 1e6
-    tolerance = _TOLERANCE * travel
-    if config.tolerance is not None:
-        tolerance = config.tolerance * (1 if config.travel_counts else 1e6)
     if config.register_file is not None:
         config.register_file.parent.mkdir(parents=True, exist_ok=True)
+    belt, travel, unit = _belt(name, config, encoder)
+    tolerance = config.tolerance or _TOLERANCE * travel
     return ShiftRegister(
         name=name,
-        distance=round(travel),
-        tolerance=round(tolerance),
-        encoder=BeltClock() if config.encoder is None else _gpio_encoder(config.encoder),
+        distance=round(travel * unit),
+        tolerance=round(tolerance * unit),
+        belt=belt,
         gate=gate,
         journal=Journal(config.register_file) if config.register_file is not None else None,
         rejects_unseen=config.unseen == "reject",
     )
 
 
-def _gpio_encoder(config: EncoderConfig) -> Encoder:
-    from edge.line.gpio_encoder import GpioEncoder  # noqa: PLC0415 - needs gpiod
-
-    return GpioEncoder(config.chip, config.line)
+def _belt(name: str, config: GateConfig, encoder: Encoder | None) -> tuple[Belt, float, float]:
+    """The belt, the travel as it is configured, and its unit in that of the belt."""
+    if config.travel_ms is not None:
+        return BeltClock(), config.travel_ms, 1e6
+    if encoder is None or config.travel_counts is None:
+        raise LineError(f"{name}: travel_counts needs the encoder of the line")
+    return EncoderBelt(encoder), config.travel_counts, 1

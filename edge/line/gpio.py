@@ -19,6 +19,7 @@ from pathlib import Path
 import gpiod
 from gpiod.line import Direction, Value
 
+from edge.encoder import Encoder
 from edge.errors import LineError
 from edge.line.base import StationState
 from edge.line.gate import GateConfig, register_from_config
@@ -41,6 +42,7 @@ class Gpio:
         gap_ms: least time between the pulses of two parts.
         gate: how parts are tracked to the gate; None where `lines` has none.
         timeout_ms: limit of every call.
+        encoder: that of the line, where the gate's travel is in its counts.
         request_lines: stands in for `gpiod.request_lines` in tests.
     """
 
@@ -54,6 +56,7 @@ class Gpio:
         gap_ms: float,
         gate: GateConfig | None,
         timeout_ms: float,
+        encoder: Encoder | None = None,
         request_lines: Callable[..., LineRequest] = gpiod.request_lines,
     ) -> None:
         self._name = f"gpio {chip}"
@@ -63,6 +66,7 @@ class Gpio:
         self._pulse_ns = round(pulse_ms * 1e6)
         self._gap_ns = round(gap_ms * 1e6)
         self._gate = gate
+        self._encoder = encoder
         self._gate_is_held = False
         self._register: ShiftRegister | None = None
         self._timeout_ms = timeout_ms
@@ -73,34 +77,11 @@ class Gpio:
     def open(self) -> None:
         """Take the lines, all inactive; see `LineOutput.open`.
 
-        Lines that are held already stay. What is on its way to the gate stays in any case.
+        Lines that are held already stay, and so does what is on its way to the gate.
         """
-        if self._lines is not None and self._lines.failure is None:
-            lines = self._lines
-            idle = partial(lines.drive, state=NOTHING, verdict=NOTHING)
-            lines.do(idle, "the safe state was not told")
-            return
-        self._close_lines()
-        config = {name: self._settings(name) for name in self._names.values()}
-        try:
-            request = self._request_lines(str(self._chip), consumer="linewarden", config=config)
-        except (OSError, ValueError) as error:
-            raise LineError(
-                f"{self._name}: the lines {', '.join(config)} cannot be taken: {error}; see "
-                "`gpioinfo` for their names, and that no other program holds them"
-            ) from error
-        self._free_ns = 0
-        self._lines = Lines(
-            name=self._name,
-            request=request,
-            names=self._names,
-            gate_pulse_ns=round(self._gate.pulse_ms * 1e6) if self._gate is not None else 0,
-            timeout_ms=self._timeout_ms,
-        )
-        self._lines.hold_gate(is_held=self._gate_is_held)
-        atexit.register(self.close)
-        if self._gate is not None and self._register is None:
-            self._register = self._new_register(self._gate)
+        self._open_lines()
+        if self._gate is not None:
+            self._open_register(self._gate)
 
     def send(self, record: InspectionRecord) -> None:
         """Raise the lines of one verdict; see `LineOutput.send`.
@@ -141,10 +122,34 @@ class Gpio:
 
     def close(self) -> None:
         """Make all lines inactive and give them back; see `LineOutput.close`."""
-        register, self._register = self._register, None
-        if register is not None:
-            register.close()
+        self._close_register()
         self._close_lines()
+
+    def _open_lines(self) -> None:
+        if self._lines is not None and self._lines.failure is None:
+            lines = self._lines
+            idle = partial(lines.drive, state=NOTHING, verdict=NOTHING)
+            lines.do(idle, "the safe state was not told")
+            return
+        self._close_lines()
+        config = {name: self._settings(name) for name in self._names.values()}
+        try:
+            request = self._request_lines(str(self._chip), consumer="linewarden", config=config)
+        except (OSError, ValueError) as error:
+            raise LineError(
+                f"{self._name}: the lines {', '.join(config)} cannot be taken: {error}; see "
+                "`gpioinfo` for their names, and that no other program holds them"
+            ) from error
+        self._free_ns = 0
+        self._lines = Lines(
+            name=self._name,
+            request=request,
+            names=self._names,
+            gate_pulse_ns=round(self._gate.pulse_ms * 1e6) if self._gate is not None else 0,
+            timeout_ms=self._timeout_ms,
+        )
+        self._lines.hold_gate(is_held=self._gate_is_held)
+        atexit.register(self.close)
 
     def _close_lines(self) -> None:
         lines, self._lines = self._lines, None
@@ -152,18 +157,26 @@ class Gpio:
             atexit.unregister(self.close)
             lines.close()
 
-    def _new_register(self, gate: GateConfig) -> ShiftRegister:
+    def _open_register(self, config: GateConfig) -> None:
+        """Track parts; anew after a failure, when nothing is known of what is on its way."""
+        if self._register is not None and self._register.failure is None:
+            return
+        self._close_register()
+        gate = Gate(self._pulse_gate, self._hold_gate)
         try:
-            register = register_from_config(
-                f"{self._name}: gate", gate, Gate(self._pulse_gate, self._hold_gate)
-            )
+            register = register_from_config(f"{self._name}: gate", config, gate, self._encoder)
+            self._register = register
             register.open()
-        except OSError as error:
-            self._close_lines()
+        except (OSError, LineError) as error:
+            self.close()
             raise LineError(
                 f"{self._name}: parts cannot be tracked to the gate: {error}"
             ) from error
-        return register
+
+    def _close_register(self) -> None:
+        register, self._register = self._register, None
+        if register is not None:
+            register.close()
 
     def _track(self, trigger_id: str, captured_ns: int, *, is_rejected: bool) -> list[str]:
         """Enter a part into the register; what went wrong."""

@@ -6,7 +6,7 @@ the station sees nothing, from its start until it is ready and during a fault, i
 anybody: the gate is held open for it, unless the configuration lets it pass.
 
 With a journal the register survives the death of the process, as long as positions do: those of
-the clock until the device starts again, those of an encoder that counts in this process not at all.
+the clock until the device starts again, those of an encoder, which counts anew, not at all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from edge.errors import LineError
 from edge.journal import Journal
-from edge.line.encoders import Encoder
+from edge.line.belt import Belt
 from edge.line.timetable import Timetable
 
 _CLOSE_S = 1.0
@@ -49,12 +49,15 @@ class ShiftRegister:
 
     Args:
         name: for messages.
-        distance: between camera and gate, in the unit of the encoder.
+        distance: between camera and gate, in the unit of the belt.
         tolerance: how far a part reaches behind its position, in the same unit; a gate that opens
             later than so is told.
         gate: called on the register's thread.
         journal: where the parts are kept over a restart; None: nowhere.
         rejects_unseen: whether the gate is held open for what nobody has seen.
+
+    Attributes:
+        failure: why parts are not tracked any more; None while they are.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class ShiftRegister:
         name: str,
         distance: int,
         tolerance: int,
-        encoder: Encoder,
+        belt: Belt,
         gate: Gate,
         journal: Journal | None,
         rejects_unseen: bool,
@@ -71,23 +74,23 @@ class ShiftRegister:
         self._name = name
         self._distance = distance
         self._tolerance = tolerance
-        self._encoder = encoder
+        self._belt = belt
         self._gate = gate
         self._journal = journal
         self._rejects_unseen = rejects_unseen
         self._parts: dict[str, _Part] = {}
         self._troubles: list[str] = []
-        self._failure: OSError | None = None
+        self.failure: OSError | None = None
         self._is_blind = False
         self._last: int | None = None  # position of the last part at the camera
         self._is_kept = True
-        self._timetable = Timetable(name, self._fail, self._now, encoder.pause_s)
+        self._timetable = Timetable(name, self._fail, self._now, belt.pause_s)
 
     def open(self) -> None:
         """Take up the parts of an earlier process; blind until `see`.
 
         Raises:
-            OSError: the journal or the encoder cannot be used.
+            OSError: the journal cannot be used, or the belt is lost.
         """
         for trigger_id, part in self._left_parts().items():
             self._track(trigger_id, part)
@@ -101,12 +104,11 @@ class ShiftRegister:
             LineError: it has passed the gate already, which opens at once where it is rejected;
                 or the register does not work.
         """
-        if self._failure is not None:
-            raise LineError(f"{self._name}: {trigger_id} is not tracked: {self._failure}")
         try:
-            part = _Part(self._encoder.position(captured_ns), is_rejected)
+            part = _Part(self._belt.position(captured_ns), is_rejected)
             now = self._now()
         except OSError as error:
+            self._fail(error)
             raise LineError(f"{self._name}: {trigger_id} is not tracked: {error}") from error
         late = now - part.position - self._distance
         if late < 0:
@@ -115,20 +117,22 @@ class ShiftRegister:
         elif is_rejected:
             self._timetable.at(now, lambda: self._reject(trigger_id))
             raise LineError(
-                f"{self._name}: {trigger_id} passed the gate {self._encoder.in_words(late)} ago; "
+                f"{self._name}: {trigger_id} passed the gate {self._belt.in_words(late)} ago; "
                 "move the gate, or lower deadline_ms below its travel"
             )
 
     def lose_sight(self) -> None:
         """From now on nobody sees what passes the camera."""
-        if not self._is_blind and self._failure is None:
-            self._lose_sight(self._now())
+        now = self._checked_now()
+        if now is not None and not self._is_blind:
+            self._lose_sight(now)
 
     def see(self) -> None:
         """From now on each part at the camera is judged."""
-        if self._is_blind and self._failure is None:
+        now = self._checked_now()
+        if now is not None and self._is_blind:
             self._is_blind = False
-            self._timetable.at(self._now() + self._distance, lambda: self._gate.hold(False))
+            self._timetable.at(now + self._distance, lambda: self._gate.hold(False))
 
     def report(self) -> None:
         """Tell what went wrong at the gate since the last call.
@@ -147,21 +151,32 @@ class ShiftRegister:
         if rejects:
             parts = ", ".join(rejects)
             _log.error("%s: closed before these parts reached the gate: %s", self._name, parts)
-        self._encoder.close()
+        self._belt.close()
         if self._journal is not None:
             self._journal.close()
 
     def _now(self) -> int:
-        return self._encoder.position(time.monotonic_ns())
+        return self._belt.position(time.monotonic_ns())
+
+    def _checked_now(self) -> int | None:
+        """The position; None when the belt is lost."""
+        try:
+            return self._now()
+        except OSError as error:
+            self._fail(error)
+            return None
 
     def _left_parts(self) -> dict[str, _Part]:
         if self._journal is None:
             return {}
         parts = {}
         for trigger_id, entry in self._journal.open().items():
-            values = json.loads(entry)
-            if values.pop("epoch") == self._encoder.epoch:
-                parts[trigger_id] = _Part(**values)
+            try:
+                epoch, position, is_rejected = json.loads(entry)
+            except ValueError:
+                epoch = None  # of another version of this program
+            if epoch == self._belt.epoch:
+                parts[trigger_id] = _Part(position, is_rejected)
             else:
                 self._journal.settle([trigger_id])  # it is among the unseen now
         return parts
@@ -170,8 +185,7 @@ class ShiftRegister:
         if self._journal is None:
             return
         try:
-            entry = {"epoch": self._encoder.epoch, **part._asdict()}
-            self._journal.add(trigger_id, json.dumps(entry))
+            self._journal.add(trigger_id, json.dumps([self._belt.epoch, *part]))
         except OSError as error:
             if self._is_kept:
                 _log.warning("%s: parts are not kept over a restart: %s", self._name, error)
@@ -189,7 +203,7 @@ class ShiftRegister:
             self._reject(trigger_id)
             late = self._now() - due
             if late > self._tolerance:
-                words = self._encoder.in_words(late)
+                words = self._belt.in_words(late)
                 self._troubles.append(f"the gate opened {words} late for {trigger_id}")
         if self._journal is not None:
             self._journal.settle([trigger_id])
@@ -209,8 +223,10 @@ class ShiftRegister:
             self._timetable.at(position + self._distance, lambda: self._gate.hold(True))
 
     def _fail(self, error: OSError) -> None:
-        """On the timetable's thread, which ends with it: whatever comes is unknown."""
-        self._failure = error
+        """Nothing is known any more; told once."""
+        if self.failure is not None:
+            return
+        self.failure = error
+        self._troubles.append(f"parts are not tracked to the gate any more: {error}")
         if self._rejects_unseen:
             self._gate.hold(True)
-        self._troubles.append(f"parts are not tracked to the gate any more: {error}")

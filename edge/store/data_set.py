@@ -12,7 +12,7 @@ from typing import Literal
 from edge.errors import FrameError, RecordsError
 from edge.files import new_directory
 from edge.images import read_image
-from edge.store.quota import FRAME_KIND
+from edge.store.images import FRAME_SUFFIX
 from edge.store.reader import GOOD, StoredRecord
 from edge.verdict import Verdict
 
@@ -43,6 +43,7 @@ def gather(
     *,
     layout: Layout,
     take_passes: bool,
+    view: str | None = None,
 ) -> Gathered:
     """Copy the frames of labelled parts, which are lossless, to a new folder.
 
@@ -53,9 +54,11 @@ def gather(
         layout: "mvtec": `train/good` and `test/<defect>`; masks are left to people. "plain": good
             parts alone, directly in the folder, as `calibrate` takes them.
         take_passes: a PASS that nobody labelled counts as good.
+        view: the one to take where a part has several.
 
     Raises:
-        RecordsError: there is nothing to copy, or `out` exists or cannot be written.
+        RecordsError: a part has several views and `view` names none of them; there is nothing to
+            copy, or `out` exists or cannot be written.
     """
     counts: dict[str, int] = {}
     missing, damaged = 0, []
@@ -65,7 +68,7 @@ def gather(
                 label = _label(stored, take_passes=take_passes)
                 if label is None or (layout == "plain" and label != GOOD):
                     continue
-                frame = _frame(stored, images)
+                frame = _frame(stored, images, view)
                 if frame is None:
                     missing += 1
                     continue
@@ -94,8 +97,14 @@ def _label(stored: StoredRecord, *, take_passes: bool) -> str | None:
     return stored.label
 
 
-def _frame(stored: StoredRecord, images: Path) -> Path | None:
-    paths = (images / name for name in stored.record.images if name.endswith(FRAME_KIND))
+def _frame(stored: StoredRecord, images: Path, view: str | None) -> Path | None:
+    views = [one.view for one in stored.record.views]
+    if view not in views and (view is not None or len(views) > 1):
+        raise RecordsError(
+            f"{stored.record.trigger_id}: has the views {', '.join(views)}; choose one with --view"
+        )
+    suffix = f".{view}{FRAME_SUFFIX}" if len(views) > 1 else FRAME_SUFFIX
+    paths = (images / name for name in stored.record.images if name.endswith(suffix))
     return next((path for path in paths if path.is_file()), None)
 
 

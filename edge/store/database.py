@@ -41,6 +41,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             trigger_id TEXT NOT NULL UNIQUE,
             part_id TEXT,
             triggered_utc TEXT NOT NULL,  -- 2026-11-21T04:14:01.123456Z
+            view TEXT NOT NULL,
             source TEXT,
             identity INTEGER NOT NULL REFERENCES identities,
             verdict TEXT NOT NULL,

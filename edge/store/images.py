@@ -7,17 +7,17 @@
         041455.123456_3f9a2c1d-000017_REJECT.mask.png       the defect, 0 or 255
         041455.123456_3f9a2c1d-000017_REJECT.overlay.jpg    for people
 
-Frames and masks are lossless: they may train a model. A pass has its frame alone. Names sort by
-time (UTC). A line with several views has the view's name before that of the kind:
-`REJECT.side.frame.png`. Files with other names are neither counted nor deleted.
+Frames and masks are lossless: they may train a model. A pass has its frame alone. A line with
+several views has the view's name before that of the kind: `REJECT.side.frame.png`. Names sort by
+time (UTC). Files with other names are neither counted nor deleted.
 """
 
 from __future__ import annotations
 
-import itertools
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,9 +29,11 @@ from edge.images import encode_jpeg, encode_png
 from edge.inspector import Inspection
 from edge.overlay import overlay
 from edge.store.config import ImagesConfig
-from edge.store.quota import FRAME_KIND, MASK_KIND, OVERLAY_KIND, Quota
+from edge.store.quota import Quota
 from edge.triggers import Settled
 from edge.verdict import Verdict
+
+FRAME_SUFFIX = ".frame.png"
 
 
 def _now_utc() -> datetime:
@@ -57,22 +59,20 @@ class ImageArchive:
         """File names relative to the folder; see `Archive.names`."""
         if not self._is_kept(settled):
             return ()
-        return tuple(f"{_stem(settled)}.{image.kind}" for image in _images(settled))
+        return tuple(image.name for image in _images(_stem(settled), settled))
 
     def save(self, settled: Settled) -> None:
         """Write the images, after deleting older ones that are in their way; see `Archive.save`."""
         if not self._is_kept(settled):
             return
-        contents = {image.kind: image.encode() for image in _images(settled)}
-        if not contents:
-            return
         stem = _stem(settled)
+        contents = {image.name: image.encode() for image in _images(stem, settled)}
         self._quota.make_room(stem, sum(map(len, contents.values())))
-        for kind, content in contents.items():
-            path = self._folder / f"{stem}.{kind}"
+        for name, content in contents.items():
+            path = self._folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, content)
-            self._quota.add(stem, len(content))
+            self._quota.add(stem, name, len(content))
 
     def _is_kept(self, settled: Settled) -> bool:
         inspection, config = settled.inspection, self._config
@@ -87,33 +87,32 @@ class ImageArchive:
 
 
 class _Image(NamedTuple):
-    kind: str
+    name: str
     encode: Callable[[], bytes]
 
 
 def _stem(settled: Settled) -> str:
-    trigger = settled.trigger
-    moment = f"{trigger.triggered_utc:%Y-%m-%d/%H%M%S.%f}"
-    return f"{moment}_{trigger.trigger_id}_{settled.inspection.verdict.value}"
+    trigger, verdict = settled.trigger, settled.inspection.verdict
+    return f"{trigger.triggered_utc:%Y-%m-%d/%H%M%S.%f}_{trigger.trigger_id}_{verdict.value}"
 
 
-def _images(settled: Settled) -> Iterator[_Image]:
+def _images(stem: str, settled: Settled) -> Iterator[_Image]:
     """The images of all views that have a frame."""
     is_pass = settled.inspection.verdict is Verdict.PASS
     for result in settled.views:
-        if result.frame is None:
-            continue
-        view = f"{result.view}." if len(settled.trigger.recipes) > 1 else ""
-        of_view = _images_of_view(result.frame.image, result.inspection)
-        for image in itertools.islice(of_view, 1 if is_pass else None):
-            yield image._replace(kind=view + image.kind)
+        if result.frame is not None:
+            shown = f"{stem}.{result.view}" if len(settled.views) > 1 else stem
+            images = _images_of_view(shown, result.frame.image, result.inspection)
+            yield from islice(images, 1 if is_pass else None)
 
 
-def _images_of_view(frame: npt.NDArray[np.uint8], inspection: Inspection) -> Iterator[_Image]:
-    yield _Image(FRAME_KIND, lambda: encode_png(frame))
+def _images_of_view(
+    stem: str, frame: npt.NDArray[np.uint8], inspection: Inspection
+) -> Iterator[_Image]:
+    yield _Image(f"{stem}{FRAME_SUFFIX}", lambda: encode_png(frame))
     if inspection.anomaly_map is not None:
-        yield _Image(MASK_KIND, lambda: _encode_mask(inspection.native_mask(frame)))
-    yield _Image(OVERLAY_KIND, lambda: encode_jpeg(overlay(frame, inspection)))
+        yield _Image(f"{stem}.mask.png", lambda: _encode_mask(inspection.native_mask(frame)))
+    yield _Image(f"{stem}.overlay.jpg", lambda: encode_jpeg(overlay(frame, inspection)))
 
 
 def _encode_mask(mask: npt.NDArray[np.bool_]) -> bytes:

@@ -16,16 +16,12 @@ from pathlib import Path
 from edge.files import TEMPORARY_PREFIX
 from edge.store.config import ImagesConfig
 
-FRAME_KIND = "frame.png"
-MASK_KIND = "mask.png"
-OVERLAY_KIND = "overlay.jpg"
-
-_KINDS = f"({FRAME_KIND}|{MASK_KIND}|{OVERLAY_KIND})"
-_OURS = re.compile(rf"(?P<stem>\d{{6}}\.\d{{6}}_[^.]+_[A-Z_]+)\.([\w-]+\.)?{_KINDS}")
+_KINDS = ("frame.png", "mask.png", "overlay.jpg")
+_OURS = re.compile(rf"(?P<stem>\d{{6}}\.\d{{6}}_[^.]+_[A-Z_]+)(\.[\w-]+)?\.({'|'.join(_KINDS)})")
 _DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 _PASS = "_PASS"  # noqa: S105 - how names of passes end
 
-_Parts = dict[str, int]  # stem of the files of a part, relative to the folder -> bytes
+_Parts = dict[str, dict[str, int]]  # stem relative to the folder -> names and bytes of its files
 
 
 class Quota:
@@ -62,11 +58,12 @@ class Quota:
         if lack:
             raise OSError(f"{self._folder}: no room for {size} bytes of {stem}: {lack}")
 
-    def add(self, stem: str, size: int) -> None:
+    def add(self, stem: str, name: str, size: int) -> None:
         """A file of the part `stem` was written; `make_room` was called before."""
         parts = self._passes if stem.endswith(_PASS) else self._others
-        parts[stem] = parts.get(stem, 0) + size
-        self._bytes = (self._bytes or 0) + size
+        files = parts.setdefault(stem, {})
+        self._bytes = (self._bytes or 0) + size - files.get(name, 0)
+        files[name] = size
 
     def _lack(self, size: int) -> str:
         """Which limit stands against `size` more bytes; empty for none."""
@@ -86,17 +83,17 @@ class Quota:
             self._delete(parts, stem)
 
     def _delete(self, parts: _Parts, stem: str) -> None:
-        first = self._folder / stem
-        for path in first.parent.glob(f"{first.name}.*"):
-            path.unlink(missing_ok=True)
-        self._bytes = (self._bytes or 0) - parts.pop(stem)
+        for name, size in parts.pop(stem).items():
+            (self._folder / name).unlink(missing_ok=True)
+            self._bytes = (self._bytes or 0) - size
         with contextlib.suppress(OSError):  # it is not empty
-            first.parent.rmdir()
+            (self._folder / stem).parent.rmdir()
 
     def _take_stock(self) -> int:
         for path in sorted(self._folder.glob(f"{_DAY}/*")):
             if path.name.startswith(TEMPORARY_PREFIX):
                 path.unlink()  # of a killed process
             elif match := _OURS.fullmatch(path.name):
-                self.add(f"{path.parent.name}/{match['stem']}", path.stat().st_size)
+                day = path.parent.name
+                self.add(f"{day}/{match['stem']}", f"{day}/{path.name}", path.stat().st_size)
         return self._bytes or 0

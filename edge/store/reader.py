@@ -28,7 +28,7 @@ class Filter:
     """Which records; what is None or empty leaves them all.
 
     Attributes:
-        since, until: when the frame was complete; `until` itself is not in it.
+        since, until: when the part was announced; `until` itself is not in it.
         min_score, max_score: raw scores, both in it.
         label: the last label.
         is_labelled: whether it has one.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
-from edge.records import InspectionRecord
+from edge.records import InspectionRecord, ViewRecord
 
 IDENTITY = (
     "recipe",
@@ -21,6 +21,7 @@ _SCALARS = (
     "trigger_id",
     "part_id",
     "triggered_utc",
+    "view",
     "source",
     "verdict",
     "cause",
@@ -58,6 +59,7 @@ def moment_from_text(text: str) -> datetime:
 def insert_record(connection: sqlite3.Connection, record: InspectionRecord) -> int | None:
     """Add the row of a trigger; its number, or None when the trigger has a row already."""
     values = record.model_dump(mode="json")
+    values["views"] = [_difference(view, values) for view in values["views"]]
     values["triggered_utc"] = text_from_moment(record.triggered_utc)
     latency = values.pop("latency_ms")
     row = [values.pop(name) for name in _SCALARS] + [latency[stage] for stage in _STAGES]
@@ -71,7 +73,19 @@ def record_from_row(row: sqlite3.Row) -> InspectionRecord:
     values = {name: row[name] for name in (*_SCALARS, *IDENTITY)}
     latency = {stage: row[f"{stage}_ms"] for stage in _STAGES}
     details = json.loads(row["details"])
-    return InspectionRecord.model_validate({**values, **details, "latency_ms": latency})
+    judged = {**values, "latency_ms": latency}
+    views = [{**_common(judged), **view} for view in details.pop("views")]
+    return InspectionRecord.model_validate({**judged, **details, "views": views})
+
+
+def _difference(view: Mapping[str, object], part: Mapping[str, object]) -> dict[str, object]:
+    """What a view says otherwise than the part; mostly its latency alone."""
+    return {name: value for name, value in view.items() if value != part[name]}
+
+
+def _common(part: Mapping[str, object]) -> dict[str, object]:
+    """The fields of a part that its views have too."""
+    return {name: part[name] for name in ViewRecord.model_fields}
 
 
 def _identity(connection: sqlite3.Connection, values: Sequence[object]) -> int:

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from pydantic import ValidationError
+
 from edge.errors import LineError, RecordsError
 from edge.journal import Journal
 from edge.line.base import LineOutput
@@ -173,9 +175,14 @@ class StationRecords:
         return waiting
 
     def _make_up(self, left: Mapping[str, str]) -> None:
-        for entry in left.values():
-            record = InspectionRecord.model_validate_json(entry)
-            self._write(self._reserve(_ended_now(record)))
+        for trigger_id, entry in left.items():
+            try:
+                record = InspectionRecord.model_validate_json(entry)
+            except ValidationError:  # of another version of this program
+                _log.error("a trigger of a process that died cannot be recorded: %s", entry)
+                self._journal.settle([trigger_id])
+            else:
+                self._write(self._reserve(_ended_now(record)))
         if left:
             _log.warning("%d triggers of a process that died have their records now", len(left))
 

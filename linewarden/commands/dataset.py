@@ -73,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gathering.add_argument(
         "--passes", action="store_true", help="a PASS that nobody labelled counts as good"
     )
+    gathering.add_argument("--view", metavar="NAME", help="of a line with several cameras")
     add_filter_arguments(gathering)
 
 
@@ -104,6 +105,7 @@ def _from_records(args: argparse.Namespace) -> None:
             args.out,
             layout=args.to,
             take_passes=args.passes,
+            view=args.view,
         )
     for problem in found.damaged:
         sys.stderr.write(f"warning: left out: {problem}\n")

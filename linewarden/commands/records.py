@@ -48,7 +48,7 @@ from edge.store.reader import (
 from edge.store.tables import TEXT_FORMATS, write_parquet
 from edge.verdict import Cause, Verdict
 
-_HEAD = ("captured", "trigger", "part", "recipe", "verdict", "score", "threshold", "ms", "label")
+_HEAD = ("triggered", "trigger", "part", "recipe", "verdict", "score", "threshold", "ms", "label")
 _ROW = "{:<23}  {:<15}  {:<12}  {:<10}  {:<22}  {:>9}  {:>9}  {:>8}  {}"
 _COUNT_ROW = "{:<16}  {:<8}  {:<10}  {:>7}  {:>7}  {:>7}  {:>7}  {:>10}  {}"
 
@@ -99,8 +99,8 @@ def _action(
 
 def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that choose records."""
-    parser.add_argument("--since", type=_moment, metavar="TIME", help="captured then or later")
-    parser.add_argument("--until", type=_moment, metavar="TIME", help="captured before then")
+    parser.add_argument("--since", type=_moment, metavar="TIME", help="triggered then or later")
+    parser.add_argument("--until", type=_moment, metavar="TIME", help="triggered before then")
     parser.add_argument("--verdict", nargs="+", default=[], type=Verdict, metavar="VERDICT")
     parser.add_argument("--cause", nargs="+", default=[], type=Cause, metavar="CAUSE")
     parser.add_argument("--recipe", help="name or number")

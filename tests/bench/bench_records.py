@@ -84,10 +84,10 @@ def part(number: int) -> Settled:
         deadline_ns=40_000_000,
         recipes={ONLY_VIEW: IDENTITY},
     )
-    frame = Frame(np.zeros((8, 8), np.uint8), 0, number, "40012345")
     empty = np.zeros((8, 8), dtype=np.float32)
     times = StageTimes(1_000_000, 9_000_000, 500_000)
     inspection = Inspection(Verdict.PASS, 1.0, 2.5, empty, empty > 0, None, "", times)
+    frame = Frame(np.zeros((8, 8), np.uint8), 0, number, "40012345")
     view = ViewResult(ONLY_VIEW, IDENTITY, frame, inspection, 12_000_000)
     return Settled(trigger, inspection, (view,), 12_500_000)
 

@@ -9,12 +9,7 @@ import signal
 import time
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from edge.calibrated import RecipeIdentity
 from edge.camera.base import EndOfRecording, Frame
-from edge.inspector import Inspection, Prepared, StageTimes
 from edge.intake import PartLimits
 from edge.line.base import StationState
 from edge.pipeline import Pipeline
@@ -22,8 +17,8 @@ from edge.records import InspectionRecord
 from edge.store.config import ImagesConfig, RecordsConfig
 from edge.store.images import ImageArchive
 from edge.store.station import IMAGES_NAME, StationRecords
-from edge.verdict import Verdict
 from edge.views import ONLY_VIEW, View
+from tests.doubles.pipelines import FakeInspector, frame
 
 
 class Belt:
@@ -40,31 +35,11 @@ class Belt:
     def read(self, timeout_s: float) -> Frame | None:
         time.sleep(random.random() * 3e-3)
         for number in self._numbers:
-            image = np.full((16, 16), number % 256, np.uint8)
-            return Frame(image, time.monotonic_ns(), number, f"{number}.png")
+            return frame(number)
         raise EndOfRecording
 
     def close(self) -> None:
         pass
-
-
-class Alternating:
-    """Rejects every second part."""
-
-    identity = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
-
-    def prepare(self, frame: npt.NDArray[np.uint8]) -> Prepared:
-        return Prepared(frame, "", 1)
-
-    def warm(self) -> None:
-        pass
-
-    def infer(self, prepared: Prepared) -> Inspection:
-        assert prepared.image is not None
-        verdict = Verdict.REJECT if prepared.image[0, 0] % 2 else Verdict.PASS
-        empty = np.zeros((8, 8), dtype=np.float32)
-        times = StageTimes(1, 1, 1)
-        return Inspection(verdict, 1.0, 2.5, empty, empty > 0, None, "", times)
 
 
 class Notes:
@@ -94,9 +69,9 @@ def run(folder: Path, parts: int | None = None) -> None:
     images = ImagesConfig(max_bytes=200_000, min_free_bytes=0)
     with station.open():
         Pipeline(
-            views=[View(ONLY_VIEW, Belt(parts), Alternating())],
+            views=[View(ONLY_VIEW, Belt(parts), FakeInspector())],
             outputs=[Notes(folder / "told"), *station.outputs],
-            limits=PartLimits(30_000),
+            limits=PartLimits(deadline_ms=30_000),
             archive=ImageArchive(config.folder / IMAGES_NAME, images),
             on_trigger=station.on_trigger,
             on_record=station.on_record,

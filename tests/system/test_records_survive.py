@@ -8,12 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge.images import read_image
-from edge.records import InspectionRecord
+from edge.records import InspectionRecord, record_from_settled
 from edge.store.config import ImagesConfig, RecordsConfig
 from edge.store.database import connect_to_read
 from edge.store.images import ImageArchive
@@ -90,11 +91,11 @@ def test_kills_at_random_moments_leave_one_record_for_every_trigger(tmp_path: Pa
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB."""
+    """A file system of 4 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True, check=False
     )
     if done.returncode:
         pytest.skip("needs root, to mount a small tmpfs")
@@ -138,23 +139,25 @@ def test_a_line_starts_on_a_full_disk(small_disk: Path, make_record: MakeRecord)
     fill(small_disk / "other")
     with StationRecords(config, {}).open() as station:
         station.on_record(make_record(2))
+        wait_for(lambda: station.status().failure is not None)
         (small_disk / "other").unlink()
         wait_for(lambda: len(committed(folder)) == 2)
 
 
-def test_images_leave_room_for_the_records(
-    small_disk: Path, make_settled: MakeSettled, make_record: MakeRecord
-) -> None:
+def test_images_leave_room_for_the_records(small_disk: Path, make_settled: MakeSettled) -> None:
     folder = small_disk / "records"
     images = ImagesConfig(max_bytes=10_000_000, min_free_bytes=1_000_000)
     archive = ImageArchive(folder / IMAGES_NAME, images)
     with StationRecords(RecordsConfig(folder=folder), {}).open() as station:
-        for number in range(60):
-            for _ in range(5):
-                archive.save(make_settled(number))
-            station.on_record(make_record(number))
+        for number in range(300):
+            settled = make_settled(number % 60)
+            trigger = replace(settled.trigger, trigger_id=f"t-{number:06d}")
+            archive.save(replace(settled, trigger=trigger))
+            if number % 15 == 0:
+                station.on_record(record_from_settled(replace(settled, trigger=trigger)))
     assert os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize >= 900_000
-    assert len(committed(folder)) == 60
+    assert len(list((folder / IMAGES_NAME).rglob("*.frame.png"))) > 50
+    assert len(committed(folder)) == 20
 
 
 def fill(path: Path) -> None:

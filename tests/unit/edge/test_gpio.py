@@ -19,6 +19,7 @@ from edge.line.gpio import Gpio
 from edge.line.timetable import Timetable
 from edge.records import InspectionRecord
 from edge.verdict import Verdict
+from tests.doubles.conveyor import Counter
 from tests.doubles.line_peers import Pins, wait_for
 
 MakeRecord = Callable[..., InspectionRecord]
@@ -211,6 +212,35 @@ def test_a_gate_without_lines_is_told(
     gpio.close()
 
 
+def test_a_lost_encoder_holds_the_gate_open_until_it_is_back(
+    pins: Pins, make_record: MakeRecord
+) -> None:
+    counter = Counter()
+    way = GateConfig.model_validate({"travel_counts": 50, "pulse_ms": 10.0})
+    gpio = pins.output(gate=way, encoder=counter)
+    gpio.open()
+    gpio.show(StationState.READY)
+    wait_for(lambda: pins.values["GATE"])
+    counter.at = 50
+    wait_for(lambda: not pins.values["GATE"])
+    counter.error = LineError("encoder: lost")
+    time.sleep(0.05)
+    with pytest.raises(LineError, match="not tracked to the gate any more: encoder: lost"):
+        gpio.show(StationState.READY)
+    wait_for(lambda: pins.values["GATE"])
+    with pytest.raises(LineError, match="test-000001 is not tracked: encoder: lost"):
+        gpio.send(make_record(1, Verdict.PASS))
+    with pytest.raises(LineError, match="encoder: lost"):
+        gpio.open()
+    counter.error = None
+    gpio.open()
+    gpio.show(StationState.READY)
+    assert pins.values["GATE"]
+    counter.at = 100
+    wait_for(lambda: not pins.values["GATE"])
+    gpio.close()
+
+
 def test_close_leaves_every_line_inactive(
     pins: Pins, gpio: Gpio, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -324,7 +354,7 @@ def test_an_action_that_fails_ends_the_timetable() -> None:
         ({"gate": {"travel_ms": 5}}, "belong together"),
         ({"lines": {"pass": "A", "reject": "B", "gate": "C"}}, "belong together"),
         ({"gate": {}}, "either 'travel_ms' or 'travel_counts'"),
-        ({"gate": {"travel_counts": 5}}, "'travel_counts' and 'encoder' belong together"),
+        ({"gate": {"travel_ms": 5, "travel_counts": 5}}, "either 'travel_ms' or 'travel_counts'"),
     ],
 )
 def test_wrong_configurations(change: dict[str, Any], message: str) -> None:

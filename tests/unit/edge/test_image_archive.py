@@ -52,7 +52,7 @@ def test_frame_mask_and_overlay(tmp_path: Path, make_settled: MakeSettled) -> No
     archive.save(settled)
     assert files(tmp_path) == [f"{STEM}.frame.png", f"{STEM}.mask.png", f"{STEM}.overlay.jpg"]
     assert sorted(archive.names(settled)) == files(tmp_path)
-    frame = settled.decisive.frame
+    frame = settled.views[0].frame
     assert frame is not None
     assert (read_image(tmp_path / f"{STEM}.frame.png") == frame.image).all()
     mask = read_image(tmp_path / f"{STEM}.mask.png")

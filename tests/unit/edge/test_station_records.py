@@ -129,6 +129,20 @@ def test_an_open_trigger_of_a_dead_process_gets_its_record(
     assert (after_the_kill / JOURNAL_NAME).read_bytes() == b""
 
 
+def test_a_verdict_is_in_the_journal_before_it_is_committed(
+    tmp_path: Path, make_settled: MakeSettled, make_record: MakeRecord
+) -> None:
+    with records(tmp_path) as station, closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
+        other.execute("BEGIN EXCLUSIVE")  # no commit now
+        station.on_trigger(make_settled(1).trigger)
+        station.on_record(make_record(1))
+        last = (tmp_path / JOURNAL_NAME).read_text().splitlines()[-1]
+        other.execute("ROLLBACK")
+    trigger_id, _, entry = last.partition(" ")
+    assert trigger_id == "test-000001"
+    assert InspectionRecord.model_validate_json(entry) == make_record(1)
+
+
 def test_a_verdict_that_fell_before_the_kill_is_kept(
     tmp_path: Path, make_record: MakeRecord
 ) -> None:
@@ -141,6 +155,18 @@ def test_a_verdict_that_fell_before_the_kill_is_kept(
         pass
     assert stored(tmp_path) == [make_record(1)]
     assert receiver.seen == ["test-000001"]
+
+
+def test_an_entry_of_another_version_keeps_nobody_from_starting(
+    tmp_path: Path, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = make_record(1).model_dump_json()
+    (tmp_path / JOURNAL_NAME).write_text(f'a {{"older": true}}\ntest-000001 {entry}\n')
+    with records(tmp_path):
+        pass
+    assert stored(tmp_path) == [make_record(1)]
+    assert 'cannot be recorded: {"older": true}' in caplog.text
+    assert (tmp_path / JOURNAL_NAME).read_bytes() == b""
 
 
 def test_verdicts_wait_for_an_output_that_is_away(tmp_path: Path, make_record: MakeRecord) -> None:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from edge.errors import LineError
 from edge.journal import Journal
-from edge.line.encoders import BeltClock, Encoder
+from edge.line.belt import Belt, BeltClock, EncoderBelt
+from edge.line.gate import GateConfig, register_from_config
 from edge.line.tracking import Gate, ShiftRegister
+from tests.doubles.conveyor import Counter
 from tests.doubles.waiting import wait_for
 
 DISTANCE = 100
 
 
-class Belt:
-    """An encoder with an absolute position, moved by hand; the moment is not looked at."""
+class Conveyor:
+    """A belt moved by hand, which knows its position also after a restart, and no moments."""
 
     def __init__(self, epoch: str = "belt") -> None:
         self.epoch = epoch
@@ -45,7 +46,7 @@ class Belt:
 class Line:
     """A register on a belt, with what its gate did and where the belt was then."""
 
-    def __init__(self, belt: Encoder, **settings: Any) -> None:
+    def __init__(self, belt: Belt, **settings: Any) -> None:
         self.belt = belt
         self.did: list[tuple[str, int]] = []
         self.is_broken = False
@@ -53,7 +54,7 @@ class Line:
             "name": "gate",
             "distance": DISTANCE,
             "tolerance": 5,
-            "encoder": belt,
+            "belt": belt,
             "gate": Gate(self._pulse, self._hold),
             "journal": None,
             "rejects_unseen": True,
@@ -76,12 +77,12 @@ class Line:
 
 
 @pytest.fixture
-def belt() -> Belt:
-    return Belt()
+def belt() -> Conveyor:
+    return Conveyor()
 
 
 @pytest.fixture
-def line(belt: Belt) -> Iterator[Line]:
+def line(belt: Conveyor) -> Iterator[Line]:
     """A line whose belt has carried away what nobody saw at the start."""
     line = Line(belt)
     line.register.open()
@@ -94,14 +95,14 @@ def line(belt: Belt) -> Iterator[Line]:
     line.register.close()
 
 
-def move(belt: Belt, counts: int) -> None:
+def move(belt: Conveyor, counts: int) -> None:
     """Slowly, so that a register that looks at every position meets each."""
     for _ in range(counts):
         belt.at += 1
         time.sleep(0.0003)
 
 
-def test_the_gate_opens_when_the_belt_has_moved_far_enough(belt: Belt, line: Line) -> None:
+def test_the_gate_opens_when_the_belt_has_moved_far_enough(belt: Conveyor, line: Line) -> None:
     start = belt.at
     line.register.enter("a", 0, is_rejected=True)
     move(belt, 10)
@@ -119,10 +120,10 @@ def test_the_gate_opens_when_the_belt_has_moved_far_enough(belt: Belt, line: Lin
     line.register.report()
 
 
-def test_a_verdict_that_comes_late_still_opens_the_gate_on_time(belt: Belt) -> None:
+def test_a_verdict_that_comes_late_still_opens_the_gate_on_time(belt: Conveyor) -> None:
     positions = {1: 1000, 2: 1040}
 
-    class Remembers(Belt):
+    class Remembers(Conveyor):
         def position(self, moment_ns: int) -> int:
             return positions.get(moment_ns, self.at)
 
@@ -139,8 +140,8 @@ def test_a_verdict_that_comes_late_still_opens_the_gate_on_time(belt: Belt) -> N
     line.register.close()
 
 
-def test_a_part_that_has_passed_the_gate_is_told(belt: Belt, line: Line) -> None:
-    class Late(Belt):
+def test_a_part_that_has_passed_the_gate_is_told(belt: Conveyor, line: Line) -> None:
+    class Late(Conveyor):
         def position(self, moment_ns: int) -> int:
             return self.at - 130 if moment_ns == 7 else self.at
 
@@ -154,7 +155,7 @@ def test_a_part_that_has_passed_the_gate_is_told(belt: Belt, line: Line) -> None
     late.register.close()
 
 
-def test_a_gate_that_opens_late_is_told(belt: Belt, line: Line) -> None:
+def test_a_gate_that_opens_late_is_told(belt: Conveyor, line: Line) -> None:
     line.register.enter("a", 0, is_rejected=True)
     belt.at += DISTANCE + 6  # at once, as where the register's thread did not run
     wait_for(lambda: line.did)
@@ -165,7 +166,7 @@ def test_a_gate_that_opens_late_is_told(belt: Belt, line: Line) -> None:
 
 
 def test_a_gate_that_does_not_open_is_told(
-    belt: Belt, line: Line, caplog: pytest.LogCaptureFixture
+    belt: Conveyor, line: Line, caplog: pytest.LogCaptureFixture
 ) -> None:
     line.is_broken = True
     line.register.enter("a", 0, is_rejected=True)
@@ -174,7 +175,7 @@ def test_a_gate_that_does_not_open_is_told(
 
 
 def test_what_passes_during_a_fault_is_rejected_and_no_part_beside_it(
-    belt: Belt, line: Line
+    belt: Conveyor, line: Line
 ) -> None:
     seen = belt.at
     line.register.enter("good", 0, is_rejected=False)
@@ -192,7 +193,7 @@ def test_what_passes_during_a_fault_is_rejected_and_no_part_beside_it(
 
 
 def test_unseen_parts_may_pass() -> None:
-    belt = Belt()
+    belt = Conveyor()
     line = Line(belt, rejects_unseen=False)
     line.register.open()
     line.register.see()
@@ -208,7 +209,7 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def test_the_register_survives_a_restart(tmp_path: Path) -> None:
-    belt = Belt()
+    belt = Conveyor()
     first = Line(belt, journal=journal(tmp_path))
     first.register.open()
     first.register.see()
@@ -234,11 +235,13 @@ def test_the_register_survives_a_restart(tmp_path: Path) -> None:
 
 
 def test_parts_of_another_count_are_unseen(tmp_path: Path) -> None:
-    first = Line(Belt("one process"), journal=journal(tmp_path))
+    first = Line(Conveyor("one process"), journal=journal(tmp_path))
     first.register.open()
     first.register.enter("a", 0, is_rejected=False)
     first.register.close()
-    second = Line(Belt("another"), journal=journal(tmp_path))
+    with (tmp_path / "register").open("a") as stream:
+        stream.write("b garbage\n")
+    second = Line(Conveyor("another"), journal=journal(tmp_path))
     second.register.open()
     wait_for(lambda: second.names() == ["hold"])
     second.register.close()
@@ -246,7 +249,7 @@ def test_parts_of_another_count_are_unseen(tmp_path: Path) -> None:
 
 
 def test_a_reject_that_passed_while_the_station_was_away_is_told(tmp_path: Path) -> None:
-    belt = Belt()
+    belt = Conveyor()
     first = Line(belt, journal=journal(tmp_path))
     first.register.open()
     first.register.enter("a", 0, is_rejected=True)
@@ -260,7 +263,7 @@ def test_a_reject_that_passed_while_the_station_was_away_is_told(tmp_path: Path)
     second.register.close()
 
 
-def test_a_lost_encoder_holds_the_gate_open(belt: Belt, line: Line) -> None:
+def test_a_lost_encoder_holds_the_gate_open(belt: Conveyor, line: Line) -> None:
     line.register.enter("a", 0, is_rejected=False)
     at = belt.at
     belt.error = OSError(19, "No such device")
@@ -276,7 +279,7 @@ def test_a_lost_encoder_holds_the_gate_open(belt: Belt, line: Line) -> None:
 
 
 def test_a_full_disk_hinders_no_tracking(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    belt = Belt()
+    belt = Conveyor()
     kept = journal(tmp_path)
     line = Line(belt, journal=kept, rejects_unseen=False)
     line.register.open()
@@ -296,55 +299,46 @@ def test_the_clock_is_a_belt_that_goes_on_over_processes() -> None:
     assert clock.in_words(35_000_000) == "35 ms"
 
 
-class Event(NamedTuple):
-    timestamp_ns: int
-    line_seqno: int
+def test_an_encoder_tells_where_the_belt_was() -> None:
+    counter = Counter()
+    belt = EncoderBelt(counter)
+    assert counter.is_open
+    moments = []
+    for position in (0, 7, 9, 4):  # it may go back
+        counter.at = position
+        time.sleep(0.05)
+        moments.append(time.monotonic_ns())
+        time.sleep(0.05)
+    assert [belt.position(moment) for moment in moments] == [0, 7, 9, 4]
+    assert belt.position(0) == 0
+    assert belt.in_words(35) == "35 counts"
+    assert belt.epoch != EncoderBelt(Counter()).epoch
+    counter.error = LineError("encoder: lost")
+    time.sleep(0.05)
+    counter.error = None  # somebody opened it again: it counts from 0
+    with pytest.raises(OSError, match="encoder: lost"):
+        belt.position(time.monotonic_ns())
+    belt.close()
+    belt.close()
+    assert counter.is_open  # its owner closes it
 
 
-class Pulses:
-    """A line with an encoder: a double of the little of `gpiod` that is used."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.error: OSError | None = None
-        self.is_released = False
-        self.settings: Any = None
-
-    def request_lines(self, path: str, *, consumer: str, config: dict[str, Any]) -> Pulses:
-        (self.settings,) = config.values()
-        return self
-
-    def wait_edge_events(self, timeout: timedelta) -> bool:
-        time.sleep(0.001)
-        if self.error is not None:
-            raise self.error
-        return bool(self.events)
-
-    def read_edge_events(self) -> list[Event]:
-        events, self.events = self.events, []
-        return events
-
-    def release(self) -> None:
-        self.is_released = True
-
-
-def test_edges_are_counted_with_their_time() -> None:
-    pytest.importorskip("gpiod")
-    from edge.line.gpio_encoder import GpioEncoder
-
-    pulses = Pulses()
-    encoder = GpioEncoder(Path("/dev/gpiochip0"), "BELT", pulses.request_lines)
-    assert pulses.settings.event_clock.name == "MONOTONIC"
-    assert encoder.position(10) == 0
-    pulses.events = [Event(100, 1), Event(200, 2), Event(300, 5)]  # the kernel's buffer was short
-    wait_for(lambda: encoder.position(1000) == 5)
-    moments = (50, 100, 199, 200, 299, 300)
-    assert [encoder.position(at) for at in moments] == [0, 1, 1, 2, 2, 5]
-    assert (
-        encoder.epoch != GpioEncoder(Path("/dev/gpiochip0"), "BELT", Pulses().request_lines).epoch
-    )
-    pulses.error = OSError(19, "No such device")
-    wait_for(lambda: pulses.is_released)
-    with pytest.raises(OSError, match="No such device"):
-        encoder.position(1000)
-    encoder.close()
+def test_a_gate_by_the_counts_of_an_encoder() -> None:
+    counter = Counter()
+    config = GateConfig.model_validate({"travel_counts": 50, "unseen": "pass", "tolerance": 10})
+    opened: list[int] = []
+    gate = Gate(lambda: opened.append(counter.at), lambda _is_held: None)
+    with pytest.raises(LineError, match="travel_counts needs the encoder of the line"):
+        register_from_config("gate", config, gate, None)
+    register = register_from_config("gate", config, gate, counter)
+    register.open()
+    entered_ns = time.monotonic_ns()
+    counter.at = 20  # meanwhile the part was inspected
+    time.sleep(0.05)
+    register.enter("a", entered_ns, is_rejected=True)
+    counter.at = 49
+    time.sleep(0.05)
+    assert opened == []
+    counter.at = 50
+    wait_for(lambda: opened == [50])
+    register.close()

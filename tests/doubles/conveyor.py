@@ -1,0 +1,25 @@
+"""An encoder without a conveyor."""
+
+from __future__ import annotations
+
+from edge.errors import LineError
+
+
+class Counter:
+    """An encoder turned by hand."""
+
+    def __init__(self) -> None:
+        self.at = 0
+        self.is_open = False
+        self.error: LineError | None = None
+
+    def open(self) -> None:
+        self.is_open = True
+
+    def position(self) -> int:
+        if self.error is not None:
+            raise self.error
+        return self.at
+
+    def close(self) -> None:
+        self.is_open = False
