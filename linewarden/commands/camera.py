@@ -44,7 +44,7 @@ from edge.camera import CAMERAS, Camera, CameraConfig, EndOfRecording, Frame, ca
 from edge.camera.discovery import FAMILIES, discover
 from edge.camera.faults import CameraLostError
 from edge.camera.genicam import GenicamSettings
-from edge.camera.guarded import GuardedCamera
+from edge.camera.isolated import IsolatedCamera
 from edge.config import StrictModel, load_config
 from edge.errors import CameraError, ConfigError, FrameError
 from edge.files import write_bytes
@@ -145,7 +145,7 @@ def _frames(camera: Camera, config: CameraConfig, timeout_s: float) -> Iterator[
     is_software = trigger is not None and trigger.source == "Software"
     errors = 0
     while errors < _ERRORS_MAX:
-        if is_software and isinstance(camera, GuardedCamera):
+        if is_software and isinstance(camera, IsolatedCamera):
             camera.trigger()
         try:
             frame = camera.read(timeout_s)
@@ -180,7 +180,7 @@ def _list(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace, camera: Camera, frames: Iterator[Frame]) -> int:
     shown: dict[str, object] = {}
-    if isinstance(camera, GuardedCamera):
+    if isinstance(camera, IsolatedCamera):
         shown |= camera.describe()
     else:
         frame = next(frames)
