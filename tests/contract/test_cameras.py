@@ -7,9 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.camera import CAMERAS, Camera, EndOfRecording, Frame, camera_from_config
+from edge.camera import (
+    CAMERAS,
+    Camera,
+    EndOfRecording,
+    Frame,
+    ReplayConfig,
+    camera_from_config,
+    live_camera_from_config,
+)
 from edge.camera.faults import CameraNotFoundError
-from edge.camera.guarded import GuardedCamera
+from edge.camera.isolated import IsolatedCamera
+from edge.camera.replay import ReplayCamera
 from edge.errors import CameraError
 from tests.doubles.cameras import WORKING, broken, require
 
@@ -98,8 +107,9 @@ def test_read_without_open_is_refused(camera: Camera) -> None:
 
 
 def test_a_live_camera_describes_itself_and_does_not_wait(camera: Camera) -> None:
-    if not isinstance(camera, GuardedCamera):
+    if isinstance(camera, ReplayCamera):
         pytest.skip("a recording")
+    assert isinstance(camera, IsolatedCamera)
     assert not camera.waits
     with pytest.raises(CameraError, match="is not open"):
         camera.describe()
@@ -132,5 +142,7 @@ def test_a_missing_package_is_named_with_what_to_install(
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr("edge.camera.sdk.import_module", absent)
+    config = broken(kind, tmp_path)
+    assert not isinstance(config, ReplayConfig)
     with pytest.raises(CameraError, match=f"camera '{kind}' needs the package .* install"):
-        camera_from_config(broken(kind, tmp_path))
+        live_camera_from_config(config)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge.camera import AravisConfig, camera_from_config
+from edge.camera import AravisConfig, live_camera_from_config
+from edge.camera.aravis import AravisCamera
 from edge.camera.discovery import discover
 from edge.camera.faults import (
     CameraLostError,
@@ -16,7 +17,6 @@ from edge.camera.faults import (
     PartialFrameError,
 )
 from edge.camera.genicam import TriggerSettings
-from edge.camera.guarded import GuardedCamera
 from edge.errors import FrameError
 from tests.doubles.cameras import FakeGige, fake_gige, require
 
@@ -27,14 +27,14 @@ def gige() -> Iterator[FakeGige]:
         yield camera
 
 
-def opened(config: AravisConfig) -> GuardedCamera:
-    camera = camera_from_config(config)
-    assert isinstance(camera, GuardedCamera)
+def opened(config: AravisConfig) -> AravisCamera:
+    camera = live_camera_from_config(config)
+    assert isinstance(camera, AravisCamera)
     camera.open()
     return camera
 
 
-def read_until_it_raises(camera: GuardedCamera, limit_s: float) -> None:
+def read_until_it_raises(camera: AravisCamera, limit_s: float) -> None:
     until_s = time.monotonic() + limit_s
     while time.monotonic() < until_s:
         started_s = time.monotonic()
