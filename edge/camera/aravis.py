@@ -66,6 +66,8 @@ class AravisCamera(GenicamCamera):
         # Aravis writes values out of range to the camera unless it is told to check.
         self._camera.set_range_check_policy(self._aravis.RangeCheckPolicy.ENABLE)
         self._camera.get_device().connect("control-lost", self._on_control_lost)
+        # Else a camera whose last program crashed goes on sending to that program's port.
+        self._camera.stop_acquisition()
         self._tree = AravisFeatures(self._camera, self._aravis, self._glib)
         return self._tree
 

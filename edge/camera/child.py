@@ -142,10 +142,11 @@ def _end(hook: threading.ExceptHookArgs) -> None:
     os._exit(1)
 
 
-def _from_json(config: str) -> LiveCamera:
+def config_from_json(text: str) -> LiveCameraConfig:
+    """The configuration that `model_dump_json` of a live camera wrote."""
     adapter: TypeAdapter[LiveCameraConfig] = TypeAdapter(LiveCameraConfig)
-    return live_camera_from_config(adapter.validate_json(config))
+    return adapter.validate_json(text)
 
 
 if __name__ == "__main__":
-    main(_from_json)
+    main(lambda text: live_camera_from_config(config_from_json(text)))

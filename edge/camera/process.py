@@ -52,6 +52,7 @@ class CameraProcess:
                 [sys.executable, "-m", module, *map(str, (close_limit_s, *files))],
                 pass_fds=files,
                 stdin=subprocess.DEVNULL,
+                stdout=2,  # what an SDK prints is none of our output
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 start_new_session=True,
             )

@@ -1,5 +1,8 @@
 """What every camera must do; each kind in `CAMERAS` runs here without hardware, or says why not."""
 
+import contextlib
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +19,10 @@ from edge.camera import (
     camera_from_config,
     live_camera_from_config,
 )
-from edge.camera.faults import CameraNotFoundError
+from edge.camera.faults import CameraLostError, CameraNotFoundError
 from edge.camera.isolated import IsolatedCamera
 from edge.camera.replay import ReplayCamera
-from edge.errors import CameraError
+from edge.errors import CameraError, FrameError
 from tests.doubles.cameras import WORKING, broken, require
 
 LIVE = sorted(set(CAMERAS) - {"replay"})
@@ -116,6 +119,51 @@ def test_a_live_camera_describes_itself_and_does_not_wait(camera: Camera) -> Non
     camera.open()
     assert camera.describe()
     camera.close()
+
+
+def test_its_process_may_be_killed(camera: Camera) -> None:
+    if isinstance(camera, ReplayCamera):
+        pytest.skip("a recording")
+    camera.open()
+    kept = read_some(camera)
+    copies = [frame.image.copy() for frame in kept]
+    os.kill(process_of_a_camera(), signal.SIGKILL)
+    with pytest.raises(CameraLostError, match=r"process ended \(signal 9, Killed\); open it again"):
+        read_for_ever(camera)
+    open_patiently(camera)
+    assert read_some(camera)[0].sequence == 0
+    for frame, copy in zip(kept, copies, strict=True):
+        assert np.array_equal(frame.image, copy)
+
+
+def process_of_a_camera() -> int:
+    (pid,) = (
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/comm")
+        if path.read_text() == "linewarden-cam\n"
+        and f"\nPPid:\t{os.getpid()}\n" in (path.parent / "status").read_text()
+    )
+    return pid
+
+
+def read_for_ever(camera: Camera) -> None:
+    while True:
+        with contextlib.suppress(FrameError):
+            camera.read(0.2)
+
+
+def open_patiently(camera: Camera) -> None:
+    """A GigE camera is held until its heartbeat ends, as after any crash."""
+    until_s = time.monotonic() + 20.0
+    while True:
+        try:
+            camera.open()
+        except CameraError:
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.2)
+        else:
+            return
 
 
 @pytest.mark.parametrize("kind", sorted(CAMERAS))

@@ -88,6 +88,7 @@ class ScriptedCamera:
         self.runs_free = runs_free
 
     def open(self) -> None:
+        print("words of an SDK", flush=True)
         self._do("open")
 
     def read(self, timeout_s: float) -> Frame | None:

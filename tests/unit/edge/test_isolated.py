@@ -19,8 +19,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.camera import (
+    HarvestersConfig,
+    LiveCameraConfig,
+    OpenCvConfig,
+    PyAvConfig,
+    PylonConfig,
+    child,
+)
 from edge.camera.base import Frame
 from edge.camera.faults import NAMES, CameraHungError, CameraLostError, PartialFrameError
+from edge.camera.genicam import GenicamSettings, TriggerSettings
 from edge.camera.isolated import IsolatedCamera
 from edge.errors import CameraError
 from tests.doubles.scripted_camera import picture
@@ -127,6 +136,16 @@ def test_frames_stay_as_they_are_however_many_are_held(opened: Make) -> None:
     for frame in held:
         frame.image[:] = 0
     assert is_right(next_frame(camera))
+
+
+def test_frames_are_copied_only_when_many_are_held(opened: Make) -> None:
+    camera = opened()
+    assert not any(next_frame(camera).image.flags.owndata for _ in range(50))
+    held = [next_frame(camera) for _ in range(30)]
+    assert held[-1].image.flags.owndata
+    del held
+    next_frame(camera)
+    assert not next_frame(camera).image.flags.owndata
 
 
 def test_a_part_of_a_frame_keeps_its_memory(opened: Make) -> None:
@@ -378,6 +397,14 @@ def test_signals_to_the_whole_group_leave_it_alone(opened: Make) -> None:
     assert is_right(next_frame(camera))
 
 
+def test_what_an_sdk_prints_is_not_our_output(
+    opened: Make, capfd: pytest.CaptureFixture[str]
+) -> None:
+    opened()
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "words of an SDK\n")
+
+
 def test_nothing_is_left(opened: Make) -> None:
     opened().close()
     files, threads = open_files(), threading.active_count()
@@ -392,6 +419,31 @@ def test_nothing_is_left(opened: Make) -> None:
     assert threading.active_count() == threads
     with pytest.raises(CameraError, match="the camera is not open"):
         camera.trigger()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PylonConfig(
+            kind="pylon",
+            serial="0815",
+            settings=GenicamSettings(
+                width=8,
+                trigger=TriggerSettings(delay_us=2),
+                features={"A": True, "B": 1, "C": 1.0, "D": "1", "E": 1e-7},
+            ),
+        ),
+        HarvestersConfig(kind="harvesters", producer=Path("maker.cti")),
+        OpenCvConfig(kind="opencv", device="/dev/video0", silent_limit_s=None),
+        PyAvConfig(kind="pyav", url="rtsp://user:päss@host", options={"a": "b"}),
+    ],
+)
+def test_a_configuration_crosses_as_it_is(config: LiveCameraConfig) -> None:
+    crossed = child.config_from_json(config.model_dump_json())
+    assert crossed == config
+    if isinstance(crossed, PylonConfig):
+        types = [type(value) for value in crossed.settings.features.values()]
+        assert types == [bool, int, float, str, float]
 
 
 PARENT = """
