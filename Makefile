@@ -53,6 +53,7 @@ precision: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python tests/bench/bench_inspector.py
 	$(BIN)/python tests/bench/bench_training.py
+	$(BIN)/python tests/bench/bench_grabber.py
 	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_engines.py $(BUNDLE))
 
 clean:

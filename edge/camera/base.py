@@ -63,7 +63,7 @@ class Camera(Protocol):
 
 
 class LiveCamera(Camera, Protocol):
-    """A real camera, which `ProcessCamera` runs in a process of its own."""
+    """A real camera, which `IsolatedCamera` runs in a process of its own."""
 
     @property
     def runs_free(self) -> bool:

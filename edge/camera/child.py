@@ -1,4 +1,4 @@
-"""The process of one camera, which makes the calls that `ProcessCamera` asks for.
+"""The process of one camera, which makes the calls that `IsolatedCamera` asks for.
 
 It ends when its parent is gone, however that ended: the camera is closed in order, so that it can
 be opened again at once. A call that hangs then is ended by a timer of the kernel, which needs
@@ -10,6 +10,7 @@ answered with `{"value": ...}` or `{"error": [name of its kind, message]}`.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import logging
@@ -99,14 +100,21 @@ class _Served:
 
 def _serve(file: int, calls: _Calls, limit: Callable[[float], None]) -> None:
     connection = Connection(file)
-    while True:
-        try:
-            call, limit_s, *arguments = json.loads(connection.recv_bytes())
-            limit(limit_s)
-            connection.send_bytes(json.dumps(_answer(calls[call], arguments)).encode())
-            limit(0)
-        except (EOFError, ConnectionError):  # the parent closed it, or is gone
-            return
+    while request := _next_request(connection):
+        call, limit_s, *arguments = json.loads(request)
+        limit(limit_s)
+        answer = json.dumps(_answer(calls[call], arguments))
+        limit(0)
+        with contextlib.suppress(ConnectionError):  # the parent is gone
+            connection.send_bytes(answer.encode())
+
+
+def _next_request(connection: Connection) -> bytes:
+    """A request; empty when there will be none, because the parent closed its side or is gone."""
+    try:
+        return connection.recv_bytes()
+    except (EOFError, ConnectionError):
+        return b""
 
 
 def _answer(call: Callable[..., Any], arguments: list[Any]) -> dict[str, object]:

@@ -11,15 +11,16 @@ from edge.camera.process import CameraProcess
 from edge.errors import CameraError
 
 _START_LIMIT_S = 30.0  # to import the SDK, on a small device that starts
+_HEARTBEAT_S = 0.2  # a longer `read` is asked in steps
 
 
 class IsolatedCamera:
     """Runs a live camera in another process; frames come through shared memory.
 
     `open` starts a new process each time, and after any CameraError that is no FrameError it has
-    to be called again. Each answer to `read` is the process's heartbeat: when one is overdue, the
-    process is ended. A camera that answers and has no frame is not triggered, which is no error,
-    unless it runs free.
+    to be called again. While it is read the process answers every 0.2 s, with a frame or without:
+    that is its heartbeat, and when an answer is overdue the process is ended. A camera that answers
+    and has no frame is not triggered, which is no error, unless it runs free.
 
     Args:
         config: of the camera, in JSON.
@@ -84,8 +85,8 @@ class IsolatedCamera:
         until_s = time.monotonic() + timeout_s
         while (left_s := until_s - time.monotonic()) >= 0:
             if not calls.is_asked:
-                self._asked_s = left_s
-                calls.ask("read", left_s, slots.next, limit_s=left_s + self._hung_limit_s)
+                self._asked_s = asked_s = min(left_s, _HEARTBEAT_S)
+                calls.ask("read", asked_s, slots.next, limit_s=asked_s + self._hung_limit_s)
             if not calls.is_answered(left_s):
                 return None
             silent_s, self._silent_s = self._silent_s + self._asked_s, 0.0

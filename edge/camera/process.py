@@ -44,10 +44,10 @@ class CameraProcess:
         self._name = name
         self._close_limit_s = close_limit_s
         self._hung = ""
+        (calls, their_calls), (beside, their_beside) = Pipe(), Pipe()
+        self.slots = Slots()
+        files = [their_calls.fileno(), their_beside.fileno(), *self.slots.files]
         try:
-            self.slots = Slots()
-            (calls, their_calls), (beside, their_beside) = Pipe(), Pipe()
-            files = [their_calls.fileno(), their_beside.fileno(), *self.slots.files]
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [sys.executable, "-m", module, *map(str, (close_limit_s, *files))],
                 pass_fds=files,
@@ -57,6 +57,7 @@ class CameraProcess:
                 start_new_session=True,
             )
         except OSError as error:
+            self.slots.close()
             raise CameraError(f"{name}: its process cannot be started ({error})") from error
         their_calls.close()
         their_beside.close()
@@ -75,7 +76,7 @@ class CameraProcess:
     def hangs(self, call: str, limit_s: float) -> CameraHungError:
         """End the process, because it does not answer."""
         self._hung = (
-            f"{self._name}: the camera's SDK hangs in {call}, no answer for {limit_s:g} s, and "
+            f"{self._name}: the camera's SDK hangs in {call}, no answer for {limit_s:.1f} s, and "
             "its process was ended; check cable and power, and open it again"
         )
         self._kill()
@@ -86,6 +87,10 @@ class CameraProcess:
         status = self._process.wait()  # its connections are closed, so it ends
         if self._hung:  # found by another thread
             return CameraHungError(self._hung)
+        if status == -signal.SIGALRM:  # its own timer, while nobody waited for an answer
+            return CameraHungError(
+                f"{self._name}: the camera's SDK hung and its process ended; open it again"
+            )
         why = f"signal {-status}, {signal.strsignal(-status)}" if status < 0 else f"status {status}"
         return CameraLostError(f"{self._name}: the camera's process ended ({why}); open it again")
 

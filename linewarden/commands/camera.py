@@ -156,6 +156,8 @@ def _frames(camera: Camera, config: CameraConfig, timeout_s: float) -> Iterator[
         except EndOfRecording:
             return
         if frame is None:
+            if isinstance(camera, IsolatedCamera):
+                camera.describe()  # raises when the camera does not answer
             what = f"trigger on {trigger.source}" if trigger else "frame"
             raise CameraError(f"no {what} within {timeout_s:g} s, and the camera is there")
         errors = 0

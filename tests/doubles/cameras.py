@@ -32,6 +32,7 @@ from edge.camera import (
     live_camera_from_config,
 )
 from edge.camera.genicam import GenicamSettings
+from edge.camera.isolated import IsolatedCamera
 from edge.errors import CameraError
 from edge.images import encode_png
 from tests.doubles.mjpeg import mjpeg_camera
@@ -164,6 +165,12 @@ def rtsp_server() -> Iterator[tuple[str, subprocess.Popen[str]]]:
             yield url, process
         finally:
             process.kill()
+
+
+def process_of(camera: IsolatedCamera) -> int:
+    """The number of its process."""
+    assert camera._process is not None
+    return camera._process._process.pid
 
 
 WORKING: dict[str, Callable[[Path], AbstractContextManager[CameraConfig]]] = {

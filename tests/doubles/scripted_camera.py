@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,7 +38,7 @@ def _hang_with_the_gil() -> None:
 
 
 def _fail() -> None:
-    raise RuntimeError("a mistake in the driver")
+    raise ConnectionError("a mistake in the driver")
 
 
 def _lose() -> None:
@@ -61,7 +62,8 @@ class ScriptedCamera:
     Args:
         shape: of the frames.
         shapes: number of a frame -> its shape and that of those behind it.
-        reads: number of a frame -> name of an error, "nothing", or a key of `_DOES`.
+        reads: number of a frame -> name of an error, "nothing", "trigger"
+            (waits for one), or a key of `_DOES`; "all" for all frames.
         on: "open", "close" or "trigger" -> a key of `_DOES`.
         closed: file that `close` makes.
     """
@@ -85,6 +87,7 @@ class ScriptedCamera:
         self._closed = closed
         self._number = -1
         self._sequence = 0
+        self._triggered = threading.Event()
         self.runs_free = runs_free
 
     def open(self) -> None:
@@ -95,6 +98,9 @@ class ScriptedCamera:
         self._number += 1
         key = str(self._number)
         action = self._reads.get(key, self._reads.get("all", ""))
+        if action == "trigger":
+            self._triggered.wait()
+            action = ""
         if action == "nothing":
             time.sleep(timeout_s)
             return None
@@ -110,6 +116,7 @@ class ScriptedCamera:
     def trigger(self) -> None:
         self._do("trigger")
         self._reads = {}
+        self._triggered.set()
 
     def describe(self) -> Mapping[str, object]:
         return {"pid": os.getpid(), "Width": self._shape[1]}
