@@ -59,6 +59,7 @@ bench: $(STAMP)
 	$(BIN)/python tests/bench/bench_inspector.py
 	$(BIN)/python tests/bench/bench_pipeline.py overhead
 	$(BIN)/python tests/bench/bench_training.py
+	$(BIN)/python tests/bench/bench_grabber.py
 	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_engines.py $(BUNDLE))
 	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_pipeline.py idle $(BUNDLE))
 

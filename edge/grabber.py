@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 
 from edge.camera.base import EndOfRecording
-from edge.camera.faults import CameraHungError
 from edge.errors import CameraError, FrameError, LineError
 from edge.intake import Intake
 from edge.pauses import growing_pauses
@@ -27,7 +26,7 @@ class Grabber:
 
     A camera that waits (a recording) is read when a frame of it is wanted. Another one is read
     always, also while an engine hangs. A lost one is opened again after growing pauses, but for a
-    recording, which would begin anew, and for a camera whose SDK hangs, which this process holds.
+    recording, which would begin anew.
 
     Args:
         view: its camera is opened, read and closed by the grabber's thread.
@@ -133,8 +132,6 @@ class Grabber:
         """Open it for the first time; again and again where the line waits for it."""
         try:
             self._camera.open()
-        except CameraHungError:
-            raise  # only the end of the process frees it
         except CameraError as error:
             if not self._waits_to_open:
                 raise
@@ -154,7 +151,7 @@ class Grabber:
             self._grab_all()
         except CameraError as error:
             self.turned_ns = None
-            if not self._reopens or isinstance(error, CameraHungError):
+            if not self._reopens:
                 raise
             _log.warning("view %s: the camera is lost: %s", self._view.name, error)
             self._lose(error)
@@ -183,8 +180,6 @@ class Grabber:
                 return
             try:
                 self._camera.open()
-            except CameraHungError:
-                raise
             except CameraError as error:
                 self._lost = str(error)
             else:

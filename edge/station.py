@@ -11,7 +11,7 @@ from typing import NamedTuple
 from edge.alarm import Alarm, RejectAlarm, log_alarm
 from edge.bundle import Bundle, open_bundle
 from edge.camera import camera_from_config
-from edge.camera.guarded import SoftwareTriggered
+from edge.camera.base import SoftwareTriggered
 from edge.control import ControlSocket, pipeline_commands
 from edge.encoder import Encoder, encoder_from_config
 from edge.engine import Engine

@@ -2,17 +2,19 @@
 
 To add one, write a file with a class like `opencv.OpenCvCamera`, add a line to `CAMERAS` and its
 configuration here: a configuration is read where the camera's own packages are not installed.
+
+A live camera runs in a process of its own, a recording in that of its reader.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from edge.camera.base import Camera, EndOfRecording, Frame
+from edge.camera.base import Camera, EndOfRecording, Frame, LiveCamera
 from edge.camera.genicam import GenicamSettings
-from edge.camera.guarded import GuardedCamera, LiveCamera
+from edge.camera.isolated import IsolatedCamera
 from edge.camera.sdk import INSTALL
 from edge.config import ConfigPath, StrictModel
 from edge.errors import CameraError
@@ -27,11 +29,14 @@ __all__ = [
     "Frame",
     "GstreamerConfig",
     "HarvestersConfig",
+    "LiveCamera",
+    "LiveCameraConfig",
     "OpenCvConfig",
     "PyAvConfig",
     "PylonConfig",
     "ReplayConfig",
     "camera_from_config",
+    "live_camera_from_config",
 ]
 
 CAMERAS = {
@@ -70,13 +75,32 @@ class LiveConfig(StrictModel):
 
     Attributes:
         open_limit_s: how long it may take to open the camera.
-        hung_limit_s: how long a call into the camera's SDK may overrun before it counts as hung.
+        hung_limit_s: how long a call into the camera's SDK may overrun; then it counts as hung and
+            the camera's process is ended.
+        silent_limit_s: a camera that runs free and gives no frame for so long is lost; None waits.
+            One that is triggered may be silent.
         stale_ms: an older frame is refused by name; None takes any.
     """
 
+    kept_outside: ClassVar[frozenset[str]] = frozenset({"hung_limit_s", "silent_limit_s"})
+    """The settings that the camera's class does not take."""
+
     open_limit_s: Seconds = 10.0
     hung_limit_s: Seconds = 5.0
+    silent_limit_s: Seconds | None = 5.0
     stale_ms: Annotated[float, Field(gt=0)] | None = 500.0
+
+
+class GenicamConfig(LiveConfig):
+    """What all GenICam cameras share.
+
+    Attributes:
+        settings: written and read back at each opening.
+    """
+
+    kept_outside = LiveConfig.kept_outside | {"open_limit_s"}
+
+    settings: GenicamSettings = GenicamSettings()
 
 
 class OpenCvConfig(LiveConfig):
@@ -90,6 +114,8 @@ class OpenCvConfig(LiveConfig):
         gain: in the device's own unit.
         stale_ms: of no effect: OpenCV gives frames no time.
     """
+
+    kept_outside = LiveConfig.kept_outside | {"stale_ms"}
 
     kind: Literal["opencv"]
     device: Annotated[int, Field(ge=0)] | str = 0
@@ -112,6 +138,8 @@ class PyAvConfig(LiveConfig):
         options: further options of FFmpeg for this protocol.
     """
 
+    kept_outside = frozenset({"hung_limit_s"})
+
     kind: Literal["pyav"]
     url: str
     transport: Literal["tcp", "udp"] = "tcp"
@@ -126,26 +154,25 @@ class GstreamerConfig(LiveConfig):
     Attributes:
         pipeline: text for gst-launch up to the last converter; its last element must offer
             video/x-raw in BGR or GRAY8, which `videoconvert` does.
+        silent_limit_s: None for a camera that is triggered; a pipeline cannot be asked.
     """
 
     kind: Literal["gstreamer"]
     pipeline: str
 
 
-class PylonConfig(LiveConfig):
+class PylonConfig(GenicamConfig):
     """A Basler camera.
 
     Attributes:
         serial: DeviceSerialNumber; None takes the only camera there is.
-        settings: written and read back at each opening.
     """
 
     kind: Literal["pylon"]
     serial: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
-    settings: GenicamSettings = GenicamSettings()
 
 
-class AravisConfig(LiveConfig):
+class AravisConfig(GenicamConfig):
     """A GigE Vision or USB3 Vision camera of any maker.
 
     Attributes:
@@ -157,10 +184,9 @@ class AravisConfig(LiveConfig):
     kind: Literal["aravis"]
     camera: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
     packet_bytes: Annotated[int, Field(ge=576, le=16384)] | None = None
-    settings: GenicamSettings = GenicamSettings()
 
 
-class HarvestersConfig(LiveConfig):
+class HarvestersConfig(GenicamConfig):
     """A camera behind a GenTL producer (.cti file) of its maker.
 
     Attributes:
@@ -171,37 +197,40 @@ class HarvestersConfig(LiveConfig):
     kind: Literal["harvesters"]
     producer: ConfigPath | None = None
     serial: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
-    settings: GenicamSettings = GenicamSettings()
 
 
-CameraConfig = Annotated[
-    ReplayConfig
-    | OpenCvConfig
-    | PyAvConfig
-    | GstreamerConfig
-    | PylonConfig
-    | AravisConfig
-    | HarvestersConfig,
-    Field(discriminator="kind"),
-]
+LiveCameraConfig = (
+    OpenCvConfig | PyAvConfig | GstreamerConfig | PylonConfig | AravisConfig | HarvestersConfig
+)
+CameraConfig = Annotated[ReplayConfig | LiveCameraConfig, Field(discriminator="kind")]
 
 
 def camera_from_config(config: CameraConfig) -> Camera:
-    """The camera that `config` describes, not yet opened; live ones with time limits around them.
+    """The camera that `config` describes, not yet opened.
+
+    Raises:
+        CameraError: what a recording needs is not installed; a live camera tells it in `open`.
+    """
+    if isinstance(config, ReplayConfig):
+        factory = load_plugin("camera", config.kind, CAMERAS, CameraError)
+        recording: Camera = factory(config.path, loop=config.loop, rate_hz=config.rate_hz)
+        return recording
+    return IsolatedCamera(
+        config.model_dump_json(),
+        name=f"camera {config.kind!r}",
+        open_limit_s=config.open_limit_s,
+        hung_limit_s=config.hung_limit_s,
+        silent_limit_s=config.silent_limit_s,
+    )
+
+
+def live_camera_from_config(config: LiveCameraConfig) -> LiveCamera:
+    """The camera that `config` describes in this process, without time limits; not yet opened.
 
     Raises:
         CameraError: what the camera needs is not installed.
     """
     factory = load_plugin("camera", config.kind, CAMERAS, CameraError)
-    settings = {name: value for name, value in config if name != "kind"}
-    if not isinstance(config, LiveConfig):
-        recording: Camera = factory(**settings)
-        return recording
-    limit_s = settings.pop("hung_limit_s")
-    live: LiveCamera = factory(**settings)
-    return GuardedCamera(
-        live,
-        name=f"camera {config.kind!r}",
-        open_limit_s=config.open_limit_s + limit_s,
-        hung_limit_s=limit_s,
-    )
+    outside = config.kept_outside | {"kind"}
+    camera: LiveCamera = factory(**{name: value for name, value in config if name not in outside})
+    return camera

@@ -6,15 +6,12 @@ large net.core.rmem_max: without either, frames of a megapixel arrive with packe
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from edge.camera.acquired import Acquired, Acquisition
-from edge.camera.base import Frame
 from edge.camera.discovery import Found, only_one
 from edge.camera.faults import (
     CameraLostError,
@@ -22,28 +19,20 @@ from edge.camera.faults import (
     CameraSettingError,
     PartialFrameError,
 )
-from edge.camera.genicam import GenicamSettings, Value, apply, readable, words_of
+from edge.camera.genicam import GenicamSettings, Value, words_of
+from edge.camera.genicam_camera import GenicamCamera
 from edge.camera.sdk import load_gi
-from edge.errors import CameraError
 
-_log = logging.getLogger(__name__)
 _BUFFERS = 8
 _ALWAYS_THERE = 0  # address of the version, GigE Vision 18.1 and USB3 Vision 4.1; never cached
 _SILENT_S = 1.0  # of silence, then the camera is asked whether it is there
 
 
-class AravisCamera:
+class AravisCamera(GenicamCamera):
     """A camera on the network or on USB; see `AravisConfig`.
 
-    With a trigger every frame comes, in order, and those that the camera counted and that are
-    missing come as errors. Running free, only the newest frame is kept.
-
-    Args:
-        open_limit_s: of no effect: `GuardedCamera` keeps it.
-        stale_ms: a frame that waited longer here, or lags more by the camera's clock, is refused.
+    `close` of one that does not answer takes its register timeouts, 8 s.
     """
-
-    waits = False
 
     def __init__(
         self,
@@ -51,86 +40,20 @@ class AravisCamera:
         camera: str | None = None,
         packet_bytes: int | None = None,
         settings: GenicamSettings | None = None,
-        open_limit_s: float = 10.0,
         stale_ms: float | None = 500.0,
     ) -> None:
-        del open_limit_s
         self._aravis, self._glib = load_gi("aravis", Aravis="0.8", GLib="2.0")
+        name = f"aravis {camera or 'camera'}"
+        super().__init__(name, (self._glib.Error,), settings, stale_ms)
         self._wanted = camera
         self._packet_bytes = packet_bytes
-        self._settings = settings or GenicamSettings()
-        self._stale_ms = stale_ms
-        self._name = f"aravis {camera or 'camera'}"
         self._camera: Any = None
         self._stream: Any = None
-        self._features: AravisFeatures | None = None
-        self._acquisition: Acquisition | None = None
+        self._tree: AravisFeatures | None = None
         self._is_lost = False
         self._heard_s = 0.0
 
-    def open(self) -> None:
-        """Find, set and start the camera; see `Camera.open`."""
-        self.close()
-        try:
-            self._connect()
-            apply(self._features_open(), self._settings, self._name)
-            self._start()
-        except self._glib.Error as error:
-            self.close()
-            raise CameraNotFoundError(
-                f"{self._name}: cannot be opened ({words_of(error)}); another program may hold it, "
-                "or one that crashed did: then it is free after its heartbeat, about 3 s"
-            ) from error
-        except CameraError:
-            self.close()
-            raise
-
-    def read(self, timeout_s: float) -> Frame | None:
-        """The next frame with a trigger, else the newest; see `Camera.read`."""
-        if self._acquisition is None:
-            raise CameraError(f"{self._name}: the camera is not open")
-        if (waiting := self._acquisition.take()) is not None:
-            return waiting
-        if not self._acquisition.in_order:
-            self._drop_backlog()
-        buffer = self._stream.timeout_pop_buffer(round(timeout_s * 1e6))
-        if buffer is None:
-            self._refuse_lost()
-            return None
-        self._heard_s = time.monotonic()
-        while buffer is not None:
-            self._accept(buffer, self._acquisition)
-            self._stream.push_buffer(buffer)
-            buffer = self._stream.try_pop_buffer()
-        return self._acquisition.take()
-
-    def trigger(self) -> None:
-        """Execute TriggerSoftware; from any thread."""
-        self._features_open().execute("TriggerSoftware")
-
-    def close(self) -> None:
-        """See `Camera.close`; a camera that does not answer takes its register timeouts, 8 s."""
-        camera, self._camera = self._camera, None
-        is_running, self._acquisition = self._acquisition is not None, None
-        if camera is not None and is_running and not self._is_lost:
-            try:
-                camera.stop_acquisition()
-            except self._glib.Error as error:
-                _log.warning("%s: cannot be stopped in order (%s)", self._name, words_of(error))
-        if self._features is not None:
-            self._features.release()
-        self._stream = self._features = None  # the stream's thread ends with its last reference
-
-    def describe(self) -> Mapping[str, object]:
-        """The camera's features by their SFNC names."""
-        return readable(self._features_open())
-
-    def _features_open(self) -> AravisFeatures:
-        if self._features is None:
-            raise CameraError(f"{self._name}: the camera is not open")
-        return self._features
-
-    def _connect(self) -> None:
+    def _connect(self) -> AravisFeatures:
         found = _found(self._aravis)
         device = found[only_one("aravis", found, self._wanted)].identity
         self._name, self._is_lost = f"aravis {device}", False
@@ -143,9 +66,13 @@ class AravisCamera:
         # Aravis writes values out of range to the camera unless it is told to check.
         self._camera.set_range_check_policy(self._aravis.RangeCheckPolicy.ENABLE)
         self._camera.get_device().connect("control-lost", self._on_control_lost)
-        self._features = AravisFeatures(self._camera, self._aravis, self._glib)
+        # Else a camera whose last program crashed goes on sending to that program's port.
+        self._camera.stop_acquisition()
+        self._tree = AravisFeatures(self._camera, self._aravis, self._glib)
+        return self._tree
 
-    def _start(self) -> None:
+    def _start(self, acquisition: Acquisition) -> None:
+        del acquisition
         if self._camera.is_gv_device():
             if self._packet_bytes is None:
                 self._camera.gv_auto_packet_size()
@@ -155,9 +82,30 @@ class AravisCamera:
         size = self._camera.get_payload()
         for _ in range(_BUFFERS):
             self._stream.push_buffer(self._aravis.Buffer.new_allocate(size))
-        self._acquisition = Acquisition(self._name, self._features_open(), self._stale_ms)
         self._camera.start_acquisition()
         self._heard_s = time.monotonic()
+
+    def _fetch(self, timeout_s: float, acquisition: Acquisition) -> None:
+        if not acquisition.in_order:
+            self._drop_backlog()
+        buffer = self._stream.timeout_pop_buffer(round(timeout_s * 1e6))
+        if buffer is None:
+            self._refuse_lost()
+            return
+        self._heard_s = time.monotonic()
+        while buffer is not None:
+            self._accept(buffer, acquisition)
+            self._stream.push_buffer(buffer)
+            buffer = self._stream.try_pop_buffer()
+
+    def _disconnect(self) -> None:
+        camera, self._camera = self._camera, None
+        stream, self._stream = self._stream, None  # its thread ends with its last reference
+        tree, self._tree = self._tree, None
+        if tree is not None:
+            tree.release()
+        if stream is not None and not self._is_lost:
+            camera.stop_acquisition()
 
     def _drop_backlog(self) -> None:
         """When all buffers are full, what fills them is as old as the reader was away."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -59,3 +60,30 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Stop acquisition and release the camera. Safe to call twice, and without `open`."""
+
+
+class LiveCamera(Camera, Protocol):
+    """A real camera, which `IsolatedCamera` runs in a process of its own."""
+
+    @property
+    def runs_free(self) -> bool:
+        """Whether the open camera gives frames by itself, so that silence is a fault."""
+
+    def describe(self) -> Mapping[str, object]:
+        """What the open camera says of itself, in types that JSON has; from any thread.
+
+        Raises:
+            CameraError: it is not open, or does not answer.
+        """
+
+
+@runtime_checkable
+class SoftwareTriggered(Protocol):
+    """A camera that can be triggered by a call."""
+
+    def trigger(self) -> None:
+        """Expose one frame now; from any thread, also while another one is in `read`.
+
+        Raises:
+            CameraError: the camera did not take it.
+        """

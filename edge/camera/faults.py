@@ -5,8 +5,8 @@
     CameraError
     |-- CameraNotFoundError      no such camera, nobody answers, or the driver is not there
     |-- CameraSettingError       the camera did not take a setting
-    |-- CameraLostError          it was open and is gone: open it again
-    |-- CameraHungError          a call into its SDK does not come back: end this process
+    |-- CameraLostError          it was open and is gone, or its process is: open it again
+    |-- CameraHungError          a call into its SDK did not come back; its process was ended
     `-- FrameError               one frame; the camera goes on
         |-- PartialFrameError    packets or lines are missing, or it could not be decoded
         |-- WrongFrameError      other size or pixel format than when it was opened
@@ -17,6 +17,8 @@ No frame in time (no trigger) is no error: `read` returns None.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from edge.errors import CameraError, FrameError
 
@@ -30,11 +32,13 @@ class CameraSettingError(CameraError):
 
 
 class CameraLostError(CameraError):
-    """An open camera was unplugged, lost power or network, or ended its stream."""
+    """An open camera was unplugged, lost power or network, ended its stream, fell silent while
+    it runs free, or its process ended.
+    """
 
 
 class CameraHungError(CameraError):
-    """A call into the SDK does not return; what it holds is freed by ending the process."""
+    """A call into the SDK did not return in time; the camera's process was ended to free it."""
 
 
 class PartialFrameError(FrameError):
@@ -51,3 +55,26 @@ class StaleFrameError(FrameError):
 
 class MissingFrameError(FrameError):
     """A number in the camera's own count of frames was left out."""
+
+
+NAMES: Mapping[str, type[CameraError]] = {
+    kind.__name__: kind
+    for kind in (
+        CameraError,
+        CameraNotFoundError,
+        CameraSettingError,
+        CameraLostError,
+        CameraHungError,
+        FrameError,
+        PartialFrameError,
+        WrongFrameError,
+        StaleFrameError,
+        MissingFrameError,
+    )
+}
+"""The kinds above by name, as they are told from one process to another."""
+
+
+def name_of(error: CameraError) -> str:
+    """The key of the error's kind in `NAMES`, or of the nearest kind above it."""
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in NAMES)

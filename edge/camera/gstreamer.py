@@ -39,6 +39,7 @@ class GstreamerCamera:
     """
 
     waits = False
+    runs_free = True
 
     def __init__(
         self, pipeline: str, *, open_limit_s: float = 10.0, stale_ms: float | None = 500.0
@@ -85,7 +86,7 @@ class GstreamerCamera:
         return self._frame(sample, sequence)
 
     def close(self) -> None:
-        """See `Camera.close`; an element that hangs is left to `GuardedCamera`."""
+        """See `Camera.close`; without a time limit of its own."""
         pipeline, self._pipeline, self._sink = self._pipeline, None, None
         if pipeline is not None:
             pipeline.set_state(self._gst.State.NULL)

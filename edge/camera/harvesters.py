@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge.camera.acquired import Acquired, Acquisition
-from edge.camera.base import Frame
 from edge.camera.discovery import Found, only_one
-from edge.camera.faults import (
-    CameraLostError,
-    CameraNotFoundError,
-    CameraSettingError,
-    PartialFrameError,
-)
-from edge.camera.genicam import GenicamSettings, Value, apply, readable, wait_until, words_of
+from edge.camera.faults import CameraNotFoundError, CameraSettingError, PartialFrameError
+from edge.camera.genicam import GenicamSettings, Value, wait_until, words_of
+from edge.camera.genicam_camera import GenicamCamera
 from edge.camera.sdk import load_sdk
-from edge.errors import CameraError
 
 _log = logging.getLogger(__name__)
 _FOLDERS = "GENICAM_GENTL64_PATH"  # set by the installers of producers
@@ -29,18 +23,8 @@ _BUFFERS = 8
 _STEP_MS = 20  # harvesters looks at its own time limit so often
 
 
-class HarvestersCamera:
-    """A camera of a GenTL producer; see `HarvestersConfig`.
-
-    With a trigger every frame comes, in order, and those that the camera counted and that are
-    missing come as errors. Running free, only the newest frame is kept.
-
-    Args:
-        open_limit_s: of no effect: `GuardedCamera` keeps it.
-        stale_ms: a frame that lags more behind the least delayed one is refused.
-    """
-
-    waits = False
+class HarvestersCamera(GenicamCamera):
+    """A camera of a GenTL producer; see `HarvestersConfig`."""
 
     def __init__(
         self,
@@ -48,97 +32,46 @@ class HarvestersCamera:
         producer: Path | None = None,
         serial: str | None = None,
         settings: GenicamSettings | None = None,
-        open_limit_s: float = 10.0,
         stale_ms: float | None = 500.0,
     ) -> None:
-        del open_limit_s
         self._sdk = _Sdk()
+        super().__init__(f"harvesters {serial or 'camera'}", self._sdk.errors, settings, stale_ms)
         self._producer = producer
         self._serial = serial
-        self._settings = settings or GenicamSettings()
-        self._stale_ms = stale_ms
-        self._name = f"harvesters {serial or 'camera'}"
         self._harvester: Any = None
         self._acquirer: Any = None
-        self._features: HarvestersFeatures | None = None
-        self._acquisition: Acquisition | None = None
         self._incomplete = 0
 
-    def open(self) -> None:
-        """Load the producer; find, set and start the camera; see `Camera.open`."""
-        self.close()
-        try:
-            self._connect()
-            apply(self._features_open(), self._settings, self._name)
-            self._start()
-        except self._sdk.errors as error:
-            self.close()
-            raise CameraNotFoundError(
-                f"{self._name}: cannot be opened ({words_of(error)}); another program may hold it"
-            ) from error
-        except CameraError:
-            self.close()
-            raise
-
-    def read(self, timeout_s: float) -> Frame | None:
-        """The next frame with a trigger, else the newest; see `Camera.read`."""
-        if self._acquisition is None:
-            raise CameraError(f"{self._name}: the camera is not open")
-        if (waiting := self._acquisition.take()) is not None:
-            return waiting
-        try:
-            self._drop_backlog(self._acquisition)
-            while self._fetch(timeout_s, self._acquisition) and self._is_behind():
-                pass
-        except self._sdk.errors as error:
-            raise CameraLostError(
-                f"{self._name}: lost ({words_of(error)}); open it again"
-            ) from error
-        return self._acquisition.take()
-
-    def trigger(self) -> None:
-        """Execute TriggerSoftware; from any thread."""
-        self._features_open().execute("TriggerSoftware")
-
-    def close(self) -> None:
-        """See `Camera.close`; a producer that hangs is left to `GuardedCamera`."""
-        acquirer, self._acquirer = self._acquirer, None
-        harvester, self._harvester = self._harvester, None
-        self._features = self._acquisition = None
-        try:
-            if acquirer is not None:
-                acquirer.stop()
-                acquirer.destroy()
-            if harvester is not None:
-                harvester.reset()
-        except self._sdk.errors as error:
-            _log.warning("%s: cannot be closed in order (%s)", self._name, error)
-
-    def describe(self) -> Mapping[str, object]:
-        """The camera's features by their SFNC names."""
-        return readable(self._features_open())
-
-    def _features_open(self) -> HarvestersFeatures:
-        if self._features is None:
-            raise CameraError(f"{self._name}: the camera is not open")
-        return self._features
-
-    def _connect(self) -> None:
+    def _connect(self) -> HarvestersFeatures:
         self._harvester = _harvester(self._sdk, self._producer)
         infos = self._harvester.device_info_list
         index = only_one("harvesters", [_found(info) for info in infos], self._serial)
         self._name = f"harvesters {_found(infos[index]).identity}"
         self._acquirer = self._harvester.create(index)
-        self._features = HarvestersFeatures(self._acquirer.remote_device.node_map, self._sdk)
+        return HarvestersFeatures(self._acquirer.remote_device.node_map, self._sdk)
 
-    def _start(self) -> None:
+    def _start(self, acquisition: Acquisition) -> None:
+        del acquisition
         acquirer = self._acquirer
         acquirer.num_buffers = max(_BUFFERS, acquirer.min_num_buffers)
         acquirer.timeout_period_on_client_fetch_call = 1.0  # unused, but must be the longer one
         acquirer.timeout_period_on_update_event_data_call = _STEP_MS
         acquirer.add_callback(acquirer.Events.INCOMPLETE_BUFFER, self._sdk.callback(self._count))
-        self._acquisition = Acquisition(self._name, self._features_open(), self._stale_ms)
         acquirer.start()
+
+    def _fetch(self, timeout_s: float, acquisition: Acquisition) -> None:
+        self._drop_backlog(acquisition)
+        while self._fetch_one(timeout_s, acquisition) and self._is_behind(acquisition):
+            pass
+
+    def _disconnect(self) -> None:
+        acquirer, self._acquirer = self._acquirer, None
+        harvester, self._harvester = self._harvester, None
+        if acquirer is not None:
+            acquirer.stop()
+            acquirer.destroy()
+        if harvester is not None:
+            harvester.reset()
 
     def _drop_backlog(self, acquisition: Acquisition) -> None:
         """When all buffers are full, what fills them is as old as the reader was away."""
@@ -149,15 +82,15 @@ class HarvestersCamera:
             if (buffer := self._acquirer.try_fetch(timeout=1e-3, is_raw=True)) is not None:
                 buffer.parent.queue_buffer(buffer)
 
-    def _is_behind(self) -> bool:
+    def _is_behind(self, acquisition: Acquisition) -> bool:
         """Whether the camera runs free and a newer frame is there already."""
-        acquisition, stream = self._acquisition, self._acquirer.data_streams[0]
-        return bool(acquisition and not acquisition.in_order and stream.num_awaiting_delivery)
+        stream = self._acquirer.data_streams[0]
+        return bool(not acquisition.in_order and stream.num_awaiting_delivery)
 
     def _count(self) -> None:
         self._incomplete += 1
 
-    def _fetch(self, timeout_s: float, acquisition: Acquisition) -> bool:
+    def _fetch_one(self, timeout_s: float, acquisition: Acquisition) -> bool:
         """Take one buffer from the producer; False when none came in time."""
         self._incomplete = 0
         buffer = self._acquirer.try_fetch(timeout=max(timeout_s, 1e-3), is_raw=True)

@@ -38,10 +38,10 @@ class OpenCvCamera:
 
     Args:
         open_limit_s: told to OpenCV for network addresses.
-        stale_ms: of no effect: OpenCV gives frames no time.
     """
 
     waits = False
+    runs_free = True
 
     def __init__(
         self,
@@ -54,9 +54,7 @@ class OpenCvCamera:
         exposure_us: float | None = None,
         gain: float | None = None,
         open_limit_s: float = 10.0,
-        stale_ms: float | None = None,
     ) -> None:
-        del stale_ms
         self._device = f"/dev/video{device}" if isinstance(device, int) else device
         self._fourcc = fourcc
         self._wanted = _settings(width, height, frame_rate_hz, exposure_us, gain)

@@ -39,6 +39,7 @@ class PyAvCamera:
     """
 
     waits = False
+    runs_free = True
 
     def __init__(
         self,

@@ -2,100 +2,40 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from edge.camera.acquired import Acquired, Acquisition
-from edge.camera.base import Frame
 from edge.camera.discovery import Found, only_one
-from edge.camera.faults import (
-    CameraLostError,
-    CameraNotFoundError,
-    CameraSettingError,
-    PartialFrameError,
-)
-from edge.camera.genicam import GenicamSettings, Value, apply, readable, wait_until, words_of
+from edge.camera.faults import CameraLostError, CameraSettingError, PartialFrameError
+from edge.camera.genicam import Features, GenicamSettings, Value, wait_until, words_of
+from edge.camera.genicam_camera import GenicamCamera
 from edge.camera.sdk import load_sdk
 from edge.errors import CameraError
 
-_log = logging.getLogger(__name__)
 _BUFFERS = 8
 _TRIGGER_LIMIT_S = 1.0
 _NO_BLOCK_ID = 2**64 - 1
 
 
-class PylonCamera:
-    """A Basler camera; see `PylonConfig`.
-
-    With a trigger every frame comes, in order, and those that the camera counted and that are
-    missing come as errors. Running free, only the newest frame is kept.
-
-    Args:
-        open_limit_s: of no effect: `GuardedCamera` keeps it.
-        stale_ms: a frame that lags more behind the least delayed one is refused.
-    """
-
-    waits = False
+class PylonCamera(GenicamCamera):
+    """A camera on GigE or USB3; see `PylonConfig`."""
 
     def __init__(
         self,
         *,
         serial: str | None = None,
         settings: GenicamSettings | None = None,
-        open_limit_s: float = 10.0,
         stale_ms: float | None = 500.0,
     ) -> None:
-        del open_limit_s
         self._pylon = load_sdk("pylon", "pypylon.pylon")
         self._genicam = load_sdk("pylon", "pypylon.genicam")
+        errors = (self._genicam.GenericException,)
+        super().__init__(f"pylon {serial or 'camera'}", errors, settings, stale_ms)
         self._serial = serial
-        self._settings = settings or GenicamSettings()
-        self._stale_ms = stale_ms
-        self._name = f"pylon {serial or 'camera'}"
         self._camera: Any = None
-        self._features: PylonFeatures | None = None
-        self._acquisition: Acquisition | None = None
         self._tick_ns = 1.0
-
-    def open(self) -> None:
-        """Find, set and start the camera; see `Camera.open`."""
-        self.close()
-        try:
-            self._connect()
-            apply(self._features_open(), self._settings, self._name)
-            self._start()
-        except self._genicam.GenericException as error:
-            self.close()
-            raise CameraNotFoundError(
-                f"{self._name}: cannot be opened ({words_of(error)}); another program may hold it, "
-                "or one that crashed did: then it is free after its heartbeat, about 3 s"
-            ) from error
-        except CameraError:
-            self.close()
-            raise
-
-    def read(self, timeout_s: float) -> Frame | None:
-        """The next frame with a trigger, else the newest; see `Camera.read`."""
-        if self._acquisition is None:
-            raise CameraError(f"{self._name}: the camera is not open")
-        if (waiting := self._acquisition.take()) is not None:
-            return waiting
-        try:
-            result = self._camera.RetrieveResult(
-                round(timeout_s * 1000), self._pylon.TimeoutHandling_Return
-            )
-            try:
-                self._accept(result, self._acquisition)
-            finally:
-                result.Release()
-        except self._genicam.GenericException as error:
-            raise CameraLostError(
-                f"{self._name}: lost ({words_of(error)}); open it again"
-            ) from error
-        return self._acquisition.take()
 
     def trigger(self) -> None:
         """Execute TriggerSoftware as soon as the camera takes it; from any thread.
@@ -110,54 +50,43 @@ class PylonCamera:
                 limit_ms, returns
             )
         except self._genicam.GenericException as error:
-            raise CameraLostError(
-                f"{self._name}: lost ({words_of(error)}); open it again"
-            ) from error
+            raise self._lost(error) from error
         if not is_ready:
             raise CameraError(f"{self._name}: not ready for a trigger in {_TRIGGER_LIMIT_S:g} s")
         features.execute("TriggerSoftware")
 
-    def close(self) -> None:
-        """See `Camera.close`; pylon can hang here after an unplug: `GuardedCamera` limits it."""
-        camera, self._camera = self._camera, None
-        self._features = self._acquisition = None
-        if camera is None:
-            return
-        try:
-            camera.StopGrabbing()
-            camera.Close()
-            camera.DestroyDevice()
-        except self._genicam.GenericException as error:
-            _log.warning("%s: cannot be closed in order (%s)", self._name, words_of(error))
-
-    def describe(self) -> Mapping[str, object]:
-        """The camera's features by their SFNC names."""
-        return readable(self._features_open())
-
-    def _features_open(self) -> PylonFeatures:
-        if self._features is None:
-            raise CameraError(f"{self._name}: the camera is not open")
-        return self._features
-
-    def _connect(self) -> None:
+    def _connect(self) -> PylonFeatures:
         factory = self._pylon.TlFactory.GetInstance()
         devices = factory.EnumerateDevices()
         device = devices[only_one("pylon", [_found(one) for one in devices], self._serial)]
         self._name = f"pylon {device.GetSerialNumber()}"
         self._camera = self._pylon.InstantCamera(factory.CreateDevice(device))
         self._camera.Open()
-        self._features = PylonFeatures(self._camera.GetNodeMap(), self._genicam)
+        return PylonFeatures(self._camera.GetNodeMap(), self._genicam)
 
-    def _start(self) -> None:
-        features = self._features_open()
-        self._tick_ns = _tick_ns(features)
-        self._acquisition = Acquisition(self._name, features, self._stale_ms)
+    def _start(self, acquisition: Acquisition) -> None:
+        self._tick_ns = _tick_ns(self._features_open())
         self._camera.MaxNumBuffer.SetValue(_BUFFERS)
         self._camera.StartGrabbing(
             self._pylon.GrabStrategy_OneByOne
-            if self._acquisition.in_order
+            if acquisition.in_order
             else self._pylon.GrabStrategy_LatestImageOnly
         )
+
+    def _fetch(self, timeout_s: float, acquisition: Acquisition) -> None:
+        returns = self._pylon.TimeoutHandling_Return
+        result = self._camera.RetrieveResult(round(timeout_s * 1000), returns)
+        try:
+            self._accept(result, acquisition)
+        finally:
+            result.Release()
+
+    def _disconnect(self) -> None:
+        camera, self._camera = self._camera, None
+        if camera is not None:
+            camera.StopGrabbing()
+            camera.Close()
+            camera.DestroyDevice()
 
     def _accept(self, result: Any, acquisition: Acquisition) -> None:
         if not result.IsValid():
@@ -238,7 +167,7 @@ def _found(device: Any) -> Found:
     )
 
 
-def _tick_ns(features: PylonFeatures) -> float:
+def _tick_ns(features: Features) -> float:
     """Nanoseconds of the camera's time stamps: GigE counts ticks, USB3 nanoseconds."""
     for name in ("GevTimestampTickFrequency", "TimestampTickFrequency"):
         if features.has(name):

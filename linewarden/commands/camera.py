@@ -44,7 +44,7 @@ from edge.camera import CAMERAS, Camera, CameraConfig, EndOfRecording, Frame, ca
 from edge.camera.discovery import FAMILIES, discover
 from edge.camera.faults import CameraLostError
 from edge.camera.genicam import GenicamSettings
-from edge.camera.guarded import GuardedCamera
+from edge.camera.isolated import IsolatedCamera
 from edge.config import StrictModel, load_config
 from edge.errors import CameraError, ConfigError, FrameError
 from edge.files import write_bytes
@@ -155,7 +155,7 @@ def _frames(camera: Camera, config: CameraConfig, timeout_s: float) -> Iterator[
     is_software = trigger is not None and trigger.source == "Software"
     errors = 0
     while errors < _ERRORS_MAX:
-        if is_software and isinstance(camera, GuardedCamera):
+        if is_software and isinstance(camera, IsolatedCamera):
             camera.trigger()
         try:
             frame = camera.read(timeout_s)
@@ -166,6 +166,8 @@ def _frames(camera: Camera, config: CameraConfig, timeout_s: float) -> Iterator[
         except EndOfRecording:
             return
         if frame is None:
+            if isinstance(camera, IsolatedCamera):
+                camera.describe()  # raises when the camera does not answer
             what = f"trigger on {trigger.source}" if trigger else "frame"
             raise CameraError(f"no {what} within {timeout_s:g} s, and the camera is there")
         errors = 0
@@ -190,7 +192,7 @@ def _list(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace, camera: Camera, frames: Iterator[Frame]) -> int:
     shown: dict[str, object] = {}
-    if isinstance(camera, GuardedCamera):
+    if isinstance(camera, IsolatedCamera):
         shown |= camera.describe()
     else:
         frame = next(frames)

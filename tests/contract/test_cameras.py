@@ -1,5 +1,8 @@
 """What every camera must do; each kind in `CAMERAS` runs here without hardware, or says why not."""
 
+import contextlib
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,11 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.camera import CAMERAS, Camera, EndOfRecording, Frame, camera_from_config
-from edge.camera.faults import CameraNotFoundError
-from edge.camera.guarded import GuardedCamera
-from edge.errors import CameraError
-from tests.doubles.cameras import WORKING, broken, require
+from edge.camera import (
+    CAMERAS,
+    Camera,
+    EndOfRecording,
+    Frame,
+    ReplayConfig,
+    camera_from_config,
+    live_camera_from_config,
+)
+from edge.camera.faults import CameraLostError, CameraNotFoundError
+from edge.camera.isolated import IsolatedCamera
+from edge.camera.replay import ReplayCamera
+from edge.errors import CameraError, FrameError
+from tests.doubles.cameras import WORKING, broken, process_of, require
 
 LIVE = sorted(set(CAMERAS) - {"replay"})
 
@@ -98,14 +110,50 @@ def test_read_without_open_is_refused(camera: Camera) -> None:
 
 
 def test_a_live_camera_describes_itself_and_does_not_wait(camera: Camera) -> None:
-    if not isinstance(camera, GuardedCamera):
+    if isinstance(camera, ReplayCamera):
         pytest.skip("a recording")
+    assert isinstance(camera, IsolatedCamera)
     assert not camera.waits
     with pytest.raises(CameraError, match="is not open"):
         camera.describe()
     camera.open()
     assert camera.describe()
     camera.close()
+
+
+def test_its_process_may_be_killed(camera: Camera) -> None:
+    if not isinstance(camera, IsolatedCamera):
+        pytest.skip("a recording")
+    camera.open()
+    kept = read_some(camera)
+    copies = [frame.image.copy() for frame in kept]
+    os.kill(process_of(camera), signal.SIGKILL)
+    with pytest.raises(CameraLostError, match=r"process ended \(signal 9, Killed\); open it again"):
+        read_for_ever(camera)
+    open_patiently(camera)
+    assert read_some(camera)[0].sequence == 0
+    for frame, copy in zip(kept, copies, strict=True):
+        assert np.array_equal(frame.image, copy)
+
+
+def read_for_ever(camera: Camera) -> None:
+    while True:
+        with contextlib.suppress(FrameError):
+            camera.read(0.2)
+
+
+def open_patiently(camera: Camera) -> None:
+    """A GigE camera is held until its heartbeat ends, as after any crash."""
+    until_s = time.monotonic() + 20.0
+    while True:
+        try:
+            camera.open()
+        except CameraError:
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.2)
+        else:
+            return
 
 
 @pytest.mark.parametrize("kind", sorted(CAMERAS))
@@ -132,5 +180,7 @@ def test_a_missing_package_is_named_with_what_to_install(
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr("edge.camera.sdk.import_module", absent)
+    config = broken(kind, tmp_path)
+    assert not isinstance(config, ReplayConfig)
     with pytest.raises(CameraError, match=f"camera '{kind}' needs the package .* install"):
-        camera_from_config(broken(kind, tmp_path))
+        live_camera_from_config(config)

@@ -29,9 +29,10 @@ from edge.camera import (
     PyAvConfig,
     PylonConfig,
     ReplayConfig,
-    camera_from_config,
+    live_camera_from_config,
 )
 from edge.camera.genicam import GenicamSettings
+from edge.camera.isolated import IsolatedCamera
 from edge.errors import CameraError
 from edge.images import encode_png
 from tests.doubles.mjpeg import mjpeg_camera
@@ -47,7 +48,8 @@ def require(config: CameraConfig) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the packages themselves, when first imported
-            camera_from_config(config)
+            if not isinstance(config, ReplayConfig):
+                live_camera_from_config(config)
     except CameraError as error:
         pytest.skip(str(error))
 
@@ -163,6 +165,12 @@ def rtsp_server() -> Iterator[tuple[str, subprocess.Popen[str]]]:
             yield url, process
         finally:
             process.kill()
+
+
+def process_of(camera: IsolatedCamera) -> int:
+    """The number of its process."""
+    assert camera._process is not None
+    return camera._process._process.pid
 
 
 WORKING: dict[str, Callable[[Path], AbstractContextManager[CameraConfig]]] = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge.camera import HarvestersConfig, camera_from_config
+from edge.camera import HarvestersConfig, live_camera_from_config
 from edge.camera.discovery import discover
 from edge.camera.faults import (
     CameraLostError,
@@ -15,26 +15,25 @@ from edge.camera.faults import (
     PartialFrameError,
 )
 from edge.camera.genicam import GenicamSettings
-from edge.camera.guarded import GuardedCamera
+from edge.camera.harvesters import HarvestersCamera
 from tests.doubles.cameras import simulated_producer
 
 
-def opened(**settings: Any) -> GuardedCamera:
+def opened(**settings: Any) -> HarvestersCamera:
     config = HarvestersConfig(
         kind="harvesters",
         producer=simulated_producer(),
         serial="VikyTL_DEV_green",
         settings=GenicamSettings(**settings),
     )
-    camera = camera_from_config(config)
-    assert isinstance(camera, GuardedCamera)
+    camera = live_camera_from_config(config)
+    assert isinstance(camera, HarvestersCamera)
     camera.open()
     return camera
 
 
-def acquirer(camera: GuardedCamera) -> Any:
-    inner: Any = camera._camera
-    return inner._acquirer
+def acquirer(camera: HarvestersCamera) -> Any:
+    return camera._acquirer
 
 
 def test_frames_of_the_producer() -> None:
@@ -106,7 +105,7 @@ def test_refused_settings_are_named() -> None:
 def test_several_cameras_need_a_name() -> None:
     config = HarvestersConfig(kind="harvesters", producer=simulated_producer())
     with pytest.raises(CameraNotFoundError, match="3 cameras fit; name one in the configuration"):
-        camera_from_config(config).open()
+        live_camera_from_config(config).open()
 
 
 @pytest.mark.parametrize(("content", "what"), [(None, "no such file"), ("text", "too short")])
@@ -119,7 +118,7 @@ def test_a_producer_that_cannot_be_loaded_is_named(
         path.write_text(content)
     config = HarvestersConfig(kind="harvesters", producer=path)
     with pytest.raises(CameraNotFoundError, match=rf"maker\.cti cannot be loaded \(.*{what}"):
-        camera_from_config(config).open()
+        live_camera_from_config(config).open()
 
 
 def test_discovery_looks_where_producers_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:

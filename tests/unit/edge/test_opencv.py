@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.camera import OpenCvConfig, camera_from_config
+from edge.camera import OpenCvConfig, live_camera_from_config
 from edge.camera.base import Camera
 from edge.camera.faults import (
     CameraLostError,
@@ -170,7 +170,7 @@ def test_grey_is_two_dimensional(device: type[FakeCapture]) -> None:
 
 
 def test_a_hung_server_is_lost_in_time(server: MjpegCamera) -> None:
-    camera = camera_from_config(OpenCvConfig(kind="opencv", device=server.url))
+    camera = live_camera_from_config(OpenCvConfig(kind="opencv", device=server.url))
     camera.open()
     assert camera.read(1.0) is not None
     server.hanging.set()

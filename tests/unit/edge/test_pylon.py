@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.camera import PylonConfig, camera_from_config
-from edge.camera.base import Camera
+from edge.camera import PylonConfig, live_camera_from_config
 from edge.camera.discovery import discover
 from edge.camera.faults import (
     CameraLostError,
@@ -19,42 +18,41 @@ from edge.camera.faults import (
     WrongFrameError,
 )
 from edge.camera.genicam import TriggerSettings
-from edge.camera.guarded import GuardedCamera
+from edge.camera.pylon import PylonCamera
 from edge.images import encode_png
 from tests.doubles.cameras import SMALL, require
 
 SOFTWARE = TriggerSettings(source="Software")
 
 
-def opened(**changes: Any) -> GuardedCamera:
+def opened(**changes: Any) -> PylonCamera:
     config = PylonConfig(kind="pylon", settings=SMALL.model_copy(update=changes))
     require(config)
-    camera = camera_from_config(config)
-    assert isinstance(camera, GuardedCamera)
+    camera = live_camera_from_config(config)
+    assert isinstance(camera, PylonCamera)
     camera.open()
     return camera
 
 
 @pytest.fixture
-def triggered() -> Iterator[GuardedCamera]:
+def triggered() -> Iterator[PylonCamera]:
     camera = opened(trigger=SOFTWARE)
     yield camera
     camera.close()
 
 
-def sdk(camera: GuardedCamera) -> Any:
+def sdk(camera: PylonCamera) -> Any:
     """The InstantCamera inside."""
-    inner: Any = camera._camera
-    return inner._camera
+    return camera._camera
 
 
-def test_no_trigger_is_no_frame_and_no_error(triggered: GuardedCamera) -> None:
+def test_no_trigger_is_no_frame_and_no_error(triggered: PylonCamera) -> None:
     started = time.monotonic()
     assert triggered.read(0.1) is None
     assert 0.09 < time.monotonic() - started < 0.3
 
 
-def test_each_software_trigger_is_a_frame(triggered: GuardedCamera) -> None:
+def test_each_software_trigger_is_a_frame(triggered: PylonCamera) -> None:
     for number in range(5):
         triggered.trigger()
         frame = triggered.read(1.0)
@@ -64,7 +62,7 @@ def test_each_software_trigger_is_a_frame(triggered: GuardedCamera) -> None:
     assert triggered.read(0.05) is None
 
 
-def test_triggered_frames_wait_for_the_reader_in_order(triggered: GuardedCamera) -> None:
+def test_triggered_frames_wait_for_the_reader_in_order(triggered: PylonCamera) -> None:
     for _ in range(3):
         triggered.trigger()
         time.sleep(0.03)
@@ -72,7 +70,7 @@ def test_triggered_frames_wait_for_the_reader_in_order(triggered: GuardedCamera)
     assert [frame.sequence for frame in frames if frame] == [0, 1, 2]
 
 
-def test_a_failed_buffer_is_a_partial_frame(triggered: GuardedCamera) -> None:
+def test_a_failed_buffer_is_a_partial_frame(triggered: PylonCamera) -> None:
     sdk(triggered).ForceFailedBufferCount.Value = 1
     sdk(triggered).ForceFailedBuffer.Execute()
     triggered.trigger()
@@ -82,7 +80,7 @@ def test_a_failed_buffer_is_a_partial_frame(triggered: GuardedCamera) -> None:
     assert triggered.read(1.0) is not None
 
 
-def test_an_sdk_that_raises_is_a_lost_camera(triggered: GuardedCamera) -> None:
+def test_an_sdk_that_raises_is_a_lost_camera(triggered: PylonCamera) -> None:
     sdk(triggered).GetStreamGrabberNodeMap().GetNode("ImposedError").SetValue("unplugged")
     triggered.trigger()
     with pytest.raises(CameraLostError, match=r"pylon 0815-0000: lost \(.*\); open it again"):
@@ -92,12 +90,12 @@ def test_an_sdk_that_raises_is_a_lost_camera(triggered: GuardedCamera) -> None:
     assert triggered.read(1.0) is not None
 
 
-def read_some(camera: Camera) -> None:
+def read_some(camera: PylonCamera) -> None:
     for _ in range(10):
         camera.read(0.2)
 
 
-def test_a_detached_camera_is_lost(triggered: GuardedCamera) -> None:
+def test_a_detached_camera_is_lost(triggered: PylonCamera) -> None:
     sdk(triggered).DetachDevice()
     with pytest.raises(CameraLostError, match="stopped by itself; open it again"):
         triggered.read(0.2)
@@ -135,7 +133,7 @@ def test_a_wrong_serial_number_names_those_there_are() -> None:
     config = PylonConfig(kind="pylon", serial="4711")
     require(config)
     with pytest.raises(CameraNotFoundError, match=r"4711 was not found; there: 0815-0000 \("):
-        camera_from_config(config).open()
+        live_camera_from_config(config).open()
 
 
 def test_free_running_a_slow_reader_gets_new_frames() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edge.camera.base import Frame
-from edge.camera.faults import CameraHungError, CameraLostError
+from edge.camera.faults import CameraLostError
 from edge.errors import CameraError, EngineError, FrameError, LineError
 from edge.inspector import Inspection, Prepared
 from edge.line.base import StationState
@@ -121,28 +121,6 @@ def test_a_lost_camera_ends_the_line_where_that_is_configured() -> None:
     summary = Line(camera, reopens=False).run()
     assert str(summary.error) == "unplugged"
     assert camera.opened == 1
-
-
-@pytest.mark.parametrize("when", ["reading", "opening again"])
-def test_a_camera_whose_sdk_hangs_ends_the_process(when: str) -> None:
-    camera = LiveCamera()
-    hung = CameraHungError("the SDK hangs")
-    if when == "reading":
-        camera.items.put(hung)
-        camera.refusals = []
-    line = Line(camera)
-    if when != "reading":
-        camera.items.put(CameraLostError("unplugged"))
-        opened = camera.open
-
-        def refuse_the_second() -> None:
-            if camera.opened == 1:
-                camera.refusals = [hung]
-            opened()
-
-        camera.open = refuse_the_second  # type: ignore[method-assign]
-    assert line.run().error is hung
-    assert set(line.outcomes()) == {"camera"}
 
 
 def test_a_stop_does_not_wait_for_a_lost_camera() -> None:

@@ -2,16 +2,20 @@
 
 import argparse
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge.camera import PylonConfig
+from edge.camera import Frame, PylonConfig
+from edge.camera.faults import CameraHungError
+from edge.camera.isolated import IsolatedCamera
 from edge.errors import CameraError, ConfigError
 from edge.images import encode_png, read_image
 from linewarden.commands import camera
-from tests.doubles.cameras import require
+from tests.doubles.cameras import process_of, require
 
 ROOT = Path(__file__).parents[3]
 SMALL = ("settings.width=128", "settings.height=64", "settings.exposure_us=1000")
@@ -108,6 +112,22 @@ def test_a_missing_trigger_is_told() -> None:
     require(PylonConfig(kind="pylon"))
     words = settings(*SMALL, "settings.trigger.source=Line1")
     with pytest.raises(CameraError, match=r"no trigger on Line1 within 0\.2 s, and the camera is"):
+        run("live", "--kind", "pylon", *words, "--timeout-s", 0.2)
+
+
+def test_a_camera_that_hangs_is_not_taken_for_one_without_trigger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    require(PylonConfig(kind="pylon"))
+    read = IsolatedCamera.read
+
+    def stop_and_read(camera: IsolatedCamera, timeout_s: float) -> Frame | None:
+        os.kill(process_of(camera), signal.SIGSTOP)
+        return read(camera, timeout_s)
+
+    monkeypatch.setattr(IsolatedCamera, "read", stop_and_read)
+    words = settings(*SMALL, "hung_limit_s=0.5")
+    with pytest.raises(CameraHungError, match="hangs in describe"):
         run("live", "--kind", "pylon", *words, "--timeout-s", 0.2)
 
 

@@ -1,0 +1,160 @@
+"""The process of one camera, which makes the calls that `IsolatedCamera` asks for.
+
+It ends when its parent is gone, however that ended: the camera is closed in order, so that it can
+be opened again at once. A call that hangs then is ended by a timer of the kernel, which needs
+nothing of this process.
+
+Two connections, on each one request after the other, in JSON: `[call, limit_s, *arguments]`,
+answered with `{"value": ...}` or `{"error": [name of its kind, message]}`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from edge.camera import LiveCameraConfig, live_camera_from_config
+from edge.camera.base import LiveCamera, SoftwareTriggered
+from edge.camera.faults import name_of
+from edge.camera.slots import SlotWriter
+from edge.errors import CameraError
+
+_Calls = Mapping[str, Callable[..., Any]]
+_MARGIN = 2.0  # the parent, while it lives, is to be the first to see that a call overruns
+
+
+def main(build: Callable[[str], LiveCamera]) -> None:
+    """Serve until the parent is gone; the arguments stand in `sys.argv`.
+
+    Args:
+        build: makes the camera of a configuration in JSON.
+    """
+    _prepare()
+    close_limit_s = float(sys.argv[1])
+    calls, control, *files = (int(argument) for argument in sys.argv[2:])
+    served = _Served(build, SlotWriter(files))
+    beside = {"trigger": served.trigger, "describe": served.describe}
+    threading.Thread(target=_serve, args=(control, beside, _no_limit), daemon=True).start()
+    try:
+        _serve(calls, {"build": served.build, "open": served.open, "read": served.read}, _limit)
+    finally:
+        _limit(close_limit_s)
+        served.close()
+    os._exit(0)  # some SDKs crash when the interpreter takes them down
+
+
+class _Served:
+    """The camera, with answers that JSON has."""
+
+    def __init__(self, build: Callable[[str], LiveCamera], slots: SlotWriter) -> None:
+        self._build = build
+        self._slots = slots
+        self._camera: LiveCamera | None = None
+
+    def build(self, config: str) -> None:
+        self._camera = self._build(config)
+
+    def open(self) -> bool:
+        """Whether the camera runs free."""
+        self._built().open()
+        return self._built().runs_free
+
+    def read(self, timeout_s: float, slot: int) -> list[object] | None:
+        """Shape of the image in `slot`, and the rest of the `Frame`."""
+        frame = self._built().read(timeout_s)
+        if frame is None:
+            return None
+        self._slots.write(slot, frame.image)
+        return [frame.image.shape, frame.captured_ns, frame.sequence, frame.source]
+
+    def trigger(self) -> None:
+        camera = self._built()
+        if not isinstance(camera, SoftwareTriggered):
+            raise CameraError("this kind of camera has no software trigger")
+        camera.trigger()
+
+    def describe(self) -> dict[str, object]:
+        return dict(self._built().describe())
+
+    def close(self) -> None:
+        if self._camera is not None:
+            self._camera.close()
+
+    def _built(self) -> LiveCamera:
+        if self._camera is None:
+            raise CameraError("the camera is not open")
+        return self._camera
+
+
+def _serve(file: int, calls: _Calls, limit: Callable[[float], None]) -> None:
+    connection = Connection(file)
+    while request := _next_request(connection):
+        call, limit_s, *arguments = json.loads(request)
+        limit(limit_s)
+        answer = json.dumps(_answer(calls[call], arguments))
+        limit(0)
+        with contextlib.suppress(ConnectionError):  # the parent is gone
+            connection.send_bytes(answer.encode())
+
+
+def _next_request(connection: Connection) -> bytes:
+    """A request; empty when there will be none, because the parent closed its side or is gone."""
+    try:
+        return connection.recv_bytes()
+    except (EOFError, ConnectionError):
+        return b""
+
+
+def _answer(call: Callable[..., Any], arguments: list[Any]) -> dict[str, object]:
+    try:
+        return {"value": call(*arguments)}
+    except CameraError as error:
+        return {"error": [name_of(error), str(error)]}
+
+
+def _limit(seconds: float) -> None:
+    """End this process in so many seconds, unless another limit is set; 0 for no limit."""
+    signal.setitimer(signal.ITIMER_REAL, _MARGIN * seconds)
+
+
+def _no_limit(_seconds: float) -> None:
+    pass
+
+
+def _prepare() -> None:
+    # The parent stops in order on these two and ends this process last.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    faulthandler.enable()  # the parent's SIGABRT shows in which call the SDK hangs
+    threading.excepthook = _end
+    logging.basicConfig(level=logging.WARNING, format="linewarden: %(message)s")
+    Path("/proc/self/comm").write_text("linewarden-cam")
+
+
+def _end(hook: threading.ExceptHookArgs) -> None:
+    """A thread without its loop would leave requests without answers."""
+    sys.__excepthook__(hook.exc_type, hook.exc_value or hook.exc_type(), hook.exc_traceback)
+    os._exit(1)
+
+
+def config_from_json(text: str) -> LiveCameraConfig:
+    """The configuration that `model_dump_json` of a live camera wrote."""
+    adapter: TypeAdapter[LiveCameraConfig] = TypeAdapter(LiveCameraConfig)
+    return adapter.validate_json(text)
+
+
+if __name__ == "__main__":
+    main(lambda text: live_camera_from_config(config_from_json(text)))

@@ -1,0 +1,97 @@
+"""From the frame ready in the camera's driver to the frame in the pipeline's process.
+
+    python tests/bench/bench_grabber.py [rounds]
+
+A camera that gives a frame every 20 ms, copied once as the drivers do; read in this process, in a
+process of its own, and there with one more copy, which is what the shared memory saves by being
+handed out itself. Runs are interleaved, so that load on the machine hits all alike.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from edge.camera import child
+from edge.camera.base import Frame
+from edge.camera.isolated import IsolatedCamera
+
+PERIOD_S = 0.02
+SHAPES = ((1024, 1024), (1024, 1024, 3), (2048, 2048), (2048, 2048, 3))
+
+
+class PacedCamera:
+    """Gives the same picture, a while after it is asked."""
+
+    waits = False
+    runs_free = False
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._buffer = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+    def open(self) -> None:
+        """Nothing to do."""
+
+    def read(self, timeout_s: float) -> Frame:
+        """A frame whose time is before the copy."""
+        time.sleep(PERIOD_S)
+        ready_ns = time.monotonic_ns()
+        return Frame(self._buffer.copy(), ready_ns, 0, "paced")
+
+    def describe(self) -> Mapping[str, object]:
+        """Nothing to tell."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def main(rounds: int) -> None:
+    print(f"{'':<24}{'in process':>20}{'own process':>20}{'and a copy':>20}")
+    print(f"{'p50 / p99 ms':<24}")
+    for shape in SHAPES:
+        times = measured(shape, rounds)
+        columns = (f"{p50:.2f} / {p99:.2f}" for p50, p99 in np.percentile(times, (50, 99), 1).T)
+        print(f"{'x'.join(map(str, shape)):<24}" + "".join(f"{text:>20}" for text in columns))
+
+
+def measured(shape: tuple[int, ...], rounds: int) -> list[list[float]]:
+    """Milliseconds of each side, in the order of the table."""
+    beside = PacedCamera(shape)
+    isolated = IsolatedCamera(
+        json.dumps(shape),
+        name="paced",
+        open_limit_s=10,
+        hung_limit_s=10,
+        silent_limit_s=None,
+        module="tests.bench.bench_grabber",
+    )
+    isolated.open()
+    sides: list[Callable[[], object]] = [
+        lambda: beside.read(1.0),
+        lambda: isolated.read(1.0),
+        lambda: copied(isolated.read(1.0)),
+    ]
+    times: list[list[float]] = [[] for _ in sides]
+    for _ in range(rounds):
+        for side, run in zip(times, sides, strict=True):
+            frame = run()
+            assert isinstance(frame, Frame)
+            side.append((time.monotonic_ns() - frame.captured_ns) / 1e6)
+    isolated.close()
+    return [side[10:] for side in times]
+
+
+def copied(frame: Frame | None) -> Frame | None:
+    return frame and Frame(frame.image.copy(), frame.captured_ns, frame.sequence, frame.source)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 3:  # this is the camera's process
+        child.main(lambda config: PacedCamera(tuple(json.loads(config))))
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)
