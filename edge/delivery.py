@@ -14,6 +14,7 @@ from edge.errors import LineError
 from edge.line.base import LineOutput, StationState
 from edge.line.link import Link
 from edge.records import InspectionRecord, RecipeIdentity, record_from_settled
+from edge.side_thread import SideThread
 from edge.summary import Tally
 from edge.triggers import Ledger
 
@@ -41,6 +42,7 @@ class Delivery:
         identity: RecipeIdentity,
         outputs: Sequence[LineOutput],
         archive: ArchiveThread | None,
+        watching: SideThread | None,
         state: Callable[[], StationState],
         on_record: Callable[[InspectionRecord], None],
         on_error: Callable[[Exception], None],
@@ -53,6 +55,7 @@ class Delivery:
         self._shown: StationState | None = None
         self._shown_at = 0.0
         self._archive = archive
+        self._watching = watching
         self._on_record = on_record
         self._on_error = on_error
         self._recording = threading.Lock()
@@ -110,6 +113,8 @@ class Delivery:
         if settled is None:
             return None
         images = self._archive.offer(settled) if self._archive is not None else ()
+        if self._watching is not None:
+            self._watching.offer(settled)
         record = record_from_settled(settled, self._identity, images)
         self._in_hand[record.trigger_id] = record
         return record

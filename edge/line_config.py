@@ -10,6 +10,7 @@ from edge.bundle import REFERENCE_ARTEFACT
 from edge.camera import CameraConfig
 from edge.config import ConfigPath, StrictModel
 from edge.line import OutputConfig
+from edge.part_check import ChecksConfig
 from edge.verdict import Verdict
 
 
@@ -41,7 +42,7 @@ class ArchiveConfig(StrictModel):
 
 
 class LineConfig(StrictModel):
-    """A line: bundle and recipe, camera, deadline, outputs, archive.
+    """A line: bundle and recipe, camera, deadline, outputs, archive, checks.
 
     Attributes:
         deadline_ms: from the complete frame to the verdict; later is NO_VERDICT.
@@ -55,3 +56,4 @@ class LineConfig(StrictModel):
     deadline_ms: Annotated[float, Field(gt=0)] = 1000.0
     outputs: tuple[OutputConfig, ...] = Field(min_length=1)
     archive: ArchiveConfig | None = None
+    checks: ChecksConfig | None = None

@@ -1,12 +1,13 @@
 """Trigger -> grab -> infer -> decide -> deliver -> record, with a deadline.
 
-Every trigger ends in exactly one record and exactly one verdict to the line. Four threads:
+Every trigger ends in exactly one record and exactly one verdict to the line. Its threads:
 
 - "camera" grabs, and opens a trigger for every frame and every error;
 - the caller of `Pipeline.run` inspects, one part after the other;
 - "delivery" sends each verdict and records it, and sends NO_VERDICT at the deadline of a part
   whose inspection is not done, also when the engine hangs;
-- "archive" writes images, and drops them when it is too slow.
+- "archive" writes images, and drops them when it is too slow;
+- "drift monitor" looks at every part for drift, and leaves parts out when it is too slow.
 
 They meet in a `Ledger`, which settles each trigger once.
 """
@@ -29,10 +30,14 @@ from edge.errors import LineError
 from edge.grabber import Grabber
 from edge.inspector import Inspection
 from edge.line.base import LineOutput, StationState
+from edge.monitor import DriftMonitor, DriftReport
 from edge.records import InspectionRecord, RecipeIdentity
+from edge.side_thread import SideThread
 from edge.summary import RunSummary
 from edge.triggers import Ledger, Trigger
 from edge.verdict import Cause
+
+_WATCH_QUEUE = 4
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +53,10 @@ def _ignore(_record: InspectionRecord) -> None:
     pass
 
 
+def _never_blocked() -> str | None:
+    return None
+
+
 class Pipeline:
     """One line: a camera, an inspector, and where the verdicts go.
 
@@ -58,6 +67,8 @@ class Pipeline:
         outputs: opened and closed by `run`.
         deadline_ms: time from the complete frame to the verdict.
         archive: keeps images; None for none.
+        monitor: watches for drift; None for none.
+        blocked: why the station must not be READY; None when it may.
         on_record: receives each record once, on the delivery thread.
         limit_s: how long a thread may take to end, and the outputs to take a verdict.
         clock_ns: monotonic clock in nanoseconds, the same as the camera's.
@@ -72,6 +83,8 @@ class Pipeline:
         outputs: Sequence[LineOutput],
         deadline_ms: float,
         archive: Archive | None = None,
+        monitor: DriftMonitor | None = None,
+        blocked: Callable[[], str | None] = _never_blocked,
         on_record: Callable[[InspectionRecord], None] = _ignore,
         limit_s: float = 10.0,
         clock_ns: Callable[[], int] = time.monotonic_ns,
@@ -81,6 +94,11 @@ class Pipeline:
         self._clock_ns = clock_ns
         self._ledger = Ledger(clock_ns)
         self._archive = ArchiveThread(archive) if archive is not None else None
+        self._monitor = monitor
+        self._watching = (
+            SideThread("drift monitor", monitor.take, _WATCH_QUEUE) if monitor is not None else None
+        )
+        self._blocked = blocked
         self._grabber = Grabber(
             camera=camera,
             ledger=self._ledger,
@@ -94,6 +112,7 @@ class Pipeline:
             identity=identity,
             outputs=outputs,
             archive=self._archive,
+            watching=self._watching,
             state=self._state,
             on_record=on_record,
             on_error=self._note_error,
@@ -121,6 +140,9 @@ class Pipeline:
             if self._archive is not None:
                 self._archive.start()
                 stack.callback(self._archive.close, self._limit_s)
+            if self._watching is not None:
+                self._watching.start()
+                stack.callback(self._watching.close, self._limit_s)
             self._delivery.start()
             stack.callback(self._settle_all)
             stack.callback(self._grabber.close)
@@ -136,8 +158,14 @@ class Pipeline:
             late_results=self._late_results,
             images_dropped=self._archive.dropped if self._archive is not None else 0,
             images_failed=self._archive.failed if self._archive is not None else 0,
+            drift=self._drift(),
             error=self._error,
         )
+
+    def _drift(self) -> DriftReport | None:
+        if self._monitor is None or self._watching is None:
+            return None
+        return self._monitor.report(dropped=self._watching.dropped, failed=self._watching.failed)
 
     def _inspect(self, trigger: Trigger) -> None:
         if trigger.frame is None or not self._ledger.is_open(trigger):
@@ -155,11 +183,11 @@ class Pipeline:
             )
 
     def _state(self) -> StationState:
-        """READY while frames are grabbed and no inspection hangs."""
+        """READY while frames are grabbed, no inspection hangs, and nothing blocks the station."""
         halted = self._error is not None and not isinstance(self._error, LineError)
         since_ns = self._inspecting_since_ns
         hangs = since_ns is not None and self._clock_ns() - since_ns > self._limit_s * 1e9
-        if halted or hangs or not self._is_grabbing:
+        if halted or hangs or not self._is_grabbing or self._blocked() is not None:
             return StationState.FAULT
         return StationState.READY
 

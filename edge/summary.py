@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.monitor import DriftReport
 from edge.records import InspectionRecord
 from edge.verdict import Cause, Verdict
 
@@ -27,6 +28,7 @@ class RunSummary:
         images_dropped: parts whose images the archive had no time for.
         images_failed: parts whose images could not be written.
         line_errors: verdicts that an output did not take.
+        drift: what moved; None when drift was not watched.
         error: what stopped the run, or an output's first error; None after an orderly run.
     """
 
@@ -40,6 +42,7 @@ class RunSummary:
     images_dropped: int
     images_failed: int
     line_errors: int
+    drift: DriftReport | None
     error: Exception | None
 
     @property
@@ -54,6 +57,7 @@ class RunSummary:
             "verdicts": {verdict.value: count for verdict, count in self.verdicts.items()},
             "causes": {cause.value: count for cause, count in self.causes.items()},
             "missed_deadlines": self.missed_deadlines,
+            "drift": self.drift.as_json() if self.drift is not None else None,
             "error": str(self.error) if self.error is not None else None,
         }
 
@@ -83,6 +87,7 @@ class Tally:
         late_results: int,
         images_dropped: int,
         images_failed: int,
+        drift: DriftReport | None = None,
         error: Exception | None,
     ) -> RunSummary:
         """The summary of a run that took `seconds`."""
@@ -99,6 +104,7 @@ class Tally:
             images_dropped=images_dropped,
             images_failed=images_failed,
             line_errors=self.line_errors,
+            drift=drift,
             error=error,
         )
 

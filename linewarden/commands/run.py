@@ -7,6 +7,10 @@ the end a summary stands on standard output.
 With --json, standard output has one JSON object per part and, as the last line,
 {"summary": {...}}; nothing is written for people.
 
+The parts are watched for drift against the good parts of the calibration. An alarm
+names what moved (light, focus, position, contrast, texture); it stands on standard
+error, and in the summary.
+
 SIGINT (Ctrl-C) and SIGTERM stop the line after the parts in hand; a second signal
 stops at once. A lost camera stops the line (exit code 5). A verdict that an output
 did not take leaves the line running and gives exit code 7 at the end.
@@ -37,6 +41,7 @@ from edge.config import load_config
 from edge.line import JsonLinesConfig
 from edge.line.jsonlines import STANDARD_OUTPUT
 from edge.line_config import LineConfig
+from edge.monitor import DriftReport
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
 from edge.station import open_station
@@ -82,8 +87,11 @@ def run_station(
     Args:
         observe: receives each record, on another thread.
     """
-    with open_station(config, observe) as pipeline, _stopped_by_signals(pipeline) as received:
-        summary = pipeline.run()
+    with (
+        open_station(config, observe) as station,
+        _stopped_by_signals(station.pipeline) as received,
+    ):
+        summary = station.pipeline.run()
     return summary, received[0] if received else 0
 
 
@@ -123,7 +131,18 @@ def describe(summary: RunSummary) -> list[str]:
         "parts whose images could not be written": summary.images_failed,
         "verdicts that an output did not take": summary.line_errors,
     }
-    return lines + [f"{what}: {count}" for what, count in counts.items() if count]
+    lines += [f"{what}: {count}" for what, count in counts.items() if count]
+    return lines + _drift(summary.drift)
+
+
+def _drift(report: DriftReport | None) -> list[str]:
+    if report is None:
+        return ["drift was not watched: calibrate with 30 good parts or more"]
+    lines = [f"drift: {alarm}" for alarm in report.alarms]
+    if report.moved is not None:
+        lines.append(f"drift: the {report.moved} is still not as on the good parts")
+    left_out = report.dropped + report.failed
+    return lines + ([f"parts not looked at for drift: {left_out}"] if left_out else [])
 
 
 def _uses_standard_output(config: LineConfig) -> bool:

@@ -118,10 +118,12 @@ class Line:
         deadline_ms: float = GENEROUS_S * 1e3,
         limit_s: float = GENEROUS_S,
         on_record: Callable[[InspectionRecord], None] | None = None,
+        blocked: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.camera = camera
         self.outputs = outputs if outputs is not None else [FakeOutput()]
         self.records: list[InspectionRecord] = []
+        self.ready_before = False
         self.pipeline = Pipeline(
             camera=camera,
             inspector=inspector or FakeInspector(),
@@ -131,6 +133,7 @@ class Line:
             archive=archive,
             on_record=on_record or self.records.append,
             limit_s=limit_s,
+            blocked=blocked,
         )
 
     def run(self) -> RunSummary:
@@ -493,6 +496,33 @@ def test_the_line_is_told_when_the_station_takes_parts_and_when_not() -> None:
     Line(LostAfterTwoBeats(CameraError("unplugged")), outputs=[output]).run()
     assert output.shown.count(StationState.READY) == 2
     assert output.shown[-1] is StationState.FAULT
+
+
+def test_a_blocked_station_is_not_ready_and_still_inspects() -> None:
+    output, reasons = FakeOutput(), ["show the golden part"]
+
+    class Slow(FakeCamera):
+        def read(self, timeout_s: float) -> Frame | None:
+            ends = time.monotonic() + (0.5 if reasons else GENEROUS_S)  # a heartbeat is 0.3 s
+            while StationState.READY not in output.shown and time.monotonic() < ends:
+                time.sleep(0.01)
+            return super().read(timeout_s)
+
+    def unblock(record: InspectionRecord) -> None:
+        line.records.append(record)
+        line.ready_before = StationState.READY in output.shown
+        reasons.clear()
+
+    line = Line(
+        Slow(None),
+        outputs=[output],
+        blocked=lambda: reasons[0] if reasons else None,
+        on_record=unblock,
+    )
+    line.run()
+    assert line.outcomes() == ["PASS"]
+    assert not line.ready_before
+    assert StationState.READY in output.shown
 
 
 def test_an_output_that_recovers_gets_the_later_verdicts() -> None:
