@@ -5,6 +5,7 @@
 #   make study           docs/accuracy.md on real data sets      (SHARED=folder, SEEDS="1 2 3")
 #   make precision       docs/precision.md on the runs of the study  (RUNS="run ...")
 #   make reliability     docs/reliability.md: a line under systemd, broken in every way  (root, nspawn)
+#   make calibration-study  docs/calibration.md on real data sets  (SHARED=folder)
 #   make bench           speed figures                              (BUNDLE=folder: engines too)
 #   make clean           remove what the targets above made
 
@@ -17,7 +18,7 @@ RUNS ?= $(wildcard build/study/*-1/run)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint check study precision reliability bench clean
+.PHONY: demo test lint check study precision reliability calibration-study bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -54,6 +55,19 @@ precision: $(STAMP)
 reliability: $(STAMP)
 	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/bench/study_reliability.py \
 	  --out docs/reliability.md
+
+# Models that were taught few images, so that many are left to calibrate with and to measure.
+build/study-calibration/%/bundle/manifest.json: | $(STAMP)
+	LINEWARDEN_WEIGHTS="$(SHARED)/weights" $(BIN)/linewarden train $(SHARED)/data/$* \
+	  --config configs/train/supersimplenet-cpu.yaml --set data.hold_out=0.8 \
+	  --set 'data.frame_height=[1,4000]' --set 'data.frame_width=[1,4000]' \
+	  --out build/study-calibration/$*/run
+	$(BIN)/linewarden export build/study-calibration/$*/run build/study-calibration/$*/bundle
+
+STUDIED := ball_screw kolektorsdd
+calibration-study: $(STUDIED:%=build/study-calibration/%/bundle/manifest.json)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/study_calibration.py --out docs/calibration.md \
+	  $(foreach name,$(STUDIED),build/study-calibration/$(name)/bundle=$(SHARED)/data/$(name))
 
 bench: $(STAMP)
 	$(BIN)/python tests/bench/bench_inspector.py

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from calibration.drift import baseline_of_images
 from calibration.pixels import PixelLimit, part_summary, pixel_limit
 from calibration.scores import GoodScore, score_images
 from calibration.threshold import ToleranceLimit, review_limits, tolerance_limit
@@ -113,6 +114,9 @@ def calibrate(
         author=author,
         reason=reason,
         data_sha256=digest_of_images(s.sha256 for s in scores),
+        drift=baseline_of_images(
+            {s.path: s.score for s in scores}, bundle.manifest.preprocessing.crop
+        ),
     )
     path = bundle.add_calibration(calibration)
     files = {s.sha256: s.path for s in scores}

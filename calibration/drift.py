@@ -1,35 +1,20 @@
-"""Drift: has the line moved away from the good parts it was calibrated on, and what has moved?
+"""The drift baseline of good parts, and the limits of the charts that watch for drift.
 
-Raw scores of passed parts and a few figures of their frames are compared with a baseline of good
-parts. Each figure (channel) has three charts:
-
-- CUSUM, two-sided (Page 1954), fast for lasting shifts of about one standard deviation;
-- EWMA (Roberts 1959), for slow creeping ones;
-- a Kolmogorov-Smirnov test of every full window, for a change of shape at equal mean.
-
-Values become normal scores of their rank in the baseline, so that no distribution is assumed. The
-limits follow from one figure, the parts between two false alarms of the whole system
-(`run_length`), of which every chart gets an equal part of the alarms. Run lengths of the CUSUM are
-those of Brook and Evans (1972), of the EWMA those of Lucas and Saccucci (1990), both by Markov
-chain. A baseline of few parts is itself off by chance; the limits are set for a mean that is off as
-far as is plausible at `confidence` (the aim of Gandy and Kvaloy 2013), so that few parts give slow
-charts rather than false alarms. The limit of the window is the sum of two exact Kolmogorov limits:
-of the baseline at `confidence`, and of the window at as much error probability as its parts are
-worth, which is the correction for looking again and again.
-
-Assumed: in control, parts are independent. Slow waves of the line (shifts, temperature) that the
-baseline has not seen are reported, as they should be.
-
-`baseline_from` needs scipy; `update`, made for every part, only numpy and the standard library.
+The charts are those of `edge.drift`. Their limits follow from one figure, the parts between two
+false alarms of the whole system (`run_length`), of which every chart gets an equal part of the
+alarms. Run lengths of the CUSUM are those of Brook and Evans (1972), of the EWMA those of Lucas and
+Saccucci (1990), both by Markov chain. A baseline of few parts is itself off by chance; the limits
+are set for a mean that is off as far as is plausible at `confidence` (the aim of Gandy and Kvaloy
+2013), so that few parts give slow charts rather than false alarms. The limit of the window is the
+sum of two exact Kolmogorov limits: of the baseline at `confidence`, and of the window at as much
+error probability as its parts are worth, which is the correction for looking again and again.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import NormalDist
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -37,46 +22,14 @@ from scipy.stats import kstwo, norm
 
 from calibration.run_lengths import cusum_run_length, ewma_run_length, limit_for
 from calibration.threshold import require_share
-from edge.config import StrictModel
+from edge.drift import MOVED, Baseline
 from edge.errors import ConfigError
+from edge.frame_figures import frame_figures, reference_from
+from edge.images import encode_png, read_image
+from edge.preprocess import Crop
 
-# What moved, by channel, causes before consequences: another view has another brightness, less
-# focus less contrast, and a score follows the image.
-MOVED = {
-    "row": "position",
-    "column": "position",
-    "brightness": "light",
-    "sharpness": "focus",
-    "contrast": "contrast",
-    "score": "texture",
-}
 FEWEST_PARTS = 30
 _CHARTS = 3
-_NORMAL = NormalDist()
-
-
-class Baseline(StrictModel):
-    """What good parts look like, and the limits that follow; plain numbers, kept as JSON.
-
-    Attributes:
-        values: for each channel, the figures of the good parts in ascending order.
-        run_length: parts between two false alarms that the limits are set for.
-        slack: of the CUSUM, in standard deviations; half the shift that it finds soonest.
-        weight: of the newest part in the EWMA.
-        cusum_limit: in standard deviations.
-        ewma_limit: of the EWMA itself, in standard deviations of one part.
-        window: parts in one Kolmogorov-Smirnov test.
-        window_limit: largest distance of distribution functions without alarm.
-    """
-
-    values: dict[str, tuple[float, ...]]
-    run_length: float
-    slack: float
-    weight: float
-    cusum_limit: float
-    ewma_limit: float
-    window: int
-    window_limit: float
 
 
 def baseline_from(
@@ -135,107 +88,30 @@ def baseline_from(
     )
 
 
-@dataclass
-class ChannelState:
-    """Where the charts of one channel stand; plain numbers (`dataclasses.asdict` keeps them)."""
+def baseline_of_images(scores: Mapping[Path, float], crop: Crop | None = None) -> Baseline | None:
+    """The baseline of good images; None when they are fewer than 30.
 
-    up: float = 0.0
-    down: float = 0.0
-    parts_up: int = 0
-    parts_down: int = 0
-    smooth: float = 0.0
-    window: list[float] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """One chart beyond its limit.
-
-    Attributes:
-        moved: what moved, in the words of the shop floor.
-        chart: "cusum", "ewma" or "window".
-        direction: 1 for higher than the baseline, -1 for lower, 0 when the shape changed.
-        parts: about how many parts ago it began, as far as the chart can tell.
-    """
-
-    channel: str
-    moved: str
-    chart: str
-    direction: int
-    parts: int
-
-
-def update(
-    baseline: Baseline, state: dict[str, ChannelState], figures: Mapping[str, float]
-) -> list[Alarm]:
-    """Add one part to the charts; a chart that alarms starts afresh.
-
-    The cost of a part does not depend on the parts before it. A full window is sorted once.
+    Positions are measured against the image with the middle score.
 
     Args:
-        state: one entry for each channel, made here where it is missing; changed in place.
-        figures: the channels of the baseline; a channel that is missing is left as it is.
+        scores: raw score of each image file.
+        crop: the part of the frame that is inspected.
+
+    Raises:
+        CameraError: an image cannot be read any more.
     """
-    alarms = []
-    for channel in baseline.values.keys() & figures.keys():
-        charts = state.setdefault(channel, ChannelState())
-        value = float(figures[channel])
-        score = _normal_score(baseline.values[channel], value)
-        found = [*_cusum(baseline, charts, score), *_ewma(baseline, charts, score)]
-        found += _window(baseline, channel, charts, value)
-        alarms += [Alarm(channel, MOVED[channel], *one) for one in found]
-    return sorted(alarms, key=lambda alarm: list(MOVED).index(alarm.channel))
+    if len(scores) < FEWEST_PARTS:
+        return None
+    typical = sorted(scores, key=scores.__getitem__)[len(scores) // 2]
+    reference = reference_from(_inspected(typical, crop))
+    figures = [
+        {**frame_figures(_inspected(path, crop), reference), "score": score}
+        for path, score in scores.items()
+    ]
+    baseline = baseline_from({name: [one[name] for one in figures] for name in MOVED})
+    return baseline.model_copy(update={"reference_png": encode_png(reference)})
 
 
-def what_moved(alarms: Sequence[Alarm]) -> str | None:
-    """The cause to name of several alarms, or None without any: the first in `MOVED`."""
-    present = {alarm.channel: alarm.moved for alarm in alarms}
-    return next((present[channel] for channel in MOVED if channel in present), None)
-
-
-def _normal_score(ordered: Sequence[float], value: float) -> float:
-    place = (bisect_left(ordered, value) + bisect_right(ordered, value)) / 2
-    return _NORMAL.inv_cdf((place + 0.5) / (len(ordered) + 1))
-
-
-_Found = list[tuple[str, int, int]]
-
-
-def _cusum(baseline: Baseline, charts: ChannelState, score: float) -> _Found:
-    charts.up = max(0.0, charts.up + score - baseline.slack)
-    charts.down = max(0.0, charts.down - score - baseline.slack)
-    charts.parts_up = charts.parts_up + 1 if charts.up else 0
-    charts.parts_down = charts.parts_down + 1 if charts.down else 0
-    found: _Found = []
-    if charts.up > baseline.cusum_limit:
-        found.append(("cusum", 1, charts.parts_up))
-        charts.up, charts.parts_up = 0.0, 0
-    if charts.down > baseline.cusum_limit:
-        found.append(("cusum", -1, charts.parts_down))
-        charts.down, charts.parts_down = 0.0, 0
-    return found
-
-
-def _ewma(baseline: Baseline, charts: ChannelState, score: float) -> _Found:
-    charts.smooth += baseline.weight * (score - charts.smooth)
-    if abs(charts.smooth) <= baseline.ewma_limit:
-        return []
-    direction = 1 if charts.smooth > 0 else -1
-    charts.smooth = 0.0
-    return [("ewma", direction, round(1 / baseline.weight))]
-
-
-def _window(baseline: Baseline, channel: str, charts: ChannelState, value: float) -> _Found:
-    charts.window.append(value)
-    if len(charts.window) < baseline.window:
-        return []
-    distance = _distance(np.asarray(baseline.values[channel]), np.sort(charts.window))
-    charts.window.clear()
-    return [("window", 0, baseline.window)] if distance > baseline.window_limit else []
-
-
-def _distance(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:
-    """Kolmogorov-Smirnov distance of two samples in ascending order."""
-    both = np.concatenate([first, second])
-    shares = [np.searchsorted(one, both, side="right") / len(one) for one in (first, second)]
-    return float(np.abs(shares[0] - shares[1]).max())
+def _inspected(path: Path, crop: Crop | None) -> npt.NDArray[np.uint8]:
+    frame = read_image(path)
+    return frame if crop is None else crop.of(frame)

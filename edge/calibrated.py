@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from edge.drift import Baseline
 from edge.sealed import Sha256, Vouched
 from edge.verdict import Thresholds
 
@@ -42,6 +43,7 @@ class Calibration(Vouched):
         previous_seal: the calibration that this one replaced; None for the first of its recipe, or
             when the replaced file was damaged.
         data_sha256: over the sorted image hashes; None in calibrations made before it was kept.
+        drift: what the line is watched against; None with too few parts, or in older ones.
     """
 
     schema_version: Literal[1] = 1
@@ -64,12 +66,13 @@ class Calibration(Vouched):
     reason: str = ""
     previous_seal: str | None = None
     data_sha256: Sha256 | None = None
+    drift: Baseline | None = None
 
     @model_serializer(mode="wrap")
     def _without_unknown_origin(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out an origin that is not known, so that the seal of an older one stays right."""
         content: dict[str, Any] = serialise(self)
-        origin = {"author", "reason", "previous_seal", "data_sha256"}
+        origin = {"author", "reason", "previous_seal", "data_sha256", "drift"}
         return {key: value for key, value in content.items() if value or key not in origin}
 
     @property

@@ -13,6 +13,7 @@ from edge.archive import ArchiveThread
 from edge.errors import LineError
 from edge.line.base import LineOutput, StationState
 from edge.line.link import Link
+from edge.monitor import DriftWatch
 from edge.records import InspectionRecord, record_from_settled
 from edge.summary import Tally
 from edge.triggers import Ledger
@@ -46,6 +47,7 @@ class Delivery:
         ledger: Ledger,
         outputs: Sequence[LineOutput],
         archive: ArchiveThread | None,
+        watch: DriftWatch | None,
         state: Callable[[], StationState],
         on_record: Callable[[InspectionRecord], None],
         on_error: Callable[[Exception], None],
@@ -60,6 +62,7 @@ class Delivery:
         self._shown: StationState | None = None
         self._shown_at = 0.0
         self._archive = archive
+        self._watch = watch
         self._on_record = on_record
         self._on_error = on_error
         self._recording = threading.Lock()
@@ -129,6 +132,8 @@ class Delivery:
         if settled is None:
             return None
         images = self._archive.offer(settled) if self._archive is not None else ()
+        if self._watch is not None:
+            self._watch.offer(settled)
         record = record_from_settled(settled, images)
         self._in_hand[record.trigger_id] = record
         return record

@@ -9,13 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.bundle import Bundle, Golden
-from edge.engine import Prediction
+from edge.engine import Engine, Prediction
+from edge.errors import EngineError
 from edge.images import read_image
 from edge.preprocess import preprocess
 
 # Share of the largest expected map value by which an FP32 artefact may differ from the checkpoint:
 # sums in another order give about 1e-6, another network or another resize far more than 1e-3.
 FP32_TOLERANCE = 1e-4
+
+# Another machine or engine rounds at other places, and INT8 makes whole steps of that. Verdicts are
+# the measure; this finds an artefact that computes something else.
+_SLACK = 3.0
 
 
 @dataclass(frozen=True)
@@ -90,3 +95,42 @@ def golden_frames(bundle: Bundle) -> list[GoldenFrame]:
         image = preprocess(native, bundle.manifest.preprocessing)[np.newaxis]
         frames.append(GoldenFrame(golden.name, image, score, anomaly_map))
     return frames
+
+
+def is_allowed(bundle: Bundle, artefact: str, difference: Difference, *, flipped: bool) -> bool:
+    """Whether an artefact of the bundle may differ so from the checkpoint.
+
+    The FP32 artefact, or an engine built from it, by rounding only; one of lower precision by what
+    export measured, with the same verdicts at the threshold of the export.
+    """
+    record = bundle.manifest.artefacts.get(bundle.origin(artefact))
+    rounding = FP32_TOLERANCE * difference.scale
+    if record is None or record.parity is None:
+        return difference.is_rounding(bundle.manifest.parity.map_tolerance)
+    return (
+        not flipped
+        and difference.score <= _SLACK * record.parity.score + rounding
+        and difference.map <= _SLACK * record.parity.map + rounding
+    )
+
+
+def require_golden(bundle: Bundle, artefact: str, engine: Engine) -> None:
+    """The self-test of a station: the golden frames, through the engine that will inspect.
+
+    Raises:
+        EngineError: a frame gives another result than the checkpoint.
+    """
+    threshold = bundle.manifest.parity.threshold
+    wrong = []
+    for frame in golden_frames(bundle):
+        got = engine.infer(frame.image)
+        flipped = (frame.score > threshold) != (float(got.scores[0]) > threshold)
+        difference = compare(frame.name, frame.score, frame.map, got)
+        if not is_allowed(bundle, artefact, difference, flipped=flipped):
+            wrong.append(frame.name)
+    if wrong:
+        raise EngineError(
+            f"{bundle.folder}: {artefact} gives other results here than the checkpoint on the "
+            f"golden frames {', '.join(wrong)}, so the line does not start; by how much tells: "
+            f"linewarden verify {bundle.folder} --artefact {artefact}"
+        )

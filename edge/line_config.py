@@ -14,6 +14,7 @@ from edge.camera.genicam import GenicamSettings
 from edge.config import ConfigPath, StrictModel
 from edge.encoder import EncoderConfig
 from edge.line import GpioConfig, OutputConfig, StorableConfig
+from edge.part_check import ChecksConfig
 from edge.store.config import RecordsConfig
 from edge.trigger import (
     CameraTriggerConfig,
@@ -81,6 +82,7 @@ class LineConfig(StrictModel):
         records: leave out to keep none. With them, verdicts for MQTT and webhooks are stored
             until they are confirmed.
         alarm: leave out for none.
+        checks: leave out for none.
         health: None for no health page.
         control_socket: Unix domain socket for `linewarden trigger`; see `edge.control`.
     """
@@ -99,6 +101,7 @@ class LineConfig(StrictModel):
     outputs: tuple[OutputConfig, ...] = Field(min_length=1)
     records: RecordsConfig | None = None
     alarm: AlarmConfig | None = None
+    checks: ChecksConfig | None = None
     health: HealthConfig | None = None
     control_socket: ConfigPath | None = None
 
@@ -142,13 +145,6 @@ class LineConfig(StrictModel):
                 "a camera whose trigger source is Software gives no frame by itself: "
                 "trigger.kind should be software, interval, encoder, modbus or mqtt"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _outboxes_of_their_own(self) -> LineConfig:
-        names = [output.outbox for output in self.outputs if isinstance(output, StorableConfig)]
-        if self.records is not None and len(set(names)) < len(names):
-            raise ValueError("two outputs send to the same place; remove one")
         return self
 
 

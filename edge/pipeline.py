@@ -9,7 +9,8 @@ each on a thread of its own:
 - the caller of `Pipeline.run` owns the engines and infers, one frame after the other;
 - "delivery" sends each verdict and records it, and sends NO_VERDICT at the deadline of a part
   whose inspection is not done, also when the engine hangs;
-- "archive" writes images, and drops them when it is too slow.
+- "archive" writes images, and drops them when it is too slow;
+- "drift monitor" looks at every part for drift, and leaves parts out when it is too slow.
 
 Cameras and triggers meet in the `Intake`, which opens a trigger for each part and gives it its
 frames. From there all stages meet in the `Ledger`, which settles each trigger once. There are
@@ -30,6 +31,7 @@ from edge.errors import EngineError, LineError
 from edge.grabber import Grabber
 from edge.intake import Intake, PartLimits
 from edge.line.base import LineOutput, StationState
+from edge.monitor import DriftWatch
 from edge.preparation import Preparation, PreparedShot
 from edge.records import InspectionRecord
 from edge.status import PipelineStatus
@@ -54,6 +56,10 @@ def _ignore_turn() -> None:
     pass
 
 
+def _never_blocked() -> str | None:
+    return None
+
+
 class Pipeline:
     """One line: its views, what triggers them, and where the verdicts go.
 
@@ -67,6 +73,8 @@ class Pipeline:
         keep_warm_ms: an engine that had nothing to do for so long is run on an empty image; None
             leaves it alone.
         archive: keeps images; None for none.
+        watch: watches the views for drift; None for none.
+        blocked: why the station must not be READY; None when it may.
         on_trigger: receives each trigger before it is opened, on a thread of the pipeline.
         on_record: receives each record once, on the delivery thread.
         on_turn: called by the inspection loop, several times a second also when no part comes, and
@@ -88,6 +96,8 @@ class Pipeline:
         reopens: bool = True,
         keep_warm_ms: float | None = None,
         archive: Archive | None = None,
+        watch: DriftWatch | None = None,
+        blocked: Callable[[], str | None] = _never_blocked,
         on_trigger: Callable[[Trigger], None] = _ignore,
         on_record: Callable[[InspectionRecord], None] = _ignore,
         on_turn: Callable[[], None] = _ignore_turn,
@@ -102,6 +112,8 @@ class Pipeline:
         self._keep_warm_ns = None if keep_warm_ms is None else keep_warm_ms * 1e6
         self._ledger = Ledger(clock_ns)
         self._archive = ArchiveThread(archive) if archive is not None else None
+        self._watch = watch
+        self._blocked = blocked
         self._intake = Intake(
             views=views,
             ledger=self._ledger,
@@ -133,6 +145,7 @@ class Pipeline:
             ledger=self._ledger,
             outputs=outputs,
             archive=self._archive,
+            watch=watch,
             state=lambda: self.state,
             on_record=on_record,
             on_error=self._note_error,
@@ -183,6 +196,8 @@ class Pipeline:
         ]
         if self._trigger is not None and self._trigger.lost:
             faults.append(self._trigger.lost)
+        if (reason := self._blocked()) is not None:
+            faults.append(reason)
         faults += [f"{stage} hangs, for {self._limit_s:g} s now" for stage in self.stalled]
         return faults
 
@@ -235,6 +250,9 @@ class Pipeline:
             if self._archive is not None:
                 self._archive.start()
                 stack.callback(self._archive.close, self._limit_s)
+            if self._watch is not None:
+                self._watch.start()
+                stack.callback(self._watch.close, self._limit_s)
             self._delivery.start()
             stack.callback(self._settle_all)
             started_ns = self._clock_ns()
@@ -250,6 +268,8 @@ class Pipeline:
             stray_frames=self._intake.counts.stray_frames,
             images_dropped=self._archive.dropped if self._archive is not None else 0,
             images_failed=self._archive.failed if self._archive is not None else 0,
+            drift=self._watch.reports() if self._watch is not None else (),
+            drift_left_out=self._watch.left_out if self._watch is not None else 0,
             error=self._error,
         )
 

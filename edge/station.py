@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -15,10 +15,13 @@ from edge.camera.base import SoftwareTriggered
 from edge.control import ControlSocket, pipeline_commands
 from edge.encoder import Encoder, encoder_from_config
 from edge.engine import Engine
+from edge.golden import require_golden
 from edge.inspector import Inspector, open_engine
 from edge.intake import PartLimits
 from edge.line import LineOutput, StorableConfig, output_from_config
 from edge.line_config import LineConfig, ViewConfig, is_fired
+from edge.monitor import DriftMonitor, DriftWatch
+from edge.part_check import PartCheck
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
 from edge.service import health_from_config
@@ -36,11 +39,15 @@ class Station(NamedTuple):
     Attributes:
         records: None where none are kept.
         alarm: None where none is configured.
+        drift: None when no calibration holds a baseline.
+        part_check: None where none is configured.
     """
 
     pipeline: Pipeline
     records: StationRecords | None
     alarm: RejectAlarm | None
+    drift: DriftWatch | None
+    part_check: PartCheck | None
 
 
 @contextlib.contextmanager
@@ -63,7 +70,8 @@ def open_station(
     Raises:
         ConfigError: the health page cannot be served.
         BundleError: the bundle does not verify, or the recipe is not calibrated for the artefact.
-        EngineError: the engine is not installed or cannot run the artefact.
+        EngineError: the engine is not installed, cannot run the artefact, or gives other results on
+            the golden frames.
         LineError: the control socket cannot be opened, or what the trigger needs is not installed.
         RecordsError: the records cannot be opened.
     """
@@ -71,19 +79,24 @@ def open_station(
         encoder = encoder_from_config(config.encoder) if config.encoder is not None else None
         if encoder is not None:
             stack.callback(encoder.close)
-        views = _open_views(config, stack)
+        inspectors = _open_inspectors(config, stack)
+        views = [_view(name, view, inspectors[name]) for name, view in config.all_views.items()]
+        drift, check = _drift_watch(inspectors), _part_check(config, inspectors)
         outputs, records = _open_outputs(config, encoder, stack)
         health = health_from_config(config, views)
         alarm = RejectAlarm(config.alarm, on_alarm) if config.alarm is not None else None
 
+        takers = [
+            records.on_record if records is not None else None,
+            alarm.note if alarm is not None else None,
+            check.take if check is not None else None,
+            health.observe if health is not None else None,
+            on_record,
+        ]
+
         def keep(record: InspectionRecord) -> None:
-            if records is not None:
-                records.on_record(record)
-            if alarm is not None:
-                alarm.note(record)
-            if health is not None:
-                health.observe(record)
-            on_record(record)
+            for take in filter(None, takers):
+                take(record)
 
         def turn() -> None:
             if on_turn is not None:
@@ -97,6 +110,8 @@ def open_station(
             reopens=config.lost_camera == "reopen",
             keep_warm_ms=config.engine.keep_warm_ms,
             archive=_archive(config),
+            watch=drift,
+            blocked=check.blocked if check is not None else _not_blocked,
             on_trigger=records.on_trigger if records is not None else _ignore,
             on_record=keep,
             on_turn=turn,
@@ -106,11 +121,15 @@ def open_station(
             stack.enter_context(health.serving(pipeline.status))
         if config.control_socket is not None:
             stack.enter_context(ControlSocket(config.control_socket, pipeline_commands(pipeline)))
-        yield Station(pipeline, records, alarm)
+        yield Station(pipeline, records, alarm, drift, check)
 
 
 def _ignore(_trigger: Trigger) -> None:
     pass
+
+
+def _not_blocked() -> None:
+    return None
 
 
 def _open_outputs(
@@ -133,26 +152,47 @@ def _open_outputs(
     ], records
 
 
-def _open_views(config: LineConfig, stack: ExitStack) -> list[View]:
-    """The views; those with the same bundle share it and its engine."""
+def _open_inspectors(config: LineConfig, stack: ExitStack) -> dict[str, Inspector]:
+    """The inspector of each view; those with the same bundle share it and its engine."""
     opened: dict[Path, tuple[Bundle, Engine]] = {}
-    views = []
+    inspectors = {}
     for name, view in config.all_views.items():
         path = view.bundle or config.bundle
         if path not in opened:
-            opened[path] = _open_engine(config, path)
-            stack.callback(opened[path][1].close)
+            opened[path] = _open_engine(config, path, stack)
         bundle, engine = opened[path]
         calibration = bundle.calibration(view.recipe or config.recipe, config.engine.artefact)
-        views.append(_view(name, view, Inspector(bundle, calibration, engine)))
-    return views
+        inspectors[name] = Inspector(bundle, calibration, engine)
+    return inspectors
 
 
-def _open_engine(config: LineConfig, path: Path) -> tuple[Bundle, Engine]:
+def _open_engine(config: LineConfig, path: Path, stack: ExitStack) -> tuple[Bundle, Engine]:
+    """A bundle and its engine, which has passed the self-test; `stack` closes it."""
     bundle, engine = open_bundle(path), config.engine
-    return bundle, open_engine(
+    opened = open_engine(
         bundle, engine=engine.kind, artefact=engine.artefact, threads=engine.threads
     )
+    stack.callback(opened.close)
+    require_golden(bundle, engine.artefact, opened)
+    return bundle, opened
+
+
+def _drift_watch(inspectors: Mapping[str, Inspector]) -> DriftWatch | None:
+    watch = None
+    for name, inspector in inspectors.items():
+        baseline = inspector.calibration.drift
+        if baseline is not None:
+            watch = watch or DriftWatch()
+            crop = inspector.bundle.manifest.preprocessing.crop
+            watch.add(name, inspector.identity, DriftMonitor(baseline, crop))
+    return watch
+
+
+def _part_check(config: LineConfig, inspectors: Mapping[str, Inspector]) -> PartCheck | None:
+    if config.checks is None:
+        return None
+    scores = {name: one.calibration.scores.values() for name, one in inspectors.items()}
+    return PartCheck(config.checks, scores)
 
 
 def _view(name: str, config: ViewConfig, inspector: Inspector) -> View:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.monitor import DriftReport
 from edge.records import InspectionRecord
 from edge.verdict import Cause, Verdict
 
@@ -29,6 +30,8 @@ class RunSummary:
         images_dropped: parts whose images the archive had no time for.
         images_failed: parts whose images could not be written.
         line_errors: verdicts that an output did not take.
+        drift: what moved, for each view and recipe that was watched.
+        drift_left_out: parts that nobody looked at for drift.
         error: what stopped the run, or an output's first error; None after an orderly run.
     """
 
@@ -44,6 +47,8 @@ class RunSummary:
     images_dropped: int
     images_failed: int
     line_errors: int
+    drift: tuple[DriftReport, ...]
+    drift_left_out: int
     error: Exception | None
 
     @property
@@ -58,6 +63,7 @@ class RunSummary:
             "verdicts": {verdict.value: count for verdict, count in self.verdicts.items()},
             "causes": {cause.value: count for cause, count in self.causes.items()},
             "missed_deadlines": self.missed_deadlines,
+            "drift": [report.as_json() for report in self.drift],
             "error": str(self.error) if self.error is not None else None,
         }
 
@@ -99,6 +105,8 @@ class Tally:
         stray_frames: int,
         images_dropped: int,
         images_failed: int,
+        drift: tuple[DriftReport, ...] = (),
+        drift_left_out: int = 0,
         error: Exception | None,
     ) -> RunSummary:
         """The summary of a run that took `seconds`."""
@@ -117,6 +125,8 @@ class Tally:
             images_dropped=images_dropped,
             images_failed=images_failed,
             line_errors=self.line_errors,
+            drift=drift,
+            drift_left_out=drift_left_out,
             error=error,
         )
 

@@ -40,6 +40,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from calibration.calibrate import CalibrationResult, Wish, calibrate
+from calibration.drift import FEWEST_PARTS
 from calibration.pixels import AREAS
 from edge.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from edge.errors import ConfigError
@@ -207,6 +208,12 @@ def describe(result: CalibrationResult) -> list[str]:
     lines.append(
         f"mask: map above {pixel.threshold:.6g}, regions of {pixel.minimum_area} px or more: at "
         f"most {pixel.mask_rate_bound:.2%} of good parts show one"
+    )
+    drift = result.calibration.drift
+    lines.append(
+        f"drift: watched against these images, one false alarm in {drift.run_length:g} good parts"
+        if drift is not None
+        else f"drift: not watched; that takes {FEWEST_PARTS} images of good parts"
     )
     lines.append(f"written to {result.path}")
     return lines

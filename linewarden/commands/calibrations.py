@@ -136,7 +136,7 @@ def _record(entry: Entry) -> dict[str, object]:
     found = {"name": entry.name, "active": entry.is_active, "file": str(entry.path)}
     if entry.calibration is None:
         return {**found, "damaged": entry.damaged}
-    content = entry.calibration.model_dump(mode="json", exclude={"scores", "parts"})
+    content = entry.calibration.model_dump(mode="json", exclude={"scores", "parts", "drift"})
     return {**found, "parts": _parts(entry.calibration), **content}
 
 

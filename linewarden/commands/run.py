@@ -12,6 +12,10 @@ journal has what goes wrong, as JSON. See docs/deployment.md.
 With --json, standard output has one JSON object per part and, as the last line,
 {"summary": {...}}; nothing is written for people.
 
+The parts are watched for drift against the good parts of the calibration. An alarm
+names what moved (light, focus, position, contrast, texture); it stands on standard
+error, and in the summary.
+
 SIGINT (Ctrl-C) and SIGTERM stop the line after the parts in hand; a second signal
 stops at once. A lost camera is opened again, with `lost_camera: stop` it stops the
 line (exit code 5). A verdict that an output did not take leaves the line running and
@@ -35,7 +39,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -45,6 +49,7 @@ from edge.errors import LineError, LinewardenError
 from edge.line import JsonLinesConfig
 from edge.line.jsonlines import STANDARD_OUTPUT
 from edge.line_config import LineConfig
+from edge.monitor import DriftReport
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
 from edge.service import logs
@@ -176,8 +181,23 @@ def describe(summary: RunSummary) -> list[str]:
         "parts whose images were dropped": summary.images_dropped,
         "parts whose images could not be written": summary.images_failed,
         "verdicts that an output did not take": summary.line_errors,
+        "parts not looked at for drift": summary.drift_left_out,
     }
-    return lines + [f"{what}: {count}" for what, count in counts.items() if count]
+    lines += [f"{what}: {count}" for what, count in counts.items() if count]
+    return lines + _drift(summary.drift)
+
+
+def _drift(reports: Sequence[DriftReport]) -> list[str]:
+    if not reports:
+        return ["drift was not watched: calibrate with 30 good parts or more"]
+    return [line for report in reports for line in _drift_of(report)]
+
+
+def _drift_of(report: DriftReport) -> list[str]:
+    lines = [f"drift of {report.view}: {alarm}" for alarm in report.alarms]
+    if report.moved is not None:
+        lines.append(f"drift of {report.view}: {report.moved} is still not as on the good parts")
+    return lines
 
 
 def _uses_standard_output(config: LineConfig) -> bool:

@@ -40,13 +40,10 @@ from edge.engine import Engine
 from edge.engine.cuda import open_cuda
 from edge.engine.tensorrt_bindings import load_bindings, platform_here
 from edge.errors import EngineError
-from edge.golden import FP32_TOLERANCE, Difference, GoldenFrame, compare, golden_frames
+from edge.golden import Difference, GoldenFrame, compare, golden_frames, is_allowed
 from edge.inspector import open_engine
 
 _TIMED_RUNS = 30
-# Another machine or engine rounds at other places, and INT8 makes whole steps of that. Verdicts are
-# the measure; this finds an artefact that computes something else.
-_SLACK = 3.0
 _COLUMNS = ("artefact", "engine", "score", "map", "flips", "mask IoU", "p50 ms", "p99 ms")
 
 
@@ -152,7 +149,7 @@ def measure(
         flipped = (frame.score > threshold) != (float(got.scores[0]) > threshold)
         if flipped:
             flips.append(frame.name)
-        if not _is_allowed(bundle, artefact, difference, flipped=flipped):
+        if not is_allowed(bundle, artefact, difference, flipped=flipped):
             wrong.append(frame.name)
     iou = both / either if either else 1.0
     times = _times_ms(engine, frames)
@@ -182,18 +179,6 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.iou:.3f}",
         percentile(50),
         percentile(99),
-    )
-
-
-def _is_allowed(bundle: Bundle, artefact: str, difference: Difference, *, flipped: bool) -> bool:
-    record = bundle.manifest.artefacts.get(bundle.origin(artefact))
-    rounding = FP32_TOLERANCE * difference.scale
-    if record is None or record.parity is None:
-        return difference.is_rounding(bundle.manifest.parity.map_tolerance)
-    return (
-        not flipped
-        and difference.score <= _SLACK * record.parity.score + rounding
-        and difference.map <= _SLACK * record.parity.map + rounding
     )
 
 

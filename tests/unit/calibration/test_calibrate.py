@@ -10,8 +10,10 @@ import pytest
 from calibration.calibrate import Wish, calibrate
 from edge import Inspector
 from edge.bundle import Bundle, open_bundle, seal_bundle
-from edge.errors import CameraError
+from edge.drift import MOVED
+from edge.errors import BundleError, CameraError
 from edge.files import sha256_of
+from edge.images import read_image
 
 
 def good_parts(folder: Path, brightest: list[int], size: int = 32) -> list[Path]:
@@ -80,6 +82,28 @@ def test_every_unusable_image_is_named_and_nothing_is_written(
     assert f"{paths[1]}: the file is empty" in message
     assert f"{odd[0]}: the frame is 16x16" in message
     assert tiny_bundle.calibration("default", "model.onnx") == before
+
+
+def test_enough_good_parts_are_the_baseline_of_drift(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    paths = good_parts(tmp_path / "good", list(range(20, 50)))
+    few = calibrate(tiny_bundle, paths[:29], Wish(0.01)).calibration
+    assert few.drift is None
+    assert "drift" not in json.loads(few.model_dump_json())  # the seal of an older one stays right
+    enough = calibrate(tiny_bundle, paths, Wish(0.01)).calibration
+    assert enough.drift is not None
+    assert set(enough.drift.values) == set(MOVED)
+    assert enough.drift.values["score"] == tuple(sorted(enough.scores.values()))
+    reference = enough.drift.reference()
+    assert reference is not None
+    assert np.array_equal(reference, read_image(paths[15]))
+
+
+def test_a_baseline_without_its_image_is_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    paths = good_parts(tmp_path / "good", list(range(20, 50)))
+    drift = calibrate(tiny_bundle, paths, Wish(0.01)).calibration.drift
+    assert drift is not None
+    with pytest.raises(BundleError, match=r"the reference image of the drift baseline: .* again"):
+        drift.model_copy(update={"reference_png": b"x"}).reference()
 
 
 def test_frames_of_one_part_count_once(tiny_bundle: Bundle, tmp_path: Path) -> None:

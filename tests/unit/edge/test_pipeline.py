@@ -315,6 +315,34 @@ def test_the_line_is_told_when_the_station_takes_parts_and_when_not() -> None:
     assert output.shown[-1] is StationState.FAULT
 
 
+def test_a_blocked_station_is_not_ready_and_still_inspects() -> None:
+    output, reasons = FakeOutput(), ["show the golden part"]
+    ready_before: list[bool] = []
+
+    class Slow(FakeCamera):
+        def read(self, timeout_s: float) -> Frame | None:
+            ends = time.monotonic() + (0.5 if reasons else GENEROUS_S)  # a heartbeat is 0.3 s
+            while StationState.READY not in output.shown and time.monotonic() < ends:
+                time.sleep(0.01)
+            return super().read(timeout_s)
+
+    def unblock(record: InspectionRecord) -> None:
+        line.records.append(record)
+        ready_before.append(StationState.READY in output.shown)
+        reasons.clear()
+
+    line = Line(
+        Slow(None),
+        outputs=[output],
+        blocked=lambda: reasons[0] if reasons else None,
+        on_record=unblock,
+    )
+    line.run()
+    assert line.outcomes() == ["PASS"]
+    assert ready_before == [False]
+    assert StationState.READY in output.shown
+
+
 def test_an_output_that_recovers_gets_the_later_verdicts() -> None:
     down = {"test": True}
 
