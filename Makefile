@@ -4,6 +4,7 @@
 #   make test            lint, types, import rules, tests: what CI runs
 #   make study           docs/accuracy.md on real data sets      (SHARED=folder, SEEDS="1 2 3")
 #   make precision       docs/precision.md on the runs of the study  (RUNS="run ...")
+#   make reliability     docs/reliability.md: a line under systemd, broken in every way  (root, nspawn)
 #   make bench           speed figures                              (BUNDLE=folder: engines too)
 #   make clean           remove what the targets above made
 
@@ -16,7 +17,7 @@ RUNS ?= $(wildcard build/study/*-1/run)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint check study precision bench clean
+.PHONY: demo test lint check study precision reliability bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -50,10 +51,16 @@ precision: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/study_precision.py \
 	  --work build/precision --out docs/precision.md $(RUNS)
 
+reliability: $(STAMP)
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/bench/study_reliability.py \
+	  --out docs/reliability.md
+
 bench: $(STAMP)
 	$(BIN)/python tests/bench/bench_inspector.py
+	$(BIN)/python tests/bench/bench_pipeline.py overhead
 	$(BIN)/python tests/bench/bench_training.py
 	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_engines.py $(BUNDLE))
+	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_pipeline.py idle $(BUNDLE))
 
 clean:
 	rm -rf $(VENV) demo build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

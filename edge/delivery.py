@@ -32,6 +32,12 @@ class Delivery:
         state: what the station does now.
         on_record: receives each record once, after its delivery.
         on_error: receives the first LineError, and every error that is a defect of the program.
+        waits_to_open: an output that cannot be opened at the start is one that was lost: it is
+            opened again and again, and the line goes on without it.
+
+    Attributes:
+        turned_ns: when the thread last went round, on the monotonic clock; None while it does not
+            run.
     """
 
     def __init__(
@@ -43,8 +49,11 @@ class Delivery:
         state: Callable[[], StationState],
         on_record: Callable[[InspectionRecord], None],
         on_error: Callable[[Exception], None],
+        waits_to_open: bool = False,
     ) -> None:
         self.tally = Tally()
+        self.turned_ns: int | None = None
+        self._waits_to_open = waits_to_open
         self._ledger = ledger
         self._links = [Link(output) for output in outputs]
         self._state = state
@@ -61,11 +70,21 @@ class Delivery:
         """Open the outputs; `stack` closes them.
 
         Raises:
-            LineError: one cannot be opened.
+            LineError: one cannot be opened, and the line does not wait for it.
         """
         for link in self._links:
             stack.callback(link.close)
-            link.open()
+            try:
+                link.open()
+            except LineError as error:
+                if not self._waits_to_open:
+                    raise
+                _log.warning("the line starts without an output: %s", error)
+
+    @property
+    def outputs_up(self) -> tuple[bool, ...]:
+        """For each output whether it works, as far as is known; from any thread."""
+        return tuple(link.is_up for link in self._links)
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -88,10 +107,12 @@ class Delivery:
 
     def _run(self) -> None:
         while not self._ledger.is_finished:
+            self.turned_ns = time.monotonic_ns()
             record = self._next(HEARTBEAT_S)
             if record is not None:
                 self._record(record, self._send(record))
             self._show()
+        self.turned_ns = None
 
     def _show(self) -> None:
         """Tell the outputs a new state at once, and READY again and again as the heartbeat."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 from edge.camera.base import EndOfRecording
@@ -34,6 +35,11 @@ class Grabber:
         on_error: receives the error that ends the grabbing, after the part in hand was settled.
         on_end: called when the grabbing ends, for whatever reason.
         limit_s: how long the outputs may take no verdict, and the camera may take to end.
+        waits_to_open: a camera that cannot be opened is tried again and again.
+
+    Attributes:
+        turned_ns: when the thread last went round, on the monotonic clock; None while it does not
+            grab.
     """
 
     def __init__(
@@ -46,7 +52,10 @@ class Grabber:
         on_error: Callable[[Exception], None],
         on_end: Callable[[], None],
         limit_s: float,
+        waits_to_open: bool = False,
     ) -> None:
+        self.turned_ns: int | None = None
+        self._waits_to_open = waits_to_open
         self._view = view
         self._camera = view.camera
         self._intake = intake
@@ -55,26 +64,28 @@ class Grabber:
         self._on_error = on_error
         self._on_end = on_end
         self._limit_s = limit_s
-        self._is_lost = False
+        self._lost = "it is being opened" if waits_to_open else ""
         self._stopping = threading.Event()
         self._opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"camera {view.name}", daemon=True)
 
     def open(self) -> None:
-        """Open the camera and begin to grab.
+        """Open the camera and begin to grab; returns at once where it waits for the camera.
 
         Raises:
-            CameraError: the camera cannot be opened.
+            CameraError: the camera cannot be opened, and the line does not wait for it.
         """
         self._thread.start()
+        if self._waits_to_open:
+            return
         error = self._opened.get()
         if error is not None:
             raise error
 
     @property
-    def is_lost(self) -> bool:
-        """Whether the camera is lost, and not there again."""
-        return self._is_lost
+    def lost(self) -> str:
+        """Why the camera gives no frame; empty while it does, as far as is known."""
+        return self._lost
 
     def stop(self) -> None:
         """Grab no more; what was grabbed still has its verdict. From any thread or handler."""
@@ -91,9 +102,12 @@ class Grabber:
 
     def _run(self) -> None:
         try:
-            self._camera.open()
-        except Exception as error:  # noqa: BLE001 - raised by `open`
+            self._open_camera()
+        except Exception as error:  # noqa: BLE001 - raised by `open`, or told to the pipeline
             self._opened.put(error)
+            if self._waits_to_open:
+                self._on_error(error)
+            self._end()
             return
         self._opened.put(None)
         try:
@@ -107,12 +121,31 @@ class Grabber:
             self._lose(error)
             self._on_error(error)
         finally:
-            self._on_end()
-            self._intake.end(self._view.name)
+            self.turned_ns = None
+            self._end()
             self._camera.close()
 
+    def _end(self) -> None:
+        self._on_end()
+        self._intake.end(self._view.name)
+
+    def _open_camera(self) -> None:
+        """Open it for the first time; again and again where the line waits for it."""
+        try:
+            self._camera.open()
+        except CameraHungError:
+            raise  # only the end of the process frees it
+        except CameraError as error:
+            if not self._waits_to_open:
+                raise
+            self._lost = str(error)
+            _log.warning("view %s: the line waits for the camera: %s", self._view.name, error)
+            self._reopen()
+        else:
+            self._lost = ""
+
     def _lose(self, error: Exception) -> None:
-        self._is_lost = True
+        self._lost = str(error)
         self._intake.lose(self._view.name, error)
 
     def _grab_or_reopen(self) -> None:
@@ -120,14 +153,16 @@ class Grabber:
         try:
             self._grab_all()
         except CameraError as error:
+            self.turned_ns = None
             if not self._reopens or isinstance(error, CameraHungError):
                 raise
-            _log.warning("%s; it is opened again", error)
+            _log.warning("view %s: the camera is lost: %s", self._view.name, error)
             self._lose(error)
             self._reopen()
 
     def _grab_all(self) -> None:
         while not self._stopping.is_set():
+            self.turned_ns = time.monotonic_ns()
             if self._camera.waits and not self._intake.wants(self._view.name):
                 self._intake.wait_wanted(self._view.name, _POLL_S)
                 continue  # a stop may have come meanwhile
@@ -151,9 +186,9 @@ class Grabber:
             except CameraHungError:
                 raise
             except CameraError as error:
-                _log.info("%s", error)
+                self._lost = str(error)
             else:
                 _log.warning("view %s: the camera is there again", self._view.name)
                 self._intake.find(self._view.name)
-                self._is_lost = False
+                self._lost = ""
                 return

@@ -7,7 +7,8 @@ trigger; a frame that comes later is not taken for the next part's:
 - each view it still lacks owes a frame then, and the next one of that view is thrown away when it
   comes within one more frame limit.
 
-So a lost or late frame costs parts their verdict, and never gives one the frame of another.
+So a lost or late frame costs parts their verdict and gives none the frame of another, as long as
+it is late by less than the time between two parts without the frame limit.
 """
 
 from __future__ import annotations
@@ -229,7 +230,10 @@ class Intake:
 
     def _bounces(self, firing: Firing) -> bool:
         last_ns, self._last_fired_ns = self._last_fired_ns, firing.fired_ns
-        return last_ns is not None and firing.fired_ns - last_ns < self._limits.debounce_ms * 1e6
+        if last_ns is None:
+            return False
+        # Two sources may overtake each other on their way here.
+        return abs(firing.fired_ns - last_ns) < self._limits.debounce_ms * 1e6
 
     def _part_for(self, view: str, frame: Frame | None, came_ns: int) -> _WaitingPart | None:
         """The part that a frame shows, a new one where frames announce them; None for a stray."""
@@ -258,6 +262,10 @@ class Intake:
         now_ns = self._clock_ns()
         # A frame that announces its part may have been long on its way from the camera.
         frames_from_ns = triggered_ns if self._frame_trigger is None else now_ns
+        frames_due_ns = frames_from_ns + self._limits.frame_limit_ns
+        deadline_ns = triggered_ns + round(self._limits.deadline_ms * 1e6)
+        if self._frame_trigger is not None and len(self._views) == 1:
+            frames_due_ns = deadline_ns  # the only frame is there
         inspectors = {name: view.inspector for name, view in self._views.items()}
         self._count += 1
         age = timedelta(microseconds=(now_ns - triggered_ns) / 1e3)
@@ -265,8 +273,8 @@ class Intake:
             trigger_id=f"{self._run_id}-{self._count:06d}",
             triggered_utc=datetime.now(timezone.utc) - age,
             triggered_ns=triggered_ns,
-            frames_due_ns=frames_from_ns + self._limits.frame_limit_ns,
-            deadline_ns=triggered_ns + round(self._limits.deadline_ms * 1e6),
+            frames_due_ns=frames_due_ns,
+            deadline_ns=deadline_ns,
             recipes={name: inspector.identity for name, inspector in inspectors.items()},
             part_id=part_id,
         )
@@ -301,7 +309,8 @@ class Intake:
 
     def _close(self, part: _WaitingPart) -> None:
         self._waiting = None
-        until_ns = self._clock_ns() + self._limits.frame_limit_ns
+        closed_ns = min(self._clock_ns(), part.trigger.frames_due_ns)
+        until_ns = closed_ns + self._limits.frame_limit_ns
         self._owed_until_ns |= dict.fromkeys(part.lacking, until_ns)
 
     def _expose(self, view: View, part: _WaitingPart) -> None:

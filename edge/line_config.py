@@ -57,6 +57,17 @@ class ViewConfig(StrictModel):
     recipe: Recipe | None = None
 
 
+class HealthConfig(StrictModel):
+    """The health page: /metrics, /healthz, /readyz; see `edge.service.health`.
+
+    Attributes:
+        port: each line on a device needs its own.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 9540
+
+
 class LineConfig(StrictModel):
     """A line: bundle and recipe, camera or views, trigger, deadline, outputs, records.
 
@@ -70,6 +81,7 @@ class LineConfig(StrictModel):
         records: leave out to keep none. With them, verdicts for MQTT and webhooks are stored
             until they are confirmed.
         alarm: leave out for none.
+        health: None for no health page.
         control_socket: Unix domain socket for `linewarden trigger`; see `edge.control`.
     """
 
@@ -87,6 +99,7 @@ class LineConfig(StrictModel):
     outputs: tuple[OutputConfig, ...] = Field(min_length=1)
     records: RecordsConfig | None = None
     alarm: AlarmConfig | None = None
+    health: HealthConfig | None = None
     control_socket: ConfigPath | None = None
 
     @property
@@ -129,6 +142,13 @@ class LineConfig(StrictModel):
                 "a camera whose trigger source is Software gives no frame by itself: "
                 "trigger.kind should be software, interval, encoder, modbus or mqtt"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _outboxes_of_their_own(self) -> LineConfig:
+        names = [output.outbox for output in self.outputs if isinstance(output, StorableConfig)]
+        if self.records is not None and len(set(names)) < len(names):
+            raise ValueError("two outputs send to the same place; remove one")
         return self
 
 

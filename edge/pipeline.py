@@ -32,6 +32,7 @@ from edge.intake import Intake, PartLimits
 from edge.line.base import LineOutput, StationState
 from edge.preparation import Preparation, PreparedShot
 from edge.records import InspectionRecord
+from edge.status import PipelineStatus
 from edge.summary import RunSummary
 from edge.trigger.base import FiredTrigger, Firing, FrameTrigger
 from edge.trigger.camera import CameraTrigger
@@ -46,6 +47,10 @@ _log = logging.getLogger(__name__)
 
 
 def _ignore(_event: object) -> None:
+    pass
+
+
+def _ignore_turn() -> None:
     pass
 
 
@@ -64,7 +69,12 @@ class Pipeline:
         archive: keeps images; None for none.
         on_trigger: receives each trigger before it is opened, on a thread of the pipeline.
         on_record: receives each record once, on the delivery thread.
-        limit_s: how long a thread may take to end, and the outputs to take a verdict.
+        on_turn: called by the inspection loop, several times a second also when no part comes, and
+            once when it has ended.
+        waits_to_open: a camera or output that cannot be opened at the start is opened again and
+            again, instead of ending the run.
+        limit_s: how long a thread may take to go round or to end, and the outputs to take a
+            verdict.
         clock_ns: monotonic clock in nanoseconds, the same as the cameras'.
     """
 
@@ -80,6 +90,8 @@ class Pipeline:
         archive: Archive | None = None,
         on_trigger: Callable[[Trigger], None] = _ignore,
         on_record: Callable[[InspectionRecord], None] = _ignore,
+        on_turn: Callable[[], None] = _ignore_turn,
+        waits_to_open: bool = False,
         limit_s: float = 10.0,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -112,6 +124,7 @@ class Pipeline:
                 on_error=self._halt,
                 on_end=self.stop,
                 limit_s=limit_s,
+                waits_to_open=waits_to_open,
             )
             for view in views
         ]
@@ -123,12 +136,13 @@ class Pipeline:
             state=lambda: self.state,
             on_record=on_record,
             on_error=self._note_error,
+            waits_to_open=waits_to_open,
         )
+        self._on_turn = on_turn
+        self._turned_ns: int | None = None  # while the inspection loop runs
         self._late_results = 0
         self._error: Exception | None = None
-        self._is_running = False
         self._stopped_ns: int | None = None
-        self._inspecting_since_ns: int | None = None
 
     def fire(self, part_id: str | None = None) -> str | None:
         """Announce a part, as the trigger does; from any thread.
@@ -139,7 +153,7 @@ class Pipeline:
         Raises:
             LineError: the line is not running, or the frames of its cameras announce the parts.
         """
-        if not self._is_running:
+        if self._turned_ns is None:
             raise LineError("the line is not running")
         if self._trigger is None:
             raise LineError("the cameras trigger this line; 'trigger: {kind: software}' changes it")
@@ -158,26 +172,53 @@ class Pipeline:
     def faults(self) -> list[str]:
         """Why the station takes no part, for people; empty while it is READY."""
         faults = []
-        if not self._is_running:
+        if self._turned_ns is None:
             faults.append("the line is not running")
         if self._error is not None and not isinstance(self._error, LineError):
             faults.append(f"stopping: {self._error}")
         faults += [
-            f"view {view.name}: the camera is lost"
+            f"view {view.name}: {grabber.lost}"
             for view, grabber in zip(self._views, self._grabbers, strict=True)
-            if grabber.is_lost
+            if grabber.lost
         ]
         if self._trigger is not None and self._trigger.lost:
             faults.append(self._trigger.lost)
-        since_ns = self._inspecting_since_ns
-        if since_ns is not None and self._clock_ns() - since_ns > self._limit_s * 1e9:
-            faults.append(f"the engine hangs: no result for {self._limit_s:g} s")
+        faults += [f"{stage} hangs, for {self._limit_s:g} s now" for stage in self.stalled]
         return faults
+
+    @property
+    def stalled(self) -> tuple[str, ...]:
+        """Stages whose thread did not go round within the limit."""
+        turns = {
+            "inspection": self._turned_ns,
+            "delivery": self._delivery.turned_ns,
+            **{
+                f"camera {view.name}": grabber.turned_ns
+                for view, grabber in zip(self._views, self._grabbers, strict=True)
+            },
+        }
+        oldest_ns = time.monotonic_ns() - round(self._limit_s * 1e9)
+        return tuple(name for name, at in turns.items() if at is not None and at < oldest_ns)
 
     @property
     def state(self) -> StationState:
         """What the line is told of the station."""
         return StationState.FAULT if self.faults else StationState.READY
+
+    def status(self) -> PipelineStatus:
+        """What it does now; from any thread."""
+        tally = self._delivery.tally
+        return PipelineStatus(
+            is_running=self._turned_ns is not None,
+            faults=tuple(self.faults),
+            stalled=self.stalled,
+            outputs_up=self._delivery.outputs_up,
+            parts=tally.parts,
+            no_verdicts=tally.no_verdicts,
+            late_results=self._late_results,
+            images_dropped=self._archive.dropped if self._archive is not None else 0,
+            images_failed=self._archive.failed if self._archive is not None else 0,
+        )
 
     def run(self) -> RunSummary:
         """Inspect until `stop`, the end of a recording, or an error. Call it once.
@@ -185,8 +226,9 @@ class Pipeline:
         What goes wrong on the way stands in the summary's `error`, after the orderly stop.
 
         Raises:
-            LineError: an output or the trigger cannot be opened; no part was inspected.
-            CameraError: a camera cannot be opened; no part was inspected.
+            LineError: an output or the trigger cannot be opened and is not waited for; no part was
+                inspected.
+            CameraError: a camera cannot be opened and is not waited for; no part was inspected.
         """
         with ExitStack() as stack:
             self._delivery.open(stack)
@@ -197,10 +239,9 @@ class Pipeline:
             stack.callback(self._settle_all)
             started_ns = self._clock_ns()
             self._start_stages(stack)
-            self._is_running = True
+            stack.callback(self._end_turns)
             for part in self._prepared():
                 self._inspect(part)
-            self._is_running = False
             seconds = (self._clock_ns() - started_ns) / 1e9
         return self._delivery.tally.summary(
             seconds=seconds,
@@ -227,6 +268,8 @@ class Pipeline:
         used_ns = self._clock_ns()
         keep_warm_ns = self._keep_warm_ns or float("inf")
         while True:
+            self._turned_ns = time.monotonic_ns()
+            self._on_turn()
             try:
                 item = self._preparation.ready.get(timeout=min(_POLL_S, keep_warm_ns / 1e9))
             except queue.Empty:
@@ -249,9 +292,7 @@ class Pipeline:
         if not self._ledger.is_open(shot.trigger):
             self._intake.finish(shot)  # it waited past its deadline
             return
-        self._inspecting_since_ns = self._clock_ns()
         inspection = shot.inspector.infer(part.prepared)
-        self._inspecting_since_ns = None
         is_in_time = self._ledger.report(shot.trigger, shot.view, inspection)
         self._intake.finish(shot)
         if not is_in_time:
@@ -264,13 +305,15 @@ class Pipeline:
             )
 
     def _warm(self) -> None:
-        self._inspecting_since_ns = self._clock_ns()
         for view in self._views:
             try:
                 view.inspector.warm()
             except EngineError as error:  # the next part meets it too, and has its record
                 _log.warning("view %s: %s", view.name, error)
-        self._inspecting_since_ns = None
+
+    def _end_turns(self) -> None:
+        self._turned_ns = None
+        self._on_turn()
 
     def _settle_all(self) -> None:
         self._ledger.settle_open(Cause.STOPPING, "the pipeline was stopped before the inspection")

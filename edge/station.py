@@ -21,6 +21,8 @@ from edge.line import LineOutput, StorableConfig, output_from_config
 from edge.line_config import LineConfig, ViewConfig, is_fired
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
+from edge.service import health_from_config
+from edge.status import PipelineStatus
 from edge.store.images import ImageArchive
 from edge.store.station import IMAGES_NAME, StationRecords
 from edge.trigger import trigger_from_config
@@ -46,14 +48,20 @@ def open_station(
     config: LineConfig,
     on_record: Callable[[InspectionRecord], None],
     on_alarm: Callable[[Alarm], None] = log_alarm,
+    *,
+    on_turn: Callable[[PipelineStatus], None] | None = None,
+    waits_to_open: bool = False,
 ) -> Iterator[Station]:
     """Everything that `config` names, put together and ready for `Pipeline.run`.
 
     Args:
         on_record: receives each record once, on the delivery thread.
-        on_alarm: receives each change of the alarm, there too.
+        on_alarm: receives an alarm when it begins and when it ends, on the delivery thread.
+        on_turn: see `Pipeline`.
+        waits_to_open: see `Pipeline`.
 
     Raises:
+        ConfigError: the health page cannot be served.
         BundleError: the bundle does not verify, or the recipe is not calibrated for the artefact.
         EngineError: the engine is not installed or cannot run the artefact.
         LineError: the control socket cannot be opened, or what the trigger needs is not installed.
@@ -64,11 +72,8 @@ def open_station(
         if encoder is not None:
             stack.callback(encoder.close)
         views = _open_views(config, stack)
-        outputs, stored = _outputs(config, encoder)
-        records = None
-        if config.records is not None:
-            records = stack.enter_context(StationRecords(config.records, stored).open())
-            outputs += records.outputs
+        outputs, records = _open_outputs(config, encoder, stack)
+        health = health_from_config(config, views)
         alarm = RejectAlarm(config.alarm, on_alarm) if config.alarm is not None else None
 
         def keep(record: InspectionRecord) -> None:
@@ -76,7 +81,13 @@ def open_station(
                 records.on_record(record)
             if alarm is not None:
                 alarm.note(record)
+            if health is not None:
+                health.observe(record)
             on_record(record)
+
+        def turn() -> None:
+            if on_turn is not None:
+                on_turn(pipeline.status())
 
         pipeline = Pipeline(
             views=views,
@@ -88,7 +99,11 @@ def open_station(
             archive=_archive(config),
             on_trigger=records.on_trigger if records is not None else _ignore,
             on_record=keep,
+            on_turn=turn,
+            waits_to_open=waits_to_open,
         )
+        if health is not None:
+            stack.enter_context(health.serving(pipeline.status))
         if config.control_socket is not None:
             stack.enter_context(ControlSocket(config.control_socket, pipeline_commands(pipeline)))
         yield Station(pipeline, records, alarm)
@@ -98,18 +113,24 @@ def _ignore(_trigger: Trigger) -> None:
     pass
 
 
-def _outputs(
-    config: LineConfig, encoder: Encoder | None
-) -> tuple[list[LineOutput], dict[str, LineOutput]]:
-    """The outputs that are told at once, and by name those behind an outbox."""
-    direct: list[LineOutput] = []
-    stored: dict[str, LineOutput] = {}
-    for output in config.outputs:
-        if config.records is not None and isinstance(output, StorableConfig):
-            stored[output.outbox] = output_from_config(output)
-        else:
-            direct.append(output_from_config(output, encoder))
-    return direct, stored
+def _open_outputs(
+    config: LineConfig, encoder: Encoder | None, stack: ExitStack
+) -> tuple[list[LineOutput], StationRecords | None]:
+    """The outputs in their order, those that can be stored behind an outbox where there is one."""
+    outputs = [output_from_config(output, encoder) for output in config.outputs]
+    if config.records is None:
+        return outputs, None
+    stored = {
+        output.outbox: outputs[place]
+        for place, output in enumerate(config.outputs)
+        if isinstance(output, StorableConfig)
+    }
+    records = stack.enter_context(StationRecords(config.records, stored).open())
+    behind = {output.name: output for output in records.outputs}
+    return [
+        behind[output.outbox] if isinstance(output, StorableConfig) else direct
+        for output, direct in zip(config.outputs, outputs, strict=True)
+    ], records
 
 
 def _open_views(config: LineConfig, stack: ExitStack) -> list[View]:

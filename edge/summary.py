@@ -67,7 +67,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.line_errors = 0
-        self._verdicts: Counter[Verdict] = Counter()
+        self._verdicts = Counter(dict.fromkeys(Verdict, 0))
         self._causes: Counter[Cause] = Counter()
         self._latencies_ms: deque[float] = deque(maxlen=_LATEST)
 
@@ -79,6 +79,16 @@ class Tally:
             self._causes[record.cause] += 1
         if record.source is not None:
             self._latencies_ms.append(record.latency_ms.total)
+
+    @property
+    def parts(self) -> int:
+        """Records so far; from any thread."""
+        return self._verdicts.total()
+
+    @property
+    def no_verdicts(self) -> int:
+        """Those of them without a verdict; from any thread."""
+        return self._verdicts[Verdict.NO_VERDICT]
 
     def summary(
         self,
@@ -92,7 +102,7 @@ class Tally:
         error: Exception | None,
     ) -> RunSummary:
         """The summary of a run that took `seconds`."""
-        triggers = self._verdicts.total()
+        triggers = self.parts
         p50, p99 = self._percentiles()
         return RunSummary(
             triggers=triggers,

@@ -70,13 +70,16 @@ COMMANDS = {
     ),
     "inspect": Command("linewarden.commands.inspect", "inspect single images", "onnxruntime"),
     "run": Command("linewarden.commands.run", "inspect the parts on a line", "onnxruntime"),
+    "trigger": Command(
+        "linewarden.commands.trigger", "trigger one part on a running line", "onnxruntime"
+    ),
     "records": Command(
         "linewarden.commands.records",
         "list, count and label what a line has inspected",
         "onnxruntime",
     ),
-    "trigger": Command(
-        "linewarden.commands.trigger", "trigger one part on a running line", "onnxruntime"
+    "service": Command(
+        "linewarden.commands.service", "make a line a service of systemd", "onnxruntime"
     ),
     "verify": Command(
         "linewarden.commands.verify",

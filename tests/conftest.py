@@ -19,7 +19,7 @@ from edge.triggers import Settled, Trigger
 from edge.verdict import Verdict
 from edge.views import ONLY_VIEW, ViewResult
 
-IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
+IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64, 2.0, 1.5)
 MakeSettled = Callable[..., Settled]
 MakeRecord = Callable[..., InspectionRecord]
 

@@ -30,8 +30,12 @@ class Link:
         return self._retry_at is None
 
     def open(self) -> None:
-        """Open the output for the first time; see `LineOutput.open`."""
-        self._output.open()
+        """Open the output for the first time; see `LineOutput.open`. `mend` repairs a failure."""
+        try:
+            self._output.open()
+        except LineError:
+            self._note_failure()
+            raise
 
     def send(self, record: InspectionRecord) -> None:
         """Tell one verdict; see `LineOutput.send`. An output that is down still counts the part."""

@@ -4,13 +4,19 @@ Each part gives one line on standard error and one verdict on every output of th
 configuration. A part without a verdict in time is NO_VERDICT, with its cause. At
 the end a summary stands on standard output.
 
+With --service the line runs under systemd: it tells systemd when it works and
+while it works (Type=notify, watchdog), and waits for a camera or an output that is
+absent at the start instead of giving up. No line is written for each part; the
+journal has what goes wrong, as JSON. See docs/deployment.md.
+
 With --json, standard output has one JSON object per part and, as the last line,
 {"summary": {...}}; nothing is written for people.
 
 SIGINT (Ctrl-C) and SIGTERM stop the line after the parts in hand; a second signal
 stops at once. A lost camera is opened again, with `lost_camera: stop` it stops the
 line (exit code 5). A verdict that an output did not take leaves the line running and
-gives exit code 7 at the end.
+gives exit code 7 at the end; not under --service, where a line that was stopped is
+well (143).
 
 examples:
   linewarden run --config configs/line/replay.yaml
@@ -35,13 +41,19 @@ from types import FrameType
 from typing import TextIO
 
 from edge.config import load_config
+from edge.errors import LineError, LinewardenError
 from edge.line import JsonLinesConfig
 from edge.line.jsonlines import STANDARD_OUTPUT
 from edge.line_config import LineConfig
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
+from edge.service import logs
+from edge.service.daemon import Daemon, watchdog_s_from_environment
+from edge.service.notify import Notifier
 from edge.station import open_station
 from edge.summary import RunSummary
+
+_log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,12 +68,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="replace a setting of the file, such as camera.rate_hz=5; may be repeated",
     )
-    parser.add_argument("--json", action="store_true", help="JSON lines on standard output")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="JSON lines on standard output")
+    shown.add_argument("--service", action="store_true", help="run under systemd")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the line; the error that stopped it is raised after the orderly stop."""
-    logging.basicConfig(level=logging.WARNING, format="linewarden: %(message)s")
+    logs.configure(logging.INFO if args.service else logging.WARNING)
+    if args.service:
+        return _as_service(args)
     config = load_config(args.config, LineConfig, args.set)
     if args.json:
         config = _with_standard_output(config)
@@ -73,6 +89,32 @@ def run(args: argparse.Namespace) -> int:
     if summary.error is not None:
         raise summary.error
     return 128 + number if number else 0
+
+
+def _as_service(args: argparse.Namespace) -> int:
+    """Run under systemd; an error goes to the journal with its severity."""
+    try:
+        return serve(load_config(args.config, LineConfig, args.set))
+    except LinewardenError as error:
+        _log.error("%s", error)
+        return error.exit_code
+
+
+def serve(config: LineConfig) -> int:
+    """Run the line under systemd; the exit code. An error that ended it is raised."""
+    notifier = Notifier.from_environment()
+    daemon = Daemon(notifier, watchdog_s_from_environment())
+    daemon.loading()
+    with (
+        contextlib.closing(notifier),
+        open_station(config, _log_no_verdict, on_turn=daemon.turn, waits_to_open=True) as station,
+        _stopped_by_signals(station.pipeline, daemon.stopping) as received,
+    ):
+        summary = station.pipeline.run()
+    _log.info("%s", "; ".join(describe(summary)))
+    if summary.error is not None and not (received and isinstance(summary.error, LineError)):
+        raise summary.error
+    return 128 + received[0] if received else 0
 
 
 def run_station(
@@ -156,8 +198,17 @@ def _ignore(_record: InspectionRecord) -> None:
     pass
 
 
+def _log_no_verdict(record: InspectionRecord) -> None:
+    if record.cause is not None:
+        _log.warning(
+            "%s: no verdict (%s): %s", record.trigger_id, record.cause.value, record.message
+        )
+
+
 @contextlib.contextmanager
-def _stopped_by_signals(pipeline: Pipeline) -> Iterator[list[int]]:
+def _stopped_by_signals(
+    pipeline: Pipeline, on_stop: Callable[[], None] = lambda: None
+) -> Iterator[list[int]]:
     """The first SIGINT or SIGTERM stops the pipeline; yields the signals received."""
     received: list[int] = []
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -170,6 +221,7 @@ def _stopped_by_signals(pipeline: Pipeline) -> Iterator[list[int]]:
         received.append(number)
         restore()
         pipeline.stop()
+        on_stop()
 
     for number in previous:
         signal.signal(number, stop)

@@ -10,7 +10,7 @@ import pytest
 from linewarden.command_line import COMMANDS
 
 ROOT = Path(__file__).parents[2]
-ON_DEVICE = ("bundle", "camera", "doctor", "inspect", "records", "run", "verify")
+ON_DEVICE = ("bundle", "camera", "doctor", "inspect", "records", "run", "service", "verify")
 DEVICE_MODULES = sorted(
     path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
     for path in (ROOT / "edge").rglob("*.py")

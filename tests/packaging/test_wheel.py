@@ -33,5 +33,11 @@ def test_a_device_inspects_with_the_wheel_alone(tmp_path: Path, tiny_bundle: Bun
     write_bytes(tmp_path / "part.png", encode_png(np.full((32, 32), 200, np.uint8)))
     words = ("inspect", "--bundle", tiny_bundle.folder, "part.png")
     assert "REJECT" in run(tmp_path / "venv/bin/linewarden", *words, folder=tmp_path)
+    (tmp_path / "image/srv").mkdir(parents=True)
+    config = tmp_path / "image/srv/line.yaml"
+    config.write_bytes((ROOT / "configs/line/replay.yaml").read_bytes())
+    install = ("service", "install", "press3", "--config", config, "--root", "image", "--dry-run")
+    shown = run(tmp_path / "venv/bin/linewarden", *install, folder=tmp_path)
+    assert "new        /etc/systemd/system/linewarden@.service" in shown
     torch = subprocess.run([python, "-c", "import torch"], capture_output=True, check=False)
     assert torch.returncode != 0

@@ -1,11 +1,13 @@
 """Every trigger ends in one record and one verdict, whatever fails."""
 
+import itertools
 import threading
 import time
 
 import pytest
 
 from edge.camera.base import Frame
+from edge.camera.faults import CameraHungError
 from edge.errors import CameraError, EngineError, FrameError, LineError
 from edge.inspector import Inspection
 from edge.line.base import StationState
@@ -327,3 +329,131 @@ def test_an_output_that_recovers_gets_the_later_verdicts() -> None:
     assert len(output.sent) == 4
     assert isinstance(summary.error, LineError)
     assert [len(record.line_errors) for record in line.records] == [1, 0, 0, 0, 0]
+
+
+class Absent(FakeCamera):
+    """Cannot be opened until it was tried `attempts` times."""
+
+    def __init__(self, attempts: int, error: Exception, *script: Exception | None) -> None:
+        super().__init__(*script)
+        self.left = attempts
+        self._error = error
+
+    def open(self) -> None:
+        self.left -= 1
+        if self.left >= 0:
+            raise self._error
+        super().open()
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.grabber.growing_pauses", lambda: itertools.repeat(0.01))
+
+
+@pytest.mark.usefixtures("short_pauses")
+def test_a_camera_that_is_absent_at_the_start_can_be_waited_for() -> None:
+    def turn() -> None:
+        turns.append(line.pipeline.state)
+
+    turns: list[StationState] = []
+    camera = Absent(3, CameraError("not plugged in"), None, None)
+    line = Line(camera, waits_to_open=True, on_turn=turn)
+    summary = line.run()
+    assert line.outcomes() == ["PASS", "REJECT"]
+    assert summary.error is None
+    assert turns[0] is StationState.FAULT  # the loop turned before the camera came
+    assert StationState.READY in turns
+
+
+@pytest.mark.usefixtures("short_pauses")
+def test_waiting_for_a_camera_can_be_stopped() -> None:
+    def stop() -> None:
+        line.pipeline.stop()
+
+    camera = Absent(10**9, CameraError("not plugged in"))
+    line = Line(camera, waits_to_open=True, on_turn=stop)
+    assert line.run().error is None
+
+
+@pytest.mark.usefixtures("short_pauses")
+@pytest.mark.parametrize("error", [CameraHungError("hangs"), ZeroDivisionError("a mistake")])
+def test_what_waiting_cannot_mend_is_not_waited_for(error: Exception) -> None:
+    line = Line(Absent(10**9, error), waits_to_open=True)
+    assert line.run().error is error
+
+
+def test_an_output_that_is_absent_at_the_start_can_be_done_without() -> None:
+    class Late(FakeOutput):
+        def open(self) -> None:
+            if not present.is_set():
+                raise LineError("no broker")
+            super().open()
+
+        def send(self, record: InspectionRecord) -> None:
+            if not self.is_open:
+                raise LineError("the output is not open")
+            super().send(record)
+
+    def come(_record: InspectionRecord) -> None:
+        if len(line.records) == 2:
+            present.set()
+        if late.sent:
+            line.pipeline.stop()
+
+    present = threading.Event()
+    late, healthy = Late(), FakeOutput(come)
+    line = Line(FakeCamera(*[None] * 100_000), outputs=[healthy, late], waits_to_open=True)
+    line.pipeline.run()
+    assert len(healthy.sent) == len(line.records)
+    assert late.sent
+    assert line.records[0].line_errors == ("the output is not open",)
+
+
+def test_the_loop_turns_while_no_part_comes_and_tells_its_end() -> None:
+    turns: list[bool] = []
+
+    def turn() -> None:
+        turns.append(line.pipeline.status().is_running)
+        if len(turns) == 3:
+            line.pipeline.stop()
+
+    class Idle(FakeCamera):
+        def read(self, timeout_s: float) -> None:
+            time.sleep(0.01)
+
+    line = Line(Idle(), on_turn=turn)
+    line.run()
+    assert turns[:3] == [True] * 3
+    assert turns.count(False) == 1
+    assert not turns[-1]
+
+
+@pytest.mark.parametrize("stage", ["inspection", "camera main", "delivery"])
+def test_a_stage_that_hangs_is_named(stage: str) -> None:
+    go_on = threading.Event()
+    hung = threading.Event()
+
+    def hang(*_part: object) -> None:
+        hung.set()
+        assert go_on.wait(GENEROUS_S)
+
+    camera = FakeCamera(None)
+    inspector = FakeInspector(hang if stage == "inspection" else lambda _frame: None)
+    outputs = [FakeOutput(hang)] if stage == "delivery" else None
+    if stage == "camera main":
+        camera.on_end = hang
+    line = Line(camera, inspector, outputs=outputs, limit_s=1.0)
+    thread = threading.Thread(target=line.pipeline.run)
+    thread.start()
+    assert hung.wait(GENEROUS_S)
+    seen: list[str] = []
+    end = time.monotonic() + GENEROUS_S
+    while stage not in seen and time.monotonic() < end and thread.is_alive():
+        seen = [*line.pipeline.status().stalled]
+    state = line.pipeline.state
+    go_on.set()
+    thread.join(GENEROUS_S)
+    assert seen == [stage]
+    assert state is StationState.FAULT
+    assert line.pipeline.status().stalled == ()

@@ -91,7 +91,7 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path, make_record: MakeRecord) 
         make_record(2, Verdict.NO_VERDICT).model_copy(
             update={"cause": Cause.DEADLINE, "score": None, "source": None, "recipe": "9"}
         ),
-        make_record(3).model_copy(update={"threshold_review": 2.0, "threshold_pixel": 1.5}),
+        make_record(3).model_copy(update={"threshold_review": 2.1, "threshold_pixel": 1.7}),
     ]
     with records(tmp_path) as station:
         for record in made:

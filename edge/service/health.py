@@ -1,0 +1,122 @@
+"""Health over HTTP: `/metrics` for Prometheus, `/healthz` and `/readyz` for who restarts or waits.
+
+`/healthz` answers 200 while no stage hangs, `/readyz` while the station takes parts and every
+output works; else both answer 503. Their body is JSON and says why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from edge.errors import ConfigError
+from edge.records import InspectionRecord
+from edge.service.metrics import Identities, Metrics
+from edge.status import PipelineStatus
+
+_SILENT_S = 5.0
+
+
+class Page(NamedTuple):
+    """An answer to a request."""
+
+    is_well: bool
+    content_type: str
+    body: bytes
+
+
+class Health:
+    """The health page of one line.
+
+    Args:
+        host: address to listen on.
+        port: TCP port; 0 takes a free one.
+        identities: what the verdicts of each view rest on now.
+        outputs: a name for each output, in the order of the configuration.
+    """
+
+    def __init__(
+        self, *, host: str, port: int, identities: Identities, outputs: Sequence[str]
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._outputs = outputs
+        self._metrics = Metrics(identities=identities, outputs=outputs)
+
+    def observe(self, record: InspectionRecord) -> None:
+        """Count one part."""
+        self._metrics.observe(record)
+
+    @contextlib.contextmanager
+    def serving(self, status: Callable[[], PipelineStatus]) -> Iterator[int]:
+        """Answer requests on threads of its own; yields the port.
+
+        Raises:
+            ConfigError: the address cannot be listened on.
+        """
+        self._metrics.watch(status)
+        try:
+            server = _Server((self._host, self._port), lambda path: self._page(path, status()))
+        except OSError as error:
+            raise ConfigError(
+                f"health: {self._host}:{self._port} cannot be listened on ({error.strerror}); "
+                "each line on a device needs a port of its own"
+            ) from error
+        thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+    def _page(self, path: str, status: PipelineStatus) -> Page | None:
+        if path == "/metrics":
+            return Page(True, CONTENT_TYPE_LATEST, self._metrics.exposition())
+        answers = {"/healthz": not status.stalled, "/readyz": status.is_ready}
+        if path not in answers:
+            return None
+        seen = {
+            "faults": status.faults,
+            "stalled": status.stalled,
+            "outputs": dict(zip(self._outputs, status.outputs_up, strict=True)),
+            "parts": status.parts,
+            "no_verdicts": status.no_verdicts,
+        }
+        return Page(answers[path], "application/json", json.dumps(seen).encode())
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], page: Callable[[str], Page | None]) -> None:
+        self.page = page
+        super().__init__(address, _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _SILENT_S  # of a client that says nothing
+    server: _Server
+
+    def do_GET(self) -> None:
+        page = self.server.page(self.path.partition("?")[0])
+        if page is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        status = HTTPStatus.OK if page.is_well else HTTPStatus.SERVICE_UNAVAILABLE
+        self.send_response(status)
+        self.send_header("Content-Type", page.content_type)
+        self.send_header("Content-Length", str(len(page.body)))
+        self.end_headers()
+        self.wfile.write(page.body)
+
+    def log_message(self, *_args: object) -> None:
+        pass  # a scrape every few seconds is no news

@@ -1,0 +1,134 @@
+"""Log lines: plain for people, JSON for the journal, and no repeat a thousand times over."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TextIO
+
+REPEATS = 5
+REPEAT_S = 30.0
+
+# syslog(3) severities, which journald reads from "<n>" at the beginning of a line.
+_SEVERITIES = {
+    logging.CRITICAL: 2,
+    logging.ERROR: 3,
+    logging.WARNING: 4,
+    logging.INFO: 6,
+    logging.DEBUG: 7,
+}
+_log = logging.getLogger(__name__)
+
+
+def configure(level: int = logging.WARNING, stream: TextIO | None = None) -> None:
+    """Log to `stream`, standard error by default: JSON where that is the journal.
+
+    Errors that nobody catches are logged too, on whatever thread they fall.
+    """
+    stream = sys.stderr if stream is None else stream
+    handler = QuietHandler(stream)
+    is_journal = _is_journal(stream)
+    handler.setFormatter(
+        JsonFormatter() if is_journal else logging.Formatter("linewarden: %(message)s")
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    if is_journal:
+        sys.excepthook = _log_uncaught
+        threading.excepthook = _log_uncaught_on_thread
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object on one line, behind the severity that journald reads.
+
+    The keys: "level", "logger", "thread", "message", and "traceback" of an error.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line without its end."""
+        entry = {
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "thread": record.threadName,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return f"<{_SEVERITIES.get(record.levelno, 6)}>{json.dumps(entry, ensure_ascii=False)}"
+
+
+@dataclass
+class _Burst:
+    began_at: float
+    last: logging.LogRecord
+    count: int = 0
+
+
+class QuietHandler(logging.StreamHandler[TextIO]):
+    """Writes what repeats `REPEATS` times in `REPEAT_S`, then counts the rest and says how many.
+
+    Lines repeat when they come from the same statement, whatever they are about.
+
+    Args:
+        clock: monotonic clock in seconds.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream)
+        self._clock = clock
+        self._bursts: dict[tuple[str, int, str], _Burst] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or count it."""
+        now = self._clock()
+        self._end_bursts(lambda burst: now - burst.began_at >= REPEAT_S)
+        key = (record.pathname, record.lineno, str(record.msg))
+        burst = self._bursts.setdefault(key, _Burst(now, record))
+        burst.count += 1
+        burst.last = record
+        if burst.count <= REPEATS:
+            super().emit(record)
+
+    def close(self) -> None:
+        """Say what was left out until now."""
+        self._end_bursts(lambda _burst: True)
+        super().close()
+
+    def _end_bursts(self, is_over: Callable[[_Burst], bool]) -> None:
+        for key in [key for key, burst in self._bursts.items() if is_over(burst)]:
+            burst = self._bursts.pop(key)
+            if burst.count > REPEATS:
+                super().emit(_summary(burst.last, burst.count - REPEATS))
+
+
+def _summary(record: logging.LogRecord, left_out: int) -> logging.LogRecord:
+    summary = logging.makeLogRecord(vars(record))
+    summary.msg = f"{record.getMessage()} (and {left_out} more like it in {REPEAT_S:g} s)"
+    summary.args = None
+    return summary
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether a stream leads to journald; see JOURNAL_STREAM in systemd.exec(5)."""
+    try:
+        found = os.fstat(stream.fileno())
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    _log.critical("unexpected error: %r", error, exc_info=(kind, error, trace))
+
+
+def _log_uncaught_on_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None:
+        _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)

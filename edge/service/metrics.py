@@ -1,0 +1,161 @@
+"""What Prometheus is told: counters, histograms and gauges of one line, in base units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from edge.calibrated import RecipeIdentity
+from edge.records import InspectionRecord
+from edge.service.telemetry import QUANTITIES, read_device
+from edge.status import PipelineStatus
+from edge.verdict import Cause, Verdict
+
+# From a small graph on a GPU to a large one on a CPU; deadlines lie between 20 ms and a second.
+_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5)
+
+
+Identities = Callable[[], Mapping[str, RecipeIdentity]]
+
+
+class Metrics:
+    """The metrics of one line, in a registry of their own.
+
+    Args:
+        identities: what the verdicts of each view rest on now.
+        outputs: a name for each output, in the order of the configuration.
+        root: where the kernel's files are.
+    """
+
+    def __init__(
+        self, *, identities: Identities, outputs: Sequence[str], root: Path = Path("/")
+    ) -> None:
+        disable_created_metrics()  # they double the page, and nobody asked for them
+        self._registry = CollectorRegistry(auto_describe=True)
+        self._outputs = outputs
+        ProcessCollector(registry=self._registry)
+        self._registry.register(_Device(root))
+        self._registry.register(_Info(identities))
+        self._parts = self._counter("parts", "Parts by verdict.", "verdict", Verdict)
+        self._causes = self._counter("no_verdicts", "Parts without a verdict.", "cause", Cause)
+        self._line_errors = Counter(
+            "linewarden_undelivered",
+            "Verdicts that an output did not take.",
+            registry=self._registry,
+        )
+        self._latency = self._histogram("latency", "From the frame to the verdict's way out.")
+        self._stages = {
+            stage: self._histogram(stage, f"Time of the stage {stage}.")
+            for stage in ("preprocess", "infer", "decide")
+        }
+        self._last_part = Gauge(
+            "linewarden_last_part_timestamp_seconds",
+            "When the last part was in front of the camera, since 1970.",
+            registry=self._registry,
+        )
+
+    def observe(self, record: InspectionRecord) -> None:
+        """Count one part."""
+        self._parts.labels(record.verdict.value).inc()
+        if record.cause is not None:
+            self._causes.labels(record.cause.value).inc()
+        self._line_errors.inc(len(record.line_errors))
+        self._last_part.set(record.triggered_utc.timestamp())
+        if record.source is not None:
+            self._latency.observe(record.latency_ms.total / 1e3)
+        for stage, histogram in self._stages.items():
+            if (milliseconds := getattr(record.latency_ms, stage)) is not None:
+                histogram.observe(milliseconds / 1e3)
+
+    def watch(self, status: Callable[[], PipelineStatus]) -> None:
+        """Ask the pipeline at every scrape. Call it once."""
+        self._registry.register(_Pipeline(status, self._outputs))
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _counter(
+        self, name: str, what: str, label: str, kinds: Iterable[Verdict | Cause]
+    ) -> Counter:
+        counter = Counter(f"linewarden_{name}", what, [label], registry=self._registry)
+        for kind in kinds:
+            counter.labels(kind.value)  # it is there from the start, as 0
+        return counter
+
+    def _histogram(self, name: str, what: str) -> Histogram:
+        return Histogram(
+            f"linewarden_{name}_seconds", what, buckets=_BUCKETS_S, registry=self._registry
+        )
+
+
+class _Info(Collector):
+    def __init__(self, identities: Identities) -> None:
+        self._identities = identities
+
+    def collect(self) -> Iterator[Metric]:
+        info = InfoMetricFamily("linewarden", "What the verdicts rest on.", labels=["view"])
+        for view, identity in self._identities().items():
+            values = {
+                "version": version("linewarden"),
+                "recipe": identity.recipe,
+                "artefact_sha256": identity.artefact_sha256,
+                "calibration_seal": identity.calibration_seal,
+            }
+            info.add_metric([view], values)
+        yield info
+
+
+class _Pipeline(Collector):
+    def __init__(self, status: Callable[[], PipelineStatus], outputs: Sequence[str]) -> None:
+        self._status = status
+        self._outputs = outputs
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status()
+        for name, what, count in (
+            ("late_results", "Results after their deadline.", status.late_results),
+            ("images_dropped", "Parts whose images were dropped.", status.images_dropped),
+            ("images_failed", "Parts whose images could not be written.", status.images_failed),
+        ):
+            yield CounterMetricFamily(f"linewarden_{name}", what, value=count)
+        inspecting = float(status.is_inspecting)
+        yield GaugeMetricFamily("linewarden_inspecting", "1 while parts are taken.", inspecting)
+        up = GaugeMetricFamily("linewarden_output_up", "1 while it works.", labels=["output"])
+        for name, is_up in zip(self._outputs, status.outputs_up, strict=True):
+            up.add_metric([name], float(is_up))
+        yield up
+
+
+class _Device(Collector):
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def collect(self) -> Iterator[Metric]:
+        families = {
+            quantity: (CounterMetricFamily if quantity.endswith("events") else GaugeMetricFamily)(
+                f"linewarden_device_{quantity}", what, labels=["part"]
+            )
+            for quantity, what in QUANTITIES.items()
+        }
+        for quantity, part, value in read_device(self._root):
+            families[quantity].add_metric([part], value)
+        yield from families.values()

@@ -1,0 +1,172 @@
+"""The files that make a line a service: where they stand in the package, and on the device.
+
+One set of files serves all lines of a device; a line has a link to its configuration and a folder
+of drop-ins. All paths are below a root, so that an image of a device can be filled too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.errors import ConfigError
+from edge.files import write_bytes
+
+UNIT = "linewarden@{line}.service"
+UNITS = Path("etc/systemd/system")
+CONFIGURATIONS = Path("etc/linewarden")
+DROP_INS = ("jetpack6", "jetpack7", "nvidia-x86", "gige")
+
+_SHARED = {
+    "linewarden@.service": UNITS,
+    "linewarden-safe@.service": UNITS,
+    "sysusers.d/linewarden.conf": Path("etc/sysusers.d"),
+    "tmpfiles.d/linewarden.conf": Path("etc/tmpfiles.d"),
+    "udev/70-linewarden.rules": Path("etc/udev/rules.d"),
+}
+_GIGE = {"sysctl.d/linewarden-gige.conf": Path("etc/sysctl.d")}
+_LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - looked for, not used
+_BACK_OFF = 254  # the version of systemd that knows RestartSteps=
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or a link of the service.
+
+    Attributes:
+        path: below the root.
+        content: of a file, or what a link leads to.
+    """
+
+    path: Path
+    content: bytes | Path
+
+    def state(self, root: Path) -> str:
+        """Whether it is there: "installed", "differs" or "missing"."""
+        path = root / self.path
+        if not path.is_symlink() and not path.exists():
+            return "missing"
+        if isinstance(self.content, Path):
+            is_same = path.is_symlink() and path.readlink() == self.content
+        else:
+            is_same = path.is_file() and path.read_bytes() == self.content
+        return "installed" if is_same else "differs"
+
+    def write(self, root: Path) -> None:
+        """Put it where it belongs."""
+        path = root / self.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(self.content, bytes):
+            write_bytes(path, self.content)
+            path.chmod(0o644)
+        else:
+            path.unlink(missing_ok=True)
+            path.symlink_to(self.content)
+
+
+def entries(
+    line: str, config: Path | None = None, drop_ins: Sequence[str] = (), *, root: Path = Path("/")
+) -> list[Entry]:
+    """What the service of a line consists of.
+
+    Args:
+        line: name of the line, and of the unit's instance.
+        config: its YAML file; None leaves out the link to it.
+        drop_ins: of `DROP_INS`.
+        root: of the device, where the version of systemd is looked for.
+
+    Raises:
+        ConfigError: the name is no name for a unit, or the service could not read `config`.
+    """
+    if not _LINE.fullmatch(line):
+        raise ConfigError(f"line {line!r}: take letters, digits, '_', '.' and '-' for its name")
+    source = files_folder()
+    shared = {**_SHARED, **(_GIGE if "gige" in drop_ins else {})}
+    found = [
+        Entry(folder / Path(name).name, (source / name).read_bytes())
+        for name, folder in shared.items()
+    ]
+    names = [*drop_ins, *(["systemd254"] if _systemd_version(root) >= _BACK_OFF else [])]
+    for name in names:
+        content = (source / "drop-ins" / f"{name}.conf").read_bytes()
+        found.append(Entry(drop_in_folder(line) / f"{name}.conf", content))
+    link = CONFIGURATIONS / f"{line}.yaml"
+    if config is not None and (target := _on_device(config, root)) != Path("/") / link:
+        found.append(Entry(link, target))
+    return found
+
+
+def drop_in_folder(line: str) -> Path:
+    """Where the drop-ins of a line stand, below the root."""
+    return UNITS / f"{UNIT.format(line=line)}.d"
+
+
+def drop_ins_of(line: str, root: Path) -> list[str]:
+    """Those of `DROP_INS` that a line has."""
+    folder = root / drop_in_folder(line)
+    return [name for name in DROP_INS if (folder / f"{name}.conf").exists()]
+
+
+def lines(root: Path) -> list[str]:
+    """The lines that are configured on a device."""
+    return sorted(path.stem for path in (root / CONFIGURATIONS).glob("*.yaml"))
+
+
+def remove(line: str, root: Path) -> list[Path]:
+    """Take away what belongs to a line, and with the last line what all share.
+
+    A configuration that is a file and no link is its owner's and stays.
+
+    Returns:
+        what was removed.
+    """
+    link = root / CONFIGURATIONS / f"{line}.yaml"
+    folder = root / drop_in_folder(line)
+    paths = [*sorted(folder.glob("*.conf")), *([link] if link.is_symlink() else [])]
+    if not set(lines(root)) - {line}:
+        shared = {**_SHARED, **_GIGE}
+        paths += [root / below / Path(name).name for name, below in shared.items()]
+    removed = [path for path in paths if path.is_symlink() or path.exists()]
+    for path in removed:
+        path.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    return removed
+
+
+def files_folder() -> Path:
+    """The folder `systemd`: in the installed package, or beside it in a working copy."""
+    package = Path(__file__).parents[1]
+    folders = (package / "service" / "systemd", package.parent / "systemd")
+    return next(folder for folder in folders if folder.is_dir())
+
+
+def _on_device(config: Path, root: Path) -> Path:
+    """The path of a configuration as the service sees it."""
+    path = Path(os.path.abspath(config))  # noqa: PTH100 - a link in it may lead out of the root
+    base = root.resolve()
+    if not path.is_relative_to(base):
+        raise ConfigError(f"{config}: should be below --root {root}, as it will be on the device")
+    seen = Path("/") / path.relative_to(base)
+    if any(seen.is_relative_to(hidden) for hidden in _HIDDEN):
+        raise ConfigError(
+            f"{seen}: the service sees nothing below {', '.join(_HIDDEN)}; move the configuration "
+            "and what it names, to /srv/linewarden for instance"
+        )
+    return seen
+
+
+def _systemd_version(root: Path) -> int:
+    """Version of systemd on a device, 0 when it has none."""
+    folders = ("lib/systemd", "usr/lib/systemd", "usr/lib/*/systemd")
+    found = [
+        int(match[1])
+        for folder in folders
+        for path in root.glob(f"{folder}/libsystemd-shared-*.so")
+        if (match := re.search(r"-(\d+)", path.name))
+    ]
+    return max(found, default=0)

@@ -1,0 +1,220 @@
+"""Make lines services of systemd on a device, with or without internet.
+
+  install     put units, user, udev rules and drop-ins of a line in place, and enable it
+  status      what is installed for each line, and what systemd says of it
+  remove      take a line's service away; configuration, bundle and records stay
+  safe        bring the outputs of a line to their safe state; the units call it after a crash
+  wheelhouse  gather all wheels for a device without internet in a folder
+
+'install' may be repeated: it says of every file whether it is new, changed or as it was.
+With --root it fills the image of a device instead of this one; with --dry-run it writes
+nothing. docs/deployment.md goes through a whole installation.
+
+examples:
+  linewarden service install press3 --config /srv/linewarden/press3.yaml --drop-in jetpack6
+  linewarden service status
+  linewarden service safe --config /etc/linewarden/press3.yaml
+  linewarden service wheelhouse wheels --python 3.10 --platform manylinux_2_34_aarch64
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from edge.config import load_config
+from edge.errors import ConfigError, LineError, LinewardenError
+from edge.line.safe import make_safe
+from edge.line_config import LineConfig
+from edge.service import logs, units, wheelhouse
+from edge.service.units import DROP_INS, UNIT
+
+_PAUSE_S = 2.0
+_SHOWN = ("ActiveState", "SubState", "Result", "NRestarts", "StatusText")
+_PLATFORMS = ("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux2014_aarch64")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions and their options."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    install = actions.add_parser("install", help="make a line a service")
+    install.add_argument("line", help="name of the line")
+    install.add_argument("--config", required=True, type=Path, metavar="FILE", help="its YAML file")
+    install.add_argument(
+        "--drop-in", nargs="+", default=[], choices=DROP_INS, help="what the device and line need"
+    )
+    install.add_argument("--dry-run", action="store_true", help="write nothing")
+    status = actions.add_parser("status", help="show what is installed and how it runs")
+    status.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    remove = actions.add_parser("remove", help="take the service of a line away")
+    remove.add_argument("line", help="name of the line")
+    for action in (install, status, remove):
+        action.add_argument(
+            "--root", type=Path, default=Path("/"), metavar="DIR", help="image of a device"
+        )
+    safe = actions.add_parser("safe", help="bring outputs to their safe state")
+    safe.add_argument("--config", required=True, type=Path, metavar="FILE", help="a line's YAML")
+    safe.add_argument(
+        "--within-s", type=float, default=0.0, help="try again so long (default: one attempt)"
+    )
+    wheels = actions.add_parser("wheelhouse", help="gather wheels for a device without internet")
+    wheels.add_argument("folder", type=Path, help="where they are gathered")
+    wheels.add_argument("--source", type=Path, default=Path(), help="working copy, or a wheel")
+    wheels.add_argument(
+        "--extras",
+        nargs="*",
+        default=["onnxruntime", "calibration", "health"],
+        help="parts of Linewarden (%(default)s)",
+    )
+    wheels.add_argument("--python", default="3.10", help="version on the device (%(default)s)")
+    wheels.add_argument(
+        "--platform", nargs="+", default=_PLATFORMS, help="tags that the device takes"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what `action` says."""
+    actions = {
+        "install": _install,
+        "status": _status,
+        "remove": _remove,
+        "safe": _safe,
+        "wheelhouse": _wheelhouse,
+    }
+    return actions[args.action](args)
+
+
+def _install(args: argparse.Namespace) -> int:
+    load_config(args.config, LineConfig)
+    _require_folder(args.root)
+    found = units.entries(args.line, args.config, args.drop_in, root=args.root)
+    link = args.root / found[-1].path
+    if isinstance(found[-1].content, Path) and link.exists() and not link.is_symlink():
+        raise ConfigError(f"{link}: is a configuration of its own; give it as --config, or move it")
+    for entry in found:
+        state = entry.state(args.root)
+        if state != "installed" and not args.dry_run:
+            entry.write(args.root)
+        print(f"{_DONE[state]}  /{entry.path}")
+    for name in set(units.drop_ins_of(args.line, args.root)) - set(args.drop_in):
+        path = units.drop_in_folder(args.line) / f"{name}.conf"
+        if not args.dry_run:
+            (args.root / path).unlink()
+        print(f"removed    /{path}")
+    if args.dry_run:
+        print("nothing was written")
+        return 0
+    unit = UNIT.format(line=args.line)
+    if args.root != Path("/"):
+        _call("systemctl", "--root", str(args.root), "enable", unit)
+        print("the user and the folders are made when the device starts")
+        return 0
+    _call("systemd-sysusers")
+    _call("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/linewarden.conf")
+    if Path("/run/udev/control").exists():  # no container has it
+        _call("udevadm", "control", "--reload")
+        _call("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=gpio")
+    if "gige" in args.drop_in:
+        _call("sysctl", "--quiet", "--load", "/etc/sysctl.d/linewarden-gige.conf")
+    _call("systemctl", "daemon-reload")
+    _call("systemctl", "enable", unit)
+    print(f"start it:  systemctl restart {unit}")
+    return 0
+
+
+_DONE = {"missing": "new      ", "differs": "changed  ", "installed": "as it was"}
+
+
+def _status(args: argparse.Namespace) -> int:
+    _require_folder(args.root)
+    report = {}
+    for line in units.lines(args.root):
+        drop_ins = units.drop_ins_of(line, args.root)
+        found = units.entries(line, drop_ins=drop_ins, root=args.root)
+        states = {f"/{entry.path}": entry.state(args.root) for entry in found}
+        report[line] = {"files": states, "systemd": _shown(line) if _is_here(args.root) else {}}
+    if args.json:
+        print(json.dumps(report, indent=2))
+        return 0
+    if not report:
+        print(f"no line is configured in {args.root / units.CONFIGURATIONS}")
+    for line, seen in report.items():
+        print(f"{UNIT.format(line=line)}")
+        for name, value in seen["systemd"].items():
+            print(f"  {name}: {value}")
+        for path, state in seen["files"].items():
+            print(f"  {state:<9}  {path}")
+    return 0
+
+
+def _shown(line: str) -> dict[str, str]:
+    text = _call("systemctl", "show", UNIT.format(line=line), f"--property={','.join(_SHOWN)}")
+    return dict(word.partition("=")[::2] for word in text.splitlines())
+
+
+def _remove(args: argparse.Namespace) -> int:
+    _require_folder(args.root)
+    if args.line not in units.lines(args.root):
+        raise ConfigError(f"{args.line}: no such line in {args.root / units.CONFIGURATIONS}")
+    unit = UNIT.format(line=args.line)
+    if _is_here(args.root):
+        _call("systemctl", "disable", "--now", unit)
+    else:
+        _call("systemctl", "--root", str(args.root), "disable", unit)
+    for path in units.remove(args.line, args.root):
+        print(f"removed  {path}")
+    if _is_here(args.root):
+        _call("systemctl", "daemon-reload")
+    return 0
+
+
+def _safe(args: argparse.Namespace) -> int:
+    logs.configure()
+    config = load_config(args.config, LineConfig)
+    end = time.monotonic() + args.within_s
+    while True:
+        try:
+            make_safe(config.outputs)
+        except LineError:
+            if time.monotonic() + _PAUSE_S > end:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return 0
+
+
+def _wheelhouse(args: argparse.Namespace) -> int:
+    wheels = wheelhouse.fill(
+        args.folder, args.source, args.extras, python=args.python, platforms=args.platform
+    )
+    megabytes = sum(path.stat().st_size for path in wheels) / 1e6
+    wanted = f"linewarden[{','.join(args.extras)}]" if args.extras else "linewarden"
+    print(f"{len(wheels)} wheels, {megabytes:.0f} MB. On the device:")
+    print(f"  cd {args.folder.name} && sha256sum --check {wheelhouse.CHECKSUMS}")
+    print("  python3 -m venv /opt/linewarden")
+    print(f"  /opt/linewarden/bin/pip install --no-index --find-links . '{wanted}'")
+    return 0
+
+
+def _is_here(root: Path) -> bool:
+    """Whether the root is this device's, with systemd running."""
+    return root == Path("/") and Path("/run/systemd/system").is_dir()
+
+
+def _require_folder(root: Path) -> None:
+    if not root.is_dir():
+        raise ConfigError(f"{root}: no such folder; --root takes the root of a device's image")
+
+
+def _call(*words: str) -> str:
+    """Run a tool of systemd; its output."""
+    if shutil.which(words[0]) is None:
+        raise LinewardenError(f"{words[0]}: not found; a service needs systemd 249 or later")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise LinewardenError(f"{' '.join(words)}: {done.stderr.strip()}; are you root?")
+    return done.stdout

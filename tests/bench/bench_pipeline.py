@@ -1,0 +1,215 @@
+"""Speed of the runtime around the engine: its overhead, and what idle gaps cost.
+
+    python tests/bench/bench_pipeline.py overhead
+    python tests/bench/bench_pipeline.py idle BUNDLE [parts]
+
+`overhead` runs an engine that does nothing, so that all that is measured is the pipeline itself:
+from the frame in memory to the verdict at the output, with preprocessing to 256x256, record and
+one output; beside it the same steps as plain calls. `idle` runs a bundle through the pipeline with
+pauses between the parts, without and with `keep_warm_ms`. All sides are interleaved.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.calibrated import RecipeIdentity
+from edge.camera.base import Frame
+from edge.inspector import Inspection, Inspector, Prepared, StageTimes
+from edge.intake import PartLimits
+from edge.line.base import StationState
+from edge.pipeline import Pipeline
+from edge.preprocess import Preprocessing, preprocess
+from edge.records import InspectionRecord
+from edge.verdict import Thresholds, Verdict, decide
+from edge.views import PartInspector, View
+
+ROUNDS = 300
+PAUSES_S = (0.0, 0.1, 1.0)
+WARM_MS = (None, 20.0, 100.0)
+
+
+class Source:
+    """A camera that gives the frame that is put in, at once; `captured_ns` is that moment."""
+
+    waits = False
+
+    def __init__(self) -> None:
+        self._given = threading.Semaphore(0)
+        self.image = np.zeros((1, 1), np.uint8)
+        self._captured_ns = 0
+
+    def give(self, image: npt.NDArray[np.uint8]) -> None:
+        self.image, self._captured_ns = image, time.monotonic_ns()
+        self._given.release()
+
+    def open(self) -> None:
+        pass
+
+    def read(self, timeout_s: float) -> Frame | None:
+        if not self._given.acquire(timeout=timeout_s):
+            return None
+        return Frame(self.image, self._captured_ns, 0, "bench")
+
+    def close(self) -> None:
+        pass
+
+
+class NoEngine:
+    """Preprocesses and decides, with a fixed map between."""
+
+    identity = RecipeIdentity("bench", 2.5, "0" * 64, "0" * 64)
+
+    def __init__(self, size: int, channels: int) -> None:
+        limits = (size, size)
+        self._to = Preprocessing(
+            frame_height=limits,
+            frame_width=limits,
+            channels=3 if channels == 3 else 1,
+            height=256,
+            width=256,
+        )
+        self._map = np.zeros((256, 256), np.float32)
+
+    def prepare(self, frame: npt.NDArray[np.uint8]) -> Prepared:
+        started = time.monotonic_ns()
+        image = preprocess(frame, self._to)
+        return Prepared(image, "", time.monotonic_ns() - started)
+
+    def infer(self, prepared: Prepared) -> Inspection:
+        decision = decide(1.0, self._map, Thresholds(2.5, 2.5))
+        times = StageTimes(prepared.preprocess_ns, 1, 1)
+        return Inspection(Verdict.PASS, 1.0, 2.5, self._map, decision.mask, times=times)
+
+    def warm(self) -> None:
+        pass
+
+
+class Told:
+    """An output that notes when it was told."""
+
+    def __init__(self) -> None:
+        self.at_ns = 0
+        self.came = threading.Event()
+
+    def open(self) -> None:
+        pass
+
+    def send(self, record: InspectionRecord) -> None:
+        record.model_dump_json()
+        self.at_ns = time.monotonic_ns()
+        self.came.set()
+
+    def show(self, state: StationState) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Running:
+    """A pipeline on a thread of its own, one part at a time."""
+
+    def __init__(self, inspector: PartInspector, keep_warm_ms: float | None = None) -> None:
+        self._source, self._told = Source(), Told()
+        self._pipeline = Pipeline(
+            views=[View("main", self._source, inspector)],
+            outputs=[self._told],
+            limits=PartLimits(deadline_ms=60_000.0),
+            keep_warm_ms=keep_warm_ms,
+        )
+        self._thread = threading.Thread(target=self._pipeline.run)
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        while self._pipeline.faults:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._pipeline.stop()
+        self._thread.join()
+
+    def part_ms(self, image: npt.NDArray[np.uint8]) -> float:
+        self._told.came.clear()
+        started = time.monotonic_ns()
+        self._source.give(image)
+        self._told.came.wait()
+        return (self._told.at_ns - started) / 1e6
+
+
+def overhead() -> None:
+    random = np.random.default_rng(1)
+    with ExitStack() as stack:
+        sides: dict[str, Callable[[], float]] = {}
+        for size in (1024, 2048):
+            for channels in (1, 3):
+                shape = (size, size) if channels == 1 else (size, size, 3)
+                image = random.integers(0, 255, shape, dtype=np.uint8)
+                inspector = NoEngine(size, channels)
+                running = stack.enter_context(Running(inspector))
+                name = f"{size}x{size} {'grey' if channels == 1 else 'BGR'}"
+                sides[f"{name}: steps alone"] = lambda i=inspector, m=image: _plain(i, m)  # type: ignore[misc]
+                sides[f"{name}: pipeline"] = lambda r=running, m=image: r.part_ms(m)  # type: ignore[misc]
+        times: dict[str, list[float]] = {name: [] for name in sides}
+        for number in range(ROUNDS + 10):
+            for name, run in sides.items():
+                value = run()
+                if number >= 10:
+                    times[name].append(value)
+    for name, values in times.items():
+        print(f"  {name:<28} {percentiles(values)}")
+
+
+def _plain(inspector: NoEngine, image: npt.NDArray[np.uint8]) -> float:
+    started = time.monotonic_ns()
+    inspector.infer(inspector.prepare(image))
+    return (time.monotonic_ns() - started) / 1e6
+
+
+def idle(bundle: str, parts: int) -> None:
+    """Blocks of ten parts with the same pause, in turn without and with warmth."""
+    for pause_s in PAUSES_S:
+        times: dict[float | None, list[float]] = {warm: [] for warm in WARM_MS}
+        with Inspector.open(bundle, threads=2) as inspector:
+            spec = inspector.bundle.manifest.preprocessing
+            shape: tuple[int, ...] = (spec.frame_height[0], spec.frame_width[0])
+            shape += () if spec.channels == 1 else (3,)
+            image = np.random.default_rng(1).integers(0, 255, shape, dtype=np.uint8)
+            for _ in range(max(1, parts // 10)):
+                for warm in WARM_MS:
+                    with Running(inspector, warm) as running:
+                        times[warm] += _block(running, image, pause_s)
+        print(f"pause {1e3 * pause_s:g} ms, {parts} parts each")
+        for warm, values in times.items():
+            name = "left alone" if warm is None else f"keep_warm_ms {warm:g}"
+            print(f"  {name:<28} {percentiles(values)}")
+
+
+def _block(running: Running, image: npt.NDArray[np.uint8], pause_s: float) -> list[float]:
+    random = np.random.default_rng()
+    values = []
+    for _ in range(11):  # the first one after the start is left out
+        time.sleep(pause_s * random.uniform(0.5, 1.5))
+        values.append(running.part_ms(image))
+    return values[1:]
+
+
+def percentiles(values: list[float]) -> str:
+    p50, p99, p999 = np.percentile(values, [50, 99, 99.9])
+    return f"p50 {p50:7.2f}  p99 {p99:7.2f}  p99.9 {p999:7.2f} ms"
+
+
+if __name__ == "__main__":
+    given = dict(enumerate(sys.argv))
+    if given.get(1) == "idle":
+        idle(given[2], int(given.get(3, "100")))
+    else:
+        overhead()

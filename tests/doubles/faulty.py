@@ -1,0 +1,98 @@
+"""The command `linewarden` with faults at a word, for machines that are meant to be broken.
+
+The file `fault` in the state directory says what happens at the next call of a stage: "engine
+raise", "camera hang"; a third word makes it happen at every call. Beside it, `frames` has a line
+for each frame that the camera gave: who counts parts, counts here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import edge.inspector
+import edge.station
+from edge.camera.base import Frame
+from edge.camera.replay import ReplayCamera
+from edge.engine.onnxruntime import OnnxRuntimeEngine
+from edge.line.mqtt import Mqtt
+from edge.store.images import ImageArchive
+from linewarden import command_line
+from linewarden.commands import run
+
+STATE = Path("/var/lib/linewarden")
+
+
+def _raise() -> None:
+    raise ZeroDivisionError("a defect of the program")
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+def _hold_the_interpreter() -> None:
+    ctypes.PyDLL(None).sleep(3600)
+
+
+ACTIONS: dict[str, Callable[[], None]] = {
+    "raise": _raise,
+    "spin": _spin,
+    "hold": _hold_the_interpreter,
+    "hang": lambda: time.sleep(3600),
+    "slow": lambda: time.sleep(20),
+    "nap": lambda: time.sleep(0.4),
+}
+STAGES: dict[str, tuple[Any, str]] = {
+    "start": (edge.station, "open_engine"),
+    "camera": (ReplayCamera, "read"),
+    "preprocess": (edge.inspector, "preprocess"),
+    "engine": (OnnxRuntimeEngine, "infer"),
+    "decide": (edge.inspector, "decide"),
+    "output": (Mqtt, "send"),
+    "record": (run, "_log_no_verdict"),
+    "archive": (ImageArchive, "save"),
+}
+
+
+def strike(stage: str) -> None:
+    """Do what the file says, if it speaks of this stage."""
+    try:
+        wanted, action, *always = (STATE / "fault").read_text().split()
+    except (OSError, ValueError):
+        return
+    if wanted != stage:
+        return
+    if not always:
+        (STATE / "fault").unlink()
+    (STATE / "struck").write_text(repr(time.time()))
+    ACTIONS[action]()
+
+
+def _break(stage: str, owner: Any, name: str) -> None:
+    genuine = getattr(owner, name)
+
+    def broken(*args: Any, **settings: Any) -> Any:
+        strike(stage)
+        result = genuine(*args, **settings)
+        if isinstance(result, Frame):
+            _note(result)
+        return result
+
+    setattr(owner, name, broken)
+
+
+def _note(frame: Frame) -> None:
+    with (STATE / "frames").open("a") as stream:
+        stream.write(f"{frame.source}\n")
+
+
+def main() -> int:
+    """Run the command."""
+    for stage, (owner, name) in STAGES.items():
+        _break(stage, owner, name)
+    return command_line.main()

@@ -1,0 +1,203 @@
+"""A machine with a systemd of its own: systemd-nspawn over a cached root file system.
+
+The host's root is never touched: the machine runs on an overlay over `cached_root`, and what it
+writes is gone with it. Python and the packages come from the environment that runs the tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+SOURCE = Path("/opt/source")
+PACKAGES = "systemd,systemd-sysv,dbus,procps,python3,mosquitto,kmod,udev"
+_TOOLS = ("systemd-nspawn", "nsenter", "mount", "umount")
+
+
+def suite() -> str:
+    """The Debian or Ubuntu release of this host, whose libraries its Python needs."""
+    with contextlib.suppress(OSError):
+        return platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
+    return "bookworm"
+
+
+def cached_root() -> Path:
+    """Where the root file system is kept between runs."""
+    return REPOSITORY / "build" / "nspawn" / suite()
+
+
+def why_not() -> str:
+    """Why no machine can be started here; empty when one can."""
+    if os.geteuid() != 0:
+        return "needs root, for systemd-nspawn"
+    if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
+        return f"needs {', '.join(missing)} (apt install systemd-container)"
+    if not (cached_root() / "usr/bin/python3").exists():
+        return "needs a root file system: make reliability builds it"
+    return ""
+
+
+def build_root() -> None:
+    """Make the root file system, once; takes a minute or two and the network."""
+    if (root := cached_root()).exists():
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = root.with_name(f".incomplete-{root.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    subprocess.run(
+        ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", suite(), str(unfinished)],
+        check=True,
+    )
+    unfinished.rename(root)
+
+
+class Machine:
+    """A booted machine. `root` is its file system as the host sees it."""
+
+    def __init__(self, root: Path, leader: int) -> None:
+        self.root = root
+        self._leader = leader
+
+    def run(self, *words: str, check: bool = True) -> str:
+        """Run a command in the machine as root; its output and errors."""
+        enter = ["nsenter", "-t", str(self._leader), "-m", "-p", "-n", "-i", "-u", "-C"]
+        done = subprocess.run(
+            [*enter, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            check=False,
+        )  # fmt: skip
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(words)}: {done.returncode}\n{done.stdout}")
+        return done.stdout
+
+    def show(self, unit: str, name: str) -> str:
+        """A property of a unit."""
+        return self.run("systemctl", "show", unit, f"--property={name}", "--value").strip()
+
+    def journal(self, unit: str) -> str:
+        """The messages of a unit."""
+        return self.run("journalctl", "--no-pager", "--output=cat", "--unit", unit)
+
+    def write(self, path: str, content: str, mode: int = 0o644) -> Path:
+        """Write a file in the machine."""
+        target = self.root / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content)
+        target.chmod(mode)
+        return target
+
+
+def wait_until(condition: Callable[[], object], limit_s: float = 60.0) -> None:
+    """Poll until it holds; AssertionError when it does not in time."""
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def booted(folder: Path) -> Iterator[Machine]:
+    """A running machine, with /opt/linewarden in it as an installation would be.
+
+    Args:
+        folder: empty, for what the machine writes.
+    """
+    root = folder / "root"
+    with _overlay(folder, root):
+        _install_python(root)
+        options = ["--register=no", "--keep-unit", "--private-network", "--resolv-conf=off"]
+        command = ["systemd-nspawn", "--quiet", "-D", str(root), *options, "--timezone=off"]
+        with (folder / "console").open("w") as console:
+            process = subprocess.Popen(
+                [*command, *_binds(), "--boot", "--console=read-only"],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            machine = Machine(root, _leader(process))
+            wait_until(lambda: _is_up(machine))
+            machine.run("ldconfig")
+            yield machine
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextlib.contextmanager
+def _overlay(folder: Path, root: Path) -> Iterator[None]:
+    layers = {"upperdir": folder / "written", "workdir": folder / "work"}
+    for path in (root, *layers.values()):
+        path.mkdir()
+    options = ",".join(
+        f"{k}={v}" for k, v in {"lowerdir": cached_root().resolve(), **layers}.items()
+    )
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(root)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(root)], check=True)
+
+
+def _install_python(root: Path) -> None:
+    """A virtual environment at /opt/linewarden around the packages of the tests."""
+    home = "/usr/bin" if sys.base_prefix == "/usr" else "/opt/python/bin"
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = root / "opt/linewarden/lib" / version / "site-packages"
+    packages.mkdir(parents=True)
+    (root / "opt/linewarden/pyvenv.cfg").write_text(f"home = {home}\n")
+    command = root / "opt/linewarden/bin/linewarden"
+    command.parent.mkdir()
+    (command.parent / "python").symlink_to(f"{home}/{version}")
+    command.write_text(
+        "#!/opt/linewarden/bin/python\n"
+        f"import sys\nsys.path.insert(0, {str(SOURCE)!r})\nsys.dont_write_bytecode = True\n"
+        "from tests.doubles.faulty import main\nsys.exit(main())\n"
+    )
+    command.chmod(0o755)
+    # A Python of its own looks for its library where it was built.
+    (root / "etc/ld.so.conf.d/python.conf").write_text("/opt/python/lib\n")
+
+
+def _binds() -> list[str]:
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = Path(sys.prefix) / "lib" / version / "site-packages"
+    binds = {REPOSITORY: SOURCE, packages: f"/opt/linewarden/lib/{version}/site-packages"}
+    if sys.base_prefix != "/usr":
+        binds[Path(sys.base_prefix)] = "/opt/python"
+    return [f"--bind-ro={source}:{target}" for source, target in binds.items()]
+
+
+def _leader(process: subprocess.Popen[bytes]) -> int:
+    """The machine's first process, as the host counts."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+    def found() -> list[str]:
+        assert process.poll() is None, "the machine did not start"
+        return [pid for pid in children.read_text().split() if _name(pid) in {"systemd", "init"}]
+
+    wait_until(found)
+    return int(found()[0])
+
+
+def _name(pid: str) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def _is_up(machine: Machine) -> bool:
+    state = machine.run("systemctl", "is-system-running", check=False).strip()
+    return state in {"running", "degraded"}

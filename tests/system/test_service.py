@@ -1,0 +1,25 @@
+"""The installed service under a systemd of its own; `make reliability` runs all of its cases."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.doubles import nspawn
+
+if reason := nspawn.why_not():
+    pytest.skip(reason, allow_module_level=True)
+
+from tests.doubles.line_machine import UNIT, line_machine
+from tests.doubles.reliability import CASES
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("case", ["kill -9", "exception in output", "SIGTERM during an inspection"])
+def test_every_part_is_accounted_for(case: str, tmp_path: Path) -> None:
+    with line_machine(tmp_path) as line:
+        outcome = CASES[case](line)
+        assert outcome.account.records >= 8
+        assert outcome.safe_s is not None
+        assert outcome.safe_s < 5
+        assert "SECCOMP" not in line.machine.journal(UNIT)

@@ -1,0 +1,285 @@
+"""`linewarden run --service` and `linewarden service` as processes, without systemd."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.bundle import Bundle
+from edge.images import encode_png
+from edge.line.handshake import Bits
+from tests.doubles.line_peers import PlcServer, free_port
+
+ROOT = Path(__file__).parents[2]
+GENEROUS_S = 60.0
+
+needs_systemctl = pytest.mark.skipif(
+    shutil.which("systemctl") is None, reason="needs systemctl (apt install systemd)"
+)
+
+
+@pytest.fixture
+def config(tmp_path: Path, tiny_bundle: Bundle) -> Path:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/a.png").write_bytes(encode_png(np.full((32, 32), 50, np.uint8)))
+    path = tmp_path / "line.yaml"
+    path.write_text(
+        "bundle: bundle\n"
+        "engine: {threads: 1}\n"
+        "camera: {kind: replay, path: parts, loop: true, rate_hz: 20}\n"
+        "deadline_ms: 30000\n"
+        "outputs:\n"
+        "  - {kind: jsonlines, path: parts.jsonl}\n"
+    )
+    return path
+
+
+def linewarden(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "linewarden", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=GENEROUS_S,
+        check=False,
+    )
+
+
+class Manager:
+    """What stands in for systemd: it starts the service and hears what it says."""
+
+    def __init__(self, listener: socket.socket, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self._listener = listener
+
+    def hear(self, word: str) -> str:
+        """The next message with a word in it."""
+        while word not in (message := self._listener.recv(4096).decode()):
+            pass
+        return message
+
+
+@contextmanager
+def managed(config: Path, *settings: str) -> Iterator[Manager]:
+    address = config.parent / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(address))
+        listener.settimeout(GENEROUS_S)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "linewarden", "run", "--service", "--config", str(config)]
+            + [word for setting in settings for word in ("--set", setting)],
+            cwd=ROOT,
+            env={**os.environ, "NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "900000"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield Manager(listener, process)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def test_systemd_is_told_from_the_loading_to_the_stop(config: Path) -> None:
+    port = free_port()
+    with managed(config, f"health.port={port}") as manager:
+        assert "STATUS=verifying the bundle" in manager.hear("EXTEND_TIMEOUT_USEC")
+        manager.hear("READY=1")
+        assert "STATUS=inspecting" in manager.hear("WATCHDOG=1")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=GENEROUS_S) as page:
+            assert json.load(page)["outputs"] == {"jsonlines": True}
+        manager.process.send_signal(signal.SIGTERM)
+        manager.hear("STOPPING=1")
+        _, said = manager.process.communicate(timeout=GENEROUS_S)
+        assert manager.process.returncode == 143
+        assert "parts: " in said
+
+
+def test_a_camera_and_an_output_that_are_absent_are_waited_for(config: Path) -> None:
+    port = free_port()
+    (config.parent / "parts").rename(config.parent / "unplugged")
+    text = config.read_text()
+    config.write_text(text + f"  - {{kind: modbus, host: 127.0.0.1, port: {port}}}\n")
+    with managed(config, "outputs.1.register_address=0") as manager:
+        manager.hear("READY=1")
+        assert "not inspecting: 0 parts" in manager.hear("outputs down: 1 of 2")
+        (config.parent / "unplugged").rename(config.parent / "parts")
+        manager.hear("STATUS=inspecting")
+        plc = PlcServer(port, acknowledges=False)
+        try:
+            while "outputs down" in manager.hear("WATCHDOG=1"):
+                pass
+            assert Bits.READY in plc.shown_bits()
+        finally:
+            manager.process.terminate()
+            _, said = manager.process.communicate(timeout=GENEROUS_S)
+            plc.close()
+    assert manager.process.returncode == 143
+    assert "the line waits for the camera" in said
+    assert "the line starts without an output: modbus" in said
+
+
+def test_a_stop_while_the_camera_is_absent_is_orderly(config: Path) -> None:
+    with managed(config, "camera.path=/nowhere") as manager:
+        manager.hear("READY=1")
+        manager.process.terminate()
+        manager.process.communicate(timeout=GENEROUS_S)
+        assert manager.process.returncode == 143
+
+
+def test_a_bundle_that_does_not_verify_ends_the_service(config: Path, tiny_bundle: Bundle) -> None:
+    with (tiny_bundle.folder / "model.onnx").open("ab") as stream:
+        stream.write(b"x")
+    with managed(config) as manager:
+        _, said = manager.process.communicate(timeout=GENEROUS_S)
+    assert manager.process.returncode == 4
+    assert "model.onnx" in said
+
+
+def test_an_error_has_its_severity_in_the_journal(config: Path, tmp_path: Path) -> None:
+    with (tmp_path / "journal").open("w") as journal:
+        found = os.fstat(journal.fileno())
+        words = ["run", "--service", "--config", config, "--set", "recipe=other"]
+        subprocess.run(
+            [sys.executable, "-m", "linewarden", *map(str, words)],
+            stderr=journal,
+            cwd=ROOT,
+            env={**os.environ, "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"},
+            check=False,
+        )
+    (line,) = (tmp_path / "journal").read_text().splitlines()
+    assert line.startswith("<3>")
+    assert "recipe 'other' is not calibrated" in json.loads(line[3:])["message"]
+
+
+@needs_systemctl
+def test_a_line_is_installed_shown_and_removed(config: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    (image / "srv").mkdir(parents=True)
+    shutil.copy(config, image / "srv/press3.yaml")
+    words = ("service", "install", "press3", "--root", image, "--config", image / "srv/press3.yaml")
+    dry = linewarden(*words, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert dry.stdout.endswith("nothing was written\n")
+    assert sorted(path.name for path in image.iterdir()) == ["srv"]
+    done = linewarden(*words, "--drop-in", "gige", "jetpack6")
+    assert done.returncode == 0, done.stderr
+    assert "new        /etc/systemd/system/linewarden@.service" in done.stdout
+    wanted = image / "etc/systemd/system/multi-user.target.wants/linewarden@press3.service"
+    assert wanted.is_symlink()
+    (image / "etc/udev/rules.d/70-linewarden.rules").write_text("edited\n")
+    again = linewarden(*words, "--drop-in", "gige")
+    assert "as it was  /etc/systemd/system/linewarden@.service" in again.stdout
+    assert "changed    /etc/udev/rules.d/70-linewarden.rules" in again.stdout
+    assert "removed    /etc/systemd/system/linewarden@press3.service.d/jetpack6" in again.stdout
+    shown = json.loads(linewarden("service", "status", "--root", image, "--json").stdout)
+    assert set(shown["press3"]["files"].values()) == {"installed"}
+    removed = linewarden("service", "remove", "press3", "--root", image)
+    assert removed.returncode == 0, removed.stderr
+    assert [path for path in image.rglob("*") if path.is_file()] == [image / "srv/press3.yaml"]
+    assert not wanted.is_symlink()
+    assert "no line" in linewarden("service", "status", "--root", image).stdout
+
+
+def test_a_wrong_configuration_is_not_installed(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "image").mkdir()
+    config.write_text(config.read_text() + "colour: red\n")
+    done = linewarden(
+        "service", "install", "press3", "--root", tmp_path / "image", "--config", config
+    )
+    assert done.returncode == 3
+    assert "colour" in done.stderr
+    assert not any((tmp_path / "image").iterdir())
+
+
+def test_safe_tells_every_output_and_names_those_that_are_not_there(config: Path) -> None:
+    here, absent = free_port(), free_port()
+    plc = PlcServer(here, acknowledges=False)
+    text = config.read_text()
+    for port in (absent, here):
+        text += f"  - {{kind: modbus, host: 127.0.0.1, port: {port}, register_address: 0}}\n"
+    config.write_text(text)
+    try:
+        done = linewarden("service", "safe", "--config", config)
+        assert done.returncode == 7
+        assert f"not in the safe state: modbus 127.0.0.1:{absent}: cannot be opened" in done.stderr
+        assert plc.writes
+        assert Bits(plc.writes[-1][0]) & ~Bits.HEARTBEAT == Bits(0)
+    finally:
+        plc.close()
+
+
+def test_safe_tries_again_within_its_time(config: Path) -> None:
+    port = free_port()
+    text = config.read_text()
+    config.write_text(
+        text + f"  - {{kind: modbus, host: 127.0.0.1, port: {port}, register_address: 0}}\n"
+    )
+    words = ["service", "safe", "--config", str(config), "--within-s", str(GENEROUS_S)]
+    with subprocess.Popen([sys.executable, "-m", "linewarden", *words], cwd=ROOT) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(3)
+        plc = PlcServer(port, acknowledges=False)
+        try:
+            assert process.wait(GENEROUS_S) == 0
+        finally:
+            plc.close()
+
+
+def make_wheel(folder: Path, name: str, version: str, *requirements: str) -> Path:
+    """A wheel with nothing in it."""
+    tag = f"{name}-{version}"
+    lines = [f"Requires-Dist: {requirement}\n" for requirement in requirements]
+    meta = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: mqtt\n"
+    path = folder / f"{tag}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{tag}.dist-info/METADATA", meta + "".join(lines))
+        archive.writestr(f"{tag}.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(f"{tag}.dist-info/RECORD", "")
+    return path
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that pip takes for the internet."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def test_a_wheelhouse_has_all_that_a_device_needs(index: Path, tmp_path: Path) -> None:
+    make_wheel(index, "numpy", "2.0")
+    make_wheel(index, "paho_mqtt", "2.1")
+    wheel = make_wheel(tmp_path, "linewarden", "9.9", "numpy", "paho_mqtt; extra == 'mqtt'")
+    wheels = tmp_path / "wheels"
+    done = linewarden("service", "wheelhouse", wheels, "--source", wheel, "--extras", "mqtt")
+    assert done.returncode == 0, done.stderr
+    assert "pip install --no-index --find-links . 'linewarden[mqtt]'" in done.stdout
+    checked = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=wheels, check=True,
+                             capture_output=True, text=True)  # fmt: skip
+    assert sorted(line.partition("-")[0] for line in checked.stdout.splitlines()) == [
+        "linewarden",
+        "numpy",
+        "paho_mqtt",
+    ]
+
+
+def test_a_wheel_that_is_not_to_be_had_is_named(index: Path, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "linewarden", "9.9", "numpy")
+    done = linewarden("service", "wheelhouse", tmp_path / "wheels", "--source", wheel, "--extras")
+    assert done.returncode == 3
+    assert "numpy" in done.stderr
+    assert not (tmp_path / "wheels/SHA256SUMS").exists()

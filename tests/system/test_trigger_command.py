@@ -1,0 +1,202 @@
+"""`linewarden trigger` on a running line, views, and what a kill leaves behind, as processes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.bundle import Bundle
+from edge.control import ask
+from edge.images import encode_png
+
+ROOT = Path(__file__).parents[2]
+GENEROUS_S = 60.0
+
+
+@pytest.fixture
+def config(tmp_path: Path, tiny_bundle: Bundle) -> Path:
+    for folder in ("parts", "sides"):
+        (tmp_path / folder).mkdir()
+    dark = np.full((32, 32), 50, np.uint8)
+    spotted = dark.copy()
+    spotted[10:14, 20:24] = 250
+    for number, (top, side) in enumerate([(dark, dark), (dark, spotted), (spotted, dark)]):
+        (tmp_path / "parts" / f"{number}.png").write_bytes(encode_png(top))
+        (tmp_path / "sides" / f"{number}.png").write_bytes(encode_png(side))
+    path = tmp_path / "line.yaml"
+    path.write_text(
+        "bundle: bundle\n"
+        "engine: {threads: 1}\n"
+        "camera: {kind: replay, path: parts, loop: true}\n"
+        "trigger: {kind: software, frame_limit_ms: 20000}\n"
+        "control_socket: line.sock\n"
+        "deadline_ms: 30000\n"
+        "outputs:\n"
+        "  - {kind: jsonlines, path: parts.jsonl}\n"
+        "records: {folder: records, images: {max_bytes: 1000000, min_free_bytes: 0}}\n"
+    )
+    return path
+
+
+def command(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "linewarden", *map(str, words)]
+
+
+def linewarden(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*words), cwd=ROOT, capture_output=True, text=True, timeout=GENEROUS_S, check=False
+    )
+
+
+def records(config: Path) -> list[dict[str, Any]]:
+    path = config.parent / "parts.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + GENEROUS_S
+    while not condition():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.02)
+
+
+def is_ready(config: Path) -> bool:
+    path = config.parent / "line.sock"
+    return path.exists() and ask(path, "state")["state"] == "ready"
+
+
+@contextmanager
+def running(config: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        command("run", "--config", config),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_until(lambda: is_ready(config) or process.poll() is not None)
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=GENEROUS_S)
+
+
+def test_each_trigger_has_one_record_with_its_part_id(config: Path) -> None:
+    with running(config) as process:
+        told = []
+        for words in [("--part-id", "A-17"), (), ("--json",)]:
+            done = linewarden("trigger", "--config", config, *words)
+            assert done.returncode == 0, done.stderr
+            told.append(done.stdout.strip())
+            wait_until(lambda: len(records(config)) == len(told))
+        told[2] = json.loads(told[2])["trigger_id"]
+        assert [record["trigger_id"] for record in records(config)] == told
+        assert [record["part_id"] for record in records(config)] == ["A-17", None, None]
+        assert [record["verdict"] for record in records(config)] == ["PASS", "PASS", "REJECT"]
+        ask(config.parent / "line.sock", "stop")
+        output, _ = process.communicate(timeout=GENEROUS_S)
+    assert process.returncode == 0
+    assert output.startswith("3 parts: 2 PASS, 0 REVIEW, 1 REJECT")
+    assert not (config.parent / "line.sock").exists()
+
+
+def test_a_killed_line_starts_again_beside_its_old_socket(config: Path) -> None:
+    with running(config) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait(GENEROUS_S)
+    path = config.parent / "line.sock"
+    assert path.exists()
+    done = linewarden("trigger", "--config", config)
+    assert done.returncode == 7
+    assert "check that `linewarden run` runs" in done.stderr
+    again = subprocess.Popen(
+        command("run", "--config", config), cwd=ROOT, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+
+        def answers() -> bool:
+            return linewarden("trigger", "--config", config).returncode == 0
+
+        wait_until(answers)
+        second = linewarden("run", "--config", config)
+        assert second.returncode == 7
+    finally:
+        again.kill()
+        again.wait(GENEROUS_S)
+
+
+@pytest.mark.parametrize(
+    ("setting", "exit_code", "message"),
+    [
+        ("control_socket=null", 3, "trigger.kind 'software' needs 'control_socket'"),
+        ("trigger={kind: encoder, counts: 5}", 3, "trigger.kind 'encoder' needs 'encoder'"),
+        ("trigger.kind=sofware", 3, "software"),
+        ("trigger.frame_limit_ms=40000", 3, "should not be above deadline_ms"),
+        ("trigger={kind: presence, view: side}", 3, "trigger.view should be one of main"),
+        ("views={side: {camera: {kind: replay, path: sides}}}", 3, "either 'camera' or 'views'"),
+        ("lost_camera=wait", 3, "lost_camera"),
+        ("control_socket=/nowhere/line.sock", 7, "its folder must exist"),
+    ],
+)
+def test_bad_settings_are_named(config: Path, setting: str, exit_code: int, message: str) -> None:
+    done = linewarden("run", "--config", config, "--set", setting)
+    assert done.returncode == exit_code, done.stderr
+    assert message in done.stderr
+
+
+def test_a_camera_that_waits_for_the_program_needs_a_trigger_that_fires_it(config: Path) -> None:
+    camera = "camera={kind: pylon, settings: {trigger: {source: Software}}}"
+    done = linewarden("run", "--config", config, "--set", camera, "--set", "trigger={kind: camera}")
+    assert done.returncode == 3
+    assert "gives no frame by itself" in done.stderr
+
+
+def test_a_line_whose_camera_announces_the_parts_refuses_commands(config: Path) -> None:
+    text = config.read_text().replace("{kind: software, frame_limit_ms: 20000}", "{kind: camera}")
+    config.write_text(text.replace("loop: true", "loop: true, rate_hz: 5"))
+    with running(config):
+        done = linewarden("trigger", "--config", config)
+    assert done.returncode == 7
+    assert "the cameras trigger this line" in done.stderr
+
+
+def test_two_recordings_are_joined(config: Path) -> None:
+    text = config.read_text().replace("camera: {kind: replay, path: parts, loop: true}\n", "")
+    views = (
+        "views:\n"
+        "  top: {camera: {kind: replay, path: parts}}\n"
+        "  side: {camera: {kind: replay, path: sides}}\n"
+    )
+    config.write_text(text.replace("kind: software", "kind: camera") + views)
+    done = linewarden("run", "--config", config)
+    assert done.returncode == 0, done.stderr
+    found = records(config)[:3]  # one recording ends before the other
+    assert [record["verdict"] for record in found] == ["PASS", "REJECT", "REJECT"]
+    assert [record["view"] for record in found] == ["top", "side", "top"]
+    assert [view["source"] for view in found[1]["views"]] == ["1.png", "1.png"]
+    assert "  side  1.png" in done.stderr
+    names = sorted(Path(name).name.partition("REJECT")[2] for name in found[1]["images"])
+    assert names == [
+        *(".side.frame.png", ".side.mask.png", ".side.overlay.jpg"),
+        *(".top.frame.png", ".top.mask.png", ".top.overlay.jpg"),
+    ]
+    assert all((config.parent / "images" / name).exists() for name in found[1]["images"])
+
+
+def test_parts_at_fixed_times(config: Path) -> None:
+    text = config.read_text().replace("loop: true", "loop: false")
+    config.write_text(text.replace("{kind: software, ", "{kind: interval, period_ms: 50, "))
+    done = linewarden("run", "--config", config)
+    assert done.returncode == 0, done.stderr
+    assert [record["cause"] or record["verdict"] for record in records(config)][:3] == [
+        *("PASS", "PASS", "REJECT")
+    ]
