@@ -66,7 +66,8 @@ def test_a_long_trigger_id_keeps_its_end() -> None:
 def test_the_causes_keep_their_numbers() -> None:
     # A PLC program holds these numbers: add new causes at the end.
     assert [cause.value for cause in CAUSES] == [
-        *("camera", "frame", "engine", "not_finite", "deadline", "queue_full", "stopping")
+        *("camera", "frame", "engine", "not_finite", "deadline", "queue_full", "stopping"),
+        "part_not_found",
     ]
 
 
