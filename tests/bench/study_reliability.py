@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 import tempfile
 from datetime import datetime, timezone
@@ -70,7 +69,7 @@ def main() -> int:
         print(rows[-1], flush=True)
     head = HEAD.format(
         date=f"{datetime.now(timezone.utc):%Y-%m-%d}",
-        host=f"{os.cpu_count()} shared CPU cores, {platform.machine()}",
+        host=f"{os.cpu_count()} shared CPU cores, load average {os.getloadavg()[2]:.0f}",
         suite=suite(),
         systemd=systemd,
         rate=RATE_HZ,
