@@ -21,10 +21,11 @@ HEAD = """\
 # Reliability under systemd
 
 Made by `make reliability` on {date} ({host}). A line runs as an installed service, with the
-settings of [linewarden@.service](../systemd/linewarden@.service) as they are shipped, in a
-`systemd-nspawn` machine of its own ({suite}, {systemd}): a recording as camera ({rate} parts a
+settings of [linewarden@.service](../systemd/linewarden@.service) as they are shipped but for two
+cases (crash loop: StartLimitBurst=5; slow start: TimeoutStartSec=5), in a `systemd-nspawn` machine of its own ({suite}, {systemd}): a recording as camera ({rate} parts a
 second), ONNX Runtime, a PLC by Modbus, a broker by MQTT, JSON lines, an image archive. Each case
-starts a new machine.
+starts a new machine, once: the times are single figures. Faults inside the process come from
+`tests/doubles/faulty.py` around the command.
 
 - **verdict again**: from the fault to the next verdict that the PLC was told. Where the line waits
   for something, from the moment that it is there.
