@@ -192,6 +192,18 @@ def test_a_line_is_installed_shown_and_removed(config: Path, tmp_path: Path) -> 
     assert "no line" in linewarden("service", "status", "--root", image).stdout
 
 
+def test_a_configuration_of_the_device_is_not_replaced(config: Path, tmp_path: Path) -> None:
+    own = tmp_path / "image/etc/linewarden/press3.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("a: 1\n")
+    shutil.copy(config, tmp_path / "image/other.yaml")
+    words = ("--root", tmp_path / "image", "--config", tmp_path / "image/other.yaml")
+    done = linewarden("service", "install", "press3", *words)
+    assert done.returncode == 3
+    assert f"{own}: is a configuration of its own" in done.stderr
+    assert own.read_text() == "a: 1\n"
+
+
 def test_a_wrong_configuration_is_not_installed(config: Path, tmp_path: Path) -> None:
     (tmp_path / "image").mkdir()
     config.write_text(config.read_text() + "colour: red\n")
