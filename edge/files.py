@@ -148,7 +148,7 @@ def new_directory(target: Path, *, replace: bool = False, private: bool = False)
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what a killed writer of `target` left beside it, or put back what it had taken away."""
+    """Remove what a killed writer of `target` left beside it; put back what it had taken away."""
     retired = _retired(target)
     if retired.exists() and not target.exists():
         retired.rename(target)

@@ -84,7 +84,7 @@ def test_a_writer_killed_between_old_and_new_loses_neither_for_good(tmp_path: Pa
         "with new_directory(Path(sys.argv[1]), replace=True) as folder:\n"
         "    (folder / 'new').touch()\n"
     )
-    killed = subprocess.run([sys.executable, "-c", script, target], cwd=ROOT, check=False)
+    killed = subprocess.run([sys.executable, "-c", script, str(target)], cwd=ROOT, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert not target.exists()
     with pytest.raises(FileExistsError), new_directory(target):
