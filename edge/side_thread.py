@@ -65,7 +65,7 @@ class SideThread:
                 if works:
                     what = f"the {self._name} failed on {settled.trigger.trigger_id}"
                     is_defect = not isinstance(error, OSError)
-                    _log.warning("%s: %s", what, error, exc_info=is_defect)
+                    _log.warning("%s: %r", what, error, exc_info=is_defect)
                 works = False
             else:
                 if not works:

@@ -413,7 +413,8 @@ def test_a_defect_of_the_program_is_not_waited_for() -> None:
 def test_an_output_that_is_absent_at_the_start_can_be_done_without(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("edge.line.link._FIRST_PAUSE_S", 0.0)  # tried again before every part
+    # It is tried again before every part.
+    monkeypatch.setattr("edge.line.link.growing_pauses", lambda: itertools.repeat(0.0))
 
     class Late(FakeOutput):
         def open(self) -> None:
