@@ -121,7 +121,7 @@ def test_a_calibration_without_zones_is_written_as_before(
         "seal", "schema_version", "recipe", "created_utc", "artefact", "artefact_sha256",
         "false_reject_rate_target", "confidence", "false_reject_rate_bound", "threshold_score",
         "threshold_pixel", "threshold_review", "review_rate_bound", "mask_rate_bound",
-        "minimum_area_px", "scores", "parts", "data_sha256", "previous_seal",
+        "minimum_area_px", "scores", "parts", "data_sha256", "previous_seal", "mac",
     }  # fmt: skip
 
 
