@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import edge.inspector
+import edge.layout
 import edge.station
 from edge.camera.base import Frame
 from edge.camera.replay import ReplayCamera
@@ -50,7 +51,7 @@ ACTIONS: dict[str, Callable[[], None]] = {
 STAGES: dict[str, tuple[Any, str]] = {
     "start": (edge.station, "open_engine"),
     "camera": (ReplayCamera, "read"),
-    "preprocess": (edge.inspector, "preprocess"),
+    "preprocess": (edge.layout, "preprocess"),
     "engine": (OnnxRuntimeEngine, "infer"),
     "decide": (edge.inspector, "decide"),
     "output": (Mqtt, "send"),
