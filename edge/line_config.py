@@ -25,6 +25,7 @@ from edge.trigger import (
 from edge.views import ONLY_VIEW
 
 Recipe = Annotated[str, Field(coerce_numbers_to_str=True)]
+RecipeNumber = Annotated[int, Field(ge=1, le=65535)]  # fits a register of a PLC
 ViewName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
@@ -58,6 +59,29 @@ class ViewConfig(StrictModel):
     recipe: Recipe | None = None
 
 
+class RecipeViewConfig(StrictModel):
+    """What one of several views is judged by; None for that of the recipe."""
+
+    bundle: ConfigPath | None = None
+    recipe: Recipe | None = None
+
+
+class RecipeConfig(StrictModel):
+    """What a recipe number stands for; None for what the line itself says.
+
+    Attributes:
+        artefact: file of the bundles to run; see `EngineConfig`.
+        checks: the reference parts of this recipe.
+        views: what differs between them, by their names, where the line has several.
+    """
+
+    bundle: ConfigPath | None = None
+    recipe: Recipe | None = None
+    artefact: str | None = None
+    checks: ChecksConfig | None = None
+    views: dict[ViewName, RecipeViewConfig] = Field(default_factory=dict)
+
+
 class HealthConfig(StrictModel):
     """The health page: /metrics, /healthz, /readyz; see `edge.service.health`.
 
@@ -75,6 +99,9 @@ class LineConfig(StrictModel):
     Attributes:
         camera: the only one; or else `views`.
         views: several cameras by the names of what they show; their verdicts are joined to one.
+        recipes: by the numbers under which the line asks for them; see `edge.changeover`. Without
+            them it has one, and no changeover.
+        start_recipe: the number that it starts with.
         encoder: counts the way of the conveyor.
         lost_camera: open it again until it is there, with FAULT meanwhile; or end the run.
         deadline_ms: from the trigger to the verdict; later is NO_VERDICT.
@@ -93,6 +120,8 @@ class LineConfig(StrictModel):
     engine: EngineConfig = EngineConfig()
     camera: CameraConfig | None = None
     views: dict[ViewName, ViewConfig] = Field(default_factory=dict)
+    recipes: dict[RecipeNumber, RecipeConfig] = Field(default_factory=dict)
+    start_recipe: RecipeNumber | None = None
     trigger: TriggerConfig = CameraTriggerConfig()
     encoder: EncoderConfig | None = None
     lost_camera: Literal["reopen", "stop"] = "reopen"
@@ -112,10 +141,37 @@ class LineConfig(StrictModel):
             return self.views
         return {ONLY_VIEW: ViewConfig(camera=self.camera)}
 
+    def with_recipe(self, number: int) -> LineConfig:
+        """The line as it is while a recipe of it is in force."""
+        recipe = self.recipes[number]
+        views = {
+            name: view.model_copy(update=dict(recipe.views.get(name, ())))
+            for name, view in self.views.items()
+        }
+        given = {name: value for name, value in recipe if value is not None}
+        artefact = given.pop("artefact", self.engine.artefact)
+        engine = self.engine.model_copy(update={"artefact": artefact})
+        return self.model_copy(update={**given, "engine": engine, "views": views})
+
     @model_validator(mode="after")
     def _has_cameras(self) -> LineConfig:
         if (self.camera is None) == (not self.views):
             raise ValueError("should have either 'camera' or 'views'")
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_recipes(self) -> LineConfig:
+        if self.recipes and self.start_recipe not in self.recipes:
+            numbers = ", ".join(map(str, self.recipes))
+            raise ValueError(f"start_recipe should be one of {numbers}")
+        if self.start_recipe is not None and not self.recipes:
+            raise ValueError("'start_recipe' needs 'recipes'")
+        for number, recipe in self.recipes.items():
+            if unknown := recipe.views.keys() - self.views.keys():
+                names = ", ".join(sorted(unknown))
+                raise ValueError(f"recipes.{number}.views names {names}, not among the views")
+        if self.recipes and any(view.bundle or view.recipe for view in self.views.values()):
+            raise ValueError("with 'recipes', bundle and recipe of a view stand in theirs: views")
         return self
 
     @model_validator(mode="after")

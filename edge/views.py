@@ -45,8 +45,8 @@ class View:
 
     Attributes:
         camera: opened and closed by the pipeline.
-        inspector: stays its opener's. It may be replaced at any time, from any thread: each part
-            is judged by the one that stood here at its trigger.
+        inspector: stays its opener's. `Intake.change_inspectors` replaces it: each part is judged
+            by the one that stood here at its trigger.
         expose: makes the camera take one frame, from any thread; CameraError when it does not. None
             where the camera takes them by itself.
     """
