@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from edge.errors import LineError, LinewardenError
 from edge.loaded_recipe import LoadedRecipe
+from edge.part_check import CheckStatus
 from edge.records import InspectionRecord
 from edge.views import PartInspector
 
@@ -113,6 +114,18 @@ class Changeover:
                 target=self._change_to, args=(number,), name="changeover", daemon=True
             )
             self._thread.start()
+
+    def begin_check(self) -> CheckStatus:
+        """Begin the check with the reference parts of the recipe in force.
+
+        Raises:
+            LineError: none are configured.
+        """
+        check = self._active.check
+        if check is None:
+            raise LineError("the line has no reference parts; see 'checks' in its configuration")
+        check.begin()
+        return check.status
 
     def blocked(self) -> str | None:
         """Why the station must not be READY: the check of the recipe in force; None when it may."""

@@ -11,7 +11,7 @@ from edge.alarm import Alarm, RejectAlarm, log_alarm
 from edge.camera import camera_from_config
 from edge.camera.base import SoftwareTriggered
 from edge.changeover import Changeover
-from edge.control import ControlSocket, pipeline_commands
+from edge.control import ControlSocket, station_commands
 from edge.encoder import Encoder, encoder_from_config
 from edge.inspector import Inspector
 from edge.intake import PartLimits
@@ -22,6 +22,7 @@ from edge.monitor import DriftWatch
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
 from edge.service import health_from_config
+from edge.station_status import StationStatus
 from edge.status import PipelineStatus
 from edge.store.images import ImageArchive
 from edge.store.station import IMAGES_NAME, StationRecords
@@ -45,6 +46,18 @@ class Station(NamedTuple):
     alarm: RejectAlarm | None
     drift: DriftWatch
     changeover: Changeover
+
+    def status(self) -> StationStatus:
+        """What the line does now; from any thread."""
+        check = self.changeover.active.check
+        return StationStatus(
+            pipeline=self.pipeline.status(),
+            recipe=self.changeover.status,
+            check=check.status if check is not None else None,
+            rejects=dict(self.alarm.raised) if self.alarm is not None else {},
+            drift=self.drift.standing,
+            records=self.records.status() if self.records is not None else None,
+        )
 
 
 @contextlib.contextmanager
@@ -125,11 +138,13 @@ def open_station(
             on_turn=turn,
             waits_to_open=waits_to_open,
         )
+        station = Station(pipeline, records, alarm, drift, changeover)
         if health is not None:
-            stack.enter_context(health.serving(pipeline.status))
+            stack.enter_context(health.serving(station.status))
         if config.control_socket is not None:
-            stack.enter_context(ControlSocket(config.control_socket, pipeline_commands(pipeline)))
-        yield Station(pipeline, records, alarm, drift, changeover)
+            commands = station_commands(pipeline, changeover, station.status)
+            stack.enter_context(ControlSocket(config.control_socket, commands))
+        yield station
 
 
 def _ignore(_trigger: Trigger) -> None:
