@@ -4,6 +4,10 @@ A part is judged by the recipe that was in force at its trigger, in all of its v
 the recipe before are closed when its last part is done. A recipe that cannot be loaded changes
 nothing: the one before runs on, and the reason is told to who asks, and logged.
 
+A recipe with other camera settings has its cameras opened anew before it takes over: the station is
+not READY for that time, and a part that comes nevertheless is NO_VERDICT, camera. A camera that
+does not take the settings is opened as it was.
+
 While a recipe is being loaded, the device holds two: memory must be there for both, or the new one
 is refused with what the engine says of it.
 """
@@ -14,13 +18,14 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from edge.errors import LineError, LinewardenError
 from edge.loaded_recipe import LoadedRecipe
 from edge.part_check import CheckStatus
 from edge.records import InspectionRecord
-from edge.views import PartInspector
+from edge.views import PartInspector, ViewCamera
 
 _POLL_S = 0.2
 _CLOSE_S = 10.0
@@ -33,6 +38,9 @@ class Swaps(Protocol):
 
     def change_inspectors(self, inspectors: Mapping[str, PartInspector]) -> None:
         """Judge the parts from the next trigger on by these, in all views at once."""
+
+    def change_cameras(self, cameras: Mapping[str, ViewCamera], then: Callable[[], None]) -> None:
+        """Open other cameras, and call `then` before they give a frame; else CameraError."""
 
     def wait_until_unused(self, inspectors: Collection[PartInspector], timeout_s: float) -> bool:
         """Wait until no part is judged by any of these; False after `timeout_s`."""
@@ -161,17 +169,24 @@ class Changeover:
             self._put_in_force(loaded)
 
     def _put_in_force(self, loaded: LoadedRecipe) -> None:
-        with self._lock:
-            before = self._active
-            if not self._closing.is_set():
-                self._active = loaded
-                self._pipeline().change_inspectors(loaded.inspectors)
-        if self._active is before:
+        before = self._active
+        try:
+            if self._closing.is_set():
+                raise LineError("the line stops")
+            self._pipeline().change_cameras(
+                loaded.other_cameras(before), partial(self._enter, loaded)
+            )
+        except LinewardenError as error:
             loaded.close()
+            self._fail(loaded.number, str(error))
             return
         _log.warning("recipe %s took over from recipe %s", loaded.number, before.number)
         self._retire(before)
         self._note(active=loaded.number, loading=None, changed=self._status.changed + 1)
+
+    def _enter(self, loaded: LoadedRecipe) -> None:
+        self._active = loaded
+        self._pipeline().change_inspectors(loaded.inspectors)
 
     def _retire(self, before: LoadedRecipe) -> None:
         """Close a recipe once its last part is done."""
@@ -184,7 +199,7 @@ class Changeover:
         except LinewardenError as error:
             _log.warning("recipe %s was not closed cleanly: %s", before.number, error)
 
-    def _fail(self, number: int, why: str) -> None:
+    def _fail(self, number: int | None, why: str) -> None:
         failure = f"recipe {number} was not loaded, recipe {self._active.number} runs on: {why}"
         _log.error("%s", failure)
         self._note(loading=None, failure=failure, failed=self._status.failed + 1)

@@ -183,15 +183,20 @@ class Intake:
         loss is then a part without verdict when no other is waiting.
         """
         with self._changed:
+            if self._frame_trigger is not None and self._close_overdue() is None:
+                lost = no_verdict(Cause.CAMERA, str(error))
+                self._ledger.settle(self._open(self._clock_ns(), None).trigger, lost)
+            self.shut(view, str(error))
+
+    def shut(self, view: str, why: str) -> None:
+        """Take note that no part gets a frame of this view until `find`."""
+        with self._changed:
             part = self._close_overdue()
             self._owed_until_ns.pop(view, None)
-            lost = no_verdict(Cause.CAMERA, str(error))
             if part is not None and view in part.lacking:
                 self._drop_from(part, view)
-                self._ledger.report(part.trigger, view, lost)
-            elif self._frame_trigger is not None and part is None:
-                self._ledger.settle(self._open(self._clock_ns(), None).trigger, lost)
-            self._lost[view] = str(error)
+                self._ledger.report(part.trigger, view, no_verdict(Cause.CAMERA, why))
+            self._lost[view] = why
 
     def find(self, view: str) -> None:
         """Take note that a lost camera is there again."""

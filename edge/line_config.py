@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
 from edge.alarm import AlarmConfig
 from edge.bundle import REFERENCE_ARTEFACT
-from edge.camera import CameraConfig
+from edge.camera import CameraConfig, GenicamConfig
 from edge.camera.genicam import GenicamSettings
 from edge.config import ConfigPath, StrictModel
 from edge.encoder import EncoderConfig
@@ -24,6 +24,7 @@ from edge.trigger import (
 )
 from edge.views import ONLY_VIEW
 
+Camera = TypeVar("Camera", CameraConfig, CameraConfig | None)
 Recipe = Annotated[str, Field(coerce_numbers_to_str=True)]
 RecipeNumber = Annotated[int, Field(ge=1, le=65535)]  # fits a register of a PLC
 ViewName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
@@ -60,10 +61,15 @@ class ViewConfig(StrictModel):
 
 
 class RecipeViewConfig(StrictModel):
-    """What one of several views is judged by; None for that of the recipe."""
+    """What one of several views is judged by; None for that of the recipe.
+
+    Attributes:
+        settings: of its camera, those that differ.
+    """
 
     bundle: ConfigPath | None = None
     recipe: Recipe | None = None
+    settings: GenicamSettings | None = None
 
 
 class RecipeConfig(StrictModel):
@@ -71,6 +77,8 @@ class RecipeConfig(StrictModel):
 
     Attributes:
         artefact: file of the bundles to run; see `EngineConfig`.
+        settings: of the only camera, those that differ from what stands there; for cameras that
+            have `settings`.
         checks: the reference parts of this recipe.
         views: what differs between them, by their names, where the line has several.
     """
@@ -78,8 +86,16 @@ class RecipeConfig(StrictModel):
     bundle: ConfigPath | None = None
     recipe: Recipe | None = None
     artefact: str | None = None
+    settings: GenicamSettings | None = None
     checks: ChecksConfig | None = None
     views: dict[ViewName, RecipeViewConfig] = Field(default_factory=dict)
+
+    @property
+    def all_settings(self) -> list[tuple[str, GenicamSettings]]:
+        """The camera settings of each view that has some."""
+        given = {ONLY_VIEW: self.settings}
+        given |= {name: view.settings for name, view in self.views.items()}
+        return [(name, settings) for name, settings in given.items() if settings is not None]
 
 
 class HealthConfig(StrictModel):
@@ -144,14 +160,22 @@ class LineConfig(StrictModel):
     def with_recipe(self, number: int) -> LineConfig:
         """The line as it is while a recipe of it is in force."""
         recipe = self.recipes[number]
+        engine = self.engine.model_copy(
+            update={"artefact": recipe.artefact or self.engine.artefact}
+        )
         views = {
-            name: view.model_copy(update=dict(recipe.views.get(name, ())))
+            name: _with_view_recipe(view, recipe.views.get(name, RecipeViewConfig()))
             for name, view in self.views.items()
         }
-        given = {name: value for name, value in recipe if value is not None}
-        artefact = given.pop("artefact", self.engine.artefact)
-        engine = self.engine.model_copy(update={"artefact": artefact})
-        return self.model_copy(update={**given, "engine": engine, "views": views})
+        changes = {
+            "bundle": recipe.bundle or self.bundle,
+            "recipe": recipe.recipe or self.recipe,
+            "checks": recipe.checks or self.checks,
+            "camera": _with_settings(self.camera, recipe.settings),
+            "engine": engine,
+            "views": views,
+        }
+        return self.model_copy(update=changes)
 
     @model_validator(mode="after")
     def _has_cameras(self) -> LineConfig:
@@ -170,6 +194,9 @@ class LineConfig(StrictModel):
             if unknown := recipe.views.keys() - self.views.keys():
                 names = ", ".join(sorted(unknown))
                 raise ValueError(f"recipes.{number}.views names {names}, not among the views")
+            for name, settings in recipe.all_settings:
+                if problem := _unsettable(self.all_views.get(name), settings):
+                    raise ValueError(f"recipes.{number}: {problem}")
         if self.recipes and any(view.bundle or view.recipe for view in self.views.values()):
             raise ValueError("with 'recipes', bundle and recipe of a view stand in theirs: views")
         return self
@@ -202,6 +229,44 @@ class LineConfig(StrictModel):
                 "trigger.kind should be software, interval, encoder, modbus or mqtt"
             )
         return self
+
+
+def _with_view_recipe(view: ViewConfig, recipe: RecipeViewConfig) -> ViewConfig:
+    camera = _with_settings(view.camera, recipe.settings)
+    return ViewConfig(camera=camera, bundle=recipe.bundle, recipe=recipe.recipe)
+
+
+def _with_settings(camera: Camera, settings: GenicamSettings | None) -> Camera:
+    """A camera with some of its settings changed."""
+    if settings is None or not isinstance(camera, GenicamConfig):
+        return camera
+    changes = _given(settings)
+    if "features" in changes:
+        changes["features"] = {**camera.settings.features, **settings.features}
+    return camera.model_copy(update={"settings": camera.settings.model_copy(update=changes)})
+
+
+def _unsettable(view: ViewConfig | None, settings: GenicamSettings) -> str:
+    """Why a recipe cannot change these settings; empty when it can."""
+    if view is None:
+        return "with several views, 'settings' stand in 'views'"
+    if not isinstance(view.camera, GenicamConfig):
+        return f"a camera of kind {view.camera.kind} has no 'settings'"
+    if settings.trigger is not None:
+        return "settings.trigger is that of the line, the same for all recipes"
+    known = view.camera.settings
+    unset = {
+        *(_given(settings).keys() - _given(known)),
+        *(settings.features.keys() - known.features),
+    }
+    if unset:  # the camera would keep it when another recipe takes over
+        return f"settings: {', '.join(sorted(unset))} should be in the settings of the camera too"
+    return ""
+
+
+def _given(settings: GenicamSettings) -> dict[str, Any]:
+    """The settings that are set, by name."""
+    return {name: value for name, value in settings if value not in (None, {})}
 
 
 def _check_view(name: str | None, views: Sequence[str]) -> None:

@@ -9,13 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from edge.bundle import Bundle, open_bundle
+from edge.camera import CameraConfig, camera_from_config
+from edge.camera.base import SoftwareTriggered
 from edge.engine import Engine
 from edge.engine.own_thread import OwnThreadEngine
 from edge.golden import require_golden
 from edge.inspector import Inspector, open_engine
-from edge.line_config import LineConfig
+from edge.line_config import LineConfig, is_fired
 from edge.monitor import DriftMonitor, DriftWatch
 from edge.part_check import PartCheck
+from edge.views import ViewCamera
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,14 @@ class LoadedRecipe:
     Attributes:
         number: None where the line has no numbered recipes.
         inspectors: of each view; those with the same bundle share it and its engine.
+        cameras: of each view, with the settings of the recipe.
         check: None where none is configured.
         resources: closed by `close`.
     """
 
     number: int | None
     inspectors: Mapping[str, Inspector]
+    cameras: Mapping[str, CameraConfig]
     check: PartCheck | None
     resources: ExitStack
 
@@ -41,6 +46,14 @@ class LoadedRecipe:
             if baseline is not None:
                 crop = inspector.bundle.manifest.preprocessing.crop
                 drift.add(name, inspector.identity, DriftMonitor(baseline, crop))
+
+    def other_cameras(self, before: LoadedRecipe) -> dict[str, ViewCamera]:
+        """The cameras, not yet opened, whose settings are not those of another recipe."""
+        return {
+            name: view_camera(config)
+            for name, config in self.cameras.items()
+            if config != before.cameras[name]
+        }
 
     def close(self) -> None:
         """Close its engines; no part may need them any more."""
@@ -71,7 +84,21 @@ def load_recipe(config: LineConfig, number: int | None) -> LoadedRecipe:
             bundle, engine = opened[path]
             calibration = bundle.calibration(view.recipe or config.recipe, config.engine.artefact)
             inspectors[name] = Inspector(bundle, calibration, engine)
-        return LoadedRecipe(number, inspectors, _part_check(config, inspectors), stack.pop_all())
+        cameras = {name: view.camera for name, view in config.all_views.items()}
+        check = _part_check(config, inspectors)
+        return LoadedRecipe(number, inspectors, cameras, check, stack.pop_all())
+
+
+def view_camera(config: CameraConfig) -> ViewCamera:
+    """The camera that `config` describes, not yet opened; fired where it waits for the program.
+
+    Raises:
+        CameraError: what it needs is not installed.
+    """
+    camera = camera_from_config(config)
+    if is_fired(config) and isinstance(camera, SoftwareTriggered):
+        return ViewCamera(camera, camera.trigger)
+    return ViewCamera(camera)
 
 
 def _open_engine(

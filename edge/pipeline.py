@@ -28,7 +28,7 @@ from contextlib import ExitStack
 from edge.archive import Archive, ArchiveThread
 from edge.delivery import Delivery
 from edge.errors import EngineError, LineError
-from edge.grabber import Grabber
+from edge.grabber import CameraChange, Grabber
 from edge.intake import Intake, PartLimits
 from edge.line.base import LineOutput, StationState
 from edge.monitor import DriftWatch
@@ -41,9 +41,10 @@ from edge.trigger.camera import CameraTrigger
 from edge.trigger.thread import TriggerThread
 from edge.triggers import Ledger, Trigger
 from edge.verdict import Cause
-from edge.views import PartInspector, View
+from edge.views import PartInspector, View, ViewCamera
 
 _POLL_S = 0.2
+_CAMERAS_OPEN_S = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -179,6 +180,22 @@ class Pipeline:
         Their engines must not belong to another thread; see `edge.engine.own_thread`.
         """
         self._intake.change_inspectors(inspectors)
+
+    def change_cameras(self, cameras: Mapping[str, ViewCamera], then: Callable[[], None]) -> None:
+        """Open other cameras in place of those of some views; returns when they are in use.
+
+        Args:
+            then: called when all are open, before any of them gives a frame. Without cameras it is
+                called at once.
+
+        Raises:
+            CameraError: one cannot be opened; all stay as they were, and `then` was not called.
+        """
+        change = CameraChange(cameras, then, _CAMERAS_OPEN_S)
+        for view, grabber in zip(self._views, self._grabbers, strict=True):
+            if view.name in cameras:
+                grabber.change_camera(change)
+        change.finish()
 
     def wait_until_unused(self, inspectors: Collection[PartInspector], timeout_s: float) -> bool:
         """Wait until no part is judged by any of these; False after `timeout_s`."""

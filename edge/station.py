@@ -8,16 +8,13 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from edge.alarm import Alarm, RejectAlarm, log_alarm
-from edge.camera import camera_from_config
-from edge.camera.base import SoftwareTriggered
 from edge.changeover import Changeover
 from edge.control import ControlSocket, station_commands
 from edge.encoder import Encoder, encoder_from_config
-from edge.inspector import Inspector
 from edge.intake import PartLimits
 from edge.line import LineOutput, StorableConfig, output_from_config
-from edge.line_config import LineConfig, ViewConfig, is_fired
-from edge.loaded_recipe import LoadedRecipe, load_recipe
+from edge.line_config import LineConfig
+from edge.loaded_recipe import LoadedRecipe, load_recipe, view_camera
 from edge.monitor import DriftWatch
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
@@ -100,8 +97,10 @@ def open_station(
         start = load(config.start_recipe)
         changeover = Changeover(start, config.recipes, load, lambda: pipeline)
         stack.callback(changeover.close)
+        cameras = {name: view_camera(camera) for name, camera in start.cameras.items()}
         views = [
-            _view(name, view, start.inspectors[name]) for name, view in config.all_views.items()
+            View(name, camera, start.inspectors[name], expose)
+            for name, (camera, expose) in cameras.items()
         ]
         outputs, records = _open_outputs(config, encoder, stack)
         health = health_from_config(config, views)
@@ -169,13 +168,6 @@ def _open_outputs(
         behind[output.outbox] if isinstance(output, StorableConfig) else direct
         for output, direct in zip(config.outputs, outputs, strict=True)
     ], records
-
-
-def _view(name: str, config: ViewConfig, inspector: Inspector) -> View:
-    camera = camera_from_config(config.camera)
-    if is_fired(config.camera) and isinstance(camera, SoftwareTriggered):
-        return View(name, camera, inspector, camera.trigger)
-    return View(name, camera, inspector)
 
 
 def _limits(config: LineConfig) -> PartLimits:

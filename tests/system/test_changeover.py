@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from edge.bundle import Bundle
+from edge.camera import PylonConfig
+from edge.camera.isolated import IsolatedCamera
 from edge.config import load_config
 from edge.errors import LineError
 from edge.images import encode_png
@@ -20,6 +22,7 @@ from edge.line_config import LineConfig
 from edge.records import InspectionRecord
 from edge.station import Station, open_station
 from edge.verdict import Verdict
+from tests.doubles.cameras import require
 from tests.doubles.waiting import wait_for
 
 GENEROUS_S = 60.0
@@ -217,6 +220,36 @@ def test_fifty_changeovers_leave_nothing_behind(line: Line) -> None:
         grown = memory_bytes() - before
     assert line.station.changeover.status.changed == 60
     assert grown < 8e6  # an engine of this bundle and its thread hold about a megabyte
+
+
+def test_a_recipe_sets_its_camera(config: Path) -> None:
+    require(PylonConfig(kind="pylon"))
+    settings = "width: 32, height: 32, pixel_format: Mono8, exposure_us: 500"
+    line = Line(
+        config,
+        f"camera={{kind: pylon, settings: {{{settings}, trigger: {{source: Software}}}}}}",
+        "recipes.2.settings={exposure_us: 900}",
+        "recipes.3={settings: {exposure_us: 1e12}}",
+    )
+    with line.running():
+        first = line.station.pipeline._views[0].camera
+        line.fire()
+        line.change_to(2)
+        wait_for(lambda: not line.station.pipeline.faults, GENEROUS_S)
+        second = line.station.pipeline._views[0].camera
+        line.fire()
+        line.change_to(3)
+        wait_for(lambda: not line.station.pipeline.faults, GENEROUS_S)
+        line.fire()
+        status = line.station.changeover.status
+        assert line.station.pipeline._views[0].camera is second is not first
+        assert isinstance(second, IsolatedCamera)
+        assert second.describe()["ExposureTime"] == 900
+    assert status.failure is not None
+    assert "the cameras stay as they were: view main: " in status.failure
+    assert (status.active, status.changed, status.failed) == (2, 1, 1)
+    assert [record.source is not None for record in line.records] == [True] * 3
+    assert {record.recipe for record in line.records[1:]} == {"tolerant"}
 
 
 def memory_bytes() -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.camera import PylonConfig
 from edge.config import load_config
 from edge.errors import ConfigError
 from edge.line_config import LineConfig
@@ -47,9 +48,40 @@ def test_a_recipe_says_what_differs_between_the_views(tmp_path: Path) -> None:
     assert (config.all_views["top"].bundle, config.recipe) == (None, "a")
 
 
+def test_a_recipe_changes_settings_of_the_camera(tmp_path: Path) -> None:
+    settings = "settings: {exposure_us: 5000, gain_db: 6, features: {Gamma: 0.8}}"
+    text = ONE_CAMERA.replace("kind: replay, path: parts", "kind: pylon, " + settings)
+    recipes = "recipes: {1: {}, 2: {settings: {exposure_us: 900, features: {Gamma: 1}}}}\n"
+    config = line(tmp_path, text + recipes + "start_recipe: 1\n")
+    assert config.with_recipe(1).camera == config.camera
+    camera = config.with_recipe(2).camera
+    assert isinstance(camera, PylonConfig)
+    changed = camera.settings
+    assert (changed.exposure_us, changed.gain_db, changed.features) == (900, 6, {"Gamma": 1})
+
+
+PYLON = ONE_CAMERA.replace("kind: replay, path: parts", "kind: pylon, settings: {gain_db: 6}")
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
+        (
+            ONE_CAMERA + "recipes: {1: {settings: {gain_db: 2}}}\nstart_recipe: 1\n",
+            "recipes.1: a camera of kind replay has no 'settings'",
+        ),
+        (
+            PYLON + "recipes: {1: {settings: {exposure_us: 9, gain_db: 2}}}\nstart_recipe: 1\n",
+            "recipes.1: settings: exposure_us should be in the settings of the camera too",
+        ),
+        (
+            PYLON + "recipes: {1: {settings: {trigger: {source: Line1}}}}\nstart_recipe: 1\n",
+            "recipes.1: settings.trigger is that of the line, the same for all recipes",
+        ),
+        (
+            TWO_VIEWS + "recipes: {1: {settings: {gain_db: 2}}}\nstart_recipe: 1\n",
+            "recipes.1: with several views, 'settings' stand in 'views'",
+        ),
         (ONE_CAMERA + "recipes: {1: {}, 2: {}}\n", "start_recipe should be one of 1, 2"),
         (ONE_CAMERA + "recipes: {1: {}}\nstart_recipe: 3\n", "start_recipe should be one of 1"),
         (ONE_CAMERA + "start_recipe: 3\n", "'start_recipe' needs 'recipes'"),
