@@ -13,7 +13,7 @@ from edge.camera import CameraConfig, GenicamConfig
 from edge.camera.genicam import GenicamSettings
 from edge.config import ConfigPath, StrictModel
 from edge.encoder import EncoderConfig
-from edge.line import GpioConfig, OutputConfig, StorableConfig
+from edge.line import GpioConfig, Host, OutputConfig, Port, Register, StorableConfig
 from edge.part_check import ChecksConfig
 from edge.store.config import RecordsConfig
 from edge.trigger import (
@@ -98,6 +98,31 @@ class RecipeConfig(StrictModel):
         return [(name, settings) for name, settings in given.items() if settings is not None]
 
 
+class RecipeRequestConfig(StrictModel):
+    """Registers of a PLC that asks for recipes; see `edge.recipe_request`.
+
+    Attributes:
+        host: address of the PLC.
+        request_address: holding register of the number that the PLC wants, counted from 0.
+        status_address: first of three that the station writes.
+        timeout_ms: limit of every call.
+    """
+
+    host: Host
+    port: Port = 502
+    device_id: Annotated[int, Field(ge=0, le=255)] = 1
+    request_address: Register
+    status_address: Register
+    poll_ms: Annotated[float, Field(ge=10, le=10_000)] = 100.0
+    timeout_ms: Annotated[float, Field(gt=0, le=60_000)] = 500.0
+
+    @model_validator(mode="after")
+    def _apart(self) -> RecipeRequestConfig:
+        if 0 <= self.request_address - self.status_address < 3:
+            raise ValueError("request_address lies among the three registers of status_address")
+        return self
+
+
 class HealthConfig(StrictModel):
     """The health page: /metrics, /healthz, /readyz; see `edge.service.health`.
 
@@ -118,6 +143,7 @@ class LineConfig(StrictModel):
         recipes: by the numbers under which the line asks for them; see `edge.changeover`. Without
             them it has one, and no changeover.
         start_recipe: the number that it starts with.
+        recipe_request: the PLC that asks for recipes; None for none.
         encoder: counts the way of the conveyor.
         lost_camera: open it again until it is there, with FAULT meanwhile; or end the run.
         deadline_ms: from the trigger to the verdict; later is NO_VERDICT.
@@ -138,6 +164,7 @@ class LineConfig(StrictModel):
     views: dict[ViewName, ViewConfig] = Field(default_factory=dict)
     recipes: dict[RecipeNumber, RecipeConfig] = Field(default_factory=dict)
     start_recipe: RecipeNumber | None = None
+    recipe_request: RecipeRequestConfig | None = None
     trigger: TriggerConfig = CameraTriggerConfig()
     encoder: EncoderConfig | None = None
     lost_camera: Literal["reopen", "stop"] = "reopen"
@@ -190,6 +217,8 @@ class LineConfig(StrictModel):
             raise ValueError(f"start_recipe should be one of {numbers}")
         if self.start_recipe is not None and not self.recipes:
             raise ValueError("'start_recipe' needs 'recipes'")
+        if self.recipe_request is not None and not self.recipes:
+            raise ValueError("'recipe_request' needs 'recipes'")
         for number, recipe in self.recipes.items():
             if unknown := recipe.views.keys() - self.views.keys():
                 names = ", ".join(sorted(unknown))
