@@ -9,13 +9,19 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from calibration.drift import baseline_of_images
-from calibration.pixels import PixelLimit, part_summary, pixel_limit
+from calibration.limits import Limits, Wish, limits_of
 from calibration.scores import GoodScore, score_images
-from calibration.threshold import ToleranceLimit, review_limits, tolerance_limit
 from edge.bundle import REFERENCE_ARTEFACT, Bundle
-from edge.calibrated import Calibration
+from edge.calibrated import Calibration, ZoneThresholds
 from edge.errors import CameraError
 from edge.inspector import open_engine
+from edge.layout import Layout, Preparation
+from edge.verdict import score_of_zones
+
+MAP_DECIDES = (
+    "with zones the highest value of the anomaly map decides, which is not this model's own score "
+    "and may tell parts apart worse: compare with linewarden evaluate"
+)
 
 
 @dataclass(frozen=True)
@@ -23,38 +29,19 @@ class CalibrationResult:
     """A calibration that was written, and what went into it.
 
     Attributes:
-        review: the limit of the review band; None without one.
+        limits: what is promised.
         fitted, repeated: images that were left out.
         images: the files behind the scores, by hash.
+        replaces_score: whether zones put the maximum of the map in the place of another score.
     """
 
     calibration: Calibration
-    limit: ToleranceLimit
-    review: ToleranceLimit | None
-    pixel: PixelLimit
+    limits: Limits
     path: Path
     fitted: list[Path]
     repeated: list[Path]
     images: dict[str, Path]
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a calibration is to promise.
-
-    Attributes:
-        false_reject_rate: share of good parts that may be rejected.
-        confidence: that each promise holds, over draws of good parts.
-        review_rate: share of good parts that may be reviewed or rejected; None for no review band.
-        minimum_area_px: smallest region of the mask, in pixels of the anomaly map; None chooses it.
-        part_of: names the part that an image shows; None when every image is another part.
-    """
-
-    false_reject_rate: float
-    confidence: float = 0.95
-    review_rate: float | None = None
-    minimum_area_px: int | None = None
-    part_of: Callable[[Path], str] | None = None
+    replaces_score: bool
 
 
 def calibrate(
@@ -63,6 +50,7 @@ def calibrate(
     wish: Wish,
     *,
     recipe: str = "default",
+    layout: Layout | None = None,
     engine: str = "onnxruntime",
     artefact: str = REFERENCE_ARTEFACT,
     threads: int | None = None,
@@ -77,15 +65,20 @@ def calibrate(
     smallest area are set so that as few good parts show a mask as may be rejected. The calibration
     that was active before goes to the history, see `calibration.history`.
 
+    Args:
+        layout: zones and alignment of the recipe, kept with its thresholds; None inspects the whole
+            frame, or the crop of the bundle.
+
     Raises:
         CameraError: images that cannot be used, or none that the model was not fitted to.
-        ConfigError: a rate outside its range, or too few parts for a review band.
+        ConfigError: a rate outside its range, or too few parts for zones or a review band.
         EngineError: the artefact does not run.
     """
+    preparation = Preparation(bundle.manifest.preprocessing, layout)
     opened = open_engine(bundle, engine=engine, artefact=artefact, threads=threads)
     try:
         scores, fitted, repeated = score_images(
-            images, opened, bundle.manifest.preprocessing, bundle.trained_on(), report
+            images, opened, preparation, bundle.trained_on(), report
         )
     finally:
         opened.close()
@@ -94,7 +87,9 @@ def calibrate(
             f"all {len(images)} images were used in training: a threshold needs good parts that "
             "the model has not seen"
         )
-    limit, review, pixel = _limits(scores, wish)
+    limits = limits_of(scores, wish, layout.zones if layout is not None else ())
+    names = layout.zone_names if layout is not None else ()
+    pixels, review = limits.pixels, limits.review
     calibration = Calibration(
         recipe=recipe,
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -102,26 +97,41 @@ def calibrate(
         artefact_sha256=bundle.sha256(artefact),
         false_reject_rate_target=wish.false_reject_rate,
         confidence=wish.confidence,
-        false_reject_rate_bound=limit.bound,
-        review_rate_bound=review and review.bound,
-        mask_rate_bound=pixel.mask_rate_bound,
-        threshold_score=limit.threshold,
-        threshold_pixel=pixel.threshold,
-        threshold_review=review and review.threshold,
-        minimum_area_px=pixel.minimum_area,
-        scores={s.sha256: s.score for s in scores},
-        parts={s.sha256: wish.part_of(s.path) for s in scores} if wish.part_of else {},
+        false_reject_rate_bound=limits.limit.bound,
+        review_rate_bound=limits.review_limit and limits.review_limit.bound,
+        mask_rate_bound=limits.mask_rate_bound,
+        threshold_score=max(limits.reject),
+        threshold_pixel=max(pixel.threshold for pixel in pixels),
+        threshold_review=review and max(review),
+        minimum_area_px=min(pixel.minimum_area for pixel in pixels),
+        scores={s.sha256: score_of_zones(s.values, limits.reject) for s in scores},
+        parts=_named(scores, wish.part_of),
         author=author,
         reason=reason,
         data_sha256=digest_of_images(s.sha256 for s in scores),
         drift=baseline_of_images(
-            {s.path: s.score for s in scores}, bundle.manifest.preprocessing.crop
+            {s.path: score_of_zones(s.values, limits.reject) for s in scores},
+            bundle.manifest.preprocessing.crop,
         ),
+        layout=layout,
+        zone_thresholds={
+            name: ZoneThresholds(
+                score=limits.reject[place],
+                pixel=pixels[place].threshold,
+                review=review and review[place],
+                minimum_area_px=pixels[place].minimum_area,
+            )
+            for place, name in enumerate(names)
+        },
+        zone_scores={s.sha256: s.values for s in scores} if names else {},
+        lots=_named(scores, wish.lot_of),
+        modelled_rate=limits.tail and limits.tail.rate,
     )
     path = bundle.add_calibration(calibration)
     files = {s.sha256: s.path for s in scores}
     written = bundle.calibration(recipe, artefact)
-    return CalibrationResult(written, limit, review, pixel, path, fitted, repeated, files)
+    replaces_score = bool(names) and not all(s.is_of_map for s in scores)
+    return CalibrationResult(written, limits, path, fitted, repeated, files, replaces_score)
 
 
 def digest_of_images(hashes: Iterable[str]) -> str:
@@ -129,21 +139,5 @@ def digest_of_images(hashes: Iterable[str]) -> str:
     return hashlib.sha256("".join(f"{one}\n" for one in sorted(hashes)).encode()).hexdigest()
 
 
-def _limits(
-    scores: Sequence[GoodScore], wish: Wish
-) -> tuple[ToleranceLimit, ToleranceLimit | None, PixelLimit]:
-    part_of = wish.part_of or str
-    frames: dict[str, list[GoodScore]] = {}
-    for score in scores:
-        frames.setdefault(part_of(score.path), []).append(score)
-    highest = [max(frame.score for frame in part) for part in frames.values()]
-    rates = {"false_reject_rate": wish.false_reject_rate, "confidence": wish.confidence}
-    pixel = pixel_limit(
-        [part_summary([frame.summary for frame in part]) for part in frames.values()],
-        mask_rate=wish.false_reject_rate,
-        confidence=wish.confidence,
-        minimum_area=wish.minimum_area_px,
-    )
-    if wish.review_rate is None:
-        return tolerance_limit(highest, **rates), None, pixel
-    return *review_limits(highest, review_rate=wish.review_rate, **rates), pixel
+def _named(scores: Sequence[GoodScore], name: Callable[[Path], str] | None) -> dict[str, str]:
+    return {score.sha256: name(score.path) for score in scores} if name else {}

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta
 
-from calibration.threshold import require_share, sorted_scores
+from calibration.threshold import require_share, zone_thresholds
 from edge.errors import ConfigError
 
 
@@ -22,12 +22,14 @@ class SliderPoint:
         position: 0 rejects least, 1 most.
         expected: mean false reject rate of thresholds chosen this way, over draws of good parts.
         bound: upper bound of the false reject rate at the confidence of the curve.
+        zone_thresholds: the threshold of each zone; the highest of them is `threshold`.
     """
 
     position: float
     threshold: float
     expected: float
     bound: float
+    zone_thresholds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,25 +39,32 @@ class ThresholdCurve:
     It needs no storage of its own: the scores and the confidence of a calibration give it back.
 
     Attributes:
-        thresholds: the scores, ascending.
+        thresholds: the scores, ascending; with several zones, the highest threshold of each step.
         expected: false reject rate expected of each: (n - k + 1) / (n + 1) for the k-th of n.
         bounds: its upper bound at `confidence`, for each by itself.
+        zone_thresholds: (steps, zones): the thresholds of the zones at each step.
     """
 
     thresholds: npt.NDArray[np.float64]
     expected: npt.NDArray[np.float64]
     bounds: npt.NDArray[np.float64]
     confidence: float
+    zone_thresholds: npt.NDArray[np.float64]
 
     @classmethod
     def of(cls, scores: Sequence[float], *, confidence: float) -> ThresholdCurve:
         """The curve of independent good parts; see `tolerance_limit` for the promise."""
+        return cls.of_zones([(score,) for score in scores], confidence=confidence)
+
+    @classmethod
+    def of_zones(cls, values: Sequence[Sequence[float]], *, confidence: float) -> ThresholdCurve:
+        """The curve of good parts with a value for each zone; see `zone_limit` for the promise."""
         require_share("confidence", confidence)
-        ordered = sorted_scores(scores)
-        n = len(ordered)
-        ranks = np.arange(1, n + 1)
+        steps = zone_thresholds(values)[::-1]
+        n = len(values)
+        ranks = np.arange(1, len(steps) + 1)
         bounds = beta.ppf(confidence, n - ranks + 1, ranks)
-        return cls(ordered, (n - ranks + 1) / (n + 1), bounds, confidence)
+        return cls(steps.max(axis=1), (n - ranks + 1) / (n + 1), bounds, confidence, steps)
 
     def at(self, position: float) -> SliderPoint:
         """The threshold at a place of the slider, from 0 (highest score) to 1 (middle score).
@@ -72,19 +81,27 @@ class ThresholdCurve:
         wanted = lowest * (max(0.5, lowest) / lowest) ** position
         return self._point(int(np.argmax(self.expected <= wanted * (1 + 1e-9))))
 
-    def point_of(self, threshold: float) -> SliderPoint:
-        """What a threshold promises that was set without looking at these scores.
+    def point_of(self, *thresholds: float) -> SliderPoint:
+        """What thresholds promise, one for each zone, that were set without these scores.
 
-        Below the lowest score nothing is promised: rate and bound are 1.
+        They promise what the nearest thresholds of the curve do that are below them in every zone.
+        Where there are none nothing is promised: rate and bound are 1.
         """
-        count = int(np.searchsorted(self.thresholds, threshold, side="right"))
+        count = int((self.zone_thresholds <= thresholds).all(axis=1).sum())
         if not count:
-            return SliderPoint(1.0, threshold, 1.0, 1.0)
-        return replace(self._point(count - 1), threshold=threshold)
+            return SliderPoint(1.0, max(thresholds), 1.0, 1.0, thresholds)
+        point = self._point(count - 1)
+        return replace(point, threshold=max(thresholds), zone_thresholds=thresholds)
 
     def _point(self, place: int) -> SliderPoint:
         lowest, expected = self.expected[-1], self.expected[place]
         span = math.log(max(0.5, lowest) / lowest)
         position = min(1.0, math.log(expected / lowest) / span) if span else 0.0
         bound = float(self.bounds[place])
-        return SliderPoint(position, float(self.thresholds[place]), float(expected), bound)
+        return SliderPoint(
+            position,
+            float(self.thresholds[place]),
+            float(expected),
+            bound,
+            tuple(map(float, self.zone_thresholds[place])),
+        )

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from operator import gt
 from pathlib import Path
 
 from calibration.escapes import Proportion, proportion
-from calibration.threshold import part_scores
+from calibration.good_parts import good_part_values, thresholds_of
 from edge.bundle import CALIBRATION_FOLDER, HISTORY_FOLDER, Bundle, calibrated_recipes
 from edge.calibrated import Calibration
 from edge.errors import BundleError, ConfigError
@@ -126,7 +127,8 @@ def compare(older: Calibration, newer: Calibration) -> Comparison:
     """What the thresholds of one calibration do to the good parts of the other.
 
     Raises:
-        ConfigError: they came through different artefacts, whose scores have no common scale.
+        ConfigError: they came through different artefacts or layouts, whose scores have no common
+            scale.
     """
     if older.artefact_sha256 != newer.artefact_sha256:
         raise ConfigError(
@@ -141,11 +143,18 @@ def compare(older: Calibration, newer: Calibration) -> Comparison:
                 f"the calibration {calibration.moment} holds no scores of good parts: there is "
                 "nothing to compare"
             )
-    before, after = _parts(older), _parts(newer)
-    seen = {_part(newer, image) for image in newer.scores if image in older.scores}
+    if older.layout != newer.layout:
+        raise ConfigError(
+            f"the calibrations {older.moment} and {newer.moment} have other zones or another "
+            "alignment: their scores have no common scale"
+        )
+    before, after = good_part_values(older), good_part_values(newer)
+    seen = {newer.parts.get(image, image) for image in newer.scores if image in older.scores}
     unseen = {part: score for part, score in after.items() if part not in seen}
     shifts = [
-        abs(older.scores[one] - newer.scores[one]) for one in older.scores.keys() & newer.scores
+        abs(a - b)
+        for one in older.scores.keys() & newer.scores
+        for a, b in zip(_values(older, one), _values(newer, one), strict=True)
     ]
     return Comparison(
         older=older,
@@ -232,15 +241,11 @@ def _is_named(entry: Entry, name: str) -> bool:
     return entry.name == name or (len(name) >= _SHORTEST_SEAL and seal.startswith(name))
 
 
-def _part(calibration: Calibration, image: str) -> str:
-    return calibration.parts.get(image, image)
+def _values(calibration: Calibration, image: str) -> tuple[float, ...]:
+    return calibration.zone_scores.get(image, (calibration.scores[image],))
 
 
-def _parts(calibration: Calibration) -> dict[str, float]:
-    names = [_part(calibration, image) for image in calibration.scores]
-    return part_scores(list(calibration.scores.values()), names)
-
-
-def _rejected(parts: Mapping[str, float], by: Calibration) -> Proportion:
-    count = sum(score > by.threshold_score for score in parts.values())
+def _rejected(parts: Mapping[str, tuple[float, ...]], by: Calibration) -> Proportion:
+    thresholds = thresholds_of(by)
+    count = sum(any(map(gt, values, thresholds)) for values in parts.values())
     return proportion(count, len(parts), confidence=by.confidence)

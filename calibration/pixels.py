@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,9 @@ from scipy import ndimage
 
 from calibration.threshold import parts_needed, require_share, tolerance_limit
 from edge.errors import CameraError, ConfigError
+from edge.zones import IGNORED, AreaPx
 
-AREAS = (1, 2, 4, 8, 16, 32, 64, 128)
-IGNORED = 0
+AREAS: tuple[int, ...] = get_args(AreaPx)
 WHOLE = 1  # the zone of a map without zones
 _EIGHT = np.ones((3, 3), dtype=np.int8)
 _SHARES = np.geomspace(0.5, 1e-6, 80)
@@ -185,7 +186,7 @@ def pixel_limits(
     mask_rate: float,
     confidence: float,
     pixel_rate: float = 1e-4,
-    minimum_area: int | None = None,
+    minimum_areas: Mapping[int, int | None] | None = None,
 ) -> dict[int, PixelLimit]:
     """Limits of every zone, so that at most `mask_rate` of good parts show a mask in any of them.
 
@@ -194,6 +195,7 @@ def pixel_limits(
 
     Args:
         parts: for each good part, the summary of each zone; the same zones for all.
+        minimum_areas: of each zone that has one given; see `pixel_limit`.
     """
     require_share("confidence", confidence)
     zones: dict[int, list[MapSummary]] = {}
@@ -208,7 +210,7 @@ def pixel_limits(
             mask_rate=mask_rate / len(zones),
             confidence=1 - (1 - confidence) / len(zones),
             pixel_rate=pixel_rate,
-            minimum_area=minimum_area,
+            minimum_area=(minimum_areas or {}).get(zone),
         )
         for zone, summaries in sorted(zones.items())
     }

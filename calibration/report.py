@@ -9,16 +9,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calibration.calibrate import CalibrationResult
+from calibration.calibrate import MAP_DECIDES, CalibrationResult
 from calibration.charts import histogram, rate_curve
-from calibration.curve import ThresholdCurve
+from calibration.good_parts import curve_of, good_part_scores
+from calibration.limits import Limits
+from calibration.lots import LotLimit
 from calibration.pages import write_page
 from calibration.pictures import jpeg_url, small_jpeg
-from calibration.threshold import part_scores
 from edge.calibrated import Calibration
 from edge.images import read_image
 from edge.inspector import Inspection, Inspector
-from edge.overlay import heat_map
+from edge.overlay import draw_zones, heat_map
 
 _SLIDER = (0.0, 0.25, 0.5, 0.75, 1.0)
 _WORST = 8
@@ -47,7 +48,7 @@ def write_calibration_report(path: Path, result: CalibrationResult, inspector: I
     """
     calibration = result.calibration
     scores = list(good_part_scores(calibration).values())
-    curve = ThresholdCurve.of(scores, confidence=calibration.confidence)
+    curve = curve_of(calibration)
     thresholds = [("reject", calibration.threshold_score)]
     if calibration.threshold_review is not None:
         thresholds.insert(0, ("review", calibration.threshold_review))
@@ -61,49 +62,82 @@ def write_calibration_report(path: Path, result: CalibrationResult, inspector: I
         promises=promises(result),
         notices=notices(result),
         histogram=histogram(scores, thresholds),
-        curve=rate_curve(curve, thresholds),
-        slider=[(position, curve.at(position)) for position in _SLIDER],
+        curve=curve and rate_curve(curve, thresholds),
+        slider=[(position, curve.at(position)) for position in _SLIDER] if curve else [],
         parts=len(scores),
         cards=worst_cards(result, inspector),
     )
 
 
-def good_part_scores(calibration: Calibration) -> dict[str, float]:
-    """The score of each good part: the highest of its images."""
-    names = [calibration.parts.get(image, image) for image in calibration.scores]
-    return part_scores(list(calibration.scores.values()), names)
-
-
 def promises(result: CalibrationResult) -> list[str]:
     """What the calibration promises, in words."""
-    limit, pixel = result.limit, result.pixel
+    limits, calibration = result.limits, result.calibration
+    limit = limits.limit
     confidence = f"{limit.confidence:.0%} confidence"
-    rejected = (
-        f"Of further good parts like these {limit.parts}, at most {limit.bound:.2%} score above "
-        f"{limit.threshold:.6g} and are rejected, with {confidence}, whatever the distribution of "
-        "their scores."
-    )
-    sentences = [rejected]
-    if result.review is not None:
+    sentences = [_rejected(limits, calibration, confidence)]
+    if limits.review_limit is not None:
+        above = (
+            "the limit of review of a zone"
+            if calibration.zone_thresholds
+            else (f"{limits.review_limit.threshold:.6g}")
+        )
         sentences.append(
-            f"At most {result.review.bound:.2%} score above {result.review.threshold:.6g} and are "
+            f"At most {limits.review_limit.bound:.2%} score above {above} and are "
             f"reviewed or rejected, with {confidence}."
         )
-    sentences.append(
-        f"At most {pixel.mask_rate_bound:.2%} have a region of {pixel.minimum_area} px or more "
-        f"above {pixel.threshold:.6g} in their anomaly map, with {confidence}."
-    )
+    if limits.tail is not None:
+        sentences.append(
+            f"The threshold is that of a {limits.tail.label}, for a false reject rate of "
+            f"{limits.tail.rate:.3g}; its fit has p = {limits.tail.goodness_of_fit:.2f}."
+        )
+    if limits.mask_rate_bound is None:
+        return sentences
+    if calibration.zone_thresholds:
+        sentences.append(
+            f"At most {limits.mask_rate_bound:.2%} show a mask in any zone, with {confidence}."
+        )
+    else:
+        (pixel,) = limits.pixels
+        sentences.append(
+            f"At most {pixel.mask_rate_bound:.2%} have a region of {pixel.minimum_area} px or more "
+            f"above {pixel.threshold:.6g} in their anomaly map, with {confidence}."
+        )
     return sentences
+
+
+def _rejected(limits: Limits, calibration: Calibration, confidence: str) -> str:
+    limit = limits.limit
+    above = f"score above {calibration.threshold_score:.6g} and are rejected"
+    if calibration.zone_thresholds:
+        above = "exceed the threshold of some zone and are rejected"
+    if isinstance(limit, LotLimit):
+        return (
+            f"Of good parts of further lots like these {limit.lots}, at most {limit.bound:.2%} "
+            f"{above}, with {confidence}, as far as these lots show how much lots differ; "
+            f"{limit.bound_of_lots:.2%} if nothing is assumed but that lots are independent."
+        )
+    return (
+        f"Of further good parts like these {limit.parts}, at most {limit.bound:.2%} {above}, with "
+        f"{confidence}, whatever the distribution of their scores."
+    )
 
 
 def notices(result: CalibrationResult) -> list[str]:
     """What a reader must know first."""
-    limit, found = result.limit, []
-    if not limit.is_met:
+    limit, missing = result.limits.limit, result.limits.parts_missing
+    found = []
+    if not limit.is_met and missing is None:
         found.append(
-            f"the {limit.target:.2%} that was asked for needs {limit.parts_needed} good parts, "
-            f"{limit.parts_needed - limit.parts} more: until then {limit.bound:.2%} is promised"
+            f"the {limit.target:.2%} that was asked for needs more lots, or lots that are more "
+            f"alike: until then {limit.bound:.2%} is promised"
         )
+    elif missing is not None and missing > 0:
+        found.append(
+            f"the {limit.target:.2%} that was asked for needs {limit.parts + missing} good parts, "
+            f"{missing} more: until then {limit.bound:.2%} is promised"
+        )
+    if result.replaces_score:
+        found.append(MAP_DECIDES)
     if result.fitted:
         found.append(f"left out {len(result.fitted)} images that the model was trained on")
     if result.repeated:
@@ -129,10 +163,18 @@ def worst_cards(result: CalibrationResult, inspector: Inspector) -> list[Card]:
     cards = []
     scale = (low, high if high > low else low + 1.0)
     for image, frame, inspection in zip(worst, frames, inspections, strict=True):
-        drawn = [("frame", frame), *_heat(frame, inspection, scale)]
+        drawn = [("frame", _with_zones(frame, inspection)), *_heat(frame, inspection, scale)]
         pictures = [(title, jpeg_url(small_jpeg(one, _PICTURE_SIDE))) for title, one in drawn]
         cards.append(Card(result.images[image].name, f"{scores[image]:.6g}", tuple(pictures)))
     return cards
+
+
+def _with_zones(frame: npt.NDArray[np.uint8], inspection: Inspection) -> npt.NDArray[np.uint8]:
+    if inspection.zones is None:
+        return frame
+    picture = np.array(frame if frame.ndim == 3 else np.repeat(frame[..., np.newaxis], 3, axis=2))
+    draw_zones(picture, inspection)
+    return picture
 
 
 def _heat(

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from calibration.pixels import WHOLE, MapSummary, summarise_map
+from calibration.pixels import MapSummary, summarise_map
 from edge.engine import Engine
 from edge.errors import CameraError, EngineError, FrameError
 from edge.images import decode_image
-from edge.preprocess import Preprocessing, preprocess
+from edge.layout import Preparation, PreparedFrame
+from edge.verdict import zone_values
 
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class GoodScore:
-    """What the artefact says of one good image: raw score, and a summary of its map."""
+    """What the artefact says of one good image.
+
+    Attributes:
+        values: the raw score of the graph, or the highest value of the map in each zone.
+        summaries: of the map, by zone; without zones, of the whole map as `WHOLE`.
+        is_of_map: whether the score of the graph is the highest value of the whole map.
+    """
 
     path: Path
     sha256: str
-    score: float
-    summary: MapSummary
+    values: tuple[float, ...]
+    summaries: Mapping[int, MapSummary]
+    is_of_map: bool
 
 
 def score_images(
     images: Iterable[Path],
     engine: Engine,
-    preprocessing: Preprocessing,
+    preparation: Preparation,
     exclude: frozenset[str] = frozenset(),
     report: Callable[[], object] = lambda: None,
 ) -> tuple[list[GoodScore], list[Path], list[Path]]:
@@ -39,6 +47,7 @@ def score_images(
 
     Args:
         images: image files.
+        preparation: with the layout that the line will run with.
         exclude: SHA-256 of images to leave out: those that the model was fitted to.
         report: called after each file.
 
@@ -63,8 +72,8 @@ def score_images(
             elif digest in scores:
                 repeated.append(path)
             else:
-                frame = preprocess(decode_image(content, str(path)), preprocessing)
-                scores[digest] = _score(path, digest, frame, engine)
+                ready = preparation.prepare(decode_image(content, str(path)))
+                scores[digest] = _score(path, digest, ready, engine)
         except OSError as error:
             problems.append(f"{path}: cannot be read ({error.strerror})")
         except FrameError as error:
@@ -77,11 +86,14 @@ def score_images(
     return list(scores.values()), excluded, repeated
 
 
-def _score(
-    path: Path, digest: str, image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], engine: Engine
-) -> GoodScore:
-    prediction = engine.infer(image[np.newaxis])
-    score = float(prediction.scores[0])
-    if not (np.isfinite(score) and np.isfinite(prediction.maps[0]).all()):
+def _score(path: Path, digest: str, ready: PreparedFrame, engine: Engine) -> GoodScore:
+    prediction = engine.infer(ready.image[np.newaxis])
+    score, anomaly_map = float(prediction.scores[0]), prediction.maps[0]
+    if not (np.isfinite(score) and np.isfinite(anomaly_map).all()):
         raise EngineError(f"{path}: the artefact gives a score or map that is not finite")
-    return GoodScore(path, digest, score, summarise_map(prediction.maps[0])[WHOLE])
+    summaries = summarise_map(anomaly_map, ready.zones)
+    is_of_map = bool(np.isclose(score, anomaly_map.max(), rtol=1e-3))
+    values: tuple[float, ...] = (score,)
+    if ready.zones is not None:
+        values = zone_values(anomaly_map, ready.zones, len(summaries))
+    return GoodScore(path, digest, values, summaries, is_of_map)

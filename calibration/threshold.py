@@ -5,13 +5,19 @@ distributed as Beta(n - k + 1, k), whatever the distribution of the scores (Wilk
 statistics as tolerance limits). So a threshold can be chosen whose false reject rate stays below a
 target with a stated confidence, or, with too few parts, it can be said which rate they support.
 
+With several values for a part, one for each zone, the part passes when none exceeds the threshold
+of its zone. Thresholds are then made by taking parts away: the one that is highest in the first
+zone, of those left the one that is highest in the second, and so on around the zones. What lies
+beyond the thresholds after m parts has the same Beta(m, n - m + 1) distribution for any number of
+zones and however they depend on each other (Wald 1943, Tukey 1947: statistically equivalent
+blocks). With one zone that is the order statistic above. Each zone costs one part taken away.
+
 A part is the unit of every promise. Several frames of one part become one score by `part_scores`;
 parts that came in lots, more alike within a lot than between lots, go to `calibration.lots`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,35 +71,119 @@ def tolerance_limit(
     Raises:
         ConfigError: no scores, scores that are not finite, or a rate outside its range.
     """
+    values = [(score,) for score in scores]
+    return zone_limit(values, false_reject_rate=false_reject_rate, confidence=confidence).limit
+
+
+def parts_needed(false_reject_rate: float, confidence: float, zones: int = 1) -> int:
+    """Smallest number of independent good parts that can promise the rate.
+
+    With one zone it is the number whose highest score keeps the promise.
+    """
+    low, high = zones, zones
+    while not _is_promised(high, zones, false_reject_rate, confidence):
+        low, high = high + 1, 2 * high
+    while low < high:
+        middle = (low + high) // 2
+        if _is_promised(middle, zones, false_reject_rate, confidence):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _is_promised(parts: int, beyond: int, rate: float, confidence: float) -> bool:
+    """Whether thresholds with `beyond` of the parts at or above them keep the rate."""
+    return bool(beta.cdf(rate, beyond, parts - beyond + 1) >= confidence)
+
+
+@dataclass(frozen=True)
+class ZoneLimit:
+    """A threshold for each zone with one promise for all of them.
+
+    Attributes:
+        thresholds: of each zone; a part above any of them is rejected.
+        limit: the promise; its `threshold` is the highest of them.
+    """
+
+    thresholds: tuple[float, ...]
+    limit: ToleranceLimit
+
+
+def zone_limit(
+    values: Sequence[Sequence[float]], *, false_reject_rate: float, confidence: float
+) -> ZoneLimit:
+    """The lowest thresholds of the zones that together keep the false reject rate.
+
+    When there are too few parts, as few as there are zones are taken away, and `limit.bound` says
+    what that supports. With one zone this is `tolerance_limit`.
+
+    Args:
+        values: for each independent good part its value in each zone.
+
+    Raises:
+        ConfigError: fewer parts than zones, or what `tolerance_limit` refuses.
+    """
     require_share("false reject rate", false_reject_rate)
     require_share("confidence", confidence)
-    ordered = sorted_scores(scores)
-    n = len(ordered)
-    ranks = np.arange(1, n + 1)
-    promised = beta.cdf(false_reject_rate, n - ranks + 1, ranks) >= confidence
-    rank = int(ranks[promised][0]) if promised.any() else n
-    return ToleranceLimit(
-        threshold=float(ordered[rank - 1]),
-        rank=rank,
-        parts=n,
-        bound=float(beta.ppf(confidence, n - rank + 1, rank)),
-        target=false_reject_rate,
-        confidence=confidence,
-        parts_needed=parts_needed(false_reject_rate, confidence),
+    blocks = zone_thresholds(values)
+    n, zones = len(values), blocks.shape[1]
+    taken = np.arange(zones, n + 1)
+    promised = beta.cdf(false_reject_rate, taken, n - taken + 1) >= confidence
+    most = int(taken[promised][-1]) if promised.any() else zones
+    thresholds = tuple(map(float, blocks[most - zones]))
+    return ZoneLimit(
+        thresholds,
+        ToleranceLimit(
+            threshold=max(thresholds),
+            rank=n - most + 1,
+            parts=n,
+            bound=float(beta.ppf(confidence, most, n - most + 1)),
+            target=false_reject_rate,
+            confidence=confidence,
+            parts_needed=parts_needed(false_reject_rate, confidence, zones),
+        ),
     )
 
 
-def parts_needed(false_reject_rate: float, confidence: float) -> int:
-    """Smallest number of independent good parts whose highest score keeps the promise."""
-    return math.ceil(math.log(1 - confidence) / math.log(1 - false_reject_rate))
+def zone_thresholds(values: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
+    """(n - zones + 1, zones): the thresholds after as many parts as zones, one more, ... all.
+
+    Raises:
+        ConfigError: fewer parts than zones, or values that are not finite.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or not table.size or not np.isfinite(table).all():
+        raise ConfigError("a threshold needs at least one good part, with finite scores")
+    n, zones = table.shape
+    if n < zones:
+        raise ConfigError(f"{zones} zones need at least as many good parts, and there are {n}")
+    falling = np.argsort(-table, axis=0, kind="stable")
+    places, is_taken = [0] * zones, np.zeros(n, dtype=np.bool_)
+    current, rows = np.full(zones, np.inf), []
+    for number in range(n):
+        zone = number % zones
+        while is_taken[falling[places[zone], zone]]:
+            places[zone] += 1
+        part = falling[places[zone], zone]
+        is_taken[part] = True
+        current[zone] = table[part, zone]
+        if number >= zones - 1:
+            rows.append(current.copy())
+    return np.asarray(rows)
 
 
 def review_limits(
-    scores: Sequence[float], *, false_reject_rate: float, review_rate: float, confidence: float
-) -> tuple[ToleranceLimit, ToleranceLimit]:
+    values: Sequence[Sequence[float]],
+    *,
+    false_reject_rate: float,
+    review_rate: float,
+    confidence: float,
+) -> tuple[ZoneLimit, ZoneLimit]:
     """Limits for rejecting and for review: two rates on one curve.
 
     Args:
+        values: for each independent good part its value in each zone.
         review_rate: share of good parts reviewed or rejected, above `false_reject_rate`.
 
     Returns:
@@ -108,14 +198,14 @@ def review_limits(
             f"the review rate {review_rate} is the share of good parts reviewed or rejected: set "
             f"it above the false reject rate {false_reject_rate}"
         )
-    reject = tolerance_limit(scores, false_reject_rate=false_reject_rate, confidence=confidence)
-    review = tolerance_limit(scores, false_reject_rate=review_rate, confidence=confidence)
-    if not review.threshold < reject.threshold:
+    reject = zone_limit(values, false_reject_rate=false_reject_rate, confidence=confidence)
+    review = zone_limit(values, false_reject_rate=review_rate, confidence=confidence)
+    if not any(low < high for low, high in zip(review.thresholds, reject.thresholds, strict=True)):
         raise ConfigError(
-            f"{reject.parts} good parts support no review band between the rates "
-            f"{false_reject_rate} and {review_rate}: both thresholds would be {reject.threshold}; "
-            f"raise the review rate, or bring more good parts ({review.parts_needed} make the "
-            "first promise of that rate)"
+            f"{reject.limit.parts} good parts support no review band between the rates "
+            f"{false_reject_rate} and {review_rate}: both thresholds would be "
+            f"{reject.limit.threshold}; raise the review rate, or bring more good parts "
+            f"({review.limit.parts_needed} make the first promise of that rate)"
         )
     return reject, review
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import queue
-import threading
-import time
 from typing import Protocol
 
+from edge.side_thread import SideThread
 from edge.triggers import Settled
 
 _QUEUE_SIZE = 8
-
-_log = logging.getLogger(__name__)
 
 
 class Archive(Protocol):
@@ -30,19 +25,21 @@ class Archive(Protocol):
 
 
 class ArchiveThread:
-    """Feeds an archive behind a short queue, so that a slow disk delays no verdict.
-
-    Attributes:
-        dropped: parts whose images were given up because the queue was full.
-        failed: parts whose images could not be written.
-    """
+    """Feeds an archive behind a short queue, so that a slow disk delays no verdict."""
 
     def __init__(self, archive: Archive, queue_size: int = _QUEUE_SIZE) -> None:
-        self.dropped = 0
-        self.failed = 0
         self._archive = archive
-        self._queue: queue.Queue[Settled | None] = queue.Queue(queue_size)
-        self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
+        self._thread = SideThread("archive", archive.save, queue_size)
+
+    @property
+    def dropped(self) -> int:
+        """Parts whose images were given up because the queue was full."""
+        return self._thread.dropped
+
+    @property
+    def failed(self) -> int:
+        """Parts whose images could not be written."""
+        return self._thread.failed
 
     def start(self) -> None:
         """Begin to write."""
@@ -51,40 +48,8 @@ class ArchiveThread:
     def offer(self, settled: Settled) -> tuple[str, ...]:
         """Hand over a part without waiting; the names of the files that will be written."""
         names = self._archive.names(settled)
-        if not names:
-            return ()
-        try:
-            self._queue.put_nowait(settled)
-        except queue.Full:
-            if not self.dropped:
-                _log.warning("the archive is slower than the line: images are dropped and counted")
-            self.dropped += 1
-            return ()
-        return names
+        return names if names and self._thread.offer(settled) else ()
 
     def close(self, limit_s: float) -> None:
         """Write what is queued; what is left after `limit_s` is dropped. Call it once."""
-        end = time.monotonic() + limit_s
-        try:
-            self._queue.put(None, timeout=limit_s)
-        except queue.Full:
-            _log.warning("the archive was not done after %g s", limit_s)
-        self._thread.join(max(0.0, end - time.monotonic()))
-        while not self._queue.empty():
-            self.dropped += self._queue.get_nowait() is not None
-
-    def _run(self) -> None:
-        works = True
-        while (settled := self._queue.get()) is not None:
-            try:
-                self._archive.save(settled)
-            except Exception as error:  # noqa: BLE001 - the archive goes on with the next part
-                self.failed += 1
-                if works:
-                    is_defect = not isinstance(error, OSError)
-                    _log.warning("images are lost: %s", error, exc_info=is_defect)
-                works = False
-            else:
-                if not works:
-                    _log.warning("the archive works again")
-                works = True
+        self._thread.close(limit_s)

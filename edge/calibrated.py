@@ -6,11 +6,37 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edge.drift import Baseline
-from edge.sealed import Sha256, Vouched
+from edge.layout import Layout
+from edge.sealed import Sha256, Strict, Vouched
 from edge.verdict import Thresholds
+
+# Left out when empty.
+_ADDED = frozenset(
+    [
+        "author",
+        "reason",
+        "previous_seal",
+        "data_sha256",
+        "drift",
+        "layout",
+        "zone_thresholds",
+        "zone_scores",
+        "lots",
+        "modelled_rate",
+    ]
+)
+
+
+class ZoneThresholds(Strict):
+    """Thresholds of one zone; see `edge.verdict.Thresholds`."""
+
+    score: float
+    pixel: float
+    review: float | None = None
+    minimum_area_px: int = 1
 
 
 @dataclass(frozen=True)
@@ -44,6 +70,14 @@ class Calibration(Vouched):
             when the replaced file was damaged.
         data_sha256: over the sorted image hashes; None in calibrations made before it was kept.
         drift: what the line is watched against; None with too few parts, or in older ones.
+        layout: the zones and the alignment that the thresholds hold with; None for the whole frame.
+        zone_thresholds: of each zone of the layout, by name, in its order. The rates hold for all
+            zones together. `threshold_score`, `threshold_review` and `threshold_pixel` are the
+            highest of them, and `scores` are those of `edge.verdict.score_of_zones`.
+        zone_scores: the value of each zone, by image hash, where there are zones.
+        lots: which lot the part of an image came from, by image hash, where lots were told apart.
+        modelled_rate: false reject rate that a model of the tail of the scores, not a promise,
+            gives `threshold_score`; None when it is an order statistic.
     """
 
     schema_version: Literal[1] = 1
@@ -67,13 +101,24 @@ class Calibration(Vouched):
     previous_seal: str | None = None
     data_sha256: Sha256 | None = None
     drift: Baseline | None = None
+    layout: Layout | None = None
+    zone_thresholds: dict[str, ZoneThresholds] = Field(default_factory=dict)
+    zone_scores: dict[Sha256, tuple[float, ...]] = Field(default_factory=dict)
+    lots: dict[Sha256, str] = Field(default_factory=dict)
+    modelled_rate: float | None = None
+
+    @model_validator(mode="after")
+    def _thresholds_are_those_of_the_zones(self) -> Calibration:
+        names = self.layout.zone_names if self.layout is not None else ()
+        if tuple(self.zone_thresholds) != names:
+            raise ValueError("there must be thresholds for every zone of the layout, in its order")
+        return self
 
     @model_serializer(mode="wrap")
-    def _without_unknown_origin(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out an origin that is not known, so that the seal of an older one stays right."""
+    def _without_unknown(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not known or not used: the seal of an older one stays right."""
         content: dict[str, Any] = serialise(self)
-        origin = {"author", "reason", "previous_seal", "data_sha256", "drift"}
-        return {key: value for key, value in content.items() if value or key not in origin}
+        return {key: value for key, value in content.items() if value or key not in _ADDED}
 
     @property
     def moment(self) -> str:
@@ -98,4 +143,11 @@ class Calibration(Vouched):
             self.seal,
             self.threshold_review,
             self.threshold_pixel,
+        )
+
+    def thresholds_of_zones(self) -> tuple[Thresholds, ...]:
+        """The limits for `edge.verdict.decide_by_zone`; empty when the whole map counts."""
+        return tuple(
+            Thresholds(zone.score, zone.pixel, zone.review, zone.minimum_area_px)
+            for zone in self.zone_thresholds.values()
         )

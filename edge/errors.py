@@ -8,7 +8,8 @@
     |-- CameraError                 5   a camera, a recording, an image file, a data set
     |   |-- CameraNotFoundError ... 5   kinds of lost cameras, in edge/camera/faults.py
     |   `-- FrameError              5   one frame that does not fit what the model was taught
-    |       `-- PartialFrameError . 5   kinds of bad frames, there too
+    |       |-- PartialFrameError . 5   kinds of bad frames, there too
+    |       `-- PartNotFoundError . 5   a frame without the part that the recipe expects in it
     |-- EngineError                 6   an inference engine
     |   `-- CudaError               6   a CUDA call that failed; the device can still be used
     |-- LineError                   7   an output to the line
@@ -46,6 +47,10 @@ class CameraError(LinewardenError):
 
 class FrameError(CameraError):
     """One frame does not fit the model: other size, channels or depth."""
+
+
+class PartNotFoundError(FrameError):
+    """The part is not in the frame, or not where all of its zones can be seen."""
 
 
 class EngineError(LinewardenError):

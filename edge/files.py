@@ -121,44 +121,60 @@ def new_directory(target: Path, *, replace: bool = False, private: bool = False)
 
     Every file in it is flushed to disk before the rename, so `target` is complete whenever it
     exists. An existing `target` raises FileExistsError unless `replace` is set; then the old
-    directory is removed only after the new one stands complete beside it. Only the owner may enter
-    a `private` one.
+    directory is removed only after the new one stands in its place, and what is killed in between
+    is mended by the next call. Only the owner may enter a `private` one.
     """
+    remove_leftovers(target)
     if target.exists() and not replace:
         raise FileExistsError(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(target)
     temporary = _temporary_beside(target)
     temporary.mkdir(mode=0o700 if private else 0o777)
+    descriptor = os.open(temporary, os.O_RDONLY)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # as long as it lives, it is no leftover
         yield temporary
         for path in temporary.rglob("*"):
             _sync(path)
         _sync(temporary)
         if target.exists():
-            retired = _temporary_beside(target)
-            target.rename(retired)
-            temporary.rename(target)
-            shutil.rmtree(retired)
-        else:
-            temporary.rename(target)
+            target.rename(_retired(target))
+        temporary.rename(target)
         _sync(target.parent)
+        shutil.rmtree(_retired(target), ignore_errors=True)
     finally:
+        os.close(descriptor)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what a killed writer of `target` left beside it."""
+    """Remove what a killed writer of `target` left beside it; put back what it had taken away."""
+    retired = _retired(target)
+    if retired.exists() and not target.exists():
+        retired.rename(target)
+    shutil.rmtree(retired, ignore_errors=True)
     remove_all_leftovers(target.parent, target.name + "-")
 
 
 def remove_all_leftovers(folder: Path, name: str = "") -> None:
     """Remove what killed writers left in `folder`, of files whose names begin with `name`."""
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}{name}*"):
-        if leftover.is_dir() and not leftover.is_symlink():
-            shutil.rmtree(leftover)
-        else:
+        if leftover.is_symlink() or not leftover.is_dir():
             leftover.unlink()
+        elif not _is_in_use(leftover):
+            shutil.rmtree(leftover)
+
+
+def _is_in_use(temporary: Path) -> bool:
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        return not _is_locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _retired(target: Path) -> Path:
+    return target.with_name(f".old-{target.name}")
 
 
 def _temporary_beside(path: Path) -> Path:

@@ -20,12 +20,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.alignment import Pose
 from edge.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from edge.calibrated import Calibration, RecipeIdentity
 from edge.engine import Engine, GraphShape, Prediction, engine_class
-from edge.errors import EngineError, FrameError
-from edge.preprocess import Crop, preprocess
-from edge.verdict import Cause, Decision, Verdict, decide
+from edge.errors import EngineError, FrameError, PartNotFoundError
+from edge.layout import Preparation, PreparedFrame
+from edge.preprocess import Crop
+from edge.verdict import Cause, Decision, Verdict, decide, decide_by_zone
+from edge.zones import ZoneMap
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,10 @@ class Inspection:
         cause: why there is no verdict; None when there is one.
         message: what went wrong, for people; empty when nothing did.
         crop: the part of the frame that the map and the mask show; None for all of it.
+        zones: uint8 (H, W) at model resolution: the zone of each pixel from 1, 0 for ignored; None
+            when the whole map counts.
+        zone: name of the zone that decided; empty without zones.
+        pose: how the part lies; None without alignment.
     """
 
     verdict: Verdict
@@ -60,14 +67,24 @@ class Inspection:
     message: str = ""
     times: StageTimes = field(default_factory=lambda: StageTimes(0, 0, 0))
     crop: Crop | None = None
+    zones: ZoneMap | None = None
+    zone: str = ""
+    pose: Pose | None = None
 
     def native_mask(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         """The mask at the resolution of `frame`, bool (H, W), nearest neighbour."""
-        native = np.zeros(frame.shape[:2], dtype=np.bool_)
+        return self._native(self.mask.astype(np.uint8), frame) > 0
+
+    def native_zones(self, frame: npt.NDArray[np.uint8]) -> ZoneMap | None:
+        """The zones at the resolution of `frame`, uint8 (H, W), nearest neighbour."""
+        return None if self.zones is None else self._native(self.zones, frame)
+
+    def _native(
+        self, values: npt.NDArray[np.uint8], frame: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.uint8]:
+        native = np.zeros(frame.shape[:2], dtype=np.uint8)
         shown = native if self.crop is None else self.crop.of(native)
-        size = shown.shape[::-1]
-        enlarged = cv2.resize(self.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        shown[:] = enlarged > 0
+        shown[:] = cv2.resize(values, shown.shape[::-1], interpolation=cv2.INTER_NEAREST)
         return native
 
 
@@ -76,12 +93,10 @@ class Prepared:
     """A frame on its way into the engine.
 
     Attributes:
-        image: uint8 (H, W, 3) BGR at model resolution; None when the frame was refused.
-        refusal: why the frame was refused; empty when it was not.
+        frame: or NO_VERDICT with its cause, when the frame was refused.
     """
 
-    image: npt.NDArray[np.uint8] | None
-    refusal: str
+    frame: PreparedFrame | Inspection
     preprocess_ns: int
 
 
@@ -97,7 +112,8 @@ class Inspector:
         self.calibration = calibration
         self._engine = engine
         self._thresholds = calibration.thresholds()
-        self._preprocessing = bundle.manifest.preprocessing
+        self._zone_thresholds = calibration.thresholds_of_zones()
+        self._preparation = Preparation(bundle.manifest.preprocessing, calibration.layout)
         self._identity = calibration.identity()
 
     @classmethod
@@ -132,24 +148,27 @@ class Inspector:
     def prepare(self, frame: npt.NDArray[np.uint8]) -> Prepared:
         """The first step of `inspect`, which needs no engine; from any thread."""
         started = time.monotonic_ns()
-        image, refusal = None, ""
+        ready: PreparedFrame | Inspection
         try:
-            image = preprocess(frame, self._preprocessing)
+            ready = self._preparation.prepare(frame)
+        except PartNotFoundError as error:
+            ready = self._no_verdict(Cause.PART_NOT_FOUND, str(error))
         except FrameError as error:
-            refusal = str(error)
-        return Prepared(image, refusal, time.monotonic_ns() - started)
+            ready = self._no_verdict(Cause.FRAME, str(error))
+        return Prepared(ready, time.monotonic_ns() - started)
 
     def infer(self, prepared: Prepared) -> Inspection:
         """The second step of `inspect`: the engine and the decision."""
-        if prepared.image is None:
-            return self._no_verdict(Cause.FRAME, prepared.refusal)
+        ready = prepared.frame
+        if isinstance(ready, Inspection):
+            return ready
         started = time.monotonic_ns()
         try:
-            prediction = self._engine.infer(prepared.image[np.newaxis])
+            prediction = self._engine.infer(ready.image[np.newaxis])
         except EngineError as error:
             return self._no_verdict(Cause.ENGINE, str(error))
         inferred = time.monotonic_ns()
-        decision, anomaly_map = self._decide(prediction)
+        decision, anomaly_map = self._decide(prediction, ready.zones)
         decided = time.monotonic_ns()
         times = StageTimes(prepared.preprocess_ns, inferred - started, decided - inferred)
         message = "the score or the anomaly map is not finite" if decision.cause else ""
@@ -162,7 +181,10 @@ class Inspector:
             decision.cause,
             message,
             times,
-            self._preprocessing.crop,
+            ready.crop,
+            ready.zones,
+            "" if decision.zone is None else list(self.calibration.zone_thresholds)[decision.zone],
+            ready.pose,
         )
 
     @property
@@ -194,9 +216,13 @@ class Inspector:
     ) -> None:
         self.close()
 
-    def _decide(self, prediction: Prediction) -> tuple[Decision, npt.NDArray[np.float32]]:
-        anomaly_map = prediction.maps[0].copy()
-        return decide(float(prediction.scores[0]), anomaly_map, self._thresholds), anomaly_map
+    def _decide(
+        self, prediction: Prediction, zones: ZoneMap | None
+    ) -> tuple[Decision, npt.NDArray[np.float32]]:
+        anomaly_map, score = prediction.maps[0].copy(), float(prediction.scores[0])
+        if zones is None:
+            return decide(score, anomaly_map, self._thresholds), anomaly_map
+        return decide_by_zone(score, anomaly_map, zones, self._zone_thresholds), anomaly_map
 
     def _no_verdict(self, cause: Cause, message: str) -> Inspection:
         graph = self.bundle.manifest.graph

@@ -18,6 +18,7 @@ _COLOURS = {
 }
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BAR = (32, 32, 32)
+_ZONE = (255, 190, 120)
 
 
 def heat_map(
@@ -47,7 +48,7 @@ def heat_map(
 
 
 def overlay(frame: npt.NDArray[np.uint8], inspection: Inspection) -> npt.NDArray[np.uint8]:
-    """The frame with the outline of the defect, below a caption.
+    """The frame with the outlines of the zones and of the defect, below a caption.
 
     The caption stands above the picture and covers nothing of it. A frame that is too narrow for
     it gets a margin on its right; no pixel of the frame is scaled.
@@ -61,8 +62,21 @@ def overlay(frame: npt.NDArray[np.uint8], inspection: Inspection) -> npt.NDArray
     """
     picture = np.array(frame if frame.ndim == 3 else np.repeat(frame[..., np.newaxis], 3, axis=2))
     colour = _COLOURS[inspection.verdict]
+    draw_zones(picture, inspection)
     _outline(picture, inspection.native_mask(frame), colour)
     return _captioned(picture, caption(inspection), colour)
+
+
+def draw_zones(picture: npt.NDArray[np.uint8], inspection: Inspection) -> None:
+    """Draw the border of each zone into a colour frame: the pixels that count, where they lay."""
+    zones = inspection.native_zones(picture)
+    if zones is None:
+        return
+    thickness = max(1, round(min(zones.shape) / 500))
+    for number in range(1, int(zones.max()) + 1):
+        inside = (zones == number).astype(np.uint8)
+        contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(picture, contours, -1, _ZONE, thickness)
 
 
 def caption(inspection: Inspection) -> str:
@@ -70,8 +84,11 @@ def caption(inspection: Inspection) -> str:
     if inspection.cause is not None:
         return f"{inspection.verdict.value} {inspection.cause.value}"
     relation = ">" if inspection.score > inspection.threshold else "<="
+    is_suspect = inspection.zone and inspection.verdict is not Verdict.PASS
+    zone = f" in {inspection.zone}" if is_suspect else ""
     return (
         f"{inspection.verdict.value} {inspection.score:.4g} {relation} {inspection.threshold:.4g}"
+        f"{zone}"
     )
 
 

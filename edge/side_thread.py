@@ -56,10 +56,18 @@ class SideThread:
             self.dropped += self._queue.get_nowait() is not None
 
     def _run(self) -> None:
+        works = True
         while (settled := self._queue.get()) is not None:
             try:
                 self._work(settled)
-            except Exception:  # noqa: BLE001 - it goes on with the next part
-                if not self.failed:
-                    _log.exception("the %s failed on %s", self._name, settled.trigger.trigger_id)
+            except Exception as error:  # noqa: BLE001 - it goes on with the next part
                 self.failed += 1
+                if works:
+                    what = f"the {self._name} failed on {settled.trigger.trigger_id}"
+                    is_defect = not isinstance(error, OSError)
+                    _log.warning("%s: %r", what, error, exc_info=is_defect)
+                works = False
+            else:
+                if not works:
+                    _log.warning("the %s works again", self._name)
+                works = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -32,6 +33,10 @@ class Cause(str, Enum):
     NO_FRAME = "no_frame"
     VIEW_MISSING = "view_missing"
     INTERRUPTED = "interrupted"  # the process died before the part had its record
+    PART_NOT_FOUND = "part_not_found"
+
+
+_SEVERITY = (Verdict.PASS, Verdict.REVIEW, Verdict.REJECT)
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,14 @@ class Decision:
 
     Attributes:
         mask: (H, W) bool at the resolution of the anomaly map; empty (all False) on PASS.
+        zone: place of the zone that decided, from 0; None for the whole map.
     """
 
     verdict: Verdict
     score: float
     mask: npt.NDArray[np.bool_]
     cause: Cause | None = None
+    zone: int | None = None
 
 
 def decide(score: float, anomaly_map: npt.NDArray[np.float32], thresholds: Thresholds) -> Decision:
@@ -80,6 +87,57 @@ def decide(score: float, anomaly_map: npt.NDArray[np.float32], thresholds: Thres
         return Decision(verdict, score, np.zeros(anomaly_map.shape, dtype=np.bool_))
     mask = remove_small_regions(anomaly_map > thresholds.pixel, thresholds.minimum_area_px)
     return Decision(verdict, score, mask)
+
+
+def decide_by_zone(
+    score: float,
+    anomaly_map: npt.NDArray[np.float32],
+    zones: npt.NDArray[np.uint8],
+    thresholds: Sequence[Thresholds],
+) -> Decision:
+    """Apply the thresholds of each zone to the highest value of the map in it.
+
+    The score of the graph may come from anywhere in the frame, so it takes no part beyond being
+    finite. A part is rejected when any zone is, else reviewed when any is. The score of the
+    decision is that of `score_of_zones`; the mask of a part that does not pass is drawn in all
+    zones, and its regions end at their borders.
+
+    Args:
+        zones: (H, W) place of the zone of each pixel in `thresholds`, from 1; 0 is ignored.
+    """
+    if not (np.isfinite(score) and np.isfinite(anomaly_map).all()):
+        empty = np.zeros(anomaly_map.shape, dtype=np.bool_)
+        return Decision(Verdict.NO_VERDICT, score, empty, Cause.NOT_FINITE)
+    values = zone_values(anomaly_map, zones, len(thresholds))
+    verdicts = [_verdict(value, limits) for value, limits in zip(values, thresholds, strict=True)]
+    worst = max(
+        range(len(values)),
+        key=lambda n: (_SEVERITY.index(verdicts[n]), values[n] - thresholds[n].reject),
+    )
+    combined = score_of_zones(values, [limits.reject for limits in thresholds])
+    mask = np.zeros(anomaly_map.shape, dtype=np.bool_)
+    if verdicts[worst] is not Verdict.PASS:
+        for number, limits in enumerate(thresholds, start=1):
+            inside = (zones == number) & (anomaly_map > limits.pixel)
+            mask |= remove_small_regions(inside, limits.minimum_area_px)
+    return Decision(verdicts[worst], combined, mask, zone=worst)
+
+
+def zone_values(
+    anomaly_map: npt.NDArray[np.float32], zones: npt.NDArray[np.uint8], count: int
+) -> tuple[float, ...]:
+    """Highest value of the map in each of `count` zones, none of which is empty."""
+    return tuple(float(anomaly_map[zones == number].max()) for number in range(1, count + 1))
+
+
+def score_of_zones(values: Sequence[float], thresholds: Sequence[float]) -> float:
+    """One score for a part, above the highest of the thresholds when any zone is above its own.
+
+    The values are shifted, not scaled, so that it stays in raw units; with a single zone it is the
+    value of that zone.
+    """
+    highest = max(thresholds)
+    return max(v + (highest - t) for v, t in zip(values, thresholds, strict=True))
 
 
 def remove_small_regions(mask: npt.NDArray[np.bool_], minimum_area: int) -> npt.NDArray[np.bool_]:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from calibration.calibrate import Wish, calibrate
+from calibration.calibrate import calibrate
+from calibration.limits import Wish
 from edge.bundle import open_bundle
 from edge.config import StrictModel
 from edge.files import write_bytes, write_text

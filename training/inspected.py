@@ -115,11 +115,10 @@ def _inspect(inspector: Inspector, surveyed: SurveyedSample) -> InspectedSample:
     truth = None
     if inspection.anomaly_map is not None:
         native = _native_truth(sample, frame)
-        truth = None if native is None else truth_at_map_size(native, preprocessing)
+        shown = preprocessing.model_copy(update={"crop": inspection.crop})  # it may move
+        truth = None if native is None else truth_at_map_size(native, shown)
     mask_sha256 = None if sample.mask is None else sha256_of(sample.mask)
-    return InspectedSample(
-        sample, surveyed.sha256, inspection, truth, mask_sha256, preprocessing.crop
-    )
+    return InspectedSample(sample, surveyed.sha256, inspection, truth, mask_sha256, inspection.crop)
 
 
 def _native_truth(sample: Sample, frame: Image) -> Truth | None:

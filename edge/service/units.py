@@ -30,7 +30,8 @@ _SHARED = {
 _GIGE = {"sysctl.d/linewarden-gige.conf": Path("etc/sysctl.d")}
 _LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - looked for, not used
-_BACK_OFF = 254  # the version of systemd that knows RestartSteps=
+_BACK_OFF = "systemd254"
+_BACK_OFF_SINCE = 254  # the version of systemd that knows RestartSteps=
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def entries(
         Entry(folder / Path(name).name, (source / name).read_bytes())
         for name, folder in shared.items()
     ]
-    names = [*drop_ins, *(["systemd254"] if _systemd_version(root) >= _BACK_OFF else [])]
+    names = [*drop_ins, *([_BACK_OFF] if _systemd_version(root) >= _BACK_OFF_SINCE else [])]
     for name in names:
         content = (source / "drop-ins" / f"{name}.conf").read_bytes()
         found.append(Entry(drop_in_folder(line) / f"{name}.conf", content))
@@ -116,17 +117,23 @@ def lines(root: Path) -> list[str]:
     return sorted(path.stem for path in (root / CONFIGURATIONS).glob("*.yaml"))
 
 
+def is_owned(configuration: Path) -> bool:
+    """Whether a configuration is a file that somebody wrote there, and no link of ours."""
+    return configuration.exists() and not configuration.is_symlink()
+
+
 def remove(line: str, root: Path) -> list[Path]:
     """Take away what belongs to a line, and with the last line what all share.
 
-    A configuration that is a file and no link is its owner's and stays.
+    What an administrator put there stays: a configuration that is no link, other drop-ins.
 
     Returns:
         what was removed.
     """
-    link = root / CONFIGURATIONS / f"{line}.yaml"
+    own = root / CONFIGURATIONS / f"{line}.yaml"
     folder = root / drop_in_folder(line)
-    paths = [*sorted(folder.glob("*.conf")), *([link] if link.is_symlink() else [])]
+    paths = [folder / f"{name}.conf" for name in (*DROP_INS, _BACK_OFF)]
+    paths += [] if is_owned(own) else [own]
     if not set(lines(root)) - {line}:
         shared = {**_SHARED, **_GIGE}
         paths += [root / below / Path(name).name for name, below in shared.items()]
@@ -148,7 +155,7 @@ def files_folder() -> Path:
 def _on_device(config: Path, root: Path) -> Path:
     """The path of a configuration as the service sees it."""
     path = Path(os.path.abspath(config))  # noqa: PTH100 - a link in it may lead out of the root
-    base = root.resolve()
+    base = Path(os.path.abspath(root))  # noqa: PTH100
     if not path.is_relative_to(base):
         raise ConfigError(f"{config}: should be below --root {root}, as it will be on the device")
     seen = Path("/") / path.relative_to(base)

@@ -1,4 +1,9 @@
-"""All wheels that a device without internet needs, in one folder."""
+"""All wheels that a device without internet needs, in one folder.
+
+pip asks the Python it runs under, not the device's, whether a requirement with a condition such as
+`python_version < "3.11"` holds (https://github.com/pypa/pip/issues/11198): gather with the version
+of the device where that matters.
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,21 +93,19 @@ class RecordWriter:
         return False
 
     def close(self, limit_s: float) -> None:
-        """Commit what waits; what is left after `limit_s`, or cannot be written, is lost."""
+        """Commit what waits, within `limit_s` and if it can be written."""
         with self._changed:
             self._ended = True
             self._changed.notify()
         self._thread.join(limit_s)
-        left = list(self._waiting)
-        self.lost += len(left)
-        for entry in left:
-            _log.error("a record is lost: %s", entry.record.model_dump_json())
+        if self._waiting:
+            _log.error("%d records are not written; the next start makes up", len(self._waiting))
 
     def _run(self) -> None:
         while not (self._ended and (not self._waiting or self.failure is not None)):
             try:
                 self._step()
-            except (sqlite3.Error, RecordsError) as error:
+            except Exception as error:  # noqa: BLE001 - the writer goes on after a pause
                 self._note(error)
         self._disconnect()
 
@@ -119,7 +118,7 @@ class RecordWriter:
         with self._changed:
             pause_s = max(0.0, self._prune_at - time.monotonic())
             self._changed.wait_for(lambda: self._waiting or self._ended, pause_s)
-            batch = [self._waiting[i] for i in range(min(len(self._waiting), _LARGEST_COMMIT))]
+            batch = list(islice(self._waiting, _LARGEST_COMMIT))
         if batch:
             self._commit(self._connection, batch)
 
@@ -135,15 +134,23 @@ class RecordWriter:
         with self._changed:
             for _ in batch:
                 self._waiting.popleft()
+        self._note_success()
+        self._on_commit(batch)
+
+    def _note_success(self) -> None:
         if self.failure is not None:
             _log.warning("records are written again; none of those that waited is lost")
-            self.failure = None
-        self._on_commit(batch)
+        self.failure = None
 
     def _note(self, error: Exception) -> None:
         """Tell once that nothing can be written, and wait a little."""
         if self.failure is None:
-            _log.error("%s: records cannot be written and wait in memory: %s", self._folder, error)
+            is_defect = not isinstance(error, sqlite3.Error | RecordsError)
+            _log.error(
+                "%s: records cannot be written and wait in memory: %s",
+                *(self._folder, error),
+                exc_info=is_defect,
+            )
         self.failure = str(error)
         self._disconnect()
         with self._changed:
@@ -151,6 +158,7 @@ class RecordWriter:
 
     def _prune(self, connection: sqlite3.Connection) -> None:
         """Delete some of the rows that are too old."""
+        self._prune_at = time.monotonic() + _PRUNE_EVERY_S
         oldest = text_from_moment(datetime.now(timezone.utc) - self._max_age)
         with transaction(connection):
             deleted = connection.execute(
@@ -158,8 +166,9 @@ class RecordWriter:
                 "triggered_utc < ? AND number NOT IN (SELECT record FROM outbox) LIMIT ?)",
                 (oldest, _PRUNED_AT_ONCE),
             ).rowcount
-        if deleted < _PRUNED_AT_ONCE:
-            self._prune_at = time.monotonic() + _PRUNE_EVERY_S
+        self._note_success()
+        if deleted == _PRUNED_AT_ONCE:
+            self._prune_at = time.monotonic()
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -53,7 +53,8 @@ on each axis, then `INTER_LINEAR` to the target; turn grey into three equal chan
 
 The mask is the map above `pixel` without its 8-connected regions of fewer than `minimum_area_px`.
 Thresholds hold for the artefact that they were measured through. A recipe that is not listed for a
-model was measured through another one, or not at all: `linewarden calibrate`.
+model was measured through another one, or not at all: `linewarden calibrate`. One with zones or
+alignment is not listed either: only `linewarden run` applies those.
 
 ## Is the client right?
 
@@ -122,11 +123,12 @@ def preprocessing_text(bundle: Bundle) -> str:
 
 
 def _calibrations(bundle: Bundle, artefact: str) -> Iterator[Calibration]:
-    """The calibrations that were measured through `artefact`."""
+    """The calibrations that were measured through `artefact`, and hold without a layout."""
     for recipe in calibrated_recipes(bundle.folder):
         mend = f"linewarden calibrate {bundle.folder} --recipe {recipe} --good FOLDER"
         calibration = bundle.read_calibration(bundle.calibration_path(recipe), mend)
-        if calibration.artefact_sha256 == bundle.sha256(artefact):
+        is_of_artefact = calibration.artefact_sha256 == bundle.sha256(artefact)
+        if is_of_artefact and calibration.layout is None:
             yield calibration
 
 

@@ -8,6 +8,17 @@ parts. With too few images the highest score is taken, and the command says whic
 rate they support and how many parts the target needs. Images that the model was
 trained on are recognised and left out.
 
+With --layout, polygons say what is inspected and what is ignored, and a mark tells
+where the part lies; docs/zones.md has the file. Each zone gets thresholds of its own,
+and the promise holds for all zones together, which takes more parts: 299 for 1 % with
+one zone, 473 with two, 628 with three. A recipe keeps its layout when it is calibrated
+again, until --whole-frame.
+
+Parts that came in lots (days, batches, tools) are more alike within a lot: with
+--lot-name the promise is made for parts of new lots. Where the rate is lower than the
+number of parts can promise, --extrapolate takes the threshold that a model of the
+highest scores gives, and says so.
+
 The calibration that was active before is kept: linewarden calibrations lists, compares
 and brings back. Good parts that the line rejected join the set by --more-good: they
 raise the threshold, which keeps the promise on the safe side and may let more defects
@@ -20,6 +31,8 @@ examples:
   linewarden calibrate bundles/flange --good shots --review-rate 0.05 \\
       --part-name '^(.*)_view'
       (part12_view1.png and part12_view2.png are one part)
+  linewarden calibrate bundles/flange --good shots --layout flange-layout.yaml
+  linewarden calibrate bundles/flange --good shots --lot-name '^(lot\\d+)_'
   linewarden calibrate bundles/flange --good shots --more-good false-rejects \\
       --author 'A. Inspector' --reason 'new lamp' --report calibration.html
 
@@ -39,13 +52,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from calibration.calibrate import CalibrationResult, Wish, calibrate
-from calibration.drift import FEWEST_PARTS
+from calibration.calibrate import CalibrationResult, calibrate
+from calibration.limits import Wish
 from calibration.pixels import AREAS
+from calibration.statements import describe
 from edge.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
-from edge.errors import ConfigError
+from edge.errors import BundleError, ConfigError
 from edge.images import list_images
 from edge.inspector import Inspector
+from edge.layout import Layout, read_layout
 
 ReportWriter = Callable[[Path, CalibrationResult, Inspector], None]
 
@@ -97,6 +112,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what in a file's name says which part it shows, where a part has several images",
     )
     parser.add_argument(
+        "--lot-name",
+        metavar="REGEX",
+        help="what in a file's name says which lot its part came from, where parts come in lots",
+    )
+    parser.add_argument(
+        "--extrapolate",
+        action="store_true",
+        help="where the parts cannot promise the rate, take the threshold of a model of their tail",
+    )
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument(
+        "--layout", type=Path, metavar="FILE.yaml", help="zones and alignment of the recipe"
+    )
+    shape.add_argument(
+        "--whole-frame", action="store_true", help="give up the layout that the recipe has"
+    )
+    parser.add_argument(
         "--author",
         default=os.environ.get("USER", ""),
         help="who calibrates (default: the user's name)",
@@ -116,6 +148,7 @@ def run(args: argparse.Namespace) -> int:
     write_report = _report_writer() if args.report else None
     bundle = open_bundle(args.bundle)
     bundle.keys.require_for_records()
+    layout = _layout(args, bundle)
     images = [path for folder in (args.good, *args.more_good) for path in list_images(folder)]
     with tqdm(
         total=len(images), desc="calibrate", unit="image", file=sys.stderr, disable=None
@@ -125,6 +158,7 @@ def run(args: argparse.Namespace) -> int:
             images,
             _wish(args),
             recipe=args.recipe,
+            layout=layout,
             engine=args.engine,
             artefact=args.artefact,
             threads=args.threads,
@@ -156,15 +190,48 @@ def _report(
     print(f"report: {args.report}")
 
 
+def _layout(args: argparse.Namespace, bundle: Bundle) -> Layout | None:
+    """The layout that is given, or else that of the recipe.
+
+    Raises:
+        ConfigError: it is not given, and the active calibration is damaged.
+    """
+    if args.layout is not None:
+        return read_layout(args.layout, bundle.manifest.preprocessing)
+    path = bundle.calibration_path(args.recipe)
+    if args.whole_frame or not path.exists():
+        return None
+    mend = "say --layout FILE.yaml or --whole-frame: whether the recipe has zones is not known"
+    try:
+        active = bundle.read_calibration(path, mend)
+    except BundleError as error:
+        raise ConfigError(str(error)) from error
+    if active.layout is not None:
+        print(f"layout of the calibration of {active.created_utc}: {described(active.layout)}")
+    return active.layout
+
+
+def described(layout: Layout) -> str:
+    """What a layout holds, in words."""
+    names = ", ".join(zone.name for zone in layout.zones) or "whole frame"
+    ignored = f", {len(layout.ignore)} ignored" if layout.ignore else ""
+    return f"{names}{ignored}{', aligned to a mark' if layout.alignment else ''}"
+
+
 def _wish(args: argparse.Namespace) -> Wish:
-    part_of = part_namer(args.part_name) if args.part_name else None
     return Wish(
-        args.false_reject_rate, args.confidence, args.review_rate, args.minimum_area, part_of
+        args.false_reject_rate,
+        args.confidence,
+        args.review_rate,
+        args.minimum_area,
+        namer("--part-name", args.part_name) if args.part_name else None,
+        namer("--lot-name", args.lot_name) if args.lot_name else None,
+        args.extrapolate,
     )
 
 
-def part_namer(expression: str) -> Callable[[Path], str]:
-    """Names the part of an image by the first group, or the whole, of what matches in its name.
+def namer(option: str, expression: str) -> Callable[[Path], str]:
+    """Names what an image belongs to by the first group, or the whole, of what matches in its name.
 
     Raises:
         ConfigError: no regular expression; and, when it is called, a name that does not match.
@@ -172,48 +239,12 @@ def part_namer(expression: str) -> Callable[[Path], str]:
     try:
         pattern = re.compile(expression)
     except re.error as error:
-        raise ConfigError(f"--part-name {expression}: no regular expression ({error})") from error
+        raise ConfigError(f"{option} {expression}: no regular expression ({error})") from error
 
-    def part_of(path: Path) -> str:
+    def name_of(path: Path) -> str:
         found = pattern.search(path.name)
         if found is None:
-            raise ConfigError(f"--part-name {expression}: does not match the name of {path}")
+            raise ConfigError(f"{option} {expression}: does not match the name of {path}")
         return found[1] if pattern.groups else found[0]
 
-    return part_of
-
-
-def describe(result: CalibrationResult) -> list[str]:
-    """What the calibration promises, and what it rests on."""
-    limit, lines = result.limit, []
-    if result.fitted:
-        lines.append(f"left out {len(result.fitted)} images that the model was trained on")
-    if result.repeated:
-        lines.append(f"left out {len(result.repeated)} images that repeat another")
-    lines.append(
-        f"threshold {limit.threshold:.6g} from {limit.parts} good parts: false reject rate at most "
-        f"{limit.bound:.2%} with {limit.confidence:.0%} confidence"
-    )
-    if not limit.is_met:
-        lines.append(
-            f"the target of {limit.target:.2%} needs {limit.parts_needed} good parts: "
-            f"add {limit.parts_needed - limit.parts} and calibrate again"
-        )
-    if result.review is not None:
-        lines.append(
-            f"review from {result.review.threshold:.6g} on: at most {result.review.bound:.2%} of "
-            "good parts are reviewed or rejected"
-        )
-    pixel = result.pixel
-    lines.append(
-        f"mask: map above {pixel.threshold:.6g}, regions of {pixel.minimum_area} px or more: at "
-        f"most {pixel.mask_rate_bound:.2%} of good parts show one"
-    )
-    drift = result.calibration.drift
-    lines.append(
-        f"drift: watched against these images, one false alarm in {drift.run_length:g} good parts"
-        if drift is not None
-        else f"drift: not watched; that takes {FEWEST_PARTS} images of good parts"
-    )
-    lines.append(f"written to {result.path}")
-    return lines
+    return name_of

@@ -1,4 +1,5 @@
-"""Show the calibrations that a bundle has had, compare two of them, or bring one back.
+"""Show the calibrations that a bundle has had, compare two of them, bring one back, or
+move the sensitivity of the active one.
 
 Each calibration keeps its time, author, reason, scores and the seal of the one that it
 replaced. WHEN is a time as 'list' prints it, the first 8 digits or more of a seal, or
@@ -7,11 +8,17 @@ deleted, and only a calibration of the artefact that is calibrated now comes bac
 'compare' takes two calibrations of one artefact; its bounds hold for good parts as they
 come, not for false rejects that somebody picked.
 
+'sensitivity' shows the thresholds that the good parts of the active calibration give,
+from 0, which rejects least, to 1, each with the false reject rate to expect of it and
+its upper bound; --to takes one of them, as a new entry.
+
 examples:
   linewarden calibrations list bundles/flange
   linewarden calibrations show bundles/flange 20261121T041401Z --recipe 7
   linewarden calibrations compare bundles/flange 20261121T041401Z active
   linewarden calibrations rollback bundles/flange 20261121T041401Z --reason 'lamp repaired'
+  linewarden calibrations sensitivity bundles/flange
+  linewarden calibrations sensitivity bundles/flange --to 0.4 --reason 'escapes in May'
 """
 
 from __future__ import annotations
@@ -33,6 +40,7 @@ from calibration.history import (
     recipes,
     roll_back,
 )
+from calibration.sensitivity import move_slider, place_of, slider_of
 from edge.bundle import Bundle, open_bundle
 from edge.calibrated import Calibration
 from edge.errors import BundleError
@@ -54,7 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     back.add_argument("when", metavar="WHEN")
     back.add_argument("--reason", required=True, metavar="TEXT", help="why; kept in the history")
     back.add_argument("--author", default=os.environ.get("USER", ""), help="who does it")
-    for action in (showing, comparing, back):
+    slider = _action(actions, "sensitivity", "thresholds along the curve; --to takes one")
+    slider.add_argument(
+        "--to", type=float, metavar="POSITION", help="0 rejects least, 1 most; takes effect"
+    )
+    slider.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the history")
+    slider.add_argument("--author", default=os.environ.get("USER", ""), help="who does it")
+    for action in (showing, comparing, back, slider):
         action.add_argument("--recipe", default="default", help="default: %(default)s")
     for action in (listing, comparing):
         action.add_argument("--json", action="store_true", help="print as JSON")
@@ -80,12 +94,35 @@ def run(args: argparse.Namespace) -> int:
         newer = find(bundle, args.recipe, args.newer).whole()
         found = compare(older, newer)
         print("\n".join([json.dumps(figures(found), indent=2)] if args.json else describe(found)))
+    elif args.action == "sensitivity":
+        print("\n".join(_sensitivity(bundle, args)))
     else:
         written = roll_back(bundle, args.recipe, args.when, author=args.author, reason=args.reason)
         print(f"recipe {args.recipe}: {written.reason}")
         print(f"threshold {written.threshold_score:.6g}")
         print(f"written to {bundle.calibration_path(args.recipe)}")
     return 0
+
+
+def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
+    """The slider as a table, after it was moved if that is asked for."""
+    active = find(bundle, args.recipe, ACTIVE).whole()
+    if args.to is not None:
+        active = move_slider(bundle, active, args.to, author=args.author, reason=args.reason)
+    curve, now = slider_of(active), place_of(active)
+    points = [curve.at(step / 10) for step in range(11)]
+    rows = sorted({*points, now}, key=lambda point: (point.position, point != now))
+    zones = "".join(f"  {name:>12}" for name in active.zone_thresholds)
+    lines = [f"   position{zones or '     threshold'}  expected     bound"]
+    for point in rows:
+        mark = "*" if point == now else " "
+        thresholds = "".join(f"  {threshold:>12.6g}" for threshold in point.zone_thresholds)
+        lines.append(
+            f"{mark}  {point.position:8.3f}{thresholds}  {point.expected:8.2%}  {point.bound:8.2%}"
+        )
+    confidence = f"{active.confidence:.0%} confidence"
+    legend = f"* now; expected: false reject rate; bound: its upper bound with {confidence}"
+    return [*lines, legend]
 
 
 def _list(bundle: Bundle, recipe: str | None, *, as_json: bool) -> None:

@@ -32,7 +32,9 @@ from pathlib import Path
 
 import yaml
 
-from calibration.calibrate import Wish, calibrate
+from calibration.calibrate import calibrate
+from calibration.limits import Wish
+from calibration.statements import describe
 from edge.bundle import open_bundle
 from edge.config import load_config
 from edge.errors import ConfigError
@@ -40,7 +42,6 @@ from edge.files import write_text
 from edge.inspector import Inspector
 from edge.line_config import LineConfig
 from export.bundle import export_bundle
-from linewarden.commands.calibrate import describe
 from linewarden.commands.evaluate import evaluate_to
 from linewarden.commands.run import print_line, print_summary, run_station
 from linewarden.commands.train import fit_with_progress, load_train_config, weights_setting

@@ -13,7 +13,7 @@ examples:
   linewarden inspect --bundle bundles/flange --save pictures part.png
 
 files:
-  FOLDER/0001_NAME.overlay.jpg   the image with the outline of the defect (--save);
+  FOLDER/0001_NAME.overlay.jpg   the image with the outlines of zones and defect (--save);
   FOLDER/0001_NAME.mask.png      the defect, 0 or 255; numbered as the images are given
 """
 
@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edge.alignment import Pose
 from edge.bundle import REFERENCE_ARTEFACT
 from edge.errors import CameraError, ConfigError, FrameError
 from edge.files import write_bytes
@@ -110,8 +111,21 @@ def _json_line(path: Path, inspection: Inspection) -> str:
             "threshold": _finite(inspection.threshold),
             "cause": inspection.cause.value if inspection.cause is not None else None,
             "message": inspection.message,
+            "zone": inspection.zone or None,
+            "pose": _pose(inspection.pose),
         }
     )
+
+
+def _pose(pose: Pose | None) -> dict[str, float] | None:
+    if pose is None:
+        return None
+    return {
+        "right_px": round(pose.right_px, 2),
+        "down_px": round(pose.down_px, 2),
+        "clockwise_deg": round(pose.clockwise_deg, 3),
+        "score": round(pose.score, 4),
+    }
 
 
 def _finite(value: float) -> float | None:

@@ -23,7 +23,9 @@ import argparse
 import json
 import shutil
 import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from edge.config import load_config
@@ -34,6 +36,7 @@ from edge.service import logs, units, wheelhouse
 from edge.service.units import DROP_INS, UNIT
 
 _PAUSE_S = 2.0
+_DONE = {"missing": "new      ", "differs": "changed  ", "installed": "as it was"}
 _SHOWN = ("ActiveState", "SubState", "Result", "NRestarts", "StatusText")
 _PLATFORMS = ("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux2014_aarch64")
 
@@ -92,9 +95,9 @@ def _install(args: argparse.Namespace) -> int:
     load_config(args.config, LineConfig)
     _require_folder(args.root)
     found = units.entries(args.line, args.config, args.drop_in, root=args.root)
-    link = args.root / found[-1].path
-    if isinstance(found[-1].content, Path) and link.exists() and not link.is_symlink():
-        raise ConfigError(f"{link}: is a configuration of its own; give it as --config, or move it")
+    own = args.root / units.CONFIGURATIONS / f"{args.line}.yaml"
+    if any(isinstance(entry.content, Path) for entry in found) and units.is_owned(own):
+        raise ConfigError(f"{own}: is a configuration of its own; give it as --config, or move it")
     for entry in found:
         state = entry.state(args.root)
         if state != "installed" and not args.dry_run:
@@ -107,26 +110,27 @@ def _install(args: argparse.Namespace) -> int:
         print(f"removed    /{path}")
     if args.dry_run:
         print("nothing was written")
-        return 0
-    unit = UNIT.format(line=args.line)
-    if args.root != Path("/"):
-        _call("systemctl", "--root", str(args.root), "enable", unit)
+    else:
+        _enable(args.line, args.root, args.drop_in)
+    return 0
+
+
+def _enable(line: str, root: Path, drop_ins: Sequence[str]) -> None:
+    unit = UNIT.format(line=line)
+    if root != Path("/"):
+        _call("systemctl", "--root", str(root), "enable", unit)
         print("the user and the folders are made when the device starts")
-        return 0
-    _call("systemd-sysusers")
+        return
+    _call("systemd-sysusers", "/etc/sysusers.d/linewarden.conf")
     _call("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/linewarden.conf")
     if Path("/run/udev/control").exists():  # no container has it
         _call("udevadm", "control", "--reload")
         _call("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=gpio")
-    if "gige" in args.drop_in:
+    if "gige" in drop_ins:
         _call("sysctl", "--quiet", "--load", "/etc/sysctl.d/linewarden-gige.conf")
     _call("systemctl", "daemon-reload")
     _call("systemctl", "enable", unit)
     print(f"start it:  systemctl restart {unit}")
-    return 0
-
-
-_DONE = {"missing": "new      ", "differs": "changed  ", "installed": "as it was"}
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -191,6 +195,12 @@ def _wheelhouse(args: argparse.Namespace) -> int:
     wheels = wheelhouse.fill(
         args.folder, args.source, args.extras, python=args.python, platforms=args.platform
     )
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if here != args.python:
+        sys.stderr.write(
+            f"linewarden: gathered by Python {here} for {args.python}: what is needed there alone "
+            f"may be missing; try the installation, or run this with Python {args.python}\n"
+        )
     megabytes = sum(path.stat().st_size for path in wheels) / 1e6
     wanted = f"linewarden[{','.join(args.extras)}]" if args.extras else "linewarden"
     print(f"{len(wheels)} wheels, {megabytes:.0f} MB. On the device:")

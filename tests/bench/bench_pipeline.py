@@ -24,6 +24,7 @@ from edge.calibrated import RecipeIdentity
 from edge.camera.base import Frame
 from edge.inspector import Inspection, Inspector, Prepared, StageTimes
 from edge.intake import PartLimits
+from edge.layout import PreparedFrame
 from edge.line.base import StationState
 from edge.pipeline import Pipeline
 from edge.preprocess import Preprocessing, preprocess
@@ -81,7 +82,7 @@ class NoEngine:
     def prepare(self, frame: npt.NDArray[np.uint8]) -> Prepared:
         started = time.monotonic_ns()
         image = preprocess(frame, self._to)
-        return Prepared(image, "", time.monotonic_ns() - started)
+        return Prepared(PreparedFrame(image, None), time.monotonic_ns() - started)
 
     def infer(self, prepared: Prepared) -> Inspection:
         decision = decide(1.0, self._map, Thresholds(2.5, 2.5))

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.calibrate import Wish, calibrate
+from calibration.calibrate import calibrate
+from calibration.limits import Wish
 from edge.bundle import open_bundle
 from edge.inspector import Inspector
 from export.bundle import export_bundle

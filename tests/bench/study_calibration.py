@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from calibration.calibrate import Wish, calibrate
+from calibration.calibrate import calibrate
+from calibration.limits import Wish
 from calibration.report import write_calibration_report
 from edge.bundle import Bundle, open_bundle
 from edge.engine import Engine

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 import tempfile
 from datetime import datetime, timezone
@@ -22,16 +21,18 @@ HEAD = """\
 # Reliability under systemd
 
 Made by `make reliability` on {date} ({host}). A line runs as an installed service, with the
-settings of [linewarden@.service](../systemd/linewarden@.service) as they are shipped, in a
-`systemd-nspawn` machine of its own ({suite}, {systemd}): a recording as camera ({rate} parts a
-second), ONNX Runtime, a PLC by Modbus, a broker by MQTT, JSON lines, an image archive. Each case
-starts a new machine.
+settings of [linewarden@.service](../systemd/linewarden@.service) as they are shipped but for two
+cases (crash loop: StartLimitBurst=5; slow start: TimeoutStartSec=5), in a `systemd-nspawn` machine
+of its own ({suite}, {systemd}): a recording as camera ({rate} parts a second),
+ONNX Runtime, a PLC by Modbus, a broker by MQTT, JSON lines, an image archive. Each case
+starts a new machine, once: the times are single figures. Faults inside the process come from
+`tests/doubles/faulty.py` around the command.
 
 - **verdict again**: from the fault to the next verdict that the PLC was told. Where the line waits
   for something, from the moment that it is there.
 - **safe after**: from the fault until the PLC no longer takes the station for a ready one: it was
-  told so, or the heartbeat stood still for {silence:g} s. Until then no part got a PASS that its
-  record does not say. "-" where the line goes on, or was not ready before.
+  told so, or the heartbeat stood still for {silence:g} s. No part got a PASS that its record does
+  not say. "-" where the line goes on, or was not ready before.
 - **parts**: triggers / lines in the JSON lines, one for each and no more / of these without a
   verdict / without a line, because the process was killed or the output hung. For the last the PLC
   saw no verdict, and takes its fail-safe action.
@@ -70,7 +71,7 @@ def main() -> int:
         print(rows[-1], flush=True)
     head = HEAD.format(
         date=f"{datetime.now(timezone.utc):%Y-%m-%d}",
-        host=f"{os.cpu_count()} shared CPU cores, {platform.machine()}",
+        host=f"{os.cpu_count()} shared CPU cores, load average {os.getloadavg()[2]:.0f}",
         suite=suite(),
         systemd=systemd,
         rate=RATE_HZ,

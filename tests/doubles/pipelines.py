@@ -13,6 +13,7 @@ from edge.calibrated import RecipeIdentity
 from edge.camera.base import EndOfRecording, Frame
 from edge.inspector import Inspection, Prepared, StageTimes
 from edge.intake import PartLimits
+from edge.layout import PreparedFrame
 from edge.line.base import StationState
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
@@ -73,14 +74,15 @@ class FakeInspector:
         self._before = before
 
     def prepare(self, frame: Image) -> Prepared:
-        return Prepared(frame, "", 1)
+        return Prepared(PreparedFrame(frame, None), 1)
 
     def infer(self, prepared: Prepared) -> Inspection:
-        assert prepared.image is not None
-        special = self._before(prepared.image)
+        assert isinstance(prepared.frame, PreparedFrame)
+        image = prepared.frame.image
+        special = self._before(image)
         if special is not None:
             return special
-        return judged(Verdict.REJECT if prepared.image[0, 0] % 2 else Verdict.PASS)
+        return judged(Verdict.REJECT if image[0, 0] % 2 else Verdict.PASS)
 
     def warm(self) -> None:
         self.warmed += 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge.config import load_config
+from edge.layout import LayoutConfig
 from edge.line_config import LineConfig
 from linewarden.command_line import COMMANDS
 from training.config import TrainConfig
@@ -62,6 +63,13 @@ def test_training_configurations_load(path: Path) -> None:
 )
 def test_line_configurations_load(path: Path) -> None:
     load_config(path, LineConfig)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs/layout").glob("*.yaml")), ids=lambda p: p.name
+)
+def test_layouts_load(path: Path) -> None:
+    load_config(path, LayoutConfig)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)

@@ -300,7 +300,8 @@ def test_a_lost_device_ends_the_line_and_every_trigger_has_its_record(
     )
     plan = bundle.folder / PLAN
     write_sidecar(plan, read_sidecar(plan).model_copy(update={"launch": "graph"}))
-    installed.device.inject("cudaGraphLaunch", 700, nth=1 + 2)  # warm-up, first part, second part
+    self_test = 1 + len(bundle.manifest.golden)  # the warm-up and the golden frames
+    installed.device.inject("cudaGraphLaunch", 700, nth=self_test + 2)  # at the second part
     assert main(["run", "--config", str(config)]) == 8
     records = [json.loads(line) for line in (tmp_path / "parts.jsonl").read_text().splitlines()]
     assert records[0]["verdict"] == "PASS"

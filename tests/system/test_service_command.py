@@ -113,7 +113,7 @@ def test_a_camera_and_an_output_that_are_absent_are_waited_for(config: Path) -> 
     config.write_text(text + f"  - {{kind: modbus, host: 127.0.0.1, port: {port}}}\n")
     with managed(config, "outputs.1.register_address=0") as manager:
         manager.hear("READY=1")
-        assert "not inspecting: 0 parts" in manager.hear("outputs down: 1 of 2")
+        assert "not inspecting (view main:" in manager.hear("outputs down: 1 of 2")
         (config.parent / "unplugged").rename(config.parent / "parts")
         manager.hear("STATUS=inspecting")
         plc = PlcServer(port, acknowledges=False)
@@ -190,6 +190,18 @@ def test_a_line_is_installed_shown_and_removed(config: Path, tmp_path: Path) -> 
     assert [path for path in image.rglob("*") if path.is_file()] == [image / "srv/press3.yaml"]
     assert not wanted.is_symlink()
     assert "no line" in linewarden("service", "status", "--root", image).stdout
+
+
+def test_a_configuration_of_the_device_is_not_replaced(config: Path, tmp_path: Path) -> None:
+    own = tmp_path / "image/etc/linewarden/press3.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("a: 1\n")
+    shutil.copy(config, tmp_path / "image/other.yaml")
+    words = ("--root", tmp_path / "image", "--config", tmp_path / "image/other.yaml")
+    done = linewarden("service", "install", "press3", *words)
+    assert done.returncode == 3
+    assert f"{own}: is a configuration of its own" in done.stderr
+    assert own.read_text() == "a: 1\n"
 
 
 def test_a_wrong_configuration_is_not_installed(config: Path, tmp_path: Path) -> None:

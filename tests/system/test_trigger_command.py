@@ -127,7 +127,7 @@ def test_a_killed_line_starts_again_beside_its_old_socket(config: Path) -> None:
             return linewarden("trigger", "--config", config).returncode == 0
 
         wait_until(answers)
-        second = linewarden("run", "--config", config)
+        second = linewarden("run", "--config", config, "--set", "records=null")
         assert second.returncode == 7
     finally:
         again.kill()
@@ -189,7 +189,9 @@ def test_two_recordings_are_joined(config: Path) -> None:
         *(".side.frame.png", ".side.mask.png", ".side.overlay.jpg"),
         *(".top.frame.png", ".top.mask.png", ".top.overlay.jpg"),
     ]
-    assert all((config.parent / "images" / name).exists() for name in found[1]["images"])
+    assert all(
+        (config.parent / "records" / "images" / name).exists() for name in found[1]["images"]
+    )
 
 
 def test_parts_at_fixed_times(config: Path) -> None:

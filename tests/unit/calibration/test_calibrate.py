@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.calibrate import Wish, calibrate
+from calibration.calibrate import calibrate
+from calibration.limits import Wish
 from edge import Inspector
 from edge.bundle import Bundle, open_bundle, seal_bundle
 from edge.drift import MOVED
@@ -32,7 +33,7 @@ def test_the_part_that_sets_the_threshold_passes(tiny_bundle: Bundle, tmp_path: 
     result = calibrate(tiny_bundle, paths, Wish(0.01))
     assert result.calibration.threshold_score == pytest.approx(90 / 255, abs=1e-6)
     assert result.calibration.threshold_pixel == pytest.approx(90 / 255, abs=1e-6)
-    assert result.limit.bound == pytest.approx(1 - 0.05 ** (1 / 5))
+    assert result.limits.limit.bound == pytest.approx(1 - 0.05 ** (1 / 5))
     assert set(result.calibration.scores) == {sha256_of(path) for path in paths}
     with Inspector.open(tiny_bundle.folder) as inspector:
         verdicts = [inspector.inspect(cv2.imread(str(p), 0)).verdict.value for p in paths]  # type: ignore[arg-type]
@@ -44,7 +45,7 @@ def test_repeated_images_count_once(tiny_bundle: Bundle, tmp_path: Path) -> None
     copy = tmp_path / "good" / "copy.png"
     copy.write_bytes(paths[0].read_bytes())
     result = calibrate(tiny_bundle, [*paths, copy], Wish(0.01))
-    assert result.limit.parts == 2
+    assert result.limits.limit.parts == 2
     assert result.repeated == [copy]
 
 
@@ -110,7 +111,7 @@ def test_frames_of_one_part_count_once(tiny_bundle: Bundle, tmp_path: Path) -> N
     paths = good_parts(tmp_path / "good", [20, 60, 40, 90, 30, 50])
     wish = Wish(0.01, part_of=lambda path: str(int(path.stem) // 2))
     result = calibrate(tiny_bundle, paths, wish)
-    assert result.limit.parts == 3
+    assert result.limits.limit.parts == 3
     assert sorted(result.calibration.parts.values()) == ["0", "0", "1", "1", "2", "2"]
     assert result.calibration.threshold_score == pytest.approx(90 / 255, abs=1e-6)
 
@@ -118,7 +119,7 @@ def test_frames_of_one_part_count_once(tiny_bundle: Bundle, tmp_path: Path) -> N
 def test_a_review_band_lies_below_the_threshold(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", [20 + 5 * number for number in range(30)])
     result = calibrate(tiny_bundle, paths, Wish(0.1, review_rate=0.3))
-    assert result.review is not None
+    assert result.limits.review is not None
     band = result.calibration
     assert band.threshold_review is not None
     assert band.threshold_review < band.threshold_score

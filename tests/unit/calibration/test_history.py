@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.calibrate import Wish, calibrate
+from calibration.calibrate import calibrate
 from calibration.history import ACTIVE, compare, find, history, recipes, roll_back
+from calibration.limits import Wish
 from edge.bundle import Bundle
 from edge.calibrated import Calibration
 from edge.errors import BundleError, ConfigError

@@ -127,7 +127,7 @@ def test_zones_have_their_own_limits_and_the_rate_holds_for_the_part() -> None:
     zones[:, 14:] = 2
     gain = np.where(zones == 2, 5.0, 1.0) + np.where(zones == 0, 100.0, 0.0)
     parts = [summarise_map((map_of(n) * gain).astype(np.float32), zones) for n in range(120)]
-    limits = pixel_limits(parts, mask_rate=0.1, confidence=0.9, minimum_area=4)
+    limits = pixel_limits(parts, mask_rate=0.1, confidence=0.9, minimum_areas={1: 4, 2: 4})
     assert set(limits) == {1, 2}
     assert limits[2].threshold == pytest.approx(5 * limits[1].threshold, rel=0.3)
     assert sum(limit.mask_rate_bound for limit in limits.values()) <= 0.1

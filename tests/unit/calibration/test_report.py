@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.calibrate import CalibrationResult, Wish, calibrate
+from calibration.calibrate import CalibrationResult, calibrate
 from calibration.charts import HEIGHT, WIDTH, histogram, rate_curve
 from calibration.curve import ThresholdCurve
+from calibration.limits import Wish
 from calibration.report import notices, promises, worst_cards, write_calibration_report
 from edge import Inspector
 from edge.bundle import Bundle

@@ -181,18 +181,18 @@ def test_a_threshold_between_scores_takes_the_rate_of_the_one_below() -> None:
     curve = ThresholdCurve.of([1.0, 2.0, 3.0], confidence=0.9)
     assert curve.point_of(2.5).expected == 0.5
     assert curve.point_of(2.5).threshold == 2.5
-    assert curve.point_of(0.5) == SliderPoint(1.0, 0.5, 1.0, 1.0)
+    assert curve.point_of(0.5) == SliderPoint(1.0, 0.5, 1.0, 1.0, (0.5,))
     assert curve.point_of(9.0).expected == 0.25
     with pytest.raises(ConfigError, match=r"the slider is at 1\.2: it moves from 0 to 1"):
         curve.at(1.2)
 
 
 def test_the_review_band_lies_between_two_promises() -> None:
-    scores = np.random.default_rng(5).normal(size=400).tolist()
+    scores = np.random.default_rng(5).normal(size=(400, 1)).tolist()
     rates = {"false_reject_rate": 0.01, "review_rate": 0.1, "confidence": 0.95}
     reject, review = review_limits(scores, **rates)
-    assert reject.bound <= 0.01 < review.bound <= 0.1
-    assert review.threshold < reject.threshold
+    assert reject.limit.bound <= 0.01 < review.limit.bound <= 0.1
+    assert review.thresholds < reject.thresholds
     with pytest.raises(ConfigError, match=r"set it above the false reject rate 0\.1"):
         review_limits(scores, false_reject_rate=0.1, review_rate=0.1, confidence=0.95)
     with pytest.raises(ConfigError, match=r"20 good parts support no review band .*\(29 make"):

@@ -27,7 +27,7 @@ def test_an_unwritable_folder_is_counted_and_told_once(
         thread.offer(make_settled(number))
     thread.close(10.0)
     assert (thread.failed, thread.dropped) == (3, 0)
-    assert caplog.text.count("images are lost") == 1
+    assert caplog.text.count("the archive failed on") == 1
 
 
 class StuckArchive:

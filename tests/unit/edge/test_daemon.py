@@ -76,10 +76,10 @@ def test_the_watchdog_is_petted_three_times_in_its_time_and_not_more(
 
 def test_a_stage_that_hangs_is_no_sign_of_life(clock: list[float]) -> None:
     heard = Heard()
-    daemon(heard, clock).turn(replace(WELL, stalled=("delivery",)))
+    daemon(heard, clock).turn(replace(WELL, stalled=("delivery",), faults=("delivery hangs",)))
     assert not any("WATCHDOG" in message for message in heard.messages)
     assert heard.messages[-1] == {
-        "STATUS": "inspecting: 12 parts, 1 without a verdict; hanging: delivery"
+        "STATUS": "not inspecting (delivery hangs): 12 parts, 1 without a verdict"
     }
 
 

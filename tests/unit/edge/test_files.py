@@ -70,6 +70,40 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_writer_killed_between_old_and_new_loses_neither_for_good(tmp_path: Path) -> None:
+    target = tmp_path / "bundle"
+    target.mkdir()
+    (target / "old").touch()
+    script = (
+        "import os, signal, sys; from pathlib import Path; from edge.files import new_directory\n"
+        "rename = Path.rename\n"
+        "def die(path, to):\n"
+        "    rename(path, to)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Path.rename = die\n"
+        "with new_directory(Path(sys.argv[1]), replace=True) as folder:\n"
+        "    (folder / 'new').touch()\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(target)], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not target.exists()
+    with pytest.raises(FileExistsError), new_directory(target):
+        pass
+    assert [path.name for path in target.iterdir()] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_two_writers_leave_each_other_alone(tmp_path: Path) -> None:
+    target = tmp_path / "bundle"
+    with new_directory(target, replace=True) as first:
+        (first / "first").touch()
+        with new_directory(target, replace=True) as second:
+            (second / "second").touch()
+        assert [path.name for path in target.iterdir()] == ["second"]
+    assert [path.name for path in target.iterdir()] == ["first"]
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
 def test_private_files_and_folders_are_for_their_owner(tmp_path: Path) -> None:
     with new_directory(tmp_path / "engine", private=True) as folder:
         write_bytes(folder / "plan", b"1", private=True)

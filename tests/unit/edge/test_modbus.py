@@ -67,7 +67,7 @@ def test_the_causes_keep_their_numbers() -> None:
     # A PLC program holds these numbers: add new causes at the end.
     assert [cause.value for cause in CAUSES] == [
         *("camera", "frame", "engine", "not_finite", "deadline", "overtrigger", "stopping"),
-        *("no_frame", "view_missing"),
+        *("no_frame", "view_missing", "interrupted", "part_not_found"),
     ]
 
 

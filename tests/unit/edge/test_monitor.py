@@ -186,7 +186,10 @@ def test_a_side_thread_survives_a_part_it_cannot_do(
         side.offer(make_settled(number))
     side.close(GENEROUS_S)
     assert (len(done), side.failed) == (1, 2)
-    assert [record.message for record in caplog.records] == ["the test failed on test-000001"]
+    assert [record.message for record in caplog.records] == [
+        "the test failed on test-000001: ZeroDivisionError()",
+        "the test works again",
+    ]
 
 
 def test_a_side_thread_that_hangs_does_not_hold_the_end(make_settled: MakeSettled) -> None:

@@ -410,7 +410,12 @@ def test_a_defect_of_the_program_is_not_waited_for() -> None:
     assert line.run().error is error
 
 
-def test_an_output_that_is_absent_at_the_start_can_be_done_without() -> None:
+def test_an_output_that_is_absent_at_the_start_can_be_done_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # It is tried again before every part.
+    monkeypatch.setattr("edge.line.link.growing_pauses", lambda: itertools.repeat(0.0))
+
     class Late(FakeOutput):
         def open(self) -> None:
             if not present.is_set():
@@ -425,16 +430,16 @@ def test_an_output_that_is_absent_at_the_start_can_be_done_without() -> None:
     def come(_record: InspectionRecord) -> None:
         if len(line.records) == 2:
             present.set()
-        if late.sent:
-            line.pipeline.stop()
 
     present = threading.Event()
     late, healthy = Late(), FakeOutput(come)
-    line = Line(FakeCamera(*[None] * 100_000), outputs=[healthy, late], waits_to_open=True)
-    line.pipeline.run()
-    assert len(healthy.sent) == len(line.records)
-    assert late.sent
-    assert line.records[0].line_errors == ("the output is not open",)
+    line = Line(FakeCamera(*[None] * 5), outputs=[healthy, late], waits_to_open=True)
+    summary = line.pipeline.run()
+    assert [record.source for record in healthy.sent] == [f"{n}.png" for n in range(5)]
+    assert [record.source for record in late.sent] == ["2.png", "3.png", "4.png"]
+    refused = [record.line_errors for record in line.records]
+    assert refused == [("the output is not open",)] * 2 + [()] * 3
+    assert isinstance(summary.error, LineError)
 
 
 def test_the_loop_turns_while_no_part_comes_and_tells_its_end() -> None:

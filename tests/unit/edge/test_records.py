@@ -27,8 +27,8 @@ def test_json_form(make_settled: MakeSettled) -> None:
         "message": "",
         "score": 3.25,
         "threshold": 2.5,
-        "threshold_review": None,
-        "threshold_pixel": None,
+        "threshold_review": 2.0,
+        "threshold_pixel": 1.5,
         "artefact_sha256": "a" * 64,
         "calibration_seal": "b" * 64,
     }

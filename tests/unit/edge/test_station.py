@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.calibrate import Wish, calibrate
+from calibration.calibrate import calibrate
+from calibration.limits import Wish
 from edge.bundle import Bundle, open_bundle, seal_bundle
 from edge.config import load_config
 from edge.errors import EngineError

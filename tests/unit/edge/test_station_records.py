@@ -300,6 +300,23 @@ def test_a_record_that_finds_no_place_is_counted_and_in_the_log(
     assert [record["trigger_id"] for record in told] == ["test-000003", "test-000004"]
 
 
+def test_what_is_not_written_at_the_end_is_made_up_by_the_next_start(
+    tmp_path: Path, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    with records(tmp_path) as station, closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
+        station.on_record(make_record(1))
+        wait_for(lambda: len(stored(tmp_path)) == 1)
+        other.execute("ALTER TABLE records RENAME TO away")
+        station.on_record(make_record(2))
+        wait_for(lambda: station.status().failure is not None)
+    assert "1 records are not written; the next start makes up" in caplog.text
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
+        other.execute("ALTER TABLE away RENAME TO records")
+    with records(tmp_path):
+        pass
+    assert stored(tmp_path) == [make_record(1), make_record(2)]
+
+
 def test_old_rows_are_deleted_unless_they_wait_to_be_sent(
     tmp_path: Path, make_record: MakeRecord
 ) -> None:

@@ -144,11 +144,14 @@ def test_a_configuration_that_stands_there_already_needs_no_link(root: Path) -> 
 def test_the_last_line_takes_everything_with_it(root: Path) -> None:
     before = {path for path in root.rglob("*") if path.is_file()}
     install(root, "gige", "jetpack6")
+    override = root / UNITS / f"{UNIT}.d/override.conf"  # an administrator's, by systemctl edit
+    override.touch()
     (root / CONFIGURATIONS / "press4.yaml").symlink_to("/srv/press4.yaml")
     remove("press3", root)
     assert (root / UNITS / "linewarden@.service").exists()
     assert not drop_ins_of("press3", root)
     remove("press4", root)
+    override.unlink()
     assert {path for path in root.rglob("*") if path.is_file()} == before
 
 

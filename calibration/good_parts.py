@@ -1,0 +1,44 @@
+"""The good parts that a calibration keeps: their scores, and the curve that these give back."""
+
+from __future__ import annotations
+
+from calibration.curve import ThresholdCurve
+from calibration.threshold import part_scores
+from edge.calibrated import Calibration
+
+
+def good_part_scores(calibration: Calibration) -> dict[str, float]:
+    """The score of each good part: the highest of its images."""
+    names = [_part(calibration, image) for image in calibration.scores]
+    return part_scores(list(calibration.scores.values()), names)
+
+
+def good_part_values(calibration: Calibration) -> dict[str, tuple[float, ...]]:
+    """The value of each good part in each zone, the highest of its images; see `thresholds_of`."""
+    values: dict[str, tuple[float, ...]] = {}
+    for image, score in calibration.scores.items():
+        part, found = _part(calibration, image), calibration.zone_scores.get(image, (score,))
+        values[part] = tuple(map(max, found, values.get(part, found)))
+    return values
+
+
+def thresholds_of(calibration: Calibration) -> tuple[float, ...]:
+    """The threshold of each zone, or the only one."""
+    zones = calibration.zone_thresholds.values()
+    return tuple(zone.score for zone in zones) or (calibration.threshold_score,)
+
+
+def curve_of(calibration: Calibration) -> ThresholdCurve | None:
+    """The curve of the sensitivity slider.
+
+    None when nothing gives it: no scores were kept, or the parts came in lots and are not
+    independent.
+    """
+    values = list(good_part_values(calibration).values())
+    if not values or calibration.lots:
+        return None
+    return ThresholdCurve.of_zones(values, confidence=calibration.confidence)
+
+
+def _part(calibration: Calibration, image: str) -> str:
+    return calibration.parts.get(image, image)

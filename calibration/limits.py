@@ -1,0 +1,165 @@
+"""All thresholds of one calibration, from the scores and map summaries of good images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibration.lots import LotLimit, lot_limit
+from calibration.pixels import MapSummary, PixelLimit, part_summary, pixel_limits
+from calibration.scores import GoodScore
+from calibration.tail import TailModel, tail_model
+from calibration.threshold import ToleranceLimit, review_limits, zone_limit
+from edge.errors import ConfigError
+from edge.zones import Zone
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a calibration is to promise.
+
+    Attributes:
+        false_reject_rate: share of good parts that may be rejected.
+        confidence: that each promise holds, over draws of good parts.
+        review_rate: share of good parts that may be reviewed or rejected; None for no review band.
+        minimum_area_px: smallest region of the mask, in pixels of the anomaly map; None chooses it.
+            A zone with an area of its own keeps that.
+        part_of: names the part that an image shows; None when every image is another part.
+        lot_of: names the lot that a part came from; None when parts do not come in lots.
+        extrapolate: take the threshold that a model of the tail gives, where the rate is lower than
+            the number of parts can promise.
+    """
+
+    false_reject_rate: float
+    confidence: float = 0.95
+    review_rate: float | None = None
+    minimum_area_px: int | None = None
+    part_of: Callable[[Path], str] | None = None
+    lot_of: Callable[[Path], str] | None = None
+    extrapolate: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a calibration promises.
+
+    Attributes:
+        reject: threshold of each zone; a single one for the whole map.
+        review: likewise; None without a review band.
+        limit: the promise about rejected parts, in all zones together.
+        review_limit: likewise about parts reviewed or rejected.
+        tail: the model whose threshold is taken; None when `limit` has it.
+        pixels: of each zone; a single one for the whole map.
+    """
+
+    reject: tuple[float, ...]
+    review: tuple[float, ...] | None
+    limit: ToleranceLimit | LotLimit
+    review_limit: ToleranceLimit | None
+    tail: TailModel | None
+    pixels: tuple[PixelLimit, ...]
+
+    @property
+    def mask_rate_bound(self) -> float | None:
+        """Upper bound of the share of good parts that show a mask in any zone.
+
+        None for parts in lots: it is known for independent parts only.
+        """
+        if isinstance(self.limit, LotLimit):
+            return None
+        return min(1.0, sum(pixel.mask_rate_bound for pixel in self.pixels))
+
+    @property
+    def parts_missing(self) -> int | None:
+        """How many more good parts can promise the rate that was asked for; None if not known."""
+        return (
+            self.limit.parts_needed - self.limit.parts
+            if isinstance(self.limit, ToleranceLimit)
+            else None
+        )
+
+
+def limits_of(scores: Sequence[GoodScore], wish: Wish, zones: Sequence[Zone]) -> Limits:
+    """The thresholds that keep the wish, or come nearest to it.
+
+    Raises:
+        ConfigError: a rate outside its range, too few parts, or wishes that exclude each other.
+    """
+    _require_compatible(wish, len(scores[0].values))
+    parts: dict[str, list[GoodScore]] = {}
+    for score in scores:
+        parts.setdefault((wish.part_of or str)(score.path), []).append(score)
+    values = [_highest(frames) for frames in parts.values()]
+    pixels = tuple(
+        pixel_limits(
+            [_summaries(frames) for frames in parts.values()],
+            mask_rate=wish.false_reject_rate,
+            confidence=wish.confidence,
+            minimum_areas={
+                number: (zone.minimum_area_px if zone else None) or wish.minimum_area_px
+                for number, zone in enumerate(zones or [None], start=1)
+            },
+        ).values()
+    )
+    rates = {"false_reject_rate": wish.false_reject_rate, "confidence": wish.confidence}
+    if wish.lot_of is not None:
+        lot = lot_limit([value for (value,) in values], _lots(parts, wish.lot_of), **rates)
+        return Limits((lot.threshold,), None, lot, None, None, pixels)
+    if wish.review_rate is not None:
+        reject, review = review_limits(values, review_rate=wish.review_rate, **rates)
+        return Limits(
+            reject.thresholds, review.thresholds, reject.limit, review.limit, None, pixels
+        )
+    found = zone_limit(values, **rates)
+    if not wish.extrapolate:
+        return Limits(found.thresholds, None, found.limit, None, None, pixels)
+    tail = tail_model(
+        [value for (value,) in values],
+        false_reject_rate=wish.false_reject_rate,
+        confidence=wish.confidence,
+    )
+    # Never below what is promised, so that the bound stays true whatever the model is worth.
+    return Limits((max(tail.upper, *found.thresholds),), None, found.limit, None, tail, pixels)
+
+
+def _require_compatible(wish: Wish, zones: int) -> None:
+    """Refuse wishes for which there is no statement that holds for both."""
+    single = {"lots": wish.lot_of is not None, "a model of the tail": wish.extrapolate}
+    chosen = [name for name, is_wished in single.items() if is_wished]
+    if wish.review_rate is not None:
+        chosen.append("a review band")
+    if zones > 1 and any(single.values()):
+        raise ConfigError(
+            f"{chosen[0]} and {zones} zones do not go together: draw the polygons as one zone, "
+            "whose threshold they have in common"
+        )
+    if any(single.values()) and len(chosen) > 1:
+        raise ConfigError(f"{' and '.join(chosen)} do not go together: ask for one of them")
+
+
+def _highest(frames: Sequence[GoodScore]) -> tuple[float, ...]:
+    """The values of a part: in each zone the highest of its frames."""
+    return tuple(max(values) for values in zip(*(frame.values for frame in frames), strict=True))
+
+
+def _summaries(frames: Sequence[GoodScore]) -> Mapping[int, MapSummary]:
+    return {
+        zone: part_summary([frame.summaries[zone] for frame in frames])
+        for zone in frames[0].summaries
+    }
+
+
+def _lots(parts: Mapping[str, Sequence[GoodScore]], lot_of: Callable[[Path], str]) -> list[str]:
+    """The lot of each part.
+
+    Raises:
+        ConfigError: frames of a part name different lots.
+    """
+    lots = []
+    for part, frames in parts.items():
+        names = sorted({lot_of(frame.path) for frame in frames})
+        if len(names) > 1:
+            raise ConfigError(f"part {part} is said to come from the lots {', '.join(names)}")
+        lots.append(names[0])
+    return lots
