@@ -3,11 +3,16 @@
 One JSON object in a line of its own for each request, and one for its answer:
 
     {"command": "trigger", "part_id": "A-17"}      {"ok": true, "trigger_id": "3f9a2c1d-000017"}
-    {"command": "state"}                           {"ok": true, "state": "ready", "faults": []}
+    {"command": "state"}                           {"ok": true, "state": "ready", "faults": [], ...}
+    {"command": "recipe", "number": 2}             {"ok": true, "active": 1, "loading": 2, ...}
+    {"command": "recipe"}                          {"ok": true, "active": 2, "loading": null, ...}
+    {"command": "check"}                           {"ok": true, "check": {"due": "...", ...}}
     {"command": "stop"}                            {"ok": true}
 
-What cannot be done is answered with {"ok": false, "error": "..."}. Who may connect is who may write
-to the file: its owner and its group.
+"state" has what `edge.station_status` says too. "recipe" has where the changeover stands: what was
+asked for takes over when it is loaded (`edge.changeover.RecipeStatus`). What cannot be done is
+answered with {"ok": false, "error": "..."}. Who may connect is who may write to the file: its owner
+and its group.
 """
 
 from __future__ import annotations
@@ -21,12 +26,15 @@ import socketserver
 import stat
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from edge.changeover import Changeover
 from edge.errors import LineError, LinewardenError
 from edge.pipeline import Pipeline
+from edge.station_status import StationStatus
 from edge.trigger.base import part_id_from_text
 
 Request = Mapping[str, Any]
@@ -41,7 +49,9 @@ _MODE = 0o660
 _log = logging.getLogger(__name__)
 
 
-def pipeline_commands(pipeline: Pipeline) -> dict[str, Command]:
+def station_commands(
+    pipeline: Pipeline, changeover: Changeover, status: Callable[[], StationStatus]
+) -> dict[str, Command]:
     """What every line can do."""
 
     def trigger(request: Request) -> Mapping[str, Any]:
@@ -50,13 +60,24 @@ def pipeline_commands(pipeline: Pipeline) -> dict[str, Command]:
         return {"trigger_id": pipeline.fire(part_id), "part_id": part_id}
 
     def state(_request: Request) -> Mapping[str, Any]:
-        return {"state": pipeline.state.value, "faults": pipeline.faults}
+        return {"state": pipeline.state.value, "faults": pipeline.faults, **status().as_json()}
+
+    def recipe(request: Request) -> Mapping[str, Any]:
+        number = request.get("number")
+        if number is not None:
+            if not isinstance(number, int):
+                raise LineError('"number" should be a whole number')
+            changeover.request(number)
+        return {**asdict(changeover.status), "numbers": changeover.numbers}
+
+    def check(_request: Request) -> Mapping[str, Any]:
+        return {"check": asdict(changeover.begin_check())}
 
     def stop(_request: Request) -> Mapping[str, Any]:
         pipeline.stop()
         return {}
 
-    return {"trigger": trigger, "state": state, "stop": stop}
+    return {"trigger": trigger, "state": state, "recipe": recipe, "check": check, "stop": stop}
 
 
 class ControlSocket:

@@ -6,19 +6,65 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edge.camera.base import EndOfRecording
 from edge.errors import CameraError, FrameError, LineError
 from edge.intake import Intake
 from edge.pauses import growing_pauses
 from edge.triggers import Ledger
-from edge.views import View
+from edge.views import View, ViewCamera
 
 _POLL_S = 0.2
 _UNDELIVERED_MAX = 64
 
 _log = logging.getLogger(__name__)
+
+
+class CameraChange:
+    """Cameras that are opened anew, each by its grabber, and are in use all at once or not at all.
+
+    Args:
+        cameras: by their views.
+        then: called when all are open, before any of them is read.
+        limit_s: how long opening them may take.
+    """
+
+    def __init__(
+        self, cameras: Mapping[str, ViewCamera], then: Callable[[], None], limit_s: float
+    ) -> None:
+        self.cameras = cameras
+        self._limit_s = limit_s
+        self._all_open = threading.Barrier(len(cameras) + 1, action=then)
+        self._errors: list[str] = []
+
+    @property
+    def is_off(self) -> bool:
+        """Whether one failed, so that all cameras stay as they were."""
+        return self._all_open.broken
+
+    def fail(self, error: str) -> None:
+        """One camera cannot be opened."""
+        self._errors.append(error)
+        self._all_open.abort()
+
+    def wait(self) -> bool:
+        """Wait until all cameras are open; False when one failed."""
+        try:
+            self._all_open.wait(self._limit_s)
+        except threading.BrokenBarrierError:
+            return False
+        return True
+
+    def finish(self) -> None:
+        """Wait for the end of the change, on the thread that asked for it.
+
+        Raises:
+            CameraError: a camera cannot be opened so.
+        """
+        if not self.wait():
+            errors = "; ".join(self._errors) or f"not open within {self._limit_s:g} s"
+            raise CameraError(f"the cameras stay as they were: {errors}")
 
 
 class Grabber:
@@ -64,6 +110,7 @@ class Grabber:
         self._on_end = on_end
         self._limit_s = limit_s
         self._lost = "it is being opened" if waits_to_open else ""
+        self._change: CameraChange | None = None
         self._stopping = threading.Event()
         self._opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"camera {view.name}", daemon=True)
@@ -85,6 +132,14 @@ class Grabber:
     def lost(self) -> str:
         """Why the camera gives no frame; empty while it does, as far as is known."""
         return self._lost
+
+    def change_camera(self, change: CameraChange) -> None:
+        """Close the camera and open that of `change`, between two frames; from any thread.
+
+        A part that comes meanwhile has no frame of this view. A camera that cannot be opened so is
+        opened as it was.
+        """
+        self._change = change
 
     def stop(self) -> None:
         """Grab no more; what was grabbed still has its verdict. From any thread or handler."""
@@ -146,9 +201,10 @@ class Grabber:
         self._intake.lose(self._view.name, error)
 
     def _grab_or_reopen(self) -> None:
-        """Grab until the stop, or until the camera was lost and is there again."""
+        """Grab until the stop, or until the camera was lost or changed and is there again."""
         try:
             self._grab_all()
+            self._change_or_keep()
         except CameraError as error:
             self.turned_ns = None
             if not self._reopens:
@@ -157,8 +213,31 @@ class Grabber:
             self._lose(error)
             self._reopen()
 
+    def _change_or_keep(self) -> None:
+        change, self._change = self._change, None
+        if change is None or change.is_off:
+            return
+        self.turned_ns = None
+        name, before = self._view.name, self._camera
+        self._lost = "the camera is being opened for another recipe"
+        self._intake.shut(name, self._lost)
+        before.close()
+        self._camera, expose = change.cameras[name]
+        try:
+            self._camera.open()
+        except CameraError as error:
+            change.fail(f"view {name}: {error}")
+        if change.wait():
+            self._view.camera, self._view.expose = self._camera, expose
+            self._intake.find(name)
+            self._lost = ""
+        else:
+            self._camera.close()
+            self._camera = before
+            self._reopen()
+
     def _grab_all(self) -> None:
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and self._change is None:
             self.turned_ns = time.monotonic_ns()
             if self._camera.waits and not self._intake.wants(self._view.name):
                 self._intake.wait_wanted(self._view.name, _POLL_S)

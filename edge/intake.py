@@ -18,8 +18,7 @@ import queue
 import threading
 import time
 import uuid
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -33,7 +32,7 @@ from edge.views import PartInspector, View
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shot:
     """One frame on its way to its verdict, and the inspector that was chosen at the trigger."""
 
@@ -129,7 +128,7 @@ class Intake:
         self._firing = threading.Lock()
         self._changed = threading.Condition()
         self._waiting: _WaitingPart | None = None
-        self._in_stages: Counter[str] = Counter()  # shots of each part
+        self._in_stages: set[Shot] = set()
         self._owed_until_ns: dict[str, int] = {}
         self._lost: dict[str, str] = {}  # what each view's camera died of
         self._last_fired_ns: int | None = None
@@ -164,8 +163,9 @@ class Intake:
             if part.refusal:
                 self._refuse(part)
                 return
-            self._in_stages[part.trigger.trigger_id] += 1
-            self.shots.put(Shot(part.trigger, view, frame, part.inspectors[view]))
+            shot = Shot(part.trigger, view, frame, part.inspectors[view])
+            self._in_stages.add(shot)
+            self.shots.put(shot)
 
     def spoil(self, view: str, error: FrameError) -> None:
         """Take note of a frame that came and cannot be used."""
@@ -183,15 +183,20 @@ class Intake:
         loss is then a part without verdict when no other is waiting.
         """
         with self._changed:
+            if self._frame_trigger is not None and self._close_overdue() is None:
+                lost = no_verdict(Cause.CAMERA, str(error))
+                self._ledger.settle(self._open(self._clock_ns(), None).trigger, lost)
+            self.shut(view, str(error))
+
+    def shut(self, view: str, why: str) -> None:
+        """Take note that no part gets a frame of this view until `find`."""
+        with self._changed:
             part = self._close_overdue()
             self._owed_until_ns.pop(view, None)
-            lost = no_verdict(Cause.CAMERA, str(error))
             if part is not None and view in part.lacking:
                 self._drop_from(part, view)
-                self._ledger.report(part.trigger, view, lost)
-            elif self._frame_trigger is not None and part is None:
-                self._ledger.settle(self._open(self._clock_ns(), None).trigger, lost)
-            self._lost[view] = str(error)
+                self._ledger.report(part.trigger, view, no_verdict(Cause.CAMERA, why))
+            self._lost[view] = why
 
     def find(self, view: str) -> None:
         """Take note that a lost camera is there again."""
@@ -217,9 +222,21 @@ class Intake:
     def finish(self, shot: Shot) -> None:
         """The frame has its verdict, or needs none any more."""
         with self._changed:
-            self._in_stages[shot.trigger.trigger_id] -= 1
-            self._in_stages += Counter()  # drops those at zero
+            self._in_stages.remove(shot)
             self._changed.notify_all()
+
+    def change_inspectors(self, inspectors: Mapping[str, PartInspector]) -> None:
+        """Judge the parts from the next trigger on by other inspectors, in all views at once."""
+        with self._changed:
+            for name, inspector in inspectors.items():
+                self._views[name].inspector = inspector
+
+    def wait_until_unused(self, inspectors: Collection[PartInspector], timeout_s: float) -> bool:
+        """Wait until no part is judged by any of these; False after `timeout_s`."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not any(inspector in inspectors for inspector in self._used()), timeout_s
+            )
 
     def end(self, view: str) -> None:
         """No frame of this view will come any more; after the last one of them `shots` ends."""
@@ -227,6 +244,12 @@ class Intake:
             self._ended.add(view)
             if len(self._ended) == len(self._views):
                 self.shots.put(None)
+
+    def _used(self) -> list[PartInspector]:
+        """The inspectors of the parts in hand."""
+        part = self._close_overdue()
+        waiting = [] if part is None else list(part.inspectors.values())
+        return waiting + [shot.inspector for shot in self._in_stages]
 
     def _bounces(self, firing: Firing) -> bool:
         last_ns, self._last_fired_ns = self._last_fired_ns, firing.fired_ns
@@ -280,8 +303,9 @@ class Intake:
         )
         self._on_trigger(trigger)
         self._ledger.open(trigger)
-        is_full = len(self._in_stages) >= self._limits.parts_max
-        refusal = f"{len(self._in_stages)} parts are being inspected: the parts come too fast"
+        parts = len({shot.trigger.trigger_id for shot in self._in_stages})
+        is_full = parts >= self._limits.parts_max
+        refusal = f"{parts} parts are being inspected: the parts come too fast"
         return _WaitingPart(trigger, inspectors, set(inspectors), refusal if is_full else "")
 
     def _refuse(self, part: _WaitingPart) -> None:

@@ -235,6 +235,11 @@ class DriftWatch:
         self._monitors.setdefault((view, recipe), monitor)
 
     @property
+    def is_watching(self) -> bool:
+        """Whether there is a recipe to watch."""
+        return bool(self._monitors)
+
+    @property
     def left_out(self) -> int:
         """Parts that nobody looked at: the line was faster, or their figures could not be made."""
         return self._thread.dropped + self._thread.failed

@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -60,6 +61,20 @@ class ChecksConfig(StrictModel):
     every_h: Annotated[float, Field(gt=0)] | None = None
 
 
+@dataclass(frozen=True)
+class CheckStatus:
+    """Where a check stands.
+
+    Attributes:
+        due: what was seen, and which part to show; None when no check is due.
+        passed, failed: sequences that ended so.
+    """
+
+    due: str | None
+    passed: int
+    failed: int
+
+
 class PartCheck:
     """Where the check of a station stands. Safe for threads.
 
@@ -95,6 +110,12 @@ class PartCheck:
         """Ask for a check now; the parts that come next are the reference parts."""
         with self._lock:
             self._await_first("the check that was asked for")
+
+    @property
+    def status(self) -> CheckStatus:
+        """Where the check stands."""
+        with self._lock:
+            return CheckStatus(self._reason(), self.passed, self.failed)
 
     def blocked(self) -> str | None:
         """Why the station is not ready, and what to do; None when nothing is due."""

@@ -22,13 +22,13 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 from edge.archive import Archive, ArchiveThread
 from edge.delivery import Delivery
 from edge.errors import EngineError, LineError
-from edge.grabber import Grabber
+from edge.grabber import CameraChange, Grabber
 from edge.intake import Intake, PartLimits
 from edge.line.base import LineOutput, StationState
 from edge.monitor import DriftWatch
@@ -41,9 +41,10 @@ from edge.trigger.camera import CameraTrigger
 from edge.trigger.thread import TriggerThread
 from edge.triggers import Ledger, Trigger
 from edge.verdict import Cause
-from edge.views import View
+from edge.views import PartInspector, View, ViewCamera
 
 _POLL_S = 0.2
+_CAMERAS_OPEN_S = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -172,6 +173,33 @@ class Pipeline:
             raise LineError("the cameras trigger this line; 'trigger: {kind: software}' changes it")
         trigger = self._intake.fire(Firing(part_id, self._clock_ns()))
         return trigger.trigger_id if trigger is not None else None
+
+    def change_inspectors(self, inspectors: Mapping[str, PartInspector]) -> None:
+        """Judge the parts from the next trigger on by others, in all views at once; any thread.
+
+        Their engines must not belong to another thread; see `edge.engine.own_thread`.
+        """
+        self._intake.change_inspectors(inspectors)
+
+    def change_cameras(self, cameras: Mapping[str, ViewCamera], then: Callable[[], None]) -> None:
+        """Open other cameras in place of those of some views; returns when they are in use.
+
+        Args:
+            then: called when all are open, before any of them gives a frame. Without cameras it is
+                called at once.
+
+        Raises:
+            CameraError: one cannot be opened; all stay as they were, and `then` was not called.
+        """
+        change = CameraChange(cameras, then, _CAMERAS_OPEN_S)
+        for view, grabber in zip(self._views, self._grabbers, strict=True):
+            if view.name in cameras:
+                grabber.change_camera(change)
+        change.finish()
+
+    def wait_until_unused(self, inspectors: Collection[PartInspector], timeout_s: float) -> bool:
+        """Wait until no part is judged by any of these; False after `timeout_s`."""
+        return self._intake.wait_until_unused(inspectors, timeout_s)
 
     def stop(self) -> None:
         """Ask `run` to return once the parts grabbed have their verdict; from any thread."""
@@ -326,10 +354,12 @@ class Pipeline:
 
     def _warm(self) -> None:
         for view in self._views:
+            inspector = view.inspector
             try:
-                view.inspector.warm()
+                inspector.warm()
             except EngineError as error:  # the next part meets it too, and has its record
-                _log.warning("view %s: %s", view.name, error)
+                if view.inspector is inspector:  # else a changeover has closed it meanwhile
+                    _log.warning("view %s: %s", view.name, error)
 
     def _end_turns(self) -> None:
         self._turned_ns = None

@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import NamedTuple
 
 from edge.alarm import Alarm, RejectAlarm, log_alarm
-from edge.bundle import Bundle, open_bundle
-from edge.camera import camera_from_config
-from edge.camera.base import SoftwareTriggered
-from edge.control import ControlSocket, pipeline_commands
+from edge.changeover import Changeover
+from edge.control import ControlSocket, station_commands
 from edge.encoder import Encoder, encoder_from_config
-from edge.engine import Engine
-from edge.golden import require_golden
-from edge.inspector import Inspector, open_engine
+from edge.errors import LineError
 from edge.intake import PartLimits
 from edge.line import LineOutput, StorableConfig, output_from_config
-from edge.line_config import LineConfig, ViewConfig, is_fired
-from edge.monitor import DriftMonitor, DriftWatch
-from edge.part_check import PartCheck
+from edge.line_config import LineConfig
+from edge.loaded_recipe import LoadedRecipe, load_recipe, view_camera
+from edge.monitor import DriftWatch
 from edge.pipeline import Pipeline
+from edge.plugins import Plugin, load_plugin
 from edge.records import InspectionRecord
 from edge.service import health_from_config
+from edge.station_status import StationStatus
 from edge.status import PipelineStatus
 from edge.store.images import ImageArchive
 from edge.store.station import IMAGES_NAME, StationRecords
 from edge.trigger import trigger_from_config
 from edge.triggers import Trigger
 from edge.views import View
+
+_RECIPE_REQUESTS = {
+    "modbus": Plugin(
+        "edge.recipe_request", "ModbusRecipeRequest", "pip install 'linewarden[modbus]'"
+    )
+}
 
 
 class Station(NamedTuple):
@@ -39,15 +42,27 @@ class Station(NamedTuple):
     Attributes:
         records: None where none are kept.
         alarm: None where none is configured.
-        drift: None when no calibration holds a baseline.
-        part_check: None where none is configured.
+        drift: watches nothing when no calibration holds a baseline.
+        changeover: the recipe in force and its check with reference parts.
     """
 
     pipeline: Pipeline
     records: StationRecords | None
     alarm: RejectAlarm | None
-    drift: DriftWatch | None
-    part_check: PartCheck | None
+    drift: DriftWatch
+    changeover: Changeover
+
+    def status(self) -> StationStatus:
+        """What the line does now; from any thread."""
+        check = self.changeover.active.check
+        return StationStatus(
+            pipeline=self.pipeline.status(),
+            recipe=self.changeover.status,
+            check=check.status if check is not None else None,
+            rejects=dict(self.alarm.raised) if self.alarm is not None else {},
+            drift=self.drift.standing,
+            records=self.records.status() if self.records is not None else None,
+        )
 
 
 @contextlib.contextmanager
@@ -79,9 +94,22 @@ def open_station(
         encoder = encoder_from_config(config.encoder) if config.encoder is not None else None
         if encoder is not None:
             stack.callback(encoder.close)
-        inspectors = _open_inspectors(config, stack)
-        views = [_view(name, view, inspectors[name]) for name, view in config.all_views.items()]
-        drift, check = _drift_watch(inspectors), _part_check(config, inspectors)
+        pipeline: Pipeline
+        drift = DriftWatch()
+
+        def load(number: int | None) -> LoadedRecipe:
+            recipe = load_recipe(config, number)
+            recipe.watch(drift)
+            return recipe
+
+        start = load(config.start_recipe)
+        changeover = Changeover(start, config.recipes, load, lambda: pipeline)
+        stack.callback(changeover.close)
+        cameras = {name: view_camera(camera) for name, camera in start.cameras.items()}
+        views = [
+            View(name, camera, start.inspectors[name], expose)
+            for name, (camera, expose) in cameras.items()
+        ]
         outputs, records = _open_outputs(config, encoder, stack)
         health = health_from_config(config, views)
         alarm = RejectAlarm(config.alarm, on_alarm) if config.alarm is not None else None
@@ -89,7 +117,7 @@ def open_station(
         takers = [
             records.on_record if records is not None else None,
             alarm.note if alarm is not None else None,
-            check.take if check is not None else None,
+            changeover.take,
             health.observe if health is not None else None,
             on_record,
         ]
@@ -110,26 +138,27 @@ def open_station(
             reopens=config.lost_camera == "reopen",
             keep_warm_ms=config.engine.keep_warm_ms,
             archive=_archive(config),
-            watch=drift,
-            blocked=check.blocked if check is not None else _not_blocked,
+            watch=drift if drift.is_watching or config.recipes else None,
+            blocked=changeover.blocked,
             on_trigger=records.on_trigger if records is not None else _ignore,
             on_record=keep,
             on_turn=turn,
             waits_to_open=waits_to_open,
         )
+        station = Station(pipeline, records, alarm, drift, changeover)
         if health is not None:
-            stack.enter_context(health.serving(pipeline.status))
+            stack.enter_context(health.serving(station.status))
         if config.control_socket is not None:
-            stack.enter_context(ControlSocket(config.control_socket, pipeline_commands(pipeline)))
-        yield Station(pipeline, records, alarm, drift, check)
+            commands = station_commands(pipeline, changeover, station.status)
+            stack.enter_context(ControlSocket(config.control_socket, commands))
+        if config.recipe_request is not None:
+            factory = load_plugin("recipe request", "modbus", _RECIPE_REQUESTS, LineError)
+            stack.enter_context(factory(changeover=changeover, **dict(config.recipe_request)))
+        yield station
 
 
 def _ignore(_trigger: Trigger) -> None:
     pass
-
-
-def _not_blocked() -> None:
-    return None
 
 
 def _open_outputs(
@@ -150,56 +179,6 @@ def _open_outputs(
         behind[output.outbox] if isinstance(output, StorableConfig) else direct
         for output, direct in zip(config.outputs, outputs, strict=True)
     ], records
-
-
-def _open_inspectors(config: LineConfig, stack: ExitStack) -> dict[str, Inspector]:
-    """The inspector of each view; those with the same bundle share it and its engine."""
-    opened: dict[Path, tuple[Bundle, Engine]] = {}
-    inspectors = {}
-    for name, view in config.all_views.items():
-        path = view.bundle or config.bundle
-        if path not in opened:
-            opened[path] = _open_engine(config, path, stack)
-        bundle, engine = opened[path]
-        calibration = bundle.calibration(view.recipe or config.recipe, config.engine.artefact)
-        inspectors[name] = Inspector(bundle, calibration, engine)
-    return inspectors
-
-
-def _open_engine(config: LineConfig, path: Path, stack: ExitStack) -> tuple[Bundle, Engine]:
-    """A bundle and its engine, which has passed the self-test; `stack` closes it."""
-    bundle, engine = open_bundle(path), config.engine
-    opened = open_engine(
-        bundle, engine=engine.kind, artefact=engine.artefact, threads=engine.threads
-    )
-    stack.callback(opened.close)
-    require_golden(bundle, engine.artefact, opened)
-    return bundle, opened
-
-
-def _drift_watch(inspectors: Mapping[str, Inspector]) -> DriftWatch | None:
-    watch = None
-    for name, inspector in inspectors.items():
-        baseline = inspector.calibration.drift
-        if baseline is not None:
-            watch = watch or DriftWatch()
-            crop = inspector.bundle.manifest.preprocessing.crop
-            watch.add(name, inspector.identity, DriftMonitor(baseline, crop))
-    return watch
-
-
-def _part_check(config: LineConfig, inspectors: Mapping[str, Inspector]) -> PartCheck | None:
-    if config.checks is None:
-        return None
-    scores = {name: one.calibration.scores.values() for name, one in inspectors.items()}
-    return PartCheck(config.checks, scores)
-
-
-def _view(name: str, config: ViewConfig, inspector: Inspector) -> View:
-    camera = camera_from_config(config.camera)
-    if is_fired(config.camera) and isinstance(camera, SoftwareTriggered):
-        return View(name, camera, inspector, camera.trigger)
-    return View(name, camera, inspector)
 
 
 def _limits(config: LineConfig) -> PartLimits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -39,14 +39,21 @@ class PartInspector(Protocol):
         """Run the engine without a part; EngineError when it failed."""
 
 
+class ViewCamera(NamedTuple):
+    """A camera, and what exposes it where it does not expose by itself; see `View`."""
+
+    camera: Camera
+    expose: Callable[[], None] | None = None
+
+
 @dataclass
 class View:
     """One camera's view of every part.
 
     Attributes:
-        camera: opened and closed by the pipeline.
-        inspector: stays its opener's. It may be replaced at any time, from any thread: each part
-            is judged by the one that stood here at its trigger.
+        camera: opened and closed by the pipeline. A changeover may replace it, with `expose`.
+        inspector: stays its opener's. `Intake.change_inspectors` replaces it: each part is judged
+            by the one that stood here at its trigger.
         expose: makes the camera take one frame, from any thread; CameraError when it does not. None
             where the camera takes them by itself.
     """

@@ -73,6 +73,16 @@ COMMANDS = {
     "trigger": Command(
         "linewarden.commands.trigger", "trigger one part on a running line", "onnxruntime"
     ),
+    "recipe": Command(
+        "linewarden.commands.recipe",
+        "change a running line over to another recipe",
+        "onnxruntime",
+    ),
+    "check": Command(
+        "linewarden.commands.check",
+        "check a running line with its reference parts",
+        "onnxruntime",
+    ),
     "records": Command(
         "linewarden.commands.records",
         "list, count and label what a line has inspected",

@@ -27,6 +27,7 @@ __all__ = [
     "CameraConfig",
     "EndOfRecording",
     "Frame",
+    "GenicamConfig",
     "GstreamerConfig",
     "HarvestersConfig",
     "LiveCamera",

@@ -1,7 +1,8 @@
 """Health over HTTP: `/metrics` for Prometheus, `/healthz` and `/readyz` for who restarts or waits.
 
 `/healthz` answers 200 while no stage hangs, `/readyz` while the station takes parts and every
-output works; else both answer 503. Their body is JSON and says why.
+output works; else both answer 503. Their body is JSON and says why; it holds the recipe, standing
+alarms and the records too, which change neither answer.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from edge.errors import ConfigError
 from edge.records import InspectionRecord
 from edge.service.metrics import Identities, Metrics
-from edge.status import PipelineStatus
+from edge.station_status import StationStatus
 
 _SILENT_S = 5.0
 
@@ -55,7 +56,7 @@ class Health:
         self._metrics.observe(record)
 
     @contextlib.contextmanager
-    def serving(self, status: Callable[[], PipelineStatus]) -> Iterator[int]:
+    def serving(self, status: Callable[[], StationStatus]) -> Iterator[int]:
         """Answer requests on threads of its own; yields the port.
 
         Raises:
@@ -78,18 +79,20 @@ class Health:
             server.server_close()
             thread.join()
 
-    def _page(self, path: str, status: PipelineStatus) -> Page | None:
+    def _page(self, path: str, status: StationStatus) -> Page | None:
         if path == "/metrics":
             return Page(True, CONTENT_TYPE_LATEST, self._metrics.exposition())
-        answers = {"/healthz": not status.stalled, "/readyz": status.is_ready}
+        pipeline = status.pipeline
+        answers = {"/healthz": not pipeline.stalled, "/readyz": pipeline.is_ready}
         if path not in answers:
             return None
         seen = {
-            "faults": status.faults,
-            "stalled": status.stalled,
-            "outputs": dict(zip(self._outputs, status.outputs_up, strict=True)),
-            "parts": status.parts,
-            "no_verdicts": status.no_verdicts,
+            "faults": pipeline.faults,
+            "stalled": pipeline.stalled,
+            "outputs": dict(zip(self._outputs, pipeline.outputs_up, strict=True)),
+            "parts": pipeline.parts,
+            "no_verdicts": pipeline.no_verdicts,
+            **status.as_json(),
         }
         return Page(answers[path], "application/json", json.dumps(seen).encode())
 

@@ -24,9 +24,12 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from edge.calibrated import RecipeIdentity
+from edge.changeover import RecipeStatus
 from edge.records import InspectionRecord
 from edge.service.telemetry import QUANTITIES, read_device
+from edge.station_status import StationStatus
 from edge.status import PipelineStatus
+from edge.store.station import RecordsStatus
 from edge.verdict import Cause, Verdict
 
 # From a small graph on a GPU to a large one on a CPU; deadlines lie between 20 ms and a second.
@@ -85,9 +88,9 @@ class Metrics:
             if (milliseconds := getattr(record.latency_ms, stage)) is not None:
                 histogram.observe(milliseconds / 1e3)
 
-    def watch(self, status: Callable[[], PipelineStatus]) -> None:
-        """Ask the pipeline at every scrape. Call it once."""
-        self._registry.register(_Pipeline(status, self._outputs))
+    def watch(self, status: Callable[[], StationStatus]) -> None:
+        """Ask the line at every scrape. Call it once."""
+        self._registry.register(_Station(status, self._outputs))
 
     def exposition(self) -> bytes:
         """Everything in Prometheus' text format."""
@@ -124,25 +127,71 @@ class _Info(Collector):
         yield info
 
 
-class _Pipeline(Collector):
-    def __init__(self, status: Callable[[], PipelineStatus], outputs: Sequence[str]) -> None:
+class _Station(Collector):
+    def __init__(self, status: Callable[[], StationStatus], outputs: Sequence[str]) -> None:
         self._status = status
         self._outputs = outputs
 
     def collect(self) -> Iterator[Metric]:
         status = self._status()
-        for name, what, count in (
-            ("late_results", "Results after their deadline.", status.late_results),
-            ("images_dropped", "Parts whose images were dropped.", status.images_dropped),
-            ("images_failed", "Parts whose images could not be written.", status.images_failed),
-        ):
-            yield CounterMetricFamily(f"linewarden_{name}", what, value=count)
-        inspecting = float(status.is_inspecting)
-        yield GaugeMetricFamily("linewarden_inspecting", "1 while parts are taken.", inspecting)
-        up = GaugeMetricFamily("linewarden_output_up", "1 while it works.", labels=["output"])
-        for name, is_up in zip(self._outputs, status.outputs_up, strict=True):
-            up.add_metric([name], float(is_up))
-        yield up
+        yield from _of_pipeline(status.pipeline, self._outputs)
+        yield from _of_recipe(status.recipe)
+        yield from _of_alarms(status)
+        if status.records is not None:
+            yield from _of_records(status.records)
+
+
+def _of_pipeline(status: PipelineStatus, outputs: Sequence[str]) -> Iterator[Metric]:
+    for name, what, count in (
+        ("late_results", "Results after their deadline.", status.late_results),
+        ("images_dropped", "Parts whose images were dropped.", status.images_dropped),
+        ("images_failed", "Parts whose images could not be written.", status.images_failed),
+    ):
+        yield CounterMetricFamily(f"linewarden_{name}", what, value=count)
+    inspecting = float(status.is_inspecting)
+    yield GaugeMetricFamily("linewarden_inspecting", "1 while parts are taken.", inspecting)
+    up = GaugeMetricFamily("linewarden_output_up", "1 while it works.", labels=["output"])
+    for name, is_up in zip(outputs, status.outputs_up, strict=True):
+        up.add_metric([name], float(is_up))
+    yield up
+
+
+def _of_recipe(status: RecipeStatus) -> Iterator[Metric]:
+    if status.active is None:
+        return
+    yield GaugeMetricFamily("linewarden_recipe", "Number of the recipe in force.", status.active)
+    for name, what, count in (
+        ("changeovers", "Recipes that took over.", status.changed),
+        ("changeovers_failed", "Requested recipes that were not loaded.", status.failed),
+    ):
+        yield CounterMetricFamily(f"linewarden_{name}", what, value=count)
+
+
+def _of_alarms(status: StationStatus) -> Iterator[Metric]:
+    what = "1 while too many parts do not pass: in_a_row, or share of the last ones."
+    rejects = GaugeMetricFamily("linewarden_reject_alarm", what, labels=["kind"])
+    for kind in ("in_a_row", "share"):
+        rejects.add_metric([kind], float(kind in status.rejects))
+    yield rejects
+    what = "1 while a figure is away from the good parts; absent otherwise."
+    drift = GaugeMetricFamily("linewarden_drift_alarm", what, labels=["view", "moved", "figure"])
+    for view, alarms in status.drift.items():
+        for alarm in alarms:
+            drift.add_metric([view, alarm.moved, alarm.channel], 1.0)
+    yield drift
+
+
+def _of_records(status: RecordsStatus) -> Iterator[Metric]:
+    failing = float(status.failure is not None)
+    yield GaugeMetricFamily("linewarden_records_failing", "1 while none can be written.", failing)
+    what = "Records in memory that wait to be written."
+    yield GaugeMetricFamily("linewarden_records_backlog", what, status.backlog)
+    yield CounterMetricFamily("linewarden_records_lost", "Records given up.", value=status.lost)
+    what = "Verdicts that wait to be sent."
+    waiting = GaugeMetricFamily("linewarden_outbox_waiting", what, labels=["output"])
+    for name, count in status.outboxes.items():
+        waiting.add_metric([name], count)
+    yield waiting
 
 
 class _Device(Collector):

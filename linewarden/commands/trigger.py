@@ -15,32 +15,20 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
-from edge.config import load_config
-from edge.control import ask
-from edge.errors import ConfigError
-from edge.line_config import LineConfig
+from linewarden import running_line
+from linewarden.running_line import RunningLine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "--config", required=True, type=Path, metavar="FILE", help="YAML file of the line"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="as for 'linewarden run'"
-    )
+    running_line.add_arguments(parser)
     parser.add_argument("--part-id", help="what the part is called in its record")
-    parser.add_argument("--json", action="store_true", help="the answer as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask the line; a refusal is raised."""
-    config = load_config(args.config, LineConfig, args.set)
-    if config.control_socket is None:
-        raise ConfigError(f"{args.config}: 'control_socket' is not set: the line takes no commands")
-    answer = ask(config.control_socket, "trigger", part_id=args.part_id)
+    answer = RunningLine(args).ask("trigger", part_id=args.part_id)
     if args.json:
         print(json.dumps(answer))
     else:

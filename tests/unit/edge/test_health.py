@@ -6,16 +6,25 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge.alarm import Alarm
+from edge.changeover import RecipeStatus
 from edge.errors import ConfigError
+from edge.monitor import DriftAlarm
+from edge.part_check import CheckStatus
 from edge.service.health import Health
+from edge.station_status import StationStatus
 from edge.status import PipelineStatus
+from edge.store.station import RecordsStatus
 from edge.verdict import Verdict
 from tests.conftest import IDENTITY, MakeRecord
 
+UTC = datetime(2026, 1, 1, tzinfo=timezone.utc)
 WELL = PipelineStatus(True, (), (), (True, True), 12, 1, 3, 4, 5)
 
 
@@ -24,6 +33,7 @@ class Line:
 
     def __init__(self) -> None:
         self.status = WELL
+        self.beside: dict[str, Any] = {}
         self.health = Health(
             host="127.0.0.1",
             port=0,
@@ -31,6 +41,12 @@ class Line:
             outputs=["modbus", "mqtt"],
         )
         self.port = 0
+
+    @property
+    def station(self) -> StationStatus:
+        return StationStatus(
+            **{"pipeline": self.status, "recipe": RecipeStatus(None), **self.beside}
+        )
 
     def get(self, path: str) -> tuple[int, str]:
         try:
@@ -53,7 +69,7 @@ class Line:
 @pytest.fixture
 def line() -> Iterator[Line]:
     line = Line()
-    with line.health.serving(lambda: line.status) as line.port:
+    with line.health.serving(lambda: line.station) as line.port:
         yield line
 
 
@@ -81,7 +97,49 @@ def test_the_answer_says_why(line: Line) -> None:
         "outputs": {"modbus": True, "mqtt": False},
         "parts": 12,
         "no_verdicts": 1,
+        "recipe": {"active": None, "loading": None, "failure": None, "changed": 0, "failed": 0},
+        "check": None,
+        "alarms": [],
+        "records": None,
     }
+
+
+def test_alarms_records_and_recipe_are_told_and_leave_the_line_ready(line: Line) -> None:
+    drift = DriftAlarm("light", "mean", "cusum", -1, 90.0, 60.0, "a-000003", "a-000007", UTC)
+    reject = Alarm("in_a_row", True, "5 parts in a row did not pass", "a-000007")
+    line.beside = {
+        "recipe": RecipeStatus(2, None, "recipe 3 was not loaded", 4, 1),
+        "check": CheckStatus(None, 3, 1),
+        "rejects": {"in_a_row": reject},
+        "drift": {"main": (drift,), "side": ()},
+        "records": RecordsStatus("disk full", 17, 2, {"mqtt plant": 5}),
+    }
+    status, text = line.get("/readyz")
+    said = json.loads(text)
+    assert status == 200
+    assert said["recipe"]["active"] == 2
+    assert said["check"] == {"due": None, "passed": 3, "failed": 1}
+    assert said["alarms"] == ["5 parts in a row did not pass", f"view main: {drift}"]
+    assert said["records"]["outboxes"] == {"mqtt plant": 5}
+    found = line.samples()
+    assert found["linewarden_recipe"] == 2
+    assert found["linewarden_changeovers_total"] == 4
+    assert found["linewarden_changeovers_failed_total"] == 1
+    assert found["linewarden_reject_alarm in_a_row"] == 1
+    assert found["linewarden_reject_alarm share"] == 0
+    assert {name for name in found if "drift_alarm" in name} == {
+        "linewarden_drift_alarm mean light main"
+    }
+    assert found["linewarden_records_failing"] == 1
+    assert found["linewarden_records_backlog"] == 17
+    assert found["linewarden_records_lost_total"] == 2
+    assert found["linewarden_outbox_waiting mqtt plant"] == 5
+
+
+def test_what_a_line_does_not_have_is_not_told(line: Line) -> None:
+    names = " ".join(line.samples())
+    for absent in ("linewarden_recipe", "linewarden_records", "linewarden_drift"):
+        assert absent not in names
 
 
 def test_parts_are_counted(line: Line, make_record: MakeRecord) -> None:
@@ -131,6 +189,6 @@ def test_a_port_that_is_taken_is_named() -> None:
         )
         with (
             pytest.raises(ConfigError, match=f"health: 127.0.0.1:{port} cannot be listened on"),
-            health.serving(lambda: WELL),
+            health.serving(lambda: StationStatus(WELL, RecipeStatus(None))),
         ):
             pass

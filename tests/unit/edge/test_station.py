@@ -63,7 +63,8 @@ def test_a_line_with_golden_results_starts(bundle: Bundle, tmp_path: Path) -> No
     parts(tmp_path / "parts", [90, 200])
     with open_station(line(tmp_path), lambda _record: None) as station:
         assert station.pipeline.run().triggers == 2
-        assert (station.drift, station.part_check) == (None, None)
+        assert not station.drift.is_watching
+        assert station.changeover.active.check is None
 
 
 def test_a_line_with_other_results_does_not_start(bundle: Bundle, tmp_path: Path) -> None:
@@ -94,8 +95,8 @@ def test_a_line_is_ready_once_its_reference_parts_are_right(bundle: Bundle, tmp_
     with open_station(
         line(tmp_path, checks), lambda _record: reasons.append(check.blocked())
     ) as station:
-        assert station.part_check is not None
-        check = station.part_check
+        assert station.changeover.active.check is not None
+        check = station.changeover.active.check
         assert station.pipeline.run().triggers == 4
     assert reasons == [
         "golden is right: show limit",

@@ -1,0 +1,48 @@
+"""What a line says of itself while it runs: the pipeline, the recipe, standing alarms, records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from edge.alarm import Alarm
+from edge.changeover import RecipeStatus
+from edge.monitor import DriftAlarm
+from edge.part_check import CheckStatus
+from edge.status import PipelineStatus
+from edge.store.station import RecordsStatus
+
+
+@dataclass(frozen=True)
+class StationStatus:
+    """One look at a running line. Alarms and records change nothing of its readiness.
+
+    Attributes:
+        check: of reference parts; None where none is configured.
+        rejects: standing alarms after parts that did not pass, by kind.
+        drift: what is away from the good parts, by view; the likely cause first.
+        records: None where none are kept.
+    """
+
+    pipeline: PipelineStatus
+    recipe: RecipeStatus
+    check: CheckStatus | None = None
+    rejects: Mapping[str, Alarm] = field(default_factory=dict)
+    drift: Mapping[str, tuple[DriftAlarm, ...]] = field(default_factory=dict)
+    records: RecordsStatus | None = None
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """The standing alarms, for people."""
+        drift = [f"view {view}: {alarm}" for view, found in self.drift.items() for alarm in found]
+        return (*(alarm.message for alarm in self.rejects.values()), *drift)
+
+    def as_json(self) -> dict[str, Any]:
+        """What stands beside the pipeline's own status, as JSON values."""
+        return {
+            "recipe": asdict(self.recipe),
+            "check": asdict(self.check) if self.check is not None else None,
+            "alarms": list(self.alarms),
+            "records": asdict(self.records) if self.records is not None else None,
+        }

@@ -1,0 +1,43 @@
+"""What the commands share that talk to a running line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from edge.config import load_config
+from edge.control import ask
+from edge.errors import ConfigError
+from edge.line_config import LineConfig
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how the line is found."""
+    parser.add_argument(
+        "--config", required=True, type=Path, metavar="FILE", help="YAML file of the line"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="as for 'linewarden run'"
+    )
+    parser.add_argument("--json", action="store_true", help="the answer as JSON")
+
+
+class RunningLine:
+    """The line that runs with a configuration.
+
+    Raises:
+        ConfigError: the configuration is wrong, or the line takes no commands.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.config = load_config(args.config, LineConfig, args.set)
+        if self.config.control_socket is None:
+            raise ConfigError(
+                f"{args.config}: 'control_socket' is not set: the line takes no commands"
+            )
+        self._socket = self.config.control_socket
+
+    def ask(self, command: str, **arguments: object) -> dict[str, Any]:
+        """Its answer; LineError when it does not run, or refuses."""
+        return ask(self._socket, command, **arguments)
