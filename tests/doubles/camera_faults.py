@@ -24,6 +24,7 @@ from tests.doubles.cameras import (
 )
 from tests.doubles.mjpeg import SIZE, MjpegCamera, mjpeg_camera
 
+Faults = dict[str, tuple[Callable[[], object], Callable[[], object] | None]]
 HUNG_S = 2.0
 LIMITS = {"hung_limit_s": HUNG_S, "silent_limit_s": 1.0}
 _GENICAM_FRAME = (SMALL.height or 0, SMALL.width or 0)
@@ -42,9 +43,7 @@ class Source:
     frame: tuple[int, int]
     channels: int = 1
     module: str | None = None
-    faults: dict[str, tuple[Callable[[], object], Callable[[], object] | None]] = field(
-        default_factory=dict
-    )
+    faults: Faults = field(default_factory=dict)
 
 
 @contextmanager
@@ -114,7 +113,7 @@ def rtsp() -> Iterator[Source]:
     require(config)
     hang = lambda: running[0].send_signal(signal.SIGSTOP)  # noqa: E731
     go_on = lambda: running[0].send_signal(signal.SIGCONT)  # noqa: E731
-    faults = {"server killed": (kill, start), "server hung": (hang, go_on)}
+    faults: Faults = {"server killed": (kill, start), "server hung": (hang, go_on)}
     try:
         yield Source(config, (120, 160), faults=faults)
     finally:
@@ -143,7 +142,7 @@ def opencv() -> Iterator[Source]:
 
 def _mjpeg_faults(
     server: MjpegCamera,
-) -> dict[str, tuple[Callable[[], object], Callable[[], object] | None]]:
+) -> Faults:
     def half(every: int) -> Callable[[], object]:
         return lambda: setattr(server, "half_every", every)
 
@@ -219,14 +218,14 @@ def break_line(folder: Path, source: Source, fault: str) -> Outcome:
 
 def _of_the_line(
     line: CameraLine,
-) -> dict[str, tuple[Callable[[], object], Callable[[], object] | None]]:
+) -> Faults:
     def send(number: signal.Signals) -> Callable[[], object]:
         return lambda: os.kill(line.camera_process, number)
 
     def take(seconds: float) -> Callable[[], object]:
         return lambda: setattr(line, "infer_s", seconds)
 
-    faults: dict[str, tuple[Callable[[], object], Callable[[], object] | None]] = {
+    faults: Faults = {
         "grabber killed": (send(signal.SIGKILL), None),
         "grabber hung": (send(signal.SIGSTOP), None),
         "slow consumer": (take(0.2), take(0.0)),

@@ -33,14 +33,18 @@ class Account:
     """What became of the triggers of a run; `CameraLine.account` has checked it.
 
     Attributes:
+        records: rows in SQLite, one for each trigger.
         causes: of the parts without a verdict.
         scores: of the parts with one.
+        part_ids: of the parts that were announced with one.
     """
 
     triggers: int
+    records: int
     verdicts: int
     causes: dict[str, int]
     scores: set[float]
+    part_ids: set[str]
 
 
 class CameraLine:
@@ -146,7 +150,8 @@ class CameraLine:
 
         Each trigger has one record in SQLite and one line in the output, with the same verdict.
         """
-        assert self._summary is not None and self._summary.error is None, self._summary
+        assert self._summary is not None
+        assert self._summary.error is None
         with RecordReader(self._folder / "records") as reader:
             records = [_outcome(one.record) for one in reader.find(Filter())]
         lines = (self._folder / "parts.jsonl").read_text().splitlines()
@@ -155,9 +160,11 @@ class CameraLine:
         assert sorted(records) == sorted(_outcome(record) for record in told)
         return Account(
             triggers=self._summary.triggers,
+            records=len(records),
             verdicts=sum(record.cause is None for record in told),
             causes=dict(Counter(record.cause.value for record in told if record.cause)),
             scores={record.score for record in told if record.score is not None},
+            part_ids={record.part_id for record in told if record.part_id is not None},
         )
 
     def _run(self) -> None:

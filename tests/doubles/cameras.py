@@ -105,7 +105,11 @@ class FakeGige:
 
     def start(self) -> None:
         """Switch it on; also again after it was killed."""
-        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            self._command,
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        )
 
     def config(self, **changes: Any) -> AravisConfig:
         """Small frames, exposed so long that they are not black."""

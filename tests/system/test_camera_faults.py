@@ -12,6 +12,7 @@ pytest.importorskip("onnx", reason="needs the package onnx")
 from tests.doubles.camera_faults import BACK_WITHIN_S, SOURCES, break_line, lossy_gige
 from tests.doubles.camera_line import CameraLine
 from tests.doubles.picture_gige import LEVELS
+from tests.doubles.soak import require_flat, soak
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,15 @@ def test_frames_with_lost_packets_have_no_verdict(tmp_path: Path) -> None:
     account = line.account()
     assert account.causes["frame"] > 0
     assert account.verdicts > 0
+
+
+@pytest.mark.parametrize("process", ["", "line", "camera"])
+def test_a_leak_in_either_process_is_caught(process: str, tmp_path: Path) -> None:
+    """Short, so the leak is large; `make camera-study` runs 100,000 frames with a small one."""
+    leak_bytes = 65_536
+    result = soak(tmp_path, 1000, process, leak_bytes)
+    if process:
+        with pytest.raises(AssertionError, match="memory grows by"):
+            require_flat(result["samples"], leak_bytes / 2)
+    else:
+        require_flat(result["samples"], leak_bytes / 2)
