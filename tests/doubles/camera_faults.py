@@ -72,7 +72,9 @@ def lossy_gige(lost_per_1000: int) -> AbstractContextManager[Source]:
 
 
 def _gige_source(camera: FakeGige) -> Source:
-    config = camera.config(frame_rate_hz=100.0).model_copy(update=LIMITS)
+    # Aravis takes about 4 s to find that a camera answers no more: no less may count as hung.
+    limits = LIMITS | {"hung_limit_s": 5.0}
+    config = camera.config(frame_rate_hz=100.0).model_copy(update=limits)
     return Source(
         config,
         _GENICAM_FRAME,

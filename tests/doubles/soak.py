@@ -80,10 +80,10 @@ def soak(folder: Path, frames: int, leaks: str = "", leak_bytes: int = 0) -> dic
     return result
 
 
-def growth_bytes(samples: list[list[int]]) -> float:
-    """Bytes for each frame: the slope of a straight line through the samples."""
+def growth_bytes(samples: list[list[int]], after: float = _WARM_UP) -> float:
+    """Bytes for each frame: the slope of a line through the samples after a share of the frames."""
     frames, resident = np.array(samples, float).T
-    is_warm = frames >= _WARM_UP * frames[-1]
+    is_warm = frames >= after * frames[-1]
     return float(np.polyfit(frames[is_warm], resident[is_warm], 1)[0])
 
 
