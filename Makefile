@@ -5,6 +5,7 @@
 #   make study           docs/accuracy.md on real data sets      (SHARED=folder, SEEDS="1 2 3")
 #   make precision       docs/precision.md on the runs of the study  (RUNS="run ...")
 #   make reliability     docs/reliability.md: a line under systemd, broken in every way  (root, nspawn)
+#   make camera-study    docs/cameras.md: 10,000 triggers, camera faults, memory  (pypylon, Aravis)
 #   make calibration-study  docs/calibration.md on real data sets  (SHARED=folder)
 #   make bench           speed figures                              (BUNDLE=folder: engines too)
 #   make clean           remove what the targets above made
@@ -18,7 +19,7 @@ RUNS ?= $(wildcard build/study/*-1/run)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint check study precision reliability calibration-study bench clean
+.PHONY: demo test lint check study precision reliability camera-study calibration-study bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +56,10 @@ precision: $(STAMP)
 reliability: $(STAMP)
 	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/bench/study_reliability.py \
 	  --out docs/reliability.md
+
+camera-study: $(STAMP)
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/bench/study_cameras.py \
+	  --work build/camera-study --out docs/cameras.md
 
 # Models that were taught few images, so that many are left to calibrate with and to measure.
 build/study-calibration/%/bundle/manifest.json: | $(STAMP)

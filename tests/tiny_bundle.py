@@ -16,8 +16,13 @@ SIZE = 32
 THRESHOLD = 0.5
 
 
-def build(folder: Path) -> Bundle:
-    """Write a calibrated bundle for grey 32x32 frames; above half brightness is a defect."""
+def build(folder: Path, *, frame: tuple[int, int] = (SIZE, SIZE), channels: int = 1) -> Bundle:
+    """Write a calibrated bundle; above half brightness is a defect.
+
+    Args:
+        frame: height and width of the camera's frames, which are resized to 32x32.
+        channels: 1 for grey frames, 3 for BGR.
+    """
     folder.mkdir(parents=True)
     onnx.save(_graph(), folder / "model.onnx")
     (folder / "training.json").write_text('{"images_sha256": []}')
@@ -33,9 +38,9 @@ def build(folder: Path) -> Bundle:
             "weights_sha256": "0" * 64,
             "data_sha256": "0" * 64,
             "preprocessing": {
-                "frame_height": (SIZE, SIZE),
-                "frame_width": (SIZE, SIZE),
-                "channels": 1,
+                "frame_height": (frame[0], frame[0]),
+                "frame_width": (frame[1], frame[1]),
+                "channels": channels,
                 "height": SIZE,
                 "width": SIZE,
             },

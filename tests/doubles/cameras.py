@@ -97,8 +97,19 @@ class FakeGige:
         self._lock = (Path(tempfile.gettempdir()) / "linewarden-fake-gige.lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.serial = f"T{uuid.uuid4().hex[:6]}"
-        command = [FAKE_GIGE, "-i", "127.0.0.1", "-s", self.serial, *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self._command = self._program(*options)
+        self.start()
+
+    def _program(self, *options: str) -> list[str]:
+        return [FAKE_GIGE, "-i", "127.0.0.1", "-s", self.serial, *options]
+
+    def start(self) -> None:
+        """Switch it on; also again after it was killed."""
+        self.process = subprocess.Popen(
+            self._command,
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        )
 
     def config(self, **changes: Any) -> AravisConfig:
         """Small frames, exposed so long that they are not black."""
@@ -121,10 +132,17 @@ class FakeGige:
         self._lock.close()
 
 
+class PictureGige(FakeGige):
+    """One that streams the pictures of `tests.doubles.picture_gige`."""
+
+    def _program(self, *options: str) -> list[str]:
+        return [sys.executable, "-m", "tests.doubles.picture_gige", self.serial, *options]
+
+
 @contextmanager
-def fake_gige(*options: str) -> Iterator[FakeGige]:
+def fake_gige(*options: str, kind: type[FakeGige] = FakeGige) -> Iterator[FakeGige]:
     require(AravisConfig(kind="aravis"))
-    camera = FakeGige(*options)
+    camera = kind(*options)
     try:
         camera.wait()
         yield camera
@@ -152,11 +170,11 @@ def harvesters(_folder: Path) -> Iterator[CameraConfig]:
 
 
 @contextmanager
-def rtsp_server() -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Address and process of an RTSP camera."""
+def rtsp_server(port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Address and process of an RTSP camera; port 0 takes a free one."""
     script = Path(__file__).with_name("rtsp_server.py")
     environment = os.environ | {"PYTHONPATH": str(script.parents[2])}
-    command = [sys.executable, str(script)]
+    command = [sys.executable, str(script), str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             url = process.stdout.readline().strip() if process.stdout else ""

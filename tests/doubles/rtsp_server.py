@@ -1,6 +1,11 @@
-"""An RTSP camera on loopback: run, it prints its address and serves until it is killed."""
+"""An RTSP camera on loopback: run, it prints its address and serves until it is killed.
+
+python tests/doubles/rtsp_server.py [port]
+"""
 
 from __future__ import annotations
+
+import sys
 
 from edge.camera.sdk import load_gi
 
@@ -17,7 +22,7 @@ def main() -> None:
     gst.init(None)
     server = rtsp.RTSPServer()
     server.set_address("127.0.0.1")
-    server.set_service("0")
+    server.set_service(sys.argv[1] if len(sys.argv) > 1 else "0")
     factory = rtsp.RTSPMediaFactory()
     factory.set_launch(_PIPELINE)
     server.get_mount_points().add_factory("/line", factory)

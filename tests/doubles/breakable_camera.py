@@ -1,0 +1,50 @@
+"""The process of a camera whose SDK can be told to fail, by signals.
+
+SIGUSR1: the next frames of the pylon emulator are not whole. SIGUSR2: its next call raises.
+"""
+
+from __future__ import annotations
+
+import signal
+
+from edge.camera import PylonConfig, child, live_camera_from_config
+from edge.camera.base import Frame, LiveCamera
+from edge.camera.pylon import PylonCamera
+
+BAD_FRAMES = 20
+
+
+class BreakablePylon(PylonCamera):
+    """One that fails as it is told."""
+
+    failing = 0
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """See `Camera.read`."""
+        number, self.failing = self.failing, 0
+        if number == signal.SIGUSR1:
+            nodes = self._camera.GetNodeMap()
+            nodes.GetNode("ForceFailedBufferCount").SetValue(BAD_FRAMES)
+            nodes.GetNode("ForceFailedBuffer").Execute()
+        if number == signal.SIGUSR2:
+            self._camera.GetStreamGrabberNodeMap().GetNode("ImposedError").SetValue("unplugged")
+        return super().read(timeout_s)
+
+
+def build(config: str) -> LiveCamera:
+    """The camera of a configuration in JSON."""
+    given = child.config_from_json(config)
+    if not isinstance(given, PylonConfig):
+        return live_camera_from_config(given)
+    camera = BreakablePylon(serial=given.serial, settings=given.settings, stale_ms=given.stale_ms)
+
+    def fail(number: int, _stack: object) -> None:
+        camera.failing = number
+
+    signal.signal(signal.SIGUSR1, fail)
+    signal.signal(signal.SIGUSR2, fail)
+    return camera
+
+
+if __name__ == "__main__":
+    child.main(build)
