@@ -96,7 +96,7 @@ def test_systemd_is_told_from_the_loading_to_the_stop(config: Path) -> None:
     with managed(config, f"health.port={port}") as manager:
         assert "STATUS=verifying the bundle" in manager.hear("EXTEND_TIMEOUT_USEC")
         manager.hear("READY=1")
-        assert "STATUS=inspecting" in manager.hear("WATCHDOG=1")
+        assert "WATCHDOG=1" in manager.hear("STATUS=inspecting")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=GENEROUS_S) as page:
             assert json.load(page)["outputs"] == {"jsonlines": True}
         manager.process.send_signal(signal.SIGTERM)
