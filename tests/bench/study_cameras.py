@@ -81,7 +81,7 @@ check fails. The controls leak {leak} bytes for each frame in one of the two pro
 study ends with an error unless the check fails on them. Frames of {frame} from a camera that costs
 nothing.
 
-| run | frames judged | triggers | MB at 20 % | MB at the end | bytes a frame | in the last fifth | check |
+| run | judged | triggers | MB at 20 % | MB at the end | bytes a frame | last fifth | check |
 |---|---|---|---|---|---|---|---|
 """
 FOOT = """
@@ -272,10 +272,11 @@ def _leak(process: str) -> list[str]:
 
 def _memory(name: str, result: dict[str, Any], growth: float, check: str) -> str:
     samples = result["samples"]
+    late = growth_bytes(samples, 0.8)
     early = next(resident for frames, resident in samples if frames >= 0.2 * samples[-1][0])
     return (
         f"{name} | {result['judged']} | {result['triggers']} | {early / 1e6:.1f} | "
-        f"{samples[-1][1] / 1e6:.1f} | {round(growth)} | {round(growth_bytes(samples, 0.8))} | {check}"
+        f"{samples[-1][1] / 1e6:.1f} | {round(growth)} | {round(late)} | {check}"
     )
 
 
