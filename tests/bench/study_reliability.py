@@ -24,7 +24,7 @@ Made by `make reliability` on {date} ({host}). A line runs as an installed servi
 settings of [linewarden@.service](../systemd/linewarden@.service) as they are shipped but for two
 cases (crash loop: StartLimitBurst=5; slow start: TimeoutStartSec=5), in a `systemd-nspawn` machine
 of its own ({suite}, {systemd}): a recording as camera ({rate} parts a second),
-ONNX Runtime, a PLC by Modbus, a broker by MQTT, JSON lines, an image archive. Each case
+ONNX Runtime, a PLC by Modbus, a broker by MQTT, JSON lines, records and images. Each case
 starts a new machine, once: the times are single figures. Faults inside the process come from
 `tests/doubles/faulty.py` around the command.
 
@@ -33,9 +33,10 @@ starts a new machine, once: the times are single figures. Faults inside the proc
 - **safe after**: from the fault until the PLC no longer takes the station for a ready one: it was
   told so, or the heartbeat stood still for {silence:g} s. No part got a PASS that its record does
   not say. "-" where the line goes on, or was not ready before.
-- **parts**: triggers / lines in the JSON lines, one for each and no more / of these without a
-  verdict / without a line, because the process was killed or the output hung. For the last the PLC
-  saw no verdict, and takes its fail-safe action.
+- **parts**: frames that the camera gave, and its losses / records in SQLite, one for each trigger
+  and no more / of these without a verdict / frames that a process died with before they were
+  triggers. A part that was in a process when it died has its record from the next start, as
+  NO_VERDICT, interrupted, unless its verdict had fallen.
 
 | case | verdict again | safe after | parts | what was seen |
 |---|---|---|---|---|

@@ -19,7 +19,7 @@ import edge.loaded_recipe
 from edge.camera.base import Frame
 from edge.camera.replay import ReplayCamera
 from edge.engine.onnxruntime import OnnxRuntimeEngine
-from edge.line.mqtt import Mqtt
+from edge.line.jsonlines import JsonLines
 from edge.store.images import ImageArchive
 from linewarden import command_line
 from linewarden.commands import run
@@ -54,7 +54,7 @@ STAGES: dict[str, tuple[Any, str]] = {
     "preprocess": (edge.layout, "preprocess"),
     "engine": (OnnxRuntimeEngine, "infer"),
     "decide": (edge.inspector, "decide"),
-    "output": (Mqtt, "send"),
+    "output": (JsonLines, "send"),
     "record": (run, "_log_no_verdict"),
     "archive": (ImageArchive, "save"),
 }

@@ -65,8 +65,8 @@ def output_hangs(line: LineMachine) -> Outcome:
     summaries = re.findall(r'"message": "(\d+) parts:', line.machine.journal(UNIT))
     assert len(summaries) == 2  # one of each process
     assert sum(map(int, summaries)) == outcome.account.frames
-    seen = "ended in order; parts without a line are counted in its summary, and in no file"
-    return replace(outcome, seen=seen)
+    assert outcome.account.in_hand == 0
+    return replace(outcome, seen="ended in order, with a record of every part")
 
 
 def archive_fails(line: LineMachine) -> Outcome:
