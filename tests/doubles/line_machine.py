@@ -152,6 +152,11 @@ class LineMachine:
         with RecordReader(folder) as reader:
             return [one.record.model_dump(mode="json") for one in reader.find(Filter())]
 
+    def waiting(self) -> int:
+        """Verdicts that are stored for the broker."""
+        with RecordReader(self.state / "records") as reader:
+            return sum(reader.waiting().values())
+
     def frames(self) -> int:
         """How many frames the camera gave."""
         path = self.state / "frames"
@@ -198,9 +203,7 @@ class LineMachine:
             assert set(settled) <= set(numbers), "a part has no record"
         verdicts = {record["trigger_id"]: record["verdict"] for record in records}
         interrupted = {
-            record["trigger_id"]
-            for record in records
-            if record["cause"] == Cause.INTERRUPTED.value
+            record["trigger_id"] for record in records if record["cause"] == Cause.INTERRUPTED.value
         }
         for told in self.verdicts():
             assert told.part in verdicts, "the PLC was told a part that has no record"
