@@ -110,9 +110,14 @@ class Journal:
         content = b"".join(_line(key, entry) for key, entry in self._entries.items())
         temporary = self._path.with_name(TEMPORARY_PREFIX + self._path.name)
         temporary.write_bytes(content)
-        temporary.replace(self._path)
+        rewritten = os.open(temporary, os.O_RDWR | os.O_APPEND)
+        try:
+            temporary.replace(self._path)
+        except OSError:
+            os.close(rewritten)
+            raise
         os.close(self._file)
-        self._file = os.open(self._path, os.O_RDWR | os.O_APPEND)
+        self._file = rewritten
         self._size = len(content)
 
 

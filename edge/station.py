@@ -99,7 +99,10 @@ def open_station(
 
         def load(number: int | None) -> LoadedRecipe:
             recipe = load_recipe(config, number)
-            recipe.watch(drift)
+            with ExitStack() as failed:
+                failed.callback(recipe.close)
+                recipe.watch(drift)
+                failed.pop_all()
             return recipe
 
         start = load(config.start_recipe)

@@ -14,7 +14,8 @@ class PipelineStatus:
         faults: why the station takes no part, for people; empty while it is READY.
         stalled: stages whose thread hangs: "inspection", "preparation", "delivery", "trigger",
             "camera NAME".
-        outputs_up: for each output, in the order of the configuration, whether it works.
+        outputs_up: for each output, in the order of the configuration, whether it takes verdicts;
+            one behind an outbox always does, see `edge.store.station.RecordsStatus`.
         parts: triggers that have their record.
         no_verdicts: those of them without a verdict.
     """
