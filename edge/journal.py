@@ -24,7 +24,8 @@ class Journal:
 
     Args:
         path: the file; it has one writer at a time. Made by `open`, in a folder that exists.
-        slack_bytes: a file that is longer by this than twice what is open is written anew.
+        slack_bytes: a file that is longer by this than twice what is open is written anew by the
+            next `settle`; `add`, which is on the way of a part, never does.
     """
 
     def __init__(self, path: Path, slack_bytes: int = _SLACK_BYTES) -> None:
