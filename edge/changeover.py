@@ -177,7 +177,7 @@ class Changeover:
                 loaded.other_cameras(before), partial(self._enter, loaded)
             )
         except LinewardenError as error:
-            loaded.close()
+            self._close(loaded)
             self._fail(loaded.number, str(error))
             return
         _log.warning("recipe %s took over from recipe %s", loaded.number, before.number)
@@ -194,10 +194,13 @@ class Changeover:
         while not self._pipeline().wait_until_unused(inspectors, _POLL_S):
             if self._closing.is_set():
                 break  # the pipeline has ended, or an engine hangs, which the watchdog ends
+        self._close(before)
+
+    def _close(self, recipe: LoadedRecipe) -> None:
         try:
-            before.close()
+            recipe.close()
         except LinewardenError as error:
-            _log.warning("recipe %s was not closed cleanly: %s", before.number, error)
+            _log.warning("recipe %s was not closed cleanly: %s", recipe.number, error)
 
     def _fail(self, number: int | None, why: str) -> None:
         failure = f"recipe {number} was not loaded, recipe {self._active.number} runs on: {why}"

@@ -16,7 +16,7 @@ from edge.line.link import Link
 from edge.monitor import DriftWatch
 from edge.records import InspectionRecord, record_from_settled
 from edge.summary import Tally
-from edge.triggers import Ledger
+from edge.triggers import Ledger, Settled
 
 HEARTBEAT_S = 0.3
 
@@ -111,11 +111,17 @@ class Delivery:
     def _run(self) -> None:
         while not self._ledger.is_finished:
             self.turned_ns = time.monotonic_ns()
-            record = self._next(HEARTBEAT_S)
-            if record is not None:
-                self._record(record, self._send(record))
-            self._show()
+            try:
+                self._turn()
+            except Exception as error:  # noqa: BLE001 - a defect: told to the pipeline, which stops
+                self._on_error(error)
         self.turned_ns = None
+
+    def _turn(self) -> None:
+        record = self._next(HEARTBEAT_S)
+        if record is not None:
+            self._record(record, self._send(record))
+        self._show()
 
     def _show(self) -> None:
         """Tell the outputs a new state at once, and READY again and again as the heartbeat."""
@@ -131,12 +137,19 @@ class Delivery:
         settled = self._ledger.take(timeout_s)
         if settled is None:
             return None
-        images = self._archive.offer(settled) if self._archive is not None else ()
-        if self._watch is not None:
-            self._watch.offer(settled)
-        record = record_from_settled(settled, images)
+        record = record_from_settled(settled, self._hand_on(settled))
         self._in_hand[record.trigger_id] = record
         return record
+
+    def _hand_on(self, settled: Settled) -> tuple[str, ...]:
+        """Give a part to what works beside the line; the files that its images will have."""
+        try:
+            if self._watch is not None:
+                self._watch.offer(settled)
+            return self._archive.offer(settled) if self._archive is not None else ()
+        except Exception as error:  # noqa: BLE001 - a defect: told to the pipeline, which stops
+            self._on_error(error)
+            return ()
 
     def _send(self, record: InspectionRecord) -> list[str]:
         attempts = [

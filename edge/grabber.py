@@ -140,6 +140,8 @@ class Grabber:
         opened as it was.
         """
         self._change = change
+        if self._stopping.is_set():
+            self._refuse_change()  # the thread may have ended
 
     def stop(self) -> None:
         """Grab no more; what was grabbed still has its verdict. From any thread or handler."""
@@ -180,8 +182,16 @@ class Grabber:
             self._camera.close()
 
     def _end(self) -> None:
+        self._stopping.set()
+        self._refuse_change()
         self._on_end()
         self._intake.end(self._view.name)
+
+    def _refuse_change(self) -> None:
+        """Let nobody wait for a change that this view takes no part in any more."""
+        change, self._change = self._change, None
+        if change is not None:
+            change.fail(f"view {self._view.name}: the line stops")
 
     def _open_camera(self) -> None:
         """Open it for the first time; again and again where the line waits for it."""

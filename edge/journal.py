@@ -24,7 +24,8 @@ class Journal:
 
     Args:
         path: the file; it has one writer at a time. Made by `open`, in a folder that exists.
-        slack_bytes: a file that is longer by this than twice what is open is written anew.
+        slack_bytes: a file that is longer by this than twice what is open is written anew by the
+            next `settle`; `add`, which is on the way of a part, never does.
     """
 
     def __init__(self, path: Path, slack_bytes: int = _SLACK_BYTES) -> None:
@@ -110,9 +111,14 @@ class Journal:
         content = b"".join(_line(key, entry) for key, entry in self._entries.items())
         temporary = self._path.with_name(TEMPORARY_PREFIX + self._path.name)
         temporary.write_bytes(content)
-        temporary.replace(self._path)
+        rewritten = os.open(temporary, os.O_RDWR | os.O_APPEND)
+        try:
+            temporary.replace(self._path)
+        except OSError:
+            os.close(rewritten)
+            raise
         os.close(self._file)
-        self._file = os.open(self._path, os.O_RDWR | os.O_APPEND)
+        self._file = rewritten
         self._size = len(content)
 
 

@@ -244,13 +244,17 @@ class DriftWatch:
         """Parts that nobody looked at: the line was faster, or their figures could not be made."""
         return self._thread.dropped + self._thread.failed
 
-    @property
-    def standing(self) -> dict[str, tuple[DriftAlarm, ...]]:
-        """The alarms that are not cleared, by view; from any thread."""
-        standing: dict[str, tuple[DriftAlarm, ...]] = {}
-        for (view, _), monitor in list(self._monitors.items()):
-            standing[view] = standing.get(view, ()) + monitor.standing
-        return standing
+    def standing(self, recipes: Mapping[str, RecipeIdentity]) -> dict[str, tuple[DriftAlarm, ...]]:
+        """The alarms that are not cleared, by view; from any thread.
+
+        Args:
+            recipes: those in force, by view. An alarm of another one cannot clear: no part comes.
+        """
+        return {
+            view: monitor.standing
+            for (view, recipe), monitor in list(self._monitors.items())
+            if recipes.get(view) == recipe
+        }
 
     def reports(self) -> tuple[DriftReport, ...]:
         """What came of it so far, for each view and recipe."""

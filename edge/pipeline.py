@@ -215,6 +215,8 @@ class Pipeline:
         faults = []
         if self._turned_ns is None:
             faults.append("the line is not running")
+        elif self._stopped_ns is not None:
+            faults.append("the line stops")
         if self._error is not None and not isinstance(self._error, LineError):
             faults.append(f"stopping: {self._error}")
         faults += [
@@ -234,7 +236,9 @@ class Pipeline:
         """Stages whose thread did not go round within the limit."""
         turns = {
             "inspection": self._turned_ns,
+            "preparation": self._preparation.begun_ns,
             "delivery": self._delivery.turned_ns,
+            "trigger": self._trigger.turned_ns if self._trigger is not None else None,
             **{
                 f"camera {view.name}": grabber.turned_ns
                 for view, grabber in zip(self._views, self._grabbers, strict=True)

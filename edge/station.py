@@ -54,13 +54,14 @@ class Station(NamedTuple):
 
     def status(self) -> StationStatus:
         """What the line does now; from any thread."""
-        check = self.changeover.active.check
+        recipe = self.changeover.active
+        recipes = {view: inspector.identity for view, inspector in recipe.inspectors.items()}
         return StationStatus(
             pipeline=self.pipeline.status(),
             recipe=self.changeover.status,
-            check=check.status if check is not None else None,
+            check=recipe.check.status if recipe.check is not None else None,
             rejects=dict(self.alarm.raised) if self.alarm is not None else {},
-            drift=self.drift.standing,
+            drift=self.drift.standing(recipes),
             records=self.records.status() if self.records is not None else None,
         )
 
@@ -99,7 +100,10 @@ def open_station(
 
         def load(number: int | None) -> LoadedRecipe:
             recipe = load_recipe(config, number)
-            recipe.watch(drift)
+            with ExitStack() as failed:
+                failed.callback(recipe.close)
+                recipe.watch(drift)
+                failed.pop_all()
             return recipe
 
         start = load(config.start_recipe)

@@ -12,8 +12,10 @@ class PipelineStatus:
     Attributes:
         is_running: whether the inspection loop runs; not before, and not while it stops.
         faults: why the station takes no part, for people; empty while it is READY.
-        stalled: stages whose thread hangs: "inspection", "camera NAME", "delivery".
-        outputs_up: for each output, in the order of the configuration, whether it works.
+        stalled: stages whose thread hangs: "inspection", "preparation", "delivery", "trigger",
+            "camera NAME".
+        outputs_up: for each output, in the order of the configuration, whether it takes verdicts;
+            one behind an outbox always does, see `edge.store.station.RecordsStatus`.
         parts: triggers that have their record.
         no_verdicts: those of them without a verdict.
     """

@@ -27,6 +27,7 @@ _SINK = (
     " caps=video/x-raw,format=(string){BGR,GRAY8}"
 )
 _FIRST_FRAME_S = 2.0
+_ENDED = "the stream ended"
 _PIXEL_FORMATS = {"BGR": "BGR8", "GRAY8": "Mono8"}
 
 
@@ -79,7 +80,7 @@ class GstreamerCamera:
             raise CameraError(f"{self._text}: the camera is not open")
         sample = self._sink.try_pull_sample(round(timeout_s * 1e9))
         if sample is None:
-            if reason := self._complaint():
+            if reason := self._complaint() or self._end_of_stream():
                 raise CameraLostError(f"{self._text}: {reason}; open it again")
             return None
         sequence, self._sequence = self._sequence, self._sequence + 1
@@ -147,6 +148,10 @@ class GstreamerCamera:
             return 0
         return max(0, int(clock.get_time() - self._pipeline.get_base_time() - buffer.pts))
 
+    def _end_of_stream(self) -> str:
+        """What the sink knows before the bus, and waits no more then; "" while it plays."""
+        return _ENDED if self._sink.get_property("eos") else ""
+
     def _complaint(self) -> str:
         """The first error or end of stream on the bus; "" when there is none."""
         kinds = self._gst.MessageType.ERROR | self._gst.MessageType.EOS
@@ -154,7 +159,7 @@ class GstreamerCamera:
         if message is None:
             return ""
         if message.type == self._gst.MessageType.EOS:
-            return "the stream ended"
+            return _ENDED
         error, debug = message.parse_error()
         return f"{message.src.get_name()}: {error.message} ({debug})"
 

@@ -205,22 +205,31 @@ class Gpio:
 
     def _pulse(self, lines: Lines, record: InspectionRecord) -> None:
         what = f"the verdict of {record.trigger_id} was not told"
-        now_ns = time.monotonic_ns()
-        due_ns = max(now_ns, self._free_ns)
-        if due_ns - now_ns > self._timeout_ms * 1e6 / 2:  # the other half is the driver's
+        left_ns = self._free_ns - time.monotonic_ns()
+        if left_ns > self._timeout_ms * 1e6 / 2:  # the other half is the driver's
             raise LineError(
                 f"{self._name}: {what}: the pulse of the part before still lasts; "
                 "shorten pulse_ms and gap_ms, or slow the line down"
             )
         bits = Bits.RESULT_VALID | VERDICT_BITS[record.verdict]
+        has_begun = False
 
         def begin() -> None:
+            nonlocal has_begun
+            if time.monotonic_ns() < self._free_ns:
+                return  # the pulse of the part before ended late, and its gap with it
+            has_begun = True
             lines.drive(verdict=bits)
             end_ns = time.monotonic_ns() + self._pulse_ns  # the full length, also when it is late
             self._free_ns = end_ns + self._gap_ns
-            lines.at(end_ns, partial(lines.drive, verdict=NOTHING))
+            lines.at(end_ns, end)
 
-        lines.do(begin, what, due_ns)
+        def end() -> None:
+            lines.drive(verdict=NOTHING)
+            self._free_ns = time.monotonic_ns() + self._gap_ns
+
+        while not has_begun:
+            lines.do(begin, what, self._free_ns)
 
     def _settings(self, name: str) -> gpiod.LineSettings:
         return gpiod.LineSettings(

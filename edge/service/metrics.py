@@ -192,6 +192,11 @@ def _of_records(status: RecordsStatus) -> Iterator[Metric]:
     for name, count in status.outboxes.items():
         waiting.add_metric([name], count)
     yield waiting
+    what = "1 while the output behind the outbox works."
+    up = GaugeMetricFamily("linewarden_outbox_up", what, labels=["output"])
+    for name, is_up in status.outboxes_up.items():
+        up.add_metric([name], float(is_up))
+    yield up
 
 
 class _Device(Collector):

@@ -69,6 +69,11 @@ class StoredOutput:
         """Verdicts that are not confirmed yet."""
         return self._waiting
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the real output works, as far as is known."""
+        return self._link.is_up
+
     def start(self, waiting: int) -> None:
         """Begin to send; `waiting` verdicts wait from earlier."""
         self._waiting = waiting
@@ -98,7 +103,8 @@ class StoredOutput:
 
     def show(self, state: StationState) -> None:
         """Have the state told as soon as the thread is free; see `LineOutput.show`."""
-        self._state = state
+        with self._lock:
+            self._state = state
         self._wake.set()
 
     def close(self) -> None:
@@ -157,7 +163,8 @@ class StoredOutput:
                     return
 
     def _show(self) -> None:
-        state, self._state = self._state, None
+        with self._lock:
+            state, self._state = self._state, None
         if state is None:
             return
         try:

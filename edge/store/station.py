@@ -48,13 +48,15 @@ class RecordsStatus:
         failure: why nothing can be written now; None while it can.
         backlog: records that wait in memory to be written.
         lost: records that were given up.
-        outboxes: verdicts that wait for each output.
+        outboxes: verdicts that wait for each output behind an outbox.
+        outboxes_up: whether each of these outputs works. While one does not, its verdicts wait.
     """
 
     failure: str | None
     backlog: int
     lost: int
     outboxes: dict[str, int]
+    outboxes_up: dict[str, bool]
 
 
 class StationRecords:
@@ -92,8 +94,9 @@ class StationRecords:
         """How the records do now; from any thread."""
         writer = self._writer
         waiting = {output.name: output.waiting for output in self.outputs}
+        is_up = {output.name: output.is_up for output in self.outputs}
         failure = writer.failure or self._journal_failure
-        return RecordsStatus(failure, writer.backlog, writer.lost, waiting)
+        return RecordsStatus(failure, writer.backlog, writer.lost, waiting, is_up)
 
     def on_trigger(self, trigger: Trigger) -> None:
         """Note a trigger before its inspection. Never raises for what the disk does."""

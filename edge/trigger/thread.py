@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from edge.errors import LineError
@@ -22,6 +23,10 @@ class TriggerThread:
         trigger: used by this thread alone after `start`.
         fire: receives each firing.
         on_error: receives an error that is a defect of the program.
+
+    Attributes:
+        turned_ns: when the thread last went round, on the monotonic clock; None while it does not
+            wait for parts.
     """
 
     def __init__(
@@ -30,6 +35,7 @@ class TriggerThread:
         fire: Callable[[Firing], object],
         on_error: Callable[[Exception], None],
     ) -> None:
+        self.turned_ns: int | None = None
         self._trigger = trigger
         self._fire = fire
         self._on_error = on_error
@@ -68,14 +74,17 @@ class TriggerThread:
         except Exception as error:  # noqa: BLE001 - a defect: told to the pipeline, which stops
             self._on_error(error)
         finally:
+            self.turned_ns = None
             self._trigger.close()
 
     def _wait_or_reopen(self) -> None:
+        self.turned_ns = time.monotonic_ns()
         try:
             firing = self._trigger.wait(_POLL_S)
         except LineError as error:
             _log.warning("%s; it is connected again", error)
             self._lost = str(error)
+            self.turned_ns = None
             self._reopen()
             return
         if firing is not None:

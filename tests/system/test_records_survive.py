@@ -126,7 +126,7 @@ def test_a_full_disk_stops_nothing_and_loses_no_record(
         (small_disk / "other").unlink()
         wait_for(lambda: station.status().backlog == 0, 30.0)
         station.on_record(make_record(1))
-        wait_for(lambda: station.status() == RecordsStatus(None, 0, 0, {}))
+        wait_for(lambda: station.status() == RecordsStatus(None, 0, 0, {}, {}))
     assert committed(folder) == [record.trigger_id for record in [*made, make_record(1)]]
     assert "records cannot be written and wait in memory" in caplog.text
 

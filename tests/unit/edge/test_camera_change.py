@@ -103,6 +103,13 @@ def test_a_camera_that_refuses_leaves_all_as_they_were(refusing: str) -> None:
     assert {one.recipe for one in line.records} == {"old"}
 
 
+def test_nobody_waits_for_a_change_when_the_line_stops() -> None:
+    with running("a") as line:
+        line.pipeline.stop()
+        with pytest.raises(CameraError, match="view a: the line stops"):
+            line.pipeline.change_cameras({"a": ViewCamera(Bright(20))}, lambda: enter(line))
+
+
 def test_the_station_is_not_ready_meanwhile() -> None:
     with running("a") as line:
         slow = Bright(20)

@@ -99,6 +99,17 @@ def test_pulses_of_two_parts_keep_their_gap(
     assert not any(values["PASS"] and values["REJECT"] for _, values in pins.history)
 
 
+def test_a_pulse_that_ends_late_keeps_its_gap(
+    pins: Pins, gpio: Gpio, make_record: MakeRecord
+) -> None:
+    gpio.send(make_record(1, Verdict.PASS))
+    assert gpio._lines is not None
+    gpio._lines.at(0, lambda: time.sleep(0.03))  # over its planned end, and the gap after it
+    gpio.send(make_record(2, Verdict.REJECT))
+    wait_for(lambda: len(edges(pins, "REJECT")) == 2)
+    assert edges(pins, "REJECT")[0][0] - edges(pins, "PASS")[1][0] >= 1.5
+
+
 def test_parts_that_come_too_fast_are_refused(pins: Pins, make_record: MakeRecord) -> None:
     gpio = pins.output(pulse_ms=150.0)
     gpio.open()

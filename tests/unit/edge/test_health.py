@@ -112,7 +112,7 @@ def test_alarms_records_and_recipe_are_told_and_leave_the_line_ready(line: Line)
         "check": CheckStatus(None, 3, 1),
         "rejects": {"in_a_row": reject},
         "drift": {"main": (drift,), "side": ()},
-        "records": RecordsStatus("disk full", 17, 2, {"mqtt plant": 5}),
+        "records": RecordsStatus("disk full", 17, 2, {"mqtt plant": 5}, {"mqtt plant": False}),
     }
     status, text = line.get("/readyz")
     said = json.loads(text)
@@ -121,6 +121,7 @@ def test_alarms_records_and_recipe_are_told_and_leave_the_line_ready(line: Line)
     assert said["check"] == {"due": None, "passed": 3, "failed": 1}
     assert said["alarms"] == ["5 parts in a row did not pass", f"view main: {drift}"]
     assert said["records"]["outboxes"] == {"mqtt plant": 5}
+    assert said["records"]["outboxes_up"] == {"mqtt plant": False}
     found = line.samples()
     assert found["linewarden_recipe"] == 2
     assert found["linewarden_changeovers_total"] == 4
@@ -134,6 +135,7 @@ def test_alarms_records_and_recipe_are_told_and_leave_the_line_ready(line: Line)
     assert found["linewarden_records_backlog"] == 17
     assert found["linewarden_records_lost_total"] == 2
     assert found["linewarden_outbox_waiting mqtt plant"] == 5
+    assert found["linewarden_outbox_up mqtt plant"] == 0
 
 
 def test_what_a_line_does_not_have_is_not_told(line: Line) -> None:

@@ -15,11 +15,12 @@ from calibration.drift import baseline_from
 from edge.drift import MOVED, Baseline
 from edge.frame_figures import frame_figures, reference_from
 from edge.images import encode_png
-from edge.monitor import DriftAlarm, DriftMonitor
+from edge.monitor import DriftAlarm, DriftMonitor, DriftWatch
 from edge.preprocess import Crop
 from edge.side_thread import SideThread
 from edge.triggers import Settled, no_verdict
 from edge.verdict import Cause
+from tests.doubles.pipelines import IDENTITY
 
 MakeSettled = Callable[..., Settled]
 NOW = datetime(2026, 11, 21, tzinfo=timezone.utc)
@@ -52,6 +53,10 @@ def test_an_alarm_is_raised_once_with_its_numbers_and_clears(
     assert (monitor.moved, changes) == (None, [])
     watch(monitor, random, 400, brightness=-2.0)
     (alarm,) = monitor.standing
+    drift, other = DriftWatch(), replace(IDENTITY, recipe="other")
+    drift.add("main", IDENTITY, monitor)
+    assert drift.standing({"main": IDENTITY}) == {"main": (alarm,)}
+    assert drift.standing({"main": other}) == {}
     assert changes == [alarm]
     assert (alarm.moved, alarm.channel, alarm.direction) == ("light", "brightness", -1)
     assert alarm.baseline == pytest.approx(0, abs=0.2)

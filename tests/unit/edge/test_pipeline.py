@@ -8,9 +8,10 @@ import pytest
 
 from edge.camera.base import Frame
 from edge.errors import CameraError, EngineError, FrameError, LineError
-from edge.inspector import Inspection
+from edge.inspector import Inspection, Prepared
 from edge.line.base import StationState
 from edge.records import InspectionRecord
+from edge.trigger.software import SoftwareTrigger
 from edge.triggers import Settled, no_verdict
 from edge.verdict import Cause, Verdict
 from tests.doubles.pipelines import (
@@ -461,7 +462,47 @@ def test_the_loop_turns_while_no_part_comes_and_tells_its_end() -> None:
     assert not turns[-1]
 
 
-@pytest.mark.parametrize("stage", ["inspection", "camera main", "delivery"])
+def test_a_line_that_stops_is_not_ready() -> None:
+    go_on, hung = threading.Event(), threading.Event()
+
+    def hang(_image: Image) -> None:
+        hung.set()
+        assert go_on.wait(GENEROUS_S)
+
+    output = FakeOutput()
+    line = Line(FakeCamera(None), FakeInspector(hang), outputs=[output])
+    thread = threading.Thread(target=line.pipeline.run)
+    thread.start()
+    assert hung.wait(GENEROUS_S)
+    line.pipeline.stop()
+    assert line.pipeline.faults == ["the line stops"]
+    go_on.set()
+    thread.join(GENEROUS_S)
+    assert line.outcomes() == ["PASS"]
+
+
+@pytest.mark.parametrize("defect", ["names", "blocked"])
+def test_a_defect_beside_the_verdict_costs_no_part_its_record(defect: str) -> None:
+    mistake = ZeroDivisionError("a mistake")
+
+    def fail(*_settled: object) -> str:
+        raise mistake
+
+    archive = FakeArchive()
+    if defect == "names":
+        archive.names = fail  # type: ignore[assignment, method-assign]
+        line = Line(FakeCamera(None, None, None), archive=archive)
+    else:
+        line = Line(FakeCamera(None, None, None), blocked=fail)
+    summary = line.run()
+    assert summary.error is mistake
+    assert summary.triggers == len(line.records) >= 1
+
+
+STAGES = ["inspection", "camera main", "preparation", "trigger", "delivery"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_that_hangs_is_named(stage: str) -> None:
     go_on = threading.Event()
     hung = threading.Event()
@@ -470,22 +511,35 @@ def test_a_stage_that_hangs_is_named(stage: str) -> None:
         hung.set()
         assert go_on.wait(GENEROUS_S)
 
+    class Hangs(SoftwareTrigger):
+        def wait(self, timeout_s: float) -> None:
+            hang()
+
+    class Prepares(FakeInspector):
+        def prepare(self, frame: Image) -> Prepared:
+            if stage == "preparation":
+                hang()
+            return super().prepare(frame)
+
     camera = FakeCamera(None)
-    inspector = FakeInspector(hang if stage == "inspection" else lambda _frame: None)
+    inspector = Prepares(hang if stage == "inspection" else lambda _frame: None)
     outputs = [FakeOutput(hang)] if stage == "delivery" else None
     if stage == "camera main":
         camera.on_end = hang
-    line = Line(camera, inspector, outputs=outputs, limit_s=1.0)
+    trigger = Hangs() if stage == "trigger" else None
+    line = Line(camera, inspector, outputs=outputs, limit_s=1.0, trigger=trigger)
     thread = threading.Thread(target=line.pipeline.run)
     thread.start()
     assert hung.wait(GENEROUS_S)
     seen: list[str] = []
     end = time.monotonic() + GENEROUS_S
-    while stage not in seen and time.monotonic() < end and thread.is_alive():
+    while stage not in seen and time.monotonic() < end:
         seen = [*line.pipeline.status().stalled]
     state = line.pipeline.state
     go_on.set()
     thread.join(GENEROUS_S)
     assert seen == [stage]
     assert state is StationState.FAULT
+    while line.pipeline.status().stalled and time.monotonic() < end:
+        time.sleep(0.01)  # the run may have given the delivery up, and ended before it
     assert line.pipeline.status().stalled == ()
