@@ -33,7 +33,10 @@ def list_images(folder: Path) -> list[Path]:
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     )
     if not images:
-        raise CameraError(f"{folder}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise CameraError(
+            f"{folder}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); "
+            "folders in it are not searched"
+        )
     return images
 
 

@@ -269,8 +269,14 @@ def _label(text: str) -> str:
 
 
 def _moment(text: str) -> datetime:
-    """A time of the command line; ValueError, which argparse tells, when it is none."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
+    """A time of the command line; ArgumentTypeError when it is none."""
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time; write 2026-11-21 or 2026-11-21T06:00"
+        ) from error
+    return moment.astimezone(timezone.utc)
 
 
 def _positive(text: str) -> int:

@@ -161,7 +161,7 @@ REFUSED: list[tuple[tuple[str, ...], int, str]] = [
     (("list", "other.yaml"), 3, "has no section 'records'"),
     (("list", "line.yaml", "--format", "parquet"), 3, "needs --out FILE"),
     (("list", "line.yaml", "--out", "nowhere/a.csv"), 9, "cannot be written"),
-    (("list", "line.yaml", "--since", "yesterday"), 2, "invalid"),
+    (("list", "line.yaml", "--since", "yesterday"), 2, "'yesterday' is no time"),
     (("list", "line.yaml", "--verdict", "BAD"), 2, "invalid"),
     (("list", "line.yaml", "--limit", "0"), 2, "should be 1 or more"),
     (("label", "line.yaml", "nobody", "good"), 9, "no record 'nobody'"),

@@ -101,6 +101,13 @@ def test_the_units_are_hardened(root: Path, drop_in: str) -> None:
     assert max(scores) <= EXPOSURE[drop_in]
 
 
+def test_no_line_takes_the_sockets_of_another_with_it(root: Path) -> None:
+    install(root)
+    unit = (root / UNITS / "linewarden@.service").read_text()
+    # A folder of all lines would go, with every socket in it, when the first of them stops.
+    assert "RuntimeDirectory=linewarden/%i\n" in unit
+
+
 def test_all_files_of_the_folder_are_installed_by_something(root: Path) -> None:
     (root / "lib/systemd").mkdir(parents=True)
     (root / "lib/systemd/libsystemd-shared-255.so").touch()
