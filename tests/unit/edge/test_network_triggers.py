@@ -13,47 +13,26 @@ pytest.importorskip("paho", reason="needs pip install 'linewarden[mqtt]'")
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
-from pymodbus.client import ModbusTcpClient
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
 
 from edge.errors import LineError
-from edge.line.loop_thread import LoopThread
 from edge.trigger.base import FiredTrigger, Firing
 from edge.trigger.modbus import ModbusTrigger
 from edge.trigger.mqtt import MqttTrigger
 from tests.doubles.line_peers import Broker, closing, free_port
+from tests.doubles.register_plc import RegisterPlc
 
 GENEROUS_S = 10.0
 
 
-class Plc:
+class Plc(RegisterPlc):
     """Holds registers and coils; the test writes them."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self._loop = LoopThread("plc")
-        self._server = self._loop.run(self._start(), 5.0)
-        self._client = ModbusTcpClient("127.0.0.1", port=port)
-
-    async def _start(self) -> ModbusTcpServer:
-        bits = [SimData(0, count=16, values=False, datatype=DataType.BITS)]
-        words = [SimData(0, count=64, datatype=DataType.REGISTERS)]
-        unused = [SimData(0, count=1, datatype=DataType.REGISTERS)]
-        device = SimDevice(1, simdata=(bits, list(bits), words, unused))
-        server = ModbusTcpServer(device, address=("127.0.0.1", self.port))
-        await server.serve_forever(background=True)
-        return server
-
-    def write(self, address: int, *values: int) -> None:
-        assert not self._client.write_registers(address, list(values), device_id=1).isError()
 
     def name(self, part_id: str) -> None:
         text = part_id.encode().ljust(16, b"\0")
         self.write(20, *(int.from_bytes(text[at : at + 2], "big") for at in range(0, 16, 2)))
 
     def set_coil(self, value: bool) -> None:
-        assert not self._client.write_coil(3, value, device_id=1).isError()
+        assert not self.client.write_coil(3, value, device_id=1).isError()
 
     def trigger(self, **settings: Any) -> ModbusTrigger:
         defaults: dict[str, Any] = {
@@ -68,11 +47,6 @@ class Plc:
             "timeout_ms": 2000.0,
         }
         return ModbusTrigger(**(defaults | settings))
-
-    def close(self) -> None:
-        self._client.close()  # type: ignore[no-untyped-call]
-        self._loop.run(self._server.shutdown(), 5.0)  # type: ignore[no-untyped-call]
-        self._loop.stop()
 
 
 @pytest.fixture

@@ -9,52 +9,29 @@ import pytest
 
 pytest.importorskip("pymodbus", reason="needs pip install 'linewarden[modbus]'")
 
-from pymodbus.client import ModbusTcpClient
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
 
 from edge.changeover import RecipeStatus
 from edge.errors import LineError
-from edge.line.loop_thread import LoopThread
 from edge.recipe_request import ModbusRecipeRequest
 from tests.doubles.line_peers import closing, free_port
+from tests.doubles.register_plc import RegisterPlc
 from tests.doubles.waiting import wait_for
 
 REQUEST, STATUS = 4, 10
 IDLE, LOADING, FAILED = 0, 1, 2
 
 
-class Plc:
+class Plc(RegisterPlc):
     """Holds registers; the test writes and reads them."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self._loop = LoopThread("plc")
-        self._server = self._loop.run(self._start(), 5.0)
-        self._client = ModbusTcpClient("127.0.0.1", port=port)
-
-    async def _start(self) -> ModbusTcpServer:
-        bits = [SimData(0, count=16, values=False, datatype=DataType.BITS)]
-        words = [SimData(0, count=64, datatype=DataType.REGISTERS)]
-        unused = [SimData(0, count=1, datatype=DataType.REGISTERS)]
-        device = SimDevice(1, simdata=(bits, list(bits), words, unused))
-        server = ModbusTcpServer(device, address=("127.0.0.1", self.port))
-        await server.serve_forever(background=True)
-        return server
-
     def ask(self, number: int) -> None:
-        assert not self._client.write_register(REQUEST, number, device_id=1).isError()
+        assert not self.client.write_register(REQUEST, number, device_id=1).isError()
 
     @property
     def answer(self) -> tuple[int, ...]:
         """Recipe in force, state, and the request that this answers."""
-        read = self._client.read_holding_registers(STATUS, count=3, device_id=1)
+        read = self.client.read_holding_registers(STATUS, count=3, device_id=1)
         return tuple(read.registers)
-
-    def close(self) -> None:
-        self._client.close()  # type: ignore[no-untyped-call]
-        self._loop.run(self._server.shutdown(), 5.0)  # type: ignore[no-untyped-call]
-        self._loop.stop()
 
 
 class Recipes:
