@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
 import pickle
 import socket
@@ -162,15 +161,6 @@ def load_weights_file(body: nn.Module, path: Path, name: str) -> None:
     if wrong:
         raise BundleError(f"{path}: not the weights of {name}: {'; '.join(wrong[:_SHOWN])}")
     body.load_state_dict({key: weights.get(key, wanted[key]) for key in wanted})
-
-
-def state_sha256(module: nn.Module) -> str:
-    """SHA-256 over the names and values of a module's state, independent of file format."""
-    digest = hashlib.sha256()
-    for key, value in sorted(module.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _create(config: BackboneConfig, *, pretrained: bool) -> nn.Module:
