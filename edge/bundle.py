@@ -94,9 +94,7 @@ class Bundle:
         Raises:
             BundleError: the manifest does not list it, or the plan is not what its sidecar says.
         """
-        if self._is_engine(name):
-            self._sidecar(name)
-        elif name not in self.manifest.files:
+        if self.sidecar(name) is None and name not in self.manifest.files:
             raise BundleError(
                 f"{self.folder}: has no artefact {name!r}; it holds "
                 f"{', '.join(sorted(self.manifest.files))}"
@@ -105,10 +103,22 @@ class Bundle:
 
     def sha256(self, name: str) -> str:
         """SHA-256 of a file of the bundle; see `file`."""
-        if self._is_engine(name):
-            return self._sidecar(name).plan_sha256
+        sidecar = self.sidecar(name)
+        if sidecar is not None:
+            return sidecar.plan_sha256
         self.file(name)  # refuses an unknown one
         return self.manifest.files[name]
+
+    def sidecar(self, name: str) -> Sidecar | None:
+        """The sidecar of a plan that was built of a file of the bundle; None for another name.
+
+        Raises:
+            BundleError: the plan is not what its sidecar says.
+        """
+        if PurePosixPath(name).parts[:1] != (ENGINES_FOLDER,):
+            return None
+        name = safe_name(name, self.folder)
+        return verified_plan(self.folder, name, self.manifest.files, self.keys)
 
     def trained_on(self) -> frozenset[str]:
         """SHA-256 of every image file the model was trained on."""
@@ -225,17 +235,6 @@ class Bundle:
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(kept, content)
         return seal
-
-    def origin(self, name: str) -> str:
-        """The graph that an artefact is or, for an engine, was built from."""
-        return self._sidecar(name).artefact if self._is_engine(name) else name
-
-    def _is_engine(self, name: str) -> bool:
-        return PurePosixPath(name).parts[:1] == (ENGINES_FOLDER,)
-
-    def _sidecar(self, name: str) -> Sidecar:
-        name = safe_name(name, self.folder)
-        return verified_plan(self.folder, name, self.manifest.files, self.keys)
 
 
 def calibrated_recipes(bundle: Path) -> list[str]:

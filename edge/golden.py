@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from edge.bundle import Bundle, Golden
+from edge.bundle import Bundle, Golden, Parity
 from edge.engine import Engine, Prediction
+from edge.engine.sidecar import AccuracyGate
 from edge.errors import EngineError
 from edge.images import read_image
 from edge.preprocess import preprocess
@@ -97,21 +99,74 @@ def golden_frames(bundle: Bundle) -> list[GoldenFrame]:
     return frames
 
 
-def is_allowed(bundle: Bundle, artefact: str, difference: Difference, *, flipped: bool) -> bool:
-    """Whether an artefact of the bundle may differ so from the checkpoint.
+@dataclass(frozen=True)
+class GoldenResult:
+    """What an engine made of a golden frame.
 
-    The FP32 artefact, or an engine built from it, by rounding only; one of lower precision by what
-    export measured, with the same verdicts at the threshold of the export.
+    Attributes:
+        prediction: valid until the next frame.
+        flipped: at the threshold of the export, the verdict is not the checkpoint's.
     """
-    record = bundle.manifest.artefacts.get(bundle.origin(artefact))
-    rounding = FP32_TOLERANCE * difference.scale
-    if record is None or record.parity is None:
-        return difference.is_rounding(bundle.manifest.parity.map_tolerance)
-    return (
-        not flipped
-        and difference.score <= _SLACK * record.parity.score + rounding
-        and difference.map <= _SLACK * record.parity.map + rounding
-    )
+
+    frame: GoldenFrame
+    prediction: Prediction
+    difference: Difference
+    flipped: bool
+
+
+def golden_results(
+    bundle: Bundle, engine: Engine, frames: Iterable[GoldenFrame]
+) -> Iterator[GoldenResult]:
+    """Run golden frames of a bundle through an engine, one after the other."""
+    threshold = bundle.manifest.parity.threshold
+    for frame in frames:
+        got = engine.infer(frame.image)
+        difference = compare(frame.name, frame.score, frame.map, got)
+        flipped = (frame.score > threshold) != (float(got.scores[0]) > threshold)
+        yield GoldenResult(frame, got, difference, flipped)
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How far an artefact may be from the checkpoint, which it must give the same verdicts as.
+
+    Attributes:
+        score: raw difference that is the artefact's own; what rounding explains comes on top.
+        map: likewise, of any pixel.
+        map_tolerance: see `Parity`.
+    """
+
+    score: float
+    map: float
+    map_tolerance: float
+
+    def covers(self, result: GoldenResult) -> bool:
+        """Whether a result is within it; never when something is not finite."""
+        difference = result.difference
+        return (
+            not result.flipped
+            and difference.score <= self.score + FP32_TOLERANCE * difference.scale
+            and difference.map <= self.map + self.map_tolerance * difference.scale
+        )
+
+
+def allowance(bundle: Bundle, artefact: str) -> Allowance:
+    """What an artefact of the bundle is allowed, by what was measured when it was made.
+
+    That is nothing for the FP32 graph; for one of lower precision what export measured, and for a
+    plan what its build did.
+
+    Raises:
+        BundleError: a plan is not what its sidecar says.
+    """
+    sidecar, record = bundle.sidecar(artefact), bundle.manifest.artefacts.get(artefact)
+    measured: AccuracyGate | Parity | None = None
+    if sidecar is not None:
+        measured = sidecar.gate
+    elif record is not None:
+        measured = record.parity
+    score, map_ = (0.0, 0.0) if measured is None else (measured.score, measured.map)
+    return Allowance(_SLACK * score, _SLACK * map_, bundle.manifest.parity.map_tolerance)
 
 
 def require_golden(bundle: Bundle, artefact: str, engine: Engine) -> None:
@@ -120,14 +175,9 @@ def require_golden(bundle: Bundle, artefact: str, engine: Engine) -> None:
     Raises:
         EngineError: a frame gives another result than the checkpoint.
     """
-    threshold = bundle.manifest.parity.threshold
-    wrong = []
-    for frame in golden_frames(bundle):
-        got = engine.infer(frame.image)
-        flipped = (frame.score > threshold) != (float(got.scores[0]) > threshold)
-        difference = compare(frame.name, frame.score, frame.map, got)
-        if not is_allowed(bundle, artefact, difference, flipped=flipped):
-            wrong.append(frame.name)
+    allowed = allowance(bundle, artefact)
+    results = golden_results(bundle, engine, golden_frames(bundle))
+    wrong = [result.frame.name for result in results if not allowed.covers(result)]
     if wrong:
         raise EngineError(
             f"{bundle.folder}: {artefact} gives other results here than the checkpoint on the "

@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import openvino as ov
 
 from edge.bundle import Bundle
@@ -18,9 +16,7 @@ from edge.engine import GraphShape
 from edge.engine.openvino import OpenVinoEngine, read_graph
 from edge.errors import EngineError
 from edge.files import write_text
-from edge.golden import Difference, compare
-from edge.images import read_image
-from edge.preprocess import preprocess
+from edge.golden import allowance, golden_frames, golden_results
 from export.runtimes.base import README, Options, preprocessing_text, write_client_record
 
 IR = "model.xml"
@@ -64,31 +60,18 @@ def _check(bundle: Bundle, artefact: str, graph: Path) -> str:
     """What was found; EngineError when a golden frame gives another result."""
     size = bundle.manifest.graph
     with closing(OpenVinoEngine(graph, GraphShape(size.height, size.width))) as engine:
-        results = list(_results(bundle, engine))
-    flips = [difference.name for difference, flipped in results if flipped]
-    map_tolerance = bundle.manifest.parity.map_tolerance
-    too_far = [d.name for d, _ in results if not d.is_rounding(map_tolerance)]
-    wrong = sorted({*flips, *(too_far if artefact not in bundle.manifest.artefacts else ())})
+        results = list(golden_results(bundle, engine, golden_frames(bundle)))
+    allowed = allowance(bundle, artefact)
+    wrong = [result.frame.name for result in results if not allowed.covers(result)]
+    flips = [result for result in results if result.flipped]
     if wrong:
         raise EngineError(
             f"{graph}: OpenVINO {ov.__version__} gives other results than the checkpoint on "
             f"{', '.join(wrong)}, {len(flips)} of them another verdict: serve it with another "
             "runtime. Nothing was written"
         )
-    worst = max((difference.relative for difference, _ in results), default=0.0)
+    worst = max((result.difference.relative for result in results), default=0.0)
     return (
         f"{graph.name}: {len(results)} golden frames agree through OpenVINO {ov.__version__}, "
         f"within {worst:.1e} of the checkpoint, no verdict flips"
     )
-
-
-def _results(bundle: Bundle, engine: OpenVinoEngine) -> Iterator[tuple[Difference, bool]]:
-    """Each golden frame's difference, and whether its verdict flips."""
-    threshold = bundle.manifest.parity.threshold
-    for golden in bundle.manifest.golden:
-        with np.load(bundle.file(golden.expected), allow_pickle=False) as expected:
-            score, anomaly_map = float(expected["score"]), expected["map"]
-        frame = read_image(bundle.file(golden.frame))
-        got = engine.infer(preprocess(frame, bundle.manifest.preprocessing)[np.newaxis])
-        flipped = (score > threshold) != (float(got.scores[0]) > threshold)
-        yield compare(golden.name, score, anomaly_map, got), flipped

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.bundle import MANIFEST, Bundle, calibrated_recipes, open_bundle
-from edge.engine.sidecar import PLAN, verified_plan, write_sidecar
+from edge.engine.sidecar import verified_plan, write_sidecar
 from edge.errors import BundleError, ConfigError, EngineError
 from edge.files import write_text
 from edge.golden import golden_frames
@@ -44,7 +44,7 @@ from edge.inspector import open_engine
 from edge.installed_bundles import STORE, BundleStore, Version
 from edge.keys import Keys, configured_keys, keys_folder, new_device_key
 from edge.signature import read_signature, sign
-from linewarden.commands.verify import measure
+from linewarden.commands.verify import engine_for, measure
 
 if TYPE_CHECKING:
     from edge.ed25519 import PublicKey
@@ -191,7 +191,7 @@ def _proof(onnx_engine: str) -> Callable[[Bundle], None]:
     def prove(bundle: Bundle) -> None:
         frames = golden_frames(bundle)
         for artefact in sorted(set(bundle.recipes().values())):
-            name = "tensorrt" if artefact.endswith(PLAN) else onnx_engine
+            name = engine_for(artefact, onnx_engine)
             with closing(open_engine(bundle, engine=name, artefact=artefact)) as engine:
                 wrong = measure(bundle, artefact, name, engine, frames).wrong
             if wrong:

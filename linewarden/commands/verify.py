@@ -5,11 +5,12 @@ which are stored at native resolution with the scores and maps of the checkpoint
 run through preprocessing and engine of this machine: every ONNX artefact on --engine,
 and every TensorRT plan that was built for this kind of device. A plan that does not
 belong to its sidecar, to the bundle or to this machine is refused before TensorRT sees
-it. The calibrations of all recipes are read, and must be vouched for where this machine
-has keys (see 'linewarden bundle'). The FP32 artefact may differ from the
-checkpoint by rounding only; one of lower precision by what export measured, with
-the same verdicts. (ONNX Runtime's CPU computes FP16 in FP32 and rounds nothing: the
-figures of an artefact for TensorRT are not those that a device gives.)
+it, and the rest is still run. The calibrations of all recipes are read, and must be
+vouched for where this machine has keys (see 'linewarden bundle'). The FP32 artefact may
+differ from the checkpoint by rounding only; one of lower precision by what export
+measured, a plan by what its build did, and each with the same verdicts. (ONNX Runtime's
+CPU computes FP16 in FP32 and rounds nothing: the figures of an artefact for TensorRT are
+not those that a device gives.)
 
 examples:
   linewarden verify bundles/flange
@@ -38,9 +39,10 @@ import numpy as np
 from edge.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from edge.engine import Engine
 from edge.engine.cuda import open_cuda
+from edge.engine.sidecar import PLAN
 from edge.engine.tensorrt_bindings import load_bindings, platform_here
-from edge.errors import EngineError
-from edge.golden import Difference, GoldenFrame, compare, golden_frames, is_allowed
+from edge.errors import BundleError, EngineError
+from edge.golden import Difference, GoldenFrame, allowance, golden_frames, golden_results
 from edge.inspector import open_engine
 
 _TIMED_RUNS = 30
@@ -71,9 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to check")
     parser.add_argument("--engine", default="onnxruntime", help="engine of ONNX artefacts")
-    parser.add_argument(
-        "--artefact", help="the only file of the bundle to run, on --engine (default: all)"
-    )
+    parser.add_argument("--artefact", help="the only file of the bundle to run (default: all)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,26 +84,45 @@ def run(args: argparse.Namespace) -> int:
         print(f"recipe {recipe}: calibrated through {artefact}")
     print(f"this machine {bundle.keys.describe()}")
     frames = golden_frames(bundle)
-    rows = []
+    rows: list[Row] = []
+    refused: list[BundleError | EngineError] = []
     for name, engine_name in _chosen(bundle, args.artefact, args.engine):
-        with closing(open_engine(bundle, engine=engine_name, artefact=name)) as engine:
-            rows.append(measure(bundle, name, engine_name, engine, frames))
-    print(table(rows))
+        try:
+            with closing(open_engine(bundle, engine=engine_name, artefact=name)) as engine:
+                rows.append(measure(bundle, name, engine_name, engine, frames))
+        except (BundleError, EngineError) as error:
+            print(f"{name}: refused: {error}")
+            refused.append(error)
+    if rows:
+        print(table(rows))
+    _require_all(args.bundle, rows, refused)
+    print(f"{len(frames)} golden frames agree")
+    return 0
+
+
+def engine_for(artefact: str, onnx_engine: str) -> str:
+    """The engine of an artefact: plans have one of their own."""
+    return "tensorrt" if artefact.endswith(PLAN) else onnx_engine
+
+
+def _require_all(
+    folder: Path, rows: Sequence[Row], refused: Sequence[BundleError | EngineError]
+) -> None:
     wrong = {row.artefact: ", ".join(row.wrong) for row in rows if row.wrong}
     if wrong:
         raise EngineError(
-            f"{args.bundle}: gives other results than the checkpoint: "
+            f"{folder}: gives other results than the checkpoint: "
             + "; ".join(f"{name} on {on}" for name, on in wrong.items())
             + ": this machine must not inspect with it"
         )
-    print(f"{len(frames)} golden frames agree")
-    return 0
+    if refused:
+        raise refused[0]
 
 
 def _chosen(bundle: Bundle, artefact: str | None, engine: str) -> list[tuple[str, str]]:
     """What is to run, each with its engine; tells the plans that cannot run here."""
     if artefact is not None:
-        return [(artefact, engine)]
+        return [(artefact, engine_for(artefact, engine))]
     chosen = [(name, engine) for name in (REFERENCE_ARTEFACT, *bundle.manifest.artefacts)]
     plans = bundle.plans()
     if not plans:
@@ -132,28 +151,26 @@ def _device_folder() -> str:
 
 
 def measure(
-    bundle: Bundle, artefact: str, name: str, engine: Engine, frames: Sequence[GoldenFrame]
+    bundle: Bundle, artefact: str, engine_name: str, engine: Engine, frames: Sequence[GoldenFrame]
 ) -> Row:
-    """Run the golden frames through engine `name` with `artefact` open, and time it."""
-    threshold = bundle.manifest.parity.threshold
-    pixel = _pixel_threshold(frames, threshold)
+    """Run the golden frames through an engine with `artefact` open, and time it."""
+    allowed = allowance(bundle, artefact)
+    pixel = _pixel_threshold(frames, bundle.manifest.parity.threshold)
     differences, flips, wrong = [], [], []
     both, either = 0, 0  # pixels in masks
-    for frame in frames:
-        got = engine.infer(frame.image)
-        difference = compare(frame.name, frame.score, frame.map, got)
-        differences.append(difference)
-        expected_mask, mask = frame.map > pixel, got.maps[0] > pixel
+    for result in golden_results(bundle, engine, frames):
+        name = result.frame.name
+        differences.append(result.difference)
+        expected_mask, mask = result.frame.map > pixel, result.prediction.maps[0] > pixel
         both += int((expected_mask & mask).sum())
         either += int((expected_mask | mask).sum())
-        flipped = (frame.score > threshold) != (float(got.scores[0]) > threshold)
-        if flipped:
-            flips.append(frame.name)
-        if not is_allowed(bundle, artefact, difference, flipped=flipped):
-            wrong.append(frame.name)
+        if result.flipped:
+            flips.append(name)
+        if not allowed.covers(result):
+            wrong.append(name)
     iou = both / either if either else 1.0
     times = _times_ms(engine, frames)
-    return Row(artefact, name, tuple(differences), tuple(flips), iou, times, tuple(wrong))
+    return Row(artefact, engine_name, tuple(differences), tuple(flips), iou, times, tuple(wrong))
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ import pytest
 from edge.bundle import Bundle, open_bundle
 from edge.calibrated import Calibration
 from edge.engine.sidecar import read_sidecar, write_sidecar
-from edge.errors import BundleError
-from edge.inspector import Inspector
+from edge.errors import BundleError, EngineError
+from edge.golden import require_golden
+from edge.inspector import Inspector, open_engine
 from edge.verdict import Verdict
 from linewarden.command_line import main
 from tests.doubles import golden_bundle
@@ -170,8 +172,27 @@ def test_verify_runs_the_plans_of_this_kind_of_device(
     plan = bundle.folder / PLAN
     plan.write_bytes(plan.read_bytes()[:-1])
     assert main(["verify", str(bundle.folder)]) == 4
-    assert "truncated, or of another build" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "truncated, or of another build" in captured.err
+    assert f"{PLAN}: refused: " in captured.out
+    assert "\nmodel.onnx  onnxruntime" in captured.out, "what can run is in the table all the same"
     installed.assert_clean()
+
+
+def test_a_line_starts_with_an_engine_that_was_kept(
+    bundle: Bundle, installed: Installed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A plan may differ by what its build measured, and not by more."""
+    installed.world.noise = 5e-4  # of a spread of 0.6: a kernel that sums in another way
+    assert main(["build", str(bundle.folder)]) == 0
+    bundle = open_bundle(bundle.folder)
+    with closing(open_engine(bundle, engine="tensorrt", artefact=PLAN)) as engine:
+        require_golden(bundle, PLAN, engine)
+        installed.world.noise = 5e-3
+        with pytest.raises(EngineError, match="gives other results here than the checkpoint"):
+            require_golden(bundle, PLAN, engine)
+    assert main(["verify", str(bundle.folder)]) == 6
+    assert f"other results than the checkpoint: {PLAN} on grey-40, " in capsys.readouterr().err
 
 
 def test_verify_tells_that_plans_are_not_run_without_tensorrt(
@@ -187,7 +208,7 @@ def test_verify_tells_that_plans_are_not_run_without_tensorrt(
 
 def test_verify_accepts_the_engine(bundle: Bundle, installed: Installed) -> None:
     assert main(["build", str(bundle.folder)]) == 0
-    assert main(["verify", str(bundle.folder), "--engine", "tensorrt", "--artefact", PLAN]) == 0
+    assert main(["verify", str(bundle.folder), "--artefact", PLAN]) == 0
     installed.assert_clean()
 
 

@@ -89,8 +89,7 @@ def test_a_version_whose_golden_frames_differ_here_is_not_activated(
 ) -> None:
     assert bundle_command("install", bundle.folder, store=store) == 0
     version = versions(store, capsys)[0]["version"]
-    monkeypatch.setattr("edge.golden.FP32_TOLERANCE", 0.0)
-    monkeypatch.setattr("edge.golden.Difference.is_rounding", lambda *_: False)
+    monkeypatch.setattr("edge.golden.Allowance.covers", lambda *_: False)
     assert bundle_command("activate", "tiny", version, store=store) == 6
     assert "onnxruntime gives other results than the checkpoint with model.onnx: grey-40, " in (
         capsys.readouterr().err
