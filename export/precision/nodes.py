@@ -5,7 +5,8 @@ A node is known by its first output, which is unique in a graph; names decide no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 
 import onnx
 from onnx import TensorProto
@@ -27,6 +28,10 @@ ALWAYS_FP32 = frozenset(
         "Sqrt",
     ]
 )
+# Means of more values than this too: a device may sum them in FP16, which the twin on the CPU does
+# not show (see `export.precision.rounding`).
+LONGEST_HALF_SUM = 2048
+_MEANS = frozenset({"GlobalAveragePool", "ReduceMean"})
 # TensorRT 10.16 on Orin cannot place a Q/DQ pair behind these (NVIDIA/TensorRT issue 4832).
 RESHAPING = frozenset({"Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
 MINIMUM_CHANNELS = 16  # of a convolution's group: below, INT8 kernels gain nothing (ModelOpt)
@@ -79,10 +84,13 @@ def lowerable_nodes(model: onnx.ModelProto, *, has_backbone: bool) -> tuple[str,
                 "the graph does not say which nodes are the backbone's, so that nothing can leave "
                 "FP32: torch's exporter wrote no module names; install torch 2.5 or later"
             )
+    sizes = _sizes(model)
     return tuple(
         key_of(node)
         for node in nodes
-        if node.op_type not in ALWAYS_FP32 and key_of(node) not in pixels
+        if node.op_type not in ALWAYS_FP32
+        and key_of(node) not in pixels
+        and not _is_long_mean(node, sizes)
     )
 
 
@@ -111,6 +119,21 @@ def nodes_of_type(
 ) -> tuple[str, ...]:
     """Nodes of `among` whose operator is one of `types`, in topological order."""
     return tuple(key_of(node) for node in _of(model, among) if node.op_type in types)
+
+
+def _is_long_mean(node: onnx.NodeProto, sizes: Mapping[str, int]) -> bool:
+    if node.op_type not in _MEANS:
+        return False
+    return sizes[node.input[0]] > LONGEST_HALF_SUM * sizes[key_of(node)]
+
+
+def _sizes(model: onnx.ModelProto) -> dict[str, int]:
+    """Number of elements of every value by name; shapes must be inferred and fixed."""
+    graph = model.graph
+    return {
+        value.name: math.prod(axis.dim_value for axis in value.type.tensor_type.shape.dim)
+        for value in (*graph.input, *graph.value_info, *graph.output)
+    }
 
 
 def _of(model: onnx.ModelProto, among: tuple[str, ...]) -> Iterator[onnx.NodeProto]:

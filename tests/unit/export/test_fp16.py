@@ -44,6 +44,25 @@ def test_what_may_leave_is_the_backbone_behind_the_pixels() -> None:
     assert without == (*tiny_convnet.BACKBONE, "anomaly_map", "pred_score")
 
 
+@pytest.mark.parametrize(("limit", "leaves"), [(2048, False), (4096, True)])
+def test_a_long_mean_stays_in_fp32(
+    limit: int, leaves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin shows no sum that a device makes in FP16, so that no measurement finds it."""
+    monkeypatch.setattr("export.precision.nodes.LONGEST_HALF_SUM", limit)
+
+    def pool(nodes: list[onnx.NodeProto], _: Weights) -> None:
+        nodes[10:10] = [
+            helper.make_node("ReduceMean", ["features"], ["mean_feature"], keepdims=1),
+            helper.make_node("Add", ["features", "mean_feature"], ["shifted"]),
+        ]
+        nodes[12].input[0] = "shifted"
+
+    possible = lowerable_nodes(tiny_convnet.graph(pool), has_backbone=True)
+    assert ("mean_feature" in possible) is leaves
+    assert "shifted" in possible
+
+
 def test_a_graph_without_module_names_is_refused() -> None:
     graph = tiny_convnet.graph()
     for node in graph.graph.node:
