@@ -23,9 +23,9 @@ from edge.engine.tensorrt_bindings import load_bindings
 from edge.errors import ConfigError, DeviceLostError, EngineError
 from edge.keys import configured_keys, keys_folder
 
-Scope = Literal["common", "onnxruntime", "tensorrt"]
+Scope = Literal["common", "onnxruntime", "openvino", "tensorrt"]
 
-ENGINES: tuple[Scope, ...] = ("onnxruntime", "tensorrt")
+ENGINES: tuple[Scope, ...] = ("onnxruntime", "openvino", "tensorrt")
 _FREE_GIB = 2
 _MAJORS = (11, 10)
 # L4T release to JetPack and its TensorRT (NVIDIA's release notes); the first prefix that fits.
@@ -102,17 +102,17 @@ def examine(machine: Machine, folder: Path, engines: tuple[Scope, ...]) -> list[
         folder: where bundles are kept, whose disk must have room.
     """
     checks = list(_common(machine, folder))
-    if "onnxruntime" in engines:
-        mend = "pip install 'linewarden[onnxruntime]'"
-        checks.append(_package(machine, "onnxruntime", "onnxruntime", mend))
-    if "tensorrt" in engines:
-        checks += _tensorrt(machine)
+    for engine in engines:
+        if engine == "tensorrt":
+            checks += _tensorrt(machine)
+        else:
+            checks.append(_package(machine, engine, engine, f"pip install 'linewarden[{engine}]'"))
     return checks
 
 
 def engines_here(machine: Machine) -> tuple[Scope, ...]:
     """The engines that this machine is made for."""
-    return ENGINES if machine.has_nvidia else ("onnxruntime",)
+    return ("onnxruntime", "tensorrt") if machine.has_nvidia else ("onnxruntime",)
 
 
 def _common(machine: Machine, folder: Path) -> Iterator[Check]:

@@ -29,7 +29,7 @@ COMMANDS = {
     ),
     "train": Command("linewarden.commands.train", "learn good parts from images", "train"),
     "build": Command(
-        "linewarden.commands.build", "build a TensorRT engine on the device", "tensorrt"
+        "linewarden.commands.build", "build TensorRT engines on the device", "tensorrt-cu13"
     ),
     "doctor": Command(
         "linewarden.commands.doctor",

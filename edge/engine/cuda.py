@@ -15,14 +15,16 @@ from edge.errors import CudaError, DeviceLostError, EngineError
 
 # The context is dead after these (driver_types.h: "must be terminated and relaunched").
 STICKY = frozenset({214, 220, 226, 700, 702, 709, 710, *range(714, 720), 721, 999})
+_INSUFFICIENT_DRIVER = 35
 # In the order in which they are looked for: module, class, the package it stands on.
 _BINDINGS = (
     ("edge.engine.cuda_python", "CudaPython", "cuda.bindings.runtime"),
     ("edge.engine.cuda_pycuda", "PyCuda", "pycuda.driver"),
 )
 _INSTALL = (
-    "engine 'tensorrt' needs the package cuda-python (pip install 'cuda-python==12.*' for CUDA 12, "
-    "'cuda-python==13.*' for CUDA 13) or pycuda, and neither is installed"
+    "engine 'tensorrt' needs the package cuda-python or pycuda, and neither is installed: pip "
+    "install 'linewarden[tensorrt-cu12]' where the driver is of CUDA 12 (JetPack 6), else "
+    "'linewarden[tensorrt-cu13]'"
 )
 
 
@@ -129,8 +131,12 @@ def cuda_error(call: str, code: int, text: str) -> CudaError | DeviceLostError:
     message = f"CUDA: {call} failed with {text} ({code})"
     if code in STICKY:
         return DeviceLostError(f"{message}: the GPU is lost to this process; start it again")
-    if code in {35, 100}:
-        message += ": no NVIDIA driver, or one too old; linewarden doctor says what is missing"
+    if code == _INSUFFICIENT_DRIVER:
+        message += (
+            ": there is no NVIDIA driver, or it is older than the CUDA of this binding (for a "
+            "driver of CUDA 12, JetPack 6 too: pip install 'cuda-python==12.*'); linewarden doctor "
+            "shows the driver"
+        )
     return CudaError(message, code)
 
 

@@ -41,7 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         choices=("cpu", "gpu"),
-        default="cpu",
         help="triton: where the ONNX file runs (default: cpu)",
     )
     parser.add_argument("--ir", action="store_true", help="openvino: also write model.xml")
@@ -56,12 +55,19 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             f"--artefact {args.artefact}: is no ONNX file; plans go to Triton by themselves"
         )
+    _require_effect("--device", "triton", args.device is not None, args.to)
+    _require_effect("--ir", "openvino", args.ir, args.to)
     write = writer_for(args.to)
     bundle = open_bundle(args.bundle)
-    options = Options(artefact=args.artefact, device=args.device, ir=args.ir)
+    options = Options(artefact=args.artefact, device=args.device or "cpu", ir=args.ir)
     with new_directory(args.out, replace=args.replace) as folder:
         said = write(bundle, folder, options)
     print(f"{args.out}: {bundle.manifest.name} for {args.to}")
     for line in said:
         print(f"  {line}")
     return 0
+
+
+def _require_effect(option: str, runtime: str, is_given: bool, to: str) -> None:
+    if is_given and to != runtime:
+        raise ConfigError(f"{option} is for --to {runtime} alone: leave it out for {to}")

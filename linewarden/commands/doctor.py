@@ -2,7 +2,7 @@
 
 Driver, device nodes, groups, libraries, Python packages, JetPack version, disk
 space. Nothing is changed. Without --engine, TensorRT is looked at only where there
-is an NVIDIA device.
+is an NVIDIA device, and OpenVINO is not.
 
 The exit code is 0 when the machine is ready, and 6 when something is missing.
 

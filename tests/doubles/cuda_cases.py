@@ -36,16 +36,12 @@ def copies_travel_to_the_device_and_back(cuda: Cuda) -> None:
     np.testing.assert_array_equal(got, expected)
 
 
-def the_device_reads_and_writes_mapped_memory(cuda: Cuda) -> None:
-    stream, event = cuda.create_stream(), cuda.create_event()
+def mapped_memory_has_an_address_on_the_device(cuda: Cuda) -> None:
+    """What a device computes in it is TensorRT's to show: `every_way_to_run_gives_the_same`."""
     memory = cuda.allocate_host(SIZE)
     assert cuda.mapped(memory) != 0
     host_view(memory)[:] = 7
-    cuda.wait(stream, event)
-    assert (host_view(memory) == 7).all()
     cuda.free_host(memory)
-    cuda.destroy_event(event)
-    cuda.destroy_stream(stream)
 
 
 def a_graph_replays_with_what_the_buffers_hold_then(cuda: Cuda) -> None:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.gpu
     "case",
     [
         cuda_cases.copies_travel_to_the_device_and_back,
-        cuda_cases.the_device_reads_and_writes_mapped_memory,
+        cuda_cases.mapped_memory_has_an_address_on_the_device,
         cuda_cases.the_device_tells_what_it_is,
     ],
 )

@@ -66,6 +66,16 @@ def test_what_fails_leaves_nothing(
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_an_option_without_effect_is_refused(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "served"
+    assert convert(bundle, out, "--to", "triton", "--ir") == 3
+    assert "--ir is for --to openvino alone: leave it out for triton" in capsys.readouterr().err
+    assert convert(bundle, out, "--to", "deepstream", "--device", "gpu") == 3
+    assert "--device is for --to triton alone" in capsys.readouterr().err
+
+
 def test_a_plan_is_no_choice(
     bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,7 +24,7 @@ Case = Callable[[Cuda], None]
     "case",
     [
         cuda_cases.copies_travel_to_the_device_and_back,
-        cuda_cases.the_device_reads_and_writes_mapped_memory,
+        cuda_cases.mapped_memory_has_an_address_on_the_device,
         cuda_cases.the_device_tells_what_it_is,
     ],
 )
@@ -65,6 +65,14 @@ def test_no_binding_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
     with pytest.raises(EngineError, match=r"needs the package cuda-python .*neither is installed"):
+        open_cuda()
+
+
+def test_a_driver_older_than_the_binding_is_told_with_the_binding_that_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install(monkeypatch).device.inject("cudaSetDevice", 35)
+    with pytest.raises(CudaError, match=r"older than the CUDA of this .*'cuda-python==12\.\*'"):
         open_cuda()
 
 

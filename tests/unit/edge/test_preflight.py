@@ -147,5 +147,6 @@ def test_a_missing_package_is_named(tmp_path: Path) -> None:
 
     (tmp_path / "dev").mkdir()
     laptop = Machine(root=tmp_path, import_module=absent)
-    found = missing(examine(laptop, tmp_path, ("onnxruntime",)))
+    found = missing(examine(laptop, tmp_path, ("onnxruntime", "openvino")))
     assert found["Python package onnxruntime"] == "pip install 'linewarden[onnxruntime]'"
+    assert found["Python package openvino"] == "pip install 'linewarden[openvino]'"
