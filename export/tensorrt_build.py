@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edge.engine.tensorrt_bindings import process_logger
-from edge.errors import EngineError
+from edge.errors import BundleError, ConfigError, EngineError
 from edge.files import locked, write_bytes
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class BuildOptions:
             device, which on a Jetson is the memory of the system too.
         optimisation_level: 0 to 5; more tries more kernels. 3 is TensorRT's default.
         timing_cache: file that makes the next build faster; written anew after the build.
-        tf32: let FP32 tensors be multiplied with 10 bits of mantissa. Never for an FP32 engine.
+        tf32: let what a graph has in FP32 be multiplied with 10 bits of mantissa, as FP16 has.
     """
 
     workspace_mib: int = 1024
@@ -60,11 +60,11 @@ class BuildOptions:
     tf32: bool = False
 
     def __post_init__(self) -> None:
-        """Raises EngineError when a value is outside its range."""
+        """Raises ConfigError when a value is outside its range."""
         if self.workspace_mib < 1:
-            raise EngineError(f"the workspace is {self.workspace_mib} MiB: at least 1 is needed")
+            raise ConfigError(f"the workspace is {self.workspace_mib} MiB: at least 1 is needed")
         if self.optimisation_level not in LEVELS:
-            raise EngineError(
+            raise ConfigError(
                 f"the optimisation level is {self.optimisation_level}: it lies between "
                 f"{LEVELS[0]} and {LEVELS[-1]}"
             )
@@ -175,6 +175,13 @@ def _timing_cache(config: Any, path: Path | None) -> Iterator[None]:
         if cache is None or not config.set_timing_cache(cache, False):
             raise EngineError(f"{path}: TensorRT takes no timing cache; build without one")
     yield
+    try:
+        _keep_timings(config, path)
+    except (OSError, BundleError) as error:  # the engine is worth more than its timings
+        _log.warning("%s: the timings of this build are not kept: %s", path, error)
+
+
+def _keep_timings(config: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_name(path.name + ".lock"), str(path)):
         timings = config.get_timing_cache()
@@ -185,4 +192,11 @@ def _timing_cache(config: Any, path: Path | None) -> Iterator[None]:
 
 
 def _known_timings(config: Any, path: Path) -> Any:
-    return config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
+    """A cache with what the file holds, with nothing where there is none; None of what is none."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        content = b""
+    except OSError as error:
+        raise ConfigError(f"{path}: the timing cache cannot be read ({error.strerror})") from error
+    return config.create_timing_cache(content)

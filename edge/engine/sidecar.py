@@ -27,7 +27,7 @@ from edge.files import sha256_of, write_text
 from edge.keys import Keys, configured_keys
 from edge.sealed import Sha256, Strict, Vouched, read_sealed
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ENGINES_FOLDER = "engines"
 PLAN = "model.plan"
 LAYERS = "model.layers.json"
@@ -121,9 +121,11 @@ class Sidecar(Vouched):
         memory: how a frame reaches the device, and
         launch: how the work does: the fastest as measured.
         timings: by "<memory>, <launch>", such as "copied, graph".
+        compared: median time over that of each more precise engine that stood here, by precision;
+            in interleaved runs, each in its fastest way.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     linewarden_version: str
     built_utc: str
     plan_sha256: Sha256
@@ -138,6 +140,7 @@ class Sidecar(Vouched):
     memory: Memory
     launch: Launch
     timings: dict[str, Latency]
+    compared: dict[str, float]
     gate: AccuracyGate
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,7 @@ from edge.engine import GraphShape, engine_class
 from edge.golden import Difference, compare
 from export.graph import save_graph
 from export.precision.rounding import rounded_twin
-
-Image = npt.NDArray[np.uint8]  # (1, H, W, 3) BGR
+from export.timing import Image, interleaved_medians
 
 
 @dataclass(frozen=True)
@@ -142,19 +140,6 @@ class Judge:
         return Outcome(
             parity, good / max(self._good_range, 1e-12), parity.map / max(self._map_range, 1e-12)
         )
-
-
-def interleaved_medians(
-    runs: Mapping[str, Callable[[Image], object]], images: Sequence[Image], rounds: int
-) -> dict[str, float]:
-    """Median seconds of each, one after the other in every round, so that load hits all alike."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + 2):  # the first two warm up
-        for name, run in runs.items():
-            started = time.monotonic_ns()
-            run(images[number % len(images)])
-            times[name].append((time.monotonic_ns() - started) / 1e9)
-    return {name: float(np.median(values[2:])) for name, values in times.items()}
 
 
 def _largest(values: Sequence[float]) -> float:

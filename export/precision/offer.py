@@ -22,14 +22,14 @@ from export.precision.candidates import (
     tensorrt_candidate,
 )
 from export.precision.int8 import read_tensors
-from export.precision.judge import Image, Judge
+from export.precision.judge import Judge
 from export.precision.ranges import CALIBRATORS, Calibrator, find_ranges
+from export.timing import WORTHWHILE, Image
 
 PRECISIONS = ("fp32", "fp16", "int8")
 FP16_ARTEFACT = "model.fp16.onnx"
 INT8_TENSORRT_ARTEFACT = "model.int8.tensorrt.onnx"
 INT8_ONNXRUNTIME_ARTEFACT = "model.int8.onnxruntime.onnx"
-WORTHWHILE = 0.95  # of the time of FP32; less of a gain is lost in the noise of a busy device
 
 
 @dataclass(frozen=True)

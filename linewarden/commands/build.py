@@ -1,18 +1,22 @@
-"""Build a TensorRT engine of a bundle, on the device that will run it.
+"""Build the TensorRT engines of a bundle, on the device that will run them.
 
-The plan fits this kind of device, this TensorRT and this CUDA only, so that it is
+A plan fits this kind of device, this TensorRT and this CUDA only, so that it is
 built here and stands in the bundle with a sidecar that says so. The golden frames
 then run through it at native resolution: an engine whose verdicts are not the
-checkpoint's is not kept. An engine that stands there already is replaced only by
-one that passed.
+checkpoint's is not kept, and one of lower precision that is no faster here than a
+more precise one is not either. An engine that stands there already is replaced
+only by one that passed. The precision is the graph's own; see 'linewarden export'.
 
 Building takes minutes and much memory; stop the line before. Ctrl-C and SIGTERM
-cancel it and leave nothing behind; a second signal ends the process at once.
-Thresholds hold for one engine: calibrate through the new one afterwards.
+cancel it and leave nothing of the engine in work behind; a second signal ends the
+process at once. Thresholds hold for one engine: calibrate through the new one
+afterwards. Engines run on the GPU; the DLA of a Jetson Orin is not used.
+
+The exit code is 6 when an artefact that was named, or the FP32 one, gives no engine.
 
 examples:
   linewarden build bundles/flange
-  linewarden build bundles/flange --artefact model.fp16.onnx --workspace-mib 2048
+  linewarden build bundles/flange --artefact model.onnx model.fp16.onnx --workspace-mib 2048
   linewarden calibrate bundles/flange --good parts/good --engine tensorrt \\
       --artefact engines/orin-sm87-8mp/fp16/model.plan
 
@@ -30,8 +34,9 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -39,8 +44,10 @@ from typing import Any
 from tqdm import tqdm
 
 from edge.bundle import REFERENCE_ARTEFACT, open_bundle
+from edge.engine.sidecar import Latency, Sidecar
+from edge.errors import EngineError
 from export.tensorrt_build import LEVELS, BuildCancelledError, BuildOptions
-from export.tensorrt_engine import Built, build_engine
+from export.tensorrt_engine import Built, build_engine, buildable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,9 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to build in")
     parser.add_argument(
         "--artefact",
-        default=REFERENCE_ARTEFACT,
+        nargs="+",
         metavar="FILE",
-        help="ONNX file of the bundle (default: %(default)s)",
+        help="ONNX files of the bundle (default: all that are made for TensorRT)",
     )
     parser.add_argument(
         "--workspace-mib",
@@ -68,6 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="0 to 5: more takes longer and may run faster (default: %(default)s)",
     )
     parser.add_argument(
+        "--tf32",
+        action="store_true",
+        help="let the FP32 part of FP16 and INT8 graphs multiply with 10 bits of mantissa: faster, "
+        "and the golden frames judge it",
+    )
+    parser.add_argument(
         "--timing-cache",
         type=Path,
         metavar="FILE",
@@ -82,31 +95,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build and report; 130 or 143 when a signal cancelled it."""
-    options = BuildOptions(
-        workspace_mib=args.workspace_mib,
-        optimisation_level=args.optimisation_level,
-        timing_cache=args.timing_cache,
-    )
     bundle = open_bundle(args.bundle)
     # On a thread of its own: Python handles signals on this one only, and TensorRT would block it.
     with _cancelled_by_signals() as cancel, _Bars(cancel) as bars, ThreadPoolExecutor(1) as thread:
-        work = thread.submit(
+        build = partial(
             build_engine,
             bundle,
-            args.artefact,
-            options=options,
+            options=_options(args),
             progress=bars,
             bound_to="device" if args.this_device_only else "model",
             report=_say,
         )
+        built = []
         try:
-            built = work.result()
+            for name in args.artefact or buildable(bundle):
+                engine = thread.submit(_built, build, name, is_named=bool(args.artefact)).result()
+                built += [] if engine is None else [engine]
         except BuildCancelledError as error:
             _say(str(error))
             return 128 + cancel.number
-    for line in describe(built):
+    for line in summary(args.bundle, built):
         print(line)
     return 0
+
+
+def _options(args: argparse.Namespace) -> BuildOptions:
+    return BuildOptions(
+        workspace_mib=args.workspace_mib,
+        optimisation_level=args.optimisation_level,
+        timing_cache=args.timing_cache,
+        tf32=args.tf32,
+    )
+
+
+def _built(build: Callable[[str], Built], name: str, *, is_named: bool) -> Built | None:
+    """The engine, which is shown; None of an artefact that nobody named and that gives none."""
+    try:
+        engine = build(name)
+    except BuildCancelledError:
+        raise
+    except EngineError as error:
+        if is_named or name == REFERENCE_ARTEFACT:
+            raise
+        _say(f"{name}: {error}")
+        return None
+    for line in describe(engine):
+        print(line)
+    return engine
+
+
+def summary(bundle: Path, built: Sequence[Built]) -> list[str]:
+    """Which engine is the fastest, and what comes next."""
+    fastest = min(built, key=lambda engine: _used(engine.sidecar).p50_ms).name
+    lines = [f"the fastest of {len(built)}: {fastest}"] if len(built) > 1 else []
+    command = f"linewarden calibrate {bundle} --good FOLDER --engine tensorrt --artefact {fastest}"
+    return [*lines, f"next: {command}"]
 
 
 def describe(built: Built) -> list[str]:
@@ -117,12 +160,17 @@ def describe(built: Built) -> list[str]:
         f"largest difference {gate.relative:.1e} of the spread (at most {gate.tolerance:.0e})",
     ]
     for way, latency in sidecar.timings.items():
-        chosen = "  <- used" if way == f"{sidecar.memory}, {sidecar.launch}" else ""
+        chosen = "  <- used" if latency is _used(sidecar) else ""
         lines.append(
             f"  {way:<14} p50 {latency.p50_ms:.3f} ms, p99 {latency.p99_ms:.3f} ms{chosen}"
         )
+    lines += [f"  {ratio:.2f} x the time of {name}" for name, ratio in sidecar.compared.items()]
     lines.append(f"built in {sidecar.settings.seconds:.0f} s: {built.name}")
     return lines
+
+
+def _used(sidecar: Sidecar) -> Latency:
+    return sidecar.timings[f"{sidecar.memory}, {sidecar.launch}"]
 
 
 class _Cancel:

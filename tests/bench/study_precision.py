@@ -31,9 +31,9 @@ from edge.inspector import open_engine
 from edge.preprocess import preprocess
 from export.bundle import export_bundle
 from export.graph import save_graph
-from export.precision.judge import Image, interleaved_medians
 from export.precision.offer import PRECISIONS
 from export.precision.rounding import rounded_twin
+from export.timing import Image, interleaved_medians
 from training.checkpoint import RunRecord, load_run
 from training.data.layout import read_data_set
 from training.metrics import auroc

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import onnx
 
-from edge.bundle import LOCK, Bundle, open_bundle, seal_bundle
+from edge.bundle import LOCK, Artefact, Bundle, open_bundle, seal_bundle
 from edge.golden import write_golden
 from edge.images import encode_png
 from edge.inspector import open_engine
@@ -39,3 +41,32 @@ def build(folder: Path) -> Bundle:
     sealed = open_bundle(folder)
     sealed.add_calibration(calibration)
     return sealed
+
+
+def artefact(precision: str, engine: str = "tensorrt") -> Artefact:
+    """A record of an artefact that nothing was measured of."""
+    return Artefact.model_validate(
+        {
+            "precision": precision,
+            "engine": engine,
+            "parity": None,
+            "latency_ratio": None,
+            "remark": "",
+            "lowered_nodes": 1,
+            "fp32_nodes": 0,
+        }
+    )
+
+
+def with_artefacts(bundle: Bundle, artefacts: Mapping[str, Artefact]) -> Bundle:
+    """The same bundle, uncalibrated, with copies of its graph that are named as their files are."""
+    for name in artefacts:
+        graph = onnx.load(bundle.folder / "model.onnx")
+        graph.graph.name = name
+        onnx.save(graph, bundle.folder / name)
+    fields = bundle.manifest.model_dump(exclude={"files", "seal"})
+    (bundle.folder / "manifest.json").unlink()
+    bundle.calibration_path("default").unlink(missing_ok=True)
+    (bundle.folder / LOCK).unlink(missing_ok=True)
+    seal_bundle(bundle.folder, {**fields, "artefacts": dict(artefacts)})
+    return open_bundle(bundle.folder)

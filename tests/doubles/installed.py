@@ -37,8 +37,9 @@ def install(
 ) -> Installed:
     """TensorRT of this version, on this device, reached through cuda-python or pycuda."""
     device = device or SimulatedDevice()
-    patch.setattr("export.tensorrt_engine._WARM_UP", 1)
-    patch.setattr("export.tensorrt_engine._RUNS", 3)
+    patch.setattr("export.timing.WARM_UP", 1)
+    patch.setattr("export.timing.RUNS", 3)
+    patch.setattr("export.tensorrt_examine.RUNS", 3)
     module: Any = tensorrt(version, device)
     patch.setitem(sys.modules, "tensorrt", module)
     if binding == "cuda-python":

@@ -44,6 +44,7 @@ class World:
     Attributes:
         refuse: names of calls that give None or False.
         noise: added to every output: another result than the checkpoint's.
+        seconds: how long a run takes, by the name of the graph; as long as it takes without.
         builds: one entry per build: flags, workspace, level and what the timing cache held.
     """
 
@@ -52,6 +53,7 @@ class World:
     refuse: set[str] = field(default_factory=set)
     noise: float = 0.0
     steps: int = 3
+    seconds: dict[str, float] = field(default_factory=dict)
     builds: list[dict[str, Any]] = field(default_factory=list)
 
     def say(self, surface: Surface, logger: Any, severity: str, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import weakref
 from typing import Any
 
@@ -140,6 +141,8 @@ class _Context:
             else:
                 outputs.append(name)
         results = self._engine.session.run(outputs, feeds)
+        graph = self._engine.session.get_modelmeta().graph_name
+        time.sleep(self.surface.world.seconds.get(graph, 0.0))
         for name, result in zip(outputs, results, strict=True):
             noisy = result + np.asarray(self.surface.world.noise, result.dtype)
             self._device.write(self._addresses[name], noisy.tobytes())

@@ -78,6 +78,26 @@ def test_an_engine_is_built_and_reported(
     installed.assert_clean()
 
 
+def test_all_precisions_are_built_and_those_that_pay_are_kept(
+    bundle: Bundle, installed: Installed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"model.fp16.onnx": "fp16", "model.int8.tensorrt.onnx": "int8"}
+    artefacts = {name: golden_bundle.artefact(precision) for name, precision in names.items()}
+    bundle = golden_bundle.with_artefacts(bundle, artefacts)
+    installed.world.seconds = {"brightness": 0.02, "model.int8.tensorrt.onnx": 0.04}
+    assert main(["build", str(bundle.folder)]) == 0
+    captured = capsys.readouterr()
+    assert "model.int8.tensorrt.onnx: the int8 engine is not worth it on this" in captured.err
+    fastest = PLAN.replace("fp32", "fp16")
+    *_, the_fastest, after = captured.out.splitlines()
+    assert the_fastest == f"the fastest of 2: {fastest}"
+    assert after.endswith(f"--good FOLDER --engine tensorrt --artefact {fastest}")
+    assert main(["build", str(bundle.folder), "--artefact", "model.int8.tensorrt.onnx"]) == 6
+    assert "times as long as fp32" in capsys.readouterr().err
+    assert open_bundle(bundle.folder).plans() == [fastest, PLAN]
+    installed.assert_clean()
+
+
 def test_engines_are_for_the_eyes_of_their_owner(bundle: Bundle, installed: Installed) -> None:
     (bundle.folder / "engines").mkdir(mode=0o755)  # of an earlier version
     assert main(["build", str(bundle.folder)]) == 0

@@ -60,6 +60,7 @@ def sidecar(**fields: Any) -> Sidecar:
         "memory": "copied",
         "launch": "graph",
         "timings": {"copied, graph": Latency(runs=1, p50_ms=1.0, p99_ms=2.0)},
+        "compared": {},
         "gate": AccuracyGate(
             frames=1,
             score=0.0,
@@ -161,11 +162,11 @@ def test_a_missing_sidecar_names_the_command(tmp_path: Path) -> None:
         read_sidecar(plan)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"schema_version": 2}', b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"schema_version": 1}', b"\xff\xfe"])
 def test_a_damaged_sidecar_is_refused(content: bytes, tmp_path: Path) -> None:
     plan = tmp_path / "model.plan"
     sidecar_path(plan).write_bytes(content)
-    with pytest.raises(BundleError, match="is not a sidecar of schema 1"):
+    with pytest.raises(BundleError, match="is not a sidecar of schema 2"):
         read_sidecar(plan)
 
 

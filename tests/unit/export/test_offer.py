@@ -25,7 +25,6 @@ from export.precision.judge import (
     Expected,
     Judge,
     Outcome,
-    interleaved_medians,
 )
 from export.precision.offer import (
     FP16_ARTEFACT,
@@ -35,6 +34,7 @@ from export.precision.offer import (
     offer_artefacts,
     refusal,
 )
+from export.timing import interleaved_medians
 from linewarden.commands.export import describe
 from tests import tiny_convnet
 

@@ -1,7 +1,9 @@
 """Building over doubles of five versions: what TensorRT is told, what becomes of its answers."""
 
+import errno
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edge.bundle import Artefact, Bundle, open_bundle, seal_bundle
+from edge.bundle import Artefact, Bundle
 from edge.engine.sidecar import read_sidecar
-from edge.errors import BundleError, DeviceLostError, EngineError
+from edge.errors import BundleError, ConfigError, DeviceLostError, EngineError
 from export.tensorrt_build import BuildCancelledError, BuildOptions, build_plan
-from export.tensorrt_engine import build_engine, precision_of
+from export.tensorrt_engine import build_engine, buildable, precision_of
+from export.tensorrt_examine import EngineNotKeptError
 from tests.doubles import engine_cases, golden_bundle
 from tests.doubles.installed import Installed, install
 from tests.doubles.surface import VERSIONS, Named
@@ -34,27 +37,11 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Installed:
 
 
 def with_artefact(bundle: Bundle, name: str, artefact: Artefact) -> Bundle:
-    """The same bundle with a copy of its graph as another artefact."""
-    (bundle.folder / name).write_bytes((bundle.folder / "model.onnx").read_bytes())
-    fields = bundle.manifest.model_dump(exclude={"files", "seal"})
-    (bundle.folder / "manifest.json").unlink()
-    bundle.calibration_path("default").unlink()
-    seal_bundle(bundle.folder, {**fields, "artefacts": {name: artefact}})
-    return open_bundle(bundle.folder)
+    """The same bundle with a copy of its graph, named `name`, as another artefact."""
+    return golden_bundle.with_artefacts(bundle, {name: artefact})
 
 
-def artefact(precision: str, engine: str = "tensorrt") -> Artefact:
-    return Artefact.model_validate(
-        {
-            "precision": precision,
-            "engine": engine,
-            "parity": None,
-            "latency_ratio": None,
-            "remark": "",
-            "lowered_nodes": 1,
-            "fp32_nodes": 0,
-        }
-    )
+artefact = golden_bundle.artefact
 
 
 def build_of(bundle: Bundle, name: str = "model.onnx", options: BuildOptions | None = None) -> Any:
@@ -84,13 +71,55 @@ def test_networks_are_strongly_typed_and_no_precision_flag_is_set(
     installed.assert_clean()
 
 
-def test_an_fp16_graph_may_multiply_in_tf32(bundle: Bundle, installed: Installed) -> None:
+def test_precision_is_the_graphs_own_unless_tf32_is_asked_for(
+    bundle: Bundle, installed: Installed
+) -> None:
     bundle = with_artefact(bundle, "model.fp16.onnx", artefact("fp16"))
-    built = build_of(bundle, "model.fp16.onnx")
-    assert built.name == f"{ENGINES}/fp16/model.plan"
-    assert installed.world.builds[0]["flags"] == {"TF32"}
+    asked = BuildOptions(tf32=True)
+    assert not build_of(bundle, "model.onnx", asked).sidecar.settings.tf32
+    installed.world.seconds = {"brightness": 0.01}
+    assert not build_of(bundle, "model.fp16.onnx").sidecar.settings.tf32
+    built = build_of(bundle, "model.fp16.onnx", asked)
     assert built.sidecar.settings.tf32
+    assert [build["flags"] for build in installed.world.builds] == [set(), set(), {"TF32"}]
+    assert built.name == f"{ENGINES}/fp16/model.plan"
     assert bundle.sha256(built.name) == built.sidecar.plan_sha256
+
+
+def test_an_engine_that_is_no_faster_is_not_kept(bundle: Bundle, installed: Installed) -> None:
+    """What lower precision costs is paid for nothing then."""
+    names = {"model.fp16.onnx": artefact("fp16"), "model.int8.onnx": artefact("int8")}
+    bundle = golden_bundle.with_artefacts(bundle, names)
+    assert buildable(bundle) == ["model.onnx", *names]
+    installed.world.seconds = {"brightness": 0.02, "model.fp16.onnx": 0.01, "model.int8.onnx": 0.02}
+    assert build_of(bundle).sidecar.compared == {}
+    compared = build_of(bundle, "model.fp16.onnx").sidecar.compared
+    assert list(compared) == ["fp32"]
+    assert compared["fp32"] < 0.95
+    with pytest.raises(
+        EngineNotKeptError, match=r"takes [01]\.\d\d times .* fp32, \d\.\d\d .*fp16$"
+    ):
+        build_of(bundle, "model.int8.onnx")
+    assert not (bundle.folder / ENGINES / "int8").exists()
+    installed.assert_clean()
+
+
+def test_an_engine_that_does_not_verify_is_no_measure(bundle: Bundle, installed: Installed) -> None:
+    bundle = with_artefact(bundle, "model.fp16.onnx", artefact("fp16"))
+    plan = bundle.file(build_of(bundle).name)
+    plan.write_bytes(plan.read_bytes()[:-1])
+    said: list[str] = []
+    built = build_engine(
+        bundle,
+        "model.fp16.onnx",
+        options=BuildOptions(),
+        progress=engine_cases.Quiet(),
+        report=said.append,
+    )
+    assert built.sidecar.compared == {}
+    assert said[-1].startswith("not compared with the fp32 engine here: ")
+    assert "truncated" in said[-1]
+    installed.assert_clean()
 
 
 def test_the_double_refuses_a_precision_flag_on_10_and_has_none_on_11(
@@ -209,6 +238,34 @@ def test_a_timing_cache_that_does_not_fit_is_replaced(
     installed.assert_clean()
 
 
+def test_timings_that_cannot_be_kept_cost_no_engine(
+    bundle: Bundle, installed: Installed, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = Path("/proc/no/timings.cache")
+    built = build_of(bundle, options=BuildOptions(timing_cache=cache))
+    assert bundle.file(built.name).is_file()
+    assert f"{cache}: the timings of this build are not kept: " in caplog.text
+    with pytest.raises(ConfigError, match="the timing cache cannot be read"):
+        build_of(bundle, options=BuildOptions(timing_cache=bundle.folder))
+    assert len(installed.world.builds) == 1
+
+
+def test_a_full_disk_leaves_the_earlier_engine(
+    bundle: Bundle, installed: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = build_of(bundle)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("export.tensorrt_engine.write_text", full)
+    with pytest.raises(BundleError, match=r"the engine cannot be written .No space left on device"):
+        build_of(bundle)
+    assert read_sidecar(bundle.file(good.name)) == good.sidecar
+    assert not list((bundle.folder / ENGINES).glob(".*"))
+    installed.assert_clean()
+
+
 @pytest.mark.parametrize(
     ("noise", "message"),
     [
@@ -257,7 +314,7 @@ def test_what_is_made_for_another_engine_is_not_built(bundle: Bundle) -> None:
 def test_options_outside_their_range_are_refused(
     options: Callable[[], BuildOptions], message: str
 ) -> None:
-    with pytest.raises(EngineError, match=message):
+    with pytest.raises(ConfigError, match=message):
         options()
 
 
