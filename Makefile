@@ -8,6 +8,7 @@
 #   make camera-study    docs/cameras.md: 10,000 triggers, camera faults, memory  (pypylon, Aravis)
 #   make calibration-study  docs/calibration.md on real data sets  (SHARED=folder)
 #   make bench           speed figures                              (BUNDLE=folder: engines too)
+#   make gpu-bench       a section of docs/performance.md, on a GPU   (BUNDLE=folder, IMAGES=folder)
 #   make clean           remove what the targets above made
 
 PYTHON ?= python3
@@ -19,7 +20,8 @@ RUNS ?= $(wildcard build/study/*-1/run)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint check study precision reliability camera-study calibration-study bench clean
+.PHONY: demo test lint check study precision reliability camera-study calibration-study bench gpu-bench \
+  clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -81,6 +83,10 @@ bench: $(STAMP)
 	$(BIN)/python tests/bench/bench_grabber.py
 	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_engines.py $(BUNDLE))
 	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_pipeline.py idle $(BUNDLE))
+
+gpu-bench: $(STAMP)
+	PYTHONPATH=. $(BIN)/python tests/bench/bench_gpu.py $(BUNDLE) --out docs/performance.md \
+	  $(if $(IMAGES),--images $(IMAGES))
 
 clean:
 	rm -rf $(VENV) demo build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -105,8 +105,7 @@ def examine(
     frames = golden_frames(built.bundle)
     timings: dict[tuple[Memory, Launch], Latency] = {}
     gates: list[AccuracyGate] = []
-    ways = [way for way in _WAYS if cuda.graphs is not None or not way[1]]
-    for memory, graph in _followed(ways, progress):
+    for memory, graph in _followed(ways_to_run(cuda), progress):
         with closing(built.running(trt, cuda, memory, graph=graph)) as running:
             gates.append(gate(built.bundle, running, built.precision, frames))
             timings[memory, running.launch] = measure(running, _empty(built.shape))
@@ -195,6 +194,11 @@ def compare_speed(
             f"takes {', '.join(slow)}"
         )
     return ratios
+
+
+def ways_to_run(cuda: Cuda) -> list[tuple[Memory, bool]]:
+    """Memory, and whether as a CUDA graph: all that this binding offers."""
+    return [way for way in _WAYS if cuda.graphs is not None or not way[1]]
 
 
 def graph_shape(bundle: Bundle) -> GraphShape:

@@ -1,0 +1,48 @@
+"""ONNX Runtime with a provider of choice, so that a GPU without TensorRT can be compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from edge.engine import Prediction
+from edge.errors import EngineError
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+# Otherwise FP32 convolutions are rounded to 10 bits of mantissa.
+_OPTIONS = {CPU: {}, CUDA: {"use_tf32": "0"}}
+
+
+class ProviderEngine:
+    """An artefact on one provider; see `edge.engine.Engine`.
+
+    Raises:
+        EngineError: ONNX Runtime has no such provider here, or gave another one.
+    """
+
+    def __init__(self, artefact: Path, provider: str) -> None:
+        if provider not in ort.get_available_providers():
+            raise EngineError(
+                f"ONNX Runtime {ort.__version__} has no {provider} here: pip install "
+                "onnxruntime-gpu in the place of onnxruntime"
+            )
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        if provider == CUDA and hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()
+        chosen = [(provider, _OPTIONS[provider])]
+        self._session = ort.InferenceSession(str(artefact), options, providers=chosen)
+        # It falls back to the CPU without a word.
+        if self._session.get_providers()[0] != provider:
+            raise EngineError(f"{artefact}: ONNX Runtime cannot use its {provider} here")
+
+    def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
+        """See `Engine.infer`."""
+        scores, maps = self._session.run(["pred_score", "anomaly_map"], {"input": batch})
+        return Prediction(scores, maps)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
