@@ -28,7 +28,7 @@ from edge.engine.sidecar import (
 )
 from edge.engine.tensorrt import TensorRtEngine
 from edge.engine.tensorrt_plan import RunningPlan
-from edge.errors import BundleError, CudaError, EngineError
+from edge.errors import BundleError, EngineError
 from edge.golden import GoldenFrame, golden_frames, golden_results
 from export.tensorrt_build import BuildCancelledError, Progress
 from export.timing import RUNS, WORTHWHILE, Image, interleaved_medians, measure
@@ -178,8 +178,6 @@ def compare_speed(
             continue
         try:
             standing = TensorRtEngine(built.bundle.file(name), built.shape)
-        except CudaError:
-            raise
         except (BundleError, EngineError) as error:
             report(f"not compared with the {precision} engine here: {error}")
             continue

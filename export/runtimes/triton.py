@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.bundle import Bundle
-from edge.engine.sidecar import ENGINES_FOLDER, PLAN, Sidecar, read_sidecar
+from edge.engine.sidecar import PLAN, Sidecar, read_sidecar
 from edge.files import write_text
 from export.runtimes.base import README, Options, preprocessing_text, write_client_record
 
@@ -97,9 +97,8 @@ def _onnx(bundle: Bundle, options: Options) -> _Model:
 
 
 def _plans(bundle: Bundle) -> Iterator[_Model]:
-    for plan in sorted((bundle.folder / ENGINES_FOLDER).glob(f"*/*/{PLAN}")):
-        source = plan.relative_to(bundle.folder).as_posix()
-        sidecar = read_sidecar(bundle.file(source))
+    for source in bundle.plans():
+        sidecar = read_sidecar(bundle.file(source), bundle.keys)
         device = sidecar.platform.folder
         yield _Model(
             name=_identifier(f"{bundle.manifest.name}_{device}_{sidecar.precision}"),

@@ -91,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
             with closing(open_engine(bundle, engine=engine_name, artefact=name)) as engine:
                 rows.append(measure(bundle, name, engine_name, engine, frames))
         except (BundleError, EngineError) as error:
+            if args.artefact is not None:
+                raise
             print(f"{name}: refused: {error}")
             refused.append(error)
     if rows:

@@ -47,9 +47,11 @@ Runtime's CPU. That computes FP16 in FP32 and rounds nothing, so that an FP16 gr
 twin, which rounds every value that is FP16. Flips are test images that an artefact judges otherwise
 than the FP32 one, each at its own threshold: the highest score of the held-out good images. The
 score difference is the largest over the spread of the FP32 scores. The time is the median of
-interleaved runs over that of FP32, on the machine of the study; the files for TensorRT are slow
-there by design and are to be timed where TensorRT runs. No test image chooses anything: what stays
-in FP32, and how INT8 is calibrated, is decided on the frames of the export.
+interleaved runs over that of FP32, on the machine of the study. The files for TensorRT are slow
+there by design: `linewarden build` times their engines on the device, and keeps one only where it
+is faster than the more precise ones and gives the verdicts of the golden frames. No test image
+chooses anything: what stays in FP32, and how INT8 is calibrated, is decided on the frames of the
+export.
 
 """
 COLUMNS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,16 @@ def test_triton_gets_every_plan(bundle: Bundle, out: Path, monkeypatch: pytest.M
     assert config.optimization.cuda.graphs == (built.sidecar.launch == "graph")
     assert built.sidecar.platform.tensorrt in (out / "README.md").read_text()
     assert record_in(out)["models"][name]["recipes"] == {}  # measured through the ONNX file
+
+
+def test_triton_gets_no_leftover_of_a_killed_build(
+    bundle: Bundle, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch)
+    plan = bundle.folder / engine_cases.build(bundle).name
+    shutil.copytree(plan.parent, plan.parent.with_name(".incomplete-fp32-0123456789ab"))
+    writer_for("triton")(bundle, out, Options())
+    assert len(list((out / "models").iterdir())) == 2
 
 
 def test_triton_refuses_a_damaged_plan(
