@@ -93,6 +93,14 @@ class Count:
     causes: dict[Cause, int]
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """Verdicts that an output has not confirmed yet, and when the oldest was announced."""
+
+    count: int
+    since: datetime
+
+
 class RecordReader:
     """Reads the records in a folder. Use it as a context manager. For one thread at a time.
 
@@ -144,10 +152,16 @@ class RecordReader:
         for shift in shifts_between(since, until, begins, zone):
             yield from self._count_shift(shift, condition, values)
 
-    def waiting(self) -> dict[str, int]:
+    def waiting(self) -> dict[str, Waiting]:
         """Verdicts that wait for each output."""
-        rows = self._connection.execute("SELECT output, count(*) FROM outbox GROUP BY output")
-        return {str(output): int(count) for output, count in rows}
+        rows = self._connection.execute(
+            "SELECT output, count(*), min(triggered_utc) "
+            "FROM outbox JOIN records ON records.number = outbox.record GROUP BY output"
+        )
+        return {
+            str(output): Waiting(int(count), moment_from_text(since))
+            for output, count, since in rows
+        }
 
     def _count_shift(self, shift: Shift, condition: str, values: list[object]) -> Iterator[Count]:
         rows = self._connection.execute(

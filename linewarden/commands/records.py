@@ -253,8 +253,8 @@ def _outbox(args: argparse.Namespace, source: Source) -> None:
         return
     with RecordReader(source.folder) as reader:
         waiting = reader.waiting()
-    for output, count in waiting.items():
-        print(f"{count:>8}  {output}")
+    for output, those in waiting.items():
+        print(f"{those.count:>8}  since {those.since.astimezone():%Y-%m-%d %H:%M:%S}  {output}")
     if not waiting:
         print("nothing waits")
 

@@ -1,6 +1,7 @@
 """Records of a running line: one row per trigger, whatever the disk and the process do."""
 
 import json
+import re
 import shutil
 import sqlite3
 import threading
@@ -16,7 +17,7 @@ from edge.line.base import StationState
 from edge.records import InspectionRecord
 from edge.store.config import RecordsConfig
 from edge.store.database import FILE_NAME, connect, connect_to_read
-from edge.store.reader import Filter, RecordReader
+from edge.store.reader import Filter, RecordReader, Waiting
 from edge.store.station import JOURNAL_NAME, StationRecords
 from edge.triggers import Settled
 from edge.verdict import Cause, Verdict
@@ -33,6 +34,7 @@ class Receiver:
         self.seen: list[str] = []
         self.shown: list[StationState] = []
         self.is_away = False
+        self.attempts = 0
         self.runs = threading.Event()
         self.runs.set()
 
@@ -42,6 +44,7 @@ class Receiver:
 
     def send(self, record: InspectionRecord) -> None:
         self.runs.wait(30)
+        self.attempts += 1
         if self.is_away:
             raise LineError("nobody there")
         self.seen.append(record.trigger_id)
@@ -178,7 +181,8 @@ def test_verdicts_wait_for_an_output_that_is_away(tmp_path: Path, make_record: M
         wait_for(lambda: len(stored(tmp_path)) == 5)
         assert station.status().outboxes == {"mqtt test": 5}
     with RecordReader(tmp_path) as reader:
-        assert reader.waiting() == {"mqtt test": 5}
+        oldest = make_record(1).triggered_utc
+        assert reader.waiting() == {"mqtt test": Waiting(5, oldest)}
     receiver.is_away = False
     with records(tmp_path, receiver) as station:  # the next start
         deliver(station, make_record(6))
@@ -187,6 +191,28 @@ def test_verdicts_wait_for_an_output_that_is_away(tmp_path: Path, make_record: M
     assert receiver.seen == [f"test-{number:06d}" for number in range(1, 7)]
     with RecordReader(tmp_path) as reader:
         assert reader.waiting() == {}
+
+
+def test_the_log_tells_once_since_when_verdicts_wait_and_when_it_is_over(
+    tmp_path: Path, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver = Receiver()
+    receiver.is_away = True
+    with records(tmp_path, receiver) as station:
+        for number in (1, 2):
+            deliver(station, make_record(number))
+        wait_for(lambda: receiver.attempts > 4)
+        receiver.is_away = False
+        wait_for(lambda: len(receiver.seen) == 2, 15.0)
+    since = r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    begin, over = (record.message for record in caplog.records)
+    assert re.fullmatch(
+        rf"mqtt test: nothing is sent {since}, [12] verdicts wait: nobody there: nobody there",
+        begin,
+    )
+    assert re.fullmatch(
+        rf"mqtt test: takes verdicts again, nothing was sent {since}; 2 waited", over
+    )
 
 
 def test_what_waits_at_the_end_is_sent(tmp_path: Path, make_record: MakeRecord) -> None:
