@@ -15,6 +15,7 @@
             PartId             what the line calls the part; empty when it does not say
             ResultState        1 completed, 4 failed (NO_VERDICT)
             InternalRecipeId   the recipe
+            ExternalRecipeId   its number, as a PLC asks for it; empty where it has none
             CreationTime       UTC
             ResultContent      the record as JSON
 
@@ -65,6 +66,7 @@ _NODES: dict[str, tuple[ua.VariantType, Any]] = {
     "Result.PartId": (ua.VariantType.String, ""),
     "Result.ResultState": (ua.VariantType.Int32, 0),
     "Result.InternalRecipeId": (ua.VariantType.String, ""),
+    "Result.ExternalRecipeId": (ua.VariantType.String, ""),
     "Result.CreationTime": (ua.VariantType.DateTime, datetime(1970, 1, 1, tzinfo=timezone.utc)),
     "Result.ResultContent": (ua.VariantType.String, ""),
 }
@@ -180,6 +182,7 @@ class OpcUa:
         return server
 
     async def _tell(self, record: InspectionRecord) -> None:
+        number = record.recipe_number
         judged = record.verdict is not Verdict.NO_VERDICT
         await self._hold(
             self._handshake.result(record),
@@ -188,6 +191,7 @@ class OpcUa:
                 "Result.PartId": record.part_id or "",
                 "Result.ResultState": _COMPLETED if judged else _FAILED,
                 "Result.InternalRecipeId": record.recipe,
+                "Result.ExternalRecipeId": "" if number is None else str(number),
                 "Result.CreationTime": record.triggered_utc,
                 "Result.ResultContent": record.model_dump_json(),
             },

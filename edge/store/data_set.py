@@ -121,9 +121,7 @@ def _origin(name: Path, label: str, stored: StoredRecord) -> str:
     return json.dumps({"image": name.as_posix(), "label": label, "record": record}) + "\n"
 
 
-def _nothing(
-    seen: int, what: str, missing: int, damaged: list[str], *, take_passes: bool
-) -> str:
+def _nothing(seen: int, what: str, missing: int, damaged: list[str], *, take_passes: bool) -> str:
     if missing or damaged:
         return (
             f"no image to copy: {missing} parts have no frame (any more), {len(damaged)} have a "

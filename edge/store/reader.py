@@ -30,6 +30,7 @@ class Filter:
     Attributes:
         since, until: when the part was announced; `until` itself is not in it.
         min_score, max_score: raw scores, both in it.
+        recipe_number: of the line, as a PLC asks for it.
         label: the last label.
         is_labelled: whether it has one.
     """
@@ -39,6 +40,7 @@ class Filter:
     verdicts: tuple[Verdict, ...] = ()
     causes: tuple[Cause, ...] = ()
     recipe: str | None = None
+    recipe_number: int | None = None
     part_id: str | None = None
     trigger_id: str | None = None
     min_score: float | None = None
@@ -53,6 +55,7 @@ class Filter:
             ("triggered_utc >= ?", self.since and text_from_moment(self.since)),
             ("triggered_utc < ?", self.until and text_from_moment(self.until)),
             ("recipe = ?", self.recipe),
+            ("recipe_number = ?", self.recipe_number),
             ("part_id = ?", self.part_id),
             ("trigger_id = ?", self.trigger_id),
             ("score >= ?", self.min_score),

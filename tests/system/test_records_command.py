@@ -124,9 +124,9 @@ def test_a_data_set_is_made_of_records(line: Path) -> None:
     assert not out.exists()
     told("records", "label", line, identities[0], "good")
     words = ("dataset", "from-records", line, out, "--to", "plain", "--verdict")
-    assert "no part labelled good among the 2 records that fit" in linewarden(
-        *words, "REJECT"
-    ).stderr
+    assert (
+        "no part labelled good among the 2 records that fit" in linewarden(*words, "REJECT").stderr
+    )
     assert "no record fits the filter" in linewarden(*words, "REVIEW").stderr
 
     told("records", "label", line, identities[3], "good")

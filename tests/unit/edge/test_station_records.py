@@ -15,6 +15,7 @@ import pytest
 from edge.errors import LineError, RecordsError
 from edge.line.base import StationState
 from edge.records import InspectionRecord
+from edge.store import database
 from edge.store.config import RecordsConfig
 from edge.store.database import FILE_NAME, connect, connect_to_read
 from edge.store.reader import Filter, RecordReader, Waiting
@@ -103,6 +104,36 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path, make_record: MakeRecord) 
     with closing(connect_to_read(tmp_path)) as connection:
         assert connection.execute("SELECT count(*) FROM identities").fetchone()[0] == 3
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+
+
+# As the first version wrote it.
+OLD_ROW = """
+    INSERT INTO identities VALUES (1, 'default', 2.5, 2.0, 1.5, 'aa', 'bb');
+    INSERT INTO records VALUES (1, 't1', 'A-7', '2026-11-21T04:14:01.000000Z', 'main', '1.png', 1,
+        'REJECT', NULL, '', 3.25, 1.0, 9.0, 0.5, 12.5, 40.0,
+        '{"views": [{"latency_ms": {"preprocess": 1, "infer": 9, "decide": 0.5, "total": 12}}],
+          "images": ["a.png"], "line_errors": []}');
+    INSERT INTO outbox VALUES (1, 'mqtt test', 1);
+"""
+
+
+def test_rows_of_an_older_version_are_kept_read_and_sent(
+    tmp_path: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(database, "_MIGRATIONS", database._MIGRATIONS[:1])
+        with closing(connect(tmp_path, synchronous="FULL")) as connection:
+            connection.executescript(OLD_ROW)
+    with pytest.raises(RecordsError, match="older version of Linewarden; start the line once"):
+        RecordReader(tmp_path)
+    receiver = Receiver()
+    with records(tmp_path, receiver) as station:
+        deliver(station, make_record(2).model_copy(update={"recipe_number": 3}))
+        wait_for(lambda: receiver.seen == ["t1", "test-000002"])
+    old, new = stored(tmp_path)
+    assert (old.part_id, old.score, old.images) == ("A-7", 3.25, ("a.png",))
+    assert (old.recipe_number, old.views[0].recipe_number) == (None, None)
+    assert (new.recipe_number, new.threshold) == (3, 2.5)
 
 
 def test_a_row_is_committed_with_a_flush(tmp_path: Path) -> None:
