@@ -8,7 +8,6 @@ sent to it late. Whoever owns it opens it again.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import socket
 import ssl
@@ -32,8 +31,7 @@ from edge.line.access import TlsConfig
 from edge.line.config import MqttBroker
 
 _WAITING_SHARE = 0.9  # paho looks at the clock ten times within a timeout
-
-_log = logging.getLogger(__name__)
+_WHO = (0x86, 0x87)  # bad user name or password, not authorized
 
 
 class Broker:
@@ -118,10 +116,10 @@ class Broker:
             raise LineError(f"{self._name}: the connection is not open")
         message = self._client.publish(topic, payload, qos=qos, retain=retain)
         if message.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+            why = self._problem or message.rc.name
             self.drop()
             raise LineError(
-                f"{self._name}: {topic} cannot be published: {message.rc.name}; "
-                "check that the broker runs"
+                f"{self._name}: {topic} cannot be published: {why}; check that the broker runs"
             )
         return message
 
@@ -194,7 +192,8 @@ class Broker:
         _properties: Properties | None,
     ) -> None:
         if reason.is_failure:
-            self._answer(f"{reason}; check username and password")
+            hint = "; check username and password" if reason.value in _WHO else ""
+            self._answer(f"the broker refuses: {reason}{hint}")
         elif self._topic is None:
             self._answer("")
         else:
@@ -220,8 +219,6 @@ class Broker:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        level = logging.WARNING if reason.is_failure else logging.DEBUG
-        _log.log(level, "%s: %s", self._name, reason)
         self._answer(self._problem or str(reason))
         self._ended.set()
 

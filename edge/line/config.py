@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edge.config import ConfigPath, StrictModel
 from edge.line.access import OpcUaSecurity, Secret, TlsConfig
@@ -200,6 +201,12 @@ class WebhookConfig(StrictModel):
     def outbox(self) -> str:
         """Under which verdicts for this output are stored."""
         return f"webhook {self.url}"
+
+    @field_validator("url")
+    @classmethod
+    def _has_a_port_that_exists(cls, url: str) -> str:
+        _ = urlsplit(url).port  # ValueError when it is none, or out of range
+        return url
 
 
 StorableConfig = MqttConfig | WebhookConfig

@@ -22,13 +22,13 @@ from typing import Any
 
 from pymodbus import ModbusException
 from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.pdu import ModbusPDU
 
 from edge.errors import LineError
 from edge.line.base import StationState
 from edge.line.config import ModbusConfig
 from edge.line.handshake import Handshake, Signals
 from edge.line.loop_thread import LoopThread
+from edge.line.plc import answered
 from edge.records import InspectionRecord
 from edge.verdict import Cause
 
@@ -149,6 +149,7 @@ class ModbusClient:
         )
         if not await self._client.connect():
             raise ConnectionError("no connection")
+        self._awaited = "answer"
         self._handshake.continue_from(await self._read(self._config.register_address + 1))
         await self._write(self._handshake.safe(fault=False))
 
@@ -168,16 +169,15 @@ class ModbusClient:
         self._awaited = "answer"
         client = self._connected()
         registers = registers_from_signals(signals)
-        _check(
-            await client.write_registers(
-                self._config.register_address, registers, device_id=self._config.device_id
-            )
+        response = await client.write_registers(
+            self._config.register_address, registers, device_id=self._config.device_id
         )
+        answered(response)
 
     async def _read(self, register: int) -> int:
         client = self._connected()
         response = await client.read_holding_registers(register, device_id=self._config.device_id)
-        return _check(response).registers[0]
+        return answered(response, count=1).registers[0]
 
     def _connected(self) -> AsyncModbusTcpClient:
         if self._client is None or not self._client.connected:
@@ -194,10 +194,3 @@ class ModbusClient:
                 no_response_expected=True,
             )
         client.close()
-
-
-def _check(response: ModbusPDU) -> ModbusPDU:
-    """Modbus answers an error with a response, which pymodbus does not raise."""
-    if response.isError():
-        raise ModbusException(f"the PLC refuses with exception code {response.exception_code}")
-    return response

@@ -15,7 +15,7 @@ from pymodbus.pdu import ModbusPDU
 from edge.errors import LineError
 from edge.line.config import ModbusPeer
 
-Response = TypeVar("Response", bound=ModbusPDU)
+Answer = TypeVar("Answer")
 
 
 class Plc:
@@ -57,38 +57,55 @@ class Plc:
         Raises:
             LineError: the PLC does not answer, or refuses; the message says what to check.
         """
-        return self._ask(
-            address,
-            lambda client, unit: client.read_holding_registers(
-                address, count=count, device_id=unit
-            ),
-        ).registers
+
+        def read(client: ModbusTcpClient, unit: int) -> Sequence[int]:
+            response = client.read_holding_registers(address, count=count, device_id=unit)
+            return answered(response, count=count).registers
+
+        return self._ask(address, read)
 
     def coil(self, address: int) -> bool:
         """One coil; see `registers`."""
-        return self._ask(
-            address, lambda client, unit: client.read_coils(address, count=1, device_id=unit)
-        ).bits[0]
+
+        def read(client: ModbusTcpClient, unit: int) -> bool:
+            return answered(client.read_coils(address, count=1, device_id=unit), bits=1).bits[0]
+
+        return self._ask(address, read)
 
     def write(self, address: int, values: Sequence[int]) -> None:
         """Write holding registers by one request; see `registers`."""
-        self._ask(
-            address,
-            lambda client, unit: client.write_registers(address, list(values), device_id=unit),
-        )
 
-    def _ask(self, address: int, request: Callable[[ModbusTcpClient, int], Response]) -> Response:
+        def write(client: ModbusTcpClient, unit: int) -> None:
+            answered(client.write_registers(address, list(values), device_id=unit))
+
+        self._ask(address, write)
+
+    def _ask(self, address: int, request: Callable[[ModbusTcpClient, int], Answer]) -> Answer:
         if self._client is None:
             raise LineError(f"{self._name}: the connection is not open")
         try:
-            response = request(self._client, self._config.device_id)
+            return request(self._client, self._config.device_id)
         except (OSError, ModbusException) as error:
             self.close()
-            raise LineError(f"{self._name}: lost: {error}; check that the PLC runs") from error
-        if response.isError():
-            self.close()
             raise LineError(
-                f"{self._name}: the PLC refuses address {address} with exception code "
-                f"{response.exception_code}; check the addresses and device_id"
-            )
-        return response
+                f"{self._name}: address {address}: {error}; check that the PLC runs, the "
+                "addresses and device_id"
+            ) from error
+
+
+def answered(response: ModbusPDU, *, count: int = 0, bits: int = 0) -> ModbusPDU:
+    """A response that answers its request.
+
+    Args:
+        count: registers that were asked for; it holds none when it answers something else.
+        bits: that were asked for, at least.
+
+    Raises:
+        ModbusException: it is the answer of an error, which pymodbus does not raise, or to
+            something else.
+    """
+    if response.isError():
+        raise ModbusException(f"the PLC refuses with exception code {response.exception_code}")
+    if len(response.registers) != count or len(response.bits) < bits:
+        raise ModbusException("the PLC answers something else than it was asked")
+    return response
