@@ -20,6 +20,7 @@ the station is READY.
 from __future__ import annotations
 
 import json
+import logging
 import queue
 from typing import Any
 
@@ -33,6 +34,8 @@ from edge.recipe_request.config import MqttRecipeRequestConfig
 OFFLINE = json.dumps({"state": "offline"})
 
 _ID_MAX = 128
+
+_log = logging.getLogger(__name__)
 
 
 class MqttRequests:
@@ -83,7 +86,10 @@ class MqttRequests:
     def close(self) -> None:
         """Say that nobody answers any more, and disconnect."""
         if self._broker.is_open and not self._broker.lost:
-            self._publish(OFFLINE)
+            try:
+                self._publish(OFFLINE)
+            except LineError as error:
+                _log.warning("%s", error)
         self._broker.close()
 
     def _publish(self, text: str) -> None:

@@ -11,7 +11,7 @@ import threading
 from types import TracebackType
 
 from edge.errors import LineError
-from edge.pauses import growing_pauses
+from edge.pauses import Retries
 from edge.recipe_request.base import Answer, Recipes, Request, RequestSource, State
 
 _JOIN_S = 10.0
@@ -54,22 +54,23 @@ class RecipeRequestThread:
         self._thread.join(_JOIN_S)
 
     def _run(self) -> None:
-        pauses = growing_pauses()
+        retries = Retries()
         is_lost = False
         while not self._stopping.is_set():
             try:
                 self._source.open()
-                while not self._stopping.is_set():
+                self._follow()
+                if is_lost:
+                    _log.warning("%s: recipes can be requested again", self._name)
+                is_lost = False
+                retries.connected()
+                while not self._stopping.wait(self._poll_s):
                     self._follow()
-                    if is_lost:
-                        _log.warning("%s: recipes can be requested again", self._name)
-                    pauses, is_lost = growing_pauses(), False
-                    self._stopping.wait(self._poll_s)
             except LineError as error:
                 if not is_lost:
                     _log.warning("no recipe can be requested: %s", error)
                 is_lost = True
-                self._stopping.wait(next(pauses))
+                self._stopping.wait(retries.pause_s())
         self._source.close()
 
     def _follow(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -265,6 +266,17 @@ def test_a_broker_that_goes_and_comes_is_told_of_once(
             again.ask(2)
             wait_for(lambda: recipes.requests == [2])
     assert caplog.text.count("no recipe can be requested") == 1
+
+
+def test_a_broker_that_hangs_at_the_end_is_told(
+    broker: Broker, asker: Asker, caplog: pytest.LogCaptureFixture
+) -> None:
+    with followed_broker(broker):
+        wait_for(lambda: asker.told(active=1))
+        broker.hang()
+    broker.wake()
+    assert "did not take the state of the recipes: no confirmation within" in caplog.text
+    assert not [one for one in threading.enumerate() if one.name == "recipe request"]
 
 
 @pytest.mark.parametrize(
