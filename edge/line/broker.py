@@ -31,6 +31,7 @@ from edge.line.access import TlsConfig
 from edge.line.config import MqttBroker
 
 _WAITING_SHARE = 0.9  # paho looks at the clock ten times within a timeout
+_UNSPECIFIED = 0x80  # what paho says of a connection that ends without a word
 _WHO = (0x86, 0x87)  # bad user name or password, not authorized
 
 
@@ -219,7 +220,8 @@ class Broker:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        self._answer(self._problem or str(reason))
+        why = "the connection broke off" if reason.value == _UNSPECIFIED else str(reason)
+        self._answer(self._problem or why)
         self._ended.set()
 
     def _answer(self, problem: str) -> None:
