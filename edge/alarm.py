@@ -90,8 +90,10 @@ class RejectAlarm:
     def _judge_row(self, trigger_id: str) -> None:
         limit = self._config.in_a_row
         if limit is not None:
-            message = f"{self._in_a_row} parts in a row did not pass"
-            self._change("in_a_row", self._in_a_row >= limit, message, trigger_id)
+            raised = self._in_a_row >= limit
+            standing = f"{self._in_a_row} parts in a row did not pass"
+            message = standing if raised else "a part passed again"
+            self._change("in_a_row", raised, message, trigger_id)
 
     def _judge_share(self, trigger_id: str) -> None:
         limit, parts = self._config.share, self._config.window_parts

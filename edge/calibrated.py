@@ -41,7 +41,11 @@ class ZoneThresholds(Strict):
 
 @dataclass(frozen=True)
 class RecipeIdentity:
-    """What a verdict rests on, for its record."""
+    """What a verdict rests on, for its record.
+
+    Attributes:
+        recipe_number: under which the line asked for it; None where it has no numbered recipes.
+    """
 
     recipe: str
     threshold: float
@@ -49,6 +53,7 @@ class RecipeIdentity:
     calibration_seal: str
     threshold_review: float | None = None
     threshold_pixel: float | None = None
+    recipe_number: int | None = None
 
 
 class Calibration(Vouched):
@@ -134,7 +139,7 @@ class Calibration(Vouched):
             self.minimum_area_px,
         )
 
-    def identity(self) -> RecipeIdentity:
+    def identity(self, recipe_number: int | None = None) -> RecipeIdentity:
         """What the verdicts that are given by this calibration rest on."""
         return RecipeIdentity(
             self.recipe,
@@ -143,6 +148,7 @@ class Calibration(Vouched):
             self.seal,
             self.threshold_review,
             self.threshold_pixel,
+            recipe_number,
         )
 
     def thresholds_of_zones(self) -> tuple[Thresholds, ...]:

@@ -105,16 +105,25 @@ class Inspector:
 
     One thread owns an inspector; only `prepare` may run on another one meanwhile. Use it as a
     context manager, or call `close`.
+
+    Args:
+        recipe_number: under which the line asked for it; None where it has no numbered recipes.
     """
 
-    def __init__(self, bundle: Bundle, calibration: Calibration, engine: Engine) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        calibration: Calibration,
+        engine: Engine,
+        recipe_number: int | None = None,
+    ) -> None:
         self.bundle = bundle
         self.calibration = calibration
         self._engine = engine
         self._thresholds = calibration.thresholds()
         self._zone_thresholds = calibration.thresholds_of_zones()
         self._preparation = Preparation(bundle.manifest.preprocessing, calibration.layout)
-        self._identity = calibration.identity()
+        self._identity = calibration.identity(recipe_number)
 
     @classmethod
     def open(

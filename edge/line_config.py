@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from edge.alarm import AlarmConfig
 from edge.bundle import REFERENCE_ARTEFACT
-from edge.camera import CameraConfig, GenicamConfig
+from edge.camera import CameraConfig
 from edge.camera.genicam import GenicamSettings
 from edge.config import ConfigPath, StrictModel
 from edge.encoder import EncoderConfig
-from edge.line import GpioConfig, Host, OutputConfig, Port, Register, StorableConfig
+from edge.line import GpioConfig, OutputConfig, StorableConfig
 from edge.part_check import ChecksConfig
+from edge.recipe_config import (
+    Recipe,
+    RecipeConfig,
+    RecipeNumber,
+    RecipeViewConfig,
+    ViewConfig,
+    ViewName,
+    camera_with_settings,
+    unsettable,
+    view_with_recipe,
+)
+from edge.recipe_request.config import RecipeRequestConfig
 from edge.store.config import RecordsConfig
 from edge.trigger import (
     CameraTriggerConfig,
@@ -23,11 +35,6 @@ from edge.trigger import (
     TriggerConfig,
 )
 from edge.views import ONLY_VIEW
-
-Camera = TypeVar("Camera", CameraConfig, CameraConfig | None)
-Recipe = Annotated[str, Field(coerce_numbers_to_str=True)]
-RecipeNumber = Annotated[int, Field(ge=1, le=65535)]  # fits a register of a PLC
-ViewName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 class EngineConfig(StrictModel):
@@ -45,82 +52,6 @@ class EngineConfig(StrictModel):
     artefact: str = REFERENCE_ARTEFACT
     threads: Annotated[int, Field(ge=1)] | None = None
     keep_warm_ms: Annotated[float, Field(ge=1)] | None = None
-
-
-class ViewConfig(StrictModel):
-    """One of several cameras that look at every part.
-
-    Attributes:
-        bundle: None for that of the line; views with the same one share an engine.
-        recipe: None for that of the line.
-    """
-
-    camera: CameraConfig
-    bundle: ConfigPath | None = None
-    recipe: Recipe | None = None
-
-
-class RecipeViewConfig(StrictModel):
-    """What one of several views is judged by; None for that of the recipe.
-
-    Attributes:
-        settings: of its camera, those that differ.
-    """
-
-    bundle: ConfigPath | None = None
-    recipe: Recipe | None = None
-    settings: GenicamSettings | None = None
-
-
-class RecipeConfig(StrictModel):
-    """What a recipe number stands for; None for what the line itself says.
-
-    Attributes:
-        artefact: file of the bundles to run; see `EngineConfig`.
-        settings: of the only camera, those that differ from what stands there; for cameras that
-            have `settings`.
-        checks: the reference parts of this recipe.
-        views: what differs between them, by their names, where the line has several.
-    """
-
-    bundle: ConfigPath | None = None
-    recipe: Recipe | None = None
-    artefact: str | None = None
-    settings: GenicamSettings | None = None
-    checks: ChecksConfig | None = None
-    views: dict[ViewName, RecipeViewConfig] = Field(default_factory=dict)
-
-    @property
-    def all_settings(self) -> list[tuple[str, GenicamSettings]]:
-        """The camera settings of each view that has some."""
-        given = {ONLY_VIEW: self.settings}
-        given |= {name: view.settings for name, view in self.views.items()}
-        return [(name, settings) for name, settings in given.items() if settings is not None]
-
-
-class RecipeRequestConfig(StrictModel):
-    """Registers of a PLC that asks for recipes; see `edge.recipe_request`.
-
-    Attributes:
-        host: address of the PLC.
-        request_address: holding register of the number that the PLC wants, counted from 0.
-        status_address: first of three that the station writes.
-        timeout_ms: limit of every call.
-    """
-
-    host: Host
-    port: Port = 502
-    device_id: Annotated[int, Field(ge=0, le=255)] = 1
-    request_address: Register
-    status_address: Register
-    poll_ms: Annotated[float, Field(ge=10, le=10_000)] = 100.0
-    timeout_ms: Annotated[float, Field(gt=0, le=60_000)] = 500.0
-
-    @model_validator(mode="after")
-    def _apart(self) -> RecipeRequestConfig:
-        if 0 <= self.request_address - self.status_address < 3:
-            raise ValueError("request_address lies among the three registers of status_address")
-        return self
 
 
 class HealthConfig(StrictModel):
@@ -143,7 +74,7 @@ class LineConfig(StrictModel):
         recipes: by the numbers under which the line asks for them; see `edge.changeover`. Without
             them it has one, and no changeover.
         start_recipe: the number that it starts with.
-        recipe_request: the PLC that asks for recipes; None for none.
+        recipe_request: who asks for recipes beside `linewarden recipe`; None for none.
         encoder: counts the way of the conveyor.
         lost_camera: open it again until it is there, with FAULT meanwhile; or end the run.
         deadline_ms: from the trigger to the verdict; later is NO_VERDICT.
@@ -191,14 +122,14 @@ class LineConfig(StrictModel):
             update={"artefact": recipe.artefact or self.engine.artefact}
         )
         views = {
-            name: _with_view_recipe(view, recipe.views.get(name, RecipeViewConfig()))
+            name: view_with_recipe(view, recipe.views.get(name, RecipeViewConfig()))
             for name, view in self.views.items()
         }
         changes = {
             "bundle": recipe.bundle or self.bundle,
             "recipe": recipe.recipe or self.recipe,
             "checks": recipe.checks or self.checks,
-            "camera": _with_settings(self.camera, recipe.settings),
+            "camera": camera_with_settings(self.camera, recipe.settings),
             "engine": engine,
             "views": views,
         }
@@ -224,7 +155,7 @@ class LineConfig(StrictModel):
                 names = ", ".join(sorted(unknown))
                 raise ValueError(f"recipes.{number}.views names {names}, not among the views")
             for name, settings in recipe.all_settings:
-                if problem := _unsettable(self.all_views.get(name), settings):
+                if problem := unsettable(self.all_views.get(name), settings):
                     raise ValueError(f"recipes.{number}: {problem}")
         if self.recipes and any(view.bundle or view.recipe for view in self.views.values()):
             raise ValueError("with 'recipes', bundle and recipe of a view stand in theirs: views")
@@ -258,44 +189,6 @@ class LineConfig(StrictModel):
                 "trigger.kind should be software, interval, encoder, modbus or mqtt"
             )
         return self
-
-
-def _with_view_recipe(view: ViewConfig, recipe: RecipeViewConfig) -> ViewConfig:
-    camera = _with_settings(view.camera, recipe.settings)
-    return ViewConfig(camera=camera, bundle=recipe.bundle, recipe=recipe.recipe)
-
-
-def _with_settings(camera: Camera, settings: GenicamSettings | None) -> Camera:
-    """A camera with some of its settings changed."""
-    if settings is None or not isinstance(camera, GenicamConfig):
-        return camera
-    changes = _given(settings)
-    if "features" in changes:
-        changes["features"] = {**camera.settings.features, **settings.features}
-    return camera.model_copy(update={"settings": camera.settings.model_copy(update=changes)})
-
-
-def _unsettable(view: ViewConfig | None, settings: GenicamSettings) -> str:
-    """Why a recipe cannot change these settings; empty when it can."""
-    if view is None:
-        return "with several views, 'settings' stand in 'views'"
-    if not isinstance(view.camera, GenicamConfig):
-        return f"a camera of kind {view.camera.kind} has no 'settings'"
-    if settings.trigger is not None:
-        return "settings.trigger is that of the line, the same for all recipes"
-    known = view.camera.settings
-    unset = {
-        *(_given(settings).keys() - _given(known)),
-        *(settings.features.keys() - known.features),
-    }
-    if unset:  # the camera would keep it when another recipe takes over
-        return f"settings: {', '.join(sorted(unset))} should be in the settings of the camera too"
-    return ""
-
-
-def _given(settings: GenicamSettings) -> dict[str, Any]:
-    """The settings that are set, by name."""
-    return {name: value for name, value in settings if value not in (None, {})}
 
 
 def _check_view(name: str | None, views: Sequence[str]) -> None:

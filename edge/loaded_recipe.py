@@ -83,7 +83,7 @@ def load_recipe(config: LineConfig, number: int | None) -> LoadedRecipe:
                 opened[path] = _open_engine(config, path, number is not None, stack)
             bundle, engine = opened[path]
             calibration = bundle.calibration(view.recipe or config.recipe, config.engine.artefact)
-            inspectors[name] = Inspector(bundle, calibration, engine)
+            inspectors[name] = Inspector(bundle, calibration, engine, number)
         cameras = {name: view.camera for name, view in config.all_views.items()}
         check = _part_check(config, inspectors)
         return LoadedRecipe(number, inspectors, cameras, check, stack.pop_all())

@@ -46,6 +46,7 @@ class _Judged(_Frozen):
     Attributes:
         view: the name of the view; "main" where the line has one camera.
         source: file name or serial number of the camera; None when the camera gave no frame.
+        recipe_number: of the line, as a PLC asks for it; None where recipes have no numbers.
         cause: why there is no verdict; None when there is one.
         message: what went wrong, for people.
         score: raw score; None when there is none or it is not finite.
@@ -59,6 +60,7 @@ class _Judged(_Frozen):
     view: str
     source: str | None
     recipe: str
+    recipe_number: int | None = None
     verdict: Verdict
     cause: Cause | None
     message: str
@@ -135,6 +137,7 @@ def _judged(result: ViewResult, inspection: Inspection, total_ns: int) -> dict[s
         "view": result.view,
         "source": result.frame.source if result.frame is not None else None,
         "recipe": recipe.recipe,
+        "recipe_number": recipe.recipe_number,
         "verdict": inspection.verdict,
         "cause": inspection.cause,
         "message": inspection.message,

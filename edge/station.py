@@ -11,14 +11,13 @@ from edge.alarm import Alarm, RejectAlarm, log_alarm
 from edge.changeover import Changeover
 from edge.control import ControlSocket, station_commands
 from edge.encoder import Encoder, encoder_from_config
-from edge.errors import LineError
 from edge.intake import PartLimits
 from edge.line import LineOutput, StorableConfig, output_from_config
 from edge.line_config import LineConfig
 from edge.loaded_recipe import LoadedRecipe, load_recipe, view_camera
 from edge.monitor import DriftWatch
 from edge.pipeline import Pipeline
-from edge.plugins import Plugin, load_plugin
+from edge.recipe_request import recipe_requests_from_config
 from edge.records import InspectionRecord
 from edge.service import health_from_config
 from edge.station_status import StationStatus
@@ -28,12 +27,6 @@ from edge.store.station import IMAGES_NAME, StationRecords
 from edge.trigger import trigger_from_config
 from edge.triggers import Trigger
 from edge.views import View
-
-_RECIPE_REQUESTS = {
-    "modbus": Plugin(
-        "edge.recipe_request", "ModbusRecipeRequest", "pip install 'linewarden[modbus]'"
-    )
-}
 
 
 class Station(NamedTuple):
@@ -156,8 +149,7 @@ def open_station(
             commands = station_commands(pipeline, changeover, station.status)
             stack.enter_context(ControlSocket(config.control_socket, commands))
         if config.recipe_request is not None:
-            factory = load_plugin("recipe request", "modbus", _RECIPE_REQUESTS, LineError)
-            stack.enter_context(factory(changeover=changeover, **dict(config.recipe_request)))
+            stack.enter_context(recipe_requests_from_config(config.recipe_request, changeover))
         yield station
 
 

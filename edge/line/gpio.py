@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import gpiod
 from gpiod.line import Direction, Value
@@ -22,6 +21,7 @@ from gpiod.line import Direction, Value
 from edge.encoder import Encoder
 from edge.errors import LineError
 from edge.line.base import StationState
+from edge.line.config import GpioConfig
 from edge.line.gate import GateConfig, register_from_config
 from edge.line.gpio_lines import LineRequest, Lines
 from edge.line.handshake import NOTHING, STATE_BITS, VERDICT_BITS, Bits
@@ -34,42 +34,22 @@ class Gpio:
     """Drives the lines; a thread of its own ends each pulse at its time.
 
     Args:
-        chip: device file, as /dev/gpiochip0.
-        lines: line name of each role; the roles are those of `LINE_BITS` and "gate". "pass" and
-            "reject" are needed.
-        active_low: names of lines that are active at low level.
-        pulse_ms: length of the pulses of a verdict.
-        gap_ms: least time between the pulses of two parts.
-        gate: how parts are tracked to the gate; None where `lines` has none.
-        timeout_ms: limit of every call.
         encoder: that of the line, where the gate's travel is in its counts.
         request_lines: stands in for `gpiod.request_lines` in tests.
     """
 
     def __init__(
         self,
-        *,
-        chip: Path,
-        lines: Mapping[str, str],
-        active_low: tuple[str, ...],
-        pulse_ms: float,
-        gap_ms: float,
-        gate: GateConfig | None,
-        timeout_ms: float,
+        config: GpioConfig,
         encoder: Encoder | None = None,
         request_lines: Callable[..., LineRequest] = gpiod.request_lines,
     ) -> None:
-        self._name = f"gpio {chip}"
-        self._chip = chip
-        self._names = dict(lines)
-        self._active_low = active_low
-        self._pulse_ns = round(pulse_ms * 1e6)
-        self._gap_ns = round(gap_ms * 1e6)
-        self._gate = gate
+        self._name = f"gpio {config.chip}"
+        self._config = config
+        self._gap_ns = round(config.gap_ms * 1e6)
         self._encoder = encoder
         self._gate_is_held = False
         self._register: ShiftRegister | None = None
-        self._timeout_ms = timeout_ms
         self._request_lines = request_lines
         self._lines: Lines | None = None
         self._free_ns = 0  # when the pulse of the part before and its gap are over
@@ -80,8 +60,8 @@ class Gpio:
         Lines that are held already stay, and so does what is on its way to the gate.
         """
         self._open_lines()
-        if self._gate is not None:
-            self._open_register(self._gate)
+        if self._config.gate is not None:
+            self._open_register(self._config.gate)
 
     def send(self, record: InspectionRecord) -> None:
         """Raise the lines of one verdict; see `LineOutput.send`.
@@ -132,9 +112,11 @@ class Gpio:
             lines.do(idle, "the safe state was not told")
             return
         self._close_lines()
-        config = {name: self._settings(name) for name in self._names.values()}
+        config = {name: self._settings(name) for name in self._config.lines.values()}
         try:
-            request = self._request_lines(str(self._chip), consumer="linewarden", config=config)
+            request = self._request_lines(
+                str(self._config.chip), consumer="linewarden", config=config
+            )
         except (OSError, ValueError) as error:
             raise LineError(
                 f"{self._name}: the lines {', '.join(config)} cannot be taken: {error}; see "
@@ -144,9 +126,11 @@ class Gpio:
         self._lines = Lines(
             name=self._name,
             request=request,
-            names=self._names,
-            gate_pulse_ns=round(self._gate.pulse_ms * 1e6) if self._gate is not None else 0,
-            timeout_ms=self._timeout_ms,
+            names=self._config.lines,
+            gate_pulse_ns=round(self._config.gate.pulse_ms * 1e6)
+            if self._config.gate is not None
+            else 0,
+            timeout_ms=self._config.timeout_ms,
         )
         self._lines.hold_gate(is_held=self._gate_is_held)
         atexit.register(self.close)
@@ -206,7 +190,7 @@ class Gpio:
     def _pulse(self, lines: Lines, record: InspectionRecord) -> None:
         what = f"the verdict of {record.trigger_id} was not told"
         left_ns = self._free_ns - time.monotonic_ns()
-        if left_ns > self._timeout_ms * 1e6 / 2:  # the other half is the driver's
+        if left_ns > self._config.timeout_ms * 1e6 / 2:  # the other half is the driver's
             raise LineError(
                 f"{self._name}: {what}: the pulse of the part before still lasts; "
                 "shorten pulse_ms and gap_ms, or slow the line down"
@@ -220,7 +204,9 @@ class Gpio:
                 return  # the pulse of the part before ended late, and its gap with it
             has_begun = True
             lines.drive(verdict=bits)
-            end_ns = time.monotonic_ns() + self._pulse_ns  # the full length, also when it is late
+            end_ns = time.monotonic_ns() + round(
+                self._config.pulse_ms * 1e6
+            )  # the full length, also when it is late
             self._free_ns = end_ns + self._gap_ns
             lines.at(end_ns, end)
 
@@ -235,5 +221,5 @@ class Gpio:
         return gpiod.LineSettings(
             direction=Direction.OUTPUT,
             output_value=Value.INACTIVE,
-            active_low=name in self._active_low,
+            active_low=name in self._config.active_low,
         )

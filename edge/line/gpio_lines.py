@@ -11,10 +11,11 @@ from typing import Protocol
 from gpiod.line import Value
 
 from edge.errors import LineError
+from edge.line.config import GpioRole
 from edge.line.handshake import NOTHING, Bits
 from edge.line.timetable import Timetable
 
-GATE = "gate"
+GATE: GpioRole = "gate"
 LINE_BITS = {str(bit.name).lower(): bit for bit in Bits}
 
 _log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Lines:
         *,
         name: str,
         request: LineRequest,
-        names: Mapping[str, str],
+        names: Mapping[GpioRole, str],
         gate_pulse_ns: int,
         timeout_ms: float,
     ) -> None:

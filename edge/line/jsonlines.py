@@ -13,6 +13,7 @@ from typing import Literal
 
 from edge.errors import LineError
 from edge.line.base import StationState
+from edge.line.config import JsonLinesConfig
 from edge.records import InspectionRecord
 
 STANDARD_OUTPUT: Literal["-"] = "-"
@@ -25,13 +26,10 @@ class JsonLines:
 
     What was sent survives a kill of the process; a line that a kill or a power cut left half
     written is cut off when the file is opened again, and logged. A file has one writer at a time.
-
-    Args:
-        path: file to append to, made with its folder when missing; "-" is standard output.
     """
 
-    def __init__(self, path: Path | Literal["-"]) -> None:
-        self._path = path
+    def __init__(self, config: JsonLinesConfig) -> None:
+        self._path = config.path
         self._stream: FileIO | None = None
 
     def open(self) -> None:

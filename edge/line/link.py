@@ -23,6 +23,7 @@ class Link:
         self._clock = clock
         self._pauses = growing_pauses()
         self._retry_at: float | None = None  # None while the output works
+        self._why = ""  # it could not be opened again
 
     @property
     def is_up(self) -> bool:
@@ -33,7 +34,8 @@ class Link:
         """Open the output for the first time; see `LineOutput.open`. `mend` repairs a failure."""
         try:
             self._output.open()
-        except LineError:
+        except LineError as error:
+            self._why = str(error)
             self._note_failure()
             raise
 
@@ -42,8 +44,10 @@ class Link:
         self.mend()
         try:
             self._output.send(record)
-        except LineError:
+        except LineError as error:
             self._note_failure()
+            if self._why:
+                raise LineError(f"{error}: {self._why}") from error
             raise
 
     def show(self, state: StationState) -> None:
@@ -63,9 +67,11 @@ class Link:
             return
         try:
             self._output.open()
-        except LineError:
+        except LineError as error:
+            self._why = str(error)
             self._retry_at = self._clock() + next(self._pauses)
         else:
+            self._why = ""
             self._retry_at = None
 
     def close(self) -> None:

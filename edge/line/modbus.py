@@ -22,12 +22,13 @@ from typing import Any
 
 from pymodbus import ModbusException
 from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.pdu import ModbusPDU
 
 from edge.errors import LineError
 from edge.line.base import StationState
+from edge.line.config import ModbusConfig
 from edge.line.handshake import Handshake, Signals
 from edge.line.loop_thread import LoopThread
+from edge.line.plc import answered
 from edge.records import InspectionRecord
 from edge.verdict import Cause
 
@@ -54,37 +55,15 @@ class ModbusClient:
     A PLC that does not answer in time gets the safe state behind the verdict, and the connection
     is closed. One that wakes later executes both, in this order; the sequence number tells that
     the verdict is an old one.
-
-    Args:
-        host: address of the PLC.
-        port: TCP port, 502 as a rule.
-        device_id: unit identifier, 0 to 255.
-        register_address: of the block, counted from 0.
-        acknowledge_register: holding register with the number the PLC took; None: it has none.
-        hold_ms: how long a verdict stands at least where nothing is acknowledged.
-        timeout_ms: limit of every call.
     """
 
-    def __init__(
-        self,
-        *,
-        host: str,
-        port: int,
-        device_id: int,
-        register_address: int,
-        acknowledge_register: int | None,
-        hold_ms: float,
-        timeout_ms: float,
-    ) -> None:
-        self._name = f"modbus {host}:{port}"
-        self._host = host
-        self._port = port
-        self._device_id = device_id
-        self._register = register_address
-        self._acknowledge_register = acknowledge_register
-        self._timeout_ms = timeout_ms
+    def __init__(self, config: ModbusConfig) -> None:
+        self._name = f"modbus {config.host}:{config.port}"
+        self._config = config
         self._awaited = ""
-        self._handshake = Handshake(acknowledged=acknowledge_register is not None, hold_ms=hold_ms)
+        self._handshake = Handshake(
+            acknowledged=config.acknowledge_register is not None, hold_ms=config.hold_ms
+        )
         self._loop: LoopThread | None = None
         self._client: AsyncModbusTcpClient | None = None
 
@@ -141,10 +120,10 @@ class ModbusClient:
         if self._loop is None:
             raise LineError(f"{self._name}: the output is not open")
         try:
-            self._loop.run(work(), self._timeout_ms / 1e3)
+            self._loop.run(work(), self._config.timeout_ms / 1e3)
         except TimeoutError as error:
             self._disconnect(say_fault=True)
-            why = f"no {self._awaited} within {self._timeout_ms:g} ms"
+            why = f"no {self._awaited} within {self._config.timeout_ms:g} ms"
             raise LineError(f"{self._name}: {what}: {why}") from error
         except (OSError, ModbusException) as error:
             self._disconnect(say_fault=True)
@@ -155,32 +134,33 @@ class ModbusClient:
         if client is None or self._loop is None:
             return
         try:
-            self._loop.run(self._leave(client, say_fault=say_fault), self._timeout_ms / 1e3)
+            self._loop.run(self._leave(client, say_fault=say_fault), self._config.timeout_ms / 1e3)
         except (OSError, ModbusException) as error:
             _log.warning("%s: closed without the safe state: %s", self._name, error)
 
     async def _connect(self) -> None:
         self._awaited = "connection"
         self._client = AsyncModbusTcpClient(
-            self._host,
-            port=self._port,
-            timeout=self._timeout_ms / 1e3,
+            self._config.host,
+            port=self._config.port,
+            timeout=self._config.timeout_ms / 1e3,
             retries=0,
             reconnect_delay=0,  # a part is never told late; `open` connects again
         )
         if not await self._client.connect():
             raise ConnectionError("no connection")
-        self._handshake.continue_from(await self._read(self._register + 1))
+        self._awaited = "answer"
+        self._handshake.continue_from(await self._read(self._config.register_address + 1))
         await self._write(self._handshake.safe(fault=False))
 
     async def _tell(self, signals: Signals) -> None:
         await self._write(signals)
-        if self._acknowledge_register is None:
+        if self._config.acknowledge_register is None:
             return
-        while not self._handshake.takes(await self._read(self._acknowledge_register)):
+        while not self._handshake.takes(await self._read(self._config.acknowledge_register)):
             self._awaited = (
                 f"acknowledge of sequence number {signals.sequence} "
-                f"in register {self._acknowledge_register}"
+                f"in register {self._config.acknowledge_register}"
             )
             await asyncio.sleep(_ACKNOWLEDGE_POLL_S)
         await self._write(self._handshake.signals)
@@ -189,12 +169,15 @@ class ModbusClient:
         self._awaited = "answer"
         client = self._connected()
         registers = registers_from_signals(signals)
-        _check(await client.write_registers(self._register, registers, device_id=self._device_id))
+        response = await client.write_registers(
+            self._config.register_address, registers, device_id=self._config.device_id
+        )
+        answered(response)
 
     async def _read(self, register: int) -> int:
         client = self._connected()
-        response = await client.read_holding_registers(register, device_id=self._device_id)
-        return _check(response).registers[0]
+        response = await client.read_holding_registers(register, device_id=self._config.device_id)
+        return answered(response, count=1).registers[0]
 
     def _connected(self) -> AsyncModbusTcpClient:
         if self._client is None or not self._client.connected:
@@ -205,13 +188,9 @@ class ModbusClient:
         if say_fault and client.connected:
             registers = registers_from_signals(self._handshake.safe(fault=True))
             await client.write_registers(
-                self._register, registers, device_id=self._device_id, no_response_expected=True
+                self._config.register_address,
+                registers,
+                device_id=self._config.device_id,
+                no_response_expected=True,
             )
         client.close()
-
-
-def _check(response: ModbusPDU) -> ModbusPDU:
-    """Modbus answers an error with a response, which pymodbus does not raise."""
-    if response.isError():
-        raise ModbusException(f"the PLC refuses with exception code {response.exception_code}")
-    return response

@@ -21,8 +21,8 @@ from typing import Any
 import httpx
 
 from edge.errors import LineError
-from edge.line.access import Secret
 from edge.line.base import StationState
+from edge.line.config import WebhookConfig
 from edge.line.loop_thread import LoopThread
 from edge.records import InspectionRecord
 
@@ -35,18 +35,11 @@ class Webhook:
 
     A request that is not answered in time is broken off with its connection. HTTP has no state to
     show: a receiver that needs one asks the station's health page.
-
-    Args:
-        url: http or https; certificates are checked against those the system trusts.
-        secret: key of the signature; None for none.
-        timeout_ms: limit of `send`, from the look-up of the name to the end of the answer.
     """
 
-    def __init__(self, *, url: str, secret: Secret | None, timeout_ms: float) -> None:
-        self._name = f"webhook {url}"
-        self._url = url
-        self._secret = secret
-        self._timeout_ms = timeout_ms
+    def __init__(self, config: WebhookConfig) -> None:
+        self._name = f"webhook {config.url}"
+        self._config = config
         self._key: bytes | None = None
         self._loop: LoopThread | None = None
         self._client: httpx.AsyncClient | None = None
@@ -55,12 +48,14 @@ class Webhook:
         """Read the secret; the receiver is first called by `send`; see `LineOutput.open`."""
         self.close()
         try:
-            httpx.URL(self._url)
+            httpx.URL(self._config.url)
         except httpx.InvalidURL as error:
             raise LineError(f"{self._name}: is no address: {error}; mend url") from error
-        self._key = self._secret.read().encode() if self._secret is not None else None
+        self._key = self._config.secret.read().encode() if self._config.secret is not None else None
         # `send` limits a request as a whole; this limit begins anew with each of its steps.
-        self._client = httpx.AsyncClient(timeout=self._timeout_ms / 1e3, follow_redirects=False)
+        self._client = httpx.AsyncClient(
+            timeout=self._config.timeout_ms / 1e3, follow_redirects=False
+        )
         self._loop = LoopThread(self._name)
 
     def send(self, record: InspectionRecord) -> None:
@@ -69,7 +64,7 @@ class Webhook:
             raise LineError(f"{self._name}: the output is not open")
         what = f"did not take the verdict of {record.trigger_id}"
         try:
-            status = self._loop.run(self._post(self._client, record), self._timeout_ms / 1e3)
+            status = self._loop.run(self._post(self._client, record), self._config.timeout_ms / 1e3)
         except (TimeoutError, httpx.HTTPError) as error:
             hint = "check url and that the receiver runs"
             raise LineError(f"{self._name}: {what}: {error}; {hint}") from error
@@ -101,7 +96,7 @@ class Webhook:
             timestamp = str(int(time.time()))
             headers["Linewarden-Timestamp"] = timestamp
             headers["Linewarden-Signature"] = f"v1={signature(self._key, timestamp, body)}"
-        return _status(client, self._url, body, headers)
+        return _status(client, self._config.url, body, headers)
 
 
 async def _status(client: httpx.AsyncClient, url: str, body: bytes, headers: dict[str, str]) -> int:

@@ -39,6 +39,8 @@ def configure(level: int = logging.WARNING, stream: TextIO | None = None) -> Non
         JsonFormatter() if is_journal else logging.Formatter("linewarden: %(message)s")
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # It dumps the last bytes of every connection that fails, which is told as an error anyway.
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     if is_journal:
         sys.excepthook = _log_uncaught
         threading.excepthook = _log_uncaught_on_thread

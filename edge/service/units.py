@@ -18,7 +18,7 @@ from edge.files import write_bytes
 UNIT = "linewarden@{line}.service"
 UNITS = Path("etc/systemd/system")
 CONFIGURATIONS = Path("etc/linewarden")
-DROP_INS = ("jetpack6", "jetpack7", "nvidia-x86", "gige")
+DROP_INS = ("jetpack6", "jetpack7", "nvidia-x86", "csi", "gige")
 
 _SHARED = {
     "linewarden@.service": UNITS,
@@ -27,7 +27,12 @@ _SHARED = {
     "tmpfiles.d/linewarden.conf": Path("etc/tmpfiles.d"),
     "udev/70-linewarden.rules": Path("etc/udev/rules.d"),
 }
-_GIGE = {"sysctl.d/linewarden-gige.conf": Path("etc/sysctl.d")}
+_NVIDIA = {"linewarden-nvidia.service": UNITS}
+_WITH = {  # what belongs to a drop-in
+    "gige": {"sysctl.d/linewarden-gige.conf": Path("etc/sysctl.d")},
+    "jetpack7": _NVIDIA,
+    "nvidia-x86": _NVIDIA,
+}
 _LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - looked for, not used
 _BACK_OFF = "systemd254"
@@ -86,7 +91,7 @@ def entries(
     if not _LINE.fullmatch(line):
         raise ConfigError(f"line {line!r}: take letters, digits, '_', '.' and '-' for its name")
     source = files_folder()
-    shared = {**_SHARED, **(_GIGE if "gige" in drop_ins else {})}
+    shared = _shared(drop_ins)
     found = [
         Entry(folder / Path(name).name, (source / name).read_bytes())
         for name, folder in shared.items()
@@ -135,7 +140,7 @@ def remove(line: str, root: Path) -> list[Path]:
     paths = [folder / f"{name}.conf" for name in (*DROP_INS, _BACK_OFF)]
     paths += [] if is_owned(own) else [own]
     if not set(lines(root)) - {line}:
-        shared = {**_SHARED, **_GIGE}
+        shared = _shared(DROP_INS)
         paths += [root / below / Path(name).name for name, below in shared.items()]
     removed = [path for path in paths if path.is_symlink() or path.exists()]
     for path in removed:
@@ -150,6 +155,14 @@ def files_folder() -> Path:
     package = Path(__file__).parents[1]
     folders = (package / "service" / "systemd", package.parent / "systemd")
     return next(folder for folder in folders if folder.is_dir())
+
+
+def _shared(drop_ins: Sequence[str]) -> dict[str, Path]:
+    """The files that lines with these drop-ins have in common, and their folders."""
+    shared = dict(_SHARED)
+    for name in drop_ins:
+        shared |= _WITH.get(name, {})
+    return shared
 
 
 def _on_device(config: Path, root: Path) -> Path:

@@ -61,10 +61,11 @@ def gather(
             copy, or `out` exists or cannot be written.
     """
     counts: dict[str, int] = {}
-    missing, damaged = 0, []
+    seen, missing, damaged = 0, 0, []
     try:
         with new_directory(out) as folder, (folder / ORIGIN).open("w") as origin:
             for stored in records:
+                seen += 1
                 label = _label(stored, take_passes=take_passes)
                 if label is None or (layout == "plain" and label != GOOD):
                     continue
@@ -83,7 +84,8 @@ def gather(
                 origin.write(_origin(name, label, stored))
                 counts[label] = counts.get(label, 0) + 1
             if not counts:
-                raise RecordsError(_nothing(missing, damaged, take_passes=take_passes))
+                what = "labelled part" if layout == "mvtec" else "part labelled good"
+                raise RecordsError(_nothing(seen, what, missing, damaged, take_passes=take_passes))
     except FileExistsError as error:
         raise RecordsError(f"{out}: exists already; give another folder") from error
     except OSError as error:
@@ -119,11 +121,16 @@ def _origin(name: Path, label: str, stored: StoredRecord) -> str:
     return json.dumps({"image": name.as_posix(), "label": label, "record": record}) + "\n"
 
 
-def _nothing(missing: int, damaged: list[str], *, take_passes: bool) -> str:
+def _nothing(seen: int, what: str, missing: int, damaged: list[str], *, take_passes: bool) -> str:
     if missing or damaged:
         return (
             f"no image to copy: {missing} parts have no frame (any more), {len(damaged)} have a "
             "damaged one; see records.images in the line's configuration for what is kept"
         )
+    if not seen:
+        return "no record fits the filter; 'linewarden records list' takes the same one"
     more = "" if take_passes else ", or take passes that nobody labelled with --passes"
-    return f"no labelled part: label some with 'linewarden records label'{more}"
+    return (
+        f"no {what} among the {seen} records that fit: label some with 'linewarden records "
+        f"label'{more}"
+    )

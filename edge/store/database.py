@@ -79,6 +79,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX outbox_by_output ON outbox (output, number)",
         "CREATE INDEX outbox_by_record ON outbox (record)",
     ),
+    ("ALTER TABLE identities ADD COLUMN recipe_number INTEGER",),
 )
 
 

@@ -12,6 +12,7 @@ import logging
 import sqlite3
 import threading
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 
 from edge.errors import LineError, RecordsError
@@ -59,6 +60,8 @@ class StoredOutput:
         self._wake = threading.Event()
         self._state: StationState | None = None
         self._sent = 0  # the last entry that was confirmed
+        self._failing_since: datetime | None = None
+        self._told: set[str] = set()  # reasons of this failure that stand in the log
         self._pause_s = 0.0
         self._retry_at = 0.0
         self._stop_at: float | None = None
@@ -171,6 +174,9 @@ class StoredOutput:
             self._link.show(state)
         except LineError as error:
             self._fail(str(error))
+        else:
+            if self._link.is_up and not self._waiting:
+                self._recover()
 
     def _forward(self, number: int, record: InspectionRecord) -> bool:
         try:
@@ -179,10 +185,8 @@ class StoredOutput:
             self._fail(str(error))
             return False
         self._sent = number
+        self._recover()
         self.give_up()
-        if self._pause_s > 0:
-            _log.warning("%s: takes verdicts again; %d wait", self.name, self._waiting)
-            self._pause_s = 0.0
         self._forget()
         return True
 
@@ -210,10 +214,31 @@ class StoredOutput:
         self._connection = None
 
     def _fail(self, why: str, *, exc_info: bool = False) -> None:
-        """Pause, longer after every failure; tell the first."""
-        if self._pause_s == 0:
+        """Pause, longer after every failure; tell each reason once."""
+        if self._failing_since is None:
+            self._failing_since = datetime.now(timezone.utc)
+        if why not in self._told:
+            self._told.add(why)
             _log.warning(
-                "%s: %d verdicts wait: %s", self.name, self._waiting, why, exc_info=exc_info
+                "%s: nothing is sent since %s, %d verdicts wait: %s",
+                *(self.name, _clock(self._failing_since), self._waiting, why),
+                exc_info=exc_info,
             )
         self._pause_s = min(max(2 * self._pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
         self._retry_at = time.monotonic() + self._pause_s
+
+    def _recover(self) -> None:
+        """Tell that a failure is over."""
+        if self._failing_since is None:
+            return
+        _log.warning(
+            "%s: takes verdicts again, nothing was sent since %s; %d waited",
+            *(self.name, _clock(self._failing_since), self._waiting),
+        )
+        self._failing_since = None
+        self._told.clear()
+        self._pause_s = 0.0
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

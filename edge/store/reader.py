@@ -30,6 +30,7 @@ class Filter:
     Attributes:
         since, until: when the part was announced; `until` itself is not in it.
         min_score, max_score: raw scores, both in it.
+        recipe_number: of the line, as a PLC asks for it.
         label: the last label.
         is_labelled: whether it has one.
     """
@@ -39,6 +40,7 @@ class Filter:
     verdicts: tuple[Verdict, ...] = ()
     causes: tuple[Cause, ...] = ()
     recipe: str | None = None
+    recipe_number: int | None = None
     part_id: str | None = None
     trigger_id: str | None = None
     min_score: float | None = None
@@ -53,6 +55,7 @@ class Filter:
             ("triggered_utc >= ?", self.since and text_from_moment(self.since)),
             ("triggered_utc < ?", self.until and text_from_moment(self.until)),
             ("recipe = ?", self.recipe),
+            ("recipe_number = ?", self.recipe_number),
             ("part_id = ?", self.part_id),
             ("trigger_id = ?", self.trigger_id),
             ("score >= ?", self.min_score),
@@ -91,6 +94,14 @@ class Count:
     recipe: str
     verdicts: dict[Verdict, int]
     causes: dict[Cause, int]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Verdicts that an output has not confirmed yet, and when the oldest was announced."""
+
+    count: int
+    since: datetime
 
 
 class RecordReader:
@@ -144,10 +155,16 @@ class RecordReader:
         for shift in shifts_between(since, until, begins, zone):
             yield from self._count_shift(shift, condition, values)
 
-    def waiting(self) -> dict[str, int]:
+    def waiting(self) -> dict[str, Waiting]:
         """Verdicts that wait for each output."""
-        rows = self._connection.execute("SELECT output, count(*) FROM outbox GROUP BY output")
-        return {str(output): int(count) for output, count in rows}
+        rows = self._connection.execute(
+            "SELECT output, count(*), min(triggered_utc) "
+            "FROM outbox JOIN records ON records.number = outbox.record GROUP BY output"
+        )
+        return {
+            str(output): Waiting(int(count), moment_from_text(since))
+            for output, count, since in rows
+        }
 
     def _count_shift(self, shift: Shift, condition: str, values: list[object]) -> Iterator[Count]:
         rows = self._connection.execute(

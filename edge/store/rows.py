@@ -11,6 +11,7 @@ from edge.records import InspectionRecord, ViewRecord
 
 IDENTITY = (
     "recipe",
+    "recipe_number",
     "threshold",
     "threshold_review",
     "threshold_pixel",

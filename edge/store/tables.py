@@ -17,6 +17,7 @@ from edge.store.rows import COLUMNS, IDENTITY
 _PARQUET_ROWS = 10_000
 _TIMES = frozenset({"triggered_utc"})
 _NUMBERS = frozenset({"score", "deadline_ms", "threshold", "threshold_review", "threshold_pixel"})
+_INTEGERS = frozenset({"recipe_number"})
 _LISTS = ("images", "line_errors")
 
 HEADER = (*COLUMNS, *IDENTITY, *_LISTS, "label")
@@ -82,4 +83,6 @@ def _typed(records: Iterable[StoredRecord]) -> Iterator[dict[str, Any]]:
 def _parquet_type(pa: Any, name: str) -> Any:
     if name in _TIMES:
         return pa.timestamp("us", tz="UTC")
+    if name in _INTEGERS:
+        return pa.int64()
     return pa.float64() if name in _NUMBERS or name.endswith("_ms") else pa.string()

@@ -23,7 +23,7 @@ class EncoderTrigger:
     """
 
     def __init__(
-        self, *, encoder: Encoder, counts: int, sleep: Callable[[float], None] = time.sleep
+        self, encoder: Encoder, counts: int, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._encoder = encoder
         self._counts = counts

@@ -21,7 +21,6 @@ class IntervalTrigger:
 
     def __init__(
         self,
-        *,
         period_ms: float,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,

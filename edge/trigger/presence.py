@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from edge.camera.base import Frame
 from edge.errors import LineError
-from edge.preprocess import Crop
+from edge.trigger.config import PresenceTriggerConfig
 
 _SIDE_PX = 64  # the region is reduced to this, which takes the noise of the sensor away
 _FOLLOWED = 0.02  # of a change of the empty line, with each frame
@@ -27,33 +27,10 @@ _log = logging.getLogger(__name__)
 
 
 class PresenceTrigger:
-    """Opens a part on the frame that shows it; see `edge.trigger.base.FrameTrigger`.
+    """Opens a part on the frame that shows it; see `edge.trigger.base.FrameTrigger`."""
 
-    Args:
-        view: whose frames are looked at; None: those of the only one.
-        region: in native pixels; None for the whole frame.
-        difference: grey levels by which a pixel differs from the empty line.
-        share: of the region's pixels, for a part to be there, 0 to 1.
-        frames: in a row, for it to have come or gone.
-        learn_frames: of the empty line, at the start.
-    """
-
-    def __init__(
-        self,
-        *,
-        view: str | None,
-        region: Crop | None,
-        difference: float,
-        share: float,
-        frames: int,
-        learn_frames: int,
-    ) -> None:
-        self._view = view
-        self._region = region
-        self._difference = difference
-        self._share = share
-        self._frames = frames
-        self._learn_frames = learn_frames
+    def __init__(self, config: PresenceTriggerConfig) -> None:
+        self._config = config
         self._learned = 0
         self._empty: npt.NDArray[np.float32] | None = None  # (H, W) at most _SIDE_PX, grey
         self._is_there = False
@@ -61,21 +38,21 @@ class PresenceTrigger:
 
     def opens(self, view: str, frame: Frame | None) -> bool:
         """Whether a part has come with this frame; see `FrameTrigger.opens`."""
-        if frame is None or self._view not in (None, view):
+        if frame is None or self._config.view not in (None, view):
             return False
         seen = self._reduced(frame.image)
-        if self._learned < self._learn_frames or self._empty is None:
+        if self._learned < self._config.learn_frames or self._empty is None:
             self._learn(seen)
             return False
-        share = float((np.abs(seen - self._empty) > self._difference).mean())
-        limit = self._share * (_GONE if self._is_there else 1.0)
+        share = float((np.abs(seen - self._empty) > self._config.difference).mean())
+        limit = self._config.share * (_GONE if self._is_there else 1.0)
         if (share >= limit) == self._is_there:
             self._streak = 0
-            if share < self._share * _GONE:
+            if share < self._config.share * _GONE:
                 self._empty += _FOLLOWED * (seen - self._empty)
             return False
         self._streak += 1
-        if self._streak < self._frames:
+        if self._streak < self._config.frames:
             return False
         self._is_there, self._streak = not self._is_there, 0
         return self._is_there
@@ -84,11 +61,11 @@ class PresenceTrigger:
         self._learned += 1
         empty = seen.copy() if self._empty is None else self._empty
         self._empty = empty + (seen - empty) / np.float32(self._learned)
-        if self._learned == self._learn_frames:
+        if self._learned == self._config.learn_frames:
             _log.info("presence: the empty line is learned, parts may come")
 
     def _reduced(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        region = self._region
+        region = self._config.region
         shown = image if region is None else region.of(image)
         if region is not None and shown.shape[:2] != (region.height, region.width):
             raise LineError(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from edge.errors import LineError
-from edge.pauses import growing_pauses
+from edge.pauses import Retries
 from edge.trigger.base import FiredTrigger, Firing
 
 _POLL_S = 0.2
@@ -40,6 +40,7 @@ class TriggerThread:
         self._fire = fire
         self._on_error = on_error
         self._lost = ""
+        self._retries = Retries()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trigger", daemon=True)
 
@@ -55,6 +56,7 @@ class TriggerThread:
             LineError: it cannot be opened.
         """
         self._trigger.open()
+        self._retries.connected()
         self._thread.start()
 
     def stop(self) -> None:
@@ -91,14 +93,13 @@ class TriggerThread:
             self._fire(firing)
 
     def _reopen(self) -> None:
-        for pause_s in growing_pauses():
-            if self._stopping.wait(pause_s):
-                return
+        while not self._stopping.wait(self._retries.pause_s()):
             try:
                 self._trigger.open()
             except LineError as error:
                 self._lost = str(error)
             else:
+                self._retries.connected()
                 _log.warning("the trigger is there again")
                 self._lost = ""
                 return

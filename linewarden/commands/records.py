@@ -103,7 +103,10 @@ def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", type=_moment, metavar="TIME", help="triggered before then")
     parser.add_argument("--verdict", nargs="+", default=[], type=Verdict, metavar="VERDICT")
     parser.add_argument("--cause", nargs="+", default=[], type=Cause, metavar="CAUSE")
-    parser.add_argument("--recipe", help="name or number")
+    parser.add_argument("--recipe", metavar="NAME", help="whose thresholds judged")
+    parser.add_argument(
+        "--recipe-number", type=int, metavar="N", help="of the line, as a PLC asks for it"
+    )
     parser.add_argument("--part", metavar="ID", help="what the line calls the part")
     parser.add_argument("--trigger", metavar="ID", help="one record")
     parser.add_argument("--min-score", type=float, metavar="SCORE", help="raw score from there on")
@@ -124,6 +127,7 @@ def filter_from_arguments(args: argparse.Namespace) -> Filter:
         verdicts=tuple(args.verdict),
         causes=tuple(args.cause),
         recipe=args.recipe,
+        recipe_number=args.recipe_number,
         part_id=args.part,
         trigger_id=args.trigger,
         min_score=args.min_score,
@@ -204,12 +208,13 @@ def _write_text(records: Iterator[StoredRecord], kind: str, stream: TextIO | Non
 
 def _cells(stored: StoredRecord) -> tuple[str, ...]:
     record = stored.record
+    number = record.recipe_number
     outcome = record.verdict.value if record.cause is None else f"NO_VERDICT {record.cause.value}"
     return (
         f"{record.triggered_utc.astimezone():%Y-%m-%d %H:%M:%S.%f}"[:-3],
         record.trigger_id,
         record.part_id or "-",
-        record.recipe,
+        record.recipe if number is None else f"{number} {record.recipe}",
         outcome,
         "-" if record.score is None else f"{record.score:.4g}",
         f"{record.threshold:.4g}",
@@ -253,8 +258,8 @@ def _outbox(args: argparse.Namespace, source: Source) -> None:
         return
     with RecordReader(source.folder) as reader:
         waiting = reader.waiting()
-    for output, count in waiting.items():
-        print(f"{count:>8}  {output}")
+    for output, those in waiting.items():
+        print(f"{those.count:>8}  since {those.since.astimezone():%Y-%m-%d %H:%M:%S}  {output}")
     if not waiting:
         print("nothing waits")
 

@@ -277,7 +277,7 @@ def test_what_cannot_be_opened_is_refused(line: Line, make_record: MakeRecord) -
         pytest.skip("has a test of its own, or is reached by send")
     if line.kind in LISTENS:
         with socket.socket() as other:
-            other.bind(("127.0.0.1", int(str(line.output._name).rpartition(":")[2])))  # type: ignore[attr-defined]
+            other.bind(("127.0.0.1", line.output._config.port))  # type: ignore[attr-defined]
             other.listen()
             with pytest.raises(LineError, match="check"):
                 line.output.open()

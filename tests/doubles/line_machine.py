@@ -155,7 +155,7 @@ class LineMachine:
     def waiting(self) -> int:
         """Verdicts that are stored for the broker."""
         with RecordReader(self.state / "records") as reader:
-            return sum(reader.waiting().values())
+            return sum(those.count for those in reader.waiting().values())
 
     def frames(self) -> int:
         """How many frames the camera gave."""

@@ -30,6 +30,8 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from edge.encoder import Encoder
+from edge.line.config import GpioConfig
 from edge.line.gate import GateConfig
 from edge.line.gpio import Gpio
 from edge.line.handshake import Bits
@@ -388,19 +390,20 @@ class Pins(Peer):
             bits |= bit if self.values.get(name) else Bits(0)
         return bits
 
-    def output(self, **settings: Any) -> Gpio:
+    def output(self, encoder: Encoder | None = None, **settings: Any) -> Gpio:
         lines = {role: role.upper() for role in ("pass", "reject", "ready", "busy", "fault")}
         lines |= {"result_valid": "VALID", "gate": "GATE", "heartbeat": "BEAT"}
         defaults: dict[str, Any] = {
+            "kind": "gpio",
             "chip": Path("/dev/gpiochip0"),
             "lines": lines,
-            "active_low": (),
             "pulse_ms": 10.0,
             "gap_ms": 2.0,
             "gate": GateConfig(travel_ms=60.0, pulse_ms=10.0, tolerance=1000.0, unseen="pass"),
             "timeout_ms": 100.0,
         }
-        return Gpio(**(defaults | settings), request_lines=self.request_lines)
+        config = GpioConfig.model_validate(defaults | settings)
+        return Gpio(config, encoder, self.request_lines)
 
 
 class Receiver(Peer):

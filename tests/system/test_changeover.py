@@ -121,6 +121,9 @@ def judged(line: Line) -> list[str]:
     by_id = {record.trigger_id: record for record in line.records}
     assert by_id.keys() == set(line.fired)
     parts = [by_id[trigger_id] for trigger_id in sorted(line.fired)]
+    numbers = {"default": 1, "tolerant": 2}
+    assert all(part.recipe_number == numbers[part.recipe] for part in parts)
+    assert all(part.views[0].recipe_number == part.recipe_number for part in parts)
     decided = [part for part in parts if part.verdict is not Verdict.NO_VERDICT]
     assert all(part.verdict is VERDICTS[part.recipe] for part in decided)
     assert len(decided) > len(parts) / 4  # the others came too fast, on purpose

@@ -118,8 +118,17 @@ def test_a_data_set_is_made_of_records(line: Path) -> None:
     records, out = line.parent / "records", line.parent / "set"
     nothing = linewarden("dataset", "from-records", line, out, "--to", "mvtec")
     assert nothing.returncode == 9
-    assert "no labelled part: label some with 'linewarden records label'" in nothing.stderr
+    assert (
+        "no labelled part among the 5 records that fit: label some with 'linewarden records label'"
+    ) in nothing.stderr
     assert not out.exists()
+    told("records", "label", line, identities[0], "good")
+    for verdict, why in (
+        ("REJECT", "no part labelled good among the 2 records that fit"),
+        ("REVIEW", "no record fits the filter"),
+    ):
+        words = ("dataset", "from-records", line, out, "--to", "plain", "--verdict", verdict)
+        assert why in linewarden(*words).stderr
 
     told("records", "label", line, identities[3], "good")
     told("records", "label", line, identities[4], "spot")

@@ -84,7 +84,7 @@ def test_the_log_tells_the_beginning_and_the_end(
     alarm.note(make_record(2, Verdict.PASS))
     assert [record.message for record in caplog.records] == [
         "alarm: 1 parts in a row did not pass",
-        "alarm over: 0 parts in a row did not pass",
+        "alarm over: a part passed again",
     ]
 
 

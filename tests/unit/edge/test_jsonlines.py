@@ -6,6 +6,7 @@ import resource
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -17,12 +18,16 @@ from edge.records import InspectionRecord
 MakeRecord = Callable[[int], InspectionRecord]
 
 
+def json_lines(path: Path | Literal["-"]) -> JsonLines:
+    return JsonLines(JsonLinesConfig(kind="jsonlines", path=path))
+
+
 def ids(path: Path) -> list[str]:
     return [json.loads(line)["trigger_id"] for line in path.read_text().splitlines()]
 
 
 def send(path: Path, *records: InspectionRecord) -> None:
-    output = JsonLines(path)
+    output = json_lines(path)
     output.open()
     for record in records:
         output.send(record)
@@ -36,7 +41,7 @@ def test_every_kind_has_a_configuration() -> None:
 
 def test_a_line_is_there_at_once(tmp_path: Path, make_record: MakeRecord) -> None:
     path = tmp_path / "made" / "parts.jsonl"
-    output = JsonLines(path)
+    output = json_lines(path)
     output.open()
     output.send(make_record(1))
     assert ids(path) == ["test-000001"]
@@ -78,22 +83,22 @@ def test_a_whole_last_line_only_lacks_its_end(tmp_path: Path, make_record: MakeR
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
-    first = JsonLines(tmp_path / "parts.jsonl")
+    first = json_lines(tmp_path / "parts.jsonl")
     first.open()
     with pytest.raises(LineError, match="another process writes to it"):
-        JsonLines(tmp_path / "parts.jsonl").open()
+        json_lines(tmp_path / "parts.jsonl").open()
     first.close()
 
 
 def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LineError, match=r"parts\.jsonl: cannot be opened"):
-        JsonLines(tmp_path / "file" / "parts.jsonl").open()
+        json_lines(tmp_path / "file" / "parts.jsonl").open()
 
 
 def test_send_without_open_is_refused(tmp_path: Path, make_record: MakeRecord) -> None:
     with pytest.raises(LineError, match="is not open"):
-        JsonLines(tmp_path / "parts.jsonl").send(make_record(1))
+        json_lines(tmp_path / "parts.jsonl").send(make_record(1))
 
 
 @pytest.fixture
@@ -110,7 +115,7 @@ def test_a_full_disk_leaves_no_half_line(
     tmp_path: Path, make_record: MakeRecord, file_size_limit: Callable[[int], None]
 ) -> None:
     path = tmp_path / "parts.jsonl"
-    output = JsonLines(path)
+    output = json_lines(path)
     output.open()
     output.send(make_record(1))
     file_size_limit(path.stat().st_size + 10)
@@ -123,7 +128,7 @@ def test_a_full_disk_leaves_no_half_line(
 
 
 def test_standard_output(make_record: MakeRecord, capfd: pytest.CaptureFixture[str]) -> None:
-    output = JsonLines("-")
+    output = json_lines("-")
     output.open()
     output.send(make_record(1))
     output.close()
@@ -137,7 +142,7 @@ def test_a_closed_pipe_is_a_line_error(make_record: MakeRecord) -> None:
     os.dup2(writer, 1)
     os.close(reader)
     try:
-        output = JsonLines("-")
+        output = json_lines("-")
         output.open()
         with pytest.raises(LineError, match="Broken pipe"):
             output.send(make_record(1))

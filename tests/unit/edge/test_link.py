@@ -119,3 +119,19 @@ def test_an_output_that_is_down_is_not_told_what_the_station_does(
     clock.now += 1
     link.show(StationState.READY)
     assert plc.calls == ["open", "show ready"]
+
+
+def test_a_part_that_cannot_be_told_says_why_the_output_cannot_be_opened(
+    plc: Plc, clock: Clock, link: Link, make_record: MakeRecord
+) -> None:
+    plc.is_down = True
+    fail(link, make_record(1))
+    clock.now += 1
+    with pytest.raises(LineError, match=r"^the PLC does not answer: the PLC does not answer$"):
+        link.send(make_record(2))
+    plc.is_down = False
+    clock.now += 1
+    link.send(make_record(3))
+    plc.is_down = True
+    with pytest.raises(LineError, match=r"^the PLC does not answer$"):
+        link.send(make_record(4))

@@ -17,7 +17,7 @@ pytest.importorskip("gpiod")
 pytest.importorskip("paho.mqtt")
 
 from edge.errors import LineError
-from edge.line import StationState
+from edge.line import ModbusConfig, StationState
 from edge.line.handshake import Bits, Signals
 from edge.line.modbus import BLOCK_REGISTERS, CAUSES, ModbusClient, registers_from_signals
 from edge.records import InspectionRecord
@@ -36,15 +36,14 @@ def plc() -> Iterator[PlcServer]:
 
 def client(plc: PlcServer, **settings: Any) -> ModbusClient:
     defaults: dict[str, Any] = {
+        "kind": "modbus",
         "host": "127.0.0.1",
         "port": plc.port,
-        "device_id": 1,
-        "register_address": 0,
         "acknowledge_register": ACKNOWLEDGE_REGISTER,
         "hold_ms": 50.0,
         "timeout_ms": 200.0,
     }
-    return ModbusClient(**(defaults | settings))
+    return ModbusClient(ModbusConfig.model_validate(defaults | settings))
 
 
 def test_the_block_of_registers() -> None:

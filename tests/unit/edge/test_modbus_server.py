@@ -13,7 +13,7 @@ pytest.importorskip("pymodbus")
 from pymodbus.client import ModbusTcpClient
 
 from edge.errors import LineError
-from edge.line import StationState
+from edge.line import ModbusServerConfig, StationState
 from edge.line.handshake import Bits
 from edge.line.modbus_server import ModbusServer
 from edge.records import InspectionRecord
@@ -24,15 +24,15 @@ PORT = 15502
 
 def server(**settings: Any) -> ModbusServer:
     defaults: dict[str, Any] = {
+        "kind": "modbus_server",
         "host": "127.0.0.1",
         "port": PORT,
-        "device_id": 1,
         "register_address": 10,
         "acknowledge_register": 40,
         "hold_ms": 50.0,
         "timeout_ms": 100.0,
     }
-    return ModbusServer(**(defaults | settings))
+    return ModbusServer(ModbusServerConfig.model_validate(defaults | settings))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.errors import LineError
+from edge.trigger import ModbusTriggerConfig, MqttTriggerConfig
 from edge.trigger.base import FiredTrigger, Firing
 from edge.trigger.modbus import ModbusTrigger
 from edge.trigger.mqtt import MqttTrigger
@@ -36,17 +37,16 @@ class Plc(RegisterPlc):
 
     def trigger(self, **settings: Any) -> ModbusTrigger:
         defaults: dict[str, Any] = {
+            "kind": "modbus",
             "host": "127.0.0.1",
             "port": self.port,
-            "device_id": 1,
-            "table": "holding_register",
             "address": 10,
             "part_id_address": 20,
             "part_id_registers": 8,
             "poll_ms": 1.0,
             "timeout_ms": 2000.0,
         }
-        return ModbusTrigger(**(defaults | settings))
+        return ModbusTrigger(ModbusTriggerConfig.model_validate(defaults | settings))
 
 
 @pytest.fixture
@@ -107,31 +107,28 @@ def test_a_plc_that_is_gone_or_refuses_is_named() -> None:
     trigger = plc.trigger(timeout_ms=300.0)
     trigger.open()
     plc.close()
-    lose(trigger, "modbus trigger 127.0.0.1:.* lost: ")
+    lose(trigger, r"modbus trigger 127.0.0.1:\d+: address 10: .*; check that the PLC runs")
     with pytest.raises(LineError, match="no connection; check the PLC"):
         trigger.open()
-    with pytest.raises(LineError, match="is not open"):
+    with pytest.raises(LineError, match="the connection is not open"):
         trigger.wait(0.0)
 
 
 def test_an_address_that_the_plc_does_not_have_is_named(plc: Plc) -> None:
-    with pytest.raises(LineError, match="refuses address 900 with exception code 2"):
+    with pytest.raises(LineError, match=r"address 900: .*refuses with exception code 2"):
         plc.trigger(address=900).open()
 
 
 def mqtt_trigger(port: int, **settings: Any) -> MqttTrigger:
     defaults: dict[str, Any] = {
+        "kind": "mqtt",
         "host": "127.0.0.1",
         "port": port,
         "topic": "line3/trigger",
         "client_id": "station",
-        "username": None,
-        "password": None,
-        "tls": None,
-        "keepalive_s": 5,
         "timeout_ms": 3000.0,
     }
-    return MqttTrigger(**(defaults | settings))
+    return MqttTrigger(MqttTriggerConfig.model_validate(defaults | settings))
 
 
 @pytest.fixture

@@ -75,13 +75,14 @@ def values(client: Client) -> dict[str, Any]:
 
 
 def test_a_verdict_stands_in_the_nodes(output: OpcUa, make_settled: Callable[..., Settled]) -> None:
-    record = record_from_settled(make_settled(1))
+    record = record_from_settled(make_settled(1)).model_copy(update={"recipe_number": 7})
     output.open()
     with connected() as client:
         output.send(record)
         shown = values(client)
         assert (shown["Valid"], shown["Pass"], shown["Reject"]) == (True, False, True)
         assert (shown["ResultId"], shown["InternalRecipeId"]) == ("test-000001", "default")
+        assert shown["ExternalRecipeId"] == "7"
         assert shown["ResultState"] == 1
         assert shown["CreationTime"].replace(tzinfo=None) == record.triggered_utc.replace(
             tzinfo=None

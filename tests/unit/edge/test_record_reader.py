@@ -37,7 +37,7 @@ def folder(tmp_path: Path, make_record: MakeRecord) -> Path:
     changes: list[dict[str, Any]] = [
         {"verdict": Verdict.PASS, "score": 1.0, "part_id": "A"},
         {"verdict": Verdict.PASS, "score": 2.0},
-        {"verdict": Verdict.REJECT, "score": 3.0, "part_id": "A"},
+        {"verdict": Verdict.REJECT, "score": 3.0, "part_id": "A", "recipe_number": 2},
         {"verdict": Verdict.NO_VERDICT, "cause": Cause.DEADLINE, "score": None},
         {"verdict": Verdict.NO_VERDICT, "cause": Cause.FRAME, "score": None, "recipe": "7"},
         {"verdict": Verdict.REVIEW, "score": 2.4, "message": 'a "quoted", text'},
@@ -64,6 +64,7 @@ def found(folder: Path, **wanted: Any) -> str:
         ({"verdicts": (Verdict.PASS, Verdict.REVIEW)}, "015"),
         ({"causes": (Cause.FRAME,)}, "4"),
         ({"recipe": "7"}, "4"),
+        ({"recipe_number": 2}, "2"),
         ({"part_id": "A"}, "02"),
         ({"trigger_id": "t3"}, "3"),
         ({"min_score": 2.0}, "125"),
@@ -168,6 +169,7 @@ def test_parquet(folder: Path, tmp_path: Path) -> None:
     assert tuple(table.column_names) == HEADER
     rows = table.to_pylist()
     assert [row["score"] for row in rows] == [1.0, 2.0, 3.0, None, None, 2.4]
+    assert [row["recipe_number"] for row in rows] == [None, None, 2, None, None, None]
     assert rows[0]["triggered_utc"] == datetime(2026, 11, 21, 4, tzinfo=timezone.utc)
     with RecordReader(folder) as reader:
         write_parquet(reader.find(Filter(recipe="none")), path)

@@ -22,6 +22,7 @@ def test_json_form(make_settled: MakeSettled) -> None:
         "view": "main",
         "source": "1.png",
         "recipe": "default",
+        "recipe_number": None,
         "verdict": "REJECT",
         "cause": None,
         "message": "",

@@ -1,6 +1,7 @@
 """Records of a running line: one row per trigger, whatever the disk and the process do."""
 
 import json
+import re
 import shutil
 import sqlite3
 import threading
@@ -14,9 +15,10 @@ import pytest
 from edge.errors import LineError, RecordsError
 from edge.line.base import StationState
 from edge.records import InspectionRecord
+from edge.store import database
 from edge.store.config import RecordsConfig
 from edge.store.database import FILE_NAME, connect, connect_to_read
-from edge.store.reader import Filter, RecordReader
+from edge.store.reader import Filter, RecordReader, Waiting
 from edge.store.station import JOURNAL_NAME, StationRecords
 from edge.triggers import Settled
 from edge.verdict import Cause, Verdict
@@ -33,6 +35,7 @@ class Receiver:
         self.seen: list[str] = []
         self.shown: list[StationState] = []
         self.is_away = False
+        self.attempts = 0
         self.runs = threading.Event()
         self.runs.set()
 
@@ -42,6 +45,7 @@ class Receiver:
 
     def send(self, record: InspectionRecord) -> None:
         self.runs.wait(30)
+        self.attempts += 1
         if self.is_away:
             raise LineError("nobody there")
         self.seen.append(record.trigger_id)
@@ -100,6 +104,36 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path, make_record: MakeRecord) 
     with closing(connect_to_read(tmp_path)) as connection:
         assert connection.execute("SELECT count(*) FROM identities").fetchone()[0] == 3
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+
+
+# As the first version wrote it.
+OLD_ROW = """
+    INSERT INTO identities VALUES (1, 'default', 2.5, 2.0, 1.5, 'aa', 'bb');
+    INSERT INTO records VALUES (1, 't1', 'A-7', '2026-11-21T04:14:01.000000Z', 'main', '1.png', 1,
+        'REJECT', NULL, '', 3.25, 1.0, 9.0, 0.5, 12.5, 40.0,
+        '{"views": [{"latency_ms": {"preprocess": 1, "infer": 9, "decide": 0.5, "total": 12}}],
+          "images": ["a.png"], "line_errors": []}');
+    INSERT INTO outbox VALUES (1, 'mqtt test', 1);
+"""
+
+
+def test_rows_of_an_older_version_are_kept_read_and_sent(
+    tmp_path: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(database, "_MIGRATIONS", database._MIGRATIONS[:1])
+        with closing(connect(tmp_path, synchronous="FULL")) as connection:
+            connection.executescript(OLD_ROW)
+    with pytest.raises(RecordsError, match="older version of Linewarden; start the line once"):
+        RecordReader(tmp_path)
+    receiver = Receiver()
+    with records(tmp_path, receiver) as station:
+        deliver(station, make_record(2).model_copy(update={"recipe_number": 3}))
+        wait_for(lambda: receiver.seen == ["t1", "test-000002"])
+    old, new = stored(tmp_path)
+    assert (old.part_id, old.score, old.images) == ("A-7", 3.25, ("a.png",))
+    assert (old.recipe_number, old.views[0].recipe_number) == (None, None)
+    assert (new.recipe_number, new.threshold) == (3, 2.5)
 
 
 def test_a_row_is_committed_with_a_flush(tmp_path: Path) -> None:
@@ -178,7 +212,8 @@ def test_verdicts_wait_for_an_output_that_is_away(tmp_path: Path, make_record: M
         wait_for(lambda: len(stored(tmp_path)) == 5)
         assert station.status().outboxes == {"mqtt test": 5}
     with RecordReader(tmp_path) as reader:
-        assert reader.waiting() == {"mqtt test": 5}
+        oldest = make_record(1).triggered_utc
+        assert reader.waiting() == {"mqtt test": Waiting(5, oldest)}
     receiver.is_away = False
     with records(tmp_path, receiver) as station:  # the next start
         deliver(station, make_record(6))
@@ -187,6 +222,28 @@ def test_verdicts_wait_for_an_output_that_is_away(tmp_path: Path, make_record: M
     assert receiver.seen == [f"test-{number:06d}" for number in range(1, 7)]
     with RecordReader(tmp_path) as reader:
         assert reader.waiting() == {}
+
+
+def test_the_log_tells_once_since_when_verdicts_wait_and_when_it_is_over(
+    tmp_path: Path, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver = Receiver()
+    receiver.is_away = True
+    with records(tmp_path, receiver) as station:
+        for number in (1, 2):
+            deliver(station, make_record(number))
+        wait_for(lambda: receiver.attempts > 4)
+        receiver.is_away = False
+        wait_for(lambda: len(receiver.seen) == 2, 15.0)
+    since = r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    begin, over = (record.message for record in caplog.records)
+    assert re.fullmatch(
+        rf"mqtt test: nothing is sent {since}, [12] verdicts wait: nobody there: nobody there",
+        begin,
+    )
+    assert re.fullmatch(
+        rf"mqtt test: takes verdicts again, nothing was sent {since}; 2 waited", over
+    )
 
 
 def test_what_waits_at_the_end_is_sent(tmp_path: Path, make_record: MakeRecord) -> None:

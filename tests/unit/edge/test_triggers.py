@@ -15,6 +15,7 @@ from edge.camera.base import Frame
 from edge.encoder.gpio import GpioEncoder
 from edge.errors import LineError
 from edge.preprocess import Crop
+from edge.trigger import PresenceTriggerConfig
 from edge.trigger.base import FiredTrigger, Firing, FrameTrigger, part_id_from_text
 from edge.trigger.camera import CameraTrigger
 from edge.trigger.encoder import EncoderTrigger
@@ -147,14 +148,14 @@ def test_a_lost_gpio_encoder_is_named_and_begins_anew() -> None:
 
 def presence(**settings: Any) -> PresenceTrigger:
     defaults: dict[str, Any] = {
-        "view": None,
+        "kind": "presence",
         "region": Crop(top=20, left=40, height=40, width=20),
         "difference": 25.0,
         "share": 0.3,
         "frames": 2,
         "learn_frames": 5,
     }
-    return PresenceTrigger(**(defaults | settings))
+    return PresenceTrigger(PresenceTriggerConfig.model_validate(defaults | settings))
 
 
 def belt(parts: Iterable[float], light: float, noise: np.random.Generator) -> Frame:

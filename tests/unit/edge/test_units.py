@@ -22,7 +22,7 @@ from edge.service.units import (
 UNIT = "linewarden@press3.service"
 SAFE = "linewarden-safe@press3.service"
 # What `systemd-analyze security` says at most: 0 is locked in, 10 is not limited at all.
-EXPOSURE = {"": 2.0, "jetpack6": 2.1, "jetpack7": 2.1, "nvidia-x86": 2.0, "gige": 2.3}
+EXPOSURE = {"": 2.0, "jetpack6": 2.1, "jetpack7": 2.1, "nvidia-x86": 2.0, "csi": 2.2, "gige": 2.3}
 
 needs_analyze = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="needs systemd-analyze (apt install systemd)"
@@ -50,9 +50,9 @@ def install(root: Path, *drop_ins: str) -> None:
         entry.write(root)
 
 
-def analyze(root: Path, *words: str) -> str:
+def analyze(root: Path, *words: str, units: tuple[str, ...] = (UNIT, SAFE)) -> str:
     done = subprocess.run(
-        ["systemd-analyze", *words, f"--root={root}", "--no-pager", UNIT, SAFE],
+        ["systemd-analyze", *words, f"--root={root}", "--no-pager", *units],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -74,6 +74,16 @@ def systemd_version() -> int:
 def test_systemd_has_nothing_to_say_against_a_unit(root: Path, drop_in: str) -> None:
     install(root, *filter(None, [drop_in]))
     assert analyze(root, "verify") == ""  # its exit code is 0 for an unknown key too
+
+
+@needs_analyze
+def test_systemd_has_nothing_to_say_against_what_makes_device_files(root: Path) -> None:
+    command = root / "usr/bin/nvidia-modprobe"
+    command.parent.mkdir(parents=True)
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    install(root, "nvidia-x86")
+    assert analyze(root, "verify", units=("linewarden-nvidia.service",)) == ""
 
 
 @needs_analyze
@@ -106,6 +116,26 @@ def test_no_line_takes_the_sockets_of_another_with_it(root: Path) -> None:
     unit = (root / UNITS / "linewarden@.service").read_text()
     # A folder of all lines would go, with every socket in it, when the first of them stops.
     assert "RuntimeDirectory=linewarden/%i\n" in unit
+
+
+def test_a_csi_camera_is_reached_through_the_tmp_of_the_system(root: Path) -> None:
+    install(root, "jetpack6", "csi")
+    drop_in = (root / UNITS / f"{UNIT}.d/csi.conf").read_text()
+    assert "PrivateTmp=no\n" in drop_in  # /tmp/argus_socket, of nvargus-daemon
+
+
+def test_a_drop_in_brings_the_unit_that_it_wants(root: Path) -> None:
+    unit = root / UNITS / "linewarden-nvidia.service"
+    install(root, "jetpack6")
+    assert not unit.exists()
+    install(root, "nvidia-x86")
+    assert (
+        "Wants=linewarden-nvidia.service"
+        in (root / UNITS / f"{UNIT}.d/nvidia-x86.conf").read_text()
+    )
+    assert unit.exists()
+    remove("press3", root)
+    assert not unit.exists()
 
 
 def test_all_files_of_the_folder_are_installed_by_something(root: Path) -> None:

@@ -136,7 +136,10 @@ def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_address_that_is_none_is_refused() -> None:
-    output = output_from_config(WebhookConfig(kind="webhook", url="http://[::1/verdicts"))
+    for url in ("http://[::1/verdicts", "http://plant:99999/verdicts", "http://plant:x/"):
+        with pytest.raises(ValidationError, match="url"):
+            WebhookConfig(kind="webhook", url=url)
+    output = output_from_config(WebhookConfig(kind="webhook", url="http://pl\x01nt/verdicts"))
     with pytest.raises(LineError, match="is no address"):
         output.open()
 
