@@ -30,6 +30,8 @@ from export.precision.search import largest_kept, ranked_fall_back
 
 HEADROOM = 4.0  # FP16 must hold this many times the largest value seen
 FORM_ROUNDS, FINAL_ROUNDS = 8, 20
+# Of the time of FP32, with all nodes in INT8: a search only takes nodes back, and is in vain then.
+HOPELESS = 1.1
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Candidate:
 
     Attributes:
         graph: None when nothing of the model can leave FP32.
-        outcome: of the graph; without one, of the attempt that came nearest.
+        outcome: of the graph; without one, of the attempt that came nearest, if any was judged.
         lowered: nodes that compute in the lower precision.
         possible: nodes that could.
         latency_ratio: see `edge.bundle.Artefact`.
@@ -78,9 +80,7 @@ def find_half(graph: onnx.ModelProto, judge: Judge, *, has_backbone: bool) -> fr
     nodes = [name for name in possible if name not in stays]
     if not nodes:
         return frozenset()
-    return largest_kept(
-        nodes, lambda half: judge.judge(to_half(graph, half)).is_within(FP16_BUDGET)
-    )
+    return largest_kept(nodes, lambda half: judge.keeps(to_half(graph, half), FP16_BUDGET))
 
 
 def fp16_candidate(
@@ -128,6 +128,15 @@ def onnxruntime_candidate(
     ratios = judge.latency_ratios({"fp32": graph, **written}, FORM_ROUNDS)
     form = min(ONNXRUNTIME_FORMS, key=lambda form: ratios[form.name])
     nodes = nodes_of_type(graph, nodes, form.types)
+    if ratios[form.name] > HOPELESS:
+        return Candidate(
+            "int8",
+            "onnxruntime",
+            INT8_BUDGET,
+            possible=len(nodes),
+            form=form.name,
+            latency_ratio=ratios[form.name],
+        )
     kind = _Kind("onnxruntime", form.name, lambda n, by: quantise(graph, n, by, form))
     found = _nearest(kind, nodes, judge, ranges)
     if found.graph is None:
@@ -167,17 +176,17 @@ def _nearest(
     if outcomes[calibrator].is_within(INT8_BUDGET):
         return replace(nothing, graph=kind.build(nodes, ranges[calibrator]), lowered=len(nodes))
 
-    def judged(leaving: Collection[str]) -> Outcome:
-        return judge.judge(kind.build(leaving, ranges[calibrator]))
+    def made_of(leaving: Collection[str]) -> onnx.ModelProto:
+        return kind.build(leaving, ranges[calibrator])
 
     leaving = ranked_fall_back(
         nodes,
-        lambda leaving: judged(leaving).is_within(INT8_BUDGET),
-        lambda name: _effect(judged([name])),
+        lambda leaving: judge.keeps(made_of(leaving), INT8_BUDGET),
+        lambda name: _effect(judge.judge(made_of([name]))),
     )
     if not leaving:
         return nothing
-    made = kind.build(leaving, ranges[calibrator])
+    made = made_of(leaving)
     return replace(nothing, graph=made, outcome=judge.judge(made), lowered=len(leaving))
 
 

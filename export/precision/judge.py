@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx
 
 from edge.bundle import Parity
-from edge.engine import GraphShape, engine_class
+from edge.engine import Engine, GraphShape, Prediction, engine_class
 from edge.golden import Difference, compare
 from export.graph import save_graph
 from export.precision.rounding import rounded_twin
@@ -88,6 +88,7 @@ class Judge:
         self.frames = tuple(frames)
         self.threshold = threshold
         self._good = good
+        self._order = list(range(len(frames)))
         _, height, width, _ = frames[0].image.shape
         self._shape = GraphShape(height, width)
         scores = [frame.score for frame in frames]
@@ -97,17 +98,23 @@ class Judge:
 
     def judge(self, graph: onnx.ModelProto) -> Outcome:
         """Run every frame through a graph; what it computes in FP16 is rounded as on a device."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.onnx"
-            save_graph(rounded_twin(graph), path)
-            with closing(engine_class("onnxruntime")(path, self._shape, threads=None)) as engine:
-                got = [engine.infer(frame.image) for frame in self.frames]
-                scores = [float(prediction.scores[0]) for prediction in got]
-                differences = [
-                    compare(frame.name, frame.score, frame.map, prediction)
-                    for frame, prediction in zip(self.frames, got, strict=True)
-                ]
-        return self._outcome(scores, differences)
+        with self._opened(graph) as engine:
+            return self._outcome({n: engine.infer(f.image) for n, f in enumerate(self.frames)})
+
+    def keeps(self, graph: onnx.ModelProto, budget: Budget) -> bool:
+        """Whether `judge` would find a graph within the budget.
+
+        The first frame that says no ends it. The next graph meets that frame first: what one
+        graph fails on, those like it fail on too.
+        """
+        with self._opened(graph) as engine:
+            for number in self._order:
+                outcome = self._outcome({number: engine.infer(self.frames[number].image)})
+                if not outcome.is_within(budget):
+                    self._order.remove(number)
+                    self._order.insert(0, number)
+                    return False
+        return True
 
     def latency_ratios(self, graphs: dict[str, onnx.ModelProto], rounds: int) -> dict[str, float]:
         """Median time of each graph over that of the first; runs are interleaved."""
@@ -123,25 +130,36 @@ class Judge:
         first = next(iter(medians.values()))
         return {name: median / first for name, median in medians.items()}
 
-    def _outcome(self, scores: Sequence[float], differences: Sequence[Difference]) -> Outcome:
-        flips = [
-            (frame.score > self.threshold) != (score > self.threshold)
-            for frame, score in zip(self.frames, scores, strict=True)
-        ]
+    @contextmanager
+    def _opened(self, graph: onnx.ModelProto) -> Iterator[Engine]:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            save_graph(rounded_twin(graph), path)
+            with closing(engine_class("onnxruntime")(path, self._shape, threads=None)) as engine:
+                yield engine
+
+    def _outcome(self, got: Mapping[int, Prediction]) -> Outcome:
+        """What a graph says of the frames with these numbers."""
+        differences: dict[int, Difference] = {}
+        flips = 0
+        for number, prediction in got.items():
+            frame, score = self.frames[number], float(prediction.scores[0])
+            flips += (frame.score > self.threshold) != (score > self.threshold)
+            differences[number] = compare(frame.name, frame.score, frame.map, prediction)
         parity = Parity(
-            frames=len(scores),
-            score=_largest([d.score for d in differences]),
-            map=_largest([d.map for d in differences]),
+            frames=len(got),
+            score=_largest([d.score for d in differences.values()]),
+            map=_largest([d.map for d in differences.values()]),
             score_range=self._range,
-            verdict_flips=sum(flips),
+            verdict_flips=flips,
             threshold=self.threshold,
         )
-        good = _largest([d.score for d in differences[: self._good]])
+        good = _largest([d.score for number, d in differences.items() if number < self._good])
         return Outcome(
             parity, good / max(self._good_range, 1e-12), parity.map / max(self._map_range, 1e-12)
         )
 
 
 def _largest(values: Sequence[float]) -> float:
-    """The maximum; infinite when one is not finite."""
-    return max(values) if np.isfinite(values).all() else float("inf")
+    """The maximum, 0 of none; infinite when one is not finite."""
+    return max(values, default=0.0) if np.isfinite(values).all() else float("inf")

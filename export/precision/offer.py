@@ -119,6 +119,9 @@ def refusal(candidate: Candidate) -> str | None:
         return f"{candidate.engine} does not take this model: {candidate.obstacle}"
     if not candidate.possible:
         return "the model has no node that this precision pays for"
+    ratio = candidate.latency_ratio
+    if ratio is not None and ratio > WORTHWHILE:
+        return f"it is not worth it here: it takes {ratio:.2f} times as long as FP32"
     if candidate.graph is None or candidate.outcome is None:
         return (
             "too little of the model can leave FP32 without flipping verdicts or moving scores "
@@ -126,9 +129,6 @@ def refusal(candidate: Candidate) -> str | None:
         )
     if not candidate.outcome.is_within(candidate.budget):
         return "it flips verdicts or moves scores beyond the budget"
-    ratio = candidate.latency_ratio
-    if ratio is not None and ratio > WORTHWHILE:
-        return f"it is not worth it here: it takes {ratio:.2f} times as long as FP32"
     return None
 
 

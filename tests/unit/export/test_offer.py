@@ -19,13 +19,16 @@ from edge.bundle import (
 from edge.engine import GraphShape, engine_class
 from edge.files import sha256_of
 from export.precision.candidates import Candidate
+from export.precision.fp16 import to_half
 from export.precision.judge import (
     FP16_BUDGET,
     INT8_BUDGET,
+    Budget,
     Expected,
     Judge,
     Outcome,
 )
+from export.precision.nodes import lowerable_nodes
 from export.precision.offer import (
     FP16_ARTEFACT,
     INT8_ONNXRUNTIME_ARTEFACT,
@@ -94,6 +97,29 @@ def test_a_budget_has_three_sides_and_takes_nothing_infinite(value: float) -> No
     assert not replace(within, parity=far).is_within(FP16_BUDGET)
 
 
+def test_a_judge_that_stops_early_says_the_same() -> None:
+    graph = tiny_convnet.graph()
+    judge = tiny_convnet.judge(graph)
+    nodes = lowerable_nodes(graph, has_backbone=True)
+    outcomes = [judge.judge(to_half(graph, nodes[: n + 1])) for n in range(len(nodes))]
+    said = []
+    for share in (0.2, 0.9, 1.0):
+        budgets = [
+            Budget(
+                good=outcomes[-1].good * share,
+                score=outcomes[-1].parity.score / outcomes[-1].parity.score_range,
+                map=1.0,
+            ),
+            Budget(good=1.0, score=1.0, map=outcomes[-1].map * share),
+        ]
+        for budget in budgets:
+            for n, outcome in enumerate(outcomes):
+                kept = judge.keeps(to_half(graph, nodes[: n + 1]), budget)
+                assert kept == outcome.is_within(budget)
+                said.append(kept)
+    assert 0 < sum(said) < len(said)
+
+
 def test_fp32_alone_adds_nothing(tmp_path: Path) -> None:
     assert offer(tmp_path, tiny_convnet.judge(tiny_convnet.graph()), "fp32") == Offer()
     assert list(tmp_path.iterdir()) == []
@@ -127,11 +153,31 @@ def test_what_is_offered_is_written_and_runs(tmp_path: Path) -> None:
         engine_class("onnxruntime")(tmp_path / name, shape, threads=1).close()
 
 
+class Clocked(Judge):
+    """Whose clock says how much longer than FP32 every other graph takes."""
+
+    ratio = 0.5
+
+    def latency_ratios(self, graphs: dict[str, onnx.ModelProto], rounds: int) -> dict[str, float]:
+        """As if they were timed."""
+        return {name: 1.0 if name == "fp32" else self.ratio for name in graphs}
+
+
+def test_int8_that_is_slower_with_all_nodes_is_not_searched(tmp_path: Path) -> None:
+    exact = tiny_convnet.judge(tiny_convnet.graph())
+    judge = Clocked(exact.frames, good=3, threshold=exact.threshold)
+    judge.ratio = 1.5
+    refused = offer(tmp_path, judge, "int8").refused[INT8_ONNXRUNTIME_ARTEFACT]
+    assert refused.remark == "it is not worth it here: it takes 1.50 times as long as FP32"
+    assert refused.parity is None
+    assert refused.lowered_nodes == 0
+
+
 def test_a_model_that_any_rounding_flips_stays_in_fp32(tmp_path: Path) -> None:
     exact = tiny_convnet.judge(tiny_convnet.graph())
     frames = [*exact.frames]
     frames[1] = Expected("wrong", frames[1].image, exact.threshold + 1, frames[1].map)
-    judge = Judge(frames, good=3, threshold=exact.threshold)
+    judge = Clocked(frames, good=3, threshold=exact.threshold)
     got = offer(tmp_path, judge, "fp16", "int8")
     assert not got.artefacts
     assert not list(tmp_path.iterdir())
