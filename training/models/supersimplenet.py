@@ -270,7 +270,7 @@ class Model(AnomalyModel):
         return Prediction(self.classification(seen, logits), maps)
 
     def optimisation(self, epochs: int) -> Optimisation:
-        """AdamW, learning rate x 0.4 after 80 % and 90 % of the epochs."""
+        """AdamW, learning rate x 0.4 after 80 % and 90 % of the epochs, at the earliest after one."""
         heads = [*self.segmentation.parameters()]
         if self.config.fits_classifier:
             heads += self.classification.parameters()
@@ -281,7 +281,7 @@ class Model(AnomalyModel):
                 {"params": heads, "lr": config.learning_rate_heads, "weight_decay": 1e-5},
             ]
         )
-        milestones = [int(0.8 * epochs), int(0.9 * epochs)]
+        milestones = [max(1, int(share * epochs)) for share in (0.8, 0.9)]
         schedule = MultiStepLR(optimiser, milestones, gamma=0.4)
         return Optimisation([optimiser], [schedule], 1.0 if config.is_supervised else None)
 

@@ -249,6 +249,12 @@ def test_learning_rate_falls_after_80_and_90_percent() -> None:
     assert factors[270] == factors[299] == pytest.approx(0.16)
 
 
+def test_a_single_epoch_learns_at_the_full_rate() -> None:
+    """Many images reach `minimum_steps` in one epoch; torch applies a milestone of 0 at once."""
+    groups = model().optimisation(1).optimisers[0].param_groups
+    assert [group["lr"] for group in groups] == [1e-4, 2e-4]
+
+
 def test_noise_follows_the_scale_of_the_features() -> None:
     ssn = model(noise_std="auto")
     features = ssn.extract(images(4))
