@@ -270,7 +270,7 @@ class Model(AnomalyModel):
         return Prediction(self.classification(seen, logits), maps)
 
     def optimisation(self, epochs: int) -> Optimisation:
-        """AdamW, learning rate x 0.4 after 80 % and 90 % of the epochs, at the earliest after one."""
+        """AdamW, learning rate x 0.4 after 80 % and 90 % of the epochs, not before one."""
         heads = [*self.segmentation.parameters()]
         if self.config.fits_classifier:
             heads += self.classification.parameters()
