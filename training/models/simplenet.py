@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from edge.config import StrictModel
 from training.backbones import Backbone, BackboneConfig
-from training.linear_maps import apply, bilinear, gaussian
+from training.linear_maps import smoothing
 from training.models.base import (
     AnomalyModel,
     DataFacts,
@@ -96,13 +96,7 @@ class Model(AnomalyModel):
         self.discriminator = Discriminator(config.width, config.hidden)
         for head in (self.adaptor, self.discriminator):
             head.apply(xavier)
-        for axis, (length, cells) in enumerate(zip(size, self.grid, strict=True)):
-            up = bilinear(length, cells, align_corners=False)
-            blur = gaussian(length, BLUR_SIGMA, BLUR_RADIUS, "symmetric")
-            self.register_buffer(f"smooth{axis}", (blur @ up).float(), persistent=False)
-
-    smooth0: Tensor
-    smooth1: Tensor
+        self.smooth = smoothing(size, self.grid, BLUR_SIGMA, BLUR_RADIUS, "symmetric")
 
     def prepare(self, facts: DataFacts, batches: FeatureBatches) -> None:  # noqa: ARG002
         """Fit the noise to the scale of the features."""
@@ -130,7 +124,7 @@ class Model(AnomalyModel):
         embedded = self.embed(features)
         scores = -self.discriminator(self.adaptor(_rows(embedded)))
         grid = scores.reshape(-1, *self.grid)  # (N, h, w)
-        return Prediction(grid.amax((1, 2)), apply(self.smooth0, grid, self.smooth1))
+        return Prediction(grid.amax((1, 2)), self.smooth(grid))
 
     def optimisation(self, epochs: int) -> Optimisation:  # noqa: ARG002
         """AdamW for the adaptor, Adam for the discriminator, constant learning rates."""

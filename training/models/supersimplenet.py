@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 from edge.config import StrictModel
 from training.backbones import Backbone, BackboneConfig
 from training.data.masks import Annotation
-from training.linear_maps import apply, gaussian
+from training.linear_maps import Separable, apply, blurring
 from training.models.base import (
     AnomalyModel,
     DataFacts,
@@ -36,8 +36,8 @@ from training.models.supersimplenet_folded import (
     BLUR_SIGMA,
     KERNEL,
     Deployed,
-    ToGrid,
     classify,
+    onto_grid,
 )
 from training.synthesis.noise import noise_for
 from training.synthesis.perlin import perlin_masks
@@ -166,10 +166,8 @@ class Model(AnomalyModel):
         self.backbone = Backbone(config.backbone, load_weights=load_weights)
         layers = [(f.shape[-2], f.shape[-1]) for f in self.extract(blank_image(size))]
         self.grid = (2 * layers[0][0], 2 * layers[0][1])
-        self.to_grid = nn.ModuleList(ToGrid(layer, self.grid) for layer in layers)
-        for axis, length in enumerate(size):
-            blur = gaussian(length, BLUR_SIGMA, BLUR_RADIUS, "reflect")
-            self.register_buffer(f"blur{axis}", blur.float(), persistent=False)
+        self.to_grid = nn.ModuleList(onto_grid(layer, self.grid) for layer in layers)
+        self.blur = blurring(size, BLUR_SIGMA, BLUR_RADIUS, "reflect")
         channels = sum(self.backbone.channels)
         self.adaptor = nn.Conv2d(channels, channels, 1)
         self.segmentation = SegmentationHead(channels, config.segmentation_channels)
@@ -183,9 +181,6 @@ class Model(AnomalyModel):
             self.perlin_threshold = _PERLIN_SEGMENTED
         if self.config.noise_std == "auto":
             self.noise_std = noise_for(self.embed(f) for f in batches())
-
-    blur0: Tensor
-    blur1: Tensor
 
     def extract(self, images: Tensor) -> Features:
         """Feature maps of the backbone's layers."""
@@ -202,12 +197,12 @@ class Model(AnomalyModel):
         """`embed` at some rows and columns of the grid only: X[:, :, rows][:, :, :, columns]."""
         layers = []
         for feature, to_grid in zip(features, self.layers_to_grid(), strict=True):
-            layers.append(apply(to_grid.axis0[rows], feature, to_grid.axis1[columns]))
+            layers.append(apply(to_grid.rows[rows], feature, to_grid.columns[columns]))
         return torch.cat(layers, dim=1)
 
-    def layers_to_grid(self) -> list[ToGrid]:
+    def layers_to_grid(self) -> list[Separable]:
         """The matrices that take each layer to the grid."""
-        return [module for module in self.to_grid if isinstance(module, ToGrid)]
+        return [module for module in self.to_grid if isinstance(module, Separable)]
 
     def loss(self, features: Features, targets: Targets) -> Losses:
         """Truncated L1 and focal loss of the map, focal loss of the score."""
@@ -263,7 +258,7 @@ class Model(AnomalyModel):
         adapted = self.adaptor(raw)
         logits = self.segmentation(adapted)
         resized = F.interpolate(logits, self.size, mode="bilinear", align_corners=False)
-        maps = apply(self.blur0, resized, self.blur1)[:, 0]
+        maps: Tensor = self.blur(resized)[:, 0]
         if self.config.scores_by_map:
             return Prediction(maps.amax((1, 2)), maps)
         seen = raw if self.config.version == "jims" else adapted
