@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -89,8 +90,7 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
     data_set = read_data_set(config.data.folder)
     keep_freed_memory()
     workers = Workers(config.fit)
-    torch.manual_seed(config.fit.seed)
-    torch.use_deterministic_algorithms(mode=True, warn_only=config.fit.device != "cpu")
+    _be_deterministic(config.fit.device, config.fit.seed)
     model = build_model(config)
     data = survey_data(data_set, config, model)
     make_run_folder(folder)
@@ -113,6 +113,14 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
     finished = save_run(folder, model.eval(), record, write=workers.is_first)
     workers.wait()
     return finished
+
+
+def _be_deterministic(device: str, seed: int) -> None:
+    """Let the same training give the same weights on the same machine."""
+    torch.manual_seed(seed)
+    # cuBLAS sums in any order without it; read when a process first multiplies on a device.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(mode=True, warn_only=device != "cpu")
 
 
 def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> TrainingData:
