@@ -61,18 +61,12 @@ class Config(FlowConfig):
 
 
 class Model(AnomalyModel):
-    """The spatial variant for images of one size.
+    """The spatial variant for images of one size."""
 
-    Args:
-        config: settings.
-        size: (height, width) of the input.
-        load_weights: False when a checkpoint will bring the backbone's weights.
-    """
+    config: Config
 
     def __init__(self, config: Config, size: tuple[int, int], *, load_weights: bool = True) -> None:
-        super().__init__()
-        self.config = config
-        self.size = size
+        super().__init__(config, size)
         self.backbone = open_backbone(config.backbone, load_weights=load_weights)
         shapes = layer_shapes(self.backbone, size, config.scales)
         self.grids = [(height, width) for _, height, width in shapes]

@@ -75,18 +75,12 @@ class Discriminator(nn.Module):
 
 
 class Model(AnomalyModel):
-    """SimpleNet for images of one size.
+    """SimpleNet for images of one size."""
 
-    Args:
-        config: settings.
-        size: (height, width) of the input.
-        load_weights: False when a checkpoint will bring the backbone's weights.
-    """
+    config: Config
 
     def __init__(self, config: Config, size: tuple[int, int], *, load_weights: bool = True) -> None:
-        super().__init__()
-        self.config = config
-        self.size = size
+        super().__init__(config, size)
         self.noise_std = 0.0 if config.noise_std == "auto" else config.noise_std
         self.backbone = Backbone(config.backbone, load_weights=load_weights)
         grids = [(f.shape[-2], f.shape[-1]) for f in self.extract(blank_image(size))]

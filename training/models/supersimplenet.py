@@ -31,14 +31,9 @@ from training.models.base import (
     blank_image,
     xavier,
 )
-from training.models.supersimplenet_folded import (
-    BLUR_RADIUS,
-    BLUR_SIGMA,
-    KERNEL,
-    Deployed,
-    classify,
-    onto_grid,
-)
+from training.models.supersimplenet_folded import BLUR_RADIUS, BLUR_SIGMA, Deployed, onto_grid
+from training.models.supersimplenet_heads import ClassificationHead, SegmentationHead
+from training.models.supersimplenet_losses import focal, segmentation_losses
 from training.synthesis.noise import noise_for
 from training.synthesis.perlin import perlin_masks
 
@@ -113,49 +108,13 @@ class Config(StrictModel):
         return self
 
 
-class SegmentationHead(nn.Module):
-    """1x1 conv, batch norm, LeakyReLU, 1x1 conv: adapted features -> anomaly logits."""
-
-    def __init__(self, channels: int, hidden: int) -> None:
-        super().__init__()
-        self.hidden = nn.Conv2d(channels, hidden, 1)
-        self.norm = nn.BatchNorm2d(hidden)
-        self.tail = nn.Conv2d(hidden, 1, 1, bias=False)
-
-    def forward(self, adapted: Tensor) -> Tensor:
-        """(N, C, h, w) -> (N, 1, h, w)."""
-        out: Tensor = self.tail(F.leaky_relu(self.norm(self.hidden(adapted)), 0.2))
-        return out
-
-
-class ClassificationHead(nn.Module):
-    """5x5 conv over features and map, then global pools of both: one logit per image."""
-
-    def __init__(self, channels: int, hidden: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels + 1, hidden, KERNEL, padding="same")
-        self.norm = nn.BatchNorm2d(hidden)
-        self.fc = nn.Linear(2 * hidden + 2, 1)
-
-    def forward(self, features: Tensor, logits: Tensor) -> Tensor:
-        """(N, C, h, w), (N, 1, h, w) -> (N,)."""
-        hidden = F.relu(self.norm(self.conv(torch.cat([features, logits], dim=1))))
-        return classify(hidden, logits, self.fc)
-
-
 class Model(AnomalyModel):
-    """SuperSimpleNet for images of one size.
+    """SuperSimpleNet for images of one size."""
 
-    Args:
-        config: settings.
-        size: (height, width) of the input.
-        load_weights: False when a checkpoint will bring the backbone's weights.
-    """
+    config: Config
 
     def __init__(self, config: Config, size: tuple[int, int], *, load_weights: bool = True) -> None:
-        super().__init__()
-        self.config = config
-        self.size = size
+        super().__init__(config, size)
         self.learns_defects = config.is_supervised
         self.learns_unsegmented = config.version == "jims"
         self.cacheable = not config.is_supervised
@@ -310,38 +269,6 @@ class Model(AnomalyModel):
         return noise.permute(0, 3, 1, 2)
 
 
-def segmentation_losses(
-    logits: Tensor, masks: Tensor, weights: Tensor, segmented: Tensor
-) -> Losses:
-    """Losses of the map over the images whose mask can be trusted.
-
-    Args:
-        logits, masks, weights: (N, 1, h, w).
-        segmented: (N,) images that count.
-    """
-    trusted = segmented > 0
-    logits, masks, weights = logits[trusted], masks[trusted], weights[trusted]
-    good = masks == 0
-    above = weights * F.relu(logits + 0.5)
-    below = weights * F.relu(0.5 - logits)
-    return {
-        "map_l1_good": _mean(above[good]),
-        "map_l1_defect": _mean(below[~good]),
-        "map_focal": _mean(weights * focal(logits, masks)),
-    }
-
-
-def focal(logits: Tensor, targets: Tensor, gamma: float = 4.0) -> Tensor:
-    """Focal loss (Lin et al. 2017) per element, without alpha: BCE * (1 - p_t)^gamma."""
-    cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return cross_entropy * (1 - torch.exp(-cross_entropy)) ** gamma
-
-
 def _sample(count: int, wanted: int) -> Tensor:
     """Sorted random indices below `count`; all of them when fewer are there than wanted."""
     return torch.randperm(count)[:wanted].sort().values
-
-
-def _mean(values: Tensor) -> Tensor:
-    """Mean, and zero with a gradient path when there is nothing to average."""
-    return values.mean() if values.numel() else values.sum()

@@ -11,12 +11,12 @@ from torch.nn import functional as F
 from training.linear_maps import Separable, bilinear, mean3, shift, smoothing
 from training.models.base import Features
 from training.models.folding import batch_norm, conv1x1, matrix
+from training.models.supersimplenet_heads import KERNEL, classify
 
 if TYPE_CHECKING:
     from training.models.supersimplenet import Model
 
 BLUR_SIGMA, BLUR_RADIUS = 4.0, 12  # of the map at input size
-KERNEL = 5  # of the classification head
 _SHIFTS = range(-(KERNEL // 2), KERNEL // 2 + 1)
 
 
@@ -48,13 +48,6 @@ class Deployed(nn.Module):
         if self.scores_by_map:
             return maps.amax((1, 2)), maps
         return self.classification(features, logits), maps
-
-
-def classify(hidden: Tensor, logits: Tensor, fc: nn.Linear) -> Tensor:
-    """Maximum and mean of the hidden maps (N, K, h, w) and of the logits -> (N,)."""
-    pooled = [hidden.amax((2, 3)), hidden.mean((2, 3)), logits.amax((2, 3)), logits.mean((2, 3))]
-    logit: Tensor = fc(torch.cat(pooled, dim=1))
-    return logit.flatten()
 
 
 class _FoldedSegmentation(nn.Module):

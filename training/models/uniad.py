@@ -79,21 +79,12 @@ class Config(StrictModel):
 
 
 class Model(AnomalyModel):
-    """UniAD for images of one size.
+    """UniAD for images of one size."""
 
-    Args:
-        config: settings.
-        size: (height, width) of the input, multiples of the stride of the deepest layer.
-        load_weights: False when a checkpoint will bring the backbone's weights.
-
-    Raises:
-        ConfigError: the size does not fit.
-    """
+    config: Config
 
     def __init__(self, config: Config, size: tuple[int, int], *, load_weights: bool = True) -> None:
-        super().__init__()
-        self.config = config
-        self.size = size
+        super().__init__(config, size)
         self._fit_of_good: tuple[float, float] | None = None
         self.backbone = Backbone(config.backbone, load_weights=load_weights)
         grids = [(f.shape[-2], f.shape[-1]) for f in self.backbone(blank_image(size))]

@@ -10,14 +10,9 @@ from torch.nn import functional as F
 
 from training.backbones import BackboneConfig
 from training.models.base import DataFacts, Targets
-from training.models.supersimplenet import (
-    ClassificationHead,
-    Config,
-    Model,
-    SegmentationHead,
-    focal,
-    segmentation_losses,
-)
+from training.models.supersimplenet import Config, Model
+from training.models.supersimplenet_heads import ClassificationHead, SegmentationHead
+from training.models.supersimplenet_losses import focal, segmentation_losses
 from training.synthesis.noise import mean_channel_std
 
 UNTRAINED = BackboneConfig(weights="none")
