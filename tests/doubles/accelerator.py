@@ -26,7 +26,7 @@ class OnAccelerator(Tensor):
 
     @staticmethod
     def __new__(cls, held: Tensor) -> OnAccelerator:
-        made: OnAccelerator = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: OnAccelerator = Tensor._make_wrapper_subclass(
             cls,
             held.size(),
             strides=held.stride(),
@@ -38,19 +38,20 @@ class OnAccelerator(Tensor):
         return made
 
     @classmethod
-    def __torch_dispatch__(
-        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        return _compute(function, args, kwargs or {})
+        return _compute(func, args, kwargs or {})
 
 
 class Accelerator(TorchDispatchMode):
     """Within it tensors can be made on DEVICE, and moved there."""
 
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        return _compute(function, args, kwargs or {})
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _compute(func, args, kwargs or {})
 
 
 def _compute(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
