@@ -22,8 +22,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from edge.config import StrictModel
-from edge.errors import BundleError
-from edge.files import sha256_of, write_bytes, write_text
+from edge.errors import BundleError, ConfigError
+from edge.files import sha256_of, write_bytes
 from edge.preprocess import Preprocessing
 from edge.sealed import Sha256
 from training.config import TrainConfig
@@ -77,12 +77,37 @@ class Fitting(NamedTuple):
     by: Optimisation
 
 
+class Task(NamedTuple):
+    """What is learnt, from what; a state belongs to one.
+
+    Attributes:
+        data: a hash of the samples, their order and their labels.
+    """
+
+    config: TrainConfig
+    data: str
+
+
 class Progress(NamedTuple):
     """How far a training has come."""
 
     epoch: int
     steps: int
     seconds: float
+
+
+def make_run_folder(folder: Path) -> None:
+    """Make the folder of a run, where it is not there yet.
+
+    Raises:
+        ConfigError: that is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot be made ({error.strerror}); choose another folder for the run"
+        ) from error
 
 
 def save_run(
@@ -93,13 +118,16 @@ def save_run(
     Args:
         record: every field of `RunRecord` except `weights_sha256`.
         write: False in the processes of a training that leave writing to the first.
+
+    Raises:
+        BundleError: `folder` cannot be written to.
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     weights = safetensors.torch.save(tensors)
     finished = RunRecord(**record, weights_sha256=hashlib.sha256(weights).hexdigest())
     if write:
-        write_bytes(folder / WEIGHTS, weights)
-        write_text(folder / RUN, finished.model_dump_json(indent=2) + "\n")
+        _write(folder / WEIGHTS, weights)
+        _write(folder / RUN, finished.model_dump_json(indent=2).encode() + b"\n")
         (folder / RESUME).unlink(missing_ok=True)
     return finished
 
@@ -140,12 +168,20 @@ def build_model(config: TrainConfig, *, load_weights: bool = True) -> AnomalyMod
     return model
 
 
-def save_state(folder: Path, config: TrainConfig, fitting: Fitting, progress: Progress) -> None:
-    """Write everything that a continued training needs to give the same result, atomically."""
+def save_state(folder: Path, task: Task, fitting: Fitting, progress: Progress) -> None:
+    """Write everything that a continued training needs to give the same result, atomically.
+
+    Raises:
+        BundleError: `folder` cannot be written to.
+    """
     model, order, by = fitting
     tensors = {f"model/{key}": value for key, value in model.state_dict().items()}
     tensors["drawn"] = order.drawn
-    notes: dict[str, Any] = {"config": config.model_dump(mode="json"), "progress": progress}
+    notes: dict[str, Any] = {
+        "config": task.config.model_dump(mode="json"),
+        "data": task.data,
+        "progress": progress,
+    }
     for number, optimiser in enumerate(by.optimisers):
         state = optimiser.state_dict()
         notes[f"optimiser/{number}"] = state["param_groups"]
@@ -158,14 +194,14 @@ def save_state(folder: Path, config: TrainConfig, fitting: Fitting, progress: Pr
     ]
     flat = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     metadata = {"notes": json.dumps(notes, default=list)}
-    write_bytes(folder / RESUME, safetensors.torch.save(flat, metadata=metadata))
+    _write(folder / RESUME, safetensors.torch.save(flat, metadata=metadata))
 
 
-def load_state(folder: Path, config: TrainConfig, fitting: Fitting) -> Progress | None:
+def load_state(folder: Path, task: Task, fitting: Fitting) -> Progress | None:
     """Continue from the state in `folder`; None when there is none.
 
     Raises:
-        BundleError: the state belongs to another configuration, or is damaged.
+        BundleError: the state belongs to another configuration or other images, or is damaged.
     """
     path = folder / RESUME
     if not path.is_file():
@@ -176,11 +212,13 @@ def load_state(folder: Path, config: TrainConfig, fitting: Fitting) -> Progress 
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise BundleError(f"{path}: damaged ({error}); remove it to start again") from error
-    if notes["config"] != config.model_dump(mode="json"):
-        raise BundleError(
-            f"{path}: belongs to a training with another configuration; resume with that one, "
-            f"choose another --out, or remove {folder}"
-        )
+    current = {"config": task.config.model_dump(mode="json"), "data": task.data}
+    for key, what in (("config", "another configuration"), ("data", "other images or labels")):
+        if notes[key] != current[key]:
+            raise BundleError(
+                f"{path}: belongs to a training with {what}; resume with those it began with, "
+                f"choose another --out, or remove {folder}"
+            )
     model, order, by = fitting
     model.load_state_dict(_below(tensors, "model/"))
     for number, optimiser in enumerate(by.optimisers):
@@ -199,6 +237,16 @@ def _optimiser_state(
         parameter, _, name = key.partition("/")
         state.setdefault(int(parameter), {})[name] = value
     return {"state": state, "param_groups": notes[f"optimiser/{number}"]}
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_bytes(path, content)
+    except OSError as error:
+        raise BundleError(
+            f"{path}: cannot be written ({error.strerror}); make room or choose another --out: the "
+            "same command goes on from the last state that was written"
+        ) from error
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

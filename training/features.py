@@ -30,8 +30,10 @@ class FeatureSource:
     ) -> None:
         self._model, self._reader, self._device = model, reader, device
         self._kept: list[Tensor] | None = None
-        if model.cacheable and reader.is_repeatable and self._bytes() <= max_bytes:
-            self._kept = self._extract_all()
+        if model.cacheable and reader.is_repeatable:
+            one = self._extract([0])
+            if len(reader) * sum(layer.nbytes for layer in one) <= max_bytes:
+                self._kept = self._extract_all(one)
 
     def batch(self, draw: Draw) -> tuple[Features, Targets]:
         """Features and targets of (sample, flip) pairs."""
@@ -54,18 +56,18 @@ class FeatureSource:
             else:
                 yield self._extract(indices)
 
-    def _bytes(self) -> int:
-        one = self._extract([0])
-        return len(self._reader) * sum(layer.numel() * layer.element_size() for layer in one)
-
     def _extract(self, indices: list[int]) -> Features:
         return self._model.extract(self._reader.images(indices).to(self._device))
 
-    def _extract_all(self) -> list[Tensor]:
-        everything = [(index, 0) for index in range(len(self._reader))]
-        parts = batches(everything, _EXTRACT_BATCH)
-        extracted = [self._extract([index for index, _ in part]) for part in parts]
-        return [torch.cat(layers).cpu() for layers in zip(*extracted, strict=True)]
+    def _extract_all(self, one: Features) -> list[Tensor]:
+        # Allocated once: what is joined afterwards takes its memory twice, on the device too.
+        count = len(self._reader)
+        kept = [torch.empty(count, *layer.shape[1:]) for layer in one]
+        for start in range(0, count, _EXTRACT_BATCH):
+            indices = list(range(start, min(start + _EXTRACT_BATCH, count)))
+            for whole, layer in zip(kept, self._extract(indices), strict=True):
+                whole[indices] = layer.cpu()
+        return kept
 
 
 def keep_freed_memory() -> None:

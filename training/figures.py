@@ -1,25 +1,18 @@
-"""Pictures of results: a row of pictures per part with one colour scale for all, and histograms."""
+"""Contact sheets: a row of pictures per part below its name and verdict."""
 
 from __future__ import annotations
 
-import io
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import NamedTuple
 
 import cv2
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from edge.overlay import caption, heat_map, overlay
+from edge.overlay import caption, heat_map
 from edge.verdict import Verdict
 from training.evaluation import Evaluation
-from training.inspected import Image, InspectedSample, Truth
+from training.inspected import Image, InspectedSample
+from training.pictures import SIDE, ColourScale, Pictures, colour_scale, pictures
 
 COLOURS = {  # BGR, dark enough for text on white
     Verdict.PASS: (60, 125, 45),
@@ -29,74 +22,8 @@ COLOURS = {  # BGR, dark enough for text on white
 }
 _INK, _GREY, _PAPER = (35, 35, 35), (115, 115, 115), (255, 255, 255)
 _TITLES = ("frame", "ground truth", "anomaly map", "predicted mask", "outline")
-_SIDE = 220  # px; a square picture's, others have about its area
 _GAP, _MARGIN, _LINE = 6, 24, 26
 _WORDS = 650  # px; a panel is at least as wide
-
-
-class ColourScale(NamedTuple):
-    """The raw map values of the darkest colour, of the middle and of the brightest."""
-
-    low: float
-    threshold: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """A part for people: uint8 (h, w, 3) BGR, all of one size, the frame's proportions.
-
-    Attributes:
-        truth: the defect is white; grey all over when nobody drew it.
-        heat: the anomaly map over the frame.
-        mask: what the artefact found, white.
-        outline: the frame with that tinted and outlined.
-    """
-
-    frame: Image
-    truth: Image
-    heat: Image
-    mask: Image
-    outline: Image
-
-
-def colour_scale(inspected: Sequence[InspectedSample], evaluation: Evaluation) -> ColourScale:
-    """One scale for all pictures: the calibrated pixel threshold is its middle.
-
-    Its lower end is the usual value of good parts, so that their noise stays dark and what exceeds
-    the threshold is bright in every picture. The extremes of single images have no part in it.
-    """
-    judged = [s for s in inspected if s.is_judged]
-    shown = [s for s in judged if s.sample.is_good] or judged
-    maps = [s.inspection.anomaly_map for s in shown]
-    medians = [float(np.median(values)) for values in maps if values is not None]
-    threshold = evaluation.threshold_pixel
-    usual = float(np.median(medians)) if medians else threshold
-    reach = max(threshold - usual, 1e-6 * max(1.0, abs(threshold)))
-    return ColourScale(threshold - reach, threshold, threshold + reach)
-
-
-def pictures(sample: InspectedSample, scale: ColourScale, side: int = _SIDE) -> Pictures:
-    """Draw the inspected part of a frame; a square one is `side` px wide, others alike in area."""
-    region, truth = sample.region()
-    height, width = _size(region.shape[0], region.shape[1], side)
-    small = cv2.resize(region, (width, height), interpolation=cv2.INTER_AREA)
-    colour = cv2.cvtColor(small, cv2.COLOR_GRAY2BGR) if small.ndim == 2 else small
-    frame = np.asarray(colour, np.uint8)
-    inspection = replace(sample.inspection, crop=None)  # the region is what the crop shows
-    mask = inspection.native_mask(frame)
-    heat = np.full_like(frame, 128)
-    if inspection.anomaly_map is not None:
-        coloured = heat_map(inspection.anomaly_map, scale.low, scale.high)
-        enlarged = cv2.resize(coloured, (width, height), interpolation=cv2.INTER_LINEAR)
-        heat = np.asarray(cv2.addWeighted(frame, 0.35, enlarged, 0.65, 0), np.uint8)
-    return Pictures(
-        frame,
-        _black_and_white(_shrunk(truth, height, width), frame),
-        heat,
-        _black_and_white(mask, frame),
-        overlay(_tinted(frame, mask), inspection)[-height:, :width],  # without its caption
-    )
 
 
 def panel(sample: InspectedSample, scale: ColourScale) -> Image:
@@ -114,7 +41,7 @@ def figure_sheet(
     drawn = [pictures(sample, scale) for sample in chosen]
     height, width = _box(drawn)
     panels = [_panel(s, d, height, width) for s, d in zip(chosen, drawn, strict=True)]
-    columns = 2 if len(panels) > 1 and width <= _SIDE else 1
+    columns = 2 if len(panels) > 1 and width <= SIDE else 1
     blank = np.full((_LINE + height, 5 * (width + _GAP), 3), 255, np.uint8)
     panels += [blank] * (-len(panels) % columns)
     titles = _titles(width)
@@ -158,33 +85,6 @@ def threshold_distance(sample: InspectedSample) -> float:
     return abs(sample.inspection.score - sample.inspection.threshold)
 
 
-def score_histogram(inspected: Sequence[InspectedSample], evaluation: Evaluation) -> bytes:
-    """Scores of good and defective parts with the thresholds, as PNG bytes."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    judged = [s for s in inspected if s.is_judged]
-    scores = {
-        "good": [s.inspection.score for s in judged if s.sample.is_good],
-        "defective": [s.inspection.score for s in judged if not s.sample.is_good],
-    }
-    everything = [evaluation.threshold, *(s.inspection.score for s in judged)]
-    bins = np.histogram_bin_edges(everything, bins=min(40, 10 + len(judged) // 4))
-    for (name, values), colour, hatch in zip(
-        scores.items(), ("#3b7dbf", "#d9822b"), ("", "//"), strict=True
-    ):
-        label = f"{name} ({len(values)})"
-        axes.hist(values, list(bins), color=colour, alpha=0.65, hatch=hatch, label=label)
-    _draw_thresholds(axes, evaluation)
-    axes.set(xlabel="raw score", ylabel="parts")
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=130)
-    return stream.getvalue()
-
-
 def colour_bar(scale: ColourScale) -> Image:
     """The colours with their raw values: both ends, and the pixel threshold in the middle."""
     length = 480
@@ -198,44 +98,10 @@ def colour_bar(scale: ColourScale) -> Image:
     return canvas
 
 
-def _draw_thresholds(axes: Axes, evaluation: Evaluation) -> None:
-    reject = evaluation.threshold
-    axes.axvline(reject, color="black", lw=1.4, label=f"reject above {reject:.4g}")
-    if (review := evaluation.threshold_review) is not None:
-        axes.axvline(review, color="black", lw=1.4, ls="--", label=f"review above {review:.4g}")
-
-
-def _size(height: int, width: int, side: int) -> tuple[int, int]:
-    factor = side / math.sqrt(height * width)
-    factor = min(factor, 2 * side / max(height, width))
-    return max(1, round(height * factor)), max(1, round(width * factor))
-
-
 def _box(drawn: Sequence[Pictures]) -> tuple[int, int]:
     """Height and width in which each picture finds room, and the words above a panel too."""
-    height = max((d.frame.shape[0] for d in drawn), default=_SIDE)
+    height = max((d.frame.shape[0] for d in drawn), default=SIDE)
     return height, max([_WORDS // 5, *(d.frame.shape[1] for d in drawn)])
-
-
-def _shrunk(truth: Truth | None, height: int, width: int) -> Truth | None:
-    """A pixel is a defect when any of it is: a thin one stays visible."""
-    if truth is None:
-        return None
-    covered = cv2.resize(truth.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(covered > 0)
-
-
-def _tinted(frame: Image, mask: Truth) -> Image:
-    """A copy, red where the mask is: an outline alone is lost in a small picture."""
-    picture = frame.copy()
-    picture[mask] = 0.6 * picture[mask] + 0.4 * np.array([0, 0, 255])
-    return picture
-
-
-def _black_and_white(mask: Truth | None, like: Image) -> Image:
-    if mask is None:
-        return np.full_like(like, 128)
-    return np.repeat(mask[..., np.newaxis].astype(np.uint8) * 255, 3, axis=2)
 
 
 def _panel(sample: InspectedSample, drawn: Pictures, height: int, width: int) -> Image:

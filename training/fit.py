@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,8 +22,10 @@ from training.checkpoint import (
     HeldOut,
     Progress,
     RunRecord,
+    Task,
     build_model,
     load_state,
+    make_run_folder,
     save_run,
     save_state,
 )
@@ -61,6 +65,12 @@ class TrainingData:
         """Samples that are learnt from, in index order."""
         return self.split.fit + self.defective
 
+    @property
+    def sha256(self) -> str:
+        """A hash of the fitted images and their labels, in this order."""
+        lines = (f"{s.sha256} {s.sample.is_good} {s.sample.mask is None}\n" for s in self.fitted)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
 
 def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunRecord:
     """Train as `config` says and write the run to `folder`, resuming what an earlier call left.
@@ -70,20 +80,20 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
 
     Raises:
         CameraError: the data set is unusable.
-        ConfigError: `folder` holds a finished run, or the device is not here.
-        BundleError: `folder` holds the state of another configuration.
-        DivergedError: a loss is not finite.
+        ConfigError: `folder` holds a finished run or cannot be made, or the device is not here.
+        BundleError: `folder` cannot be written to, or holds the state of another configuration or
+            of other images.
+        DivergedError: a loss or a weight is not finite.
     """
     if (folder / RUN).exists():
         raise ConfigError(f"{folder}: holds a finished run; choose another folder, or remove it")
     data_set = read_data_set(config.data.folder)
     keep_freed_memory()
     workers = Workers(config.fit)
-    torch.manual_seed(config.fit.seed)
-    torch.use_deterministic_algorithms(mode=True, warn_only=config.fit.device != "cpu")
+    _be_deterministic(config.fit.device, config.fit.seed)
     model = build_model(config)
     data = survey_data(data_set, config, model)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_run_folder(folder)
     most = config.fit.cache_max_bytes
     reader = SampleReader(
         data.fitted, data.preprocessing, model.annotation, config.data.augment, most
@@ -94,14 +104,23 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
     order = Balanced(good, defective) if defective else GoodOnly(good)
     by = model.optimisation(_epochs(config, len(order)))
     fitting = Fitting(model, order, by)
-    states = _States(config, folder, fitting, workers)
+    states = _States(Task(config, data.sha256), folder, fitting, workers)
     progress, losses = _fit_epochs(states, source, workers, report)
     model.finish(source.all_good)
+    _refuse_infinite_weights(model)
     record = _record(config, data_set, data, progress, losses)
     record["doubts"] = tuple(model.doubts(losses))
     finished = save_run(folder, model.eval(), record, write=workers.is_first)
     workers.wait()
     return finished
+
+
+def _be_deterministic(device: str, seed: int) -> None:
+    """Let the same training give the same weights on the same machine."""
+    torch.manual_seed(seed)
+    # cuBLAS sums in any order without it; read when a process first multiplies on a device.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(mode=True, warn_only=device != "cpu")
 
 
 def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> TrainingData:
@@ -132,20 +151,18 @@ def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> 
 class _States:
     """The states of a training on disk, from which it can be resumed."""
 
-    def __init__(
-        self, config: TrainConfig, folder: Path, fitting: Fitting, workers: Workers
-    ) -> None:
-        self.config, self.fitting = config, fitting
+    def __init__(self, task: Task, folder: Path, fitting: Fitting, workers: Workers) -> None:
+        self.task, self.fitting = task, fitting
         self._folder, self._writes = folder, workers.is_first
         self._saved = time.monotonic()
 
     def load(self) -> Progress:
-        return load_state(self._folder, self.config, self.fitting) or Progress(0, 0, 0.0)
+        return load_state(self._folder, self.task, self.fitting) or Progress(0, 0, 0.0)
 
     def save(self, progress: Progress) -> None:
         """Write a state when it is time for one."""
-        if self._writes and time.monotonic() - self._saved >= self.config.fit.save_every_s:
-            save_state(self._folder, self.config, self.fitting, progress)
+        if self._writes and time.monotonic() - self._saved >= self.task.config.fit.save_every_s:
+            save_state(self._folder, self.task, self.fitting, progress)
             self._saved = time.monotonic()
 
 
@@ -153,7 +170,8 @@ def _fit_epochs(
     states: _States, source: FeatureSource, workers: Workers, report: Report | None
 ) -> tuple[Progress, dict[str, float]]:
     model, order, by = states.fitting
-    epochs = _epochs(states.config, len(order))
+    config = states.task.config
+    epochs = _epochs(config, len(order))
     progress = states.load()
     started = time.monotonic() - progress.seconds
     losses: dict[str, float] = {}
@@ -161,7 +179,7 @@ def _fit_epochs(
     steps = workers.steps(model, by)
     while progress.epoch < epochs:
         draw = order.epoch(workers.seed_epoch(progress.epoch))
-        parts = [workers.share(part) for part in batches(draw, states.config.fit.batch_size)]
+        parts = [workers.share(part) for part in batches(draw, config.fit.batch_size)]
         losses = workers.mean(_fit_epoch(model, source, steps, parts))
         for schedule in by.schedules:
             schedule.step()
@@ -188,6 +206,16 @@ def _fit_epoch(
                 )
             sums[name] = sums.get(name, 0.0) + value
     return {name: value / len(parts) for name, value in sums.items()}
+
+
+def _refuse_infinite_weights(model: AnomalyModel) -> None:
+    """The last step may have broken what the losses, which come before it, do not show."""
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise DivergedError(
+                f"{name} holds values that are not finite after the last step: train with another "
+                "seed or a lower rate"
+            )
 
 
 def _epochs(config: TrainConfig, samples: int) -> int:

@@ -9,9 +9,53 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Border = Literal["reflect", "symmetric"]
+
+
+class Separable(nn.Module):
+    """A separable linear operation on maps as a layer, float32: `rows @ x @ columns.T`.
+
+    Constants, not weights: they are no part of the state.
+    """
+
+    def __init__(self, rows: Tensor, columns: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("rows", rows.float(), persistent=False)
+        self.register_buffer("columns", columns.float(), persistent=False)
+
+    rows: Tensor
+    columns: Tensor
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (..., h, w) -> (..., H, W)."""
+        return apply(self.rows, maps, self.columns)
+
+
+def resizing(size: tuple[int, int], source: tuple[int, int], *, align_corners: bool) -> Separable:
+    """Bilinear interpolation of maps from `source` to `size`, without antialiasing."""
+    rows, columns = (
+        bilinear(length, cells, align_corners=align_corners)
+        for length, cells in zip(size, source, strict=True)
+    )
+    return Separable(rows, columns)
+
+
+def blurring(size: tuple[int, int], sigma: float, radius: int, border: Border) -> Separable:
+    """`gaussian` on both axes of maps."""
+    return Separable(*(gaussian(length, sigma, radius, border) for length in size))
+
+
+def smoothing(
+    size: tuple[int, int], grid: tuple[int, int], sigma: float, radius: int, border: Border
+) -> Separable:
+    """Bilinear interpolation of maps from `grid` to `size`, then `gaussian`."""
+    rows, columns = (
+        gaussian(length, sigma, radius, border) @ bilinear(length, cells, align_corners=False)
+        for length, cells in zip(size, grid, strict=True)
+    )
+    return Separable(rows, columns)
 
 
 def bilinear(size: int, source: int, *, align_corners: bool) -> Tensor:

@@ -11,17 +11,11 @@ from edge.files import write_text
 from edge.images import encode_jpeg, encode_png
 from edge.overlay import caption
 from training.evaluation import Evaluation, Rate
-from training.figures import (
-    ColourScale,
-    colour_bar,
-    colour_scale,
-    pictures,
-    score_histogram,
-    threshold_distance,
-    wrong_verdicts,
-)
+from training.figures import colour_bar, threshold_distance, wrong_verdicts
+from training.histogram import score_histogram
 from training.inspected import Image, InspectedSample
 from training.pages import data_url, render
+from training.pictures import ColourScale, colour_scale, pictures
 from training.separation import AUPRO_LIMIT, AUPRO_STRICT_LIMIT
 
 _CARD_SIDE = 260  # px

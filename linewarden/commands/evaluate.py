@@ -32,7 +32,8 @@ from edge.images import encode_png
 from edge.inspector import Inspector
 from training.data.layout import DataSet, read_data_set
 from training.evaluation import Evaluation, evaluate
-from training.figures import figure_sheet, score_histogram
+from training.figures import figure_sheet
+from training.histogram import score_histogram
 from training.inspected import inspect_samples
 from training.report import figure_rows, write_report
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from edge.config import StrictModel
 from edge.golden import FP32_TOLERANCE
 from training.data.masks import Annotation
 
@@ -79,9 +80,14 @@ class DataFacts(NamedTuple):
 
 
 class AnomalyModel(nn.Module, ABC):
-    """A model of good parts.
+    """A model of good parts, for images of one size.
+
+    Every model is made with three arguments: its `Config`, the `size`, and by keyword
+    `load_weights`, False when a checkpoint will bring the backbone's weights. It raises a
+    ConfigError when it cannot be built for that size.
 
     Attributes:
+        config: settings; the module's `Config`.
         size: (height, width) of the input.
         annotation: how ground-truth masks are prepared for training.
         learns_defects: whether real defects take part in the training.
@@ -91,13 +97,17 @@ class AnomalyModel(nn.Module, ABC):
         stepped: methods that `step` calls through `Steps.module`.
     """
 
-    size: tuple[int, int]
     annotation: Annotation = Annotation()
     learns_defects = False
     learns_unsegmented = True
     cacheable = True
     map_tolerance = FP32_TOLERANCE
     stepped: tuple[str, ...] = ("loss",)
+
+    def __init__(self, config: StrictModel, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.config = config
+        self.size = size
 
     @abstractmethod
     def extract(self, images: Tensor) -> Features:

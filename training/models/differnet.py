@@ -93,22 +93,16 @@ class AlexNet(Backbone):
 
 
 class Model(AnomalyModel):
-    """DifferNet for images of one size.
+    """DifferNet for images of one size."""
 
-    Args:
-        config: settings.
-        size: (height, width) of the input.
-        load_weights: False when a checkpoint will bring the backbone's weights.
-    """
+    config: Config
 
     # The flow's gradient jumps where a ReLU switches: on noise that no part looks like, rounding
     # alone moves the map by 5e-4 of its largest value (and the score by 2e-6).
     map_tolerance = 1e-2
 
     def __init__(self, config: Config, size: tuple[int, int], *, load_weights: bool = True) -> None:
-        super().__init__()
-        self.config = config
-        self.size = size
+        super().__init__(config, size)
         self.backbone = open_backbone(config.backbone, load_weights=load_weights)
         shapes = layer_shapes(self.backbone, size, config.scales)
         self.widths = [channels for channels, _, _ in shapes]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.linear_maps import apply, bilinear, gaussian, mean3
+from training.linear_maps import Separable, bilinear, mean3, resizing, smoothing
 from training.models.base import Features
 from training.models.flow import Flow, Subnet
 from training.models.folding import conv1x1, matrix
@@ -76,13 +76,9 @@ class DeployedSpatial(nn.Module):
         self.flow = _convolutional(model.flow)
         self.by_maximum = config.score == "max"
         self.to_grid = nn.ModuleList(
-            _ToGrid(model.grid, source, pooled=config.context) for source in model.grids
+            _onto_grid(model.grid, source, pooled=config.context) for source in model.grids
         )
-        for axis, (size, cells) in enumerate(zip(model.size, model.grid, strict=True)):
-            self.register_buffer(f"smooth{axis}", smoothing(size, cells))
-
-    smooth0: Tensor
-    smooth1: Tensor
+        self.smooth = smoothing(model.size, model.grid, BLUR_SIGMA, BLUR_RADIUS, "symmetric")
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, H, W, 3) BGR -> scores (N,), maps (N, H, W)."""
@@ -90,7 +86,7 @@ class DeployedSpatial(nn.Module):
         y = [to_grid(f) for to_grid, f in zip(self.to_grid, features, strict=True)]
         z, _ = self.flow(torch.cat(y, dim=1))  # (N, D, h, w)
         energy = z.square().mean(1)
-        maps = apply(self.smooth0, energy, self.smooth1)
+        maps = self.smooth(energy)
         return maps.amax((1, 2)) if self.by_maximum else energy.mean((1, 2)), maps
 
 
@@ -161,12 +157,7 @@ class _Heat(nn.Module):
         super().__init__()
         self.grid = grid
         self.turn_back = TurnBack(grid, count) if on_grid else None
-        for axis, (length, cells) in enumerate(zip(size, grid, strict=True)):
-            resize = bilinear(length, cells, align_corners=False)
-            self.register_buffer(f"resize{axis}", resize.float())
-
-    resize0: Tensor
-    resize1: Tensor
+        self.resize = resizing(size, grid, align_corners=False)
 
     def forward(self, deviation: Tensor, weight: Tensor) -> Tensor:
         """Deviations from the mean (N T, C, h, w), weights (N T, C) -> (N or N T, H, W)."""
@@ -174,23 +165,22 @@ class _Heat(nn.Module):
         cells = heat.reshape(-1, *self.grid)
         if self.turn_back is not None:
             cells = self.turn_back(cells)
-        return apply(self.resize0, cells, self.resize1)
+        resized: Tensor = self.resize(cells)
+        return resized
 
 
-class _ToGrid(nn.Module):
-    def __init__(self, grid: tuple[int, int], source: tuple[int, int], *, pooled: bool) -> None:
-        super().__init__()
-        self.is_identity = grid == source and not pooled
-        for axis, (size, cells) in enumerate(zip(grid, source, strict=True)):
-            matrix = bilinear(size, cells, align_corners=False)
-            matrix = mean3(size) @ matrix if pooled else matrix
-            self.register_buffer(f"axis{axis}", matrix.float())
-
-    axis0: Tensor
-    axis1: Tensor
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return maps if self.is_identity else apply(self.axis0, maps, self.axis1)
+def _onto_grid(
+    grid: tuple[int, int], source: tuple[int, int], *, pooled: bool
+) -> Separable | nn.Identity:
+    """Resizing of one layer, and the three-tap mean of its context."""
+    if grid == source and not pooled:
+        return nn.Identity()
+    rows, columns = (
+        bilinear(size, cells, align_corners=False) for size, cells in zip(grid, source, strict=True)
+    )
+    if pooled:
+        rows, columns = mean3(grid[0]) @ rows, mean3(grid[1]) @ columns
+    return Separable(rows, columns)
 
 
 def pyramid(backbone: nn.Module, images: Tensor, scales: int) -> Features:
@@ -200,12 +190,6 @@ def pyramid(backbone: nn.Module, images: Tensor, scales: int) -> Features:
     """
     steps = [2**scale for scale in range(scales)]
     return tuple(f for step in steps for f in backbone(images[:, ::step, ::step]))
-
-
-def smoothing(size: int, cells: int) -> Tensor:
-    """Bilinear resizing from `cells` to `size` and Gaussian blur as one matrix, float32."""
-    blur = gaussian(size, BLUR_SIGMA, BLUR_RADIUS, "symmetric")
-    return (blur @ bilinear(size, cells, align_corners=False)).float()
 
 
 def _convolutional(flow: Flow) -> Flow:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.backbones import BackboneConfig
-from training.linear_maps import apply, gaussian
+from training.linear_maps import blurring
 from training.models.base import (
     AnomalyModel,
     DataFacts,
@@ -61,29 +61,18 @@ class Config(FlowConfig):
 
 
 class Model(AnomalyModel):
-    """The spatial variant for images of one size.
+    """The spatial variant for images of one size."""
 
-    Args:
-        config: settings.
-        size: (height, width) of the input.
-        load_weights: False when a checkpoint will bring the backbone's weights.
-    """
+    config: Config
 
     def __init__(self, config: Config, size: tuple[int, int], *, load_weights: bool = True) -> None:
-        super().__init__()
-        self.config = config
-        self.size = size
+        super().__init__(config, size)
         self.backbone = open_backbone(config.backbone, load_weights=load_weights)
         shapes = layer_shapes(self.backbone, size, config.scales)
         self.grids = [(height, width) for _, height, width in shapes]
         self.grid = self.grids[0]
         self.flow = Flow(sum(channels for channels, _, _ in shapes), config)
-        for axis, length in enumerate(size):
-            blur = gaussian(length, BLUR_SIGMA, BLUR_RADIUS, "symmetric")
-            self.register_buffer(f"blur{axis}", blur.float(), persistent=False)
-
-    blur0: Tensor
-    blur1: Tensor
+        self.blur = blurring(size, BLUR_SIGMA, BLUR_RADIUS, "symmetric")
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> Features:
@@ -110,7 +99,7 @@ class Model(AnomalyModel):
         z, _ = self.flow(self.embed(features))  # (N, D, h, w)
         energy = z.square().mean(1, keepdim=True)
         resized = F.interpolate(energy, self.size, mode="bilinear", align_corners=False)
-        maps = apply(self.blur0, resized, self.blur1)[:, 0]
+        maps: Tensor = self.blur(resized)[:, 0]
         by_maximum = self.config.score == "max"
         return Prediction(maps.amax((1, 2)) if by_maximum else energy.mean((1, 2, 3)), maps)
 

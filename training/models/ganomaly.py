@@ -9,7 +9,6 @@ pretrained backbone are far ahead of it. The paper has no anomaly map; the maps 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -20,6 +19,7 @@ from torch.optim import Optimizer
 
 from edge.config import StrictModel
 from edge.errors import ConfigError
+from training.batch_norms import recalibrate
 from training.linear_maps import apply, gaussian
 from training.models.base import (
     AnomalyModel,
@@ -32,18 +32,11 @@ from training.models.base import (
     Targets,
 )
 from training.models.ganomaly_folded import HALF_RANGE, Deployed, distance, levels
-from training.models.ganomaly_networks import (
-    BATCH_NORMS,
-    Discriminator,
-    Generator,
-    Rebuilt,
-    initialise,
-)
+from training.models.ganomaly_networks import Discriminator, Generator, Rebuilt, initialise
 from training.moments import Moments
 
 _SIZES = (16, 32, 64, 128, 256, 512)
 _LOST = 1e-5  # loss below which the discriminator has won, and starts anew
-_RECALIBRATION_BATCH = 64
 _CHANCE = 0.9
 _MISMATCH = 2.0
 
@@ -81,16 +74,9 @@ class Config(StrictModel):
 
 
 class Model(AnomalyModel):
-    """GANomaly for square images of one size.
+    """GANomaly for square images of 16, 32, 64, 128, 256 or 512 px; nothing is pretrained."""
 
-    Args:
-        config: settings.
-        size: (S, S) of the input; 16, 32, 64, 128, 256 or 512.
-        load_weights: without effect; nothing is pretrained.
-
-    Raises:
-        ConfigError: the networks cannot be built for this size.
-    """
+    config: Config
 
     stepped = ("generator_loss", "discriminator_loss")
 
@@ -101,10 +87,8 @@ class Model(AnomalyModel):
         *,
         load_weights: bool = True,  # noqa: ARG002
     ) -> None:
-        super().__init__()
+        super().__init__(config, size)
         side = _side(size)
-        self.config = config
-        self.size = size
         self.generator = Generator(side, config.channels, config.latent, config.extra_layers)
         self.discriminator = Discriminator(side, config.channels, config.extra_layers)
         self.apply(initialise)
@@ -219,7 +203,7 @@ class Model(AnomalyModel):
         The running statistics lag behind the weights, which has made the official code score test
         images by their own batch (samet-akcay/ganomaly, issues 47 and 83).
         """
-        self._recalibrate(batch for (batch,) in batches())
+        recalibrate(self, self._see, (batch for (batch,) in batches()))
         self.eval()
         if self.config.anomaly_map == "features":
             self.level_means.copy_(self._mean_distances(batches))
@@ -257,19 +241,9 @@ class Model(AnomalyModel):
         """The exact fold of the generator; see `Deployed`."""
         return Deployed(self)
 
-    def _recalibrate(self, batches: Iterable[Tensor]) -> None:
-        """Batch-norm statistics of the final weights: the mean over the images, one pass."""
-        norms = [module for module in self.modules() if isinstance(module, BATCH_NORMS)]
-        momenta = [norm.momentum for norm in norms]
-        self.train()
-        seen = 0
-        for image in _regrouped(batches, _RECALIBRATION_BATCH):
-            seen += len(image)
-            for norm in norms:  # 1, then smaller: every image weighs the same
-                norm.momentum = len(image) / seen
-            self.discriminator.features(torch.cat([image, self.generator(image).image]))
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+    def _see(self, image: Tensor) -> None:
+        """One pass of an image (N, 3, S, S) and what it is rebuilt to through every batch norm."""
+        self.discriminator.features(torch.cat([image, self.generator(image).image]))
 
     def _distances(self, image: Tensor, rebuilt: Rebuilt) -> list[Tensor]:
         """Of the discriminator's activations: (N, s_l, s_l) at each level."""
@@ -300,15 +274,3 @@ def _of_first_process(value: Tensor) -> Tensor:
     if distributed.is_available() and distributed.is_initialized():
         distributed.broadcast(value, 0)
     return value
-
-
-def _regrouped(batches: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    """The same images in batches of `size`, or little more; the last may be smaller."""
-    waiting: list[Tensor] = []
-    for batch in batches:
-        waiting.append(batch)
-        if sum(map(len, waiting)) >= size:
-            yield torch.cat(waiting)
-            waiting = []
-    if waiting:
-        yield torch.cat(waiting)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+from training.batch_norms import BATCH_NORMS
 
 
 class Encoder(nn.Module):

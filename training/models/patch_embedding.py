@@ -15,7 +15,7 @@ from math import gcd
 import torch
 from torch import Tensor, nn
 
-from training.linear_maps import apply, bilinear
+from training.linear_maps import resizing
 
 _TAPS = 9
 
@@ -63,12 +63,7 @@ class LayerEmbedding(nn.Module):
         self.first, self.end = int(used[0]), int(used[-1]) + 1
         self.pool = grouped_convolution(matrix[self.first : self.end], channels)
         self.is_on_grid = grid == onto
-        for axis, (size, source) in enumerate(zip(onto, grid, strict=True)):
-            up = bilinear(size, source, align_corners=False)
-            self.register_buffer(f"up{axis}", up.float(), persistent=False)
-
-    up0: Tensor
-    up1: Tensor
+        self.up = resizing(onto, grid, align_corners=False)
 
     def forward(self, feature: Tensor) -> Tensor:
         """(N, C_k, h_k, w_k) -> (N, end - first, h, w)."""
@@ -76,7 +71,8 @@ class LayerEmbedding(nn.Module):
 
     def to_grid(self, maps: Tensor) -> Tensor:
         """Maps of the layer (N, K, h_k, w_k) resized to the first layer's grid (N, K, h, w)."""
-        return maps if self.is_on_grid else apply(self.up0, maps, self.up1)
+        resized: Tensor = maps if self.is_on_grid else self.up(maps)
+        return resized
 
 
 def bins(size: int, source: int) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from edge.config import StrictModel
 from training.backbones import Backbone, BackboneConfig
-from training.linear_maps import apply, bilinear, gaussian
+from training.linear_maps import smoothing
 from training.models.base import (
     AnomalyModel,
     DataFacts,
@@ -75,18 +75,12 @@ class Discriminator(nn.Module):
 
 
 class Model(AnomalyModel):
-    """SimpleNet for images of one size.
+    """SimpleNet for images of one size."""
 
-    Args:
-        config: settings.
-        size: (height, width) of the input.
-        load_weights: False when a checkpoint will bring the backbone's weights.
-    """
+    config: Config
 
     def __init__(self, config: Config, size: tuple[int, int], *, load_weights: bool = True) -> None:
-        super().__init__()
-        self.config = config
-        self.size = size
+        super().__init__(config, size)
         self.noise_std = 0.0 if config.noise_std == "auto" else config.noise_std
         self.backbone = Backbone(config.backbone, load_weights=load_weights)
         grids = [(f.shape[-2], f.shape[-1]) for f in self.extract(blank_image(size))]
@@ -96,13 +90,7 @@ class Model(AnomalyModel):
         self.discriminator = Discriminator(config.width, config.hidden)
         for head in (self.adaptor, self.discriminator):
             head.apply(xavier)
-        for axis, (length, cells) in enumerate(zip(size, self.grid, strict=True)):
-            up = bilinear(length, cells, align_corners=False)
-            blur = gaussian(length, BLUR_SIGMA, BLUR_RADIUS, "symmetric")
-            self.register_buffer(f"smooth{axis}", (blur @ up).float(), persistent=False)
-
-    smooth0: Tensor
-    smooth1: Tensor
+        self.smooth = smoothing(size, self.grid, BLUR_SIGMA, BLUR_RADIUS, "symmetric")
 
     def prepare(self, facts: DataFacts, batches: FeatureBatches) -> None:  # noqa: ARG002
         """Fit the noise to the scale of the features."""
@@ -130,7 +118,7 @@ class Model(AnomalyModel):
         embedded = self.embed(features)
         scores = -self.discriminator(self.adaptor(_rows(embedded)))
         grid = scores.reshape(-1, *self.grid)  # (N, h, w)
-        return Prediction(grid.amax((1, 2)), apply(self.smooth0, grid, self.smooth1))
+        return Prediction(grid.amax((1, 2)), self.smooth(grid))
 
     def optimisation(self, epochs: int) -> Optimisation:  # noqa: ARG002
         """AdamW for the adaptor, Adam for the discriminator, constant learning rates."""

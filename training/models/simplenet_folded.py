@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.linear_maps import apply
 from training.models.folding import batch_norm, conv1x1, matrix
 
 if TYPE_CHECKING:
@@ -38,12 +37,9 @@ class Deployed(nn.Module):
         self.layers = nn.ModuleList(conv1x1(part) for part in parts)
         self.register_buffer("bias", bias.float()[:, None, None])
         self.tail = conv1x1(-matrix(model.discriminator.tail)[0])
-        self.register_buffer("smooth0", model.smooth0)
-        self.register_buffer("smooth1", model.smooth1)
+        self.smooth = model.smooth
 
     bias: Tensor
-    smooth0: Tensor
-    smooth1: Tensor
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, H, W, 3) BGR -> scores (N,), maps (N, H, W)."""
@@ -54,4 +50,4 @@ class Deployed(nn.Module):
         ):
             hidden = hidden + embed.to_grid(conv(embed.pool(feature)))
         scores = self.tail(F.leaky_relu(hidden, 0.2))[:, 0]  # (N, h, w)
-        return scores.amax((1, 2)), apply(self.smooth0, scores, self.smooth1)
+        return scores.amax((1, 2)), self.smooth(scores)

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 from edge.config import StrictModel
 from training.backbones import Backbone, BackboneConfig
 from training.data.masks import Annotation
-from training.linear_maps import apply, gaussian
+from training.linear_maps import Separable, apply, blurring
 from training.models.base import (
     AnomalyModel,
     DataFacts,
@@ -31,14 +31,9 @@ from training.models.base import (
     blank_image,
     xavier,
 )
-from training.models.supersimplenet_folded import (
-    BLUR_RADIUS,
-    BLUR_SIGMA,
-    KERNEL,
-    Deployed,
-    ToGrid,
-    classify,
-)
+from training.models.supersimplenet_folded import BLUR_RADIUS, BLUR_SIGMA, Deployed, onto_grid
+from training.models.supersimplenet_heads import ClassificationHead, SegmentationHead
+from training.models.supersimplenet_losses import focal, segmentation_losses
 from training.synthesis.noise import noise_for
 from training.synthesis.perlin import perlin_masks
 
@@ -113,49 +108,13 @@ class Config(StrictModel):
         return self
 
 
-class SegmentationHead(nn.Module):
-    """1x1 conv, batch norm, LeakyReLU, 1x1 conv: adapted features -> anomaly logits."""
-
-    def __init__(self, channels: int, hidden: int) -> None:
-        super().__init__()
-        self.hidden = nn.Conv2d(channels, hidden, 1)
-        self.norm = nn.BatchNorm2d(hidden)
-        self.tail = nn.Conv2d(hidden, 1, 1, bias=False)
-
-    def forward(self, adapted: Tensor) -> Tensor:
-        """(N, C, h, w) -> (N, 1, h, w)."""
-        out: Tensor = self.tail(F.leaky_relu(self.norm(self.hidden(adapted)), 0.2))
-        return out
-
-
-class ClassificationHead(nn.Module):
-    """5x5 conv over features and map, then global pools of both: one logit per image."""
-
-    def __init__(self, channels: int, hidden: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels + 1, hidden, KERNEL, padding="same")
-        self.norm = nn.BatchNorm2d(hidden)
-        self.fc = nn.Linear(2 * hidden + 2, 1)
-
-    def forward(self, features: Tensor, logits: Tensor) -> Tensor:
-        """(N, C, h, w), (N, 1, h, w) -> (N,)."""
-        hidden = F.relu(self.norm(self.conv(torch.cat([features, logits], dim=1))))
-        return classify(hidden, logits, self.fc)
-
-
 class Model(AnomalyModel):
-    """SuperSimpleNet for images of one size.
+    """SuperSimpleNet for images of one size."""
 
-    Args:
-        config: settings.
-        size: (height, width) of the input.
-        load_weights: False when a checkpoint will bring the backbone's weights.
-    """
+    config: Config
 
     def __init__(self, config: Config, size: tuple[int, int], *, load_weights: bool = True) -> None:
-        super().__init__()
-        self.config = config
-        self.size = size
+        super().__init__(config, size)
         self.learns_defects = config.is_supervised
         self.learns_unsegmented = config.version == "jims"
         self.cacheable = not config.is_supervised
@@ -166,10 +125,8 @@ class Model(AnomalyModel):
         self.backbone = Backbone(config.backbone, load_weights=load_weights)
         layers = [(f.shape[-2], f.shape[-1]) for f in self.extract(blank_image(size))]
         self.grid = (2 * layers[0][0], 2 * layers[0][1])
-        self.to_grid = nn.ModuleList(ToGrid(layer, self.grid) for layer in layers)
-        for axis, length in enumerate(size):
-            blur = gaussian(length, BLUR_SIGMA, BLUR_RADIUS, "reflect")
-            self.register_buffer(f"blur{axis}", blur.float(), persistent=False)
+        self.to_grid = nn.ModuleList(onto_grid(layer, self.grid) for layer in layers)
+        self.blur = blurring(size, BLUR_SIGMA, BLUR_RADIUS, "reflect")
         channels = sum(self.backbone.channels)
         self.adaptor = nn.Conv2d(channels, channels, 1)
         self.segmentation = SegmentationHead(channels, config.segmentation_channels)
@@ -183,9 +140,6 @@ class Model(AnomalyModel):
             self.perlin_threshold = _PERLIN_SEGMENTED
         if self.config.noise_std == "auto":
             self.noise_std = noise_for(self.embed(f) for f in batches())
-
-    blur0: Tensor
-    blur1: Tensor
 
     def extract(self, images: Tensor) -> Features:
         """Feature maps of the backbone's layers."""
@@ -202,12 +156,12 @@ class Model(AnomalyModel):
         """`embed` at some rows and columns of the grid only: X[:, :, rows][:, :, :, columns]."""
         layers = []
         for feature, to_grid in zip(features, self.layers_to_grid(), strict=True):
-            layers.append(apply(to_grid.axis0[rows], feature, to_grid.axis1[columns]))
+            layers.append(apply(to_grid.rows[rows], feature, to_grid.columns[columns]))
         return torch.cat(layers, dim=1)
 
-    def layers_to_grid(self) -> list[ToGrid]:
+    def layers_to_grid(self) -> list[Separable]:
         """The matrices that take each layer to the grid."""
-        return [module for module in self.to_grid if isinstance(module, ToGrid)]
+        return [module for module in self.to_grid if isinstance(module, Separable)]
 
     def loss(self, features: Features, targets: Targets) -> Losses:
         """Truncated L1 and focal loss of the map, focal loss of the score."""
@@ -263,14 +217,14 @@ class Model(AnomalyModel):
         adapted = self.adaptor(raw)
         logits = self.segmentation(adapted)
         resized = F.interpolate(logits, self.size, mode="bilinear", align_corners=False)
-        maps = apply(self.blur0, resized, self.blur1)[:, 0]
+        maps: Tensor = self.blur(resized)[:, 0]
         if self.config.scores_by_map:
             return Prediction(maps.amax((1, 2)), maps)
         seen = raw if self.config.version == "jims" else adapted
         return Prediction(self.classification(seen, logits), maps)
 
     def optimisation(self, epochs: int) -> Optimisation:
-        """AdamW, learning rate x 0.4 after 80 % and 90 % of the epochs."""
+        """AdamW, learning rate x 0.4 after 80 % and 90 % of the epochs, not before one."""
         heads = [*self.segmentation.parameters()]
         if self.config.fits_classifier:
             heads += self.classification.parameters()
@@ -281,7 +235,7 @@ class Model(AnomalyModel):
                 {"params": heads, "lr": config.learning_rate_heads, "weight_decay": 1e-5},
             ]
         )
-        milestones = [int(0.8 * epochs), int(0.9 * epochs)]
+        milestones = [max(1, int(share * epochs)) for share in (0.8, 0.9)]
         schedule = MultiStepLR(optimiser, milestones, gamma=0.4)
         return Optimisation([optimiser], [schedule], 1.0 if config.is_supervised else None)
 
@@ -315,38 +269,6 @@ class Model(AnomalyModel):
         return noise.permute(0, 3, 1, 2)
 
 
-def segmentation_losses(
-    logits: Tensor, masks: Tensor, weights: Tensor, segmented: Tensor
-) -> Losses:
-    """Losses of the map over the images whose mask can be trusted.
-
-    Args:
-        logits, masks, weights: (N, 1, h, w).
-        segmented: (N,) images that count.
-    """
-    trusted = segmented > 0
-    logits, masks, weights = logits[trusted], masks[trusted], weights[trusted]
-    good = masks == 0
-    above = weights * F.relu(logits + 0.5)
-    below = weights * F.relu(0.5 - logits)
-    return {
-        "map_l1_good": _mean(above[good]),
-        "map_l1_defect": _mean(below[~good]),
-        "map_focal": _mean(weights * focal(logits, masks)),
-    }
-
-
-def focal(logits: Tensor, targets: Tensor, gamma: float = 4.0) -> Tensor:
-    """Focal loss (Lin et al. 2017) per element, without alpha: BCE * (1 - p_t)^gamma."""
-    cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return cross_entropy * (1 - torch.exp(-cross_entropy)) ** gamma
-
-
 def _sample(count: int, wanted: int) -> Tensor:
     """Sorted random indices below `count`; all of them when fewer are there than wanted."""
     return torch.randperm(count)[:wanted].sort().values
-
-
-def _mean(values: Tensor) -> Tensor:
-    """Mean, and zero with a gradient path when there is nothing to average."""
-    return values.mean() if values.numel() else values.sum()

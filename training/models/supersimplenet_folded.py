@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.linear_maps import apply, bilinear, gaussian, mean3, shift
+from training.linear_maps import Separable, bilinear, mean3, shift, smoothing
 from training.models.base import Features
 from training.models.folding import batch_norm, conv1x1, matrix
+from training.models.supersimplenet_heads import KERNEL, classify
 
 if TYPE_CHECKING:
     from training.models.supersimplenet import Model
 
 BLUR_SIGMA, BLUR_RADIUS = 4.0, 12  # of the map at input size
-KERNEL = 5  # of the classification head
 _SHIFTS = range(-(KERNEL // 2), KERNEL // 2 + 1)
 
 
@@ -38,29 +38,16 @@ class Deployed(nn.Module):
         self.segmentation = _FoldedSegmentation(model)
         if not self.scores_by_map:
             self.classification = _FoldedClassification(model)
-        for axis, (size, grid) in enumerate(zip(model.size, model.grid, strict=True)):
-            blur = gaussian(size, BLUR_SIGMA, BLUR_RADIUS, "reflect")
-            smooth = blur @ bilinear(size, grid, align_corners=False)
-            self.register_buffer(f"smooth{axis}", smooth.float())
-
-    smooth0: Tensor
-    smooth1: Tensor
+        self.smooth = smoothing(model.size, model.grid, BLUR_SIGMA, BLUR_RADIUS, "reflect")
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, H, W, 3) BGR -> scores (N,), maps (N, H, W)."""
         features = self.backbone(images)
         logits = self.segmentation(features)  # (N, 1, h, w)
-        maps = apply(self.smooth0, logits, self.smooth1).flatten(0, 1)
+        maps = self.smooth(logits).flatten(0, 1)
         if self.scores_by_map:
             return maps.amax((1, 2)), maps
         return self.classification(features, logits), maps
-
-
-def classify(hidden: Tensor, logits: Tensor, fc: nn.Linear) -> Tensor:
-    """Maximum and mean of the hidden maps (N, K, h, w) and of the logits -> (N,)."""
-    pooled = [hidden.amax((2, 3)), hidden.mean((2, 3)), logits.amax((2, 3)), logits.mean((2, 3))]
-    logit: Tensor = fc(torch.cat(pooled, dim=1))
-    return logit.flatten()
 
 
 class _FoldedSegmentation(nn.Module):
@@ -118,34 +105,21 @@ class _FoldedClassification(nn.Module):
         return classify(F.relu(hidden), logits, self.fc)
 
 
-class ToGrid(nn.Module):
+def onto_grid(layer: tuple[int, int], grid: tuple[int, int]) -> Separable:
     """Upsampling and three-tap mean of one layer: A_h x A_w^T."""
-
-    def __init__(self, layer: tuple[int, int], grid: tuple[int, int]) -> None:
-        super().__init__()
-        for axis, (size, source) in enumerate(zip(grid, layer, strict=True)):
-            matrix = mean3(size) @ bilinear(size, source, align_corners=True)
-            self.register_buffer(f"axis{axis}", matrix.float(), persistent=False)
-
-    axis0: Tensor
-    axis1: Tensor
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Maps of the layer (N, C, h_k, w_k) -> on the grid (N, C, h, w)."""
-        return apply(self.axis0, maps, self.axis1)
+    rows, columns = (
+        mean3(size) @ bilinear(size, source, align_corners=True)
+        for size, source in zip(grid, layer, strict=True)
+    )
+    return Separable(rows, columns)
 
 
 class _TapsToGrid(nn.Module):
     """Sum over the taps of a kernel, each shifted and taken to the grid: B_h q B_w^T."""
 
-    def __init__(self, to_grid: ToGrid) -> None:
+    def __init__(self, to_grid: Separable) -> None:
         super().__init__()
-        for axis, onto in enumerate((to_grid.axis0.double(), to_grid.axis1.double())):
-            shifted = [shift(len(onto), by) @ onto for by in _SHIFTS]
-            self.register_buffer(f"axis{axis}", torch.cat(shifted, dim=1).float())
-
-    axis0: Tensor
-    axis1: Tensor
+        self.sum = Separable(_shifted(to_grid.rows.double()), _shifted(to_grid.columns.double()))
 
     def forward(self, taps: Tensor) -> Tensor:
         height, width = taps.shape[-2:]
@@ -153,7 +127,13 @@ class _TapsToGrid(nn.Module):
         split = taps.reshape(-1, taps.shape[1] // KERNEL**2, KERNEL, KERNEL, height, width)
         tiled = split.permute(0, 1, 2, 4, 3, 5)
         whole = tiled.reshape(-1, split.shape[1], KERNEL * height, KERNEL * width)
-        return apply(self.axis0, whole, self.axis1)
+        summed: Tensor = self.sum(whole)
+        return summed
+
+
+def _shifted(onto: Tensor) -> Tensor:
+    """(H, h) -> (H, 5 h): each shift of the kernel behind the upsampling."""
+    return torch.cat([shift(len(onto), by) @ onto for by in _SHIFTS], dim=1)
 
 
 def _taps(kernel: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import StepLR
 from edge.config import StrictModel
 from edge.errors import ConfigError
 from training.backbones import Backbone, BackboneConfig
-from training.linear_maps import apply, bilinear, window_mean
+from training.linear_maps import Separable, resizing, window_mean
 from training.models.base import (
     AnomalyModel,
     FeatureBatches,
@@ -79,29 +79,20 @@ class Config(StrictModel):
 
 
 class Model(AnomalyModel):
-    """UniAD for images of one size.
+    """UniAD for images of one size."""
 
-    Args:
-        config: settings.
-        size: (height, width) of the input, multiples of the stride of the deepest layer.
-        load_weights: False when a checkpoint will bring the backbone's weights.
-
-    Raises:
-        ConfigError: the size does not fit.
-    """
+    config: Config
 
     def __init__(self, config: Config, size: tuple[int, int], *, load_weights: bool = True) -> None:
-        super().__init__()
-        self.config = config
-        self.size = size
+        super().__init__(config, size)
         self._fit_of_good: tuple[float, float] | None = None
         self.backbone = Backbone(config.backbone, load_weights=load_weights)
         grids = [(f.shape[-2], f.shape[-1]) for f in self.backbone(blank_image(size))]
         self.grid = grids[-1]
         self._refuse_size()
-        self.align = nn.ModuleList(_Resize(self.grid, layer) for layer in grids)
-        self.enlarge = _Resize(size, self.grid)
-        self.average = _Averages(size)
+        self.align = nn.ModuleList(resizing(self.grid, g, align_corners=True) for g in grids)
+        self.enlarge = resizing(size, self.grid, align_corners=True)
+        self.average = Separable(*(window_mean(length, POOL) for length in size))
         self.channels = sum(self.backbone.channels)
         self.input = nn.Linear(self.channels, config.width)
         self.output = nn.Linear(config.width, self.channels)
@@ -191,35 +182,3 @@ class Model(AnomalyModel):
                 f"{self.grid[0]}x{self.grid[1]} grid sees nothing but its own neighbourhood; take "
                 f"a larger size, or smaller model.neighbours than {list(self.config.neighbours)}"
             )
-
-
-class _Resize(nn.Module):
-    """Bilinear resize with aligned corners, without antialiasing: U_h x U_w^T."""
-
-    def __init__(self, size: tuple[int, int], source: tuple[int, int]) -> None:
-        super().__init__()
-        for axis, (length, cells) in enumerate(zip(size, source, strict=True)):
-            matrix = bilinear(length, cells, align_corners=True)
-            self.register_buffer(f"axis{axis}", matrix.float(), persistent=False)
-
-    axis0: Tensor
-    axis1: Tensor
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return apply(self.axis0, maps, self.axis1)
-
-
-class _Averages(nn.Module):
-    """Means over all windows of POOL x POOL px that lie within the map."""
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        super().__init__()
-        for axis, length in enumerate(size):
-            means = window_mean(length, POOL).float()
-            self.register_buffer(f"axis{axis}", means, persistent=False)
-
-    axis0: Tensor
-    axis1: Tensor
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return apply(self.axis0, maps, self.axis1)

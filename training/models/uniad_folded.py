@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from training.linear_maps import apply
+from training.linear_maps import Separable
 from training.models.folding import matrix
 
 if TYPE_CHECKING:
@@ -42,13 +42,12 @@ class Deployed(nn.Module):
             _Decoder(layer, position) for layer in transformer.decoder_layers()
         )
         self.norm = transformer.norm
-        for axis in ("axis0", "axis1"):
-            averaged = getattr(model.average, axis).double() @ getattr(model.enlarge, axis).double()
-            self.register_buffer(f"average_{axis}", averaged.float())
+        self.average = Separable(
+            model.average.rows.double() @ model.enlarge.rows.double(),
+            model.average.columns.double() @ model.enlarge.columns.double(),
+        )
 
     mask: Tensor
-    average_axis0: Tensor
-    average_axis1: Tensor
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, H, W, 3) BGR -> scores (N,), maps (N, H, W)."""
@@ -65,8 +64,7 @@ class Deployed(nn.Module):
         maps = self.enlarge(distance)
         if self.by_mean:
             return maps.mean((1, 2)), maps
-        averages = apply(self.average_axis0, distance, self.average_axis1)
-        return averages.amax((1, 2)), maps
+        return self.average(distance).amax((1, 2)), maps
 
 
 class _Projection(nn.Module):

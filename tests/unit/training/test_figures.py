@@ -15,18 +15,10 @@ from edge.inspector import Inspection, Inspector
 from edge.verdict import Cause, Verdict
 from training.data.layout import DataSet, Sample
 from training.evaluation import Evaluation, evaluate
-from training.figures import (
-    ColourScale,
-    choose,
-    colour_bar,
-    colour_scale,
-    figure_sheet,
-    panel,
-    pictures,
-    score_histogram,
-    wrong_verdicts,
-)
+from training.figures import choose, colour_bar, figure_sheet, panel, wrong_verdicts
+from training.histogram import score_histogram
 from training.inspected import InspectedSample, inspect_samples
+from training.pictures import ColourScale, colour_scale, pictures
 
 MakeInspector = Callable[..., Inspector]
 MakeDataSet = Callable[[dict[str, int]], DataSet]
@@ -200,7 +192,7 @@ class TestHistogram:
         assert score_histogram(inspected, review) != score_histogram(inspected, evaluation)
 
     def test_leaves_the_state_of_pyplot_alone(self) -> None:
-        code = "import training.figures, sys; print('matplotlib.pyplot' in sys.modules)"
+        code = "import training.histogram, sys; print('matplotlib.pyplot' in sys.modules)"
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )

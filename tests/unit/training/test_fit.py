@@ -1,5 +1,12 @@
 """Fitting: the same result however often it was interrupted, and nothing half-written."""
 
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -10,7 +17,17 @@ import torch
 from edge.errors import BundleError, CameraError, ConfigError
 from training.checkpoint import RESUME, RUN, WEIGHTS, Progress, load_run
 from training.config import TrainConfig
+from training.fit import DivergedError, fit
+from training.models.base import FeatureBatches
+from training.models.supersimplenet import Model
+
+RUN_FIT = """
+import sys
+from pathlib import Path
+from training.config import TrainConfig
 from training.fit import fit
+fit(TrainConfig.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +142,91 @@ def test_a_state_of_another_configuration_is_refused(parts: Path, tmp_path: Path
     (tmp_path / "run" / RESUME).write_bytes(b"damaged")
     with pytest.raises(BundleError, match="damaged"):
         fit(config(parts), tmp_path / "run")
+
+
+def test_a_state_of_other_images_is_refused(parts: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(parts, tmp_path / "parts")
+    with pytest.raises(StoppedHereError):
+        fit(config(copied), tmp_path / "run", interrupt_after(2))  # type: ignore[arg-type]
+    shutil.copy(copied / "train" / "spot" / "0.png", copied / "train" / "good" / "new.png")
+    with pytest.raises(BundleError, match="belongs to a training with other images or labels"):
+        fit(config(copied), tmp_path / "run")
+
+
+def test_a_full_disk_keeps_the_last_state(parts: Path, tmp_path: Path) -> None:
+    """RLIMIT_FSIZE stands in for the disk: writing beyond it fails as a full one does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_disk(progress: Progress, epochs: int, losses: dict[str, float]) -> None:
+        if progress.epoch == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(BundleError, match=r"resume.safetensors: cannot be written \(File too"):
+            fit(config(parts), tmp_path / "run", fill_disk)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, previous)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [RESUME]
+    assert fit(config(parts), tmp_path / "run").epochs == 3
+
+
+def test_a_place_for_the_run_that_cannot_be_made_is_refused(parts: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"file/run: cannot be made \(Not a directory\); choose"):
+        fit(config(parts), tmp_path / "file" / "run")
+
+
+def test_a_training_killed_at_any_moment_ends_with_the_same_weights(
+    parts: Path, tmp_path: Path
+) -> None:
+    settings = config(parts, model={"sampled_grid": 4}, epochs=6)
+    whole = fit(settings, tmp_path / "whole")
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, "-c", RUN_FIT, settings.model_dump_json(), str(tmp_path / "run")]
+    process = subprocess.Popen(command, env=environment)
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "run" / RESUME).exists() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+    finally:
+        process.kill()
+        process.wait()
+    assert not (tmp_path / "run" / RUN).exists()
+    resumed = fit(settings, tmp_path / "run")
+    assert resumed.weights_sha256 == whole.weights_sha256
+
+
+def test_a_loss_that_is_not_a_number_stops_the_training(parts: Path, tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match=r"the loss map_l1_good became (nan|inf): train"):
+        fit(config(parts, model={"learning_rate_heads": 1e30}), tmp_path / "run")
+
+
+def test_weights_that_the_last_step_broke_are_not_kept(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish(model: Model, batches: FeatureBatches) -> None:
+        model.adaptor.weight.data[0, 0] = float("inf")
+
+    monkeypatch.setattr(Model, "finish", finish)
+    with pytest.raises(DivergedError, match=r"adaptor.weight holds values that are not finite"):
+        fit(config(parts, epochs=1), tmp_path / "run")
+    assert not (tmp_path / "run" / RUN).exists()
+
+
+def test_grey_images_of_several_sizes_are_learnt(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(6):
+        image = random.integers(0, 256, (70 + number, 90), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image)
+    settings = config(tmp_path, epochs=1)
+    with pytest.raises(CameraError, match="images of several sizes"):
+        fit(settings, tmp_path / "run")
+    sizes = settings.data.model_copy(update={"frame_height": (70, 75), "frame_width": (90, 90)})
+    record = fit(settings.model_copy(update={"data": sizes}), tmp_path / "run")
+    assert record.preprocessing.channels == 1
 
 
 def test_damaged_weights_are_refused(parts: Path, tmp_path: Path) -> None:

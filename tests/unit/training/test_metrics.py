@@ -12,7 +12,9 @@ from training.metrics import (
     auroc,
     average_precision,
     best_f1,
+    curve,
     detected_at_false_positive_rate,
+    overlap_curve,
     passed_at_miss_rate,
 )
 
@@ -66,6 +68,24 @@ def test_aupro_golden(columns: tuple[int, ...], limit: float, expected: float) -
     masks = np.zeros(maps.shape, dtype=bool)
     masks[:, :, columns] = True
     assert aupro(maps, masks, limit) == pytest.approx(expected, abs=1e-5)
+
+
+def test_curve_golden() -> None:
+    """True and false detections at the thresholds 4, 3, 2, 1."""
+    found = curve(vector(1, 2, 3, 4), labels(0, 0, 1, 1))
+    assert found.thresholds.tolist() == [4, 3, 2, 1]
+    assert found.true.tolist() == [0, 1, 2, 2, 2]
+    assert found.false.tolist() == [0, 0, 0, 1, 2]
+
+
+def test_overlap_golden() -> None:
+    """Five regions of one to five pixels, one after another over the threshold."""
+    maps = np.repeat(np.arange(10.0)[:, None], 5, axis=1)[None]
+    masks = np.zeros(maps.shape, dtype=bool)
+    for size in range(1, 6):
+        masks[0, 2 * size - 1, :size] = True
+    overlap = overlap_curve(maps, masks).overlap
+    assert overlap[1::2].tolist() == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
 
 
 def test_toy_of_every_metric() -> None:

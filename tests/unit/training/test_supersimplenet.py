@@ -10,14 +10,9 @@ from torch.nn import functional as F
 
 from training.backbones import BackboneConfig
 from training.models.base import DataFacts, Targets
-from training.models.supersimplenet import (
-    ClassificationHead,
-    Config,
-    Model,
-    SegmentationHead,
-    focal,
-    segmentation_losses,
-)
+from training.models.supersimplenet import Config, Model
+from training.models.supersimplenet_heads import ClassificationHead, SegmentationHead
+from training.models.supersimplenet_losses import focal, segmentation_losses
 from training.synthesis.noise import mean_channel_std
 
 UNTRAINED = BackboneConfig(weights="none")
@@ -247,6 +242,12 @@ def test_learning_rate_falls_after_80_and_90_percent() -> None:
     assert factors[239] == pytest.approx(1)
     assert factors[240] == factors[269] == pytest.approx(0.4)
     assert factors[270] == factors[299] == pytest.approx(0.16)
+
+
+def test_a_single_epoch_learns_at_the_full_rate() -> None:
+    """Many images reach `minimum_steps` in one epoch; torch applies a milestone of 0 at once."""
+    groups = model().optimisation(1).optimisers[0].param_groups
+    assert [group["lr"] for group in groups] == [1e-4, 2e-4]
 
 
 def test_noise_follows_the_scale_of_the_features() -> None:
