@@ -12,7 +12,8 @@ import pytest
 
 from edge.camera.base import Frame
 from edge.errors import CameraError, FrameError
-from edge.intake import Intake, PartLimits, Shot
+from edge.intake import Intake, Shot
+from edge.run_settings import PartLimits
 from edge.trigger.base import Firing
 from edge.trigger.camera import CameraTrigger
 from edge.triggers import Ledger, Settled

@@ -11,6 +11,7 @@ from edge.errors import CameraError, EngineError, FrameError, LineError
 from edge.inspector import Inspection, Prepared
 from edge.line.base import StationState
 from edge.records import InspectionRecord
+from edge.status import PipelineStatus
 from edge.trigger.software import SoftwareTrigger
 from edge.triggers import Settled, no_verdict
 from edge.verdict import Cause, Verdict
@@ -381,7 +382,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_pauses")
 def test_a_camera_that_is_absent_at_the_start_can_be_waited_for() -> None:
-    def turn() -> None:
+    def turn(_status: PipelineStatus) -> None:
         turns.append(line.pipeline.state)
 
     turns: list[StationState] = []
@@ -396,7 +397,7 @@ def test_a_camera_that_is_absent_at_the_start_can_be_waited_for() -> None:
 
 @pytest.mark.usefixtures("short_pauses")
 def test_waiting_for_a_camera_can_be_stopped() -> None:
-    def stop() -> None:
+    def stop(_status: PipelineStatus) -> None:
         line.pipeline.stop()
 
     camera = Absent(10**9, CameraError("not plugged in"))
@@ -446,7 +447,7 @@ def test_an_output_that_is_absent_at_the_start_can_be_done_without(
 def test_the_loop_turns_while_no_part_comes_and_tells_its_end() -> None:
     turns: list[bool] = []
 
-    def turn() -> None:
+    def turn(_status: PipelineStatus) -> None:
         turns.append(line.pipeline.status().is_running)
         if len(turns) == 3:
             line.pipeline.stop()
@@ -537,7 +538,9 @@ def test_a_stage_that_hangs_is_named(stage: str) -> None:
         seen = [*line.pipeline.status().stalled]
     state = line.pipeline.state
     go_on.set()
+    line.pipeline.stop()
     thread.join(GENEROUS_S)
+    assert not thread.is_alive()
     assert seen == [stage]
     assert state is StationState.FAULT
     while line.pipeline.status().stalled and time.monotonic() < end:
