@@ -92,11 +92,17 @@ class Intake:
         self._in_stages: set[Shot] = set()
         self._lost: dict[str, str] = {}  # what each view's camera died of
         self._ended: set[str] = set()
+        self._is_closed = False
 
     def fire(self, firing: Firing) -> Trigger | None:
-        """Open the part that was announced, and expose the cameras; None when it was a bounce."""
+        """Open the part that was announced, and expose the cameras.
+
+        None when it was a bounce, or came after `close`.
+        """
         with self._firing:
             with self._changed:
+                if self._is_closed:
+                    return None
                 if self._opening.bounces(firing):
                     self.counts.bounced += 1
                     return None
@@ -142,7 +148,8 @@ class Intake:
         loss is then a part without verdict when no other is waiting.
         """
         with self._changed:
-            if self._frame_trigger is not None and self._waiting.part is None:
+            is_announced = self._frame_trigger is not None and not self._is_closed
+            if is_announced and self._waiting.part is None:
                 lost = no_verdict(Cause.CAMERA, str(error))
                 self._ledger.settle(self._open(self._clock_ns()).trigger, lost)
             self.shut(view, str(error))
@@ -204,6 +211,11 @@ class Intake:
             if len(self._ended) == len(self._views):
                 self.shots.put(None)
 
+    def close(self) -> None:
+        """Open no trigger any more."""
+        with self._changed:
+            self._is_closed = True
+
     def _used(self) -> list[PartInspector]:
         """The inspectors of the parts in hand."""
         part = self._waiting.part
@@ -217,13 +229,16 @@ class Intake:
             return None
         part = self._waiting.part
         if part is None or view not in part.lacking or not self._is_after(part, came_ns):
-            if self._frame_trigger is None or not self._frame_trigger.opens(view, frame):
+            if self._is_closed or not self._is_opened_by(view, frame):
                 self.counts.stray_frames += 1
                 return None
             part = self._open(came_ns)
             self._wait_for_frames(part)
         part.lacking.discard(view)
         return part
+
+    def _is_opened_by(self, view: str, frame: Frame | None) -> bool:
+        return self._frame_trigger is not None and self._frame_trigger.opens(view, frame)
 
     def _is_after(self, part: WaitingPart, came_ns: int) -> bool:
         """Whether a frame was complete after its part was announced; a free camera's may not be."""

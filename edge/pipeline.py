@@ -153,13 +153,16 @@ class Pipeline:
             The id of its trigger; None when it came within the debounce time.
 
         Raises:
-            LineError: the line is not running, or the frames of its cameras announce the parts.
+            LineError: the line is not running any more or not yet, or the frames of its cameras
+                announce the parts. No trigger was opened.
         """
         if self._judging.turned_ns is None:
             raise LineError("the line is not running")
         if self._trigger is None:
             raise LineError("the cameras trigger this line; 'trigger: {kind: software}' changes it")
-        trigger = self._intake.fire(Firing(part_id))
+        trigger = self._intake.fire(Firing(part_id)) if self._stopped_ns is None else None
+        if trigger is None and self._stopped_ns is not None:
+            raise LineError("the line stops")
         return trigger.trigger_id if trigger is not None else None
 
     def change_inspectors(self, inspectors: Mapping[str, PartInspector]) -> None:
@@ -194,12 +197,17 @@ class Pipeline:
         return self._intake.wait_until_unused(inspectors, timeout_s)
 
     def stop(self) -> None:
-        """Ask `run` to return once the parts grabbed have their verdict; from any thread."""
+        """Ask `run` to return once the parts grabbed have their verdict.
+
+        From any thread, and from a signal handler: what the main thread was at is not waited for.
+        """
+        if self._stopped_ns is not None:
+            return  # also where a handler interrupted this very call, with the lock of an event
+        self._stopped_ns = time.monotonic_ns()
         if self._trigger is not None:
             self._trigger.stop()
         for grabber in self._grabbers:
             grabber.stop()
-        self._stopped_ns = self._stopped_ns or time.monotonic_ns()
 
     @property
     def faults(self) -> list[str]:
@@ -304,6 +312,7 @@ class Pipeline:
         return time.monotonic_ns() - stopped_ns > self._limit_s * 1e9
 
     def _settle_all(self) -> None:
+        self._intake.close()  # what is announced from now on would be open for nobody
         self._ledger.settle_open(Cause.STOPPING, "the pipeline was stopped before the inspection")
         self._ledger.close()
         self._delivery.close(self._limit_s)

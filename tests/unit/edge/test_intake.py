@@ -16,7 +16,7 @@ from edge.intake import Intake, Shot
 from edge.run_settings import PartLimits
 from edge.trigger.base import Firing
 from edge.trigger.camera import CameraTrigger
-from edge.triggers import Ledger, Settled
+from edge.triggers import Ledger, Settled, Trigger
 from edge.verdict import Cause, Verdict
 from edge.views import View
 from tests.doubles.pipelines import FakeCamera, FakeInspector, judged
@@ -32,6 +32,7 @@ class Bench:
         clock = lambda: self.now_ns  # noqa: E731
         self.ledger = Ledger(clock)
         self.exposed: list[str] = []
+        self.opened: list[Trigger] = []
         self.views = [
             View(name, FakeCamera(), FakeInspector(), self._expose(name)) for name in views
         ]
@@ -40,6 +41,7 @@ class Bench:
             ledger=self.ledger,
             limits=PartLimits(**{"deadline_ms": 100.0, "frame_limit_ms": 20.0} | limits),
             frame_trigger=None if fired else CameraTrigger(),
+            on_trigger=self.opened.append,
             clock_ns=clock,
         )
 
@@ -242,6 +244,17 @@ def test_a_camera_lost_between_announced_parts_is_no_part() -> None:
     assert bench.outcomes() == []
     bench.fire()
     assert bench.outcomes() == ["camera"]
+
+
+@pytest.mark.parametrize("fired", [False, True])
+def test_nothing_is_opened_after_the_close(fired: bool) -> None:
+    bench = Bench("main", fired=fired)
+    bench.intake.close()
+    bench.fire()
+    bench.see("main")
+    bench.intake.spoil("main", FrameError("torn"))
+    bench.intake.lose("main", CameraError("unplugged"))
+    assert bench.outcomes() == bench.exposed == bench.opened == []
 
 
 def test_a_part_is_judged_by_the_recipe_in_force_at_its_trigger() -> None:

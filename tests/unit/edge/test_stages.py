@@ -385,3 +385,33 @@ def test_triggers_from_many_threads_while_cameras_come_and_go(seed: int) -> None
     assert {record.trigger_id: record.part_id for record in line.records} == fired
     assert len(line.records) == 400
     assert "PASS" in line.outcomes()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_fired_while_the_line_stops_has_its_record_or_is_refused(seed: int) -> None:
+    opened: list[str] = []
+    camera = LiveCamera()
+    line = Line(
+        [View("main", camera, FakeInspector(), camera.give)],
+        trigger=SoftwareTrigger(),
+        frame_limit_ms=30.0,
+        on_trigger=lambda trigger: opened.append(trigger.trigger_id),
+    )
+    fired: list[str | None] = []
+    refused: list[LineError] = []
+
+    def fire() -> None:
+        while not refused:
+            try:
+                fired.append(line.pipeline.fire())
+            except LineError as error:
+                refused.append(error)
+
+    with Running(line):
+        thread = threading.Thread(target=fire)
+        thread.start()
+        time.sleep(0.01 * seed)
+    thread.join(GENEROUS_S)
+    assert {str(error) for error in refused} <= {"the line stops", "the line is not running"}
+    assert fired == opened
+    assert sorted(record.trigger_id for record in line.records) == opened
