@@ -24,6 +24,7 @@ from tests.doubles.pipelines import (
     Image,
     Line,
 )
+from tests.doubles.waiting import wait_for
 
 
 def test_every_frame_has_its_verdict() -> None:
@@ -546,3 +547,43 @@ def test_a_stage_that_hangs_is_named(stage: str) -> None:
     while line.pipeline.status().stalled and time.monotonic() < end:
         time.sleep(0.01)  # the run may have given the delivery up, and ended before it
     assert line.pipeline.status().stalled == ()
+
+
+class HangsInOpen(FakeCamera):
+    """Hangs when it is opened for the `at`th time; the first frame loses it."""
+
+    open_limit_s = 0.1
+
+    def __init__(self, at: int) -> None:
+        super().__init__(CameraError("unplugged"), waits=False)
+        self.go_on = threading.Event()
+        self.left = at
+
+    def open(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            assert self.go_on.wait(GENEROUS_S)
+        super().open()
+
+
+@pytest.mark.usefixtures("short_pauses")
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_camera_that_hangs_in_open_is_named(at: int) -> None:
+    camera = HangsInOpen(at)
+    line = Line(camera, limit_s=0.5, waits_to_open=True)
+    thread = threading.Thread(target=line.pipeline.run)
+    thread.start()
+    wait_for(lambda: line.pipeline.status().stalled == ("camera main",), GENEROUS_S)
+    assert "camera main hangs, for 0.5 s now" in line.pipeline.faults
+    camera.go_on.set()
+    wait_for(lambda: not line.pipeline.status().stalled, GENEROUS_S)
+    line.pipeline.stop()
+    thread.join(GENEROUS_S)
+    assert not thread.is_alive()
+
+
+def test_a_camera_that_hangs_in_open_ends_a_line_that_does_not_wait_for_it() -> None:
+    camera = HangsInOpen(1)
+    with pytest.raises(CameraError, match=r"view main: the camera hangs, not open within 0\.1 s"):
+        Line(camera, limit_s=0.2).pipeline.run()
+    camera.go_on.set()
