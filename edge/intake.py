@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from edge.camera.base import Frame
 from edge.errors import CameraError, FrameError
-from edge.opening import Opening
+from edge.opening import OnTrigger, Opening, note_nowhere
 from edge.run_settings import PartLimits
 from edge.trigger.base import Firing, FrameTrigger
 from edge.triggers import Ledger, Trigger, no_verdict
@@ -45,10 +45,6 @@ class IntakeCounts:
     stray_frames: int = 0
 
 
-def _ignore(_trigger: Trigger) -> None:
-    pass
-
-
 class Intake:
     """Opens a trigger for each part, and hands its frames on. Safe for threads.
 
@@ -58,7 +54,7 @@ class Intake:
 
     Args:
         frame_trigger: sees parts in frames; None when they are announced by `fire`.
-        on_trigger: receives each trigger once it is open; it must not wait.
+        on_trigger: see `Opening`.
         clock_ns: monotonic clock in nanoseconds, the same as the cameras'.
     """
 
@@ -69,7 +65,7 @@ class Intake:
         ledger: Ledger,
         limits: PartLimits,
         frame_trigger: FrameTrigger | None,
-        on_trigger: Callable[[Trigger], None] = _ignore,
+        on_trigger: OnTrigger = note_nowhere,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.counts = IntakeCounts()

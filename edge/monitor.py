@@ -213,8 +213,8 @@ class DriftWatch:
     """The monitors of a line, on a thread beside the pipeline.
 
     A view is watched once for each recipe, so that the charts of one go on when it comes back. Of
-    more than `kept` charts, those are forgotten whose recipe was in force the longest time ago: each
-    calibration has its own, and a line may run for years.
+    more than `kept` charts, those of the recipe that is out of force for longest are forgotten:
+    each calibration has its own, and a line may run for years.
     """
 
     def __init__(self, kept: int = _KEPT) -> None:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
+from functools import partial
 
 from edge.calibrated import RecipeIdentity
 from edge.run_settings import PartLimits
 from edge.trigger.base import Firing
 from edge.triggers import Ledger, Trigger
+
+OnTrigger = Callable[[Trigger, Callable[[], None]], None]
+
+
+def note_nowhere(_trigger: Trigger, noted: Callable[[], None]) -> None:
+    """Of a line that keeps no records."""
+    noted()
 
 
 class Opening:
@@ -18,7 +26,8 @@ class Opening:
     Args:
         has_frames: whether a part is announced by a frame, which is there then; so a single view
             waits for none.
-        on_trigger: receives each trigger once it is open.
+        on_trigger: receives each trigger once it is open, without waiting, and what to call when
+            it is noted: until then, or until its deadline, its verdict does not leave.
         clock_ns: monotonic clock in nanoseconds.
     """
 
@@ -28,7 +37,7 @@ class Opening:
         ledger: Ledger,
         limits: PartLimits,
         has_frames: bool,
-        on_trigger: Callable[[Trigger], None],
+        on_trigger: OnTrigger,
         clock_ns: Callable[[], int],
     ) -> None:
         self._ledger = ledger
@@ -65,8 +74,8 @@ class Opening:
             recipes=recipes,
             part_id=part_id,
         )
-        self._ledger.open(trigger)
-        self._on_trigger(trigger)
+        self._ledger.open(trigger, is_noted=False)
+        self._on_trigger(trigger, partial(self._ledger.note, trigger))
         return trigger
 
     def _frames_due_ns(self, views: int, triggered_ns: int, now_ns: int, deadline_ns: int) -> int:

@@ -35,6 +35,7 @@ from edge.intake import Intake
 from edge.judging import Judging
 from edge.line.base import LineOutput, StationState
 from edge.monitor import DriftWatch
+from edge.opening import OnTrigger, note_nowhere
 from edge.preparation import Preparation
 from edge.records import InspectionRecord
 from edge.run_settings import RunSettings
@@ -44,13 +45,13 @@ from edge.summary import RunSummary
 from edge.trigger.base import FiredTrigger, Firing, FrameTrigger
 from edge.trigger.camera import CameraTrigger
 from edge.trigger.thread import TriggerThread
-from edge.triggers import Ledger, Trigger
+from edge.triggers import Ledger
 from edge.verdict import Cause
 from edge.views import PartInspector, View, ViewCamera
 
 
-def ignore(_event: object) -> None:
-    """A hook that nobody needs."""
+def _ignore(_event: object) -> None:
+    pass
 
 
 def _never_blocked() -> str | None:
@@ -63,15 +64,15 @@ class Hooks:
 
     Attributes:
         blocked: why the station must not be READY; None when it may.
-        on_trigger: receives each trigger before it is opened.
+        on_trigger: has each trigger noted before its verdict leaves; see `Opening`.
         on_record: receives each record once, on the delivery thread.
         on_turn: told by the inspection loop what the pipeline does, several times a second also
             when no part comes, and once when it has ended.
     """
 
     blocked: Callable[[], str | None] = _never_blocked
-    on_trigger: Callable[[Trigger], None] = ignore
-    on_record: Callable[[InspectionRecord], None] = ignore
+    on_trigger: OnTrigger = note_nowhere
+    on_record: Callable[[InspectionRecord], None] = _ignore
     on_turn: Callable[[PipelineStatus], None] | None = None
 
 
@@ -147,7 +148,7 @@ class Pipeline:
         self._stages = self._all_stages()
 
     def fire(self, part_id: str | None = None) -> str | None:
-        """Announce a part, as the trigger does; from any thread.
+        """Announce a part, as the trigger does; from any thread. It is noted when this returns.
 
         Returns:
             The id of its trigger; None when it came within the debounce time.
@@ -163,7 +164,10 @@ class Pipeline:
         trigger = self._intake.fire(Firing(part_id)) if self._stopped_ns is None else None
         if trigger is None and self._stopped_ns is not None:
             raise LineError("the line stops")
-        return trigger.trigger_id if trigger is not None else None
+        if trigger is None:
+            return None
+        self._ledger.wait_until_noted(trigger)
+        return trigger.trigger_id
 
     def change_inspectors(self, inspectors: Mapping[str, PartInspector]) -> None:
         """Judge the parts from the next trigger on by others, in all views at once; any thread.

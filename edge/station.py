@@ -17,7 +17,8 @@ from edge.line import LineOutput, StorableConfig, output_from_config
 from edge.line_config import LineConfig
 from edge.loaded_recipe import LoadedRecipe, load_recipe, view_camera
 from edge.monitor import DriftWatch
-from edge.pipeline import Hooks, Pipeline, ignore
+from edge.opening import note_nowhere
+from edge.pipeline import Hooks, Pipeline
 from edge.plugins import Plugin, load_plugin
 from edge.records import InspectionRecord
 from edge.run_settings import PartLimits, RunSettings
@@ -119,8 +120,8 @@ def open_station(
             archive=_archive(config),
             watch=drift if drift.is_watching or config.recipes else None,
             hooks=Hooks(
-                blocked=changeover.blocked,
-                on_trigger=records.on_trigger if records is not None else ignore,
+                blocked=partial(_blocked, changeover, records),
+                on_trigger=records.on_trigger if records is not None else note_nowhere,
                 on_record=partial(_give, [take for take in takers if take is not None]),
                 on_turn=on_turn,
             ),
@@ -154,6 +155,10 @@ def _views(start: LoadedRecipe) -> list[View]:
 def _give(takers: Sequence[Callable[[InspectionRecord], None]], record: InspectionRecord) -> None:
     for take in takers:
         take(record)
+
+
+def _blocked(changeover: Changeover, records: StationRecords | None) -> str | None:
+    return changeover.blocked() or (records.blocked() if records is not None else None)
 
 
 def _open_requests(config: LineConfig, station: Station, stack: ExitStack) -> None:

@@ -17,10 +17,10 @@ names what moved (light, focus, position, contrast, texture); it stands on stand
 error, and in the summary.
 
 SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal is closed) stop the line after the
-parts in hand; a second signal stops at once. A lost camera is opened again, with `lost_camera: stop` it stops the
-line (exit code 5). A verdict that an output did not take leaves the line running and
-gives exit code 7 at the end; not under --service, where a line that was stopped is
-well (143).
+parts in hand; a second signal stops at once. A lost camera is opened again, with
+`lost_camera: stop` it stops the line (exit code 5). A verdict that an output did not
+take leaves the line running and gives exit code 7 at the end; not under --service,
+where a line that was stopped is well (143).
 
 examples:
   linewarden run --config configs/line/replay.yaml

@@ -41,12 +41,16 @@ class Bench:
             ledger=self.ledger,
             limits=PartLimits(**{"deadline_ms": 100.0, "frame_limit_ms": 20.0} | limits),
             frame_trigger=None if fired else CameraTrigger(),
-            on_trigger=self.opened.append,
+            on_trigger=self._note,
             clock_ns=clock,
         )
 
     def _expose(self, name: str) -> Callable[[], None]:
         return lambda: self.exposed.append(name)
+
+    def _note(self, trigger: Trigger, noted: Callable[[], None]) -> None:
+        self.opened.append(trigger)
+        noted()
 
     def wait(self, time_ms: float) -> None:
         self.now_ns += round(time_ms * MS)
@@ -254,7 +258,8 @@ def test_nothing_is_opened_after_the_close(fired: bool) -> None:
     bench.see("main")
     bench.intake.spoil("main", FrameError("torn"))
     bench.intake.lose("main", CameraError("unplugged"))
-    assert bench.outcomes() == bench.exposed == bench.opened == []
+    assert bench.outcomes() == bench.exposed == []
+    assert bench.opened == []
 
 
 def test_a_part_is_judged_by_the_recipe_in_force_at_its_trigger() -> None:
