@@ -40,7 +40,7 @@ class Notes:
         self._path = path
         self._journal = Journal(path)
         self._changed = threading.Condition()
-        self._unwritten: dict[str, str] = {}
+        self._unwritten: dict[str, Callable[[], str]] = {}
         self._written: set[str] = set()
         self._settled: list[str] = []  # of those that were written
         self._waiting: list[Callable[[], None]] = []
@@ -59,10 +59,13 @@ class Notes:
         self._written |= left.keys()
         return left
 
-    def add(self, key: str, entry: str, then: Callable[[], None] = _tell_nobody) -> None:
+    def add(
+        self, key: str, entry: Callable[[], str], then: Callable[[], None] = _tell_nobody
+    ) -> None:
         """Enter one, in place of the one of this key; see `Journal.add`. Waits for nothing.
 
         Args:
+            entry: makes it, on the thread of the journal.
             then: called on the thread of the journal when the entry is written, need not be any
                 more, or cannot be.
         """
@@ -116,12 +119,15 @@ class Notes:
         if settled:
             self._attempt(self._journal.settle, settled)
         for key, entry in entries.items():
-            if self._attempt(self._journal.add, key, entry):
+            if self._attempt(self._write, key, entry):
                 self.failure = None
         self._begun_ns = None
         for then in waiting:
             then()
         return bool(entries or settled or waiting) or not self._ended
+
+    def _write(self, key: str, entry: Callable[[], str]) -> None:
+        self._journal.add(key, entry())
 
     def _attempt(self, call: Callable[..., None], *arguments: object) -> bool:
         """Call the journal; False when it failed."""

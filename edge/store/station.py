@@ -112,11 +112,13 @@ class StationRecords:
         Args:
             noted: called when it is, or when the disk is full.
         """
-        self._notes.add(trigger.trigger_id, interrupted_record(trigger).model_dump_json(), noted)
+        self._notes.add(
+            trigger.trigger_id, lambda: interrupted_record(trigger).model_dump_json(), noted
+        )
 
     def on_record(self, record: InspectionRecord) -> None:
         """Take over the record of a trigger, without waiting for the disk."""
-        self._notes.add(record.trigger_id, record.model_dump_json())
+        self._notes.add(record.trigger_id, record.model_dump_json)
         self._write(record)
 
     @contextlib.contextmanager

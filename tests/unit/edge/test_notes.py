@@ -46,7 +46,7 @@ def left(path: Path) -> dict[str, str]:
 
 def test_who_must_know_is_told_when_the_entry_is_written(notes: Notes, tmp_path: Path) -> None:
     found: list[dict[str, str]] = []
-    notes.add("a", "one", lambda: found.append(left(tmp_path / "j")))
+    notes.add("a", lambda: "one", lambda: found.append(left(tmp_path / "j")))
     wait_for(lambda: found == [{"a": "one"}])
 
 
@@ -56,11 +56,11 @@ def test_a_disk_that_hangs_keeps_nobody_waiting(
     monkeypatch.setattr("edge.store.notes._SLOW_S", 0.05)
     told: list[str] = []
     disk.answers.clear()
-    notes.add("a", "one", lambda: told.append("a"))
+    notes.add("a", lambda: "one", lambda: told.append("a"))
     wait_for(lambda: notes.slow)
-    notes.add("b", "two", lambda: told.append("b"))
-    notes.add("c", "three", lambda: told.append("c"))
-    notes.add("c", "four", lambda: told.append("c again"))
+    notes.add("b", lambda: "two", lambda: told.append("b"))
+    notes.add("c", lambda: "three", lambda: told.append("c"))
+    notes.add("c", lambda: "four", lambda: told.append("c again"))
     notes.settle(["a", "b", "never there"])
     assert told == []
     slow = "the disk did not answer for 0.05 s, no trigger can be noted"
@@ -74,7 +74,7 @@ def test_a_disk_that_hangs_keeps_nobody_waiting(
 
 def test_a_disk_that_hangs_does_not_hold_the_end(notes: Notes, disk: Disk, tmp_path: Path) -> None:
     disk.answers.clear()
-    notes.add("a", "one")
+    notes.add("a", lambda: "one")
     notes.close(0.05)
     disk.answers.set()
     notes.close(GENEROUS_S)
@@ -87,12 +87,12 @@ def test_a_full_disk_is_told_and_nobody_waits_for_it(
     told: list[str] = []
     disk.is_full = True
     for key in "ab":
-        notes.add(key, "lost", partial(told.append, key))
+        notes.add(key, lambda: "lost", partial(told.append, key))
     wait_for(lambda: told == ["a", "b"])
     assert notes.failure == "[Errno 28] No space left on device"
     assert caplog.text.count("triggers cannot be noted, and are lost if the process dies now") == 1
     disk.is_full = False
-    notes.add("b", "two", lambda: told.append("b again"))
+    notes.add("b", lambda: "two", lambda: told.append("b again"))
     wait_for(lambda: told[2:] == ["b again"])
     assert notes.failure is None
     assert left(tmp_path / "j") == {"b": "two"}
@@ -103,7 +103,7 @@ def test_what_cannot_be_opened_takes_nothing_and_keeps_nobody_waiting(tmp_path: 
     with pytest.raises(FileNotFoundError):
         notes.open()
     told = threading.Event()
-    notes.add("a", "one", told.set)
+    notes.add("a", lambda: "one", told.set)
     assert told.wait(GENEROUS_S)
     assert "the journal is not open" in (notes.failure or "")
     notes.close(GENEROUS_S)
@@ -120,7 +120,7 @@ def test_what_is_open_at_the_end_is_found_again(steps: list[tuple[int, bool]]) -
             key = f"k{number}"
             if is_new:
                 model[key] = f"value {count}"
-                notes.add(key, model[key])
+                notes.add(key, partial(str, model[key]))
             else:
                 model.pop(key, None)
                 notes.settle([key])
