@@ -186,7 +186,7 @@ class Grabber:
         change, self._change = self._change, None
         if change is None or change.is_off:
             return
-        name, (camera, expose) = self._view.name, change.cameras[self._view.name]
+        name, camera = self._view.name, change.cameras[self._view.name].camera
         self._lost = "the camera is being opened for another recipe"
         self._intake.shut(name, self._lost)
         try:
@@ -194,8 +194,7 @@ class Grabber:
         except Exception as error:  # noqa: BLE001 - told to who asked; the camera before goes on
             change.fail(f"view {name}: {error}")
         if change.wait():
-            self._camera = self._view.camera = camera
-            self._view.expose = expose
+            self._camera = camera
             self._intake.find(name)
             self._lost = ""
         else:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from edge.camera.base import Frame
 from edge.errors import CameraError, FrameError
-from edge.opening import OnTrigger, Opening, note_nowhere
+from edge.hooks import OnTrigger, note_nowhere
+from edge.opening import Opening
 from edge.run_settings import PartLimits
 from edge.trigger.base import Firing, FrameTrigger
 from edge.triggers import Ledger, Trigger, no_verdict
@@ -54,7 +55,7 @@ class Intake:
 
     Args:
         frame_trigger: sees parts in frames; None when they are announced by `fire`.
-        on_trigger: see `Opening`.
+        on_trigger: see `Hooks`.
         clock_ns: monotonic clock in nanoseconds, the same as the cameras'.
     """
 

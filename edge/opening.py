@@ -8,16 +8,10 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 
 from edge.calibrated import RecipeIdentity
+from edge.hooks import OnTrigger
 from edge.run_settings import PartLimits
 from edge.trigger.base import Firing
 from edge.triggers import Ledger, Trigger
-
-OnTrigger = Callable[[Trigger, Callable[[], None]], None]
-
-
-def note_nowhere(_trigger: Trigger, noted: Callable[[], None]) -> None:
-    """Of a line that keeps no records."""
-    noted()
 
 
 class Opening:
@@ -26,8 +20,7 @@ class Opening:
     Args:
         has_frames: whether a part is announced by a frame, which is there then; so a single view
             waits for none.
-        on_trigger: receives each trigger once it is open, without waiting, and what to call when
-            it is noted: until then, or until its deadline, its verdict does not leave.
+        on_trigger: see `Hooks`.
         clock_ns: monotonic clock in nanoseconds.
     """
 

@@ -23,7 +23,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from edge.archive import Archive
 from edge.beside import Beside
@@ -31,13 +30,12 @@ from edge.camera_change import CameraChange
 from edge.delivery import Delivery
 from edge.errors import LineError
 from edge.grabber import Grabber, open_limit_s
+from edge.hooks import Hooks
 from edge.intake import Intake
 from edge.judging import Judging
 from edge.line.base import LineOutput, StationState
 from edge.monitor import DriftWatch
-from edge.opening import OnTrigger, note_nowhere
 from edge.preparation import Preparation
-from edge.records import InspectionRecord
 from edge.run_settings import RunSettings
 from edge.stages import Connected, Stage, Stages
 from edge.status import PipelineStatus
@@ -48,32 +46,6 @@ from edge.trigger.thread import TriggerThread
 from edge.triggers import Ledger
 from edge.verdict import Cause
 from edge.views import PartInspector, View, ViewCamera
-
-
-def _ignore(_event: object) -> None:
-    pass
-
-
-def _never_blocked() -> str | None:
-    return None
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """What a pipeline asks and tells, each on one of its threads.
-
-    Attributes:
-        blocked: why the station must not be READY; None when it may.
-        on_trigger: has each trigger noted before its verdict leaves; see `Opening`.
-        on_record: receives each record once, on the delivery thread.
-        on_turn: told by the inspection loop what the pipeline does, several times a second also
-            when no part comes, and once when it has ended.
-    """
-
-    blocked: Callable[[], str | None] = _never_blocked
-    on_trigger: OnTrigger = note_nowhere
-    on_record: Callable[[InspectionRecord], None] = _ignore
-    on_turn: Callable[[PipelineStatus], None] | None = None
 
 
 class Pipeline:
@@ -189,8 +161,15 @@ class Pipeline:
         if not cameras:
             then()
             return
+
+        def enter() -> None:
+            then()
+            for view in self._views:
+                if view.name in cameras:
+                    view.camera, view.expose = cameras[view.name]
+
         limit_s = max(open_limit_s(one.camera) for one in cameras.values())
-        change = CameraChange(cameras, then, limit_s + self._limit_s)
+        change = CameraChange(cameras, enter, limit_s + self._limit_s)
         for view, grabber in zip(self._views, self._grabbers, strict=True):
             if view.name in cameras:
                 grabber.change_camera(change)

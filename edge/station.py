@@ -13,12 +13,12 @@ from edge.changeover import Changeover
 from edge.control import ControlSocket, station_commands
 from edge.encoder import Encoder, encoder_from_config
 from edge.errors import LineError
+from edge.hooks import Hooks, note_nowhere
 from edge.line import LineOutput, StorableConfig, output_from_config
 from edge.line_config import LineConfig
 from edge.loaded_recipe import LoadedRecipe, load_recipe, view_camera
 from edge.monitor import DriftWatch
-from edge.opening import note_nowhere
-from edge.pipeline import Hooks, Pipeline
+from edge.pipeline import Pipeline
 from edge.plugins import Plugin, load_plugin
 from edge.records import InspectionRecord
 from edge.run_settings import PartLimits, RunSettings
@@ -81,7 +81,7 @@ def open_station(
     Args:
         on_record: receives each record once, on the delivery thread.
         on_alarm: receives an alarm when it begins and when it ends, on the delivery thread.
-        on_turn: see `edge.pipeline.Hooks`.
+        on_turn: see `Hooks`.
         waits_to_open: see `RunSettings`.
 
     Raises:

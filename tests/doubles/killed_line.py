@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 from edge.camera.base import EndOfRecording, Frame
+from edge.hooks import Hooks
 from edge.line.base import StationState
-from edge.pipeline import Hooks, Pipeline
+from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
 from edge.run_settings import PartLimits, RunSettings
 from edge.store.config import ImagesConfig, RecordsConfig

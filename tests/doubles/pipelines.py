@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from edge.calibrated import RecipeIdentity
 from edge.camera.base import EndOfRecording, Frame
+from edge.hooks import Hooks
 from edge.inspector import Inspection, Prepared, StageTimes
 from edge.layout import PreparedFrame
 from edge.line.base import StationState
-from edge.pipeline import Hooks, Pipeline
+from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
 from edge.run_settings import PartLimits, RunSettings
 from edge.summary import RunSummary

@@ -25,7 +25,7 @@ def test_no_frame_meets_the_recipe_of_another_camera(names: str) -> None:
         wait_for(lambda: len([one for one in line.records if one.recipe == "new"]) > 5)
         assert not any(camera.is_open for camera in old)  # type: ignore[attr-defined]
         assert [view.camera for view in line.views] == [new.camera for new in cameras.values()]
-        assert line.pipeline.faults == []
+        wait_for(lambda: line.pipeline.faults == [])
     recipes = [one.recipe for one in line.records]
     assert recipes == sorted(recipes, reverse=True)  # old, then new
     waiting = [one for one in line.records if one.verdict is Verdict.NO_VERDICT]

@@ -16,9 +16,9 @@ import pytest
 from edge.camera.base import Frame
 from edge.camera.faults import CameraLostError
 from edge.errors import CameraError, EngineError, FrameError, LineError
+from edge.hooks import OnTrigger
 from edge.inspector import Inspection, Prepared
 from edge.line.base import StationState
-from edge.opening import OnTrigger
 from edge.store.config import RecordsConfig
 from edge.store.station import StationRecords
 from edge.trigger.base import Firing
