@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.journal import Journal
@@ -109,6 +109,7 @@ def test_what_cannot_be_opened_takes_nothing_and_keeps_nobody_waiting(tmp_path: 
     notes.close(GENEROUS_S)
 
 
+@settings(deadline=None)  # a thread has to be started and ended, on a machine that is busy
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=40))
 def test_what_is_open_at_the_end_is_found_again(steps: list[tuple[int, bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
