@@ -70,10 +70,11 @@ def test_what_the_inspector_cannot_do_has_its_cause(cause: Cause) -> None:
 
 
 def test_a_hung_engine_has_no_verdict_at_the_deadline() -> None:
-    told = threading.Event()
+    told, hung = threading.Event(), threading.Event()
 
     def hang_on_the_first(frame: Image) -> None:
         if frame[0, 0] == 0:
+            hung.set()
             assert told.wait(GENEROUS_S)  # goes on only once the line was told
 
     def release(record: InspectionRecord) -> None:
@@ -84,14 +85,14 @@ def test_a_hung_engine_has_no_verdict_at_the_deadline() -> None:
         FakeCamera(None, None),
         FakeInspector(hang_on_the_first),
         outputs=[FakeOutput(release)],
-        deadline_ms=300,
+        deadline_ms=1000,
     )
     summary = line.run()
     assert summary.triggers == 2  # the line went on
     assert line.outcomes()[0] == "deadline"
-    assert line.records[0].latency_ms.total >= 300
-    assert line.records[0].message.startswith("no verdict within 300 ms of the trigger")
-    assert summary.late_results >= 1
+    assert line.records[0].latency_ms.total >= 1000
+    assert line.records[0].message.startswith("no verdict within 1000 ms of the trigger")
+    assert summary.late_results >= hung.is_set()  # else this machine took a second to get there
 
 
 def test_parts_that_come_while_the_engine_hangs_have_no_verdict_in_time() -> None:
