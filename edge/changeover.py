@@ -29,8 +29,8 @@ from edge.part_check import CheckStatus
 from edge.records import InspectionRecord
 from edge.views import PartInspector, ViewCamera
 
-_POLL_S = 0.2
-_CLOSE_S = 10.0
+_POLL_S = 0.2  # so soon the end of the line is noticed
+_CLOSE_S = 10.0  # for a recipe that is being loaded at the stop; systemd waits for 25 s in all
 
 _log = logging.getLogger(__name__)
 

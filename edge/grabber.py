@@ -17,7 +17,7 @@ from edge.run_settings import RunSettings
 from edge.triggers import Ledger
 from edge.views import View
 
-_POLL_S = 0.2
+_POLL_S = 0.2  # so soon a stop or another camera is noticed
 _UNDELIVERED_MAX = 64  # verdicts; more, and the outputs are what is too slow
 _OPEN_LIMIT_S = 60.0  # of a recording, whose folder may be on a network
 

@@ -51,7 +51,7 @@ class Intake:
 
     Two locks: firings are dealt with one after the other, cameras included; what waits and what is
     in the stages is behind the second, which no camera and no file is waited for with. They are
-    taken in this order, and before that of the `Ledger`.
+    taken in this order, and before those of the `Ledger` and of the notes (`edge.store.notes`).
 
     Args:
         frame_trigger: sees parts in frames; None when they are announced by `fire`.
