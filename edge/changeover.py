@@ -1,8 +1,9 @@
 """Changeover: the next recipe is loaded beside the running one, and swapped between two triggers.
 
 A part is judged by the recipe that was in force at its trigger, in all of its views. The engines of
-the recipe before are closed when its last part is done. A recipe that cannot be loaded changes
-nothing: the one before runs on, and the reason is told to who asks, and logged.
+the recipe before are closed when its last part is done. A recipe that cannot be loaded or
+put in force, for whatever reason, changes nothing: the one before runs on, and the reason is told
+to who asks, and logged.
 
 A recipe with other camera settings has its cameras opened anew before it takes over: the station is
 not READY for that time, and a part that comes nevertheless is NO_VERDICT, camera. A camera that
@@ -17,6 +18,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -27,8 +29,8 @@ from edge.part_check import CheckStatus
 from edge.records import InspectionRecord
 from edge.views import PartInspector, ViewCamera
 
-_POLL_S = 0.2
-_CLOSE_S = 10.0
+_POLL_S = 0.2  # so soon the end of the line is noticed
+_CLOSE_S = 10.0  # for a recipe that is being loaded at the stop; systemd waits for 25 s in all
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class Swaps(Protocol):
         """Judge the parts from the next trigger on by these, in all views at once."""
 
     def change_cameras(self, cameras: Mapping[str, ViewCamera], then: Callable[[], None]) -> None:
-        """Open other cameras, and call `then` before they give a frame; else CameraError."""
+        """Open other cameras, and call `then` before they give a frame; else nothing changes."""
 
     def wait_until_unused(self, inspectors: Collection[PartInspector], timeout_s: float) -> bool:
         """Wait until no part is judged by any of these; False after `timeout_s`."""
@@ -71,8 +73,7 @@ class Changeover:
     Args:
         start: the recipe that the line starts with; the changeover closes it.
         numbers: recipes that may be requested.
-        load: verifies and opens a recipe; a LinewardenError leaves the one before in force.
-        pipeline: gives what takes the inspectors of another recipe.
+        load: verifies and opens a recipe; what it raises leaves the one before in force.
     """
 
     def __init__(
@@ -80,12 +81,11 @@ class Changeover:
         start: LoadedRecipe,
         numbers: Collection[int],
         load: Callable[[int], LoadedRecipe],
-        pipeline: Callable[[], Swaps],
     ) -> None:
         self.numbers = tuple(sorted(numbers))
         self._active = start
         self._load = load
-        self._pipeline = pipeline
+        self._pipeline: Swaps | None = None
         self._lock = threading.Lock()
         self._status = RecipeStatus(start.number)
         self._thread: threading.Thread | None = None
@@ -101,6 +101,10 @@ class Changeover:
         """Where the recipes stand."""
         return self._status
 
+    def serve(self, pipeline: Swaps) -> None:
+        """Change over this pipeline, whose inspectors are those of the start; once."""
+        self._pipeline = pipeline
+
     def request(self, number: int) -> None:
         """Begin to load a recipe, which then takes over; `status` tells what came of it.
 
@@ -115,13 +119,23 @@ class Changeover:
                 raise LineError(f"no recipe {number}: known are {known}")
             if self._closing.is_set():
                 raise LineError("the line stops")
+            if self._pipeline is None:
+                raise LineError("the line starts; ask again")
             if self._status.loading is not None:
                 raise LineError(f"recipe {self._status.loading} is being loaded; ask again")
-            self._note(loading=number, failure=None)
-            self._thread = threading.Thread(
-                target=self._change_to, args=(number,), name="changeover", daemon=True
+            thread = threading.Thread(
+                target=self._change_to,
+                args=(self._pipeline, number),
+                name="changeover",
+                daemon=True,
             )
-            self._thread.start()
+            self._note(loading=number, failure=None)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system has no thread left
+                self._fail(number, str(error))
+                raise LineError(self._status.failure) from error
+            self._thread = thread
 
     def begin_check(self) -> CheckStatus:
         """Begin the check with the reference parts of the recipe in force.
@@ -157,41 +171,39 @@ class Changeover:
             thread.join(_CLOSE_S)
         self._active.close()
 
-    def _change_to(self, number: int) -> None:
+    def _change_to(self, pipeline: Swaps, number: int) -> None:
+        before = self._active
         try:
-            loaded = self._load(number)
+            with ExitStack() as refused:
+                loaded = self._load(number)
+                refused.callback(self._close, loaded)
+                self._put_in_force(pipeline, loaded)
+                refused.pop_all()
         except LinewardenError as error:
             self._fail(number, str(error))
-        except Exception as error:  # noqa: BLE001 - a defect: the recipe in force runs on
+        except Exception as error:  # noqa: BLE001 - of a library, or a defect: the line runs on
             _log.exception("recipe %d", number)
             self._fail(number, repr(error))
         else:
-            self._put_in_force(loaded)
+            _log.warning("recipe %s took over from recipe %s", loaded.number, before.number)
+            self._retire(pipeline, before)
+            self._note(active=loaded.number, loading=None, changed=self._status.changed + 1)
 
-    def _put_in_force(self, loaded: LoadedRecipe) -> None:
-        before = self._active
-        try:
-            if self._closing.is_set():
-                raise LineError("the line stops")
-            self._pipeline().change_cameras(
-                loaded.other_cameras(before), partial(self._enter, loaded)
-            )
-        except LinewardenError as error:
-            self._close(loaded)
-            self._fail(loaded.number, str(error))
-            return
-        _log.warning("recipe %s took over from recipe %s", loaded.number, before.number)
-        self._retire(before)
-        self._note(active=loaded.number, loading=None, changed=self._status.changed + 1)
+    def _put_in_force(self, pipeline: Swaps, loaded: LoadedRecipe) -> None:
+        """Let a recipe take over as a whole; what this raises leaves all as it was."""
+        if self._closing.is_set():
+            raise LineError("the line stops")
+        cameras = loaded.other_cameras(self._active)
+        pipeline.change_cameras(cameras, partial(self._enter, pipeline, loaded))
 
-    def _enter(self, loaded: LoadedRecipe) -> None:
+    def _enter(self, pipeline: Swaps, loaded: LoadedRecipe) -> None:
+        pipeline.change_inspectors(loaded.inspectors)
         self._active = loaded
-        self._pipeline().change_inspectors(loaded.inspectors)
 
-    def _retire(self, before: LoadedRecipe) -> None:
+    def _retire(self, pipeline: Swaps, before: LoadedRecipe) -> None:
         """Close a recipe once its last part is done."""
         inspectors = list(before.inspectors.values())
-        while not self._pipeline().wait_until_unused(inspectors, _POLL_S):
+        while not pipeline.wait_until_unused(inspectors, _POLL_S):
             if self._closing.is_set():
                 break  # the pipeline has ended, or an engine hangs, which the watchdog ends
         self._close(before)
@@ -199,8 +211,8 @@ class Changeover:
     def _close(self, recipe: LoadedRecipe) -> None:
         try:
             recipe.close()
-        except LinewardenError as error:
-            _log.warning("recipe %s was not closed cleanly: %s", recipe.number, error)
+        except Exception as error:  # noqa: BLE001 - whatever its library says, it is out of force
+            _log.warning("recipe %s was not closed cleanly: %r", recipe.number, error)
 
     def _fail(self, number: int | None, why: str) -> None:
         failure = f"recipe {number} was not loaded, recipe {self._active.number} runs on: {why}"

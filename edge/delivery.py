@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from edge.archive import ArchiveThread
+from edge.beside import Beside
 from edge.errors import LineError
 from edge.line.base import LineOutput, StationState
 from edge.line.link import Link
-from edge.monitor import DriftWatch
 from edge.records import InspectionRecord, record_from_settled
 from edge.summary import Tally
 from edge.triggers import Ledger, Settled
@@ -30,6 +29,7 @@ class Delivery:
     Between the verdicts the outputs are told what the station does, which is their heartbeat.
 
     Args:
+        beside: is handed each part before its delivery.
         state: what the station does now.
         on_record: receives each record once, after its delivery.
         on_error: receives the first LineError, and every error that is a defect of the program.
@@ -46,8 +46,7 @@ class Delivery:
         *,
         ledger: Ledger,
         outputs: Sequence[LineOutput],
-        archive: ArchiveThread | None,
-        watch: DriftWatch | None,
+        beside: Beside,
         state: Callable[[], StationState],
         on_record: Callable[[InspectionRecord], None],
         on_error: Callable[[Exception], None],
@@ -61,8 +60,7 @@ class Delivery:
         self._state = state
         self._shown: StationState | None = None
         self._shown_at = 0.0
-        self._archive = archive
-        self._watch = watch
+        self._beside = beside
         self._on_record = on_record
         self._on_error = on_error
         self._recording = threading.Lock()
@@ -144,9 +142,7 @@ class Delivery:
     def _hand_on(self, settled: Settled) -> tuple[str, ...]:
         """Give a part to what works beside the line; the files that its images will have."""
         try:
-            if self._watch is not None:
-                self._watch.offer(settled)
-            return self._archive.offer(settled) if self._archive is not None else ()
+            return self._beside.offer(settled)
         except Exception as error:  # noqa: BLE001 - a defect: told to the pipeline, which stops
             self._on_error(error)
             return ()

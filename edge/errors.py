@@ -16,7 +16,8 @@
     |-- DeviceLostError             8   the GPU is lost to this process: start a new one
     `-- RecordsError                9   the records of a line cannot be opened or read
 
-Exit code 2 is argparse's (wrong usage) and 130 / 143 mean stopped by SIGINT / SIGTERM.
+Exit code 2 is argparse's (wrong usage) and 129 / 130 / 143 mean stopped by SIGHUP / SIGINT /
+SIGTERM.
 A message says what is wrong, where, and what to do about it.
 """
 

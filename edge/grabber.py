@@ -6,65 +6,22 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from edge.camera.base import EndOfRecording
+from edge.camera.base import Camera, EndOfRecording, OpensInTime
+from edge.camera_change import CameraChange
 from edge.errors import CameraError, FrameError, LineError
 from edge.intake import Intake
 from edge.pauses import growing_pauses
+from edge.run_settings import RunSettings
 from edge.triggers import Ledger
-from edge.views import View, ViewCamera
+from edge.views import View
 
-_POLL_S = 0.2
-_UNDELIVERED_MAX = 64
+_POLL_S = 0.2  # so soon a stop or another camera is noticed
+_UNDELIVERED_MAX = 64  # verdicts; more, and the outputs are what is too slow
+_OPEN_LIMIT_S = 60.0  # of a recording, whose folder may be on a network
 
 _log = logging.getLogger(__name__)
-
-
-class CameraChange:
-    """Cameras that are opened anew, each by its grabber, and are in use all at once or not at all.
-
-    Args:
-        cameras: by their views.
-        then: called when all are open, before any of them is read.
-        limit_s: how long opening them may take.
-    """
-
-    def __init__(
-        self, cameras: Mapping[str, ViewCamera], then: Callable[[], None], limit_s: float
-    ) -> None:
-        self.cameras = cameras
-        self._limit_s = limit_s
-        self._all_open = threading.Barrier(len(cameras) + 1, action=then)
-        self._errors: list[str] = []
-
-    @property
-    def is_off(self) -> bool:
-        """Whether one failed, so that all cameras stay as they were."""
-        return self._all_open.broken
-
-    def fail(self, error: str) -> None:
-        """One camera cannot be opened."""
-        self._errors.append(error)
-        self._all_open.abort()
-
-    def wait(self) -> bool:
-        """Wait until all cameras are open; False when one failed."""
-        try:
-            self._all_open.wait(self._limit_s)
-        except threading.BrokenBarrierError:
-            return False
-        return True
-
-    def finish(self) -> None:
-        """Wait for the end of the change, on the thread that asked for it.
-
-        Raises:
-            CameraError: a camera cannot be opened so.
-        """
-        if not self.wait():
-            errors = "; ".join(self._errors) or f"not open within {self._limit_s:g} s"
-            raise CameraError(f"the cameras stay as they were: {errors}")
 
 
 class Grabber:
@@ -76,15 +33,12 @@ class Grabber:
 
     Args:
         view: its camera is opened, read and closed by the grabber's thread.
-        reopens: whether a lost camera is opened again.
         on_error: receives the error that ends the grabbing, after the part in hand was settled.
         on_end: called when the grabbing ends, for whatever reason.
-        limit_s: how long the outputs may take no verdict, and the camera may take to end.
-        waits_to_open: a camera that cannot be opened is tried again and again.
 
     Attributes:
-        turned_ns: when the thread last went round, on the monotonic clock; None while it does not
-            grab.
+        turned_ns: when the thread last went round, on the monotonic clock, or by when the camera
+            must be open; None while it neither grabs nor opens.
     """
 
     def __init__(
@@ -93,23 +47,21 @@ class Grabber:
         view: View,
         intake: Intake,
         ledger: Ledger,
-        reopens: bool,
+        settings: RunSettings,
         on_error: Callable[[Exception], None],
         on_end: Callable[[], None],
-        limit_s: float,
-        waits_to_open: bool = False,
     ) -> None:
         self.turned_ns: int | None = None
-        self._waits_to_open = waits_to_open
+        self._waits_to_open = settings.waits_to_open
         self._view = view
         self._camera = view.camera
         self._intake = intake
         self._ledger = ledger
-        self._reopens = reopens and not view.camera.waits
+        self._reopens = settings.reopens and not view.camera.waits
         self._on_error = on_error
         self._on_end = on_end
-        self._limit_s = limit_s
-        self._lost = "it is being opened" if waits_to_open else ""
+        self._limit_s = settings.limit_s
+        self._lost = "it is being opened" if settings.waits_to_open else ""
         self._change: CameraChange | None = None
         self._stopping = threading.Event()
         self._opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
@@ -124,14 +76,20 @@ class Grabber:
         self._thread.start()
         if self._waits_to_open:
             return
-        error = self._opened.get()
+        limit_s = open_limit_s(self._camera)
+        try:
+            error = self._opened.get(timeout=limit_s)
+        except queue.Empty:
+            raise CameraError(
+                f"view {self._view.name}: the camera hangs, not open within {limit_s:g} s"
+            ) from None
         if error is not None:
             raise error
 
     @property
     def lost(self) -> str:
         """Why the camera gives no frame; empty while it does, as far as is known."""
-        return self._lost
+        return f"view {self._view.name}: {self._lost}" if self._lost else ""
 
     def change_camera(self, change: CameraChange) -> None:
         """Close the camera and open that of `change`, between two frames; from any thread.
@@ -196,7 +154,7 @@ class Grabber:
     def _open_camera(self) -> None:
         """Open it for the first time; again and again where the line waits for it."""
         try:
-            self._camera.open()
+            self._open(self._camera)
         except CameraError as error:
             if not self._waits_to_open:
                 raise
@@ -224,26 +182,23 @@ class Grabber:
             self._reopen()
 
     def _change_or_keep(self) -> None:
+        """Take over the camera of a change that all views agree on; else keep this one."""
         change, self._change = self._change, None
         if change is None or change.is_off:
             return
-        self.turned_ns = None
-        name, before = self._view.name, self._camera
+        name, camera = self._view.name, change.cameras[self._view.name].camera
         self._lost = "the camera is being opened for another recipe"
         self._intake.shut(name, self._lost)
-        before.close()
-        self._camera, expose = change.cameras[name]
         try:
-            self._camera.open()
-        except CameraError as error:
+            self._open(camera)
+        except Exception as error:  # noqa: BLE001 - told to who asked; the camera before goes on
             change.fail(f"view {name}: {error}")
         if change.wait():
-            self._view.camera, self._view.expose = self._camera, expose
+            self._camera = camera
             self._intake.find(name)
             self._lost = ""
         else:
-            self._camera.close()
-            self._camera = before
+            camera.close()
             self._reopen()
 
     def _grab_all(self) -> None:
@@ -262,13 +217,21 @@ class Grabber:
                 if frame is not None:
                     self._intake.see(self._view.name, frame)
 
+    def _open(self, camera: Camera) -> None:
+        """Open a camera in place of the one before; `turned_ns` tells when that hangs."""
+        self.turned_ns = time.monotonic_ns() + round(open_limit_s(camera) * 1e9)
+        try:
+            self._camera.close()
+            camera.open()
+        finally:
+            self.turned_ns = None
+
     def _reopen(self) -> None:
-        self._camera.close()
         for pause_s in growing_pauses():
             if self._stopping.wait(pause_s):
                 return
             try:
-                self._camera.open()
+                self._open(self._camera)
             except CameraError as error:
                 self._lost = str(error)
             else:
@@ -276,3 +239,8 @@ class Grabber:
                 self._intake.find(self._view.name)
                 self._lost = ""
                 return
+
+
+def open_limit_s(camera: Camera) -> float:
+    """How long a camera may take to open; its thread hangs when it takes longer."""
+    return camera.open_limit_s if isinstance(camera, OpensInTime) else _OPEN_LIMIT_S

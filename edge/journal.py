@@ -1,7 +1,9 @@
 """Entries that are still open, in a file that survives the death of the process.
 
-An entry is one `write` to the system's page cache: cheap enough for the way of a part, and safe
-from a kill of the process. It is not flushed to the disk: after a power cut the last ones are gone.
+An entry is one `write` to the system's page cache: cheap as a rule, and safe from a kill of the
+process. It is not flushed to the disk: after a power cut the last ones are gone. A kernel whose
+caches are full of what a slow disk has still to take lets it wait for seconds; `edge.store.notes`
+keeps that from the way of a part.
 """
 
 from __future__ import annotations

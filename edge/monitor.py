@@ -33,6 +33,7 @@ from edge.views import ViewResult
 
 _HISTORY = 100
 _QUEUE_SIZE = 4
+_KEPT = 256  # of some 100 kB each, and the image that positions are measured against
 
 _log = logging.getLogger(__name__)
 
@@ -211,11 +212,14 @@ class DriftMonitor:
 class DriftWatch:
     """The monitors of a line, on a thread beside the pipeline.
 
-    A view is watched once for each recipe, so that the charts of one go on when it comes back.
+    A view is watched once for each recipe, so that the charts of one go on when it comes back. Of
+    more than `kept` charts, those of the recipe that is out of force for longest are forgotten:
+    each calibration has its own, and a line may run for years.
     """
 
-    def __init__(self) -> None:
-        self._monitors: dict[tuple[str, RecipeIdentity], DriftMonitor] = {}
+    def __init__(self, kept: int = _KEPT) -> None:
+        self._kept = kept
+        self._monitors: Mapping[tuple[str, RecipeIdentity], DriftMonitor] = {}
         self._thread = SideThread("drift monitor", self._take, _QUEUE_SIZE)
 
     def start(self) -> None:
@@ -231,8 +235,10 @@ class DriftWatch:
         self._thread.close(limit_s)
 
     def add(self, view: str, recipe: RecipeIdentity, monitor: DriftMonitor) -> None:
-        """Watch a view while a recipe judges it; from any thread."""
-        self._monitors.setdefault((view, recipe), monitor)
+        """Watch a view while a recipe judges it; one thread at a time, beside those that read."""
+        latest = dict(self._monitors)
+        latest[view, recipe] = latest.pop((view, recipe), monitor)
+        self._monitors = dict(list(latest.items())[-self._kept :])  # replaced: others read it
 
     @property
     def is_watching(self) -> bool:
@@ -252,15 +258,15 @@ class DriftWatch:
         """
         return {
             view: monitor.standing
-            for (view, recipe), monitor in list(self._monitors.items())
+            for (view, recipe), monitor in self._monitors.items()
             if recipes.get(view) == recipe
         }
 
     def reports(self) -> tuple[DriftReport, ...]:
-        """What came of it so far, for each view and recipe."""
+        """What came of it so far, for each view and recipe that is not forgotten."""
         return tuple(
             monitor.report(view, identity.recipe)
-            for (view, identity), monitor in list(self._monitors.items())
+            for (view, identity), monitor in self._monitors.items()
         )
 
     def _take(self, settled: Settled) -> None:

@@ -3,62 +3,49 @@
 Every trigger ends in exactly one record and exactly one verdict to the line. The stages overlap,
 each on a thread of its own:
 
-- "camera NAME", one for each view, grabs;
-- "trigger" waits for parts that are announced from outside, where they are;
-- "prepare" preprocesses the frame of the next part;
-- the caller of `Pipeline.run` owns the engines and infers, one frame after the other;
+- "camera NAME", one for each view, grabs (`edge.grabber`);
+- "trigger" waits for parts that are announced from outside, where they are (`edge.trigger.thread`);
+- "preparation" preprocesses the frame of the next part (`edge.preparation`);
+- "inspection", the caller of `Pipeline.run`, owns the engines and infers (`edge.judging`);
 - "delivery" sends each verdict and records it, and sends NO_VERDICT at the deadline of a part
-  whose inspection is not done, also when the engine hangs;
-- "archive" writes images, and drops them when it is too slow;
-- "drift monitor" looks at every part for drift, and leaves parts out when it is too slow.
+  whose inspection is not done, also when the engine hangs (`edge.delivery`);
+- "archive" writes images and "drift monitor" looks for drift, each of which leaves parts out when
+  it is too slow (`edge.beside`).
 
 Cameras and triggers meet in the `Intake`, which opens a trigger for each part and gives it its
 frames. From there all stages meet in the `Ledger`, which settles each trigger once. There are
 never more than `PartLimits.parts_max` parts in the stages: a further one is refused as overtrigger.
+A thread that holds the lock of the `Intake` may take that of the `Ledger`, and never the other way.
 """
 
 from __future__ import annotations
 
-import logging
-import queue
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 
-from edge.archive import Archive, ArchiveThread
+from edge.archive import Archive
+from edge.beside import Beside
+from edge.camera_change import CameraChange
 from edge.delivery import Delivery
-from edge.errors import EngineError, LineError
-from edge.grabber import CameraChange, Grabber
-from edge.intake import Intake, PartLimits
+from edge.errors import LineError
+from edge.grabber import Grabber, open_limit_s
+from edge.hooks import Hooks
+from edge.intake import Intake
+from edge.judging import Judging
 from edge.line.base import LineOutput, StationState
 from edge.monitor import DriftWatch
-from edge.preparation import Preparation, PreparedShot
-from edge.records import InspectionRecord
+from edge.preparation import Preparation
+from edge.run_settings import RunSettings
+from edge.stages import Connected, Stage, Stages
 from edge.status import PipelineStatus
 from edge.summary import RunSummary
 from edge.trigger.base import FiredTrigger, Firing, FrameTrigger
 from edge.trigger.camera import CameraTrigger
 from edge.trigger.thread import TriggerThread
-from edge.triggers import Ledger, Trigger
+from edge.triggers import Ledger
 from edge.verdict import Cause
 from edge.views import PartInspector, View, ViewCamera
-
-_POLL_S = 0.2
-_CAMERAS_OPEN_S = 60.0
-
-_log = logging.getLogger(__name__)
-
-
-def _ignore(_event: object) -> None:
-    pass
-
-
-def _ignore_turn() -> None:
-    pass
-
-
-def _never_blocked() -> str | None:
-    return None
 
 
 class Pipeline:
@@ -68,23 +55,9 @@ class Pipeline:
         views: one or more. Their inspectors stay the caller's, and infer on the thread that calls
             `run`; views may share an engine.
         outputs: opened and closed by `run`.
-        limits: the deadline, and what else bounds a part.
         trigger: what announces the parts; the cameras themselves when not given.
-        reopens: whether a lost camera is opened again; otherwise it ends the run.
-        keep_warm_ms: an engine that had nothing to do for so long is run on an empty image; None
-            leaves it alone.
         archive: keeps images; None for none.
         watch: watches the views for drift; None for none.
-        blocked: why the station must not be READY; None when it may.
-        on_trigger: receives each trigger before it is opened, on a thread of the pipeline.
-        on_record: receives each record once, on the delivery thread.
-        on_turn: called by the inspection loop, several times a second also when no part comes, and
-            once when it has ended.
-        waits_to_open: a camera or output that cannot be opened at the start is opened again and
-            again, instead of ending the run.
-        limit_s: how long a thread may take to go round or to end, and the outputs to take a
-            verdict.
-        clock_ns: monotonic clock in nanoseconds, the same as the cameras'.
     """
 
     def __init__(
@@ -92,87 +65,81 @@ class Pipeline:
         *,
         views: Sequence[View],
         outputs: Sequence[LineOutput],
-        limits: PartLimits,
+        settings: RunSettings,
         trigger: FrameTrigger | FiredTrigger | None = None,
-        reopens: bool = True,
-        keep_warm_ms: float | None = None,
         archive: Archive | None = None,
         watch: DriftWatch | None = None,
-        blocked: Callable[[], str | None] = _never_blocked,
-        on_trigger: Callable[[Trigger], None] = _ignore,
-        on_record: Callable[[InspectionRecord], None] = _ignore,
-        on_turn: Callable[[], None] = _ignore_turn,
-        waits_to_open: bool = False,
-        limit_s: float = 10.0,
-        clock_ns: Callable[[], int] = time.monotonic_ns,
+        hooks: Hooks | None = None,
     ) -> None:
-        trigger = CameraTrigger() if trigger is None else trigger
         self._views = views
-        self._limit_s = limit_s
-        self._clock_ns = clock_ns
-        self._keep_warm_ns = None if keep_warm_ms is None else keep_warm_ms * 1e6
-        self._ledger = Ledger(clock_ns)
-        self._archive = ArchiveThread(archive) if archive is not None else None
-        self._watch = watch
-        self._blocked = blocked
+        self._limit_s = settings.limit_s
+        self._hooks = hooks = hooks or Hooks()
+        self._error: Exception | None = None
+        self._stopped_ns: int | None = None
+        self._ledger = Ledger()
+        fired = trigger if isinstance(trigger, FiredTrigger) else None
+        by_frames = None if isinstance(trigger, FiredTrigger) else trigger or CameraTrigger()
         self._intake = Intake(
             views=views,
             ledger=self._ledger,
-            limits=limits,
-            frame_trigger=None if isinstance(trigger, FiredTrigger) else trigger,
-            on_trigger=on_trigger,
-            clock_ns=clock_ns,
+            limits=settings.parts,
+            frame_trigger=by_frames,
+            on_trigger=hooks.on_trigger,
         )
-        self._trigger = (
-            TriggerThread(trigger, self._intake.fire, self._halt)
-            if isinstance(trigger, FiredTrigger)
-            else None
-        )
+        self._trigger = TriggerThread(fired, self._intake.fire, self._halt) if fired else None
         self._grabbers = [
             Grabber(
                 view=view,
                 intake=self._intake,
                 ledger=self._ledger,
-                reopens=reopens,
+                settings=settings,
                 on_error=self._halt,
                 on_end=self.stop,
-                limit_s=limit_s,
-                waits_to_open=waits_to_open,
             )
             for view in views
         ]
         self._preparation = Preparation(self._intake, self._ledger)
+        self._judging = Judging(
+            views=views,
+            intake=self._intake,
+            ledger=self._ledger,
+            ready=self._preparation.ready,
+            keep_warm_ms=settings.keep_warm_ms,
+            on_turn=self._tell_turn,
+        )
+        self._beside = Beside(archive, watch)
         self._delivery = Delivery(
             ledger=self._ledger,
             outputs=outputs,
-            archive=self._archive,
-            watch=watch,
+            beside=self._beside,
             state=lambda: self.state,
-            on_record=on_record,
+            on_record=hooks.on_record,
             on_error=self._note_error,
-            waits_to_open=waits_to_open,
+            waits_to_open=settings.waits_to_open,
         )
-        self._on_turn = on_turn
-        self._turned_ns: int | None = None  # while the inspection loop runs
-        self._late_results = 0
-        self._error: Exception | None = None
-        self._stopped_ns: int | None = None
+        self._stages = self._all_stages()
 
     def fire(self, part_id: str | None = None) -> str | None:
-        """Announce a part, as the trigger does; from any thread.
+        """Announce a part, as the trigger does; from any thread. It is noted when this returns.
 
         Returns:
             The id of its trigger; None when it came within the debounce time.
 
         Raises:
-            LineError: the line is not running, or the frames of its cameras announce the parts.
+            LineError: the line is not running any more or not yet, or the frames of its cameras
+                announce the parts. No trigger was opened.
         """
-        if self._turned_ns is None:
+        if self._judging.turned_ns is None:
             raise LineError("the line is not running")
         if self._trigger is None:
             raise LineError("the cameras trigger this line; 'trigger: {kind: software}' changes it")
-        trigger = self._intake.fire(Firing(part_id, self._clock_ns()))
-        return trigger.trigger_id if trigger is not None else None
+        trigger = self._intake.fire(Firing(part_id)) if self._stopped_ns is None else None
+        if trigger is None and self._stopped_ns is not None:
+            raise LineError("the line stops")
+        if trigger is None:
+            return None
+        self._ledger.wait_until_noted(trigger)
+        return trigger.trigger_id
 
     def change_inspectors(self, inspectors: Mapping[str, PartInspector]) -> None:
         """Judge the parts from the next trigger on by others, in all views at once; any thread.
@@ -186,12 +153,23 @@ class Pipeline:
 
         Args:
             then: called when all are open, before any of them gives a frame. Without cameras it is
-                called at once.
+                called at once, and what it raises is raised.
 
         Raises:
-            CameraError: one cannot be opened; all stay as they were, and `then` was not called.
+            CameraError: one cannot be opened, or `then` failed; all stay as they were.
         """
-        change = CameraChange(cameras, then, _CAMERAS_OPEN_S)
+        if not cameras:
+            then()
+            return
+
+        def enter() -> None:
+            then()
+            for view in self._views:
+                if view.name in cameras:
+                    view.camera, view.expose = cameras[view.name]
+
+        limit_s = max(open_limit_s(one.camera) for one in cameras.values())
+        change = CameraChange(cameras, enter, limit_s + self._limit_s)
         for view, grabber in zip(self._views, self._grabbers, strict=True):
             if view.name in cameras:
                 grabber.change_camera(change)
@@ -202,50 +180,31 @@ class Pipeline:
         return self._intake.wait_until_unused(inspectors, timeout_s)
 
     def stop(self) -> None:
-        """Ask `run` to return once the parts grabbed have their verdict; from any thread."""
+        """Ask `run` to return once the parts grabbed have their verdict.
+
+        From any thread, and from a signal handler: what the main thread was at is not waited for.
+        """
+        if self._stopped_ns is not None:
+            return  # also where a handler interrupted this very call, with the lock of an event
+        self._stopped_ns = time.monotonic_ns()
         if self._trigger is not None:
             self._trigger.stop()
         for grabber in self._grabbers:
             grabber.stop()
-        self._stopped_ns = self._stopped_ns or self._clock_ns()
 
     @property
     def faults(self) -> list[str]:
         """Why the station takes no part, for people; empty while it is READY."""
         faults = []
-        if self._turned_ns is None:
+        if self._judging.turned_ns is None:
             faults.append("the line is not running")
         elif self._stopped_ns is not None:
             faults.append("the line stops")
         if self._error is not None and not isinstance(self._error, LineError):
             faults.append(f"stopping: {self._error}")
-        faults += [
-            f"view {view.name}: {grabber.lost}"
-            for view, grabber in zip(self._views, self._grabbers, strict=True)
-            if grabber.lost
-        ]
-        if self._trigger is not None and self._trigger.lost:
-            faults.append(self._trigger.lost)
-        if (reason := self._blocked()) is not None:
+        if (reason := self._hooks.blocked()) is not None:
             faults.append(reason)
-        faults += [f"{stage} hangs, for {self._limit_s:g} s now" for stage in self.stalled]
-        return faults
-
-    @property
-    def stalled(self) -> tuple[str, ...]:
-        """Stages whose thread did not go round within the limit."""
-        turns = {
-            "inspection": self._turned_ns,
-            "preparation": self._preparation.begun_ns,
-            "delivery": self._delivery.turned_ns,
-            "trigger": self._trigger.turned_ns if self._trigger is not None else None,
-            **{
-                f"camera {view.name}": grabber.turned_ns
-                for view, grabber in zip(self._views, self._grabbers, strict=True)
-            },
-        }
-        oldest_ns = time.monotonic_ns() - round(self._limit_s * 1e9)
-        return tuple(name for name, at in turns.items() if at is not None and at < oldest_ns)
+        return faults + self._stages.faults
 
     @property
     def state(self) -> StationState:
@@ -256,15 +215,15 @@ class Pipeline:
         """What it does now; from any thread."""
         tally = self._delivery.tally
         return PipelineStatus(
-            is_running=self._turned_ns is not None,
+            is_running=self._judging.turned_ns is not None,
             faults=tuple(self.faults),
-            stalled=self.stalled,
+            stalled=self._stages.stalled,
             outputs_up=self._delivery.outputs_up,
             parts=tally.parts,
             no_verdicts=tally.no_verdicts,
-            late_results=self._late_results,
-            images_dropped=self._archive.dropped if self._archive is not None else 0,
-            images_failed=self._archive.failed if self._archive is not None else 0,
+            late_results=self._judging.late_results,
+            images_dropped=self._beside.images_dropped,
+            images_failed=self._beside.images_failed,
         )
 
     def run(self) -> RunSummary:
@@ -279,97 +238,64 @@ class Pipeline:
         """
         with ExitStack() as stack:
             self._delivery.open(stack)
-            if self._archive is not None:
-                self._archive.start()
-                stack.callback(self._archive.close, self._limit_s)
-            if self._watch is not None:
-                self._watch.start()
-                stack.callback(self._watch.close, self._limit_s)
+            stack.enter_context(self._beside.running(self._limit_s))
             self._delivery.start()
             stack.callback(self._settle_all)
-            started_ns = self._clock_ns()
+            started_s = time.monotonic()
             self._start_stages(stack)
-            stack.callback(self._end_turns)
-            for part in self._prepared():
-                self._inspect(part)
-            seconds = (self._clock_ns() - started_ns) / 1e9
+            self._judging.run(self._is_given_up)
+            seconds = time.monotonic() - started_s
         return self._delivery.tally.summary(
             seconds=seconds,
-            late_results=self._late_results,
+            late_results=self._judging.late_results,
             bounced_triggers=self._intake.counts.bounced,
             stray_frames=self._intake.counts.stray_frames,
-            images_dropped=self._archive.dropped if self._archive is not None else 0,
-            images_failed=self._archive.failed if self._archive is not None else 0,
-            drift=self._watch.reports() if self._watch is not None else (),
-            drift_left_out=self._watch.left_out if self._watch is not None else 0,
+            images_dropped=self._beside.images_dropped,
+            images_failed=self._beside.images_failed,
+            drift=self._beside.drift,
+            drift_left_out=self._beside.drift_left_out,
             error=self._error,
         )
+
+    def _tell_turn(self) -> None:
+        if self._hooks.on_turn is not None:
+            self._hooks.on_turn(self.status())
+
+    def _all_stages(self) -> Stages:
+        stages: dict[str, Stage] = {
+            "inspection": self._judging,
+            "preparation": self._preparation,
+            "delivery": self._delivery,
+        }
+        connected: list[Connected] = [*self._grabbers]
+        if self._trigger is not None:
+            stages["trigger"] = self._trigger
+            connected.append(self._trigger)
+        for view, grabber in zip(self._views, self._grabbers, strict=True):
+            stages[f"camera {view.name}"] = grabber
+        return Stages(stages, connected, self._limit_s)
 
     def _start_stages(self, stack: ExitStack) -> None:
         for grabber in self._grabbers:
             stack.callback(grabber.close)
+        if self._trigger is not None:
+            stack.callback(self._trigger.close, self._limit_s)
+        stack.callback(self.stop)
+        for grabber in self._grabbers:
             grabber.open()
         self._preparation.start()
         if self._trigger is not None:
-            stack.callback(self._trigger.close, self._limit_s)
             self._trigger.start()
-        stack.callback(self.stop)
 
-    def _prepared(self) -> Iterator[PreparedShot]:
-        """The frames to judge until the cameras end; the engines are kept warm meanwhile."""
-        used_ns = self._clock_ns()
-        keep_warm_ns = self._keep_warm_ns or float("inf")
-        while True:
-            self._turned_ns = time.monotonic_ns()
-            self._on_turn()
-            try:
-                item = self._preparation.ready.get(timeout=min(_POLL_S, keep_warm_ns / 1e9))
-            except queue.Empty:
-                stopped_ns = self._stopped_ns
-                if stopped_ns and self._clock_ns() - stopped_ns > self._limit_s * 1e9:
-                    return  # a camera hangs; its grabber tells
-                if self._clock_ns() - used_ns < keep_warm_ns:
-                    continue
-                self._warm()
-            else:
-                if item is None:
-                    return
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-            used_ns = self._clock_ns()
-
-    def _inspect(self, part: PreparedShot) -> None:
-        shot = part.shot
-        if not self._ledger.is_open(shot.trigger):
-            self._intake.finish(shot)  # it waited past its deadline
-            return
-        inspection = shot.inspector.infer(part.prepared)
-        is_in_time = self._ledger.report(shot.trigger, shot.view, inspection)
-        self._intake.finish(shot)
-        if not is_in_time:
-            self._late_results += 1
-            _log.warning(
-                "%s: the result %s came %.1f ms after the deadline and was discarded",
-                shot.trigger.trigger_id,
-                inspection.verdict.value,
-                (self._clock_ns() - shot.trigger.deadline_ns) / 1e6,
-            )
-
-    def _warm(self) -> None:
-        for view in self._views:
-            inspector = view.inspector
-            try:
-                inspector.warm()
-            except EngineError as error:  # the next part meets it too, and has its record
-                if view.inspector is inspector:  # else a changeover has closed it meanwhile
-                    _log.warning("view %s: %s", view.name, error)
-
-    def _end_turns(self) -> None:
-        self._turned_ns = None
-        self._on_turn()
+    def _is_given_up(self) -> bool:
+        """Whether a camera hangs so that its frames will not end; its grabber tells."""
+        stopped_ns = self._stopped_ns
+        if stopped_ns is None:
+            return False
+        return time.monotonic_ns() - stopped_ns > self._limit_s * 1e9
 
     def _settle_all(self) -> None:
+        self._intake.close()  # what is announced from now on would be open for nobody
         self._ledger.settle_open(Cause.STOPPING, "the pipeline was stopped before the inspection")
         self._ledger.close()
         self._delivery.close(self._limit_s)

@@ -26,15 +26,15 @@ class Preparation:
     Attributes:
         ready: what the engine takes next: a prepared shot, an error to raise there, or None when
             no more will come.
-        begun_ns: when it began with the shot in hand, on the monotonic clock; None between two.
+        turned_ns: when it began with the shot in hand, on the monotonic clock; None between two.
     """
 
     def __init__(self, intake: Intake, ledger: Ledger) -> None:
         self.ready: queue.SimpleQueue[PreparedShot | BaseException | None] = queue.SimpleQueue()
-        self.begun_ns: int | None = None
+        self.turned_ns: int | None = None
         self._intake = intake
         self._ledger = ledger
-        self._thread = threading.Thread(target=self._run, name="prepare", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="preparation", daemon=True)
 
     def start(self) -> None:
         """Begin to prepare; ends with the intake."""
@@ -45,12 +45,12 @@ class Preparation:
             if not self._ledger.is_open(shot.trigger):
                 self._intake.finish(shot)  # it waited past its deadline
                 continue
-            self.begun_ns = time.monotonic_ns()
+            self.turned_ns = time.monotonic_ns()
             try:
                 self.ready.put(PreparedShot(shot, shot.inspector.prepare(shot.frame.image)))
             except BaseException as error:  # noqa: BLE001 - raised where the engine waits
                 self.ready.put(error)
                 return
             finally:
-                self.begun_ns = None
+                self.turned_ns = None
         self.ready.put(None)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import NamedTuple
 
 from edge.alarm import Alarm, RejectAlarm, log_alarm
 from edge.changeover import Changeover
 from edge.control import ControlSocket, station_commands
 from edge.encoder import Encoder, encoder_from_config
-from edge.intake import PartLimits
+from edge.hooks import Hooks, note_nowhere
 from edge.line import LineOutput, StorableConfig, output_from_config
 from edge.line_config import LineConfig
 from edge.loaded_recipe import LoadedRecipe, load_recipe, view_camera
@@ -19,13 +20,13 @@ from edge.monitor import DriftWatch
 from edge.pipeline import Pipeline
 from edge.recipe_request import recipe_requests_from_config
 from edge.records import InspectionRecord
+from edge.run_settings import PartLimits, RunSettings
 from edge.service import health_from_config
 from edge.station_status import StationStatus
 from edge.status import PipelineStatus
 from edge.store.images import ImageArchive
 from edge.store.station import IMAGES_NAME, StationRecords
 from edge.trigger import trigger_from_config
-from edge.triggers import Trigger
 from edge.views import View
 
 
@@ -73,8 +74,8 @@ def open_station(
     Args:
         on_record: receives each record once, on the delivery thread.
         on_alarm: receives an alarm when it begins and when it ends, on the delivery thread.
-        on_turn: see `Pipeline`.
-        waits_to_open: see `Pipeline`.
+        on_turn: see `Hooks`.
+        waits_to_open: see `RunSettings`.
 
     Raises:
         ConfigError: the health page cannot be served.
@@ -88,29 +89,15 @@ def open_station(
         encoder = encoder_from_config(config.encoder) if config.encoder is not None else None
         if encoder is not None:
             stack.callback(encoder.close)
-        pipeline: Pipeline
         drift = DriftWatch()
-
-        def load(number: int | None) -> LoadedRecipe:
-            recipe = load_recipe(config, number)
-            with ExitStack() as failed:
-                failed.callback(recipe.close)
-                recipe.watch(drift)
-                failed.pop_all()
-            return recipe
-
+        load = partial(_load, config, drift)
         start = load(config.start_recipe)
-        changeover = Changeover(start, config.recipes, load, lambda: pipeline)
+        changeover = Changeover(start, config.recipes, load)
         stack.callback(changeover.close)
-        cameras = {name: view_camera(camera) for name, camera in start.cameras.items()}
-        views = [
-            View(name, camera, start.inspectors[name], expose)
-            for name, (camera, expose) in cameras.items()
-        ]
+        views = _views(start)
         outputs, records = _open_outputs(config, encoder, stack)
         health = health_from_config(config, views)
         alarm = RejectAlarm(config.alarm, on_alarm) if config.alarm is not None else None
-
         takers = [
             records.on_record if records is not None else None,
             alarm.note if alarm is not None else None,
@@ -118,43 +105,63 @@ def open_station(
             health.observe if health is not None else None,
             on_record,
         ]
-
-        def keep(record: InspectionRecord) -> None:
-            for take in filter(None, takers):
-                take(record)
-
-        def turn() -> None:
-            if on_turn is not None:
-                on_turn(pipeline.status())
-
         pipeline = Pipeline(
             views=views,
             outputs=outputs,
-            limits=_limits(config),
+            settings=_settings(config, waits_to_open),
             trigger=trigger_from_config(config.trigger, encoder),
-            reopens=config.lost_camera == "reopen",
-            keep_warm_ms=config.engine.keep_warm_ms,
             archive=_archive(config),
             watch=drift if drift.is_watching or config.recipes else None,
-            blocked=changeover.blocked,
-            on_trigger=records.on_trigger if records is not None else _ignore,
-            on_record=keep,
-            on_turn=turn,
-            waits_to_open=waits_to_open,
+            hooks=Hooks(
+                blocked=partial(_blocked, changeover, records),
+                on_trigger=records.on_trigger if records is not None else note_nowhere,
+                on_record=partial(_give, [take for take in takers if take is not None]),
+                on_turn=on_turn,
+            ),
         )
+        changeover.serve(pipeline)
         station = Station(pipeline, records, alarm, drift, changeover)
         if health is not None:
             stack.enter_context(health.serving(station.status))
-        if config.control_socket is not None:
-            commands = station_commands(pipeline, changeover, station.status)
-            stack.enter_context(ControlSocket(config.control_socket, commands))
-        if config.recipe_request is not None:
-            stack.enter_context(recipe_requests_from_config(config.recipe_request, changeover))
+        _open_requests(config, station, stack)
         yield station
 
 
-def _ignore(_trigger: Trigger) -> None:
-    pass
+def _load(config: LineConfig, drift: DriftWatch, number: int | None) -> LoadedRecipe:
+    """Verify and open a recipe, and have it watched for drift."""
+    recipe = load_recipe(config, number)
+    with ExitStack() as failed:
+        failed.callback(recipe.close)
+        recipe.watch(drift)
+        failed.pop_all()
+    return recipe
+
+
+def _views(start: LoadedRecipe) -> list[View]:
+    cameras = {name: view_camera(config) for name, config in start.cameras.items()}
+    return [
+        View(name, camera, start.inspectors[name], expose)
+        for name, (camera, expose) in cameras.items()
+    ]
+
+
+def _give(takers: Sequence[Callable[[InspectionRecord], None]], record: InspectionRecord) -> None:
+    for take in takers:
+        take(record)
+
+
+def _blocked(changeover: Changeover, records: StationRecords | None) -> str | None:
+    return changeover.blocked() or (records.blocked() if records is not None else None)
+
+
+def _open_requests(config: LineConfig, station: Station, stack: ExitStack) -> None:
+    """Take requests of people and of a PLC, where that is configured."""
+    if config.control_socket is not None:
+        commands = station_commands(station.pipeline, station.changeover, station.status)
+        stack.enter_context(ControlSocket(config.control_socket, commands))
+    if config.recipe_request is not None:
+        requests = recipe_requests_from_config(config.recipe_request, station.changeover)
+        stack.enter_context(requests)
 
 
 def _open_outputs(
@@ -177,12 +184,17 @@ def _open_outputs(
     ], records
 
 
-def _limits(config: LineConfig) -> PartLimits:
-    return PartLimits(
-        deadline_ms=config.deadline_ms,
-        frame_limit_ms=config.trigger.frame_limit_ms,
-        debounce_ms=getattr(config.trigger, "debounce_ms", 0.0),
-        parts_max=config.parts_max,
+def _settings(config: LineConfig, waits_to_open: bool) -> RunSettings:
+    return RunSettings(
+        parts=PartLimits(
+            deadline_ms=config.deadline_ms,
+            frame_limit_ms=config.trigger.frame_limit_ms,
+            debounce_ms=getattr(config.trigger, "debounce_ms", 0.0),
+            parts_max=config.parts_max,
+        ),
+        reopens=config.lost_camera == "reopen",
+        waits_to_open=waits_to_open,
+        keep_warm_ms=config.engine.keep_warm_ms,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -99,6 +98,10 @@ class Ledger:
     """Triggers from `open` to the one verdict that `take` gives for each. Safe for threads.
 
     A part has its verdict when all of its views were reported, or when it is settled as a whole.
+    It is given out once its trigger is noted, so that what the line was told is on record whatever
+    becomes of this process; at its deadline without that, as NO_VERDICT.
+
+    Its lock is the last one that a thread takes, and nothing is waited for while it is held.
 
     Args:
         clock_ns: monotonic clock in nanoseconds.
@@ -108,16 +111,35 @@ class Ledger:
         self._clock_ns = clock_ns
         self._changed = threading.Condition()
         self._open: dict[str, _Part] = {}
-        self._settled: deque[tuple[_Part, Inspection]] = deque()
+        self._settled: list[tuple[_Part, Inspection]] = []
+        self._unnoted: set[str] = set()
         self._closed = False
 
-    def open(self, trigger: Trigger) -> None:
-        """Enter a trigger, which will have a verdict from now on; ignored after `close`."""
+    def open(self, trigger: Trigger, is_noted: bool = True) -> None:
+        """Enter a trigger, which will have a verdict from now on; ignored after `close`.
+
+        Args:
+            is_noted: whether the verdict need not wait for `note`.
+        """
         with self._changed:
             if self._closed:
                 return
             self._open[trigger.trigger_id] = _Part(trigger)
+            if not is_noted:
+                self._unnoted.add(trigger.trigger_id)
             self._changed.notify_all()
+
+    def note(self, trigger: Trigger) -> None:
+        """A trigger is noted, and its verdict may leave."""
+        with self._changed:
+            self._unnoted.discard(trigger.trigger_id)
+            self._changed.notify_all()
+
+    def wait_until_noted(self, trigger: Trigger) -> None:
+        """Wait until a trigger is noted, or until its deadline."""
+        with self._changed:
+            left_s = (trigger.deadline_ns - self._clock_ns()) / 1e9
+            self._changed.wait_for(lambda: trigger.trigger_id not in self._unnoted, left_s)
 
     def is_open(self, trigger: Trigger) -> bool:
         """Whether a trigger has no verdict yet and can still get one in time."""
@@ -175,16 +197,16 @@ class Ledger:
         None when there was none within `timeout_s`, or when closed and all were taken.
 
         A trigger that is open at its deadline is given out then, as NO_VERDICT. So is a verdict
-        that fell in time and was not taken in time: sent late it would meet the next part.
+        that fell in time and could not leave in time: sent late it would meet the next part.
         """
         ends_ns = None if timeout_s is None else self._clock_ns() + round(timeout_s * 1e9)
         with self._changed:
             while True:
                 self._expire_overdue()
-                if self._settled:
-                    return self._take_first()
+                if (settled := self._take_first()) is not None:
+                    return settled
                 is_late = ends_ns is not None and self._clock_ns() >= ends_ns
-                if is_late or (self._closed and not self._open):
+                if is_late or self.is_finished:
                     return None
                 self._changed.wait(self._until_next_s(ends_ns))
 
@@ -209,13 +231,21 @@ class Ledger:
         self._settled.append((part, inspection))
         self._changed.notify_all()
 
-    def _take_first(self) -> Settled:
-        part, inspection = self._settled.popleft()
-        self._changed.notify_all()
-        trigger, now_ns = part.trigger, self._clock_ns()
-        if inspection.cause is None and now_ns >= trigger.deadline_ns:
-            inspection = _missed(trigger, "the outputs were still busy with earlier parts")
-        return Settled(trigger, inspection, part.views, now_ns)
+    def _take_first(self) -> Settled | None:
+        """The first verdict that may leave."""
+        now_ns = self._clock_ns()
+        for place, (part, inspection) in enumerate(self._settled):
+            trigger = part.trigger
+            is_noted = trigger.trigger_id not in self._unnoted
+            is_late = now_ns >= trigger.deadline_ns
+            if is_noted or is_late:
+                del self._settled[place]
+                self._unnoted.discard(trigger.trigger_id)
+                self._changed.notify_all()
+                if is_late and inspection.cause is None:
+                    return Settled(trigger, _delayed(trigger, is_noted), part.views, now_ns)
+                return Settled(trigger, inspection, part.views, now_ns)
+        return None
 
     def _expire_overdue(self) -> None:
         now_ns = self._clock_ns()
@@ -237,7 +267,8 @@ class Ledger:
 
     def _until_next_s(self, ends_ns: int | None) -> float | None:
         """Until the nearest moment to act, or the end of a wait; None when neither comes."""
-        moments = [part.trigger.deadline_ns for part in self._open.values()]
+        parts = [*self._open.values(), *(part for part, _ in self._settled)]
+        moments = [part.trigger.deadline_ns for part in parts]
         moments += [part.trigger.frames_due_ns for part in self._open.values() if part.lacks_frames]
         moments += [] if ends_ns is None else [ends_ns]
         return max(0.0, (min(moments) - self._clock_ns()) / 1e9) if moments else None
@@ -246,3 +277,10 @@ class Ledger:
 def _missed(trigger: Trigger, why: str) -> Inspection:
     limit_ms = (trigger.deadline_ns - trigger.triggered_ns) / 1e6
     return no_verdict(Cause.DEADLINE, f"no verdict within {limit_ms:g} ms of the trigger: {why}")
+
+
+def _delayed(trigger: Trigger, is_noted: bool) -> Inspection:
+    """What becomes of a verdict that fell in time."""
+    if is_noted:
+        return _missed(trigger, "the outputs were still busy with earlier parts")
+    return _missed(trigger, "the disk was too slow to note it; see 'records'")

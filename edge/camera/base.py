@@ -87,3 +87,12 @@ class SoftwareTriggered(Protocol):
         Raises:
             CameraError: the camera did not take it.
         """
+
+
+@runtime_checkable
+class OpensInTime(Protocol):
+    """A camera that ends by itself an `open` that hangs."""
+
+    @property
+    def open_limit_s(self) -> float:
+        """How long `close` and `open` take together at most."""

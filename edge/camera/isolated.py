@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from edge.camera.base import Frame
 from edge.camera.faults import CameraLostError
-from edge.camera.process import CameraProcess
+from edge.camera.process import END_LIMIT_S, CameraProcess
 from edge.errors import CameraError
 
 _START_LIMIT_S = 30.0  # to import the SDK, on a small device that starts
@@ -54,6 +54,12 @@ class IsolatedCamera:
         self._runs_free = False
         self._asked_s = 0.0  # time that the `read` without an answer was given
         self._silent_s = 0.0  # of reading, since something came
+
+    @property
+    def open_limit_s(self) -> float:
+        """See `OpensInTime`; `hung_limit_s` counts for the process before too, which is closed."""
+        hung_s = 2 * (self._hung_limit_s + 2 * END_LIMIT_S)
+        return _START_LIMIT_S + self._open_limit_s + hung_s
 
     def open(self) -> None:
         """See `Camera.open`.

@@ -18,7 +18,7 @@ from edge.camera.slots import Slots
 from edge.errors import CameraError
 
 _log = logging.getLogger(__name__)
-_END_LIMIT_S = 1.0  # for the kernel to end a process that was signalled
+END_LIMIT_S = 1.0  # for the kernel to end a process that was signalled
 
 
 class CameraProcess:
@@ -98,7 +98,7 @@ class CameraProcess:
         for number in (signal.SIGABRT, signal.SIGKILL):  # the first one shows where it hangs
             self._process.send_signal(number)
             try:
-                self._process.wait(_END_LIMIT_S)
+                self._process.wait(END_LIMIT_S)
             except subprocess.TimeoutExpired:
                 continue
             return

@@ -1,8 +1,13 @@
 """The records of a running line: what it calls at each trigger and each record.
 
-A trigger is noted in the journal before its inspection and has its row soon after its verdict.
-When the process dies in between, the next start makes the row up: with the verdict, if it had
-fallen, else as NO_VERDICT with the cause `interrupted`.
+A trigger is noted in the journal before its verdict leaves, and has its row soon after. When the
+process dies in between, also by a kill, the next start makes the row up: with the verdict, if it
+had fallen, else as NO_VERDICT with the cause `interrupted`.
+
+So every verdict that a line was told has its record, with two exceptions, both of which the status
+tells while they last: the disk is full, and takes no note; or it is so slow that the deadline comes
+before the note. The line is told NO_VERDICT then, and nothing else ever without a note. A power cut
+takes the notes that were not on the disk yet, see `edge.journal`.
 """
 
 from __future__ import annotations
@@ -13,18 +18,18 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from pydantic import ValidationError
 
 from edge.errors import LineError, RecordsError
-from edge.journal import Journal
 from edge.line.base import LineOutput
 from edge.records import InspectionRecord, LatencyMs, interrupted_record
 from edge.store.config import RecordsConfig
 from edge.store.database import connect
+from edge.store.notes import Notes
 from edge.store.outbox import StoredOutput
 from edge.store.writer import Entry, RecordWriter
 from edge.triggers import Trigger
@@ -81,8 +86,7 @@ class StationRecords:
             for name, output in outputs.items()
         ]
         self._folder = folder
-        self._journal = Journal(folder / JOURNAL_NAME)
-        self._journal_failure: str | None = None
+        self._notes = Notes(folder / JOURNAL_NAME)
         self._writer = RecordWriter(
             folder,
             max_age_days=config.max_age_days,
@@ -95,16 +99,26 @@ class StationRecords:
         writer = self._writer
         waiting = {output.name: output.waiting for output in self.outputs}
         is_up = {output.name: output.is_up for output in self.outputs}
-        failure = writer.failure or self._journal_failure
+        failure = writer.failure or self._notes.failure or self._notes.slow
         return RecordsStatus(failure, writer.backlog, writer.lost, waiting, is_up)
 
-    def on_trigger(self, trigger: Trigger) -> None:
-        """Note a trigger before its inspection. Never raises for what the disk does."""
-        self._note(interrupted_record(trigger))
+    def blocked(self) -> str | None:
+        """Why the station must not be READY: no verdict can leave; None when it may."""
+        return self._notes.slow
+
+    def on_trigger(self, trigger: Trigger, noted: Callable[[], None]) -> None:
+        """Have a trigger noted, without waiting for the disk.
+
+        Args:
+            noted: called when it is, or when the disk is full.
+        """
+        self._notes.add(
+            trigger.trigger_id, lambda: interrupted_record(trigger).model_dump_json(), noted
+        )
 
     def on_record(self, record: InspectionRecord) -> None:
         """Take over the record of a trigger, without waiting for the disk."""
-        self._note(record)
+        self._notes.add(record.trigger_id, record.model_dump_json)
         self._write(record)
 
     @contextlib.contextmanager
@@ -144,13 +158,12 @@ class StationRecords:
             raise RecordsError(f"{self._folder}: {error.strerror}; see records.folder") from error
 
     def _open_journal(self, stack: contextlib.ExitStack) -> dict[str, str]:
-        stack.callback(self._journal.close)
+        stack.callback(self._notes.close, _CLOSE_S)
         try:
-            return self._journal.open()
+            return self._notes.open()
         except OSError as error:
             if not self._disk_is_full():
                 raise RecordsError(f"{self._folder}: {error.strerror}") from error
-            self._note_journal_failure(error)
             return {}
 
     def _look_into_database(self, left: dict[str, str]) -> dict[str, int]:
@@ -160,7 +173,7 @@ class StationRecords:
                 for trigger_id in list(left):
                     row = "SELECT 1 FROM records WHERE trigger_id = ?"
                     if connection.execute(row, (trigger_id,)).fetchone():
-                        self._journal.settle([trigger_id])
+                        self._notes.settle([trigger_id])
                         del left[trigger_id]
                 counts = connection.execute("SELECT output, count(*) FROM outbox GROUP BY output")
                 waiting = {str(name): int(count) for name, count in counts}
@@ -183,7 +196,7 @@ class StationRecords:
                 record = InspectionRecord.model_validate_json(entry)
             except ValidationError:  # of another version of this program
                 _log.error("a trigger of a process that died cannot be recorded: %s", entry)
-                self._journal.settle([trigger_id])
+                self._notes.settle([trigger_id])
             else:
                 self._write(self._reserve(_ended_now(record)))
         if left:
@@ -212,27 +225,8 @@ class StationRecords:
         for output in self.outputs:
             output.wake()
 
-    def _note(self, record: InspectionRecord) -> None:
-        try:
-            self._journal.add(record.trigger_id, record.model_dump_json())
-        except OSError as error:
-            self._note_journal_failure(error)
-        else:
-            self._journal_failure = None
-
     def _settle(self, entries: Sequence[Entry]) -> None:
-        try:
-            self._journal.settle(entry.record.trigger_id for entry in entries)
-        except OSError as error:
-            self._note_journal_failure(error)
-
-    def _note_journal_failure(self, error: OSError) -> None:
-        if self._journal_failure is None:
-            _log.error(
-                "%s: triggers cannot be noted, and are lost if the process dies now: %s",
-                *(self._folder / JOURNAL_NAME, error),
-            )
-        self._journal_failure = str(error)
+        self._notes.settle(entry.record.trigger_id for entry in entries)
 
     def _disk_is_full(self) -> bool:
         return shutil.disk_usage(self._folder).free < _FULL_BYTES

@@ -16,11 +16,11 @@ The parts are watched for drift against the good parts of the calibration. An al
 names what moved (light, focus, position, contrast, texture); it stands on standard
 error, and in the summary.
 
-SIGINT (Ctrl-C) and SIGTERM stop the line after the parts in hand; a second signal
-stops at once. A lost camera is opened again, with `lost_camera: stop` it stops the
-line (exit code 5). A verdict that an output did not take leaves the line running and
-gives exit code 7 at the end; not under --service, where a line that was stopped is
-well (143).
+SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal is closed) stop the line after the
+parts in hand; a second signal stops at once. A lost camera is opened again, with
+`lost_camera: stop` it stops the line (exit code 5). A verdict that an output did not
+take leaves the line running and gives exit code 7 at the end; not under --service,
+where a line that was stopped is well (143).
 
 examples:
   linewarden run --config configs/line/replay.yaml
@@ -229,9 +229,11 @@ def _log_no_verdict(record: InspectionRecord) -> None:
 def _stopped_by_signals(
     pipeline: Pipeline, on_stop: Callable[[], None] = lambda: None
 ) -> Iterator[list[int]]:
-    """The first SIGINT or SIGTERM stops the pipeline; yields the signals received."""
+    """The first SIGINT, SIGTERM or SIGHUP stops the pipeline; yields the signals received."""
     received: list[int] = []
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if (before := signal.getsignal(signal.SIGHUP)) is not signal.SIG_IGN:  # else as by nohup
+        previous[signal.SIGHUP] = before
 
     def restore() -> None:
         for number, handler in previous.items():

@@ -23,12 +23,12 @@ import numpy.typing as npt
 from edge.calibrated import RecipeIdentity
 from edge.camera.base import Frame
 from edge.inspector import Inspection, Inspector, Prepared, StageTimes
-from edge.intake import PartLimits
 from edge.layout import PreparedFrame
 from edge.line.base import StationState
 from edge.pipeline import Pipeline
 from edge.preprocess import Preprocessing, preprocess
 from edge.records import InspectionRecord
+from edge.run_settings import PartLimits, RunSettings
 from edge.verdict import Thresholds, Verdict, decide
 from edge.views import PartInspector, View
 
@@ -123,8 +123,7 @@ class Running:
         self._pipeline = Pipeline(
             views=[View("main", self._source, inspector)],
             outputs=[self._told],
-            limits=PartLimits(deadline_ms=60_000.0),
-            keep_warm_ms=keep_warm_ms,
+            settings=RunSettings(PartLimits(deadline_ms=60_000.0), keep_warm_ms=keep_warm_ms),
         )
         self._thread = threading.Thread(target=self._pipeline.run)
 

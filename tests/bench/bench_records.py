@@ -60,7 +60,9 @@ def main(folder: Path) -> None:
     backlog = []
     with station.open():
         for one, record in zip(settled, records, strict=True):
-            times["on_trigger"].append(timed(partial(station.on_trigger, one.trigger)))
+            times["on_trigger"].append(
+                timed(partial(station.on_trigger, one.trigger, lambda: None))
+            )
             for output in station.outputs:
                 times["send to the outbox"].append(timed(partial(output.send, record)))
             times["on_record"].append(timed(partial(station.on_record, record)))

@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 from edge.camera.base import EndOfRecording, Frame
-from edge.intake import PartLimits
+from edge.hooks import Hooks
 from edge.line.base import StationState
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
+from edge.run_settings import PartLimits, RunSettings
 from edge.store.config import ImagesConfig, RecordsConfig
 from edge.store.images import ImageArchive
 from edge.store.station import IMAGES_NAME, StationRecords
@@ -71,8 +72,7 @@ def run(folder: Path, parts: int | None = None) -> None:
         Pipeline(
             views=[View(ONLY_VIEW, Belt(parts), FakeInspector())],
             outputs=[Notes(folder / "told"), *station.outputs],
-            limits=PartLimits(deadline_ms=30_000),
+            settings=RunSettings(PartLimits(deadline_ms=30_000)),
             archive=ImageArchive(config.folder / IMAGES_NAME, images),
-            on_trigger=station.on_trigger,
-            on_record=station.on_record,
+            hooks=Hooks(on_trigger=station.on_trigger, on_record=station.on_record),
         ).run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ import numpy.typing as npt
 
 from edge.calibrated import RecipeIdentity
 from edge.camera.base import EndOfRecording, Frame
+from edge.hooks import Hooks
 from edge.inspector import Inspection, Prepared, StageTimes
-from edge.intake import PartLimits
 from edge.layout import PreparedFrame
 from edge.line.base import StationState
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
+from edge.run_settings import PartLimits, RunSettings
 from edge.summary import RunSummary
 from edge.triggers import Settled
 from edge.verdict import Verdict
@@ -135,7 +137,7 @@ class Line:
 
     Args:
         views: one camera, whose view is called "main", or several.
-        settings: further arguments of `Pipeline`.
+        given: further settings, hooks and arguments of `Pipeline`.
     """
 
     def __init__(
@@ -149,7 +151,7 @@ class Line:
         debounce_ms: float = 0.0,
         limit_s: float = GENEROUS_S,
         on_record: Callable[[InspectionRecord], None] | None = None,
-        **settings: Any,
+        **given: Any,
     ) -> None:
         if not isinstance(views, list):
             views = [View(ONLY_VIEW, views, inspector or FakeInspector())]
@@ -159,10 +161,13 @@ class Line:
         self.pipeline = Pipeline(
             views=views,
             outputs=self.outputs,
-            limits=PartLimits(deadline_ms, frame_limit_ms, debounce_ms),
-            on_record=on_record or self.records.append,
-            limit_s=limit_s,
-            **settings,
+            settings=RunSettings(
+                PartLimits(deadline_ms, frame_limit_ms, debounce_ms),
+                limit_s=limit_s,
+                **_taken(given, RunSettings),
+            ),
+            hooks=Hooks(on_record=on_record or self.records.append, **_taken(given, Hooks)),
+            **given,
         )
 
     @property
@@ -186,3 +191,8 @@ class Line:
 
     def outcomes(self) -> list[str]:
         return [(record.cause or record.verdict).value for record in self.records]
+
+
+def _taken(given: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Take those out that are fields of `kind`."""
+    return {field.name: given.pop(field.name) for field in fields(kind) if field.name in given}

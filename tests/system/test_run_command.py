@@ -146,7 +146,7 @@ def test_an_unwritable_archive_stops_nothing(config: Path) -> None:
     assert "parts whose images could not be written: 1" in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_in_order(config: Path, number: signal.Signals) -> None:
     process, path = start_looping(config)
     process.send_signal(number)
@@ -159,6 +159,20 @@ def test_a_signal_stops_in_order(config: Path, number: signal.Signals) -> None:
     assert [int(name.rpartition("-")[2]) for name in identities] == list(
         range(1, len(identities) + 1)
     )
+
+
+def test_a_line_under_nohup_outlives_its_terminal(config: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited
+    try:
+        process, path = start_looping(config)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    process.send_signal(signal.SIGHUP)
+    size = path.stat().st_size
+    wait_until(lambda: path.stat().st_size > size + 4000)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=GENEROUS_S)
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 def test_a_second_signal_forces(config: Path) -> None:

@@ -12,10 +12,11 @@ import pytest
 
 from edge.camera.base import Frame
 from edge.errors import CameraError, FrameError
-from edge.intake import Intake, PartLimits, Shot
+from edge.intake import Intake, Shot
+from edge.run_settings import PartLimits
 from edge.trigger.base import Firing
 from edge.trigger.camera import CameraTrigger
-from edge.triggers import Ledger, Settled
+from edge.triggers import Ledger, Settled, Trigger
 from edge.verdict import Cause, Verdict
 from edge.views import View
 from tests.doubles.pipelines import FakeCamera, FakeInspector, judged
@@ -31,6 +32,7 @@ class Bench:
         clock = lambda: self.now_ns  # noqa: E731
         self.ledger = Ledger(clock)
         self.exposed: list[str] = []
+        self.opened: list[Trigger] = []
         self.views = [
             View(name, FakeCamera(), FakeInspector(), self._expose(name)) for name in views
         ]
@@ -39,11 +41,16 @@ class Bench:
             ledger=self.ledger,
             limits=PartLimits(**{"deadline_ms": 100.0, "frame_limit_ms": 20.0} | limits),
             frame_trigger=None if fired else CameraTrigger(),
+            on_trigger=self._note,
             clock_ns=clock,
         )
 
     def _expose(self, name: str) -> Callable[[], None]:
         return lambda: self.exposed.append(name)
+
+    def _note(self, trigger: Trigger, noted: Callable[[], None]) -> None:
+        self.opened.append(trigger)
+        noted()
 
     def wait(self, time_ms: float) -> None:
         self.now_ns += round(time_ms * MS)
@@ -241,6 +248,18 @@ def test_a_camera_lost_between_announced_parts_is_no_part() -> None:
     assert bench.outcomes() == []
     bench.fire()
     assert bench.outcomes() == ["camera"]
+
+
+@pytest.mark.parametrize("fired", [False, True])
+def test_nothing_is_opened_after_the_close(fired: bool) -> None:
+    bench = Bench("main", fired=fired)
+    bench.intake.close()
+    bench.fire()
+    bench.see("main")
+    bench.intake.spoil("main", FrameError("torn"))
+    bench.intake.lose("main", CameraError("unplugged"))
+    assert bench.outcomes() == bench.exposed == []
+    assert bench.opened == []
 
 
 def test_a_part_is_judged_by_the_recipe_in_force_at_its_trigger() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import datetime, timezone
 
 import numpy as np
@@ -231,3 +233,47 @@ class LedgerMachine(RuleBasedStateMachine):
 
 LedgerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestAnyOrder = LedgerMachine.TestCase
+
+
+def test_a_verdict_leaves_when_its_trigger_is_noted() -> None:
+    ledger = Ledger(FakeClock())
+    first, second = trigger(1), trigger(2)
+    for part in (first, second):
+        ledger.open(part, is_noted=False)
+        ledger.settle(part, judged(Verdict.PASS))
+    assert ledger.take(0.0) is None
+    ledger.note(second)
+    assert taken(ledger).trigger is second
+    assert ledger.take(0.0) is None
+    ledger.note(first)
+    assert taken(ledger).trigger is first
+
+
+@pytest.mark.parametrize("cause", [None, Cause.ENGINE])
+def test_at_the_deadline_no_verdict_leaves_without_a_note(cause: Cause | None) -> None:
+    clock = FakeClock()
+    ledger = Ledger(clock)
+    part = trigger(1, deadline_ns=100_000_000)
+    ledger.open(part, is_noted=False)
+    ledger.settle(part, judged(Verdict.PASS) if cause is None else no_verdict(cause, "failed"))
+    clock.now_ns = part.deadline_ns - 1
+    assert ledger.take(0.0) is None
+    clock.now_ns += 1
+    settled = taken(ledger)
+    slow = "the disk was too slow to note it; see 'records'"
+    missed = f"no verdict within 100 ms of the trigger: {slow}"
+    assert settled.inspection.cause is (cause or Cause.DEADLINE)
+    assert settled.inspection.message == ("failed" if cause else missed)
+    ledger.note(part)
+    assert ledger.take(0.0) is None
+
+
+def test_who_waits_for_a_note_waits_until_the_deadline_at_most() -> None:
+    ledger, now_ns = Ledger(), time.monotonic_ns()
+    noted, late = trigger(1, now_ns + 60_000_000_000), trigger(2, now_ns)
+    for part in (noted, late):
+        ledger.open(part, is_noted=False)
+    threading.Timer(0.05, ledger.note, [noted]).start()
+    ledger.wait_until_noted(noted)
+    ledger.wait_until_noted(late)
+    assert 0.04 < (time.monotonic_ns() - now_ns) / 1e9 < 30

@@ -72,6 +72,18 @@ def test_an_alarm_is_raised_once_with_its_numbers_and_clears(
     assert messages[1:] == ["drift: the light is back: brightness is like on good parts"]
 
 
+def test_the_charts_of_recipes_long_out_of_force_are_forgotten(baseline: Baseline) -> None:
+    drift = DriftWatch(kept=2)
+    names = ["a", "b", "a", "c", "d"]
+    for name in names:
+        drift.add("main", replace(IDENTITY, recipe=name), DriftMonitor(baseline))
+        assert drift.standing({"main": replace(IDENTITY, recipe=name)}) == {"main": ()}
+    assert [report.recipe for report in drift.reports()] == ["c", "d"]
+    drift.add("main", replace(IDENTITY, recipe="c"), DriftMonitor(baseline))
+    drift.add("main", replace(IDENTITY, recipe="e"), DriftMonitor(baseline))
+    assert [report.recipe for report in drift.reports()] == ["c", "e"]
+
+
 def test_an_alarm_stands_while_the_line_stays_away(baseline: Baseline) -> None:
     monitor, random = DriftMonitor(baseline), np.random.default_rng(3)
     watch(monitor, random, 3000, sharpness=-1.0)

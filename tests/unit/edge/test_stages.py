@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,13 +16,17 @@ import pytest
 from edge.camera.base import Frame
 from edge.camera.faults import CameraLostError
 from edge.errors import CameraError, EngineError, FrameError, LineError
+from edge.hooks import OnTrigger
 from edge.inspector import Inspection, Prepared
 from edge.line.base import StationState
+from edge.store.config import RecordsConfig
+from edge.store.station import StationRecords
 from edge.trigger.base import Firing
 from edge.trigger.software import SoftwareTrigger
-from edge.triggers import no_verdict
+from edge.triggers import Trigger, no_verdict
 from edge.verdict import Cause, Verdict
 from edge.views import View
+from tests.doubles.disk import Disk
 from tests.doubles.pipelines import (
     GENEROUS_S,
     FakeCamera,
@@ -295,6 +300,14 @@ def test_an_engine_is_left_alone_unless_asked() -> None:
     assert inspector.warmed == 0
 
 
+def note(triggers: list[str]) -> OnTrigger:
+    def on_trigger(trigger: Trigger, noted: Callable[[], None]) -> None:
+        triggers.append(trigger.trigger_id)
+        noted()
+
+    return on_trigger
+
+
 def test_triggers_are_told_before_they_are_inspected() -> None:
     told: list[str] = []
 
@@ -304,7 +317,7 @@ def test_triggers_are_told_before_they_are_inspected() -> None:
     line = Line(
         FakeCamera(None, None),
         FakeInspector(check),
-        on_trigger=lambda trigger: told.append(trigger.trigger_id),
+        on_trigger=note(told),
     )
     line.run()
     assert told == [record.trigger_id for record in line.records]
@@ -385,3 +398,83 @@ def test_triggers_from_many_threads_while_cameras_come_and_go(seed: int) -> None
     assert {record.trigger_id: record.part_id for record in line.records} == fired
     assert len(line.records) == 400
     assert "PASS" in line.outcomes()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_fired_while_the_line_stops_has_its_record_or_is_refused(seed: int) -> None:
+    opened: list[str] = []
+    camera = LiveCamera()
+    line = Line(
+        [View("main", camera, FakeInspector(), camera.give)],
+        trigger=SoftwareTrigger(),
+        frame_limit_ms=30.0,
+        on_trigger=note(opened),
+    )
+    fired: list[str | None] = []
+    refused: list[LineError] = []
+
+    def fire() -> None:
+        while not refused:
+            try:
+                fired.append(line.pipeline.fire())
+            except LineError as error:
+                refused.append(error)
+
+    with Running(line):
+        thread = threading.Thread(target=fire)
+        thread.start()
+        time.sleep(0.01 * seed)
+    thread.join(GENEROUS_S)
+    assert {str(error) for error in refused} <= {"the line stops", "the line is not running"}
+    assert fired == opened
+    assert sorted(record.trigger_id for record in line.records) == opened
+
+
+class Button(SoftwareTrigger):
+    """Announces a part for each press."""
+
+    def __init__(self) -> None:
+        self.pressed: queue.SimpleQueue[Firing] = queue.SimpleQueue()
+
+    def wait(self, timeout_s: float) -> Firing | None:
+        try:
+            return self.pressed.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+
+def test_a_disk_that_hangs_keeps_no_trigger_and_no_camera_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but NO_VERDICT leaves meanwhile, at the deadline; then all is as before."""
+    disk, button, camera = Disk(monkeypatch), Button(), LiveCamera()
+    station = StationRecords(RecordsConfig(folder=tmp_path), {})
+    inspected: list[Image] = []
+    line = Line(
+        [View("main", camera, FakeInspector(inspected.append), camera.give)],
+        trigger=button,
+        deadline_ms=2000.0,
+        on_trigger=station.on_trigger,
+        blocked=station.blocked,
+    )
+
+    def outcomes_of_three() -> list[str]:
+        told = len(line.records)
+        for _ in range(3):
+            parts = len(inspected)
+            button.pressed.put(Firing())
+            wait_until(lambda parts=parts: len(inspected) > parts)  # type: ignore[misc]
+        wait_until(lambda: len(line.records) == told + 3)
+        return line.outcomes()[told:]
+
+    with station.open(), Running(line):
+        assert outcomes_of_three() == ["PASS"] * 3
+        disk.answers.clear()
+        monkeypatch.setattr("edge.store.notes._SLOW_S", 0.1)
+        assert outcomes_of_three() == ["deadline"] * 3
+        assert all("the disk was too slow to note it" in one.message for one in line.records[3:])
+        (fault,) = line.pipeline.faults
+        assert fault.endswith("the disk did not answer for 0.1 s, no trigger can be noted")
+        disk.answers.set()
+        wait_until(lambda: line.pipeline.state is StationState.READY)
+        assert outcomes_of_three() == ["PASS"] * 3

@@ -1,0 +1,145 @@
+"""Notes of what is open: in memory at once, in the journal soon, whatever the disk does meanwhile.
+
+A `write` to a file seldom waits, and then for seconds: a kernel that must first empty its caches to
+a slow disk holds up who fills them. No trigger, camera or verdict waits for that, so the journal is
+written by a thread of its own; who must know that an entry is there is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from edge.journal import Journal
+
+_SLOW_S = 2.0  # long enough that parts lose their verdict by it, and people should look
+
+_log = logging.getLogger(__name__)
+
+
+def _tell_nobody() -> None:
+    pass
+
+
+class Notes:
+    """The entries of a `Journal`. Safe for threads; its lock is held while no file is.
+
+    Args:
+        path: of the journal.
+
+    Attributes:
+        failure: why entries cannot be written now; None while they can. Nobody waits for them then:
+            they would be missing after a kill.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.failure: str | None = None
+        self._path = path
+        self._journal = Journal(path)
+        self._changed = threading.Condition()
+        self._unwritten: dict[str, Callable[[], str]] = {}
+        self._written: set[str] = set()
+        self._settled: list[str] = []  # of those that were written
+        self._waiting: list[Callable[[], None]] = []
+        self._ended = False
+        self._begun_ns: int | None = None
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+
+    def open(self) -> dict[str, str]:
+        """Open the journal and begin to write; the entries that an earlier process left open.
+
+        Raises:
+            OSError: it cannot be opened. What is added all the same is a `failure`.
+        """
+        self._thread.start()
+        left = self._journal.open()
+        self._written |= left.keys()
+        return left
+
+    def add(
+        self, key: str, entry: Callable[[], str], then: Callable[[], None] = _tell_nobody
+    ) -> None:
+        """Enter one, in place of the one of this key; see `Journal.add`. Waits for nothing.
+
+        Args:
+            entry: makes it, on the thread of the journal.
+            then: called on the thread of the journal when the entry is written, need not be any
+                more, or cannot be.
+        """
+        with self._changed:
+            self._unwritten[key] = entry
+            self._waiting.append(then)
+            self._changed.notify()
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """Close entries; keys that are not open are passed over. Waits for nothing."""
+        with self._changed:
+            for key in keys:
+                self._unwritten.pop(key, None)
+                if key in self._written:
+                    self._written.remove(key)
+                    self._settled.append(key)
+            self._changed.notify()
+
+    @property
+    def slow(self) -> str | None:
+        """That the disk does not answer, for people; None while it does."""
+        begun_ns = self._begun_ns
+        if begun_ns is None or time.monotonic_ns() - begun_ns < _SLOW_S * 1e9:
+            return None
+        return f"{self._path}: the disk did not answer for {_SLOW_S:g} s, no trigger can be noted"
+
+    def close(self, limit_s: float) -> None:
+        """Write what waits, within `limit_s`, and close the journal. Safe without `open`."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        if self._thread.ident is not None:
+            self._thread.join(limit_s)
+
+    def _run(self) -> None:
+        while self._turn():
+            pass
+        self._journal.close()
+
+    def _turn(self) -> bool:
+        """Write what there is, or wait for something; False at the end."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._unwritten or self._settled or self._waiting or self._ended
+            )
+            entries, self._unwritten = self._unwritten, {}
+            settled, self._settled = self._settled, []
+            waiting, self._waiting = self._waiting, []
+            self._written |= entries.keys()
+        self._begun_ns = time.monotonic_ns()
+        if settled:
+            self._attempt(self._journal.settle, settled)
+        for key, entry in entries.items():
+            if self._attempt(self._write, key, entry):
+                self.failure = None
+        self._begun_ns = None
+        for then in waiting:
+            then()
+        return bool(entries or settled or waiting) or not self._ended
+
+    def _write(self, key: str, entry: Callable[[], str]) -> None:
+        self._journal.add(key, entry())
+
+    def _attempt(self, call: Callable[..., None], *arguments: object) -> bool:
+        """Call the journal; False when it failed."""
+        try:
+            call(*arguments)
+        except Exception as error:  # noqa: BLE001 - of the disk, or a defect: told, nobody waits
+            if self.failure is None:
+                _log.error(
+                    "%s: triggers cannot be noted, and are lost if the process dies now: %s",
+                    *(self._path, error),
+                    exc_info=not isinstance(error, OSError),
+                )
+            self.failure = str(error)
+            return False
+        return True
