@@ -40,8 +40,13 @@ def test_the_promise_is_said_in_words(tiny_bundle: Bundle, tmp_path: Path) -> No
         "At most 9.50% have a region of 2 px or more above 0.607843 in their anomaly map, with "
         "95% confidence."
     )
-    (notice,) = notices(result)
-    assert notice == (
+    ordered, counted = notices(result)  # the files are named by their brightness
+    assert ordered == (
+        "files in a row are more alike than independent parts are (position, light, focus, "
+        "contrast, score): the promise may not hold for parts of other days and lots; calibrate "
+        "with parts of several, or tell them apart with --lot-name"
+    )
+    assert counted == (
         "every image counts as a part of its own: with several images of a part the promise needs "
         "--part-name"
     )
