@@ -60,9 +60,9 @@ def score_images(
     layout: Layout | None,
     *,
     exclude: frozenset[str],
-    report: Callable[[], object],
+    report: Callable[[], object] = lambda: None,
 ) -> ScoredImages:
-    """Score images of good parts, each different content once.
+    """Score images of parts, each different content once.
 
     Args:
         images: image files.
@@ -101,7 +101,7 @@ def score_images(
             problems.append(message if str(path) in message else f"{path}: {message}")
     if problems:
         more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        title = f"{len(problems)} of {len(images)} images cannot be used for calibration:"
+        title = f"{len(problems)} of {len(images)} images cannot be used:"
         raise CameraError("\n  ".join([title, *problems[:_SHOWN], *more]))
     return ScoredImages(list(scores.values()), fitted, repeated)
 
