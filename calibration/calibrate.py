@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
-from calibration.drift import baseline_of_images
+from calibration.drift import baseline_of_images, figures_of_images
 from calibration.limits import Limits, Wish, limits_of
-from calibration.scores import GoodScore, score_images
+from calibration.order import ordered_channels
+from calibration.scores import GoodScore, ScoredImages, score_images
 from edge.bundle import REFERENCE_ARTEFACT, Bundle
-from edge.calibrated import Calibration, ZoneThresholds
+from edge.calibrated import Calibration
+from edge.engine import Engine
 from edge.errors import CameraError
 from edge.inspector import open_engine
-from edge.layout import Layout, Preparation
+from edge.layout import Layout
 from edge.verdict import score_of_zones
 
 MAP_DECIDES = (
@@ -33,6 +37,8 @@ class CalibrationResult:
         fitted, repeated: images that were left out.
         images: the files behind the scores, by hash.
         replaces_score: whether zones put the maximum of the map in the place of another score.
+        in_order: figures that are alike in neighbouring files, see `calibration.order`; none for
+            parts in lots, which are told apart.
     """
 
     calibration: Calibration
@@ -42,6 +48,7 @@ class CalibrationResult:
     repeated: list[Path]
     images: dict[str, Path]
     replaces_score: bool
+    in_order: tuple[str, ...]
 
 
 def calibrate(
@@ -74,64 +81,83 @@ def calibrate(
         ConfigError: a rate outside its range, or too few parts for zones or a review band.
         EngineError: the artefact does not run.
     """
-    preparation = Preparation(bundle.manifest.preprocessing, layout)
-    opened = open_engine(bundle, engine=engine, artefact=artefact, threads=threads)
-    try:
-        scores, fitted, repeated = score_images(
-            images, opened, preparation, bundle.trained_on(), report
-        )
-    finally:
-        opened.close()
-    if not scores:
-        raise CameraError(
-            f"all {len(images)} images were used in training: a threshold needs good parts that "
-            "the model has not seen"
-        )
-    limits = limits_of(scores, wish, layout.zones if layout is not None else ())
+    with closing(open_engine(bundle, engine=engine, artefact=artefact, threads=threads)) as opened:
+        scored = _scored(bundle, images, opened, layout, report)
+    limits = limits_of(scored.scores, wish, layout.zones if layout is not None else ())
+    scores = {s.sha256: score_of_zones(s.values, limits.reject) for s in scored.scores}
+    figures, reference = figures_of_images([s.look for s in scored.scores], list(scores.values()))
     names = layout.zone_names if layout is not None else ()
-    pixels, review = limits.pixels, limits.review
     calibration = Calibration(
         recipe=recipe,
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         artefact=artefact,
         artefact_sha256=bundle.sha256(artefact),
-        false_reject_rate_target=wish.false_reject_rate,
-        confidence=wish.confidence,
-        false_reject_rate_bound=limits.limit.bound,
-        review_rate_bound=limits.review_limit and limits.review_limit.bound,
-        mask_rate_bound=limits.mask_rate_bound,
-        threshold_score=max(limits.reject),
-        threshold_pixel=max(pixel.threshold for pixel in pixels),
-        threshold_review=review and max(review),
-        minimum_area_px=min(pixel.minimum_area for pixel in pixels),
-        scores={s.sha256: score_of_zones(s.values, limits.reject) for s in scores},
-        parts=_named(scores, wish.part_of),
+        **_promised(limits, wish),
+        scores=scores,
+        parts=_named(scored.scores, wish.part_of),
         author=author,
         reason=reason,
-        data_sha256=digest_of_images(s.sha256 for s in scores),
-        drift=baseline_of_images(
-            {s.path: score_of_zones(s.values, limits.reject) for s in scores},
-            bundle.manifest.preprocessing.crop,
-        ),
+        data_sha256=digest_of_images(scores),
+        drift=baseline_of_images(figures, reference),
         layout=layout,
-        zone_thresholds={
-            name: ZoneThresholds(
-                score=limits.reject[place],
-                pixel=pixels[place].threshold,
-                review=review and review[place],
-                minimum_area_px=pixels[place].minimum_area,
-            )
-            for place, name in enumerate(names)
-        },
-        zone_scores={s.sha256: s.values for s in scores} if names else {},
-        lots=_named(scores, wish.lot_of),
-        modelled_rate=limits.tail and limits.tail.rate,
+        zone_thresholds=limits.of_zones(names),
+        zone_scores={s.sha256: s.values for s in scored.scores} if names else {},
+        lots=_named(scored.scores, wish.lot_of),
     )
     path = bundle.add_calibration(calibration)
-    files = {s.sha256: s.path for s in scores}
-    written = bundle.calibration(recipe, artefact)
-    replaces_score = bool(names) and not all(s.is_of_map for s in scores)
-    return CalibrationResult(written, limits, path, fitted, repeated, files, replaces_score)
+    return CalibrationResult(
+        bundle.calibration(recipe, artefact),
+        limits,
+        path,
+        scored.fitted,
+        scored.repeated,
+        {s.sha256: s.path for s in scored.scores},
+        replaces_score=bool(names) and not all(s.is_of_map for s in scored.scores),
+        in_order=()
+        if wish.lot_of
+        else ordered_channels([s.path for s in scored.scores], figures, wish.part_of),
+    )
+
+
+def _scored(
+    bundle: Bundle,
+    images: Sequence[Path],
+    engine: Engine,
+    layout: Layout | None,
+    report: Callable[[], object],
+) -> ScoredImages:
+    """The scores of what the model was not fitted to, of which there must be some."""
+    scored = score_images(
+        images,
+        engine,
+        bundle.manifest.preprocessing,
+        layout,
+        exclude=bundle.trained_on(),
+        report=report,
+    )
+    if not scored.scores:
+        raise CameraError(
+            f"all {len(images)} images were used in training: a threshold needs good parts that "
+            "the model has not seen"
+        )
+    return scored
+
+
+def _promised(limits: Limits, wish: Wish) -> dict[str, Any]:
+    """The fields of a calibration that say what was asked for, and what is promised."""
+    pixels, review = limits.pixels, limits.review
+    return {
+        "false_reject_rate_target": wish.false_reject_rate,
+        "confidence": wish.confidence,
+        "false_reject_rate_bound": limits.limit.bound,
+        "review_rate_bound": limits.review_limit and limits.review_limit.bound,
+        "mask_rate_bound": limits.mask_rate_bound,
+        "threshold_score": max(limits.reject),
+        "threshold_pixel": max(pixel.threshold for pixel in pixels),
+        "threshold_review": review and max(review),
+        "minimum_area_px": min(pixel.minimum_area for pixel in pixels),
+        "modelled_rate": limits.tail and limits.tail.rate,
+    }
 
 
 def digest_of_images(hashes: Iterable[str]) -> str:

@@ -76,8 +76,8 @@ def histogram(scores: Sequence[float], thresholds: Sequence[tuple[str, float]]) 
         if parts
     )
     rows = tuple(
-        Tick(HEIGHT - _BOTTOM - span * number / tallest, str(number))
-        for number in sorted({0, tallest // 2, tallest})
+        Tick(HEIGHT - _BOTTOM - span * number / tallest, f"{number:g}")
+        for number in _round_values(0, tallest, finest=1)
     )
     return Histogram(_columns(low, high), rows, _marks(thresholds, low, high), bars=bars)
 
@@ -119,8 +119,15 @@ def _down(rate: float, lowest: float) -> float:
 
 
 def _columns(low: float, high: float) -> tuple[Tick, ...]:
-    values = np.linspace(low, high, 9)[1:-1]
-    return tuple(Tick(_across(float(value), low, high), f"{value:.4g}") for value in values)
+    return tuple(Tick(_across(v, low, high), f"{v:.6g}") for v in _round_values(low, high))
+
+
+def _round_values(low: float, high: float, finest: float = 0.0) -> list[float]:
+    """About ten values between `low` and `high`: multiples of 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10((high - low) / 5))
+    step = max(finest, *(n * power for n in (1, 2, 5) if n * power <= (high - low) / 5))
+    first, last = math.ceil(low / step), math.floor(high / step)
+    return [number * step for number in range(first, last + 1)]
 
 
 def _marks(thresholds: Sequence[tuple[str, float]], low: float, high: float) -> tuple[Tick, ...]:

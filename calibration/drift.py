@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,8 @@ from calibration.run_lengths import cusum_run_length, ewma_run_length, limit_for
 from calibration.threshold import require_share
 from edge.drift import MOVED, Baseline
 from edge.errors import ConfigError
-from edge.frame_figures import frame_figures, reference_from
-from edge.images import encode_png, read_image
+from edge.frame_figures import GrayImage, frame_figures, position_figures, reference_from
+from edge.images import encode_png
 from edge.preprocess import Crop
 
 FEWEST_PARTS = 30
@@ -88,30 +88,52 @@ def baseline_from(
     )
 
 
-def baseline_of_images(scores: Mapping[Path, float], crop: Crop | None = None) -> Baseline | None:
-    """The baseline of good images; None when they are fewer than 30.
+@dataclass(frozen=True)
+class Look:
+    """What the baseline keeps of a good frame, so that no image is read twice.
 
-    Positions are measured against the image with the middle score.
-
-    Args:
-        scores: raw score of each image file.
-        crop: the part of the frame that is inspected.
-
-    Raises:
-        CameraError: an image cannot be read any more.
+    Attributes:
+        figures: of `frame_figures`, without its position.
+        small: of `reference_from`: any of them can be the reference, once all scores are known.
+        height: of the frame; likewise `width`.
     """
-    if len(scores) < FEWEST_PARTS:
-        return None
-    typical = sorted(scores, key=scores.__getitem__)[len(scores) // 2]
-    reference = reference_from(_inspected(typical, crop))
+
+    figures: Mapping[str, float]
+    small: GrayImage
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, frame: npt.NDArray[np.uint8], crop: Crop | None) -> Look:
+        """The look of a frame, or of what the crop of the bundle shows of it."""
+        shown = frame if crop is None else crop.of(frame)
+        return cls(frame_figures(shown), reference_from(shown), shown.shape[0], shown.shape[1])
+
+
+def figures_of_images(
+    looks: Sequence[Look], scores: Sequence[float]
+) -> tuple[dict[str, list[float]], GrayImage]:
+    """Every channel of `MOVED` for each good image, and what positions were measured against.
+
+    That is the image with the middle score.
+    """
+    middle = sorted(range(len(scores)), key=scores.__getitem__)[len(scores) // 2]
+    reference = looks[middle].small
     figures = [
-        {**frame_figures(_inspected(path, crop), reference), "score": score}
-        for path, score in scores.items()
+        {
+            **look.figures,
+            **position_figures(look.small, reference, look.height, look.width),
+            "score": score,
+        }
+        for look, score in zip(looks, scores, strict=True)
     ]
-    baseline = baseline_from({name: [one[name] for one in figures] for name in MOVED})
-    return baseline.model_copy(update={"reference_png": encode_png(reference)})
+    return {name: [one[name] for one in figures] for name in MOVED}, reference
 
 
-def _inspected(path: Path, crop: Crop | None) -> npt.NDArray[np.uint8]:
-    frame = read_image(path)
-    return frame if crop is None else crop.of(frame)
+def baseline_of_images(
+    figures: Mapping[str, Sequence[float]], reference: GrayImage
+) -> Baseline | None:
+    """The baseline of good images; None when they are fewer than 30. See `figures_of_images`."""
+    if len(figures["score"]) < FEWEST_PARTS:
+        return None
+    return baseline_from(figures).model_copy(update={"reference_png": encode_png(reference)})

@@ -11,6 +11,7 @@ from calibration.pixels import MapSummary, PixelLimit, part_summary, pixel_limit
 from calibration.scores import GoodScore
 from calibration.tail import TailModel, tail_model
 from calibration.threshold import ToleranceLimit, review_limits, zone_limit
+from edge.calibrated import ZoneThresholds
 from edge.errors import ConfigError
 from edge.zones import Zone
 
@@ -59,6 +60,18 @@ class Limits:
     review_limit: ToleranceLimit | None
     tail: TailModel | None
     pixels: tuple[PixelLimit, ...]
+
+    def of_zones(self, names: Sequence[str]) -> dict[str, ZoneThresholds]:
+        """The thresholds of each zone by its name; empty without names."""
+        return {
+            name: ZoneThresholds(
+                score=self.reject[place],
+                pixel=self.pixels[place].threshold,
+                review=self.review and self.review[place],
+                minimum_area_px=self.pixels[place].minimum_area,
+            )
+            for place, name in enumerate(names)
+        }
 
     @property
     def mask_rate_bound(self) -> float | None:

@@ -16,6 +16,7 @@ from calibration.limits import Limits
 from calibration.lots import LotLimit
 from calibration.pages import write_page
 from calibration.pictures import jpeg_url, small_jpeg
+from calibration.statements import order_notice
 from edge.calibrated import Calibration
 from edge.images import read_image
 from edge.inspector import Inspection, Inspector
@@ -136,6 +137,7 @@ def notices(result: CalibrationResult) -> list[str]:
             f"the {limit.target:.2%} that was asked for needs {limit.parts + missing} good parts, "
             f"{missing} more: until then {limit.bound:.2%} is promised"
         )
+    found += order_notice(result)
     if result.replaces_score:
         found.append(MAP_DECIDES)
     if result.fitted:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from calibration.drift import Look
 from calibration.pixels import MapSummary, summarise_map
 from edge.engine import Engine
 from edge.errors import CameraError, EngineError, FrameError
 from edge.images import decode_image
-from edge.layout import Preparation, PreparedFrame
+from edge.layout import Layout, Preparation, PreparedFrame
+from edge.preprocess import Preprocessing
 from edge.verdict import zone_values
 
 _SHOWN = 5
@@ -27,6 +29,7 @@ class GoodScore:
         values: the raw score of the graph, or the highest value of the map in each zone.
         summaries: of the map, by zone; without zones, of the whole map as `WHOLE`.
         is_of_map: whether the score of the graph is the highest value of the whole map.
+        look: of the frame, or of what the crop of the bundle shows of it.
     """
 
     path: Path
@@ -34,32 +37,47 @@ class GoodScore:
     values: tuple[float, ...]
     summaries: Mapping[int, MapSummary]
     is_of_map: bool
+    look: Look
+
+
+@dataclass(frozen=True)
+class ScoredImages:
+    """The scores of a set of good images, in its order.
+
+    Attributes:
+        fitted, repeated: files that were left out.
+    """
+
+    scores: list[GoodScore]
+    fitted: list[Path]
+    repeated: list[Path]
 
 
 def score_images(
-    images: Iterable[Path],
+    images: Sequence[Path],
     engine: Engine,
-    preparation: Preparation,
-    exclude: frozenset[str] = frozenset(),
+    preprocessing: Preprocessing,
+    layout: Layout | None,
+    *,
+    exclude: frozenset[str],
     report: Callable[[], object] = lambda: None,
-) -> tuple[list[GoodScore], list[Path], list[Path]]:
-    """Score images of good parts, each different content once.
+) -> ScoredImages:
+    """Score images of parts, each different content once.
 
     Args:
         images: image files.
-        preparation: with the layout that the line will run with.
+        preprocessing: of the bundle.
+        layout: of the recipe, that the line will run with.
         exclude: SHA-256 of images to leave out: those that the model was fitted to.
         report: called after each file.
 
-    Returns:
-        the scores, the files left out by `exclude`, and the files that repeat another.
-
     Raises:
-        CameraError: files that cannot be read or do not fit the model; all of them are named.
+        CameraError: files that cannot be read or do not fit the model; the first ones are named.
         EngineError: the artefact gives values that are not finite.
     """
+    preparation = Preparation(preprocessing, layout)
     scores: dict[str, GoodScore] = {}
-    excluded: list[Path] = []
+    fitted: list[Path] = []
     repeated: list[Path] = []
     problems: list[str] = []
     for path in images:
@@ -68,12 +86,14 @@ def score_images(
             content = path.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
             if digest in exclude:
-                excluded.append(path)
+                fitted.append(path)
             elif digest in scores:
                 repeated.append(path)
             else:
-                ready = preparation.prepare(decode_image(content, str(path)))
-                scores[digest] = _score(path, digest, ready, engine)
+                frame = decode_image(content, str(path))
+                ready = preparation.prepare(frame)
+                look = Look.of(frame, preprocessing.crop)
+                scores[digest] = _score(path, digest, ready, look, engine)
         except OSError as error:
             problems.append(f"{path}: cannot be read ({error.strerror})")
         except FrameError as error:
@@ -81,12 +101,12 @@ def score_images(
             problems.append(message if str(path) in message else f"{path}: {message}")
     if problems:
         more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        title = f"{len(problems)} images cannot be used for calibration:"
+        title = f"{len(problems)} of {len(images)} images cannot be used:"
         raise CameraError("\n  ".join([title, *problems[:_SHOWN], *more]))
-    return list(scores.values()), excluded, repeated
+    return ScoredImages(list(scores.values()), fitted, repeated)
 
 
-def _score(path: Path, digest: str, ready: PreparedFrame, engine: Engine) -> GoodScore:
+def _score(path: Path, digest: str, ready: PreparedFrame, look: Look, engine: Engine) -> GoodScore:
     prediction = engine.infer(ready.image[np.newaxis])
     score, anomaly_map = float(prediction.scores[0]), prediction.maps[0]
     if not (np.isfinite(score) and np.isfinite(anomaly_map).all()):
@@ -96,4 +116,4 @@ def _score(path: Path, digest: str, ready: PreparedFrame, engine: Engine) -> Goo
     values: tuple[float, ...] = (score,)
     if ready.zones is not None:
         values = zone_values(anomaly_map, ready.zones, len(summaries))
-    return GoodScore(path, digest, values, summaries, is_of_map)
+    return GoodScore(path, digest, values, summaries, is_of_map, look)

@@ -6,6 +6,7 @@ from calibration.calibrate import MAP_DECIDES, CalibrationResult
 from calibration.drift import FEWEST_PARTS
 from calibration.limits import Limits
 from calibration.lots import LotLimit
+from edge.drift import MOVED
 
 
 def describe(result: CalibrationResult) -> list[str]:
@@ -35,7 +36,23 @@ def describe(result: CalibrationResult) -> list[str]:
             f"review from {limits.review_limit.threshold:.6g} on: at most "
             f"{limits.review_limit.bound:.2%} of good parts are reviewed or rejected"
         )
-    return [*lines, *_masks(result), _drift(result), f"written to {result.path}"]
+    order = [f"warning: {line}" for line in order_notice(result)]
+    return [*lines, *_masks(result), _drift(result), *order, f"written to {result.path}"]
+
+
+def order_notice(result: CalibrationResult) -> list[str]:
+    """What it means when images are alike in the order of their files; nothing if they are not."""
+    if not result.in_order:
+        return []
+    alike = ", ".join(
+        dict.fromkeys(name if name == "score" else MOVED[name] for name in result.in_order)
+    )
+    notice = (
+        f"files in a row are more alike than independent parts are ({alike}): the promise may not "
+        "hold for parts of other days and lots; calibrate with parts of several, or tell them "
+        "apart with --lot-name"
+    )
+    return [notice]
 
 
 def _shortage(limits: Limits) -> str:

@@ -32,6 +32,9 @@ def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
 
     Args:
         private: only the owner may read it; otherwise the umask says who may.
+
+    Raises:
+        OSError: it cannot be written; `filename` is `path`.
     """
     temporary = _temporary_beside(path)
     try:
@@ -42,6 +45,8 @@ def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except OSError as error:  # of a full disk it does not tell the file
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
     _sync(path.parent)

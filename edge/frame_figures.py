@@ -54,12 +54,23 @@ def frame_figures(
         "sharpness": float(laplacian.var()) / max(variance, 1.0),
     }
     if reference is not None:
-        height, width = reference.shape
-        small = cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA)
-        row, column = phase_shift(cast("GrayImage", small), reference)
-        figures["row"] = row * frame.shape[0] / height
-        figures["column"] = column * frame.shape[1] / width
+        figures |= position_figures(gray, reference, frame.shape[0], frame.shape[1])
     return figures
+
+
+def position_figures(
+    gray: GrayImage, reference: GrayImage, height: int, width: int
+) -> dict[str, float]:
+    """`row` and `column` of `frame_figures`, from a reduced frame.
+
+    Args:
+        gray: of `reduced`, or of `reference_from`, which says the same.
+        height: of the frame itself; likewise `width`.
+    """
+    rows, columns = reference.shape
+    small = cv2.resize(gray, (columns, rows), interpolation=cv2.INTER_AREA)
+    row, column = phase_shift(cast("GrayImage", small), reference)
+    return {"row": row * height / rows, "column": column * width / columns}
 
 
 def phase_shift(gray: GrayImage, reference: GrayImage) -> tuple[float, float]:

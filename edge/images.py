@@ -26,7 +26,8 @@ def list_images(folder: Path) -> list[Path]:
         CameraError: the folder is missing or holds no image.
     """
     if not folder.is_dir():
-        raise CameraError(f"{folder}: no such folder of images")
+        what = "is a file: give the folder that it is in" if folder.exists() else "no such folder"
+        raise CameraError(f"{folder}: {what}")
     images = sorted(
         path
         for path in folder.iterdir()

@@ -14,6 +14,7 @@ engines that are made on the device stay with their version.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -23,11 +24,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edge.bundle import CALIBRATION_FOLDER, MANIFEST, Bundle, open_bundle
-from edge.bundle_package import digest_of, open_package, records_of
+from edge.bundle_package import Package, digest_of, open_package, records_of
 from edge.errors import BundleError, ConfigError
 from edge.files import TEMPORARY_PREFIX, locked, new_directory, point_link, remove_all_leftovers
 from edge.keys import Keys, configured_keys
-from edge.manifest import parse_manifest
+from edge.manifest import Manifest, parse_manifest
 
 STORE = Path("/var/lib/linewarden/bundles")
 MAX_BYTES = 8 << 30
@@ -89,7 +90,7 @@ class BundleStore:
         """Copy a bundle, or the .zip of one, into the store as a new version, and verify it there.
 
         Its calibrations come along; engines do not: a plan is built on the device that runs it.
-        The same bundle a second time is the version that is there already.
+        The same bundle a second time is the version that is there already, if both are whole.
 
         Raises:
             BundleError: it does not verify, a calibration in it is not vouched for, or it is too
@@ -103,7 +104,8 @@ class BundleStore:
             with self._writing(name, create=True) as home:
                 content = digest_of(records)[:12]
                 for version in self.versions(name):
-                    if version.version.endswith(content):
+                    if version.version.endswith(content) and self._is_whole(version.folder):
+                        _require_files(package, manifest, source)
                         return version
                 remove_all_leftovers(home)
                 large = {file: sizes.get(file, 0) for file in manifest.files}
@@ -194,6 +196,13 @@ class BundleStore:
         prove(bundle)
         return bundle
 
+    def _is_whole(self, folder: Path) -> bool:
+        try:
+            open_bundle(folder, self._keys)
+        except BundleError:
+            return False
+        return True
+
     def _verify(self, folder: Path, source: Path) -> None:
         try:
             bundle = open_bundle(folder, self._keys)
@@ -229,6 +238,17 @@ def _write(path: Path, blocks: Iterator[bytes]) -> None:
     with path.open("xb") as stream:
         for block in blocks:
             stream.write(block)
+
+
+def _require_files(package: Package, manifest: Manifest, source: Path) -> None:
+    """Raise BundleError when a file of the package is not that of its manifest."""
+    sizes = package.sizes()
+    for name, expected in manifest.files.items():
+        digest = hashlib.sha256()
+        for block in package.blocks(name) if name in sizes else ():
+            digest.update(block)
+        if digest.hexdigest() != expected:
+            raise BundleError(f"{source}: {name} is not what was exported: copy the bundle again")
 
 
 @contextmanager

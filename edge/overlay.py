@@ -72,7 +72,7 @@ def draw_zones(picture: npt.NDArray[np.uint8], inspection: Inspection) -> None:
     zones = inspection.native_zones(picture)
     if zones is None:
         return
-    thickness = max(1, round(min(zones.shape) / 500))
+    thickness = max(2, round(min(zones.shape) / 400))
     for number in range(1, int(zones.max()) + 1):
         inside = (zones == number).astype(np.uint8)
         contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
@@ -95,7 +95,7 @@ def caption(inspection: Inspection) -> str:
 def _outline(
     picture: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], colour: tuple[int, int, int]
 ) -> None:
-    thickness = max(1, round(min(mask.shape) / 400))
+    thickness = max(2, round(min(mask.shape) / 250))
     # Drawn around the defect: a line on its edge would cover a scratch one pixel wide.
     grown = cv2.dilate(
         mask.astype(np.uint8), np.ones((2 * thickness + 1, 2 * thickness + 1), dtype=np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import os
 import signal
 import sys
@@ -107,10 +108,15 @@ COMMANDS = {
     ),
 }
 
+# Disks and folders that a command cannot know of before it writes.
+_OF_THE_MACHINE = frozenset(
+    [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO]
+)
+
 EXIT_CODES = """\
 exit codes:
   0  done                          5  camera, image or data set
-  1  unexpected error              6  inference engine
+  1  disk, or unexpected error     6  inference engine
   2  wrong usage                   7  output to the line
   3  configuration                 8  GPU lost: start the process again
   4  bundle, checkpoint, calibration
@@ -163,6 +169,12 @@ def _run(name: str, words: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output, `head` for instance, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise  # a mistake of ours, most likely
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(f"{where}{os.strerror(error.errno)}; free some room, or choose another place")
+        return 1
 
 
 def _complain(message: str) -> None:

@@ -68,6 +68,32 @@ ReportWriter = Callable[[Path, CalibrationResult, Inspector], None]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to calibrate")
+    _add_images(parser)
+    _add_wish(parser)
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument(
+        "--layout", type=Path, metavar="FILE.yaml", help="zones and alignment of the recipe"
+    )
+    shape.add_argument(
+        "--whole-frame", action="store_true", help="give up the layout that the recipe has"
+    )
+    parser.add_argument(
+        "--author",
+        default=os.environ.get("USER", ""),
+        help="who calibrates (default: the user's name)",
+    )
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the history")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.html", help="write a page with histogram and pictures"
+    )
+    parser.add_argument("--recipe", default="default", help="name or number (default: %(default)s)")
+    parser.add_argument("--engine", default="onnxruntime", help="engine to measure through")
+    parser.add_argument("--artefact", default=REFERENCE_ARTEFACT, help="file of the bundle to run")
+    parser.add_argument("--threads", type=int, help="threads of the engine (default: all cores)")
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    """What is measured, and what belongs together in it."""
     parser.add_argument(
         "--good", required=True, type=Path, metavar="FOLDER", help="images of good parts"
     )
@@ -79,6 +105,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="more images of good parts, such as false rejects; may be repeated",
     )
+    parser.add_argument(
+        "--part-name",
+        metavar="REGEX",
+        help="what in a file's name says which part it shows, where a part has several images",
+    )
+    parser.add_argument(
+        "--lot-name",
+        metavar="REGEX",
+        help="what in a file's name says which lot its part came from, where parts come in lots",
+    )
+
+
+def _add_wish(parser: argparse.ArgumentParser) -> None:
+    """What is to be promised."""
     parser.add_argument(
         "--false-reject-rate",
         type=float,
@@ -107,40 +147,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{', '.join(map(str, AREAS))} (default: as good parts need it)",
     )
     parser.add_argument(
-        "--part-name",
-        metavar="REGEX",
-        help="what in a file's name says which part it shows, where a part has several images",
-    )
-    parser.add_argument(
-        "--lot-name",
-        metavar="REGEX",
-        help="what in a file's name says which lot its part came from, where parts come in lots",
-    )
-    parser.add_argument(
         "--extrapolate",
         action="store_true",
         help="where the parts cannot promise the rate, take the threshold of a model of their tail",
     )
-    shape = parser.add_mutually_exclusive_group()
-    shape.add_argument(
-        "--layout", type=Path, metavar="FILE.yaml", help="zones and alignment of the recipe"
-    )
-    shape.add_argument(
-        "--whole-frame", action="store_true", help="give up the layout that the recipe has"
-    )
-    parser.add_argument(
-        "--author",
-        default=os.environ.get("USER", ""),
-        help="who calibrates (default: the user's name)",
-    )
-    parser.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the history")
-    parser.add_argument(
-        "--report", type=Path, metavar="FILE.html", help="write a page with histogram and pictures"
-    )
-    parser.add_argument("--recipe", default="default", help="name or number (default: %(default)s)")
-    parser.add_argument("--engine", default="onnxruntime", help="engine to measure through")
-    parser.add_argument("--artefact", default=REFERENCE_ARTEFACT, help="file of the bundle to run")
-    parser.add_argument("--threads", type=int, help="threads of the engine (default: all cores)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,7 +10,9 @@ come, not for false rejects that somebody picked.
 
 'sensitivity' shows the thresholds that the good parts of the active calibration give,
 from 0, which rejects least, to 1, each with the false reject rate to expect of it and
-its upper bound; --to takes one of them, as a new entry.
+its upper bound; --to takes one of them, as a new entry. With --defects it also says how
+many of your defective parts would pass at each, and the upper bound of that share for
+defects like these: kinds that are not among them it does not know.
 
 examples:
   linewarden calibrations list bundles/flange
@@ -18,6 +20,7 @@ examples:
   linewarden calibrations compare bundles/flange 20261121T041401Z active
   linewarden calibrations rollback bundles/flange 20261121T041401Z --reason 'lamp repaired'
   linewarden calibrations sensitivity bundles/flange
+  linewarden calibrations sensitivity bundles/flange --defects parts/flange/test/scratch
   linewarden calibrations sensitivity bundles/flange --to 0.4 --reason 'escapes in May'
 """
 
@@ -29,7 +32,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from calibration.escapes import Proportion
+from calibration.escapes import Proportion, defect_values, escape_rate
 from calibration.history import (
     ACTIVE,
     Comparison,
@@ -68,6 +71,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     slider.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the history")
     slider.add_argument("--author", default=os.environ.get("USER", ""), help="who does it")
+    slider.add_argument(
+        "--defects",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FOLDER",
+        help="images of defective parts: shows how many would pass",
+    )
+    slider.add_argument(
+        "--engine", default="onnxruntime", help="that measures them (default: %(default)s)"
+    )
     for action in (showing, comparing, back, slider):
         action.add_argument("--recipe", default="default", help="default: %(default)s")
     for action in (listing, comparing):
@@ -107,22 +121,32 @@ def run(args: argparse.Namespace) -> int:
 def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
     """The slider as a table, after it was moved if that is asked for."""
     active = find(bundle, args.recipe, ACTIVE).whole()
+    defects = (
+        defect_values(bundle, active, args.defects, engine=args.engine) if args.defects else []
+    )
     if args.to is not None:
         active = move_slider(bundle, active, args.to, author=args.author, reason=args.reason)
     curve, now = slider_of(active), place_of(active)
     points = [curve.at(step / 10) for step in range(11)]
     rows = sorted({*points, now}, key=lambda point: (point.position, point != now))
     zones = "".join(f"  {name:>12}" for name in active.zone_thresholds)
-    lines = [f"   position{zones or '     threshold'}  expected     bound"]
+    escapes = "       escapes     bound" if defects else ""
+    lines = [f"   position{zones or '     threshold'}  expected     bound{escapes}"]
     for point in rows:
         mark = "*" if point == now else " "
         thresholds = "".join(f"  {threshold:>12.6g}" for threshold in point.zone_thresholds)
-        lines.append(
+        line = (
             f"{mark}  {point.position:8.3f}{thresholds}  {point.expected:8.2%}  {point.bound:8.2%}"
         )
+        if defects:
+            found = escape_rate(defects, point.zone_thresholds, confidence=active.confidence)
+            line += f"  {f'{found.count} of {found.total}':>12}  {found.upper:8.2%}"
+        lines.append(line)
     confidence = f"{active.confidence:.0%} confidence"
-    legend = f"* now; expected: false reject rate; bound: its upper bound with {confidence}"
-    return [*lines, legend]
+    lines.append(f"* now; expected: false reject rate; bound: its upper bound with {confidence}")
+    if defects:
+        lines.append("escapes: defective images that pass; the bound behind it is of their share")
+    return lines
 
 
 def _list(bundle: Bundle, recipe: str | None, *, as_json: bool) -> None:

@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"  {name}: {describe(artefact)}; {artefact.remark}")
     for name, artefact in manifest.refused.items():
         print(f"  {name}: not offered, {artefact.remark} ({describe(artefact)})")
+    print(f"next: linewarden calibrate {args.bundle} --good FOLDER", file=sys.stderr)
     return 0
 
 

@@ -36,6 +36,7 @@ from edge.preprocess import preprocess
 from tests.bench.drift_changes import AS_IS, CHANGES, Image
 from tests.bench.drift_trials import drift_tables
 from tests.bench.measured_parts import Measured, Part
+from tests.bench.order_trials import order_table
 from tests.bench.promise_trials import promise_tables
 
 CHANGED_IMAGES = 100
@@ -84,7 +85,7 @@ def main() -> None:
         for one in measured
     )
     page = HEAD.format(date=datetime.now(timezone.utc), cores=os.cpu_count(), sets=sets)
-    page += promise_tables(measured) + drift_tables(measured)
+    page += promise_tables(measured) + order_table(measured) + drift_tables(measured)
     write_text(args.out, page)
     print(page)
 

@@ -89,6 +89,31 @@ def test_calibrations_are_listed_compared_and_brought_back(
     assert [one["active"] for one in json.loads(text)["default"]] == [True, False, False, False]
 
 
+def test_the_slider_says_which_defects_would_pass(
+    tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tiny_bundle.folder
+    said(capsys, "calibrate", folder, "--good", images(tmp_path / "good", [20, 60, 40, 102]))
+    slider = ["calibrations", "sensitivity", folder, "--defects"]
+    dents = [images(tmp_path / name, levels) for name, levels in (("a", [30, 80]), ("b", [200]))]
+    code, text = said(capsys, *slider, *dents)
+    assert code == 0
+    head, *rows, _, legend = text.splitlines()
+    assert head.split() == [
+        *("position", "threshold", "expected", "bound"),
+        *("escapes", "bound"),
+    ]
+    assert [(row.strip("* ").split()[1], *row.split()[-4:-1]) for row in rows] == [
+        ("0.4", "2", "of", "3"),
+        ("0.235294", "1", "of", "3"),
+    ]
+    assert rows[0].split()[-1] == "98.30%"  # Clopper and Pearson: 0.95 ** (1 / 3)
+    assert legend.startswith("escapes: ")
+    (tmp_path / "empty").mkdir()
+    code, text = said(capsys, *slider, tmp_path / "empty")
+    assert (code, "holds no image" in text) == (5, True)
+
+
 def test_what_is_not_there_is_refused(
     tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -79,7 +79,7 @@ def test_every_unusable_image_is_named_and_nothing_is_written(
     with pytest.raises(CameraError) as caught:
         calibrate(tiny_bundle, [*paths, *odd], Wish(0.01))
     message = str(caught.value)
-    assert message.startswith("2 images cannot be used for calibration:\n")
+    assert message.startswith("2 of 4 images cannot be used:\n")
     assert f"{paths[1]}: the file is empty" in message
     assert f"{odd[0]}: the frame is 16x16" in message
     assert tiny_bundle.calibration("default", "model.onnx") == before

@@ -1,4 +1,4 @@
-"""Bounds of rates, and thresholds for a ratio of costs."""
+"""Bounds of rates."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from calibration.escapes import escape_rate, false_reject_rate, proportion, suggest_threshold
+from calibration.escapes import escape_rate, proportion
 from edge.errors import ConfigError
 
 
@@ -38,61 +38,10 @@ def test_the_upper_bound_covers_as_often_as_it_says(rate: float) -> None:
     assert weights[uppers >= rate].sum() >= 0.95
 
 
-def test_a_score_at_the_threshold_passes() -> None:
-    assert escape_rate([1.0, 2.0, 3.0], 2.0, confidence=0.95).count == 2
-    assert false_reject_rate([1.0, 2.0, 3.0], 2.0, confidence=0.95).count == 1
-
-
-def test_separate_classes_get_the_middle_of_the_gap() -> None:
-    found = suggest_threshold([1.0, 2.0, 3.0], [5.0, 9.0], cost_ratio=10, defect_share=0.01)
-    assert (found.lowest, found.threshold, found.highest) == (3.0, 4.0, 5.0)
-    assert (found.cost, found.false_rejects.rate, found.escapes.rate) == (0, 0, 0)
-
-
-def test_dearer_escapes_lower_the_threshold() -> None:
-    random = np.random.default_rng(1)
-    good, bad = random.normal(0, 1, 4000).tolist(), random.normal(2, 1, 4000).tolist()
-    found = [
-        suggest_threshold(good, bad, cost_ratio=ratio, defect_share=0.01) for ratio in (10, 99, 990)
-    ]
-    # Where the densities have the ratio of the weights: 1 + log(0.99 / (0.01 * ratio)) / 2.
-    best = [1 + np.log(99 / ratio) / 2 for ratio in (10, 99, 990)]
-    assert [one.threshold for one in found] == pytest.approx(best, abs=0.3)
-    assert found[0].escapes.rate > found[1].escapes.rate > found[2].escapes.rate
-
-
-@given(
-    st.lists(st.integers(-20, 20), min_size=1, max_size=15),
-    st.lists(st.integers(-20, 20), min_size=1, max_size=15),
-    st.floats(0.01, 1000),
-)
-def test_no_threshold_costs_less(good: list[int], bad: list[int], ratio: float) -> None:
-    found = suggest_threshold(good, bad, cost_ratio=ratio, defect_share=0.1)
-
-    def cost(threshold: float) -> float:
-        escaped = float(np.mean(np.array(bad) <= threshold))
-        return 0.1 * ratio * escaped + 0.9 * float(np.mean(np.array(good) > threshold))
-
-    tried = [cost(threshold / 2) for threshold in range(-50, 50)]
-    assert cost(found.threshold) == pytest.approx(found.cost)
-    assert found.cost <= min(tried) + 1e-9
-
-
-@pytest.mark.parametrize(
-    ("good", "bad", "ratio", "share", "message"),
-    [
-        ([], [1.0], 1.0, 0.1, "at least one good part"),
-        ([1.0], [], 1.0, 0.1, "at least one defective part"),
-        ([1.0], [float("nan")], 1.0, 0.1, "every score finite"),
-        ([1.0], [2.0], 0.0, 0.1, r"the cost ratio is 0\.0: it is above 0"),
-        ([1.0], [2.0], 1.0, 1.0, r"the share of defects is 1\.0"),
-    ],
-)
-def test_bad_input_is_refused(
-    good: list[float], bad: list[float], ratio: float, share: float, message: str
-) -> None:
-    with pytest.raises(ConfigError, match=message):
-        suggest_threshold(good, bad, cost_ratio=ratio, defect_share=share)
+def test_a_part_escapes_that_exceeds_no_threshold() -> None:
+    assert escape_rate([(1.0,), (2.0,), (3.0,)], [2.0], confidence=0.95).count == 2
+    zones = [(1.0, 9.0), (1.0, 2.0), (3.0, 2.0)]
+    assert escape_rate(zones, [2.0, 5.0], confidence=0.95).count == 1
 
 
 @pytest.mark.parametrize(

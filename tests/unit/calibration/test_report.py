@@ -40,8 +40,13 @@ def test_the_promise_is_said_in_words(tiny_bundle: Bundle, tmp_path: Path) -> No
         "At most 9.50% have a region of 2 px or more above 0.607843 in their anomaly map, with "
         "95% confidence."
     )
-    (notice,) = notices(result)
-    assert notice == (
+    ordered, counted = notices(result)  # the files are named by their brightness
+    assert ordered == (
+        "files in a row are more alike than independent parts are (position, light, focus, "
+        "contrast, score): the promise may not hold for parts of other days and lots; calibrate "
+        "with parts of several, or tell them apart with --lot-name"
+    )
+    assert counted == (
         "every image counts as a part of its own: with several images of a part the promise needs "
         "--part-name"
     )
@@ -96,3 +101,19 @@ def test_a_threshold_between_two_scores_is_drawn_with_the_promise_of_the_lower()
     assert len(points) == 5
     assert points[0][1] == points[1][1] < points[2][1] == points[3][1]
     assert points[1][0] == points[2][0]
+
+
+@pytest.mark.parametrize(
+    ("scores", "columns", "rows"),
+    [
+        ([0.0, 1.0], ["0", "0.2", "0.4", "0.6", "0.8", "1"], ["0", "1"]),
+        ([1234.0] * 30 + [2234.0], ["1200", "1400", "1600", "1800", "2000", "2200"], None),
+        ([-3e-7, 2e-7], ["-3e-07", "-2e-07", "-1e-07", "0", "1e-07", "2e-07"], ["0", "1"]),
+    ],
+)
+def test_axes_have_round_numbers(
+    scores: list[float], columns: list[str], rows: list[str] | None
+) -> None:
+    chart = histogram(scores, [("reject", max(scores))])
+    assert [tick.text for tick in chart.columns] == columns
+    assert [tick.text for tick in chart.rows] == (rows or ["0", "5", "10", "15", "20", "25", "30"])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -127,6 +127,7 @@ def test_the_promise_holds_over_shapes_of_scores(shape: str, parts: int, rate: f
         assert kept == pytest.approx(exact, abs=error)
 
 
+@settings(deadline=None)
 @given(SCORES, st.randoms(use_true_random=False))
 def test_the_order_of_the_parts_does_not_matter(
     scores: list[float], random: random_module.Random

@@ -116,6 +116,35 @@ def test_what_does_not_verify_is_not_installed(
     assert store.names() == []
 
 
+@pytest.mark.parametrize("packs", [False, True])
+def test_a_damaged_source_of_an_installed_version_is_refused(
+    packs: bool, store: BundleStore, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    store.install(tiny_bundle.folder)
+    with (tiny_bundle.folder / "model.onnx").open("ab") as stream:
+        stream.write(b"x")
+    source = pack(tiny_bundle, tmp_path / "b.zip") if packs else tiny_bundle.folder
+    with pytest.raises(BundleError, match=rf"^{source}: model.onnx is not what was exported: copy"):
+        store.install(source)
+    (tiny_bundle.folder / "model.onnx").unlink()
+    with pytest.raises(BundleError, match=r"model.onnx is not what was exported"):
+        store.install(tiny_bundle.folder)
+
+
+def test_a_version_that_was_damaged_is_installed_anew(
+    store: BundleStore, tiny_bundle: Bundle
+) -> None:
+    version = store.install(tiny_bundle.folder)
+    damaged = version.folder.rename(
+        version.folder.with_name(f"20200101T000000Z-{version.version.partition('-')[2]}")
+    )
+    (damaged / "model.onnx").write_bytes(b"")
+    again = store.install(tiny_bundle.folder)
+    assert again.folder != damaged
+    assert open_bundle(again.folder, Keys()).manifest == tiny_bundle.manifest
+    assert store.install(tiny_bundle.folder) == again
+
+
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil"])
 def test_a_zip_that_leaves_the_bundle_is_refused(
     name: str, store: BundleStore, tiny_bundle: Bundle, tmp_path: Path
