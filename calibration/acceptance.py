@@ -22,7 +22,7 @@ from calibration.pictures import small_jpeg
 from edge.images import read_image
 from edge.inspector import Inspection, Inspector
 from edge.overlay import overlay
-from edge.sealed import Sealed, Sha256, Strict
+from edge.trust.sealed import Sealed, Sha256, Strict
 from edge.verdict import Verdict
 
 _PICTURE_SIDE = 640  # px

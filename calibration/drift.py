@@ -23,8 +23,8 @@ from scipy.stats import kstwo, norm
 from calibration.run_lengths import cusum_run_length, ewma_run_length, limit_for
 from calibration.threshold import require_share
 from edge.drift import MOVED, Baseline
+from edge.drift.frame_figures import GrayImage, frame_figures, position_figures, reference_from
 from edge.errors import ConfigError
-from edge.frame_figures import GrayImage, frame_figures, position_figures, reference_from
 from edge.images import encode_png
 from edge.preprocess import Crop
 

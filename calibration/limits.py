@@ -13,7 +13,7 @@ from calibration.tail import TailModel, tail_model
 from calibration.threshold import ToleranceLimit, review_limits, zone_limit
 from edge.calibrated import ZoneThresholds
 from edge.errors import ConfigError
-from edge.zones import Zone
+from edge.layout.zones import Zone
 
 
 @dataclass(frozen=True)

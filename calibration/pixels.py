@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from calibration.threshold import parts_needed, require_share, tolerance_limit
 from edge.errors import CameraError, ConfigError
-from edge.zones import IGNORED, AreaPx
+from edge.layout.zones import IGNORED, AreaPx
 
 AREAS: tuple[int, ...] = get_args(AreaPx)
 WHOLE = 1  # the zone of a map without zones

@@ -7,14 +7,14 @@
     model.<precision>.onnx   artefacts of lower precision that keep the verdicts; see `Artefact`
     golden/<n>.png, .npz     native frames with the scores and maps the checkpoint gave them
     training.json            the training images by hash, so that calibration can leave them out
-    signature                the owner's, over manifest and calibrations; see `edge.signature`
+    signature                the owner's, over manifest and calibrations; see `edge.trust.signature`
     engines/<device>/<precision>/   a TensorRT plan with its sidecar; see `edge.engine.sidecar`
     calibration/<recipe>.json   thresholds, bound to the SHA-256 of the artefact they came through
     calibration/history/<recipe>/<UTC time>.json   the calibrations that it replaced
 
 `manifest.json` covers the files that export writes. Engines and calibrations are added on the
 device later: they name the artefact they belong to. All carry a seal over their own content, and a
-machine that has keys believes only what those vouch for; see `edge.keys`.
+machine that has keys believes only what those vouch for; see `edge.trust.keys`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from edge.calibrated import Calibration
 from edge.engine.sidecar import ENGINES_FOLDER, PLAN, Sidecar, verified_plan
 from edge.errors import BundleError
 from edge.files import LOCK_WAIT_S, TEMPORARY_PREFIX, locked, sha256_of, write_bytes, write_text
-from edge.keys import Keys, configured_keys
 from edge.manifest import (
     CALIBRATION_FOLDER,
     MANIFEST,
@@ -46,8 +45,9 @@ from edge.manifest import (
     safe_name,
     seal_bundle,
 )
-from edge.sealed import parse_sealed, read_content
-from edge.signature import signed_calibrations
+from edge.trust.keys import Keys, configured_keys
+from edge.trust.sealed import parse_sealed, read_content
+from edge.trust.signature import signed_calibrations
 
 __all__ = [
     "CALIBRATION_FOLDER",

@@ -18,7 +18,7 @@ from typing import IO, Protocol
 from edge.errors import BundleError
 from edge.files import TEMPORARY_PREFIX
 from edge.manifest import CALIBRATION_FOLDER, MANIFEST, safe_name
-from edge.signature import SIGNATURE
+from edge.trust.signature import SIGNATURE
 
 _BLOCK_BYTES = 1 << 20
 _ENCRYPTED = 1

@@ -10,7 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from edge.drift import Baseline
 from edge.layout import Layout
-from edge.sealed import Sha256, Strict, Vouched
+from edge.trust.sealed import Sha256, Strict, Vouched
 from edge.verdict import Thresholds
 
 # Left out when empty.

@@ -10,9 +10,9 @@ One JSON object in a line of its own for each request, and one for its answer:
     {"command": "stop"}                            {"ok": true}
 
 "state" has what `edge.station_status` says too. "recipe" has where the changeover stands: what was
-asked for takes over when it is loaded (`edge.changeover.RecipeStatus`). What cannot be done is
-answered with {"ok": false, "error": "..."}. Who may connect is who may write to the file: its owner
-and its group.
+asked for takes over when it is loaded (`edge.recipe.changeover.RecipeStatus`). What cannot be done
+is answered with {"ok": false, "error": "..."}. Who may connect is who may write to the file: its
+owner and its group.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from edge.changeover import Changeover
 from edge.errors import LineError, LinewardenError
 from edge.pipeline import Pipeline
+from edge.recipe.changeover import Changeover
 from edge.station_status import StationStatus
 from edge.trigger.base import part_id_from_text
 

@@ -20,15 +20,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.alignment import Pose
 from edge.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from edge.calibrated import Calibration, RecipeIdentity
 from edge.engine import Engine, GraphShape, Prediction, engine_class
 from edge.errors import EngineError, FrameError, PartNotFoundError
 from edge.layout import Preparation, PreparedFrame
+from edge.layout.alignment import Pose
+from edge.layout.zones import ZoneMap
 from edge.preprocess import Crop
 from edge.verdict import Cause, Decision, Verdict, decide, decide_by_zone
-from edge.zones import ZoneMap
 
 
 @dataclass(frozen=True)

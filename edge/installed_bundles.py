@@ -27,8 +27,8 @@ from edge.bundle import CALIBRATION_FOLDER, MANIFEST, Bundle, open_bundle
 from edge.bundle_package import Package, digest_of, open_package, records_of
 from edge.errors import BundleError, ConfigError
 from edge.files import TEMPORARY_PREFIX, locked, new_directory, point_link, remove_all_leftovers
-from edge.keys import Keys, configured_keys
 from edge.manifest import Manifest, parse_manifest
+from edge.trust.keys import Keys, configured_keys
 
 STORE = Path("/var/lib/linewarden/bundles")
 MAX_BYTES = 8 << 30

@@ -14,8 +14,7 @@ from edge.camera.genicam import GenicamSettings
 from edge.config import ConfigPath, StrictModel
 from edge.encoder import EncoderConfig
 from edge.line import GpioConfig, OutputConfig, StorableConfig
-from edge.part_check import ChecksConfig
-from edge.recipe_config import (
+from edge.recipe.config import (
     Recipe,
     RecipeConfig,
     RecipeNumber,
@@ -26,7 +25,9 @@ from edge.recipe_config import (
     unsettable,
     view_with_recipe,
 )
-from edge.recipe_request.config import RecipeRequestConfig
+from edge.recipe.part_check import ChecksConfig
+from edge.recipe.request.config import RecipeRequestConfig
+from edge.stages.views import ONLY_VIEW
 from edge.store.config import RecordsConfig
 from edge.trigger import (
     CameraTriggerConfig,
@@ -34,7 +35,6 @@ from edge.trigger import (
     PresenceTriggerConfig,
     TriggerConfig,
 )
-from edge.views import ONLY_VIEW
 
 
 class EngineConfig(StrictModel):
@@ -71,8 +71,8 @@ class LineConfig(StrictModel):
     Attributes:
         camera: the only one; or else `views`.
         views: several cameras by the names of what they show; their verdicts are joined to one.
-        recipes: by the numbers under which the line asks for them; see `edge.changeover`. Without
-            them it has one, and no changeover.
+        recipes: by the numbers under which the line asks for them; see `edge.recipe.changeover`.
+            Without them it has one, and no changeover.
         start_recipe: the number that it starts with.
         recipe_request: who asks for recipes beside `linewarden recipe`; None for none.
         encoder: counts the way of the conveyor.

@@ -12,8 +12,8 @@ from edge.engine.sidecar import ENGINES_FOLDER
 from edge.errors import BundleError
 from edge.files import sha256_of, write_text
 from edge.preprocess import Preprocessing
-from edge.sealed import Sealed, Sha256, Strict, parse_sealed
-from edge.signature import SIGNATURE
+from edge.trust.sealed import Sealed, Sha256, Strict, parse_sealed
+from edge.trust.signature import SIGNATURE
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"

@@ -3,14 +3,14 @@
 Every trigger ends in exactly one record and exactly one verdict to the line. The stages overlap,
 each on a thread of its own:
 
-- "camera NAME", one for each view, grabs (`edge.grabber`);
+- "camera NAME", one for each view, grabs (`edge.stages.grabber`);
 - "trigger" waits for parts that are announced from outside, where they are (`edge.trigger.thread`);
-- "preparation" preprocesses the frame of the next part (`edge.preparation`);
-- "inspection", the caller of `Pipeline.run`, owns the engines and infers (`edge.judging`);
+- "preparation" preprocesses the frame of the next part (`edge.stages.preparation`);
+- "inspection", the caller of `Pipeline.run`, owns the engines and infers (`edge.stages.judging`);
 - "delivery" sends each verdict and records it, and sends NO_VERDICT at the deadline of a part
-  whose inspection is not done, also when the engine hangs (`edge.delivery`);
+  whose inspection is not done, also when the engine hangs (`edge.stages.delivery`);
 - "archive" writes images and "drift monitor" looks for drift, each of which leaves parts out when
-  it is too slow (`edge.beside`).
+  it is too slow (`edge.stages.beside`).
 
 Cameras and triggers meet in the `Intake`, which opens a trigger for each part and gives it its
 frames. From there all stages meet in the `Ledger`, which settles each trigger once. There are
@@ -24,28 +24,28 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 
-from edge.archive import Archive
-from edge.beside import Beside
-from edge.camera_change import CameraChange
-from edge.delivery import Delivery
+from edge.drift.monitor import DriftWatch
 from edge.errors import LineError
-from edge.grabber import Grabber, open_limit_s
-from edge.hooks import Hooks
-from edge.intake import Intake
-from edge.judging import Judging
 from edge.line.base import LineOutput, StationState
-from edge.monitor import DriftWatch
-from edge.preparation import Preparation
-from edge.run_settings import RunSettings
-from edge.stages import Connected, Stage, Stages
-from edge.status import PipelineStatus
-from edge.summary import RunSummary
+from edge.stages.archive import Archive
+from edge.stages.beside import Beside
+from edge.stages.camera_change import CameraChange
+from edge.stages.delivery import Delivery
+from edge.stages.grabber import Grabber, open_limit_s
+from edge.stages.hooks import Hooks
+from edge.stages.intake import Intake
+from edge.stages.judging import Judging
+from edge.stages.preparation import Preparation
+from edge.stages.run_settings import RunSettings
+from edge.stages.status import PipelineStatus
+from edge.stages.summary import RunSummary
+from edge.stages.triggers import Ledger
+from edge.stages.turns import Connected, Stage, Stages
+from edge.stages.views import PartInspector, View, ViewCamera
 from edge.trigger.base import FiredTrigger, Firing, FrameTrigger
 from edge.trigger.camera import CameraTrigger
 from edge.trigger.thread import TriggerThread
-from edge.triggers import Ledger
 from edge.verdict import Cause
-from edge.views import PartInspector, View, ViewCamera
 
 
 class Pipeline:

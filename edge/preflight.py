@@ -21,7 +21,7 @@ from edge.engine.cuda import open_cuda
 from edge.engine.sidecar import L4T_RELEASE, l4t_release
 from edge.engine.tensorrt_bindings import load_bindings
 from edge.errors import ConfigError, DeviceLostError, EngineError
-from edge.keys import configured_keys, keys_folder
+from edge.trust.keys import configured_keys, keys_folder
 
 Scope = Literal["common", "onnxruntime", "openvino", "tensorrt"]
 

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from edge.inspector import Inspection
-from edge.triggers import Settled, Trigger, no_verdict
+from edge.stages.triggers import Settled, Trigger, no_verdict
+from edge.stages.views import ViewResult
 from edge.verdict import Cause, Verdict
-from edge.views import ViewResult
 
 
 class _Frozen(BaseModel):
@@ -85,7 +85,7 @@ class InspectionRecord(_Judged, _Announced):
     Attributes:
         trigger_id: unique over all runs.
         part_id: what the line calls the part; None when it did not say.
-        triggered_utc: when the part was announced; see `edge.triggers.Trigger`.
+        triggered_utc: when the part was announced; see `edge.stages.triggers.Trigger`.
         views: what each view said, in the order of the configuration.
         images: files handed to the archive, relative to its folder. The quota removes them in
             time, and a failed write is in the log.

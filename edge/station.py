@@ -9,25 +9,25 @@ from functools import partial
 from typing import NamedTuple
 
 from edge.alarm import Alarm, RejectAlarm, log_alarm
-from edge.changeover import Changeover
 from edge.control import ControlSocket, station_commands
+from edge.drift.monitor import DriftWatch
 from edge.encoder import Encoder, encoder_from_config
-from edge.hooks import Hooks, note_nowhere
 from edge.line import LineOutput, StorableConfig, output_from_config
 from edge.line_config import LineConfig
-from edge.loaded_recipe import LoadedRecipe, load_recipe, view_camera
-from edge.monitor import DriftWatch
 from edge.pipeline import Pipeline
-from edge.recipe_request import recipe_requests_from_config
+from edge.recipe.changeover import Changeover
+from edge.recipe.loaded import LoadedRecipe, load_recipe, view_camera
+from edge.recipe.request import recipe_requests_from_config
 from edge.records import InspectionRecord
-from edge.run_settings import PartLimits, RunSettings
 from edge.service import health_from_config
+from edge.stages.hooks import Hooks, note_nowhere
+from edge.stages.run_settings import PartLimits, RunSettings
+from edge.stages.status import PipelineStatus
+from edge.stages.views import View
 from edge.station_status import StationStatus
-from edge.status import PipelineStatus
 from edge.store.images import ImageArchive
 from edge.store.station import IMAGES_NAME, StationRecords
 from edge.trigger import trigger_from_config
-from edge.views import View
 
 
 class Station(NamedTuple):

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edge.alarm import Alarm
-from edge.changeover import RecipeStatus
-from edge.monitor import DriftAlarm
-from edge.part_check import CheckStatus
-from edge.status import PipelineStatus
+from edge.drift.monitor import DriftAlarm
+from edge.recipe.changeover import RecipeStatus
+from edge.recipe.part_check import CheckStatus
+from edge.stages.status import PipelineStatus
 from edge.store.station import RecordsStatus
 
 

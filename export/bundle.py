@@ -27,8 +27,8 @@ from edge.errors import BundleError, EngineError
 from edge.files import new_directory
 from edge.golden import write_golden
 from edge.images import encode_png
-from edge.keys import Keys
 from edge.preprocess import preprocess
+from edge.trust.keys import Keys
 from export.frames import Frame, adversarial_frames, real_frames
 from export.graph import build_graph, save_graph
 from export.macs import count_macs

@@ -15,9 +15,9 @@ from edge.calibrated import RecipeIdentity
 from edge.camera.base import Frame
 from edge.inspector import Inspection, StageTimes
 from edge.records import InspectionRecord, record_from_settled
-from edge.triggers import Settled, Trigger
+from edge.stages.triggers import Settled, Trigger
+from edge.stages.views import ONLY_VIEW, ViewResult
 from edge.verdict import Verdict
-from edge.views import ONLY_VIEW, ViewResult
 
 IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64, 2.0, 1.5)
 MakeSettled = Callable[..., Settled]

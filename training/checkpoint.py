@@ -25,7 +25,7 @@ from edge.config import StrictModel
 from edge.errors import BundleError, ConfigError
 from edge.files import sha256_of, write_bytes
 from edge.preprocess import Preprocessing
-from edge.sealed import Sha256
+from edge.trust.sealed import Sha256
 from training.config import TrainConfig
 from training.data.order import Order
 from training.models import model_module

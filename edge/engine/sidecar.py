@@ -3,8 +3,8 @@
 A plan is an executable file that fits one TensorRT version on one kind of device, and TensorRT has
 no call that says so beforehand. Therefore each plan has a sealed JSON file beside it, and nothing
 is deserialised before both agree with each other and with this machine. That they were built here
-is proven by the MAC of this machine's key where it has one (see `edge.keys`); where it has none,
-nobody else may be able to write to them::
+is proven by the MAC of this machine's key where it has one (see `edge.trust.keys`); where it has
+none, nobody else may be able to write to them::
 
     BUNDLE/engines/<device>/<precision>/
         model.plan           what TensorRT built
@@ -24,8 +24,8 @@ from typing import Literal
 
 from edge.errors import BundleError, EngineError
 from edge.files import sha256_of, write_text
-from edge.keys import Keys, configured_keys
-from edge.sealed import Sha256, Strict, Vouched, read_sealed
+from edge.trust.keys import Keys, configured_keys
+from edge.trust.sealed import Sha256, Strict, Vouched, read_sealed
 
 SCHEMA_VERSION = 2
 ENGINES_FOLDER = "engines"

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from edge.config import ConfigPath, StrictModel
 from edge.encoder import Encoder
 from edge.errors import LineError
-from edge.journal import Journal
 from edge.line.belt import Belt, BeltClock, EncoderBelt
 from edge.line.tracking import Gate, ShiftRegister
+from edge.store.journal import Journal
 
 Milliseconds = Annotated[float, Field(gt=0, le=60_000)]
 

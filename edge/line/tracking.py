@@ -18,9 +18,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from edge.errors import LineError
-from edge.journal import Journal
 from edge.line.belt import Belt
 from edge.line.timetable import Timetable
+from edge.store.journal import Journal
 
 _CLOSE_S = 1.0
 

@@ -11,7 +11,7 @@ from edge.plugins import Plugin, load_plugin
 
 if TYPE_CHECKING:
     from edge.service.health import Health
-    from edge.views import View
+    from edge.stages.views import View
 
 _PAGES = {"health": Plugin("edge.service.health", "Health", "pip install 'linewarden[health]'")}
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from edge.service.notify import Notifier
-from edge.status import PipelineStatus
+from edge.stages.status import PipelineStatus
 
 # Time for one step of the start, from the moment it begins: a large plan on a slow disk.
 LOAD_LIMIT_S = 300.0

@@ -24,11 +24,11 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from edge.calibrated import RecipeIdentity
-from edge.changeover import RecipeStatus
+from edge.recipe.changeover import RecipeStatus
 from edge.records import InspectionRecord
 from edge.service.telemetry import QUANTITIES, read_device
+from edge.stages.status import PipelineStatus
 from edge.station_status import StationStatus
-from edge.status import PipelineStatus
 from edge.store.station import RecordsStatus
 from edge.verdict import Cause, Verdict
 

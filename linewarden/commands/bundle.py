@@ -42,12 +42,12 @@ from edge.files import write_text
 from edge.golden import golden_frames
 from edge.inspector import open_engine
 from edge.installed_bundles import STORE, BundleStore, Version
-from edge.keys import Keys, configured_keys, keys_folder, new_device_key
-from edge.signature import read_signature, sign
+from edge.trust.keys import Keys, configured_keys, keys_folder, new_device_key
+from edge.trust.signature import read_signature, sign
 from linewarden.commands.verify import engine_for, measure
 
 if TYPE_CHECKING:
-    from edge.ed25519 import PublicKey
+    from edge.trust.ed25519 import PublicKey
 
     _Parsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -204,7 +204,7 @@ def _proof(onnx_engine: str) -> Callable[[Bundle], None]:
 
 
 def _keygen(args: argparse.Namespace) -> None:
-    from edge import ed25519  # noqa: PLC0415 - optional package
+    from edge.trust import ed25519  # noqa: PLC0415 - optional package
 
     passphrase = _new_passphrase() if args.passphrase else None
     key = ed25519.new_key_pair(args.file, passphrase)
@@ -213,7 +213,7 @@ def _keygen(args: argparse.Namespace) -> None:
 
 
 def _sign(args: argparse.Namespace) -> None:
-    from edge import ed25519  # noqa: PLC0415 - optional package
+    from edge.trust import ed25519  # noqa: PLC0415 - optional package
 
     encrypted = ed25519.is_encrypted(args.key)
     passphrase = getpass.getpass(f"passphrase of {args.key}: ") if encrypted else None
@@ -280,7 +280,7 @@ def _adopt_plan(bundle: Bundle, name: str) -> bool:
 
 
 def _trusted(paths: list[Path]) -> dict[str, PublicKey]:
-    from edge import ed25519  # noqa: PLC0415 - optional package
+    from edge.trust import ed25519  # noqa: PLC0415 - optional package
 
     return {key.id: key for key in map(ed25519.read_public_key, paths)}
 

@@ -27,14 +27,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge.alignment import Pose
 from edge.bundle import REFERENCE_ARTEFACT
 from edge.errors import CameraError, ConfigError, FrameError
 from edge.files import write_bytes
 from edge.images import encode_jpeg, encode_png, read_image
 from edge.inspector import Inspection, Inspector
+from edge.layout.alignment import Pose
 from edge.overlay import caption, overlay
-from edge.triggers import no_verdict
+from edge.stages.triggers import no_verdict
 from edge.verdict import Cause, Verdict
 
 REJECTED = 10

@@ -45,18 +45,18 @@ from types import FrameType
 from typing import TextIO
 
 from edge.config import load_config
+from edge.drift.monitor import DriftReport
 from edge.errors import LineError, LinewardenError
 from edge.line import JsonLinesConfig
 from edge.line.jsonlines import STANDARD_OUTPUT
 from edge.line_config import LineConfig
-from edge.monitor import DriftReport
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
 from edge.service import logs
 from edge.service.daemon import Daemon, watchdog_s_from_environment
 from edge.service.notify import Notifier
+from edge.stages.summary import RunSummary
 from edge.station import open_station
-from edge.summary import RunSummary
 
 _log = logging.getLogger(__name__)
 

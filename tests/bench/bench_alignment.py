@@ -10,7 +10,7 @@ import time
 import cv2
 import numpy as np
 
-from edge.alignment import AlignmentSettings, MarkFinder, alignment_to
+from edge.layout.alignment import AlignmentSettings, MarkFinder, alignment_to
 from edge.preprocess import Crop
 
 _ROUNDS = 40

@@ -28,9 +28,9 @@ from edge.line.base import StationState
 from edge.pipeline import Pipeline
 from edge.preprocess import Preprocessing, preprocess
 from edge.records import InspectionRecord
-from edge.run_settings import PartLimits, RunSettings
+from edge.stages.run_settings import PartLimits, RunSettings
+from edge.stages.views import PartInspector, View
 from edge.verdict import Thresholds, Verdict, decide
-from edge.views import PartInspector, View
 
 ROUNDS = 300
 PAUSES_S = (0.0, 0.1, 1.0)

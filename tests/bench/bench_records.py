@@ -24,13 +24,13 @@ from edge.errors import LineError
 from edge.inspector import Inspection, StageTimes
 from edge.line.base import StationState
 from edge.records import InspectionRecord, record_from_settled
+from edge.stages.triggers import Settled, Trigger
+from edge.stages.views import ONLY_VIEW, ViewResult
 from edge.store.config import RecordsConfig
 from edge.store.database import connect, transaction
 from edge.store.rows import insert_record
 from edge.store.station import StationRecords
-from edge.triggers import Settled, Trigger
 from edge.verdict import Verdict
-from edge.views import ONLY_VIEW, ViewResult
 
 PARTS, INTERVAL_S = 2000, 0.01
 IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64, 2.0, 1.5)

@@ -17,7 +17,7 @@ from calibration.drift import baseline_from
 from calibration.escapes import proportion
 from calibration.threshold import tolerance_limit
 from edge.drift import MOVED, Baseline
-from edge.monitor import DriftAlarm, DriftMonitor
+from edge.drift.monitor import DriftAlarm, DriftMonitor
 from tests.bench.drift_changes import AS_IS, CHANGES
 from tests.bench.measured_parts import IN_TIME, Measured
 
@@ -34,7 +34,7 @@ _Row = Mapping[str, float]
 METHOD = f"""\
 ## Drift alarms
 
-The charts of `edge/drift.py` as `linewarden run` has them, set for one false alarm in 10 000 good
+The charts of `edge/drift` as `linewarden run` has them, set for one false alarm in 10 000 good
 parts. A baseline is n images drawn from all good images of a data set, and so is the line, both
 with replacement: parts are independent, as the charts assume. What changes slowly on a real line,
 and what the baseline has not seen, is not in these figures; see the last table.

@@ -27,9 +27,9 @@ from calibration.calibrate import calibrate
 from calibration.limits import Wish
 from calibration.report import write_calibration_report
 from edge.bundle import Bundle, open_bundle
+from edge.drift.frame_figures import frame_figures, reference_from
 from edge.engine import Engine
 from edge.files import write_text
-from edge.frame_figures import frame_figures, reference_from
 from edge.images import list_images, read_image
 from edge.inspector import Inspector, open_engine
 from edge.preprocess import preprocess

@@ -34,7 +34,7 @@ from edge.line import (
 from edge.line.handshake import Bits
 from edge.line_config import LineConfig
 from edge.records import InspectionRecord, record_from_settled
-from edge.triggers import Settled, no_verdict
+from edge.stages.triggers import Settled, no_verdict
 from edge.verdict import Cause, Verdict
 from tests.doubles import line_peers as peers
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.camera.base import Frame
 from edge.errors import CameraError
-from edge.views import View
+from edge.stages.views import View
 from tests.doubles.pipelines import GENEROUS_S, IDENTITY, FakeCamera, FakeInspector, Image, Line
 from tests.doubles.waiting import wait_for
 

@@ -17,9 +17,9 @@ from edge.camera.isolated import IsolatedCamera
 from edge.inspector import Inspection, Prepared
 from edge.line_config import LineConfig
 from edge.records import InspectionRecord
+from edge.stages.summary import RunSummary
 from edge.station import open_station
 from edge.store.reader import Filter, RecordReader
-from edge.summary import RunSummary
 from edge.verdict import Cause
 from tests.doubles.cameras import process_of
 from tests.doubles.waiting import wait_for

@@ -15,7 +15,7 @@ from typing import Any
 
 import edge.inspector
 import edge.layout
-import edge.loaded_recipe
+import edge.recipe.loaded
 from edge.camera.base import Frame
 from edge.camera.replay import ReplayCamera
 from edge.engine.onnxruntime import OnnxRuntimeEngine
@@ -49,7 +49,7 @@ ACTIONS: dict[str, Callable[[], None]] = {
     "nap": lambda: time.sleep(0.4),
 }
 STAGES: dict[str, tuple[Any, str]] = {
-    "start": (edge.loaded_recipe, "open_engine"),
+    "start": (edge.recipe.loaded, "open_engine"),
     "camera": (ReplayCamera, "read"),
     "preprocess": (edge.layout, "preprocess"),
     "engine": (OnnxRuntimeEngine, "infer"),

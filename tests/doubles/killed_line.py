@@ -10,15 +10,15 @@ import time
 from pathlib import Path
 
 from edge.camera.base import EndOfRecording, Frame
-from edge.hooks import Hooks
 from edge.line.base import StationState
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
-from edge.run_settings import PartLimits, RunSettings
+from edge.stages.hooks import Hooks
+from edge.stages.run_settings import PartLimits, RunSettings
+from edge.stages.views import ONLY_VIEW, View
 from edge.store.config import ImagesConfig, RecordsConfig
 from edge.store.images import ImageArchive
 from edge.store.station import IMAGES_NAME, StationRecords
-from edge.views import ONLY_VIEW, View
 from tests.doubles.pipelines import FakeInspector, frame
 
 

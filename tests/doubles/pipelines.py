@@ -12,17 +12,17 @@ import numpy.typing as npt
 
 from edge.calibrated import RecipeIdentity
 from edge.camera.base import EndOfRecording, Frame
-from edge.hooks import Hooks
 from edge.inspector import Inspection, Prepared, StageTimes
 from edge.layout import PreparedFrame
 from edge.line.base import StationState
 from edge.pipeline import Pipeline
 from edge.records import InspectionRecord
-from edge.run_settings import PartLimits, RunSettings
-from edge.summary import RunSummary
-from edge.triggers import Settled
+from edge.stages.hooks import Hooks
+from edge.stages.run_settings import PartLimits, RunSettings
+from edge.stages.summary import RunSummary
+from edge.stages.triggers import Settled
+from edge.stages.views import ONLY_VIEW, View
 from edge.verdict import Verdict
-from edge.views import ONLY_VIEW, View
 
 IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
 GENEROUS_S = 30.0

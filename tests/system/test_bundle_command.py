@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.bundle import Bundle, open_bundle
-from edge.keys import KEYS_VARIABLE
+from edge.trust.keys import KEYS_VARIABLE
 from linewarden.command_line import main
 
 golden_bundle = pytest.importorskip("tests.doubles.golden_bundle", reason="needs the package onnx")

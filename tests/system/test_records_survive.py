@@ -15,12 +15,12 @@ import pytest
 
 from edge.images import read_image
 from edge.records import InspectionRecord, record_from_settled
+from edge.stages.triggers import Settled
 from edge.store.config import ImagesConfig, RecordsConfig
 from edge.store.database import connect_to_read
 from edge.store.images import ImageArchive
 from edge.store.reader import Filter, RecordReader
 from edge.store.station import IMAGES_NAME, RecordsStatus, StationRecords
-from edge.triggers import Settled
 from edge.verdict import Cause
 from tests.doubles import killed_line
 from tests.doubles.waiting import wait_for

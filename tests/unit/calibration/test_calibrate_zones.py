@@ -14,15 +14,15 @@ from calibration.limits import Wish
 from calibration.sensitivity import move_slider, place_of
 from calibration.statements import describe
 from edge import Inspector
-from edge.alignment import AlignmentSettings, alignment_to
 from edge.bundle import Bundle
 from edge.calibrated import Calibration
 from edge.engine import Prediction
 from edge.errors import BundleError, CameraError, ConfigError
 from edge.layout import Layout
+from edge.layout.alignment import AlignmentSettings, alignment_to
+from edge.layout.zones import Polygon, Zone
 from edge.preprocess import Crop
 from edge.verdict import Cause, Verdict
-from edge.zones import Polygon, Zone
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Polygon:

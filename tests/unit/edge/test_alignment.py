@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.alignment import AlignmentSettings, MarkFinder, alignment_to
 from edge.errors import ConfigError, PartNotFoundError
+from edge.layout.alignment import AlignmentSettings, MarkFinder, alignment_to
 from edge.preprocess import Crop
 
 SIZE = 320

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.archive import ArchiveThread
+from edge.stages.archive import ArchiveThread
+from edge.stages.triggers import Settled
 from edge.store.config import ImagesConfig
 from edge.store.images import ImageArchive
-from edge.triggers import Settled
 
 MakeSettled = Callable[..., Settled]
 

@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from edge.errors import CameraError
+from edge.stages.views import ViewCamera
 from edge.verdict import Cause, Verdict
-from edge.views import ViewCamera
 from tests.doubles.bright import Bright, Expects, running
 from tests.doubles.pipelines import GENEROUS_S, Line
 from tests.doubles.waiting import wait_for

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from edge.changeover import Changeover, RecipeStatus
 from edge.errors import CameraError, EngineError, LineError
-from edge.loaded_recipe import LoadedRecipe
+from edge.recipe.changeover import Changeover, RecipeStatus
+from edge.recipe.loaded import LoadedRecipe
+from edge.stages.views import PartInspector, ViewCamera
 from edge.verdict import Verdict
-from edge.views import PartInspector, ViewCamera
 from tests.doubles.bright import Bright, Expects, running
 from tests.doubles.pipelines import GENEROUS_S, Line
 from tests.doubles.waiting import wait_for

@@ -7,7 +7,7 @@ import pytest
 
 from edge.service.daemon import Daemon, describe, watchdog_s_from_environment
 from edge.service.notify import Notifier
-from edge.status import PipelineStatus
+from edge.stages.status import PipelineStatus
 
 WELL = PipelineStatus(True, (), (), (True, True), 12, 1, 0, 0, 0)
 

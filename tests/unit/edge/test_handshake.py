@@ -19,7 +19,7 @@ from edge.line.handshake import (
     fresh_sequence,
 )
 from edge.records import InspectionRecord, record_from_settled
-from edge.triggers import Settled
+from edge.stages.triggers import Settled
 from edge.verdict import Verdict
 
 MS = 1_000_000

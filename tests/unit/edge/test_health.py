@@ -13,13 +13,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge.alarm import Alarm
-from edge.changeover import RecipeStatus
+from edge.drift.monitor import DriftAlarm
 from edge.errors import ConfigError
-from edge.monitor import DriftAlarm
-from edge.part_check import CheckStatus
+from edge.recipe.changeover import RecipeStatus
+from edge.recipe.part_check import CheckStatus
 from edge.service.health import Health
+from edge.stages.status import PipelineStatus
 from edge.station_status import StationStatus
-from edge.status import PipelineStatus
 from edge.store.station import RecordsStatus
 from edge.verdict import Verdict
 from tests.conftest import IDENTITY, MakeRecord

@@ -14,9 +14,9 @@ import pytest
 from edge.files import TEMPORARY_PREFIX
 from edge.images import read_image
 from edge.inspector import Inspection
+from edge.stages.triggers import Settled, no_verdict
 from edge.store.config import ImagesConfig
 from edge.store.images import ImageArchive
-from edge.triggers import Settled, no_verdict
 from edge.verdict import Cause, Verdict
 
 MakeSettled = Callable[..., Settled]

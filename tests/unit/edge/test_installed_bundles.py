@@ -17,8 +17,8 @@ from edge.bundle import Bundle, open_bundle
 from edge.errors import BundleError, ConfigError, EngineError
 from edge.files import TEMPORARY_PREFIX, point_link
 from edge.installed_bundles import BundleStore, Version
-from edge.keys import Keys
-from edge.signature import sign
+from edge.trust.keys import Keys
+from edge.trust.signature import sign
 from tests.doubles.keys import own_key, trusted_key
 
 ROOT = Path(__file__).parents[3]

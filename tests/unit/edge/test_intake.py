@@ -12,13 +12,13 @@ import pytest
 
 from edge.camera.base import Frame
 from edge.errors import CameraError, FrameError
-from edge.intake import Intake, Shot
-from edge.run_settings import PartLimits
+from edge.stages.intake import Intake, Shot
+from edge.stages.run_settings import PartLimits
+from edge.stages.triggers import Ledger, Settled, Trigger
+from edge.stages.views import View
 from edge.trigger.base import Firing
 from edge.trigger.camera import CameraTrigger
-from edge.triggers import Ledger, Settled, Trigger
 from edge.verdict import Cause, Verdict
-from edge.views import View
 from tests.doubles.pipelines import FakeCamera, FakeInspector, judged
 
 MS = 1_000_000

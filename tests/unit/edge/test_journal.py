@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.journal import Journal
+from edge.store.journal import Journal
 
 
 def entries(path: Path) -> dict[str, str]:

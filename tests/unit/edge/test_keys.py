@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.ed25519 import new_key_pair, read_private_key
 from edge.errors import ConfigError
-from edge.keys import Keys, configured_keys, new_device_key
+from edge.trust.ed25519 import new_key_pair, read_private_key
+from edge.trust.keys import Keys, configured_keys, new_device_key
 from tests.doubles.keys import give_away, own_key, trusted_key
 
 
@@ -21,7 +21,7 @@ def test_a_machine_without_keys_says_what_is_not_authenticated(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("LINEWARDEN_KEYS", raising=False)
-    monkeypatch.setattr("edge.keys.KEYS_FOLDER", tmp_path / "none")
+    monkeypatch.setattr("edge.trust.keys.KEYS_FOLDER", tmp_path / "none")
     assert configured_keys() == Keys()
     assert Keys().describe() == (
         "runs any bundle, for it trusts no key; takes calibrations and engines that are sealed "
@@ -125,7 +125,7 @@ def test_trusted_keys_need_a_package_and_it_is_named(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     trusted_key(monkeypatch, folder)
-    monkeypatch.delitem(sys.modules, "edge.ed25519")
+    monkeypatch.delitem(sys.modules, "edge.trust.ed25519")
     monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
     with pytest.raises(ConfigError, match=r"pip install 'linewarden\[signing\]'"):
         configured_keys()

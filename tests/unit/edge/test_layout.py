@@ -9,8 +9,8 @@ import pytest
 from edge.errors import ConfigError, FrameError, PartNotFoundError
 from edge.images import encode_png
 from edge.layout import Layout, Preparation, read_layout
+from edge.layout.zones import Zone
 from edge.preprocess import Crop, Preprocessing, preprocess
-from edge.zones import Zone
 
 HEIGHT, WIDTH = 120, 160
 MARK = "mark: {left: 70, top: 50, width: 24, height: 24}"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from edge.camera.base import Frame
-from edge.triggers import Ledger, Settled, Trigger, no_verdict
+from edge.stages.triggers import Ledger, Settled, Trigger, no_verdict
 from edge.verdict import Cause, Verdict
 from tests.doubles.pipelines import IDENTITY, judged
 

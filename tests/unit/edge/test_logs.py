@@ -71,7 +71,7 @@ def test_what_was_left_out_is_told_at_the_end(log: logging.Logger, stream: io.St
 def test_json_is_one_line_with_its_severity(stream: io.StringIO) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
-    logger = logging.Logger("edge.delivery")
+    logger = logging.Logger("edge.stages.delivery")
     logger.addHandler(handler)
     error = ValueError("of\ntwo lines")
     logger.error("the output %s failed", "mqtt", exc_info=error)
@@ -79,7 +79,7 @@ def test_json_is_one_line_with_its_severity(stream: io.StringIO) -> None:
     assert line.startswith("<3>")
     entry = json.loads(line[3:])
     assert entry["message"] == "the output mqtt failed"
-    assert (entry["level"], entry["logger"]) == ("error", "edge.delivery")
+    assert (entry["level"], entry["logger"]) == ("error", "edge.stages.delivery")
     assert entry["traceback"].endswith("two lines")
 
 

@@ -13,12 +13,12 @@ import pytest
 
 from calibration.drift import baseline_from
 from edge.drift import MOVED, Baseline
-from edge.frame_figures import frame_figures, reference_from
+from edge.drift.frame_figures import frame_figures, reference_from
+from edge.drift.monitor import DriftAlarm, DriftMonitor, DriftWatch
 from edge.images import encode_png
-from edge.monitor import DriftAlarm, DriftMonitor, DriftWatch
 from edge.preprocess import Crop
-from edge.side_thread import SideThread
-from edge.triggers import Settled, no_verdict
+from edge.stages.side_thread import SideThread
+from edge.stages.triggers import Settled, no_verdict
 from edge.verdict import Cause
 from tests.doubles.pipelines import IDENTITY
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.journal import Journal
+from edge.store.journal import Journal
 from edge.store.notes import Notes
 from tests.doubles.disk import Disk
 from tests.doubles.waiting import wait_for

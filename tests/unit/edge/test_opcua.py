@@ -22,7 +22,7 @@ from edge.errors import LineError
 from edge.line import OpcUaConfig, StationState, output_from_config
 from edge.line.opcua import NAMESPACE, OpcUa
 from edge.records import InspectionRecord, record_from_settled
-from edge.triggers import Settled, no_verdict
+from edge.stages.triggers import Settled, no_verdict
 from edge.verdict import Cause
 from tests.doubles.certificates import certificate
 

@@ -6,7 +6,7 @@ import pytest
 
 from edge.inspector import Inspection
 from edge.overlay import caption, heat_map, overlay
-from edge.triggers import no_verdict
+from edge.stages.triggers import no_verdict
 from edge.verdict import Cause, Verdict
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from edge.config import load_config
 from edge.errors import ConfigError
-from edge.part_check import ChecksConfig, PartCheck
+from edge.recipe.part_check import ChecksConfig, PartCheck
 from edge.records import InspectionRecord
 from edge.verdict import Verdict
 

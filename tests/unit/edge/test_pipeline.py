@@ -11,9 +11,9 @@ from edge.errors import CameraError, EngineError, FrameError, LineError
 from edge.inspector import Inspection, Prepared
 from edge.line.base import StationState
 from edge.records import InspectionRecord
-from edge.status import PipelineStatus
+from edge.stages.status import PipelineStatus
+from edge.stages.triggers import Settled, no_verdict
 from edge.trigger.software import SoftwareTrigger
-from edge.triggers import Settled, no_verdict
 from edge.verdict import Cause, Verdict
 from tests.doubles.pipelines import (
     GENEROUS_S,
@@ -379,7 +379,7 @@ class Absent(FakeCamera):
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.grabber.growing_pauses", lambda: itertools.repeat(0.01))
+    monkeypatch.setattr("edge.stages.grabber.growing_pauses", lambda: itertools.repeat(0.01))
 
 
 @pytest.mark.usefixtures("short_pauses")

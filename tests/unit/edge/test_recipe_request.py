@@ -19,12 +19,12 @@ pytest.importorskip("paho", reason="needs pip install 'linewarden[mqtt]'")
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge.changeover import RecipeStatus
 from edge.errors import LineError
-from edge.recipe_request import recipe_requests_from_config
-from edge.recipe_request.base import Request
-from edge.recipe_request.config import RecipeRequestConfig
-from edge.recipe_request.mqtt import request_from_payload
+from edge.recipe.changeover import RecipeStatus
+from edge.recipe.request import recipe_requests_from_config
+from edge.recipe.request.base import Request
+from edge.recipe.request.config import RecipeRequestConfig
+from edge.recipe.request.mqtt import request_from_payload
 from tests.doubles.line_peers import Broker, closing, free_port
 from tests.doubles.register_plc import RegisterPlc
 from tests.doubles.waiting import wait_for
@@ -255,7 +255,7 @@ def test_what_is_no_number_or_not_known_is_answered(
 def test_a_broker_that_goes_and_comes_is_told_of_once(
     broker: Broker, asker: Asker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING, "edge.recipe_request")
+    caplog.set_level(logging.WARNING, "edge.recipe.request")
     with followed_broker(broker) as recipes:
         wait_for(lambda: asker.told(active=1))
         broker.kill()

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from edge.inspector import Inspection
 from edge.records import InspectionRecord, record_from_settled
-from edge.summary import Tally
-from edge.triggers import Settled, no_verdict
+from edge.stages.summary import Tally
+from edge.stages.triggers import Settled, no_verdict
 from edge.verdict import Cause, Verdict
 
 MakeSettled = Callable[..., Settled]

@@ -24,7 +24,7 @@ from edge.engine.sidecar import (
 )
 from edge.errors import BundleError, EngineError
 from edge.files import sha256_of
-from edge.keys import Keys
+from edge.trust.keys import Keys
 from tests.doubles.keys import give_away
 
 CONTENT = b"a plan"

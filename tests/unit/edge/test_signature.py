@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from edge.bundle import MANIFEST, Bundle, open_bundle
-from edge.ed25519 import PrivateKey, new_key_pair, read_private_key
 from edge.errors import BundleError, ConfigError
 from edge.files import write_text
-from edge.keys import Keys, configured_keys
-from edge.sealed import Vouched
-from edge.signature import SIGNATURE, sign
+from edge.trust.ed25519 import PrivateKey, new_key_pair, read_private_key
+from edge.trust.keys import Keys, configured_keys
+from edge.trust.sealed import Vouched
+from edge.trust.signature import SIGNATURE, sign
 from tests.doubles.keys import own_key, trusted_key
 
 MEND = "calibrate again"

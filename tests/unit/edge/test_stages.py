@@ -16,16 +16,16 @@ import pytest
 from edge.camera.base import Frame
 from edge.camera.faults import CameraLostError
 from edge.errors import CameraError, EngineError, FrameError, LineError
-from edge.hooks import OnTrigger
 from edge.inspector import Inspection, Prepared
 from edge.line.base import StationState
+from edge.stages.hooks import OnTrigger
+from edge.stages.triggers import Trigger, no_verdict
+from edge.stages.views import View
 from edge.store.config import RecordsConfig
 from edge.store.station import StationRecords
 from edge.trigger.base import Firing
 from edge.trigger.software import SoftwareTrigger
-from edge.triggers import Trigger, no_verdict
 from edge.verdict import Cause, Verdict
-from edge.views import View
 from tests.doubles.disk import Disk
 from tests.doubles.pipelines import (
     GENEROUS_S,

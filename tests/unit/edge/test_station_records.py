@@ -15,12 +15,12 @@ import pytest
 from edge.errors import LineError, RecordsError
 from edge.line.base import StationState
 from edge.records import InspectionRecord
+from edge.stages.triggers import Settled
 from edge.store import database
 from edge.store.config import RecordsConfig
 from edge.store.database import FILE_NAME, connect, connect_to_read
 from edge.store.reader import Filter, RecordReader, Waiting
 from edge.store.station import JOURNAL_NAME, StationRecords
-from edge.triggers import Settled
 from edge.verdict import Cause, Verdict
 from tests.doubles.waiting import wait_for
 

@@ -20,7 +20,7 @@ from edge.engine.tensorrt import TensorRtEngine
 from edge.engine.tensorrt_bindings import load_bindings
 from edge.errors import BundleError, CudaError, DeviceLostError, EngineError, LinewardenError
 from edge.inspector import open_engine
-from edge.keys import Keys
+from edge.trust.keys import Keys
 from export.tensorrt_engine import Built
 from tests.doubles import engine_cases, golden_bundle
 from tests.doubles.cuda import SimulatedDevice

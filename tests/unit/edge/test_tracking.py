@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from edge.errors import LineError
-from edge.journal import Journal
 from edge.line.belt import Belt, BeltClock, EncoderBelt
 from edge.line.gate import GateConfig, register_from_config
 from edge.line.tracking import Gate, ShiftRegister
+from edge.store.journal import Journal
 from tests.doubles.conveyor import Counter
 from tests.doubles.waiting import wait_for
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from edge.inspector import Inspection
+from edge.layout.zones import Polygon, polygon_mask, zone_map
 from edge.preprocess import Crop
 from edge.verdict import Thresholds, Verdict, decide_by_zone, score_of_zones, zone_values
-from edge.zones import Polygon, polygon_mask, zone_map
 
 # Quarters: corners that lie on centres of pixels, on their borders, and between.
 PLACES = st.integers(-8, 72).map(lambda n: n / 4)

@@ -1,0 +1,1 @@
+"""Recipes of a line: loaded, changed over, asked for, and checked with reference parts."""

@@ -1,0 +1,223 @@
+"""Changeover: the next recipe is loaded beside the running one, and swapped between two triggers.
+
+A part is judged by the recipe that was in force at its trigger, in all of its views. The engines of
+the recipe before are closed when its last part is done. A recipe that cannot be loaded or
+put in force, for whatever reason, changes nothing: the one before runs on, and the reason is told
+to who asks, and logged.
+
+A recipe with other camera settings has its cameras opened anew before it takes over: the station is
+not READY for that time, and a part that comes nevertheless is NO_VERDICT, camera. A camera that
+does not take the settings is opened as it was.
+
+While a recipe is being loaded, the device holds two: memory must be there for both, or the new one
+is refused with what the engine says of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+from edge.errors import LineError, LinewardenError
+from edge.recipe.loaded import LoadedRecipe
+from edge.recipe.part_check import CheckStatus
+from edge.records import InspectionRecord
+from edge.stages.views import PartInspector, ViewCamera
+
+_POLL_S = 0.2  # so soon the end of the line is noticed
+_CLOSE_S = 10.0  # for a recipe that is being loaded at the stop; systemd waits for 25 s in all
+
+_log = logging.getLogger(__name__)
+
+
+class Swaps(Protocol):
+    """What a changeover needs of the pipeline."""
+
+    def change_inspectors(self, inspectors: Mapping[str, PartInspector]) -> None:
+        """Judge the parts from the next trigger on by these, in all views at once."""
+
+    def change_cameras(self, cameras: Mapping[str, ViewCamera], then: Callable[[], None]) -> None:
+        """Open other cameras, and call `then` before they give a frame; else nothing changes."""
+
+    def wait_until_unused(self, inspectors: Collection[PartInspector], timeout_s: float) -> bool:
+        """Wait until no part is judged by any of these; False after `timeout_s`."""
+
+
+@dataclass(frozen=True)
+class RecipeStatus:
+    """Where the recipes of a line stand.
+
+    Attributes:
+        active: what judges the next part; None where the line has no numbered recipes.
+        loading: what was requested and is being loaded; None while nothing is.
+        failure: why the last request came to nothing; None when it did not.
+        changed: changeovers so far.
+        failed: requests that came to nothing.
+    """
+
+    active: int | None
+    loading: int | None = None
+    failure: str | None = None
+    changed: int = 0
+    failed: int = 0
+
+
+class Changeover:
+    """The recipe in force, and the way to another one. Safe for threads.
+
+    Args:
+        start: the recipe that the line starts with; the changeover closes it.
+        numbers: recipes that may be requested.
+        load: verifies and opens a recipe; what it raises leaves the one before in force.
+    """
+
+    def __init__(
+        self,
+        start: LoadedRecipe,
+        numbers: Collection[int],
+        load: Callable[[int], LoadedRecipe],
+    ) -> None:
+        self.numbers = tuple(sorted(numbers))
+        self._active = start
+        self._load = load
+        self._pipeline: Swaps | None = None
+        self._lock = threading.Lock()
+        self._status = RecipeStatus(start.number)
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+
+    @property
+    def active(self) -> LoadedRecipe:
+        """What judges the next part."""
+        return self._active
+
+    @property
+    def status(self) -> RecipeStatus:
+        """Where the recipes stand."""
+        return self._status
+
+    def serve(self, pipeline: Swaps) -> None:
+        """Change over this pipeline, whose inspectors are those of the start; once."""
+        self._pipeline = pipeline
+
+    def request(self, number: int) -> None:
+        """Begin to load a recipe, which then takes over; `status` tells what came of it.
+
+        The one in force may be requested too: it is read again, with a newer calibration.
+
+        Raises:
+            LineError: there is no such recipe, or another one is being loaded.
+        """
+        with self._lock:
+            if number not in self.numbers:
+                known = ", ".join(map(str, self.numbers)) or "none; see 'recipes' of the line"
+                raise LineError(f"no recipe {number}: known are {known}")
+            if self._closing.is_set():
+                raise LineError("the line stops")
+            if self._pipeline is None:
+                raise LineError("the line starts; ask again")
+            if self._status.loading is not None:
+                raise LineError(f"recipe {self._status.loading} is being loaded; ask again")
+            thread = threading.Thread(
+                target=self._change_to,
+                args=(self._pipeline, number),
+                name="changeover",
+                daemon=True,
+            )
+            self._note(loading=number, failure=None)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system has no thread left
+                self._fail(number, str(error))
+                raise LineError(self._status.failure) from error
+            self._thread = thread
+
+    def begin_check(self) -> CheckStatus:
+        """Begin the check with the reference parts of the recipe in force.
+
+        Raises:
+            LineError: none are configured.
+        """
+        check = self._active.check
+        if check is None:
+            raise LineError("the line has no reference parts; see 'checks' in its configuration")
+        check.begin()
+        return check.status
+
+    def blocked(self) -> str | None:
+        """Why the station must not be READY: the check of the recipe in force; None when it may."""
+        check = self._active.check
+        return check.blocked() if check is not None else None
+
+    def take(self, record: InspectionRecord) -> None:
+        """Look at a part; one that an earlier recipe judged says nothing of the one in force."""
+        recipe = self._active
+        if recipe.check is None:
+            return
+        if record.calibration_seal == recipe.inspectors[record.view].identity.calibration_seal:
+            recipe.check.take(record)
+
+    def close(self) -> None:
+        """Wait for a recipe that is being loaded, and close the one in force."""
+        with self._lock:
+            self._closing.set()
+            thread = self._thread
+        if thread is not None:
+            thread.join(_CLOSE_S)
+        self._active.close()
+
+    def _change_to(self, pipeline: Swaps, number: int) -> None:
+        before = self._active
+        try:
+            with ExitStack() as refused:
+                loaded = self._load(number)
+                refused.callback(self._close, loaded)
+                self._put_in_force(pipeline, loaded)
+                refused.pop_all()
+        except LinewardenError as error:
+            self._fail(number, str(error))
+        except Exception as error:  # noqa: BLE001 - of a library, or a defect: the line runs on
+            _log.exception("recipe %d", number)
+            self._fail(number, repr(error))
+        else:
+            _log.warning("recipe %s took over from recipe %s", loaded.number, before.number)
+            self._retire(pipeline, before)
+            self._note(active=loaded.number, loading=None, changed=self._status.changed + 1)
+
+    def _put_in_force(self, pipeline: Swaps, loaded: LoadedRecipe) -> None:
+        """Let a recipe take over as a whole; what this raises leaves all as it was."""
+        if self._closing.is_set():
+            raise LineError("the line stops")
+        cameras = loaded.other_cameras(self._active)
+        pipeline.change_cameras(cameras, partial(self._enter, pipeline, loaded))
+
+    def _enter(self, pipeline: Swaps, loaded: LoadedRecipe) -> None:
+        pipeline.change_inspectors(loaded.inspectors)
+        self._active = loaded
+
+    def _retire(self, pipeline: Swaps, before: LoadedRecipe) -> None:
+        """Close a recipe once its last part is done."""
+        inspectors = list(before.inspectors.values())
+        while not pipeline.wait_until_unused(inspectors, _POLL_S):
+            if self._closing.is_set():
+                break  # the pipeline has ended, or an engine hangs, which the watchdog ends
+        self._close(before)
+
+    def _close(self, recipe: LoadedRecipe) -> None:
+        try:
+            recipe.close()
+        except Exception as error:  # noqa: BLE001 - whatever its library says, it is out of force
+            _log.warning("recipe %s was not closed cleanly: %r", recipe.number, error)
+
+    def _fail(self, number: int | None, why: str) -> None:
+        failure = f"recipe {number} was not loaded, recipe {self._active.number} runs on: {why}"
+        _log.error("%s", failure)
+        self._note(loading=None, failure=failure, failed=self._status.failed + 1)
+
+    def _note(self, **changes: Any) -> None:
+        self._status = replace(self._status, **changes)

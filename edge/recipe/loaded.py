@@ -1,0 +1,126 @@
+"""A recipe, verified and loaded: what judges each view, and the check with reference parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from edge.bundle import Bundle, open_bundle
+from edge.camera import CameraConfig, camera_from_config
+from edge.camera.base import SoftwareTriggered
+from edge.drift.monitor import DriftMonitor, DriftWatch
+from edge.engine import Engine
+from edge.engine.own_thread import OwnThreadEngine
+from edge.golden import require_golden
+from edge.inspector import Inspector, open_engine
+from edge.line_config import LineConfig, is_fired
+from edge.recipe.part_check import PartCheck
+from edge.stages.views import ViewCamera
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """What a line inspects by.
+
+    Attributes:
+        number: None where the line has no numbered recipes.
+        inspectors: of each view; those with the same bundle share it and its engine.
+        cameras: of each view, with the settings of the recipe.
+        check: None where none is configured.
+        resources: closed by `close`.
+    """
+
+    number: int | None
+    inspectors: Mapping[str, Inspector]
+    cameras: Mapping[str, CameraConfig]
+    check: PartCheck | None
+    resources: ExitStack
+
+    def watch(self, drift: DriftWatch) -> None:
+        """Have each view watched whose calibration holds a baseline."""
+        for name, inspector in self.inspectors.items():
+            baseline = inspector.calibration.drift
+            if baseline is not None:
+                crop = inspector.bundle.manifest.preprocessing.crop
+                drift.add(name, inspector.identity, DriftMonitor(baseline, crop))
+
+    def other_cameras(self, before: LoadedRecipe) -> dict[str, ViewCamera]:
+        """The cameras, not yet opened, whose settings are not those of another recipe."""
+        return {
+            name: view_camera(config)
+            for name, config in self.cameras.items()
+            if config != before.cameras[name]
+        }
+
+    def close(self) -> None:
+        """Close its engines; no part may need them any more."""
+        self.resources.close()
+
+
+def load_recipe(config: LineConfig, number: int | None) -> LoadedRecipe:
+    """Verify and open a recipe of a line, from any thread; engines that pass the self-test.
+
+    Args:
+        number: one of `config.recipes`, whose engines get threads of their own; None for what the
+            line itself says, whose engines belong to the calling thread.
+
+    Raises:
+        BundleError: a bundle does not verify, or the recipe is not calibrated for the artefact.
+        EngineError: the engine is not installed, cannot run the artefact, or gives other results on
+            the golden frames.
+    """
+    if number is not None:
+        config = config.with_recipe(number)
+    opened: dict[Path, tuple[Bundle, Engine]] = {}
+    inspectors = {}
+    with ExitStack() as stack:
+        for name, view in config.all_views.items():
+            path = view.bundle or config.bundle
+            if path not in opened:
+                opened[path] = _open_engine(config, path, number is not None, stack)
+            bundle, engine = opened[path]
+            calibration = bundle.calibration(view.recipe or config.recipe, config.engine.artefact)
+            inspectors[name] = Inspector(bundle, calibration, engine, number)
+        cameras = {name: view.camera for name, view in config.all_views.items()}
+        check = _part_check(config, inspectors)
+        return LoadedRecipe(number, inspectors, cameras, check, stack.pop_all())
+
+
+def view_camera(config: CameraConfig) -> ViewCamera:
+    """The camera that `config` describes, not yet opened; fired where it waits for the program.
+
+    Raises:
+        CameraError: what it needs is not installed.
+    """
+    camera = camera_from_config(config)
+    if is_fired(config) and isinstance(camera, SoftwareTriggered):
+        return ViewCamera(camera, camera.trigger)
+    return ViewCamera(camera)
+
+
+def _open_engine(
+    config: LineConfig, path: Path, on_own_thread: bool, stack: ExitStack
+) -> tuple[Bundle, Engine]:
+    """A bundle and its engine, which has passed the self-test; `stack` closes it."""
+    bundle, settings = open_bundle(path), config.engine
+    open_here = partial(
+        open_engine,
+        bundle,
+        engine=settings.kind,
+        artefact=settings.artefact,
+        threads=settings.threads,
+    )
+    engine = OwnThreadEngine(open_here) if on_own_thread else open_here()
+    stack.callback(engine.close)
+    require_golden(bundle, settings.artefact, engine)
+    return bundle, engine
+
+
+def _part_check(config: LineConfig, inspectors: Mapping[str, Inspector]) -> PartCheck | None:
+    if config.checks is None:
+        return None
+    scores = {name: one.calibration.scores.values() for name, one in inspectors.items()}
+    return PartCheck(config.checks, scores)

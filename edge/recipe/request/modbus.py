@@ -1,0 +1,51 @@
+"""Recipes that a PLC asks for by Modbus TCP; the station is the client and polls.
+
+The PLC holds four holding registers, the last three of them written by the station:
+
+    request_address      number of the recipe that the PLC wants (RecipeRequest); 0 asks for none
+    status_address + 0   number of the recipe in force (RecipeActive)
+    status_address + 1   0 nothing to do, 1 a recipe is being loaded, 2 the last request failed
+    status_address + 2   the request that this is the answer to
+
+A number is asked for once, when it comes to stand there; also when the station starts with another
+recipe. To ask for the same one again the PLC writes 0, waits until that is answered, and writes the
+number. The PLC sends the next parts when the answer is to its request, the state is 0, RecipeActive
+is the number, and the station is READY.
+"""
+
+from __future__ import annotations
+
+from edge.line.plc import Plc
+from edge.recipe.request.base import Answer, Request, State
+from edge.recipe.request.config import ModbusRecipeRequestConfig
+
+_STATES = tuple(State)
+
+
+class ModbusRequests:
+    """Polls a PLC; see `edge.recipe.request.base.RequestSource`."""
+
+    def __init__(self, name: str, config: ModbusRecipeRequestConfig) -> None:
+        self._config = config
+        self._plc = Plc(name, config)
+        self._wanted: int | None = None  # what stood there last; None before the first look
+
+    def open(self) -> None:
+        """Connect."""
+        self._plc.open()
+
+    def take(self) -> Request | None:
+        """What stands there, unless it did at the last look."""
+        (wanted,) = self._plc.registers(self._config.request_address)
+        before, self._wanted = self._wanted, wanted
+        return Request(wanted, was_there=before is None) if wanted != before else None
+
+    def answer(self, answer: Answer) -> None:
+        """Write the three registers."""
+        request = answer.request.number if answer.request is not None else 0
+        values = [answer.active or 0, _STATES.index(answer.state), request]
+        self._plc.write(self._config.status_address, values)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._plc.close()

@@ -1,0 +1,121 @@
+"""Recipes that are asked for by MQTT 3.1.1.
+
+::
+
+    <topic>/recipe/set    for whoever asks, QoS 1: the number, as 2; or {"number": 2, "id": "..."}
+    <topic>/recipe/state  QoS 1, retained: a JSON object, told at every change
+        active    number of the recipe in force
+        state     idle, loading, failed; "offline" is the last will, and then stands alone
+        request   the number that this is the answer to; null before the first one
+        id        that of the request; null when it had none
+        failure   why the request came to nothing; empty when it did not
+
+A request is asked for once, when it comes. One that is retained at the broker is left out, which
+would come again with every connection and change the recipe long after; so is what was published
+while the station was away (clean session). Whoever asks publishes without "retain" and looks for
+its id in the answer. The next parts may come when the state is idle, "active" is the number, and
+the station is READY.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+from typing import Any
+
+from paho.mqtt.client import MQTTMessage
+
+from edge.errors import LineError
+from edge.line.broker import Broker
+from edge.recipe.request.base import Answer, Request
+from edge.recipe.request.config import MqttRecipeRequestConfig
+
+OFFLINE = json.dumps({"state": "offline"})
+
+_ID_MAX = 128
+
+_log = logging.getLogger(__name__)
+
+
+class MqttRequests:
+    """Subscribes to a topic; see `edge.recipe.request.base.RequestSource`."""
+
+    def __init__(self, name: str, config: MqttRecipeRequestConfig) -> None:
+        self._name = name
+        self._state_topic = f"{config.topic}/recipe/state"
+        self._broker = Broker(
+            name,
+            config,
+            topic=f"{config.topic}/recipe/set",
+            qos=1,
+            on_message=self._on_message,
+            will=(self._state_topic, OFFLINE),
+        )
+        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._told = ""
+
+    def open(self) -> None:
+        """Connect and subscribe."""
+        self._told = ""
+        self._broker.open()
+
+    def take(self) -> Request | None:
+        """The last message that came."""
+        if why := self._broker.lost:
+            raise LineError(f"{self._name}: lost: {why}; check that the broker runs")
+        request = None
+        while not self._requests.empty():
+            request = self._requests.get()
+        return request
+
+    def answer(self, answer: Answer) -> None:
+        """Publish a change, and wait until the broker has it."""
+        request = answer.request
+        content = {
+            "active": answer.active,
+            "state": answer.state.value,
+            "request": request.number if request is not None else None,
+            "id": request.request_id if request is not None else None,
+            "failure": answer.failure,
+        }
+        text = json.dumps(content)
+        if text != self._told:
+            self._publish(text)
+
+    def close(self) -> None:
+        """Say that nobody answers any more, and disconnect."""
+        if self._broker.is_open and not self._broker.lost:
+            try:
+                self._publish(OFFLINE)
+            except LineError as error:
+                _log.warning("%s", error)
+        self._broker.close()
+
+    def _publish(self, text: str) -> None:
+        deadline = self._broker.deadline()
+        message = self._broker.publish(self._state_topic, text, qos=1, retain=True)
+        self._broker.confirm(message, deadline, "did not take the state of the recipes")
+        self._told = text
+
+    def _on_message(self, message: MQTTMessage) -> None:
+        if not message.retain:
+            self._requests.put(request_from_payload(message.payload))
+
+
+def request_from_payload(payload: bytes | bytearray) -> Request:
+    """The request that a message holds; with its problem when it holds none."""
+    try:
+        content: Any = json.loads(payload)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        content = {"number": content}
+    number, request_id = content.get("number"), content.get("id")
+    text = None if request_id is None else str(request_id)[:_ID_MAX]
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        problem = (
+            f'no request: {bytes(payload[:80])!r}; publish a number, or {{"number": 2, "id": "a"}}'
+        )
+        return Request(0, text, problem=problem)
+    return Request(number, text)

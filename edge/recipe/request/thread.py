@@ -1,0 +1,100 @@
+"""Recipes that somebody asks for, on a thread of their own.
+
+A request is dealt with once. One that comes while a recipe is being loaded waits, and a later one
+takes its place.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from types import TracebackType
+
+from edge.errors import LineError
+from edge.pauses import Retries
+from edge.recipe.request.base import Answer, Recipes, Request, RequestSource, State
+
+_JOIN_S = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class RecipeRequestThread:
+    """Follows a source while it is entered; one that is lost is connected again.
+
+    Args:
+        name: of the source, for messages.
+        source: used by this thread alone; it may be absent at the start.
+        poll_ms: between two looks.
+    """
+
+    def __init__(self, name: str, source: RequestSource, recipes: Recipes, poll_ms: float) -> None:
+        self._name = name
+        self._source = source
+        self._recipes = recipes
+        self._poll_s = poll_ms / 1e3
+        self._request: Request | None = None  # the last one that was dealt with
+        self._refusal = ""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="recipe request", daemon=True)
+
+    def __enter__(self) -> RecipeRequestThread:
+        """Begin to follow."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Follow no more."""
+        self._stopping.set()
+        self._thread.join(_JOIN_S)
+
+    def _run(self) -> None:
+        retries = Retries()
+        is_lost = False
+        while not self._stopping.is_set():
+            try:
+                self._source.open()
+                self._follow()
+                if is_lost:
+                    _log.warning("%s: recipes can be requested again", self._name)
+                is_lost = False
+                retries.connected()
+                while not self._stopping.wait(self._poll_s):
+                    self._follow()
+            except LineError as error:
+                if not is_lost:
+                    _log.warning("no recipe can be requested: %s", error)
+                is_lost = True
+                self._stopping.wait(retries.pause_s())
+        self._source.close()
+
+    def _follow(self) -> None:
+        """Look for a request, and answer."""
+        if self._recipes.status.loading is None:
+            request = self._source.take()
+            if request is not None:
+                self._request, self._refusal = request, self._refused(request)
+        status = self._recipes.status
+        failure = self._refusal or status.failure or ""
+        state = State.FAILED if failure else State.IDLE
+        if status.loading is not None:
+            state = State.LOADING
+        self._source.answer(Answer(status.active, state, self._request, failure))
+
+    def _refused(self, request: Request) -> str:
+        """Ask for a recipe; why it is refused, or nothing."""
+        refusal = request.problem
+        is_active = request.number == self._recipes.status.active
+        if not refusal and request.number != 0 and not (request.was_there and is_active):
+            try:
+                self._recipes.request(request.number)
+            except LineError as error:
+                refusal = str(error)
+        if refusal:
+            _log.error("%s: %s", self._name, refusal)
+        return refusal

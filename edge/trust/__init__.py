@@ -1,0 +1,1 @@
+"""Seals, signatures and keys: which files a device believes."""
