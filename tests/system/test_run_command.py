@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,24 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.02)
+
+
+@contextmanager
+def hangups(handler: signal.Handlers) -> Iterator[None]:
+    """What processes that are started here do with SIGHUP: it is inherited."""
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """Wait for a process that was told to stop; what it printed. One that does not is killed."""
+    try:
+        return process.communicate(timeout=GENEROUS_S)[0]
+    finally:
+        process.kill()
 
 
 def start_looping(config: Path, *settings: str) -> tuple[subprocess.Popen[str], Path]:
@@ -148,9 +167,10 @@ def test_an_unwritable_archive_stops_nothing(config: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_in_order(config: Path, number: signal.Signals) -> None:
-    process, path = start_looping(config)
+    with hangups(signal.SIG_DFL):  # also where this runs under nohup
+        process, path = start_looping(config)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=GENEROUS_S)
+    output = ended(process)
     assert process.returncode == 128 + number
     records = lines(path)
     assert output.startswith(f"{len(records)} parts: ")
@@ -162,16 +182,13 @@ def test_a_signal_stops_in_order(config: Path, number: signal.Signals) -> None:
 
 
 def test_a_line_under_nohup_outlives_its_terminal(config: Path) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited
-    try:
+    with hangups(signal.SIG_IGN):
         process, path = start_looping(config)
-    finally:
-        signal.signal(signal.SIGHUP, before)
     process.send_signal(signal.SIGHUP)
     size = path.stat().st_size
     wait_until(lambda: path.stat().st_size > size + 4000)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=GENEROUS_S)
+    ended(process)
     assert process.returncode == 128 + signal.SIGTERM
 
 
