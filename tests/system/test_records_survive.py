@@ -90,12 +90,15 @@ def test_kills_at_random_moments_leave_one_record_for_every_trigger(tmp_path: Pa
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MB."""
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of 4 MB, or as a test says."""
+    size = getattr(request, "param", "4m")
     folder = tmp_path / "disk"
     folder.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder],
+        capture_output=True,
+        check=False,
     )
     if done.returncode:
         pytest.skip("needs root, to mount a small tmpfs")
@@ -105,6 +108,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+# All records as notes, as rows, and once more in the log of the database.
+@pytest.mark.parametrize("small_disk", ["16m"], indirect=True)
 def test_a_full_disk_stops_nothing_and_loses_no_record(
     small_disk: Path, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
 ) -> None:

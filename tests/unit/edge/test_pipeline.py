@@ -442,7 +442,7 @@ def test_an_output_that_is_absent_at_the_start_can_be_done_without(
     assert [record.source for record in healthy.sent] == [f"{n}.png" for n in range(5)]
     assert [record.source for record in late.sent] == ["2.png", "3.png", "4.png"]
     refused = [record.line_errors for record in line.records]
-    assert refused == [("the output is not open",)] * 2 + [()] * 3
+    assert refused == [("the output is not open: no broker",)] * 2 + [()] * 3
     assert isinstance(summary.error, LineError)
 
 
