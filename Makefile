@@ -52,15 +52,15 @@ study: $(STAMP)
 	  --data $(addprefix $(SHARED)/data/,hazelnut_toy cookies ball_screw kolektorsdd)
 
 precision: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/study_precision.py \
+	OMP_NUM_THREADS=1 $(BIN)/python studies/precision.py \
 	  --work build/precision --out docs/precision.md $(RUNS)
 
 reliability: $(STAMP)
-	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/bench/study_reliability.py \
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python studies/reliability.py \
 	  --out docs/reliability.md
 
 camera-study: $(STAMP)
-	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/bench/study_cameras.py \
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python studies/cameras.py \
 	  --work build/camera-study --out docs/cameras.md
 
 # Models that were taught few images, so that many are left to calibrate with and to measure.
@@ -73,7 +73,7 @@ build/study-calibration/%/bundle/manifest.json: | $(STAMP)
 
 STUDIED := ball_screw kolektorsdd
 calibration-study: $(STUDIED:%=build/study-calibration/%/bundle/manifest.json)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/study_calibration.py --out docs/calibration.md \
+	OMP_NUM_THREADS=1 $(BIN)/python studies/calibration.py --out docs/calibration.md \
 	  $(foreach name,$(STUDIED),build/study-calibration/$(name)/bundle=$(SHARED)/data/$(name))
 
 bench: $(STAMP)

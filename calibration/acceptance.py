@@ -19,11 +19,11 @@ from calibration.calibrate import digest_of_images
 from calibration.escapes import proportion
 from calibration.labelled_parts import GOOD, Plan, image_hashes, named
 from calibration.pictures import small_jpeg
-from edge.images import read_image
-from edge.inspector import Inspection, Inspector
-from edge.overlay import overlay
-from edge.trust.sealed import Sealed, Sha256, Strict
-from edge.verdict import Verdict
+from inspection.images import read_image
+from inspection.inspector import Inspection, Inspector
+from inspection.overlay import overlay
+from inspection.trust.sealed import Sealed, Sha256, Strict
+from inspection.verdict import Verdict
 
 _PICTURE_SIDE = 640  # px
 

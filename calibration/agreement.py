@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy.stats import t
 
 from calibration.escapes import Proportion, proportion
-from edge.errors import ConfigError
+from inspection.errors import ConfigError
 
 _Flags = npt.NDArray[np.bool_]
 

@@ -14,13 +14,13 @@ from calibration.drift import baseline_of_images, figures_of_images
 from calibration.limits import Limits, Wish, limits_of
 from calibration.order import ordered_channels
 from calibration.scores import GoodScore, ScoredImages, score_images
-from edge.bundle import REFERENCE_ARTEFACT, Bundle
-from edge.calibrated import Calibration
-from edge.engine import Engine
-from edge.errors import CameraError
-from edge.inspector import open_engine
-from edge.layout import Layout
-from edge.verdict import score_of_zones
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle
+from inspection.bundle.calibration_file import Calibration
+from inspection.engine import Engine
+from inspection.errors import CameraError
+from inspection.inspector import open_engine
+from inspection.layout import Layout
+from inspection.verdict import score_of_zones
 
 MAP_DECIDES = (
     "with zones the highest value of the anomaly map decides, which is not this model's own score "

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.stats import beta
 
 from calibration.threshold import require_share, zone_thresholds
-from edge.errors import ConfigError
+from inspection.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """The drift baseline of good parts, and the limits of the charts that watch for drift.
 
-The charts are those of `edge.drift`. Their limits follow from one figure, the parts between two
-false alarms of the whole system (`run_length`), of which every chart gets an equal part of the
-alarms. Run lengths of the CUSUM are those of Brook and Evans (1972), of the EWMA those of Lucas and
-Saccucci (1990), both by Markov chain. A baseline of few parts is itself off by chance; the limits
-are set for a mean that is off as far as is plausible at `confidence` (the aim of Gandy and Kvaloy
-2013), so that few parts give slow charts rather than false alarms. The limit of the window is the
-sum of two exact Kolmogorov limits: of the baseline at `confidence`, and of the window at as much
-error probability as its parts are worth, which is the correction for looking again and again.
+The charts are those of `inspection.drift.charts`. Their limits follow from one figure, the parts
+between two false alarms of the whole system (`run_length`), of which every chart gets an equal part
+of the alarms. Run lengths of the CUSUM are those of Brook and Evans (1972), of the EWMA those of
+Lucas and Saccucci (1990), both by Markov chain. A baseline of few parts is itself off by chance;
+the limits are set for a mean that is off as far as is plausible at `confidence` (the aim of Gandy
+and Kvaloy 2013), so that few parts give slow charts rather than false alarms. The limit of the
+window is the sum of two exact Kolmogorov limits: of the baseline at `confidence`, and of the window
+at as much error probability as its parts are worth, which is the correction for looking again and
+again.
 """
 
 from __future__ import annotations
@@ -22,11 +23,17 @@ from scipy.stats import kstwo, norm
 
 from calibration.run_lengths import cusum_run_length, ewma_run_length, limit_for
 from calibration.threshold import require_share
-from edge.drift import MOVED, Baseline
-from edge.drift.frame_figures import GrayImage, frame_figures, position_figures, reference_from
-from edge.errors import ConfigError
-from edge.images import encode_png
-from edge.preprocess import Crop
+from inspection.drift.baseline import Baseline
+from inspection.drift.charts import MOVED
+from inspection.drift.frame_figures import (
+    GrayImage,
+    frame_figures,
+    position_figures,
+    reference_from,
+)
+from inspection.errors import ConfigError
+from inspection.images import encode_png
+from inspection.preprocess import Crop
 
 FEWEST_PARTS = 30
 _CHARTS = 3

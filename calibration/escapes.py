@@ -14,11 +14,11 @@ from pathlib import Path
 from scipy.stats import beta
 
 from calibration.scores import score_images
-from edge.bundle import Bundle
-from edge.calibrated import Calibration
-from edge.errors import CameraError, ConfigError
-from edge.images import list_images
-from edge.inspector import open_engine
+from inspection.bundle import Bundle
+from inspection.bundle.calibration_file import Calibration
+from inspection.errors import CameraError, ConfigError
+from inspection.images import list_images
+from inspection.inspector import open_engine
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from calibration.curve import ThresholdCurve
 from calibration.threshold import part_scores
-from edge.calibrated import Calibration
+from inspection.bundle.calibration_file import Calibration
 
 
 def good_part_scores(calibration: Calibration) -> dict[str, float]:

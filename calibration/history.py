@@ -15,9 +15,11 @@ from pathlib import Path
 
 from calibration.escapes import Proportion, proportion
 from calibration.good_parts import good_part_values, thresholds_of
-from edge.bundle import CALIBRATION_FOLDER, HISTORY_FOLDER, Bundle, calibrated_recipes
-from edge.calibrated import Calibration
-from edge.errors import BundleError, ConfigError
+from inspection.bundle import Bundle, calibrated_recipes
+from inspection.bundle.bundle import HISTORY_FOLDER
+from inspection.bundle.calibration_file import Calibration
+from inspection.bundle.manifest import CALIBRATION_FOLDER
+from inspection.errors import BundleError, ConfigError
 
 ACTIVE = "active"
 _SHORTEST_SEAL = 8  # hexadecimal digits that name a calibration

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.errors import CameraError, ConfigError
-from edge.files import sha256_of
-from edge.images import list_images
+from inspection.errors import CameraError, ConfigError
+from inspection.files import sha256_of
+from inspection.images import list_images
 
 GOOD = "good"
 REPEATS = 3  # as AIAG asks

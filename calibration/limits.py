@@ -11,9 +11,9 @@ from calibration.pixels import MapSummary, PixelLimit, part_summary, pixel_limit
 from calibration.scores import GoodScore
 from calibration.tail import TailModel, tail_model
 from calibration.threshold import ToleranceLimit, review_limits, zone_limit
-from edge.calibrated import ZoneThresholds
-from edge.errors import ConfigError
-from edge.layout.zones import Zone
+from inspection.bundle.calibration_file import ZoneThresholds
+from inspection.errors import ConfigError
+from inspection.layout.zones import Zone
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from scipy.stats import beta, norm, t
 
 from calibration.threshold import require_pairs, require_share, sorted_scores
-from edge.errors import ConfigError
+from inspection.errors import ConfigError
 
 _FEWEST_LOTS = 5
 

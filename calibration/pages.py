@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edge.files import write_text
+from inspection.files import write_text
 
 
 def write_page(path: Path, template: str, **values: object) -> None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.images import encode_jpeg
+from inspection.images import encode_jpeg
 
 
 def jpeg_url(content: bytes) -> str:

@@ -7,7 +7,7 @@ a, and makes the same distribution-free promise as the threshold of scores.
 
 Maps are summarised one by one (`summarise_map`, about a kilobyte for each map and zone) and not
 kept. Regions are 8-connected and do not cross the border of a zone. Whoever applies the limits
-must count regions the same way: `edge.verdict.remove_small_regions` does.
+must count regions the same way: `inspection.verdict.remove_small_regions` does.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from calibration.threshold import parts_needed, require_share, tolerance_limit
-from edge.errors import CameraError, ConfigError
-from edge.layout.zones import IGNORED, AreaPx
+from inspection.errors import CameraError, ConfigError
+from inspection.layout.zones import IGNORED, AreaPx
 
 AREAS: tuple[int, ...] = get_args(AreaPx)
 WHOLE = 1  # the zone of a map without zones

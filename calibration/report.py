@@ -17,10 +17,10 @@ from calibration.lots import LotLimit
 from calibration.pages import write_page
 from calibration.pictures import jpeg_url, small_jpeg
 from calibration.statements import order_notice
-from edge.calibrated import Calibration
-from edge.images import read_image
-from edge.inspector import Inspection, Inspector
-from edge.overlay import draw_zones, heat_map
+from inspection.bundle.calibration_file import Calibration
+from inspection.images import read_image
+from inspection.inspector import Inspection, Inspector
+from inspection.overlay import draw_zones, heat_map
 
 _SLIDER = (0.0, 0.25, 0.5, 0.75, 1.0)
 _WORST = 8

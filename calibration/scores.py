@@ -11,12 +11,12 @@ import numpy as np
 
 from calibration.drift import Look
 from calibration.pixels import MapSummary, summarise_map
-from edge.engine import Engine
-from edge.errors import CameraError, EngineError, FrameError
-from edge.images import decode_image
-from edge.layout import Layout, Preparation, PreparedFrame
-from edge.preprocess import Preprocessing
-from edge.verdict import zone_values
+from inspection.engine import Engine
+from inspection.errors import CameraError, EngineError, FrameError
+from inspection.images import decode_image
+from inspection.layout import FramePreparer, Layout, PreparedFrame
+from inspection.preprocess import Preprocessing
+from inspection.verdict import zone_values
 
 _SHOWN = 5
 
@@ -75,7 +75,7 @@ def score_images(
         CameraError: files that cannot be read or do not fit the model; the first ones are named.
         EngineError: the artefact gives values that are not finite.
     """
-    preparation = Preparation(preprocessing, layout)
+    preparation = FramePreparer(preprocessing, layout)
     scores: dict[str, GoodScore] = {}
     fitted: list[Path] = []
     repeated: list[Path] = []

@@ -6,10 +6,10 @@ from datetime import datetime, timezone
 
 from calibration.curve import SliderPoint, ThresholdCurve
 from calibration.good_parts import curve_of, thresholds_of
-from edge.bundle import Bundle
-from edge.calibrated import Calibration
-from edge.errors import ConfigError
-from edge.verdict import score_of_zones
+from inspection.bundle import Bundle
+from inspection.bundle.calibration_file import Calibration
+from inspection.errors import ConfigError
+from inspection.verdict import score_of_zones
 
 
 def slider_of(calibration: Calibration) -> ThresholdCurve:

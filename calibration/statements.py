@@ -6,7 +6,7 @@ from calibration.calibrate import MAP_DECIDES, CalibrationResult
 from calibration.drift import FEWEST_PARTS
 from calibration.limits import Limits
 from calibration.lots import LotLimit
-from edge.drift import MOVED
+from inspection.drift.charts import MOVED
 
 
 def describe(result: CalibrationResult) -> list[str]:

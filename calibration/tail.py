@@ -33,7 +33,7 @@ from scipy.optimize import minimize
 from scipy.stats import chi2
 
 from calibration.threshold import require_share, sorted_scores
-from edge.errors import ConfigError
+from inspection.errors import ConfigError
 
 MODEL = "model (generalised Pareto tail), not a guarantee"
 FEWEST_EXCESSES = 30

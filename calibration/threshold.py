@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta
 
-from edge.errors import ConfigError
+from inspection.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,6 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edge.bundle import (
-    REFERENCE_ARTEFACT,
-    TRAINING_RECORD,
-    Bundle,
-    Golden,
-    GraphIO,
-    Parity,
-    open_bundle,
-    seal_bundle,
-)
-from edge.engine import GraphShape, engine_class
-from edge.errors import BundleError, EngineError
-from edge.files import new_directory
-from edge.golden import write_golden
-from edge.images import encode_png
-from edge.preprocess import preprocess
-from edge.trust.keys import Keys
 from export.frames import Frame, adversarial_frames, real_frames
 from export.graph import build_graph, save_graph
 from export.macs import count_macs
@@ -42,6 +25,16 @@ from export.parity import (
 from export.precision.judge import Expected, Judge
 from export.precision.offer import Offer, offer_artefacts
 from export.precision.training_images import calibration_images
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
+from inspection.bundle.bundle import TRAINING_RECORD
+from inspection.bundle.manifest import Golden, GraphIO, Parity, seal_bundle
+from inspection.engine import GraphShape, engine_class
+from inspection.errors import BundleError, EngineError
+from inspection.files import new_directory
+from inspection.golden import write_golden
+from inspection.images import encode_png
+from inspection.preprocess import preprocess
+from inspection.trust.keys import Keys
 from training.checkpoint import RunRecord, load_run
 from training.models.base import AnomalyModel
 

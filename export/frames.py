@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import BundleError
-from edge.images import read_image
-from edge.preprocess import Preprocessing
+from inspection.errors import BundleError
+from inspection.images import read_image
+from inspection.preprocess import Preprocessing
 
 Frame = npt.NDArray[np.uint8]
 _LINES = 4

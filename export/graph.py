@@ -15,8 +15,8 @@ from onnx import numpy_helper
 from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
 from torch import nn
 
-from edge.errors import EngineError
-from edge.files import write_bytes
+from inspection.errors import EngineError
+from inspection.files import write_bytes
 from training.models.base import AnomalyModel
 
 OPSET = 19

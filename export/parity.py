@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from edge.engine import Engine
-from edge.golden import FP32_TOLERANCE, Difference, compare
-from edge.preprocess import Preprocessing, preprocess
+from inspection.engine import Engine
+from inspection.golden import FP32_TOLERANCE, Difference, compare
+from inspection.preprocess import Preprocessing, preprocess
 from training.models.base import AnomalyModel
 
 

@@ -14,13 +14,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from calibration.calibrate import calibrate
 from calibration.limits import Wish
-from edge.bundle import open_bundle
-from edge.config import StrictModel
-from edge.files import write_bytes, write_text
-from edge.images import encode_jpeg, read_image
-from edge.inspector import Inspector
-from edge.preprocess import preprocess
 from export.bundle import export_bundle
+from inspection.bundle import open_bundle
+from inspection.config.loading import StrictModel
+from inspection.files import write_bytes, write_text
+from inspection.images import encode_jpeg, read_image
+from inspection.inspector import Inspector
+from inspection.preprocess import preprocess
 from training.checkpoint import RunRecord, load_run
 from training.config import TrainConfig
 from training.data.layout import read_data_set

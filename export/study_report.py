@@ -10,8 +10,8 @@ from statistics import mean, stdev
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from edge.files import write_text
 from export.study import StudyRow
+from inspection.files import write_text
 from training.pages import data_url, render
 
 METHOD = """\

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from edge.engine.tensorrt_bindings import process_logger
-from edge.errors import BundleError, ConfigError, EngineError
-from edge.files import locked, write_bytes
+from inspection.engine.tensorrt_bindings import process_logger
+from inspection.errors import BundleError, ConfigError, EngineError
+from inspection.files import locked, write_bytes
 
 _log = logging.getLogger(__name__)
 

@@ -16,21 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from edge.bundle import REFERENCE_ARTEFACT, Bundle
-from edge.engine.cuda import Cuda, open_cuda
-from edge.engine.sidecar import (
-    BUILD_LOCK,
-    ENGINES_FOLDER,
-    LAYERS,
-    PLAN,
-    BuildSettings,
-    Sidecar,
-    write_sidecar,
-)
-from edge.engine.tensorrt import TensorRtEngine
-from edge.engine.tensorrt_bindings import load_bindings, platform_here
-from edge.errors import BundleError
-from edge.files import new_directory, write_bytes, write_text
 from export.tensorrt_build import BuildOptions, Progress, build_plan
 from export.tensorrt_examine import (
     TOLERANCES,
@@ -40,6 +25,21 @@ from export.tensorrt_examine import (
     examine,
     graph_shape,
 )
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle
+from inspection.engine.cuda import Cuda, open_cuda
+from inspection.engine.sidecar import (
+    BUILD_LOCK,
+    ENGINES_FOLDER,
+    LAYERS,
+    PLAN,
+    BuildSettings,
+    Sidecar,
+    write_sidecar,
+)
+from inspection.engine.tensorrt import TensorRtEngine
+from inspection.engine.tensorrt_bindings import load_bindings, platform_here
+from inspection.errors import BundleError
+from inspection.files import new_directory, write_bytes, write_text
 
 
 @dataclass(frozen=True)

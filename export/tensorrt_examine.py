@@ -13,10 +13,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edge.bundle import Bundle
-from edge.engine import Engine, GraphShape
-from edge.engine.cuda import Cuda
-from edge.engine.sidecar import (
+from export.tensorrt_build import BuildCancelledError, Progress
+from export.timing import RUNS, WORTHWHILE, Image, interleaved_medians, measure
+from inspection.bundle import Bundle
+from inspection.engine import Engine, GraphShape
+from inspection.engine.cuda import Cuda
+from inspection.engine.sidecar import (
     ENGINES_FOLDER,
     PLAN,
     AccuracyGate,
@@ -26,12 +28,10 @@ from edge.engine.sidecar import (
     Platform,
     Tensor,
 )
-from edge.engine.tensorrt import TensorRtEngine
-from edge.engine.tensorrt_plan import RunningPlan
-from edge.errors import BundleError, EngineError
-from edge.golden import GoldenFrame, golden_frames, golden_results
-from export.tensorrt_build import BuildCancelledError, Progress
-from export.timing import RUNS, WORTHWHILE, Image, interleaved_medians, measure
+from inspection.engine.tensorrt import TensorRtEngine
+from inspection.engine.tensorrt_plan import RunningPlan
+from inspection.errors import BundleError, EngineError
+from inspection.golden import GoldenFrame, golden_frames, golden_results
 
 Precision = Literal["fp32", "fp16", "int8"]
 # The most precise first. Largest difference to the checkpoint, as a share of the spread of the

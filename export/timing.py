@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from edge.engine import Engine
-from edge.engine.sidecar import Latency
+from inspection.engine import Engine
+from inspection.engine.sidecar import Latency
 
 Image = npt.NDArray[np.uint8]  # (1, H, W, 3) BGR
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import NamedTuple
 
-from edge.errors import LinewardenError
+from inspection.errors import LinewardenError
 
 
 class Command(NamedTuple):

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edge.config import load_config
-from edge.control import ask
-from edge.errors import ConfigError
-from edge.line_config import LineConfig
+from edge.station.config import LineConfig
+from edge.station.control import ask
+from inspection.config.loading import load_config
+from inspection.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle
-from edge.calibrated import RecipeIdentity
-from edge.camera.base import Frame
-from edge.inspector import Inspection, StageTimes
-from edge.records import InspectionRecord, record_from_settled
-from edge.stages.triggers import Settled, Trigger
-from edge.stages.views import ONLY_VIEW, ViewResult
-from edge.verdict import Verdict
+from edge.part.frame import Frame
+from edge.part.record import InspectionRecord, record_from_settled
+from edge.part.settled import Settled
+from edge.part.trigger import Trigger
+from edge.part.view import ONLY_VIEW, ViewResult
+from inspection.bundle import Bundle
+from inspection.bundle.calibration_file import RecipeIdentity
+from inspection.inspector import Inspection, StageTimes
+from inspection.verdict import Verdict
 
 IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64, 2.0, 1.5)
 MakeSettled = Callable[..., Settled]

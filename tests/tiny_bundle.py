@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from edge.bundle import Bundle, open_bundle, seal_bundle
-from edge.calibrated import Calibration
-from edge.files import sha256_of
+from inspection.bundle import Bundle, open_bundle
+from inspection.bundle.calibration_file import Calibration
+from inspection.bundle.manifest import seal_bundle
+from inspection.files import sha256_of
 
 SIZE = 32
 THRESHOLD = 0.5

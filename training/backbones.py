@@ -22,8 +22,8 @@ from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.config import StrictModel
-from edge.errors import BundleError, ConfigError
+from inspection.config.loading import StrictModel
+from inspection.errors import BundleError, ConfigError
 
 WEIGHTS_VARIABLE = "LINEWARDEN_WEIGHTS"
 _SHOWN = 3

@@ -21,11 +21,11 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from edge.config import StrictModel
-from edge.errors import BundleError, ConfigError
-from edge.files import sha256_of, write_bytes
-from edge.preprocess import Preprocessing
-from edge.trust.sealed import Sha256
+from inspection.config.loading import StrictModel
+from inspection.errors import BundleError, ConfigError
+from inspection.files import sha256_of, write_bytes
+from inspection.preprocess import Preprocessing
+from inspection.trust.sealed import Sha256
 from training.config import TrainConfig
 from training.data.order import Order
 from training.models import model_module

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, model_validator
 
-from edge.config import ConfigPath, StrictModel
-from edge.preprocess import Crop, Pixels
+from inspection.config.loading import ConfigPath, StrictModel
+from inspection.preprocess import Crop, Pixels
 from training.data.augment import Augmentation
 from training.models import MODELS, model_module
 

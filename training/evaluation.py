@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
-from edge.bundle import Manifest
-from edge.calibrated import Calibration
-from edge.config import StrictModel
-from edge.inspector import Inspector
-from edge.verdict import Verdict
+from inspection.bundle.calibration_file import Calibration
+from inspection.bundle.manifest import Manifest
+from inspection.config.loading import StrictModel
+from inspection.inspector import Inspector
+from inspection.verdict import Verdict
 from training.inspected import InspectedSample, named
 from training.metrics import UndefinedMetricError
 from training.separation import Metric, Separation, by_category, computed, separation

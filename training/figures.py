@@ -8,8 +8,8 @@ from itertools import zip_longest
 import cv2
 import numpy as np
 
-from edge.overlay import caption, heat_map
-from edge.verdict import Verdict
+from inspection.overlay import caption, heat_map
+from inspection.verdict import Verdict
 from training.evaluation import Evaluation
 from training.inspected import Image, InspectedSample
 from training.pictures import SIDE, ColourScale, Pictures, colour_scale, pictures

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from edge.errors import CameraError, ConfigError, LinewardenError
-from edge.preprocess import Preprocessing
+from inspection.errors import CameraError, ConfigError, LinewardenError
+from inspection.preprocess import Preprocessing
 from training.checkpoint import (
     RUN,
     Fitting,

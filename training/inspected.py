@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import CameraError
-from edge.files import sha256_of
-from edge.images import read_image
-from edge.inspector import Inspection, Inspector
-from edge.preprocess import Crop, Preprocessing, preprocess
-from edge.verdict import Verdict
+from inspection.errors import CameraError
+from inspection.files import sha256_of
+from inspection.images import read_image
+from inspection.inspector import Inspection, Inspector
+from inspection.preprocess import Crop, Preprocessing, preprocess
+from inspection.verdict import Verdict
 from training.data.layout import Sample
 from training.data.masks import read_mask
 from training.data.survey import SurveyedSample, survey

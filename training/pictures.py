@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from edge.overlay import heat_map, overlay
+from inspection.overlay import heat_map, overlay
 from training.evaluation import Evaluation
 from training.inspected import Image, InspectedSample, Truth
 

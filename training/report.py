@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from edge.files import write_text
-from edge.images import encode_jpeg, encode_png
-from edge.overlay import caption
+from inspection.files import write_text
+from inspection.images import encode_jpeg, encode_png
+from inspection.overlay import caption
 from training.evaluation import Evaluation, Rate
 from training.figures import colour_bar, threshold_distance, wrong_verdicts
 from training.histogram import score_histogram

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge.config import StrictModel
+from inspection.config.loading import StrictModel
 from training.inspected import InspectedSample
 from training.metrics import (
     UndefinedMetricError,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edge.preprocess import Preprocessing
+from inspection.preprocess import Preprocessing
 from training.checkpoint import build_model
 from training.config import TrainConfig
 from training.data.samples import SampleReader

@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
-from edge.errors import ConfigError
+from inspection.errors import ConfigError
 from training.config import FitConfig
 from training.data.order import Draw
 from training.models.base import AnomalyModel, Optimisation

@@ -12,13 +12,14 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from edge.camera.base import Camera, EndOfRecording, Frame, LiveCamera
+from edge.camera.base import Camera, EndOfRecording, LiveCamera
 from edge.camera.genicam import GenicamSettings
 from edge.camera.isolated import IsolatedCamera
 from edge.camera.sdk import INSTALL
-from edge.config import ConfigPath, StrictModel
-from edge.errors import CameraError
-from edge.plugins import Plugin, load_plugin
+from edge.part.frame import Frame
+from inspection.config.loading import ConfigPath, StrictModel
+from inspection.config.plugins import Plugin, load_plugin
+from inspection.errors import CameraError
 
 __all__ = [
     "CAMERAS",

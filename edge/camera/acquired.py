@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edge.camera.base import Frame
 from edge.camera.faults import CameraSettingError, StaleFrameError, WrongFrameError
 from edge.camera.genicam import BlockCounter, Features
 from edge.camera.newest import StreamClock
 from edge.camera.pixels import FORMATS, image_from_raw
-from edge.errors import FrameError
+from edge.part.frame import Frame
+from inspection.errors import FrameError
 
 
 class Acquired(NamedTuple):

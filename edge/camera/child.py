@@ -29,7 +29,7 @@ from edge.camera import LiveCameraConfig, live_camera_from_config
 from edge.camera.base import LiveCamera, SoftwareTriggered
 from edge.camera.faults import name_of
 from edge.camera.slots import SlotWriter
-from edge.errors import CameraError
+from inspection.errors import CameraError
 
 _Calls = Mapping[str, Callable[..., Any]]
 _MARGIN = 2.0  # the parent, while it lives, is to be the first to see that a call overruns

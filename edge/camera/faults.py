@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edge.errors import CameraError, FrameError
+from inspection.errors import CameraError, FrameError
 
 
 class CameraNotFoundError(CameraError):

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import Field
 
 from edge.camera.faults import CameraSettingError, MissingFrameError
-from edge.config import StrictModel
+from inspection.config.loading import StrictModel
 
 Value = bool | int | float | str
 

@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from edge.camera.acquired import Acquisition
-from edge.camera.base import Frame
 from edge.camera.faults import CameraLostError, CameraNotFoundError
 from edge.camera.genicam import Features, GenicamSettings, apply, readable, words_of
-from edge.errors import CameraError
+from edge.part.frame import Frame
+from inspection.errors import CameraError
 
 _log = logging.getLogger(__name__)
 

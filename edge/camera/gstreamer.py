@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from edge.camera.base import Frame
 from edge.camera.discovery import Found
 from edge.camera.faults import (
     CameraLostError,
@@ -19,7 +18,8 @@ from edge.camera.faults import (
 )
 from edge.camera.pixels import image_from_raw
 from edge.camera.sdk import load_gi
-from edge.errors import CameraError
+from edge.part.frame import Frame
+from inspection.errors import CameraError
 
 # One frame in the sink, and an older one makes room for a newer one.
 _SINK = (

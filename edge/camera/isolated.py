@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from edge.camera.base import Frame
 from edge.camera.faults import CameraLostError
 from edge.camera.process import END_LIMIT_S, CameraProcess
-from edge.errors import CameraError
+from edge.part.frame import Frame
+from inspection.errors import CameraError
 
 _START_LIMIT_S = 30.0  # to import the SDK, on a small device that starts
 _HEARTBEAT_S = 0.2  # a longer `read` is asked in steps

@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from edge.camera.base import Frame
 from edge.camera.faults import CameraLostError
-from edge.errors import CameraError, FrameError
+from edge.part.frame import Frame
+from inspection.errors import CameraError, FrameError
 
 _BASELINE_DRIFT = 2e-4  # clocks of cameras are off by up to 100 ppm; twice that is forgiven
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.camera.base import Frame
 from edge.camera.discovery import Found
 from edge.camera.faults import (
     CameraLostError,
@@ -24,7 +23,8 @@ from edge.camera.faults import (
     WrongFrameError,
 )
 from edge.camera.newest import NewestFrame
-from edge.errors import CameraError
+from edge.part.frame import Frame
+from inspection.errors import CameraError
 
 _READ_LIMIT_S = 2.0
 _CLOSE_LIMIT_S = 2 * _READ_LIMIT_S

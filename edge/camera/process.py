@@ -15,7 +15,7 @@ from typing import Any
 
 from edge.camera.faults import NAMES, CameraHungError, CameraLostError
 from edge.camera.slots import Slots
-from edge.errors import CameraError
+from inspection.errors import CameraError
 
 _log = logging.getLogger(__name__)
 END_LIMIT_S = 1.0  # for the kernel to end a process that was signalled

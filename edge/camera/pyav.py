@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from edge.camera.base import Frame
 from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
@@ -20,7 +19,8 @@ from edge.camera.faults import (
 )
 from edge.camera.newest import NewestFrame, StreamClock
 from edge.camera.sdk import load_sdk
-from edge.errors import CameraError
+from edge.part.frame import Frame
+from inspection.errors import CameraError
 
 # Not nobuffer: it throws away the key frame that the search for streams has read.
 _LOW_LATENCY = {"flags": "low_delay", "max_delay": "100000", "fpsprobesize": "0"}

@@ -12,7 +12,7 @@ from edge.camera.faults import CameraLostError, CameraSettingError, PartialFrame
 from edge.camera.genicam import Features, GenicamSettings, Value, wait_until, words_of
 from edge.camera.genicam_camera import GenicamCamera
 from edge.camera.sdk import load_sdk
-from edge.errors import CameraError
+from inspection.errors import CameraError
 
 _BUFFERS = 8
 _TRIGGER_LIMIT_S = 1.0

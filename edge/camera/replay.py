@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.camera.base import EndOfRecording, Frame
-from edge.errors import CameraError
-from edge.images import IMAGE_SUFFIXES, list_images, read_image
+from edge.camera.base import EndOfRecording
+from edge.part.frame import Frame
+from inspection.errors import CameraError
+from inspection.images import IMAGE_SUFFIXES, list_images, read_image
 
 
 class ReplayCamera:

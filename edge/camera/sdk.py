@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from edge.errors import CameraError
+from inspection.errors import CameraError
 
 _GI = "apt install python3-gi, and make the environment with --system-site-packages"
 

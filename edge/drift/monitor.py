@@ -2,7 +2,7 @@
 
 Every part with a verdict counts, rejected ones too: when the light fails, every part is rejected,
 and those that pass would never show it. The charts see ranks, so that single defective parts raise
-no alarm (see `edge.drift`); a run of them may, and is a change as well.
+no alarm (see `inspection.drift.charts`); a run of them may, and is a change as well.
 
 Several figures follow one cause: blur changes sharpness, then contrast and scores. Named is what is
 farthest from the good parts now; among figures that are about as far, a cause before what follows
@@ -22,17 +22,17 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from edge.calibrated import RecipeIdentity
-from edge.drift import MOVED, Alarm, Baseline, ChannelState, normal_score, update
-from edge.drift.frame_figures import frame_figures
-from edge.preprocess import Crop
-from edge.stages.side_thread import SideThread
-from edge.stages.triggers import Settled, Trigger
-from edge.stages.views import ViewResult
-from edge.verdict import Verdict
+from edge.part.settled import Settled
+from edge.part.trigger import Trigger
+from edge.part.view import ViewResult
+from inspection.bundle.calibration_file import RecipeIdentity
+from inspection.drift.baseline import Baseline
+from inspection.drift.charts import MOVED, Alarm, ChannelState, normal_score, update
+from inspection.drift.frame_figures import frame_figures
+from inspection.preprocess import Crop
+from inspection.verdict import Verdict
 
 _HISTORY = 100
-_QUEUE_SIZE = 4
 _KEPT = 256  # of some 100 kB each, and the image that positions are measured against
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class DriftAlarm:
 
     Attributes:
         moved: what moved, in the words of the shop floor; several figures tell of the position.
-        channel: the figure, see `edge.drift.frame_figures`; or `score`.
+        channel: the figure, see `inspection.drift.frame_figures`; or `score`.
         chart: which found it: `cusum`, `ewma` or `window`.
         direction: 1 for higher than the good parts, -1 for lower, 0 when only the shape changed.
         baseline: the middle of the good parts.
@@ -153,7 +153,7 @@ class DriftMonitor:
         self.add(figures, trigger.trigger_id, trigger.triggered_utc)
 
     def add(self, figures: Mapping[str, float], trigger_id: str, triggered_utc: datetime) -> None:
-        """Add one part whose figures are known: all of `edge.drift.MOVED`."""
+        """Add one part whose figures are known: all of `inspection.drift.charts.MOVED`."""
         self.parts += 1
         self._trigger_ids.append(trigger_id)
         for channel, latest in self._latest.items():
@@ -210,7 +210,7 @@ class DriftMonitor:
 
 
 class DriftWatch:
-    """The monitors of a line, on a thread beside the pipeline.
+    """The monitors of a line.
 
     A view is watched once for each recipe, so that the charts of one go on when it comes back. Of
     more than `kept` charts, those of the recipe that is out of force for longest are forgotten:
@@ -220,19 +220,13 @@ class DriftWatch:
     def __init__(self, kept: int = _KEPT) -> None:
         self._kept = kept
         self._monitors: Mapping[tuple[str, RecipeIdentity], DriftMonitor] = {}
-        self._thread = SideThread("drift monitor", self._take, _QUEUE_SIZE)
 
-    def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
-
-    def offer(self, settled: Settled) -> None:
-        """Hand over a part without waiting."""
-        self._thread.offer(settled)
-
-    def close(self, limit_s: float) -> None:
-        """Look at what waits, for so long at most. Call it once."""
-        self._thread.close(limit_s)
+    def take(self, settled: Settled) -> None:
+        """Look at a part; one thread at a time, see `edge.pipeline.background`."""
+        for result in settled.views:
+            monitor = self._monitors.get((result.view, result.recipe))
+            if monitor is not None:
+                monitor.take(settled.trigger, result)
 
     def add(self, view: str, recipe: RecipeIdentity, monitor: DriftMonitor) -> None:
         """Watch a view while a recipe judges it; one thread at a time, beside those that read."""
@@ -244,11 +238,6 @@ class DriftWatch:
     def is_watching(self) -> bool:
         """Whether there is a recipe to watch."""
         return bool(self._monitors)
-
-    @property
-    def left_out(self) -> int:
-        """Parts that nobody looked at: the line was faster, or their figures could not be made."""
-        return self._thread.dropped + self._thread.failed
 
     def standing(self, recipes: Mapping[str, RecipeIdentity]) -> dict[str, tuple[DriftAlarm, ...]]:
         """The alarms that are not cleared, by view; from any thread.
@@ -268,12 +257,6 @@ class DriftWatch:
             monitor.report(view, identity.recipe)
             for (view, identity), monitor in self._monitors.items()
         )
-
-    def _take(self, settled: Settled) -> None:
-        for result in settled.views:
-            monitor = self._monitors.get((result.view, result.recipe))
-            if monitor is not None:
-                monitor.take(settled.trigger, result)
 
 
 def _json(alarm: DriftAlarm) -> dict[str, Any]:

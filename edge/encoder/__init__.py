@@ -6,9 +6,9 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
-from edge.config import ConfigPath, StrictModel
-from edge.errors import LineError
-from edge.plugins import Plugin, load_plugin
+from inspection.config.loading import ConfigPath, StrictModel
+from inspection.config.plugins import Plugin, load_plugin
+from inspection.errors import LineError
 
 __all__ = ["ENCODERS", "Encoder", "EncoderConfig", "encoder_from_config"]
 

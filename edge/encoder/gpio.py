@@ -14,7 +14,7 @@ from typing import Protocol
 import gpiod
 from gpiod.line import Edge
 
-from edge.errors import LineError
+from inspection.errors import LineError
 
 
 class EdgeEvent(Protocol):

@@ -1,16 +1,15 @@
 """Ways out to the line, imported only when a configuration names them.
 
 To add one, write a file with a class like `jsonlines.JsonLines`, add a line to `OUTPUTS` and its
-configuration to `edge.line.config`.
+configuration to `edge.line.outputs_config`.
 """
 
 from __future__ import annotations
 
 from edge.encoder import Encoder
-from edge.errors import LineError
-from edge.line.access import OpcUaSecurity, Secret, TlsConfig
 from edge.line.base import LineOutput, StationState
-from edge.line.config import (
+from edge.line.gate import GateConfig
+from edge.line.outputs_config import (
     GpioConfig,
     JsonLinesConfig,
     ModbusConfig,
@@ -21,8 +20,9 @@ from edge.line.config import (
     StorableConfig,
     WebhookConfig,
 )
-from edge.line.gate import GateConfig
-from edge.plugins import Plugin, load_plugin
+from edge.peers.access import OpcUaSecurity, Secret, TlsConfig
+from inspection.config.plugins import Plugin, load_plugin
+from inspection.errors import LineError
 
 __all__ = [
     "OUTPUTS",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Protocol
 
-from edge.records import InspectionRecord
+from edge.part.record import InspectionRecord
 
 
 class StationState(str, Enum):

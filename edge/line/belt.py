@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edge.encoder import Encoder
-from edge.errors import LineError
+from inspection.errors import LineError
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LOOK_EVERY_S = 2e-3

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from edge.config import ConfigPath, StrictModel
 from edge.encoder import Encoder
-from edge.errors import LineError
 from edge.line.belt import Belt, BeltClock, EncoderBelt
 from edge.line.tracking import Gate, ShiftRegister
-from edge.store.journal import Journal
+from edge.part.journal import Journal
+from inspection.config.loading import ConfigPath, StrictModel
+from inspection.errors import LineError
 
 Milliseconds = Annotated[float, Field(gt=0, le=60_000)]
 

@@ -19,15 +19,15 @@ import gpiod
 from gpiod.line import Direction, Value
 
 from edge.encoder import Encoder
-from edge.errors import LineError
 from edge.line.base import StationState
-from edge.line.config import GpioConfig
 from edge.line.gate import GateConfig, register_from_config
 from edge.line.gpio_lines import LineRequest, Lines
 from edge.line.handshake import NOTHING, STATE_BITS, VERDICT_BITS, Bits
+from edge.line.outputs_config import GpioConfig
 from edge.line.tracking import Gate, ShiftRegister
-from edge.records import InspectionRecord
-from edge.verdict import Verdict
+from edge.part.record import InspectionRecord
+from inspection.errors import LineError
+from inspection.verdict import Verdict
 
 
 class Gpio:

@@ -10,10 +10,10 @@ from typing import Protocol
 
 from gpiod.line import Value
 
-from edge.errors import LineError
-from edge.line.config import GpioRole
 from edge.line.handshake import NOTHING, Bits
+from edge.line.outputs_config import GpioRole
 from edge.line.timetable import Timetable
+from inspection.errors import LineError
 
 GATE: GpioRole = "gate"
 LINE_BITS = {str(bit.name).lower(): bit for bit in Bits}

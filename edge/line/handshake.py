@@ -26,8 +26,8 @@ from dataclasses import dataclass, replace
 from enum import IntFlag
 
 from edge.line.base import StationState
-from edge.records import InspectionRecord
-from edge.verdict import Cause, Verdict
+from edge.part.record import InspectionRecord
+from inspection.verdict import Cause, Verdict
 
 SEQUENCE_MAX = 65535
 _RESTART_GAP = 256  # more than a PLC that hung can have kept of the process before

@@ -11,10 +11,10 @@ from io import FileIO
 from pathlib import Path
 from typing import Literal
 
-from edge.errors import LineError
 from edge.line.base import StationState
-from edge.line.config import JsonLinesConfig
-from edge.records import InspectionRecord
+from edge.line.outputs_config import JsonLinesConfig
+from edge.part.record import InspectionRecord
+from inspection.errors import LineError
 
 STANDARD_OUTPUT: Literal["-"] = "-"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from edge.errors import LineError
 from edge.line.base import LineOutput, StationState
-from edge.pauses import growing_pauses
-from edge.records import InspectionRecord
+from edge.part.record import InspectionRecord
+from edge.peers.reconnect import growing_pauses
+from inspection.errors import LineError
 
 
 class Link:

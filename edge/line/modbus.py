@@ -23,14 +23,14 @@ from typing import Any
 from pymodbus import ModbusException
 from pymodbus.client import AsyncModbusTcpClient
 
-from edge.errors import LineError
 from edge.line.base import StationState
-from edge.line.config import ModbusConfig
 from edge.line.handshake import Handshake, Signals
-from edge.line.loop_thread import LoopThread
-from edge.line.plc import answered
-from edge.records import InspectionRecord
-from edge.verdict import Cause
+from edge.line.outputs_config import ModbusConfig
+from edge.part.record import InspectionRecord
+from edge.peers.loop_thread import LoopThread
+from edge.peers.modbus import answered
+from inspection.errors import LineError
+from inspection.verdict import Cause
 
 CAUSES = tuple(Cause)
 BLOCK_REGISTERS = 15

@@ -15,11 +15,11 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from edge.line.base import StationState
-from edge.line.config import ModbusServerConfig
 from edge.line.handshake import Handshake, Signals, fresh_sequence
-from edge.line.hosted import HANGS, Hosted
 from edge.line.modbus import BLOCK_REGISTERS, registers_from_signals
-from edge.records import InspectionRecord
+from edge.line.outputs_config import ModbusServerConfig
+from edge.part.record import InspectionRecord
+from edge.peers.server_thread import HANGS, ServerThread
 
 _READ_INPUT_REGISTERS = 4
 
@@ -39,7 +39,7 @@ class ModbusServer:
             sequence=fresh_sequence(),
         )
         self._taken: asyncio.Event | None = None
-        self._host = Hosted(
+        self._host = ServerThread(
             f"modbus_server {config.host}:{config.port}",
             start=self._listen,
             safe=self._safe,

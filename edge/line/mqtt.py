@@ -15,12 +15,12 @@ import atexit
 import json
 import logging
 
-from edge.errors import LineError
 from edge.line.base import StationState
-from edge.line.broker import Broker
-from edge.line.config import MqttConfig
 from edge.line.handshake import SEQUENCE_MAX, fresh_sequence
-from edge.records import InspectionRecord
+from edge.line.outputs_config import MqttConfig
+from edge.part.record import InspectionRecord
+from edge.peers.mqtt import Broker
+from inspection.errors import LineError
 
 OFFLINE = "offline"
 

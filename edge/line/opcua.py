@@ -36,12 +36,12 @@ from asyncua.server.server import Server
 from asyncua.ua.uaerrors import UaError
 
 from edge.line.base import StationState
-from edge.line.config import OpcUaConfig
 from edge.line.handshake import Bits, Handshake, Signals, fresh_sequence
-from edge.line.hosted import HANGS, Hosted
 from edge.line.opcua_access import protect
-from edge.records import InspectionRecord
-from edge.verdict import Verdict
+from edge.line.outputs_config import OpcUaConfig
+from edge.part.record import InspectionRecord
+from edge.peers.server_thread import HANGS, ServerThread
+from inspection.verdict import Verdict
 
 NAMESPACE = "urn:linewarden:line"
 VISION_SYSTEM = "VisionSystem"
@@ -79,7 +79,7 @@ class OpcUa:
         )
         self._beats = 0
         self._namespace = 0
-        self._host = Hosted(
+        self._host = ServerThread(
             f"opcua {config.host}:{config.port}",
             start=self._start,
             safe=self._safe,

@@ -13,7 +13,7 @@ from asyncua.server.internal_server import InternalServer
 from asyncua.server.server import Server
 from asyncua.server.user_managers import UserManager
 
-from edge.line.access import OpcUaSecurity
+from edge.peers.access import OpcUaSecurity
 
 POLICIES = {
     "basic256sha256": ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,

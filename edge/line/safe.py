@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 
-from edge.errors import LineError
 from edge.line import OutputConfig, output_from_config
+from inspection.errors import LineError
 
 
 def make_safe(configs: Iterable[OutputConfig]) -> None:

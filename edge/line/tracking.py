@@ -17,10 +17,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from edge.errors import LineError
 from edge.line.belt import Belt
 from edge.line.timetable import Timetable
-from edge.store.journal import Journal
+from edge.part.journal import Journal
+from inspection.errors import LineError
 
 _CLOSE_S = 1.0
 

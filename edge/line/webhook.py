@@ -20,11 +20,11 @@ from typing import Any
 
 import httpx
 
-from edge.errors import LineError
 from edge.line.base import StationState
-from edge.line.config import WebhookConfig
-from edge.line.loop_thread import LoopThread
-from edge.records import InspectionRecord
+from edge.line.outputs_config import WebhookConfig
+from edge.part.record import InspectionRecord
+from edge.peers.loop_thread import LoopThread
+from inspection.errors import LineError
 
 _CLOSE_S = 1.0
 _log = logging.getLogger(__name__)

@@ -23,11 +23,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-from edge.errors import LineError, LinewardenError
+from edge.part.record import InspectionRecord
+from edge.pipeline.views import PartInspector, ViewCamera
 from edge.recipe.loaded import LoadedRecipe
 from edge.recipe.part_check import CheckStatus
-from edge.records import InspectionRecord
-from edge.stages.views import PartInspector, ViewCamera
+from inspection.errors import LineError, LinewardenError
 
 _POLL_S = 0.2  # so soon the end of the line is noticed
 _CLOSE_S = 10.0  # for a recipe that is being loaded at the stop; systemd waits for 25 s in all

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edge.camera import CameraConfig, GenicamConfig
 from edge.camera.genicam import GenicamSettings
-from edge.config import ConfigPath, StrictModel
+from edge.part.view import ONLY_VIEW
 from edge.recipe.part_check import ChecksConfig
-from edge.stages.views import ONLY_VIEW
+from inspection.bundle import REFERENCE_ARTEFACT
+from inspection.config.loading import ConfigPath, StrictModel
 
 Camera = TypeVar("Camera", CameraConfig, CameraConfig | None)
 Recipe = Annotated[str, Field(coerce_numbers_to_str=True)]
@@ -69,6 +71,96 @@ class RecipeConfig(StrictModel):
         return [(name, settings) for name, settings in given.items() if settings is not None]
 
 
+class EngineConfig(StrictModel):
+    """What runs the model.
+
+    Attributes:
+        kind: name of the engine; see `inspection.engine.ENGINES`.
+        artefact: file of the bundle to run; the recipe must be calibrated through it.
+        threads: None for all physical cores.
+        keep_warm_ms: run it on an empty image when it had no part for so long; None: never. A part
+            that comes meanwhile waits.
+    """
+
+    kind: str = "onnxruntime"
+    artefact: str = REFERENCE_ARTEFACT
+    threads: Annotated[int, Field(ge=1)] | None = None
+    keep_warm_ms: Annotated[float, Field(ge=1)] | None = None
+
+
+class RecipesConfig(StrictModel):
+    """What judges the parts of a line: bundle, engine, cameras, and its numbered recipes.
+
+    Attributes:
+        camera: the only one; or else `views`.
+        views: several cameras by the names of what they show; their verdicts are joined to one.
+        recipes: by the numbers under which the line asks for them; see `edge.recipe.changeover`.
+            Without them it has one, and no changeover.
+        start_recipe: the number that it starts with.
+        checks: leave out for none.
+    """
+
+    bundle: ConfigPath
+    recipe: Recipe = "default"
+    engine: EngineConfig = EngineConfig()
+    camera: CameraConfig | None = None
+    views: dict[ViewName, ViewConfig] = Field(default_factory=dict)
+    recipes: dict[RecipeNumber, RecipeConfig] = Field(default_factory=dict)
+    start_recipe: RecipeNumber | None = None
+    checks: ChecksConfig | None = None
+
+    @property
+    def all_views(self) -> Mapping[str, ViewConfig]:
+        """The views by name; a line with one camera has one, called "main"."""
+        if self.camera is None:
+            return self.views
+        return {ONLY_VIEW: ViewConfig(camera=self.camera)}
+
+    def with_recipe(self, number: int) -> RecipesConfig:
+        """The line as it is while a recipe of it is in force."""
+        recipe = self.recipes[number]
+        engine = self.engine.model_copy(
+            update={"artefact": recipe.artefact or self.engine.artefact}
+        )
+        views = {
+            name: view_with_recipe(view, recipe.views.get(name, RecipeViewConfig()))
+            for name, view in self.views.items()
+        }
+        changes = {
+            "bundle": recipe.bundle or self.bundle,
+            "recipe": recipe.recipe or self.recipe,
+            "checks": recipe.checks or self.checks,
+            "camera": camera_with_settings(self.camera, recipe.settings),
+            "engine": engine,
+            "views": views,
+        }
+        return self.model_copy(update=changes)
+
+    @model_validator(mode="after")
+    def _has_cameras(self) -> RecipesConfig:
+        if (self.camera is None) == (not self.views):
+            raise ValueError("should have either 'camera' or 'views'")
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_recipes(self) -> RecipesConfig:
+        if self.recipes and self.start_recipe not in self.recipes:
+            numbers = ", ".join(map(str, self.recipes))
+            raise ValueError(f"start_recipe should be one of {numbers}")
+        if self.start_recipe is not None and not self.recipes:
+            raise ValueError("'start_recipe' needs 'recipes'")
+        for number, recipe in self.recipes.items():
+            if unknown := recipe.views.keys() - self.views.keys():
+                names = ", ".join(sorted(unknown))
+                raise ValueError(f"recipes.{number}.views names {names}, not among the views")
+            for name, settings in recipe.all_settings:
+                if problem := unsettable(self.all_views.get(name), settings):
+                    raise ValueError(f"recipes.{number}: {problem}")
+        if self.recipes and any(view.bundle or view.recipe for view in self.views.values()):
+            raise ValueError("with 'recipes', bundle and recipe of a view stand in theirs: views")
+        return self
+
+
 def view_with_recipe(view: ViewConfig, recipe: RecipeViewConfig) -> ViewConfig:
     """A view as it is while a recipe is in force."""
     camera = camera_with_settings(view.camera, recipe.settings)
@@ -106,3 +198,11 @@ def unsettable(view: ViewConfig | None, settings: GenicamSettings) -> str:
 def _given(settings: GenicamSettings) -> dict[str, Any]:
     """The settings that are set, by name."""
     return {name: value for name, value in settings if value not in (None, {})}
+
+
+def is_fired(camera: CameraConfig) -> bool:
+    """Whether a camera exposes a frame when the program tells it to."""
+    settings = getattr(camera, "settings", None)
+    if not isinstance(settings, GenicamSettings) or settings.trigger is None:
+        return False
+    return settings.trigger.source == "Software"

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from edge.bundle import Bundle, open_bundle
 from edge.camera import CameraConfig, camera_from_config
 from edge.camera.base import SoftwareTriggered
 from edge.drift.monitor import DriftMonitor, DriftWatch
-from edge.engine import Engine
-from edge.engine.own_thread import OwnThreadEngine
-from edge.golden import require_golden
-from edge.inspector import Inspector, open_engine
-from edge.line_config import LineConfig, is_fired
+from edge.pipeline.views import ViewCamera
+from edge.recipe.config import RecipesConfig, is_fired
 from edge.recipe.part_check import PartCheck
-from edge.stages.views import ViewCamera
+from inspection.bundle import Bundle, open_bundle
+from inspection.bundle.calibration_file import RecipeIdentity
+from inspection.engine import Engine
+from inspection.engine.own_thread import OwnThreadEngine
+from inspection.golden import require_golden
+from inspection.inspector import Inspector, open_engine
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class LoadedRecipe:
     cameras: Mapping[str, CameraConfig]
     check: PartCheck | None
     resources: ExitStack
+
+    @property
+    def identities(self) -> dict[str, RecipeIdentity]:
+        """What the verdicts of each view rest on."""
+        return {view: inspector.identity for view, inspector in self.inspectors.items()}
 
     def watch(self, drift: DriftWatch) -> None:
         """Have each view watched whose calibration holds a baseline."""
@@ -60,7 +66,7 @@ class LoadedRecipe:
         self.resources.close()
 
 
-def load_recipe(config: LineConfig, number: int | None) -> LoadedRecipe:
+def load_recipe(config: RecipesConfig, number: int | None) -> LoadedRecipe:
     """Verify and open a recipe of a line, from any thread; engines that pass the self-test.
 
     Args:
@@ -102,7 +108,7 @@ def view_camera(config: CameraConfig) -> ViewCamera:
 
 
 def _open_engine(
-    config: LineConfig, path: Path, on_own_thread: bool, stack: ExitStack
+    config: RecipesConfig, path: Path, on_own_thread: bool, stack: ExitStack
 ) -> tuple[Bundle, Engine]:
     """A bundle and its engine, which has passed the self-test; `stack` closes it."""
     bundle, settings = open_bundle(path), config.engine
@@ -119,7 +125,7 @@ def _open_engine(
     return bundle, engine
 
 
-def _part_check(config: LineConfig, inspectors: Mapping[str, Inspector]) -> PartCheck | None:
+def _part_check(config: RecipesConfig, inspectors: Mapping[str, Inspector]) -> PartCheck | None:
     if config.checks is None:
         return None
     scores = {name: one.calibration.scores.values() for name, one in inspectors.items()}

@@ -18,9 +18,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from edge.config import StrictModel
-from edge.records import InspectionRecord
-from edge.verdict import Verdict
+from edge.part.record import InspectionRecord
+from inspection.config.loading import StrictModel
+from inspection.verdict import Verdict
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import os
 import time
 from collections.abc import Callable
 
+from edge.pipeline.status import PipelineStatus
 from edge.service.notify import Notifier
-from edge.stages.status import PipelineStatus
 
 # Time for one step of the start, from the moment it begins: a large plan on a slow disk.
 LOAD_LIMIT_S = 300.0

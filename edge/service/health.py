@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from edge.errors import ConfigError
-from edge.records import InspectionRecord
-from edge.service.metrics import Identities, Metrics
-from edge.station_status import StationStatus
+from edge.part.record import InspectionRecord
+from edge.service.metrics import Metrics
+from edge.station.status import StationStatus
+from inspection.errors import ConfigError
 
 _SILENT_S = 5.0
 
@@ -39,17 +39,14 @@ class Health:
     Args:
         host: address to listen on.
         port: TCP port; 0 takes a free one.
-        identities: what the verdicts of each view rest on now.
         outputs: a name for each output, in the order of the configuration.
     """
 
-    def __init__(
-        self, *, host: str, port: int, identities: Identities, outputs: Sequence[str]
-    ) -> None:
+    def __init__(self, *, host: str, port: int, outputs: Sequence[str]) -> None:
         self._host = host
         self._port = port
         self._outputs = outputs
-        self._metrics = Metrics(identities=identities, outputs=outputs)
+        self._metrics = Metrics(outputs=outputs)
 
     def observe(self, record: InspectionRecord) -> None:
         """Count one part."""

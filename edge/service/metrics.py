@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,40 +23,32 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from edge.calibrated import RecipeIdentity
+from edge.part.record import InspectionRecord
+from edge.pipeline.status import PipelineStatus
 from edge.recipe.changeover import RecipeStatus
-from edge.records import InspectionRecord
 from edge.service.telemetry import QUANTITIES, read_device
-from edge.stages.status import PipelineStatus
-from edge.station_status import StationStatus
+from edge.station.status import StationStatus
 from edge.store.station import RecordsStatus
-from edge.verdict import Cause, Verdict
+from inspection.verdict import Cause, Verdict
 
 # From a small graph on a GPU to a large one on a CPU; deadlines lie between 20 ms and a second.
 _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5)
-
-
-Identities = Callable[[], Mapping[str, RecipeIdentity]]
 
 
 class Metrics:
     """The metrics of one line, in a registry of their own.
 
     Args:
-        identities: what the verdicts of each view rest on now.
         outputs: a name for each output, in the order of the configuration.
         root: where the kernel's files are.
     """
 
-    def __init__(
-        self, *, identities: Identities, outputs: Sequence[str], root: Path = Path("/")
-    ) -> None:
+    def __init__(self, *, outputs: Sequence[str], root: Path = Path("/")) -> None:
         disable_created_metrics()  # they double the page, and nobody asked for them
         self._registry = CollectorRegistry(auto_describe=True)
         self._outputs = outputs
         ProcessCollector(registry=self._registry)
         self._registry.register(_Device(root))
-        self._registry.register(_Info(identities))
         self._parts = self._counter("parts", "Parts by verdict.", "verdict", Verdict)
         self._causes = self._counter("no_verdicts", "Parts without a verdict.", "cause", Cause)
         self._line_errors = Counter(
@@ -90,6 +82,7 @@ class Metrics:
 
     def watch(self, status: Callable[[], StationStatus]) -> None:
         """Ask the line at every scrape. Call it once."""
+        self._registry.register(_Info(status))
         self._registry.register(_Station(status, self._outputs))
 
     def exposition(self) -> bytes:
@@ -111,12 +104,12 @@ class Metrics:
 
 
 class _Info(Collector):
-    def __init__(self, identities: Identities) -> None:
-        self._identities = identities
+    def __init__(self, status: Callable[[], StationStatus]) -> None:
+        self._status = status
 
     def collect(self) -> Iterator[Metric]:
         info = InfoMetricFamily("linewarden", "What the verdicts rest on.", labels=["view"])
-        for view, identity in self._identities().items():
+        for view, identity in self._status().identities.items():
             values = {
                 "version": version("linewarden"),
                 "recipe": identity.recipe,

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.errors import ConfigError
-from edge.files import write_bytes
+from inspection.errors import ConfigError
+from inspection.files import write_bytes
 
 UNIT = "linewarden@{line}.service"
 UNITS = Path("etc/systemd/system")

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.errors import ConfigError
-from edge.files import sha256_of, write_text
+from inspection.errors import ConfigError
+from inspection.files import sha256_of, write_text
 
 CHECKSUMS = "SHA256SUMS"
 

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
-from edge.config import ConfigPath, StrictModel
-from edge.verdict import Verdict
+from inspection.config.loading import ConfigPath, StrictModel
+from inspection.verdict import Verdict
 
 Days = Annotated[float, Field(gt=0, le=36_500)]
 

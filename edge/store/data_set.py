@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edge.errors import FrameError, RecordsError
-from edge.files import new_directory
-from edge.images import read_image
 from edge.store.images import FRAME_SUFFIX
 from edge.store.reader import GOOD, StoredRecord
-from edge.verdict import Verdict
+from inspection.errors import FrameError, RecordsError
+from inspection.files import new_directory
+from inspection.images import read_image
+from inspection.verdict import Verdict
 
 ORIGIN = "origin.jsonl"
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from edge.errors import RecordsError
+from inspection.errors import RecordsError
 
 FILE_NAME = "records.sqlite"
 

@@ -24,14 +24,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edge.files import write_bytes
-from edge.images import encode_jpeg, encode_png
-from edge.inspector import Inspection
-from edge.overlay import overlay
-from edge.stages.triggers import Settled
+from edge.part.settled import Settled
 from edge.store.config import ImagesConfig
 from edge.store.quota import Quota
-from edge.verdict import Verdict
+from inspection.files import write_bytes
+from inspection.images import encode_jpeg, encode_png
+from inspection.inspector import Inspection
+from inspection.overlay import overlay
+from inspection.verdict import Verdict
 
 FRAME_SUFFIX = ".frame.png"
 
@@ -41,7 +41,7 @@ def _now_utc() -> datetime:
 
 
 class ImageArchive:
-    """An `edge.stages.archive.Archive` in a folder. One thread calls `save`.
+    """An `edge.pipeline.archive.Archive` in a folder. One thread calls `save`.
 
     Args:
         folder: made when the first image is written.

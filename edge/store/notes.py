@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from edge.store.journal import Journal
+from edge.part.journal import Journal
 
 _SLOW_S = 2.0  # long enough that parts lose their verdict by it, and people should look
 

@@ -15,12 +15,12 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge.errors import LineError, RecordsError
 from edge.line.base import LineOutput, StationState
 from edge.line.link import Link
-from edge.records import InspectionRecord
+from edge.part.record import InspectionRecord
 from edge.store.database import connect
 from edge.store.rows import FIELDS, record_from_row
+from inspection.errors import LineError, RecordsError
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
 _IDLE_S = 0.5

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from edge.files import TEMPORARY_PREFIX
 from edge.store.config import ImagesConfig
+from inspection.files import TEMPORARY_PREFIX
 
 _KINDS = ("frame.png", "mask.png", "overlay.jpg")
 _OURS = re.compile(rf"(?P<stem>\d{{6}}\.\d{{6}}_[^.]+_[A-Z_]+)(\.[\w-]+)?\.({'|'.join(_KINDS)})")

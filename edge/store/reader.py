@@ -10,12 +10,12 @@ from datetime import datetime, time, timedelta, timezone, tzinfo
 from pathlib import Path
 from types import TracebackType
 
-from edge.errors import RecordsError
-from edge.records import InspectionRecord
+from edge.part.record import InspectionRecord
 from edge.store.database import connect, connect_to_read, transaction
 from edge.store.rows import FIELDS, moment_from_text, record_from_row, text_from_moment
 from edge.store.shifts import Shift, shifts_between
-from edge.verdict import Cause, Verdict
+from inspection.errors import RecordsError
+from inspection.verdict import Cause, Verdict
 
 GOOD = "good"
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
-from edge.records import InspectionRecord, ViewRecord
+from edge.part.record import InspectionRecord, ViewRecord
 
 IDENTITY = (
     "recipe",

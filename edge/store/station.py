@@ -7,7 +7,7 @@ had fallen, else as NO_VERDICT with the cause `interrupted`.
 So every verdict that a line was told has its record, with two exceptions, both of which the status
 tells while they last: the disk is full, and takes no note; or it is so slow that the deadline comes
 before the note. The line is told NO_VERDICT then, and nothing else ever without a note. A power cut
-takes the notes that were not on the disk yet, see `edge.store.journal`.
+takes the notes that were not on the disk yet, see `edge.part.journal`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from datetime import datetime, timezone
 
 from pydantic import ValidationError
 
-from edge.errors import LineError, RecordsError
 from edge.line.base import LineOutput
-from edge.records import InspectionRecord, LatencyMs, interrupted_record
-from edge.stages.triggers import Trigger
+from edge.part.record import InspectionRecord, LatencyMs, interrupted_record
+from edge.part.trigger import Trigger
 from edge.store.config import RecordsConfig
 from edge.store.database import connect
 from edge.store.notes import Notes
 from edge.store.outbox import StoredOutput
 from edge.store.writer import Entry, RecordWriter
-from edge.verdict import Cause
+from inspection.errors import LineError, RecordsError
+from inspection.verdict import Cause
 
 JOURNAL_NAME = "open-triggers"
 IMAGES_NAME = "images"

@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from edge.errors import RecordsError
-from edge.files import new_file
 from edge.store.reader import StoredRecord
 from edge.store.rows import COLUMNS, IDENTITY
+from inspection.errors import RecordsError
+from inspection.files import new_file
 
 _PARQUET_ROWS = 10_000
 _TIMES = frozenset({"triggered_utc"})

@@ -17,10 +17,10 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from edge.errors import RecordsError
-from edge.records import InspectionRecord
+from edge.part.record import InspectionRecord
 from edge.store.database import connect, transaction
 from edge.store.rows import insert_record, text_from_moment
+from inspection.errors import RecordsError
 
 _LARGEST_COMMIT = 500
 _PAUSE_S = 1.0

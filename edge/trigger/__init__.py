@@ -7,8 +7,6 @@ add a line to `TRIGGERS` and its configuration to `edge.trigger.config`.
 from __future__ import annotations
 
 from edge.encoder import Encoder
-from edge.errors import LineError
-from edge.plugins import Plugin, load_plugin
 from edge.trigger.base import FiredTrigger, Firing, FrameTrigger
 from edge.trigger.config import (
     CameraTriggerConfig,
@@ -21,6 +19,8 @@ from edge.trigger.config import (
     SoftwareTriggerConfig,
     TriggerConfig,
 )
+from inspection.config.plugins import Plugin, load_plugin
+from inspection.errors import LineError
 
 __all__ = [
     "TRIGGERS",

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from edge.camera.base import Frame
+from edge.part.frame import Frame
 
 PART_ID_MAX = 128
 

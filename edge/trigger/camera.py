@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.camera.base import Frame
+from edge.part.frame import Frame
 
 
 class CameraTrigger:

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge.config import StrictModel
-from edge.line.config import ModbusPeer, MqttBroker, Register
-from edge.preprocess import Crop
+from edge.peers.addresses import ModbusPeer, MqttBroker, Register
+from inspection.config.loading import StrictModel
+from inspection.preprocess import Crop
 
 Milliseconds = Annotated[float, Field(gt=0, le=3_600_000)]
 Share = Annotated[float, Field(gt=0, lt=1)]

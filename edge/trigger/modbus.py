@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from edge.line.plc import Plc
+from edge.peers.modbus import Plc
 from edge.trigger.base import Firing, part_id_from_text
 from edge.trigger.config import ModbusTriggerConfig
 

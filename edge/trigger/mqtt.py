@@ -10,10 +10,10 @@ import queue
 
 from paho.mqtt.client import MQTTMessage
 
-from edge.errors import LineError
-from edge.line.broker import Broker
+from edge.peers.mqtt import Broker
 from edge.trigger.base import Firing, part_id_from_text
 from edge.trigger.config import MqttTriggerConfig
+from inspection.errors import LineError
 
 
 class MqttTrigger:

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.camera.base import Frame
-from edge.errors import LineError
+from edge.part.frame import Frame
 from edge.trigger.config import PresenceTriggerConfig
+from inspection.errors import LineError
 
 _SIDE_PX = 64  # the region is reduced to this, which takes the noise of the sensor away
 _FOLLOWED = 0.02  # of a change of the empty line, with each frame

@@ -8,7 +8,7 @@ from edge.trigger.base import Firing
 
 
 class SoftwareTrigger:
-    """Announces nothing by itself; `edge.pipeline.Pipeline.fire` does."""
+    """Announces nothing by itself; `edge.pipeline.pipeline.Pipeline.fire` does."""
 
     def open(self) -> None:
         """Nothing to connect; see `FiredTrigger.open`."""

@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from edge.errors import LineError
-from edge.pauses import Retries
+from edge.peers.reconnect import Retries
 from edge.trigger.base import FiredTrigger, Firing
+from inspection.errors import LineError
 
 _POLL_S = 0.2
 

@@ -43,7 +43,7 @@ class Candidate:
         outcome: of the graph; without one, of the attempt that came nearest, if any was judged.
         lowered: nodes that compute in the lower precision.
         possible: nodes that could.
-        latency_ratio: see `edge.bundle.Artefact`.
+        latency_ratio: see `inspection.bundle.bundle.Artefact`.
         obstacle: why the engine does not take the model at all; empty when it does.
     """
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.errors import EngineError
 from export.graph import ALLOWED_OPERATORS
 from export.precision.nodes import element_types, key_of
+from inspection.errors import EngineError
 
 HALF_MAXIMUM = 65504.0
 # Share of a tensor's norm that FP16 may lose: rounding takes at most 4.9e-4, more is underflow.

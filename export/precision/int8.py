@@ -22,8 +22,8 @@ from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import QuantizationMode
 
-from edge.errors import EngineError
 from export.precision.nodes import RESHAPING, key_of
+from inspection.errors import EngineError
 
 BLOCK = frozenset({"Add", "MaxPool"})  # what joins convolutions
 _CONV = frozenset({"Conv"})

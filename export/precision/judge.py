@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from edge.bundle import Parity
-from edge.engine import Engine, GraphShape, Prediction, engine_class
-from edge.golden import Difference, compare
 from export.graph import save_graph
 from export.precision.rounding import rounded_twin
 from export.timing import Image, interleaved_medians
+from inspection.bundle.manifest import Parity
+from inspection.engine import Engine, GraphShape, Prediction, engine_class
+from inspection.golden import Difference, compare
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 import onnx
 from onnx import TensorProto
 
-from edge.errors import EngineError
+from inspection.errors import EngineError
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Differences of large numbers, long sums and steep functions: FP32 wherever they stand.

@@ -10,7 +10,6 @@ from pathlib import Path
 import onnx
 from onnxruntime.quantization.calibrate import TensorsData
 
-from edge.bundle import Artefact, Parity
 from export.graph import save_graph
 from export.precision.candidates import (
     Candidate,
@@ -25,6 +24,8 @@ from export.precision.int8 import read_tensors
 from export.precision.judge import Judge
 from export.precision.ranges import CALIBRATORS, Calibrator, find_ranges
 from export.timing import WORTHWHILE, Image
+from inspection.bundle import Artefact
+from inspection.bundle.manifest import Parity
 
 PRECISIONS = ("fp32", "fp16", "int8")
 FP16_ARTEFACT = "model.fp16.onnx"

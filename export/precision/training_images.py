@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import BundleError, CameraError
-from edge.files import sha256_of
-from edge.images import list_images, read_image
-from edge.preprocess import preprocess
+from inspection.errors import BundleError, CameraError
+from inspection.files import sha256_of
+from inspection.images import list_images, read_image
+from inspection.preprocess import preprocess
 from training.checkpoint import RunRecord
 from training.data.layout import read_data_set
 

@@ -5,9 +5,9 @@ To add one, write a module with a function like `triton.write_triton` and add a 
 
 from __future__ import annotations
 
-from edge.errors import ConfigError
-from edge.plugins import Plugin, load_plugin
 from export.runtimes.base import Options, Writer
+from inspection.config.plugins import Plugin, load_plugin
+from inspection.errors import ConfigError
 
 __all__ = ["RUNTIMES", "Options", "Writer", "writer_for"]
 

@@ -15,12 +15,12 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from edge.bundle import REFERENCE_ARTEFACT, Bundle, calibrated_recipes
-from edge.calibrated import Calibration
-from edge.files import write_bytes, write_text
-from edge.golden import FP32_TOLERANCE
-from edge.images import encode_png, read_image
-from edge.preprocess import preprocess
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle, calibrated_recipes
+from inspection.bundle.calibration_file import Calibration
+from inspection.files import write_bytes, write_text
+from inspection.golden import FP32_TOLERANCE
+from inspection.images import encode_png, read_image
+from inspection.preprocess import preprocess
 
 CLIENT_RECORD = "linewarden.json"
 README = "README.md"
@@ -33,7 +33,7 @@ The graph takes uint8 BGR at {height} x {width} (height x width) and does everyt
 no scaling to 0..1, no mean, no swap of channels. The one step that is the client's is the resize,
 and it must be exactly this one: another resize flips verdicts.
 
-    from edge.preprocess import Preprocessing, preprocess   # needs numpy, opencv, pydantic
+    from inspection.preprocess import Preprocessing, preprocess  # needs numpy, opencv, pydantic
 
     record = json.load(open("linewarden.json"))
     image = preprocess(frame, Preprocessing.model_validate(record["preprocessing"]))

@@ -8,7 +8,7 @@ another door, and nothing inside it changes: float32 (1, 3, H, W) BGR from 0 to 
 (1, 1) out. The values are whole numbers, so the results are the same bit for bit; that is checked.
 
 What can not be had from nvinfer is the resize: it scales with NvBufSurfTransform, which is not
-`edge.preprocess`. Frames must come in at the size of the graph, and the README says so.
+`inspection.preprocess`. Frames must come in at the size of the graph, and the README says so.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.bundle import Bundle, GraphIO
-from edge.errors import EngineError
-from edge.files import write_bytes, write_text
-from edge.images import read_image
-from edge.inspector import open_engine
-from edge.preprocess import preprocess
 from export.runtimes.base import README, Options, preprocessing_text, write_client_record
+from inspection.bundle import Bundle
+from inspection.bundle.manifest import GraphIO
+from inspection.errors import EngineError
+from inspection.files import write_bytes, write_text
+from inspection.images import read_image
+from inspection.inspector import open_engine
+from inspection.preprocess import preprocess
 
 GRAPH, CONFIG = "model.deepstream.onnx", "config_infer_linewarden.txt"
 # The name that nvinfer itself would give to what it builds.

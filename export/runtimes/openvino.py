@@ -1,6 +1,7 @@
 """Proof that OpenVINO runs a bundle's ONNX file as it is, and its own format for servers of it.
 
-`edge.engine.openvino` takes the ONNX file from the bundle: nothing needs converting for the daemon.
+`inspection.engine.openvino` takes the ONNX file from the bundle: nothing needs converting for the
+daemon.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from pathlib import Path
 
 import openvino as ov
 
-from edge.bundle import Bundle
-from edge.engine import GraphShape
-from edge.engine.openvino import OpenVinoEngine, read_graph
-from edge.errors import EngineError
-from edge.files import write_text
-from edge.golden import allowance, golden_frames, golden_results
 from export.runtimes.base import README, Options, preprocessing_text, write_client_record
+from inspection.bundle import Bundle
+from inspection.engine import GraphShape
+from inspection.engine.openvino import OpenVinoEngine, read_graph
+from inspection.errors import EngineError
+from inspection.files import write_text
+from inspection.golden import allowance, golden_frames, golden_results
 
 IR = "model.xml"
 

@@ -20,10 +20,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.bundle import Bundle
-from edge.engine.sidecar import PLAN, Sidecar, read_sidecar
-from edge.files import write_text
 from export.runtimes.base import README, Options, preprocessing_text, write_client_record
+from inspection.bundle import Bundle
+from inspection.engine.sidecar import PLAN, Sidecar, read_sidecar
+from inspection.files import write_text
 
 REPOSITORY = "models"
 _VERSION = "1"

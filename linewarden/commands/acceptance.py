@@ -30,9 +30,9 @@ from tqdm import tqdm
 from calibration.acceptance import AcceptanceStudy, study
 from calibration.acceptance_report import figure_rows, proof, statement, write_acceptance_report
 from calibration.labelled_parts import REPEATS, read_plan
-from edge.bundle import REFERENCE_ARTEFACT
-from edge.files import write_text
-from edge.inspector import Inspector
+from inspection.bundle import REFERENCE_ARTEFACT
+from inspection.files import write_text
+from inspection.inspector import Inspector
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

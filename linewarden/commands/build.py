@@ -43,11 +43,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from edge.bundle import REFERENCE_ARTEFACT, open_bundle
-from edge.engine.sidecar import Latency, Sidecar
-from edge.errors import EngineError
 from export.tensorrt_build import LEVELS, BuildCancelledError, BuildOptions
 from export.tensorrt_engine import Built, build_engine, buildable
+from inspection.bundle import REFERENCE_ARTEFACT, open_bundle
+from inspection.engine.sidecar import Latency, Sidecar
+from inspection.errors import EngineError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

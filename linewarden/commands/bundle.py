@@ -35,19 +35,20 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.bundle import MANIFEST, Bundle, calibrated_recipes, open_bundle
-from edge.engine.sidecar import verified_plan, write_sidecar
-from edge.errors import BundleError, ConfigError, EngineError
-from edge.files import write_text
-from edge.golden import golden_frames
-from edge.inspector import open_engine
-from edge.installed_bundles import STORE, BundleStore, Version
-from edge.trust.keys import Keys, configured_keys, keys_folder, new_device_key
-from edge.trust.signature import read_signature, sign
+from inspection.bundle import Bundle, calibrated_recipes, open_bundle
+from inspection.bundle.installed import STORE, BundleStore, Version
+from inspection.bundle.manifest import MANIFEST
+from inspection.engine.sidecar import verified_plan, write_sidecar
+from inspection.errors import BundleError, ConfigError, EngineError
+from inspection.files import write_text
+from inspection.golden import golden_frames
+from inspection.inspector import open_engine
+from inspection.trust.keys import Keys, configured_keys, keys_folder, new_device_key
+from inspection.trust.signature import read_signature, sign
 from linewarden.commands.verify import engine_for, measure
 
 if TYPE_CHECKING:
-    from edge.trust.ed25519 import PublicKey
+    from inspection.trust.ed25519 import PublicKey
 
     _Parsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -204,7 +205,7 @@ def _proof(onnx_engine: str) -> Callable[[Bundle], None]:
 
 
 def _keygen(args: argparse.Namespace) -> None:
-    from edge.trust import ed25519  # noqa: PLC0415 - optional package
+    from inspection.trust import ed25519  # noqa: PLC0415 - optional package
 
     passphrase = _new_passphrase() if args.passphrase else None
     key = ed25519.new_key_pair(args.file, passphrase)
@@ -213,7 +214,7 @@ def _keygen(args: argparse.Namespace) -> None:
 
 
 def _sign(args: argparse.Namespace) -> None:
-    from edge.trust import ed25519  # noqa: PLC0415 - optional package
+    from inspection.trust import ed25519  # noqa: PLC0415 - optional package
 
     encrypted = ed25519.is_encrypted(args.key)
     passphrase = getpass.getpass(f"passphrase of {args.key}: ") if encrypted else None
@@ -280,7 +281,7 @@ def _adopt_plan(bundle: Bundle, name: str) -> bool:
 
 
 def _trusted(paths: list[Path]) -> dict[str, PublicKey]:
-    from edge.trust import ed25519  # noqa: PLC0415 - optional package
+    from inspection.trust import ed25519  # noqa: PLC0415 - optional package
 
     return {key.id: key for key in map(ed25519.read_public_key, paths)}
 

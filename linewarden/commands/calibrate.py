@@ -56,11 +56,11 @@ from calibration.calibrate import CalibrationResult, calibrate
 from calibration.limits import Wish
 from calibration.pixels import AREAS
 from calibration.statements import describe
-from edge.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
-from edge.errors import BundleError, ConfigError
-from edge.images import list_images
-from edge.inspector import Inspector
-from edge.layout import Layout, read_layout
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
+from inspection.errors import BundleError, ConfigError
+from inspection.images import list_images
+from inspection.inspector import Inspector
+from inspection.layout import Layout, read_layout
 
 ReportWriter = Callable[[Path, CalibrationResult, Inspector], None]
 

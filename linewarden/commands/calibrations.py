@@ -44,9 +44,9 @@ from calibration.history import (
     roll_back,
 )
 from calibration.sensitivity import move_slider, place_of, slider_of
-from edge.bundle import Bundle, open_bundle
-from edge.calibrated import Calibration
-from edge.errors import BundleError
+from inspection.bundle import Bundle, open_bundle
+from inspection.bundle.calibration_file import Calibration
+from inspection.errors import BundleError
 
 _HEAD = ("", "time", "threshold", "bound", "parts", "artefact", "author", "reason")
 

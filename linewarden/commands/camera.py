@@ -40,16 +40,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.camera import CAMERAS, Camera, CameraConfig, EndOfRecording, Frame, camera_from_config
+from edge.camera import CAMERAS, Camera, CameraConfig, EndOfRecording, camera_from_config
 from edge.camera.discovery import FAMILIES, discover
 from edge.camera.faults import CameraLostError
 from edge.camera.genicam import GenicamSettings
 from edge.camera.isolated import IsolatedCamera
-from edge.config import StrictModel, load_config
-from edge.errors import CameraError, ConfigError, FrameError
-from edge.files import write_bytes
-from edge.images import encode_png
-from edge.line_config import LineConfig
+from edge.part.frame import Frame
+from edge.station.config import LineConfig
+from inspection.config.loading import StrictModel, load_config
+from inspection.errors import CameraError, ConfigError, FrameError
+from inspection.files import write_bytes
+from inspection.images import encode_png
 
 _RATE_OVER = 30  # frames
 _ERRORS_MAX = 20  # one after the other

@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any
 
-from edge.errors import LineError
+from inspection.errors import LineError
 from linewarden import running_line
 from linewarden.running_line import RunningLine
 

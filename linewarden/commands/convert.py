@@ -22,10 +22,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edge.bundle import REFERENCE_ARTEFACT, open_bundle
-from edge.errors import ConfigError
-from edge.files import new_directory
 from export.runtimes import RUNTIMES, Options, writer_for
+from inspection.bundle import REFERENCE_ARTEFACT, open_bundle
+from inspection.errors import ConfigError
+from inspection.files import new_directory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -35,13 +35,13 @@ import yaml
 from calibration.calibrate import calibrate
 from calibration.limits import Wish
 from calibration.statements import describe
-from edge.bundle import open_bundle
-from edge.config import load_config
-from edge.errors import ConfigError
-from edge.files import write_text
-from edge.inspector import Inspector
-from edge.line_config import LineConfig
+from edge.station.config import LineConfig
 from export.bundle import export_bundle
+from inspection.bundle import open_bundle
+from inspection.config.loading import load_config
+from inspection.errors import ConfigError
+from inspection.files import write_text
+from inspection.inspector import Inspector
 from linewarden.commands.evaluate import evaluate_to
 from linewarden.commands.run import print_line, print_summary, run_station
 from linewarden.commands.train import fit_with_progress, load_train_config, weights_setting

@@ -19,8 +19,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from edge.errors import ConfigError, EngineError
-from edge.preflight import ENGINES, Check, Machine, engines_here, examine
+from inspection.engine.preflight import ENGINES, Check, Machine, engines_here, examine
+from inspection.errors import ConfigError, EngineError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

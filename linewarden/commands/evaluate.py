@@ -26,10 +26,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from edge.bundle import REFERENCE_ARTEFACT
-from edge.files import write_bytes, write_text
-from edge.images import encode_png
-from edge.inspector import Inspector
+from inspection.bundle import REFERENCE_ARTEFACT
+from inspection.files import write_bytes, write_text
+from inspection.images import encode_png
+from inspection.inspector import Inspector
 from training.data.layout import DataSet, read_data_set
 from training.evaluation import Evaluation, evaluate
 from training.figures import figure_sheet

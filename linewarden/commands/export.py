@@ -32,9 +32,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from edge.bundle import Artefact
 from export.bundle import export_bundle
 from export.precision.offer import PRECISIONS
+from inspection.bundle import Artefact
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

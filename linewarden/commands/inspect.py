@@ -27,15 +27,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge.bundle import REFERENCE_ARTEFACT
-from edge.errors import CameraError, ConfigError, FrameError
-from edge.files import write_bytes
-from edge.images import encode_jpeg, encode_png, read_image
-from edge.inspector import Inspection, Inspector
-from edge.layout.alignment import Pose
-from edge.overlay import caption, overlay
-from edge.stages.triggers import no_verdict
-from edge.verdict import Cause, Verdict
+from edge.part.settled import no_verdict
+from inspection.bundle import REFERENCE_ARTEFACT
+from inspection.errors import CameraError, ConfigError, FrameError
+from inspection.files import write_bytes
+from inspection.images import encode_jpeg, encode_png, read_image
+from inspection.inspector import Inspection, Inspector
+from inspection.layout.alignment import Pose
+from inspection.overlay import caption, overlay
+from inspection.verdict import Cause, Verdict
 
 REJECTED = 10
 

@@ -22,8 +22,8 @@ import json
 import time
 from typing import Any
 
-from edge.errors import LineError
-from edge.line_config import LineConfig
+from edge.station.config import LineConfig
+from inspection.errors import LineError
 from linewarden import running_line
 from linewarden.running_line import RunningLine
 

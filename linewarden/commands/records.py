@@ -32,10 +32,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 from zoneinfo import ZoneInfo
 
-from edge.config import load_config
-from edge.errors import ConfigError, RecordsError
-from edge.files import new_file
-from edge.line_config import LineConfig
+from edge.station.config import LineConfig
 from edge.store.reader import (
     GOOD,
     Count,
@@ -46,7 +43,10 @@ from edge.store.reader import (
     empty_outbox,
 )
 from edge.store.tables import TEXT_FORMATS, write_parquet
-from edge.verdict import Cause, Verdict
+from inspection.config.loading import load_config
+from inspection.errors import ConfigError, RecordsError
+from inspection.files import new_file
+from inspection.verdict import Cause, Verdict
 
 _HEAD = ("triggered", "trigger", "part", "recipe", "verdict", "score", "threshold", "ms", "label")
 _ROW = "{:<23}  {:<15}  {:<12}  {:<10}  {:<22}  {:>9}  {:>9}  {:>8}  {}"

@@ -44,19 +44,19 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from edge.config import load_config
 from edge.drift.monitor import DriftReport
-from edge.errors import LineError, LinewardenError
 from edge.line import JsonLinesConfig
 from edge.line.jsonlines import STANDARD_OUTPUT
-from edge.line_config import LineConfig
-from edge.pipeline import Pipeline
-from edge.records import InspectionRecord
+from edge.part.record import InspectionRecord
+from edge.pipeline.pipeline import Pipeline
+from edge.pipeline.summary import RunSummary
 from edge.service import logs
 from edge.service.daemon import Daemon, watchdog_s_from_environment
 from edge.service.notify import Notifier
-from edge.stages.summary import RunSummary
-from edge.station import open_station
+from edge.service.served_station import open_served_station
+from edge.station.config import LineConfig
+from inspection.config.loading import load_config
+from inspection.errors import LineError, LinewardenError
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +112,9 @@ def serve(config: LineConfig) -> int:
     daemon.loading()
     with (
         contextlib.closing(notifier),
-        open_station(config, _log_no_verdict, on_turn=daemon.turn, waits_to_open=True) as station,
+        open_served_station(
+            config, _log_no_verdict, on_turn=daemon.turn, waits_to_open=True
+        ) as station,
         _stopped_by_signals(station.pipeline, daemon.stopping) as received,
     ):
         summary = station.pipeline.run()
@@ -131,7 +133,7 @@ def run_station(
         observe: receives each record, on another thread.
     """
     with (
-        open_station(config, observe) as station,
+        open_served_station(config, observe) as station,
         _stopped_by_signals(station.pipeline) as received,
     ):
         summary = station.pipeline.run()

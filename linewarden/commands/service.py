@@ -28,12 +28,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.config import load_config
-from edge.errors import ConfigError, LineError, LinewardenError
 from edge.line.safe import make_safe
-from edge.line_config import LineConfig
 from edge.service import logs, units, wheelhouse
 from edge.service.units import DROP_INS, UNIT
+from edge.station.config import LineConfig
+from inspection.config.loading import load_config
+from inspection.errors import ConfigError, LineError, LinewardenError
 
 _PAUSE_S = 2.0
 _DONE = {"missing": "new      ", "differs": "changed  ", "installed": "as it was"}

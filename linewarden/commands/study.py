@@ -22,9 +22,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edge.files import write_text
 from export.study import finished, latencies_ms, measure_once
 from export.study_report import markdown, write_page
+from inspection.files import write_text
 from linewarden.commands.train import fit_with_progress, load_train_config, say
 
 

@@ -28,11 +28,11 @@ from typing import Any
 from calibration.calibrate import calibrate
 from calibration.limits import Wish
 from calibration.statements import describe
-from edge.bundle import open_bundle
-from edge.config import dump_yaml, load_config
-from edge.errors import BundleError, ConfigError
-from edge.files import write_text
 from export.bundle import export_bundle
+from inspection.bundle import open_bundle
+from inspection.config.loading import dump_yaml, load_config
+from inspection.errors import BundleError, ConfigError
+from inspection.files import write_text
 from linewarden.commands.train import fit_with_progress, say, weights_value
 from training.backbones import BackboneConfig, find_weights
 from training.checkpoint import RUN, load_run

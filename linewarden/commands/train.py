@@ -38,8 +38,8 @@ from typing import Any
 from lightning_fabric.utilities import rank_zero_only
 from tqdm import tqdm
 
-from edge.config import load_config
-from edge.errors import ConfigError
+from inspection.config.loading import load_config
+from inspection.errors import ConfigError
 from training.backbones import WEIGHTS_VARIABLE, find_weights
 from training.checkpoint import Progress, RunRecord
 from training.config import TrainConfig

@@ -36,14 +36,14 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from edge.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
-from edge.engine import Engine
-from edge.engine.cuda import open_cuda
-from edge.engine.sidecar import PLAN
-from edge.engine.tensorrt_bindings import load_bindings, platform_here
-from edge.errors import BundleError, EngineError
-from edge.golden import Difference, GoldenFrame, allowance, golden_frames, golden_results
-from edge.inspector import open_engine
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
+from inspection.engine import Engine
+from inspection.engine.cuda import open_cuda
+from inspection.engine.sidecar import PLAN
+from inspection.engine.tensorrt_bindings import load_bindings, platform_here
+from inspection.errors import BundleError, EngineError
+from inspection.golden import Difference, GoldenFrame, allowance, golden_frames, golden_results
+from inspection.inspector import open_engine
 
 _TIMED_RUNS = 30
 _COLUMNS = ("artefact", "engine", "score", "map", "flips", "mask IoU", "p50 ms", "p99 ms")

@@ -10,8 +10,8 @@ import time
 import cv2
 import numpy as np
 
-from edge.layout.alignment import AlignmentSettings, MarkFinder, alignment_to
-from edge.preprocess import Crop
+from inspection.layout.alignment import AlignmentSettings, MarkFinder, alignment_to
+from inspection.preprocess import Crop
 
 _ROUNDS = 40
 _SETTINGS = {

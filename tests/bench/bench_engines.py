@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge.bundle import REFERENCE_ARTEFACT, open_bundle
-from edge.engine import Engine
-from edge.inspector import open_engine
+from inspection.bundle import REFERENCE_ARTEFACT, open_bundle
+from inspection.engine import Engine
+from inspection.inspector import open_engine
 
 ENGINES = ("onnxruntime", "openvino")
 WARM_UP, PAUSE_S = 5, 0.02

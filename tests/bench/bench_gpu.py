@@ -23,20 +23,20 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from edge.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
-from edge.engine import Engine
-from edge.engine.cuda import Cuda, Device, open_cuda
-from edge.engine.own_thread import OwnThreadEngine
-from edge.engine.tensorrt_bindings import load_bindings, platform_here
-from edge.engine.tensorrt_plan import RunningPlan
-from edge.errors import EngineError, LinewardenError
-from edge.files import write_text
-from edge.golden import golden_frames
-from edge.images import list_images, read_image
-from edge.inspector import open_engine
-from edge.preprocess import preprocess
 from export.tensorrt_examine import graph_shape, ways_to_run
 from export.timing import Image
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
+from inspection.engine import Engine
+from inspection.engine.cuda import Cuda, Device, open_cuda
+from inspection.engine.own_thread import OwnThreadEngine
+from inspection.engine.tensorrt_bindings import load_bindings, platform_here
+from inspection.engine.tensorrt_plan import RunningPlan
+from inspection.errors import EngineError, LinewardenError
+from inspection.files import write_text
+from inspection.golden import golden_frames
+from inspection.images import list_images, read_image
+from inspection.inspector import open_engine
+from inspection.preprocess import preprocess
 from tests.bench.cuda_provider import CUDA, ProviderEngine
 
 TITLE = "## On a GPU"

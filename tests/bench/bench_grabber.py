@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from edge.camera import child
-from edge.camera.base import Frame
 from edge.camera.isolated import IsolatedCamera
+from edge.part.frame import Frame
 
 PERIOD_S = 0.02
 SHAPES = ((1024, 1024), (1024, 1024, 3), (2048, 2048), (2048, 2048, 3))

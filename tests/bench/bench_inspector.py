@@ -18,9 +18,9 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from edge.engine import GraphShape, engine_class
-from edge.preprocess import Preprocessing, preprocess
 from export.graph import OPSET, build_graph, save_graph
+from inspection.engine import GraphShape, engine_class
+from inspection.preprocess import Preprocessing, preprocess
 from training.demo_parts import draw_part
 from training.models.supersimplenet import Config, Model
 

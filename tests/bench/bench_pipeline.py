@@ -20,17 +20,17 @@ from contextlib import ExitStack
 import numpy as np
 import numpy.typing as npt
 
-from edge.calibrated import RecipeIdentity
-from edge.camera.base import Frame
-from edge.inspector import Inspection, Inspector, Prepared, StageTimes
-from edge.layout import PreparedFrame
 from edge.line.base import StationState
-from edge.pipeline import Pipeline
-from edge.preprocess import Preprocessing, preprocess
-from edge.records import InspectionRecord
-from edge.stages.run_settings import PartLimits, RunSettings
-from edge.stages.views import PartInspector, View
-from edge.verdict import Thresholds, Verdict, decide
+from edge.part.frame import Frame
+from edge.part.record import InspectionRecord
+from edge.pipeline.pipeline import Pipeline
+from edge.pipeline.run_settings import PartLimits, RunSettings
+from edge.pipeline.views import PartInspector, View
+from inspection.bundle.calibration_file import RecipeIdentity
+from inspection.inspector import Inspection, Inspector, Prepared, StageTimes
+from inspection.layout import PreparedFrame
+from inspection.preprocess import Preprocessing, preprocess
+from inspection.verdict import Thresholds, Verdict, decide
 
 ROUNDS = 300
 PAUSES_S = (0.0, 0.1, 1.0)

@@ -18,19 +18,20 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.calibrated import RecipeIdentity
-from edge.camera.base import Frame
-from edge.errors import LineError
-from edge.inspector import Inspection, StageTimes
 from edge.line.base import StationState
-from edge.records import InspectionRecord, record_from_settled
-from edge.stages.triggers import Settled, Trigger
-from edge.stages.views import ONLY_VIEW, ViewResult
+from edge.part.frame import Frame
+from edge.part.record import InspectionRecord, record_from_settled
+from edge.part.settled import Settled
+from edge.part.trigger import Trigger
+from edge.part.view import ONLY_VIEW, ViewResult
 from edge.store.config import RecordsConfig
 from edge.store.database import connect, transaction
 from edge.store.rows import insert_record
 from edge.store.station import StationRecords
-from edge.verdict import Verdict
+from inspection.bundle.calibration_file import RecipeIdentity
+from inspection.errors import LineError
+from inspection.inspector import Inspection, StageTimes
+from inspection.verdict import Verdict
 
 PARTS, INTERVAL_S = 2000, 0.01
 IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64, 2.0, 1.5)

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from edge.engine import Prediction
-from edge.errors import EngineError
+from inspection.engine import Prediction
+from inspection.errors import EngineError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # Otherwise FP32 convolutions are rounded to 10 bits of mantissa.
@@ -17,7 +17,7 @@ _OPTIONS = {CPU: {}, CUDA: {"use_tf32": "0"}}
 
 
 class ProviderEngine:
-    """An artefact on one provider; see `edge.engine.Engine`.
+    """An artefact on one provider; see `inspection.engine.Engine`.
 
     Raises:
         EngineError: ONNX Runtime has no such provider here, or gave another one.

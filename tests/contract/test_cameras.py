@@ -14,7 +14,6 @@ from edge.camera import (
     CAMERAS,
     Camera,
     EndOfRecording,
-    Frame,
     ReplayConfig,
     camera_from_config,
     live_camera_from_config,
@@ -22,7 +21,8 @@ from edge.camera import (
 from edge.camera.faults import CameraLostError, CameraNotFoundError
 from edge.camera.isolated import IsolatedCamera
 from edge.camera.replay import ReplayCamera
-from edge.errors import CameraError, FrameError
+from edge.part.frame import Frame
+from inspection.errors import CameraError, FrameError
 from tests.doubles.cameras import WORKING, broken, process_of, require
 
 LIVE = sorted(set(CAMERAS) - {"replay"})

@@ -15,9 +15,9 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("openvino")
 
-from edge.bundle import Bundle
-from edge.engine import ENGINES, Engine, GraphShape, engine_class
-from edge.errors import BundleError, EngineError
+from inspection.bundle import Bundle
+from inspection.engine import ENGINES, Engine, GraphShape, engine_class
+from inspection.errors import BundleError, EngineError
 from tests.doubles import engine_cases, golden_bundle
 from tests.doubles.installed import install
 from tests.tiny_bundle import SIZE

@@ -17,8 +17,6 @@ pytest.importorskip("asyncua")
 pytest.importorskip("gpiod")
 pytest.importorskip("httpx")
 
-from edge.config import load_config
-from edge.errors import LineError
 from edge.line import (
     OUTPUTS,
     JsonLinesConfig,
@@ -32,10 +30,12 @@ from edge.line import (
     output_from_config,
 )
 from edge.line.handshake import Bits
-from edge.line_config import LineConfig
-from edge.records import InspectionRecord, record_from_settled
-from edge.stages.triggers import Settled, no_verdict
-from edge.verdict import Cause, Verdict
+from edge.part.record import InspectionRecord, record_from_settled
+from edge.part.settled import Settled, no_verdict
+from edge.station.config import LineConfig
+from inspection.config.loading import load_config
+from inspection.errors import LineError
+from inspection.verdict import Cause, Verdict
 from tests.doubles import line_peers as peers
 
 ROOT = Path(__file__).parents[2]

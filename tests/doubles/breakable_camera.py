@@ -8,8 +8,9 @@ from __future__ import annotations
 import signal
 
 from edge.camera import PylonConfig, child, live_camera_from_config
-from edge.camera.base import Frame, LiveCamera
+from edge.camera.base import LiveCamera
 from edge.camera.pylon import PylonCamera
+from edge.part.frame import Frame
 
 BAD_FRAMES = 20
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge.camera.base import Frame
-from edge.errors import CameraError
-from edge.stages.views import View
+from edge.part.frame import Frame
+from edge.pipeline.views import View
+from inspection.errors import CameraError
 from tests.doubles.pipelines import GENEROUS_S, IDENTITY, FakeCamera, FakeInspector, Image, Line
 from tests.doubles.waiting import wait_for
 

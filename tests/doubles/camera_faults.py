@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.camera import CameraConfig, OpenCvConfig, PyAvConfig, PylonConfig
-from edge.verdict import Cause
+from inspection.verdict import Cause
 from tests.doubles.camera_line import Account, CameraLine
 from tests.doubles.cameras import (
     SMALL,

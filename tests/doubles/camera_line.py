@@ -14,13 +14,13 @@ from typing import Any
 
 from edge.camera import CameraConfig
 from edge.camera.isolated import IsolatedCamera
-from edge.inspector import Inspection, Prepared
-from edge.line_config import LineConfig
-from edge.records import InspectionRecord
-from edge.stages.summary import RunSummary
-from edge.station import open_station
+from edge.part.record import InspectionRecord
+from edge.pipeline.summary import RunSummary
+from edge.station.assembly import open_station
+from edge.station.config import LineConfig
 from edge.store.reader import Filter, RecordReader
-from edge.verdict import Cause
+from inspection.inspector import Inspection, Prepared
+from inspection.verdict import Cause
 from tests.doubles.cameras import process_of
 from tests.doubles.waiting import wait_for
 from tests.tiny_bundle import build

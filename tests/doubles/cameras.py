@@ -33,8 +33,8 @@ from edge.camera import (
 )
 from edge.camera.genicam import GenicamSettings
 from edge.camera.isolated import IsolatedCamera
-from edge.errors import CameraError
-from edge.images import encode_png
+from inspection.errors import CameraError
+from inspection.images import encode_png
 from tests.doubles.mjpeg import mjpeg_camera
 
 os.environ.setdefault("PYLON_CAMEMU", "1")  # before pypylon is imported

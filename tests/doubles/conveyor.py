@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.errors import LineError
+from inspection.errors import LineError
 
 
 class Counter:

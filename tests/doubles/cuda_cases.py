@@ -7,7 +7,7 @@ import ctypes
 import numpy as np
 import numpy.typing as npt
 
-from edge.engine.cuda import Cuda
+from inspection.engine.cuda import Cuda
 
 SIZE = 4096
 

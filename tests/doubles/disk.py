@@ -23,7 +23,7 @@ class Disk:
         self.answers.set()
         self.is_full = False
         self._write = os.write
-        monkeypatch.setattr("edge.store.journal.os.write", self.write)
+        monkeypatch.setattr("edge.part.journal.os.write", self.write)
 
     def write(self, file: int, content: bytes) -> int:
         if threading.current_thread().name == "journal":

@@ -7,15 +7,15 @@ from contextlib import closing
 import numpy as np
 import numpy.typing as npt
 
-from edge.bundle import Bundle
-from edge.engine import GraphShape
-from edge.engine.cuda import open_cuda
-from edge.engine.sidecar import LAYERS, Memory, read_sidecar
-from edge.engine.tensorrt_bindings import load_bindings
-from edge.engine.tensorrt_plan import RunningPlan
-from edge.inspector import open_engine
 from export.tensorrt_build import BuildOptions
 from export.tensorrt_engine import Built, build_engine
+from inspection.bundle import Bundle
+from inspection.engine import GraphShape
+from inspection.engine.cuda import open_cuda
+from inspection.engine.sidecar import LAYERS, Memory, read_sidecar
+from inspection.engine.tensorrt_bindings import load_bindings
+from inspection.engine.tensorrt_plan import RunningPlan
+from inspection.inspector import open_engine
 
 TOLERANCE = 1e-4
 

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import edge.inspector
-import edge.layout
 import edge.recipe.loaded
-from edge.camera.base import Frame
+import inspection.inspector
+import inspection.layout
 from edge.camera.replay import ReplayCamera
-from edge.engine.onnxruntime import OnnxRuntimeEngine
 from edge.line.jsonlines import JsonLines
+from edge.part.frame import Frame
 from edge.store.images import ImageArchive
+from inspection.engine.onnxruntime import OnnxRuntimeEngine
 from linewarden import command_line
 from linewarden.commands import run
 
@@ -51,9 +51,9 @@ ACTIONS: dict[str, Callable[[], None]] = {
 STAGES: dict[str, tuple[Any, str]] = {
     "start": (edge.recipe.loaded, "open_engine"),
     "camera": (ReplayCamera, "read"),
-    "preprocess": (edge.layout, "preprocess"),
+    "preprocess": (inspection.layout, "preprocess"),
     "engine": (OnnxRuntimeEngine, "infer"),
-    "decide": (edge.inspector, "decide"),
+    "decide": (inspection.inspector, "decide"),
     "output": (JsonLines, "send"),
     "record": (run, "_log_no_verdict"),
     "archive": (ImageArchive, "save"),

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edge.bundle import LOCK, Artefact, Bundle, open_bundle, seal_bundle
-from edge.golden import write_golden
-from edge.images import encode_png
-from edge.inspector import open_engine
-from edge.preprocess import preprocess
+from inspection.bundle import Artefact, Bundle, open_bundle
+from inspection.bundle.bundle import LOCK
+from inspection.bundle.manifest import seal_bundle
+from inspection.golden import write_golden
+from inspection.images import encode_png
+from inspection.inspector import open_engine
+from inspection.preprocess import preprocess
 from tests import tiny_bundle
 
 BRIGHTNESS = (40, 90, 200)

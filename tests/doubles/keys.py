@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.trust.ed25519 import PrivateKey, new_key_pair, public_path, read_private_key
-from edge.trust.keys import KEYS_VARIABLE, new_device_key
+from inspection.trust.ed25519 import PrivateKey, new_key_pair, public_path, read_private_key
+from inspection.trust.keys import KEYS_VARIABLE, new_device_key
 
 
 def own_key(patch: pytest.MonkeyPatch, folder: Path) -> Path:

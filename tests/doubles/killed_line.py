@@ -9,13 +9,15 @@ import signal
 import time
 from pathlib import Path
 
-from edge.camera.base import EndOfRecording, Frame
+from edge.camera.base import EndOfRecording
 from edge.line.base import StationState
-from edge.pipeline import Pipeline
-from edge.records import InspectionRecord
-from edge.stages.hooks import Hooks
-from edge.stages.run_settings import PartLimits, RunSettings
-from edge.stages.views import ONLY_VIEW, View
+from edge.part.frame import Frame
+from edge.part.record import InspectionRecord
+from edge.part.view import ONLY_VIEW
+from edge.pipeline.hooks import Hooks
+from edge.pipeline.pipeline import Pipeline
+from edge.pipeline.run_settings import PartLimits, RunSettings
+from edge.pipeline.views import View
 from edge.store.config import ImagesConfig, RecordsConfig
 from edge.store.images import ImageArchive
 from edge.store.station import IMAGES_NAME, StationRecords

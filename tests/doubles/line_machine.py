@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from edge.images import encode_png
 from edge.line.handshake import Bits
 from edge.store.database import FILE_NAME
 from edge.store.reader import Filter, RecordReader
-from edge.verdict import Cause, Verdict
+from inspection.images import encode_png
+from inspection.verdict import Cause, Verdict
 from tests import tiny_bundle
 from tests.doubles.nspawn import SOURCE, Machine, booted, wait_until
 

@@ -10,19 +10,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge.calibrated import RecipeIdentity
-from edge.camera.base import EndOfRecording, Frame
-from edge.inspector import Inspection, Prepared, StageTimes
-from edge.layout import PreparedFrame
+from edge.camera.base import EndOfRecording
 from edge.line.base import StationState
-from edge.pipeline import Pipeline
-from edge.records import InspectionRecord
-from edge.stages.hooks import Hooks
-from edge.stages.run_settings import PartLimits, RunSettings
-from edge.stages.summary import RunSummary
-from edge.stages.triggers import Settled
-from edge.stages.views import ONLY_VIEW, View
-from edge.verdict import Verdict
+from edge.part.frame import Frame
+from edge.part.record import InspectionRecord
+from edge.part.settled import Settled
+from edge.part.view import ONLY_VIEW
+from edge.pipeline.hooks import Hooks
+from edge.pipeline.pipeline import Pipeline
+from edge.pipeline.run_settings import PartLimits, RunSettings
+from edge.pipeline.summary import RunSummary
+from edge.pipeline.views import View
+from inspection.bundle.calibration_file import RecipeIdentity
+from inspection.inspector import Inspection, Prepared, StageTimes
+from inspection.layout import PreparedFrame
+from inspection.verdict import Verdict
 
 IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
 GENEROUS_S = 30.0

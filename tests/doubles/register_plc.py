@@ -6,7 +6,7 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from edge.line.loop_thread import LoopThread
+from edge.peers.loop_thread import LoopThread
 
 
 class RegisterPlc:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from edge.line.handshake import Bits
-from edge.verdict import Cause
+from inspection.verdict import Cause
 from tests.doubles.faulty import STAGES
 from tests.doubles.line_machine import UNIT, Account, LineMachine, now
 from tests.doubles.nspawn import wait_until

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.camera import child
-from edge.camera.base import Frame
 from edge.camera.faults import NAMES, CameraLostError
+from edge.part.frame import Frame
 
 FOREVER_S = 1000
 

@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 
 from edge.camera import child
-from edge.camera.base import Frame
 from edge.camera.isolated import IsolatedCamera
-from edge.line_config import LineConfig
-from edge.records import InspectionRecord
-from edge.station import open_station
+from edge.part.frame import Frame
+from edge.part.record import InspectionRecord
+from edge.station.assembly import open_station
+from edge.station.config import LineConfig
 from edge.store.reader import Filter, RecordReader
 
 RATE_HZ = 400.0

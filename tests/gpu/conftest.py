@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge.engine.cuda import Cuda, open_cuda
-from edge.engine.tensorrt_bindings import load_bindings
-from edge.errors import EngineError
+from inspection.engine.cuda import Cuda, open_cuda
+from inspection.engine.tensorrt_bindings import load_bindings
+from inspection.errors import EngineError
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from edge.engine.cuda import Cuda
-from edge.errors import CudaError
+from inspection.engine.cuda import Cuda
+from inspection.errors import CudaError
 from tests.doubles import cuda_cases
 
 pytestmark = pytest.mark.gpu

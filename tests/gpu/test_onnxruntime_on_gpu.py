@@ -9,7 +9,6 @@ from pathlib import Path
 import onnx
 import pytest
 
-from edge.errors import EngineError
 from export.graph import save_graph
 from export.precision.fp16 import to_half
 from export.precision.int8 import ONNXRUNTIME_FORMS, TENSORRT, quantise, read_tensors
@@ -17,6 +16,7 @@ from export.precision.judge import FP16_BUDGET, INT8_BUDGET
 from export.precision.nodes import lowerable_nodes, quantisable_nodes
 from export.precision.ranges import find_ranges
 from export.precision.rounding import rounded_twin
+from inspection.errors import EngineError
 from tests import tiny_convnet
 from tests.bench.cuda_provider import CPU, CUDA, ProviderEngine
 

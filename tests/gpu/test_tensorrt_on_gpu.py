@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle
-from edge.engine import GraphShape
-from edge.engine.sidecar import sidecar_path
-from edge.engine.tensorrt import TensorRtEngine
-from edge.errors import BundleError
+from inspection.bundle import Bundle
+from inspection.engine import GraphShape
+from inspection.engine.sidecar import sidecar_path
+from inspection.engine.tensorrt import TensorRtEngine
+from inspection.errors import BundleError
 from tests.doubles import engine_cases, golden_bundle
 from tests.tiny_bundle import SIZE
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import load_config
-from edge.layout import LayoutConfig
-from edge.line_config import LineConfig
+from edge.station.config import LineConfig
+from inspection.config.loading import load_config
+from inspection.layout import LayoutConfig
 from linewarden.command_line import COMMANDS
 from training.config import TrainConfig
 

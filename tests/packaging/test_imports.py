@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 ON_DEVICE = ("bundle", "camera", "doctor", "inspect", "records", "run", "service", "verify")
 DEVICE_MODULES = sorted(
     path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
-    for path in (ROOT / "edge").rglob("*.py")
+    for room in ("inspection", "edge")
+    for path in (ROOT / room).rglob("*.py")
 )
 
 BLOCK = """
@@ -49,7 +50,7 @@ def run_without(names: set[str], code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_module_of_edge_imports_without_the_training_frameworks() -> None:
+def test_every_module_of_a_device_imports_without_the_training_frameworks() -> None:
     result = run_without(TRAINING, "\n".join(f"import {name}" for name in DEVICE_MODULES))
     assert result.returncode == 0, result.stderr
     assert len(DEVICE_MODULES) > 20
@@ -78,7 +79,7 @@ def test_a_missing_package_is_named_with_what_to_install() -> None:
 
 
 def test_a_missing_engine_is_named_with_what_to_install() -> None:
-    code = "from edge.engine import engine_class; engine_class('onnxruntime')"
+    code = "from inspection.engine import engine_class; engine_class('onnxruntime')"
     result = run_without({"onnxruntime"}, code)
     assert (
         "engine 'onnxruntime' needs the package onnxruntime, and it is not installed: "
@@ -98,7 +99,7 @@ def test_bundles_are_installed_where_nothing_is_signed() -> None:
 
 def test_no_other_distribution_claims_our_package_names() -> None:
     claims = packages_distributions()
-    for name in ("linewarden", "edge", "calibration", "training", "export"):
+    for name in ("linewarden", "edge", "inspection", "calibration", "training", "export"):
         assert set(claims.get(name, ["linewarden"])) == {"linewarden"}
 
 

@@ -33,8 +33,8 @@ import sys
 from pathlib import Path
 import tensorrt_bindings
 sys.modules["tensorrt"] = tensorrt_bindings
-from edge.engine.tensorrt_bindings import load_bindings, process_logger
-from edge.errors import EngineError
+from inspection.engine.tensorrt_bindings import load_bindings, process_logger
+from inspection.errors import EngineError
 from export.tensorrt_build import BuildOptions, _monitor, build_plan
 from tests.doubles.engine_cases import Quiet
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle
-from edge.files import write_bytes
-from edge.images import encode_png
+from inspection.bundle import Bundle
+from inspection.files import write_bytes
+from inspection.images import encode_png
 
 ROOT = Path(__file__).parents[2]
 

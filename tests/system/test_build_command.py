@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle, open_bundle
-from edge.calibrated import Calibration
-from edge.engine.sidecar import read_sidecar, write_sidecar
-from edge.errors import BundleError, EngineError
-from edge.golden import require_golden
-from edge.inspector import Inspector, open_engine
-from edge.verdict import Verdict
+from inspection.bundle import Bundle, open_bundle
+from inspection.bundle.calibration_file import Calibration
+from inspection.engine.sidecar import read_sidecar, write_sidecar
+from inspection.errors import BundleError, EngineError
+from inspection.golden import require_golden
+from inspection.inspector import Inspector, open_engine
+from inspection.verdict import Verdict
 from linewarden.command_line import main
 from tests.doubles import golden_bundle
 from tests.doubles.installed import Installed, install
@@ -126,7 +126,7 @@ def test_nobody_builds_what_the_owner_could_not_read(
 def test_two_builds_do_not_write_into_one_bundle(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("edge.bundle.LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr("inspection.bundle.bundle.LOCK_WAIT_S", 0.1)
     process = start_build(bundle, "patient")
     assert main(["build", str(bundle.folder)]) == 4
     assert "another linewarden is writing to it" in capsys.readouterr().err

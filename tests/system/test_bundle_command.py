@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.bundle import Bundle, open_bundle
-from edge.trust.keys import KEYS_VARIABLE
+from inspection.bundle import Bundle, open_bundle
+from inspection.trust.keys import KEYS_VARIABLE
 from linewarden.command_line import main
 
 golden_bundle = pytest.importorskip("tests.doubles.golden_bundle", reason="needs the package onnx")
@@ -89,7 +89,7 @@ def test_a_version_whose_golden_frames_differ_here_is_not_activated(
 ) -> None:
     assert bundle_command("install", bundle.folder, store=store) == 0
     version = versions(store, capsys)[0]["version"]
-    monkeypatch.setattr("edge.golden.Allowance.covers", lambda *_: False)
+    monkeypatch.setattr("inspection.golden.Allowance.covers", lambda *_: False)
     assert bundle_command("activate", "tiny", version, store=store) == 6
     assert "onnxruntime gives other results than the checkpoint with model.onnx: grey-40, " in (
         capsys.readouterr().err

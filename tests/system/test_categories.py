@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edge.files import write_text
+from inspection.files import write_text
 from linewarden.command_line import main
 from training.demo_parts import write_dataset
 

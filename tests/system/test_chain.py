@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import yaml
 
-from edge.bundle import open_bundle, seal_bundle
-from edge.config import load_config
-from edge.files import write_text
-from edge.images import encode_png
+from inspection.bundle import open_bundle
+from inspection.bundle.manifest import seal_bundle
+from inspection.config.loading import load_config
+from inspection.files import write_text
+from inspection.images import encode_png
 from linewarden.command_line import main
 from linewarden.commands.train import load_train_config
 from training.checkpoint import RESUME, RUN

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle
 from edge.camera import PylonConfig
 from edge.camera.isolated import IsolatedCamera
-from edge.config import load_config
-from edge.errors import LineError
-from edge.images import encode_png
-from edge.line_config import LineConfig
-from edge.records import InspectionRecord
-from edge.station import Station, open_station
-from edge.verdict import Verdict
+from edge.part.record import InspectionRecord
+from edge.station.assembly import Station, open_station
+from edge.station.config import LineConfig
+from inspection.bundle import Bundle
+from inspection.config.loading import load_config
+from inspection.errors import LineError
+from inspection.images import encode_png
+from inspection.verdict import Verdict
 from tests.doubles.cameras import require
 from tests.doubles.waiting import wait_for
 

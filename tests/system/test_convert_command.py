@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("openvino")
 
-from edge.bundle import Bundle
+from inspection.bundle import Bundle
 from linewarden.command_line import COMMANDS, main
 from tests.doubles import golden_bundle
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.files import sha256_of
-from edge.images import read_image
+from inspection.files import sha256_of
+from inspection.images import read_image
 from linewarden.command_line import main
 from training.data.layout import WRITABLE, DataSet, read_data_set
 from training.demo_parts import write_dataset

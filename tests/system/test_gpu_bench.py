@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.bundle import Bundle
+from inspection.bundle import Bundle
 from linewarden.command_line import main as linewarden
 from tests.bench import bench_gpu
 from tests.doubles import golden_bundle

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from edge.errors import BundleError, CameraError
 from export.study import StudyRow, measure
+from inspection.errors import BundleError, CameraError
 from linewarden.commands.train import load_train_config
 from training.backbones import Backbone, BackboneConfig
 from training.fit import fit

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle
-from edge.control import ask
-from edge.errors import LineError
-from edge.images import encode_png
+from edge.station.control import ask
+from inspection.bundle import Bundle
+from inspection.errors import LineError
+from inspection.images import encode_png
 
 ROOT = Path(__file__).parents[2]
 GENEROUS_S = 60.0

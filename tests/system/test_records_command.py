@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle
-from edge.images import encode_png, read_image
+from inspection.bundle import Bundle
+from inspection.images import encode_png, read_image
 from linewarden.command_line import main
 
 ROOT = Path(__file__).parents[2]

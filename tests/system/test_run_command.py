@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle
-from edge.config import load_config
-from edge.images import encode_png, read_image
-from edge.line_config import LineConfig
+from edge.station.config import LineConfig
+from inspection.bundle import Bundle
+from inspection.config.loading import load_config
+from inspection.images import encode_png, read_image
 
 ROOT = Path(__file__).parents[2]
 GENEROUS_S = 60.0

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle
-from edge.images import encode_png
 from edge.line.handshake import Bits
+from inspection.bundle import Bundle
+from inspection.images import encode_png
 from tests.doubles.line_peers import PlcServer, free_port
 
 ROOT = Path(__file__).parents[2]

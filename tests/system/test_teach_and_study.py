@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edge.bundle import open_bundle
-from edge.files import write_text
+from inspection.bundle import open_bundle
+from inspection.files import write_text
 from linewarden.command_line import main
 from training.demo_parts import write_dataset
 

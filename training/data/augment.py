@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from pydantic import Field
 
-from edge.config import StrictModel
+from inspection.config.loading import StrictModel
 
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.float32]

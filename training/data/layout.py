@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.errors import CameraError
+from inspection.errors import CameraError
 from training.data.layouts import ganomaly, ksdd2, mvtec, plain, uniad, visa
 from training.data.layouts.base import GOOD, DataSet, Layout, Sample, WritableLayout
 

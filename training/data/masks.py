@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import CameraError
-from edge.images import read_image
+from inspection.errors import CameraError
+from inspection.images import read_image
 
 Mask = npt.NDArray[np.uint8]  # (H, W) 0 or 1
 

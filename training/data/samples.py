@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from edge.images import read_image
-from edge.preprocess import Preprocessing, preprocess
+from inspection.images import read_image
+from inspection.preprocess import Preprocessing, preprocess
 from training.data.augment import Augmentation, Change
 from training.data.masks import Annotation, dilate, distance_weights, read_mask
 from training.data.order import Draw

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.errors import CameraError, FrameError
-from edge.images import decode_image
+from inspection.errors import CameraError, FrameError
+from inspection.images import decode_image
 from training.data.layout import Sample
 from training.data.layouts.base import listed
 

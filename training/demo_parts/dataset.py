@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import ConfigError
-from edge.files import new_directory
-from edge.images import encode_png
+from inspection.errors import ConfigError
+from inspection.files import new_directory
+from inspection.images import encode_png
 from training.demo_parts.defects import DEFECTS, Change
 from training.demo_parts.scene import (
     Field,

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from edge.config import StrictModel
-from edge.golden import FP32_TOLERANCE
+from inspection.config.loading import StrictModel
+from inspection.golden import FP32_TOLERANCE
 from training.data.masks import Annotation
 
 Features = tuple[Tensor, ...]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.hub import load_state_dict_from_url
 from torch.nn import functional as F
 
-from edge.errors import ConfigError
+from inspection.errors import ConfigError
 from training.backbones import Backbone, BackboneConfig, load_weights_file, reflect_borders
 from training.models.base import (
     AnomalyModel,

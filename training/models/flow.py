@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.config import StrictModel
+from inspection.config.loading import StrictModel
 from training.models.base import Optimisation
 from training.moments import Moments
 

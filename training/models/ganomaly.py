@@ -17,8 +17,8 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from edge.config import StrictModel
-from edge.errors import ConfigError
+from inspection.config.loading import StrictModel
+from inspection.errors import ConfigError
 from training.batch_norms import recalibrate
 from training.linear_maps import apply, gaussian
 from training.models.base import (

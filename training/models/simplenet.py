@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.config import StrictModel
+from inspection.config.loading import StrictModel
 from training.backbones import Backbone, BackboneConfig
 from training.linear_maps import smoothing
 from training.models.base import (

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import MultiStepLR
 
-from edge.config import StrictModel
+from inspection.config.loading import StrictModel
 from training.backbones import Backbone, BackboneConfig
 from training.data.masks import Annotation
 from training.linear_maps import Separable, apply, blurring

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import StepLR
 
-from edge.config import StrictModel
-from edge.errors import ConfigError
+from inspection.config.loading import StrictModel
+from inspection.errors import ConfigError
 from training.backbones import Backbone, BackboneConfig
 from training.linear_maps import Separable, resizing, window_mean
 from training.models.base import (

@@ -6,11 +6,11 @@ configuration to `edge.recipe.request.config`.
 
 from __future__ import annotations
 
-from edge.errors import LineError
-from edge.plugins import Plugin, load_plugin
 from edge.recipe.request.base import Recipes, RequestSource
 from edge.recipe.request.config import RecipeRequestConfig
 from edge.recipe.request.thread import RecipeRequestThread
+from inspection.config.plugins import Plugin, load_plugin
+from inspection.errors import LineError
 
 __all__ = ["SOURCES", "RecipeRequestThread", "recipe_requests_from_config"]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from edge.line.config import ModbusPeer, MqttBroker, Register, TopicPrefix
+from edge.peers.addresses import ModbusPeer, MqttBroker, Register, TopicPrefix
 
 PollMilliseconds = Annotated[float, Field(ge=10, le=10_000)]
 

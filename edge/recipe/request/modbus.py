@@ -15,7 +15,7 @@ is the number, and the station is READY.
 
 from __future__ import annotations
 
-from edge.line.plc import Plc
+from edge.peers.modbus import Plc
 from edge.recipe.request.base import Answer, Request, State
 from edge.recipe.request.config import ModbusRecipeRequestConfig
 

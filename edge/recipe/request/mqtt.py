@@ -26,10 +26,10 @@ from typing import Any
 
 from paho.mqtt.client import MQTTMessage
 
-from edge.errors import LineError
-from edge.line.broker import Broker
+from edge.peers.mqtt import Broker
 from edge.recipe.request.base import Answer, Request
 from edge.recipe.request.config import MqttRecipeRequestConfig
+from inspection.errors import LineError
 
 OFFLINE = json.dumps({"state": "offline"})
 

@@ -10,9 +10,9 @@ import logging
 import threading
 from types import TracebackType
 
-from edge.errors import LineError
-from edge.pauses import Retries
+from edge.peers.reconnect import Retries
 from edge.recipe.request.base import Answer, Recipes, Request, RequestSource, State
+from inspection.errors import LineError
 
 _JOIN_S = 10.0
 

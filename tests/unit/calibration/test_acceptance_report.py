@@ -17,9 +17,9 @@ from calibration.acceptance_report import (
 )
 from calibration.labelled_parts import Plan, image_hashes, read_plan
 from edge import Inspector
-from edge.bundle import Bundle
-from edge.errors import CameraError, ConfigError
-from edge.files import sha256_of
+from inspection.bundle import Bundle
+from inspection.errors import CameraError, ConfigError
+from inspection.files import sha256_of
 
 Levels = dict[str, list[int | list[int]]]
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from calibration.agreement import FALSE_ALARM_RATE, MISS_RATE, Grade, agreement
-from edge.errors import ConfigError
+from inspection.errors import ConfigError
 
 
 def study(*groups: tuple[int, bool, tuple[bool, ...]]) -> tuple[list[bool], list[list[bool]]]:

@@ -10,11 +10,12 @@ import pytest
 from calibration.calibrate import calibrate
 from calibration.limits import Wish
 from edge import Inspector
-from edge.bundle import Bundle, open_bundle, seal_bundle
-from edge.drift import MOVED
-from edge.errors import BundleError, CameraError
-from edge.files import sha256_of
-from edge.images import read_image
+from inspection.bundle import Bundle, open_bundle
+from inspection.bundle.manifest import seal_bundle
+from inspection.drift.charts import MOVED
+from inspection.errors import BundleError, CameraError
+from inspection.files import sha256_of
+from inspection.images import read_image
 
 
 def good_parts(folder: Path, brightest: list[int], size: int = 32) -> list[Path]:

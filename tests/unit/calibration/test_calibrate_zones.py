@@ -14,15 +14,15 @@ from calibration.limits import Wish
 from calibration.sensitivity import move_slider, place_of
 from calibration.statements import describe
 from edge import Inspector
-from edge.bundle import Bundle
-from edge.calibrated import Calibration
-from edge.engine import Prediction
-from edge.errors import BundleError, CameraError, ConfigError
-from edge.layout import Layout
-from edge.layout.alignment import AlignmentSettings, alignment_to
-from edge.layout.zones import Polygon, Zone
-from edge.preprocess import Crop
-from edge.verdict import Cause, Verdict
+from inspection.bundle import Bundle
+from inspection.bundle.calibration_file import Calibration
+from inspection.engine import Prediction
+from inspection.errors import BundleError, CameraError, ConfigError
+from inspection.layout import Layout
+from inspection.layout.alignment import AlignmentSettings, alignment_to
+from inspection.layout.zones import Polygon, Zone
+from inspection.preprocess import Crop
+from inspection.verdict import Cause, Verdict
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Polygon:

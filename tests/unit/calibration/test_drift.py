@@ -12,10 +12,11 @@ from scipy.stats import ks_2samp
 
 from calibration.drift import baseline_from
 from calibration.run_lengths import cusum_run_length, ewma_run_length
-from edge.drift import MOVED, Baseline, ChannelState, update
-from edge.drift.frame_figures import frame_figures
 from edge.drift.monitor import DriftMonitor
-from edge.errors import ConfigError
+from inspection.drift.baseline import Baseline
+from inspection.drift.charts import MOVED, ChannelState, update
+from inspection.drift.frame_figures import frame_figures
+from inspection.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from calibration.escapes import escape_rate, proportion
-from edge.errors import ConfigError
+from inspection.errors import ConfigError
 
 
 @pytest.mark.parametrize(

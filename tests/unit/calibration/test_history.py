@@ -10,9 +10,9 @@ import pytest
 from calibration.calibrate import calibrate
 from calibration.history import ACTIVE, compare, find, history, recipes, roll_back
 from calibration.limits import Wish
-from edge.bundle import Bundle
-from edge.calibrated import Calibration
-from edge.errors import BundleError, ConfigError
+from inspection.bundle import Bundle
+from inspection.bundle.calibration_file import Calibration
+from inspection.errors import BundleError, ConfigError
 
 FIRST = "20260101T000000Z"
 

@@ -16,8 +16,8 @@ from calibration.pixels import (
     pixel_limits,
     summarise_map,
 )
-from edge.errors import CameraError, ConfigError
-from edge.verdict import remove_small_regions
+from inspection.errors import CameraError, ConfigError
+from inspection.verdict import remove_small_regions
 
 pixel_limit_at = partial(pixel_limit, mask_rate=0.1, confidence=0.9)
 

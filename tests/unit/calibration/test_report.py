@@ -13,7 +13,7 @@ from calibration.curve import ThresholdCurve
 from calibration.limits import Wish
 from calibration.report import notices, promises, worst_cards, write_calibration_report
 from edge import Inspector
-from edge.bundle import Bundle
+from inspection.bundle import Bundle
 
 
 def calibrated(bundle: Bundle, folder: Path, levels: list[int], wish: Wish) -> CalibrationResult:

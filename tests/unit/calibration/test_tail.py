@@ -8,7 +8,7 @@ from scipy import stats
 
 from calibration import tail
 from calibration.tail import MODEL, fit_tail, tail_model
-from edge.errors import ConfigError
+from inspection.errors import ConfigError
 
 
 @pytest.mark.parametrize("shape", [-0.3, 0.0, 0.25, 0.6])

@@ -12,7 +12,7 @@ from scipy import stats
 from calibration.curve import SliderPoint, ThresholdCurve
 from calibration.lots import lot_limit
 from calibration.threshold import part_scores, review_limits, tolerance_limit
-from edge.errors import ConfigError
+from inspection.errors import ConfigError
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 Draws = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from calibration.curve import ThresholdCurve
 from calibration.threshold import parts_needed, tolerance_limit, zone_limit, zone_thresholds
-from edge.errors import ConfigError
+from inspection.errors import ConfigError
 
 SCORES = st.lists(st.integers(-50, 50).map(lambda n: n / 10), min_size=1, max_size=40)
 TABLES = st.integers(1, 4).flatmap(

@@ -9,13 +9,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from edge.errors import EngineError
 from export.precision.candidates import find_half
 from export.precision.fp16 import check_typed, lossy_nodes, to_half
 from export.precision.judge import FP16_BUDGET
 from export.precision.nodes import element_types, key_of, lowerable_nodes, pixel_nodes
 from export.precision.rounding import rounded_twin
 from export.precision.search import largest_kept, ranked_fall_back
+from inspection.errors import EngineError
 from tests import tiny_convnet
 
 Weights = dict[str, npt.NDArray[np.float32]]

@@ -9,10 +9,10 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.engine import GraphShape, engine_class
-from edge.errors import EngineError
 from export.graph import build_graph, check_graph, fold_batch_norms, fold_zero_pads, save_graph
 from export.macs import count_macs
+from inspection.engine import GraphShape, engine_class
+from inspection.errors import EngineError
 from training.models.supersimplenet import Config, Model
 
 

@@ -10,10 +10,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization.calibrate import TensorsData
 
-from edge.errors import BundleError, EngineError
-from edge.files import sha256_of
-from edge.images import encode_png
-from edge.preprocess import Preprocessing
 from export.precision.candidates import int8_nodes, onnxruntime_candidate, tensorrt_candidate
 from export.precision.fp16 import SMALLEST_SCALE, to_half
 from export.precision.int8 import (
@@ -29,6 +25,10 @@ from export.precision.judge import INT8_BUDGET
 from export.precision.nodes import lowerable_nodes, quantisable_nodes
 from export.precision.ranges import CALIBRATORS, Calibrator, best_clip, find_ranges
 from export.precision.training_images import calibration_images
+from inspection.errors import BundleError, EngineError
+from inspection.files import sha256_of
+from inspection.images import encode_png
+from inspection.preprocess import Preprocessing
 from tests import tiny_convnet
 from training.checkpoint import RunRecord
 from training.config import DataConfig, TrainConfig

@@ -8,16 +8,6 @@ import onnx
 import pytest
 from onnx import helper
 
-from edge.bundle import (
-    MANIFEST,
-    Artefact,
-    Bundle,
-    Manifest,
-    Parity,
-    open_bundle,
-)
-from edge.engine import GraphShape, engine_class
-from edge.files import sha256_of
 from export.precision.candidates import Candidate
 from export.precision.fp16 import to_half
 from export.precision.judge import (
@@ -38,6 +28,10 @@ from export.precision.offer import (
     refusal,
 )
 from export.timing import interleaved_medians
+from inspection.bundle import Artefact, Bundle, open_bundle
+from inspection.bundle.manifest import MANIFEST, Manifest, Parity
+from inspection.engine import GraphShape, engine_class
+from inspection.files import sha256_of
 from linewarden.commands.export import describe
 from tests import tiny_convnet
 

@@ -15,11 +15,12 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from edge.bundle import Bundle, GraphIO
-from edge.errors import BundleError, ConfigError, EngineError
-from edge.images import read_image
-from edge.preprocess import Preprocessing, preprocess
 from export.runtimes import RUNTIMES, Options, writer_for
+from inspection.bundle import Bundle
+from inspection.bundle.manifest import GraphIO
+from inspection.errors import BundleError, ConfigError, EngineError
+from inspection.images import read_image
+from inspection.preprocess import Preprocessing, preprocess
 from tests.doubles import engine_cases, golden_bundle
 from tests.doubles.installed import install
 from tests.tiny_bundle import SIZE, THRESHOLD
@@ -87,7 +88,7 @@ def test_a_client_gets_what_the_daemon_knows(name: str, bundle: Bundle, out: Pat
         assert golden["score"] == pytest.approx(brightness / 255)
         assert 0 < golden["tolerance"] < 1e-3
     readme = (out / "README.md").read_text()
-    assert "edge.preprocess" in readme
+    assert "inspection.preprocess" in readme
     assert "{" not in readme.replace("{name}", "{")
 
 

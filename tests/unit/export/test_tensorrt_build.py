@@ -13,12 +13,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edge.bundle import Artefact, Bundle
-from edge.engine.sidecar import read_sidecar
-from edge.errors import BundleError, ConfigError, DeviceLostError, EngineError
 from export.tensorrt_build import BuildCancelledError, BuildOptions, build_plan
 from export.tensorrt_engine import build_engine, buildable, precision_of
 from export.tensorrt_examine import EngineNotKeptError
+from inspection.bundle import Artefact, Bundle
+from inspection.engine.sidecar import read_sidecar
+from inspection.errors import BundleError, ConfigError, DeviceLostError, EngineError
 from tests.doubles import engine_cases, golden_bundle
 from tests.doubles.installed import Installed, install
 from tests.doubles.surface import VERSIONS, Named

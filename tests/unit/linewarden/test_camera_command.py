@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.camera import Frame, PylonConfig
+from edge.camera import PylonConfig
 from edge.camera.faults import CameraHungError
 from edge.camera.isolated import IsolatedCamera
-from edge.errors import CameraError, ConfigError
-from edge.images import encode_png, read_image
+from edge.part.frame import Frame
+from inspection.errors import CameraError, ConfigError
+from inspection.images import encode_png, read_image
 from linewarden.commands import camera
 from tests.doubles.cameras import process_of, require
 

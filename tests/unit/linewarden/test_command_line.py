@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle
+from inspection.bundle import Bundle
 from linewarden.command_line import main
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge.bundle import open_bundle, seal_bundle
-from edge.calibrated import Calibration
-from edge.engine import Prediction
-from edge.inspector import Inspector
+from inspection.bundle import open_bundle
+from inspection.bundle.calibration_file import Calibration
+from inspection.bundle.manifest import seal_bundle
+from inspection.engine import Prediction
+from inspection.inspector import Inspector
 from training.data.layout import DataSet, Sample
 
 FRAME, MAP = (32, 48), (16, 24)

@@ -8,7 +8,7 @@ import timm
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from edge.errors import BundleError, ConfigError
+from inspection.errors import BundleError, ConfigError
 from training.backbones import WEIGHTS_VARIABLE, Backbone, BackboneConfig, find_weights
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.errors import CameraError
+from inspection.errors import CameraError
 from training.data.layout import Sample, read_data_set
 from training.data.survey import data_sha256, frame_ranges, split_good, survey
 

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
-from edge.errors import BundleError, ConfigError
 from export.graph import build_graph
+from inspection.errors import BundleError, ConfigError
 from training.backbones import BackboneConfig
 from training.checkpoint import load_run
 from training.config import TrainConfig

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.errors import CameraError
-from edge.files import sha256_of
-from edge.inspector import Inspector
-from edge.preprocess import Crop, Preprocessing
-from edge.verdict import Verdict
+from inspection.errors import CameraError
+from inspection.files import sha256_of
+from inspection.inspector import Inspector
+from inspection.preprocess import Crop, Preprocessing
+from inspection.verdict import Verdict
 from training.data.layout import DataSet, Sample
 from training.evaluation import Evaluation, Rate, SampleResult, evaluate, rate_of
 from training.inspected import inspect_samples, truth_at_map_size

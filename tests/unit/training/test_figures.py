@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.files import sha256_of
-from edge.inspector import Inspection, Inspector
-from edge.verdict import Cause, Verdict
+from inspection.files import sha256_of
+from inspection.inspector import Inspection, Inspector
+from inspection.verdict import Cause, Verdict
 from training.data.layout import DataSet, Sample
 from training.evaluation import Evaluation, evaluate
 from training.figures import choose, colour_bar, figure_sheet, panel, wrong_verdicts

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from edge.errors import BundleError, CameraError, ConfigError
+from inspection.errors import BundleError, CameraError, ConfigError
 from training.checkpoint import RESUME, RUN, WEIGHTS, Progress, load_run
 from training.config import TrainConfig
 from training.fit import DivergedError, fit

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edge.errors import ConfigError
 from export.graph import build_graph, save_graph
 from export.macs import count_macs
+from inspection.errors import ConfigError
 from training.checkpoint import Progress, load_run
 from training.config import TrainConfig
 from training.fit import fit

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge.errors import CameraError
-from edge.files import sha256_of
-from edge.images import read_image
+from inspection.errors import CameraError
+from inspection.files import sha256_of
+from inspection.images import read_image
 from training.data.layout import WRITABLE, DataSet, Sample, find_layout, read_data_set
 from training.data.layouts.conversion import convert
 from training.data.layouts.summary import summarise

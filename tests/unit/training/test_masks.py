@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.errors import CameraError
+from inspection.errors import CameraError
 from training.data.masks import dilate, distance_weights, read_mask
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.inspector import Inspector
-from edge.verdict import Verdict
+from inspection.inspector import Inspector
+from inspection.verdict import Verdict
 from linewarden.commands.evaluate import evaluate_to
 from training.data.layout import DataSet
 from training.evaluation import Evaluation, evaluate

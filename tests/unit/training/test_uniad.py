@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.errors import ConfigError
 from export.graph import build_graph
 from export.macs import count_macs
+from inspection.errors import ConfigError
 from training.models.uniad import Config, Model
 from training.models.uniad_transformer import Attention, neighbour_mask
 

@@ -14,7 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from edge.errors import ConfigError
+from inspection.errors import ConfigError
 from training.config import FitConfig
 from training.workers import Workers
 

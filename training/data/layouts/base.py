@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
 
-from edge.errors import CameraError
+from inspection.errors import CameraError
 from training.data.layouts.store import Store
 
 GOOD = "good"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.errors import CameraError
-from edge.files import new_directory
+from inspection.errors import CameraError
+from inspection.files import new_directory
 from training.data.layout import WRITABLE, DataSet
 from training.data.layouts.store import Store
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge.errors import CameraError
-from edge.images import list_images
+from inspection.errors import CameraError
+from inspection.images import list_images
 from training.data.layouts.base import (
     GOOD,
     DataSet,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from edge.errors import CameraError
-from edge.images import list_images
+from inspection.errors import CameraError
+from inspection.images import list_images
 from training.data.layouts.base import GOOD, DataSet, Limits, Sample, assemble
 from training.data.layouts.store import Store
 

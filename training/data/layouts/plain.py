@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.errors import CameraError
-from edge.images import IMAGE_SUFFIXES, list_images
+from inspection.errors import CameraError
+from inspection.images import IMAGE_SUFFIXES, list_images
 from training.data.layouts import ksdd2
 from training.data.layouts.base import DataSet, Sample, assemble
 from training.data.layouts.mvtec import folders, read_split

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from edge.errors import CameraError
-from edge.images import encode_png, read_image
+from inspection.errors import CameraError
+from inspection.images import encode_png, read_image
 from training.data.masks import read_mask
 
 

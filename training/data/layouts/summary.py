@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.errors import CameraError
+from inspection.errors import CameraError
 from training.data.layouts.base import DataSet, Sample, listed
 from training.data.masks import read_mask
 from training.data.survey import SurveyedSample, survey

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.errors import CameraError
+from inspection.errors import CameraError
 from training.data.layouts.base import (
     DataSet,
     Limits,

@@ -1,0 +1,1 @@
+"""The words that all rooms of a line share: trigger, frame, view, record."""

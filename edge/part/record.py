@@ -1,0 +1,157 @@
+"""What is kept of every trigger, and its JSON form."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from edge.part.settled import Settled, no_verdict
+from edge.part.trigger import Trigger
+from edge.part.view import ViewResult
+from inspection.inspector import Inspection
+from inspection.verdict import Cause, Verdict
+
+
+class _Frozen(BaseModel):
+    # JSON has no NaN and no Infinity.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class LatencyMs(_Frozen):
+    """Where the time went, in milliseconds; None for a stage that was not reached.
+
+    Attributes:
+        total: from the trigger to the verdict's way out to the line; of a view, to its result.
+    """
+
+    preprocess: float | None
+    infer: float | None
+    decide: float | None
+    total: float
+
+
+class _Announced(_Frozen):
+    """See `InspectionRecord`."""
+
+    trigger_id: str
+    part_id: str | None = None
+    triggered_utc: datetime
+
+
+class _Judged(_Frozen):
+    """What a verdict rests on.
+
+    Attributes:
+        view: the name of the view; "main" where the line has one camera.
+        source: file name or serial number of the camera; None when the camera gave no frame.
+        recipe_number: of the line, as a PLC asks for it; None where recipes have no numbers.
+        cause: why there is no verdict; None when there is one.
+        message: what went wrong, for people.
+        score: raw score; None when there is none or it is not finite.
+        threshold: raw score above which the part is rejected.
+        threshold_review: raw score above which it is reviewed; None without a review band.
+        threshold_pixel: value of the anomaly map above which a pixel belongs to the mask.
+        artefact_sha256: the model file that gave the score.
+        calibration_seal: the calibration that gave the threshold.
+    """
+
+    view: str
+    source: str | None
+    recipe: str
+    recipe_number: int | None = None
+    verdict: Verdict
+    cause: Cause | None
+    message: str
+    score: float | None
+    threshold: float
+    threshold_review: float | None
+    threshold_pixel: float | None
+    artefact_sha256: str
+    calibration_seal: str
+    latency_ms: LatencyMs
+
+
+class ViewRecord(_Judged):
+    """What one view said of a part."""
+
+
+class InspectionRecord(_Judged, _Announced):
+    """One trigger and what became of it; of several views, the figures of the one that decided.
+
+    `model_dump_json` gives its JSON form.
+
+    Attributes:
+        trigger_id: unique over all runs.
+        part_id: what the line calls the part; None when it did not say.
+        triggered_utc: when the part was announced; see `edge.part.trigger.Trigger`.
+        views: what each view said, in the order of the configuration.
+        images: files handed to the archive, relative to its folder. The quota removes them in
+            time, and a failed write is in the log.
+        line_errors: the outputs that did not take the verdict. Known only after the delivery, so
+            always empty in what an output sends.
+    """
+
+    deadline_ms: float
+    views: tuple[ViewRecord, ...]
+    images: tuple[str, ...] = ()
+    line_errors: tuple[str, ...] = ()
+
+
+def record_from_settled(settled: Settled, images: tuple[str, ...] = ()) -> InspectionRecord:
+    """The record of a settled trigger."""
+    trigger = settled.trigger
+    return InspectionRecord(
+        trigger_id=trigger.trigger_id,
+        part_id=trigger.part_id,
+        triggered_utc=trigger.triggered_utc,
+        **_judged(settled.decisive, settled.inspection, settled.taken_ns - trigger.triggered_ns),
+        deadline_ms=(trigger.deadline_ns - trigger.triggered_ns) / 1e6,
+        views=tuple(
+            ViewRecord(
+                **_judged(result, result.inspection, result.judged_ns - trigger.triggered_ns)
+            )
+            for result in settled.views
+        ),
+        images=images,
+    )
+
+
+def interrupted_record(trigger: Trigger) -> InspectionRecord:
+    """The record of a trigger whose process dies before it has another; without its latency."""
+    message = "the process died before the part had its record; whether the line was told is open"
+    nothing = no_verdict(Cause.INTERRUPTED, message)
+    views = tuple(
+        ViewResult(view, recipe, None, nothing, trigger.triggered_ns)
+        for view, recipe in trigger.recipes.items()
+    )
+    return record_from_settled(Settled(trigger, nothing, views, trigger.triggered_ns))
+
+
+def _judged(result: ViewResult, inspection: Inspection, total_ns: int) -> dict[str, Any]:
+    """The fields that a part and a view have in common."""
+    times, recipe = inspection.times, result.recipe
+    is_inferred = times.infer_ns > 0
+    return {
+        "view": result.view,
+        "source": result.frame.source if result.frame is not None else None,
+        "recipe": recipe.recipe,
+        "recipe_number": recipe.recipe_number,
+        "verdict": inspection.verdict,
+        "cause": inspection.cause,
+        "message": inspection.message,
+        "score": inspection.score if math.isfinite(inspection.score) else None,
+        "threshold": recipe.threshold,
+        "threshold_review": recipe.threshold_review,
+        "threshold_pixel": recipe.threshold_pixel,
+        "artefact_sha256": recipe.artefact_sha256,
+        "calibration_seal": recipe.calibration_seal,
+        "latency_ms": LatencyMs(
+            preprocess=times.preprocess_ns / 1e6 if is_inferred else None,
+            infer=times.infer_ns / 1e6 if is_inferred else None,
+            decide=times.decide_ns / 1e6 if is_inferred else None,
+            total=total_ns / 1e6,
+        ),
+    }

@@ -1,0 +1,87 @@
+"""How an output proves who it is: passwords, keys and certificates, as configuration."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from pydantic import model_validator
+
+from inspection.config.loading import ConfigPath, StrictModel
+from inspection.errors import LineError
+
+
+class Secret(StrictModel):
+    """Where a password or key stands; never in the configuration itself. Give one of the two.
+
+    Attributes:
+        file: whose content it is, without a newline at the end.
+        env: environment variable that holds it.
+    """
+
+    file: ConfigPath | None = None
+    env: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Secret:
+        if (self.file is None) == (self.env is None):
+            raise ValueError("should have either 'file' or 'env'")
+        return self
+
+    def read(self) -> str:
+        """The secret.
+
+        Raises:
+            LineError: there is none.
+        """
+        if self.file is None:
+            secret = os.environ.get(self.env or "", "")
+        else:
+            try:
+                secret = self.file.read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, ValueError) as error:
+                raise LineError(f"{self.file}: the secret cannot be read: {error}") from error
+        if not secret:
+            raise LineError(f"{self.file or self.env}: the secret is empty; put it there")
+        return secret
+
+
+class TlsConfig(StrictModel):
+    """TLS with a checked server certificate.
+
+    Attributes:
+        ca_file: certificates (PEM) that the server's must descend from; None: those of the system.
+        certificate_file: the station's own certificate (PEM), where the server asks for one.
+        key_file: the key (PEM) of that.
+    """
+
+    ca_file: ConfigPath | None = None
+    certificate_file: ConfigPath | None = None
+    key_file: ConfigPath | None = None
+
+
+class OpcUaSecurity(StrictModel):
+    """Signed and encrypted connections only.
+
+    Attributes:
+        certificate_file: the server's certificate; PEM when the name ends in .pem, else DER.
+        key_file: the key of that, in the same format.
+        trusted_folder: certificates of the clients that may connect; None: any client may.
+        username: who may connect; None: everybody whose certificate is accepted.
+        password: of that user.
+    """
+
+    policy: Literal["basic256sha256", "aes128_sha256_rsaoaep", "aes256_sha256_rsapss"] = (
+        "basic256sha256"
+    )
+    certificate_file: ConfigPath
+    key_file: ConfigPath
+    trusted_folder: ConfigPath | None = None
+    username: str | None = None
+    password: Secret | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> OpcUaSecurity:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("'username' and 'password' should stand together")
+        return self

@@ -1,0 +1,57 @@
+"""How peers on the network are reached, as configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from edge.peers.access import Secret, TlsConfig
+from inspection.config.loading import StrictModel
+
+Host = Annotated[str, Field(min_length=1)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Register = Annotated[int, Field(ge=0, le=65535)]
+Milliseconds = Annotated[float, Field(gt=0, le=60_000)]
+TopicPrefix = Annotated[str, Field(pattern=r"^[^+#\x00/][^+#\x00]*[^+#\x00/]$")]
+
+
+class ModbusPeer(StrictModel):
+    """How to reach a PLC by Modbus TCP, or how it reaches the station.
+
+    Attributes:
+        host: address of the PLC, or to listen on (0.0.0.0: all).
+        device_id: unit identifier; 0 is any, for the server.
+        timeout_ms: limit of every call.
+    """
+
+    host: Host
+    port: Port = 502
+    device_id: Annotated[int, Field(ge=0, le=255)] = 1
+    timeout_ms: Milliseconds = 200.0
+
+
+class MqttBroker(StrictModel):
+    """How to reach a broker.
+
+    Attributes:
+        client_id: unique at the broker; the same one throws out the earlier connection.
+        tls: None for none; port 8883 as a rule.
+        keepalive_s: after one and a half times as long a silent station gets its last will.
+        timeout_ms: limit of every call.
+    """
+
+    host: Host
+    port: Port = 1883
+    client_id: Annotated[str, Field(min_length=1)]
+    username: str | None = None
+    password: Secret | None = None
+    tls: TlsConfig | None = None
+    keepalive_s: Annotated[int, Field(ge=1, le=3600)] = 5
+    timeout_ms: Milliseconds = 500.0
+
+    @model_validator(mode="after")
+    def _password_of_somebody(self) -> MqttBroker:
+        if self.password is not None and self.username is None:
+            raise ValueError("'password' without 'username'")
+        return self

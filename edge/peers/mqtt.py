@@ -1,0 +1,246 @@
+"""A connection to an MQTT broker (MQTT 3.1.1).
+
+It is a clean session with an empty queue, and never connects again by itself: what was not
+confirmed is dropped with its connection, and what was published while the station was away is not
+sent to it late. Whoever owns it opens it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+
+from paho.mqtt.client import (
+    Client,
+    ConnectFlags,
+    DisconnectFlags,
+    MQTTMessage,
+    MQTTMessageInfo,
+)
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge.peers.access import TlsConfig
+from edge.peers.addresses import MqttBroker
+from inspection.errors import LineError
+
+_WAITING_SHARE = 0.9  # paho looks at the clock ten times within a timeout
+_UNSPECIFIED = 0x80  # what paho says of a connection that ends without a word
+_WHO = (0x86, 0x87)  # bad user name or password, not authorized
+
+
+class Broker:
+    """Connects, subscribes to one topic at most, and publishes. One thread at a time calls it.
+
+    Args:
+        name: of its use, for messages.
+        topic: to subscribe to; None for none.
+        qos: of the subscription.
+        on_message: receives the messages of the topic, on a thread of its own.
+        will: a topic and what is retained there when the connection is lost.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: MqttBroker,
+        *,
+        topic: str | None = None,
+        qos: int = 0,
+        on_message: Callable[[MQTTMessage], None] | None = None,
+        will: tuple[str, str] | None = None,
+    ) -> None:
+        self._name = name
+        self._config = config
+        self._topic = topic
+        self._qos = qos
+        self._on_message = on_message
+        self._will = will
+        self._client: Client | None = None
+        self._answered = threading.Event()
+        self._ended = threading.Event()
+        self._problem = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened, and not closed since."""
+        return self._client is not None
+
+    @property
+    def lost(self) -> str:
+        """Why an open connection is lost; empty while it stands, as far as is known."""
+        return self._problem
+
+    def deadline(self) -> float:
+        """When a call that begins now must be over, on the monotonic clock in seconds."""
+        return time.monotonic() + self._config.timeout_ms / 1e3
+
+    def open(self) -> None:
+        """Connect anew, and subscribe.
+
+        Raises:
+            LineError: the broker is not there, or refuses; the message says what to check.
+        """
+        self.drop()
+        deadline = self.deadline()
+        self._answered.clear()
+        self._ended.clear()
+        self._problem = "no answer to the greeting; check that an MQTT broker runs there"
+        try:
+            client = self._new_client()
+            client.connect(self._config.host, self._config.port, self._config.keepalive_s)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            hint = "check host, port and tls, and that the broker runs"
+            raise LineError(f"{self._name}: cannot be opened: {error}; {hint}") from error
+        self._client = client
+        client.loop_start()
+        self._answered.wait(max(0.0, deadline - time.monotonic()))
+        if problem := self._problem:
+            self.drop()
+            raise LineError(f"{self._name}: cannot be opened: {problem}")
+
+    def publish(
+        self, topic: str, payload: str, *, qos: int, retain: bool = False
+    ) -> MQTTMessageInfo:
+        """Hand over a message, without waiting for its confirmation.
+
+        Raises:
+            LineError: the connection is lost, and dropped.
+        """
+        if self._client is None:
+            raise LineError(f"{self._name}: the connection is not open")
+        message = self._client.publish(topic, payload, qos=qos, retain=retain)
+        if message.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+            why = self._problem or message.rc.name
+            self.drop()
+            raise LineError(
+                f"{self._name}: {topic} cannot be published: {why}; check that the broker runs"
+            )
+        return message
+
+    def confirm(self, message: MQTTMessageInfo, deadline: float, what: str) -> None:
+        """Wait for the broker's PUBACK; without it the connection is dropped.
+
+        Args:
+            deadline: see `deadline`.
+            what: was not done, for the error.
+
+        Raises:
+            LineError: there is none.
+        """
+        limit_s = max(0.0, deadline - time.monotonic()) * _WAITING_SHARE
+        with contextlib.suppress(RuntimeError):  # the connection is lost
+            message.wait_for_publish(limit_s)
+            if message.is_published():
+                return
+        self.drop()
+        raise LineError(
+            f"{self._name}: {what}: no confirmation within {self._config.timeout_ms:g} ms; "
+            "check that the broker runs"
+        )
+
+    def close(self) -> None:
+        """Take leave, so that no last will is published. Safe to call twice, without `open` too."""
+        if self._client is not None:
+            self._client.disconnect()
+            self._ended.wait(self._config.timeout_ms / 1e3)
+        self.drop()
+
+    def drop(self) -> None:
+        """Break the connection off, so that the broker publishes the last will."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        connection = client.socket()
+        if connection is not None:
+            _shut_down(connection.fileno())
+        client.loop_stop()
+
+    def _new_client(self) -> Client:
+        config = self._config
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=config.client_id,
+            clean_session=True,
+            reconnect_on_failure=False,  # its queue would deliver late; `open` connects again
+        )
+        client.connect_timeout = config.timeout_ms / 1e3
+        if config.username is not None:
+            password = config.password
+            client.username_pw_set(config.username, None if password is None else password.read())
+        if config.tls is not None:
+            client.tls_set_context(_tls_context(config.tls))
+        if self._will is not None:
+            client.will_set(*self._will, qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._take
+        return client
+
+    def _on_connect(
+        self,
+        client: Client,
+        _userdata: object,
+        _flags: ConnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            hint = "; check username and password" if reason.value in _WHO else ""
+            self._answer(f"the broker refuses: {reason}{hint}")
+        elif self._topic is None:
+            self._answer("")
+        else:
+            self._problem = "no answer to the subscription; check that an MQTT broker runs there"
+            client.subscribe(self._topic, qos=self._qos)
+
+    def _on_subscribe(
+        self,
+        _client: Client,
+        _userdata: object,
+        _message_id: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        self._answer(f"the broker refuses the topic {self._topic}: {refused[0]}" if refused else "")
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _userdata: object,
+        _flags: DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        why = "the connection broke off" if reason.value == _UNSPECIFIED else str(reason)
+        self._answer(self._problem or why)
+        self._ended.set()
+
+    def _answer(self, problem: str) -> None:
+        self._problem = problem
+        self._answered.set()
+
+    def _take(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+        if self._on_message is not None:
+            self._on_message(message)
+
+
+def _tls_context(tls: TlsConfig) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=tls.ca_file)
+    if tls.certificate_file is not None:
+        context.load_cert_chain(tls.certificate_file, tls.key_file)
+    return context
+
+
+def _shut_down(number: int) -> None:
+    """End a connection below TLS, which would wait for the other side."""
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as connection:
+        connection.shutdown(socket.SHUT_RDWR)

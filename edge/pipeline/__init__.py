@@ -1,0 +1,1 @@
+"""The stages that a part goes through, and what they share."""

@@ -1,0 +1,246 @@
+"""One camera on a thread of its own: its frames and errors for the intake."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from edge.camera.base import Camera, EndOfRecording, OpensInTime
+from edge.peers.reconnect import growing_pauses
+from edge.pipeline.camera_change import CameraChange
+from edge.pipeline.intake import Intake
+from edge.pipeline.ledger import Ledger
+from edge.pipeline.run_settings import RunSettings
+from edge.pipeline.views import View
+from inspection.errors import CameraError, FrameError, LineError
+
+_POLL_S = 0.2  # so soon a stop or another camera is noticed
+_UNDELIVERED_MAX = 64  # verdicts; more, and the outputs are what is too slow
+_OPEN_LIMIT_S = 60.0  # of a recording, whose folder may be on a network
+
+_log = logging.getLogger(__name__)
+
+
+class Grabber:
+    """Reads the camera of one view.
+
+    A camera that waits (a recording) is read when a frame of it is wanted. Another one is read
+    always, also while an engine hangs. A lost one is opened again after growing pauses, but for a
+    recording, which would begin anew.
+
+    Args:
+        view: its camera is opened, read and closed by the grabber's thread.
+        on_error: receives the error that ends the grabbing, after the part in hand was settled.
+        on_end: called when the grabbing ends, for whatever reason.
+
+    Attributes:
+        turned_ns: when the thread last went round, on the monotonic clock, or by when the camera
+            must be open; None while it neither grabs nor opens.
+    """
+
+    def __init__(
+        self,
+        *,
+        view: View,
+        intake: Intake,
+        ledger: Ledger,
+        settings: RunSettings,
+        on_error: Callable[[Exception], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self.turned_ns: int | None = None
+        self._waits_to_open = settings.waits_to_open
+        self._view = view
+        self._camera = view.camera
+        self._intake = intake
+        self._ledger = ledger
+        self._reopens = settings.reopens and not view.camera.waits
+        self._on_error = on_error
+        self._on_end = on_end
+        self._limit_s = settings.limit_s
+        self._lost = "it is being opened" if settings.waits_to_open else ""
+        self._change: CameraChange | None = None
+        self._stopping = threading.Event()
+        self._opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=f"camera {view.name}", daemon=True)
+
+    def open(self) -> None:
+        """Open the camera and begin to grab; returns at once where it waits for the camera.
+
+        Raises:
+            CameraError: the camera cannot be opened, and the line does not wait for it.
+        """
+        self._thread.start()
+        if self._waits_to_open:
+            return
+        limit_s = open_limit_s(self._camera)
+        try:
+            error = self._opened.get(timeout=limit_s)
+        except queue.Empty:
+            raise CameraError(
+                f"view {self._view.name}: the camera hangs, not open within {limit_s:g} s"
+            ) from None
+        if error is not None:
+            raise error
+
+    @property
+    def lost(self) -> str:
+        """Why the camera gives no frame; empty while it does, as far as is known."""
+        return f"view {self._view.name}: {self._lost}" if self._lost else ""
+
+    def change_camera(self, change: CameraChange) -> None:
+        """Close the camera and open that of `change`, between two frames; from any thread.
+
+        A part that comes meanwhile has no frame of this view. A camera that cannot be opened so is
+        opened as it was.
+        """
+        self._change = change
+        if self._stopping.is_set():
+            self._refuse_change()  # the thread may have ended
+
+    def stop(self) -> None:
+        """Grab no more; what was grabbed still has its verdict. From any thread or handler."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Stop, and wait until the camera is closed. Safe without `open`."""
+        self.stop()
+        if self._thread.ident is None:
+            return
+        self._thread.join(self._limit_s)
+        if self._thread.is_alive():
+            self._on_error(CameraError(f"the camera hangs: no answer within {self._limit_s:g} s"))
+
+    def _run(self) -> None:
+        try:
+            self._open_camera()
+        except Exception as error:  # noqa: BLE001 - raised by `open`, or told to the pipeline
+            self._opened.put(error)
+            if self._waits_to_open:
+                self._on_error(error)
+            self._end()
+            return
+        self._opened.put(None)
+        try:
+            while not self._stopping.is_set():
+                self._grab_or_reopen()
+        except EndOfRecording:
+            pass
+        except LineError as error:
+            self._on_error(error)
+        except Exception as error:  # noqa: BLE001 - the camera is lost: the pipeline stops
+            self._lose(error)
+            self._on_error(error)
+        finally:
+            self.turned_ns = None
+            self._end()
+            self._camera.close()
+
+    def _end(self) -> None:
+        self._stopping.set()
+        self._refuse_change()
+        self._on_end()
+        self._intake.end(self._view.name)
+
+    def _refuse_change(self) -> None:
+        """Let nobody wait for a change that this view takes no part in any more."""
+        change, self._change = self._change, None
+        if change is not None:
+            change.fail(f"view {self._view.name}: the line stops")
+
+    def _open_camera(self) -> None:
+        """Open it for the first time; again and again where the line waits for it."""
+        try:
+            self._open(self._camera)
+        except CameraError as error:
+            if not self._waits_to_open:
+                raise
+            self._lost = str(error)
+            _log.warning("view %s: the line waits for the camera: %s", self._view.name, error)
+            self._reopen()
+        else:
+            self._lost = ""
+
+    def _lose(self, error: Exception) -> None:
+        self._lost = str(error)
+        self._intake.lose(self._view.name, error)
+
+    def _grab_or_reopen(self) -> None:
+        """Grab until the stop, or until the camera was lost or changed and is there again."""
+        try:
+            self._grab_all()
+            self._change_or_keep()
+        except CameraError as error:
+            self.turned_ns = None
+            if not self._reopens:
+                raise
+            _log.warning("view %s: the camera is lost: %s", self._view.name, error)
+            self._lose(error)
+            self._reopen()
+
+    def _change_or_keep(self) -> None:
+        """Take over the camera of a change that all views agree on; else keep this one."""
+        change, self._change = self._change, None
+        if change is None or change.is_off:
+            return
+        name, camera = self._view.name, change.cameras[self._view.name].camera
+        self._lost = "the camera is being opened for another recipe"
+        self._intake.shut(name, self._lost)
+        try:
+            self._open(camera)
+        except Exception as error:  # noqa: BLE001 - told to who asked; the camera before goes on
+            change.fail(f"view {name}: {error}")
+        if change.wait():
+            self._camera = camera
+            self._intake.find(name)
+            self._lost = ""
+        else:
+            camera.close()
+            self._reopen()
+
+    def _grab_all(self) -> None:
+        while not self._stopping.is_set() and self._change is None:
+            self.turned_ns = time.monotonic_ns()
+            if self._camera.waits and not self._intake.wants(self._view.name):
+                self._intake.wait_wanted(self._view.name, _POLL_S)
+                continue  # a stop may have come meanwhile
+            if not self._ledger.wait_for_room(_UNDELIVERED_MAX, self._limit_s):
+                raise LineError(f"the outputs took no verdict for {self._limit_s:g} s")
+            try:
+                frame = self._camera.read(_POLL_S)
+            except FrameError as error:
+                self._intake.spoil(self._view.name, error)
+            else:
+                if frame is not None:
+                    self._intake.see(self._view.name, frame)
+
+    def _open(self, camera: Camera) -> None:
+        """Open a camera in place of the one before; `turned_ns` tells when that hangs."""
+        self.turned_ns = time.monotonic_ns() + round(open_limit_s(camera) * 1e9)
+        try:
+            self._camera.close()
+            camera.open()
+        finally:
+            self.turned_ns = None
+
+    def _reopen(self) -> None:
+        for pause_s in growing_pauses():
+            if self._stopping.wait(pause_s):
+                return
+            try:
+                self._open(self._camera)
+            except CameraError as error:
+                self._lost = str(error)
+            else:
+                _log.warning("view %s: the camera is there again", self._view.name)
+                self._intake.find(self._view.name)
+                self._lost = ""
+                return
+
+
+def open_limit_s(camera: Camera) -> float:
+    """How long a camera may take to open; its thread hangs when it takes longer."""
+    return camera.open_limit_s if isinstance(camera, OpensInTime) else _OPEN_LIMIT_S

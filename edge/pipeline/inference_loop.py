@@ -1,0 +1,117 @@
+"""The stage that infers, on the thread that owns the engines."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from edge.pipeline.intake import Intake
+from edge.pipeline.ledger import Ledger
+from edge.pipeline.preprocess_thread import PreparedShot
+from edge.pipeline.views import View
+from inspection.errors import EngineError
+
+_POLL_S = 0.2  # so often the loop turns at least: a sign of life for the watchdog
+
+_log = logging.getLogger(__name__)
+
+
+class InferenceLoop:
+    """Infers the prepared shots one after the other, and keeps idle engines warm.
+
+    Args:
+        ready: gives the prepared shots, an error to raise, and None at the end; see
+            `PreprocessThread`.
+        keep_warm_ms: an engine that had nothing to do for so long is run on an empty image; None
+            leaves it alone.
+        on_turn: called several times a second, also when no part comes, and once at the end.
+
+    Attributes:
+        turned_ns: when the loop last went round, on the monotonic clock; None while it does not
+            run.
+        late_results: results that came after their deadline and were discarded.
+    """
+
+    def __init__(
+        self,
+        *,
+        views: Sequence[View],
+        intake: Intake,
+        ledger: Ledger,
+        ready: queue.SimpleQueue[PreparedShot | BaseException | None],
+        keep_warm_ms: float | None,
+        on_turn: Callable[[], None],
+    ) -> None:
+        self.turned_ns: int | None = None
+        self.late_results = 0
+        self._views = views
+        self._intake = intake
+        self._ledger = ledger
+        self._ready = ready
+        self._keep_warm_s = float("inf") if keep_warm_ms is None else keep_warm_ms / 1e3
+        self._on_turn = on_turn
+
+    def run(self, is_given_up: Callable[[], bool]) -> None:
+        """Infer until there are no more shots.
+
+        Args:
+            is_given_up: asked while none comes: whether to end although the cameras have not.
+
+        Raises:
+            BaseException: what an inspector raised; its part has no verdict yet.
+        """
+        try:
+            for part in self._prepared(is_given_up):
+                self._judge(part)
+        finally:
+            self.turned_ns = None
+            self._on_turn()
+
+    def _prepared(self, is_given_up: Callable[[], bool]) -> Iterator[PreparedShot]:
+        used_s = time.monotonic()
+        while True:
+            self.turned_ns = time.monotonic_ns()
+            self._on_turn()
+            try:
+                item = self._ready.get(timeout=min(_POLL_S, self._keep_warm_s))
+            except queue.Empty:
+                if is_given_up():
+                    return
+                if time.monotonic() - used_s < self._keep_warm_s:
+                    continue
+                self._warm()
+            else:
+                if item is None:
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+            used_s = time.monotonic()
+
+    def _judge(self, part: PreparedShot) -> None:
+        shot = part.shot
+        if not self._ledger.is_open(shot.trigger):
+            self._intake.finish(shot)  # it waited past its deadline
+            return
+        inspection = shot.inspector.infer(part.prepared)
+        is_in_time = self._ledger.report(shot.trigger, shot.view, inspection)
+        self._intake.finish(shot)
+        if not is_in_time:
+            self.late_results += 1
+            _log.warning(
+                "%s: the result %s came %.1f ms after the deadline and was discarded",
+                shot.trigger.trigger_id,
+                inspection.verdict.value,
+                (time.monotonic_ns() - shot.trigger.deadline_ns) / 1e6,
+            )
+
+    def _warm(self) -> None:
+        for view in self._views:
+            inspector = view.inspector
+            try:
+                inspector.warm()
+            except EngineError as error:  # the next part meets it too, and has its record
+                if view.inspector is inspector:  # else a changeover has closed it meanwhile
+                    _log.warning("view %s: %s", view.name, error)

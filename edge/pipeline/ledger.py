@@ -1,0 +1,229 @@
+"""The ledger of triggers: each is settled exactly once, at its deadline at the latest."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge.part.frame import Frame
+from edge.part.settled import Settled, no_verdict
+from edge.part.trigger import Trigger
+from edge.part.view import ViewResult, decisive
+from inspection.inspector import Inspection
+from inspection.verdict import Cause
+
+
+@dataclass
+class _Part:
+    trigger: Trigger
+    frames: dict[str, Frame] = field(default_factory=dict)
+    results: dict[str, ViewResult] = field(default_factory=dict)
+
+    @property
+    def lacks_frames(self) -> bool:
+        return len(self.frames.keys() | self.results.keys()) < len(self.trigger.recipes)
+
+    @property
+    def views(self) -> tuple[ViewResult, ...]:
+        """What each view says that says something, in the order of the configuration."""
+        return tuple(self.results[view] for view in self.trigger.recipes if view in self.results)
+
+    def judge(self, view: str, inspection: Inspection, now_ns: int) -> None:
+        """Note what a view says, unless it has said something."""
+        recipe = self.trigger.recipes[view]
+        result = ViewResult(view, recipe, self.frames.get(view), inspection, now_ns)
+        self.results.setdefault(view, result)
+
+
+class Ledger:
+    """Triggers from `open` to the one verdict that `take` gives for each. Safe for threads.
+
+    A part has its verdict when all of its views were reported, or when it is settled as a whole.
+    It is given out once its trigger is noted, so that what the line was told is on record whatever
+    becomes of this process; at its deadline without that, as NO_VERDICT.
+
+    Its lock is the last one that a thread takes, and nothing is waited for while it is held.
+
+    Args:
+        clock_ns: monotonic clock in nanoseconds.
+    """
+
+    def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._clock_ns = clock_ns
+        self._changed = threading.Condition()
+        self._open: dict[str, _Part] = {}
+        self._settled: list[tuple[_Part, Inspection]] = []
+        self._unnoted: set[str] = set()
+        self._closed = False
+
+    def open(self, trigger: Trigger, is_noted: bool = True) -> None:
+        """Enter a trigger, which will have a verdict from now on; ignored after `close`.
+
+        Args:
+            is_noted: whether the verdict need not wait for `note`.
+        """
+        with self._changed:
+            if self._closed:
+                return
+            self._open[trigger.trigger_id] = _Part(trigger)
+            if not is_noted:
+                self._unnoted.add(trigger.trigger_id)
+            self._changed.notify_all()
+
+    def note(self, trigger: Trigger) -> None:
+        """A trigger is noted, and its verdict may leave."""
+        with self._changed:
+            self._unnoted.discard(trigger.trigger_id)
+            self._changed.notify_all()
+
+    def wait_until_noted(self, trigger: Trigger) -> None:
+        """Wait until a trigger is noted, or until its deadline."""
+        with self._changed:
+            left_s = (trigger.deadline_ns - self._clock_ns()) / 1e9
+            self._changed.wait_for(lambda: trigger.trigger_id not in self._unnoted, left_s)
+
+    def is_open(self, trigger: Trigger) -> bool:
+        """Whether a trigger has no verdict yet and can still get one in time."""
+        with self._changed:
+            self._expire_overdue()
+            return trigger.trigger_id in self._open
+
+    def attach(self, trigger: Trigger, view: str, frame: Frame) -> bool:
+        """Note the frame of a view; False when it came too late and is not wanted any more."""
+        with self._changed:
+            self._expire_overdue()
+            part = self._open.get(trigger.trigger_id)
+            if part is None or view in part.results:
+                return False
+            part.frames[view] = frame
+            return True
+
+    def report(self, trigger: Trigger, view: str, inspection: Inspection) -> bool:
+        """Note what a view says; False when the part or the view is settled already."""
+        with self._changed:
+            self._expire_overdue()
+            part = self._open.get(trigger.trigger_id)
+            if part is None or view in part.results:
+                return False
+            part.judge(view, inspection, self._clock_ns())
+            self._settle_judged(part)
+            return True
+
+    def settle(self, trigger: Trigger, inspection: Inspection) -> bool:
+        """Settle a part as a whole; False when it has its verdict already, and nothing changes."""
+        with self._changed:
+            part = self._open.get(trigger.trigger_id)
+            if part is None:
+                return False
+            for view in part.trigger.recipes:
+                part.judge(view, inspection, self._clock_ns())
+            self._settle(part, inspection)
+            return True
+
+    def settle_open(self, cause: Cause, message: str) -> None:
+        """Give every open trigger NO_VERDICT."""
+        with self._changed:
+            for part in list(self._open.values()):
+                self.settle(part.trigger, no_verdict(cause, message))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it is closed, and every verdict was taken."""
+        with self._changed:
+            return self._closed and not self._open and not self._settled
+
+    def take(self, timeout_s: float | None = None) -> Settled | None:
+        """Wait for the next verdict, in the order they fell.
+
+        None when there was none within `timeout_s`, or when closed and all were taken.
+
+        A trigger that is open at its deadline is given out then, as NO_VERDICT. So is a verdict
+        that fell in time and could not leave in time: sent late it would meet the next part.
+        """
+        ends_ns = None if timeout_s is None else self._clock_ns() + round(timeout_s * 1e9)
+        with self._changed:
+            while True:
+                self._expire_overdue()
+                if (settled := self._take_first()) is not None:
+                    return settled
+                is_late = ends_ns is not None and self._clock_ns() >= ends_ns
+                if is_late or self.is_finished:
+                    return None
+                self._changed.wait(self._until_next_s(ends_ns))
+
+    def wait_for_room(self, size: int, timeout_s: float) -> bool:
+        """Wait until fewer than `size` verdicts are left to take; False after `timeout_s`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self._settled) < size, timeout_s)
+
+    def close(self) -> None:
+        """No trigger will be opened any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _settle_judged(self, part: _Part) -> None:
+        """Settle a part when each of its views was."""
+        if len(part.results) == len(part.trigger.recipes):
+            self._settle(part, decisive(part.views).inspection)
+
+    def _settle(self, part: _Part, inspection: Inspection) -> None:
+        del self._open[part.trigger.trigger_id]
+        self._settled.append((part, inspection))
+        self._changed.notify_all()
+
+    def _take_first(self) -> Settled | None:
+        """The first verdict that may leave."""
+        now_ns = self._clock_ns()
+        for place, (part, inspection) in enumerate(self._settled):
+            trigger = part.trigger
+            is_noted = trigger.trigger_id not in self._unnoted
+            is_late = now_ns >= trigger.deadline_ns
+            if is_noted or is_late:
+                del self._settled[place]
+                self._unnoted.discard(trigger.trigger_id)
+                self._changed.notify_all()
+                if is_late and inspection.cause is None:
+                    return Settled(trigger, _delayed(trigger, is_noted), part.views, now_ns)
+                return Settled(trigger, inspection, part.views, now_ns)
+        return None
+
+    def _expire_overdue(self) -> None:
+        now_ns = self._clock_ns()
+        for part in list(self._open.values()):
+            if now_ns >= part.trigger.deadline_ns:
+                self.settle(part.trigger, _missed(part.trigger, "the inspection was not done"))
+            elif now_ns >= part.trigger.frames_due_ns and part.lacks_frames:
+                self._report_frameless(part)
+
+    def _report_frameless(self, part: _Part) -> None:
+        """Give NO_VERDICT to the views whose frame did not come."""
+        cause = Cause.VIEW_MISSING if part.frames else Cause.NO_FRAME
+        limit_ms = (part.trigger.frames_due_ns - part.trigger.triggered_ns) / 1e6
+        message = f"no frame within {limit_ms:g} ms of the trigger"
+        for view in part.trigger.recipes:
+            if view not in part.frames:
+                part.judge(view, no_verdict(cause, message), self._clock_ns())
+        self._settle_judged(part)
+
+    def _until_next_s(self, ends_ns: int | None) -> float | None:
+        """Until the nearest moment to act, or the end of a wait; None when neither comes."""
+        parts = [*self._open.values(), *(part for part, _ in self._settled)]
+        moments = [part.trigger.deadline_ns for part in parts]
+        moments += [part.trigger.frames_due_ns for part in self._open.values() if part.lacks_frames]
+        moments += [] if ends_ns is None else [ends_ns]
+        return max(0.0, (min(moments) - self._clock_ns()) / 1e9) if moments else None
+
+
+def _missed(trigger: Trigger, why: str) -> Inspection:
+    limit_ms = (trigger.deadline_ns - trigger.triggered_ns) / 1e6
+    return no_verdict(Cause.DEADLINE, f"no verdict within {limit_ms:g} ms of the trigger: {why}")
+
+
+def _delayed(trigger: Trigger, is_noted: bool) -> Inspection:
+    """What becomes of a verdict that fell in time."""
+    if is_noted:
+        return _missed(trigger, "the outputs were still busy with earlier parts")
+    return _missed(trigger, "the disk was too slow to note it; see 'records'")

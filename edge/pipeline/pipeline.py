@@ -1,0 +1,315 @@
+"""Trigger -> grab -> preprocess -> infer -> decide -> deliver -> record, with a deadline.
+
+Every trigger ends in exactly one record and exactly one verdict to the line. The stages overlap,
+each on a thread of its own:
+
+- "camera NAME", one for each view, grabs (`edge.pipeline.grabber`);
+- "trigger" waits for parts that are announced from outside, where they are (`edge.trigger.thread`);
+- "preparation" preprocesses the frame of the next part (`edge.pipeline.preprocess_thread`);
+- "inspection", the caller of `Pipeline.run`, owns the engines and infers
+  (`edge.pipeline.inference_loop`);
+- "delivery" sends each verdict and records it, and sends NO_VERDICT at the deadline of a part
+  whose inspection is not done, also when the engine hangs (`edge.pipeline.delivery`);
+- "archive" writes images and "drift monitor" looks for drift, each of which leaves parts out when
+  it is too slow (`edge.pipeline.background`).
+
+Cameras and triggers meet in the `Intake`, which opens a trigger for each part and gives it its
+frames. From there all stages meet in the `Ledger`, which settles each trigger once. There are
+never more than `PartLimits.parts_max` parts in the stages: a further one is refused as overtrigger.
+A thread that holds the lock of the `Intake` may take that of the `Ledger`, and never the other way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+
+from edge.drift.monitor import DriftWatch
+from edge.line.base import LineOutput, StationState
+from edge.pipeline.archive import Archive
+from edge.pipeline.background import Background
+from edge.pipeline.camera_change import CameraChange
+from edge.pipeline.delivery import Delivery
+from edge.pipeline.grabber import Grabber, open_limit_s
+from edge.pipeline.hooks import Hooks
+from edge.pipeline.inference_loop import InferenceLoop
+from edge.pipeline.intake import Intake
+from edge.pipeline.ledger import Ledger
+from edge.pipeline.preprocess_thread import PreprocessThread
+from edge.pipeline.run_settings import RunSettings
+from edge.pipeline.stage_health import Connected, Stage, StageHealth
+from edge.pipeline.status import PipelineStatus
+from edge.pipeline.summary import RunSummary
+from edge.pipeline.views import PartInspector, View, ViewCamera
+from edge.trigger.base import FiredTrigger, Firing, FrameTrigger
+from edge.trigger.camera import CameraTrigger
+from edge.trigger.thread import TriggerThread
+from inspection.errors import LineError
+from inspection.verdict import Cause
+
+
+class Pipeline:
+    """One line: its views, what triggers them, and where the verdicts go.
+
+    Args:
+        views: one or more. Their inspectors stay the caller's, and infer on the thread that calls
+            `run`; views may share an engine.
+        outputs: opened and closed by `run`.
+        trigger: what announces the parts; the cameras themselves when not given.
+        archive: keeps images; None for none.
+        watch: watches the views for drift; None for none.
+    """
+
+    def __init__(
+        self,
+        *,
+        views: Sequence[View],
+        outputs: Sequence[LineOutput],
+        settings: RunSettings,
+        trigger: FrameTrigger | FiredTrigger | None = None,
+        archive: Archive | None = None,
+        watch: DriftWatch | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        self._views = views
+        self._limit_s = settings.limit_s
+        self._hooks = hooks = hooks or Hooks()
+        self._error: Exception | None = None
+        self._stopped_ns: int | None = None
+        self._ledger = Ledger()
+        fired = trigger if isinstance(trigger, FiredTrigger) else None
+        by_frames = None if isinstance(trigger, FiredTrigger) else trigger or CameraTrigger()
+        self._intake = Intake(
+            views=views,
+            ledger=self._ledger,
+            limits=settings.parts,
+            frame_trigger=by_frames,
+            on_trigger=hooks.on_trigger,
+        )
+        self._trigger = TriggerThread(fired, self._intake.fire, self._halt) if fired else None
+        self._grabbers = [
+            Grabber(
+                view=view,
+                intake=self._intake,
+                ledger=self._ledger,
+                settings=settings,
+                on_error=self._halt,
+                on_end=self.stop,
+            )
+            for view in views
+        ]
+        self._preparation = PreprocessThread(self._intake, self._ledger)
+        self._judging = InferenceLoop(
+            views=views,
+            intake=self._intake,
+            ledger=self._ledger,
+            ready=self._preparation.ready,
+            keep_warm_ms=settings.keep_warm_ms,
+            on_turn=self._tell_turn,
+        )
+        self._beside = Background(archive, watch)
+        self._delivery = Delivery(
+            ledger=self._ledger,
+            outputs=outputs,
+            beside=self._beside,
+            state=lambda: self.state,
+            on_record=hooks.on_record,
+            on_error=self._note_error,
+            waits_to_open=settings.waits_to_open,
+        )
+        self._stages = self._all_stages()
+
+    def fire(self, part_id: str | None = None) -> str | None:
+        """Announce a part, as the trigger does; from any thread. It is noted when this returns.
+
+        Returns:
+            The id of its trigger; None when it came within the debounce time.
+
+        Raises:
+            LineError: the line is not running any more or not yet, or the frames of its cameras
+                announce the parts. No trigger was opened.
+        """
+        if self._judging.turned_ns is None:
+            raise LineError("the line is not running")
+        if self._trigger is None:
+            raise LineError("the cameras trigger this line; 'trigger: {kind: software}' changes it")
+        trigger = self._intake.fire(Firing(part_id)) if self._stopped_ns is None else None
+        if trigger is None and self._stopped_ns is not None:
+            raise LineError("the line stops")
+        if trigger is None:
+            return None
+        self._ledger.wait_until_noted(trigger)
+        return trigger.trigger_id
+
+    def change_inspectors(self, inspectors: Mapping[str, PartInspector]) -> None:
+        """Judge the parts from the next trigger on by others, in all views at once; any thread.
+
+        Their engines must not belong to another thread; see `inspection.engine.own_thread`.
+        """
+        self._intake.change_inspectors(inspectors)
+
+    def change_cameras(self, cameras: Mapping[str, ViewCamera], then: Callable[[], None]) -> None:
+        """Open other cameras in place of those of some views; returns when they are in use.
+
+        Args:
+            then: called when all are open, before any of them gives a frame. Without cameras it is
+                called at once, and what it raises is raised.
+
+        Raises:
+            CameraError: one cannot be opened, or `then` failed; all stay as they were.
+        """
+        if not cameras:
+            then()
+            return
+
+        def enter() -> None:
+            then()
+            for view in self._views:
+                if view.name in cameras:
+                    view.camera, view.expose = cameras[view.name]
+
+        limit_s = max(open_limit_s(one.camera) for one in cameras.values())
+        change = CameraChange(cameras, enter, limit_s + self._limit_s)
+        for view, grabber in zip(self._views, self._grabbers, strict=True):
+            if view.name in cameras:
+                grabber.change_camera(change)
+        change.finish()
+
+    def wait_until_unused(self, inspectors: Collection[PartInspector], timeout_s: float) -> bool:
+        """Wait until no part is judged by any of these; False after `timeout_s`."""
+        return self._intake.wait_until_unused(inspectors, timeout_s)
+
+    def stop(self) -> None:
+        """Ask `run` to return once the parts grabbed have their verdict.
+
+        From any thread, and from a signal handler: what the main thread was at is not waited for.
+        """
+        if self._stopped_ns is not None:
+            return  # also where a handler interrupted this very call, with the lock of an event
+        self._stopped_ns = time.monotonic_ns()
+        if self._trigger is not None:
+            self._trigger.stop()
+        for grabber in self._grabbers:
+            grabber.stop()
+
+    @property
+    def faults(self) -> list[str]:
+        """Why the station takes no part, for people; empty while it is READY."""
+        faults = []
+        if self._judging.turned_ns is None:
+            faults.append("the line is not running")
+        elif self._stopped_ns is not None:
+            faults.append("the line stops")
+        if self._error is not None and not isinstance(self._error, LineError):
+            faults.append(f"stopping: {self._error}")
+        if (reason := self._hooks.blocked()) is not None:
+            faults.append(reason)
+        return faults + self._stages.faults
+
+    @property
+    def state(self) -> StationState:
+        """What the line is told of the station."""
+        return StationState.FAULT if self.faults else StationState.READY
+
+    def status(self) -> PipelineStatus:
+        """What it does now; from any thread."""
+        tally = self._delivery.tally
+        return PipelineStatus(
+            is_running=self._judging.turned_ns is not None,
+            faults=tuple(self.faults),
+            stalled=self._stages.stalled,
+            outputs_up=self._delivery.outputs_up,
+            parts=tally.parts,
+            no_verdicts=tally.no_verdicts,
+            late_results=self._judging.late_results,
+            images_dropped=self._beside.images_dropped,
+            images_failed=self._beside.images_failed,
+        )
+
+    def run(self) -> RunSummary:
+        """Inspect until `stop`, the end of a recording, or an error. Call it once.
+
+        What goes wrong on the way stands in the summary's `error`, after the orderly stop.
+
+        Raises:
+            LineError: an output or the trigger cannot be opened and is not waited for; no part was
+                inspected.
+            CameraError: a camera cannot be opened and is not waited for; no part was inspected.
+        """
+        with ExitStack() as stack:
+            self._delivery.open(stack)
+            stack.enter_context(self._beside.running(self._limit_s))
+            self._delivery.start()
+            stack.callback(self._settle_all)
+            started_s = time.monotonic()
+            self._start_stages(stack)
+            self._judging.run(self._is_given_up)
+            seconds = time.monotonic() - started_s
+        return self._delivery.tally.summary(
+            seconds=seconds,
+            late_results=self._judging.late_results,
+            bounced_triggers=self._intake.counts.bounced,
+            stray_frames=self._intake.counts.stray_frames,
+            images_dropped=self._beside.images_dropped,
+            images_failed=self._beside.images_failed,
+            drift=self._beside.drift,
+            drift_left_out=self._beside.drift_left_out,
+            error=self._error,
+        )
+
+    def _tell_turn(self) -> None:
+        if self._hooks.on_turn is not None:
+            self._hooks.on_turn(self.status())
+
+    def _all_stages(self) -> StageHealth:
+        stages: dict[str, Stage] = {
+            "inspection": self._judging,
+            "preparation": self._preparation,
+            "delivery": self._delivery,
+        }
+        connected: list[Connected] = [*self._grabbers]
+        if self._trigger is not None:
+            stages["trigger"] = self._trigger
+            connected.append(self._trigger)
+        for view, grabber in zip(self._views, self._grabbers, strict=True):
+            stages[f"camera {view.name}"] = grabber
+        return StageHealth(stages, connected, self._limit_s)
+
+    def _start_stages(self, stack: ExitStack) -> None:
+        for grabber in self._grabbers:
+            stack.callback(grabber.close)
+        if self._trigger is not None:
+            stack.callback(self._trigger.close, self._limit_s)
+        stack.callback(self.stop)
+        for grabber in self._grabbers:
+            grabber.open()
+        self._preparation.start()
+        if self._trigger is not None:
+            self._trigger.start()
+
+    def _is_given_up(self) -> bool:
+        """Whether a camera hangs so that its frames will not end; its grabber tells."""
+        stopped_ns = self._stopped_ns
+        if stopped_ns is None:
+            return False
+        return time.monotonic_ns() - stopped_ns > self._limit_s * 1e9
+
+    def _settle_all(self) -> None:
+        self._intake.close()  # what is announced from now on would be open for nobody
+        self._ledger.settle_open(Cause.STOPPING, "the pipeline was stopped before the inspection")
+        self._ledger.close()
+        self._delivery.close(self._limit_s)
+
+    def _halt(self, error: Exception) -> None:
+        """Stop because of `error`."""
+        if self._error is None or isinstance(self._error, LineError):
+            self._error = error
+        self.stop()
+
+    def _note_error(self, error: Exception) -> None:
+        """An error of the delivery: a LineError leaves the other outputs and the records alive."""
+        if isinstance(error, LineError):
+            self._error = self._error or error
+        else:
+            self._halt(error)

@@ -1,1 +1,0 @@
-"""The stages that a part goes through, and what they share; `edge.pipeline` puts them together."""

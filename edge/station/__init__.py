@@ -1,0 +1,1 @@
+"""A line, put together: its configuration, assembly, status, alarms and control socket."""

@@ -1,0 +1,199 @@
+"""From the configuration of a line to its pipeline."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import NamedTuple
+
+from edge.drift.monitor import DriftWatch
+from edge.encoder import Encoder, encoder_from_config
+from edge.line import LineOutput, StorableConfig, output_from_config
+from edge.part.record import InspectionRecord
+from edge.pipeline.hooks import Hooks, note_nowhere
+from edge.pipeline.pipeline import Pipeline
+from edge.pipeline.run_settings import PartLimits, RunSettings
+from edge.pipeline.status import PipelineStatus
+from edge.pipeline.views import View
+from edge.recipe.changeover import Changeover
+from edge.recipe.loaded import LoadedRecipe, load_recipe, view_camera
+from edge.recipe.request import recipe_requests_from_config
+from edge.station.alarm import Alarm, RejectAlarm, log_alarm
+from edge.station.config import LineConfig
+from edge.station.control import ControlSocket, station_commands
+from edge.station.status import StationStatus
+from edge.store.images import ImageArchive
+from edge.store.station import IMAGES_NAME, StationRecords
+from edge.trigger import trigger_from_config
+
+
+class Station(NamedTuple):
+    """A line, put together.
+
+    Attributes:
+        records: None where none are kept.
+        alarm: None where none is configured.
+        drift: watches nothing when no calibration holds a baseline.
+        changeover: the recipe in force and its check with reference parts.
+    """
+
+    pipeline: Pipeline
+    records: StationRecords | None
+    alarm: RejectAlarm | None
+    drift: DriftWatch
+    changeover: Changeover
+
+    def status(self) -> StationStatus:
+        """What the line does now; from any thread."""
+        recipe = self.changeover.active
+        return StationStatus(
+            pipeline=self.pipeline.status(),
+            recipe=self.changeover.status,
+            identities=recipe.identities,
+            check=recipe.check.status if recipe.check is not None else None,
+            rejects=dict(self.alarm.raised) if self.alarm is not None else {},
+            drift=self.drift.standing(recipe.identities),
+            records=self.records.status() if self.records is not None else None,
+        )
+
+
+@contextlib.contextmanager
+def open_station(
+    config: LineConfig,
+    on_record: Callable[[InspectionRecord], None],
+    on_alarm: Callable[[Alarm], None] = log_alarm,
+    *,
+    on_turn: Callable[[PipelineStatus], None] | None = None,
+    waits_to_open: bool = False,
+) -> Iterator[Station]:
+    """Everything that `config` names, put together and ready for `Pipeline.run`.
+
+    Args:
+        on_record: receives each record once, on the delivery thread.
+        on_alarm: receives an alarm when it begins and when it ends, on the delivery thread.
+        on_turn: see `Hooks`.
+        waits_to_open: see `RunSettings`.
+
+    Raises:
+        BundleError: the bundle does not verify, or the recipe is not calibrated for the artefact.
+        EngineError: the engine is not installed, cannot run the artefact, or gives other results on
+            the golden frames.
+        LineError: the control socket cannot be opened, or what the trigger needs is not installed.
+        RecordsError: the records cannot be opened.
+    """
+    with ExitStack() as stack:
+        encoder = encoder_from_config(config.encoder) if config.encoder is not None else None
+        if encoder is not None:
+            stack.callback(encoder.close)
+        drift = DriftWatch()
+        load = partial(_load, config, drift)
+        start = load(config.start_recipe)
+        changeover = Changeover(start, config.recipes, load)
+        stack.callback(changeover.close)
+        views = _views(start)
+        outputs, records = _open_outputs(config, encoder, stack)
+        alarm = RejectAlarm(config.alarm, on_alarm) if config.alarm is not None else None
+        takers = [
+            records.on_record if records is not None else None,
+            alarm.note if alarm is not None else None,
+            changeover.take,
+            on_record,
+        ]
+        pipeline = Pipeline(
+            views=views,
+            outputs=outputs,
+            settings=_settings(config, waits_to_open),
+            trigger=trigger_from_config(config.trigger, encoder),
+            archive=_archive(config),
+            watch=drift if drift.is_watching or config.recipes else None,
+            hooks=Hooks(
+                blocked=partial(_blocked, changeover, records),
+                on_trigger=records.on_trigger if records is not None else note_nowhere,
+                on_record=partial(_give, [take for take in takers if take is not None]),
+                on_turn=on_turn,
+            ),
+        )
+        changeover.serve(pipeline)
+        station = Station(pipeline, records, alarm, drift, changeover)
+        _open_requests(config, station, stack)
+        yield station
+
+
+def _load(config: LineConfig, drift: DriftWatch, number: int | None) -> LoadedRecipe:
+    """Verify and open a recipe, and have it watched for drift."""
+    recipe = load_recipe(config, number)
+    with ExitStack() as failed:
+        failed.callback(recipe.close)
+        recipe.watch(drift)
+        failed.pop_all()
+    return recipe
+
+
+def _views(start: LoadedRecipe) -> list[View]:
+    cameras = {name: view_camera(config) for name, config in start.cameras.items()}
+    return [
+        View(name, camera, start.inspectors[name], expose)
+        for name, (camera, expose) in cameras.items()
+    ]
+
+
+def _give(takers: Sequence[Callable[[InspectionRecord], None]], record: InspectionRecord) -> None:
+    for take in takers:
+        take(record)
+
+
+def _blocked(changeover: Changeover, records: StationRecords | None) -> str | None:
+    return changeover.blocked() or (records.blocked() if records is not None else None)
+
+
+def _open_requests(config: LineConfig, station: Station, stack: ExitStack) -> None:
+    """Take requests of people and of a PLC, where that is configured."""
+    if config.control_socket is not None:
+        commands = station_commands(station.pipeline, station.changeover, station.status)
+        stack.enter_context(ControlSocket(config.control_socket, commands))
+    if config.recipe_request is not None:
+        requests = recipe_requests_from_config(config.recipe_request, station.changeover)
+        stack.enter_context(requests)
+
+
+def _open_outputs(
+    config: LineConfig, encoder: Encoder | None, stack: ExitStack
+) -> tuple[list[LineOutput], StationRecords | None]:
+    """The outputs in their order, those that can be stored behind an outbox where there is one."""
+    outputs = [output_from_config(output, encoder) for output in config.outputs]
+    if config.records is None:
+        return outputs, None
+    stored = {
+        output.outbox: outputs[place]
+        for place, output in enumerate(config.outputs)
+        if isinstance(output, StorableConfig)
+    }
+    records = stack.enter_context(StationRecords(config.records, stored).open())
+    behind = {output.name: output for output in records.outputs}
+    return [
+        behind[output.outbox] if isinstance(output, StorableConfig) else direct
+        for output, direct in zip(config.outputs, outputs, strict=True)
+    ], records
+
+
+def _settings(config: LineConfig, waits_to_open: bool) -> RunSettings:
+    return RunSettings(
+        parts=PartLimits(
+            deadline_ms=config.deadline_ms,
+            frame_limit_ms=config.trigger.frame_limit_ms,
+            debounce_ms=getattr(config.trigger, "debounce_ms", 0.0),
+            parts_max=config.parts_max,
+        ),
+        reopens=config.lost_camera == "reopen",
+        waits_to_open=waits_to_open,
+        keep_warm_ms=config.engine.keep_warm_ms,
+    )
+
+
+def _archive(config: LineConfig) -> ImageArchive | None:
+    records = config.records
+    if records is None or records.images is None:
+        return None
+    return ImageArchive(records.folder / IMAGES_NAME, records.images)

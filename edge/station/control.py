@@ -1,0 +1,222 @@
+"""Commands to a running line, through a Unix domain socket.
+
+One JSON object in a line of its own for each request, and one for its answer:
+
+    {"command": "trigger", "part_id": "A-17"}      {"ok": true, "trigger_id": "3f9a2c1d-000017"}
+    {"command": "state"}                           {"ok": true, "state": "ready", "faults": [], ...}
+    {"command": "recipe", "number": 2}             {"ok": true, "active": 1, "loading": 2, ...}
+    {"command": "recipe"}                          {"ok": true, "active": 2, "loading": null, ...}
+    {"command": "check"}                           {"ok": true, "check": {"due": "...", ...}}
+    {"command": "stop"}                            {"ok": true}
+
+"state" has what `edge.station.status` says too. "recipe" has where the changeover stands: what was
+asked for takes over when it is loaded (`edge.recipe.changeover.RecipeStatus`). What cannot be done
+is answered with {"ok": false, "error": "..."}. Who may connect is who may write to the file: its
+owner and its group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import socketserver
+import stat
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from edge.pipeline.pipeline import Pipeline
+from edge.recipe.changeover import Changeover
+from edge.station.status import StationStatus
+from edge.trigger.base import part_id_from_text
+from inspection.errors import LineError, LinewardenError
+
+Request = Mapping[str, Any]
+Command = Callable[[Request], Mapping[str, Any]]
+
+_LINE_MAX_BYTES = 1 << 16
+_SILENT_LIMIT_S = 60.0  # of a client that keeps its connection
+_ANSWER_LIMIT_S = 10.0
+_PATH_MAX_BYTES = 107  # sun_path of Linux, without its end
+_MODE = 0o660
+
+_log = logging.getLogger(__name__)
+
+
+def station_commands(
+    pipeline: Pipeline, changeover: Changeover, status: Callable[[], StationStatus]
+) -> dict[str, Command]:
+    """What every line can do."""
+
+    def trigger(request: Request) -> Mapping[str, Any]:
+        given = request.get("part_id")
+        part_id = None if given is None else part_id_from_text(str(given))
+        return {"trigger_id": pipeline.fire(part_id), "part_id": part_id}
+
+    def state(_request: Request) -> Mapping[str, Any]:
+        return {"state": pipeline.state.value, "faults": pipeline.faults, **status().as_json()}
+
+    def recipe(request: Request) -> Mapping[str, Any]:
+        number = request.get("number")
+        if number is not None:
+            if not isinstance(number, int):
+                raise LineError('"number" should be a whole number')
+            changeover.request(number)
+        return {**asdict(changeover.status), "numbers": changeover.numbers}
+
+    def check(_request: Request) -> Mapping[str, Any]:
+        return {"check": asdict(changeover.begin_check())}
+
+    def stop(_request: Request) -> Mapping[str, Any]:
+        pipeline.stop()
+        return {}
+
+    return {"trigger": trigger, "state": state, "recipe": recipe, "check": check, "stop": stop}
+
+
+class ControlSocket:
+    """Answers requests while it is entered; each connection has a thread.
+
+    Args:
+        path: of the socket; its folder must exist. A socket that a killed process left is replaced.
+        commands: by name. They are called on the threads of the connections; a LinewardenError is
+            answered.
+    """
+
+    def __init__(self, path: Path, commands: Mapping[str, Command]) -> None:
+        self._path = path
+        self._commands = commands
+        self._server: socketserver.ThreadingUnixStreamServer | None = None
+
+    def __enter__(self) -> ControlSocket:
+        """Begin to listen.
+
+        Raises:
+            LineError: the socket cannot be made.
+        """
+        _check_length(self._path)
+        answer = self._answer
+
+        class Handler(socketserver.StreamRequestHandler):
+            timeout = _SILENT_LIMIT_S
+
+            def handle(self) -> None:
+                with contextlib.suppress(OSError):  # silent too long, or gone
+                    while line := self.rfile.readline(_LINE_MAX_BYTES):
+                        self.wfile.write(json.dumps(answer(line)).encode() + b"\n")
+
+        _remove_leftover(self._path)
+        before = os.umask(0o777 & ~_MODE)
+        try:
+            server = socketserver.ThreadingUnixStreamServer(str(self._path), Handler)
+        except OSError as error:
+            raise LineError(
+                f"control_socket {self._path}: cannot be made ({error.strerror}); its folder must "
+                "exist and be writable (systemd: RuntimeDirectory)"
+            ) from error
+        finally:
+            os.umask(before)
+        server.daemon_threads = True
+        server.block_on_close = False
+        threading.Thread(
+            target=server.serve_forever, args=(0.1,), name="control", daemon=True
+        ).start()
+        self._server = server
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Listen no more, and remove the socket."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._path.unlink(missing_ok=True)
+
+    def _answer(self, line: bytes) -> Mapping[str, Any]:
+        try:
+            request = json.loads(line)
+            name = request["command"]
+            command = self._commands[name]
+        except (ValueError, TypeError):
+            return _refusal('a request is a line with an object, as {"command": "state"}')
+        except KeyError as error:
+            known = ", ".join(sorted(self._commands))
+            return _refusal(f"no command {error}: known are {known}")
+        try:
+            return {"ok": True, **command(request)}
+        except LinewardenError as error:
+            return _refusal(str(error))
+        except Exception as error:  # noqa: BLE001 - a defect: told to who asked, the line goes on
+            _log.exception("the command %s failed", name)
+            return _refusal(f"it failed: {error!r}")
+
+
+def ask(path: Path, command: str, **arguments: object) -> dict[str, Any]:
+    """Send one request to a running line and return its answer.
+
+    Raises:
+        LineError: no line listens there, or it refuses.
+    """
+    _check_length(path)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_ANSWER_LIMIT_S)
+            connection.connect(str(path))
+            connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
+            with connection.makefile("rb") as stream:
+                answer: dict[str, Any] = json.loads(stream.readline() or b"{}")
+    except (OSError, ValueError) as error:
+        raise LineError(
+            f"control_socket {path}: no answer ({error}); check that `linewarden run` runs with "
+            "this configuration, and that you may write to the socket"
+        ) from error
+    if not answer.get("ok"):
+        raise LineError(f"the line refuses: {answer.get('error', 'it ends')}")
+    return answer
+
+
+def _refusal(error: str) -> Mapping[str, Any]:
+    return {"ok": False, "error": error}
+
+
+def _check_length(path: Path) -> None:
+    length = len(os.fsencode(path))
+    if length > _PATH_MAX_BYTES:
+        raise LineError(
+            f"control_socket {path}: {length} bytes, and Linux takes {_PATH_MAX_BYTES}: "
+            "use a shorter path, as /run/linewarden/line.sock"
+        )
+
+
+def _remove_leftover(path: Path) -> None:
+    """Remove a socket that nobody listens to any more.
+
+    Raises:
+        LineError: a process listens there, or it is no socket.
+    """
+    try:
+        is_socket = stat.S_ISSOCK(path.stat().st_mode)
+    except OSError:
+        return  # nothing there
+    if not is_socket:
+        raise LineError(f"control_socket {path}: there is a file that is no socket; remove it")
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_ANSWER_LIMIT_S)
+        try:
+            connection.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError as error:
+            raise LineError(f"control_socket {path}: cannot be looked at ({error})") from error
+    raise LineError(f"control_socket {path}: another process answers there; stop it first")

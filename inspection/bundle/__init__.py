@@ -1,0 +1,6 @@
+"""A bundle: one model with its artefacts, golden frames, engines and calibrations."""
+
+from inspection.bundle.bundle import REFERENCE_ARTEFACT, Bundle, calibrated_recipes, open_bundle
+from inspection.bundle.manifest import Artefact
+
+__all__ = ["REFERENCE_ARTEFACT", "Artefact", "Bundle", "calibrated_recipes", "open_bundle"]

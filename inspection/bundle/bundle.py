@@ -1,0 +1,271 @@
+"""The model bundle: one directory (or .zip) with everything a device needs to inspect parts.
+
+::
+
+    manifest.json            what the model is, and the SHA-256 of every file below
+    model.onnx               the fused FP32 graph, the reference artefact
+    model.<precision>.onnx   artefacts of lower precision that keep the verdicts; see `Artefact`
+    golden/<n>.png, .npz     native frames with the scores and maps the checkpoint gave them
+    training.json            the training images by hash, so that calibration can leave them out
+    signature                over manifest and calibrations; see `inspection.trust.signature`
+    engines/<device>/<precision>/   a TensorRT plan; see `inspection.engine.sidecar`
+    calibration/<recipe>.json   thresholds, bound to the SHA-256 of the artefact they came through
+    calibration/history/<recipe>/<UTC time>.json   the calibrations that it replaced
+
+`manifest.json` covers the files that export writes. Engines and calibrations are added on the
+device later: they name the artefact they belong to. All carry a seal over their own content, and a
+machine that has keys believes only what those vouch for; see `inspection.trust.keys`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+
+from inspection.bundle.calibration_file import Calibration
+from inspection.bundle.manifest import (
+    CALIBRATION_FOLDER,
+    MANIFEST,
+    MEND,
+    SCHEMA_VERSION,
+    Manifest,
+    parse_manifest,
+    safe_name,
+)
+from inspection.engine.sidecar import ENGINES_FOLDER, PLAN, Sidecar, verified_plan
+from inspection.errors import BundleError
+from inspection.files import (
+    LOCK_WAIT_S,
+    TEMPORARY_PREFIX,
+    locked,
+    sha256_of,
+    write_bytes,
+    write_text,
+)
+from inspection.trust.keys import Keys, configured_keys
+from inspection.trust.sealed import parse_sealed, read_content
+from inspection.trust.signature import signed_calibrations
+
+REFERENCE_ARTEFACT = "model.onnx"
+TRAINING_RECORD = "training.json"
+HISTORY_FOLDER = "history"
+LOCK = ".lock"
+
+
+class Bundle:
+    """A verified bundle on disk. Obtain one with `open_bundle`.
+
+    Attributes:
+        keys: what it was verified with, and what is made in it is vouched for with.
+    """
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, keys: Keys, signed: frozenset[str] = frozenset()
+    ) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.keys = keys
+        self._signed = signed
+
+    def file(self, name: str) -> Path:
+        """Path of a file the manifest lists, or of a plan that was built of one.
+
+        Raises:
+            BundleError: the manifest does not list it, or the plan is not what its sidecar says.
+        """
+        if self.sidecar(name) is None and name not in self.manifest.files:
+            raise BundleError(
+                f"{self.folder}: has no artefact {name!r}; it holds "
+                f"{', '.join(sorted(self.manifest.files))}"
+            )
+        return self.folder / name
+
+    def sha256(self, name: str) -> str:
+        """SHA-256 of a file of the bundle; see `file`."""
+        sidecar = self.sidecar(name)
+        if sidecar is not None:
+            return sidecar.plan_sha256
+        self.file(name)  # refuses an unknown one
+        return self.manifest.files[name]
+
+    def sidecar(self, name: str) -> Sidecar | None:
+        """The sidecar of a plan that was built of a file of the bundle; None for another name.
+
+        Raises:
+            BundleError: the plan is not what its sidecar says.
+        """
+        if PurePosixPath(name).parts[:1] != (ENGINES_FOLDER,):
+            return None
+        name = safe_name(name, self.folder)
+        return verified_plan(self.folder, name, self.manifest.files, self.keys)
+
+    def trained_on(self) -> frozenset[str]:
+        """SHA-256 of every image file the model was trained on."""
+        return frozenset(json.loads(self.file(TRAINING_RECORD).read_text())["images_sha256"])
+
+    def calibration(self, recipe: str, artefact: str) -> Calibration:
+        """The thresholds of `recipe`, refused unless they were measured through `artefact`.
+
+        Raises:
+            BundleError: there is none, it was changed, or it belongs to another artefact.
+        """
+        path = self.calibration_path(recipe)
+        mend = f"linewarden calibrate {self.folder} --recipe {recipe} --good FOLDER"
+        if not path.is_file():
+            raise BundleError(f"{self.folder}: recipe {recipe!r} is not calibrated: {mend}")
+        calibration = self.read_calibration(path, mend)
+        if calibration.recipe != recipe:
+            raise BundleError(
+                f"{path}: is the calibration of recipe {calibration.recipe!r} and was renamed: "
+                f"{mend}"
+            )
+        actual = self.sha256(artefact)
+        if calibration.artefact_sha256 != actual:
+            raise BundleError(
+                f"{path}: its thresholds were measured through {calibration.artefact} "
+                f"({calibration.artefact_sha256[:12]}) and {artefact} is {actual[:12]}; thresholds "
+                f"hold for the artefact they were measured through: {mend}"
+            )
+        return calibration
+
+    def read_calibration(self, path: Path, mend: str) -> Calibration:
+        """A calibration of this bundle, active or not.
+
+        Raises:
+            BundleError: it was changed, or this machine has keys and none vouches for it.
+        """
+        content = read_content(path, mend)
+        calibration = parse_sealed(content, path, Calibration, SCHEMA_VERSION, mend)
+        if hashlib.sha256(content).hexdigest() not in self._signed:
+            self.keys.require_vouched(calibration, path, mend)
+        return calibration
+
+    def recipes(self) -> dict[str, str]:
+        """The recipes that are calibrated, with the artefact of each."""
+        mend = f"linewarden calibrate {self.folder}"
+        return {
+            recipe: self.read_calibration(self.calibration_path(recipe), mend).artefact
+            for recipe in calibrated_recipes(self.folder)
+        }
+
+    def plans(self) -> list[str]:
+        """Names of all plans in the bundle, for this machine and others; not verified."""
+        engines = self.folder / ENGINES_FOLDER
+        files = (file.relative_to(self.folder) for file in engines.glob(f"[!.]*/[!.]*/{PLAN}"))
+        return sorted(file.as_posix() for file in files)
+
+    def calibrations(self) -> list[str]:
+        """Names of the files of all calibrations, those of the history too."""
+        files = (self.folder / CALIBRATION_FOLDER).rglob("*.json")
+        names = (file.relative_to(self.folder).as_posix() for file in files)
+        return sorted(name for name in names if TEMPORARY_PREFIX not in name)
+
+    def calibration_path(self, recipe: str) -> Path:
+        """Where the thresholds of `recipe` stand."""
+        _require_name(recipe)
+        return self.folder / CALIBRATION_FOLDER / f"{recipe}.json"
+
+    def history_folder(self, recipe: str) -> Path:
+        """Where the calibrations stand that were active before; it may not exist yet."""
+        _require_name(recipe)
+        return self.folder / CALIBRATION_FOLDER / HISTORY_FOLDER / recipe
+
+    def history_path(self, recipe: str, name: str, content: bytes) -> Path:
+        """Where `content` stands in the history, or would: numbered when others have its name."""
+        folder = self.history_folder(recipe)
+        path, number = folder / f"{name}.json", 1
+        while path.exists() and path.read_bytes() != content:
+            number += 1
+            path = folder / f"{name}-{number}.json"
+        return path
+
+    def add_calibration(self, calibration: Calibration) -> Path:
+        """Make a calibration the active one of its recipe, atomically.
+
+        The one it replaces goes to the history first, and the new one names it by `previous_seal`.
+
+        Raises:
+            BundleError: another process writes into the bundle, and goes on doing so.
+            ConfigError: this machine has trusted keys and none of its own to vouch with.
+        """
+        path = self.calibration_path(calibration.recipe)
+        with self.locked():
+            path.parent.mkdir(exist_ok=True)
+            previous = self._keep(path, calibration.recipe) if path.exists() else None
+            successor = calibration.model_copy(update={"previous_seal": previous})
+            write_text(path, self.keys.vouched(successor).model_dump_json(indent=2) + "\n")
+        return path
+
+    @contextmanager
+    def locked(self, name: str = LOCK) -> Iterator[None]:
+        """Keep other processes from writing; BundleError when one goes on doing so."""
+        with locked(self.folder / name, str(self.folder), wait_s=LOCK_WAIT_S):
+            yield
+
+    def _keep(self, path: Path, recipe: str) -> str | None:
+        """Copy the active calibration to the history; returns its seal, None when it is damaged."""
+        try:
+            active = self.read_calibration(path, "calibrate again")
+            name, seal = active.moment, active.seal
+        except BundleError:
+            name, seal = f"damaged-{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}", None
+        content = path.read_bytes()
+        kept = self.history_path(recipe, name, content)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(kept, content)
+        return seal
+
+
+def calibrated_recipes(bundle: Path) -> list[str]:
+    """Names of the recipes that have a calibration in the bundle, which need not verify."""
+    folder = bundle / CALIBRATION_FOLDER
+    return sorted(path.stem for path in folder.glob("*.json") if not path.name.startswith("."))
+
+
+def open_bundle(path: Path, keys: Keys | None = None) -> Bundle:
+    """Open a bundle directory; verify its signature, and every file against the manifest.
+
+    A symbolic link is followed once: what is opened stays one version when the link moves.
+
+    Args:
+        keys: to verify with; None for those of this machine.
+
+    Raises:
+        BundleError: it is missing, incomplete or changed, or not signed by a key that is trusted;
+            the message names the file.
+        ConfigError: the keys of this machine cannot be read.
+    """
+    if path.is_symlink():
+        path = path.resolve()
+    if path.is_file() and zipfile.is_zipfile(path):
+        raise BundleError(f"{path}: is packed; install it first: linewarden bundle install {path}")
+    if not path.is_dir():
+        raise BundleError(f"{path}: no such bundle; make one with: linewarden export RUN {path}")
+    keys = configured_keys() if keys is None else keys
+    content = read_content(path / MANIFEST, MEND)
+    signed = signed_calibrations(path, content, keys)
+    manifest = parse_manifest(content, path)
+    for name, expected in manifest.files.items():
+        file = path / name
+        if not file.is_file():
+            raise BundleError(f"{path}: {name} is missing: {MEND}")
+        actual = sha256_of(file)
+        if actual != expected:
+            raise BundleError(
+                f"{path}: {name} is not what was exported (SHA-256 {actual[:12]}, the manifest "
+                f"says {expected[:12]}): {MEND}"
+            )
+    return Bundle(path, manifest, keys, signed)
+
+
+def _require_name(recipe: str) -> None:
+    if not recipe or recipe.startswith(".") or set(recipe) & set("/\\"):
+        raise BundleError(
+            f"the recipe {recipe!r} names a file: give a name or number without / that does not "
+            "start with a dot"
+        )

@@ -1,0 +1,315 @@
+"""The bundles on a device: several versions of each, of which one is active.
+
+::
+
+    STORE/<name of the bundle>/
+        20261121T093000Z-1a2b3c4d5e6f/   a version: when it was installed, and what it is
+        active -> 20261121T093000Z-...   what a line opens: `bundle: STORE/<name>/active`
+        previous -> ...                  what was active before, for the way back
+
+A version is copied, verified and only then renamed to its place, so that it is whole whenever it is
+there. `active` changes by one rename; a line that is running keeps what it opened. Calibrations and
+engines that are made on the device stay with their version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from inspection.bundle.bundle import Bundle, open_bundle
+from inspection.bundle.manifest import CALIBRATION_FOLDER, MANIFEST, Manifest, parse_manifest
+from inspection.bundle.package import Package, digest_of, open_package, records_of
+from inspection.errors import BundleError, ConfigError
+from inspection.files import (
+    TEMPORARY_PREFIX,
+    locked,
+    new_directory,
+    point_link,
+    remove_all_leftovers,
+)
+from inspection.trust.keys import Keys, configured_keys
+
+STORE = Path("/var/lib/linewarden/bundles")
+MAX_BYTES = 8 << 30
+ACTIVE, PREVIOUS = "active", "previous"
+_LOCK = ".lock"
+_VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One installed version of a bundle."""
+
+    name: str
+    version: str
+    folder: Path
+    is_active: bool
+    is_previous: bool
+
+
+class BundleStore:
+    """The bundles under one folder.
+
+    Args:
+        keys: to verify with; None for those of this machine.
+    """
+
+    def __init__(self, folder: Path = STORE, keys: Keys | None = None) -> None:
+        self.folder = folder
+        self._keys = configured_keys() if keys is None else keys
+
+    def names(self) -> list[str]:
+        """Names of the bundles that have a version here."""
+        folders = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted(folder.name for folder in folders if self.versions(folder.name))
+
+    def versions(self, name: str) -> list[Version]:
+        """The versions of a bundle, the newest first."""
+        home = self.folder / name
+        active, previous = _target(home / ACTIVE), _target(home / PREVIOUS)
+        folders = home.iterdir() if home.is_dir() else ()
+        found = sorted((f.name for f in folders if _VERSION.fullmatch(f.name)), reverse=True)
+        return [Version(name, v, home / v, v == active, v == previous != active) for v in found]
+
+    def find(self, name: str, version: str) -> Version:
+        """The version with that name, or whose time or hash begins so.
+
+        Raises:
+            BundleError: there is none, or several.
+        """
+        versions = self.versions(name)
+        found = [v for v in versions if _is_named(v.version, version)]
+        if len(found) == 1:
+            return found[0]
+        there = ", ".join(v.version for v in versions) or f"none of a bundle {name!r}"
+        what = "more than one version" if found else "no version"
+        raise BundleError(f"{self.folder}: has {what} {version!r} of {name}; it has {there}")
+
+    def install(self, source: Path) -> Version:
+        """Copy a bundle, or the .zip of one, into the store as a new version, and verify it there.
+
+        Its calibrations come along; engines do not: a plan is built on the device that runs it.
+        The same bundle a second time is the version that is there already, if both are whole.
+
+        Raises:
+            BundleError: it does not verify, a calibration in it is not vouched for, or it is too
+                large for the store.
+        """
+        with open_package(source) as package:
+            sizes = package.sizes()
+            records = records_of(package, source)
+            manifest = parse_manifest(records[MANIFEST], source)
+            name = _folder_name(manifest.name, source)
+            with self._writing(name, create=True) as home:
+                content = digest_of(records)[:12]
+                for version in self.versions(name):
+                    if version.version.endswith(content) and self._is_whole(version.folder):
+                        _require_files(package, manifest, source)
+                        return version
+                remove_all_leftovers(home)
+                large = {file: sizes.get(file, 0) for file in manifest.files}
+                _require_room(source, home, sum(large.values()))
+                now = datetime.now(timezone.utc)
+                target = home / f"{now:%Y%m%dT%H%M%SZ}-{content}"
+                with _telling_of_the_disk(home), new_directory(target) as folder:
+                    for file, record in records.items():
+                        _write(folder / file, iter([record]))
+                    for file in large.keys() & sizes.keys():
+                        _write(folder / file, package.blocks(file))
+                    self._verify(folder, source)
+                return self.find(name, target.name)
+
+    def activate(
+        self,
+        version: Version,
+        prove: Callable[[Bundle], None],
+        *,
+        allow_changes: bool = False,
+    ) -> None:
+        """Make a version the active one, once it is verified; the active one becomes the previous.
+
+        Args:
+            prove: raises when the bundle does not run on this machine.
+            allow_changes: it may lack recipes of the active version, or have calibrated them
+                through other artefacts.
+
+        Raises:
+            BundleError: it does not verify, or a line that runs now would not start with it.
+        """
+        with self._writing(version.name) as home:
+            bundle = self._ready(version.folder, prove)
+            active = _target(home / ACTIVE)
+            if active == version.version:
+                return
+            if active is not None:
+                if not allow_changes:
+                    _require_recipes_of(home / active, bundle)
+                point_link(home / PREVIOUS, active)
+            point_link(home / ACTIVE, version.version)
+
+    def roll_back(self, name: str, prove: Callable[[Bundle], None]) -> Version:
+        """Make the previous version the active one, once it is verified.
+
+        There is no previous one afterwards, so that a second call does not bring back what this one
+        took away.
+
+        Raises:
+            BundleError: there is no previous version, or it does not verify any more.
+        """
+        with self._writing(name) as home:
+            previous = next((v for v in self.versions(name) if v.is_previous), None)
+            if previous is None:
+                raise BundleError(
+                    f"{home}: has no previous version to go back to; linewarden bundle list shows "
+                    "what there is, and linewarden bundle activate takes any of them"
+                )
+            self._ready(previous.folder, prove)
+            point_link(home / ACTIVE, previous.version)
+            (home / PREVIOUS).unlink()
+            return self.find(name, previous.version)
+
+    def remove(self, version: Version) -> None:
+        """Delete a version with its calibrations and engines.
+
+        Raises:
+            BundleError: it is the active one or the previous one.
+        """
+        with self._writing(version.name) as home:
+            if version.version in {_target(home / ACTIVE), _target(home / PREVIOUS)}:
+                raise BundleError(
+                    f"{version.folder}: is the active or the previous version; both are kept"
+                )
+            retired = home / f"{TEMPORARY_PREFIX}{version.version}"
+            version.folder.rename(retired)  # at once: half a version never has its name
+            shutil.rmtree(retired)
+
+    def _ready(self, folder: Path, prove: Callable[[Bundle], None]) -> Bundle:
+        bundle = open_bundle(folder, self._keys)
+        recipes = bundle.recipes()
+        if not recipes:
+            raise BundleError(
+                f"{folder}: no recipe is calibrated: linewarden calibrate {folder} --good FOLDER"
+            )
+        for recipe, artefact in recipes.items():
+            bundle.calibration(recipe, artefact)
+        prove(bundle)
+        return bundle
+
+    def _is_whole(self, folder: Path) -> bool:
+        try:
+            open_bundle(folder, self._keys)
+        except BundleError:
+            return False
+        return True
+
+    def _verify(self, folder: Path, source: Path) -> None:
+        try:
+            bundle = open_bundle(folder, self._keys)
+            for name in bundle.calibrations():
+                bundle.read_calibration(
+                    folder / name,
+                    f"have the bundle signed with its calibrations, or take {CALIBRATION_FOLDER} "
+                    "out of it and calibrate on this machine",
+                )
+        except BundleError as error:
+            # The copy is about to go; the fault is the source's.
+            raise BundleError(str(error).replace(str(folder), str(source))) from error
+
+    @contextmanager
+    def _writing(self, name: str, *, create: bool = False) -> Iterator[Path]:
+        home = self.folder / name
+        try:
+            if create:
+                home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"{home}: cannot be made ({error.strerror}); run this as the owner of the store, "
+                "or choose another with --store"
+            ) from error
+        if not home.is_dir():
+            raise BundleError(f"{self.folder}: has no bundle {name!r}")
+        with locked(home / _LOCK, str(home)):
+            yield home
+
+
+def _write(path: Path, blocks: Iterator[bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as stream:
+        for block in blocks:
+            stream.write(block)
+
+
+def _require_files(package: Package, manifest: Manifest, source: Path) -> None:
+    """Raise BundleError when a file of the package is not that of its manifest."""
+    sizes = package.sizes()
+    for name, expected in manifest.files.items():
+        digest = hashlib.sha256()
+        for block in package.blocks(name) if name in sizes else ():
+            digest.update(block)
+        if digest.hexdigest() != expected:
+            raise BundleError(f"{source}: {name} is not what was exported: copy the bundle again")
+
+
+@contextmanager
+def _telling_of_the_disk(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BundleError(
+            f"{home}: cannot be written to ({error}); nothing was installed"
+        ) from error
+
+
+def _require_room(source: Path, home: Path, size: int) -> None:
+    free = shutil.disk_usage(home).free
+    if size > min(MAX_BYTES, free):
+        raise BundleError(
+            f"{source}: has {size / 2**20:.0f} MiB, and {home} takes at most "
+            f"{min(MAX_BYTES, free) / 2**20:.0f} MiB: free some room (linewarden bundle remove)"
+        )
+
+
+def _require_recipes_of(active: Path, bundle: Bundle) -> None:
+    """Raise BundleError when a recipe that runs now is not calibrated like that in `bundle`."""
+    try:
+        wanted = open_bundle(active, bundle.keys).recipes()
+    except BundleError:
+        return  # no line starts with it any more: nothing can get worse
+    there = bundle.recipes()
+    lost = {
+        recipe: artefact for recipe, artefact in wanted.items() if there.get(recipe) != artefact
+    }
+    if lost:
+        what = ", ".join(f"{recipe} through {artefact}" for recipe, artefact in lost.items())
+        raise BundleError(
+            f"{bundle.folder}: is not calibrated for what runs now ({what}), and such a line would "
+            f"not start: linewarden calibrate {bundle.folder} --recipe RECIPE --artefact ARTEFACT "
+            "--good FOLDER, or --allow-changes"
+        )
+
+
+def _folder_name(name: str, source: Path) -> str:
+    if not re.fullmatch(r"[^./\\\0][^/\\\0]{0,99}", name):
+        raise BundleError(
+            f"{source}: its name {name!r} cannot be a folder; export it under another"
+        )
+    return name
+
+
+def _target(link: Path) -> str | None:
+    """The version that a link points to; None when there is no such version."""
+    if not link.is_symlink() or not link.is_dir():
+        return None
+    return link.readlink().name
+
+
+def _is_named(version: str, given: str) -> bool:
+    _, _, content = version.partition("-")
+    return bool(given) and (version.startswith(given) or content.startswith(given))

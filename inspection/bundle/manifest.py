@@ -1,0 +1,168 @@
+"""What a bundle says of itself: the models behind `manifest.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from inspection.engine.sidecar import ENGINES_FOLDER
+from inspection.errors import BundleError
+from inspection.files import sha256_of, write_text
+from inspection.preprocess import Preprocessing
+from inspection.trust.sealed import Sealed, Sha256, Strict, parse_sealed
+from inspection.trust.signature import SIGNATURE
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+CALIBRATION_FOLDER = "calibration"
+MEND = "copy the bundle again, or export it again"
+
+
+class GraphIO(Strict):
+    """Input size of the fused graph; its contract is fixed otherwise (see `inspection.engine`)."""
+
+    height: int
+    width: int
+
+
+class Golden(Strict):
+    """A native frame with what the checkpoint said of it.
+
+    Attributes:
+        frame: file name of the PNG in the bundle.
+        expected: file name of the .npz with `score` () and `map` (H, W), float32.
+    """
+
+    name: str
+    frame: str
+    expected: str
+
+
+class Parity(Strict):
+    """Largest difference between checkpoint and artefact over the frames compared at export.
+
+    Attributes:
+        score: absolute difference of the raw score.
+        map: absolute difference of the anomaly map.
+        score_range: spread (max - min) of the checkpoint's scores, the unit to judge the rest by.
+        verdict_flips: frames whose verdict differs at `threshold`.
+        threshold: the highest checkpoint score of a good frame that was held out of training.
+        map_tolerance: share of the largest map value by which the FP32 map may differ; larger for a
+            model whose map jumps, so that rounding can put a frame on the other side.
+    """
+
+    frames: int
+    score: float
+    map: float
+    score_range: float
+    verdict_flips: int
+    threshold: float
+    map_tolerance: float = 1e-4
+
+
+class Artefact(Strict):
+    """A graph of lower precision, with what export measured of it.
+
+    Attributes:
+        engine: the engine it is for.
+        parity: against the checkpoint, through ONNX Runtime on the CPU with every FP16 value
+            rounded; None when there is no result, or none that is finite: only of a refused one.
+        latency_ratio: median time over that of the FP32 graph, on the machine of the export; None
+            when it was not timed there.
+        remark: how it was timed, or why not; of a refused artefact, why it is not in the bundle.
+        lowered_nodes: nodes that compute in the lower precision.
+        fp32_nodes: nodes that could, and were kept in FP32 by measurement.
+        form: how INT8 is written down; see `export.precision.int8`.
+        calibrator: how the ranges of INT8 were found, on good images of the training.
+    """
+
+    precision: Literal["fp16", "int8"]
+    engine: str
+    parity: Parity | None
+    latency_ratio: float | None
+    remark: str
+    lowered_nodes: int
+    fp32_nodes: int
+    form: str | None = None
+    calibrator: str | None = None
+
+
+class Manifest(Sealed):
+    """Identity of a bundle.
+
+    Attributes:
+        artefacts: files beside the reference artefact that an engine may run.
+        refused: artefacts that were asked for and are not in the bundle: too slow, or other
+            verdicts.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    created_utc: str
+    linewarden_version: str
+    model: str
+    model_config_values: dict[str, Any]
+    backbone: str | None
+    weights_sha256: Sha256
+    data_sha256: Sha256
+    preprocessing: Preprocessing
+    graph: GraphIO
+    macs: int
+    parity: Parity
+    golden: tuple[Golden, ...]
+    artefacts: dict[str, Artefact] = Field(default_factory=dict)
+    refused: dict[str, Artefact] = Field(default_factory=dict)
+    files: dict[str, Sha256]
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave empty additions out, so that the seal of an older bundle stays right."""
+        content: dict[str, Any] = serialise(self)
+        if self.parity.map_tolerance == Parity.model_fields["map_tolerance"].default:
+            del content["parity"]["map_tolerance"]
+        empty = {"artefacts", "refused"} - {key for key, value in content.items() if value}
+        return {key: value for key, value in content.items() if key not in empty}
+
+
+def parse_manifest(content: bytes, where: Path) -> Manifest:
+    """The manifest of the bundle `where`, whose files are all such as export writes.
+
+    Raises:
+        BundleError: it is none, was changed, or names a file that is not the manifest's to name.
+    """
+    manifest = parse_sealed(content, where / MANIFEST, Manifest, SCHEMA_VERSION, MEND)
+    for name in manifest.files:
+        first = PurePosixPath(safe_name(name, where)).parts[:1]
+        if first in {(ENGINES_FOLDER,), (CALIBRATION_FOLDER,), (SIGNATURE,), (MANIFEST,)}:
+            raise BundleError(
+                f"{where}: its manifest names {name}, which no export writes; refuse this bundle"
+            )
+    return manifest
+
+
+def seal_bundle(folder: Path, fields: Mapping[str, Any]) -> Manifest:
+    """Hash all files in `folder` and write the manifest over them.
+
+    Args:
+        folder: the bundle being written, complete but for the manifest.
+        fields: every field of `Manifest` except `files`.
+    """
+    files = {
+        path.relative_to(folder).as_posix(): sha256_of(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    manifest = Manifest(**fields, files=files).sealed()
+    write_text(folder / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
+    return manifest
+
+
+def safe_name(name: str, where: Path) -> str:
+    """`name`; BundleError when it leaves the bundle `where`."""
+    parts = PurePosixPath(name)
+    if not parts.parts or parts.is_absolute() or ".." in parts.parts:
+        raise BundleError(f"{where}: the name {name!r} leaves the bundle; refuse this bundle")
+    return name

@@ -1,0 +1,181 @@
+"""A bundle on its way to a device: a folder, or a .zip of one, from which single files are taken.
+
+Nothing is unpacked by the names in an archive: whoever reads it asks for the files of the manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, Protocol
+
+from inspection.bundle.manifest import CALIBRATION_FOLDER, MANIFEST, safe_name
+from inspection.errors import BundleError
+from inspection.files import TEMPORARY_PREFIX
+from inspection.trust.signature import SIGNATURE
+
+_BLOCK_BYTES = 1 << 20
+_ENCRYPTED = 1
+_MAX_RECORDS_BYTES = 256 << 20
+# Other methods unpack a small block to any size at once.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What zipfile raises for a damaged archive, or one of a version that it does not know.
+_ARCHIVE_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    NotImplementedError,
+    EOFError,
+    ValueError,
+    OSError,
+)
+
+
+class Package(Protocol):
+    """Files by their names in the bundle."""
+
+    def sizes(self) -> dict[str, int]:
+        """Every regular file with its size in bytes."""
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """The content of a file, never more than its size.
+
+        Raises:
+            BundleError: it cannot be read.
+        """
+
+
+@contextmanager
+def open_package(path: Path) -> Iterator[Package]:
+    """Open a bundle folder, or a .zip of one with the bundle at its top or in its only folder.
+
+    Raises:
+        BundleError: it is neither, or has names that leave the bundle, links or encryption.
+    """
+    if path.is_dir():
+        yield _Folder(path)
+    elif path.is_file() and zipfile.is_zipfile(path):
+        with _telling(path):
+            archive = zipfile.ZipFile(path)
+        with archive:
+            yield _Archive(path, archive)
+    else:
+        raise BundleError(f"{path}: is no bundle: give its folder, or a .zip of it")
+
+
+def records_of(package: Package, source: Path) -> dict[str, bytes]:
+    """Manifest, signature and calibrations of a package: what names the other files, or may change.
+
+    Raises:
+        BundleError: there is no manifest, or they are larger than those of any bundle.
+    """
+    sizes = package.sizes()
+    names = [name for name in sizes if name in {MANIFEST, SIGNATURE} or _is_calibration(name)]
+    if MANIFEST not in names:
+        raise BundleError(f"{source}: has no {MANIFEST}: it is no bundle")
+    size = sum(sizes[name] for name in names)
+    if size > _MAX_RECORDS_BYTES:
+        raise BundleError(
+            f"{source}: its manifest and calibrations have {size / 2**20:.0f} MiB; no bundle has "
+            f"more than {_MAX_RECORDS_BYTES / 2**20:.0f}: refuse it"
+        )
+    return {name: b"".join(package.blocks(name)) for name in names}
+
+
+def digest_of(records: dict[str, bytes]) -> str:
+    """SHA-256 of what a bundle is: the manifest, who signed it, how it is calibrated."""
+    digest = hashlib.sha256()
+    for name, content in sorted(records.items()):
+        digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+class _Folder:
+    """A bundle as a folder; links in it are not followed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def sizes(self) -> dict[str, int]:
+        return {
+            file.relative_to(self._path).as_posix(): file.stat().st_size
+            for file in self._path.rglob("*")
+            if file.is_file() and not file.is_symlink()
+        }
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        path = self._path / name
+        return _blocks(path, lambda: path.open("rb"))
+
+
+class _Archive:
+    """A .zip of a bundle."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self._path = path
+        self._archive = archive
+        self._entries = _entries(path, archive.infolist())
+
+    def sizes(self) -> dict[str, int]:
+        return {name: entry.file_size for name, entry in self._entries.items()}
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        return _blocks(self._path / name, lambda: self._archive.open(self._entries[name]))
+
+
+def _blocks(what: Path, open_stream: Callable[[], IO[bytes]]) -> Iterator[bytes]:
+    with _telling(what):
+        stream = open_stream()
+    with stream:
+        while True:
+            # Only the reading: what happens to a block is not told as a fault of the file.
+            with _telling(what):
+                block = stream.read(_BLOCK_BYTES)
+            if not block:
+                return
+            yield block
+
+
+def _is_calibration(name: str) -> bool:
+    path = PurePosixPath(name)
+    is_whole = not path.name.startswith(TEMPORARY_PREFIX)
+    return path.parts[0] == CALIBRATION_FOLDER and path.suffix == ".json" and is_whole
+
+
+def _entries(path: Path, listed: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """The files of an archive by their names in the bundle."""
+    files: dict[str, zipfile.ZipInfo] = {}
+    for entry in listed:
+        if entry.is_dir():
+            continue
+        name = safe_name(entry.filename, path)
+        if stat.S_ISLNK(entry.external_attr >> 16) or name in files:
+            raise BundleError(f"{path}: {name} is a link, or is there twice; refuse this bundle")
+        if entry.flag_bits & _ENCRYPTED or entry.compress_type not in _METHODS:
+            raise BundleError(f"{path}: {name} is encrypted, or packed by another way than deflate")
+        files[name] = entry
+    top = _top(files)
+    return {name.removeprefix(top): file for name, file in files.items() if name.startswith(top)}
+
+
+def _top(names: dict[str, zipfile.ZipInfo]) -> str:
+    """What stands before the names: the only folder with a manifest, when none is at the top."""
+    if MANIFEST in names:
+        return ""
+    tops = [name.removesuffix(MANIFEST) for name in names if name.count("/") == 1]
+    tops = [top for top in tops if top.endswith("/")]
+    return tops[0] if len(tops) == 1 else ""
+
+
+@contextmanager
+def _telling(what: Path) -> Iterator[None]:
+    try:
+        yield
+    except _ARCHIVE_ERRORS as error:
+        raise BundleError(f"{what}: cannot be read ({error}): copy the bundle again") from error

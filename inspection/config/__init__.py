@@ -1,0 +1,1 @@
+"""Strict YAML: loading, source positions, problems, tables of drivers."""

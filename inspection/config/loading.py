@@ -1,0 +1,84 @@
+"""Reading YAML configurations: strict, and every error with its file, line and key.
+
+All configurations are pydantic models that derive from `StrictModel` and are read with
+`load_config`. The model decides what a plain word means where YAML 1.1 would guess: `on` is true
+for a bool and "on" for a text, `010` is ten, `1e-4` is a number, and keys are always text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
+
+from inspection.config.problems import described, report
+from inspection.config.yaml_source import CommandLineText, Dumper, Problem, data, lay_over, read
+from inspection.errors import ConfigError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class StrictModel(BaseModel):
+    """Base of all configuration models: unknown keys, NaN and infinity are refused."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+
+def _beside_the_file(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str | Path) or not info.context or "folder" not in info.context:
+        return value
+    folder = Path.cwd() if isinstance(value, CommandLineText) else info.context["folder"]
+    return folder / value
+
+
+ConfigPath = Annotated[Path, BeforeValidator(_beside_the_file)]
+"""A path relative to the configuration file it stands in; as given where none is being loaded."""
+
+
+def load_config(path: Path, model: type[M], overrides: Sequence[str] = ()) -> M:
+    """Read a YAML file into a configuration model.
+
+    Args:
+        path: the file; an empty one gives the model's defaults.
+        model: what it describes.
+        overrides: settings `a.b=value` that replace those of the file, as given with `--set`. The
+            value is YAML; a number as key counts in a list. Later ones win.
+
+    Raises:
+        ConfigError: the file cannot be read or is no YAML mapping, or it does not fit `model`; all
+            problems at once, each with file and line or with its `--set`.
+    """
+    problems: list[Problem] = []
+    root = read(path, problems)
+    for override in overrides:
+        lay_over(root, override, problems)
+    try:
+        config = model.model_validate(data(root), context={"folder": path.resolve().parent})
+    except ValidationError as error:
+        flawed = {problem.keys for problem in problems}
+        found = [described(details, model, root) for details in error.errors()]
+        problems += [problem for problem in found if problem.keys not in flawed]
+        raise ConfigError(report(problems)) from error
+    if problems:
+        raise ConfigError(report(problems))
+    return config
+
+
+def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the files that `load_config` reads, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
+
+
+def dump_yaml(model: BaseModel) -> str:
+    """YAML that `load_config` reads back as an equal model."""
+    values = model.model_dump(mode="json", by_alias=True)
+    return yaml.dump(values, Dumper=Dumper, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,136 @@
+"""What pydantic finds wrong with a configuration, as lines with file, line and key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import AliasChoices, BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from inspection.config.yaml_source import SET, Node, Problem, child, shown, where
+
+
+def described(error: ErrorDetails, model: type[BaseModel], root: Node) -> Problem:
+    """An error of pydantic with its place in the file.
+
+    pydantic's location also names members of unions; the annotations tell which parts those are.
+    """
+    kind: Any = model
+    parent: Any = model
+    node: Node | None = root
+    mark, keys = root.mark, []
+    for part in error["loc"]:
+        members = _members(kind)
+        if len(members) > 1:
+            kind = next((one for one in members if _is_called(one, str(part))), Any)
+        elif part != "[key]":
+            parent, kind = members[0], _below(members[0], part)
+            keys.append(part)
+            node = child(node, part)
+            mark = node.mark if node else mark
+    if error["type"].startswith("union_tag_"):
+        keys.append(error["ctx"]["discriminator"].strip("'"))
+        chosen = child(node, keys[-1])
+        mark = chosen.mark if chosen else mark
+    return Problem(mark, tuple(keys), *_explained(error, parent))
+
+
+def _members(kind: Any) -> list[Any]:
+    """The alternatives of an annotation without None."""
+    kind = getattr(kind, "__value__", kind)  # type X = ...
+    origin = get_origin(kind)
+    if origin is Annotated:
+        return _members(get_args(kind)[0])
+    if origin not in (Union, UnionType):
+        return [kind]
+    alternatives = [one for one in get_args(kind) if one is not type(None)]
+    return _members(alternatives[0]) if len(alternatives) == 1 else alternatives
+
+
+def _is_called(kind: Any, label: str) -> bool:
+    """Whether pydantic calls this member of a union so: by its tag or by its class."""
+    alternatives = _members(kind)
+    if len(alternatives) > 1:
+        return any(_is_called(one, label) for one in alternatives)
+    if not _is_model(alternatives[0]):
+        return False
+    fields = alternatives[0].model_fields.values()
+    tags = [str(tag) for field in fields for tag in get_args(field.annotation)]
+    return label in tags or alternatives[0].__name__ in re.findall(r"\w+", label)
+
+
+def _is_model(kind: Any) -> bool:
+    return get_origin(kind) is None and isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _below(kind: Any, key: str | int) -> Any:
+    """The annotation of what stands at `key` in a model, list, tuple or mapping."""
+    if _is_model(kind):
+        fields = kind.model_fields.items()
+        return next((f.annotation for name, f in fields if key in (name, *_names(name, f))), Any)
+    inner = [one for one in get_args(kind) if one is not Ellipsis] or [Any]
+    if get_origin(kind) is tuple and isinstance(key, int):
+        return inner[min(key, len(inner) - 1)]
+    return inner[-1]
+
+
+def _names(name: str, field: FieldInfo) -> list[str]:
+    """The keys under which a file may give a field."""
+    alias = field.validation_alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    return [one for one in choices if isinstance(one, str)] or [name]
+
+
+_KINDS = {
+    **dict.fromkeys(
+        ("model_type", "model_attributes_type", "dict_type"), "a mapping of keys to values"
+    ),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), "a list"),
+}
+
+
+def _explained(error: ErrorDetails, parent: Any) -> tuple[str, str]:
+    """What is wrong, and what was found if that helps."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in ("missing", "union_tag_not_found"):
+        return "is missing", ""
+    if kind == "extra_forbidden":
+        fields = parent.model_fields.items() if _is_model(parent) else ()
+        known = [key for name, field in fields for key in _names(name, field)]
+        return "unknown key" + _hint(str(error["loc"][-1]), known), ""
+    found = f", found {shown(error['input'])}"
+    if kind == "union_tag_invalid":
+        known = re.findall("'(.*?)'", context["expected_tags"])
+        return f"{context['tag']!r} is unknown" + _hint(context["tag"], known), ""
+    if kind in _KINDS:
+        return f"should be {_KINDS[kind]}", found
+    what = re.sub(r"^(\w+ (?=should )|Value error, )", "", error["msg"])
+    what = re.sub(", unable to (parse string|interpret input).*", "", what)
+    is_whole = isinstance(error["input"], dict | list | BaseModel) and not kind.endswith("_type")
+    return what, "" if is_whole else found
+
+
+def _hint(given: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(given.lower(), known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
+
+
+def report(problems: list[Problem]) -> str:
+    """One line for each problem, in the order of the file and then of the overrides.
+
+    What the alternatives of a union say about the same value shares a line.
+    """
+    lines: dict[tuple[str, str, str], list[str]] = {}
+    for mark, keys, what, found in sorted(
+        problems, key=lambda problem: (problem.mark.name.startswith(SET), problem.mark.line)
+    ):
+        place = ": ".join(filter(None, (where(mark), ".".join(map(str, keys)))))
+        lines.setdefault((place, found, "" if found else what), []).append(what)
+    return "\n".join(
+        f"{place}: {' or '.join(dict.fromkeys(alternatives))}{found}"
+        for (place, found, _), alternatives in lines.items()
+    )

@@ -1,0 +1,250 @@
+"""YAML as a tree of values that know where they stand, with `--set` settings laid over it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import BaseModel
+
+from inspection.errors import ConfigError
+
+Keys = tuple[str | int, ...]
+
+SET = "--set "
+_TAG = "tag:yaml.org,2002:"
+
+
+class CommandLineText(str):
+    """Text of a `--set`: a path in it is relative to the working directory, as in a shell."""
+
+    __slots__ = ()
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that takes fewer plain words for something else than text."""
+
+
+class Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes what YAML 1.1 or `_Loader` would not read as text."""
+
+
+_NUMBER_STARTS = "-+.0123456789"
+_FLOAT = r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9][0-9_]*(?=[eE]))([eE][-+]?[0-9]+)?$"
+_PLAIN = [  # tag, what it looks like, characters it begins with
+    ("float", _FLOAT, _NUMBER_STARTS),
+    ("int", r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$", _NUMBER_STARTS),
+    ("bool", r"(true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("null", r"(~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("merge", r"<<$", "<"),
+]
+_Loader.yaml_implicit_resolvers = {}
+for _name, _pattern, _starts in _PLAIN:
+    _Loader.add_implicit_resolver(_TAG + _name, re.compile(_pattern), list(_starts))
+Dumper.add_implicit_resolver(_TAG + "float", re.compile(_FLOAT), list(_NUMBER_STARTS))
+Dumper.add_representer(  # PyYAML writes U+0085 and its like as they are, and reads line breaks
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        _TAG + "str", text, style=None if text.isprintable() else '"'
+    ),
+)
+
+_SCALARS: dict[str, Callable[[str], Any]] = {
+    _TAG + "null": lambda _: None,
+    _TAG + "bool": lambda text: {"true": True, "false": False}[text.lower()],
+    _TAG + "int": lambda text: int(text.replace("_", ""), 0),
+    _TAG + "float": lambda text: float(text.replace("_", "")),
+    _TAG + "str": str,
+}
+
+
+@dataclass
+class Node:
+    """A value, and where its key stands (where it stands itself, in a list)."""
+
+    mark: yaml.Mark
+    value: Any  # dict[str, Node], list[Node], or a scalar
+
+
+class Problem(NamedTuple):
+    """What is wrong at a place of a file or in a `--set`; `found` is what stands there."""
+
+    mark: yaml.Mark
+    keys: Keys
+    what: str
+    found: str = ""
+
+
+def read(path: Path, problems: list[Problem]) -> Node:
+    """The tree of a YAML file; what is not allowed in it is added to `problems`.
+
+    Raises:
+        ConfigError: it cannot be read, or is no YAML mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read: {reason}") from error
+    node = _composed(text, str(path))
+    if node is None or node.tag == _TAG + "null":
+        return Node(_mark(str(path)), {})
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{where(node.start_mark)}: should be a mapping of keys to values")
+    return _Tree(problems).built(node, node.start_mark)
+
+
+def _composed(text: str, name: str) -> yaml.Node | None:
+    try:
+        loader = _Loader(text)
+        loader.name = name
+        return loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark or _mark(name)
+        what = ", ".join(filter(None, (error.context, error.problem)))
+        hint = "; indent with spaces" if "'\\t'" in what else ""
+        raise ConfigError(f"{where(mark, column=True)}: is not YAML: {what}{hint}") from error
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position].split("\n")
+        place = where(_mark(name, len(before) - 1, len(before[-1])), column=True)
+        character = f"U+{ord(text[error.position]):04X}"
+        raise ConfigError(f"{place}: is not YAML: it holds the character {character}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{name}: is nested too deeply") from error
+
+
+class _Tree:
+    """Builds values from PyYAML's nodes, merge keys resolved, and notes what is not allowed."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self._problems = problems
+        self._open: list[yaml.Node] = []
+
+    def built(self, node: yaml.Node, mark: yaml.Mark, keys: Keys = ()) -> Node:
+        if node in self._open:
+            raise ConfigError(f"{where(mark)}: {'.'.join(map(str, keys))}: contains itself")
+        self._open.append(node)
+        value: Any
+        if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
+            value = self._mapping(node, keys)
+        elif isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
+            items = enumerate(node.value)
+            value = [self.built(item, item.start_mark, (*keys, i)) for i, item in items]
+        else:
+            value = self._scalar(node, mark, keys)
+        self._open.pop()
+        return Node(mark, value)
+
+    def _mapping(self, node: yaml.MappingNode, keys: Keys) -> dict[str, Node]:
+        own: dict[str, Node] = {}
+        merged: dict[str, Node] = {}
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            mark, name = key.start_mark, key.value
+            if not isinstance(key, yaml.ScalarNode):
+                what = "a key should be plain text; quote a text that begins with { or ["
+                self._problems.append(Problem(mark, keys, what))
+            elif name in lines:
+                what = f"stands here and on line {lines[name]}; keep one"
+                self._problems.append(Problem(mark, (*keys, name), what))
+            elif key.tag == _TAG + "merge":
+                merged = self._merged(value, mark, keys)
+            else:
+                own[name] = self.built(value, mark, (*keys, name))
+            lines.setdefault(str(name), mark.line + 1)
+        return merged | own
+
+    def _merged(self, value: yaml.Node, mark: yaml.Mark, keys: Keys) -> dict[str, Node]:
+        merged: dict[str, Node] = {}
+        for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+            below = self.built(source, mark, keys).value
+            if isinstance(below, dict):
+                merged = below | merged
+            else:
+                self._problems.append(Problem(mark, (*keys, "<<"), "should name mappings"))
+        return merged
+
+    def _scalar(self, node: yaml.Node, mark: yaml.Mark, keys: Keys) -> Any:
+        tag = node.tag if isinstance(node, yaml.ScalarNode) else ""  # `!!str [a]` is no text
+        try:
+            value = _SCALARS[tag](node.value)
+        except (KeyError, ValueError):
+            what = f"cannot be read as {node.tag.replace(_TAG, '!!')}"
+            self._problems.append(Problem(mark, keys, what))
+            return None
+        is_typed = isinstance(value, str) and mark.name.startswith(SET)
+        return CommandLineText(value) if is_typed else value
+
+
+def data(node: Node) -> Any:
+    """Plain values of a tree."""
+    if isinstance(node.value, dict):
+        return {key: data(below) for key, below in node.value.items()}
+    if isinstance(node.value, list):
+        return [data(below) for below in node.value]
+    return node.value
+
+
+def lay_over(root: Node, override: str, problems: list[Problem]) -> None:
+    """Set `a.b=value` in a tree; what is wrong with it is added to `problems`."""
+    mark = _mark(SET + override)
+    name, separator, text = override.partition("=")
+    keys = tuple(name.split("."))
+    if not separator or not all(keys):
+        problems.append(Problem(mark, (), "should be of the form key.path=value"))
+        return
+    try:
+        value = _composed(text, mark.name)
+        target = root
+        for key in keys:
+            target = _child_to_set(target, key, mark)
+        target.mark = mark
+        target.value = value and _Tree(problems).built(value, mark, keys).value
+    except ConfigError as error:
+        problems.append(Problem(mark, (), str(error).removeprefix(f"{mark.name}: ")))
+
+
+def _child_to_set(node: Node, key: str, mark: yaml.Mark) -> Node:
+    if node.value is None:
+        node.value = {}
+    if isinstance(node.value, dict):
+        below: Node = node.value.setdefault(key, Node(mark, None))
+        return below
+    found = child(node, int(key)) if key.isdecimal() else None
+    if found is None:
+        raise ConfigError(f"nothing can be set at {key!r} of {shown(data(node))}")
+    return found
+
+
+def child(node: Node | None, key: str | int) -> Node | None:
+    """What stands at a key or in a place of a list; None when nothing does."""
+    if node is not None and isinstance(node.value, dict):
+        return node.value.get(str(key))
+    if node is not None and isinstance(node.value, list) and isinstance(key, int):
+        return node.value[key] if key < len(node.value) else None
+    return None
+
+
+def shown(value: Any) -> str:
+    """A value for an error message."""
+    if isinstance(value, dict | BaseModel):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+
+
+def where(mark: yaml.Mark, *, column: bool = False) -> str:
+    """A place for an error message: `file:line`, or the `--set`."""
+    if mark.name.startswith(SET):
+        return mark.name
+    return f"{mark.name}:{mark.line + 1}" + (f":{mark.column + 1}" if column else "")
+
+
+def _mark(name: str, line: int = 0, column: int = 0) -> yaml.Mark:
+    return yaml.Mark(name, 0, line, column, None, 0)

@@ -1,0 +1,146 @@
+"""Drift: has the line moved away from the good parts it was calibrated on, and what has moved?
+
+Raw scores and a few figures of the frames are compared with a baseline of good parts. Each figure
+(channel) has three charts:
+
+- CUSUM, two-sided (Page 1954), fast for lasting shifts of about one standard deviation;
+- EWMA (Roberts 1959), for slow creeping ones;
+- a Kolmogorov-Smirnov test of every full window, for a change of shape at equal mean.
+
+Values become normal scores of their rank in the baseline, so that no distribution is assumed, and
+a single part, however odd, moves a chart by no more than the outermost good part would. The limits
+come with the baseline, see `calibration.drift`.
+
+Assumed: in control, parts are independent. Slow waves of the line (shifts, temperature) that the
+baseline has not seen are reported, as they should be.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from inspection.drift.baseline import Baseline
+
+# What moved, by channel, causes before consequences: another view has another brightness, less
+# focus less contrast, and a score follows the image.
+MOVED = {
+    "row": "position",
+    "column": "position",
+    "brightness": "light",
+    "sharpness": "focus",
+    "contrast": "contrast",
+    "score": "texture",
+}
+# Less detail is focus, more than the lens gave is noise of the sensor or another surface.
+_ROSE = {**MOVED, "sharpness": "texture"}
+_NORMAL = NormalDist()
+
+
+@dataclass
+class ChannelState:
+    """Where the charts of one channel stand; plain numbers (`dataclasses.asdict` keeps them)."""
+
+    up: float = 0.0
+    down: float = 0.0
+    parts_up: int = 0
+    parts_down: int = 0
+    smooth: float = 0.0
+    window: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One chart beyond its limit.
+
+    Attributes:
+        moved: what moved, in the words of the shop floor.
+        chart: "cusum", "ewma" or "window".
+        direction: 1 for higher than the baseline, -1 for lower, 0 when the shape changed.
+        parts: about how many parts ago it began, as far as the chart can tell.
+    """
+
+    channel: str
+    moved: str
+    chart: str
+    direction: int
+    parts: int
+
+
+def update(
+    baseline: Baseline, state: dict[str, ChannelState], figures: Mapping[str, float]
+) -> list[Alarm]:
+    """Add one part to the charts; a chart that alarms starts afresh.
+
+    The cost of a part does not depend on the parts before it. A full window is sorted once.
+
+    Args:
+        state: one entry for each channel, made here where it is missing; changed in place.
+        figures: the channels of the baseline; a channel that is missing is left as it is.
+    """
+    alarms = []
+    for channel in baseline.values.keys() & figures.keys():
+        charts = state.setdefault(channel, ChannelState())
+        value = float(figures[channel])
+        score = normal_score(baseline.values[channel], value)
+        found = [*_cusum(baseline, charts, score), *_ewma(baseline, charts, score)]
+        found += _window(baseline, channel, charts, value)
+        alarms += [
+            Alarm(channel, (_ROSE if direction > 0 else MOVED)[channel], chart, direction, parts)
+            for chart, direction, parts in found
+        ]
+    return sorted(alarms, key=lambda alarm: list(MOVED).index(alarm.channel))
+
+
+def normal_score(ordered: Sequence[float], value: float) -> float:
+    """The standard normal value that has the rank of `value` in an ascending baseline."""
+    place = (bisect_left(ordered, value) + bisect_right(ordered, value)) / 2
+    return _NORMAL.inv_cdf((place + 0.5) / (len(ordered) + 1))
+
+
+_Found = list[tuple[str, int, int]]
+
+
+def _cusum(baseline: Baseline, charts: ChannelState, score: float) -> _Found:
+    charts.up = max(0.0, charts.up + score - baseline.slack)
+    charts.down = max(0.0, charts.down - score - baseline.slack)
+    charts.parts_up = charts.parts_up + 1 if charts.up else 0
+    charts.parts_down = charts.parts_down + 1 if charts.down else 0
+    found: _Found = []
+    if charts.up > baseline.cusum_limit:
+        found.append(("cusum", 1, charts.parts_up))
+        charts.up, charts.parts_up = 0.0, 0
+    if charts.down > baseline.cusum_limit:
+        found.append(("cusum", -1, charts.parts_down))
+        charts.down, charts.parts_down = 0.0, 0
+    return found
+
+
+def _ewma(baseline: Baseline, charts: ChannelState, score: float) -> _Found:
+    charts.smooth += baseline.weight * (score - charts.smooth)
+    if abs(charts.smooth) <= baseline.ewma_limit:
+        return []
+    direction = 1 if charts.smooth > 0 else -1
+    charts.smooth = 0.0
+    return [("ewma", direction, round(1 / baseline.weight))]
+
+
+def _window(baseline: Baseline, channel: str, charts: ChannelState, value: float) -> _Found:
+    charts.window.append(value)
+    if len(charts.window) < baseline.window:
+        return []
+    distance = _distance(np.asarray(baseline.values[channel]), np.sort(charts.window))
+    charts.window.clear()
+    return [("window", 0, baseline.window)] if distance > baseline.window_limit else []
+
+
+def _distance(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:
+    """Kolmogorov-Smirnov distance of two samples in ascending order."""
+    both = np.concatenate([first, second])
+    shares = [np.searchsorted(one, both, side="right") / len(one) for one in (first, second)]
+    return float(np.abs(shares[0] - shares[1]).max())

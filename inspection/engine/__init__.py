@@ -1,0 +1,37 @@
+"""Inference engines, imported only when a configuration names them.
+
+To add one, write a file with a class like `onnxruntime.OnnxRuntimeEngine` and add a line to
+`ENGINES`.
+"""
+
+from __future__ import annotations
+
+from inspection.config.plugins import Plugin, load_plugin
+from inspection.engine.base import Engine, EngineFactory, GraphShape, Prediction
+from inspection.errors import EngineError
+
+__all__ = ["ENGINES", "Engine", "EngineFactory", "GraphShape", "Prediction", "engine_class"]
+
+ENGINES = {
+    "onnxruntime": Plugin(
+        "inspection.engine.onnxruntime",
+        "OnnxRuntimeEngine",
+        "pip install 'linewarden[onnxruntime]'",
+    ),
+    "openvino": Plugin(
+        "inspection.engine.openvino", "OpenVinoEngine", "pip install 'linewarden[openvino]'"
+    ),
+    "tensorrt": Plugin(
+        "inspection.engine.tensorrt", "TensorRtEngine", "linewarden doctor says what is missing"
+    ),
+}
+
+
+def engine_class(name: str) -> EngineFactory:
+    """The class of engine `name`.
+
+    Raises:
+        EngineError: the name is unknown, or what it needs is not installed.
+    """
+    factory: EngineFactory = load_plugin("engine", name, ENGINES, EngineError)
+    return factory

@@ -1,0 +1,150 @@
+"""OpenVINO on the CPU: takes the same ONNX files; `tests/bench/bench_engines.py` says if it pays.
+
+The precision is never left to OpenVINO: on a processor with bfloat16 or float16 units its default
+computes in those, and thresholds would depend on the machine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import openvino as ov
+from openvino import frontend, properties
+from openvino.properties import hint, intel_cpu
+
+from inspection.engine.base import GraphShape, Prediction
+from inspection.errors import EngineError
+
+_DEVICE = "CPU"
+# The exceptions of OpenVINO's frontends have no base class of their own.
+_OPENVINO_ERRORS = (
+    RuntimeError,
+    frontend.GeneralFailure,
+    frontend.InitializationFailure,
+    frontend.NotImplementedFailure,
+    frontend.OpConversionFailure,
+    frontend.OpValidationFailure,
+)
+
+
+class OpenVinoEngine:
+    """One ONNX artefact with the options of a low-latency daemon.
+
+    Every floating-point operation is computed in float32, also those that an artefact of lower
+    precision has in float16, as ONNX Runtime does; integer operations of an INT8 artefact stay.
+
+    Args:
+        artefact: the .onnx file; its hash is the caller's to check.
+        shape: fixed input shape the artefact must have.
+        threads: of one inference; None lets OpenVINO take the physical cores.
+
+    Raises:
+        EngineError: the file does not load, or its inputs and outputs are not the contract's.
+    """
+
+    def __init__(self, artefact: Path, shape: GraphShape, *, threads: int | None = None) -> None:
+        self._artefact = artefact
+        batch, height, width = shape.batch, shape.height, shape.width
+        self._input = np.zeros((batch, height, width, 3), dtype=np.uint8)
+        self._scores = np.zeros(batch, dtype=np.float32)
+        self._maps = np.zeros((batch, height, width), dtype=np.float32)
+        model = read_graph(artefact)
+        self._check_contract(model)
+        self._request: ov.InferRequest | None = self._compiled(model, threads)
+
+    def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
+        """Run uint8 (N, H, W, 3) BGR; see `Engine.infer`."""
+        if self._request is None:
+            raise EngineError(f"{self._artefact}: the engine is closed")
+        if batch.shape != self._input.shape or batch.dtype != np.uint8:
+            raise EngineError(
+                f"{self._artefact}: the input is {batch.dtype} {batch.shape} and the graph takes "
+                f"uint8 {self._input.shape}"
+            )
+        np.copyto(self._input, batch)
+        try:
+            self._request.infer()
+        except RuntimeError as error:
+            raise EngineError(f"{self._artefact}: OpenVINO failed: {_reason(error)}") from error
+        return Prediction(self._scores.copy(), self._maps)
+
+    def close(self) -> None:
+        """Release the compiled graph; it has no device to free beyond memory."""
+        self._request = None
+
+    def _buffers(self) -> dict[str, npt.NDArray[np.generic]]:
+        return {"input": self._input, "pred_score": self._scores, "anomaly_map": self._maps}
+
+    def _check_contract(self, model: ov.Model) -> None:
+        expected = {
+            name: f"{buffer.dtype} {list(buffer.shape)}" for name, buffer in self._buffers().items()
+        }
+        found = {_name(port): _describe(port) for port in (*model.inputs, *model.outputs)}
+        if found != expected:
+            raise EngineError(
+                f"{self._artefact}: its inputs and outputs are {found}, and the bundle says "
+                f"{expected}; export the bundle again"
+            )
+
+    def _compiled(self, model: ov.Model, threads: int | None) -> ov.InferRequest:
+        try:
+            compiled = ov.Core().compile_model(model, _DEVICE, _low_latency(threads))
+            request = compiled.create_infer_request()
+            for name, buffer in self._buffers().items():
+                request.set_tensor(name, ov.Tensor(buffer, shared_memory=True))
+        except RuntimeError as error:
+            raise EngineError(
+                f"{self._artefact}: OpenVINO {ov.__version__} cannot compile it: {_reason(error)}"
+            ) from error
+        return request
+
+
+def read_graph(artefact: Path) -> ov.Model:
+    """The graph of an ONNX file, or of OpenVINO's own .xml, as OpenVINO reads it.
+
+    Raises:
+        EngineError: OpenVINO does not take the file.
+    """
+    try:
+        # By name: otherwise each of OpenVINO's frontends tries the file, and complains.
+        form = "ir" if artefact.suffix == ".xml" else "onnx"
+        reader = frontend.FrontEndManager().load_by_framework(form)
+        return reader.convert(reader.load(str(artefact)))
+    except _OPENVINO_ERRORS as error:
+        raise EngineError(
+            f"{artefact}: OpenVINO {ov.__version__} cannot load it: {_reason(error)}"
+        ) from error
+
+
+def _low_latency(threads: int | None) -> dict[object, object]:
+    options: dict[object, object] = {
+        hint.performance_mode: hint.PerformanceMode.LATENCY,
+        hint.execution_mode: hint.ExecutionMode.ACCURACY,
+        hint.inference_precision: ov.Type.f32,
+        # Processes that pin their threads all take the first cores, and wait for each other.
+        hint.enable_cpu_pinning: False,
+        intel_cpu.denormals_optimization: True,
+    }
+    if threads is not None:
+        options[properties.inference_num_threads] = threads
+    return options
+
+
+def _name(port: ov.Output) -> str:
+    """A port has all names that a value ever had in the graph; those of the contract are ours."""
+    names = sorted(port.get_names())
+    known = [name for name in names if name in ("input", "pred_score", "anomaly_map")]
+    return str((known or names or ["unnamed"])[0])
+
+
+def _describe(port: ov.Output) -> str:
+    shape = [str(size) if size.is_dynamic else size.get_length() for size in port.partial_shape]
+    return f"{port.element_type.to_dtype()} {shape}"
+
+
+def _reason(error: Exception) -> str:
+    """In one line, without the places in OpenVINO's source."""
+    lines = str(error).splitlines()
+    return " ".join(line for line in lines if line and not line.startswith("Exception from "))

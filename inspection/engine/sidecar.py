@@ -1,0 +1,291 @@
+"""The envelope of a TensorRT plan: what it was built of, where, and what it proved.
+
+A plan is an executable file that fits one TensorRT version on one kind of device, and TensorRT has
+no call that says so beforehand. Therefore each plan has a sealed JSON file beside it, and nothing
+is deserialised before both agree with each other and with this machine. That they were built here
+is proven by the MAC of this machine's key where it has one (see `inspection.trust.keys`); where
+it has none, nobody else may be able to write to them::
+
+    BUNDLE/engines/<device>/<precision>/
+        model.plan           what TensorRT built
+        model.plan.json      the sidecar
+        model.layers.json    what TensorRT says of its layers: which run in which precision
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from inspection.errors import BundleError, EngineError
+from inspection.files import sha256_of, write_text
+from inspection.trust.keys import Keys, configured_keys
+from inspection.trust.sealed import Sha256, Strict, Vouched, read_sealed
+
+SCHEMA_VERSION = 2
+ENGINES_FOLDER = "engines"
+PLAN = "model.plan"
+LAYERS = "model.layers.json"
+BUILD_LOCK = ".build.lock"
+L4T_RELEASE = Path("/etc/nv_tegra_release")
+
+Memory = Literal["copied", "mapped"]
+Launch = Literal["graph", "plain"]
+
+
+class Tensor(Strict):
+    """An input or output of the engine."""
+
+    name: str
+    mode: Literal["input", "output"]
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class Platform(Strict):
+    """What a plan is bound to.
+
+    Attributes:
+        cuda_driver: CUDA version of the driver, 1000 * major + 10 * minor.
+        cuda_runtime: CUDA version of the runtime, counted in the same way.
+        compute_capability: "8.7" for instance.
+        uuid: of this very device; None where the CUDA binding does not tell.
+        l4t: first line of the Jetson release file; None elsewhere.
+    """
+
+    tensorrt: str
+    cuda_driver: int
+    cuda_runtime: int
+    device: str
+    compute_capability: str
+    multiprocessors: int
+    uuid: str | None
+    machine: str
+    system: str
+    l4t: str | None
+
+    @property
+    def folder(self) -> str:
+        """Name of this kind of device under `engines/`."""
+        name = re.sub(r"[^a-z0-9]+", "-", self.device.lower()).strip("-")
+        return f"{name}-sm{self.compute_capability.replace('.', '')}-{self.multiprocessors}mp"
+
+
+class BuildSettings(Strict):
+    """What the builder was told; `seconds` is how long it took."""
+
+    workspace_mib: int
+    optimisation_level: int
+    tf32: bool
+    seconds: float
+
+
+class Latency(Strict):
+    """Time of `infer` in milliseconds."""
+
+    runs: int
+    p50_ms: float
+    p99_ms: float
+
+
+class AccuracyGate(Strict):
+    """Golden frames through the engine against the checkpoint.
+
+    Attributes:
+        score: largest absolute difference of the raw score.
+        map: largest absolute difference of the anomaly map.
+        relative: largest difference as a share of what was expected, at most `tolerance`.
+        verdict_flips: frames whose verdict differs at `threshold`.
+    """
+
+    frames: int
+    score: float
+    map: float
+    relative: float
+    tolerance: float
+    verdict_flips: int
+    threshold: float
+
+
+class Sidecar(Vouched):
+    """What stands beside a plan.
+
+    Attributes:
+        artefact: file of the bundle that the plan was built of.
+        bound_to: "model" lets the plan run on every device of the same kind, "device" on this one.
+        memory: how a frame reaches the device, and
+        launch: how the work does: the fastest as measured.
+        timings: by "<memory>, <launch>", such as "copied, graph".
+        compared: median time over that of each more precise engine that stood here, by precision;
+            in interleaved runs, each in its fastest way.
+    """
+
+    schema_version: Literal[2] = 2
+    linewarden_version: str
+    built_utc: str
+    plan_sha256: Sha256
+    plan_bytes: int
+    artefact: str
+    artefact_sha256: Sha256
+    precision: str
+    bound_to: Literal["model", "device"]
+    platform: Platform
+    settings: BuildSettings
+    io: tuple[Tensor, ...]
+    memory: Memory
+    launch: Launch
+    timings: dict[str, Latency]
+    compared: dict[str, float]
+    gate: AccuracyGate
+
+
+def sidecar_path(plan: Path) -> Path:
+    """Where the sidecar of a plan stands."""
+    return plan.with_name(plan.name + ".json")
+
+
+def write_sidecar(plan: Path, sidecar: Sidecar, keys: Keys | None = None) -> None:
+    """Seal and write the sidecar of a plan, atomically, with the MAC of this machine if it has one.
+
+    Args:
+        keys: None for those of this machine.
+    """
+    keys = configured_keys() if keys is None else keys
+    content = keys.vouched(sidecar).model_dump_json(indent=2) + "\n"
+    write_text(sidecar_path(plan), content, private=True)
+
+
+def read_sidecar(plan: Path, keys: Keys | None = None) -> Sidecar:
+    """Read the sidecar of a plan.
+
+    Args:
+        keys: None for those of this machine.
+
+    Raises:
+        BundleError: there is none, it is damaged, or it may have been made by somebody else.
+    """
+    keys = configured_keys() if keys is None else keys
+    sidecar = read_sealed(sidecar_path(plan), Sidecar, SCHEMA_VERSION, _mend(plan))
+    keys.require_vouched(sidecar, sidecar_path(plan), _mend(plan, sidecar.artefact))
+    if keys.device is None:
+        _require_guarded(plan)
+    return sidecar
+
+
+def verify(plan: Path, content: bytes, sidecar: Sidecar, here: Platform) -> None:
+    """Refuse a plan that is not what its sidecar says, or that was built elsewhere.
+
+    Args:
+        plan: where it stands, for the message.
+        content: the bytes that are to be deserialised.
+        here: this machine.
+
+    Raises:
+        BundleError: the bytes are not those that were built.
+        EngineError: another TensorRT, CUDA or device; every difference is named.
+    """
+    _check_content(plan, len(content), hashlib.sha256(content).hexdigest(), sidecar)
+    differences = list(_differences(sidecar, here))
+    if differences:
+        raise EngineError(
+            f"{plan}: was built for another machine ({'; '.join(differences)}): "
+            f"{_mend(plan, sidecar.artefact)}"
+        )
+
+
+def verified_plan(bundle: Path, name: str, files: Mapping[str, str], keys: Keys) -> Sidecar:
+    """The sidecar of a plan in a bundle, once plan, sidecar, folder and artefact agree.
+
+    Args:
+        name: of the plan, relative to the bundle.
+        files: SHA-256 of the files of the manifest, by name.
+
+    Raises:
+        BundleError: one of them is missing, or they do not belong together.
+    """
+    plan = bundle / name
+    if not plan.is_file():
+        raise BundleError(f"{bundle}: has no engine {name!r}: {_mend(plan)}")
+    sidecar = read_sidecar(plan, keys)
+    mend = _mend(plan, sidecar.artefact)
+    _check_content(plan, plan.stat().st_size, sha256_of(plan), sidecar)
+    if files.get(sidecar.artefact) != sidecar.artefact_sha256:
+        raise BundleError(
+            f"{plan}: was built of {sidecar.artefact} ({sidecar.artefact_sha256[:12]}), and the "
+            f"bundle has {files.get(sidecar.artefact, 'no such file')[:12]}: {mend}"
+        )
+    expected = (ENGINES_FOLDER, sidecar.platform.folder, sidecar.precision)
+    if Path(name).parent.parts != expected:
+        raise BundleError(f"{plan}: belongs into {'/'.join(expected)} and was moved: {mend}")
+    return sidecar
+
+
+def l4t_release(path: Path = L4T_RELEASE) -> str | None:
+    """The first line of the Jetson release file without its dates; None on other machines."""
+    if not path.is_file():
+        return None
+    return path.read_text().splitlines()[0].lstrip("# ").partition(", GCID")[0]
+
+
+def _require_guarded(plan: Path) -> None:
+    """Raise BundleError when others than root and this user could have put the plan there.
+
+    A plan is executable, and anybody can make a seal.
+    """
+    for path in (plan, sidecar_path(plan), plan.parent):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue  # a missing plan is told by whoever reads it
+        others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if others or status.st_uid not in (0, os.geteuid()):
+            raise BundleError(
+                f"{path}: another user could have written it, and a plan is executable: "
+                f"{_mend(plan)} as the user of the line, or give this machine a key: linewarden "
+                "bundle device-key"
+            )
+
+
+def _check_content(plan: Path, size: int, digest: str, sidecar: Sidecar) -> None:
+    mend = _mend(plan, sidecar.artefact)
+    if size != sidecar.plan_bytes:
+        raise BundleError(
+            f"{plan}: has {size} bytes and {sidecar.plan_bytes} were built (truncated, or of "
+            f"another build): {mend}"
+        )
+    if digest != sidecar.plan_sha256:
+        raise BundleError(
+            f"{plan}: is not what was built (SHA-256 {digest[:12]}, its sidecar says "
+            f"{sidecar.plan_sha256[:12]}): {mend}"
+        )
+
+
+def _differences(sidecar: Sidecar, here: Platform) -> Iterator[str]:
+    there = sidecar.platform
+    pairs = {
+        "TensorRT": (there.tensorrt, here.tensorrt),
+        "device": (there.device, here.device),
+        "compute capability": (there.compute_capability, here.compute_capability),
+        "multiprocessors": (there.multiprocessors, here.multiprocessors),
+        "machine": (there.machine, here.machine),
+        "system": (there.system, here.system),
+        "CUDA runtime": (there.cuda_runtime // 1000, here.cuda_runtime // 1000),
+    }
+    if sidecar.bound_to == "device":
+        pairs["device UUID"] = (there.uuid, here.uuid)
+    for what, (built, found) in pairs.items():
+        if built != found:
+            yield f"{what}: built {built}, here {found}"
+    if here.cuda_driver < there.cuda_driver:
+        yield f"CUDA driver: built {there.cuda_driver}, here the older {here.cuda_driver}"
+
+
+def _mend(plan: Path, artefact: str | None = None) -> str:
+    parts = plan.parts[-4:]
+    bundle = str(plan.parents[3]) if len(parts) == 4 and parts[0] == ENGINES_FOLDER else "BUNDLE"
+    return f"linewarden build {bundle}" + (f" --artefact {artefact}" if artefact else "")

@@ -1,0 +1,187 @@
+"""Golden frames: native frames in the bundle with what the checkpoint said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from inspection.bundle import Bundle
+from inspection.bundle.manifest import Golden, Parity
+from inspection.engine import Engine, Prediction
+from inspection.engine.sidecar import AccuracyGate
+from inspection.errors import EngineError
+from inspection.images import read_image
+from inspection.preprocess import preprocess
+
+# Share of the largest expected map value by which an FP32 artefact may differ from the checkpoint:
+# sums in another order give about 1e-6, another network or another resize far more than 1e-3.
+FP32_TOLERANCE = 1e-4
+
+# Another machine or engine rounds at other places, and INT8 makes whole steps of that. Verdicts are
+# the measure; this finds an artefact that computes something else.
+_SLACK = 3.0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far an artefact is from the checkpoint on one frame, in raw units.
+
+    Attributes:
+        scale: largest absolute value that was expected of score and map, at least 1e-6.
+    """
+
+    name: str
+    score: float
+    map: float
+    scale: float
+
+    @property
+    def relative(self) -> float:
+        """The larger difference as a share of the scale; infinite when it is not finite."""
+        worst = max(self.score, self.map)
+        return worst / self.scale if np.isfinite(worst) else float("inf")
+
+    def is_rounding(self, map_tolerance: float = FP32_TOLERANCE) -> bool:
+        """Whether rounding explains it; `map_tolerance` is a share of the scale, see `Parity`."""
+        limit = FP32_TOLERANCE * self.scale
+        return self.score <= limit and self.map <= map_tolerance * self.scale
+
+
+def compare(
+    name: str, expected_score: float, expected_map: npt.NDArray[np.float32], got: Prediction
+) -> Difference:
+    """Difference between what was expected (score, map (H, W)) and a prediction of one frame."""
+    return Difference(
+        name,
+        abs(float(got.scores[0]) - expected_score),
+        float(np.abs(got.maps[0] - expected_map).max()),
+        max(abs(expected_score), float(np.abs(expected_map).max()), 1e-6),
+    )
+
+
+def write_golden(
+    folder: Path,
+    name: str,
+    png: bytes,
+    score: float,
+    anomaly_map: npt.NDArray[np.float32],
+) -> Golden:
+    """Put one golden frame into a bundle that is being written."""
+    (folder / "golden").mkdir(exist_ok=True)
+    golden = Golden(name=name, frame=f"golden/{name}.png", expected=f"golden/{name}.npz")
+    (folder / golden.frame).write_bytes(png)
+    np.savez(folder / golden.expected, score=np.float32(score), map=anomaly_map)
+    return golden
+
+
+@dataclass(frozen=True)
+class GoldenFrame:
+    """A prepared golden frame, uint8 (1, H, W, 3), and what the checkpoint said of it."""
+
+    name: str
+    image: npt.NDArray[np.uint8]
+    score: float
+    map: npt.NDArray[np.float32]
+
+
+def golden_frames(bundle: Bundle) -> list[GoldenFrame]:
+    """The golden frames of a verified bundle, prepared as on the line."""
+    frames = []
+    for golden in bundle.manifest.golden:
+        with np.load(bundle.file(golden.expected), allow_pickle=False) as expected:
+            score, anomaly_map = float(expected["score"]), expected["map"]
+        native = read_image(bundle.file(golden.frame))
+        image = preprocess(native, bundle.manifest.preprocessing)[np.newaxis]
+        frames.append(GoldenFrame(golden.name, image, score, anomaly_map))
+    return frames
+
+
+@dataclass(frozen=True)
+class GoldenResult:
+    """What an engine made of a golden frame.
+
+    Attributes:
+        prediction: valid until the next frame.
+        flipped: at the threshold of the export, the verdict is not the checkpoint's.
+    """
+
+    frame: GoldenFrame
+    prediction: Prediction
+    difference: Difference
+    flipped: bool
+
+
+def golden_results(
+    bundle: Bundle, engine: Engine, frames: Iterable[GoldenFrame]
+) -> Iterator[GoldenResult]:
+    """Run golden frames of a bundle through an engine, one after the other."""
+    threshold = bundle.manifest.parity.threshold
+    for frame in frames:
+        got = engine.infer(frame.image)
+        difference = compare(frame.name, frame.score, frame.map, got)
+        flipped = (frame.score > threshold) != (float(got.scores[0]) > threshold)
+        yield GoldenResult(frame, got, difference, flipped)
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How far an artefact may be from the checkpoint, which it must give the same verdicts as.
+
+    Attributes:
+        score: raw difference that is the artefact's own; what rounding explains comes on top.
+        map: likewise, of any pixel.
+        map_tolerance: see `Parity`.
+    """
+
+    score: float
+    map: float
+    map_tolerance: float
+
+    def covers(self, result: GoldenResult) -> bool:
+        """Whether a result is within it; never when something is not finite."""
+        difference = result.difference
+        return (
+            not result.flipped
+            and difference.score <= self.score + FP32_TOLERANCE * difference.scale
+            and difference.map <= self.map + self.map_tolerance * difference.scale
+        )
+
+
+def allowance(bundle: Bundle, artefact: str) -> Allowance:
+    """What an artefact of the bundle is allowed, by what was measured when it was made.
+
+    That is nothing for the FP32 graph; for one of lower precision what export measured, and for a
+    plan what its build did.
+
+    Raises:
+        BundleError: a plan is not what its sidecar says.
+    """
+    sidecar, record = bundle.sidecar(artefact), bundle.manifest.artefacts.get(artefact)
+    measured: AccuracyGate | Parity | None = None
+    if sidecar is not None:
+        measured = sidecar.gate
+    elif record is not None:
+        measured = record.parity
+    score, map_ = (0.0, 0.0) if measured is None else (measured.score, measured.map)
+    return Allowance(_SLACK * score, _SLACK * map_, bundle.manifest.parity.map_tolerance)
+
+
+def require_golden(bundle: Bundle, artefact: str, engine: Engine) -> None:
+    """The self-test of a station: the golden frames, through the engine that will inspect.
+
+    Raises:
+        EngineError: a frame gives another result than the checkpoint.
+    """
+    allowed = allowance(bundle, artefact)
+    results = golden_results(bundle, engine, golden_frames(bundle))
+    wrong = [result.frame.name for result in results if not allowed.covers(result)]
+    if wrong:
+        raise EngineError(
+            f"{bundle.folder}: {artefact} gives other results here than the checkpoint on the "
+            f"golden frames {', '.join(wrong)}, so the line does not start; by how much tells: "
+            f"linewarden verify {bundle.folder} --artefact {artefact}"
+        )

@@ -1,0 +1,266 @@
+"""One part in, one verdict out: plain Python, usable in a notebook as on the line.
+
+::
+
+    from edge import Inspector
+
+    inspector = Inspector.open("bundles/flange")
+    inspection = inspector.inspect(frame)
+    print(inspection.verdict, inspection.score)
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
+from inspection.bundle.calibration_file import Calibration, RecipeIdentity
+from inspection.engine import Engine, GraphShape, Prediction, engine_class
+from inspection.errors import EngineError, FrameError, PartNotFoundError
+from inspection.layout import FramePreparer, PreparedFrame
+from inspection.layout.alignment import Pose
+from inspection.layout.zones import ZoneMap
+from inspection.preprocess import Crop
+from inspection.verdict import Cause, Decision, Verdict, decide, decide_by_zone
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Durations of one inspection in nanoseconds."""
+
+    preprocess_ns: int
+    infer_ns: int
+    decide_ns: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Verdict on one frame with its evidence.
+
+    Attributes:
+        score: raw score of the graph; NaN when there is none.
+        threshold: the score above which the part is rejected.
+        anomaly_map: float32 (H, W) at model resolution, raw; None when the engine gave none.
+        mask: bool (H, W) at model resolution: the defect; empty on PASS.
+        cause: why there is no verdict; None when there is one.
+        message: what went wrong, for people; empty when nothing did.
+        crop: the part of the frame that the map and the mask show; None for all of it.
+        zones: uint8 (H, W) at model resolution: the zone of each pixel from 1, 0 for ignored; None
+            when the whole map counts.
+        zone: name of the zone that decided; empty without zones.
+        pose: how the part lies; None without alignment.
+    """
+
+    verdict: Verdict
+    score: float
+    threshold: float
+    anomaly_map: npt.NDArray[np.float32] | None
+    mask: npt.NDArray[np.bool_]
+    cause: Cause | None = None
+    message: str = ""
+    times: StageTimes = field(default_factory=lambda: StageTimes(0, 0, 0))
+    crop: Crop | None = None
+    zones: ZoneMap | None = None
+    zone: str = ""
+    pose: Pose | None = None
+
+    def native_mask(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        """The mask at the resolution of `frame`, bool (H, W), nearest neighbour."""
+        return self._native(self.mask.astype(np.uint8), frame) > 0
+
+    def native_zones(self, frame: npt.NDArray[np.uint8]) -> ZoneMap | None:
+        """The zones at the resolution of `frame`, uint8 (H, W), nearest neighbour."""
+        return None if self.zones is None else self._native(self.zones, frame)
+
+    def _native(
+        self, values: npt.NDArray[np.uint8], frame: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.uint8]:
+        native = np.zeros(frame.shape[:2], dtype=np.uint8)
+        shown = native if self.crop is None else self.crop.of(native)
+        shown[:] = cv2.resize(values, shown.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        return native
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A frame on its way into the engine.
+
+    Attributes:
+        frame: or NO_VERDICT with its cause, when the frame was refused.
+    """
+
+    frame: PreparedFrame | Inspection
+    preprocess_ns: int
+
+
+class Inspector:
+    """A verified bundle, a calibrated recipe and an open engine.
+
+    One thread owns an inspector; only `prepare` may run on another one meanwhile. Use it as a
+    context manager, or call `close`.
+
+    Args:
+        recipe_number: under which the line asked for it; None where it has no numbered recipes.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        calibration: Calibration,
+        engine: Engine,
+        recipe_number: int | None = None,
+    ) -> None:
+        self.bundle = bundle
+        self.calibration = calibration
+        self._engine = engine
+        self._thresholds = calibration.thresholds()
+        self._zone_thresholds = calibration.thresholds_of_zones()
+        self._preparation = FramePreparer(bundle.manifest.preprocessing, calibration.layout)
+        self._identity = calibration.identity(recipe_number)
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | Path | Bundle,
+        recipe: str = "default",
+        *,
+        engine: str = "onnxruntime",
+        artefact: str = REFERENCE_ARTEFACT,
+        threads: int | None = None,
+    ) -> Inspector:
+        """Verify the bundle and that `recipe` was calibrated through `artefact`; open and warm it.
+
+        Raises:
+            BundleError: the bundle does not verify, or the thresholds are not this artefact's.
+            EngineError: the engine is not installed or cannot run the artefact.
+        """
+        if not isinstance(bundle, Bundle):
+            bundle = open_bundle(Path(bundle))
+        calibration = bundle.calibration(recipe, artefact)
+        opened = open_engine(bundle, engine=engine, artefact=artefact, threads=threads)
+        return cls(bundle, calibration, opened)
+
+    def inspect(self, frame: npt.NDArray[np.uint8]) -> Inspection:
+        """Inspect one native frame, uint8 (H, W) grey or (H, W, 3) BGR.
+
+        Never raises for what a frame or an engine does: that is NO_VERDICT with its cause.
+        """
+        return self.infer(self.prepare(frame))
+
+    def prepare(self, frame: npt.NDArray[np.uint8]) -> Prepared:
+        """The first step of `inspect`, which needs no engine; from any thread."""
+        started = time.monotonic_ns()
+        ready: PreparedFrame | Inspection
+        try:
+            ready = self._preparation.prepare(frame)
+        except PartNotFoundError as error:
+            ready = self._no_verdict(Cause.PART_NOT_FOUND, str(error))
+        except FrameError as error:
+            ready = self._no_verdict(Cause.FRAME, str(error))
+        return Prepared(ready, time.monotonic_ns() - started)
+
+    def infer(self, prepared: Prepared) -> Inspection:
+        """The second step of `inspect`: the engine and the decision."""
+        ready = prepared.frame
+        if isinstance(ready, Inspection):
+            return ready
+        started = time.monotonic_ns()
+        try:
+            prediction = self._engine.infer(ready.image[np.newaxis])
+        except EngineError as error:
+            return self._no_verdict(Cause.ENGINE, str(error))
+        inferred = time.monotonic_ns()
+        decision, anomaly_map = self._decide(prediction, ready.zones)
+        decided = time.monotonic_ns()
+        times = StageTimes(prepared.preprocess_ns, inferred - started, decided - inferred)
+        message = "the score or the anomaly map is not finite" if decision.cause else ""
+        return Inspection(
+            decision.verdict,
+            decision.score,
+            self._thresholds.reject,
+            anomaly_map,
+            decision.mask,
+            decision.cause,
+            message,
+            times,
+            ready.crop,
+            ready.zones,
+            "" if decision.zone is None else list(self.calibration.zone_thresholds)[decision.zone],
+            ready.pose,
+        )
+
+    @property
+    def identity(self) -> RecipeIdentity:
+        """What its verdicts rest on."""
+        return self._identity
+
+    def warm(self) -> None:
+        """Run the engine on an empty image, so that the next part finds it awake.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        graph = self.bundle.manifest.graph
+        _run_empty(self._engine, GraphShape(graph.height, graph.width))
+
+    def close(self) -> None:
+        """Release the engine. Safe to call twice."""
+        self._engine.close()
+
+    def __enter__(self) -> Inspector:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _decide(
+        self, prediction: Prediction, zones: ZoneMap | None
+    ) -> tuple[Decision, npt.NDArray[np.float32]]:
+        anomaly_map, score = prediction.maps[0].copy(), float(prediction.scores[0])
+        if zones is None:
+            return decide(score, anomaly_map, self._thresholds), anomaly_map
+        return decide_by_zone(score, anomaly_map, zones, self._zone_thresholds), anomaly_map
+
+    def _no_verdict(self, cause: Cause, message: str) -> Inspection:
+        graph = self.bundle.manifest.graph
+        empty = np.zeros((graph.height, graph.width), dtype=np.bool_)
+        return Inspection(
+            Verdict.NO_VERDICT,
+            float("nan"),
+            self._thresholds.reject,
+            None,
+            empty,
+            cause,
+            message,
+        )
+
+
+def open_engine(
+    bundle: Bundle,
+    *,
+    engine: str = "onnxruntime",
+    artefact: str = REFERENCE_ARTEFACT,
+    threads: int | None = None,
+) -> Engine:
+    """Open an artefact of a verified bundle and run it once, so that the first part is not slow."""
+    graph = bundle.manifest.graph
+    shape = GraphShape(graph.height, graph.width)
+    opened = engine_class(engine)(bundle.file(artefact), shape, threads=threads)
+    _run_empty(opened, shape)
+    return opened
+
+
+def _run_empty(engine: Engine, shape: GraphShape) -> None:
+    engine.infer(np.zeros((shape.batch, shape.height, shape.width, 3), dtype=np.uint8))

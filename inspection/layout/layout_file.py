@@ -1,0 +1,115 @@
+"""The YAML file that draws a layout on a reference frame: `linewarden calibrate --layout`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import model_validator
+
+from inspection.config.loading import ConfigPath, StrictModel, load_config
+from inspection.errors import ConfigError, FrameError
+from inspection.images import read_image
+from inspection.layout.alignment import AlignmentSettings, alignment_to
+from inspection.layout.layout import Layout
+from inspection.layout.preparer import FramePreparer
+from inspection.layout.zones import Polygon, Zones
+from inspection.preprocess import Crop, Preprocessing, check_frame
+
+
+class AlignmentConfig(AlignmentSettings):
+    """Alignment as it is asked for; `mark` is a rectangle of the reference frame."""
+
+    mark: Crop
+
+
+class LayoutConfig(StrictModel):
+    """The file of `linewarden calibrate --layout`.
+
+    Attributes:
+        reference: the frame that polygons and mark were drawn on.
+        zones: what is inspected, each zone with thresholds of its own; without any, the whole
+            frame, or its crop.
+        ignore: what is not.
+        alignment: how the part is found; None where it always lies at the same place.
+    """
+
+    reference: ConfigPath
+    zones: Zones = ()
+    ignore: tuple[Polygon, ...] = ()
+    alignment: AlignmentConfig | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> LayoutConfig:
+        if not (self.zones or self.ignore or self.alignment):
+            raise ValueError("has neither zones, nor ignore, nor alignment: say one of them")
+        return self
+
+
+def read_layout(path: Path, preprocessing: Preprocessing) -> Layout:
+    """Read the YAML file of a layout.
+
+    Args:
+        preprocessing: of the bundle that it is for.
+
+    Raises:
+        ConfigError: the file, or what it draws, does not fit the frames of the bundle: a polygon
+            outside of them, nothing left to inspect, a mark that cannot be found.
+    """
+    config = load_config(path, LayoutConfig)
+    try:
+        reference = read_image(config.reference)
+        check_frame(reference, preprocessing)
+    except FrameError as error:
+        raise ConfigError(f"{path}: reference: {config.reference}: {error}") from error
+    alignment = config.alignment
+    try:
+        layout = Layout(
+            frame_height=reference.shape[0],
+            frame_width=reference.shape[1],
+            zones=config.zones,
+            ignore=config.ignore,
+            alignment=alignment
+            and alignment_to(
+                reference,
+                alignment.mark,
+                AlignmentSettings(**alignment.model_dump(exclude={"mark"})),
+            ),
+        )
+        _require_inside(layout, preprocessing.crop)
+        FramePreparer(preprocessing, layout)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return layout
+
+
+def _require_inside(layout: Layout, crop: Crop | None) -> None:
+    """Refuse polygons that leave the frame, and zones that leave the crop."""
+    size = np.array([layout.frame_width, layout.frame_height])
+    shown = (np.zeros(2), size)
+    where = f"the frame of {layout.frame_width}x{layout.frame_height}"
+    drawn = [(f"ignore.{number}", polygon) for number, polygon in enumerate(layout.ignore)]
+    inspected = [
+        (f"zone {zone.name!r}, polygons.{number}", polygon)
+        for zone in layout.zones
+        for number, polygon in enumerate(zone.polygons)
+    ]
+    _require_within([*drawn, *inspected], *shown, where)
+    if crop is not None:
+        low = np.array([crop.left, crop.top])
+        where = f"the crop of {crop.width}x{crop.height} at ({crop.left}, {crop.top})"
+        _require_within(inspected, low, low + np.array([crop.width, crop.height]), where)
+
+
+def _require_within(
+    polygons: Sequence[tuple[str, Polygon]],
+    low: npt.NDArray[np.float64],
+    high: npt.NDArray[np.float64],
+    where: str,
+) -> None:
+    for name, polygon in polygons:
+        for x, y in polygon:
+            if not (low[0] <= x <= high[0] and low[1] <= y <= high[1]):
+                raise ConfigError(f"{name}: the corner ({x:g}, {y:g}) lies outside {where}")

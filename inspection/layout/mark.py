@@ -1,0 +1,165 @@
+"""A mark in an image pyramid: normalised cross-correlation (Lewis 1995), turned if need be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from inspection.layout.zones import Affine
+
+Picture = npt.NDArray[np.float32]  # (H, W) grey levels
+
+_MARGIN = 4  # px around the mark, for the last step
+_BACKWARDS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-4)
+_NO_SMOOTHING = 1  # px
+
+
+class Pyramid:
+    """A grey frame, uint8 (H, W), at 1 / 2**level of its size, where it is looked at.
+
+    Every pixel of the frame is averaged in; what does not fill a pixel of a level is left out.
+    """
+
+    def __init__(self, grey: npt.NDArray[np.uint8]) -> None:
+        self._grey = grey
+
+    def size(self, level: int) -> tuple[int, int]:
+        """Height and width of a level."""
+        return self._grey.shape[0] >> level, self._grey.shape[1] >> level
+
+    def around(
+        self, level: int, centre: tuple[float, float], height: float, width: float
+    ) -> tuple[int, int, Picture]:
+        """Left, top and pixels of what a level shows in a box of that size, cut at the frame."""
+        bottom, right = self.size(level)
+        top = min(max(0, math.floor(centre[1] - height / 2)), bottom)
+        left = min(max(0, math.floor(centre[0] - width / 2)), right)
+        bottom = max(top, min(bottom, math.ceil(centre[1] + height / 2)))
+        right = max(left, min(right, math.ceil(centre[0] + width / 2)))
+        side = 1 << level
+        shown = self._grey[top * side : bottom * side, left * side : right * side]
+        if level and shown.size:
+            size = (right - left, bottom - top)
+            shown = np.asarray(cv2.resize(shown, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return left, top, np.asarray(shown, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where a mark was found: its centre in the picture, and how well it fits, -1 to 1."""
+
+    x: float
+    y: float
+    angle_deg: float
+    score: float
+
+    def shifted(self, right: float, down: float) -> Match:
+        """The same match counted from another place."""
+        return replace(self, x=self.x + right, y=self.y + down)
+
+
+class Mark:
+    """The mark at one level of the pyramid.
+
+    Args:
+        picture: float32 (height, width).
+        turns: compare the inscribed disc, not the whole rectangle.
+    """
+
+    def __init__(self, picture: Picture, *, turns: bool) -> None:
+        self.height, self.width = picture.shape
+        self._picture = picture
+        radius = min(self.height, self.width) / 2
+        y = np.arange(self.height)[:, np.newaxis] + 0.5 - self.height / 2
+        x = np.arange(self.width)[np.newaxis] + 0.5 - self.width / 2
+        disc = x**2 + y**2 <= radius**2
+        self._weights = (disc if turns else np.ones_like(disc)).astype(np.float32)
+        self._turns = turns
+        self._pixels = float(self._weights.sum())
+        self.turn_of_a_pixel_deg = math.degrees(1 / radius)
+
+    @property
+    def contrast(self) -> float:
+        """Standard deviation over the pixels that are compared."""
+        return float(self._picture[self._weights > 0].std())
+
+    def correlate(self, picture: Picture, angles_deg: Sequence[float]) -> list[Picture]:
+        """Correlation, -1 to 1, at each place of the mark's upper left corner, for each angle."""
+        # Around the mean: the energies below are differences of large numbers in float32.
+        centred = picture - picture.mean()
+        sums = cv2.matchTemplate(centred, self._weights, cv2.TM_CCORR)
+        squares = cv2.matchTemplate(centred**2, self._weights, cv2.TM_CCORR)
+        energy = np.maximum(squares - sums**2 / self._pixels, 0)
+        is_flat = energy < self._pixels  # less than a grey level of deviation
+        scores = []
+        for angle in angles_deg:
+            turned = self._turned(angle)
+            product = cv2.matchTemplate(centred, turned, cv2.TM_CCORR)
+            norm = np.sqrt(energy * float((turned**2).sum()))
+            score = np.where(is_flat, 0.0, product / np.maximum(norm, 1e-6))
+            scores.append(np.clip(score, -1.0, 1.0).astype(np.float32))
+        return scores
+
+    def _turned(self, angle_deg: float) -> Picture:
+        """The mark turned clockwise, less its mean, zero where it is not compared."""
+        picture = self._picture
+        if angle_deg:
+            centre = ((self.width - 1) / 2, (self.height - 1) / 2)
+            turn = cv2.getRotationMatrix2D(centre, -angle_deg, 1.0)
+            picture = np.asarray(
+                cv2.warpAffine(
+                    picture, turn, (self.width, self.height), borderMode=cv2.BORDER_REPLICATE
+                )
+            )
+        mean = float((picture * self._weights).sum()) / self._pixels
+        return np.asarray((picture - mean) * self._weights, dtype=np.float32)
+
+    def best_in(self, picture: Picture, angles_deg: Sequence[float]) -> Match:
+        """The best match in a picture that is at least as large as the mark."""
+        scores = np.stack(self.correlate(picture, angles_deg))
+        turn, row, column = np.unravel_index(int(scores.argmax()), scores.shape)
+        return Match(
+            float(column) + self.width / 2,
+            float(row) + self.height / 2,
+            angles_deg[int(turn)],
+            float(scores[turn, row, column]),
+        )
+
+    def refined(self, picture: Picture, match: Match) -> Match | None:
+        """A match to fractions of a pixel and of a degree, the whole rectangle compared.
+
+        Evangelidis and Psarakis 2008 (ECC) climbs the same correlation, from less than a pixel
+        away. None when it does not hold.
+        """
+        # OpenCV counts from the centre of the first pixel, here its corner is (0, 0).
+        middle = np.array([self.width / 2 - 0.5, self.height / 2 - 0.5])
+        upright = rigid(match.angle_deg, middle + _MARGIN, (match.x - 0.5, match.y - 0.5))
+        size = (self.width + 2 * _MARGIN, self.height + 2 * _MARGIN)
+        patch = cv2.warpAffine(
+            picture, upright, size, flags=_BACKWARDS, borderMode=cv2.BORDER_REPLICATE
+        )
+        start = np.array([[1, 0, _MARGIN], [0, 1, _MARGIN]], dtype=np.float32)
+        kind = cv2.MOTION_EUCLIDEAN if self._turns else cv2.MOTION_TRANSLATION
+        everything = np.full(patch.shape, 255, dtype=np.uint8)
+        try:
+            score, warp = cv2.findTransformECC(
+                self._picture, patch, start, kind, _STOP, everything, _NO_SMOOTHING
+            )
+        except cv2.error:
+            return None
+        x, y = upright @ [*(warp[:, :2] @ middle + warp[:, 2]), 1.0] + 0.5
+        angle = match.angle_deg + math.degrees(math.atan2(warp[1, 0], warp[0, 0]))
+        return Match(float(x), float(y), angle, min(1.0, score))
+
+
+def rigid(clockwise_deg: float, start: npt.ArrayLike, end: npt.ArrayLike) -> Affine:
+    """The rotation that takes one point to another."""
+    turn = math.radians(clockwise_deg)
+    rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+    return np.column_stack([rotation, np.asarray(end) - rotation @ np.asarray(start)])

@@ -1,0 +1,117 @@
+"""From a native frame to the model's input: the one implementation for all sides.
+
+Training, export, calibration and the line call `preprocess` and nothing else, so that a model can
+not see one kind of resize while it learns and another one while it runs. That difference flips
+verdicts in deployed systems (anomalib issues 3726, 2686, 2672): without antialiasing a line one
+pixel wide disappears at most positions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from inspection.errors import FrameError
+
+Pixel = TypeVar("Pixel", bound=np.generic)
+Pixels = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Crop(BaseModel):
+    """A rectangle in native pixels that is cut out before the resize."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    top: Annotated[int, Field(ge=0)]
+    left: Annotated[int, Field(ge=0)]
+    height: Pixels
+    width: Pixels
+
+    def of(self, image: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
+        """The view of an image (H, W, ...) that the rectangle shows."""
+        return image[self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+class Preprocessing(BaseModel):
+    """What the model was taught to see; stored in the bundle's manifest.
+
+    Attributes:
+        frame_height: lowest and highest native height that is accepted; others are refused.
+        frame_width: lowest and highest native width.
+        channels: 1 for grey frames (H, W), 3 for BGR frames (H, W, 3).
+        crop: part of the frame that is inspected; None takes the whole frame.
+        resize: "area" averages every source pixel into the result when an axis shrinks, and
+            interpolates linearly when it grows.
+        height: height of the model's input.
+        width: width of the model's input.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frame_height: tuple[Pixels, Pixels]
+    frame_width: tuple[Pixels, Pixels]
+    channels: Literal[1, 3]
+    crop: Crop | None = None
+    resize: Literal["area"] = "area"
+    height: Pixels
+    width: Pixels
+
+
+def preprocess(frame: npt.NDArray[np.uint8], to: Preprocessing) -> npt.NDArray[np.uint8]:
+    """Turn a native frame into the model's input.
+
+    Args:
+        frame: uint8, (H, W) grey or (H, W, 3) BGR, as `to` says. It is not changed.
+        to: what the model was taught to see.
+
+    Returns:
+        uint8 (height, width, 3) BGR, C-contiguous.
+
+    Raises:
+        FrameError: the frame has another size, number of channels or depth. It is never stretched
+            or converted to fit.
+    """
+    check_frame(frame, to)
+    if to.crop is not None:
+        frame = to.crop.of(frame)
+    resized = _resize_antialiased(frame, to.height, to.width)
+    return cv2.cvtColor(resized, cv2.COLOR_GRAY2BGR) if resized.ndim == 2 else resized  # type: ignore[return-value]
+
+
+def check_frame(frame: npt.NDArray[np.uint8], against: Preprocessing) -> None:
+    """Raise FrameError when `frame` is not what the model was taught to see."""
+    if frame.dtype != np.uint8:
+        raise FrameError(f"the frame has {frame.dtype} pixels and the model takes uint8")
+    channels = 1 if frame.ndim == 2 else frame.shape[2] if frame.ndim == 3 else 0
+    if channels != against.channels:
+        raise FrameError(
+            f"the frame has shape {frame.shape} and the model was taught with "
+            f"{'grey (H, W)' if against.channels == 1 else 'BGR (H, W, 3)'} frames: "
+            "check the camera's pixel format"
+        )
+    (low_h, high_h), (low_w, high_w) = against.frame_height, against.frame_width
+    if not (low_h <= frame.shape[0] <= high_h and low_w <= frame.shape[1] <= high_w):
+        raise FrameError(
+            f"the frame is {frame.shape[0]}x{frame.shape[1]} (height x width) and the model was "
+            f"taught with {_range(low_h, high_h)}x{_range(low_w, high_w)}: check the camera's "
+            "region, or train with such frames"
+        )
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"({low} to {high})"
+
+
+def _resize_antialiased(
+    frame: npt.NDArray[np.uint8], height: int, width: int
+) -> npt.NDArray[np.uint8]:
+    # cv2.INTER_AREA antialiases only when both axes shrink, and silently interpolates otherwise:
+    # the shrinking axes go first, by area, the growing ones afterwards.
+    shrunk = (min(width, frame.shape[1]), min(height, frame.shape[0]))
+    result = cv2.resize(frame, shrunk, interpolation=cv2.INTER_AREA)
+    result = cv2.resize(result, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(result, dtype=np.uint8)

@@ -1,0 +1,174 @@
+"""The keys of this machine: whose bundles it runs, and its own for what it makes itself.
+
+::
+
+    /etc/linewarden/keys/      or the folder in the variable LINEWARDEN_KEYS
+        <owner>.pub            Ed25519 public keys of those whose bundles this machine runs
+        device.key             secret of this machine, for calibrations and engines made on it
+
+A service gets `device.key` as a systemd credential instead, which is looked for first:
+`LoadCredential=device.key:/etc/linewarden/keys/device.key`.
+
+Without a key nothing is authenticated: seals find damage, and whoever may write in a bundle decides
+what runs. With any key, calibrations must be signed by a trusted one or carry the MAC of this
+machine's, and engines carry that MAC. What export wrote is authenticated by a trusted key alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inspection.config.plugins import Plugin, load_plugin
+from inspection.errors import BundleError, ConfigError
+from inspection.files import write_text
+from inspection.trust.sealed import Vouched, VouchedModel
+
+if TYPE_CHECKING:
+    from inspection.trust.ed25519 import PublicKey
+
+KEYS_FOLDER = Path("/etc/linewarden/keys")
+KEYS_VARIABLE = "LINEWARDEN_KEYS"
+DEVICE_KEY = "device.key"
+_INSTALL = "pip install 'linewarden[signing]'"
+_READER = {"ed25519": Plugin("inspection.trust.ed25519", "read_public_key", _INSTALL)}
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What this machine trusts.
+
+    Attributes:
+        trusted: public keys by their id; any bundle is run when there is none.
+        device: the secret of this machine; None when it has none.
+    """
+
+    trusted: Mapping[str, PublicKey] = field(default_factory=dict)
+    device: bytes | None = field(default=None, repr=False)
+
+    def describe(self) -> str:
+        """What is authenticated on this machine, and what is not."""
+        bundles = "runs any bundle, for it trusts no key"
+        own = "takes calibrations and engines that are sealed only, for it has no key of its own"
+        if self.trusted:
+            bundles = f"runs bundles signed by {', '.join(sorted(self.trusted))}"
+            own = "takes signed calibrations and no engine, for it has no key of its own"
+        if self.device:
+            own = "vouches for its calibrations and engines with a key of its own"
+        return f"{bundles}; {own}"
+
+    def require_for_records(self) -> None:
+        """Raise ConfigError when a record that is made here would be refused here."""
+        if self.trusted and self.device is None:
+            raise ConfigError(
+                "this machine trusts signed bundles alone and has no key to vouch for what it "
+                "makes itself: linewarden bundle device-key"
+            )
+
+    def vouched(self, record: VouchedModel) -> VouchedModel:
+        """The record with its seal, and with the MAC of this machine when it has a key."""
+        self.require_for_records()
+        return record.sealed() if self.device is None else record.vouched(self.device)
+
+    def require_vouched(self, record: Vouched, path: Path, mend: str) -> None:
+        """Raise BundleError when this machine has keys and does not vouch for the record."""
+        if not self.trusted and self.device is None:
+            return
+        if self.device is None or not record.is_vouched(self.device):
+            name = type(record).__name__.lower()
+            raise BundleError(
+                f"{path}: neither this machine's key nor a trusted signature vouches for this "
+                f"{name}: {mend}"
+            )
+
+
+def configured_keys() -> Keys:
+    """The keys in the folder of keys; none when that is not there.
+
+    Raises:
+        ConfigError: a key cannot be read or is none, or others than its owner could change it.
+    """
+    folder = keys_folder()
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except FileNotFoundError as error:
+        if KEYS_VARIABLE in os.environ:
+            raise ConfigError(f"{KEYS_VARIABLE}={folder}: no such folder") from error
+        names = []
+    except OSError as error:
+        raise ConfigError(f"{folder}: the keys cannot be read ({error.strerror})") from error
+    trusted = [_trusted(folder / name) for name in names if name.endswith(".pub")]
+    return Keys({key.id: key for key in trusted}, _device_key(folder))
+
+
+def keys_folder() -> Path:
+    """Where the keys of this machine stand."""
+    return Path(os.environ.get(KEYS_VARIABLE, KEYS_FOLDER))
+
+
+def new_device_key() -> Path:
+    """Make the secret of this machine, for its owner alone to read; returns its file.
+
+    Raises:
+        ConfigError: there is one, or it cannot be written.
+    """
+    path = keys_folder() / DEVICE_KEY
+    if path.exists():
+        raise ConfigError(f"{path}: exists; what was made with it would be refused under another")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, secrets.token_hex(32) + "\n", private=True)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
+    return path
+
+
+def _trusted(path: Path) -> PublicKey:
+    _require_guarded(path.parent)
+    _require_guarded(path)
+    key: PublicKey = load_plugin("signature", "ed25519", _READER, ConfigError)(path)
+    return key
+
+
+def _device_key(folder: Path) -> bytes | None:
+    credentials = Path(os.environ.get("CREDENTIALS_DIRECTORY", folder))
+    for path in (credentials / DEVICE_KEY, folder / DEVICE_KEY):
+        try:
+            text = path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"{path}: the key of this machine cannot be read ({error}); run this as its owner, "
+                f"or give it to the service: LoadCredential={DEVICE_KEY}:{folder / DEVICE_KEY}"
+            ) from error
+        _require_guarded(path, is_secret=True)
+        if not re.fullmatch(r"[0-9a-f]{64}", text):
+            raise ConfigError(
+                f"{path}: is not 64 hexadecimal digits: linewarden bundle device-key makes a key"
+            )
+        return bytes.fromhex(text)
+    return None
+
+
+def _require_guarded(path: Path, *, is_secret: bool = False) -> None:
+    """Raise ConfigError when others than root and this user could change a key, or read a secret.
+
+    The group may read: systemd shows the service's right to its credentials there.
+    """
+    status = path.stat()
+    if status.st_uid not in (0, os.geteuid()):
+        raise ConfigError(f"{path}: belongs to another user, who could change it: chown root")
+    forbidden = stat.S_IWGRP | (stat.S_IRWXO if is_secret else stat.S_IWOTH)
+    if status.st_mode & forbidden:
+        mode = stat.S_IMODE(status.st_mode)
+        raise ConfigError(
+            f"{path}: others may {'read' if is_secret else 'change'} it (mode {mode:o}): "
+            f"chmod {'600' if is_secret else 'go-w'} {path}"
+        )

@@ -1,0 +1,123 @@
+"""The owner's signature of a bundle: whose it is, over what it was exported and calibrated as.
+
+The file `signature` holds a statement with an Ed25519 signature (RFC 8032) over it. The statement
+names the SHA-256 of `manifest.json`, which names that of every exported file, and the SHA-256 of
+each calibration that stood in the bundle when it was signed. Engines are never in it: a plan is
+built on the device that runs it, and that device vouches for it.
+
+A signature says who made a bundle. It does not say that there is no newer one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from inspection.errors import BundleError
+from inspection.files import sha256_of, write_text
+from inspection.trust.keys import Keys, keys_folder
+from inspection.trust.sealed import Sha256, Strict, read_content
+
+if TYPE_CHECKING:
+    from inspection.trust.ed25519 import PrivateKey
+
+SIGNATURE = "signature"
+# No other use of the key may give a signature that fits here.
+_PURPOSE = b"linewarden bundle 1\n"
+
+
+class Statement(Strict):
+    """What is signed: by name and SHA-256, the manifest and the calibrations beside it."""
+
+    key_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    signed_utc: str
+    manifest_sha256: Sha256
+    calibrations: dict[str, Sha256]
+
+    def content(self) -> bytes:
+        """The bytes that the signature covers."""
+        return _PURPOSE + json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()
+
+
+class Signature(Strict):
+    """The file `signature`."""
+
+    schema_version: Literal[1] = 1
+    statement: Statement
+    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+
+
+def sign(bundle: Path, manifest: str, calibrations: list[str], key: PrivateKey) -> Signature:
+    """Sign a whole bundle and write the file into it.
+
+    Args:
+        manifest: name of its manifest.
+        calibrations: names of its calibrations.
+    """
+    statement = Statement(
+        key_id=key.public.id,
+        signed_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        manifest_sha256=sha256_of(bundle / manifest),
+        calibrations={name: sha256_of(bundle / name) for name in calibrations},
+    )
+    signature = Signature(statement=statement, signature=key.sign(statement.content()).hex())
+    write_text(bundle / SIGNATURE, signature.model_dump_json(indent=2) + "\n")
+    return signature
+
+
+def read_signature(bundle: Path) -> Signature | None:
+    """The signature of a bundle, not verified; None when there is none.
+
+    Raises:
+        BundleError: the file is none.
+    """
+    path = bundle / SIGNATURE
+    if not path.exists():
+        return None
+    try:
+        return Signature.model_validate_json(read_content(path, "copy the bundle again"))
+    except ValidationError as error:
+        raise BundleError(f"{path}: is no signature of schema 1: sign the bundle again") from error
+
+
+def signed_calibrations(bundle: Path, manifest: bytes, keys: Keys) -> frozenset[str]:
+    """SHA-256 of the calibrations that a trusted key signed, once its signature is verified.
+
+    Nothing is looked at, and no calibration counts as signed, when no key is trusted.
+
+    Raises:
+        BundleError: a key is trusted, and the bundle is not signed by it as it is.
+    """
+    if not keys.trusted:
+        return frozenset()
+    trusted = f"this machine trusts {', '.join(sorted(keys.trusted))} ({keys_folder()})"
+    found = read_signature(bundle)
+    if found is None:
+        raise BundleError(
+            f"{bundle}: is not signed, and {trusted}: linewarden bundle sign {bundle} --key FILE, "
+            "where such a key is"
+        )
+    statement = found.statement
+    by = f"the key {statement.key_id}"
+    key = keys.trusted.get(statement.key_id)
+    if key is None:
+        raise BundleError(
+            f"{bundle}: is signed by {by}, and {trusted}: take a bundle that such a key signed, or "
+            "put the public key of its owner there"
+        )
+    if not key.verifies(bytes.fromhex(found.signature), statement.content()):
+        raise BundleError(
+            f"{bundle}: its signature is not one of {by}, which it names: take the bundle from its "
+            "owner again"
+        )
+    if hashlib.sha256(manifest).hexdigest() != statement.manifest_sha256:
+        raise BundleError(
+            f"{bundle}: its manifest is not the one that {by} signed: take the bundle from its "
+            "owner again, or have it signed again"
+        )
+    return frozenset(statement.calibrations.values())

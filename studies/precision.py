@@ -1,0 +1,264 @@
+"""What FP16 and INT8 cost in verdicts and gain in time, on finished runs: docs/precision.md.
+
+    python studies/precision.py --work build/precision --out docs/precision.md RUN ...
+
+Each run is exported with all precisions. Each artefact takes its threshold from the held-out good
+images of the run and scores the test images of the run's data set, through ONNX Runtime's CPU and
+with every value rounded that is FP16. A finished run is kept as one JSON file in --work, so that a
+study that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from export.bundle import export_bundle
+from export.graph import save_graph
+from export.precision.offer import PRECISIONS
+from export.precision.rounding import rounded_twin
+from export.timing import Image, interleaved_medians
+from inspection.bundle import REFERENCE_ARTEFACT, Artefact, Bundle
+from inspection.config.loading import StrictModel
+from inspection.engine import GraphShape, engine_class
+from inspection.files import write_text
+from inspection.images import read_image
+from inspection.inspector import open_engine
+from inspection.preprocess import preprocess
+from training.checkpoint import RunRecord, load_run
+from training.data.layout import read_data_set
+from training.metrics import auroc
+
+ROUNDS, TIMED_IMAGES = 20, 8
+METHOD = """\
+# Precision
+
+Made by `make precision`. Every artefact scores the test images of its run's data set through ONNX
+Runtime's CPU. That computes FP16 in FP32 and rounds nothing, so that an FP16 graph is judged by its
+twin, which rounds every value that is FP16. Flips are test images that an artefact judges otherwise
+than the FP32 one, each at its own threshold: the highest score of the held-out good images. The
+score difference is the largest over the spread of the FP32 scores. The time is the median of
+interleaved runs over that of FP32, on the machine of the study. The files for TensorRT are slow
+there by design: `linewarden build` times their engines on the device, and keeps one only where it
+is faster than the more precise ones and gives the verdicts of the golden frames. No test image
+chooses anything: what stays in FP32, and how INT8 is calibrated, is decided on the frames of the
+export.
+
+"""
+COLUMNS = (
+    "model",
+    "data set",
+    "artefact",
+    "runs",
+    "offered",
+    "kept in FP32",
+    "verdict flips",
+    "image AUROC (change)",
+    "score difference",
+    "time over FP32",
+    "MB",
+)
+
+
+class Scored(NamedTuple):
+    """Scores of the test images (N,), and the threshold above which an image is rejected."""
+
+    scores: npt.NDArray[np.float64]
+    threshold: float
+
+
+class Measured(StrictModel):
+    """One artefact of one run.
+
+    Attributes:
+        refusal: why it is not in the bundle; empty when it is, and all that follows is None if not.
+        flips: test images that it judges otherwise than FP32, of `images`.
+        score_difference: largest on a test image, over the spread of the scores of FP32.
+        time: median over that of FP32.
+    """
+
+    artefact: str
+    refusal: str = ""
+    kept: str = "-"
+    images: int = 0
+    flips: int | None = None
+    auroc: float | None = None
+    auroc_change: float | None = None
+    score_difference: float | None = None
+    time: float | None = None
+    megabytes: float | None = None
+
+
+class StudiedRun(StrictModel):
+    """All artefacts of one run, FP32 first."""
+
+    model: str
+    data_set: str
+    artefacts: tuple[Measured, ...]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="finished runs")
+    parser.add_argument("--work", required=True, type=Path, help="folder for bundles and results")
+    parser.add_argument("--out", required=True, type=Path, help="Markdown to write")
+    args = parser.parse_args()
+    studied = []
+    for run in args.runs:
+        record, _ = load_run(run)
+        folder = args.work / f"{record.config.model.name}-{record.name}-{record.weights_sha256[:8]}"
+        done = folder / "study.json"
+        if not done.exists():
+            print(f"{run}: {folder}", flush=True)
+            write_text(done, study(run, record, folder).model_dump_json(indent=1) + "\n")
+        studied.append(StudiedRun.model_validate_json(done.read_bytes()))
+    write_text(args.out, METHOD + table(studied))
+    print(table(studied))
+
+
+def study(run: Path, record: RunRecord, folder: Path) -> StudiedRun:
+    """Export a run with all precisions, then score and time every artefact of its bundle."""
+    shutil.rmtree(folder, ignore_errors=True)
+    bundle = export_bundle(run, folder / "bundle", precisions=PRECISIONS)
+    names = [REFERENCE_ARTEFACT, *bundle.manifest.artefacts]
+    samples = read_data_set(record.config.data.folder).test
+    good = prepared([held.path for held in record.held_out], bundle)
+    test = prepared([sample.path for sample in samples], bundle)
+    labels = np.array([not sample.is_good for sample in samples])
+    scored = {name: score(bundle, name, folder, good, test) for name in names}
+    times = relative_times(bundle, names, test[:TIMED_IMAGES])
+    rows = [
+        measure(bundle, name, scored[name], scored[names[0]], labels, time=times[name])
+        for name in names
+    ]
+    rows += [
+        Measured(artefact=name, refusal=artefact.remark)
+        for name, artefact in bundle.manifest.refused.items()
+    ]
+    model = record.config.model.name
+    return StudiedRun(model=model, data_set=record.name, artefacts=tuple(rows))
+
+
+def prepared(paths: Sequence[Path], bundle: Bundle) -> list[Image]:
+    """Images as the graph takes them, (1, H, W, 3)."""
+    spec = bundle.manifest.preprocessing
+    return [preprocess(read_image(path), spec)[np.newaxis] for path in paths]
+
+
+def score(
+    bundle: Bundle, name: str, folder: Path, good: Sequence[Image], test: Sequence[Image]
+) -> Scored:
+    """Scores of the test images, and the threshold that the held-out good images give."""
+    twin = folder / f"rounded-{name}"
+    save_graph(rounded_twin(onnx.load(bundle.file(name))), twin)
+    shape = GraphShape(bundle.manifest.graph.height, bundle.manifest.graph.width)
+    with closing(engine_class("onnxruntime")(twin, shape, threads=None)) as engine:
+        threshold = max(float(engine.infer(image).scores[0]) for image in good)
+        scores = np.array([float(engine.infer(image).scores[0]) for image in test])
+    twin.unlink()
+    return Scored(scores, threshold)
+
+
+def relative_times(
+    bundle: Bundle, names: Sequence[str], images: Sequence[Image]
+) -> dict[str, float]:
+    """Median time of an inference through each artefact over that through the first."""
+    with ExitStack() as stack:
+        engines = {
+            name: stack.enter_context(closing(open_engine(bundle, artefact=name))) for name in names
+        }
+        runs = {name: engine.infer for name, engine in engines.items()}
+        medians = interleaved_medians(runs, images, ROUNDS)
+    return {name: median / medians[names[0]] for name, median in medians.items()}
+
+
+def measure(
+    bundle: Bundle,
+    name: str,
+    got: Scored,
+    expected: Scored,
+    labels: npt.NDArray[np.bool_],
+    *,
+    time: float,
+) -> Measured:
+    """Figures of one artefact against the FP32 one."""
+    flips = (got.scores > got.threshold) != (expected.scores > expected.threshold)
+    area = auroc(got.scores, labels)
+    return Measured(
+        artefact=name,
+        kept=_kept(bundle.manifest.artefacts.get(name)),
+        images=len(labels),
+        flips=int(flips.sum()),
+        auroc=area,
+        auroc_change=area - auroc(expected.scores, labels),
+        score_difference=float(
+            np.abs(got.scores - expected.scores).max() / np.ptp(expected.scores)
+        ),
+        time=time,
+        megabytes=bundle.file(name).stat().st_size / 1e6,
+    )
+
+
+def table(studied: Sequence[StudiedRun]) -> str:
+    """One line for each model, data set and artefact, over all runs."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    groups: dict[tuple[str, str, str], list[Measured]] = {}
+    for run in studied:
+        for row in run.artefacts:
+            groups.setdefault((run.model, run.data_set, row.artefact), []).append(row)
+    for key, rows in sorted(groups.items(), key=lambda group: group[0][:2]):
+        lines.append(f"| {' | '.join((*key, *cells(rows)))} |")
+    return "\n".join([*lines, *refusals(groups)]) + "\n"
+
+
+def refusals(groups: Mapping[tuple[str, str, str], Sequence[Measured]]) -> list[str]:
+    """Why artefacts are not offered, a line for each."""
+    lines = [
+        f"- {' '.join(key)}: {row.refusal}."
+        for key, rows in sorted(groups.items())
+        for row in rows
+        if row.refusal
+    ]
+    return ["\nNot offered:\n", *lines] if lines else []
+
+
+def cells(rows: Sequence[Measured]) -> tuple[str, ...]:
+    """The figures of one artefact over several runs."""
+    offered = [row for row in rows if not row.refusal]
+    flips = sum(row.flips or 0 for row in offered)
+    images = sum(row.images for row in offered)
+    worst = max((row.score_difference or 0.0 for row in offered), default=None)
+    return (
+        str(len(rows)),
+        str(len(offered)),
+        ", ".join(dict.fromkeys(row.kept for row in offered)) or "-",
+        f"{flips} of {images}" if offered else "-",
+        f"{_mean(r.auroc for r in offered)} ({_mean(r.auroc_change for r in offered)})",
+        "-" if worst is None else f"{worst:.2%}",
+        _mean((r.time for r in offered), 2),
+        _mean((r.megabytes for r in offered), 1),
+    )
+
+
+def _kept(artefact: Artefact | None) -> str:
+    if artefact is None:
+        return "-"
+    return f"{artefact.fp32_nodes} of {artefact.lowered_nodes + artefact.fp32_nodes}"
+
+
+def _mean(values: Iterable[float | None], digits: int = 3) -> str:
+    known = [value for value in values if value is not None]
+    return f"{mean(known):.{digits}f}" if known else "-"
+
+
+if __name__ == "__main__":
+    main()

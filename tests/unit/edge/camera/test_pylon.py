@@ -1,0 +1,162 @@
+"""Basler cameras, on pylon's own emulator with its imposed faults."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.camera import PylonConfig, live_camera_from_config
+from edge.camera.discovery import discover
+from edge.camera.faults import (
+    CameraLostError,
+    CameraNotFoundError,
+    CameraSettingError,
+    PartialFrameError,
+    WrongFrameError,
+)
+from edge.camera.genicam import TriggerSettings
+from edge.camera.pylon import PylonCamera
+from inspection.images import encode_png
+from tests.doubles.cameras import SMALL, require
+
+SOFTWARE = TriggerSettings(source="Software")
+
+
+def opened(**changes: Any) -> PylonCamera:
+    config = PylonConfig(kind="pylon", settings=SMALL.model_copy(update=changes))
+    require(config)
+    camera = live_camera_from_config(config)
+    assert isinstance(camera, PylonCamera)
+    camera.open()
+    return camera
+
+
+@pytest.fixture
+def triggered() -> Iterator[PylonCamera]:
+    camera = opened(trigger=SOFTWARE)
+    yield camera
+    camera.close()
+
+
+def sdk(camera: PylonCamera) -> Any:
+    """The InstantCamera inside."""
+    return camera._camera
+
+
+def test_no_trigger_is_no_frame_and_no_error(triggered: PylonCamera) -> None:
+    started = time.monotonic()
+    assert triggered.read(0.1) is None
+    assert 0.09 < time.monotonic() - started < 0.3
+
+
+def test_each_software_trigger_is_a_frame(triggered: PylonCamera) -> None:
+    for number in range(5):
+        triggered.trigger()
+        frame = triggered.read(1.0)
+        assert frame is not None
+        assert frame.sequence == number
+        assert frame.image.shape == (64, 128)
+    assert triggered.read(0.05) is None
+
+
+def test_triggered_frames_wait_for_the_reader_in_order(triggered: PylonCamera) -> None:
+    for _ in range(3):
+        triggered.trigger()
+        time.sleep(0.03)
+    frames = [triggered.read(1.0) for _ in range(3)]
+    assert [frame.sequence for frame in frames if frame] == [0, 1, 2]
+
+
+def test_a_failed_buffer_is_a_partial_frame(triggered: PylonCamera) -> None:
+    sdk(triggered).ForceFailedBufferCount.Value = 1
+    sdk(triggered).ForceFailedBuffer.Execute()
+    triggered.trigger()
+    with pytest.raises(PartialFrameError, match=r"pylon 0815-0000: the frame is not whole: .*0x"):
+        triggered.read(1.0)
+    triggered.trigger()
+    assert triggered.read(1.0) is not None
+
+
+def test_an_sdk_that_raises_is_a_lost_camera(triggered: PylonCamera) -> None:
+    sdk(triggered).GetStreamGrabberNodeMap().GetNode("ImposedError").SetValue("unplugged")
+    triggered.trigger()
+    with pytest.raises(CameraLostError, match=r"pylon 0815-0000: lost \(.*\); open it again"):
+        read_some(triggered)
+    triggered.open()
+    triggered.trigger()
+    assert triggered.read(1.0) is not None
+
+
+def read_some(camera: PylonCamera) -> None:
+    for _ in range(10):
+        camera.read(0.2)
+
+
+def test_a_detached_camera_is_lost(triggered: PylonCamera) -> None:
+    sdk(triggered).DetachDevice()
+    with pytest.raises(CameraLostError, match="stopped by itself; open it again"):
+        triggered.read(0.2)
+
+
+def test_deep_bayer_comes_as_bgr() -> None:
+    camera = opened(pixel_format="BayerRG12")
+    frame = camera.read(1.0)
+    camera.close()
+    assert frame is not None
+    assert frame.image.shape == (64, 128, 3)
+
+
+def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "small.png"
+    path.write_bytes(encode_png(np.full((20, 30), 9, np.uint8)))
+    features = {"TestImageSelector": "Off", "ImageFilename": str(path), "ImageFileMode": "On"}
+    camera = opened(features=features)
+    with pytest.raises(WrongFrameError, match="a frame of 30x20, and the camera is set to 128x64"):
+        camera.read(1.0)
+    camera.close()
+
+
+def test_a_format_without_conversion_is_refused_at_open() -> None:
+    with pytest.raises(CameraSettingError, match="PixelFormat RGB16Packed cannot be converted"):
+        opened(pixel_format="RGB16Packed")
+
+
+def test_refused_settings_are_named() -> None:
+    with pytest.raises(CameraSettingError, match=r"Width=9000 \(.*4096.*\); TriggerSource=Line77"):
+        opened(width=9000, trigger=TriggerSettings(source="Line77"))
+
+
+def test_a_wrong_serial_number_names_those_there_are() -> None:
+    config = PylonConfig(kind="pylon", serial="4711")
+    require(config)
+    with pytest.raises(CameraNotFoundError, match=r"4711 was not found; there: 0815-0000 \("):
+        live_camera_from_config(config).open()
+
+
+def test_free_running_a_slow_reader_gets_new_frames() -> None:
+    camera = opened(exposure_us=1000.0, frame_rate_hz=50.0)
+    assert camera.read(1.0) is not None
+    time.sleep(0.3)
+    started_ns = time.monotonic_ns()
+    camera.read(1.0)  # the one that waited
+    frame = camera.read(1.0)
+    camera.close()
+    assert frame is not None
+    assert frame.captured_ns > started_ns
+
+
+def test_discovery_finds_the_emulator() -> None:
+    require(PylonConfig(kind="pylon"))
+    found = discover("pylon")
+    assert [(one.identity, one.setting) for one in found] == [("0815-0000", "serial: '0815-0000'")]
+
+
+def test_settings_are_read_back_by_name() -> None:
+    camera = opened(exposure_us=2500.0, user_set="Default")
+    described = camera.describe()
+    camera.close()
+    assert described["ExposureTime"] == 2500.0
+    assert described["TriggerMode"] == "Off"

@@ -1,0 +1,194 @@
+"""Replay camera: sources, order, rate, damaged frames, cut-off videos."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.camera.base import EndOfRecording
+from edge.camera.replay import ReplayCamera
+from edge.part.frame import Frame
+from inspection.errors import CameraError, FrameError
+from inspection.images import encode_png
+
+
+class FakeClock:
+    """Monotonic nanoseconds that pass only in `sleep`."""
+
+    def __init__(self) -> None:
+        self.now_ns = 7_000_000_000
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def sleep(self, seconds: float) -> None:
+        self.now_ns += round(seconds * 1e9)
+
+
+def write_images(folder: Path, *names: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for value, name in enumerate(names):
+        (folder / name).write_bytes(encode_png(np.full((8, 8), value, np.uint8)))
+
+
+def write_video(path: Path, frames: int) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    assert writer.isOpened()
+    noise = np.random.default_rng(0)
+    for _ in range(frames):
+        writer.write(noise.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+    writer.release()
+
+
+def read_all(camera: ReplayCamera) -> list[Frame]:
+    frames = []
+    try:
+        while (frame := camera.read(1.0)) is not None:
+            frames.append(frame)
+    except EndOfRecording:
+        return frames
+    raise AssertionError("no frame in time")
+
+
+def test_folder_in_name_order(tmp_path: Path) -> None:
+    write_images(tmp_path, "b.png", "a.png", "c.bmp.png", ".hidden.png")
+    (tmp_path / "notes.txt").write_text("not an image")
+    camera = ReplayCamera(tmp_path)
+    camera.open()
+    frames = read_all(camera)
+    assert [frame.source for frame in frames] == ["a.png", "b.png", "c.bmp.png"]
+    assert [frame.sequence for frame in frames] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("source", "names"), [("a*.png", ["a1.png", "a2.png"]), ("b.png", ["b.png"])]
+)
+def test_glob_and_single_image(tmp_path: Path, source: str, names: list[str]) -> None:
+    write_images(tmp_path, "a2.png", "a1.png", "b.png")
+    camera = ReplayCamera(tmp_path / source)
+    camera.open()
+    assert [frame.source for frame in read_all(camera)] == names
+
+
+def test_folder_with_glob_characters_in_its_name(tmp_path: Path) -> None:
+    write_images(tmp_path / "lot[1]", "a.png")
+    camera = ReplayCamera(tmp_path / "lot[1]")
+    camera.open()
+    assert len(read_all(camera)) == 1
+
+
+def test_one_unreadable_image_costs_one_read(tmp_path: Path) -> None:
+    write_images(tmp_path, "a.png", "b.png", "c.png")
+    (tmp_path / "b.png").write_bytes(b"damaged")
+    camera = ReplayCamera(tmp_path)
+    camera.open()
+    first = camera.read(1.0)
+    with pytest.raises(FrameError, match=r"b\.png: not an image"):
+        camera.read(1.0)
+    third = camera.read(1.0)
+    assert first is not None
+    assert third is not None
+    assert (first.sequence, third.sequence, third.source) == (0, 2, "c.png")
+
+
+def test_loop_starts_again(tmp_path: Path) -> None:
+    write_images(tmp_path, "a.png", "b.png")
+    camera = ReplayCamera(tmp_path, loop=True)
+    camera.open()
+    frames = [camera.read(1.0) for _ in range(5)]
+    assert [f.source for f in frames if f] == ["a.png", "b.png", "a.png", "b.png", "a.png"]
+    assert [f.sequence for f in frames if f] == [0, 1, 2, 3, 4]
+
+
+def test_rate_does_not_drift(tmp_path: Path) -> None:
+    write_images(tmp_path, "a.png")
+    clock = FakeClock()
+    camera = ReplayCamera(tmp_path, loop=True, rate_hz=3.0, clock_ns=clock, sleep=clock.sleep)
+    camera.open()
+    opened_ns = clock.now_ns
+    for count in range(300):
+        frame = camera.read(1.0)
+        assert frame is not None
+        assert abs(frame.captured_ns - opened_ns - count * 1e9 / 3) < 10
+        clock.sleep(0.1)  # the reader works; less than the period
+
+
+def test_slow_reader_gets_every_frame_late(tmp_path: Path) -> None:
+    write_images(tmp_path, "a.png")
+    clock = FakeClock()
+    camera = ReplayCamera(tmp_path, loop=True, rate_hz=10.0, clock_ns=clock, sleep=clock.sleep)
+    camera.open()
+    clock.sleep(1.0)
+    before_ns = clock.now_ns
+    frames = [camera.read(0.0) for _ in range(10)]
+    assert [frame.sequence for frame in frames if frame] == list(range(10))
+    assert clock.now_ns == before_ns
+
+
+def test_frame_that_is_not_due_times_out(tmp_path: Path) -> None:
+    write_images(tmp_path, "a.png")
+    clock = FakeClock()
+    camera = ReplayCamera(tmp_path, loop=True, rate_hz=1.0, clock_ns=clock, sleep=clock.sleep)
+    camera.open()
+    camera.read(0.2)
+    waits = [camera.read(0.2) for _ in range(5)]
+    assert [frame is None for frame in waits] == [True, True, True, True, False]
+
+
+def test_video_frames_are_numbered(tmp_path: Path) -> None:
+    write_video(tmp_path / "line.avi", 3)
+    camera = ReplayCamera(tmp_path / "line.avi")
+    camera.open()
+    frames = read_all(camera)
+    assert [frame.source for frame in frames] == ["line.avi#0", "line.avi#1", "line.avi#2"]
+    assert frames[0].image.shape == (48, 64, 3)
+    assert not np.shares_memory(frames[0].image, frames[1].image)
+
+
+def test_video_loops(tmp_path: Path) -> None:
+    write_video(tmp_path / "line.avi", 2)
+    camera = ReplayCamera(tmp_path / "line.avi", loop=True)
+    camera.open()
+    sources = [frame.source for _ in range(3) if (frame := camera.read(1.0))]
+    camera.close()
+    assert sources == ["line.avi#0", "line.avi#1", "line.avi#0"]
+
+
+def test_cut_off_video_is_not_a_normal_end(tmp_path: Path) -> None:
+    path = tmp_path / "line.avi"
+    write_video(path, 10)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    camera = ReplayCamera(path)
+    camera.open()
+    with pytest.raises(CameraError, match=r"ends after \d frames and its header says 10"):
+        read_all(camera)
+    camera.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("line.avi", b"not a video", "not a video that OpenCV can open"),
+        ("missing", None, "no such folder, video or image, and no images match it"),
+        ("*.png", None, "no such folder, video or image, and no images match it"),
+    ],
+)
+def test_source_without_frames_is_refused(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(CameraError, match=message):
+        ReplayCamera(tmp_path / name).open()
+
+
+def test_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CameraError, match="holds no image"):
+        ReplayCamera(tmp_path).open()
+
+
+def test_video_without_frames_is_refused(tmp_path: Path) -> None:
+    write_video(tmp_path / "line.avi", 0)
+    with pytest.raises(CameraError, match=r"line\.avi"):
+        ReplayCamera(tmp_path / "line.avi").open()

@@ -1,0 +1,181 @@
+"""Modbus TCP as client: one block per verdict, numbers that are never used twice."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pymodbus")
+pytest.importorskip("asyncua")
+pytest.importorskip("gpiod")
+pytest.importorskip("paho.mqtt")
+
+from edge.line import ModbusConfig, StationState
+from edge.line.handshake import Bits, Signals
+from edge.line.modbus import BLOCK_REGISTERS, CAUSES, ModbusClient, registers_from_signals
+from edge.part.record import InspectionRecord
+from inspection.errors import LineError
+from inspection.verdict import Cause
+from tests.doubles.line_peers import ACKNOWLEDGE_REGISTER, PlcServer, closing, free_port, wait_for
+
+ROOT = Path(__file__).parents[3]
+MakeRecord = Callable[[int], InspectionRecord]
+
+
+@pytest.fixture
+def plc() -> Iterator[PlcServer]:
+    with closing(PlcServer(free_port())) as peer:
+        yield peer
+
+
+def client(plc: PlcServer, **settings: Any) -> ModbusClient:
+    defaults: dict[str, Any] = {
+        "kind": "modbus",
+        "host": "127.0.0.1",
+        "port": plc.port,
+        "acknowledge_register": ACKNOWLEDGE_REGISTER,
+        "hold_ms": 50.0,
+        "timeout_ms": 200.0,
+    }
+    return ModbusClient(ModbusConfig.model_validate(defaults | settings))
+
+
+def test_the_block_of_registers() -> None:
+    signals = Signals(Bits.RESULT_VALID | Bits.NO_VERDICT, 7, "ab12-000003", Cause.DEADLINE)
+    registers = registers_from_signals(signals)
+    assert len(registers) == BLOCK_REGISTERS
+    assert registers[:3] == [4 + 32, 7, CAUSES.index(Cause.DEADLINE) + 1]
+    assert b"".join(word.to_bytes(2, "big") for word in registers[3:]) == b"ab12-000003".ljust(
+        24, b"\0"
+    )
+
+
+def test_a_long_trigger_id_keeps_its_end() -> None:
+    registers = registers_from_signals(Signals(trigger_id="x" * 30 + "-000003"))
+    text = b"".join(word.to_bytes(2, "big") for word in registers[3:])
+    assert text == b"x" * 17 + b"-000003"
+
+
+def test_the_causes_keep_their_numbers() -> None:
+    # A PLC program holds these numbers: add new causes at the end.
+    assert [cause.value for cause in CAUSES] == [
+        *("camera", "frame", "engine", "not_finite", "deadline", "overtrigger", "stopping"),
+        *("no_frame", "view_missing", "interrupted", "part_not_found"),
+    ]
+
+
+def test_an_acknowledged_verdict_is_taken_back(plc: PlcServer, make_record: MakeRecord) -> None:
+    output = client(plc)
+    output.open()
+    output.show(StationState.READY)
+    output.send(make_record(1))
+    assert [Bits(write[0]) & Bits.RESULT_VALID for write in plc.writes] == [
+        *(Bits(0), Bits(0), Bits.RESULT_VALID, Bits(0))
+    ]
+    output.close()
+
+
+def test_a_missing_acknowledge_names_the_part_and_takes_the_verdict_back(
+    plc: PlcServer, make_record: MakeRecord
+) -> None:
+    plc.acknowledges = False
+    output = client(plc)
+    output.open()
+    output.show(StationState.READY)
+    began = time.monotonic()
+    with pytest.raises(
+        LineError, match=r"test-000001; .* no acknowledge of sequence number \d+ in"
+    ):
+        output.send(make_record(1))
+    assert time.monotonic() - began < 0.6
+    wait_for(lambda: plc.shown() & ~Bits.HEARTBEAT == Bits.FAULT)
+    with pytest.raises(LineError, match="is not open"):
+        output.send(make_record(2))
+    output.close()
+
+
+def test_without_acknowledge_a_verdict_stands_for_a_while(
+    plc: PlcServer, make_record: MakeRecord
+) -> None:
+    output = client(plc, acknowledge_register=None)
+    output.open()
+    output.send(make_record(1))
+    output.show(StationState.READY)
+    assert Bits.REJECT in plc.shown_bits()
+    time.sleep(0.06)
+    output.show(StationState.READY)
+    assert plc.shown_bits() & ~Bits.HEARTBEAT == Bits.READY
+    output.close()
+
+
+def test_a_part_that_was_not_told_counts(plc: PlcServer, make_record: MakeRecord) -> None:
+    output = client(plc)
+    output.open()
+    output.show(StationState.READY)
+    output.send(make_record(1))
+    first = plc.writes[-1][1]
+    output.close()
+    for number in (2, 3):
+        with pytest.raises(LineError, match="is not open"):
+            output.send(make_record(number))
+    output.open()
+    output.show(StationState.READY)
+    output.send(make_record(4))
+    assert plc.seen[-1].sequence == first + 3
+    output.close()
+
+
+def test_another_process_never_repeats_a_number(plc: PlcServer, make_record: MakeRecord) -> None:
+    for number in (1, 2):
+        output = client(plc)
+        output.open()
+        output.show(StationState.READY)
+        output.send(make_record(number))
+        output.close()
+    first, second = [seen.sequence for seen in plc.seen]
+    assert first is not None
+    assert second == first + 257
+
+
+@pytest.mark.parametrize("end", ["raise SystemExit(3)", "raise RuntimeError", "pass"])
+def test_a_process_that_ends_without_close_leaves_the_safe_state(plc: PlcServer, end: str) -> None:
+    code = f"""
+from edge.line import ModbusConfig, StationState, output_from_config
+output = output_from_config(ModbusConfig(kind="modbus", host="127.0.0.1", port={plc.port}))
+output.open()
+output.show(StationState.READY)
+{end}
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, stderr=subprocess.DEVNULL)
+    assert [Bits(write[0]) & ~Bits.HEARTBEAT for write in plc.writes] == [
+        *(Bits(0), Bits.READY, Bits(0))
+    ]
+
+
+def test_a_refused_register_is_named(plc: PlcServer) -> None:
+    with pytest.raises(LineError, match=r"register_address: .*refuses with exception code 2"):
+        client(plc, register_address=1000).open()
+
+
+def test_a_host_without_a_name_is_refused_in_time(plc: PlcServer) -> None:
+    began = time.monotonic()
+    with pytest.raises(LineError, match=r"modbus no\.such\.host\.invalid:\d+: cannot be opened"):
+        client(plc, host="no.such.host.invalid").open()
+    assert time.monotonic() - began < 0.6
+
+
+def test_a_plc_that_went_away_is_an_error(plc: PlcServer, make_record: MakeRecord) -> None:
+    output = client(plc)
+    output.open()
+    plc.close()
+    plc.close = lambda: None  # type: ignore[method-assign]
+    time.sleep(0.05)
+    with pytest.raises(LineError, match="test-000001"):
+        output.send(make_record(1))
+    output.close()

@@ -1,0 +1,334 @@
+"""Which frame shows which part: no verdict rests on the frame of another one."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.part.frame import Frame
+from edge.part.settled import Settled
+from edge.part.trigger import Trigger
+from edge.pipeline.intake import Intake, Shot
+from edge.pipeline.ledger import Ledger
+from edge.pipeline.run_settings import PartLimits
+from edge.pipeline.views import View
+from edge.trigger.base import Firing
+from edge.trigger.camera import CameraTrigger
+from inspection.errors import CameraError, FrameError
+from inspection.verdict import Cause, Verdict
+from tests.doubles.pipelines import FakeCamera, FakeInspector, judged
+
+MS = 1_000_000
+
+
+class Bench:
+    """An intake with a clock of its own; shots are judged when `work` is called."""
+
+    def __init__(self, *views: str, fired: bool = False, **limits: Any) -> None:
+        self.now_ns = 1_000 * MS
+        clock = lambda: self.now_ns  # noqa: E731
+        self.ledger = Ledger(clock)
+        self.exposed: list[str] = []
+        self.opened: list[Trigger] = []
+        self.views = [
+            View(name, FakeCamera(), FakeInspector(), self._expose(name)) for name in views
+        ]
+        self.intake = Intake(
+            views=self.views,
+            ledger=self.ledger,
+            limits=PartLimits(**{"deadline_ms": 100.0, "frame_limit_ms": 20.0} | limits),
+            frame_trigger=None if fired else CameraTrigger(),
+            on_trigger=self._note,
+            clock_ns=clock,
+        )
+
+    def _expose(self, name: str) -> Callable[[], None]:
+        return lambda: self.exposed.append(name)
+
+    def _note(self, trigger: Trigger, noted: Callable[[], None]) -> None:
+        self.opened.append(trigger)
+        noted()
+
+    def wait(self, time_ms: float) -> None:
+        self.now_ns += round(time_ms * MS)
+
+    def fire(self, part_id: str | None = None) -> None:
+        self.intake.fire(Firing(part_id, self.now_ns))
+
+    def see(self, view: str, source: str = "") -> None:
+        image = np.zeros((8, 8), np.uint8)
+        self.intake.see(view, Frame(image, self.now_ns, 0, source or view))
+
+    def shots(self) -> list[Shot]:
+        found = []
+        while not self.intake.shots.empty():
+            shot = self.intake.shots.get()
+            assert shot is not None
+            found.append(shot)
+        return found
+
+    def work(self) -> None:
+        for shot in self.shots():
+            self.ledger.report(shot.trigger, shot.view, judged(Verdict.PASS))
+            self.intake.finish(shot)
+
+    def out(self) -> list[Settled]:
+        self.work()
+        found = []
+        while (settled := self.ledger.take(0.0)) is not None:
+            found.append(settled)
+        return found
+
+    def outcomes(self) -> list[str]:
+        return [(s.inspection.cause or s.inspection.verdict).value for s in self.out()]
+
+
+def test_an_announced_part_gets_the_next_frame_and_its_own_id() -> None:
+    bench = Bench("main", fired=True)
+    bench.see("main", "before")
+    bench.fire("A-17")
+    bench.wait(5)
+    bench.see("main", "its own")
+    bench.wait(5)
+    bench.see("main", "after")
+    (settled,) = bench.out()
+    assert settled.trigger.part_id == "A-17"
+    assert settled.views[0].frame is not None
+    assert settled.views[0].frame.source == "its own"
+    assert settled.trigger.deadline_ns == 1_100 * MS
+    assert bench.exposed == ["main"]
+    assert bench.intake.counts.stray_frames == 2
+
+
+def test_a_frame_that_was_complete_before_the_trigger_is_not_taken() -> None:
+    bench = Bench("main", fired=True)
+    old = Frame(np.zeros((8, 8), np.uint8), bench.now_ns - 1, 0, "old")
+    bench.fire()
+    bench.intake.see("main", old)
+    assert bench.shots() == []
+
+
+def test_without_a_frame_there_is_no_verdict_and_a_late_one_is_not_the_next_parts() -> None:
+    bench = Bench("main", fired=True)
+    bench.fire("first")
+    bench.wait(20)
+    assert bench.outcomes() == ["no_frame"]
+    bench.fire("second")
+    bench.wait(5)
+    bench.see("main", "of the first")
+    assert bench.shots() == []
+    bench.see("main", "of the second")
+    assert [shot.frame.source for shot in bench.shots()] == ["of the second"]
+
+
+def test_a_trigger_before_the_frame_of_the_part_before_is_an_overtrigger() -> None:
+    bench = Bench("main", fired=True)
+    bench.fire("first")
+    bench.wait(1)
+    bench.fire("second")
+    bench.see("main")
+    assert {s.trigger.part_id: s.inspection.cause for s in bench.out()} == {
+        "second": Cause.OVERTRIGGER,
+        "first": None,
+    }
+    assert bench.exposed == ["main"]
+
+
+@pytest.mark.parametrize("fired", [True, False])
+def test_more_parts_than_the_stages_take_are_overtriggers(fired: bool) -> None:
+    bench = Bench("main", fired=fired, parts_max=2)
+    for _ in range(4):
+        if fired:
+            bench.fire()
+        bench.see("main")
+        bench.wait(1)
+    assert bench.outcomes() == ["overtrigger", "overtrigger", "PASS", "PASS"]
+
+
+def test_a_bounce_is_no_part_and_is_counted() -> None:
+    bench = Bench("main", fired=True, debounce_ms=5.0)
+    bench.fire()
+    bench.see("main")
+    for _ in range(3):
+        bench.wait(4)
+        bench.fire()
+    bench.wait(5)
+    bench.fire()
+    bench.see("main")
+    assert bench.outcomes() == ["PASS", "PASS"]
+    assert bench.intake.counts.bounced == 3
+
+
+def test_two_sources_that_overtake_each_other_are_no_bounce() -> None:
+    bench = Bench("main", fired=True)
+    bench.fire("later")
+    bench.see("main")
+    assert bench.intake.fire(Firing("earlier", bench.now_ns - MS)) is not None
+    assert bench.intake.counts.bounced == 0
+
+
+def test_a_camera_that_cannot_be_exposed_has_its_cause() -> None:
+    bench = Bench("main", fired=True)
+
+    def refuse() -> None:
+        raise CameraError("busy")
+
+    bench.views[0].expose = refuse
+    bench.fire()
+    assert [s.inspection.message for s in bench.out()] == ["busy"]
+    bench.views[0].expose = None
+    bench.fire()
+    bench.see("main")
+    assert bench.outcomes() == ["PASS"]
+
+
+def test_frames_of_one_part_are_joined() -> None:
+    bench = Bench("top", "side")
+    bench.see("side")
+    bench.wait(10)
+    bench.see("top")
+    (settled,) = bench.out()
+    assert [result.view for result in settled.views] == ["top", "side"]
+    assert settled.inspection.verdict is Verdict.PASS
+
+
+def test_a_missing_view_costs_this_part_its_verdict_and_no_other() -> None:
+    bench = Bench("top", "side")
+    bench.see("top")
+    bench.wait(60)
+    bench.see("top")
+    bench.wait(1)
+    bench.see("side")
+    assert bench.outcomes() == ["view_missing", "PASS"]
+
+
+def test_a_late_view_is_not_joined_to_the_next_part() -> None:
+    bench = Bench("top", "side")
+    bench.see("top", "1")
+    bench.wait(10)
+    bench.see("top", "2")  # overtakes: the side is late
+    bench.see("side", "1")
+    bench.see("side", "2")
+    bench.wait(20)
+    for settled in bench.out():
+        sources = {r.frame.source for r in settled.views if r.frame is not None}
+        assert len(sources) == 1, "frames of two parts"
+
+
+def test_a_bad_frame_of_one_view_is_that_views_part() -> None:
+    bench = Bench("top", "side")
+    bench.intake.spoil("top", FrameError("torn"))
+    bench.see("side")
+    (settled,) = bench.out()
+    assert [result.inspection.cause for result in settled.views] == [Cause.FRAME, None]
+    assert settled.inspection.message == "torn"
+
+
+def test_a_lost_camera_costs_its_view_the_verdict_at_once_until_it_is_there_again() -> None:
+    bench = Bench("top", "side")
+    bench.see("top")
+    bench.intake.lose("side", CameraError("unplugged"))
+    bench.work()
+    bench.wait(50)
+    bench.see("top")
+    assert bench.outcomes() == ["camera", "camera"]
+    bench.intake.find("side")
+    bench.wait(50)
+    bench.see("top")
+    bench.see("side")
+    assert bench.outcomes() == ["PASS"]
+
+
+def test_a_camera_lost_between_announced_parts_is_no_part() -> None:
+    bench = Bench("main", fired=True)
+    bench.intake.lose("main", CameraError("unplugged"))
+    assert bench.outcomes() == []
+    bench.fire()
+    assert bench.outcomes() == ["camera"]
+
+
+@pytest.mark.parametrize("fired", [False, True])
+def test_nothing_is_opened_after_the_close(fired: bool) -> None:
+    bench = Bench("main", fired=fired)
+    bench.intake.close()
+    bench.fire()
+    bench.see("main")
+    bench.intake.spoil("main", FrameError("torn"))
+    bench.intake.lose("main", CameraError("unplugged"))
+    assert bench.outcomes() == bench.exposed == []
+    assert bench.opened == []
+
+
+def test_a_part_is_judged_by_the_recipe_in_force_at_its_trigger() -> None:
+    bench = Bench("main", fired=True)
+    old = bench.views[0].inspector
+    bench.fire("old")
+    identity = dataclasses.replace(old.identity, recipe="new")
+    bench.views[0].inspector = FakeInspector(identity=identity)
+    bench.see("main")
+    bench.fire("new")
+    bench.see("main")
+    first, second = bench.shots()
+    assert (first.inspector, second.inspector) == (old, bench.views[0].inspector)
+    assert first.trigger.recipes["main"].recipe == "default"
+    assert second.trigger.recipes["main"].recipe == "new"
+
+
+def test_a_recording_gives_a_frame_when_one_is_wanted() -> None:
+    bench = Bench("top", "side")
+    assert bench.intake.wants("top")
+    assert bench.intake.wants("side")
+    bench.see("top")
+    assert not bench.intake.wants("top")
+    assert bench.intake.wants("side")
+    bench.see("side")
+    assert not bench.intake.wants("side")
+    bench.work()
+    assert bench.intake.wants("top")
+
+
+@pytest.mark.parametrize("fired", [False, True])
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_gets_lost_or_late_no_frame_is_taken_for_another_part(
+    seed: int, fired: bool
+) -> None:
+    """Parts every 50 ms, two views; frames are lost, or come after the frame limit."""
+    luck = random.Random(seed)
+    bench = Bench("top", "side", fired=fired)
+    events: list[tuple[float, int, str, str]] = []
+    parts = 200
+    for number in range(parts):
+        start = 50.0 * number
+        if fired:
+            events.append((start, 0, "", str(number)))
+        for order, view in enumerate(("top", "side"), 1):
+            fate = luck.random()
+            latest = 39 if fired else 29  # with the limit of 20 less than the time between parts
+            late = luck.uniform(20, latest) if fate < 0.05 else luck.uniform(0.5, 15)
+            if not 0.05 < fate < 0.1:
+                events.append((start + late, order, view, str(number)))
+    began_ns = bench.now_ns
+    settled = []
+    for at_ms, _, view, name in sorted(events):
+        bench.now_ns = began_ns + round(at_ms * MS)
+        if view:
+            bench.see(view, name)
+        else:
+            bench.fire(name)
+        settled += bench.out()
+    bench.wait(1000)
+    settled += bench.out()
+    for part in settled:
+        sources = {result.frame.source for result in part.views if result.frame is not None}
+        assert len(sources) <= 1
+        if part.inspection.verdict is Verdict.PASS:
+            assert len(sources) == 1
+            assert not fired or sources == {part.trigger.part_id}
+    if fired:
+        assert [part.trigger.part_id for part in settled] == [str(n) for n in range(parts)]
+    assert sum(part.inspection.verdict is Verdict.PASS for part in settled) > parts / 2

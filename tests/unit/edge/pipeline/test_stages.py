@@ -1,0 +1,481 @@
+"""Triggers, views, lost cameras and warmth through the whole pipeline, with real threads."""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.camera.faults import CameraLostError
+from edge.line.base import StationState
+from edge.part.frame import Frame
+from edge.part.settled import no_verdict
+from edge.part.trigger import Trigger
+from edge.pipeline.hooks import OnTrigger
+from edge.pipeline.views import View
+from edge.store.config import RecordsConfig
+from edge.store.station import StationRecords
+from edge.trigger.base import Firing
+from edge.trigger.software import SoftwareTrigger
+from inspection.errors import CameraError, EngineError, FrameError, LineError
+from inspection.inspector import Inspection, Prepared
+from inspection.verdict import Cause, Verdict
+from tests.doubles.disk import Disk
+from tests.doubles.pipelines import (
+    GENEROUS_S,
+    FakeCamera,
+    FakeInspector,
+    FakeOutput,
+    Image,
+    Line,
+    frame,
+)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + GENEROUS_S
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.002)
+
+
+class LiveCamera(FakeCamera):
+    """Gives what a test puts in, when it does; an error is raised."""
+
+    def __init__(self) -> None:
+        super().__init__(waits=False)
+        self.items: queue.SimpleQueue[Frame | Exception] = queue.SimpleQueue()
+        self.opened = 0
+        self.refusals: list[Exception] = []
+
+    def open(self) -> None:
+        self.opened += 1
+        if self.refusals:
+            raise self.refusals.pop(0)
+        super().open()
+
+    def read(self, timeout_s: float) -> Frame | None:
+        try:
+            item = self.items.get(timeout=min(timeout_s, 0.02))
+        except queue.Empty:
+            return None
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def give(self, number: int = 0) -> None:
+        self.items.put(frame(number))
+
+
+class Running:
+    """A line that runs on a thread until it is left."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        self.summary = self.line.run()
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        wait_until(lambda: self.line.pipeline.state is StationState.READY)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.line.pipeline.stop()
+        self._thread.join(GENEROUS_S)
+        assert not self._thread.is_alive()
+
+    def wait_for(self, records: int) -> None:
+        wait_until(lambda: len(self.line.records) >= records)
+
+
+def test_a_lost_camera_is_opened_again_and_the_line_is_told() -> None:
+    camera, output = LiveCamera(), FakeOutput()
+    line = Line(camera, outputs=[output])
+    with Running(line) as running:
+        camera.give()
+        running.wait_for(1)
+        camera.refusals = [CameraError("not there yet"), CameraError("nor now")]
+        camera.items.put(CameraLostError("unplugged"))
+        running.wait_for(2)
+        wait_until(lambda: StationState.FAULT in output.shown)
+        assert set(line.pipeline.faults) <= {
+            f"view main: {why}" for why in ("unplugged", "not there yet", "nor now")
+        }
+        wait_until(lambda: line.pipeline.state is StationState.READY)
+        camera.give()
+        running.wait_for(3)
+        wait_until(lambda: output.shown[-1] is StationState.READY)
+    assert line.outcomes() == ["PASS", "camera", "PASS"]
+    assert line.records[1].message == "unplugged"
+    assert camera.opened == 4
+    assert running.summary.error is None
+
+
+def test_a_lost_camera_ends_the_line_where_that_is_configured() -> None:
+    camera = LiveCamera()
+    camera.items.put(CameraLostError("unplugged"))
+    summary = Line(camera, reopens=False).run()
+    assert str(summary.error) == "unplugged"
+    assert camera.opened == 1
+
+
+def test_a_stop_does_not_wait_for_a_lost_camera() -> None:
+    camera = LiveCamera()
+    line = Line(camera)
+    with Running(line) as running:
+        camera.refusals = [CameraError("gone")] * 100
+        camera.items.put(CameraLostError("unplugged"))
+        running.wait_for(1)
+    assert running.summary.triggers == 1
+
+
+def test_parts_announced_by_a_command_expose_the_camera() -> None:
+    camera = LiveCamera()
+    line = Line([View("main", camera, FakeInspector(), camera.give)], trigger=SoftwareTrigger())
+    with Running(line) as running:
+        for number in range(5):
+            assert line.pipeline.fire(f"part {number}") is not None
+            running.wait_for(number + 1)
+    assert [record.part_id for record in line.records] == [f"part {n}" for n in range(5)]
+    assert line.outcomes() == ["PASS"] * 5
+
+
+def test_a_recording_gives_its_frames_when_they_are_asked_for() -> None:
+    line = Line(FakeCamera(*[None] * 3), trigger=SoftwareTrigger())
+    with Running(line) as running:
+        for number in range(3):
+            line.pipeline.fire()
+            running.wait_for(number + 1)
+    assert line.outcomes() == ["PASS", "REJECT", "PASS"]
+
+
+def test_a_trigger_without_a_frame_is_told_within_the_frame_limit() -> None:
+    line = Line(LiveCamera(), trigger=SoftwareTrigger(), frame_limit_ms=50)
+    with Running(line) as running:
+        line.pipeline.fire("A-1")
+        running.wait_for(1)
+    (record,) = line.records
+    assert (record.part_id, record.cause, record.source) == ("A-1", Cause.NO_FRAME, None)
+    assert record.message == "no frame within 50 ms of the trigger"
+
+
+def test_a_line_whose_cameras_are_triggered_takes_no_commands() -> None:
+    line = Line(LiveCamera())
+    with pytest.raises(LineError, match="the line is not running"):
+        line.pipeline.fire()
+    with Running(line), pytest.raises(LineError, match="the cameras trigger this line"):
+        line.pipeline.fire()
+
+
+def test_a_lost_trigger_takes_ready_back() -> None:
+    steps: queue.SimpleQueue[Firing | Exception] = queue.SimpleQueue()
+
+    class Plc(SoftwareTrigger):
+        def wait(self, timeout_s: float) -> Firing | None:
+            try:
+                step = steps.get(timeout=0.01)
+            except queue.Empty:
+                return None
+            if isinstance(step, Exception):
+                raise step
+            return step
+
+        def open(self) -> None:
+            if not is_there.is_set():
+                raise LineError("no connection to the PLC")
+
+    is_there = threading.Event()
+    is_there.set()
+    camera = LiveCamera()
+    line = Line([View("main", camera, FakeInspector(), camera.give)], trigger=Plc())
+    with Running(line) as running:
+        is_there.clear()
+        steps.put(LineError("PLC gone"))
+        wait_until(lambda: line.pipeline.state is StationState.FAULT)
+        wait_until(lambda: line.pipeline.faults == ["no connection to the PLC"])
+        is_there.set()
+        wait_until(lambda: line.pipeline.state is StationState.READY)
+        steps.put(Firing("A"))
+        running.wait_for(1)
+    assert line.outcomes() == ["PASS"]
+
+
+def two_views(top: FakeInspector, side: FakeInspector) -> tuple[LiveCamera, LiveCamera, Line]:
+    cameras = LiveCamera(), LiveCamera()
+    line = Line([View("top", cameras[0], top), View("side", cameras[1], side)])
+    return *cameras, line
+
+
+def test_two_views_give_one_verdict_and_one_record() -> None:
+    top, side, line = two_views(FakeInspector(), FakeInspector())
+    with Running(line) as running:
+        for number, (seen_by_top, seen_by_side) in enumerate([(0, 0), (0, 1), (1, 0)], 1):
+            top.give(seen_by_top)
+            side.give(seen_by_side)
+            running.wait_for(number)
+    assert line.outcomes() == ["PASS", "REJECT", "REJECT"]
+    assert [record.view for record in line.records] == ["top", "side", "top"]
+    assert [view.source for view in line.records[1].views] == ["0.png", "1.png"]
+    assert [view.verdict for view in line.records[1].views] == [Verdict.PASS, Verdict.REJECT]
+
+
+def test_a_defect_of_one_view_counts_when_the_other_has_no_verdict() -> None:
+    failing = FakeInspector(lambda _image: no_verdict(Cause.ENGINE, "failed"))
+    top, side, line = two_views(failing, FakeInspector())
+    with Running(line) as running:
+        top.give()
+        side.give(1)
+        running.wait_for(1)
+        top.give()
+        side.give(0)
+        running.wait_for(2)
+    assert line.outcomes() == ["REJECT", "engine"]
+    assert [view.cause for view in line.records[0].views] == [Cause.ENGINE, None]
+
+
+def test_the_next_part_is_preprocessed_while_the_engine_runs() -> None:
+    prepared: list[int] = []
+
+    class Slow(FakeInspector):
+        def prepare(self, frame: Image) -> Prepared:
+            prepared.append(int(frame[0, 0]))
+            return super().prepare(frame)
+
+        def infer(self, prepared_part: Prepared) -> Inspection:
+            wait_until(lambda: len(prepared) == 2)  # never, were they one after the other
+            return super().infer(prepared_part)
+
+    camera = LiveCamera()
+    line = Line(camera, Slow())
+    camera.give(0)
+    camera.give(2)
+    with Running(line) as running:
+        running.wait_for(2)
+    assert line.outcomes() == ["PASS", "PASS"]
+
+
+def test_a_defect_in_preprocessing_ends_the_run() -> None:
+    class Broken(FakeInspector):
+        def prepare(self, frame: Image) -> Prepared:
+            raise ZeroDivisionError("a mistake")
+
+    line = Line(FakeCamera(None, None), Broken())
+    with pytest.raises(ZeroDivisionError):
+        line.pipeline.run()
+    line.check(1)
+    assert line.outcomes() == ["stopping"]
+
+
+def test_an_idle_engine_is_kept_warm_and_one_that_fails_is_no_fault() -> None:
+    inspector = FakeInspector()
+    line = Line(LiveCamera(), inspector, keep_warm_ms=5.0)
+
+    def fail() -> None:
+        inspector.warmed += 1
+        raise EngineError("out of memory")
+
+    with Running(line) as running:
+        wait_until(lambda: inspector.warmed >= 3)
+        inspector.warm = fail  # type: ignore[method-assign]
+        before = inspector.warmed
+        wait_until(lambda: inspector.warmed >= before + 2)
+        line.camera.give()
+        running.wait_for(1)
+    assert line.outcomes() == ["PASS"]
+
+
+def test_an_engine_is_left_alone_unless_asked() -> None:
+    inspector = FakeInspector()
+    with Running(Line(LiveCamera(), inspector)):
+        time.sleep(0.5)
+    assert inspector.warmed == 0
+
+
+def note(triggers: list[str]) -> OnTrigger:
+    def on_trigger(trigger: Trigger, noted: Callable[[], None]) -> None:
+        triggers.append(trigger.trigger_id)
+        noted()
+
+    return on_trigger
+
+
+def test_triggers_are_told_before_they_are_inspected() -> None:
+    told: list[str] = []
+
+    def check(_image: Image) -> None:
+        assert told
+
+    line = Line(
+        FakeCamera(None, None),
+        FakeInspector(check),
+        on_trigger=note(told),
+    )
+    line.run()
+    assert told == [record.trigger_id for record in line.records]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ten_thousand_triggers_have_ten_thousand_records(seed: int) -> None:
+    """A fast camera, bad frames, slow inferences, a short deadline: every one exactly once."""
+    luck = random.Random(seed)
+
+    def hesitate(_image: Image) -> None:
+        if luck.random() < 0.002:
+            time.sleep(0.01)
+
+    class Fast(FakeCamera):
+        def read(self, timeout_s: float) -> Frame | None:
+            if luck.random() < 0.2:
+                time.sleep(0.0002)
+            return super().read(timeout_s)
+
+    script: list[Any] = [None] * 10_000
+    for number in luck.sample(range(10_000), 200):
+        script[number] = FrameError("torn")
+    line = Line(Fast(*script, waits=False), FakeInspector(hesitate), deadline_ms=5.0)
+    summary = line.run()
+    assert summary.triggers == 10_000
+    assert summary.causes[Cause.FRAME] >= 150  # at most some came after their deadline
+    assert Counter(line.outcomes()).keys() <= {
+        *("PASS", "REJECT", "overtrigger", "deadline", "frame")
+    }
+    assert summary.verdicts[Verdict.PASS] + summary.verdicts[Verdict.REJECT] > 0
+
+
+class UnreliableCamera(LiveCamera):
+    """Exposed by a call, it gives a frame, a torn one or none, refuses, or gets lost."""
+
+    def __init__(self, luck: random.Random) -> None:
+        super().__init__()
+        self._luck = luck
+
+    def expose(self) -> None:
+        fate = self._luck.random()
+        if fate < 0.02:
+            self.items.put(CameraLostError("unplugged"))
+        elif fate < 0.04:
+            self.items.put(FrameError("torn"))
+        elif fate < 0.06:
+            raise CameraError("busy")
+        elif fate < 0.98:
+            self.give()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_triggers_from_many_threads_while_cameras_come_and_go(seed: int) -> None:
+    """Whatever is fired has one record with its own part id, whatever gets lost meanwhile."""
+    top, side = UnreliableCamera(random.Random(seed)), UnreliableCamera(random.Random(-seed - 1))
+    views = [
+        View("top", top, FakeInspector(), top.expose),
+        View("side", side, FakeInspector(), side.expose),
+    ]
+    line = Line(views, trigger=SoftwareTrigger(), frame_limit_ms=30.0)
+    fired: dict[str, str] = {}
+
+    def fire(start: int) -> None:
+        for number in range(start, start + 100):
+            trigger_id = line.pipeline.fire(str(number))
+            assert trigger_id is not None
+            fired[trigger_id] = str(number)
+            time.sleep(0.001 * (number % 7))
+
+    threads = [threading.Thread(target=fire, args=(100 * number,)) for number in range(4)]
+    with Running(line) as running:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(GENEROUS_S)
+        running.wait_for(400)
+    assert {record.trigger_id: record.part_id for record in line.records} == fired
+    assert len(line.records) == 400
+    assert "PASS" in line.outcomes()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_fired_while_the_line_stops_has_its_record_or_is_refused(seed: int) -> None:
+    opened: list[str] = []
+    camera = LiveCamera()
+    line = Line(
+        [View("main", camera, FakeInspector(), camera.give)],
+        trigger=SoftwareTrigger(),
+        frame_limit_ms=30.0,
+        on_trigger=note(opened),
+    )
+    fired: list[str | None] = []
+    refused: list[LineError] = []
+
+    def fire() -> None:
+        while not refused:
+            try:
+                fired.append(line.pipeline.fire())
+            except LineError as error:
+                refused.append(error)
+
+    with Running(line):
+        thread = threading.Thread(target=fire)
+        thread.start()
+        time.sleep(0.01 * seed)
+    thread.join(GENEROUS_S)
+    assert {str(error) for error in refused} <= {"the line stops", "the line is not running"}
+    assert fired == opened
+    assert sorted(record.trigger_id for record in line.records) == opened
+
+
+class Button(SoftwareTrigger):
+    """Announces a part for each press."""
+
+    def __init__(self) -> None:
+        self.pressed: queue.SimpleQueue[Firing] = queue.SimpleQueue()
+
+    def wait(self, timeout_s: float) -> Firing | None:
+        try:
+            return self.pressed.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+
+def test_a_disk_that_hangs_keeps_no_trigger_and_no_camera_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but NO_VERDICT leaves meanwhile, at the deadline; then all is as before."""
+    disk, button, camera = Disk(monkeypatch), Button(), LiveCamera()
+    station = StationRecords(RecordsConfig(folder=tmp_path), {})
+    inspected: list[Image] = []
+    line = Line(
+        [View("main", camera, FakeInspector(inspected.append), camera.give)],
+        trigger=button,
+        deadline_ms=2000.0,
+        on_trigger=station.on_trigger,
+        blocked=station.blocked,
+    )
+
+    def outcomes_of_three() -> list[str]:
+        told = len(line.records)
+        for _ in range(3):
+            parts = len(inspected)
+            button.pressed.put(Firing())
+            wait_until(lambda parts=parts: len(inspected) > parts)  # type: ignore[misc]
+        wait_until(lambda: len(line.records) == told + 3)
+        return line.outcomes()[told:]
+
+    with station.open(), Running(line):
+        assert outcomes_of_three() == ["PASS"] * 3
+        disk.answers.clear()
+        monkeypatch.setattr("edge.store.notes._SLOW_S", 0.1)
+        assert outcomes_of_three() == ["deadline"] * 3
+        assert all("the disk was too slow to note it" in one.message for one in line.records[3:])
+        (fault,) = line.pipeline.faults
+        assert fault.endswith("the disk did not answer for 0.1 s, no trigger can be noted")
+        disk.answers.set()
+        wait_until(lambda: line.pipeline.state is StationState.READY)
+        assert outcomes_of_three() == ["PASS"] * 3

@@ -1,0 +1,198 @@
+"""The health page, asked over HTTP."""
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from edge.drift.monitor import DriftAlarm
+from edge.pipeline.status import PipelineStatus
+from edge.recipe.changeover import RecipeStatus
+from edge.recipe.part_check import CheckStatus
+from edge.service.health import Health
+from edge.station.alarm import Alarm
+from edge.station.status import StationStatus
+from edge.store.station import RecordsStatus
+from inspection.errors import ConfigError
+from inspection.verdict import Verdict
+from tests.conftest import IDENTITY, MakeRecord
+
+UTC = datetime(2026, 1, 1, tzinfo=timezone.utc)
+WELL = PipelineStatus(True, (), (), (True, True), 12, 1, 3, 4, 5)
+
+
+class Line:
+    """A line whose status a test sets."""
+
+    def __init__(self) -> None:
+        self.status = WELL
+        self.beside: dict[str, Any] = {}
+        self.health = Health(
+            host="127.0.0.1",
+            port=0,
+            outputs=["modbus", "mqtt"],
+        )
+        self.port = 0
+
+    @property
+    def station(self) -> StationStatus:
+        return StationStatus(
+            **{
+                "pipeline": self.status,
+                "recipe": RecipeStatus(None),
+                "identities": {"main": IDENTITY},
+                **self.beside,
+            }
+        )
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as page:
+                return page.status, page.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def samples(self) -> dict[str, float]:
+        status, text = self.get("/metrics")
+        assert status == 200
+        return {
+            " ".join([sample.name, *sample.labels.values()]): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    line = Line()
+    with line.health.serving(lambda: line.station) as line.port:
+        yield line
+
+
+@pytest.mark.parametrize(
+    ("change", "healthz", "readyz"),
+    [
+        ({}, 200, 200),
+        ({"faults": ("view main: the camera is lost",)}, 200, 503),
+        ({"outputs_up": (True, False)}, 200, 503),
+        ({"stalled": ("inspection",)}, 503, 503),
+    ],
+)
+def test_health_and_readiness(
+    line: Line, change: dict[str, object], healthz: int, readyz: int
+) -> None:
+    line.status = replace(WELL, **change)  # type: ignore[arg-type]
+    assert (line.get("/healthz")[0], line.get("/readyz")[0]) == (healthz, readyz)
+
+
+def test_the_answer_says_why(line: Line) -> None:
+    line.status = replace(WELL, outputs_up=(True, False), stalled=("camera",))
+    assert json.loads(line.get("/readyz")[1]) == {
+        "faults": [],
+        "stalled": ["camera"],
+        "outputs": {"modbus": True, "mqtt": False},
+        "parts": 12,
+        "no_verdicts": 1,
+        "recipe": {"active": None, "loading": None, "failure": None, "changed": 0, "failed": 0},
+        "check": None,
+        "alarms": [],
+        "records": None,
+    }
+
+
+def test_alarms_records_and_recipe_are_told_and_leave_the_line_ready(line: Line) -> None:
+    drift = DriftAlarm("light", "mean", "cusum", -1, 90.0, 60.0, "a-000003", "a-000007", UTC)
+    reject = Alarm("in_a_row", True, "5 parts in a row did not pass", "a-000007")
+    line.beside = {
+        "recipe": RecipeStatus(2, None, "recipe 3 was not loaded", 4, 1),
+        "check": CheckStatus(None, 3, 1),
+        "rejects": {"in_a_row": reject},
+        "drift": {"main": (drift,), "side": ()},
+        "records": RecordsStatus("disk full", 17, 2, {"mqtt plant": 5}, {"mqtt plant": False}),
+    }
+    status, text = line.get("/readyz")
+    said = json.loads(text)
+    assert status == 200
+    assert said["recipe"]["active"] == 2
+    assert said["check"] == {"due": None, "passed": 3, "failed": 1}
+    assert said["alarms"] == ["5 parts in a row did not pass", f"view main: {drift}"]
+    assert said["records"]["outboxes"] == {"mqtt plant": 5}
+    assert said["records"]["outboxes_up"] == {"mqtt plant": False}
+    found = line.samples()
+    assert found["linewarden_recipe"] == 2
+    assert found["linewarden_changeovers_total"] == 4
+    assert found["linewarden_changeovers_failed_total"] == 1
+    assert found["linewarden_reject_alarm in_a_row"] == 1
+    assert found["linewarden_reject_alarm share"] == 0
+    assert {name for name in found if "drift_alarm" in name} == {
+        "linewarden_drift_alarm mean light main"
+    }
+    assert found["linewarden_records_failing"] == 1
+    assert found["linewarden_records_backlog"] == 17
+    assert found["linewarden_records_lost_total"] == 2
+    assert found["linewarden_outbox_waiting mqtt plant"] == 5
+    assert found["linewarden_outbox_up mqtt plant"] == 0
+
+
+def test_what_a_line_does_not_have_is_not_told(line: Line) -> None:
+    names = " ".join(line.samples())
+    for absent in ("linewarden_recipe", "linewarden_records", "linewarden_drift"):
+        assert absent not in names
+
+
+def test_parts_are_counted(line: Line, make_record: MakeRecord) -> None:
+    for number, verdict in enumerate([Verdict.PASS, Verdict.REJECT, Verdict.REJECT], start=1):
+        line.health.observe(make_record(number, verdict))
+    found = line.samples()
+    assert found["linewarden_parts_total REJECT"] == 2
+    assert found["linewarden_parts_total PASS"] == 1
+    assert found["linewarden_parts_total REVIEW"] == 0
+    assert found["linewarden_latency_seconds_count"] == 3
+    assert found["linewarden_latency_seconds_sum"] == pytest.approx(3 * 0.0125)
+    assert found["linewarden_latency_seconds_bucket 0.01"] == 0
+    assert found["linewarden_latency_seconds_bucket 0.02"] == 3
+    assert found["linewarden_infer_seconds_sum"] == pytest.approx(3 * 0.009)
+    assert found["linewarden_undelivered_total"] == 0
+
+
+def test_the_pipeline_and_the_process_are_asked_at_each_scrape(line: Line) -> None:
+    found = line.samples()
+    assert found["linewarden_inspecting"] == 1
+    assert found["linewarden_output_up mqtt"] == 1
+    assert found["linewarden_late_results_total"] == 3
+    assert found["linewarden_images_dropped_total"] == 4
+    assert found["linewarden_images_failed_total"] == 5
+    assert found["process_resident_memory_bytes"] > 0
+    line.status = replace(WELL, faults=("it stops",), outputs_up=(True, False))
+    found = line.samples()
+    assert (found["linewarden_inspecting"], found["linewarden_output_up mqtt"]) == (0, 0)
+
+
+def test_other_pages_are_not_there(line: Line) -> None:
+    assert line.get("/")[0] == 404
+
+
+def test_a_client_that_says_nothing_holds_up_nobody(line: Line) -> None:
+    with socket.create_connection(("127.0.0.1", line.port)):
+        assert line.get("/healthz")[0] == 200
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        health = Health(host="127.0.0.1", port=port, outputs=["a", "b"])
+        with (
+            pytest.raises(ConfigError, match=f"health: 127.0.0.1:{port} cannot be listened on"),
+            health.serving(lambda: StationStatus(WELL, RecipeStatus(None))),
+        ):
+            pass

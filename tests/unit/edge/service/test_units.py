@@ -1,0 +1,209 @@
+"""The files of the service: what systemd says of them, and that they come and go as they should."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge.service.units import (
+    CONFIGURATIONS,
+    DROP_INS,
+    UNITS,
+    drop_ins_of,
+    entries,
+    files_folder,
+    lines,
+    remove,
+)
+from inspection.errors import ConfigError
+
+UNIT = "linewarden@press3.service"
+SAFE = "linewarden-safe@press3.service"
+# What `systemd-analyze security` says at most: 0 is locked in, 10 is not limited at all.
+EXPOSURE = {"": 2.0, "jetpack6": 2.1, "jetpack7": 2.1, "nvidia-x86": 2.0, "csi": 2.2, "gige": 2.3}
+
+needs_analyze = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="needs systemd-analyze (apt install systemd)"
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An image of a device with the command installed, and a configuration."""
+    command = tmp_path / "opt/linewarden/bin/linewarden"
+    command.parent.mkdir(parents=True)
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    (tmp_path / "srv").mkdir()
+    (tmp_path / "srv/press3.yaml").write_text("")
+    units = tmp_path / UNITS
+    units.mkdir(parents=True)
+    for name in ("basic", "sysinit", "shutdown", "multi-user", "network"):
+        (units / f"{name}.target").write_text("[Unit]\nDescription=stand-in\n")
+    return tmp_path
+
+
+def install(root: Path, *drop_ins: str) -> None:
+    for entry in entries("press3", root / "srv/press3.yaml", drop_ins, root=root):
+        entry.write(root)
+
+
+def analyze(root: Path, *words: str, units: tuple[str, ...] = (UNIT, SAFE)) -> str:
+    done = subprocess.run(
+        ["systemd-analyze", *words, f"--root={root}", "--no-pager", *units],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.stdout
+
+
+def systemd_version() -> int:
+    done = subprocess.run(
+        ["systemd-analyze", "--version"], capture_output=True, text=True, check=True
+    )
+    found = re.search(r"systemd (\d+)", done.stdout)
+    return int(found[1]) if found else 0
+
+
+@needs_analyze
+@pytest.mark.parametrize("drop_in", ["", *DROP_INS])
+def test_systemd_has_nothing_to_say_against_a_unit(root: Path, drop_in: str) -> None:
+    install(root, *filter(None, [drop_in]))
+    assert analyze(root, "verify") == ""  # its exit code is 0 for an unknown key too
+
+
+@needs_analyze
+def test_systemd_has_nothing_to_say_against_what_makes_device_files(root: Path) -> None:
+    command = root / "usr/bin/nvidia-modprobe"
+    command.parent.mkdir(parents=True)
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    install(root, "nvidia-x86")
+    assert analyze(root, "verify", units=("linewarden-nvidia.service",)) == ""
+
+
+@needs_analyze
+def test_the_drop_in_for_new_systemds_is_for_them_alone(root: Path) -> None:
+    (root / "usr/lib/systemd").mkdir(parents=True)
+    (root / "usr/lib/systemd/libsystemd-shared-255.so").touch()
+    install(root)
+    said = analyze(root, "verify")
+    if systemd_version() >= 254:
+        assert said == ""
+    else:
+        assert "RestartSteps" in said
+        assert "RestartMode" in said
+
+
+@needs_analyze
+@pytest.mark.parametrize("drop_in", list(EXPOSURE))
+def test_the_units_are_hardened(root: Path, drop_in: str) -> None:
+    install(root, *filter(None, [drop_in]))
+    said = analyze(root, "security", "--offline=true")
+    scores = [float(score) for score in re.findall(r"exposure level for \S+: ([\d.]+)", said)]
+    if not scores:
+        pytest.skip(f"this systemd-analyze judges no unit offline: {said.strip()[:200]}")
+    assert len(scores) == 2
+    assert max(scores) <= EXPOSURE[drop_in]
+
+
+def test_no_line_takes_the_sockets_of_another_with_it(root: Path) -> None:
+    install(root)
+    unit = (root / UNITS / "linewarden@.service").read_text()
+    # A folder of all lines would go, with every socket in it, when the first of them stops.
+    assert "RuntimeDirectory=linewarden/%i\n" in unit
+
+
+def test_a_csi_camera_is_reached_through_the_tmp_of_the_system(root: Path) -> None:
+    install(root, "jetpack6", "csi")
+    drop_in = (root / UNITS / f"{UNIT}.d/csi.conf").read_text()
+    assert "PrivateTmp=no\n" in drop_in  # /tmp/argus_socket, of nvargus-daemon
+
+
+def test_a_drop_in_brings_the_unit_that_it_wants(root: Path) -> None:
+    unit = root / UNITS / "linewarden-nvidia.service"
+    install(root, "jetpack6")
+    assert not unit.exists()
+    install(root, "nvidia-x86")
+    assert (
+        "Wants=linewarden-nvidia.service"
+        in (root / UNITS / f"{UNIT}.d/nvidia-x86.conf").read_text()
+    )
+    assert unit.exists()
+    remove("press3", root)
+    assert not unit.exists()
+
+
+def test_all_files_of_the_folder_are_installed_by_something(root: Path) -> None:
+    (root / "lib/systemd").mkdir(parents=True)
+    (root / "lib/systemd/libsystemd-shared-255.so").touch()
+    found = entries("press3", root / "srv/press3.yaml", DROP_INS, root=root)
+    installed = {entry.path.name for entry in found}
+    assert {path.name for path in files_folder().rglob("*.*") if path.is_file()} <= installed
+
+
+def test_what_is_installed_is_known(root: Path) -> None:
+    found = entries("press3", root / "srv/press3.yaml", ["gige"], root=root)
+    assert {entry.state(root) for entry in found} == {"missing"}
+    install(root, "gige")
+    assert {entry.state(root) for entry in found} == {"installed"}
+    assert drop_ins_of("press3", root) == ["gige"]
+    (root / UNITS / "linewarden@.service").write_text("[Service]\n")
+    (root / CONFIGURATIONS / "press3.yaml").unlink()
+    states = {entry.path.name: entry.state(root) for entry in found}
+    assert states["linewarden@.service"] == "differs"
+    assert states["press3.yaml"] == "missing"
+    install(root, "gige")
+    assert {entry.state(root) for entry in found} == {"installed"}
+
+
+def test_the_link_leads_to_where_the_device_sees_it(root: Path) -> None:
+    install(root)
+    assert (root / CONFIGURATIONS / "press3.yaml").readlink() == Path("/srv/press3.yaml")
+    assert lines(root) == ["press3"]
+
+
+def test_a_configuration_that_stands_there_already_needs_no_link(root: Path) -> None:
+    path = root / CONFIGURATIONS / "press3.yaml"
+    path.parent.mkdir()
+    path.write_text("a: 1\n")
+    for entry in entries("press3", path, root=root):
+        entry.write(root)
+    assert path.read_text() == "a: 1\n"
+    remove("press3", root)
+    assert path.read_text() == "a: 1\n"
+
+
+def test_the_last_line_takes_everything_with_it(root: Path) -> None:
+    before = {path for path in root.rglob("*") if path.is_file()}
+    install(root, "gige", "jetpack6")
+    override = root / UNITS / f"{UNIT}.d/override.conf"  # an administrator's, by systemctl edit
+    override.touch()
+    (root / CONFIGURATIONS / "press4.yaml").symlink_to("/srv/press4.yaml")
+    remove("press3", root)
+    assert (root / UNITS / "linewarden@.service").exists()
+    assert not drop_ins_of("press3", root)
+    remove("press4", root)
+    override.unlink()
+    assert {path for path in root.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("line", ["", "../press3", "press 3", "press@3", "-press3"])
+def test_a_name_that_systemd_would_escape_is_refused(line: str) -> None:
+    with pytest.raises(ConfigError, match="take letters, digits"):
+        entries(line)
+
+
+@pytest.mark.parametrize("folder", ["home/plant", "root", "tmp"])
+def test_a_configuration_that_the_service_cannot_see_is_refused(root: Path, folder: str) -> None:
+    with pytest.raises(ConfigError, match=f"/{folder}/line.yaml: the service sees nothing below"):
+        entries("press3", root / folder / "line.yaml", root=root)
+
+
+def test_a_configuration_outside_the_image_is_refused(root: Path) -> None:
+    with pytest.raises(ConfigError, match="should be below --root"):
+        entries("press3", root.parent / "line.yaml", root=root)

@@ -1,0 +1,170 @@
+"""Triggers from a PLC and from a broker, over real connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pymodbus", reason="needs pip install 'linewarden[modbus]'")
+pytest.importorskip("paho", reason="needs pip install 'linewarden[mqtt]'")
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edge.trigger import ModbusTriggerConfig, MqttTriggerConfig
+from edge.trigger.base import FiredTrigger, Firing
+from edge.trigger.modbus import ModbusTrigger
+from edge.trigger.mqtt import MqttTrigger
+from inspection.errors import LineError
+from tests.doubles.line_peers import Broker, closing, free_port
+from tests.doubles.register_plc import RegisterPlc
+
+GENEROUS_S = 10.0
+
+
+class Plc(RegisterPlc):
+    """Holds registers and coils; the test writes them."""
+
+    def name(self, part_id: str) -> None:
+        text = part_id.encode().ljust(16, b"\0")
+        self.write(20, *(int.from_bytes(text[at : at + 2], "big") for at in range(0, 16, 2)))
+
+    def set_coil(self, value: bool) -> None:
+        assert not self.client.write_coil(3, value, device_id=1).isError()
+
+    def trigger(self, **settings: Any) -> ModbusTrigger:
+        defaults: dict[str, Any] = {
+            "kind": "modbus",
+            "host": "127.0.0.1",
+            "port": self.port,
+            "address": 10,
+            "part_id_address": 20,
+            "part_id_registers": 8,
+            "poll_ms": 1.0,
+            "timeout_ms": 2000.0,
+        }
+        return ModbusTrigger(ModbusTriggerConfig.model_validate(defaults | settings))
+
+
+@pytest.fixture
+def plc() -> Iterator[Plc]:
+    with closing(Plc(free_port())) as plc:
+        yield plc
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    with closing(Broker(free_port(), tmp_path)) as broker:
+        broker.subscribe()
+        yield broker
+
+
+def part_id(firing: Firing | None) -> str | None:
+    assert firing is not None
+    return firing.part_id
+
+
+def wait_long(trigger: FiredTrigger) -> None:
+    for _ in range(100):
+        trigger.wait(0.1)
+
+
+def lose(trigger: FiredTrigger, match: str) -> None:
+    with pytest.raises(LineError, match=match):
+        wait_long(trigger)
+
+
+def test_each_change_of_the_register_to_something_is_a_part(plc: Plc) -> None:
+    plc.write(10, 7)
+    trigger = plc.trigger()
+    with closing(trigger):
+        trigger.open()
+        assert trigger.wait(0.02) is None  # what stood there is none
+        for value, name in ((8, "A-17"), (9, "A-18"), (1, "")):
+            plc.name(name)
+            plc.write(10, value)
+            assert part_id(trigger.wait(GENEROUS_S)) == (name or None)
+            plc.write(10, 0)
+            assert trigger.wait(0.02) is None
+
+
+def test_a_coil_that_rises_is_a_part(plc: Plc) -> None:
+    trigger = plc.trigger(table="coil", address=3, part_id_address=None)
+    with closing(trigger):
+        trigger.open()
+        for _ in range(2):
+            plc.set_coil(True)
+            assert part_id(trigger.wait(GENEROUS_S)) is None
+            plc.set_coil(False)
+            assert trigger.wait(0.02) is None
+
+
+def test_a_plc_that_is_gone_or_refuses_is_named() -> None:
+    plc = Plc(free_port())
+    trigger = plc.trigger(timeout_ms=300.0)
+    trigger.open()
+    plc.close()
+    lose(trigger, r"modbus trigger 127.0.0.1:\d+: address 10: .*; check that the PLC runs")
+    with pytest.raises(LineError, match="no connection; check the PLC"):
+        trigger.open()
+    with pytest.raises(LineError, match="the connection is not open"):
+        trigger.wait(0.0)
+
+
+def test_an_address_that_the_plc_does_not_have_is_named(plc: Plc) -> None:
+    with pytest.raises(LineError, match=r"address 900: .*refuses with exception code 2"):
+        plc.trigger(address=900).open()
+
+
+def mqtt_trigger(port: int, **settings: Any) -> MqttTrigger:
+    defaults: dict[str, Any] = {
+        "kind": "mqtt",
+        "host": "127.0.0.1",
+        "port": port,
+        "topic": "line3/trigger",
+        "client_id": "station",
+        "timeout_ms": 3000.0,
+    }
+    return MqttTrigger(MqttTriggerConfig.model_validate(defaults | settings))
+
+
+@pytest.fixture
+def publish(broker: Broker) -> Iterator[Callable[..., None]]:
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+
+    def send(text: str, *, retain: bool = False) -> None:
+        client.publish("line3/trigger", text, qos=1, retain=retain).wait_for_publish(GENEROUS_S)
+
+    yield send
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_each_message_is_a_part(broker: Broker, publish: Callable[..., None]) -> None:
+    publish("of yesterday", retain=True)
+    trigger = mqtt_trigger(broker.port)
+    with closing(trigger):
+        trigger.open()
+        for text in ("A-17", "A-17", "", " A-18\n"):
+            publish(text)
+        found = [part_id(trigger.wait(GENEROUS_S)) for _ in range(4)]
+        assert found == ["A-17", "A-17", None, "A-18"]
+        assert trigger.wait(0.05) is None
+
+
+def test_a_broker_that_dies_is_named_and_found_again(broker: Broker) -> None:
+    trigger = mqtt_trigger(broker.port)
+    with closing(trigger):
+        trigger.open()
+        broker.kill()
+        lose(trigger, "lost: .*; check that the broker runs")
+        with pytest.raises(LineError, match="cannot be opened"):
+            trigger.open()
+        broker.start()
+        trigger.open()
+        assert trigger.wait(0.05) is None

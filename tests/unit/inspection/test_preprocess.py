@@ -1,0 +1,94 @@
+"""The one preprocessing: what it refuses, and that thin lines survive it everywhere."""
+
+import re
+
+import numpy as np
+import pytest
+
+from inspection.errors import FrameError
+from inspection.preprocess import Crop, Preprocessing, preprocess
+
+
+def taught(height: int, width: int, channels: int = 3, **settings: object) -> Preprocessing:
+    values = {"frame_height": (height, height), "frame_width": (width, width), "height": 64}
+    return Preprocessing.model_validate({**values, "width": 64, "channels": channels, **settings})
+
+
+def test_shrinking_averages_every_pixel() -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (256, 128, 3), dtype=np.uint8)
+    blocks = frame.reshape(64, 4, 64, 2, 3).mean((1, 3))
+    assert np.abs(preprocess(frame, taught(256, 128)) - blocks).max() <= 0.5
+
+
+@pytest.mark.parametrize("height", [500, 1270, 2048])
+def test_a_line_one_pixel_wide_is_visible_at_every_position(height: int) -> None:
+    """Without antialiasing it is gone at most positions."""
+    spec = taught(height, 64, channels=1)
+    for row in range(0, height, 7):
+        frame = np.zeros((height, 64), np.uint8)
+        frame[row] = 255
+        prepared = preprocess(frame, spec)[:, 0, 0].astype(float)
+        assert prepared.sum() == pytest.approx(255 * 64 / height, rel=0.15, abs=1.1)
+
+
+def test_one_axis_may_shrink_while_the_other_grows() -> None:
+    frame = np.zeros((640, 32), np.uint8)
+    frame[::10] = 250
+    prepared = preprocess(frame, taught(640, 32, channels=1))
+    assert prepared.shape == (64, 64, 3)
+    assert prepared.min() >= 24  # each result averages ten rows, one of them bright
+    assert prepared.max() <= 26
+
+
+def test_a_frame_of_the_right_size_is_untouched() -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert np.array_equal(preprocess(frame, taught(64, 64)), frame)
+
+
+def test_grey_becomes_three_equal_channels() -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    prepared = preprocess(frame, taught(64, 64, channels=1))
+    assert np.array_equal(prepared, np.repeat(frame[:, :, None], 3, axis=2))
+
+
+def test_crop_comes_before_the_resize() -> None:
+    frame = np.zeros((200, 300, 3), np.uint8)
+    frame[40:168, 100:228] = 255
+    spec = taught(200, 300, crop=Crop(top=40, left=100, height=128, width=128))
+    assert preprocess(frame, spec).min() == 255
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (
+            np.zeros((100, 64, 3), np.uint8),
+            "the frame is 100x64 (height x width) and the model was taught with 64x64: check",
+        ),
+        (
+            np.zeros((64, 64), np.uint8),
+            "the frame has shape (64, 64) and the model was taught with BGR (H, W, 3) frames",
+        ),
+        (np.zeros((64, 64, 4), np.uint8), "the frame has shape (64, 64, 4) and the model was"),
+        (np.zeros((64, 64, 3), np.uint16), "the frame has uint16 pixels and the model takes uint8"),
+    ],
+)
+def test_a_frame_that_does_not_fit_is_refused_by_name(frame: np.ndarray, message: str) -> None:
+    with pytest.raises(FrameError, match=re.escape(message)):
+        preprocess(frame, taught(64, 64))
+
+
+def test_a_range_of_sizes_is_accepted_when_it_was_taught() -> None:
+    spec = taught(64, 64, frame_height=(60, 70))
+    for height in (60, 66, 70):
+        assert preprocess(np.zeros((height, 64, 3), np.uint8), spec).shape == (64, 64, 3)
+    with pytest.raises(FrameError, match=re.escape("taught with (60 to 70)x64")):
+        preprocess(np.zeros((71, 64, 3), np.uint8), spec)
+
+
+def test_the_input_is_not_changed() -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (100, 80, 3), dtype=np.uint8)
+    before = frame.copy()
+    prepared = preprocess(frame, taught(100, 80))
+    prepared[:] = 0
+    assert np.array_equal(frame, before)
