@@ -15,7 +15,7 @@ from edge.part.record import InspectionRecord, record_from_settled
 from edge.part.settled import Settled
 from edge.pipeline.background import Background
 from edge.pipeline.ledger import Ledger
-from edge.pipeline.summary import Tally
+from edge.pipeline.status import Tally
 from inspection.errors import LineError
 
 HEARTBEAT_S = 0.3
@@ -30,7 +30,7 @@ class Delivery:
     Between the verdicts the outputs are told what the station does, which is their heartbeat.
 
     Args:
-        beside: is handed each part before its delivery.
+        background: is handed each part before its delivery.
         state: what the station does now.
         on_record: receives each record once, after its delivery.
         on_error: receives the first LineError, and every error that is a defect of the program.
@@ -47,7 +47,7 @@ class Delivery:
         *,
         ledger: Ledger,
         outputs: Sequence[LineOutput],
-        beside: Background,
+        background: Background,
         state: Callable[[], StationState],
         on_record: Callable[[InspectionRecord], None],
         on_error: Callable[[Exception], None],
@@ -61,7 +61,7 @@ class Delivery:
         self._state = state
         self._shown: StationState | None = None
         self._shown_at = 0.0
-        self._beside = beside
+        self._background = background
         self._on_record = on_record
         self._on_error = on_error
         self._recording = threading.Lock()
@@ -143,7 +143,7 @@ class Delivery:
     def _hand_on(self, settled: Settled) -> tuple[str, ...]:
         """Give a part to what works beside the line; the files that its images will have."""
         try:
-            return self._beside.offer(settled)
+            return self._background.offer(settled)
         except Exception as error:  # noqa: BLE001 - a defect: told to the pipeline, which stops
             self._on_error(error)
             return ()

@@ -6,15 +6,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edge.camera.base import Camera, EndOfRecording, OpensInTime
 from edge.peers.reconnect import growing_pauses
-from edge.pipeline.camera_change import CameraChange
 from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
-from edge.pipeline.run_settings import RunSettings
-from edge.pipeline.views import View
+from edge.pipeline.settings import RunSettings, View, ViewCamera
 from inspection.errors import CameraError, FrameError, LineError
 
 _POLL_S = 0.2  # so soon a stop or another camera is noticed
@@ -22,6 +20,64 @@ _UNDELIVERED_MAX = 64  # verdicts; more, and the outputs are what is too slow
 _OPEN_LIMIT_S = 60.0  # of a recording, whose folder may be on a network
 
 _log = logging.getLogger(__name__)
+
+
+class CameraChange:
+    """Other cameras for a running line: in use all at once, or not at all.
+
+    Each grabber opens its camera, and all wait for one another. An error in one of them, or in
+    `then`, ends the change for all.
+
+    Args:
+        cameras: by their views.
+        then: called when all are open, before any of them is read; it changes all or nothing.
+        limit_s: how long opening them may take.
+    """
+
+    def __init__(
+        self, cameras: Mapping[str, ViewCamera], then: Callable[[], None], limit_s: float
+    ) -> None:
+        self.cameras = cameras
+        self._then = then
+        self._limit_s = limit_s
+        self._all_open = threading.Barrier(len(cameras) + 1, action=self._enter)
+        self._errors: list[str] = []
+
+    @property
+    def is_off(self) -> bool:
+        """Whether it has failed, so that all cameras stay as they were."""
+        return self._all_open.broken
+
+    def fail(self, error: str) -> None:
+        """End the change: one camera cannot be opened."""
+        self._errors.append(error)
+        self._all_open.abort()
+
+    def wait(self) -> bool:
+        """Wait until all cameras are open and in use; False when the change failed."""
+        try:
+            self._all_open.wait(self._limit_s)
+        except threading.BrokenBarrierError:
+            return False
+        return True
+
+    def finish(self) -> None:
+        """Wait for the end of the change, on the thread that asked for it.
+
+        Raises:
+            CameraError: the change failed.
+        """
+        if not self.wait():
+            errors = "; ".join(self._errors) or f"not open within {self._limit_s:g} s"
+            raise CameraError(f"the cameras stay as they were: {errors}")
+
+    def _enter(self) -> None:
+        """Let all begin, on the last thread that arrives."""
+        try:
+            self._then()
+        except Exception as error:  # which camera's thread this is has nothing to do with it
+            self._errors.append(repr(error))
+            raise threading.BrokenBarrierError from error
 
 
 class Grabber:
@@ -166,7 +222,7 @@ class Grabber:
 
     def _lose(self, error: Exception) -> None:
         self._lost = str(error)
-        self._intake.lose(self._view.name, error)
+        self._intake.on_camera_lost(self._view.name, error)
 
     def _grab_or_reopen(self) -> None:
         """Grab until the stop, or until the camera was lost or changed and is there again."""
@@ -188,14 +244,14 @@ class Grabber:
             return
         name, camera = self._view.name, change.cameras[self._view.name].camera
         self._lost = "the camera is being opened for another recipe"
-        self._intake.shut(name, self._lost)
+        self._intake.pause_view(name, self._lost)
         try:
             self._open(camera)
         except Exception as error:  # noqa: BLE001 - told to who asked; the camera before goes on
             change.fail(f"view {name}: {error}")
         if change.wait():
             self._camera = camera
-            self._intake.find(name)
+            self._intake.on_camera_back(name)
             self._lost = ""
         else:
             camera.close()
@@ -212,10 +268,10 @@ class Grabber:
             try:
                 frame = self._camera.read(_POLL_S)
             except FrameError as error:
-                self._intake.spoil(self._view.name, error)
+                self._intake.on_bad_frame(self._view.name, error)
             else:
                 if frame is not None:
-                    self._intake.see(self._view.name, frame)
+                    self._intake.on_frame(self._view.name, frame)
 
     def _open(self, camera: Camera) -> None:
         """Open a camera in place of the one before; `turned_ns` tells when that hangs."""
@@ -236,7 +292,7 @@ class Grabber:
                 self._lost = str(error)
             else:
                 _log.warning("view %s: the camera is there again", self._view.name)
-                self._intake.find(self._view.name)
+                self._intake.on_camera_back(self._view.name)
                 self._lost = ""
                 return
 

@@ -24,7 +24,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from edge.part.record import InspectionRecord
-from edge.pipeline.views import PartInspector, ViewCamera
+from edge.part.shot import PartInspector
+from edge.pipeline.settings import ViewCamera
 from edge.recipe.loaded import LoadedRecipe
 from edge.recipe.part_check import CheckStatus
 from inspection.errors import LineError, LinewardenError

@@ -12,11 +12,9 @@ from edge.drift.monitor import DriftWatch
 from edge.encoder import Encoder, encoder_from_config
 from edge.line import LineOutput, StorableConfig, output_from_config
 from edge.part.record import InspectionRecord
-from edge.pipeline.hooks import Hooks, note_nowhere
 from edge.pipeline.pipeline import Pipeline
-from edge.pipeline.run_settings import PartLimits, RunSettings
+from edge.pipeline.settings import Hooks, PartLimits, RunSettings, View, note_nowhere
 from edge.pipeline.status import PipelineStatus
-from edge.pipeline.views import View
 from edge.recipe.changeover import Changeover
 from edge.recipe.loaded import LoadedRecipe, load_recipe, view_camera
 from edge.recipe.request import recipe_requests_from_config

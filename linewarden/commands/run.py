@@ -49,7 +49,7 @@ from edge.line import JsonLinesConfig
 from edge.line.jsonlines import STANDARD_OUTPUT
 from edge.part.record import InspectionRecord
 from edge.pipeline.pipeline import Pipeline
-from edge.pipeline.summary import RunSummary
+from edge.pipeline.status import RunSummary
 from edge.service import logs
 from edge.service.daemon import Daemon, watchdog_s_from_environment
 from edge.service.notify import Notifier
