@@ -7,7 +7,7 @@ the end a summary stands on standard output.
 With --service the line runs under systemd: it tells systemd when it works and
 while it works (Type=notify, watchdog), and waits for a camera or an output that is
 absent at the start instead of giving up. No line is written for each part; the
-journal has what goes wrong, as JSON. See docs/deployment.md.
+journal has what goes wrong, as JSON. See docs/guides/deployment.md.
 
 With --json, standard output has one JSON object per part and, as the last line,
 {"summary": {...}}; nothing is written for people.
