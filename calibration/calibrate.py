@@ -20,7 +20,7 @@ from inspection.engine import Engine
 from inspection.errors import CameraError
 from inspection.inspector import open_engine
 from inspection.layout import Layout
-from inspection.verdict import score_of_zones
+from inspection.verdict import Thresholds, score_of_zones
 
 MAP_DECIDES = (
     "with zones the highest value of the anomaly map decides, which is not this model's own score "
@@ -152,10 +152,12 @@ def _promised(limits: Limits, wish: Wish) -> dict[str, Any]:
         "false_reject_rate_bound": limits.limit.bound,
         "review_rate_bound": limits.review_limit and limits.review_limit.bound,
         "mask_rate_bound": limits.mask_rate_bound,
-        "threshold_score": max(limits.reject),
-        "threshold_pixel": max(pixel.threshold for pixel in pixels),
-        "threshold_review": review and max(review),
-        "minimum_area_px": min(pixel.minimum_area for pixel in pixels),
+        "thresholds": Thresholds(
+            reject=max(limits.reject),
+            pixel=max(pixel.threshold for pixel in pixels),
+            review=max(review) if review else None,
+            minimum_area_px=min(pixel.minimum_area for pixel in pixels),
+        ),
         "modelled_rate": limits.tail and limits.tail.rate,
     }
 

@@ -24,8 +24,8 @@ def good_part_values(calibration: Calibration) -> dict[str, tuple[float, ...]]:
 
 def thresholds_of(calibration: Calibration) -> tuple[float, ...]:
     """The threshold of each zone, or the only one."""
-    zones = calibration.zone_thresholds.values()
-    return tuple(zone.score for zone in zones) or (calibration.threshold_score,)
+    zones = calibration.zone_thresholds.values() or (calibration.thresholds,)
+    return tuple(zone.reject for zone in zones)
 
 
 def curve_of(calibration: Calibration) -> ThresholdCurve | None:

@@ -11,9 +11,9 @@ from calibration.pixels import MapSummary, PixelLimit, part_summary, pixel_limit
 from calibration.scores import GoodScore
 from calibration.tail import TailModel, tail_model
 from calibration.threshold import ToleranceLimit, review_limits, zone_limit
-from inspection.bundle.calibration_file import ZoneThresholds
 from inspection.errors import ConfigError
 from inspection.layout.zones import Zone
+from inspection.verdict import Thresholds
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ class Limits:
     tail: TailModel | None
     pixels: tuple[PixelLimit, ...]
 
-    def of_zones(self, names: Sequence[str]) -> dict[str, ZoneThresholds]:
+    def of_zones(self, names: Sequence[str]) -> dict[str, Thresholds]:
         """The thresholds of each zone by its name; empty without names."""
         return {
-            name: ZoneThresholds(
-                score=self.reject[place],
+            name: Thresholds(
+                reject=self.reject[place],
                 pixel=self.pixels[place].threshold,
-                review=self.review and self.review[place],
+                review=self.review[place] if self.review else None,
                 minimum_area_px=self.pixels[place].minimum_area,
             )
             for place, name in enumerate(names)

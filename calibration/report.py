@@ -50,9 +50,9 @@ def write_calibration_report(path: Path, result: CalibrationResult, inspector: I
     calibration = result.calibration
     scores = list(good_part_scores(calibration).values())
     curve = curve_of(calibration)
-    thresholds = [("reject", calibration.threshold_score)]
-    if calibration.threshold_review is not None:
-        thresholds.insert(0, ("review", calibration.threshold_review))
+    thresholds = [("reject", calibration.thresholds.reject)]
+    if calibration.thresholds.review is not None:
+        thresholds.insert(0, ("review", calibration.thresholds.review))
     manifest = inspector.bundle.manifest
     write_page(
         path,
@@ -108,7 +108,7 @@ def promises(result: CalibrationResult) -> list[str]:
 
 def _rejected(limits: Limits, calibration: Calibration, confidence: str) -> str:
     limit = limits.limit
-    above = f"score above {calibration.threshold_score:.6g} and are rejected"
+    above = f"score above {calibration.thresholds.reject:.6g} and are rejected"
     if calibration.zone_thresholds:
         above = "exceed the threshold of some zone and are rejected"
     if isinstance(limit, LotLimit):

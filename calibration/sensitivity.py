@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from calibration.curve import SliderPoint, ThresholdCurve
@@ -58,20 +59,20 @@ def move_slider(
     bundle.calibration(active.recipe, active.artefact)  # refuses another artefact
     point = slider_of(active).at(position)
     moved = {
-        name: zone.model_copy(update={"score": threshold})
+        name: replace(zone, reject=threshold)
         for (name, zone), threshold in zip(
             active.zone_thresholds.items(), point.zone_thresholds, strict=False
         )
     }
-    limits = [(zone.review, zone.score) for zone in moved.values()] or [
-        (active.threshold_review, point.threshold)
+    limits = [(zone.review, zone.reject) for zone in moved.values()] or [
+        (active.thresholds.review, point.threshold)
     ]
-    if active.threshold_review is not None and not any(
+    if active.thresholds.review is not None and not any(
         review is not None and review < reject for review, reject in limits
     ):
         raise ConfigError(
             f"at {position} parts are rejected from {point.threshold:.6g} on, and the review band "
-            f"begins at {active.threshold_review:.6g}: nothing would be left of it; calibrate "
+            f"begins at {active.thresholds.review:.6g}: nothing would be left of it; calibrate "
             "again with other rates"
         )
     scores = {
@@ -84,7 +85,7 @@ def move_slider(
         "reason": f"sensitivity {position:g}: {reason}",
         "false_reject_rate_target": point.expected,
         "false_reject_rate_bound": point.bound,
-        "threshold_score": point.threshold,
+        "thresholds": replace(active.thresholds, reject=point.threshold),
         "zone_thresholds": moved,
         "scores": scores or active.scores,
         "modelled_rate": None,

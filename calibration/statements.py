@@ -12,7 +12,7 @@ from inspection.drift.charts import MOVED
 def describe(result: CalibrationResult) -> list[str]:
     """What the calibration promises, and what it rests on."""
     limits, lines = result.limits, []
-    limit = limits.limit
+    limit, reject = limits.limit, result.calibration.thresholds.reject
     if result.fitted:
         lines.append(f"left out {len(result.fitted)} images that the model was trained on")
     if result.repeated:
@@ -21,7 +21,7 @@ def describe(result: CalibrationResult) -> list[str]:
         lines.append(f"note: {MAP_DECIDES}")
     lots = f" in {limit.lots} lots" if isinstance(limit, LotLimit) else ""
     lines.append(
-        f"threshold {result.calibration.threshold_score:.6g} from {limit.parts} good parts{lots}: "
+        f"threshold {reject:.6g} from {limit.parts} good parts{lots}: "
         f"false reject rate at most {limit.bound:.2%} with {limit.confidence:.0%} confidence"
     )
     if limits.tail is not None:
@@ -82,7 +82,7 @@ def _masks(result: CalibrationResult) -> list[str]:
         area = f"regions of {pixel.minimum_area} px or more"
         return [f"mask: map above {pixel.threshold:.6g}, {area}{promise}"]
     lines = [
-        f"zone {name}: threshold {zone.score:.6g}"
+        f"zone {name}: threshold {zone.reject:.6g}"
         + (f", review from {zone.review:.6g} on" if zone.review is not None else "")
         + f"; mask above {zone.pixel:.6g}, regions of {zone.minimum_area_px} px or more"
         for name, zone in zones.items()

@@ -157,7 +157,7 @@ def compare_with_checkpoint(
         with torch.no_grad():
             expected.append(float(model(torch.from_numpy(image)).scores[0]))
     scores = np.array([sample.inspection.score for sample in inspected])
-    threshold = inspected[0].inspection.threshold
+    threshold = inspected[0].inspection.thresholds.reject
     flips = (scores > threshold) != (np.array(expected) > threshold)
     difference = np.abs(scores - expected).max() / max(np.ptp(scores), 1e-12)
     return int(flips.sum()), float(difference)

@@ -32,8 +32,8 @@ def good_parts(folder: Path, brightest: list[int], size: int = 32) -> list[Path]
 def test_the_part_that_sets_the_threshold_passes(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", [20, 60, 40, 90, 30])
     result = calibrate(tiny_bundle, paths, Wish(0.01))
-    assert result.calibration.threshold_score == pytest.approx(90 / 255, abs=1e-6)
-    assert result.calibration.threshold_pixel == pytest.approx(90 / 255, abs=1e-6)
+    assert result.calibration.thresholds.reject == pytest.approx(90 / 255, abs=1e-6)
+    assert result.calibration.thresholds.pixel == pytest.approx(90 / 255, abs=1e-6)
     assert result.limits.limit.bound == pytest.approx(1 - 0.05 ** (1 / 5))
     assert set(result.calibration.scores) == {sha256_of(path) for path in paths}
     with Inspector.open(tiny_bundle.folder) as inspector:
@@ -65,7 +65,7 @@ def test_images_of_the_training_are_left_out(tiny_bundle: Bundle, tmp_path: Path
     bundle = bundle_trained_on(tiny_bundle, paths[:1])
     result = calibrate(bundle, paths, Wish(0.01))
     assert result.fitted == paths[:1]
-    assert result.calibration.threshold_score == pytest.approx(60 / 255, abs=1e-6)
+    assert result.calibration.thresholds.reject == pytest.approx(60 / 255, abs=1e-6)
     with pytest.raises(CameraError, match="all 1 images were used in training"):
         calibrate(bundle, paths[:1], Wish(0.01))
 
@@ -114,7 +114,7 @@ def test_frames_of_one_part_count_once(tiny_bundle: Bundle, tmp_path: Path) -> N
     result = calibrate(tiny_bundle, paths, wish)
     assert result.limits.limit.parts == 3
     assert sorted(result.calibration.parts.values()) == ["0", "0", "1", "1", "2", "2"]
-    assert result.calibration.threshold_score == pytest.approx(90 / 255, abs=1e-6)
+    assert result.calibration.thresholds.reject == pytest.approx(90 / 255, abs=1e-6)
 
 
 def test_a_review_band_lies_below_the_threshold(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -122,8 +122,8 @@ def test_a_review_band_lies_below_the_threshold(tiny_bundle: Bundle, tmp_path: P
     result = calibrate(tiny_bundle, paths, Wish(0.1, review_rate=0.3))
     assert result.limits.review is not None
     band = result.calibration
-    assert band.threshold_review is not None
-    assert band.threshold_review < band.threshold_score
+    assert band.thresholds.review is not None
+    assert band.thresholds.review < band.thresholds.reject
     assert band.review_rate_bound is not None
     assert band.review_rate_bound <= 0.3
     with Inspector.open(tiny_bundle.folder) as inspector:
@@ -135,8 +135,8 @@ def test_a_smallest_area_clears_the_mask(tiny_bundle: Bundle, tmp_path: Path) ->
     """Good parts have single bright pixels: with regions of two, the threshold falls below them."""
     paths = good_parts(tmp_path / "good", [20, 60, 40, 90, 30])
     result = calibrate(tiny_bundle, paths, Wish(0.5, minimum_area_px=2))
-    assert result.calibration.minimum_area_px == 2
-    assert result.calibration.threshold_pixel == pytest.approx(5 / 255, abs=1e-6)
+    assert result.calibration.thresholds.minimum_area_px == 2
+    assert result.calibration.thresholds.pixel == pytest.approx(5 / 255, abs=1e-6)
     frame = np.full((32, 32), 5, np.uint8)
     frame[3, 4] = 250
     frame[20:22, 20] = 240

@@ -56,11 +56,11 @@ def test_zones_have_their_own_thresholds_and_ignored_pixels_do_not_count(
     good = parts(tmp_path / "good", [(20, 100), (60, 110), (40, 190), (30, 150)])
     result = calibrate(tiny_bundle, good, Wish(0.01), layout=HALVES)
     found = result.calibration
-    assert {name: round(zone.score * 255) for name, zone in found.zone_thresholds.items()} == {
+    assert {name: round(zone.reject * 255) for name, zone in found.zone_thresholds.items()} == {
         "left": 60,
         "right": 190,
     }
-    assert found.threshold_score == found.zone_thresholds["right"].score
+    assert found.thresholds.reject == found.zone_thresholds["right"].reject
     assert found.layout == HALVES
     assert not result.replaces_score
     tests = parts(tmp_path / "test", [(60, 190), (61, 100), (20, 191), (20, 20)])
@@ -72,7 +72,7 @@ def test_zones_have_their_own_thresholds_and_ignored_pixels_do_not_count(
         ("REJECT", "right"),
         ("PASS", "left"),
     ]
-    assert [i.score > i.threshold for i in inspections] == [False, True, True, False]
+    assert [i.score > i.thresholds.reject for i in inspections] == [False, True, True, False]
     assert not inspections[1].mask[28].any()
     assert inspections[1].mask[1, 3]
 
@@ -89,7 +89,7 @@ def test_calibration_and_line_say_the_same_of_the_good_parts(
     assert sorted(found.scores.values()) == scores
     verdicts = [inspection.verdict for inspection in said.values()]
     for limit, worse in (
-        ("score", {Verdict.REJECT}),
+        ("reject", {Verdict.REJECT}),
         ("review", {Verdict.REJECT, Verdict.REVIEW}),
     ):
         thresholds = [getattr(zone, limit) for zone in found.zone_thresholds.values()]
@@ -108,8 +108,7 @@ def test_one_zone_over_all_of_the_map_changes_nothing(tiny_bundle: Bundle, tmp_p
         frame_height=32, frame_width=32, zones=(Zone(name="all", polygons=(box(0, 0, 32, 32),)),)
     )
     zoned = calibrate(tiny_bundle, good, Wish(0.1), layout=whole).calibration
-    same = {"threshold_score", "threshold_pixel", "minimum_area_px", "false_reject_rate_bound"}
-    same |= {"mask_rate_bound", "scores"}
+    same = {"thresholds", "false_reject_rate_bound", "mask_rate_bound", "scores"}
     assert zoned.model_dump(include=same) == plain.model_dump(include=same)
 
 
@@ -224,7 +223,7 @@ def test_the_tail_is_a_model_and_never_below_the_promise(
     result = calibrate(tiny_bundle, good, Wish(0.001, extrapolate=True))
     assert result.limits.tail is not None
     assert result.calibration.modelled_rate == 0.001
-    assert result.calibration.threshold_score >= plain.threshold_score
+    assert result.calibration.thresholds.reject >= plain.thresholds.reject
     assert result.calibration.false_reject_rate_bound == plain.false_reject_rate_bound
 
 
@@ -275,7 +274,7 @@ def test_the_slider_moves_thresholds_and_keeps_the_rest(
     before = calibrated(tiny_bundle, tmp_path, layout)
     after = move_slider(tiny_bundle, before, 0.9, author="anna", reason="escapes")
     assert (after.author, after.reason) == ("anna", "sensitivity 0.9: escapes")
-    assert after.threshold_score < before.threshold_score
+    assert after.thresholds.reject < before.thresholds.reject
     place = place_of(after)
     assert place.bound == after.false_reject_rate_bound > before.false_reject_rate_bound
     assert after.false_reject_rate_target == place.expected
@@ -285,7 +284,7 @@ def test_the_slider_moves_thresholds_and_keeps_the_rest(
             inspector.inspect(frame(path)).verdict for path in (tmp_path / "good").iterdir()
         ]
     rejected = sum(verdict is Verdict.REJECT for verdict in verdicts)
-    assert rejected == sum(score > after.threshold_score for score in after.scores.values())
+    assert rejected == sum(score > after.thresholds.reject for score in after.scores.values())
     if layout is not None:
         assert rejected == compare(before, after).rejected_by_newer.count > 0
 

@@ -13,6 +13,7 @@ from calibration.limits import Wish
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import BundleError, ConfigError
+from inspection.verdict import Thresholds
 
 FIRST = "20260101T000000Z"
 
@@ -34,7 +35,7 @@ def made(bundle: Bundle, created_utc: str, scores: list[float], **fields: object
     update = {
         "created_utc": created_utc,
         "scores": {f"{round(score * 100):064x}": score for score in scores},
-        "threshold_score": max(scores),
+        "thresholds": Thresholds(max(scores), 0.5),
         **fields,
     }
     bundle.add_calibration(first.model_copy(update=update))
@@ -78,7 +79,7 @@ def test_calibrations_of_one_second_are_numbered(tiny_bundle: Bundle) -> None:
         made(tiny_bundle, "2026-01-01T00:00:00Z", [score])
     names = [entry.name for entry in history(tiny_bundle, "default")]
     assert names == [f"{FIRST}-4", f"{FIRST}-3", f"{FIRST}-2", FIRST]
-    assert find(tiny_bundle, "default", f"{FIRST}-3").whole().threshold_score == 0.2
+    assert find(tiny_bundle, "default", f"{FIRST}-3").whole().thresholds.reject == 0.2
 
 
 def test_a_power_cut_between_the_two_writes_shows_no_entry_twice(tiny_bundle: Bundle) -> None:
@@ -113,7 +114,7 @@ def test_a_rollback_is_a_new_entry_with_the_old_thresholds(tiny_bundle: Bundle) 
     old = tiny_bundle.calibration("default", "model.onnx")
     new = made(tiny_bundle, "2026-01-02T00:00:00Z", [0.2])
     active = roll_back(tiny_bundle, "default", FIRST, author="bert", reason="lamp repaired")
-    assert active.thresholds() == old.thresholds()
+    assert active.thresholds == old.thresholds
     assert active.created_utc > new.created_utc
     assert (active.author, active.previous_seal) == ("bert", new.seal)
     assert active.reason == f"rollback to {FIRST} ({old.seal[:12]}): lamp repaired"
