@@ -86,7 +86,7 @@ class RecipeIdentity:
 
 
 class Calibration(Vouched):
-    """Thresholds of one recipe with the evidence they rest on; see `calibration.threshold`.
+    """Thresholds of one recipe with the evidence they rest on; see `calibration.tolerance`.
 
     Attributes:
         artefact: file in the bundle through which the scores were measured, and its hash.

@@ -134,12 +134,12 @@ def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
     lines = [f"   position{zones or '     threshold'}  expected     bound{escapes}"]
     for point in rows:
         mark = "*" if point == now else " "
-        thresholds = "".join(f"  {threshold:>12.6g}" for threshold in point.zone_thresholds)
+        thresholds = "".join(f"  {threshold:>12.6g}" for threshold in point.reject_by_zone)
         line = (
             f"{mark}  {point.position:8.3f}{thresholds}  {point.expected:8.2%}  {point.bound:8.2%}"
         )
         if defects:
-            found = escape_rate(defects, point.zone_thresholds, confidence=active.confidence)
+            found = escape_rate(defects, point.reject_by_zone, confidence=active.confidence)
             line += f"  {f'{found.count} of {found.total}':>12}  {found.upper:8.2%}"
         lines.append(line)
     confidence = f"{active.confidence:.0%} confidence"

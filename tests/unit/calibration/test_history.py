@@ -9,7 +9,7 @@ import pytest
 
 from calibration.calibrate import calibrate
 from calibration.history import ACTIVE, compare, find, history, recipes, roll_back
-from calibration.limits import Wish
+from calibration.thresholds import CalibrationTargets
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import BundleError, ConfigError
@@ -48,7 +48,9 @@ def test_a_new_calibration_keeps_the_old_one_and_says_why(
     old = tiny_bundle.calibration("default", "model.onnx")
     before = tiny_bundle.calibration_path("default").read_bytes()
     paths = images(tmp_path / "good", [20, 60, 40])
-    result = calibrate(tiny_bundle, paths, Wish(0.01), author="anna", reason="new lamp")
+    result = calibrate(
+        tiny_bundle, paths, CalibrationTargets(0.01), author="anna", reason="new lamp"
+    )
     new = result.calibration
     assert (new.author, new.reason, new.previous_seal) == ("anna", "new lamp", old.seal)
     assert new == tiny_bundle.calibration("default", "model.onnx")
@@ -61,9 +63,9 @@ def test_a_new_calibration_keeps_the_old_one_and_says_why(
 
 def test_the_data_hash_is_of_the_set_of_images(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = images(tmp_path / "good", [20, 60, 40])
-    one = calibrate(tiny_bundle, paths, Wish(0.01)).calibration
-    same = calibrate(tiny_bundle, paths[::-1], Wish(0.01), recipe="7").calibration
-    less = calibrate(tiny_bundle, paths[1:], Wish(0.01), recipe="8").calibration
+    one = calibrate(tiny_bundle, paths, CalibrationTargets(0.01)).calibration
+    same = calibrate(tiny_bundle, paths[::-1], CalibrationTargets(0.01), recipe="7").calibration
+    less = calibrate(tiny_bundle, paths[1:], CalibrationTargets(0.01), recipe="8").calibration
     assert one.data_sha256 == same.data_sha256 != less.data_sha256
     assert recipes(tiny_bundle) == ["7", "8", "default"]
 
