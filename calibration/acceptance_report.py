@@ -19,7 +19,7 @@ from calibration.agreement import (
 from calibration.escapes import Proportion
 from calibration.pages import write_page
 from calibration.pictures import jpeg_url
-from calibration.threshold import parts_needed
+from calibration.tolerance import parts_needed
 
 SOURCE = (
     "AIAG, Measurement Systems Analysis, 4th edition 2010, chapter III section C (attribute "

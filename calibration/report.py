@@ -12,11 +12,11 @@ import numpy.typing as npt
 from calibration.calibrate import MAP_DECIDES, CalibrationResult
 from calibration.charts import histogram, rate_curve
 from calibration.good_parts import curve_of, good_part_scores
-from calibration.limits import Limits
 from calibration.lots import LotLimit
 from calibration.pages import write_page
 from calibration.pictures import jpeg_url, small_jpeg
 from calibration.statements import order_notice
+from calibration.thresholds import PromisedThresholds
 from inspection.bundle.calibration_file import Calibration
 from inspection.images import read_image
 from inspection.inspector import Inspection, Inspector
@@ -50,9 +50,9 @@ def write_calibration_report(path: Path, result: CalibrationResult, inspector: I
     calibration = result.calibration
     scores = list(good_part_scores(calibration).values())
     curve = curve_of(calibration)
-    thresholds = [("reject", calibration.threshold_score)]
-    if calibration.threshold_review is not None:
-        thresholds.insert(0, ("review", calibration.threshold_review))
+    thresholds = [("reject", calibration.thresholds.reject)]
+    if calibration.thresholds.review is not None:
+        thresholds.insert(0, ("review", calibration.thresholds.review))
     manifest = inspector.bundle.manifest
     write_page(
         path,
@@ -72,43 +72,43 @@ def write_calibration_report(path: Path, result: CalibrationResult, inspector: I
 
 def promises(result: CalibrationResult) -> list[str]:
     """What the calibration promises, in words."""
-    limits, calibration = result.limits, result.calibration
-    limit = limits.limit
+    promised, calibration = result.promised, result.calibration
+    limit = promised.reject_limit
     confidence = f"{limit.confidence:.0%} confidence"
-    sentences = [_rejected(limits, calibration, confidence)]
-    if limits.review_limit is not None:
+    sentences = [_rejected(promised, calibration, confidence)]
+    if promised.review_limit is not None:
         above = (
             "the limit of review of a zone"
             if calibration.zone_thresholds
-            else (f"{limits.review_limit.threshold:.6g}")
+            else (f"{promised.review_limit.threshold:.6g}")
         )
         sentences.append(
-            f"At most {limits.review_limit.bound:.2%} score above {above} and are "
+            f"At most {promised.review_limit.bound:.2%} score above {above} and are "
             f"reviewed or rejected, with {confidence}."
         )
-    if limits.tail is not None:
+    if promised.tail is not None:
         sentences.append(
-            f"The threshold is that of a {limits.tail.label}, for a false reject rate of "
-            f"{limits.tail.rate:.3g}; its fit has p = {limits.tail.goodness_of_fit:.2f}."
+            f"The threshold is that of a {promised.tail.label}, for a false reject rate of "
+            f"{promised.tail.rate:.3g}; its fit has p = {promised.tail.goodness_of_fit:.2f}."
         )
-    if limits.mask_rate_bound is None:
+    if promised.mask_rate_bound is None:
         return sentences
     if calibration.zone_thresholds:
         sentences.append(
-            f"At most {limits.mask_rate_bound:.2%} show a mask in any zone, with {confidence}."
+            f"At most {promised.mask_rate_bound:.2%} show a mask in any zone, with {confidence}."
         )
     else:
-        (pixel,) = limits.pixels
+        (pixel,) = promised.pixels
         sentences.append(
-            f"At most {pixel.mask_rate_bound:.2%} have a region of {pixel.minimum_area} px or more "
-            f"above {pixel.threshold:.6g} in their anomaly map, with {confidence}."
+            f"At most {pixel.mask_rate_bound:.2%} have a region of {pixel.minimum_area_px} px or "
+            f"more above {pixel.pixel:.6g} in their anomaly map, with {confidence}."
         )
     return sentences
 
 
-def _rejected(limits: Limits, calibration: Calibration, confidence: str) -> str:
-    limit = limits.limit
-    above = f"score above {calibration.threshold_score:.6g} and are rejected"
+def _rejected(promised: PromisedThresholds, calibration: Calibration, confidence: str) -> str:
+    limit = promised.reject_limit
+    above = f"score above {calibration.thresholds.reject:.6g} and are rejected"
     if calibration.zone_thresholds:
         above = "exceed the threshold of some zone and are rejected"
     if isinstance(limit, LotLimit):
@@ -125,7 +125,7 @@ def _rejected(limits: Limits, calibration: Calibration, confidence: str) -> str:
 
 def notices(result: CalibrationResult) -> list[str]:
     """What a reader must know first."""
-    limit, missing = result.limits.limit, result.limits.parts_missing
+    limit, missing = result.promised.reject_limit, result.promised.parts_missing
     found = []
     if not limit.is_met and missing is None:
         found.append(

@@ -28,7 +28,7 @@ from inspection.layout import FramePreparer, PreparedFrame
 from inspection.layout.alignment import Pose
 from inspection.layout.zones import ZoneMap
 from inspection.preprocess import Crop
-from inspection.verdict import Cause, Decision, Verdict, decide, decide_by_zone
+from inspection.verdict import Cause, Decision, Thresholds, Verdict, decide, decide_by_zone
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Inspection:
 
     Attributes:
         score: raw score of the graph; NaN when there is none.
-        threshold: the score above which the part is rejected.
+        thresholds: of the recipe; with zones, the highest of theirs.
         anomaly_map: float32 (H, W) at model resolution, raw; None when the engine gave none.
         mask: bool (H, W) at model resolution: the defect; empty on PASS.
         cause: why there is no verdict; None when there is one.
@@ -60,7 +60,7 @@ class Inspection:
 
     verdict: Verdict
     score: float
-    threshold: float
+    thresholds: Thresholds
     anomaly_map: npt.NDArray[np.float32] | None
     mask: npt.NDArray[np.bool_]
     cause: Cause | None = None
@@ -120,8 +120,7 @@ class Inspector:
         self.bundle = bundle
         self.calibration = calibration
         self._engine = engine
-        self._thresholds = calibration.thresholds()
-        self._zone_thresholds = calibration.thresholds_of_zones()
+        self._zone_thresholds = tuple(calibration.zone_thresholds.values())
         self._preparation = FramePreparer(bundle.manifest.preprocessing, calibration.layout)
         self._identity = calibration.identity(recipe_number)
 
@@ -184,7 +183,7 @@ class Inspector:
         return Inspection(
             decision.verdict,
             decision.score,
-            self._thresholds.reject,
+            self.calibration.thresholds,
             anomaly_map,
             decision.mask,
             decision.cause,
@@ -235,7 +234,7 @@ class Inspector:
     ) -> tuple[Decision, npt.NDArray[np.float32]]:
         anomaly_map, score = prediction.maps[0].copy(), float(prediction.scores[0])
         if zones is None:
-            return decide(score, anomaly_map, self._thresholds), anomaly_map
+            return decide(score, anomaly_map, self.calibration.thresholds), anomaly_map
         return decide_by_zone(score, anomaly_map, zones, self._zone_thresholds), anomaly_map
 
     def _no_verdict(self, cause: Cause, message: str) -> Inspection:
@@ -244,7 +243,7 @@ class Inspector:
         return Inspection(
             Verdict.NO_VERDICT,
             float("nan"),
-            self._thresholds.reject,
+            self.calibration.thresholds,
             None,
             empty,
             cause,

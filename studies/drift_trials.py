@@ -15,7 +15,7 @@ import numpy as np
 
 from calibration.drift import baseline_from
 from calibration.escapes import proportion
-from calibration.threshold import tolerance_limit
+from calibration.tolerance import tolerance_limit
 from edge.drift.monitor import DriftAlarm, DriftMonitor
 from inspection.drift.baseline import Baseline
 from inspection.drift.charts import MOVED

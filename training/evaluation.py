@@ -182,9 +182,9 @@ def _identity(manifest: Manifest, calibration: Calibration) -> dict[str, Any]:
         "artefact": calibration.artefact,
         "artefact_sha256": calibration.artefact_sha256,
         "calibration_seal": calibration.seal,
-        "threshold": calibration.threshold_score,
-        "threshold_review": calibration.threshold_review,
-        "threshold_pixel": calibration.threshold_pixel,
+        "threshold": calibration.thresholds.reject,
+        "threshold_review": calibration.thresholds.review,
+        "threshold_pixel": calibration.thresholds.pixel,
         "promised_false_reject_rate": calibration.false_reject_rate_bound,
         "confidence": calibration.confidence,
     }

@@ -82,7 +82,7 @@ def wrong_verdicts(inspected: Sequence[InspectedSample]) -> list[InspectedSample
 
 def threshold_distance(sample: InspectedSample) -> float:
     """How far the score is from the threshold, in raw units; NaN without a score."""
-    return abs(sample.inspection.score - sample.inspection.threshold)
+    return abs(sample.inspection.score - sample.inspection.thresholds.reject)
 
 
 def colour_bar(scale: ColourScale) -> Image:

@@ -143,9 +143,9 @@ def _judged(result: ViewResult, inspection: Inspection, total_ns: int) -> dict[s
         "cause": inspection.cause,
         "message": inspection.message,
         "score": inspection.score if math.isfinite(inspection.score) else None,
-        "threshold": recipe.threshold,
-        "threshold_review": recipe.threshold_review,
-        "threshold_pixel": recipe.threshold_pixel,
+        "threshold": recipe.thresholds.reject,
+        "threshold_review": recipe.thresholds.review,
+        "threshold_pixel": recipe.thresholds.pixel,
         "artefact_sha256": recipe.artefact_sha256,
         "calibration_seal": recipe.calibration_seal,
         "latency_ms": LatencyMs(

@@ -9,7 +9,7 @@ import numpy as np
 from edge.part.trigger import Trigger
 from edge.part.view import ViewResult
 from inspection.inspector import Inspection
-from inspection.verdict import Cause, Verdict
+from inspection.verdict import Cause, Thresholds, Verdict
 
 
 @dataclass(frozen=True)
@@ -39,4 +39,4 @@ def no_verdict(cause: Cause, message: str) -> Inspection:
     """The inspection of a part that the inspector gave no result for."""
     empty = np.zeros((1, 1), dtype=np.bool_)
     nan = float("nan")
-    return Inspection(Verdict.NO_VERDICT, nan, nan, None, empty, cause, message)
+    return Inspection(Verdict.NO_VERDICT, nan, Thresholds(nan, nan), None, empty, cause, message)

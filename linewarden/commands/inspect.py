@@ -108,7 +108,7 @@ def _json_line(path: Path, inspection: Inspection) -> str:
             "image": str(path),
             "verdict": inspection.verdict.value,
             "score": _finite(inspection.score),
-            "threshold": _finite(inspection.threshold),
+            "threshold": _finite(inspection.thresholds.reject),
             "cause": inspection.cause.value if inspection.cause is not None else None,
             "message": inspection.message,
             "zone": inspection.zone or None,

@@ -66,7 +66,7 @@ class Source:
 class NoEngine:
     """Preprocesses and decides, with a fixed map between."""
 
-    identity = RecipeIdentity("bench", 2.5, "0" * 64, "0" * 64)
+    identity = RecipeIdentity("bench", Thresholds(2.5, 2.5), "0" * 64, "0" * 64)
 
     def __init__(self, size: int, channels: int) -> None:
         limits = (size, size)
@@ -85,9 +85,11 @@ class NoEngine:
         return Prepared(PreparedFrame(image, None), time.monotonic_ns() - started)
 
     def infer(self, prepared: Prepared) -> Inspection:
-        decision = decide(1.0, self._map, Thresholds(2.5, 2.5))
+        decision = decide(1.0, self._map, self.identity.thresholds)
         times = StageTimes(prepared.preprocess_ns, 1, 1)
-        return Inspection(Verdict.PASS, 1.0, 2.5, self._map, decision.mask, times=times)
+        return Inspection(
+            Verdict.PASS, 1.0, self.identity.thresholds, self._map, decision.mask, times=times
+        )
 
     @property
     def engine(self) -> object:

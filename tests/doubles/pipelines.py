@@ -22,9 +22,9 @@ from edge.pipeline.status import RunSummary
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.inspector import Inspection, Prepared, StageTimes
 from inspection.layout import PreparedFrame
-from inspection.verdict import Verdict
+from inspection.verdict import Thresholds, Verdict
 
-IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
+IDENTITY = RecipeIdentity("default", Thresholds(2.5, 2.5), "a" * 64, "b" * 64)
 GENEROUS_S = 30.0
 Image = npt.NDArray[np.uint8]
 
@@ -94,7 +94,9 @@ class FakeInspector:
 def judged(verdict: Verdict) -> Inspection:
     mask = np.zeros((8, 8), dtype=np.bool_)
     anomaly_map = np.zeros((8, 8), dtype=np.float32)
-    return Inspection(verdict, 1.0, 2.5, anomaly_map, mask, None, "", StageTimes(1, 1, 1))
+    return Inspection(
+        verdict, 1.0, IDENTITY.thresholds, anomaly_map, mask, None, "", StageTimes(1, 1, 1)
+    )
 
 
 class FakeOutput:

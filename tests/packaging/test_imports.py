@@ -57,7 +57,7 @@ def test_every_module_of_a_device_imports_without_the_training_frameworks() -> N
 
 
 def test_calibration_needs_scipy_beside_that() -> None:
-    code = "import calibration.calibrate, calibration.scores, calibration.threshold"
+    code = "import calibration.calibrate, calibration.scores, calibration.tolerance"
     result = run_without(TRAINING - {"scipy"}, code)
     assert result.returncode == 0, result.stderr
 

@@ -10,24 +10,28 @@ import pytest
 from calibration.calibrate import CalibrationResult, calibrate
 from calibration.charts import HEIGHT, WIDTH, histogram, rate_curve
 from calibration.curve import ThresholdCurve
-from calibration.limits import Wish
 from calibration.report import notices, promises, worst_cards, write_calibration_report
+from calibration.thresholds import CalibrationTargets
 from edge import Inspector
 from inspection.bundle import Bundle
 
 
-def calibrated(bundle: Bundle, folder: Path, levels: list[int], wish: Wish) -> CalibrationResult:
+def calibrated(
+    bundle: Bundle, folder: Path, levels: list[int], targets: CalibrationTargets
+) -> CalibrationResult:
     folder.mkdir()
     for level in levels:
         image = np.full((32, 32), 5, np.uint8)
         image[level % 32, 4] = level
         cv2.imwrite(str(folder / f"{level}.png"), image)
-    return calibrate(bundle, sorted(folder.iterdir()), wish, author="anna", reason="<new> lamp")
+    return calibrate(bundle, sorted(folder.iterdir()), targets, author="anna", reason="<new> lamp")
 
 
 def test_the_promise_is_said_in_words(tiny_bundle: Bundle, tmp_path: Path) -> None:
     levels = [20 + 5 * number for number in range(30)]
-    result = calibrated(tiny_bundle, tmp_path / "good", levels, Wish(0.1, review_rate=0.3))
+    result = calibrated(
+        tiny_bundle, tmp_path / "good", levels, CalibrationTargets(0.1, review_rate=0.3)
+    )
     rejected, reviewed, masked = promises(result)
     assert rejected == (
         "Of further good parts like these 30, at most 9.50% score above 0.647059 and are "
@@ -54,7 +58,7 @@ def test_the_promise_is_said_in_words(tiny_bundle: Bundle, tmp_path: Path) -> No
 
 def test_the_page_shows_charts_and_the_worst_images(tiny_bundle: Bundle, tmp_path: Path) -> None:
     levels = [20, 60, 40, 90, 30, 55, 66, 77, 88, 99]
-    result = calibrated(tiny_bundle, tmp_path / "good", levels, Wish(0.01))
+    result = calibrated(tiny_bundle, tmp_path / "good", levels, CalibrationTargets(0.01))
     path = tmp_path / "pages" / "calibration.html"
     with Inspector.open(tiny_bundle) as inspector:
         write_calibration_report(path, result, inspector)

@@ -12,7 +12,7 @@ import pytest
 
 from inspection.files import sha256_of
 from inspection.inspector import Inspection, Inspector
-from inspection.verdict import Cause, Verdict
+from inspection.verdict import Cause, Thresholds, Verdict
 from training.data.layout import DataSet, Sample
 from training.evaluation import Evaluation, evaluate
 from training.figures import choose, colour_bar, figure_sheet, panel, wrong_verdicts
@@ -51,7 +51,7 @@ def without_verdict(sample: InspectedSample) -> InspectedSample:
 def scored(score: float, defect: str = "good", threshold: float = 0.5) -> InspectedSample:
     verdict = Verdict.REJECT if score > threshold else Verdict.PASS
     map_and_mask = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.bool_)
-    inspection = Inspection(verdict, score, threshold, *map_and_mask)
+    inspection = Inspection(verdict, score, Thresholds(threshold, 0.5), *map_and_mask)
     return InspectedSample(Sample(Path(f"{score}.png"), defect), "", inspection, None)
 
 

@@ -17,7 +17,7 @@ from edge.store.images import ImageArchive
 from inspection.files import TEMPORARY_PREFIX
 from inspection.images import read_image
 from inspection.inspector import Inspection
-from inspection.verdict import Cause, Verdict
+from inspection.verdict import Cause, Thresholds, Verdict
 
 MakeSettled = Callable[..., Settled]
 STEM = "2026-11-21/041401.000000_test-000001_REJECT"
@@ -35,7 +35,7 @@ def reject_archive(folder: Path, max_bytes: int = PLENTY, **rules: Any) -> Image
 
 def scored(score: float, verdict: Verdict = Verdict.PASS) -> Inspection:
     empty = np.zeros((8, 8), dtype=np.float32)
-    return Inspection(verdict, score, 2.5, empty, empty > 0)
+    return Inspection(verdict, score, Thresholds(2.5, 2.5), empty, empty > 0)
 
 
 def files(folder: Path) -> list[str]:

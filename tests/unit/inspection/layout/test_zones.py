@@ -58,7 +58,9 @@ def test_drawn_on_the_frame_and_enlarged_is_drawn_on_the_map(
     zones = zone_map([[corners(points)]], [], 16, 16)
     crop = Crop(top=3, left=5, height=16 * down, width=16 * right)
     frame = np.zeros((80, 80), np.uint8)
-    inspection = Inspection(Verdict.PASS, 0.0, 1.0, None, zones > 0, crop=crop, zones=zones)
+    inspection = Inspection(
+        Verdict.PASS, 0.0, Thresholds(1.0, 1.0), None, zones > 0, crop=crop, zones=zones
+    )
     shown = inspection.native_zones(frame)
     assert shown is not None
     assert np.array_equal(shown > 0, inspection.native_mask(frame))

@@ -11,7 +11,7 @@ from scipy import stats
 
 from calibration.curve import SliderPoint, ThresholdCurve
 from calibration.lots import lot_limit
-from calibration.threshold import part_scores, review_limits, tolerance_limit
+from calibration.tolerance import part_scores, review_limits, tolerance_limit
 from inspection.errors import ConfigError
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
@@ -145,17 +145,17 @@ def test_the_slider_is_monotone(scores: list[float], data: st.DataObject) -> Non
     curve = ThresholdCurve.of(scores, confidence=0.9)
     first, second = sorted(data.draw(st.tuples(PLACES, PLACES)))
     low, high = curve.at(first), curve.at(second)
-    assert low.threshold >= high.threshold
+    assert low.reject >= high.reject
     assert low.expected <= high.expected
     assert low.bound <= high.bound
-    assert low.threshold in scores
+    assert low.reject in scores
 
 
 def test_the_ends_of_the_slider_are_the_highest_and_the_middle_score() -> None:
     curve = ThresholdCurve.of([float(n) for n in range(1, 100)], confidence=0.95)
-    assert (curve.at(0).threshold, curve.at(0).expected) == (99.0, 0.01)
+    assert (curve.at(0).reject, curve.at(0).expected) == (99.0, 0.01)
     assert curve.at(0).bound == pytest.approx(1 - 0.05 ** (1 / 99))
-    assert curve.at(1).threshold == 50.0
+    assert curve.at(1).reject == 50.0
     assert curve.at(1).expected == pytest.approx(0.5)
     assert curve.at(0.5).expected == pytest.approx(np.sqrt(0.01 * 0.5), abs=0.01)
 
@@ -164,14 +164,14 @@ def test_a_place_on_the_slider_promises_what_the_tolerance_limit_does() -> None:
     scores = np.random.default_rng(3).normal(size=300).tolist()
     limit = tolerance_limit(scores, false_reject_rate=0.03, confidence=0.95)
     point = ThresholdCurve.of(scores, confidence=0.95).point_of(limit.threshold)
-    assert point.threshold == limit.threshold
+    assert point.reject == limit.threshold
     assert point.bound == pytest.approx(limit.bound)
 
 
 def test_the_expected_rate_is_the_mean_over_draws() -> None:
     random = np.random.default_rng(4)
     rates = [
-        1 - ThresholdCurve.of(random.random(40).tolist(), confidence=0.9).at(0.4).threshold
+        1 - ThresholdCurve.of(random.random(40).tolist(), confidence=0.9).at(0.4).reject
         for _ in range(1500)
     ]
     expected = ThresholdCurve.of(range(40), confidence=0.9).at(0.4).expected
@@ -181,7 +181,7 @@ def test_the_expected_rate_is_the_mean_over_draws() -> None:
 def test_a_threshold_between_scores_takes_the_rate_of_the_one_below() -> None:
     curve = ThresholdCurve.of([1.0, 2.0, 3.0], confidence=0.9)
     assert curve.point_of(2.5).expected == 0.5
-    assert curve.point_of(2.5).threshold == 2.5
+    assert curve.point_of(2.5).reject == 2.5
     assert curve.point_of(0.5) == SliderPoint(1.0, 0.5, 1.0, 1.0, (0.5,))
     assert curve.point_of(9.0).expected == 0.25
     with pytest.raises(ConfigError, match=r"the slider is at 1\.2: it moves from 0 to 1"):

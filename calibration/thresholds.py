@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from calibration.lots import LotLimit, lot_limit
-from calibration.pixels import MapSummary, PixelLimit, part_summary, pixel_limits
+from calibration.pixels import WHOLE, MapSummary, PixelLimit, part_summary, pixel_limits
 from calibration.scores import GoodScore
 from calibration.tail import TailModel, tail_model
-from calibration.threshold import ToleranceLimit, review_limits, zone_limit
-from inspection.bundle.calibration_file import ZoneThresholds
+from calibration.tolerance import ToleranceLimit, review_limits, zone_limit
 from inspection.errors import ConfigError
 from inspection.layout.zones import Zone
+from inspection.verdict import Thresholds
 
 
 @dataclass(frozen=True)
-class Wish:
+class CalibrationTargets:
     """What a calibration is to promise.
 
     Attributes:
@@ -42,33 +42,42 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Limits:
+class PromisedThresholds:
     """What a calibration promises.
 
     Attributes:
         reject: threshold of each zone; a single one for the whole map.
-        review: likewise; None without a review band.
-        limit: the promise about rejected parts, in all zones together.
-        review_limit: likewise about parts reviewed or rejected.
-        tail: the model whose threshold is taken; None when `limit` has it.
+        reject_limit: the promise about rejected parts, in all zones together.
         pixels: of each zone; a single one for the whole map.
+        review: like `reject`; None without a review band.
+        review_limit: the promise about parts reviewed or rejected.
+        tail: the model whose threshold is taken; None when `reject_limit` has it.
     """
 
     reject: tuple[float, ...]
-    review: tuple[float, ...] | None
-    limit: ToleranceLimit | LotLimit
-    review_limit: ToleranceLimit | None
-    tail: TailModel | None
+    reject_limit: ToleranceLimit | LotLimit
     pixels: tuple[PixelLimit, ...]
+    review: tuple[float, ...] | None = None
+    review_limit: ToleranceLimit | None = None
+    tail: TailModel | None = None
 
-    def of_zones(self, names: Sequence[str]) -> dict[str, ZoneThresholds]:
+    def of_part(self) -> Thresholds:
+        """The thresholds of a part as a whole: with zones the highest, and the smallest area."""
+        return Thresholds(
+            reject=max(self.reject),
+            pixel=max(zone.pixel for zone in self.pixels),
+            review=max(self.review) if self.review else None,
+            minimum_area_px=min(zone.minimum_area_px for zone in self.pixels),
+        )
+
+    def of_zones(self, names: Sequence[str]) -> dict[str, Thresholds]:
         """The thresholds of each zone by its name; empty without names."""
         return {
-            name: ZoneThresholds(
-                score=self.reject[place],
-                pixel=self.pixels[place].threshold,
-                review=self.review and self.review[place],
-                minimum_area_px=self.pixels[place].minimum_area,
+            name: Thresholds(
+                reject=self.reject[place],
+                pixel=self.pixels[place].pixel,
+                review=self.review[place] if self.review else None,
+                minimum_area_px=self.pixels[place].minimum_area_px,
             )
             for place, name in enumerate(names)
         }
@@ -79,7 +88,7 @@ class Limits:
 
         None for parts in lots: it is known for independent parts only.
         """
-        if isinstance(self.limit, LotLimit):
+        if isinstance(self.reject_limit, LotLimit):
             return None
         return min(1.0, sum(pixel.mask_rate_bound for pixel in self.pixels))
 
@@ -87,60 +96,67 @@ class Limits:
     def parts_missing(self) -> int | None:
         """How many more good parts can promise the rate that was asked for; None if not known."""
         return (
-            self.limit.parts_needed - self.limit.parts
-            if isinstance(self.limit, ToleranceLimit)
+            self.reject_limit.parts_needed - self.reject_limit.parts
+            if isinstance(self.reject_limit, ToleranceLimit)
             else None
         )
 
 
-def limits_of(scores: Sequence[GoodScore], wish: Wish, zones: Sequence[Zone]) -> Limits:
-    """The thresholds that keep the wish, or come nearest to it.
+def thresholds_for(
+    scores: Sequence[GoodScore], targets: CalibrationTargets, zones: Sequence[Zone]
+) -> PromisedThresholds:
+    """The thresholds that keep the targets, or come nearest to it.
 
     Raises:
-        ConfigError: a rate outside its range, too few parts, or wishes that exclude each other.
+        ConfigError: a rate outside its range, too few parts, or targets that exclude each other.
     """
-    _require_compatible(wish, len(scores[0].values))
+    _require_compatible(targets, len(scores[0].values))
     parts: dict[str, list[GoodScore]] = {}
     for score in scores:
-        parts.setdefault((wish.part_of or str)(score.path), []).append(score)
+        parts.setdefault((targets.part_of or str)(score.path), []).append(score)
     values = [_highest(frames) for frames in parts.values()]
-    pixels = tuple(
-        pixel_limits(
-            [_summaries(frames) for frames in parts.values()],
-            mask_rate=wish.false_reject_rate,
-            confidence=wish.confidence,
-            minimum_areas={
-                number: (zone.minimum_area_px if zone else None) or wish.minimum_area_px
-                for number, zone in enumerate(zones or [None], start=1)
-            },
-        ).values()
-    )
-    rates = {"false_reject_rate": wish.false_reject_rate, "confidence": wish.confidence}
-    if wish.lot_of is not None:
-        lot = lot_limit([value for (value,) in values], _lots(parts, wish.lot_of), **rates)
-        return Limits((lot.threshold,), None, lot, None, None, pixels)
-    if wish.review_rate is not None:
-        reject, review = review_limits(values, review_rate=wish.review_rate, **rates)
-        return Limits(
-            reject.thresholds, review.thresholds, reject.limit, review.limit, None, pixels
+    pixels = _pixel_limits(parts.values(), targets, zones)
+    rates = {"false_reject_rate": targets.false_reject_rate, "confidence": targets.confidence}
+    if targets.lot_of is not None:
+        lot = lot_limit([value for (value,) in values], _lots(parts, targets.lot_of), **rates)
+        return PromisedThresholds((lot.threshold,), lot, pixels)
+    if targets.review_rate is not None:
+        reject, review = review_limits(values, review_rate=targets.review_rate, **rates)
+        return PromisedThresholds(
+            reject.thresholds, reject.limit, pixels, review.thresholds, review.limit
         )
     found = zone_limit(values, **rates)
-    if not wish.extrapolate:
-        return Limits(found.thresholds, None, found.limit, None, None, pixels)
+    if not targets.extrapolate:
+        return PromisedThresholds(found.thresholds, found.limit, pixels)
     tail = tail_model(
         [value for (value,) in values],
-        false_reject_rate=wish.false_reject_rate,
-        confidence=wish.confidence,
+        false_reject_rate=targets.false_reject_rate,
+        confidence=targets.confidence,
     )
     # Never below what is promised, so that the bound stays true whatever the model is worth.
-    return Limits((max(tail.upper, *found.thresholds),), None, found.limit, None, tail, pixels)
+    highest = max(tail.upper, *found.thresholds)
+    return PromisedThresholds((highest,), found.limit, pixels, tail=tail)
 
 
-def _require_compatible(wish: Wish, zones: int) -> None:
+def _pixel_limits(
+    parts: Iterable[Sequence[GoodScore]], targets: CalibrationTargets, zones: Sequence[Zone]
+) -> tuple[PixelLimit, ...]:
+    """The limits of each zone, or of the whole map."""
+    areas = [zone.minimum_area_px or targets.minimum_area_px for zone in zones]
+    limits = pixel_limits(
+        [_summaries(frames) for frames in parts],
+        mask_rate=targets.false_reject_rate,
+        confidence=targets.confidence,
+        minimum_areas_px=dict(enumerate(areas or [targets.minimum_area_px], start=WHOLE)),
+    )
+    return tuple(limits.values())
+
+
+def _require_compatible(targets: CalibrationTargets, zones: int) -> None:
     """Refuse wishes for which there is no statement that holds for both."""
-    single = {"lots": wish.lot_of is not None, "a model of the tail": wish.extrapolate}
-    chosen = [name for name, is_wished in single.items() if is_wished]
-    if wish.review_rate is not None:
+    single = {"lots": targets.lot_of is not None, "a model of the tail": targets.extrapolate}
+    chosen = [name for name, is_asked in single.items() if is_asked]
+    if targets.review_rate is not None:
         chosen.append("a review band")
     if zones > 1 and any(single.values()):
         raise ConfigError(
