@@ -1,4 +1,4 @@
-"""What FP16 and INT8 cost in verdicts and gain in time, on finished runs: docs/measured/precision.md.
+"""The cost of FP16 and INT8 in verdicts and their gain in time: docs/measured/precision.md.
 
     python studies/precision.py --work build/precision --out docs/measured/precision.md RUN ...
 
