@@ -27,7 +27,7 @@ from edge.part.shot import PartInspector
 from edge.pipeline.pipeline import Pipeline
 from edge.pipeline.settings import PartLimits, RunSettings, View
 from inspection.bundle.calibration_file import RecipeIdentity
-from inspection.inspector import Inspection, Inspector, Prepared, StageTimes
+from inspection.inspector import Inspection, Inspector, StageTimes
 from inspection.layout import PreparedFrame
 from inspection.preprocess import Preprocessing, preprocess
 from inspection.verdict import Thresholds, Verdict, decide
@@ -79,16 +79,21 @@ class NoEngine:
         )
         self._map = np.zeros((256, 256), np.float32)
 
-    def prepare(self, frame: npt.NDArray[np.uint8]) -> Prepared:
+    def prepare(self, frame: npt.NDArray[np.uint8]) -> PreparedFrame:
         started = time.monotonic_ns()
         image = preprocess(frame, self._to)
-        return Prepared(PreparedFrame(image, None), time.monotonic_ns() - started)
+        return PreparedFrame(image, None, preprocess_ns=time.monotonic_ns() - started)
 
-    def infer(self, prepared: Prepared) -> Inspection:
+    def infer(self, prepared: PreparedFrame) -> Inspection:
         decision = decide(1.0, self._map, self.identity.thresholds)
         times = StageTimes(prepared.preprocess_ns, 1, 1)
         return Inspection(
-            Verdict.PASS, 1.0, self.identity.thresholds, self._map, decision.mask, times=times
+            verdict=Verdict.PASS,
+            score=1.0,
+            thresholds=self.identity.thresholds,
+            anomaly_map=self._map,
+            mask=decision.mask,
+            times=times,
         )
 
     @property

@@ -51,7 +51,13 @@ def without_verdict(sample: InspectedSample) -> InspectedSample:
 def scored(score: float, defect: str = "good", threshold: float = 0.5) -> InspectedSample:
     verdict = Verdict.REJECT if score > threshold else Verdict.PASS
     map_and_mask = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.bool_)
-    inspection = Inspection(verdict, score, Thresholds(threshold, 0.5), *map_and_mask)
+    inspection = Inspection(
+        verdict=verdict,
+        score=score,
+        thresholds=Thresholds(threshold, 0.5),
+        anomaly_map=map_and_mask[0],
+        mask=map_and_mask[1],
+    )
     return InspectedSample(Sample(Path(f"{score}.png"), defect), "", inspection, None)
 
 
