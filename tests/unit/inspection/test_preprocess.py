@@ -105,7 +105,7 @@ def test_a_resize_that_is_not_needed_changes_no_bit(shape: tuple[int, ...]) -> N
     both = cv2.resize(frame, shrunk, interpolation=cv2.INTER_AREA)
     both = cv2.resize(both, (64, 64), interpolation=cv2.INTER_LINEAR)
     expected = both if both.ndim == 3 else np.stack([both] * 3, axis=-1)
-    prepared = preprocess(frame, taught(*shape[:2], channels=1 if len(shape) == 2 else 3))
+    prepared = preprocess(frame, taught(shape[0], shape[1], channels=1 if len(shape) == 2 else 3))
     np.testing.assert_array_equal(prepared, expected)
     assert prepared.flags.c_contiguous
 
