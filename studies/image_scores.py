@@ -24,7 +24,7 @@ from training.checkpoint import RunRecord, load_run
 from training.data.layout import Sample, read_data_set
 from training.metrics import auroc
 from training.models import differnet, ganomaly
-from training.models.differnet_folded import pyramid
+from training.models.differnet import pyramid
 
 SHRINKAGE = 0.01
 

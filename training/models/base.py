@@ -26,6 +26,12 @@ Losses = dict[str, Tensor]
 FeatureBatches = Callable[[], Iterator[Features]]
 
 
+class ModelConfig(StrictModel):
+    """Settings of a model, whose `name` is the one in `training.models.MODELS`."""
+
+    name: str
+
+
 class Prediction(NamedTuple):
     """Raw output for a batch; higher is more anomalous: scores (N,), maps (N, H, W)."""
 
@@ -104,7 +110,7 @@ class AnomalyModel(nn.Module, ABC):
     map_tolerance = FP32_TOLERANCE
     stepped: tuple[str, ...] = ("loss",)
 
-    def __init__(self, config: StrictModel, size: tuple[int, int]) -> None:
+    def __init__(self, config: ModelConfig, size: tuple[int, int]) -> None:
         super().__init__()
         self.config = config
         self.size = size
@@ -124,10 +130,6 @@ class AnomalyModel(nn.Module, ABC):
     @abstractmethod
     def optimisation(self, epochs: int) -> Optimisation:
         """New optimisers and schedules for a training of `epochs` epochs."""
-
-    @abstractmethod
-    def deploy(self) -> nn.Module:
-        """The same function folded for inference: images -> (scores, maps), as `forward`."""
 
     def forward(self, images: Tensor) -> Prediction:
         """Scores (N,) and maps (N, H, W) of uint8 (N, H, W, 3) BGR images."""
