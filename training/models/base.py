@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from inspection.config.loading import StrictModel
 from inspection.golden import FP32_TOLERANCE
 from training.data.masks import Annotation
+from training.data.samples import Targets
 
 Features = tuple[Tensor, ...]
 Losses = dict[str, Tensor]
@@ -37,22 +38,6 @@ class Prediction(NamedTuple):
 
     scores: Tensor
     maps: Tensor
-
-
-class Targets(NamedTuple):
-    """What is known of the images of a batch; all float32.
-
-    Attributes:
-        labels: (N,) 1 for a part with a real defect.
-        masks: (N, 1, H, W) 1 on defects, at the model's input size.
-        weights: (N, 1, H, W) weight of each pixel in pixel losses.
-        segmented: (N,) 1 when `masks` can be trusted: good parts, and defects with a drawn mask.
-    """
-
-    labels: Tensor
-    masks: Tensor
-    weights: Tensor
-    segmented: Tensor
 
 
 @dataclass

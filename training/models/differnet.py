@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from inspection.errors import ConfigError
 from training.backbones import Backbone, BackboneConfig, open_backbone
+from training.data.samples import Targets
 from training.models.base import (
     AnomalyModel,
     DataFacts,
@@ -30,7 +31,6 @@ from training.models.base import (
     ModelConfig,
     Optimisation,
     Prediction,
-    Targets,
     blank_image,
 )
 from training.models.flow import Flow, FlowConfig

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.backbones import BackboneConfig, open_backbone
+from training.data.samples import Targets
 from training.linear_maps import blurring
 from training.models.base import (
     AnomalyModel,
@@ -26,7 +27,6 @@ from training.models.base import (
     ModelConfig,
     Optimisation,
     Prediction,
-    Targets,
 )
 from training.models.differnet import layer_shapes, pyramid
 from training.models.flow import Flow, FlowConfig

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from inspection.errors import ConfigError
 from training.batch_norms import BATCH_NORMS, recalibrate
+from training.data.samples import Targets
 from training.linear_maps import apply, gaussian
 from training.models.base import (
     AnomalyModel,
@@ -29,7 +30,6 @@ from training.models.base import (
     Optimisation,
     Prediction,
     Steps,
-    Targets,
 )
 from training.moments import Moments
 

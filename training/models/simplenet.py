@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.backbones import Backbone, BackboneConfig
+from training.data.samples import Targets
 from training.linear_maps import blurring
 from training.models.base import (
     AnomalyModel,
@@ -24,7 +25,6 @@ from training.models.base import (
     ModelConfig,
     Optimisation,
     Prediction,
-    Targets,
     blank_image,
     xavier,
 )

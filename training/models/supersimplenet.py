@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 
 from training.backbones import Backbone, BackboneConfig
 from training.data.masks import Annotation
+from training.data.samples import Targets
 from training.linear_maps import Separable, apply, bilinear, blurring, mean3
 from training.models.base import (
     AnomalyModel,
@@ -27,7 +28,6 @@ from training.models.base import (
     ModelConfig,
     Optimisation,
     Prediction,
-    Targets,
     blank_image,
     xavier,
 )

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import StepLR
 
 from inspection.errors import ConfigError
 from training.backbones import Backbone, BackboneConfig
+from training.data.samples import Targets
 from training.linear_maps import Separable, resizing, window_mean
 from training.models.base import (
     AnomalyModel,
@@ -27,7 +28,6 @@ from training.models.base import (
     ModelConfig,
     Optimisation,
     Prediction,
-    Targets,
     blank_image,
 )
 from training.moments import Moments

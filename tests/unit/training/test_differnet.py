@@ -23,10 +23,11 @@ from inspection.errors import BundleError, ConfigError
 from training.backbones import AlexNet, BackboneConfig
 from training.checkpoint import load_run
 from training.config import TrainConfig
+from training.data.samples import Targets
 from training.fit import fit
 from training.metrics import auroc
 from training.models import differnet, differnet_spatial
-from training.models.base import AnomalyModel, DataFacts, Targets
+from training.models.base import AnomalyModel, DataFacts
 from training.models.differnet import Turn, TurnBack, layer_shapes
 from training.models.flow import Flow, FlowConfig, Subnet, permutation
 

@@ -17,8 +17,9 @@ from export.macs import count_macs
 from inspection.errors import ConfigError
 from training.checkpoint import Progress, load_run
 from training.config import TrainConfig
+from training.data.samples import Targets
 from training.fit import fit
-from training.models.base import Features, Targets
+from training.models.base import Features
 from training.models.ganomaly import (
     Config,
     Decoder,

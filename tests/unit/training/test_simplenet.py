@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from export.fold.simplenet import Deployed
 from export.graph import build_graph
 from export.macs import count_macs
+from training.data.samples import Targets
 from training.linear_maps import apply, bilinear, gaussian
-from training.models.base import Targets
 from training.models.patch_embedding import PatchEmbedding, embedding_matrices
 from training.models.simplenet import Config, Model
 

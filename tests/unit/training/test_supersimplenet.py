@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from export.fold.supersimplenet import Deployed
 from training.backbones import BackboneConfig
-from training.models.base import DataFacts, Targets
+from training.data.samples import Targets
+from training.models.base import DataFacts
 from training.models.supersimplenet import (
     ClassificationHead,
     Config,
