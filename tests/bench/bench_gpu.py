@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from export.tensorrt_examine import graph_shape, ways_to_run
+from export.tensorrt.examine import graph_shape, ways_to_run
 from export.timing import Image
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.engine import Engine

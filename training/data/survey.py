@@ -11,8 +11,7 @@ from pathlib import Path
 
 from inspection.errors import CameraError, FrameError
 from inspection.images import decode_image
-from training.data.layout import Sample
-from training.data.layouts.base import listed
+from training.data.data_set import Sample, listed
 
 Range = tuple[int, int]
 

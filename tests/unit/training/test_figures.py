@@ -13,7 +13,7 @@ import pytest
 from inspection.files import sha256_of
 from inspection.inspector import Inspection, Inspector
 from inspection.verdict import Cause, Thresholds, Verdict
-from training.data.layout import DataSet, Sample
+from training.data.data_set import DataSet, Sample
 from training.evaluation import Evaluation, evaluate
 from training.figures import choose, colour_bar, figure_sheet, panel, wrong_verdicts
 from training.histogram import score_histogram
