@@ -200,6 +200,11 @@ class Inspector:
         """What its verdicts rest on."""
         return self._identity
 
+    @property
+    def engine(self) -> Engine:
+        """The engine, which inspectors of the same bundle may share."""
+        return self._engine
+
     def warm(self) -> None:
         """Run the engine on an empty image, so that the next part finds it awake.
 

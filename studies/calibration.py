@@ -1,6 +1,6 @@
-"""What calibration promises and drift alarms find, on real images: docs/calibration.md.
+"""What calibration promises and drift alarms find, on real images: docs/measured/calibration.md.
 
-    python studies/calibration.py --out docs/calibration.md BUNDLE=DATA ...
+    python studies/calibration.py --out docs/measured/calibration.md BUNDLE=DATA ...
 
 DATA is a data set in MVTec AD layout, BUNDLE a model that was taught few of its good images. All
 others are scored once through the bundle, as they are and changed step by step; then they are drawn

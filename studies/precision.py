@@ -1,6 +1,6 @@
-"""What FP16 and INT8 cost in verdicts and gain in time, on finished runs: docs/precision.md.
+"""The cost of FP16 and INT8 in verdicts and their gain in time: docs/measured/precision.md.
 
-    python studies/precision.py --work build/precision --out docs/precision.md RUN ...
+    python studies/precision.py --work build/precision --out docs/measured/precision.md RUN ...
 
 Each run is exported with all precisions. Each artefact takes its threshold from the held-out good
 images of the run and scores the test images of the run's data set, through ONNX Runtime's CPU and

@@ -17,9 +17,9 @@ class Settled:
     """A trigger with its final verdict.
 
     Attributes:
-        inspection: the verdict on the part: that of one of the views, or NO_VERDICT when something
-            befell the part as a whole.
-        views: what each view says, in the order of the configuration.
+        inspection: the verdict on the part: that of one of the views, or NO_VERDICT for the part
+            as a whole.
+        views: the result of each view, in the order of the configuration.
         taken_ns: when the verdict went out to the line, on the monotonic clock.
     """
 
@@ -30,7 +30,7 @@ class Settled:
 
     @property
     def decisive(self) -> ViewResult:
-        """The view whose inspection is the part's; the first one when it is of none."""
+        """The view whose inspection is the part's; the first view when there is none."""
         deciding = (result for result in self.views if result.inspection is self.inspection)
         return next(deciding, self.views[0])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from edge.camera import CameraConfig, camera_from_config
 from edge.camera.base import SoftwareTriggered
 from edge.drift.monitor import DriftMonitor, DriftWatch
-from edge.pipeline.views import ViewCamera
+from edge.pipeline.settings import ViewCamera
 from edge.recipe.config import RecipesConfig, is_fired
 from edge.recipe.part_check import PartCheck
 from inspection.bundle import Bundle, open_bundle

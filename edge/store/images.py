@@ -41,7 +41,7 @@ def _now_utc() -> datetime:
 
 
 class ImageArchive:
-    """An `edge.pipeline.archive.Archive` in a folder. One thread calls `save`.
+    """An `edge.pipeline.background.Archive` in a folder. One thread calls `save`.
 
     Args:
         folder: made when the first image is written.

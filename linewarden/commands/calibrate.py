@@ -9,7 +9,7 @@ rate they support and how many parts the target needs. Images that the model was
 trained on are recognised and left out.
 
 With --layout, polygons say what is inspected and what is ignored, and a mark tells
-where the part lies; docs/zones.md has the file. Each zone gets thresholds of its own,
+where the part lies; docs/guides/zones.md has the file. Each zone gets thresholds of its own,
 and the promise holds for all zones together, which takes more parts: 299 for 1 % with
 one zone, 473 with two, 628 with three. A recipe keeps its layout when it is calibrated
 again, until --whole-frame.

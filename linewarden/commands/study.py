@@ -9,7 +9,7 @@ seeds that are there.
 examples:
   linewarden study accuracy --config configs/train/supersimplenet-cpu.yaml \\
       configs/train/simplenet-cpu.yaml --seeds 1 2 3 --work study \\
-      --out docs/accuracy.md --data data/cookies data/hazelnut
+      --out docs/measured/accuracy.md --data data/cookies data/hazelnut
 
 files:
   OUT                 tables, Markdown

@@ -1,6 +1,6 @@
-"""Speed and verdicts of a bundle on an NVIDIA device: a section of docs/performance.md.
+"""Speed and verdicts of a bundle on an NVIDIA device: a section of docs/measured/performance.md.
 
-    python tests/bench/bench_gpu.py BUNDLE --out docs/performance.md [--images FOLDER]
+    python tests/bench/bench_gpu.py BUNDLE --out docs/measured/performance.md [--images FOLDER]
 
 Times every plan that `linewarden build` made here, in each way to run it, and by how many lines at
 once; then compares the verdicts of every plan, and of every ONNX artefact on ONNX Runtime's CUDA

@@ -23,9 +23,9 @@ import numpy.typing as npt
 from edge.line.base import StationState
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord
+from edge.part.shot import PartInspector
 from edge.pipeline.pipeline import Pipeline
-from edge.pipeline.run_settings import PartLimits, RunSettings
-from edge.pipeline.views import PartInspector, View
+from edge.pipeline.settings import PartLimits, RunSettings, View
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.inspector import Inspection, Inspector, Prepared, StageTimes
 from inspection.layout import PreparedFrame
@@ -90,6 +90,10 @@ class NoEngine:
         return Inspection(
             Verdict.PASS, 1.0, self.identity.thresholds, self._map, decision.mask, times=times
         )
+
+    @property
+    def engine(self) -> object:
+        return self
 
     def warm(self) -> None:
         pass

@@ -15,7 +15,7 @@ from typing import Any
 from edge.camera import CameraConfig
 from edge.camera.isolated import IsolatedCamera
 from edge.part.record import InspectionRecord
-from edge.pipeline.summary import RunSummary
+from edge.pipeline.status import RunSummary
 from edge.station.assembly import open_station
 from edge.station.config import LineConfig
 from edge.store.reader import Filter, RecordReader

@@ -16,11 +16,9 @@ from edge.part.frame import Frame
 from edge.part.record import InspectionRecord
 from edge.part.settled import Settled
 from edge.part.view import ONLY_VIEW
-from edge.pipeline.hooks import Hooks
 from edge.pipeline.pipeline import Pipeline
-from edge.pipeline.run_settings import PartLimits, RunSettings
-from edge.pipeline.summary import RunSummary
-from edge.pipeline.views import View
+from edge.pipeline.settings import Hooks, PartLimits, RunSettings, View
+from edge.pipeline.status import RunSummary
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.inspector import Inspection, Prepared, StageTimes
 from inspection.layout import PreparedFrame
@@ -74,6 +72,7 @@ class FakeInspector:
         identity: RecipeIdentity = IDENTITY,
     ) -> None:
         self.identity = identity
+        self.engine = object()
         self.warmed = 0
         self._before = before
 

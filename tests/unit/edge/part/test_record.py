@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from edge.part.record import InspectionRecord, record_from_settled
 from edge.part.settled import Settled, no_verdict
-from edge.pipeline.summary import Tally
+from edge.pipeline.status import Tally
 from inspection.inspector import Inspection
 from inspection.verdict import Cause, Thresholds, Verdict
 

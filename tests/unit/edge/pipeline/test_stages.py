@@ -18,8 +18,7 @@ from edge.line.base import StationState
 from edge.part.frame import Frame
 from edge.part.settled import no_verdict
 from edge.part.trigger import Trigger
-from edge.pipeline.hooks import OnTrigger
-from edge.pipeline.views import View
+from edge.pipeline.settings import OnTrigger, View
 from edge.store.config import RecordsConfig
 from edge.store.station import StationRecords
 from edge.trigger.base import Firing
