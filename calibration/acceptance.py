@@ -16,7 +16,8 @@ import numpy as np
 
 from calibration.agreement import Agreement, agreement
 from calibration.calibrate import digest_of_images
-from calibration.labelled_parts import GOOD, Plan, image_hashes, named
+from calibration.labelled_parts import GOOD, Plan, image_hashes
+from inspection.errors import named
 from inspection.images import read_image
 from inspection.inspector import Inspection, Inspector
 from inspection.overlay import overlay

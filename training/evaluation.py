@@ -18,10 +18,11 @@ import numpy as np
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import Manifest
 from inspection.config.loading import StrictModel
+from inspection.errors import named
 from inspection.inspector import Inspector
 from inspection.verdict import Verdict
 from reports.proportion import proportion
-from training.inspected import InspectedSample, named
+from training.inspected import InspectedSample
 from training.metrics import UndefinedMetricError
 from training.separation import Metric, Separation, by_category, computed, separation
 

@@ -9,11 +9,10 @@ from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
 
-from inspection.errors import CameraError
+from inspection.errors import CameraError, listed
 from training.data.layouts.store import Store
 
 GOOD = "good"
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -134,12 +133,6 @@ def refuse_missing(origin: Path, samples: Sequence[Sample]) -> None:
     if missing:
         title = f"{origin}: {len(missing)} of {len(files)} listed files are missing:"
         raise CameraError(listed(title, missing))
-
-
-def listed(title: str, lines: Sequence[str]) -> str:
-    """A title with the first lines below it, and how many more there are."""
-    more = [f"... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    return "\n  ".join([title, *lines[:_SHOWN], *more])
 
 
 def read_list(path: Path) -> str:

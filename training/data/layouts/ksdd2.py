@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from inspection.errors import CameraError
+from inspection.errors import CameraError, listed
 from inspection.images import encode_png, list_images, read_image
 from training.data.layouts.base import (
     GOOD,
@@ -18,7 +18,6 @@ from training.data.layouts.base import (
     Limits,
     Sample,
     assemble,
-    listed,
     lost_names,
     one_category_only,
 )
