@@ -8,7 +8,7 @@ from calibration.calibrate import MAP_DECIDES, CalibrationResult
 from calibration.curve import ThresholdCurve
 from calibration.good_parts import curve_of, good_part_scores
 from calibration.lots import LotLimit
-from calibration.statements import order_notice
+from calibration.statements import left_out, order_notice
 from calibration.thresholds import PromisedThresholds
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import Manifest
@@ -128,10 +128,7 @@ def notices(result: CalibrationResult) -> list[str]:
     found += order_notice(result)
     if result.replaces_score:
         found.append(MAP_DECIDES)
-    if result.fitted:
-        found.append(f"left out {len(result.fitted)} images that the model was trained on")
-    if result.repeated:
-        found.append(f"left out {len(result.repeated)} images that repeat another")
+    found += left_out(result)
     if not result.calibration.parts:
         found.append(
             "every image counts as a part of its own: with several images of a part the promise "
