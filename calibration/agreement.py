@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import t
 
-from calibration.escapes import Proportion, proportion
 from inspection.errors import ConfigError
+from reports.proportion import Proportion, proportion
 
 _Flags = npt.NDArray[np.bool_]
 

@@ -12,13 +12,11 @@ import numpy as np
 from calibration.drift import FrameSummary
 from calibration.pixels import MapSummary, summarise_map
 from inspection.engine import Engine
-from inspection.errors import CameraError, EngineError, FrameError
+from inspection.errors import CameraError, EngineError, FrameError, listed
 from inspection.images import decode_image
 from inspection.layout import FramePreparer, Layout, PreparedFrame
 from inspection.preprocess import Preprocessing
 from inspection.verdict import zone_values
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -100,9 +98,8 @@ def score_images(
             message = str(error)
             problems.append(message if str(path) in message else f"{path}: {message}")
     if problems:
-        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         title = f"{len(problems)} of {len(images)} images cannot be used:"
-        raise CameraError("\n  ".join([title, *problems[:_SHOWN], *more]))
+        raise CameraError(listed(title, problems))
     return ScoredImages(list(scores.values()), fitted, repeated)
 
 

@@ -13,10 +13,7 @@ def describe(result: CalibrationResult) -> list[str]:
     """What the calibration promises, and what it rests on."""
     promised, lines = result.promised, []
     limit, reject = promised.reject_limit, result.calibration.thresholds.reject
-    if result.fitted:
-        lines.append(f"left out {len(result.fitted)} images that the model was trained on")
-    if result.repeated:
-        lines.append(f"left out {len(result.repeated)} images that repeat another")
+    lines += left_out(result)
     if result.replaces_score:
         lines.append(f"note: {MAP_DECIDES}")
     lots = f" in {limit.lots} lots" if isinstance(limit, LotLimit) else ""
@@ -38,6 +35,15 @@ def describe(result: CalibrationResult) -> list[str]:
         )
     order = [f"warning: {line}" for line in order_notice(result)]
     return [*lines, *_masks(result), _drift(result), *order, f"written to {result.path}"]
+
+
+def left_out(result: CalibrationResult) -> list[str]:
+    """How many images were left out, and why; empty when none were."""
+    reasons = {
+        "the model was trained on": result.fitted,
+        "repeat another": result.repeated,
+    }
+    return [f"left out {len(of)} images that {why}" for why, of in reasons.items() if of]
 
 
 def order_notice(result: CalibrationResult) -> list[str]:

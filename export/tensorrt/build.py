@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from inspection.engine.tensorrt_bindings import process_logger
-from inspection.errors import BundleError, ConfigError, EngineError
+from inspection.errors import BundleError, ConfigError, EngineError, listed
 from inspection.files import locked, write_bytes
 
 _log = logging.getLogger(__name__)
 
 LEVELS = range(6)
-_SHOWN = 5
 
 
 class BuildCancelledError(EngineError):
@@ -134,8 +133,7 @@ def _parser_errors(parser: Any, log: Any) -> str:
         errors.append((where if error.node() >= 0 else "") + f"{error.code().name}: {error.desc()}")
     if not errors:
         return f"cannot parse it: {log.take()}"
-    more = [f"... and {len(errors) - _SHOWN} more"] if len(errors) > _SHOWN else []
-    return "\n  ".join([f"cannot parse it, {len(errors)} errors:", *errors[:_SHOWN], *more])
+    return listed(f"cannot parse it, {len(errors)} errors:", errors)
 
 
 def _monitor(trt: Any, progress: Progress) -> Any:

@@ -32,7 +32,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from calibration.escapes import Proportion, defect_values, escape_rate
+from calibration.escapes import defect_values, escape_rate
 from calibration.history import (
     ACTIVE,
     Comparison,
@@ -47,6 +47,7 @@ from calibration.sensitivity import move_slider, place_of, slider_of
 from inspection.bundle import Bundle, open_bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import BundleError
+from reports.proportion import Proportion
 
 _HEAD = ("", "time", "threshold", "bound", "parts", "artefact", "author", "reason")
 

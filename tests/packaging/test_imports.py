@@ -99,7 +99,15 @@ def test_bundles_are_installed_where_nothing_is_signed() -> None:
 
 def test_no_other_distribution_claims_our_package_names() -> None:
     claims = packages_distributions()
-    for name in ("linewarden", "edge", "inspection", "calibration", "training", "export"):
+    for name in (
+        "linewarden",
+        "edge",
+        "inspection",
+        "reports",
+        "calibration",
+        "training",
+        "export",
+    ):
         assert set(claims.get(name, ["linewarden"])) == {"linewarden"}
 
 

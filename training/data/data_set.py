@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +64,3 @@ class DataSet:
     def category_of(self, sample: Sample) -> str:
         """The class of product that a sample shows."""
         return sample.category or self.name
-
-
-def listed(title: str, lines: Sequence[str]) -> str:
-    """A title with the first lines below it, and how many more there are."""
-    more = [f"... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    return "\n  ".join([title, *lines[:_SHOWN], *more])

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspection.errors import CameraError
-from training.data.data_set import DataSet, Sample, listed
+from inspection.errors import CameraError, listed
+from training.data.data_set import DataSet, Sample
 from training.data.masks import read_mask
 from training.data.survey import SurveyedSample, survey
 

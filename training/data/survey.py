@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspection.errors import CameraError, FrameError
+from inspection.errors import CameraError, FrameError, listed
 from inspection.images import decode_image
-from training.data.data_set import Sample, listed
+from training.data.data_set import Sample
 
 Range = tuple[int, int]
 

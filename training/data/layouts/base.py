@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
 
-from inspection.errors import CameraError
-from training.data.data_set import DataSet, Sample, listed
+from inspection.errors import CameraError, listed
+from training.data.data_set import DataSet, Sample
 from training.data.layouts.store import Store
 
 

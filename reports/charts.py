@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from calibration.curve import ThresholdCurve
+import numpy.typing as npt
 
 WIDTH, HEIGHT = 960, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 20, 34, 40  # px around the plot
 _MOST_POINTS = 300
+
+_Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,32 @@ class Tick:
 
 
 @dataclass(frozen=True)
+class Line:
+    """Points of a polyline as SVG has them: `x,y x,y`."""
+
+    points: str
+    is_dashed: bool = False
+
+
+@dataclass(frozen=True)
 class Chart:
-    """What both charts share; all places in px of a WIDTH x HEIGHT drawing.
+    """Geometry of a chart, all places in px of a WIDTH x HEIGHT drawing.
 
     Attributes:
+        title: what the chart shows, for those who hear the page.
+        axis: name of the horizontal axis.
+        columns, rows: values on the horizontal and the vertical axis.
         marks: thresholds, as places on the horizontal axis.
+        bars: each as (x, y, width, height).
     """
 
+    title: str
+    axis: str
     columns: tuple[Tick, ...]
     rows: tuple[Tick, ...]
     marks: tuple[Tick, ...]
+    bars: tuple[tuple[float, float, float, float], ...] = ()
+    lines: tuple[Line, ...] = ()
     width: int = WIDTH
     height: int = HEIGHT
     left: int = _LEFT
@@ -42,23 +59,8 @@ class Chart:
     bottom: int = HEIGHT - _BOTTOM
 
 
-@dataclass(frozen=True)
-class Histogram(Chart):
-    """Bars as (x, y, width, height)."""
-
-    bars: tuple[tuple[float, float, float, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class RateCurve(Chart):
-    """Rates against thresholds as the points of polylines."""
-
-    expected: str = ""
-    bounds: str = ""
-
-
-def histogram(scores: Sequence[float], thresholds: Sequence[tuple[str, float]]) -> Histogram:
-    """The scores of good parts, and named thresholds."""
+def histogram(scores: Sequence[float], thresholds: Sequence[tuple[str, float]]) -> Chart:
+    """Histogram of the scores of good parts, with named thresholds."""
     low, high = _range([*scores, *(value for _, value in thresholds)])
     count = int(np.clip(round(2 * math.sqrt(len(scores))), 12, 60))
     ends = (min(scores), max(scores)) if min(scores) < max(scores) else (low, high)
@@ -79,27 +81,47 @@ def histogram(scores: Sequence[float], thresholds: Sequence[tuple[str, float]]) 
         Tick(HEIGHT - _BOTTOM - span * number / tallest, f"{number:g}")
         for number in _round_values(0, tallest, finest=1)
     )
-    return Histogram(_columns(low, high), rows, _marks(thresholds, low, high), bars=bars)
+    return Chart(
+        "Histogram of the scores of good parts, with the thresholds",
+        "raw score",
+        _columns(low, high),
+        rows,
+        _marks(thresholds, low, high),
+        bars=bars,
+    )
 
 
-def rate_curve(curve: ThresholdCurve, thresholds: Sequence[tuple[str, float]]) -> RateCurve:
+def rate_curve(
+    scores: _Array, expected: _Array, bounds: _Array, thresholds: Sequence[tuple[str, float]]
+) -> Chart:
     """False reject rates, on a logarithmic axis, that each score promises as threshold.
 
     Steps: a threshold between two scores promises what the lower of them does.
+
+    Args:
+        scores: (n,) ascending.
+        expected: (n,) expected false reject rate of each score as threshold.
+        bounds: (n,) its upper bound.
+        thresholds: named thresholds to mark.
     """
-    low, high = _range([*map(float, curve.thresholds), *(value for _, value in thresholds)])
-    lowest = 10.0 ** math.floor(math.log10(float(curve.expected.min())))
-    places = np.unique(np.linspace(0, len(curve.thresholds) - 1, _MOST_POINTS).round().astype(int))
-    xs = [_across(float(curve.thresholds[place]), low, high) for place in places]
-    expected = [_down(float(curve.expected[place]), lowest) for place in places]
-    bounds = [_down(float(curve.bounds[place]), lowest) for place in places]
+    low, high = _range([*map(float, scores), *(value for _, value in thresholds)])
+    lowest = 10.0 ** math.floor(math.log10(float(expected.min())))
+    places = np.unique(np.linspace(0, len(scores) - 1, _MOST_POINTS).round().astype(int))
+    xs = [_across(float(scores[place]), low, high) for place in places]
     decades = range(round(math.log10(lowest)), 1)
-    return RateCurve(
+    return Chart(
+        "False reject rate against threshold: expected, and its upper bound",
+        "threshold",
         _columns(low, high),
         tuple(Tick(_down(10.0**power, lowest), f"{10.0**power:.6g}") for power in decades),
         _marks(thresholds, low, high),
-        expected=_steps(xs, expected),
-        bounds=_steps(xs, bounds),
+        lines=(
+            Line(_steps(xs, [_down(float(expected[place]), lowest) for place in places])),
+            Line(
+                _steps(xs, [_down(float(bounds[place]), lowest) for place in places]),
+                is_dashed=True,
+            ),
+        ),
     )
 
 
