@@ -10,7 +10,7 @@ import logging
 import threading
 from types import TracebackType
 
-from edge.peers.reconnect import Retries
+from edge.peers.reconnect import Reconnector
 from edge.recipe.request.base import Answer, Recipes, Request, RequestSource, State
 from inspection.errors import LineError
 
@@ -35,6 +35,7 @@ class RecipeRequestThread:
         self._poll_s = poll_ms / 1e3
         self._request: Request | None = None  # the last one that was dealt with
         self._refusal = ""
+        self._connection = Reconnector(self._open, LineError)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recipe request", daemon=True)
 
@@ -54,24 +55,27 @@ class RecipeRequestThread:
         self._thread.join(_JOIN_S)
 
     def _run(self) -> None:
-        retries = Retries()
-        is_lost = False
-        while not self._stopping.is_set():
+        try:
+            self._connection.open()
+        except LineError as error:
+            self._wait_until_back(error)
+        while not self._stopping.wait(self._poll_s):
             try:
-                self._source.open()
                 self._follow()
-                if is_lost:
-                    _log.warning("%s: recipes can be requested again", self._name)
-                is_lost = False
-                retries.connected()
-                while not self._stopping.wait(self._poll_s):
-                    self._follow()
             except LineError as error:
-                if not is_lost:
-                    _log.warning("no recipe can be requested: %s", error)
-                is_lost = True
-                self._stopping.wait(retries.pause_s())
+                self._connection.lose(str(error))
+                self._wait_until_back(error)
         self._source.close()
+
+    def _open(self) -> None:
+        """Opens the source, which must take the first answer too."""
+        self._source.open()
+        self._follow()
+
+    def _wait_until_back(self, error: LineError) -> None:
+        _log.warning("no recipe can be requested: %s", error)
+        if self._connection.wait_until_open(self._stopping):
+            _log.warning("%s: recipes can be requested again", self._name)
 
     def _follow(self) -> None:
         """Look for a request, and answer."""
