@@ -2,13 +2,13 @@
 #
 #   make demo            the whole chain on drawn parts          (DATA=folder for your own)
 #   make test            lint, types, import rules, tests: what CI runs
-#   make study           docs/accuracy.md on real data sets      (SHARED=folder, SEEDS="1 2 3")
-#   make precision       docs/precision.md on the runs of the study  (RUNS="run ...")
-#   make reliability     docs/reliability.md: a line under systemd, broken in every way  (root, nspawn)
-#   make camera-study    docs/cameras.md: 10,000 triggers, camera faults, memory  (pypylon, Aravis)
-#   make calibration-study  docs/calibration.md on real data sets  (SHARED=folder)
+#   make study           docs/measured/accuracy.md on real data sets      (SHARED=folder, SEEDS="1 2 3")
+#   make precision       docs/measured/precision.md on the runs of the study  (RUNS="run ...")
+#   make reliability     docs/measured/reliability.md: a line under systemd, broken in every way  (root, nspawn)
+#   make camera-study    docs/measured/cameras.md: 10,000 triggers, camera faults, memory  (pypylon, Aravis)
+#   make calibration-study  docs/measured/calibration.md on real data sets  (SHARED=folder)
 #   make bench           speed figures                              (BUNDLE=folder: engines too)
-#   make gpu-bench       a section of docs/performance.md, on a GPU   (BUNDLE=folder, IMAGES=folder)
+#   make gpu-bench       a section of docs/measured/performance.md, on a GPU   (BUNDLE=folder, IMAGES=folder)
 #   make clean           remove what the targets above made
 
 PYTHON ?= python3
@@ -48,20 +48,20 @@ study: $(STAMP)
 	  --config $(addprefix configs/train/,supersimplenet-cpu.yaml simplenet-cpu.yaml uniad-cpu.yaml \
 	    ganomaly-cpu.yaml differnet-cpu.yaml differnet-spatial-cpu.yaml) \
 	  --set 'data.frame_height=[1,4000]' --set 'data.frame_width=[1,4000]' \
-	  --seeds $(SEEDS) --work build/study --out docs/accuracy.md \
+	  --seeds $(SEEDS) --work build/study --out docs/measured/accuracy.md \
 	  --data $(addprefix $(SHARED)/data/,hazelnut_toy cookies ball_screw kolektorsdd)
 
 precision: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python studies/precision.py \
-	  --work build/precision --out docs/precision.md $(RUNS)
+	  --work build/precision --out docs/measured/precision.md $(RUNS)
 
 reliability: $(STAMP)
 	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python studies/reliability.py \
-	  --out docs/reliability.md
+	  --out docs/measured/reliability.md
 
 camera-study: $(STAMP)
 	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python studies/cameras.py \
-	  --work build/camera-study --out docs/cameras.md
+	  --work build/camera-study --out docs/measured/cameras.md
 
 # Models that were taught few images, so that many are left to calibrate with and to measure.
 build/study-calibration/%/bundle/manifest.json: | $(STAMP)
@@ -73,7 +73,7 @@ build/study-calibration/%/bundle/manifest.json: | $(STAMP)
 
 STUDIED := ball_screw kolektorsdd
 calibration-study: $(STUDIED:%=build/study-calibration/%/bundle/manifest.json)
-	OMP_NUM_THREADS=1 $(BIN)/python studies/calibration.py --out docs/calibration.md \
+	OMP_NUM_THREADS=1 $(BIN)/python studies/calibration.py --out docs/measured/calibration.md \
 	  $(foreach name,$(STUDIED),build/study-calibration/$(name)/bundle=$(SHARED)/data/$(name))
 
 bench: $(STAMP)
@@ -85,7 +85,7 @@ bench: $(STAMP)
 	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_pipeline.py idle $(BUNDLE))
 
 gpu-bench: $(STAMP)
-	PYTHONPATH=. $(BIN)/python tests/bench/bench_gpu.py $(BUNDLE) --out docs/performance.md \
+	PYTHONPATH=. $(BIN)/python tests/bench/bench_gpu.py $(BUNDLE) --out docs/measured/performance.md \
 	  $(if $(IMAGES),--images $(IMAGES))
 
 clean:

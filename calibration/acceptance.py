@@ -16,14 +16,15 @@ import numpy as np
 
 from calibration.agreement import Agreement, agreement
 from calibration.calibrate import digest_of_images
-from calibration.escapes import proportion
-from calibration.labelled_parts import GOOD, Plan, image_hashes, named
-from calibration.pictures import small_jpeg
+from calibration.labelled_parts import GOOD, Plan, image_hashes
+from inspection.errors import named
 from inspection.images import read_image
 from inspection.inspector import Inspection, Inspector
 from inspection.overlay import overlay
 from inspection.trust.sealed import Sealed, Sha256, Strict
 from inspection.verdict import Verdict
+from reports.pictures import small_jpeg
+from reports.proportion import proportion
 
 _PICTURE_SIDE = 640  # px
 
@@ -174,8 +175,8 @@ def _record(
         calibration_seal=calibration.seal,
         calibration_created_utc=calibration.created_utc,
         calibration_author=calibration.author,
-        threshold=calibration.threshold_score,
-        threshold_review=calibration.threshold_review,
+        threshold=calibration.thresholds.reject,
+        threshold_review=calibration.thresholds.review,
         confidence=confidence,
         repeats=plan.repeats,
         showings="shots" if plan.has_shots else "stored images",

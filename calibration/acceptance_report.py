@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from calibration.acceptance import AcceptanceStudy, ShownPart
@@ -13,40 +12,29 @@ from calibration.agreement import (
     INEFFECTIVE,
     MISS_RATE,
     Agreement,
-    Grade,
     Kappa,
 )
-from calibration.escapes import Proportion
-from calibration.pages import write_page
-from calibration.pictures import jpeg_url
-from calibration.threshold import parts_needed
+from calibration.tolerance import parts_needed
+from reports.pages import (
+    Card,
+    Cards,
+    FigureRow,
+    Figures,
+    Notices,
+    Picture,
+    Section,
+    Signature,
+    Statement,
+    Table,
+    write_page,
+)
+from reports.pictures import data_url
+from reports.proportion import Proportion
 
 SOURCE = (
     "AIAG, Measurement Systems Analysis, 4th edition 2010, chapter III section C (attribute "
     "measurement systems)"
 )
-
-
-@dataclass(frozen=True)
-class FigureRow:
-    """A figure for people: value, what it rests on, its limits, and its grade if it has one."""
-
-    name: str
-    value: str
-    basis: str
-    limits: str = ""
-    grade: Grade | None = None
-
-
-@dataclass(frozen=True)
-class Card:
-    """A part whose verdict disagrees with its label; the picture is a data URL."""
-
-    name: str
-    label: str
-    verdicts: str
-    scores: str
-    picture: str
 
 
 def write_acceptance_report(
@@ -59,19 +47,40 @@ def write_acceptance_report(
         study: what the page is about.
         pictures: a JPEG of each disagreeing part, by name.
     """
+    cards = [_card(study, part, pictures[part.name]) for part in study.disagreeing]
+    sections: list[Section] = [
+        Statement(statement(study), study.agreement.grade.value, proof(study.agreement)),
+        Notices(study.remarks),
+        Figures(
+            figure_rows(study.agreement),
+            f"Limits: {SOURCE}. Bounds count parts, since showings of one part are not "
+            "independent, and are Clopper-Pearson's, each one-sided at "
+            f"{study.confidence:.0%} confidence. REVIEW and NO_VERDICT set a part aside and count "
+            "as rejected.",
+        ),
+        Table("What was studied", _origin(study), kind="origin"),
+        Signature(
+            f"For the figures above and the lists below: {len(study.parts)} parts, {len(cards)} of "
+            "them with a verdict that is not the label."
+        ),
+        Cards(
+            "Verdicts that are not the label",
+            "" if cards else "None: every verdict is the label.",
+            cards,
+        ),
+        Table(
+            "All parts",
+            [_row(study, part) for part in study.parts],
+            ["part", "label", "verdicts", "scores", "wrong"],
+            kind="long",
+        ),
+    ]
     write_page(
         path,
-        "acceptance.html.j2",
-        study=study,
-        statement=statement(study),
-        proof=proof(study.agreement),
-        rows=figure_rows(study.agreement),
-        source=SOURCE,
-        cards=[_card(part, pictures[part.name]) for part in study.disagreeing],
-        parts=[
-            (part, _verdicts(part), _scores(part), f"{part.wrong} of {study.repeats}")
-            for part in study.parts
-        ],
+        f"Acceptance study of {study.bundle}, recipe {study.recipe}",
+        f"Parts of {study.data_set}, judged by Linewarden {study.linewarden_version} on "
+        f"{study.created_utc[:10]}.",
+        sections,
     )
 
 
@@ -110,28 +119,28 @@ def figure_rows(found: Agreement) -> list[FigureRow]:
             f"{found.effective.rate:.1%}",
             f"parts judged rightly every time: {_counts(found.effective)}",
             f"at least {1 - INEFFECTIVE.acceptable:.0%}, {1 - INEFFECTIVE.marginal:.0%}",
-            grades["effectiveness"],
+            grades["effectiveness"].value,
         ),
         FigureRow(
             "Miss rate",
             f"{found.miss_rate:.1%}",
             f"{of_defective}; defective parts ever missed: {_counts(found.missed)}",
             f"at most {MISS_RATE.acceptable:.0%}, {MISS_RATE.marginal:.0%}",
-            grades["miss rate"],
+            grades["miss rate"].value,
         ),
         FigureRow(
             "False alarm rate",
             f"{found.false_alarm_rate:.1%}",
             f"{of_good}; good parts ever rejected: {_counts(found.false_alarms)}",
             f"at most {FALSE_ALARM_RATE.acceptable:.0%}, {FALSE_ALARM_RATE.marginal:.0%}",
-            grades["false alarm rate"],
+            grades["false alarm rate"].value,
         ),
         FigureRow(
             "Kappa",
             _number(found.kappa),
             f"verdicts against labels (Cohen); {_interval(found.kappa, found.missed.confidence)}",
             f"at least {1 - DISAGREEMENT.acceptable:.2f}, {1 - DISAGREEMENT.marginal:.2f}",
-            grades["kappa"],
+            grades["kappa"].value,
         ),
         *_repeatability(found),
     ]
@@ -170,8 +179,38 @@ def _interval(kappa: Kappa, confidence: float) -> str:
     return f"{confidence:.0%} interval {kappa.lower:.3f} to {kappa.upper:.3f}"
 
 
-def _card(part: ShownPart, picture: bytes) -> Card:
-    return Card(part.name, part.label, _verdicts(part), _scores(part), jpeg_url(picture))
+def _origin(study: AcceptanceStudy) -> list[tuple[str, str]]:
+    author = study.calibration_author
+    calibrated = study.calibration_created_utc + (f" by {author}" if author else "")
+    review = study.threshold_review
+    band = "" if review is None else f", review from {review:.6g} on"
+    return [
+        ("bundle", f"{study.bundle}, seal {study.bundle_seal}"),
+        ("artefact", f"{study.artefact} by {study.engine}, SHA-256 {study.artefact_sha256}"),
+        ("calibration", f"recipe {study.recipe} of {calibrated}, seal {study.calibration_seal}"),
+        ("threshold", f"{study.threshold:.6g}{band}"),
+        (
+            "parts",
+            f"{study.data_set}, {study.showings}, SHA-256 over the images {study.data_sha256}",
+        ),
+        ("studied", f"{study.created_utc}, Linewarden {study.linewarden_version}"),
+        ("record", f"the JSON file beside this page, seal {study.seal}"),
+    ]
+
+
+def _card(study: AcceptanceStudy, part: ShownPart, picture: bytes) -> Card:
+    lines = (
+        f"label {part.label}: {_verdicts(part)}",
+        f"score {_scores(part)}; threshold {study.threshold:.4g}",
+    )
+    return Card(
+        part.name, (Picture("first wrong showing", data_url(picture)),), lines=lines, columns=1
+    )
+
+
+def _row(study: AcceptanceStudy, part: ShownPart) -> tuple[str, ...]:
+    wrong = f"{part.wrong} of {study.repeats}" if part.wrong else ""
+    return part.name, part.label, _verdicts(part), _scores(part), wrong
 
 
 def _verdicts(part: ShownPart) -> str:

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import t
 
-from calibration.escapes import Proportion, proportion
 from inspection.errors import ConfigError
+from reports.proportion import Proportion, proportion
 
 _Flags = npt.NDArray[np.bool_]
 
@@ -34,8 +34,8 @@ class Grade(str, Enum):
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Limits of one figure: up to the first it is acceptable, up to the second marginal."""
+class GradeLimits:
+    """GradeLimits of one figure: up to the first it is acceptable, up to the second marginal."""
 
     acceptable: float
     marginal: float
@@ -49,10 +49,10 @@ class Limits:
 
 # AIAG MSA 4th edition, guidelines for effectiveness, miss rate, false alarm rate, and kappa; what
 # counts there as "at least" is written here as its distance from 1.
-INEFFECTIVE = Limits(0.10, 0.20)
-MISS_RATE = Limits(0.02, 0.05)
-FALSE_ALARM_RATE = Limits(0.05, 0.10)
-DISAGREEMENT = Limits(0.25, 0.60)  # 1 - kappa
+INEFFECTIVE = GradeLimits(0.10, 0.20)
+MISS_RATE = GradeLimits(0.02, 0.05)
+FALSE_ALARM_RATE = GradeLimits(0.05, 0.10)
+DISAGREEMENT = GradeLimits(0.25, 0.60)  # 1 - kappa
 
 
 @dataclass(frozen=True)

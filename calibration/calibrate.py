@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from calibration.drift import baseline_of_images, figures_of_images
-from calibration.limits import Limits, Wish, limits_of
 from calibration.order import ordered_channels
 from calibration.scores import GoodScore, ScoredImages, score_images
+from calibration.thresholds import CalibrationTargets, PromisedThresholds, thresholds_for
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.engine import Engine
@@ -33,7 +33,7 @@ class CalibrationResult:
     """A calibration that was written, and what went into it.
 
     Attributes:
-        limits: what is promised.
+        promised: what is promised.
         fitted, repeated: images that were left out.
         images: the files behind the scores, by hash.
         replaces_score: whether zones put the maximum of the map in the place of another score.
@@ -42,7 +42,7 @@ class CalibrationResult:
     """
 
     calibration: Calibration
-    limits: Limits
+    promised: PromisedThresholds
     path: Path
     fitted: list[Path]
     repeated: list[Path]
@@ -54,7 +54,7 @@ class CalibrationResult:
 def calibrate(
     bundle: Bundle,
     images: Sequence[Path],
-    wish: Wish,
+    targets: CalibrationTargets,
     *,
     recipe: str = "default",
     layout: Layout | None = None,
@@ -83,39 +83,33 @@ def calibrate(
     """
     with closing(open_engine(bundle, engine=engine, artefact=artefact, threads=threads)) as opened:
         scored = _scored(bundle, images, opened, layout, report)
-    limits = limits_of(scored.scores, wish, layout.zones if layout is not None else ())
-    scores = {s.sha256: score_of_zones(s.values, limits.reject) for s in scored.scores}
-    figures, reference = figures_of_images([s.look for s in scored.scores], list(scores.values()))
-    names = layout.zone_names if layout is not None else ()
-    calibration = Calibration(
-        recipe=recipe,
-        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        artefact=artefact,
-        artefact_sha256=bundle.sha256(artefact),
-        **_promised(limits, wish),
-        scores=scores,
-        parts=_named(scored.scores, wish.part_of),
-        author=author,
-        reason=reason,
-        data_sha256=digest_of_images(scores),
-        drift=baseline_of_images(figures, reference),
-        layout=layout,
-        zone_thresholds=limits.of_zones(names),
-        zone_scores={s.sha256: s.values for s in scored.scores} if names else {},
-        lots=_named(scored.scores, wish.lot_of),
+    good = scored.scores
+    promised = thresholds_for(good, targets, layout.zones if layout is not None else ())
+    scores = {g.sha256: score_of_zones(g.values, promised.reject) for g in good}
+    figures, reference = figures_of_images([g.frame for g in good], list(scores.values()))
+    path = bundle.add_calibration(
+        Calibration(
+            recipe=recipe,
+            created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            author=author,
+            reason=reason,
+            artefact=artefact,
+            artefact_sha256=bundle.sha256(artefact),
+            scores=scores,
+            drift=baseline_of_images(figures, reference),
+            **_promise(promised, targets, layout),
+            **_evidence(good, targets, layout),
+        )
     )
-    path = bundle.add_calibration(calibration)
     return CalibrationResult(
-        bundle.calibration(recipe, artefact),
-        limits,
-        path,
-        scored.fitted,
-        scored.repeated,
-        {s.sha256: s.path for s in scored.scores},
-        replaces_score=bool(names) and not all(s.is_of_map for s in scored.scores),
-        in_order=()
-        if wish.lot_of
-        else ordered_channels([s.path for s in scored.scores], figures, wish.part_of),
+        calibration=bundle.calibration(recipe, artefact),
+        promised=promised,
+        path=path,
+        fitted=scored.fitted,
+        repeated=scored.repeated,
+        images={g.sha256: g.path for g in good},
+        replaces_score=_has_zones(layout) and not all(g.is_of_map for g in good),
+        in_order=_in_order(good, figures, targets),
     )
 
 
@@ -143,21 +137,45 @@ def _scored(
     return scored
 
 
-def _promised(limits: Limits, wish: Wish) -> dict[str, Any]:
+def _promise(
+    promised: PromisedThresholds, targets: CalibrationTargets, layout: Layout | None
+) -> dict[str, Any]:
     """The fields of a calibration that say what was asked for, and what is promised."""
-    pixels, review = limits.pixels, limits.review
     return {
-        "false_reject_rate_target": wish.false_reject_rate,
-        "confidence": wish.confidence,
-        "false_reject_rate_bound": limits.limit.bound,
-        "review_rate_bound": limits.review_limit and limits.review_limit.bound,
-        "mask_rate_bound": limits.mask_rate_bound,
-        "threshold_score": max(limits.reject),
-        "threshold_pixel": max(pixel.threshold for pixel in pixels),
-        "threshold_review": review and max(review),
-        "minimum_area_px": min(pixel.minimum_area for pixel in pixels),
-        "modelled_rate": limits.tail and limits.tail.rate,
+        "false_reject_rate_target": targets.false_reject_rate,
+        "confidence": targets.confidence,
+        "false_reject_rate_bound": promised.reject_limit.bound,
+        "review_rate_bound": promised.review_limit and promised.review_limit.bound,
+        "mask_rate_bound": promised.mask_rate_bound,
+        "modelled_rate": promised.tail and promised.tail.rate,
+        "thresholds": promised.of_part(),
+        "zone_thresholds": promised.of_zones(layout.zone_names) if layout is not None else {},
+        "layout": layout,
     }
+
+
+def _evidence(
+    good: Sequence[GoodScore], targets: CalibrationTargets, layout: Layout | None
+) -> dict[str, Any]:
+    """The fields of a calibration that say which images it rests on."""
+    return {
+        "zone_scores": {g.sha256: g.values for g in good} if _has_zones(layout) else {},
+        "parts": _named(good, targets.part_of),
+        "lots": _named(good, targets.lot_of),
+        "data_sha256": digest_of_images(g.sha256 for g in good),
+    }
+
+
+def _in_order(
+    good: Sequence[GoodScore], figures: Mapping[str, Sequence[float]], targets: CalibrationTargets
+) -> tuple[str, ...]:
+    if targets.lot_of:
+        return ()
+    return ordered_channels([g.path for g in good], figures, targets.part_of)
+
+
+def _has_zones(layout: Layout | None) -> bool:
+    return layout is not None and bool(layout.zones)
 
 
 def digest_of_images(hashes: Iterable[str]) -> str:

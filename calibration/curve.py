@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta
 
-from calibration.threshold import require_share, zone_thresholds
+from calibration.tolerance import require_share, zone_thresholds
 from inspection.errors import ConfigError
 
 
@@ -22,14 +22,14 @@ class SliderPoint:
         position: 0 rejects least, 1 most.
         expected: mean false reject rate of thresholds chosen this way, over draws of good parts.
         bound: upper bound of the false reject rate at the confidence of the curve.
-        zone_thresholds: the threshold of each zone; the highest of them is `threshold`.
+        reject_by_zone: the threshold of each zone; the highest of them is `reject`.
     """
 
     position: float
-    threshold: float
+    reject: float
     expected: float
     bound: float
-    zone_thresholds: tuple[float, ...] = ()
+    reject_by_zone: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class ThresholdCurve:
         if not count:
             return SliderPoint(1.0, max(thresholds), 1.0, 1.0, thresholds)
         point = self._point(count - 1)
-        return replace(point, threshold=max(thresholds), zone_thresholds=thresholds)
+        return replace(point, reject=max(thresholds), reject_by_zone=thresholds)
 
     def _point(self, place: int) -> SliderPoint:
         lowest, expected = self.expected[-1], self.expected[place]

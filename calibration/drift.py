@@ -22,7 +22,7 @@ import numpy.typing as npt
 from scipy.stats import kstwo, norm
 
 from calibration.run_lengths import cusum_run_length, ewma_run_length, limit_for
-from calibration.threshold import require_share
+from calibration.tolerance import require_share
 from inspection.drift.baseline import Baseline
 from inspection.drift.charts import MOVED
 from inspection.drift.frame_figures import (
@@ -96,7 +96,7 @@ def baseline_from(
 
 
 @dataclass(frozen=True)
-class Look:
+class FrameSummary:
     """What the baseline keeps of a good frame, so that no image is read twice.
 
     Attributes:
@@ -111,28 +111,28 @@ class Look:
     width: int
 
     @classmethod
-    def of(cls, frame: npt.NDArray[np.uint8], crop: Crop | None) -> Look:
-        """The look of a frame, or of what the crop of the bundle shows of it."""
+    def of(cls, frame: npt.NDArray[np.uint8], crop: Crop | None) -> FrameSummary:
+        """The summary of a frame, or of what the crop of the bundle shows of it."""
         shown = frame if crop is None else crop.of(frame)
         return cls(frame_figures(shown), reference_from(shown), shown.shape[0], shown.shape[1])
 
 
 def figures_of_images(
-    looks: Sequence[Look], scores: Sequence[float]
+    frames: Sequence[FrameSummary], scores: Sequence[float]
 ) -> tuple[dict[str, list[float]], GrayImage]:
     """Every channel of `MOVED` for each good image, and what positions were measured against.
 
     That is the image with the middle score.
     """
     middle = sorted(range(len(scores)), key=scores.__getitem__)[len(scores) // 2]
-    reference = looks[middle].small
+    reference = frames[middle].small
     figures = [
         {
-            **look.figures,
-            **position_figures(look.small, reference, look.height, look.width),
+            **frame.figures,
+            **position_figures(frame.small, reference, frame.height, frame.width),
             "score": score,
         }
-        for look, score in zip(looks, scores, strict=True)
+        for frame, score in zip(frames, scores, strict=True)
     ]
     return {name: [one[name] for one in figures] for name in MOVED}, reference
 

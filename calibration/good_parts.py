@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calibration.curve import ThresholdCurve
-from calibration.threshold import part_scores
+from calibration.tolerance import part_scores
 from inspection.bundle.calibration_file import Calibration
 
 
@@ -14,7 +14,7 @@ def good_part_scores(calibration: Calibration) -> dict[str, float]:
 
 
 def good_part_values(calibration: Calibration) -> dict[str, tuple[float, ...]]:
-    """The value of each good part in each zone, the highest of its images; see `thresholds_of`."""
+    """The value of each good part in each zone, the highest of its images; see `reject_by_zone`."""
     values: dict[str, tuple[float, ...]] = {}
     for image, score in calibration.scores.items():
         part, found = _part(calibration, image), calibration.zone_scores.get(image, (score,))
@@ -22,10 +22,10 @@ def good_part_values(calibration: Calibration) -> dict[str, tuple[float, ...]]:
     return values
 
 
-def thresholds_of(calibration: Calibration) -> tuple[float, ...]:
+def reject_by_zone(calibration: Calibration) -> tuple[float, ...]:
     """The threshold of each zone, or the only one."""
-    zones = calibration.zone_thresholds.values()
-    return tuple(zone.score for zone in zones) or (calibration.threshold_score,)
+    zones = calibration.zone_thresholds.values() or (calibration.thresholds,)
+    return tuple(zone.reject for zone in zones)
 
 
 def curve_of(calibration: Calibration) -> ThresholdCurve | None:

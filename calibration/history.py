@@ -13,13 +13,13 @@ from datetime import datetime, timezone
 from operator import gt
 from pathlib import Path
 
-from calibration.escapes import Proportion, proportion
-from calibration.good_parts import good_part_values, thresholds_of
+from calibration.good_parts import good_part_values, reject_by_zone
 from inspection.bundle import Bundle, calibrated_recipes
 from inspection.bundle.bundle import HISTORY_FOLDER
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import CALIBRATION_FOLDER
 from inspection.errors import BundleError, ConfigError
+from reports.proportion import Proportion, proportion
 
 ACTIVE = "active"
 _SHORTEST_SEAL = 8  # hexadecimal digits that name a calibration
@@ -248,6 +248,6 @@ def _values(calibration: Calibration, image: str) -> tuple[float, ...]:
 
 
 def _rejected(parts: Mapping[str, tuple[float, ...]], by: Calibration) -> Proportion:
-    thresholds = thresholds_of(by)
+    thresholds = reject_by_zone(by)
     count = sum(any(map(gt, values, thresholds)) for values in parts.values())
     return proportion(count, len(parts), confidence=by.confidence)

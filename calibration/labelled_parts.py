@@ -14,14 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspection.errors import CameraError, ConfigError
+from inspection.errors import CameraError, ConfigError, named
 from inspection.files import sha256_of
 from inspection.images import list_images
 
 GOOD = "good"
 REPEATS = 3  # as AIAG asks
 _MASKS = "ground_truth"
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -137,9 +136,3 @@ def _parts_of(label: Path) -> list[Part]:
 
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".") and path.name != _MASKS
-
-
-def named(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"

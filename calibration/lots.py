@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.stats import beta, norm, t
 
-from calibration.threshold import require_pairs, require_share, sorted_scores
+from calibration.tolerance import require_pairs, require_share, sorted_scores
 from inspection.errors import ConfigError
 
 _FEWEST_LOTS = 5

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from calibration.threshold import parts_needed, require_share, tolerance_limit
+from calibration.tolerance import parts_needed, require_share, tolerance_limit
 from inspection.errors import CameraError, ConfigError
 from inspection.layout.zones import IGNORED, AreaPx
 
@@ -61,16 +61,16 @@ class PixelLimit:
     """Pixel threshold and minimum area of one zone.
 
     Attributes:
-        threshold: anomaly-map values above it belong to the mask.
-        minimum_area: regions of fewer pixels, at map resolution, are removed from the mask.
+        pixel: anomaly-map values above it belong to the mask.
+        minimum_area_px: regions of fewer pixels, at map resolution, are removed from the mask.
         pixel_rate: share of the pixels of good parts above the threshold, before that.
         mask_rate_bound: upper bound, at `confidence`, of the share of good parts that show a
             non-empty mask in this zone.
         parts_needed: smallest number of good parts with which the target can be promised.
     """
 
-    threshold: float
-    minimum_area: int
+    pixel: float
+    minimum_area_px: int
     pixel_rate: float
     mask_rate_bound: float
     mask_rate_target: float
@@ -127,7 +127,7 @@ def pixel_limit(
     mask_rate: float,
     confidence: float,
     pixel_rate: float = 1e-4,
-    minimum_area: int | None = None,
+    minimum_area_px: int | None = None,
 ) -> PixelLimit:
     """Pixel threshold and minimum area of one zone from good parts.
 
@@ -143,15 +143,15 @@ def pixel_limit(
         summaries: of independent good parts that the model was not fitted to.
         mask_rate: highest share of good parts that may show a non-empty mask.
         pixel_rate: highest mean share of pixels of good parts above the threshold.
-        minimum_area: in pixels of the map, one of `AREAS`.
+        minimum_area_px: in pixels of the map, one of `AREAS`.
 
     Raises:
         ConfigError: an area that was not summarised, or what `tolerance_limit` refuses.
     """
     require_share("pixel rate", pixel_rate)
-    if minimum_area is not None and minimum_area not in AREAS:
+    if minimum_area_px is not None and minimum_area_px not in AREAS:
         known = ", ".join(map(str, AREAS))
-        raise ConfigError(f"the minimum area {minimum_area} px is not known: choose of {known}")
+        raise ConfigError(f"the minimum area {minimum_area_px} px is not known: choose of {known}")
     limits = [
         tolerance_limit(
             [summary.region_values[number] for summary in summaries],
@@ -160,8 +160,8 @@ def pixel_limit(
         )
         for number in range(len(AREAS))
     ]
-    if minimum_area is not None:
-        number = AREAS.index(minimum_area)
+    if minimum_area_px is not None:
+        number = AREAS.index(minimum_area_px)
         threshold = limits[number].threshold
     else:
         wanted = _threshold_of(pixel_rate, summaries)
@@ -169,8 +169,8 @@ def pixel_limit(
         number = empty.index(True) if any(empty) else len(AREAS) - 1
         threshold = max(wanted, limits[number].threshold)
     return PixelLimit(
-        threshold=threshold,
-        minimum_area=AREAS[number],
+        pixel=threshold,
+        minimum_area_px=AREAS[number],
         pixel_rate=float(np.mean([summary.share_above(threshold) for summary in summaries])),
         mask_rate_bound=limits[number].bound,
         mask_rate_target=mask_rate,
@@ -186,7 +186,7 @@ def pixel_limits(
     mask_rate: float,
     confidence: float,
     pixel_rate: float = 1e-4,
-    minimum_areas: Mapping[int, int | None] | None = None,
+    minimum_areas_px: Mapping[int, int | None] | None = None,
 ) -> dict[int, PixelLimit]:
     """Limits of every zone, so that at most `mask_rate` of good parts show a mask in any of them.
 
@@ -195,7 +195,7 @@ def pixel_limits(
 
     Args:
         parts: for each good part, the summary of each zone; the same zones for all.
-        minimum_areas: of each zone that has one given; see `pixel_limit`.
+        minimum_areas_px: of each zone that has one given; see `pixel_limit`.
     """
     require_share("confidence", confidence)
     zones: dict[int, list[MapSummary]] = {}
@@ -210,7 +210,7 @@ def pixel_limits(
             mask_rate=mask_rate / len(zones),
             confidence=1 - (1 - confidence) / len(zones),
             pixel_rate=pixel_rate,
-            minimum_area=(minimum_areas or {}).get(zone),
+            minimum_area_px=(minimum_areas_px or {}).get(zone),
         )
         for zone, summaries in sorted(zones.items())
     }

@@ -9,16 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.drift import Look
+from calibration.drift import FrameSummary
 from calibration.pixels import MapSummary, summarise_map
 from inspection.engine import Engine
-from inspection.errors import CameraError, EngineError, FrameError
+from inspection.errors import CameraError, EngineError, FrameError, listed
 from inspection.images import decode_image
 from inspection.layout import FramePreparer, Layout, PreparedFrame
 from inspection.preprocess import Preprocessing
 from inspection.verdict import zone_values
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class GoodScore:
         values: the raw score of the graph, or the highest value of the map in each zone.
         summaries: of the map, by zone; without zones, of the whole map as `WHOLE`.
         is_of_map: whether the score of the graph is the highest value of the whole map.
-        look: of the frame, or of what the crop of the bundle shows of it.
+        frame: what drift is watched by, of the frame or of what the crop of the bundle shows of it.
     """
 
     path: Path
@@ -37,7 +35,7 @@ class GoodScore:
     values: tuple[float, ...]
     summaries: Mapping[int, MapSummary]
     is_of_map: bool
-    look: Look
+    frame: FrameSummary
 
 
 @dataclass(frozen=True)
@@ -92,21 +90,22 @@ def score_images(
             else:
                 frame = decode_image(content, str(path))
                 ready = preparation.prepare(frame)
-                look = Look.of(frame, preprocessing.crop)
-                scores[digest] = _score(path, digest, ready, look, engine)
+                seen = FrameSummary.of(frame, preprocessing.crop)
+                scores[digest] = _score(path, digest, ready, seen, engine)
         except OSError as error:
             problems.append(f"{path}: cannot be read ({error.strerror})")
         except FrameError as error:
             message = str(error)
             problems.append(message if str(path) in message else f"{path}: {message}")
     if problems:
-        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         title = f"{len(problems)} of {len(images)} images cannot be used:"
-        raise CameraError("\n  ".join([title, *problems[:_SHOWN], *more]))
+        raise CameraError(listed(title, problems))
     return ScoredImages(list(scores.values()), fitted, repeated)
 
 
-def _score(path: Path, digest: str, ready: PreparedFrame, look: Look, engine: Engine) -> GoodScore:
+def _score(
+    path: Path, digest: str, ready: PreparedFrame, frame: FrameSummary, engine: Engine
+) -> GoodScore:
     prediction = engine.infer(ready.image[np.newaxis])
     score, anomaly_map = float(prediction.scores[0]), prediction.maps[0]
     if not (np.isfinite(score) and np.isfinite(anomaly_map).all()):
@@ -116,4 +115,4 @@ def _score(path: Path, digest: str, ready: PreparedFrame, look: Look, engine: En
     values: tuple[float, ...] = (score,)
     if ready.zones is not None:
         values = zone_values(anomaly_map, ready.zones, len(summaries))
-    return GoodScore(path, digest, values, summaries, is_of_map, look)
+    return GoodScore(path, digest, values, summaries, is_of_map, frame)

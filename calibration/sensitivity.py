@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from calibration.curve import SliderPoint, ThresholdCurve
-from calibration.good_parts import curve_of, thresholds_of
+from calibration.good_parts import curve_of, reject_by_zone
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import ConfigError
@@ -34,7 +35,7 @@ def place_of(calibration: Calibration) -> SliderPoint:
     Raises:
         ConfigError: see `slider_of`.
     """
-    return slider_of(calibration).point_of(*thresholds_of(calibration))
+    return slider_of(calibration).point_of(*reject_by_zone(calibration))
 
 
 def move_slider(
@@ -58,24 +59,24 @@ def move_slider(
     bundle.calibration(active.recipe, active.artefact)  # refuses another artefact
     point = slider_of(active).at(position)
     moved = {
-        name: zone.model_copy(update={"score": threshold})
+        name: replace(zone, reject=threshold)
         for (name, zone), threshold in zip(
-            active.zone_thresholds.items(), point.zone_thresholds, strict=False
+            active.zone_thresholds.items(), point.reject_by_zone, strict=False
         )
     }
-    limits = [(zone.review, zone.score) for zone in moved.values()] or [
-        (active.threshold_review, point.threshold)
+    limits = [(zone.review, zone.reject) for zone in moved.values()] or [
+        (active.thresholds.review, point.reject)
     ]
-    if active.threshold_review is not None and not any(
+    if active.thresholds.review is not None and not any(
         review is not None and review < reject for review, reject in limits
     ):
         raise ConfigError(
-            f"at {position} parts are rejected from {point.threshold:.6g} on, and the review band "
-            f"begins at {active.threshold_review:.6g}: nothing would be left of it; calibrate "
+            f"at {position} parts are rejected from {point.reject:.6g} on, and the review band "
+            f"begins at {active.thresholds.review:.6g}: nothing would be left of it; calibrate "
             "again with other rates"
         )
     scores = {
-        image: score_of_zones(values, point.zone_thresholds)
+        image: score_of_zones(values, point.reject_by_zone)
         for image, values in active.zone_scores.items()
     }
     renewed = {
@@ -84,7 +85,7 @@ def move_slider(
         "reason": f"sensitivity {position:g}: {reason}",
         "false_reject_rate_target": point.expected,
         "false_reject_rate_bound": point.bound,
-        "threshold_score": point.threshold,
+        "thresholds": replace(active.thresholds, reject=point.reject),
         "zone_thresholds": moved,
         "scores": scores or active.scores,
         "modelled_rate": None,

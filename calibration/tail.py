@@ -32,7 +32,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.stats import chi2
 
-from calibration.threshold import require_share, sorted_scores
+from calibration.tolerance import require_share, sorted_scores
 from inspection.errors import ConfigError
 
 MODEL = "model (generalised Pareto tail), not a guarantee"

@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from calibration.calibrate import calibrate
-from calibration.limits import Wish
+from calibration.thresholds import CalibrationTargets
 from export.bundle import export_bundle
 from inspection.bundle import open_bundle
 from inspection.config.loading import StrictModel
@@ -75,7 +75,7 @@ def measure(variant: str, config: TrainConfig, folder: Path, fit: Fit) -> StudyR
     shutil.rmtree(folder / "bundle", ignore_errors=True)
     bundle = export_bundle(folder / "run", folder / "bundle")
     held_out = [held.path for held in record.held_out]
-    calibrate(bundle, held_out, Wish(FALSE_REJECT_RATE))
+    calibrate(bundle, held_out, CalibrationTargets(FALSE_REJECT_RATE))
     data_set = read_data_set(config.data.folder)
     with Inspector.open(open_bundle(folder / "bundle")) as inspector:
         inspected = inspect_samples(inspector, data_set.test)
@@ -157,7 +157,7 @@ def compare_with_checkpoint(
         with torch.no_grad():
             expected.append(float(model(torch.from_numpy(image)).scores[0]))
     scores = np.array([sample.inspection.score for sample in inspected])
-    threshold = inspected[0].inspection.threshold
+    threshold = inspected[0].inspection.thresholds.reject
     flips = (scores > threshold) != (np.array(expected) > threshold)
     difference = np.abs(scores - expected).max() / max(np.ptp(scores), 1e-12)
     return int(flips.sum()), float(difference)

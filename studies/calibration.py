@@ -1,6 +1,6 @@
-"""What calibration promises and drift alarms find, on real images: docs/calibration.md.
+"""What calibration promises and drift alarms find, on real images: docs/measured/calibration.md.
 
-    python studies/calibration.py --out docs/calibration.md BUNDLE=DATA ...
+    python studies/calibration.py --out docs/measured/calibration.md BUNDLE=DATA ...
 
 DATA is a data set in MVTec AD layout, BUNDLE a model that was taught few of its good images. All
 others are scored once through the bundle, as they are and changed step by step; then they are drawn
@@ -24,8 +24,8 @@ import numpy as np
 from tqdm import tqdm
 
 from calibration.calibrate import calibrate
-from calibration.limits import Wish
 from calibration.report import write_calibration_report
+from calibration.thresholds import CalibrationTargets
 from inspection.bundle import Bundle, open_bundle
 from inspection.drift.frame_figures import frame_figures, reference_from
 from inspection.engine import Engine
@@ -116,7 +116,7 @@ def unseen(bundle: Bundle, folders: Sequence[Path]) -> list[Path]:
 
 def write_report(bundle: Bundle, images: Sequence[Path], path: Path) -> None:
     """Calibrate with all images and write the page about it."""
-    result = calibrate(bundle, images, Wish(0.01), reason="study")
+    result = calibrate(bundle, images, CalibrationTargets(0.01), reason="study")
     with Inspector.open(bundle) as inspector:
         write_calibration_report(path, result, inspector)
 

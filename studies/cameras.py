@@ -1,6 +1,6 @@
 """Run whole lines on cameras that need no hardware, break them, run them long; write the tables.
 
-python studies/cameras.py --work FOLDER --out docs/cameras.md [--only NAME ...]
+python studies/cameras.py --work FOLDER --out docs/measured/cameras.md [--only NAME ...]
 
 Each part of the study keeps its result in the work folder, where it is taken from the next time.
 """

@@ -1,6 +1,6 @@
-"""What FP16 and INT8 cost in verdicts and gain in time, on finished runs: docs/precision.md.
+"""The cost of FP16 and INT8 in verdicts and their gain in time: docs/measured/precision.md.
 
-    python studies/precision.py --work build/precision --out docs/precision.md RUN ...
+    python studies/precision.py --work build/precision --out docs/measured/precision.md RUN ...
 
 Each run is exported with all precisions. Each artefact takes its threshold from the held-out good
 images of the run and scores the test images of the run's data set, through ONNX Runtime's CPU and
@@ -24,8 +24,8 @@ import onnx
 
 from export.bundle import export_bundle
 from export.graph import save_graph
-from export.precision.offer import PRECISIONS
 from export.precision.rounding import rounded_twin
+from export.precision.select import PRECISIONS
 from export.timing import Image, interleaved_medians
 from inspection.bundle import REFERENCE_ARTEFACT, Artefact, Bundle
 from inspection.config.loading import StrictModel

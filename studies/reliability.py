@@ -1,6 +1,6 @@
 """Break a line under systemd in every way of `tests.doubles.reliability`; write the table.
 
-python studies/reliability.py --out docs/reliability.md [--case NAME ...]
+python studies/reliability.py --out docs/measured/reliability.md [--case NAME ...]
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HEAD = """\
 # Reliability under systemd
 
 Made by `make reliability` on {date} ({host}). A line runs as an installed service, with the
-settings of [linewarden@.service](../systemd/linewarden@.service) as they are shipped but for two
+settings of [linewarden@.service](../../systemd/linewarden@.service) as they are shipped but for two
 cases (crash loop: StartLimitBurst=5; slow start: TimeoutStartSec=5), in a `systemd-nspawn` machine
 of its own ({suite}, {systemd}): a recording as camera ({rate} parts a second),
 ONNX Runtime, a PLC by Modbus, a broker by MQTT, JSON lines, records and images. Each case

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from inspection.files import write_text
 from inspection.images import encode_jpeg, encode_png
 from inspection.overlay import caption
+from reports.pages import (
+    Card,
+    Cards,
+    FigureRow,
+    Figures,
+    Highlights,
+    Notices,
+    Picture,
+    Plot,
+    Section,
+    Table,
+    write_page,
+)
+from reports.pictures import ColourScale, data_url
+from reports.sheets import colour_bar
 from training.evaluation import Evaluation, Rate
-from training.figures import colour_bar, threshold_distance, wrong_verdicts
-from training.histogram import score_histogram
-from training.inspected import Image, InspectedSample
-from training.pages import data_url, render
-from training.pictures import ColourScale, colour_scale, pictures
+from training.figures import (
+    colour_scale,
+    histogram,
+    mistake,
+    part_pictures,
+    threshold_distance,
+    wrong_verdicts,
+)
+from training.inspected import InspectedSample
 from training.separation import AUPRO_LIMIT, AUPRO_STRICT_LIMIT
 
 _CARD_SIDE = 260  # px
@@ -25,32 +42,6 @@ _BY_CATEGORY = {
     f"AUPRO at {AUPRO_LIMIT}": "aupro",
     "AUPIMO": "aupimo",
 }
-
-
-@dataclass(frozen=True)
-class FigureRow:
-    """A figure for people: its name, its value, and what the value rests on."""
-
-    name: str
-    value: str
-    basis: str
-
-
-@dataclass(frozen=True)
-class Card:
-    """One part on the page; the pictures are data URLs, each with its title.
-
-    Attributes:
-        columns: pictures side by side: two when they are wide, else four.
-    """
-
-    name: str
-    verdict: str
-    caption: str
-    mistake: str
-    message: str
-    columns: int
-    pictures: tuple[tuple[str, str], ...]
 
 
 def write_report(
@@ -65,7 +56,7 @@ def write_report(
     """Write the page, atomically. Everything it shows is in the file.
 
     Args:
-        path: the HTML file; its folder exists.
+        path: the HTML file.
         title: headline.
         evaluation: the figures, whose doubts are shown too.
         inspected: the samples they are of.
@@ -74,22 +65,34 @@ def write_report(
     """
     scale = colour_scale(inspected, evaluation)
     shown = in_order_of_interest(inspected)[:cards]
-    page = render(
-        Path(__file__).with_name("report.html.j2"),
-        title=title,
-        evaluation=evaluation,
-        notices=[*notices, *evaluation.doubts],
-        highlights=_highlights(evaluation),
-        rows=figure_table(evaluation),
-        category_figures=list(_BY_CATEGORY),
-        categories=_categories(evaluation),
-        escapes=[(kind, *_rate(rate)) for kind, rate in evaluation.escapes_by_defect.items()],
-        histogram=data_url("png", score_histogram(inspected, evaluation)),
-        colour_bar=data_url("png", encode_png(colour_bar(scale))),
-        cards=[card(sample, scale) for sample in shown],
-        total=len(inspected),
+    scores = Picture(
+        "Histogram of the scores of good and defective parts, with the thresholds",
+        data_url(histogram(inspected, evaluation)),
     )
-    write_text(path, page)
+    sections: list[Section] = [
+        Notices([*notices, *evaluation.doubts]),
+        Highlights(_highlights(evaluation)),
+        Plot("Scores", scores),
+        Figures(figure_table(evaluation)),
+        Table("Categories", _categories(evaluation), ["category", *_BY_CATEGORY]),
+        Table(
+            "Escapes by kind of defect",
+            [(kind, *_rate(rate)) for kind, rate in evaluation.escapes_by_defect.items()],
+            ["defect", "escape rate", "parts", "bounds"],
+        ),
+        Table("Without verdict", list(evaluation.no_verdict.items())),
+        Cards(
+            "Parts",
+            f"{len(shown)} of {len(inspected)} parts are shown: wrong verdicts first, then parts "
+            "without a verdict, then the others from the threshold outwards. One colour scale "
+            "holds for all anomaly maps:",
+            [card(sample, scale) for sample in shown],
+            Picture("Colour scale of the anomaly maps", data_url(encode_png(colour_bar(scale)))),
+            kind="wide",
+        ),
+        Table("Origin", _origin(evaluation), kind="origin"),
+    ]
+    write_page(path, title, _subtitle(evaluation), sections)
 
 
 def in_order_of_interest(inspected: Sequence[InspectedSample]) -> list[InspectedSample]:
@@ -170,22 +173,41 @@ def figure_table(evaluation: Evaluation) -> list[FigureRow]:
 
 
 def card(sample: InspectedSample, scale: ColourScale) -> Card:
-    """What the page shows of a part."""
-    drawn = pictures(sample, scale, _CARD_SIDE)
+    """The card of a part; wide pictures are two side by side, others four."""
+    drawn = part_pictures(sample, scale, _CARD_SIDE)
     shown = [("frame", drawn.frame), ("anomaly map", drawn.heat), ("defect found", drawn.outline)]
     if not sample.sample.is_good:
         shown.insert(1, ("ground truth", drawn.truth))
     height, width = drawn.frame.shape[:2]
-    mistakes = {sample.is_false_reject: "false reject", sample.is_escape: "escape"}
+    inspection = sample.inspection
     return Card(
         name=sample.name,
-        verdict=sample.inspection.verdict.value,
-        caption=caption(sample.inspection).removeprefix(sample.inspection.verdict.value).strip(),
-        mistake=mistakes.get(True, ""),
-        message=sample.inspection.message,
+        pictures=tuple(Picture(title, data_url(encode_jpeg(one, 80))) for title, one in shown),
+        verdict=inspection.verdict.value,
+        caption=caption(inspection).removeprefix(inspection.verdict.value).strip(),
+        mistake=mistake(sample),
+        lines=(inspection.message,) if inspection.message else (),
         columns=2 if width > 1.5 * height else 4,
-        pictures=tuple((title, _jpeg(picture)) for title, picture in shown),
     )
+
+
+def _subtitle(evaluation: Evaluation) -> str:
+    backbone = f" with backbone {evaluation.backbone}" if evaluation.backbone else ""
+    return (
+        f"{evaluation.good} good and {evaluation.defective} defective parts of "
+        f"{evaluation.data_set}, inspected as on the line: model {evaluation.model}{backbone}, "
+        f"recipe {evaluation.recipe}, at its calibrated threshold. {evaluation.created_utc[:10]}"
+    )
+
+
+def _origin(evaluation: Evaluation) -> list[tuple[str, str]]:
+    return [
+        ("bundle", f"{evaluation.bundle}, seal {evaluation.bundle_seal}"),
+        ("artefact", f"{evaluation.artefact}, SHA-256 {evaluation.artefact_sha256}"),
+        ("calibration", f"recipe {evaluation.recipe}, seal {evaluation.calibration_seal}"),
+        ("test images", f"{evaluation.data_set}, SHA-256 {evaluation.data_sha256}"),
+        ("evaluated", evaluation.created_utc),
+    ]
 
 
 def _highlights(evaluation: Evaluation) -> list[FigureRow]:
@@ -194,20 +216,20 @@ def _highlights(evaluation: Evaluation) -> list[FigureRow]:
     return [rows[name] for name in names]
 
 
-def _categories(evaluation: Evaluation) -> list[tuple[str, list[str]]]:
+def _categories(evaluation: Evaluation) -> list[list[str]]:
     """The figures of each category, and their means."""
     found = evaluation.categories
     lines = [
-        (name, [_number(getattr(figures, field)) for field in _BY_CATEGORY.values()])
+        [name, *(_number(getattr(figures, field)) for field in _BY_CATEGORY.values())]
         for name, figures in found.items()
     ]
     if not lines:
         return []
-    means = []
+    means = ["mean"]
     for field in _BY_CATEGORY.values():
         values = [v for f in found.values() if (v := getattr(f, field)) is not None]
         means.append(_number(mean(values) if values else None))
-    return [*lines, ("mean", means)]
+    return [*lines, means]
 
 
 def _number(value: float | None) -> str:
@@ -243,7 +265,3 @@ def _number_row(
 def _rate(rate: Rate) -> tuple[str, str, str]:
     bounds = f"95% bounds {rate.low:.1%} to {rate.high:.1%}"
     return f"{rate.rate:.1%}", f"{rate.count} of {rate.of}", bounds
-
-
-def _jpeg(picture: Image) -> str:
-    return data_url("jpeg", encode_jpeg(picture, 80))

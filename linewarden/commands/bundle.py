@@ -9,7 +9,7 @@ Bundles are signed with an Ed25519 key on another machine, over the manifest and
 calibrations in it. A device that has public keys in /etc/linewarden/keys (or the folder
 in LINEWARDEN_KEYS) runs no other bundle. 'device-key' makes the device's own secret
 there, with which it vouches for calibrations and engines that are made on it; 'adopt'
-vouches for those that stand in a bundle already. docs/deployment-security.md says what
+vouches for those that stand in a bundle already. docs/guides/deployment-security.md says what
 that protects against, and what not.
 
 examples:

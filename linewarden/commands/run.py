@@ -7,7 +7,7 @@ the end a summary stands on standard output.
 With --service the line runs under systemd: it tells systemd when it works and
 while it works (Type=notify, watchdog), and waits for a camera or an output that is
 absent at the start instead of giving up. No line is written for each part; the
-journal has what goes wrong, as JSON. See docs/deployment.md.
+journal has what goes wrong, as JSON. See docs/guides/deployment.md.
 
 With --json, standard output has one JSON object per part and, as the last line,
 {"summary": {...}}; nothing is written for people.
@@ -49,7 +49,7 @@ from edge.line import JsonLinesConfig
 from edge.line.jsonlines import STANDARD_OUTPUT
 from edge.part.record import InspectionRecord
 from edge.pipeline.pipeline import Pipeline
-from edge.pipeline.summary import RunSummary
+from edge.pipeline.status import RunSummary
 from edge.service import logs
 from edge.service.daemon import Daemon, Notifier, watchdog_s_from_environment
 from edge.service.served_station import open_served_station

@@ -8,7 +8,7 @@
 
 'install' may be repeated: it says of every file whether it is new, changed or as it was.
 With --root it fills the image of a device instead of this one; with --dry-run it writes
-nothing. docs/deployment.md goes through a whole installation.
+nothing. docs/guides/deployment.md goes through a whole installation.
 
 examples:
   linewarden service install press3 --config /srv/linewarden/press3.yaml --drop-in jetpack6

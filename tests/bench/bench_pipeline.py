@@ -23,11 +23,11 @@ import numpy.typing as npt
 from edge.line.base import StationState
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord
+from edge.part.shot import PartInspector
 from edge.pipeline.pipeline import Pipeline
-from edge.pipeline.run_settings import PartLimits, RunSettings
-from edge.pipeline.views import PartInspector, View
+from edge.pipeline.settings import PartLimits, RunSettings, View
 from inspection.bundle.calibration_file import RecipeIdentity
-from inspection.inspector import Inspection, Inspector, Prepared, StageTimes
+from inspection.inspector import Inspection, Inspector, StageTimes
 from inspection.layout import PreparedFrame
 from inspection.preprocess import Preprocessing, preprocess
 from inspection.verdict import Thresholds, Verdict, decide
@@ -66,7 +66,7 @@ class Source:
 class NoEngine:
     """Preprocesses and decides, with a fixed map between."""
 
-    identity = RecipeIdentity("bench", 2.5, "0" * 64, "0" * 64)
+    identity = RecipeIdentity("bench", Thresholds(2.5, 2.5), "0" * 64, "0" * 64)
 
     def __init__(self, size: int, channels: int) -> None:
         limits = (size, size)
@@ -79,15 +79,26 @@ class NoEngine:
         )
         self._map = np.zeros((256, 256), np.float32)
 
-    def prepare(self, frame: npt.NDArray[np.uint8]) -> Prepared:
+    def prepare(self, frame: npt.NDArray[np.uint8]) -> PreparedFrame:
         started = time.monotonic_ns()
         image = preprocess(frame, self._to)
-        return Prepared(PreparedFrame(image, None), time.monotonic_ns() - started)
+        return PreparedFrame(image, None, preprocess_ns=time.monotonic_ns() - started)
 
-    def infer(self, prepared: Prepared) -> Inspection:
-        decision = decide(1.0, self._map, Thresholds(2.5, 2.5))
+    def infer(self, prepared: PreparedFrame) -> Inspection:
+        decision = decide(1.0, self._map, self.identity.thresholds)
         times = StageTimes(prepared.preprocess_ns, 1, 1)
-        return Inspection(Verdict.PASS, 1.0, 2.5, self._map, decision.mask, times=times)
+        return Inspection(
+            verdict=Verdict.PASS,
+            score=1.0,
+            thresholds=self.identity.thresholds,
+            anomaly_map=self._map,
+            mask=decision.mask,
+            times=times,
+        )
+
+    @property
+    def engine(self) -> object:
+        return self
 
     def warm(self) -> None:
         pass

@@ -21,7 +21,7 @@ from inspection.bundle import Bundle
 from inspection.config.loading import load_config
 from inspection.errors import LineError
 from inspection.images import encode_png
-from inspection.verdict import Verdict
+from inspection.verdict import Thresholds, Verdict
 from tests.doubles.cameras import require
 from tests.doubles.waiting import wait_for
 
@@ -46,7 +46,7 @@ def config(tmp_path: Path, tiny_bundle: Bundle) -> Path:
     (tmp_path / "parts" / "0.png").write_bytes(encode_png(part))
     calibration = tiny_bundle.calibration("default", "model.onnx")
     tiny_bundle.add_calibration(
-        calibration.model_copy(update={"recipe": "tolerant", "threshold_score": 0.9})
+        calibration.model_copy(update={"recipe": "tolerant", "thresholds": Thresholds(0.9, 0.5)})
     )
     shutil.copytree(tiny_bundle.folder, tmp_path / "damaged")
     model = tmp_path / "damaged" / "model.onnx"

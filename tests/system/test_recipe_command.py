@@ -15,6 +15,7 @@ from edge.station.control import ask
 from inspection.bundle import Bundle
 from inspection.errors import LineError
 from inspection.images import encode_png
+from inspection.verdict import Thresholds
 
 ROOT = Path(__file__).parents[2]
 GENEROUS_S = 60.0
@@ -43,7 +44,7 @@ def config(tmp_path: Path, tiny_bundle: Bundle) -> Iterator[Path]:
         (tmp_path / "parts" / f"{number}.png").write_bytes(encode_png(image))
     calibration = tiny_bundle.calibration("default", "model.onnx")
     tiny_bundle.add_calibration(
-        calibration.model_copy(update={"recipe": "tolerant", "threshold_score": 0.9})
+        calibration.model_copy(update={"recipe": "tolerant", "thresholds": Thresholds(0.9, 0.5)})
     )
     path = tmp_path / "line.yaml"
     path.write_text(

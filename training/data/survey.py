@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspection.errors import CameraError, FrameError
+from inspection.errors import CameraError, FrameError, listed
 from inspection.images import decode_image
-from training.data.layout import Sample
-from training.data.layouts.base import listed
+from training.data.data_set import Sample
 
 Range = tuple[int, int]
 

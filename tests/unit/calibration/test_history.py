@@ -9,10 +9,11 @@ import pytest
 
 from calibration.calibrate import calibrate
 from calibration.history import ACTIVE, compare, find, history, recipes, roll_back
-from calibration.limits import Wish
+from calibration.thresholds import CalibrationTargets
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import BundleError, ConfigError
+from inspection.verdict import Thresholds
 
 FIRST = "20260101T000000Z"
 
@@ -34,7 +35,7 @@ def made(bundle: Bundle, created_utc: str, scores: list[float], **fields: object
     update = {
         "created_utc": created_utc,
         "scores": {f"{round(score * 100):064x}": score for score in scores},
-        "threshold_score": max(scores),
+        "thresholds": Thresholds(max(scores), 0.5),
         **fields,
     }
     bundle.add_calibration(first.model_copy(update=update))
@@ -47,7 +48,9 @@ def test_a_new_calibration_keeps_the_old_one_and_says_why(
     old = tiny_bundle.calibration("default", "model.onnx")
     before = tiny_bundle.calibration_path("default").read_bytes()
     paths = images(tmp_path / "good", [20, 60, 40])
-    result = calibrate(tiny_bundle, paths, Wish(0.01), author="anna", reason="new lamp")
+    result = calibrate(
+        tiny_bundle, paths, CalibrationTargets(0.01), author="anna", reason="new lamp"
+    )
     new = result.calibration
     assert (new.author, new.reason, new.previous_seal) == ("anna", "new lamp", old.seal)
     assert new == tiny_bundle.calibration("default", "model.onnx")
@@ -60,9 +63,9 @@ def test_a_new_calibration_keeps_the_old_one_and_says_why(
 
 def test_the_data_hash_is_of_the_set_of_images(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = images(tmp_path / "good", [20, 60, 40])
-    one = calibrate(tiny_bundle, paths, Wish(0.01)).calibration
-    same = calibrate(tiny_bundle, paths[::-1], Wish(0.01), recipe="7").calibration
-    less = calibrate(tiny_bundle, paths[1:], Wish(0.01), recipe="8").calibration
+    one = calibrate(tiny_bundle, paths, CalibrationTargets(0.01)).calibration
+    same = calibrate(tiny_bundle, paths[::-1], CalibrationTargets(0.01), recipe="7").calibration
+    less = calibrate(tiny_bundle, paths[1:], CalibrationTargets(0.01), recipe="8").calibration
     assert one.data_sha256 == same.data_sha256 != less.data_sha256
     assert recipes(tiny_bundle) == ["7", "8", "default"]
 
@@ -78,7 +81,7 @@ def test_calibrations_of_one_second_are_numbered(tiny_bundle: Bundle) -> None:
         made(tiny_bundle, "2026-01-01T00:00:00Z", [score])
     names = [entry.name for entry in history(tiny_bundle, "default")]
     assert names == [f"{FIRST}-4", f"{FIRST}-3", f"{FIRST}-2", FIRST]
-    assert find(tiny_bundle, "default", f"{FIRST}-3").whole().threshold_score == 0.2
+    assert find(tiny_bundle, "default", f"{FIRST}-3").whole().thresholds.reject == 0.2
 
 
 def test_a_power_cut_between_the_two_writes_shows_no_entry_twice(tiny_bundle: Bundle) -> None:
@@ -113,7 +116,7 @@ def test_a_rollback_is_a_new_entry_with_the_old_thresholds(tiny_bundle: Bundle) 
     old = tiny_bundle.calibration("default", "model.onnx")
     new = made(tiny_bundle, "2026-01-02T00:00:00Z", [0.2])
     active = roll_back(tiny_bundle, "default", FIRST, author="bert", reason="lamp repaired")
-    assert active.thresholds() == old.thresholds()
+    assert active.thresholds == old.thresholds
     assert active.created_utc > new.created_utc
     assert (active.author, active.previous_seal) == ("bert", new.seal)
     assert active.reason == f"rollback to {FIRST} ({old.seal[:12]}): lamp repaired"

@@ -17,7 +17,7 @@ from edge.pipeline.status import PipelineStatus
 from edge.recipe.changeover import RecipeStatus
 from edge.recipe.part_check import CheckStatus
 from edge.service.health import HealthPage
-from edge.station.alarm import Alarm
+from edge.station.alarm import RejectAlarm
 from edge.station.status import StationStatus
 from edge.store.station import RecordsStatus
 from inspection.errors import ConfigError
@@ -110,7 +110,7 @@ def test_the_answer_says_why(line: Line) -> None:
 
 def test_alarms_records_and_recipe_are_told_and_leave_the_line_ready(line: Line) -> None:
     drift = DriftAlarm("light", "mean", "cusum", -1, 90.0, 60.0, "a-000003", "a-000007", UTC)
-    reject = Alarm("in_a_row", True, "5 parts in a row did not pass", "a-000007")
+    reject = RejectAlarm("in_a_row", True, "5 parts in a row did not pass", "a-000007")
     line.beside = {
         "recipe": RecipeStatus(2, None, "recipe 3 was not loaded", 4, 1),
         "check": CheckStatus(None, 3, 1),
