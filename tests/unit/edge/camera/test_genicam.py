@@ -9,6 +9,7 @@ from edge.camera.genicam import (
     Value,
     apply,
     readable,
+    tick_ns,
     wait_until,
     words_of,
 )
@@ -205,6 +206,12 @@ def test_a_feature_that_cannot_be_read_is_shown_with_the_reason() -> None:
 
     shown = readable(Hot(DeviceTemperature=0.0))
     assert shown["DeviceTemperature"] == "cannot be read: the sensor is off"
+
+
+def test_time_stamps_are_ticks_where_the_camera_says_so() -> None:
+    assert tick_ns(FakeFeatures(GevTimestampTickFrequency=125_000_000)) == 8.0
+    assert tick_ns(FakeFeatures(TimestampTickFrequency=1_000_000)) == 1000.0
+    assert tick_ns(FakeFeatures()) == 1.0
 
 
 def test_a_command_that_does_not_end_is_refused() -> None:
