@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GOOD = "good"
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
