@@ -159,6 +159,14 @@ def wait_until(is_done: Callable[[], bool], command: str, limit_s: float = 5.0) 
         time.sleep(0.005)
 
 
+def tick_ns(features: Features) -> float:
+    """Nanoseconds of the camera's time stamps: GigE counts ticks, USB3 nanoseconds."""
+    for name in ("GevTimestampTickFrequency", "TimestampTickFrequency"):
+        if features.has(name):
+            return 1e9 / float(features.get(name))
+    return 1.0
+
+
 def words_of(error: Exception) -> str:
     """What an SDK says, without the place in its source that GenApi adds."""
     return re.sub(r" : \w*Exception thrown .*", "", str(getattr(error, "message", error))).strip()

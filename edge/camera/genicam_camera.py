@@ -238,9 +238,7 @@ class Acquisition:
         if block_id is None:
             self._blocks.skip()
             return
-        errors = list(self._blocks.errors_before(block_id, self._camera))
-        if self.in_order:
-            self._waiting.extend(errors)
+        self._waiting.extend(self._blocks.errors_before(block_id, self._camera))
 
     def _frame(self, acquired: Acquired) -> Frame:
         captured_ns = self._clock_ns()

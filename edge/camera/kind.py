@@ -102,8 +102,9 @@ def only_one(kind: str, found: Sequence[Found], wanted: str | None) -> int:
         return fitting[0]
     there = ", ".join(f"{camera.identity} ({camera.model})" for camera in found) or "none"
     if not fitting:
+        what = f"{wanted} was not found" if wanted else "no camera was found"
         raise CameraNotFoundError(
-            f"camera {kind!r}: {wanted or 'no camera'} was not found; there: {there}. "
+            f"camera {kind!r}: {what}; there: {there}. "
             "Check power, cable and, for GigE, that camera and computer share a subnet"
         )
     raise CameraNotFoundError(

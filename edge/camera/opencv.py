@@ -57,10 +57,10 @@ class OpenCvConfig(LiveConfig):
     gain: float | None = None
 
     @classmethod
-    def discover(cls) -> list[Found]:
+    def discover(cls, devices: Path = Path("/sys/class/video4linux")) -> list[Found]:
         """The V4L2 devices of this computer that capture video."""
         found = []
-        for node in sorted(Path("/sys/class/video4linux").glob("video*")):
+        for node in sorted(devices.glob("video*")):
             model = (node / "name").read_text().strip()
             is_capture = (node / "index").read_text().strip() == "0"  # the others give metadata
             if is_capture:

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from edge.camera.faults import CameraLostError, CameraSettingError, PartialFrameError
-from edge.camera.genicam import Features, Value, wait_until, words_of
+from edge.camera.genicam import Value, tick_ns, wait_until, words_of
 from edge.camera.genicam_camera import Acquired, Acquisition, GenicamCamera, GenicamConfig
 from edge.camera.kind import Found, load_sdk, only_one
 from inspection.errors import CameraError
@@ -80,7 +80,7 @@ class PylonCamera(GenicamCamera):
         return PylonFeatures(self._camera.GetNodeMap(), self._genicam)
 
     def _start(self, acquisition: Acquisition) -> None:
-        self._tick_ns = _tick_ns(self._features_open())
+        self._tick_ns = tick_ns(self._features_open())
         self._camera.MaxNumBuffer.SetValue(_BUFFERS)
         self._camera.StartGrabbing(
             self._pylon.GrabStrategy_OneByOne
@@ -174,11 +174,3 @@ def _found(device: Any) -> Found:
     return Found(
         "pylon", serial, (name,) if name else (), device.GetFriendlyName(), f"serial: {serial!r}"
     )
-
-
-def _tick_ns(features: Features) -> float:
-    """Nanoseconds of the camera's time stamps: GigE counts ticks, USB3 nanoseconds."""
-    for name in ("GevTimestampTickFrequency", "TimestampTickFrequency"):
-        if features.has(name):
-            return 1e9 / float(features.get(name))
-    return 1.0

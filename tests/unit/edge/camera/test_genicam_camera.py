@@ -1,4 +1,9 @@
-"""Buffers of GenICam cameras to frames: order, gaps, other sizes and formats, age."""
+"""GenICam cameras: buffers to frames, their order, gaps, other sizes and formats, age."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,10 +15,16 @@ from edge.camera.faults import (
     StaleFrameError,
     WrongFrameError,
 )
-from edge.camera.genicam import Value
-from edge.camera.genicam_camera import Acquired, Acquisition, BlockCounter
+from edge.camera.genicam import GenicamSettings, TriggerSettings, Value
+from edge.camera.genicam_camera import (
+    Acquired,
+    Acquisition,
+    BlockCounter,
+    GenicamCamera,
+    GenicamConfig,
+)
 from edge.part.frame import Frame
-from inspection.errors import FrameError
+from inspection.errors import CameraError, FrameError
 
 
 class Tree:
@@ -22,6 +33,7 @@ class Tree:
     def __init__(self, trigger: str, pixel_format: str = "Mono8") -> None:
         self.values: dict[str, Value] = {
             "TriggerMode": trigger,
+            "TriggerSource": "Line1",
             "PixelFormat": pixel_format,
             "Width": 4,
             "Height": 2,
@@ -34,7 +46,7 @@ class Tree:
         return self.values[name]
 
     def set(self, name: str, value: Value) -> None:
-        raise NotImplementedError
+        self.values[name] = value
 
     def execute(self, name: str) -> None:
         raise NotImplementedError
@@ -137,6 +149,34 @@ def test_a_late_frame_is_stale_and_captured_earlier() -> None:
         acquisition.take()
 
 
+def test_frames_of_a_camera_without_a_clock_are_never_late() -> None:
+    now = [1_000_000_000]
+    acquisition = Acquisition("cam", Tree("On"), 200, clock_ns=lambda: now[0])
+    for block_id in (1, 2):
+        acquisition.put(buffer(block_id))
+        now[0] += 10_000_000_000
+    assert taken(acquisition) == [0, 1]
+
+
+def test_rows_with_padding_are_passed_on() -> None:
+    acquisition = triggered()
+    rows = np.arange(12, dtype=np.uint8).reshape(2, 6)
+    acquisition.put(Acquired(rows.ravel(), 1, 4, 2, 6, 1, 0))
+    frame = acquisition.take()
+    assert frame is not None
+    assert np.array_equal(frame.image, rows[:, :4])
+
+
+def test_an_error_that_waits_keeps_no_buffer() -> None:
+    acquisition = triggered()
+    bad = buffer(1, width=6)
+    memory = weakref.ref(bad.raw)
+    acquisition.put(bad)
+    del bad
+    assert memory() is None
+    assert taken(acquisition) == [WrongFrameError]
+
+
 def test_a_format_that_cannot_be_converted_is_refused_at_once() -> None:
     with pytest.raises(CameraSettingError, match="cam: PixelFormat RGB16 cannot be converted"):
         Acquisition("cam", Tree("On", "RGB16"), None)
@@ -152,7 +192,8 @@ def test_a_format_that_cannot_be_converted_is_refused_at_once() -> None:
         ([900, 1], [0, 0]),  # the camera counts anew
         ([65535, 65536, 65538], [0, 0, 1]),  # 64-bit ids
         ([7, 7], [0, 0]),
-        ([1, 65000], [0, 0]),
+        ([1, 1002], [0, 1000]),
+        ([1, 1003], [0, 0]),
     ],
 )
 def test_gaps_in_the_count_of_the_camera(ids: list[int], missing: list[int]) -> None:
@@ -168,3 +209,63 @@ def test_each_missing_frame_is_an_error() -> None:
         "cam 1: frame 11 never came",
         "cam 1: frame 12 never came",
     ]
+
+
+class FakeConfig(GenicamConfig):
+    kind: Literal["fake"] = "fake"
+
+    def driver(self) -> FakeCamera:
+        return FakeCamera(self)
+
+
+FREE = FakeConfig()
+TRIGGERED = FakeConfig(settings=GenicamSettings(trigger=TriggerSettings(source="Software")))
+
+
+class FakeCamera(GenicamCamera):
+    """Gives two buffers at the first fetch, and none later."""
+
+    def __init__(self, config: FakeConfig) -> None:
+        super().__init__("cam", (OSError,), config)
+        self.fetches = 0
+
+    def _connect(self) -> Tree:
+        return Tree("Off")
+
+    def _start(self, acquisition: Acquisition) -> None:
+        pass
+
+    def _fetch(self, timeout_s: float, acquisition: Acquisition) -> None:
+        self.fetches += 1
+        acquisition.put(buffer(1))
+        acquisition.put(buffer(2))
+
+    def _disconnect(self) -> None:
+        pass
+
+
+def test_a_frame_that_waits_is_read_without_another_fetch() -> None:
+    camera = TRIGGERED.driver()
+    camera.open()
+    frames = [camera.read(1.0), camera.read(1.0)]
+    assert [frame.sequence for frame in frames if frame] == [0, 1]
+    assert camera.fetches == 1
+
+
+@pytest.mark.parametrize(("config", "runs_free"), [(TRIGGERED, False), (FREE, True)])
+def test_only_an_open_camera_without_trigger_runs_free(config: FakeConfig, runs_free: bool) -> None:
+    camera = config.driver()
+    assert not camera.runs_free
+    camera.open()
+    assert camera.runs_free == runs_free
+    camera.close()
+    assert not camera.runs_free
+
+
+def test_a_closed_camera_is_not_open() -> None:
+    camera = TRIGGERED.driver()
+    camera.open()
+    camera.close()
+    for call in (lambda: camera.read(0.0), camera.describe, camera.trigger):
+        with pytest.raises(CameraError, match="cam: the camera is not open"):
+            call()

@@ -94,6 +94,7 @@ def test_settings_go_in_and_are_read_back(device: type[FakeCapture]) -> None:
     camera.close()
     assert values[cv2.CAP_PROP_EXPOSURE] == 25.0
     assert values[cv2.CAP_PROP_AUTO_EXPOSURE] == 1
+    assert values[cv2.CAP_PROP_GAIN] == 3.0
     assert values[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*"YUYV")
 
 
@@ -170,6 +171,25 @@ def test_grey_is_two_dimensional(device: type[FakeCapture]) -> None:
     camera.close()
     assert frame is not None
     assert frame.image.shape == (48, 64)
+
+
+def test_a_frame_is_a_copy_of_what_opencv_keeps(device: type[FakeCapture]) -> None:
+    camera = camera_of(0)
+    camera.open()
+    frame = camera.read(1.0)
+    camera.close()
+    assert frame is not None
+    assert not np.shares_memory(frame.image, device.image)
+
+
+def test_discovery_leaves_out_devices_without_images(tmp_path: Path) -> None:
+    for name, index in (("video0", "0"), ("video1", "1")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "name").write_text("Webcam C920\n")
+        (tmp_path / name / "index").write_text(f"{index}\n")
+    (found,) = OpenCvConfig.discover(tmp_path)
+    assert (found.identity, found.model) == ("/dev/video0", "Webcam C920")
+    assert found.setting == "device: /dev/video0"
 
 
 def test_a_hung_server_is_lost_in_time(server: MjpegCamera) -> None:

@@ -60,6 +60,13 @@ def read_all(camera: ReplayCamera) -> list[Frame]:
     raise AssertionError("no frame in time")
 
 
+@pytest.mark.parametrize(("rate_hz", "waits"), [(None, True), (5.0, False)])
+def test_only_a_recording_without_a_rate_waits_for_its_reader(
+    tmp_path: Path, rate_hz: float | None, waits: bool
+) -> None:
+    assert replay(tmp_path, rate_hz=rate_hz).waits == waits
+
+
 def test_folder_in_name_order(tmp_path: Path) -> None:
     write_images(tmp_path, "b.png", "a.png", "c.bmp.png", ".hidden.png")
     (tmp_path / "notes.txt").write_text("not an image")

@@ -83,6 +83,17 @@ def test_a_sign_of_life_goes_out_three_times_in_the_watchdogs_time(
     assert sum("WATCHDOG" in message for message in heard.messages) == pytest.approx(told, abs=1)
 
 
+def test_the_status_is_new_every_second_however_long_the_watchdog_waits(
+    clock: list[float],
+) -> None:
+    heard = Heard()
+    subject = daemon(heard, clock, watchdog_s=60.0)
+    for _ in range(10):
+        subject.report(WELL)
+        clock[0] += 1
+    assert sum("STATUS" in message for message in heard.messages) == 10
+
+
 def test_a_stage_that_hangs_is_no_sign_of_life(clock: list[float]) -> None:
     heard = Heard()
     daemon(heard, clock).report(replace(WELL, stalled=("delivery",), faults=("delivery hangs",)))
