@@ -38,9 +38,9 @@ def write_calibration_report(path: Path, result: CalibrationResult, inspector: I
     curve = curve_of(calibration)
     marks = _marks(calibration)
     sections: list[Section] = [
+        Notices(notices(result)),
         Text("Promises", promises(result)),
         _zones(calibration),
-        Notices(notices(result)),
         Plot(f"Scores of {len(scores)} good parts", histogram(scores, marks)),
         *(_slider(curve, marks) if curve else ()),
         Cards(

@@ -136,13 +136,13 @@ def figure_table(evaluation: Evaluation) -> list[FigureRow]:
             evaluation,
             "detected_at_5_percent",
             "PB5 (oracle)",
-            "share of defective parts rejected when 5% of the good parts are",
+            "share of defects found when 5% of the good parts are rejected",
         ),
         _number_row(
             evaluation,
             "passed_at_5_percent",
             "PG5 (oracle)",
-            "share of good parts passed when 5% of the defective parts are",
+            "share of good parts passed when 5% of the defects are missed",
         ),
         _number_row(evaluation, "pixel_auroc", "Pixel AUROC", pixels),
         _number_row(
