@@ -23,7 +23,7 @@ from export.parity import (
     verdict_flips,
 )
 from export.precision.judge import Expected, Judge
-from export.precision.offer import Offer, offer_artefacts
+from export.precision.select import Selection, select_artefacts
 from export.precision.training_images import calibration_images
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.bundle.bundle import TRAINING_RECORD
@@ -82,7 +82,7 @@ def export_bundle(
         report("comparing checkpoint and artefact on native frames")
         frames, comparisons = _compare(record, model, folder)
         parity = _judge(comparisons, good=len(record.held_out), map_tolerance=model.map_tolerance)
-        offer = offer_artefacts(
+        selection = select_artefacts(
             graph,
             _judge_of(record, frames, comparisons, parity.threshold),
             folder,
@@ -94,7 +94,7 @@ def export_bundle(
         goldens = _write_goldens(folder, frames, comparisons, real=len(record.held_out))
         trained_on = {"images_sha256": sorted(record.fitted_sha256)}
         (folder / TRAINING_RECORD).write_text(json.dumps(trained_on, indent=1) + "\n")
-        _seal(folder, record, graph, parity, goldens=goldens, offer=offer)
+        _seal(folder, record, graph, parity, goldens=goldens, selection=selection)
     return open_bundle(target, Keys())  # it is signed, or not, by whoever keeps the key
 
 
@@ -197,7 +197,7 @@ def _seal(
     parity: Parity,
     *,
     goldens: tuple[Golden, ...],
-    offer: Offer,
+    selection: Selection,
 ) -> None:
     model = record.config.model
     height, width = record.config.data.image_size
@@ -217,7 +217,7 @@ def _seal(
             "macs": count_macs(graph),
             "parity": parity,
             "golden": goldens,
-            "artefacts": offer.artefacts,
-            "refused": offer.refused,
+            "artefacts": selection.artefacts,
+            "refused": selection.refused,
         },
     )

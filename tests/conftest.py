@@ -86,5 +86,10 @@ def _rejected() -> Inspection:
     anomaly_map[2:4, 2:4] = 3.25
     times = StageTimes(1_000_000, 9_000_000, 500_000)
     return Inspection(
-        Verdict.REJECT, 3.25, IDENTITY.thresholds, anomaly_map, anomaly_map > 2.5, None, "", times
+        verdict=Verdict.REJECT,
+        score=3.25,
+        thresholds=IDENTITY.thresholds,
+        anomaly_map=anomaly_map,
+        mask=anomaly_map > 2.5,
+        times=times,
     )

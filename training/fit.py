@@ -30,7 +30,8 @@ from training.checkpoint import (
     save_state,
 )
 from training.config import TrainConfig
-from training.data.layout import DataSet, read_data_set
+from training.data.data_set import DataSet
+from training.data.layout import read_data_set
 from training.data.order import Balanced, Draw, GoodOnly, batches
 from training.data.samples import SampleReader
 from training.data.survey import (

@@ -14,7 +14,7 @@ from inspection.images import read_image
 from inspection.inspector import Inspection, Inspector
 from inspection.preprocess import Crop, Preprocessing, preprocess
 from inspection.verdict import Verdict
-from training.data.layout import Sample
+from training.data.data_set import Sample
 from training.data.masks import read_mask
 from training.data.survey import SurveyedSample, survey
 

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from edge.camera.acquired import Acquired, Acquisition
-from edge.camera.discovery import Found, only_one
 from edge.camera.faults import CameraLostError, CameraSettingError, PartialFrameError
-from edge.camera.genicam import Features, GenicamSettings, Value, wait_until, words_of
-from edge.camera.genicam_camera import GenicamCamera
-from edge.camera.sdk import load_sdk
+from edge.camera.genicam import Features, Value, wait_until, words_of
+from edge.camera.genicam_camera import Acquired, Acquisition, GenicamCamera, GenicamConfig
+from edge.camera.kind import Found, load_sdk, only_one
 from inspection.errors import CameraError
 
+_INSTALL = "pip install 'linewarden[pylon]'"
 _BUFFERS = 8
 _TRIGGER_LIMIT_S = 1.0
 _NO_BLOCK_ID = 2**64 - 1
 
 
-class PylonCamera(GenicamCamera):
-    """A camera on GigE or USB3; see `PylonConfig`."""
+class PylonConfig(GenicamConfig):
+    """A Basler camera.
 
-    def __init__(
-        self,
-        *,
-        serial: str | None = None,
-        settings: GenicamSettings | None = None,
-        stale_ms: float | None = 500.0,
-    ) -> None:
-        self._pylon = load_sdk("pylon", "pypylon.pylon")
-        self._genicam = load_sdk("pylon", "pypylon.genicam")
+    Attributes:
+        serial: DeviceSerialNumber; None takes the only camera there is.
+    """
+
+    kind: Literal["pylon"]
+    serial: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
+
+    @classmethod
+    def discover(cls) -> list[Found]:
+        """The Basler cameras that pylon sees, on GigE and USB3, and its emulated ones."""
+        pylon = load_sdk("pylon", "pypylon.pylon", _INSTALL)
+        return [_found(device) for device in pylon.TlFactory.GetInstance().EnumerateDevices()]
+
+    def driver(self) -> PylonCamera:
+        """See `KindConfig.driver`."""
+        return PylonCamera(self)
+
+
+class PylonCamera(GenicamCamera):
+    """A camera on GigE or USB3."""
+
+    def __init__(self, config: PylonConfig) -> None:
+        self._pylon = load_sdk("pylon", "pypylon.pylon", _INSTALL)
+        self._genicam = load_sdk("pylon", "pypylon.genicam", _INSTALL)
         errors = (self._genicam.GenericException,)
-        super().__init__(f"pylon {serial or 'camera'}", errors, settings, stale_ms)
-        self._serial = serial
+        super().__init__(f"pylon {config.serial or 'camera'}", errors, config)
+        self._serial = config.serial
         self._camera: Any = None
         self._tick_ns = 1.0
 
@@ -151,12 +166,6 @@ class PylonFeatures:
             wait_until(node.IsDone, name)
         except (self._genicam.GenericException, AttributeError) as error:
             raise CameraSettingError(words_of(error)) from error
-
-
-def discover() -> list[Found]:
-    """The Basler cameras that pylon sees, on GigE and USB3, and its emulated ones."""
-    devices = load_sdk("pylon", "pypylon.pylon").TlFactory.GetInstance().EnumerateDevices()
-    return [_found(device) for device in devices]
 
 
 def _found(device: Any) -> Found:

@@ -27,7 +27,7 @@ from edge.part.trigger import Trigger
 from edge.part.view import ViewResult
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.drift.baseline import Baseline
-from inspection.drift.charts import MOVED, Alarm, ChannelState, normal_score, update
+from inspection.drift.charts import MOVED, ChannelState, ChartAlarm, normal_score, update
 from inspection.drift.frame_figures import frame_figures
 from inspection.preprocess import Crop
 from inspection.verdict import Verdict
@@ -167,7 +167,7 @@ class DriftMonitor:
             self._clear(channel, triggered_utc)
         self.standing = tuple(sorted(self._alarms.values(), key=self._place))
 
-    def _raise(self, found: Alarm, triggered_utc: datetime) -> None:
+    def _raise(self, found: ChartAlarm, triggered_utc: datetime) -> None:
         latest = self._latest[found.channel]
         alarm = DriftAlarm(
             moved=found.moved,

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from edge.part.settled import Settled, no_verdict
+from edge.part.settled import Settled
 from edge.part.trigger import Trigger
 from edge.part.view import ViewResult
-from inspection.inspector import Inspection
+from inspection.inspector import Inspection, no_verdict
 from inspection.verdict import Cause, Verdict
 
 

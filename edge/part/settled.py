@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from edge.part.trigger import Trigger
 from edge.part.view import ViewResult
 from inspection.inspector import Inspection
-from inspection.verdict import Cause, Thresholds, Verdict
 
 
 @dataclass(frozen=True)
@@ -33,10 +30,3 @@ class Settled:
         """The view whose inspection is the part's; the first view when there is none."""
         deciding = (result for result in self.views if result.inspection is self.inspection)
         return next(deciding, self.views[0])
-
-
-def no_verdict(cause: Cause, message: str) -> Inspection:
-    """The inspection of a part that the inspector gave no result for."""
-    empty = np.zeros((1, 1), dtype=np.bool_)
-    nan = float("nan")
-    return Inspection(Verdict.NO_VERDICT, nan, Thresholds(nan, nan), None, empty, cause, message)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from edge.part.frame import Frame
 from edge.part.trigger import Trigger
 from inspection.bundle.calibration_file import RecipeIdentity
-from inspection.inspector import Inspection, Prepared
+from inspection.inspector import Inspection
+from inspection.layout import PreparedFrame
 
 
 class PartInspector(Protocol):
@@ -25,11 +26,11 @@ class PartInspector(Protocol):
     def engine(self) -> object:
         """Its engine; views that share one warm it once."""
 
-    def prepare(self, frame: npt.NDArray[np.uint8]) -> Prepared:
-        """Preprocess one frame, while `infer` runs on another thread."""
+    def prepare(self, frame: npt.NDArray[np.uint8]) -> PreparedFrame | Inspection:
+        """Preprocess one frame, while `infer` runs on another thread; NO_VERDICT refuses it."""
 
-    def infer(self, prepared: Prepared) -> Inspection:
-        """Judge it, on the thread that owns the engine."""
+    def infer(self, prepared: PreparedFrame) -> Inspection:
+        """Judge it."""
 
     def warm(self) -> None:
         """Run the engine without a part; raises EngineError when it fails."""

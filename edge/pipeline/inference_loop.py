@@ -1,4 +1,4 @@
-"""Infers, on the thread that owns the engines."""
+"""Infers, on the thread that calls `Pipeline.run`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from edge.part.shot import Shot
 from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
-from edge.pipeline.preprocess_thread import Ready
+from edge.pipeline.preprocess_thread import PreparedShot, Ready
 from edge.pipeline.settings import View
 from inspection.errors import EngineError
-from inspection.inspector import Prepared
+from inspection.inspector import Inspection
+from inspection.layout import PreparedFrame
 
 _POLL_S = 0.2  # longest turn of an idle loop: a sign of life for the watchdog
 
@@ -69,7 +70,7 @@ class InferenceLoop:
             self.turned_ns = None
             self._on_turn()
 
-    def _prepared(self, is_given_up: Callable[[], bool]) -> Iterator[tuple[Shot, Prepared]]:
+    def _prepared(self, is_given_up: Callable[[], bool]) -> Iterator[PreparedShot]:
         used_s = time.monotonic()
         while True:
             self.turned_ns = time.monotonic_ns()
@@ -90,11 +91,14 @@ class InferenceLoop:
                 yield item
             used_s = time.monotonic()
 
-    def _infer(self, shot: Shot, prepared: Prepared) -> None:
+    def _infer(self, shot: Shot, prepared: PreparedFrame | Inspection) -> None:
         if not self._ledger.is_open(shot.trigger):
             self._intake.finish(shot)  # it waited past its deadline
             return
-        inspection = shot.inspector.infer(prepared)
+        if isinstance(prepared, Inspection):  # the frame was refused
+            inspection = prepared
+        else:
+            inspection = shot.inspector.infer(prepared)
         is_in_time = self._ledger.report(shot.trigger, shot.view, inspection)
         self._intake.finish(shot)
         if not is_in_time:

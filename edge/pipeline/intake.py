@@ -24,7 +24,6 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 
 from edge.part.frame import Frame
-from edge.part.settled import no_verdict
 from edge.part.shot import PartInspector, Shot
 from edge.part.trigger import Trigger
 from edge.pipeline.exposure import Exposer
@@ -33,6 +32,7 @@ from edge.pipeline.settings import OnTrigger, PartLimits, View, note_nowhere
 from edge.trigger.base import Firing, FrameTrigger
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.errors import CameraError, FrameError
+from inspection.inspector import no_verdict
 from inspection.verdict import Cause
 
 _log = logging.getLogger(__name__)

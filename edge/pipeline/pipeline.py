@@ -144,10 +144,7 @@ class Pipeline:
         return trigger.trigger_id
 
     def change_inspectors(self, inspectors: Mapping[str, PartInspector]) -> None:
-        """Judge the parts from the next trigger on by others, in all views at once; any thread.
-
-        Their engines must not belong to another thread; see `inspection.engine.own_thread`.
-        """
+        """Judges the parts from the next trigger on by others, in all views at once; any thread."""
         self._intake.change_inspectors(inspectors)
 
     def change_cameras(self, cameras: Mapping[str, ViewCamera], then: Callable[[], None]) -> None:

@@ -9,9 +9,12 @@ import time
 from edge.part.shot import Shot
 from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
-from inspection.inspector import Prepared
+from inspection.inspector import Inspection
+from inspection.layout import PreparedFrame
 
-Ready = queue.SimpleQueue[tuple[Shot, Prepared] | BaseException | None]
+# A refused frame takes its place in the order of the parts, with its NO_VERDICT.
+PreparedShot = tuple[Shot, PreparedFrame | Inspection]
+Ready = queue.SimpleQueue[PreparedShot | BaseException | None]
 
 
 class PreprocessThread:

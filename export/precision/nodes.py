@@ -35,7 +35,7 @@ _MEANS = frozenset({"GlobalAveragePool", "ReduceMean"})
 # TensorRT 10.16 on Orin cannot place a Q/DQ pair behind these (NVIDIA/TensorRT issue 4832).
 RESHAPING = frozenset({"Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
 MINIMUM_CHANNELS = 16  # of a convolution's group: below, INT8 kernels gain nothing (ModelOpt)
-_BACKBONE = "training.backbones.DeployedBackbone"
+_BACKBONE = "export.fold.backbone.DeployedBackbone"
 
 
 def key_of(node: onnx.NodeProto) -> str:

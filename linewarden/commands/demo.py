@@ -48,7 +48,8 @@ from linewarden.commands.train import fit_with_progress, load_train_config, weig
 from training.backbones import Backbone
 from training.checkpoint import load_run
 from training.config import TrainConfig
-from training.data.layout import DataSet, read_data_set
+from training.data.data_set import DataSet
+from training.data.layout import read_data_set
 from training.demo_parts import write_dataset
 from training.report import figure_rows
 

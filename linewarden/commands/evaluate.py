@@ -30,7 +30,8 @@ from inspection.bundle import REFERENCE_ARTEFACT
 from inspection.files import write_bytes, write_text
 from inspection.images import encode_png
 from inspection.inspector import Inspector
-from training.data.layout import DataSet, read_data_set
+from training.data.data_set import DataSet
+from training.data.layout import read_data_set
 from training.evaluation import Evaluation, evaluate
 from training.figures import figure_sheet, histogram
 from training.inspected import inspect_samples

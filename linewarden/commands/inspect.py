@@ -27,12 +27,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge.part.settled import no_verdict
 from inspection.bundle import REFERENCE_ARTEFACT
 from inspection.errors import CameraError, ConfigError, FrameError
 from inspection.files import write_bytes
 from inspection.images import encode_jpeg, encode_png, read_image
-from inspection.inspector import Inspection, Inspector
+from inspection.inspector import Inspection, Inspector, no_verdict
 from inspection.layout.alignment import Pose
 from inspection.overlay import caption, overlay
 from inspection.verdict import Cause, Verdict

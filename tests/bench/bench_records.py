@@ -90,7 +90,12 @@ def part(number: int) -> Settled:
     empty = np.zeros((8, 8), dtype=np.float32)
     times = StageTimes(1_000_000, 9_000_000, 500_000)
     inspection = Inspection(
-        Verdict.PASS, 1.0, IDENTITY.thresholds, empty, empty > 0, None, "", times
+        verdict=Verdict.PASS,
+        score=1.0,
+        thresholds=IDENTITY.thresholds,
+        anomaly_map=empty,
+        mask=empty > 0,
+        times=times,
     )
     frame = Frame(np.zeros((8, 8), np.uint8), 0, number, "40012345")
     view = ViewResult(ONLY_VIEW, IDENTITY, frame, inspection, 12_000_000)

@@ -20,7 +20,7 @@ from edge.pipeline.pipeline import Pipeline
 from edge.pipeline.settings import Hooks, PartLimits, RunSettings, View
 from edge.pipeline.status import RunSummary
 from inspection.bundle.calibration_file import RecipeIdentity
-from inspection.inspector import Inspection, Prepared, StageTimes
+from inspection.inspector import Inspection, StageTimes
 from inspection.layout import PreparedFrame
 from inspection.verdict import Thresholds, Verdict
 
@@ -76,12 +76,11 @@ class FakeInspector:
         self.warmed = 0
         self._before = before
 
-    def prepare(self, frame: Image) -> Prepared:
-        return Prepared(PreparedFrame(frame, None), 1)
+    def prepare(self, frame: Image) -> PreparedFrame:
+        return PreparedFrame(frame, None, preprocess_ns=1)
 
-    def infer(self, prepared: Prepared) -> Inspection:
-        assert isinstance(prepared.frame, PreparedFrame)
-        image = prepared.frame.image
+    def infer(self, prepared: PreparedFrame) -> Inspection:
+        image = prepared.image
         special = self._before(image)
         if special is not None:
             return special
@@ -95,7 +94,12 @@ def judged(verdict: Verdict) -> Inspection:
     mask = np.zeros((8, 8), dtype=np.bool_)
     anomaly_map = np.zeros((8, 8), dtype=np.float32)
     return Inspection(
-        verdict, 1.0, IDENTITY.thresholds, anomaly_map, mask, None, "", StageTimes(1, 1, 1)
+        verdict=verdict,
+        score=1.0,
+        thresholds=IDENTITY.thresholds,
+        anomaly_map=anomaly_map,
+        mask=mask,
+        times=StageTimes(1, 1, 1),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from inspection.errors import CameraError, FrameError, listed
 from inspection.images import decode_image
-from training.data.layout import Sample
+from training.data.data_set import Sample
 
 Range = tuple[int, int]
 

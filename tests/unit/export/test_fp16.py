@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from export.precision.candidates import find_half
+from export.precision.build_variants import find_half
 from export.precision.fp16 import check_typed, lossy_nodes, to_half
 from export.precision.judge import FP16_BUDGET
 from export.precision.nodes import element_types, key_of, lowerable_nodes, pixel_nodes

@@ -10,7 +10,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization.calibrate import TensorsData
 
-from export.precision.candidates import int8_nodes, onnxruntime_candidate, tensorrt_candidate
+from export.precision.build_variants import (
+    build_int8_for_onnxruntime,
+    build_int8_for_tensorrt,
+    int8_nodes,
+)
 from export.precision.fp16 import SMALLEST_SCALE, to_half
 from export.precision.int8 import (
     ONNXRUNTIME_FORMS,
@@ -60,12 +64,12 @@ def test_few_channels_and_what_stands_behind_a_transpose_are_left_out() -> None:
     graph = tiny_convnet.graph(change)
     assert quantisable_nodes(graph, lowerable_nodes(graph, has_backbone=True)) == ()
     judge = tiny_convnet.judge(graph)
-    for candidate in (
-        tensorrt_candidate(graph, judge, frozenset(), {}, has_backbone=True),
-        onnxruntime_candidate(graph, judge, {}, has_backbone=True),
+    for variant in (
+        build_int8_for_tensorrt(graph, judge, frozenset(), {}, has_backbone=True),
+        build_int8_for_onnxruntime(graph, judge, {}, has_backbone=True),
     ):
-        assert candidate.graph is None
-        assert candidate.possible == 0
+        assert variant.graph is None
+        assert variant.possible == 0
 
 
 @pytest.mark.parametrize("calibrator", CALIBRATORS)

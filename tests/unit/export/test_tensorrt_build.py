@@ -13,9 +13,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from export.tensorrt_build import BuildCancelledError, BuildOptions, build_plan
-from export.tensorrt_engine import build_engine, buildable, precision_of
-from export.tensorrt_examine import EngineNotKeptError
+from export.tensorrt.build import BuildCancelledError, BuildOptions, build_plan
+from export.tensorrt.engine import build_engine, buildable, precision_of
+from export.tensorrt.examine import EngineNotKeptError
 from inspection.bundle import Artefact, Bundle
 from inspection.engine.sidecar import read_sidecar
 from inspection.errors import BundleError, ConfigError, DeviceLostError, EngineError
@@ -258,7 +258,7 @@ def test_a_full_disk_leaves_the_earlier_engine(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("export.tensorrt_engine.write_text", full)
+    monkeypatch.setattr("export.tensorrt.engine.write_text", full)
     with pytest.raises(BundleError, match=r"the engine cannot be written .No space left on device"):
         build_of(bundle)
     assert read_sidecar(bundle.file(good.name)) == good.sidecar

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from inspection.errors import CameraError
-from training.data.layout import Sample, read_data_set
+from training.data.data_set import Sample
+from training.data.layout import read_data_set
 from training.data.survey import data_sha256, frame_ranges, split_good, survey
 
 

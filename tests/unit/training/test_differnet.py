@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -15,17 +16,19 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
+from export.fold import FOLDS
+from export.fold.backbone import DeployedBackbone
 from export.graph import build_graph
 from inspection.errors import BundleError, ConfigError
-from training.backbones import BackboneConfig
+from training.backbones import AlexNet, BackboneConfig
 from training.checkpoint import load_run
 from training.config import TrainConfig
+from training.data.samples import Targets
 from training.fit import fit
 from training.metrics import auroc
 from training.models import differnet, differnet_spatial
-from training.models.base import AnomalyModel, DataFacts, Targets
-from training.models.differnet import AlexNet, layer_shapes
-from training.models.differnet_folded import Turn, TurnBack
+from training.models.base import AnomalyModel, DataFacts
+from training.models.differnet import Turn, TurnBack, layer_shapes
 from training.models.flow import Flow, FlowConfig, Subnet, permutation
 
 SIZE = (64, 64)
@@ -198,7 +201,9 @@ class TestFeatures:
         made = AlexNet(ALEXNET).train()
         assert not made.training
         images = frames(2, (96, 96))
-        torch.testing.assert_close(made.deploy()(images), made(images), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            DeployedBackbone(made)(images), made(images), rtol=1e-5, atol=1e-6
+        )
 
     def test_each_scale_is_nearest_interpolation(self) -> None:
         images = frames(1).permute(0, 3, 1, 2).float()
@@ -367,7 +372,10 @@ class TestAllVariants:
         made = make()
         images = frames(2, made.size)
         with torch.no_grad():
-            literal, folded = made(images), made.deploy().eval()(images)
+            literal, folded = (
+                made(images),
+                import_module(FOLDS[made.config.name]).Deployed(made).eval()(images),
+            )
         assert relative(literal.scores, folded[0]) <= 1e-5
         assert relative(literal.maps, folded[1]) <= 1e-5
         assert literal.maps.shape == (2, *made.size)

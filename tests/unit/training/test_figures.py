@@ -15,7 +15,7 @@ from inspection.inspector import Inspection, Inspector
 from inspection.verdict import Cause, Thresholds, Verdict
 from reports.pictures import ColourScale
 from reports.sheets import colour_bar, draw_panel
-from training.data.layout import DataSet, Sample
+from training.data.data_set import DataSet, Sample
 from training.evaluation import Evaluation, evaluate
 from training.figures import (
     choose,
@@ -59,7 +59,13 @@ def without_verdict(sample: InspectedSample) -> InspectedSample:
 def scored(score: float, defect: str = "good", threshold: float = 0.5) -> InspectedSample:
     verdict = Verdict.REJECT if score > threshold else Verdict.PASS
     map_and_mask = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.bool_)
-    inspection = Inspection(verdict, score, Thresholds(threshold, 0.5), *map_and_mask)
+    inspection = Inspection(
+        verdict=verdict,
+        score=score,
+        thresholds=Thresholds(threshold, 0.5),
+        anomaly_map=map_and_mask[0],
+        mask=map_and_mask[1],
+    )
     return InspectedSample(Sample(Path(f"{score}.png"), defect), "", inspection, None)
 
 

@@ -11,15 +11,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from export.fold.ganomaly import Deployed
 from export.graph import build_graph, save_graph
 from export.macs import count_macs
 from inspection.errors import ConfigError
 from training.checkpoint import Progress, load_run
 from training.config import TrainConfig
+from training.data.samples import Targets
 from training.fit import fit
-from training.models.base import Features, Targets
-from training.models.ganomaly import Config, Model
-from training.models.ganomaly_networks import Decoder, Discriminator, Encoder, Generator, Rebuilt
+from training.models.base import Features
+from training.models.ganomaly import (
+    Config,
+    Decoder,
+    Discriminator,
+    Encoder,
+    Generator,
+    Model,
+    Rebuilt,
+)
 
 MAPS = ["reconstruction", "latent", "features"]
 TINY = {"channels": 8, "latent": 10}
@@ -311,7 +320,7 @@ def test_state_dicts_go_round() -> None:
 def test_the_fold_is_exact(size: int, extra: int, anomaly_map: str, score: str) -> None:
     ganomaly = model(size, anomaly_map=anomaly_map, score=score, extra_layers=extra)
     with torch.no_grad():
-        expected, deployed = ganomaly(images(2, size)), ganomaly.deploy()(images(2, size))
+        expected, deployed = ganomaly(images(2, size)), Deployed(ganomaly)(images(2, size))
     for folded, literal in zip(deployed, expected, strict=True):
         assert float((folded - literal).abs().max() / literal.abs().max()) < 1e-5
 
@@ -319,7 +328,7 @@ def test_the_fold_is_exact(size: int, extra: int, anomaly_map: str, score: str) 
 def test_the_fold_notices_a_changed_weight() -> None:
     """The check above can fail: a deployed form of other weights is no fold."""
     ganomaly = model()
-    deployed = ganomaly.deploy()
+    deployed = Deployed(ganomaly)
     with torch.no_grad():
         ganomaly.generator.encoder.head.weight[0] += 0.5
         difference = (ganomaly(images(1)).scores - deployed(images(1))[0]).abs().max()
@@ -328,7 +337,7 @@ def test_the_fold_notices_a_changed_weight() -> None:
 
 @pytest.mark.parametrize("anomaly_map", MAPS)
 def test_the_discriminator_is_deployed_only_for_its_map(anomaly_map: str) -> None:
-    deployed = model(anomaly_map=anomaly_map).deploy()
+    deployed = Deployed(model(anomaly_map=anomaly_map))
     generator = count(Generator(32, 8, 10, 0))
     assert (count(deployed) > generator) is (anomaly_map == "features")
 

@@ -15,9 +15,10 @@ import pytest
 from inspection.errors import CameraError
 from inspection.files import sha256_of
 from inspection.images import read_image
-from training.data.layout import WRITABLE, DataSet, Sample, find_layout, read_data_set
-from training.data.layouts.conversion import convert
-from training.data.layouts.summary import summarise
+from training.data.data_set import DataSet, Sample
+from training.data.layout import convert, find_layout, read_data_set
+from training.data.layouts import WRITABLE
+from training.data.summary import summarise
 
 SIZE = (12, 16)
 

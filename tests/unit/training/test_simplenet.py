@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from export.fold.simplenet import Deployed
 from export.graph import build_graph
 from export.macs import count_macs
+from training.data.samples import Targets
 from training.linear_maps import apply, bilinear, gaussian
-from training.models.base import Targets
 from training.models.patch_embedding import PatchEmbedding, embedding_matrices
 from training.models.simplenet import Config, Model
 
@@ -161,7 +162,7 @@ def test_the_fold_is_the_model(size: tuple[int, int], layers: tuple[int, ...]) -
     made = model(size, backbone=backbone)
     images = frames(2, size)
     with torch.no_grad():
-        expected, got = made(images), made.deploy()(images)
+        expected, got = made(images), Deployed(made)(images)
     for a, b in zip(expected, got, strict=True):
         assert (a - b).abs().max() <= 1e-5 * a.abs().max()
 

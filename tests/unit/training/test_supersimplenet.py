@@ -8,11 +8,18 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
+from export.fold.supersimplenet import Deployed
 from training.backbones import BackboneConfig
-from training.models.base import DataFacts, Targets
-from training.models.supersimplenet import Config, Model
-from training.models.supersimplenet_heads import ClassificationHead, SegmentationHead
-from training.models.supersimplenet_losses import focal, segmentation_losses
+from training.data.samples import Targets
+from training.models.base import DataFacts
+from training.models.supersimplenet import (
+    ClassificationHead,
+    Config,
+    Model,
+    SegmentationHead,
+    focal,
+    segmentation_losses,
+)
 from training.synthesis.noise import mean_channel_std
 
 UNTRAINED = BackboneConfig(weights="none")
@@ -179,7 +186,7 @@ def has_gradient(module: torch.nn.Module) -> bool:
 def test_the_fold_is_exact(version: str, score: str, size: tuple[int, int]) -> None:
     ssn = model(size, version=version, score=score)
     with torch.no_grad():
-        expected, deployed = ssn(images(2, size)), ssn.deploy()(images(2, size))
+        expected, deployed = ssn(images(2, size)), Deployed(ssn)(images(2, size))
     for folded, literal in zip(deployed, expected, strict=True):
         assert float((folded - literal).abs().max() / literal.abs().max()) < 1e-5
 
@@ -187,7 +194,7 @@ def test_the_fold_is_exact(version: str, score: str, size: tuple[int, int]) -> N
 def test_the_fold_notices_a_changed_weight() -> None:
     """The check above can fail: a deployed form of other weights is no fold."""
     ssn = model()
-    deployed = ssn.deploy()
+    deployed = Deployed(ssn)
     with torch.no_grad():
         ssn.adaptor.bias[0] += 0.5  # type: ignore[index]
         difference = (ssn(images(1)).maps - deployed(images(1))[1]).abs().max()

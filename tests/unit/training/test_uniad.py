@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.fold.uniad import Deployed
 from export.graph import build_graph
 from export.macs import count_macs
 from inspection.errors import ConfigError
-from training.models.uniad import Config, Model
-from training.models.uniad_transformer import Attention, neighbour_mask
+from training.models.uniad import Attention, Config, Model, neighbour_mask
 
 EFFICIENTNET = {"name": "tf_efficientnet_b4.aa_in1k", "weights": "none", "layers": [0, 1, 2, 3]}
 RESNET = {"name": "resnet18.tv_in1k", "weights": "none", "layers": [1, 2, 3]}
@@ -124,7 +124,7 @@ def test_map_and_score_are_resized_distances() -> None:
 def test_the_fold_is_the_model(score: str, padding: str) -> None:
     made = model(score=score, backbone={**RESNET, "padding": padding})
     with torch.no_grad():
-        expected, got = made(frames(2)), made.deploy()(frames(2))
+        expected, got = made(frames(2)), Deployed(made)(frames(2))
     for a, b in zip(expected, got, strict=True):
         assert (a - b).abs().max() <= 1e-5 * a.abs().max()
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge.camera import HarvestersConfig, live_camera_from_config
-from edge.camera.discovery import discover
+from edge.camera import HarvestersConfig
 from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
@@ -26,7 +25,7 @@ def opened(**settings: Any) -> HarvestersCamera:
         serial="VikyTL_DEV_green",
         settings=GenicamSettings(**settings),
     )
-    camera = live_camera_from_config(config)
+    camera = config.driver()
     assert isinstance(camera, HarvestersCamera)
     camera.open()
     return camera
@@ -105,7 +104,7 @@ def test_refused_settings_are_named() -> None:
 def test_several_cameras_need_a_name() -> None:
     config = HarvestersConfig(kind="harvesters", producer=simulated_producer())
     with pytest.raises(CameraNotFoundError, match="3 cameras fit; name one in the configuration"):
-        live_camera_from_config(config).open()
+        config.driver().open()
 
 
 @pytest.mark.parametrize(("content", "what"), [(None, "no such file"), ("text", "too short")])
@@ -118,16 +117,16 @@ def test_a_producer_that_cannot_be_loaded_is_named(
         path.write_text(content)
     config = HarvestersConfig(kind="harvesters", producer=path)
     with pytest.raises(CameraNotFoundError, match=rf"maker\.cti cannot be loaded \(.*{what}"):
-        live_camera_from_config(config).open()
+        config.driver().open()
 
 
 def test_discovery_looks_where_producers_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENICAM_GENTL64_PATH", str(simulated_producer().parent))
-    assert [found.identity for found in discover("harvesters")] == ["0", "1", "2"]
+    assert [found.identity for found in HarvestersConfig.discover()] == ["0", "1", "2"]
 
 
 def test_no_producer_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     simulated_producer()
     monkeypatch.setenv("GENICAM_GENTL64_PATH", str(tmp_path))
     with pytest.raises(CameraNotFoundError, match=r"no \.cti file in the folders of GENICAM_"):
-        discover("harvesters")
+        HarvestersConfig.discover()

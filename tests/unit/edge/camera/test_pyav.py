@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edge.camera import PyAvConfig, live_camera_from_config
+from edge.camera import PyAvConfig
 from edge.camera.base import Camera
 from edge.camera.faults import (
     CameraLostError,
@@ -28,9 +28,7 @@ def server() -> Iterator[MjpegCamera]:
 
 
 def opened(url: str, **settings: Any) -> Camera:
-    camera = live_camera_from_config(
-        PyAvConfig(kind="pyav", url=url, silent_limit_s=0.5, **settings)
-    )
+    camera = PyAvConfig(kind="pyav", url=url, silent_limit_s=0.5, **settings).driver()
     camera.open()
     return camera
 
@@ -165,7 +163,7 @@ def test_rtsp_comes_hangs_and_dies() -> None:
 def test_rtsp_that_stood_still_is_stale() -> None:
     require(PyAvConfig(kind="pyav", url="rtsp://127.0.0.1"))
     with rtsp_server() as (url, process):
-        camera = live_camera_from_config(PyAvConfig(kind="pyav", url=url, stale_ms=150))
+        camera = PyAvConfig(kind="pyav", url=url, stale_ms=150).driver()
         camera.open()
         for _ in range(5):
             assert camera.read(2.0) is not None

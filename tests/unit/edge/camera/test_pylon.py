@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.camera import PylonConfig, live_camera_from_config
-from edge.camera.discovery import discover
+from edge.camera import PylonConfig
 from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
@@ -28,7 +27,7 @@ SOFTWARE = TriggerSettings(source="Software")
 def opened(**changes: Any) -> PylonCamera:
     config = PylonConfig(kind="pylon", settings=SMALL.model_copy(update=changes))
     require(config)
-    camera = live_camera_from_config(config)
+    camera = config.driver()
     assert isinstance(camera, PylonCamera)
     camera.open()
     return camera
@@ -133,7 +132,7 @@ def test_a_wrong_serial_number_names_those_there_are() -> None:
     config = PylonConfig(kind="pylon", serial="4711")
     require(config)
     with pytest.raises(CameraNotFoundError, match=r"4711 was not found; there: 0815-0000 \("):
-        live_camera_from_config(config).open()
+        config.driver().open()
 
 
 def test_free_running_a_slow_reader_gets_new_frames() -> None:
@@ -150,7 +149,7 @@ def test_free_running_a_slow_reader_gets_new_frames() -> None:
 
 def test_discovery_finds_the_emulator() -> None:
     require(PylonConfig(kind="pylon"))
-    found = discover("pylon")
+    found = PylonConfig.discover()
     assert [(one.identity, one.setting) for one in found] == [("0815-0000", "serial: '0815-0000'")]
 
 

@@ -12,11 +12,12 @@ import pytest
 
 from calibration.drift import baseline_from
 from edge.drift.monitor import DriftAlarm, DriftMonitor, DriftWatch
-from edge.part.settled import Settled, no_verdict
+from edge.part.settled import Settled
 from inspection.drift.baseline import Baseline
 from inspection.drift.charts import MOVED
 from inspection.drift.frame_figures import frame_figures, reference_from
 from inspection.images import encode_png
+from inspection.inspector import no_verdict
 from inspection.preprocess import Crop
 from inspection.verdict import Cause
 from tests.doubles.pipelines import IDENTITY

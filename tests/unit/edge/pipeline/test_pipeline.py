@@ -9,11 +9,12 @@ import pytest
 from edge.line.base import StationState
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord
-from edge.part.settled import Settled, no_verdict
+from edge.part.settled import Settled
 from edge.pipeline.status import PipelineStatus
 from edge.trigger.software import SoftwareTrigger
 from inspection.errors import CameraError, EngineError, FrameError, LineError
-from inspection.inspector import Inspection, Prepared
+from inspection.inspector import Inspection, no_verdict
+from inspection.layout import PreparedFrame
 from inspection.verdict import Cause, Verdict
 from tests.doubles.pipelines import (
     GENEROUS_S,
@@ -519,7 +520,7 @@ def test_a_stage_that_hangs_is_named(stage: str) -> None:
             hang()
 
     class Prepares(FakeInspector):
-        def prepare(self, frame: Image) -> Prepared:
+        def prepare(self, frame: Image) -> PreparedFrame:
             if stage == "preparation":
                 hang()
             return super().prepare(frame)

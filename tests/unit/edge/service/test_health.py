@@ -16,7 +16,7 @@ from edge.drift.monitor import DriftAlarm
 from edge.pipeline.status import PipelineStatus
 from edge.recipe.changeover import RecipeStatus
 from edge.recipe.part_check import CheckStatus
-from edge.service.health import Health
+from edge.service.health import HealthPage
 from edge.station.alarm import RejectAlarm
 from edge.station.status import StationStatus
 from edge.store.station import RecordsStatus
@@ -34,7 +34,7 @@ class Line:
     def __init__(self) -> None:
         self.status = WELL
         self.beside: dict[str, Any] = {}
-        self.health = Health(
+        self.health = HealthPage(
             host="127.0.0.1",
             port=0,
             outputs=["modbus", "mqtt"],
@@ -190,7 +190,7 @@ def test_a_port_that_is_taken_is_named() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        health = Health(host="127.0.0.1", port=port, outputs=["a", "b"])
+        health = HealthPage(host="127.0.0.1", port=port, outputs=["a", "b"])
         with (
             pytest.raises(ConfigError, match=f"health: 127.0.0.1:{port} cannot be listened on"),
             health.serving(lambda: StationStatus(WELL, RecipeStatus(None))),

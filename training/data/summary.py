@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspection.errors import CameraError, listed
-from training.data.layouts.base import DataSet, Sample
+from training.data.data_set import DataSet, Sample
 from training.data.masks import read_mask
 from training.data.survey import SurveyedSample, survey
 

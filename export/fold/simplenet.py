@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.models.folding import batch_norm, conv1x1, matrix
-
-if TYPE_CHECKING:
-    from training.models.simplenet import Model
-
-BLUR_SIGMA, BLUR_RADIUS = 4.0, 16  # of the map at input size
+from export.fold.affine import batch_norm, conv1x1, matrix
+from export.fold.backbone import DeployedBackbone
+from training.linear_maps import smoothing
+from training.models.simplenet import BLUR_RADIUS, BLUR_SIGMA, Model
 
 
 class Deployed(nn.Module):
@@ -26,7 +22,7 @@ class Deployed(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.backbone = model.backbone.deploy()
+        self.backbone = DeployedBackbone(model.backbone)
         self.embed = model.embed
         adaptor, adaptor_bias = matrix(model.adaptor)
         hidden, hidden_bias = matrix(model.discriminator.hidden)
@@ -37,7 +33,7 @@ class Deployed(nn.Module):
         self.layers = nn.ModuleList(conv1x1(part) for part in parts)
         self.register_buffer("bias", bias.float()[:, None, None])
         self.tail = conv1x1(-matrix(model.discriminator.tail)[0])
-        self.smooth = model.smooth
+        self.smooth = smoothing(model.size, model.grid, BLUR_SIGMA, BLUR_RADIUS, "symmetric")
 
     bias: Tensor
 

@@ -16,8 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from export.tensorrt_build import BuildOptions, Progress, build_plan
-from export.tensorrt_examine import (
+from export.tensorrt.build import BuildOptions, Progress, build_plan
+from export.tensorrt.examine import (
     TOLERANCES,
     Examined,
     Findings,

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
+from export.fold.affine import matrix
+from export.fold.backbone import DeployedBackbone
 from training.linear_maps import Separable
-from training.models.folding import matrix
-
-if TYPE_CHECKING:
-    from training.models.uniad import Model
-    from training.models.uniad_transformer import Attention, DecoderLayer, EncoderLayer
+from training.models.uniad import Attention, DecoderLayer, EncoderLayer, Model
 
 _BLIND = -1e4  # exp(_BLIND) is zero in float32 and in float16, where minus infinity would make NaN
 
@@ -27,7 +23,7 @@ class Deployed(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.backbone = model.backbone.deploy()
+        self.backbone = DeployedBackbone(model.backbone)
         self.align, self.enlarge = model.align, model.enlarge
         self.input, self.output = model.input, model.output
         self.grid, self.by_mean = model.grid, model.config.score == "mean"

@@ -1,4 +1,4 @@
-"""One candidate of each kind: the graph of lower precision that comes nearest to the checkpoint."""
+"""One variant of each kind: the graph of lower precision that comes nearest to the checkpoint."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HOPELESS = 1.1
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Variant:
     """A graph of lower precision that was measured.
 
     Attributes:
@@ -62,11 +62,11 @@ class Candidate:
 
 def refused_by_tensorrt(
     graph: onnx.ModelProto, precision: Literal["fp16", "int8"]
-) -> Candidate | None:
-    """A candidate that names what TensorRT refuses in the FP32 graph already; None when nothing."""
+) -> Variant | None:
+    """A variant that names what TensorRT refuses in the FP32 graph already; None when nothing."""
     budget = FP16_BUDGET if precision == "fp16" else INT8_BUDGET
     found = "; ".join(obstacles(graph))
-    return Candidate(precision, "tensorrt", budget, obstacle=found) if found else None
+    return Variant(precision, "tensorrt", budget, obstacle=found) if found else None
 
 
 def find_half(graph: onnx.ModelProto, judge: Judge, *, has_backbone: bool) -> frozenset[str]:
@@ -83,24 +83,24 @@ def find_half(graph: onnx.ModelProto, judge: Judge, *, has_backbone: bool) -> fr
     return largest_kept(nodes, lambda half: judge.keeps(to_half(graph, half), FP16_BUDGET))
 
 
-def fp16_candidate(
+def build_fp16(
     graph: onnx.ModelProto, judge: Judge, half: frozenset[str], *, has_backbone: bool
-) -> Candidate:
+) -> Variant:
     """The FP16 graph for TensorRT; ONNX Runtime's CPU computes it in FP32 with casts."""
     possible = len(lowerable_nodes(graph, has_backbone=has_backbone))
     made = to_half(graph, half) if half else None
     outcome = None if made is None else judge.judge(made)
-    return Candidate("fp16", "tensorrt", FP16_BUDGET, made, outcome, len(half), possible)
+    return Variant("fp16", "tensorrt", FP16_BUDGET, made, outcome, len(half), possible)
 
 
-def tensorrt_candidate(
+def build_int8_for_tensorrt(
     graph: onnx.ModelProto,
     judge: Judge,
     half: frozenset[str],
     ranges: Mapping[Calibrator, TensorsData],
     *,
     has_backbone: bool,
-) -> Candidate:
+) -> Variant:
     """The INT8 graph for TensorRT: convolutions in INT8, what can of the rest in FP16."""
     nodes = quantisable_nodes(graph, lowerable_nodes(graph, has_backbone=has_backbone))
 
@@ -112,24 +112,24 @@ def tensorrt_candidate(
     return _nearest(_Kind("tensorrt", name, build), nodes, judge, ranges)
 
 
-def onnxruntime_candidate(
+def build_int8_for_onnxruntime(
     graph: onnx.ModelProto,
     judge: Judge,
     ranges: Mapping[Calibrator, TensorsData],
     *,
     has_backbone: bool,
-) -> Candidate:
+) -> Variant:
     """The INT8 graph for ONNX Runtime, in the form that is fastest on this CPU."""
     nodes = int8_nodes(graph, has_backbone=has_backbone)
     if not nodes:
-        return Candidate("int8", "onnxruntime", INT8_BUDGET)
+        return Variant("int8", "onnxruntime", INT8_BUDGET)
     any_ranges = next(iter(ranges.values()))  # they change no time
     written = {f.name: quantise(graph, nodes, any_ranges, f) for f in ONNXRUNTIME_FORMS}
     ratios = judge.latency_ratios({"fp32": graph, **written}, FORM_ROUNDS)
     form = min(ONNXRUNTIME_FORMS, key=lambda form: ratios[form.name])
     nodes = nodes_of_type(graph, nodes, form.types)
     if ratios[form.name] > HOPELESS:
-        return Candidate(
+        return Variant(
             "int8",
             "onnxruntime",
             INT8_BUDGET,
@@ -165,9 +165,9 @@ def _nearest(
     nodes: Sequence[str],
     judge: Judge,
     ranges: Mapping[Calibrator, TensorsData],
-) -> Candidate:
+) -> Variant:
     """The calibrator whose graph is nearest, and as many nodes in INT8 as the budget allows."""
-    nothing = Candidate("int8", kind.engine, INT8_BUDGET, possible=len(nodes), form=kind.form)
+    nothing = Variant("int8", kind.engine, INT8_BUDGET, possible=len(nodes), form=kind.form)
     if not nodes:
         return nothing
     outcomes = {name: judge.judge(kind.build(nodes, by)) for name, by in ranges.items()}

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.linear_maps import Separable, bilinear, mean3, shift, smoothing
+from export.fold.affine import batch_norm, conv1x1, matrix
+from export.fold.backbone import DeployedBackbone
+from training.linear_maps import Separable, shift, smoothing
 from training.models.base import Features
-from training.models.folding import batch_norm, conv1x1, matrix
-from training.models.supersimplenet_heads import KERNEL, classify
+from training.models.supersimplenet import BLUR_RADIUS, BLUR_SIGMA, KERNEL, Model, classify
 
-if TYPE_CHECKING:
-    from training.models.supersimplenet import Model
-
-BLUR_SIGMA, BLUR_RADIUS = 4.0, 12  # of the map at input size
 _SHIFTS = range(-(KERNEL // 2), KERNEL // 2 + 1)
 
 
@@ -33,7 +28,7 @@ class Deployed(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.backbone = model.backbone.deploy()
+        self.backbone = DeployedBackbone(model.backbone)
         self.scores_by_map = model.config.scores_by_map
         self.segmentation = _FoldedSegmentation(model)
         if not self.scores_by_map:
@@ -103,15 +98,6 @@ class _FoldedClassification(nn.Module):
         for conv, to_grid, feature in zip(self.layers, self.to_grid, features, strict=True):
             hidden = hidden + to_grid(conv(feature))
         return classify(F.relu(hidden), logits, self.fc)
-
-
-def onto_grid(layer: tuple[int, int], grid: tuple[int, int]) -> Separable:
-    """Upsampling and three-tap mean of one layer: A_h x A_w^T."""
-    rows, columns = (
-        mean3(size) @ bilinear(size, source, align_corners=True)
-        for size, source in zip(grid, layer, strict=True)
-    )
-    return Separable(rows, columns)
 
 
 class _TapsToGrid(nn.Module):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from edge.camera.acquired import Acquired, Acquisition
 from edge.camera.faults import (
     CameraSettingError,
     MissingFrameError,
@@ -12,6 +11,7 @@ from edge.camera.faults import (
     WrongFrameError,
 )
 from edge.camera.genicam import Value
+from edge.camera.genicam_camera import Acquired, Acquisition, BlockCounter
 from edge.part.frame import Frame
 from inspection.errors import FrameError
 
@@ -45,8 +45,8 @@ def buffer(block_id: int, *, width: int = 4, code: int = 1, stamp_ns: int = 0) -
     return Acquired(raw, code, width, 2, 0, block_id, stamp_ns)
 
 
-def triggered(stale_ms: float | None = None) -> Acquisition:
-    return Acquisition("cam", Tree("On"), stale_ms)
+def triggered() -> Acquisition:
+    return Acquisition("cam", Tree("On"), None)
 
 
 def taken(acquisition: Acquisition) -> list[object]:
@@ -121,11 +121,9 @@ def test_another_pixel_format_is_refused() -> None:
         acquisition.take()
 
 
-def test_a_late_frame_is_stale_and_captured_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_frame_is_stale_and_captured_earlier() -> None:
     now = [1_000_000_000]
-    monkeypatch.setattr("edge.camera.acquired.time.monotonic_ns", lambda: now[0])
-    acquisition = triggered(stale_ms=200)
-    monkeypatch.setattr(acquisition._clock, "_clock_ns", lambda: now[0])
+    acquisition = Acquisition("cam", Tree("On"), 200, clock_ns=lambda: now[0])
     acquisition.put(buffer(1, stamp_ns=500_000_000))
     now[0] += 150_000_000  # 50 ms after the camera stamped it
     acquisition.put(buffer(2, stamp_ns=600_000_000))
@@ -142,3 +140,31 @@ def test_a_late_frame_is_stale_and_captured_earlier(monkeypatch: pytest.MonkeyPa
 def test_a_format_that_cannot_be_converted_is_refused_at_once() -> None:
     with pytest.raises(CameraSettingError, match="cam: PixelFormat RGB16 cannot be converted"):
         Acquisition("cam", Tree("On", "RGB16"), None)
+
+
+@pytest.mark.parametrize(
+    ("ids", "missing"),
+    [
+        ([1, 2, 3], [0, 0, 0]),
+        ([5, 8], [0, 2]),
+        ([65534, 65535, 1, 2], [0, 0, 0, 0]),  # GigE Vision 1.x has no 0
+        ([65533, 65535, 2], [0, 1, 1]),
+        ([900, 1], [0, 0]),  # the camera counts anew
+        ([65535, 65536, 65538], [0, 0, 1]),  # 64-bit ids
+        ([7, 7], [0, 0]),
+        ([1, 65000], [0, 0]),
+    ],
+)
+def test_gaps_in_the_count_of_the_camera(ids: list[int], missing: list[int]) -> None:
+    counter = BlockCounter()
+    assert [counter.missing_before(number) for number in ids] == missing
+
+
+def test_each_missing_frame_is_an_error() -> None:
+    counter = BlockCounter()
+    assert list(counter.errors_before(10, "cam 1")) == []
+    messages = [str(error) for error in counter.errors_before(13, "cam 1")]
+    assert [message.partition(";")[0] for message in messages] == [
+        "cam 1: frame 11 never came",
+        "cam 1: frame 12 never came",
+    ]

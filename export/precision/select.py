@@ -11,14 +11,14 @@ import onnx
 from onnxruntime.quantization.calibrate import TensorsData
 
 from export.graph import save_graph
-from export.precision.candidates import (
-    Candidate,
+from export.precision.build_variants import (
+    Variant,
+    build_fp16,
+    build_int8_for_onnxruntime,
+    build_int8_for_tensorrt,
     find_half,
-    fp16_candidate,
     int8_nodes,
-    onnxruntime_candidate,
     refused_by_tensorrt,
-    tensorrt_candidate,
 )
 from export.precision.int8 import read_tensors
 from export.precision.judge import Judge
@@ -34,14 +34,14 @@ INT8_ONNXRUNTIME_ARTEFACT = "model.int8.onnxruntime.onnx"
 
 
 @dataclass(frozen=True)
-class Offer:
+class Selection:
     """Artefacts by file name: those written, and those that were not, with the reason."""
 
     artefacts: dict[str, Artefact] = field(default_factory=dict)
     refused: dict[str, Artefact] = field(default_factory=dict)
 
 
-def offer_artefacts(
+def select_artefacts(
     graph: onnx.ModelProto,
     judge: Judge,
     folder: Path,
@@ -50,10 +50,10 @@ def offer_artefacts(
     images: Sequence[Image],
     has_backbone: bool,
     report: Callable[[str], None] = lambda _: None,
-) -> Offer:
+) -> Selection:
     """Make the artefacts of `precisions` and write those into `folder` that are worth it.
 
-    An artefact is offered when no verdict flips on the frames of `judge`, its scores keep the
+    An artefact is kept when no verdict flips on the frames of `judge`, its scores keep the
     budget, and it is faster than FP32 on the engine it is for, when that engine is here.
 
     Args:
@@ -64,29 +64,29 @@ def offer_artefacts(
         has_backbone: whether the model has a backbone, whose head stays in FP32.
         report: called with what is being done.
     """
-    offer = Offer()
-    candidates: dict[str, Candidate] = {}
+    selection = Selection()
+    variants: dict[str, Variant] = {}
     half: frozenset[str] = frozenset()
     if set(precisions) & {"fp16", "int8"} and refused_by_tensorrt(graph, "fp16") is None:
         report("finding what can compute in FP16")
         half = find_half(graph, judge, has_backbone=has_backbone)
     if "fp16" in precisions:
-        candidates[FP16_ARTEFACT] = refused_by_tensorrt(graph, "fp16") or fp16_candidate(
+        variants[FP16_ARTEFACT] = refused_by_tensorrt(graph, "fp16") or build_fp16(
             graph, judge, half, has_backbone=has_backbone
         )
     if "int8" in precisions:
         ranges = _all_ranges(graph, images, has_backbone=has_backbone, report=report)
         report("finding what can compute in INT8 for TensorRT")
-        candidates[INT8_TENSORRT_ARTEFACT] = refused_by_tensorrt(
+        variants[INT8_TENSORRT_ARTEFACT] = refused_by_tensorrt(
             graph, "int8"
-        ) or tensorrt_candidate(graph, judge, half, ranges, has_backbone=has_backbone)
+        ) or build_int8_for_tensorrt(graph, judge, half, ranges, has_backbone=has_backbone)
         report("finding what can compute in INT8 for ONNX Runtime")
-        candidates[INT8_ONNXRUNTIME_ARTEFACT] = onnxruntime_candidate(
+        variants[INT8_ONNXRUNTIME_ARTEFACT] = build_int8_for_onnxruntime(
             graph, judge, ranges, has_backbone=has_backbone
         )
-    for name, candidate in candidates.items():
-        _decide(offer, folder, name, candidate)
-    return offer
+    for name, variant in variants.items():
+        _decide(selection, folder, name, variant)
+    return selection
 
 
 def _all_ranges(
@@ -105,51 +105,51 @@ def _all_ranges(
     return ranges
 
 
-def _decide(offer: Offer, folder: Path, name: str, candidate: Candidate) -> None:
-    reason = refusal(candidate)
-    if reason is None and candidate.graph is not None:
-        save_graph(candidate.graph, folder / name)
-        offer.artefacts[name] = _record(candidate, _timing(candidate))
+def _decide(selection: Selection, folder: Path, name: str, variant: Variant) -> None:
+    reason = refusal(variant)
+    if reason is None and variant.graph is not None:
+        save_graph(variant.graph, folder / name)
+        selection.artefacts[name] = _record(variant, _timing(variant))
     else:
-        offer.refused[name] = _record(candidate, reason or "")
+        selection.refused[name] = _record(variant, reason or "")
 
 
-def refusal(candidate: Candidate) -> str | None:
-    """Why an artefact is not worth offering; None when it is."""
-    if candidate.obstacle:
-        return f"{candidate.engine} does not take this model: {candidate.obstacle}"
-    if not candidate.possible:
+def refusal(variant: Variant) -> str | None:
+    """Why an artefact is not worth keeping; None when it is."""
+    if variant.obstacle:
+        return f"{variant.engine} does not take this model: {variant.obstacle}"
+    if not variant.possible:
         return "the model has no node that this precision pays for"
-    ratio = candidate.latency_ratio
+    ratio = variant.latency_ratio
     if ratio is not None and ratio > WORTHWHILE:
         return f"it is not worth it here: it takes {ratio:.2f} times as long as FP32"
-    if candidate.graph is None or candidate.outcome is None:
+    if variant.graph is None or variant.outcome is None:
         return (
             "too little of the model can leave FP32 without flipping verdicts or moving scores "
             "beyond the budget"
         )
-    if not candidate.outcome.is_within(candidate.budget):
+    if not variant.outcome.is_within(variant.budget):
         return "it flips verdicts or moves scores beyond the budget"
     return None
 
 
-def _timing(candidate: Candidate) -> str:
-    if candidate.latency_ratio is None:
-        return f"not timed here: it is for {candidate.engine}, and is timed where that runs"
+def _timing(variant: Variant) -> str:
+    if variant.latency_ratio is None:
+        return f"not timed here: it is for {variant.engine}, and is timed where that runs"
     return "timed at export: medians of interleaved runs"
 
 
-def _record(candidate: Candidate, remark: str) -> Artefact:
+def _record(variant: Variant, remark: str) -> Artefact:
     return Artefact(
-        precision=candidate.precision,
-        engine=candidate.engine,
-        parity=_finite(candidate.outcome.parity) if candidate.outcome else None,
-        latency_ratio=candidate.latency_ratio,
+        precision=variant.precision,
+        engine=variant.engine,
+        parity=_finite(variant.outcome.parity) if variant.outcome else None,
+        latency_ratio=variant.latency_ratio,
         remark=remark,
-        lowered_nodes=candidate.lowered,
-        fp32_nodes=candidate.possible - candidate.lowered,
-        form=candidate.form,
-        calibrator=candidate.calibrator,
+        lowered_nodes=variant.lowered,
+        fp32_nodes=variant.possible - variant.lowered,
+        form=variant.form,
+        calibrator=variant.calibrator,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from export.tensorrt_build import BuildCancelledError, Progress
+from export.tensorrt.build import BuildCancelledError, Progress
 from export.timing import RUNS, WORTHWHILE, Image, interleaved_medians, measure
 from inspection.bundle import Bundle
 from inspection.engine import Engine, GraphShape

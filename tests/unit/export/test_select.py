@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from export.precision.candidates import Candidate
+from export.precision.build_variants import Variant
 from export.precision.fp16 import to_half
 from export.precision.judge import (
     FP16_BUDGET,
@@ -19,13 +19,13 @@ from export.precision.judge import (
     Outcome,
 )
 from export.precision.nodes import lowerable_nodes
-from export.precision.offer import (
+from export.precision.select import (
     FP16_ARTEFACT,
     INT8_ONNXRUNTIME_ARTEFACT,
     INT8_TENSORRT_ARTEFACT,
-    Offer,
-    offer_artefacts,
+    Selection,
     refusal,
+    select_artefacts,
 )
 from export.timing import interleaved_medians
 from inspection.bundle import Artefact, Bundle, open_bundle
@@ -36,7 +36,7 @@ from linewarden.commands.export import describe
 from tests import tiny_convnet
 
 PARITY = Parity(frames=9, score=0.1, map=0.2, score_range=2.0, verdict_flips=0, threshold=1.0)
-MEASURED = Candidate(
+MEASURED = Variant(
     "int8",
     "onnxruntime",
     INT8_BUDGET,
@@ -51,8 +51,8 @@ MEASURED = Candidate(
 FLIPPING = Outcome(PARITY.model_copy(update={"verdict_flips": 1}), good=0.1, map=0.1)
 
 
-def offer(folder: Path, judge: Judge, *precisions: str) -> Offer:
-    return offer_artefacts(
+def select(folder: Path, judge: Judge, *precisions: str) -> Selection:
+    return select_artefacts(
         tiny_convnet.graph(),
         judge,
         folder,
@@ -115,13 +115,13 @@ def test_a_judge_that_stops_early_says_the_same() -> None:
 
 
 def test_fp32_alone_adds_nothing(tmp_path: Path) -> None:
-    assert offer(tmp_path, tiny_convnet.judge(tiny_convnet.graph()), "fp32") == Offer()
+    assert select(tmp_path, tiny_convnet.judge(tiny_convnet.graph()), "fp32") == Selection()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_offered_is_written_and_runs(tmp_path: Path) -> None:
     judge = tiny_convnet.judge(tiny_convnet.graph())
-    got = offer(tmp_path, judge, "fp32", "fp16", "int8")
+    got = select(tmp_path, judge, "fp32", "fp16", "int8")
     assert sorted(got.artefacts) == sorted(path.name for path in tmp_path.iterdir())
     assert sorted([*got.artefacts, *got.refused]) == [
         FP16_ARTEFACT,
@@ -161,7 +161,7 @@ def test_int8_that_is_slower_with_all_nodes_is_not_searched(tmp_path: Path) -> N
     exact = tiny_convnet.judge(tiny_convnet.graph())
     judge = Clocked(exact.frames, good=3, threshold=exact.threshold)
     judge.ratio = 1.5
-    refused = offer(tmp_path, judge, "int8").refused[INT8_ONNXRUNTIME_ARTEFACT]
+    refused = select(tmp_path, judge, "int8").refused[INT8_ONNXRUNTIME_ARTEFACT]
     assert refused.remark == "it is not worth it here: it takes 1.50 times as long as FP32"
     assert refused.parity is None
     assert refused.lowered_nodes == 0
@@ -172,7 +172,7 @@ def test_a_model_that_any_rounding_flips_stays_in_fp32(tmp_path: Path) -> None:
     frames = [*exact.frames]
     frames[1] = Expected("wrong", frames[1].image, exact.threshold + 1, frames[1].map)
     judge = Clocked(frames, good=3, threshold=exact.threshold)
-    got = offer(tmp_path, judge, "fp16", "int8")
+    got = select(tmp_path, judge, "fp16", "int8")
     assert not got.artefacts
     assert not list(tmp_path.iterdir())
     assert {entry.lowered_nodes for entry in got.refused.values()} == {0}
@@ -189,7 +189,7 @@ def test_what_tensorrt_refuses_of_the_model_is_said_once_for_each(tmp_path: Path
         nodes[1].input[0] = "turned"
 
     graph = tiny_convnet.graph(turn_the_pixels)
-    got = offer_artefacts(
+    got = select_artefacts(
         graph,
         tiny_convnet.judge(graph),
         tmp_path,
@@ -255,6 +255,6 @@ def test_artefacts_are_the_same_bytes_each_time(tmp_path: Path) -> None:
     for number in range(2):
         folder = tmp_path / str(number)
         folder.mkdir()
-        offer(folder, tiny_convnet.judge(tiny_convnet.graph()), "fp16")
+        select(folder, tiny_convnet.judge(tiny_convnet.graph()), "fp16")
         hashes.append(sha256_of(folder / FP16_ARTEFACT))
     assert hashes[0] == hashes[1]

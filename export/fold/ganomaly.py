@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from export.fold.affine import batch_norm
 from training.linear_maps import apply, bilinear
-from training.models.folding import batch_norm
-
-if TYPE_CHECKING:
-    from training.models.ganomaly import Model
-    from training.models.ganomaly_networks import Decoder, Encoder
-
-HALF_RANGE = 127.5  # grey levels: 0 .. 255 becomes -1 .. 1
+from training.models.ganomaly import HALF_RANGE, Decoder, Encoder, Model, distance, levels
 
 
 class Deployed(nn.Module):
@@ -88,21 +82,6 @@ class _FoldedDistances(nn.Module):
             rows, columns = self.get_buffer(f"rows{number}"), self.get_buffer(f"columns{number}")
             total = total + apply(rows, distance(real, fake), columns)
         return total
-
-
-def levels(body: nn.Sequential, image: Tensor) -> list[Tensor]:
-    """Activations (N, C_l, s_l, s_l) of the discriminator, finest first."""
-    activations = []
-    for layer in body:
-        image = layer(image)
-        if isinstance(layer, nn.LeakyReLU):
-            activations.append(image)
-    return activations
-
-
-def distance(real: Tensor, fake: Tensor) -> Tensor:
-    """Root mean square over the channels: (N, C, h, w) twice -> (N, h, w)."""
-    return (real - fake).square().mean(1).sqrt()
 
 
 def _folded_encoder(encoder: Encoder) -> nn.Sequential:
