@@ -42,6 +42,36 @@ _BY_CATEGORY = {
     f"AUPRO at {AUPRO_LIMIT}": "aupro",
     "AUPIMO": "aupimo",
 }
+_NUMBERS = {  # name, basis and form of the figures that are numbers
+    "image_auroc": ("Image AUROC", "score of the part", "{:.3f}"),
+    "image_average_precision": ("Image average precision", "score of the part", "{:.3f}"),
+    "best_f1_oracle": (
+        "Best F1 (oracle)",
+        "threshold chosen with the test labels: an upper limit, not a result",
+        "{:.3f}",
+    ),
+    "detected_at_5_percent": (
+        "PB5 (oracle)",
+        "share of defects found when 5% of the good parts are rejected",
+        "{:.3f}",
+    ),
+    "passed_at_5_percent": (
+        "PG5 (oracle)",
+        "share of good parts passed when 5% of the defects are missed",
+        "{:.3f}",
+    ),
+    "pixel_auroc": ("Pixel AUROC", "{pixels}", "{:.3f}"),
+    "aupro": (f"AUPRO at {AUPRO_LIMIT}", "regions of defects; {pixels}", "{:.3f}"),
+    "aupro_strict": (f"AUPRO at {AUPRO_STRICT_LIMIT}", "regions of defects; {pixels}", "{:.3f}"),
+    "aupimo": (
+        "AUPIMO",
+        "recall per image at false positive rates of 1e-5 to 1e-4 on good images",
+        "{:.3f}",
+    ),
+    "pixel_average_precision": ("Pixel average precision", "{pixels}", "{:.3f}"),
+    "pixel_best_f1_oracle": ("Pixel best F1 (oracle)", "{pixels}", "{:.3f}"),
+    "latency_p50_ms": ("Latency, median", "frame in memory to verdict", "{:.1f} ms"),
+}
 
 
 def write_report(
@@ -122,52 +152,9 @@ def figure_table(evaluation: Evaluation) -> list[FigureRow]:
         FigureRow(
             "Threshold", f"{evaluation.threshold:.4g}", "raw score; above it the part is rejected"
         ),
-        _number_row(evaluation, "image_auroc", "Image AUROC", "score of the part"),
-        _number_row(
-            evaluation, "image_average_precision", "Image average precision", "score of the part"
-        ),
-        _number_row(
-            evaluation,
-            "best_f1_oracle",
-            "Best F1 (oracle)",
-            "threshold chosen with the test labels: an upper limit, not a result",
-        ),
-        _number_row(
-            evaluation,
-            "detected_at_5_percent",
-            "PB5 (oracle)",
-            "share of defects found when 5% of the good parts are rejected",
-        ),
-        _number_row(
-            evaluation,
-            "passed_at_5_percent",
-            "PG5 (oracle)",
-            "share of good parts passed when 5% of the defects are missed",
-        ),
-        _number_row(evaluation, "pixel_auroc", "Pixel AUROC", pixels),
-        _number_row(
-            evaluation, "aupro", f"AUPRO at {AUPRO_LIMIT}", f"regions of defects; {pixels}"
-        ),
-        _number_row(
-            evaluation,
-            "aupro_strict",
-            f"AUPRO at {AUPRO_STRICT_LIMIT}",
-            f"regions of defects; {pixels}",
-        ),
-        _number_row(
-            evaluation,
-            "aupimo",
-            "AUPIMO",
-            "recall per image at false positive rates of 1e-5 to 1e-4 on good images",
-        ),
-        _number_row(evaluation, "pixel_average_precision", "Pixel average precision", pixels),
-        _number_row(evaluation, "pixel_best_f1_oracle", "Pixel best F1 (oracle)", pixels),
-        _number_row(
-            evaluation,
-            "latency_p50_ms",
-            "Latency, median",
-            "frame in memory to verdict",
-            "{:.1f} ms",
+        *(
+            _number_row(evaluation, field, name, basis.format(pixels=pixels), form)
+            for field, (name, basis, form) in _NUMBERS.items()
         ),
     ]
 
@@ -253,9 +240,7 @@ def _rate_row(evaluation: Evaluation, field: str, name: str, of: str) -> FigureR
     return FigureRow(name, value, f"{counts} {of}; {bounds}")
 
 
-def _number_row(
-    evaluation: Evaluation, field: str, name: str, basis: str, form: str = "{:.3f}"
-) -> FigureRow:
+def _number_row(evaluation: Evaluation, field: str, name: str, basis: str, form: str) -> FigureRow:
     value: float | None = getattr(evaluation, field)
     if value is None:
         return FigureRow(name, "-", evaluation.undefined[field])

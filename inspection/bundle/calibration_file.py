@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -36,37 +36,30 @@ _ADDED = frozenset(
     ]
 )
 
-
-# Keys of the file for the attributes of `Thresholds`: of the whole part, and of each zone.
-_TOP_KEYS = {
+# Keys of schema 1 for the attributes of `Thresholds`: of the whole part, and of a zone.
+_PART_KEYS = {
     "reject": "threshold_score",
     "pixel": "threshold_pixel",
     "review": "threshold_review",
     "minimum_area_px": "minimum_area_px",
 }
-_ZONE_KEYS = {
-    "reject": "score",
-    "pixel": "pixel",
-    "review": "review",
-    "minimum_area_px": "minimum_area_px",
-}
+_ZONE_KEYS = {"reject": "score"}
+
+
+def _in_file(thresholds: Thresholds, keys: dict[str, str]) -> dict[str, Any]:
+    return {keys.get(name, name): value for name, value in asdict(thresholds).items()}
 
 
 def _zone_from_file(content: Any) -> Any:
     if not isinstance(content, dict):
         return content
-    names = {key: name for name, key in _ZONE_KEYS.items()}
-    return {names.get(key, key): value for key, value in content.items()}
-
-
-def _file_from_thresholds(thresholds: Thresholds, keys: dict[str, str]) -> dict[str, Any]:
-    return {key: getattr(thresholds, name) for name, key in keys.items()}
+    return {"reject" if key == "score" else key: value for key, value in content.items()}
 
 
 _ZoneThresholds = Annotated[
     Thresholds,
     BeforeValidator(_zone_from_file),
-    PlainSerializer(lambda zone: _file_from_thresholds(zone, _ZONE_KEYS)),
+    PlainSerializer(lambda zone: _in_file(zone, _ZONE_KEYS)),
 ]
 
 
@@ -143,10 +136,10 @@ class Calibration(Vouched):
     @model_validator(mode="before")
     @classmethod
     def _thresholds_from_file(cls, content: Any) -> Any:
-        keys = set(_TOP_KEYS.values())
+        keys = set(_PART_KEYS.values())
         if not isinstance(content, dict) or keys.isdisjoint(content):
             return content
-        found = {name: content[key] for name, key in _TOP_KEYS.items() if key in content}
+        found = {name: content[key] for name, key in _PART_KEYS.items() if key in content}
         others = {key: value for key, value in content.items() if key not in keys}
         return {**others, "thresholds": found}
 
@@ -162,7 +155,7 @@ class Calibration(Vouched):
         content: dict[str, Any] = {}
         for key, value in serialise(self).items():
             if key == "thresholds":
-                content |= _file_from_thresholds(self.thresholds, _TOP_KEYS)
+                content |= _in_file(self.thresholds, _PART_KEYS)
             elif value or key not in _ADDED:
                 content[key] = value
         return content
