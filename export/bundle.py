@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import onnx
 
-from export.frames import Frame, adversarial_frames, real_frames
 from export.graph import build_graph, save_graph
 from export.macs import count_macs
 from export.parity import (
     Comparison,
+    Frame,
+    adversarial_frames,
     compare_frames,
+    real_frames,
     threshold_above,
     too_different,
     verdict_flips,

@@ -17,8 +17,8 @@ from training.metrics import (
     detected_at_false_positive_rate,
     overlap_curve,
     passed_at_miss_rate,
+    pimo,
 )
-from training.pimo import pimo
 
 AUPRO_LIMIT, AUPRO_STRICT_LIMIT = 0.3, 0.05
 RATE = 0.05

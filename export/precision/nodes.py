@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 import onnx
 from onnx import TensorProto
 
+from export.fold.backbone import DeployedBackbone
 from inspection.errors import EngineError
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -35,7 +36,8 @@ _MEANS = frozenset({"GlobalAveragePool", "ReduceMean"})
 # TensorRT 10.16 on Orin cannot place a Q/DQ pair behind these (NVIDIA/TensorRT issue 4832).
 RESHAPING = frozenset({"Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
 MINIMUM_CHANNELS = 16  # of a convolution's group: below, INT8 kernels gain nothing (ModelOpt)
-_BACKBONE = "export.fold.backbone.DeployedBackbone"
+# As torch's exporter writes it into the metadata of each node.
+_BACKBONE = f"{DeployedBackbone.__module__}.{DeployedBackbone.__qualname__}"
 
 
 def key_of(node: onnx.NodeProto) -> str:

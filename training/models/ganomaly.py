@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from inspection.errors import ConfigError
-from training.batch_norms import BATCH_NORMS, recalibrate
 from training.data.samples import Targets
 from training.linear_maps import apply, gaussian
 from training.models.base import (
@@ -31,7 +30,7 @@ from training.models.base import (
     Prediction,
     Steps,
 )
-from training.moments import Moments
+from training.moments import BATCH_NORMS, Moments, recalibrate
 
 HALF_RANGE = 127.5  # grey levels: 0 .. 255 becomes -1 .. 1
 _SIZES = (16, 32, 64, 128, 256, 512)
