@@ -21,7 +21,7 @@ from inspection.bundle.manifest import Manifest
 from inspection.config.loading import StrictModel
 from inspection.inspector import Inspector
 from inspection.verdict import Verdict
-from training.inspected import InspectedSample, named
+from training.inspected import InspectedSample, first_names
 from training.metrics import UndefinedMetricError
 from training.separation import Metric, Separation, by_category, computed, separation
 
@@ -243,4 +243,4 @@ def _doubts_of_data(
         "the defect lies outside the inspected region or is too small for one pixel of the anomaly "
         "map, and the pixel figures take it for good": vanished,
     }
-    return [f"{what}: {named([s.name for s in of])}" for what, of in groups.items() if of]
+    return [f"{what}: {first_names([s.name for s in of])}" for what, of in groups.items() if of]

@@ -86,7 +86,7 @@ def inspect_samples(
 
     Raises:
         CameraError: there are none, a file cannot be read, or the model was trained on some of
-            them: figures would mean nothing. All such files are named.
+            them: figures would mean nothing. All such files are first_names.
     """
     if not samples:
         raise CameraError("there are no test images: a folder test/good or test/<defect> is needed")
@@ -104,7 +104,7 @@ def _refuse_trained_on(samples: Sequence[SurveyedSample], trained_on: frozenset[
     if learnt:
         raise CameraError(
             f"the model was trained on {len(learnt)} of these test images, so that figures would "
-            f"mean nothing; test it on others: {named(learnt)}"
+            f"mean nothing; test it on others: {first_names(learnt)}"
         )
 
 
@@ -142,7 +142,7 @@ def truth_at_map_size(truth: Truth, preprocessing: Preprocessing) -> Truth:
     return np.asarray(covered >= 128)
 
 
-def named(names: Sequence[str]) -> str:
+def first_names(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"{', '.join(names[:_SHOWN])}{more}"

@@ -68,7 +68,7 @@ def curve(scores: Scores, labels: Labels) -> Curve:
     """
     if scores.shape != labels.shape:
         raise ValueError(f"scores {scores.shape} and labels {labels.shape} differ in shape")
-    _both(scores, labels)
+    _good_and_defective(scores, labels)
     order, last = _descending(scores)
     hits = labels.ravel()[order].astype(bool)
     true = np.append(0.0, np.cumsum(hits)[last])
@@ -99,13 +99,13 @@ def detected_at_false_positive_rate(scores: Scores, labels: Labels, rate: float 
 
     The threshold is the linearly interpolated (1 - rate)-quantile of the good scores.
     """
-    good, defective = _both(scores, labels)
+    good, defective = _good_and_defective(scores, labels)
     return float(np.mean(defective > np.quantile(good, 1 - rate)))
 
 
 def passed_at_miss_rate(scores: Scores, labels: Labels, rate: float = 0.05) -> float:
     """Share of good ones passed when `rate` of the defects are missed: PG5 (arXiv 2503.23451)."""
-    good, defective = _both(scores, labels)
+    good, defective = _good_and_defective(scores, labels)
     return float(np.mean(good < np.quantile(defective, rate)))
 
 
@@ -199,7 +199,7 @@ def pimo(
         raise UndefinedMetricError("the maps of the good images are constant")
     levels = np.linspace(good[0], good[-1], thresholds)
     rates = _share_at_or_above(good, levels)
-    first, last = _within(rates, bounds)
+    first, last = _index_range(rates, bounds)
     if not force:
         _refuse_uncertain(rates, bounds, last - first + 1)
     levels, rates = levels[first : last + 1], rates[first : last + 1]
@@ -214,7 +214,7 @@ def pimo(
     return Pimo(rates, recall, np.clip(areas, 0.0, 1.0))
 
 
-def _both(scores: Scores, labels: Labels) -> tuple[Scores, Scores]:
+def _good_and_defective(scores: Scores, labels: Labels) -> tuple[Scores, Scores]:
     if labels.all() or not labels.any():
         raise UndefinedMetricError("both good samples and defects are needed")
     return scores[~labels], scores[labels]
@@ -249,7 +249,7 @@ def _share_at_or_above(
     return 1 - np.searchsorted(ordered, levels, side="left") / len(ordered)
 
 
-def _within(rates: npt.NDArray[np.float64], bounds: tuple[float, float]) -> tuple[int, int]:
+def _index_range(rates: npt.NDArray[np.float64], bounds: tuple[float, float]) -> tuple[int, int]:
     """First and last index of the thresholds whose rates are nearest to the bounds."""
     low, high = bounds
     first = int(np.flatnonzero(rates == 1)[-1]) if high == 1 else _nearest(rates, high)

@@ -106,7 +106,7 @@ def quantisable_nodes(model: onnx.ModelProto, among: tuple[str, ...]) -> tuple[s
     pixels = pixel_nodes(model.graph)
     return tuple(
         key_of(node)
-        for node in _of(model, among)
+        for node in _nodes_among(model, among)
         if node.op_type == "Conv"
         and node.input[1] in weights
         and min(weights[node.input[1]].dims[:2]) >= MINIMUM_CHANNELS
@@ -120,7 +120,7 @@ def nodes_of_type(
     model: onnx.ModelProto, among: tuple[str, ...], types: frozenset[str]
 ) -> tuple[str, ...]:
     """Nodes of `among` whose operator is one of `types`, in topological order."""
-    return tuple(key_of(node) for node in _of(model, among) if node.op_type in types)
+    return tuple(key_of(node) for node in _nodes_among(model, among) if node.op_type in types)
 
 
 def _is_long_mean(node: onnx.NodeProto, sizes: Mapping[str, int]) -> bool:
@@ -138,7 +138,7 @@ def _sizes(model: onnx.ModelProto) -> dict[str, int]:
     }
 
 
-def _of(model: onnx.ModelProto, among: tuple[str, ...]) -> Iterator[onnx.NodeProto]:
+def _nodes_among(model: onnx.ModelProto, among: tuple[str, ...]) -> Iterator[onnx.NodeProto]:
     wanted = frozenset(among)
     return (node for node in model.graph.node if key_of(node) in wanted)
 

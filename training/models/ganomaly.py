@@ -289,7 +289,7 @@ class Model(AnomalyModel):
         The running statistics lag behind the weights, which has made the official code score test
         images by their own batch (samet-akcay/ganomaly, issues 47 and 83).
         """
-        recalibrate(self, self._see, (batch for (batch,) in batches()))
+        recalibrate(self, self._pass_batch_norms, (batch for (batch,) in batches()))
         self.eval()
         if self.config.anomaly_map == "features":
             self.level_means.copy_(self._mean_distances(batches))
@@ -323,7 +323,7 @@ class Model(AnomalyModel):
             )
         return doubts
 
-    def _see(self, image: Tensor) -> None:
+    def _pass_batch_norms(self, image: Tensor) -> None:
         """One pass of an image (N, 3, S, S) and what it is rebuilt to through every batch norm."""
         self.discriminator.features(torch.cat([image, self.generator(image).image]))
 
