@@ -23,7 +23,7 @@ from edge.camera.genicam import TriggerSettings
 from inspection.errors import FrameError
 from tests.doubles.cameras import FakeGige, fake_gige, require
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PATIENT_S = 10.0  # for a frame that comes
 
 

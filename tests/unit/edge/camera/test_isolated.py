@@ -37,7 +37,7 @@ from tests.doubles.scripted_camera import picture
 
 MODULE = "tests.doubles.scripted_camera"
 GENEROUS_S = 20.0
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 Make = Callable[..., IsolatedCamera]
 

@@ -13,7 +13,7 @@ import pytest
 
 from edge.service.logs import REPEAT_S, REPEATS, JsonFormatter, QuietHandler
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
