@@ -18,6 +18,7 @@ import numpy as np
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import Manifest
 from inspection.config.loading import StrictModel
+from inspection.errors import named
 from inspection.inspector import Inspector
 from inspection.verdict import Verdict
 from reports.proportion import proportion
@@ -241,4 +242,4 @@ def _doubts_of_data(
         "the defect lies outside the inspected region or is too small for one pixel of the anomaly "
         "map, and the pixel figures take it for good": vanished,
     }
-    return [f"{what}: {first_names([s.name for s in of])}" for what, of in groups.items() if of]
+    return [f"{what}: {named([s.name for s in of])}" for what, of in groups.items() if of]

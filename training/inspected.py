@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from inspection.errors import CameraError
+from inspection.errors import CameraError, named
 from inspection.files import sha256_of
 from inspection.images import read_image
 from inspection.inspector import Inspection, Inspector
@@ -102,7 +102,7 @@ def _refuse_trained_on(samples: Sequence[SurveyedSample], trained_on: frozenset[
     if learnt:
         raise CameraError(
             f"the model was trained on {len(learnt)} of these test images, so that figures would "
-            f"mean nothing; test it on others: {first_names(learnt)}"
+            f"mean nothing; test it on others: {named(learnt)}"
         )
 
 
