@@ -7,13 +7,15 @@ which the broker would send again after every connection.
 from __future__ import annotations
 
 import queue
-
-from paho.mqtt.client import MQTTMessage
+from typing import TYPE_CHECKING
 
 from edge.peers.mqtt import Broker
 from edge.trigger.base import Firing, part_id_from_text
 from edge.trigger.config import MqttTriggerConfig
 from inspection.errors import LineError
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessage
 
 
 class MqttTrigger:

@@ -22,13 +22,14 @@ from __future__ import annotations
 import json
 import logging
 import queue
-from typing import Any
-
-from paho.mqtt.client import MQTTMessage
+from typing import TYPE_CHECKING, Any
 
 from edge.peers.mqtt import Broker
 from edge.recipe.request.base import Answer, Request
 from edge.recipe.request.config import MqttRecipeRequestConfig
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessage
 from inspection.errors import LineError
 
 OFFLINE = json.dumps({"state": "offline"})
