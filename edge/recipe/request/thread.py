@@ -12,6 +12,7 @@ from types import TracebackType
 
 from edge.peers.reconnect import Reconnector
 from edge.recipe.request.base import Answer, Recipes, Request, RequestSource, State
+from edge.recipe.request.config import RecipeRequestConfig
 from inspection.errors import LineError
 
 _JOIN_S = 10.0
@@ -102,3 +103,15 @@ class RecipeRequestThread:
         if refusal:
             _log.error("%s: %s", self._name, refusal)
         return refusal
+
+
+def recipe_requests_from_config(
+    config: RecipeRequestConfig, recipes: Recipes
+) -> RecipeRequestThread:
+    """Returns the thread that follows the requests of a peer, not yet entered.
+
+    Raises:
+        LineError: a package for it is not installed.
+    """
+    name = f"recipe request {config.kind} {config.host}:{config.port}"
+    return RecipeRequestThread(name, config.driver(name), recipes, config.poll_ms)
