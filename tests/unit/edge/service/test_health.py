@@ -19,7 +19,7 @@ from edge.recipe.part_check import CheckStatus
 from edge.service.health import HealthPage
 from edge.station.alarm import RejectAlarm
 from edge.station.status import StationStatus
-from edge.store.station import RecordsStatus
+from edge.store.station_records import RecordsStatus
 from inspection.errors import ConfigError
 from inspection.verdict import Verdict
 from tests.conftest import IDENTITY, MakeRecord
