@@ -113,8 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def setup(self) -> None:
-        self.timeout = self.server.silent_s
         super().setup()
+        self.connection.settimeout(self.server.silent_s)
 
     def do_GET(self) -> None:
         answer = self.server.answer(self.path.partition("?")[0])

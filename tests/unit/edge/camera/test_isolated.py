@@ -224,7 +224,8 @@ def test_a_silent_camera_that_runs_free_is_lost(opened: Make) -> None:
     with pytest.raises(CameraLostError, match=f"^{re.escape(message)}$"):
         read_until_it_raises(camera)
     camera.open()
-    assert camera.read(0.1) is None
+    for _ in range(2):
+        assert camera.read(0.1) is None
 
 
 def test_bad_frames_are_no_silence(opened: Make) -> None:

@@ -13,6 +13,7 @@ from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
     CameraSettingError,
+    MissingFrameError,
     PartialFrameError,
     WrongFrameError,
 )
@@ -234,15 +235,18 @@ class InstantCamera:
         return self._is_ready
 
 
-def test_buffers_without_a_number_are_not_missing(
+def test_a_buffer_without_a_number_is_the_next_one(
     triggered: PylonCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_number = 2**64 - 1
-    instant = InstantCamera(*map(Result, (1, no_number, 3)))
+    instant = InstantCamera(*map(Result, (1, no_number, 4)))
     monkeypatch.setattr(triggered, "_camera", instant)
-    frames = [triggered.read(0.1) for _ in range(3)]
+    frames = [triggered.read(0.1) for _ in range(2)]
+    with pytest.raises(MissingFrameError, match="pylon 0815-0000: frame 3 never came"):
+        triggered.read(0.1)
+    frames.append(triggered.read(0.1))
     monkeypatch.undo()
-    assert [frame.sequence for frame in frames if frame] == [0, 1, 2]
+    assert [frame.sequence for frame in frames if frame] == [0, 1, 3]
 
 
 @pytest.mark.parametrize("stride", [(True, 160), (False, 0)])
