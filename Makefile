@@ -1,15 +1,17 @@
 # Everything starts here; Python and make are all that is needed.
 #
-#   make demo            the whole chain on drawn parts          (DATA=folder for your own)
-#   make test            lint, types, import rules, tests: what CI runs
-#   make study           docs/measured/accuracy.md on real data sets      (SHARED=folder, SEEDS="1 2 3")
-#   make precision       docs/measured/precision.md on the runs of the study  (RUNS="run ...")
-#   make reliability     docs/measured/reliability.md: a line under systemd, broken in every way  (root, nspawn)
-#   make camera-study    docs/measured/cameras.md: 10,000 triggers, camera faults, memory  (pypylon, Aravis)
-#   make calibration-study  docs/measured/calibration.md on real data sets  (SHARED=folder)
-#   make bench           speed figures                              (BUNDLE=folder: engines too)
-#   make gpu-bench       a section of docs/measured/performance.md, on a GPU   (BUNDLE=folder, IMAGES=folder)
-#   make clean           remove what the targets above made
+#   make demo               the whole chain on drawn parts              (DATA=folder for your own)
+#   make test               lint, types, import rules, tests: what CI runs
+#   make clean              remove what all targets made
+#
+# These write the pages of docs/measured:
+#   make study              accuracy.md, on real data sets              (SHARED=folder, SEEDS="1 2 3")
+#   make precision          precision.md, on the runs of the study      (RUNS="run ...")
+#   make calibration-study  calibration.md, on real data sets           (SHARED=folder)
+#   make camera-study       cameras.md: triggers, faults, memory        (needs pypylon and Aravis)
+#   make reliability        reliability.md: faults under systemd        (needs root and systemd-nspawn)
+#   make gpu-bench          a section of performance.md, on a GPU       (BUNDLE=folder, IMAGES=folder)
+#   make bench              prints the other figures of performance.md  (BUNDLE=folder: engines too)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -52,15 +54,15 @@ study: $(STAMP)
 	  --data $(addprefix $(SHARED)/data/,hazelnut_toy cookies ball_screw kolektorsdd)
 
 precision: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python studies/precision.py \
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.precision \
 	  --work build/precision --out docs/measured/precision.md $(RUNS)
 
 reliability: $(STAMP)
-	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python studies/reliability.py \
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.reliability \
 	  --out docs/measured/reliability.md
 
 camera-study: $(STAMP)
-	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python studies/cameras.py \
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.cameras \
 	  --work build/camera-study --out docs/measured/cameras.md
 
 # Models that were taught few images, so that many are left to calibrate with and to measure.
@@ -73,7 +75,7 @@ build/study-calibration/%/bundle/manifest.json: | $(STAMP)
 
 STUDIED := ball_screw kolektorsdd
 calibration-study: $(STUDIED:%=build/study-calibration/%/bundle/manifest.json)
-	OMP_NUM_THREADS=1 $(BIN)/python studies/calibration.py --out docs/measured/calibration.md \
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.calibration --out docs/measured/calibration.md \
 	  $(foreach name,$(STUDIED),build/study-calibration/$(name)/bundle=$(SHARED)/data/$(name))
 
 bench: $(STAMP)

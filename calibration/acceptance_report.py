@@ -1,4 +1,4 @@
-"""The report of an acceptance study as one HTML page: to read, to print, to sign."""
+"""Reports an acceptance study as one HTML page: to read, to print, to sign."""
 
 from __future__ import annotations
 
@@ -40,11 +40,9 @@ SOURCE = (
 def write_acceptance_report(
     path: Path, study: AcceptanceStudy, pictures: Mapping[str, bytes]
 ) -> None:
-    """Write the page, atomically. Everything it shows is in the file.
+    """Writes the page atomically.
 
     Args:
-        path: the HTML file.
-        study: what the page is about.
         pictures: a JPEG of each disagreeing part, by name.
     """
     cards = [_card(study, part, pictures[part.name]) for part in study.disagreeing]
@@ -53,19 +51,18 @@ def write_acceptance_report(
         Notices(study.remarks),
         Figures(
             figure_rows(study.agreement),
-            f"Limits: {SOURCE}. Bounds count parts, since showings of one part are not "
-            "independent, and are Clopper-Pearson's, each one-sided at "
-            f"{study.confidence:.0%} confidence. REVIEW and NO_VERDICT set a part aside and count "
-            "as rejected.",
+            f"Limits: {SOURCE}. Bounds (Clopper-Pearson) are one-sided, each at "
+            f"{study.confidence:.0%} confidence. They count parts, since showings of one part are "
+            "not independent. REVIEW and NO_VERDICT set a part aside and count as rejected.",
         ),
-        Table("What was studied", _origin(study), kind="origin"),
+        Table("Origin", _origin(study), kind="origin"),
         Signature(
-            f"For the figures above and the lists below: {len(study.parts)} parts, {len(cards)} of "
-            "them with a verdict that is not the label."
+            f"Covers the figures above and the lists below: {len(study.parts)} parts, "
+            f"{len(cards)} of them with a verdict against their label."
         ),
         Cards(
-            "Verdicts that are not the label",
-            "" if cards else "None: every verdict is the label.",
+            "Verdicts against the label",
+            "" if cards else "None: every verdict agrees with the label.",
             cards,
         ),
         Table(
@@ -78,14 +75,14 @@ def write_acceptance_report(
     write_page(
         path,
         f"Acceptance study of {study.bundle}, recipe {study.recipe}",
-        f"Parts of {study.data_set}, judged by Linewarden {study.linewarden_version} on "
+        f"Linewarden {study.linewarden_version} judged the parts of {study.data_set} on "
         f"{study.created_utc[:10]}.",
         sections,
     )
 
 
 def statement(study: AcceptanceStudy) -> str:
-    """The verdict of the study in one sentence."""
+    """Says the result of the study in one sentence."""
     found = study.agreement
     times = "once" if study.repeats == 1 else f"{study.repeats} times"
     return (
@@ -95,21 +92,21 @@ def statement(study: AcceptanceStudy) -> str:
 
 
 def proof(found: Agreement) -> str:
-    """Whether the number of parts proves the figures, and how many would."""
+    """Says if the number of parts proves the figures, and how many parts would."""
     if found.is_proven:
-        return "The bounds are within the acceptable limits too: the number of parts proves it."
+        return "The bounds are within the acceptable limits too: the number of parts is a proof."
     confidence = found.missed.confidence
     defective = parts_needed(MISS_RATE.acceptable, confidence)
     good = parts_needed(FALSE_ALARM_RATE.acceptable, confidence)
     return (
-        "The grades are those of the figures; the bounds are not all within the acceptable "
-        f"limits. At {confidence:.0%} confidence a proof takes at least {defective} defective "
-        f"parts without a miss and {good} good parts without a false alarm."
+        "The grades rate the figures; not all bounds are within the acceptable limits. At "
+        f"{confidence:.0%} confidence a proof takes at least {defective} defective parts without a "
+        f"miss and {good} good parts without a false alarm."
     )
 
 
 def figure_rows(found: Agreement) -> list[FigureRow]:
-    """All figures for people, each with what it rests on."""
+    """Returns all figures of the study, each with its basis."""
     grades = found.grades
     of_defective = f"of {found.missed.total * found.showings} showings"
     of_good = f"of {found.false_alarms.total * found.showings} showings"
@@ -117,7 +114,7 @@ def figure_rows(found: Agreement) -> list[FigureRow]:
         FigureRow(
             "Effectiveness",
             f"{found.effective.rate:.1%}",
-            f"parts judged rightly every time: {_counts(found.effective)}",
+            f"parts judged correctly every time: {_counts(found.effective)}",
             f"at least {1 - INEFFECTIVE.acceptable:.0%}, {1 - INEFFECTIVE.marginal:.0%}",
             grades["effectiveness"].value,
         ),
@@ -148,7 +145,7 @@ def figure_rows(found: Agreement) -> list[FigureRow]:
 
 def _repeatability(found: Agreement) -> list[FigureRow]:
     if found.showings == 1:
-        basis = "each part was shown once, which says nothing about it"
+        basis = "not known: each part was shown once"
         return [FigureRow("Repeatability", "-", basis)]
     interval = _interval(found.kappa_repeat, found.missed.confidence)
     return [

@@ -1,4 +1,4 @@
-"""From a bundle and good images to a calibration of one recipe."""
+"""Calibrates one recipe of a bundle with images of good parts."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ from inspection.layout import Layout
 from inspection.verdict import score_of_zones
 
 MAP_DECIDES = (
-    "with zones the highest value of the anomaly map decides, which is not this model's own score "
-    "and may tell parts apart worse: compare with linewarden evaluate"
+    "with zones the highest value of the anomaly map decides. It is not this model's own score and "
+    "may separate good from defective parts less well: compare with linewarden evaluate"
 )
 
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """A calibration that was written, and what went into it.
+    """A calibration as written, with the images behind it.
 
     Attributes:
-        promised: what is promised.
-        fitted, repeated: images that were left out.
+        promised: the thresholds with their promises.
+        fitted: images left out because the model was fitted to them.
+        repeated: images left out because they repeat another.
         images: the files behind the scores, by hash.
-        replaces_score: whether zones put the maximum of the map in the place of another score.
+        replaces_score: true when zones put the maximum of the map in place of another score.
         in_order: figures that are alike in neighbouring files, see `calibration.order`; none for
-            parts in lots, which are told apart.
+            parts in lots.
     """
 
     calibration: Calibration
@@ -65,20 +66,22 @@ def calibrate(
     author: str = "",
     reason: str = "",
 ) -> CalibrationResult:
-    """Set the thresholds of `recipe` from images of good parts, and write them into the bundle.
+    """Sets the thresholds of `recipe` from images of good parts, and writes them into the bundle.
 
-    Images that the model was fitted to are left out: their scores are lower than those of parts it
-    has not seen. The thresholds are tolerance limits of the scores of parts; pixel threshold and
-    smallest area are set so that as few good parts show a mask as may be rejected. The calibration
-    that was active before goes to the history, see `calibration.history`.
+    It leaves out images that the model was fitted to: they score lower than new parts. Reject and
+    review thresholds are tolerance limits of the scores of parts. The pixel threshold and the
+    smallest area let at most the target rate of good parts show a mask. The calibration that was
+    active before goes to the history, see `calibration.history`.
 
     Args:
         layout: zones and alignment of the recipe, kept with its thresholds; None inspects the whole
             frame, or the crop of the bundle.
+        report: called after each image.
 
     Raises:
-        CameraError: images that cannot be used, or none that the model was not fitted to.
-        ConfigError: a rate outside its range, or too few parts for zones or a review band.
+        CameraError: an image cannot be used, or the model was fitted to all of them.
+        ConfigError: a rate is outside its range, or there are too few parts for zones or a review
+            band.
         EngineError: the artefact does not run.
     """
     with closing(open_engine(bundle, engine=engine, artefact=artefact, threads=threads)) as opened:
@@ -120,7 +123,7 @@ def _scored(
     layout: Layout | None,
     report: Callable[[], object],
 ) -> ScoredImages:
-    """The scores of what the model was not fitted to, of which there must be some."""
+    """Scores the images that the model was not fitted to; refuses a set without any."""
     scored = score_images(
         images,
         engine,
@@ -131,8 +134,8 @@ def _scored(
     )
     if not scored.scores:
         raise CameraError(
-            f"all {len(images)} images were used in training: a threshold needs good parts that "
-            "the model has not seen"
+            f"the model was trained on all {len(images)} images: bring good parts that it has not "
+            "seen"
         )
     return scored
 
@@ -140,7 +143,7 @@ def _scored(
 def _promise(
     promised: PromisedThresholds, targets: CalibrationTargets, layout: Layout | None
 ) -> dict[str, Any]:
-    """The fields of a calibration that say what was asked for, and what is promised."""
+    """Returns the fields of a calibration with its targets, thresholds and promises."""
     return {
         "false_reject_rate_target": targets.false_reject_rate,
         "confidence": targets.confidence,
@@ -157,7 +160,7 @@ def _promise(
 def _evidence(
     good: Sequence[GoodScore], targets: CalibrationTargets, layout: Layout | None
 ) -> dict[str, Any]:
-    """The fields of a calibration that say which images it rests on."""
+    """Returns the fields of a calibration with the images behind it."""
     return {
         "zone_scores": {g.sha256: g.values for g in good} if _has_zones(layout) else {},
         "parts": _named(good, targets.part_of),
@@ -179,7 +182,7 @@ def _has_zones(layout: Layout | None) -> bool:
 
 
 def digest_of_images(hashes: Iterable[str]) -> str:
-    """SHA-256 over the sorted hashes of images: the same set gives the same, in any order."""
+    """Returns the SHA-256 over the sorted hashes: a set of images has one digest in any order."""
     return hashlib.sha256("".join(f"{one}\n" for one in sorted(hashes)).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The sensitivity slider: every threshold along the scores of good parts, with what it promises."""
+"""The sensitivity slider: every threshold along the scores of good parts, with its promise."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class SliderPoint:
 
 @dataclass(frozen=True)
 class ThresholdCurve:
-    """What every score promises as threshold: the curve that the sensitivity slider moves along.
+    """The promise of every score as threshold: the curve that the sensitivity slider moves along.
 
-    It needs no storage of its own: the scores and the confidence of a calibration give it back.
+    It is not stored: the scores and the confidence of a calibration give it back.
 
     Attributes:
         thresholds: the scores, ascending; with several zones, the highest threshold of each step.
@@ -53,12 +53,12 @@ class ThresholdCurve:
 
     @classmethod
     def of(cls, scores: Sequence[float], *, confidence: float) -> ThresholdCurve:
-        """The curve of independent good parts; see `tolerance_limit` for the promise."""
+        """Builds the curve of independent good parts; see `tolerance_limit` for the promise."""
         return cls.of_zones([(score,) for score in scores], confidence=confidence)
 
     @classmethod
     def of_zones(cls, values: Sequence[Sequence[float]], *, confidence: float) -> ThresholdCurve:
-        """The curve of good parts with a value for each zone; see `zone_limit` for the promise."""
+        """Builds the curve of parts with a value per zone; see `zone_limit` for the promise."""
         require_share("confidence", confidence)
         steps = zone_thresholds(values)[::-1]
         n = len(values)
@@ -67,25 +67,25 @@ class ThresholdCurve:
         return cls(steps.max(axis=1), (n - ranks + 1) / (n + 1), bounds, confidence, steps)
 
     def at(self, position: float) -> SliderPoint:
-        """The threshold at a place of the slider, from 0 (highest score) to 1 (middle score).
+        """Returns the threshold at a position, from 0 (highest score) to 1 (middle score).
 
         Equal steps multiply the expected false reject rate by the same factor. The slider ends at
-        the highest score: what lies above it, good parts alone cannot tell without a model.
+        the highest score: good parts alone give no threshold above it without a model.
 
         Raises:
             ConfigError: a position outside 0 to 1.
         """
         if not 0 <= position <= 1:
-            raise ConfigError(f"the slider is at {position}: it moves from 0 to 1")
+            raise ConfigError(f"the slider position is {position}: set it from 0 to 1")
         lowest = self.expected[-1]
         wanted = lowest * (max(0.5, lowest) / lowest) ** position
         return self._point(int(np.argmax(self.expected <= wanted * (1 + 1e-9))))
 
     def point_of(self, *thresholds: float) -> SliderPoint:
-        """What thresholds promise, one for each zone, that were set without these scores.
+        """Returns the promise of thresholds, one for each zone, set without these scores.
 
-        They promise what the nearest thresholds of the curve do that are below them in every zone.
-        Where there are none nothing is promised: rate and bound are 1.
+        They have the promise of the nearest thresholds of the curve that are below them in every
+        zone. Without such thresholds there is no promise: rate and bound are 1.
         """
         count = int((self.zone_thresholds <= thresholds).all(axis=1).sum())
         if not count:

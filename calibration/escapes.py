@@ -1,7 +1,7 @@
-"""Escapes, when defects are at hand: their rate with bounds.
+"""The escape rate with its bounds, where there are images of defective parts.
 
-Never required: thresholds come from good parts. What is said here holds for defects like those at
-hand; kinds that are missing among them, or rarer on the line than among them, it does not know.
+A calibration needs none: thresholds come from good parts. The rate holds for defects like those in
+the images. It says nothing about kinds that are missing there, or that the line sees more rarely.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from reports.proportion import Proportion, proportion
 def escape_rate(
     values: Sequence[Sequence[float]], thresholds: Sequence[float], *, confidence: float
 ) -> Proportion:
-    """Share of defective parts that pass: those that exceed the threshold of no zone.
+    """Returns the share of defective parts that pass: they exceed the threshold of no zone.
 
     Args:
-        values: of each part, its value in each zone; a single one without zones. Independent parts
-            that set neither the model nor the thresholds.
+        values: for each part, its value in each zone; a single one without zones. The parts are
+            independent, and neither the model nor the thresholds come from them.
     """
     escaped = sum(all(v <= t for v, t in zip(part, thresholds, strict=True)) for part in values)
     return proportion(escaped, len(values), confidence=confidence)
@@ -35,12 +35,15 @@ def escape_rate(
 def defect_values(
     bundle: Bundle, calibration: Calibration, folders: Sequence[Path], *, engine: str
 ) -> list[tuple[float, ...]]:
-    """The values of images of defective parts, measured as the calibration was, see `escape_rate`.
+    """Measures images of defective parts as the calibration measured good ones.
 
-    Images that the model was trained on, or that repeat another, are left out.
+    It leaves out images that the model was trained on, or that repeat another.
+
+    Returns:
+        the values for `escape_rate`.
 
     Raises:
-        CameraError: a folder or an image that cannot be used, or nothing is left.
+        CameraError: a folder or an image cannot be used, or no image is left.
         EngineError: the artefact does not run.
     """
     images = [path for folder in folders for path in list_images(folder)]

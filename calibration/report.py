@@ -1,4 +1,4 @@
-"""The report of a calibration as one HTML page: what is promised, and what it rests on."""
+"""Reports a calibration as one HTML page: its promises and the evidence behind them."""
 
 from __future__ import annotations
 
@@ -24,30 +24,29 @@ _PICTURE_SIDE = 420  # px
 
 
 def write_calibration_report(path: Path, result: CalibrationResult, inspector: Inspector) -> None:
-    """Write the page, atomically. Everything it shows is in the file.
+    """Writes the page atomically.
 
     Args:
-        path: the HTML file.
-        result: the calibration; its images are still where they were.
-        inspector: opened with this calibration: it draws the maps of the worst good images.
+        result: the calibration; its images are still in their places.
+        inspector: opened with this calibration; gives the maps of the worst good images.
 
     Raises:
-        CameraError: one of these images cannot be read any more.
+        CameraError: one of these images can no longer be read.
     """
     calibration, manifest = result.calibration, inspector.bundle.manifest
     scores = list(good_part_scores(calibration).values())
     curve = curve_of(calibration)
     marks = _marks(calibration)
     sections: list[Section] = [
-        Text("What is promised", promises(result)),
-        _zones(calibration),
         Notices(notices(result)),
+        Text("Promises", promises(result)),
+        _zones(calibration),
         Plot(f"Scores of {len(scores)} good parts", histogram(scores, marks)),
         *(_slider(curve, marks) if curve else ()),
         Cards(
-            "Good images that look worst",
-            "They set the threshold. If one of them is defective, take it out and calibrate again. "
-            "One colour scale holds for all maps.",
+            "Good images with the highest scores",
+            "They set the threshold. If one of them shows a defect, remove it and calibrate again. "
+            "All maps have the same colour scale.",
             worst_cards(result, inspector),
         ),
         Table("Origin", _origin(calibration, manifest), kind="origin"),
@@ -59,14 +58,14 @@ def write_calibration_report(path: Path, result: CalibrationResult, inspector: I
 
 
 def promises(result: CalibrationResult) -> list[str]:
-    """What the calibration promises, in words."""
+    """Says what the calibration promises."""
     promised, calibration = result.promised, result.calibration
     limit = promised.reject_limit
     confidence = f"{limit.confidence:.0%} confidence"
     sentences = [_rejected(promised, calibration, confidence)]
     if promised.review_limit is not None:
         above = (
-            "the limit of review of a zone"
+            "the review threshold of a zone"
             if calibration.zone_thresholds
             else (f"{promised.review_limit.threshold:.6g}")
         )
@@ -76,8 +75,8 @@ def promises(result: CalibrationResult) -> list[str]:
         )
     if promised.tail is not None:
         sentences.append(
-            f"The threshold is that of a {promised.tail.label}, for a false reject rate of "
-            f"{promised.tail.rate:.3g}; its fit has p = {promised.tail.goodness_of_fit:.2f}."
+            f"The threshold comes from a {promised.tail.label}, for a false reject rate of "
+            f"{promised.tail.rate:.3g}. Goodness of fit: p = {promised.tail.goodness_of_fit:.2f}."
         )
     if promised.mask_rate_bound is None:
         return sentences
@@ -102,8 +101,8 @@ def _rejected(promised: PromisedThresholds, calibration: Calibration, confidence
     if isinstance(limit, LotLimit):
         return (
             f"Of good parts of further lots like these {limit.lots}, at most {limit.bound:.2%} "
-            f"{above}, with {confidence}, as far as these lots show how much lots differ; "
-            f"{limit.bound_of_lots:.2%} if nothing is assumed but that lots are independent."
+            f"{above}, with {confidence}, if these lots show how much lots differ; "
+            f"{limit.bound_of_lots:.2%} if lots are only known to be independent."
         )
     return (
         f"Of further good parts like these {limit.parts}, at most {limit.bound:.2%} {above}, with "
@@ -112,18 +111,18 @@ def _rejected(promised: PromisedThresholds, calibration: Calibration, confidence
 
 
 def notices(result: CalibrationResult) -> list[str]:
-    """What a reader must know first."""
+    """Returns the warnings to read first."""
     limit, missing = result.promised.reject_limit, result.promised.parts_missing
     found = []
     if not limit.is_met and missing is None:
         found.append(
-            f"the {limit.target:.2%} that was asked for needs more lots, or lots that are more "
-            f"alike: until then {limit.bound:.2%} is promised"
+            f"the target of {limit.target:.2%} needs more lots, or lots that are more alike; until "
+            f"then the promise is {limit.bound:.2%}"
         )
     elif missing is not None and missing > 0:
         found.append(
-            f"the {limit.target:.2%} that was asked for needs {limit.parts + missing} good parts, "
-            f"{missing} more: until then {limit.bound:.2%} is promised"
+            f"the target of {limit.target:.2%} needs {limit.parts + missing} good parts, "
+            f"{missing} more; until then the promise is {limit.bound:.2%}"
         )
     found += order_notice(result)
     if result.replaces_score:
@@ -131,14 +130,14 @@ def notices(result: CalibrationResult) -> list[str]:
     found += left_out(result)
     if not result.calibration.parts:
         found.append(
-            "every image counts as a part of its own: with several images of a part the promise "
-            "needs --part-name"
+            "every image counts as one part: if there are several images of a part, calibrate "
+            "again with --part-name"
         )
     return found
 
 
 def worst_cards(result: CalibrationResult, inspector: Inspector) -> list[Card]:
-    """The good images with the highest scores, on one colour scale."""
+    """Draws the good images with the highest scores, on one colour scale."""
     scores = result.calibration.scores
     worst = sorted(scores, key=scores.__getitem__, reverse=True)[:_WORST]
     frames = [read_image(result.images[image]) for image in worst]
@@ -165,7 +164,7 @@ def worst_cards(result: CalibrationResult, inspector: Inspector) -> list[Card]:
 
 
 def _marks(calibration: Calibration) -> list[tuple[str, float]]:
-    """The thresholds of a part by name, in rising order."""
+    """Returns the thresholds of a part by name, in rising order."""
     reject, review = calibration.thresholds.reject, calibration.thresholds.review
     return [("reject", reject)] if review is None else [("review", review), ("reject", reject)]
 
@@ -173,7 +172,7 @@ def _marks(calibration: Calibration) -> list[tuple[str, float]]:
 def _zones(calibration: Calibration) -> Table:
     zones = calibration.zone_thresholds
     shifted = (
-        "Scores below are the value of the zone that is nearest to its threshold, or farthest "
+        "The scores below are the values of the zone that is nearest to its threshold, or farthest "
         "above it, shifted to the highest threshold. "
     )
     return Table(
@@ -190,7 +189,7 @@ def _zones(calibration: Calibration) -> Table:
         ],
         ["zone", "reject above", "review above", "mask above", "smallest region"],
         note=(shifted if len(zones) > 1 else "")
-        + "Zones are drawn into the frames at the end of this page.",
+        + "The frames at the end of this page show the zones.",
     )
 
 
@@ -200,7 +199,7 @@ def _slider(curve: ThresholdCurve, marks: list[tuple[str, float]]) -> tuple[Plot
         Plot(
             "Sensitivity slider",
             rate_curve(curve.thresholds, curve.expected, curve.bounds, marks),
-            "False reject rate of a threshold: expected (solid) and its upper bound at "
+            "False reject rate of a threshold: expected (solid), and its upper bound at "
             f"{curve.confidence:.0%} confidence (dashed).",
         ),
         Table(
@@ -209,18 +208,18 @@ def _slider(curve: ThresholdCurve, marks: list[tuple[str, float]]) -> tuple[Plot
                 (f"{at}", f"{point.reject:.6g}", f"{point.expected:.2%}", f"{point.bound:.2%}")
                 for at, point in points
             ],
-            ["position", "threshold", "false reject rate expected", "upper bound"],
+            ["position", "threshold", "expected false reject rate", "upper bound"],
         ),
     )
 
 
 def _origin(calibration: Calibration, manifest: Manifest) -> list[tuple[str, str]]:
     previous = calibration.previous_seal
-    replaced = f", in the place of {previous}" if previous else ""
+    replaced = f", replaces {previous}" if previous else ""
     data = calibration.data_sha256 or "not kept"
     return [
         ("bundle", f"{manifest.name}, seal {manifest.seal}"),
         ("artefact", f"{calibration.artefact}, SHA-256 {calibration.artefact_sha256}"),
         ("calibration", f"seal {calibration.seal}{replaced}"),
-        ("images", f"{len(calibration.scores)}, SHA-256 over them {data}"),
+        ("images", f"{len(calibration.scores)}, SHA-256 over all {data}"),
     ]

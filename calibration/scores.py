@@ -1,4 +1,4 @@
-"""Scoring images of good parts through the very artefact that will run."""
+"""Scores images of good parts through the artefact that will run on the line."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from inspection.verdict import zone_values
 
 @dataclass(frozen=True)
 class GoodScore:
-    """What the artefact says of one good image.
+    """The result of the artefact for one good image.
 
     Attributes:
         values: the raw score of the graph, or the highest value of the map in each zone.
-        summaries: of the map, by zone; without zones, of the whole map as `WHOLE`.
-        is_of_map: whether the score of the graph is the highest value of the whole map.
-        frame: what drift is watched by, of the frame or of what the crop of the bundle shows of it.
+        summaries: summaries of the map by zone; without zones, of the whole map as `WHOLE`.
+        is_of_map: true when the score of the graph is the highest value of the whole map.
+        frame: figures of the frame for the drift baseline, within the crop of the bundle.
     """
 
     path: Path
@@ -43,7 +43,8 @@ class ScoredImages:
     """The scores of a set of good images, in its order.
 
     Attributes:
-        fitted, repeated: files that were left out.
+        fitted: files left out because the model was fitted to them.
+        repeated: files left out because they repeat another.
     """
 
     scores: list[GoodScore]
@@ -60,17 +61,16 @@ def score_images(
     exclude: frozenset[str],
     report: Callable[[], object] = lambda: None,
 ) -> ScoredImages:
-    """Score images of parts, each different content once.
+    """Scores images of parts, each content once.
 
     Args:
-        images: image files.
-        preprocessing: of the bundle.
-        layout: of the recipe, that the line will run with.
-        exclude: SHA-256 of images to leave out: those that the model was fitted to.
-        report: called after each file.
+        preprocessing: that of the bundle.
+        layout: that of the recipe, as the line will run it.
+        exclude: SHA-256 of images to leave out, since the model was fitted to them.
+        report: called for each file.
 
     Raises:
-        CameraError: files that cannot be read or do not fit the model; the first ones are named.
+        CameraError: files cannot be read or do not fit the model; the message names the first ones.
         EngineError: the artefact gives values that are not finite.
     """
     preparation = FramePreparer(preprocessing, layout)
@@ -109,7 +109,7 @@ def _score(
     prediction = engine.infer(ready.image[np.newaxis])
     score, anomaly_map = float(prediction.scores[0]), prediction.maps[0]
     if not (np.isfinite(score) and np.isfinite(anomaly_map).all()):
-        raise EngineError(f"{path}: the artefact gives a score or map that is not finite")
+        raise EngineError(f"{path}: the artefact gives a score or a map that is not finite")
     summaries = summarise_map(anomaly_map, ready.zones)
     is_of_map = bool(np.isclose(score, anomaly_map.max(), rtol=1e-3))
     values: tuple[float, ...] = (score,)

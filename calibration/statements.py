@@ -1,4 +1,4 @@
-"""What a calibration promises, as lines for a terminal."""
+"""Describes a calibration as lines for a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from inspection.drift.charts import MOVED
 
 
 def describe(result: CalibrationResult) -> list[str]:
-    """What the calibration promises, and what it rests on."""
+    """Returns the promises of the calibration and their basis, a line each."""
     promised, lines = result.promised, []
     limit, reject = promised.reject_limit, result.calibration.thresholds.reject
     lines += left_out(result)
@@ -23,14 +23,14 @@ def describe(result: CalibrationResult) -> list[str]:
     )
     if promised.tail is not None:
         lines.append(
-            f"a {promised.tail.label}, puts it there for {promised.tail.rate:.3g}; goodness of fit "
-            f"p = {promised.tail.goodness_of_fit:.2f}"
+            f"the threshold comes from a {promised.tail.label}, for {promised.tail.rate:.3g}; "
+            f"goodness of fit p = {promised.tail.goodness_of_fit:.2f}"
         )
     elif not limit.is_met:
         lines.append(_shortage(promised))
     if promised.review_limit is not None:
         lines.append(
-            f"review from {promised.review_limit.threshold:.6g} on: at most "
+            f"review above {promised.review_limit.threshold:.6g}: at most "
             f"{promised.review_limit.bound:.2%} of good parts are reviewed or rejected"
         )
     order = [f"warning: {line}" for line in order_notice(result)]
@@ -38,7 +38,7 @@ def describe(result: CalibrationResult) -> list[str]:
 
 
 def left_out(result: CalibrationResult) -> list[str]:
-    """How many images were left out, and why; empty when none were."""
+    """Counts the images that were left out, by reason; empty when there are none."""
     reasons = {
         "the model was trained on": result.fitted,
         "repeat another": result.repeated,
@@ -47,16 +47,16 @@ def left_out(result: CalibrationResult) -> list[str]:
 
 
 def order_notice(result: CalibrationResult) -> list[str]:
-    """What it means when images are alike in the order of their files; nothing if they are not."""
+    """Warns of images that are alike in the order of their files; empty when they are not."""
     if not result.in_order:
         return []
     alike = ", ".join(
         dict.fromkeys(name if name == "score" else MOVED[name] for name in result.in_order)
     )
     notice = (
-        f"files in a row are more alike than independent parts are ({alike}): the promise may not "
-        "hold for parts of other days and lots; calibrate with parts of several, or tell them "
-        "apart with --lot-name"
+        f"neighbouring files are more alike than independent parts ({alike}): the promise may not "
+        "hold for parts of other days and lots; calibrate with parts of several days or lots, or "
+        "name the lots with --lot-name"
     )
     return [notice]
 
@@ -74,13 +74,13 @@ def _shortage(promised: PromisedThresholds) -> str:
 def _drift(result: CalibrationResult) -> str:
     drift = result.calibration.drift
     if drift is None:
-        return f"drift: not watched; that takes {FEWEST_PARTS} images of good parts"
+        return f"drift: not watched; it takes {FEWEST_PARTS} images of good parts"
     parts = f"{drift.run_length:g} good parts"
     return f"drift: watched against these images, one false alarm in {parts}"
 
 
 def _masks(result: CalibrationResult) -> list[str]:
-    """Threshold and smallest area of each zone, and how many good parts show a mask."""
+    """Returns pixel threshold and smallest area of each zone, with the promise for all masks."""
     bound, zones = result.promised.mask_rate_bound, result.calibration.zone_thresholds
     promise = "" if bound is None else f": at most {bound:.2%} of good parts show one"
     if not zones:
@@ -89,7 +89,7 @@ def _masks(result: CalibrationResult) -> list[str]:
         return [f"mask: map above {pixel.pixel:.6g}, {area}{promise}"]
     lines = [
         f"zone {name}: threshold {zone.reject:.6g}"
-        + (f", review from {zone.review:.6g} on" if zone.review is not None else "")
+        + (f", review above {zone.review:.6g}" if zone.review is not None else "")
         + f"; mask above {zone.pixel:.6g}, regions of {zone.minimum_area_px} px or more"
         for name, zone in zones.items()
     ]

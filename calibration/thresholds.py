@@ -1,4 +1,4 @@
-"""All thresholds of one calibration, from the scores and map summaries of good images."""
+"""Sets all thresholds of a calibration from the scores and map summaries of good images."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from inspection.verdict import Thresholds
 
 @dataclass(frozen=True)
 class CalibrationTargets:
-    """What a calibration is to promise.
+    """The promises that a calibration is asked for.
 
     Attributes:
         false_reject_rate: share of good parts that may be rejected.
-        confidence: that each promise holds, over draws of good parts.
+        confidence: probability that each promise holds, over draws of good parts.
         review_rate: share of good parts that may be reviewed or rejected; None for no review band.
         minimum_area_px: smallest region of the mask, in pixels of the anomaly map; None chooses it.
-            A zone with an area of its own keeps that.
+            The area of a zone takes precedence.
         part_of: names the part that an image shows; None when every image is another part.
         lot_of: names the lot that a part came from; None when parts do not come in lots.
-        extrapolate: take the threshold that a model of the tail gives, where the rate is lower than
-            the number of parts can promise.
+        extrapolate: true to take the threshold of a tail model where the number of parts cannot
+            promise the rate.
     """
 
     false_reject_rate: float
@@ -43,7 +43,7 @@ class CalibrationTargets:
 
 @dataclass(frozen=True)
 class PromisedThresholds:
-    """What a calibration promises.
+    """The thresholds of a calibration with their promises.
 
     Attributes:
         reject: threshold of each zone; a single one for the whole map.
@@ -62,7 +62,7 @@ class PromisedThresholds:
     tail: TailModel | None = None
 
     def of_part(self) -> Thresholds:
-        """The thresholds of a part as a whole: with zones the highest, and the smallest area."""
+        """Returns the thresholds of the whole part: the highest of all zones, the smallest area."""
         return Thresholds(
             reject=max(self.reject),
             pixel=max(zone.pixel for zone in self.pixels),
@@ -71,7 +71,7 @@ class PromisedThresholds:
         )
 
     def of_zones(self, names: Sequence[str]) -> dict[str, Thresholds]:
-        """The thresholds of each zone by its name; empty without names."""
+        """Returns the thresholds of each zone by its name; empty without names."""
         return {
             name: Thresholds(
                 reject=self.reject[place],
@@ -86,7 +86,7 @@ class PromisedThresholds:
     def mask_rate_bound(self) -> float | None:
         """Upper bound of the share of good parts that show a mask in any zone.
 
-        None for parts in lots: it is known for independent parts only.
+        None for parts in lots: the bound holds for independent parts only.
         """
         if isinstance(self.reject_limit, LotLimit):
             return None
@@ -94,7 +94,7 @@ class PromisedThresholds:
 
     @property
     def parts_missing(self) -> int | None:
-        """How many more good parts can promise the rate that was asked for; None if not known."""
+        """Number of good parts to add until the target can be promised; None if not known."""
         return (
             self.reject_limit.parts_needed - self.reject_limit.parts
             if isinstance(self.reject_limit, ToleranceLimit)
@@ -105,10 +105,11 @@ class PromisedThresholds:
 def thresholds_for(
     scores: Sequence[GoodScore], targets: CalibrationTargets, zones: Sequence[Zone]
 ) -> PromisedThresholds:
-    """The thresholds that keep the targets, or come nearest to it.
+    """Finds the thresholds that keep the targets, or come nearest to them.
 
     Raises:
-        ConfigError: a rate outside its range, too few parts, or targets that exclude each other.
+        ConfigError: a rate is outside its range, there are too few parts, or targets exclude each
+            other.
     """
     _require_compatible(targets, len(scores[0].values))
     parts: dict[str, list[GoodScore]] = {}
@@ -133,7 +134,7 @@ def thresholds_for(
         false_reject_rate=targets.false_reject_rate,
         confidence=targets.confidence,
     )
-    # Never below what is promised, so that the bound stays true whatever the model is worth.
+    # Never below what is promised, so that the bound holds even if the model does not.
     highest = max(tail.upper, *found.thresholds)
     return PromisedThresholds((highest,), found.limit, pixels, tail=tail)
 
@@ -141,7 +142,7 @@ def thresholds_for(
 def _pixel_limits(
     parts: Iterable[Sequence[GoodScore]], targets: CalibrationTargets, zones: Sequence[Zone]
 ) -> tuple[PixelLimit, ...]:
-    """The limits of each zone, or of the whole map."""
+    """Sets the limits of each zone, or of the whole map."""
     areas = [zone.minimum_area_px or targets.minimum_area_px for zone in zones]
     limits = pixel_limits(
         [_summaries(frames) for frames in parts],
@@ -153,22 +154,22 @@ def _pixel_limits(
 
 
 def _require_compatible(targets: CalibrationTargets, zones: int) -> None:
-    """Refuse wishes for which there is no statement that holds for both."""
+    """Refuses targets that no promise covers together."""
     single = {"lots": targets.lot_of is not None, "a model of the tail": targets.extrapolate}
     chosen = [name for name, is_asked in single.items() if is_asked]
     if targets.review_rate is not None:
         chosen.append("a review band")
     if zones > 1 and any(single.values()):
         raise ConfigError(
-            f"{chosen[0]} and {zones} zones do not go together: draw the polygons as one zone, "
-            "whose threshold they have in common"
+            f"{chosen[0]} and {zones} zones do not go together: draw the polygons as one zone with "
+            "one threshold"
         )
     if any(single.values()) and len(chosen) > 1:
         raise ConfigError(f"{' and '.join(chosen)} do not go together: ask for one of them")
 
 
 def _highest(frames: Sequence[GoodScore]) -> tuple[float, ...]:
-    """The values of a part: in each zone the highest of its frames."""
+    """Returns the values of a part: in each zone the highest of its frames."""
     return tuple(max(values) for values in zip(*(frame.values for frame in frames), strict=True))
 
 
@@ -180,7 +181,7 @@ def _summaries(frames: Sequence[GoodScore]) -> Mapping[int, MapSummary]:
 
 
 def _lots(parts: Mapping[str, Sequence[GoodScore]], lot_of: Callable[[Path], str]) -> list[str]:
-    """The lot of each part.
+    """Returns the lot of each part.
 
     Raises:
         ConfigError: frames of a part name different lots.
@@ -189,6 +190,6 @@ def _lots(parts: Mapping[str, Sequence[GoodScore]], lot_of: Callable[[Path], str
     for part, frames in parts.items():
         names = sorted({lot_of(frame.path) for frame in frames})
         if len(names) > 1:
-            raise ConfigError(f"part {part} is said to come from the lots {', '.join(names)}")
+            raise ConfigError(f"the images of part {part} name several lots: {', '.join(names)}")
         lots.append(names[0])
     return lots

@@ -1,19 +1,20 @@
-"""Thresholds from good parts alone, with what they promise.
+"""Sets thresholds from good parts alone, with a promise for each.
 
 With n independent good parts, the false reject rate of the k-th smallest score as threshold is
 distributed as Beta(n - k + 1, k), whatever the distribution of the scores (Wilks 1941: order
-statistics as tolerance limits). So a threshold can be chosen whose false reject rate stays below a
-target with a stated confidence, or, with too few parts, it can be said which rate they support.
+statistics as tolerance limits). So there is a threshold whose false reject rate stays below a
+target with a stated confidence. With too few parts, the same distribution gives the rate that they
+support.
 
 With several values for a part, one for each zone, the part passes when none exceeds the threshold
-of its zone. Thresholds are then made by taking parts away: the one that is highest in the first
-zone, of those left the one that is highest in the second, and so on around the zones. What lies
-beyond the thresholds after m parts has the same Beta(m, n - m + 1) distribution for any number of
-zones and however they depend on each other (Wald 1943, Tukey 1947: statistically equivalent
-blocks). With one zone that is the order statistic above. Each zone costs one part taken away.
+of its zone. Taking parts away gives the thresholds: the highest part of the first zone, of those
+left the highest of the second, and so on around the zones. The share of parts beyond the thresholds
+after m parts has the same Beta(m, n - m + 1) distribution for any number of zones and however they
+depend on each other (Wald 1943, Tukey 1947: statistically equivalent blocks). With one zone this is
+the order statistic above. Each zone costs one part.
 
-A part is the unit of every promise. Several frames of one part become one score by `part_scores`;
-parts that came in lots, more alike within a lot than between lots, go to `calibration.lots`.
+A part is the unit of every promise. `part_scores` turns several frames of one part into one score.
+Parts that came in lots, more alike within a lot than between lots, go to `calibration.lots`.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ class ToleranceLimit:
 
     Attributes:
         threshold: one of the scores; parts above it are rejected.
-        rank: its place among the ascending scores, from 1. Where scores are tied, more of them than
-            `rank` are not above the threshold, and the bound is on the safe side.
-        parts: number of good parts it rests on.
+        rank: its place among the ascending scores, from 1. With tied scores, more than `rank` of
+            them are not above the threshold, and the bound is on the safe side.
+        parts: number of good parts behind it.
         bound: upper bound of the false reject rate at `confidence`.
-        target: the rate that was asked for; met when `bound` is not above it.
+        target: the requested rate; met when `bound` is not above it.
         parts_needed: smallest number of good parts with which the target can be promised.
     """
 
@@ -52,16 +53,16 @@ class ToleranceLimit:
 
     @property
     def is_met(self) -> bool:
-        """Whether the target is promised at the confidence."""
+        """True when the target is promised at the confidence."""
         return self.bound <= self.target
 
 
 def tolerance_limit(
     scores: Sequence[float], *, false_reject_rate: float, confidence: float
 ) -> ToleranceLimit:
-    """The lowest score whose false reject rate is at most the target, at the confidence.
+    """Finds the lowest score whose false reject rate is at most the target, at the confidence.
 
-    When no score is, the highest one is taken, and `bound` says what it supports.
+    When there is none, it takes the highest score, and `bound` is the rate that this supports.
 
     Args:
         scores: raw scores of independent good parts that the model was not fitted to.
@@ -69,16 +70,16 @@ def tolerance_limit(
         confidence: probability in (0, 1) that the promise holds for such a draw of parts.
 
     Raises:
-        ConfigError: no scores, scores that are not finite, or a rate outside its range.
+        ConfigError: there are no scores, a score is not finite, or a rate is outside its range.
     """
     values = [(score,) for score in scores]
     return zone_limit(values, false_reject_rate=false_reject_rate, confidence=confidence).limit
 
 
 def parts_needed(false_reject_rate: float, confidence: float, zones: int = 1) -> int:
-    """Smallest number of independent good parts that can promise the rate.
+    """Returns the smallest number of independent good parts that can promise the rate.
 
-    With one zone it is the number whose highest score keeps the promise.
+    With one zone, the highest score of that many parts keeps the promise.
     """
     low, high = zones, zones
     while not _is_promised(high, zones, false_reject_rate, confidence):
@@ -93,7 +94,7 @@ def parts_needed(false_reject_rate: float, confidence: float, zones: int = 1) ->
 
 
 def _is_promised(parts: int, beyond: int, rate: float, confidence: float) -> bool:
-    """Whether thresholds with `beyond` of the parts at or above them keep the rate."""
+    """Tells if thresholds with `beyond` of the parts at or above them keep the rate."""
     return bool(beta.cdf(rate, beyond, parts - beyond + 1) >= confidence)
 
 
@@ -113,16 +114,16 @@ class ZoneLimit:
 def zone_limit(
     values: Sequence[Sequence[float]], *, false_reject_rate: float, confidence: float
 ) -> ZoneLimit:
-    """The lowest thresholds of the zones that together keep the false reject rate.
+    """Finds the lowest thresholds of the zones that together keep the false reject rate.
 
-    When there are too few parts, as few as there are zones are taken away, and `limit.bound` says
-    what that supports. With one zone this is `tolerance_limit`.
+    With too few parts it takes away one part per zone, and `limit.bound` is the rate that this
+    supports. With one zone this is `tolerance_limit`.
 
     Args:
         values: for each independent good part its value in each zone.
 
     Raises:
-        ConfigError: fewer parts than zones, or what `tolerance_limit` refuses.
+        ConfigError: there are fewer parts than zones, or as for `tolerance_limit`.
     """
     require_share("false reject rate", false_reject_rate)
     require_share("confidence", confidence)
@@ -147,10 +148,13 @@ def zone_limit(
 
 
 def zone_thresholds(values: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
-    """(n - zones + 1, zones): the thresholds after as many parts as zones, one more, ... all.
+    """Returns the thresholds after each part taken away, from as many parts as zones to all.
+
+    Returns:
+        (n - zones + 1, zones), falling.
 
     Raises:
-        ConfigError: fewer parts than zones, or values that are not finite.
+        ConfigError: there are fewer parts than zones, or a value is not finite.
     """
     table = np.asarray(values, dtype=np.float64)
     if table.ndim != 2 or not table.size or not np.isfinite(table).all():
@@ -180,7 +184,7 @@ def review_limits(
     review_rate: float,
     confidence: float,
 ) -> tuple[ZoneLimit, ZoneLimit]:
-    """Limits for rejecting and for review: two rates on one curve.
+    """Finds the limits for reject and for review: two rates on one curve.
 
     Args:
         values: for each independent good part its value in each zone.
@@ -191,7 +195,7 @@ def review_limits(
         itself. Scores above the second, up to the first, are the review band.
 
     Raises:
-        ConfigError: rates in the wrong order, or too few parts to tell the two apart.
+        ConfigError: the rates are in the wrong order, or there are too few parts for two limits.
     """
     if not false_reject_rate < review_rate:
         raise ConfigError(
@@ -205,20 +209,20 @@ def review_limits(
             f"{reject.limit.parts} good parts support no review band between the rates "
             f"{false_reject_rate} and {review_rate}: both thresholds would be "
             f"{reject.limit.threshold}; raise the review rate, or bring more good parts "
-            f"({review.limit.parts_needed} make the first promise of that rate)"
+            f"(it takes {review.limit.parts_needed} to promise that rate)"
         )
     return reject, review
 
 
 def part_scores(scores: Sequence[float], parts: Sequence[str]) -> dict[str, float]:
-    """One score for each part: the highest of its frames, in order of first appearance.
+    """Returns one score for each part: the highest of its frames, in order of first appearance.
 
-    A part is rejected when any of its frames is, so the threshold for parts is a tolerance limit of
-    these maxima. It assumes that calibration and line take the same frames of a part.
+    One rejected frame rejects the part, so the threshold for parts is a tolerance limit of these
+    maxima. It assumes that calibration and line take the same frames of a part.
 
     Args:
         scores: raw scores of frames.
-        parts: for each frame, which part it shows.
+        parts: for each frame, the name of its part.
     """
     require_pairs(scores, parts, "part")
     highest: dict[str, float] = {}
@@ -228,7 +232,7 @@ def part_scores(scores: Sequence[float], parts: Sequence[str]) -> dict[str, floa
 
 
 def sorted_scores(scores: Sequence[float]) -> npt.NDArray[np.float64]:
-    """The scores in ascending order; ConfigError when there are none, or not all are finite."""
+    """Sorts the scores in ascending order; ConfigError without scores, or if one is not finite."""
     ordered = np.sort(np.asarray(scores, dtype=np.float64))
     if not len(ordered) or not np.isfinite(ordered).all():
         raise ConfigError("a threshold needs at least one good part, with finite scores")
@@ -236,13 +240,13 @@ def sorted_scores(scores: Sequence[float]) -> npt.NDArray[np.float64]:
 
 
 def require_share(name: str, value: float) -> None:
-    """Refuse a rate or confidence that does not lie strictly between 0 and 1."""
+    """Refuses a rate or confidence that is not strictly between 0 and 1."""
     if not 0 < value < 1:
-        raise ConfigError(f"the {name} is {value}: it lies between 0 and 1, for instance 0.01")
+        raise ConfigError(f"the {name} is {value}: choose it between 0 and 1, for instance 0.01")
 
 
 def require_pairs(scores: Sequence[float], names: Sequence[str], kind: str) -> None:
-    """Refuse names that are not one for each score."""
+    """Refuses names unless there is one for each score."""
     if len(scores) != len(names):
         raise ConfigError(
             f"{len(scores)} scores and {len(names)} names of {kind}s: name the {kind} of each score"

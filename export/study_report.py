@@ -1,4 +1,4 @@
-"""What a study shows: a Markdown page for the repository, and one HTML page with pictures."""
+"""Reports a study as a Markdown page for the repository, and as an HTML page with pictures."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ METHOD = """\
 Every figure comes from the exported artefact on ONNX Runtime's CPU, at the threshold calibrated on
 held-out good images for a false reject rate of 1 %, after the last epoch; no test image chooses
 anything. Mean ± standard deviation over the seeds, where there are several; each seed also draws
-another hold-out. A promised rate of 0.39 means that so few good images were held out that no lower
-one can be promised at 95 % confidence. Verdict flips count the test images that checkpoint and
-artefact judge differently.
+another hold-out. A promised rate of 0.39 means that too few good images were held out to promise a
+lower one at 95 % confidence. Verdict flips count the test images that checkpoint and artefact judge
+differently.
 """
 
 Cell = Callable[[Sequence[StudyRow]], str]
 
 
 def accuracy_table(rows: Sequence[StudyRow]) -> tuple[list[str], list[list[str]]]:
-    """Heading and one line per model, of the rows of one data set."""
+    """Returns a heading and one line per model, for the rows of one data set."""
     return _table(rows, _ACCURACY)
 
 
 def cost_table(
     rows: Sequence[StudyRow], latencies_ms: Mapping[str, float]
 ) -> tuple[list[str], list[list[str]]]:
-    """Heading and one line per model: parameters, work before and after folding, times."""
+    """Returns a heading and one line per model: parameters, work before and after folds, times."""
 
     def latency(of: Sequence[StudyRow]) -> str:
         return f"{latencies_ms[of[0].variant]:.0f}"
@@ -40,7 +40,7 @@ def cost_table(
 
 
 def markdown(rows: Sequence[StudyRow], latencies_ms: Mapping[str, float], made_by: str) -> str:
-    """The study as a page of tables."""
+    """Writes the study as a Markdown page of tables."""
     parts = [f"# Accuracy\n\nMade by {made_by}.\n\n{METHOD}"]
     for name, of in _by_data_set(rows).items():
         parts.append(f"## {name}\n\n{_basis(of)}\n\n{_markdown_table(*accuracy_table(of))}")
@@ -54,12 +54,11 @@ def markdown(rows: Sequence[StudyRow], latencies_ms: Mapping[str, float], made_b
 def write_study(
     path: Path, done: Sequence[tuple[StudyRow, Path]], latencies_ms: Mapping[str, float]
 ) -> None:
-    """Write the study as one HTML page that needs no network, with parts of the first seed.
+    """Writes the study as one HTML page, with parts of the first seed.
 
     Args:
-        path: the file.
-        done: rows, at least one, with their folders, where `sheet.jpg` is.
-        latencies_ms: of every variant; see `export.study.latencies_ms`.
+        done: rows, at least one, with their folders, which hold `sheet.jpg`.
+        latencies_ms: those of `export.study.latencies_ms`.
     """
     rows = [row for row, _ in done]
     first = min(row.seed for row in rows)
@@ -81,7 +80,7 @@ def write_study(
 
 
 def comparison_chart(rows: Sequence[StudyRow]) -> bytes:
-    """Image AUROC and AUPRO of each model on each data set, a point per seed; PNG bytes."""
+    """Plots image AUROC and AUPRO of each model on each data set, a point per seed; PNG bytes."""
     variants = list(dict.fromkeys(row.variant for row in rows))
     figures = {
         title: {
@@ -144,10 +143,10 @@ _COST: dict[str, Cell] = {
     "training s": lambda rows: f"{mean(row.training_s for row in rows):.0f}",
 }
 _COST_METHOD = (
-    "Multiply-accumulates of one image, before and after the exact folds. Mean seconds of a "
-    "training, on a machine with other work. Milliseconds from a native frame in memory to its "
-    "verdict on one thread, the median of rounds in which the models took turns: compare rows, "
-    "not machines."
+    "GMAC: billions of multiply-accumulates of one image, before and after the exact folds. "
+    "Training: mean seconds, on a machine with other work. Part: milliseconds from a native frame "
+    "in memory to its verdict on one thread, the median of rounds in which the models took turns. "
+    "Compare rows, not machines."
 )
 
 
@@ -168,7 +167,7 @@ def _by_data_set(rows: Sequence[StudyRow]) -> dict[str, list[StudyRow]]:
 def _basis(rows: Sequence[StudyRow]) -> str:
     first = rows[0]
     return (
-        f"{first.fitted} good images learnt, {first.held_out} held out for calibration; tested on "
+        f"Trained on {first.fitted} good images, calibrated on {first.held_out} others, tested on "
         f"{first.evaluation.good} good and {first.evaluation.defective} defective ones."
     )
 

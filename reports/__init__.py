@@ -1,1 +1,1 @@
-"""Draws what people read: HTML pages, pictures, charts and contact sheets, from plain data."""
+"""Draws HTML pages, pictures, charts and contact sheets from plain data."""

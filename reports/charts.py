@@ -1,4 +1,4 @@
-"""Geometry of the charts of a calibration, for inline SVG: no plotting library on a device."""
+"""Computes charts for inline SVG, since a device has no plotting library."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Chart:
     """Geometry of a chart, all places in px of a WIDTH x HEIGHT drawing.
 
     Attributes:
-        title: what the chart shows, for those who hear the page.
+        title: description for screen readers.
         axis: name of the horizontal axis.
         columns, rows: values on the horizontal and the vertical axis.
         marks: thresholds, as places on the horizontal axis.
@@ -60,7 +60,7 @@ class Chart:
 
 
 def histogram(scores: Sequence[float], thresholds: Sequence[tuple[str, float]]) -> Chart:
-    """Histogram of the scores of good parts, with named thresholds."""
+    """Draws a histogram of the scores of good parts, with named thresholds."""
     low, high = _range([*scores, *(value for _, value in thresholds)])
     count = int(np.clip(round(2 * math.sqrt(len(scores))), 12, 60))
     ends = (min(scores), max(scores)) if min(scores) < max(scores) else (low, high)
@@ -94,9 +94,9 @@ def histogram(scores: Sequence[float], thresholds: Sequence[tuple[str, float]]) 
 def rate_curve(
     scores: _Array, expected: _Array, bounds: _Array, thresholds: Sequence[tuple[str, float]]
 ) -> Chart:
-    """False reject rates, on a logarithmic axis, that each score promises as threshold.
+    """Draws the false reject rates, on a logarithmic axis, of each score as threshold.
 
-    Steps: a threshold between two scores promises what the lower of them does.
+    The curve has steps: a threshold between two scores has the promise of the lower one.
 
     Args:
         scores: (n,) ascending.
@@ -145,7 +145,7 @@ def _columns(low: float, high: float) -> tuple[Tick, ...]:
 
 
 def _round_values(low: float, high: float, finest: float = 0.0) -> list[float]:
-    """About ten values between `low` and `high`: multiples of 1, 2 or 5 times a power of ten."""
+    """Returns about ten values from `low` to `high`, by steps of 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10((high - low) / 5))
     step = max(finest, *(n * power for n in (1, 2, 5) if n * power <= (high - low) / 5))
     first, last = math.ceil(low / step), math.floor(high / step)

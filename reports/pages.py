@@ -1,6 +1,6 @@
-"""HTML pages made of sections: style, pictures and all in one file. Needs jinja2.
+"""Writes HTML pages made of sections, each page one file with its style and pictures. Needs jinja2.
 
-A page needs no network and no script, and prints on paper. Every text in it is escaped.
+A page needs no network and no script, and prints well. The template escapes every text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Grade = Literal["", "acceptable", "marginal", "unacceptable"]
 
 @dataclass(frozen=True)
 class FigureRow:
-    """A figure: its value and what that rests on, with limits and a grade where it has them."""
+    """A figure: its value and the basis of it, with limits and a grade where it has them."""
 
     name: str
     value: str
@@ -44,7 +44,7 @@ class Card:
     Attributes:
         verdict: name of the verdict, which colours the card; empty for a plain card.
         caption: score and threshold behind the verdict.
-        mistake: how the verdict is wrong; empty when it is right.
+        mistake: kind of wrong verdict; empty for a right one.
         lines: further text, a line each.
         columns: number of pictures side by side.
     """
@@ -77,7 +77,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Notices:
-    """What a reader must know first; an empty list shows nothing."""
+    """Warnings to read first; an empty list shows nothing."""
 
     lines: Sequence[str]
 
@@ -120,7 +120,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture or a drawn chart over the whole width; its title is read aloud, not shown."""
+    """A picture or a chart over the whole width; its title is for screen readers only."""
 
     heading: str
     drawing: Picture | Chart
@@ -145,7 +145,7 @@ class Cards:
 
 @dataclass(frozen=True)
 class Signature:
-    """Room to sign for the page on paper."""
+    """Space to sign the printed page."""
 
     note: str
 
@@ -155,7 +155,7 @@ Section = Text | Statement | Notices | Highlights | Figures | Table | Plot | Car
 
 
 def write_page(path: Path, title: str, subtitle: str, sections: Sequence[Section]) -> None:
-    """Write a page, atomically. The folder is made; everything the page shows is in the file."""
+    """Writes a page atomically, and makes its folder."""
     environment = Environment(
         loader=PackageLoader("reports", ""),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""Pictures of one part: frame, truth, anomaly map and defect, on a colour scale shared by all."""
+"""Draws one part: frame, ground truth, anomaly map and defect, all parts on one colour scale."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Pictures:
     """A part in pictures of one size, uint8 (h, w, 3) BGR, in the frame's proportions.
 
     Attributes:
-        truth: the defect is white; grey all over when nobody drew it.
+        truth: the defect in white; all grey without ground truth.
         heat: the anomaly map over the frame.
-        mask: the defect that the artefact found, white.
+        mask: the defect that the artefact found, in white.
         outline: the frame with that defect tinted and outlined.
     """
 
@@ -54,11 +54,11 @@ def pictures(
     scale: ColourScale,
     side: int = SIDE,
 ) -> Pictures:
-    """Draw the inspected part of a frame; a square one is `side` px wide, others alike in area.
+    """Draws the inspected region of a frame; a square one is `side` px wide, others alike in area.
 
     Args:
-        region: the part of the frame that the crop of `inspection` shows.
-        truth: the defect in it, of the same size; None when nobody drew it.
+        region: the region of the frame that the crop of `inspection` shows.
+        truth: the defect in it, of the same size; None without ground truth.
     """
     height, width = _size(region.shape[0], region.shape[1], side)
     frame = as_colour(np.asarray(cv2.resize(region, (width, height), interpolation=cv2.INTER_AREA)))
@@ -79,7 +79,7 @@ def pictures(
 
 
 def with_zones(frame: Image, inspection: Inspection) -> Image:
-    """The frame with the borders of the zones; the frame itself when there are none."""
+    """Draws the borders of the zones into a copy of the frame; without zones, returns the frame."""
     if inspection.zones is None:
         return frame
     picture = as_colour(frame).copy()
@@ -88,7 +88,7 @@ def with_zones(frame: Image, inspection: Inspection) -> Image:
 
 
 def native_heat(frame: Image, inspection: Inspection, low: float, high: float) -> Image | None:
-    """The anomaly map in the size of the region of the frame that it covers; None without a map.
+    """Draws the anomaly map in the size of the region that it covers; None without a map.
 
     Args:
         low, high: raw values of the darkest and of the brightest colour.
@@ -101,14 +101,14 @@ def native_heat(frame: Image, inspection: Inspection, low: float, high: float) -
 
 
 def as_colour(image: Image) -> Image:
-    """The image as (H, W, 3) BGR; a colour image is returned as it is."""
+    """Returns the image as (H, W, 3) BGR; a colour image stays the same object."""
     if image.ndim == 3:
         return image
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
 
 
 def small_jpeg(picture: Image, side: int) -> bytes:
-    """JPEG of a picture whose longer side is `side` pixels at most."""
+    """Encodes a picture as JPEG, with a longer side of at most `side` px."""
     scale = side / max(picture.shape[:2])
     if scale < 1:
         size = (round(picture.shape[1] * scale) or 1, round(picture.shape[0] * scale) or 1)
@@ -117,7 +117,7 @@ def small_jpeg(picture: Image, side: int) -> bytes:
 
 
 def data_url(content: bytes) -> str:
-    """The bytes of a JPEG or PNG as a URL that holds the image."""
+    """Returns a URL that holds the image, from the bytes of a JPEG or PNG."""
     kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
@@ -129,7 +129,7 @@ def _size(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def _shrunk(truth: Mask | None, height: int, width: int) -> Mask | None:
-    """Shrink a mask; a pixel with any defect in it is a defect: a thin one stays visible."""
+    """Shrinks a mask; any defect in a pixel marks it, so that a thin defect stays visible."""
     if truth is None:
         return None
     covered = cv2.resize(truth.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
@@ -137,7 +137,7 @@ def _shrunk(truth: Mask | None, height: int, width: int) -> Mask | None:
 
 
 def _tinted(frame: Image, mask: Mask) -> Image:
-    """A copy, red where the mask is: an outline alone is lost in a small picture."""
+    """Tints the mask red in a copy: in a small picture an outline alone is hard to see."""
     picture = frame.copy()
     picture[mask] = 0.6 * picture[mask] + 0.4 * np.array([0, 0, 255])
     return picture

@@ -1,4 +1,4 @@
-"""Plots of evaluations and studies as PNG. Needs matplotlib, whose global state stays as it is."""
+"""Plots evaluations and studies as PNG. Needs matplotlib, and leaves its global state alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 def score_histogram(
     good: Sequence[float], defective: Sequence[float], reject: float, review: float | None = None
 ) -> bytes:
-    """Scores of good and defective parts with the thresholds, as PNG bytes."""
+    """Plots the scores of good and defective parts with the thresholds; returns PNG bytes."""
     figure = _figure(9, 3.6)
     axes = figure.add_subplot()
     count = len(good) + len(defective)
@@ -38,7 +38,7 @@ def score_histogram(
 def comparison_plot(
     figures: Mapping[str, Mapping[str, Sequence[tuple[str, float]]]], data_sets: Sequence[str]
 ) -> bytes:
-    """Figures of several models on several data sets, a point for each value, as PNG bytes.
+    """Plots figures of several models on several data sets, a point per value; returns PNG bytes.
 
     Args:
         figures: title of a figure -> model -> data set and value, from 0 to 1.

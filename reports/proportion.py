@@ -31,18 +31,18 @@ class Proportion:
 
 
 def proportion(count: int, total: int, *, confidence: float) -> Proportion:
-    """Exact bounds of a binomial share, each one-sided at the confidence.
+    """Returns a share of parts with its exact binomial bounds, each one-sided at the confidence.
 
     Args:
         total: number of independent parts, at least 1.
 
     Raises:
-        ConfigError: no parts, or a confidence outside 0.5 to 1.
+        ConfigError: there are no parts, or the confidence is outside 0.5 to 1.
     """
     if not 0.5 <= confidence < 1:
-        raise ConfigError(f"the confidence is {confidence}: it lies between 0.5 and 1, like 0.95")
+        raise ConfigError(f"the confidence is {confidence}: choose it between 0.5 and 1, like 0.95")
     if not 0 <= count <= total or total == 0:
-        raise ConfigError(f"{count} of {total} parts is no share: bring at least one part")
+        raise ConfigError(f"{count} of {total} parts is not a share: bring at least one part")
     lower = float(beta.ppf(1 - confidence, count, total - count + 1)) if count else 0.0
     upper = float(beta.ppf(confidence, count + 1, total - count)) if count < total else 1.0
     return Proportion(count, total, lower, upper, confidence)

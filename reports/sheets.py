@@ -1,4 +1,4 @@
-"""Contact sheets: a row of pictures for each part below its name and verdict."""
+"""Draws contact sheets: a row of pictures for each part below its name and verdict."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Panel:
     """One part of a sheet.
 
     Attributes:
-        mistake: how the verdict is wrong; empty when it is right.
+        mistake: kind of wrong verdict; empty for a right one.
     """
 
     name: str
@@ -40,12 +40,12 @@ class Panel:
 
 
 def draw_panel(panel: Panel) -> Image:
-    """One part as a row of five pictures below its name, verdict and score; a white background."""
+    """Draws a part on white: a row of five pictures below its name, verdict and score."""
     return _drawn(panel, *_box([panel]))
 
 
 def contact_sheet(title: str, choice: str, panels: Sequence[Panel], scale: ColourScale) -> Image:
-    """A sheet of parts, with the bar of their colour scale.
+    """Draws a sheet of parts, with the bar of their colour scale.
 
     Args:
         title: first line.
@@ -69,7 +69,7 @@ def contact_sheet(title: str, choice: str, panels: Sequence[Panel], scale: Colou
 
 
 def colour_bar(scale: ColourScale) -> Image:
-    """The colours with their raw values: both ends, and the pixel threshold in the middle."""
+    """Draws the colours with their raw values: both ends, and the pixel threshold in the middle."""
     length = 480
     canvas = np.full((3 * _LINE, length + 3 * _MARGIN, 3), 255, np.uint8)
     ramp = np.linspace(scale.low, scale.high, length)[np.newaxis].astype(np.float32)
@@ -77,19 +77,19 @@ def colour_bar(scale: ColourScale) -> Image:
     for value, place in zip(scale, (0, length // 2, length - 1), strict=True):
         canvas[24:29, _MARGIN + place] = _INK
         _write(canvas, f"{value:.4g}", (_MARGIN + place, 44))
-    _write(canvas, "anomaly map, raw; middle: pixel threshold", (_MARGIN, 66), _GREY)
+    _write(canvas, "anomaly map, raw values; middle: pixel threshold", (_MARGIN, 66), _GREY)
     return canvas
 
 
 def _box(panels: Sequence[Panel]) -> tuple[int, int]:
-    """Height and width that hold each picture, and a fifth of the words above a panel."""
+    """Returns height and width of a box for each picture; five of them are as wide as the words."""
     frames = [panel.pictures.frame for panel in panels]
     height = max((frame.shape[0] for frame in frames), default=SIDE)
     return height, max([_WORDS // 5, *(frame.shape[1] for frame in frames)])
 
 
 def _drawn(panel: Panel, height: int, width: int) -> Image:
-    """A panel whose pictures have boxes of one size, so that columns of panels align."""
+    """Draws a panel whose pictures have boxes of one size, so that columns of panels align."""
     canvas = np.full((_LINE + height, 5 * (width + _GAP), 3), 255, np.uint8)
     colour = _COLOURS[panel.inspection.verdict]
     x = _write(canvas, caption(panel.inspection), (0, 17), colour, bold=True)
@@ -129,7 +129,7 @@ def _write(
     bold: bool = False,
     scale: float = 0.5,
 ) -> int:
-    """Write on a canvas from `at` (x, y of the base line); returns where the text ends, px."""
+    """Writes on a canvas from `at` (x, y of the base line); returns the end of the text in px."""
     plain = text.encode("ascii", "replace").decode()  # OpenCV's font has no other letters
     thickness = 2 if bold else 1
     font = cv2.FONT_HERSHEY_SIMPLEX

@@ -1,6 +1,6 @@
 """What reflection padding of the backbone does to the border of UniAD's map.
 
-    python studies/border.py configs/train/uniad-cpu.yaml DATA... [--set KEY=VALUE]
+    python -m studies.border configs/train/uniad-cpu.yaml DATA... [--set KEY=VALUE]
 
 Trains once with zero padding and once with reflection, everything else alike, and prints for the
 test images: mean and 99.9th percentile of the map of good parts on the outer ring of 16 px over
@@ -32,10 +32,16 @@ RING = 16  # px of the anomaly map
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("config", type=Path)
-    parser.add_argument("data", nargs="+", type=Path)
-    parser.add_argument("--set", action="append", default=[])
+    parser = argparse.ArgumentParser(
+        prog="python -m studies.border",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config", type=Path, help="YAML file of the training")
+    parser.add_argument("data", nargs="+", type=Path, metavar="DATA", help="data sets")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the training"
+    )
     args = parser.parse_args()
     print("| data | padding | ring / interior, mean | 99.9 % | image AUROC | pixel AUROC | FRR |")
     print("|---|---|---|---|---|---|---|")

@@ -1,6 +1,6 @@
 """What calibration promises and drift alarms find, on real images: docs/measured/calibration.md.
 
-    python studies/calibration.py --out docs/measured/calibration.md BUNDLE=DATA ...
+    python -m studies.calibration --out docs/measured/calibration.md BUNDLE=DATA ...
 
 DATA is a data set in MVTec AD layout, BUNDLE a model that was taught few of its good images. All
 others are scored once through the bundle, as they are and changed step by step; then they are drawn
@@ -33,11 +33,11 @@ from inspection.files import write_text
 from inspection.images import list_images, read_image
 from inspection.inspector import Inspector, open_engine
 from inspection.preprocess import preprocess
-from studies.drift_changes import AS_IS, CHANGES, Image
-from studies.drift_trials import drift_tables
-from studies.measured_parts import Measured, Part
-from studies.order_trials import order_table
-from studies.promise_trials import promise_tables
+from studies.calibration_trials.changes import AS_IS, CHANGES, Image
+from studies.calibration_trials.drift import drift_tables
+from studies.calibration_trials.measured import Measured, Part
+from studies.calibration_trials.order import order_table
+from studies.calibration_trials.promise import promise_tables
 
 CHANGED_IMAGES = 100
 # What makes images of a data set more alike than images of others.
@@ -71,7 +71,11 @@ they should be.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m studies.calibration",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("pairs", nargs="+", metavar="BUNDLE=DATA")
     parser.add_argument("--out", required=True, type=Path, help="Markdown to write")
     args = parser.parse_args()

@@ -1,6 +1,6 @@
 """Run whole lines on cameras that need no hardware, break them, run them long; write the tables.
 
-python studies/cameras.py --work FOLDER --out docs/measured/cameras.md [--only NAME ...]
+    python -m studies.cameras --work FOLDER --out docs/measured/cameras.md [--only NAME ...]
 
 Each part of the study keeps its result in the work folder, where it is taken from the next time.
 """
@@ -96,10 +96,21 @@ trigger timing, unplugging a Basler camera. They need hardware.
 
 def main() -> None:
     """Run what has no result yet, and write the page when all have one."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser = argparse.ArgumentParser(
+        prog="python -m studies.cameras",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--work", type=Path, required=True, help="folder for results")
+    parser.add_argument("--out", type=Path, required=True, help="Markdown to write")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        choices=list(PARTS),
+        default=list(PARTS),
+        help=f"the parts to run (default: all): {', '.join(PARTS)}",
+    )
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     for name in args.only:

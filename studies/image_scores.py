@@ -1,6 +1,6 @@
 """What the image scores of GANomaly and DifferNet are worth beside simpler ones.
 
-    python studies/image_scores.py RUN...
+    python -m studies.image_scores RUN...
 
 Takes finished runs of the two models and prints the image AUROC on the test images of their data
 set. GANomaly: the trained score, the maximum of the map, and the contrast of the prepared image,
@@ -10,7 +10,7 @@ in the closed form, its covariance shrunk by 1 %.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,10 +30,16 @@ from training.models.differnet import pyramid
 SHRINKAGE = 0.01
 
 
-def main(runs: Sequence[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m studies.image_scores",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="finished runs")
     print("| run | score | image AUROC |")
     print("|---|---|---|")
-    for run in map(Path, runs):
+    for run in parser.parse_args().runs:
         record, model = load_run(run)
         data = read_data_set(record.config.data.folder)
         test = prepared(data.test, record.preprocessing)
@@ -93,4 +99,4 @@ def prepared(samples: Sequence[Sample], preprocessing: Preprocessing) -> Tensor:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,6 +1,6 @@
-"""The cost of FP16 and INT8 in verdicts and their gain in time: docs/measured/precision.md.
+"""Measure what FP16 and INT8 cost in verdicts and gain in time, on finished runs.
 
-    python studies/precision.py --work build/precision --out docs/measured/precision.md RUN ...
+    python -m studies.precision --work build/precision --out docs/measured/precision.md RUN ...
 
 Each run is exported with all precisions. Each artefact takes its threshold from the held-out good
 images of the run and scores the test images of the run's data set, through ONNX Runtime's CPU and
@@ -107,7 +107,11 @@ class StudiedRun(StrictModel):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m studies.precision",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="finished runs")
     parser.add_argument("--work", required=True, type=Path, help="folder for bundles and results")
     parser.add_argument("--out", required=True, type=Path, help="Markdown to write")

@@ -1,6 +1,6 @@
 """Break a line under systemd in every way of `tests.doubles.reliability`; write the table.
 
-python studies/reliability.py --out docs/measured/reliability.md [--case NAME ...]
+python -m studies.reliability --out docs/measured/reliability.md [--case NAME ...]
 """
 
 from __future__ import annotations
@@ -54,9 +54,20 @@ Not in this table: a power cut, a GPU that is lost, a real camera.
 
 def main() -> int:
     """Run the cases; 1 when one did not end as it should."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--case", nargs="+", choices=list(CASES), default=list(CASES))
+    parser = argparse.ArgumentParser(
+        prog="python -m studies.reliability",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, required=True, help="Markdown to write")
+    parser.add_argument(
+        "--case",
+        nargs="+",
+        metavar="NAME",
+        choices=list(CASES),
+        default=list(CASES),
+        help=f"the cases to run (default: all): {', '.join(CASES)}",
+    )
     args = parser.parse_args()
     build_root()
     if reason := why_not():

@@ -1,4 +1,4 @@
-"""What pictures of an evaluation show: which parts, in which order, on which colours."""
+"""Chooses and orders the parts that the pictures of an evaluation show, and their colours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.inspected import InspectedSample
 def figure_sheet(
     inspected: Sequence[InspectedSample], evaluation: Evaluation, limit: int = 24
 ) -> Image:
-    """A contact sheet of the parts that `choose` takes, with one colour scale and its bar."""
+    """Draws a contact sheet of the parts from `choose`, with one colour scale and its bar."""
     scale = colour_scale(inspected, evaluation)
     chosen = choose(inspected, limit)
     wrong, shown = (sum(bool(mistake(s)) for s in samples) for samples in (inspected, chosen))
@@ -31,25 +31,25 @@ def figure_sheet(
 
 
 def panel(sample: InspectedSample, scale: ColourScale) -> Panel:
-    """The panel of a part on a contact sheet."""
+    """Makes the panel of a part for a contact sheet."""
     drawn = part_pictures(sample, scale)
     return Panel(sample.name, sample.inspection, drawn, mistake(sample))
 
 
 def part_pictures(sample: InspectedSample, scale: ColourScale, side: int = SIDE) -> Pictures:
-    """The pictures of a part; see `reports.pictures.pictures`."""
+    """Draws the inspected region of a part; `side` is that of a square one in px."""
     return pictures(*sample.region(), sample.inspection, scale, side)
 
 
 def mistake(sample: InspectedSample) -> str:
-    """How the verdict on a part is wrong; empty when it is right."""
+    """Names the mistake in the verdict on a part; empty when it is right."""
     if sample.is_false_reject:
         return "false reject"
     return "escape" if sample.is_escape else ""
 
 
 def histogram(inspected: Sequence[InspectedSample], evaluation: Evaluation) -> bytes:
-    """Histogram of the scores of good and defective parts, as PNG bytes."""
+    """Plots the scores of good and defective parts; returns PNG bytes."""
     scores: dict[bool, list[float]] = {True: [], False: []}
     for sample in inspected:
         if sample.is_judged:
@@ -60,7 +60,7 @@ def histogram(inspected: Sequence[InspectedSample], evaluation: Evaluation) -> b
 
 
 def colour_scale(inspected: Sequence[InspectedSample], evaluation: Evaluation) -> ColourScale:
-    """One scale for all pictures: the calibrated pixel threshold is its middle.
+    """Makes one scale for all pictures, with the calibrated pixel threshold in the middle.
 
     Its lower end is the usual value of good parts, so that their noise stays dark and a value above
     the threshold is bright in every picture. The extremes of single images do not change it.
@@ -76,8 +76,10 @@ def colour_scale(inspected: Sequence[InspectedSample], evaluation: Evaluation) -
 
 
 def choose(inspected: Sequence[InspectedSample], limit: int) -> list[InspectedSample]:
-    """Wrong verdicts first, the worst ahead, in up to half of the places; then from each class the
-    highest, the lowest and the median score, in this order when places are short.
+    """Chooses parts for a sheet of `limit` places.
+
+    Up to half are wrong verdicts, the worst first. The others are the highest, the lowest and the
+    median score of each class, in this order when places are short.
     """
     judged = [s for s in inspected if s.is_judged]
     first = wrong_verdicts(judged)[: limit // 2]
@@ -93,7 +95,7 @@ def choose(inspected: Sequence[InspectedSample], limit: int) -> list[InspectedSa
 
 
 def wrong_verdicts(inspected: Sequence[InspectedSample]) -> list[InspectedSample]:
-    """False rejects and escapes in turn, the farthest from the threshold first."""
+    """Returns false rejects and escapes in turn, the farthest from the threshold first."""
     ordered = sorted(inspected, key=threshold_distance, reverse=True)
     rejects = [s for s in ordered if s.is_false_reject]
     escapes = [s for s in ordered if s.is_escape]
@@ -101,5 +103,5 @@ def wrong_verdicts(inspected: Sequence[InspectedSample]) -> list[InspectedSample
 
 
 def threshold_distance(sample: InspectedSample) -> float:
-    """How far the score is from the threshold, in raw units; NaN without a score."""
+    """Returns the distance of the score from the threshold, in raw units; NaN without a score."""
     return abs(sample.inspection.score - sample.inspection.thresholds.reject)

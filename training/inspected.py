@@ -84,7 +84,7 @@ def inspect_samples(
 
     Raises:
         CameraError: there are none, a file cannot be read, or the model was trained on some of
-            them: figures would mean nothing. All such files are named.
+            them: figures would mean nothing. All such files are first_names.
     """
     if not samples:
         raise CameraError("there are no test images: a folder test/good or test/<defect> is needed")

@@ -1,4 +1,4 @@
-"""One HTML page per evaluation: figures, histogram, pictures; readable without a network."""
+"""Reports an evaluation as one HTML page: figures, histogram and pictures."""
 
 from __future__ import annotations
 
@@ -42,6 +42,36 @@ _BY_CATEGORY = {
     f"AUPRO at {AUPRO_LIMIT}": "aupro",
     "AUPIMO": "aupimo",
 }
+_NUMBERS = {  # name, basis and form of the figures that are numbers
+    "image_auroc": ("Image AUROC", "score of the part", "{:.3f}"),
+    "image_average_precision": ("Image average precision", "score of the part", "{:.3f}"),
+    "best_f1_oracle": (
+        "Best F1 (oracle)",
+        "threshold chosen with the test labels: an upper limit, not a result",
+        "{:.3f}",
+    ),
+    "detected_at_5_percent": (
+        "PB5 (oracle)",
+        "share of defects found when 5% of the good parts are rejected",
+        "{:.3f}",
+    ),
+    "passed_at_5_percent": (
+        "PG5 (oracle)",
+        "share of good parts passed when 5% of the defects are missed",
+        "{:.3f}",
+    ),
+    "pixel_auroc": ("Pixel AUROC", "{pixels}", "{:.3f}"),
+    "aupro": (f"AUPRO at {AUPRO_LIMIT}", "regions of defects; {pixels}", "{:.3f}"),
+    "aupro_strict": (f"AUPRO at {AUPRO_STRICT_LIMIT}", "regions of defects; {pixels}", "{:.3f}"),
+    "aupimo": (
+        "AUPIMO",
+        "recall per image at false positive rates of 1e-5 to 1e-4 on good images",
+        "{:.3f}",
+    ),
+    "pixel_average_precision": ("Pixel average precision", "{pixels}", "{:.3f}"),
+    "pixel_best_f1_oracle": ("Pixel best F1 (oracle)", "{pixels}", "{:.3f}"),
+    "latency_p50_ms": ("Latency, median", "frame in memory to verdict", "{:.1f} ms"),
+}
 
 
 def write_report(
@@ -53,15 +83,13 @@ def write_report(
     notices: Sequence[str] = (),
     cards: int = 60,
 ) -> None:
-    """Write the page, atomically. Everything it shows is in the file.
+    """Writes the page atomically.
 
     Args:
-        path: the HTML file.
-        title: headline.
-        evaluation: the figures, whose doubts are shown too.
-        inspected: the samples they are of.
-        notices: what a reader must know first.
-        cards: at most so many parts are shown; the page says so.
+        evaluation: the figures; the page shows its doubts too.
+        inspected: the samples behind the figures.
+        notices: further warnings to read first.
+        cards: largest number of parts to show.
     """
     scale = colour_scale(inspected, evaluation)
     shown = in_order_of_interest(inspected)[:cards]
@@ -80,12 +108,12 @@ def write_report(
             [(kind, *_rate(rate)) for kind, rate in evaluation.escapes_by_defect.items()],
             ["defect", "escape rate", "parts", "bounds"],
         ),
-        Table("Without verdict", list(evaluation.no_verdict.items())),
+        Table("Parts without a verdict", list(evaluation.no_verdict.items())),
         Cards(
             "Parts",
             f"{len(shown)} of {len(inspected)} parts are shown: wrong verdicts first, then parts "
-            "without a verdict, then the others from the threshold outwards. One colour scale "
-            "holds for all anomaly maps:",
+            "without a verdict, then the others by distance from the threshold. All anomaly maps "
+            "have the same colour scale:",
             [card(sample, scale) for sample in shown],
             Picture("Colour scale of the anomaly maps", data_url(encode_png(colour_bar(scale)))),
             kind="wide",
@@ -96,7 +124,7 @@ def write_report(
 
 
 def in_order_of_interest(inspected: Sequence[InspectedSample]) -> list[InspectedSample]:
-    """Wrong verdicts, then parts without a verdict, then the others from the threshold outwards."""
+    """Orders wrong verdicts first, then parts without one, then others by threshold distance."""
     wrong = wrong_verdicts(inspected)
     unjudged = [s for s in inspected if not s.is_judged]
     others = [s for s in inspected if s.is_judged and not (s.is_false_reject or s.is_escape)]
@@ -104,12 +132,12 @@ def in_order_of_interest(inspected: Sequence[InspectedSample]) -> list[Inspected
 
 
 def figure_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Names and values of the figures, for a terminal."""
+    """Returns names and values of the figures, for a terminal."""
     return [(row.name, f"{row.value:<14} {row.basis}") for row in figure_table(evaluation)]
 
 
 def figure_table(evaluation: Evaluation) -> list[FigureRow]:
-    """All figures for people; one that is not defined has its reason."""
+    """Returns all figures; one that is not defined has its reason."""
     height, width = evaluation.map_size
     pixels = f"pixels of the anomaly map, {height} x {width}"
     return [
@@ -117,63 +145,22 @@ def figure_table(evaluation: Evaluation) -> list[FigureRow]:
         _rate_row(evaluation, "escape_rate", "Escape rate", "defective parts"),
         *_review_rows(evaluation),
         FigureRow(
-            "False reject rate promised",
+            "Promised false reject rate",
             f"at most {evaluation.promised_false_reject_rate:.1%}",
             f"by the calibration, at {evaluation.confidence:.0%} confidence",
         ),
-        FigureRow("Threshold", f"{evaluation.threshold:.4g}", "raw score; above it: reject"),
-        _number_row(evaluation, "image_auroc", "Image AUROC", "score of the part"),
-        _number_row(
-            evaluation, "image_average_precision", "Image average precision", "score of the part"
+        FigureRow(
+            "Threshold", f"{evaluation.threshold:.4g}", "raw score; above it the part is rejected"
         ),
-        _number_row(
-            evaluation,
-            "best_f1_oracle",
-            "Best F1 (oracle)",
-            "threshold chosen with the test labels: an upper limit, no result",
-        ),
-        _number_row(
-            evaluation,
-            "detected_at_5_percent",
-            "PB5 (oracle)",
-            "share of defects found when 5% of the good parts are rejected",
-        ),
-        _number_row(
-            evaluation,
-            "passed_at_5_percent",
-            "PG5 (oracle)",
-            "share of good parts passed when 5% of the defects are missed",
-        ),
-        _number_row(evaluation, "pixel_auroc", "Pixel AUROC", pixels),
-        _number_row(
-            evaluation, "aupro", f"AUPRO at {AUPRO_LIMIT}", f"regions of defects; {pixels}"
-        ),
-        _number_row(
-            evaluation,
-            "aupro_strict",
-            f"AUPRO at {AUPRO_STRICT_LIMIT}",
-            f"regions of defects; {pixels}",
-        ),
-        _number_row(
-            evaluation,
-            "aupimo",
-            "AUPIMO",
-            "recall per image at false positive rates of 1e-5 to 1e-4 on good images",
-        ),
-        _number_row(evaluation, "pixel_average_precision", "Pixel average precision", pixels),
-        _number_row(evaluation, "pixel_best_f1_oracle", "Pixel best F1 (oracle)", pixels),
-        _number_row(
-            evaluation,
-            "latency_p50_ms",
-            "Latency, median",
-            "frame in memory to verdict",
-            "{:.1f} ms",
+        *(
+            _number_row(evaluation, field, name, basis.format(pixels=pixels), form)
+            for field, (name, basis, form) in _NUMBERS.items()
         ),
     ]
 
 
 def card(sample: InspectedSample, scale: ColourScale) -> Card:
-    """The card of a part; wide pictures are two side by side, others four."""
+    """Makes the card of a part: two wide pictures side by side, or four others."""
     drawn = part_pictures(sample, scale, _CARD_SIDE)
     shown = [("frame", drawn.frame), ("anomaly map", drawn.heat), ("defect found", drawn.outline)]
     if not sample.sample.is_good:
@@ -217,7 +204,7 @@ def _highlights(evaluation: Evaluation) -> list[FigureRow]:
 
 
 def _categories(evaluation: Evaluation) -> list[list[str]]:
-    """The figures of each category, and their means."""
+    """Returns the figures of each category, and their means."""
     found = evaluation.categories
     lines = [
         [name, *(_number(getattr(figures, field)) for field in _BY_CATEGORY.values())]
@@ -253,9 +240,7 @@ def _rate_row(evaluation: Evaluation, field: str, name: str, of: str) -> FigureR
     return FigureRow(name, value, f"{counts} {of}; {bounds}")
 
 
-def _number_row(
-    evaluation: Evaluation, field: str, name: str, basis: str, form: str = "{:.3f}"
-) -> FigureRow:
+def _number_row(evaluation: Evaluation, field: str, name: str, basis: str, form: str) -> FigureRow:
     value: float | None = getattr(evaluation, field)
     if value is None:
         return FigureRow(name, "-", evaluation.undefined[field])

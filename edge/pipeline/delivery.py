@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from edge.line.base import LineOutput, StationState
-from edge.line.link import Link
+from edge.line.link import linked
 from edge.part.record import InspectionRecord, record_from_settled
 from edge.part.settled import Settled
+from edge.peers.reconnect import LONGEST_PAUSE_S
 from edge.pipeline.background import Background
 from edge.pipeline.ledger import Ledger
 from edge.pipeline.status import Tally
@@ -36,6 +37,7 @@ class Delivery:
         on_error: receives the first LineError, and every error that is a defect of the program.
         waits_to_open: treat an output that cannot be opened at the start as a lost one: the line
             goes on without it and opens it again and again.
+        longest_pause_s: between two attempts to open a lost output.
 
     Attributes:
         turned_ns: start of the present turn, on the monotonic clock; None while the thread does
@@ -52,12 +54,13 @@ class Delivery:
         on_record: Callable[[InspectionRecord], None],
         on_error: Callable[[Exception], None],
         waits_to_open: bool = False,
+        longest_pause_s: float = LONGEST_PAUSE_S,
     ) -> None:
         self.tally = Tally()
         self.turned_ns: int | None = None
         self._waits_to_open = waits_to_open
         self._ledger = ledger
-        self._links = [Link(output) for output in outputs]
+        self._links = [linked(output, longest_pause_s) for output in outputs]
         self._state = state
         self._shown: StationState | None = None
         self._shown_at = 0.0

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from edge.camera.base import Camera, EndOfRecording, OpensInTime
-from edge.peers.reconnect import growing_pauses
+from edge.peers.reconnect import Reconnector
 from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
 from edge.pipeline.settings import RunSettings, View, ViewCamera
@@ -117,7 +117,11 @@ class Grabber:
         self._on_error = on_error
         self._on_end = on_end
         self._limit_s = settings.limit_s
-        self._lost = "it is being opened" if settings.waits_to_open else ""
+        self._connection = Reconnector(
+            self._open_own, CameraError, longest_pause_s=settings.longest_pause_s
+        )
+        if settings.waits_to_open:
+            self._connection.lose("it is being opened")
         self._change: CameraChange | None = None
         self._stopping = threading.Event()
         self._opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
@@ -145,7 +149,8 @@ class Grabber:
     @property
     def lost(self) -> str:
         """The reason why the camera gives no frame; empty while it does, as far as is known."""
-        return f"view {self._view.name}: {self._lost}" if self._lost else ""
+        lost = self._connection.lost
+        return f"view {self._view.name}: {lost}" if lost else ""
 
     def change_camera(self, change: CameraChange) -> None:
         """Closes the camera and opens that of `change`, between two frames; from any thread.
@@ -210,18 +215,15 @@ class Grabber:
     def _open_camera(self) -> None:
         """Opens it for the first time; repeatedly where the line waits for it."""
         try:
-            self._open(self._camera)
+            self._connection.open()
         except CameraError as error:
             if not self._waits_to_open:
                 raise
-            self._lost = str(error)
             _log.warning("view %s: the line waits for the camera: %s", self._view.name, error)
             self._reopen()
-        else:
-            self._lost = ""
 
     def _lose(self, error: Exception) -> None:
-        self._lost = str(error)
+        self._connection.lose(str(error))
         self._intake.on_camera_lost(self._view.name, error)
 
     def _grab_or_reopen(self) -> None:
@@ -243,8 +245,9 @@ class Grabber:
         if change is None or change.is_off:
             return
         name, camera = self._view.name, change.cameras[self._view.name].camera
-        self._lost = "the camera is being opened for another recipe"
-        self._intake.pause_view(name, self._lost)
+        why = "the camera is being opened for another recipe"
+        self._connection.lose(why)
+        self._intake.pause_view(name, why)
         try:
             self._open(camera)
         except Exception as error:  # noqa: BLE001 - told to the asker; the old camera goes on
@@ -252,7 +255,7 @@ class Grabber:
         if change.wait():
             self._camera = camera
             self._intake.on_camera_back(name)
-            self._lost = ""
+            self._connection.found()
         else:
             camera.close()
             self._reopen()
@@ -282,19 +285,14 @@ class Grabber:
         finally:
             self.turned_ns = None
 
+    def _open_own(self) -> None:
+        self._open(self._camera)
+        # Before the station is READY again: a part that comes then must not miss its frame.
+        self._intake.on_camera_back(self._view.name)
+
     def _reopen(self) -> None:
-        for pause_s in growing_pauses():
-            if self._stopping.wait(pause_s):
-                return
-            try:
-                self._open(self._camera)
-            except CameraError as error:
-                self._lost = str(error)
-            else:
-                _log.warning("view %s: the camera is there again", self._view.name)
-                self._intake.on_camera_back(self._view.name)
-                self._lost = ""
-                return
+        if self._connection.wait_until_open(self._stopping):
+            _log.warning("view %s: the camera is there again", self._view.name)
 
 
 def open_limit_s(camera: Camera) -> float:

@@ -118,6 +118,7 @@ class Pipeline:
             on_record=hooks.on_record,
             on_error=self._note_error,
             waits_to_open=settings.waits_to_open,
+            longest_pause_s=settings.longest_pause_s,
         )
         self._health = self._stage_health()
 

@@ -10,6 +10,7 @@ from edge.camera.base import Camera
 from edge.part.record import InspectionRecord
 from edge.part.shot import PartInspector
 from edge.part.trigger import Trigger
+from edge.peers.reconnect import LONGEST_PAUSE_S
 from edge.pipeline.status import PipelineStatus
 
 OnTrigger = Callable[[Trigger, Callable[[], None]], None]
@@ -79,6 +80,7 @@ class RunSettings:
             instead of ending the run.
         keep_warm_ms: run an engine on an empty image when it was idle for so long; None: never.
         limit_s: how long a thread may take for one turn or to end, and the outputs for a verdict.
+        longest_pause_s: between two attempts to open a lost camera or output.
     """
 
     parts: PartLimits
@@ -86,6 +88,7 @@ class RunSettings:
     waits_to_open: bool = False
     keep_warm_ms: float | None = None
     limit_s: float = 10.0
+    longest_pause_s: float = LONGEST_PAUSE_S
 
 
 def note_nowhere(_trigger: Trigger, noted: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from edge.drift.monitor import DriftWatch
-from edge.encoder import Encoder, encoder_from_config
+from edge.encoder import Encoder
 from edge.line import LineOutput, StorableConfig, output_from_config
 from edge.part.record import InspectionRecord
 from edge.pipeline.pipeline import Pipeline
@@ -24,7 +24,6 @@ from edge.station.control import ControlSocket, station_commands
 from edge.station.status import StationStatus
 from edge.store.images import ImageArchive
 from edge.store.station import IMAGES_NAME, StationRecords
-from edge.trigger import trigger_from_config
 
 
 class Station(NamedTuple):
@@ -83,7 +82,7 @@ def open_station(
         RecordsError: the records cannot be opened.
     """
     with ExitStack() as stack:
-        encoder = encoder_from_config(config.encoder) if config.encoder is not None else None
+        encoder = config.encoder.driver() if config.encoder is not None else None
         if encoder is not None:
             stack.callback(encoder.close)
         drift = DriftWatch()
@@ -97,7 +96,7 @@ def open_station(
             views=_views(start),
             outputs=outputs,
             settings=_settings(config, waits_to_open),
-            trigger=trigger_from_config(config.trigger, encoder),
+            trigger=config.trigger.driver(encoder),
             archive=_archive(config),
             watch=drift if drift.is_watching or config.recipes else None,
             hooks=_hooks(records, alarm, changeover, on_record, on_turn),
@@ -165,8 +164,7 @@ def _open_requests(config: LineConfig, station: Station, stack: ExitStack) -> No
         commands = station_commands(station.pipeline, station.changeover, station.status)
         stack.enter_context(ControlSocket(config.control_socket, commands))
     if config.recipe_request is not None:
-        requests = recipe_requests_from_config(config.recipe_request, station.changeover)
-        stack.enter_context(requests)
+        stack.enter_context(recipe_requests_from_config(config.recipe_request, station.changeover))
 
 
 def _open_outputs(

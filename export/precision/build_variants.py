@@ -109,7 +109,7 @@ def build_int8_for_tensorrt(
         return to_half(quantised, half | quantiser_nodes(quantised, half)) if half else quantised
 
     name = f"{TENSORRT.name}, the rest in {'fp16' if half else 'fp32'}"
-    return _nearest(_Kind("tensorrt", name, build), nodes, judge, ranges)
+    return _build_nearest(_Int8Way("tensorrt", name, build), nodes, judge, ranges)
 
 
 def build_int8_for_onnxruntime(
@@ -137,8 +137,8 @@ def build_int8_for_onnxruntime(
             form=form.name,
             latency_ratio=ratios[form.name],
         )
-    kind = _Kind("onnxruntime", form.name, lambda n, by: quantise(graph, n, by, form))
-    found = _nearest(kind, nodes, judge, ranges)
+    kind = _Int8Way("onnxruntime", form.name, lambda n, by: quantise(graph, n, by, form))
+    found = _build_nearest(kind, nodes, judge, ranges)
     if found.graph is None:
         return found
     final = judge.latency_ratios({"fp32": graph, "int8": found.graph}, FINAL_ROUNDS)
@@ -152,7 +152,7 @@ def int8_nodes(graph: onnx.ModelProto, *, has_backbone: bool) -> tuple[str, ...]
     return (*convolutions, *nodes_of_type(graph, among, BLOCK)) if convolutions else ()
 
 
-class _Kind(NamedTuple):
+class _Int8Way(NamedTuple):
     """A way to write INT8 down: the engine it is for, its name, and how it is done."""
 
     engine: str
@@ -160,8 +160,8 @@ class _Kind(NamedTuple):
     build: Callable[[Collection[str], TensorsData], onnx.ModelProto]
 
 
-def _nearest(
-    kind: _Kind,
+def _build_nearest(
+    kind: _Int8Way,
     nodes: Sequence[str],
     judge: Judge,
     ranges: Mapping[Calibrator, TensorsData],

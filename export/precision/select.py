@@ -85,7 +85,7 @@ def select_artefacts(
             graph, judge, ranges, has_backbone=has_backbone
         )
     for name, variant in variants.items():
-        _decide(selection, folder, name, variant)
+        _keep_or_refuse(selection, folder, name, variant)
     return selection
 
 
@@ -105,13 +105,13 @@ def _all_ranges(
     return ranges
 
 
-def _decide(selection: Selection, folder: Path, name: str, variant: Variant) -> None:
+def _keep_or_refuse(selection: Selection, folder: Path, name: str, variant: Variant) -> None:
     reason = refusal(variant)
     if reason is None and variant.graph is not None:
         save_graph(variant.graph, folder / name)
-        selection.artefacts[name] = _record(variant, _timing(variant))
+        selection.artefacts[name] = _artefact_record(variant, _timing_remark(variant))
     else:
-        selection.refused[name] = _record(variant, reason or "")
+        selection.refused[name] = _artefact_record(variant, reason or "")
 
 
 def refusal(variant: Variant) -> str | None:
@@ -133,13 +133,13 @@ def refusal(variant: Variant) -> str | None:
     return None
 
 
-def _timing(variant: Variant) -> str:
+def _timing_remark(variant: Variant) -> str:
     if variant.latency_ratio is None:
         return f"not timed here: it is for {variant.engine}, and is timed where that runs"
     return "timed at export: medians of interleaved runs"
 
 
-def _record(variant: Variant, remark: str) -> Artefact:
+def _artefact_record(variant: Variant, remark: str) -> Artefact:
     return Artefact(
         precision=variant.precision,
         engine=variant.engine,

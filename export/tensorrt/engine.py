@@ -19,7 +19,7 @@ from typing import Literal
 from export.tensorrt.build import BuildOptions, Progress, build_plan
 from export.tensorrt.examine import (
     TOLERANCES,
-    Examined,
+    BuiltPlan,
     Findings,
     Precision,
     examine,
@@ -83,23 +83,23 @@ def build_engine(
         DeviceLostError: the device failed.
     """
     precision = precision_of(bundle, artefact)
-    _require_judge(bundle)
+    _require_golden_frames(bundle)
     trt = load_bindings()
     _require_owner(bundle)
     bundle.keys.require_for_records()
-    with bundle.locked(BUILD_LOCK), _bound() as cuda:
+    with bundle.locked(BUILD_LOCK), _opened_cuda() as cuda:
         here = platform_here(trt, cuda.device())
         home = bundle.folder / ENGINES_FOLDER / here.folder
-        options = _completed(options, precision, home / f"timings-{here.tensorrt}.cache")
+        options = _complete(options, precision, home / f"timings-{here.tensorrt}.cache")
         report(f"building {precision} for {here.device} with TensorRT {here.tensorrt}")
         started = time.monotonic_ns()
         plan = build_plan(trt, bundle.file(artefact), options, progress)
         seconds = (time.monotonic_ns() - started) / 1e9
         report("comparing with the checkpoint on the golden frames, and measuring")
-        built = Examined(bundle, artefact, precision, plan, here)
+        built = BuiltPlan(bundle, artefact, precision, plan, here)
         findings = examine(trt, cuda, built, progress, report)
-        sidecar = _sidecar(built, bound_to, _settings(options, seconds), findings)
-        _put(home / precision, built, sidecar, findings.layers)
+        sidecar = _sidecar(built, bound_to, _build_settings(options, seconds), findings)
+        _install(home / precision, built, sidecar, findings.layers)
     return Built(f"{ENGINES_FOLDER}/{here.folder}/{precision}/{PLAN}", sidecar)
 
 
@@ -134,7 +134,7 @@ def precision_of(bundle: Bundle, artefact: str) -> Precision:
     return listed.precision
 
 
-def _require_judge(bundle: Bundle) -> None:
+def _require_golden_frames(bundle: Bundle) -> None:
     if not bundle.manifest.golden:
         raise BundleError(
             f"{bundle.folder}: has no golden frames to judge an engine by; export it again"
@@ -152,7 +152,7 @@ def _require_owner(bundle: Bundle) -> None:
         )
 
 
-def _completed(options: BuildOptions, precision: Precision, cache: Path) -> BuildOptions:
+def _complete(options: BuildOptions, precision: Precision, cache: Path) -> BuildOptions:
     """The options with what depends on the artefact and the device."""
     return replace(
         options,
@@ -161,7 +161,7 @@ def _completed(options: BuildOptions, precision: Precision, cache: Path) -> Buil
     )
 
 
-def _settings(options: BuildOptions, seconds: float) -> BuildSettings:
+def _build_settings(options: BuildOptions, seconds: float) -> BuildSettings:
     return BuildSettings(
         workspace_mib=options.workspace_mib,
         optimisation_level=options.optimisation_level,
@@ -171,7 +171,7 @@ def _settings(options: BuildOptions, seconds: float) -> BuildSettings:
 
 
 def _sidecar(
-    built: Examined,
+    built: BuiltPlan,
     bound_to: Literal["model", "device"],
     settings: BuildSettings,
     findings: Findings,
@@ -196,10 +196,10 @@ def _sidecar(
     ).sealed()
 
 
-def _put(target: Path, built: Examined, sidecar: Sidecar, layers: str) -> None:
+def _install(target: Path, built: BuiltPlan, sidecar: Sidecar, layers: str) -> None:
     """Let the engine take its place, once it was opened as the line will open it."""
     try:
-        _private(target.parent.parent)
+        _make_private(target.parent.parent)
         with new_directory(target, replace=True, private=True) as folder:
             write_bytes(folder / PLAN, built.plan, private=True)
             write_text(folder / LAYERS, layers, private=True)
@@ -212,13 +212,13 @@ def _put(target: Path, built: Examined, sidecar: Sidecar, layers: str) -> None:
         ) from error
 
 
-def _private(folder: Path) -> None:
+def _make_private(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     folder.chmod(0o700)  # also a folder of an earlier version
 
 
 @contextmanager
-def _bound() -> Iterator[Cuda]:
+def _opened_cuda() -> Iterator[Cuda]:
     cuda = open_cuda()
     try:
         yield cuda

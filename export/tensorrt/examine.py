@@ -70,7 +70,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Examined:
+class BuiltPlan:
     """A plan that was built of an artefact just now, on this machine."""
 
     bundle: Bundle
@@ -92,7 +92,7 @@ class Examined:
 def examine(
     trt: Any,
     cuda: Cuda,
-    built: Examined,
+    built: BuiltPlan,
     progress: Progress,
     report: Callable[[str], None],
 ) -> Findings:
@@ -105,10 +105,10 @@ def examine(
     frames = golden_frames(built.bundle)
     timings: dict[tuple[Memory, Launch], Latency] = {}
     gates: list[AccuracyGate] = []
-    for memory, graph in _followed(ways_to_run(cuda), progress):
+    for memory, graph in _with_progress(ways_to_run(cuda), progress):
         with closing(built.running(trt, cuda, memory, graph=graph)) as running:
-            gates.append(gate(built.bundle, running, built.precision, frames))
-            timings[memory, running.launch] = measure(running, _empty(built.shape))
+            gates.append(check_accuracy(built.bundle, running, built.precision, frames))
+            timings[memory, running.launch] = measure(running, _blank_image(built.shape))
             io, layers = running.tensors, _layers(trt, running)
     memory, launch = min(timings, key=lambda way: timings[way].p50_ms)
     with closing(built.running(trt, cuda, memory, graph=launch == "graph")) as running:
@@ -124,7 +124,7 @@ def examine(
     )
 
 
-def gate(
+def check_accuracy(
     bundle: Bundle, engine: Engine, precision: Precision, frames: Sequence[GoldenFrame]
 ) -> AccuracyGate:
     """Run the golden frames through an engine; the checkpoint's results are the measure.
@@ -164,7 +164,7 @@ def gate(
 
 
 def compare_speed(
-    built: Examined, running: Engine, report: Callable[[str], None]
+    built: BuiltPlan, running: Engine, report: Callable[[str], None]
 ) -> dict[str, float]:
     """Median time over that of each more precise engine that stands here, by precision.
 
@@ -183,7 +183,7 @@ def compare_speed(
             continue
         with closing(standing):
             runs = {"standing": standing.infer, "new": running.infer}
-            medians = interleaved_medians(runs, [_empty(built.shape)], RUNS)
+            medians = interleaved_medians(runs, [_blank_image(built.shape)], RUNS)
         ratios[precision] = medians["new"] / medians["standing"]
     slow = [f"{ratio:.2f} times as long as {name}" for name, ratio in ratios.items()]
     if any(ratio > WORTHWHILE for ratio in ratios.values()):
@@ -209,7 +209,7 @@ def _more_precise(precision: Precision) -> list[Precision]:
     return order[: order.index(precision)]
 
 
-def _followed(
+def _with_progress(
     ways: Sequence[tuple[Memory, bool]], progress: Progress
 ) -> Iterator[tuple[Memory, bool]]:
     phase = "Comparing and measuring"
@@ -228,5 +228,5 @@ def _layers(trt: Any, running: RunningPlan) -> str:
     return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 
-def _empty(shape: GraphShape) -> Image:
+def _blank_image(shape: GraphShape) -> Image:
     return np.zeros((shape.batch, shape.height, shape.width, 3), dtype=np.uint8)

@@ -3,6 +3,8 @@
 import argparse
 import re
 import shlex
+import subprocess
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -89,3 +91,18 @@ def test_make_targets_of_the_readme_exist() -> None:
 
 def test_the_version_is_the_installed_one() -> None:
     assert f'version = "{version("linewarden")}"' in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    "study", sorted(path.stem for path in (ROOT / "studies").glob("*.py")), ids=str
+)
+def test_each_study_explains_itself(study: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"studies.{study}", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert f"usage: python -m studies.{study}" in done.stdout
+    assert all(len(line) <= 100 for line in done.stdout.splitlines())

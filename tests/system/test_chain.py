@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,11 +19,11 @@ from inspection.files import write_text
 from inspection.images import encode_png
 from linewarden.command_line import main
 from linewarden.commands.train import load_train_config
+from tests.doubles.line_folder import ROOT, command
 from training.checkpoint import RESUME, RUN
 from training.config import TrainConfig
 from training.demo_parts import write_dataset
 
-ROOT = Path(__file__).parents[2]
 SMALL = {
     "data": {"folder": "parts", "image_size": [64, 64]},
     "model": {
@@ -35,10 +34,6 @@ SMALL = {
     },
     "fit": {"epochs": 2, "batch_size": 8, "save_every_s": 0},
 }
-
-
-def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "linewarden", *map(str, words)]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edge.camera import PylonConfig
@@ -20,15 +19,22 @@ from edge.station.config import LineConfig
 from inspection.bundle import Bundle
 from inspection.config.loading import load_config
 from inspection.errors import LineError
-from inspection.images import encode_png
-from inspection.verdict import Thresholds, Verdict
+from inspection.verdict import Verdict
 from tests.doubles.cameras import require
+from tests.doubles.line_folder import (
+    GENEROUS_S,
+    SOFTWARE_TRIGGER,
+    add_tolerant_recipe,
+    part,
+    write_line,
+    write_parts,
+)
 from tests.doubles.waiting import wait_for
 
-GENEROUS_S = 60.0
 GREY = 200  # rejected by the recipe "default", passed by "tolerant"
 VERDICTS = {"default": Verdict.REJECT, "tolerant": Verdict.PASS}
-RECIPES = """
+RECIPES = """\
+start_recipe: 1
 recipes:
   1: {recipe: default}
   2: {recipe: tolerant}
@@ -41,29 +47,12 @@ recipes:
 
 @pytest.fixture
 def config(tmp_path: Path, tiny_bundle: Bundle) -> Path:
-    (tmp_path / "parts").mkdir()
-    part = np.full((32, 32), GREY, np.uint8)
-    (tmp_path / "parts" / "0.png").write_bytes(encode_png(part))
-    calibration = tiny_bundle.calibration("default", "model.onnx")
-    tiny_bundle.add_calibration(
-        calibration.model_copy(update={"recipe": "tolerant", "thresholds": Thresholds(0.9, 0.5)})
-    )
+    write_parts(tmp_path / "parts", part(GREY))
+    add_tolerant_recipe(tiny_bundle)
     shutil.copytree(tiny_bundle.folder, tmp_path / "damaged")
     model = tmp_path / "damaged" / "model.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"?")
-    path = tmp_path / "line.yaml"
-    path.write_text(
-        "bundle: bundle\n"
-        "engine: {threads: 1}\n"
-        "camera: {kind: replay, path: parts, loop: true}\n"
-        "trigger: {kind: software, frame_limit_ms: 20000}\n"
-        "control_socket: line.sock\n"
-        "deadline_ms: 30000\n"
-        "start_recipe: 1\n"
-        "outputs:\n"
-        "  - {kind: jsonlines, path: parts.jsonl}\n" + RECIPES
-    )
-    return path
+    return write_line(tmp_path, SOFTWARE_TRIGGER, RECIPES)
 
 
 class Line:

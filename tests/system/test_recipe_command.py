@@ -3,77 +3,50 @@
 import json
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edge.station.control import ask
 from inspection.bundle import Bundle
 from inspection.errors import LineError
-from inspection.images import encode_png
-from inspection.verdict import Thresholds
+from tests.doubles.line_folder import (
+    GENEROUS_S,
+    ROOT,
+    SOFTWARE_TRIGGER,
+    add_tolerant_recipe,
+    command,
+    is_ready,
+    linewarden,
+    part,
+    write_line,
+    write_parts,
+)
+from tests.doubles.waiting import wait_for
 
-ROOT = Path(__file__).parents[2]
-GENEROUS_S = 60.0
-
-
-def linewarden(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "linewarden", *map(str, words)]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=GENEROUS_S, check=False
-    )
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + GENEROUS_S
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)
+RECIPES = """\
+recipes: {1: {}, 2: {recipe: tolerant}, 3: {recipe: absent}}
+start_recipe: 1
+checks:
+  parts: [{name: golden, expect: PASS}, {name: limit, expect: REJECT}]
+  at_start: false
+"""
 
 
 @pytest.fixture
 def config(tmp_path: Path, tiny_bundle: Bundle) -> Iterator[Path]:
     """The configuration of a line that runs: grey parts, bright and dark by turns."""
-    (tmp_path / "parts").mkdir()
-    for number, grey in enumerate([90, 200]):
-        image = np.full((32, 32), grey, np.uint8)
-        (tmp_path / "parts" / f"{number}.png").write_bytes(encode_png(image))
-    calibration = tiny_bundle.calibration("default", "model.onnx")
-    tiny_bundle.add_calibration(
-        calibration.model_copy(update={"recipe": "tolerant", "thresholds": Thresholds(0.9, 0.5)})
-    )
-    path = tmp_path / "line.yaml"
-    path.write_text(
-        "bundle: bundle\n"
-        "engine: {threads: 1}\n"
-        "camera: {kind: replay, path: parts, loop: true}\n"
-        "trigger: {kind: software, frame_limit_ms: 20000}\n"
-        "control_socket: line.sock\n"
-        "deadline_ms: 30000\n"
-        "outputs: [{kind: jsonlines, path: parts.jsonl}]\n"
-        "recipes: {1: {}, 2: {recipe: tolerant}, 3: {recipe: absent}}\n"
-        "start_recipe: 1\n"
-        "checks:\n"
-        "  parts: [{name: golden, expect: PASS}, {name: limit, expect: REJECT}]\n"
-        "  at_start: false\n"
-    )
-    command = [sys.executable, "-m", "linewarden", "run", "--config", str(path)]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
-        wait_until(lambda: is_ready(path))
+    write_parts(tmp_path / "parts", part(90), part(200))
+    add_tolerant_recipe(tiny_bundle)
+    path = write_line(tmp_path, SOFTWARE_TRIGGER, RECIPES)
+    with subprocess.Popen(
+        command("run", "--config", path), cwd=ROOT, stderr=subprocess.DEVNULL
+    ) as process:
+        wait_for(lambda: is_ready(path), GENEROUS_S)
         yield path
         process.send_signal(signal.SIGTERM)
         assert process.wait(GENEROUS_S) == 128 + signal.SIGTERM
-
-
-def is_ready(config: Path) -> bool:
-    try:
-        return bool(ask(config.parent / "line.sock", "state")["state"] == "ready")
-    except LineError:
-        return False
 
 
 def test_a_changeover_by_command(config: Path) -> None:
@@ -109,9 +82,12 @@ def test_a_check_by_command(config: Path, recipe: int, code: int, shown: str) ->
     socket = config.parent / "line.sock"
     if recipe != 1:
         assert linewarden("recipe", "--config", config, str(recipe)).returncode == 0
-    command = [sys.executable, "-m", "linewarden", "check", "--config", str(config)]
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("check", "--config", config),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as check:
         assert check.stderr is not None
         assert check.stderr.readline() == "the check that was asked for is due: show golden\n"

@@ -3,20 +3,17 @@
 import csv
 import io
 import json
-import subprocess
-import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import pytest
 
 from inspection.bundle import Bundle
-from inspection.images import encode_png, read_image
+from inspection.images import read_image
 from linewarden.command_line import main
-
-ROOT = Path(__file__).parents[2]
+from tests.doubles import line_folder
+from tests.doubles.line_folder import part, write_line, write_parts
 
 
 class Done(NamedTuple):
@@ -45,47 +42,27 @@ def told(*words: str | Path) -> str:
 @pytest.fixture
 def line(tmp_path: Path, tiny_bundle: Bundle) -> Path:
     """A line that has inspected three dark parts (pass) and two with a spot (reject)."""
-    parts = tmp_path / "parts"
-    parts.mkdir()
-    for number in range(5):
-        image = np.full((32, 32), 50 + number, np.uint8)
-        image[10:14, 20:24] = 250 if number > 2 else 60
-        (parts / f"{number}.png").write_bytes(encode_png(image))
-    config = tmp_path / "line.yaml"
-    config.write_text(
-        "bundle: bundle\n"
-        "engine: {threads: 1}\n"
+    parts = [part(50 + number, spot=number > 2) for number in range(5)]
+    write_parts(tmp_path / "parts", *parts)
+    config = write_line(
+        tmp_path,
         "camera: {kind: replay, path: parts}\n"
-        "deadline_ms: 30000\n"
-        "outputs:\n"
-        "  - {kind: jsonlines, path: parts.jsonl}\n"
         "records:\n"
         "  folder: records\n"
         "  images: {keep: [PASS, REJECT], max_bytes: 1000000, min_free_bytes: 0}\n"
         "  shifts: {first: '00:00', second: '12:00'}\n"
         "  time_zone: UTC\n"
-        "alarm: {in_a_row: 2}\n"
+        "alarm: {in_a_row: 2}\n",
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "linewarden", "run", "--config", config],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = line_folder.linewarden("run", "--config", config)
     assert done.returncode == 0, done.stderr
     assert "linewarden: alarm: 2 parts in a row did not pass" in done.stderr
     return config
 
 
-def sent(line: Path) -> list[dict[str, Any]]:
-    return [json.loads(text) for text in (line.parent / "parts.jsonl").read_text().splitlines()]
-
-
 def test_a_line_is_listed_counted_and_labelled(line: Path) -> None:
     records = line.parent / "records"
-    identities = [record["trigger_id"] for record in sent(line)]
+    identities = [record["trigger_id"] for record in line_folder.told(line)]
 
     listed = told("records", "list", records, "--verdict", "REJECT").splitlines()
     assert [row.split()[2] for row in listed[1:]] == identities[3:]
@@ -94,7 +71,7 @@ def test_a_line_is_listed_counted_and_labelled(line: Path) -> None:
     stored = [
         json.loads(text) for text in told("records", "list", line, "--format", "jsonl").splitlines()
     ]
-    assert [{**record, "label": None} for record in sent(line)] == stored
+    assert [{**record, "label": None} for record in line_folder.told(line)] == stored
     out = line.parent / "all.csv"
     assert told("records", "list", line, "--format", "csv", "--out", out) == f"written to {out}\n"
     with out.open(newline="") as stream:
@@ -114,7 +91,7 @@ def test_a_line_is_listed_counted_and_labelled(line: Path) -> None:
 
 
 def test_a_data_set_is_made_of_records(line: Path) -> None:
-    identities = [record["trigger_id"] for record in sent(line)]
+    identities = [record["trigger_id"] for record in line_folder.told(line)]
     records, out = line.parent / "records", line.parent / "set"
     nothing = linewarden("dataset", "from-records", line, out, "--to", "mvtec")
     assert nothing.returncode == 9
@@ -182,7 +159,8 @@ def test_what_is_refused(line: Path) -> None:
     folder = line.parent
     (folder / "empty").mkdir()
     text = line.read_text()
-    (folder / "other.yaml").write_text(text[: text.index("records:")])
+    records = text[text.index("records:") : text.index("bundle:")]
+    (folder / "other.yaml").write_text(text.replace(records, ""))
     named = {"nowhere", "empty", "other.yaml", "line.yaml", "nowhere/a.csv"}
     for words, exit_code, message in REFUSED:
         done = linewarden("records", *(folder / word if word in named else word for word in words))

@@ -6,10 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,65 +16,38 @@ import pytest
 from edge.station.config import LineConfig
 from inspection.bundle import Bundle
 from inspection.config.loading import load_config
-from inspection.images import encode_png, read_image
-
-ROOT = Path(__file__).parents[2]
-GENEROUS_S = 60.0
+from inspection.images import read_image
+from tests.doubles.line_folder import (
+    GENEROUS_S,
+    RECORDS,
+    ROOT,
+    command,
+    linewarden,
+    part,
+    told,
+    write_line,
+    write_parts,
+)
+from tests.doubles.waiting import wait_for
 
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Path:
     """Two dark parts (pass), one with a bright spot (reject), one damaged file."""
-    folder = tmp_path / "parts"
-    folder.mkdir()
-    dark = np.full((32, 32), 50, np.uint8)
-    spotted = dark.copy()
-    spotted[10:14, 20:24] = 250
-    for name, image in {"a": dark, "b": spotted, "d": dark}.items():
-        (folder / f"{name}.png").write_bytes(encode_png(image))
-    (folder / "c.png").write_bytes(b"damaged")
+    folder = write_parts(tmp_path / "parts", part(), part(spot=True), part(), part())
+    (folder / "2.png").write_bytes(b"damaged")
     return folder
 
 
 @pytest.fixture
 def config(tmp_path: Path, tiny_bundle: Bundle, parts: Path) -> Path:
-    path = tmp_path / "line.yaml"
-    path.write_text(
-        "bundle: bundle\n"
-        "engine: {threads: 1}\n"
-        "camera: {kind: replay, path: parts}\n"
-        "deadline_ms: 30000\n"
-        "outputs:\n"
-        "  - {kind: jsonlines, path: parts.jsonl}\n"
-        "records: {folder: records, images: {max_bytes: 1000000, min_free_bytes: 0}}\n"
-    )
-    return path
+    return write_line(tmp_path, "camera: {kind: replay, path: parts}\n", RECORDS)
 
 
-def command(*words: str | Path) -> list[str]:
-    return [sys.executable, "-m", "linewarden", *map(str, words)]
-
-
-def linewarden(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*words),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=GENEROUS_S,
-        check=False,
-    )
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + GENEROUS_S
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)
+def told_bytes(config: Path) -> int:
+    """The size of the JSON lines."""
+    path = config.parent / "parts.jsonl"
+    return path.stat().st_size if path.exists() else 0
 
 
 @contextmanager
@@ -96,10 +68,9 @@ def ended(process: subprocess.Popen[str]) -> str:
         process.kill()
 
 
-def start_looping(config: Path, *settings: str) -> tuple[subprocess.Popen[str], Path]:
-    """A line that runs for ever, and its JSON lines; returns when it has inspected parts."""
-    records = config.parent / "parts.jsonl"
-    before = records.stat().st_size if records.exists() else 0
+def start_looping(config: Path, *settings: str) -> subprocess.Popen[str]:
+    """A line that runs for ever; returns when it has inspected parts."""
+    before = told_bytes(config)
     process = subprocess.Popen(
         command("run", "--config", config, "--set", "camera.loop=true", *settings),
         cwd=ROOT,
@@ -107,14 +78,14 @@ def start_looping(config: Path, *settings: str) -> tuple[subprocess.Popen[str], 
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    wait_until(lambda: records.exists() and records.stat().st_size > before + 4000)
-    return process, records
+    wait_for(lambda: told_bytes(config) > before + 4000, GENEROUS_S)
+    return process
 
 
 def test_run_inspects_a_recording(config: Path) -> None:
     done = linewarden("run", "--config", config)
     assert done.returncode == 0, done.stderr
-    records = lines(config.parent / "parts.jsonl")
+    records = told(config)
     outcomes = [record["cause"] or record["verdict"] for record in records]
     assert outcomes == ["PASS", "REJECT", "frame", "PASS"]
     assert records[1]["score"] == pytest.approx(250 / 255)
@@ -127,7 +98,7 @@ def test_run_inspects_a_recording(config: Path) -> None:
 def test_run_json(config: Path) -> None:
     done = linewarden("run", "--config", config, "--json")
     *records, last = map(json.loads, done.stdout.splitlines())
-    assert [record["source"] for record in records] == ["a.png", "b.png", None, "d.png"]
+    assert [record["source"] for record in records] == ["0.png", "1.png", None, "3.png"]
     assert last["summary"]["causes"] == {"frame": 1}
     assert done.stderr == ""
 
@@ -168,11 +139,11 @@ def test_an_unwritable_archive_stops_nothing(config: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_in_order(config: Path, number: signal.Signals) -> None:
     with hangups(signal.SIG_DFL):  # also where this runs under nohup
-        process, path = start_looping(config)
+        process = start_looping(config)
     process.send_signal(number)
     output = ended(process)
     assert process.returncode == 128 + number
-    records = lines(path)
+    records = told(config)
     assert output.startswith(f"{len(records)} parts: ")
     identities = [record["trigger_id"] for record in records]
     assert len(set(identities)) == len(identities)
@@ -183,10 +154,10 @@ def test_a_signal_stops_in_order(config: Path, number: signal.Signals) -> None:
 
 def test_a_line_under_nohup_outlives_its_terminal(config: Path) -> None:
     with hangups(signal.SIG_IGN):
-        process, path = start_looping(config)
+        process = start_looping(config)
     process.send_signal(signal.SIGHUP)
-    size = path.stat().st_size
-    wait_until(lambda: path.stat().st_size > size + 4000)
+    size = told_bytes(config)
+    wait_for(lambda: told_bytes(config) > size + 4000, GENEROUS_S)
     process.send_signal(signal.SIGTERM)
     ended(process)
     assert process.returncode == 128 + signal.SIGTERM
@@ -203,15 +174,14 @@ def test_a_second_signal_forces(config: Path) -> None:
             stderr=stderr,
         )
     os.close(writer)
-    path = config.parent / "parts.jsonl"
     sizes = [0]
 
     def hangs() -> bool:
         time.sleep(0.3)
-        sizes.append(path.stat().st_size if path.exists() else 0)
+        sizes.append(told_bytes(config))
         return 0 < sizes[-1] == sizes[-2]
 
-    wait_until(hangs)
+    wait_for(hangs, GENEROUS_S)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     assert process.poll() is None
@@ -221,15 +191,14 @@ def test_a_second_signal_forces(config: Path) -> None:
 
 
 def test_a_kill_leaves_every_record_once(config: Path) -> None:
-    path = config.parent / "parts.jsonl"
     for _ in range(3):
-        process, _ = start_looping(config)
+        process = start_looping(config)
         process.kill()
         process.communicate(timeout=GENEROUS_S)
-    with path.open("ab") as stream:
+    with (config.parent / "parts.jsonl").open("ab") as stream:
         stream.write(b'{"trigger_id": "torn')
     assert linewarden("run", "--config", config).returncode == 0
-    identities = [record["trigger_id"] for record in lines(path)]
+    identities = [record["trigger_id"] for record in told(config)]
     assert len(set(identities)) == len(identities)
     runs: dict[str, list[int]] = {}
     for name in identities:
@@ -243,25 +212,25 @@ def test_a_kill_leaves_every_record_once(config: Path) -> None:
 def test_inspect(tiny_bundle: Bundle, parts: Path, tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     words = ("inspect", "--bundle", tiny_bundle.folder, "--save", saved)
-    done = linewarden(*words, parts / "a.png", parts / "b.png")
+    done = linewarden(*words, parts / "0.png", parts / "1.png")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        f"{parts}/a.png: PASS 0.1961 <= 0.5",
-        f"{parts}/b.png: REJECT 0.9804 > 0.5",
+        f"{parts}/0.png: PASS 0.1961 <= 0.5",
+        f"{parts}/1.png: REJECT 0.9804 > 0.5",
     ]
     assert sorted(path.name for path in saved.iterdir()) == [
-        "0001_a.mask.png",
-        "0001_a.overlay.jpg",
-        "0002_b.mask.png",
-        "0002_b.overlay.jpg",
+        "0001_0.mask.png",
+        "0001_0.overlay.jpg",
+        "0002_1.mask.png",
+        "0002_1.overlay.jpg",
     ]
 
 
 def test_inspect_exit_codes(tiny_bundle: Bundle, parts: Path) -> None:
     words = ("inspect", "--bundle", tiny_bundle.folder, "--json", "--fail-on-reject")
-    assert linewarden(*words, parts / "a.png").returncode == 0
-    assert linewarden(*words, parts / "b.png").returncode == 10
-    done = linewarden(*words, parts / "b.png", parts / "c.png", parts / "a.png")
+    assert linewarden(*words, parts / "0.png").returncode == 0
+    assert linewarden(*words, parts / "1.png").returncode == 10
+    done = linewarden(*words, parts / "1.png", parts / "2.png", parts / "0.png")
     assert done.returncode == 5
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [entry["verdict"] for entry in found] == ["REJECT", "NO_VERDICT", "PASS"]

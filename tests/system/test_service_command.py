@@ -6,23 +6,26 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import urllib.request
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edge.line.handshake import Bits
 from inspection.bundle import Bundle
-from inspection.images import encode_png
+from tests.doubles.line_folder import (
+    GENEROUS_S,
+    ROOT,
+    command,
+    linewarden,
+    part,
+    write_line,
+    write_parts,
+)
 from tests.doubles.line_peers import PlcServer, free_port
-
-ROOT = Path(__file__).parents[2]
-GENEROUS_S = 60.0
 
 needs_systemctl = pytest.mark.skipif(
     shutil.which("systemctl") is None, reason="needs systemctl (apt install systemd)"
@@ -31,29 +34,8 @@ needs_systemctl = pytest.mark.skipif(
 
 @pytest.fixture
 def config(tmp_path: Path, tiny_bundle: Bundle) -> Path:
-    (tmp_path / "parts").mkdir()
-    (tmp_path / "parts/a.png").write_bytes(encode_png(np.full((32, 32), 50, np.uint8)))
-    path = tmp_path / "line.yaml"
-    path.write_text(
-        "bundle: bundle\n"
-        "engine: {threads: 1}\n"
-        "camera: {kind: replay, path: parts, loop: true, rate_hz: 20}\n"
-        "deadline_ms: 30000\n"
-        "outputs:\n"
-        "  - {kind: jsonlines, path: parts.jsonl}\n"
-    )
-    return path
-
-
-def linewarden(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "linewarden", *map(str, words)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=GENEROUS_S,
-        check=False,
-    )
+    write_parts(tmp_path / "parts", part())
+    return write_line(tmp_path, "camera: {kind: replay, path: parts, loop: true, rate_hz: 20}\n")
 
 
 class Manager:
@@ -77,7 +59,7 @@ def managed(config: Path, *settings: str) -> Iterator[Manager]:
         listener.bind(str(address))
         listener.settimeout(GENEROUS_S)
         process = subprocess.Popen(
-            [sys.executable, "-m", "linewarden", "run", "--service", "--config", str(config)]
+            command("run", "--service", "--config", config)
             + [word for setting in settings for word in ("--set", setting)],
             cwd=ROOT,
             env={**os.environ, "NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "900000"},
@@ -150,9 +132,8 @@ def test_a_bundle_that_does_not_verify_ends_the_service(config: Path, tiny_bundl
 def test_an_error_has_its_severity_in_the_journal(config: Path, tmp_path: Path) -> None:
     with (tmp_path / "journal").open("w") as journal:
         found = os.fstat(journal.fileno())
-        words = ["run", "--service", "--config", config, "--set", "recipe=other"]
         subprocess.run(
-            [sys.executable, "-m", "linewarden", *map(str, words)],
+            command("run", "--service", "--config", config, "--set", "recipe=other"),
             stderr=journal,
             cwd=ROOT,
             env={**os.environ, "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"},
@@ -238,8 +219,8 @@ def test_safe_tries_again_within_its_time(config: Path) -> None:
     config.write_text(
         text + f"  - {{kind: modbus, host: 127.0.0.1, port: {port}, register_address: 0}}\n"
     )
-    words = ["service", "safe", "--config", str(config), "--within-s", str(GENEROUS_S)]
-    with subprocess.Popen([sys.executable, "-m", "linewarden", *words], cwd=ROOT) as process:
+    words = command("service", "safe", "--config", config, "--within-s", str(GENEROUS_S))
+    with subprocess.Popen(words, cwd=ROOT) as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(3)
         plc = PlcServer(port, acknowledges=False)

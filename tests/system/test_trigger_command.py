@@ -3,74 +3,35 @@
 import json
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from edge.station.control import ask
 from inspection.bundle import Bundle
-from inspection.images import encode_png
-
-ROOT = Path(__file__).parents[2]
-GENEROUS_S = 60.0
+from tests.doubles.line_folder import (
+    GENEROUS_S,
+    RECORDS,
+    ROOT,
+    SOFTWARE_TRIGGER,
+    command,
+    is_ready,
+    linewarden,
+    part,
+    told,
+    write_line,
+    write_parts,
+)
+from tests.doubles.waiting import wait_for
 
 
 @pytest.fixture
 def config(tmp_path: Path, tiny_bundle: Bundle) -> Path:
-    for folder in ("parts", "sides"):
-        (tmp_path / folder).mkdir()
-    dark = np.full((32, 32), 50, np.uint8)
-    spotted = dark.copy()
-    spotted[10:14, 20:24] = 250
-    for number, (top, side) in enumerate([(dark, dark), (dark, spotted), (spotted, dark)]):
-        (tmp_path / "parts" / f"{number}.png").write_bytes(encode_png(top))
-        (tmp_path / "sides" / f"{number}.png").write_bytes(encode_png(side))
-    path = tmp_path / "line.yaml"
-    path.write_text(
-        "bundle: bundle\n"
-        "engine: {threads: 1}\n"
-        "camera: {kind: replay, path: parts, loop: true}\n"
-        "trigger: {kind: software, frame_limit_ms: 20000}\n"
-        "control_socket: line.sock\n"
-        "deadline_ms: 30000\n"
-        "outputs:\n"
-        "  - {kind: jsonlines, path: parts.jsonl}\n"
-        "records: {folder: records, images: {max_bytes: 1000000, min_free_bytes: 0}}\n"
-    )
-    return path
-
-
-def command(*words: str | Path) -> list[str]:
-    return [sys.executable, "-m", "linewarden", *map(str, words)]
-
-
-def linewarden(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*words), cwd=ROOT, capture_output=True, text=True, timeout=GENEROUS_S, check=False
-    )
-
-
-def records(config: Path) -> list[dict[str, Any]]:
-    path = config.parent / "parts.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + GENEROUS_S
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)
-
-
-def is_ready(config: Path) -> bool:
-    path = config.parent / "line.sock"
-    return path.exists() and ask(path, "state")["state"] == "ready"
+    write_parts(tmp_path / "parts", part(), part(), part(spot=True))
+    write_parts(tmp_path / "sides", part(), part(spot=True), part())
+    return write_line(tmp_path, SOFTWARE_TRIGGER, RECORDS)
 
 
 @contextmanager
@@ -83,7 +44,7 @@ def running(config: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
     )
     try:
-        wait_until(lambda: is_ready(config) or process.poll() is not None)
+        wait_for(lambda: is_ready(config) or process.poll() is not None, GENEROUS_S)
         yield process
     finally:
         process.kill()
@@ -92,16 +53,16 @@ def running(config: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_each_trigger_has_one_record_with_its_part_id(config: Path) -> None:
     with running(config) as process:
-        told = []
+        triggers = []
         for words in [("--part-id", "A-17"), (), ("--json",)]:
             done = linewarden("trigger", "--config", config, *words)
             assert done.returncode == 0, done.stderr
-            told.append(done.stdout.strip())
-            wait_until(lambda: len(records(config)) == len(told))
-        told[2] = json.loads(told[2])["trigger_id"]
-        assert [record["trigger_id"] for record in records(config)] == told
-        assert [record["part_id"] for record in records(config)] == ["A-17", None, None]
-        assert [record["verdict"] for record in records(config)] == ["PASS", "PASS", "REJECT"]
+            triggers.append(done.stdout.strip())
+            wait_for(lambda: len(told(config)) == len(triggers), GENEROUS_S)
+        triggers[2] = json.loads(triggers[2])["trigger_id"]
+        assert [record["trigger_id"] for record in told(config)] == triggers
+        assert [record["part_id"] for record in told(config)] == ["A-17", None, None]
+        assert [record["verdict"] for record in told(config)] == ["PASS", "PASS", "REJECT"]
         ask(config.parent / "line.sock", "stop")
         output, _ = process.communicate(timeout=GENEROUS_S)
     assert process.returncode == 0
@@ -126,7 +87,7 @@ def test_a_killed_line_starts_again_beside_its_old_socket(config: Path) -> None:
         def answers() -> bool:
             return linewarden("trigger", "--config", config).returncode == 0
 
-        wait_until(answers)
+        wait_for(answers, GENEROUS_S)
         second = linewarden("run", "--config", config, "--set", "records=null")
         assert second.returncode == 7
     finally:
@@ -179,7 +140,7 @@ def test_two_recordings_are_joined(config: Path) -> None:
     config.write_text(text.replace("kind: software", "kind: camera") + views)
     done = linewarden("run", "--config", config)
     assert done.returncode == 0, done.stderr
-    found = records(config)[:3]  # one recording ends before the other
+    found = told(config)[:3]  # one recording ends before the other
     assert [record["verdict"] for record in found] == ["PASS", "REJECT", "REJECT"]
     assert [record["view"] for record in found] == ["top", "side", "top"]
     assert [view["source"] for view in found[1]["views"]] == ["1.png", "1.png"]
@@ -199,6 +160,6 @@ def test_parts_at_fixed_times(config: Path) -> None:
     config.write_text(text.replace("{kind: software, ", "{kind: interval, period_ms: 50, "))
     done = linewarden("run", "--config", config)
     assert done.returncode == 0, done.stderr
-    assert [record["cause"] or record["verdict"] for record in records(config)][:3] == [
+    assert [record["cause"] or record["verdict"] for record in told(config)][:3] == [
         *("PASS", "PASS", "REJECT")
     ]

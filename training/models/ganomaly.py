@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from inspection.errors import ConfigError
-from training.batch_norms import BATCH_NORMS, recalibrate
 from training.data.samples import Targets
 from training.linear_maps import apply, gaussian
 from training.models.base import (
@@ -31,7 +30,7 @@ from training.models.base import (
     Prediction,
     Steps,
 )
-from training.moments import Moments
+from training.moments import BATCH_NORMS, Moments, recalibrate
 
 HALF_RANGE = 127.5  # grey levels: 0 .. 255 becomes -1 .. 1
 _SIZES = (16, 32, 64, 128, 256, 512)
@@ -290,7 +289,7 @@ class Model(AnomalyModel):
         The running statistics lag behind the weights, which has made the official code score test
         images by their own batch (samet-akcay/ganomaly, issues 47 and 83).
         """
-        recalibrate(self, self._see, (batch for (batch,) in batches()))
+        recalibrate(self, self._pass_batch_norms, (batch for (batch,) in batches()))
         self.eval()
         if self.config.anomaly_map == "features":
             self.level_means.copy_(self._mean_distances(batches))
@@ -324,7 +323,7 @@ class Model(AnomalyModel):
             )
         return doubts
 
-    def _see(self, image: Tensor) -> None:
+    def _pass_batch_norms(self, image: Tensor) -> None:
         """One pass of an image (N, 3, S, S) and what it is rebuilt to through every batch norm."""
         self.discriminator.features(torch.cat([image, self.generator(image).image]))
 

@@ -29,7 +29,7 @@ from training.models.base import (
     xavier,
 )
 from training.models.patch_embedding import PatchEmbedding
-from training.synthesis.noise import noise_for
+from training.synthesis import noise_for
 
 BLUR_SIGMA, BLUR_RADIUS = 4.0, 16  # of the map at input size
 _MARGIN = 0.5

@@ -31,8 +31,7 @@ from training.models.base import (
     blank_image,
     xavier,
 )
-from training.synthesis.noise import noise_for
-from training.synthesis.perlin import perlin_masks
+from training.synthesis import noise_for, perlin_masks
 
 KERNEL = 5  # of the classification head
 BLUR_SIGMA, BLUR_RADIUS = 4.0, 12  # of the map at input size

@@ -241,8 +241,8 @@ def test_the_tail_is_a_model_and_never_below_the_promise(
             CalibrationTargets(0.1, lot_of=str),
             HALVES,
             (
-                "lots and 2 zones do not go together: draw the polygons as one zone, whose "
-                "threshold they have in common"
+                "lots and 2 zones do not go together: draw the polygons as one zone with one "
+                "threshold"
             ),
         ),
         (
@@ -312,12 +312,12 @@ def test_a_slider_that_would_end_the_review_band_is_refused(
     active = calibrate(tiny_bundle, good, CalibrationTargets(0.1, review_rate=0.3)).calibration
     with pytest.raises(ConfigError, match="nothing would be left of it"):
         move_slider(tiny_bundle, active, 1.0, author="", reason="try")
-    with pytest.raises(ConfigError, match="needs a reason: say why with --reason TEXT"):
+    with pytest.raises(ConfigError, match="needs a reason: give it with --reason TEXT"):
         move_slider(tiny_bundle, active, 0.0, author="", reason=" ")
 
 
 def test_calibrations_of_other_zones_are_not_compared(tiny_bundle: Bundle, tmp_path: Path) -> None:
     older = calibrated(tiny_bundle, tmp_path, None)
     newer = calibrated(tiny_bundle, tmp_path, HALVES)
-    with pytest.raises(ConfigError, match="have other zones or another alignment"):
+    with pytest.raises(ConfigError, match="have different zones or alignments"):
         compare(older, newer)

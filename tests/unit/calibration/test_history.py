@@ -107,8 +107,8 @@ def test_a_damaged_calibration_is_kept_named_and_not_used(tiny_bundle: Bundle) -
     with pytest.raises(BundleError) as caught:
         roll_back(tiny_bundle, "default", damaged.name, author="", reason="try")
     assert str(caught.value) == (
-        f"{damaged.path}: is not a calibration of schema 1 (recipe: Field required): the file is "
-        "kept for a person to look at; linewarden does not use it"
+        f"{damaged.path}: is not a calibration of schema 1 (recipe: Field required): linewarden "
+        "does not use the file; it is kept so that you can look at it"
     )
 
 
@@ -144,7 +144,7 @@ def test_rollbacks_that_make_no_sense_are_refused(tiny_bundle: Bundle) -> None:
         with pytest.raises(BundleError) as caught:
             roll_back(tiny_bundle, "default", name, author="", reason="try")
         assert str(caught.value) == message
-    with pytest.raises(ConfigError, match="a rollback needs a reason: say why with --reason TEXT"):
+    with pytest.raises(ConfigError, match="a rollback needs a reason: give it with --reason TEXT"):
         roll_back(tiny_bundle, "default", FIRST, author="", reason=" ")
     assert sorted(seal.iterdir()) == before
 
@@ -159,7 +159,7 @@ def test_a_rollback_to_another_artefact_of_the_bundle_is_refused(tiny_bundle: Bu
         roll_back(tiny_bundle, "default", FIRST, author="", reason="try")
     assert str(caught.value) == (
         f"{tiny_bundle.folder}: the calibration {FIRST} came through model.onnx, and the active "
-        "one through training.json; a line that runs that artefact would not start any more: "
+        "one through training.json; a line that runs that artefact would no longer start: "
         f"linewarden calibrate {tiny_bundle.folder} --recipe default --good FOLDER "
         "--artefact training.json"
     )
@@ -180,7 +180,7 @@ def test_an_unknown_recipe_is_named_with_those_that_there_are(tiny_bundle: Bundl
     with pytest.raises(BundleError) as caught:
         history(tiny_bundle, "9")
     assert str(caught.value) == (
-        f"{tiny_bundle.folder}: recipe '9' was never calibrated; calibrated are: default"
+        f"{tiny_bundle.folder}: recipe '9' was never calibrated; calibrated recipes: default"
     )
 
 

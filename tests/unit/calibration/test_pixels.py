@@ -168,7 +168,9 @@ def test_bad_input_is_refused() -> None:
         summarise_map(anomaly_map, np.zeros((24, 24), int))
     with pytest.raises(CameraError, match="not finite"):
         summarise_map(np.where(anomaly_map > 0.5, np.nan, anomaly_map))
-    with pytest.raises(ConfigError, match=r"the minimum area 5 px is not known: choose of 1, 2, 4"):
+    with pytest.raises(
+        ConfigError, match=r"the minimum area cannot be 5 px: choose one of 1, 2, 4"
+    ):
         pixel_limit_at(summaries_of(2), minimum_area_px=5)
     with pytest.raises(ConfigError, match=r"the pixel rate is 0"):
         pixel_limit_at(summaries_of(2), pixel_rate=0)

@@ -43,13 +43,13 @@ def test_the_promise_is_said_in_words(tiny_bundle: Bundle, tmp_path: Path) -> No
     )
     ordered, counted = notices(result)  # the files are named by their brightness
     assert ordered == (
-        "files in a row are more alike than independent parts are (position, light, focus, "
+        "neighbouring files are more alike than independent parts (position, light, focus, "
         "contrast, score): the promise may not hold for parts of other days and lots; calibrate "
-        "with parts of several, or tell them apart with --lot-name"
+        "with parts of several days or lots, or name the lots with --lot-name"
     )
     assert counted == (
-        "every image counts as a part of its own: with several images of a part the promise needs "
-        "--part-name"
+        "every image counts as one part: if there are several images of a part, calibrate again "
+        "with --part-name"
     )
 
 
@@ -66,10 +66,7 @@ def test_the_page_shows_charts_and_the_worst_images(tiny_bundle: Bundle, tmp_pat
     page = path.read_text()
     for shown in (
         "by anna: &lt;new&gt; lamp",
-        (
-            "the 1.00% that was asked for needs 299 good parts, 289 more: until then 25.89% is "
-            "promised"
-        ),
+        ("the target of 1.00% needs 299 good parts, 289 more; until then the promise is 25.89%"),
         result.calibration.seal,
         result.calibration.previous_seal or "-",
         result.calibration.data_sha256 or "-",

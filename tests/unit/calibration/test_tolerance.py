@@ -77,7 +77,7 @@ def test_it_says_how_many_parts_the_target_needs(rate: float, needed: int) -> No
     [
         ([], 0.01, "at least one good part"),
         ([1.0, float("nan")], 0.01, "finite scores"),
-        ([1.0], 0.0, "the false reject rate is 0.0: it lies between 0 and 1"),
+        ([1.0], 0.0, "the false reject rate is 0.0: choose it between 0 and 1"),
         ([1.0], 1.5, r"the false reject rate is 1\.5"),
     ],
 )
@@ -184,7 +184,7 @@ def test_a_threshold_between_scores_takes_the_rate_of_the_one_below() -> None:
     assert curve.point_of(2.5).reject == 2.5
     assert curve.point_of(0.5) == SliderPoint(1.0, 0.5, 1.0, 1.0, (0.5,))
     assert curve.point_of(9.0).expected == 0.25
-    with pytest.raises(ConfigError, match=r"the slider is at 1\.2: it moves from 0 to 1"):
+    with pytest.raises(ConfigError, match=r"the slider position is 1\.2: set it from 0 to 1"):
         curve.at(1.2)
 
 
@@ -196,7 +196,9 @@ def test_the_review_band_lies_between_two_promises() -> None:
     assert review.thresholds < reject.thresholds
     with pytest.raises(ConfigError, match=r"set it above the false reject rate 0\.1"):
         review_limits(scores, false_reject_rate=0.1, review_rate=0.1, confidence=0.95)
-    with pytest.raises(ConfigError, match=r"20 good parts support no review band .*\(29 make"):
+    with pytest.raises(
+        ConfigError, match=r"20 good parts support no review band .*\(it takes 29 to"
+    ):
         review_limits(scores[:20], **rates)
 
 

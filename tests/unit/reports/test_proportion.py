@@ -41,8 +41,8 @@ def test_the_upper_bound_covers_as_often_as_it_says(rate: float) -> None:
 @pytest.mark.parametrize(
     ("count", "total", "confidence", "message"),
     [
-        (0, 0, 0.95, "0 of 0 parts is no share"),
-        (3, 2, 0.95, "3 of 2 parts is no share"),
+        (0, 0, 0.95, "0 of 0 parts is not a share"),
+        (3, 2, 0.95, "3 of 2 parts is not a share"),
         (1, 2, 0.4, r"the confidence is 0\.4"),
     ],
 )

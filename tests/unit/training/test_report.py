@@ -49,7 +49,7 @@ class TestPage:
         assert text.count("1 of 3 good parts; 95% bounds 0.8% to 90.6%") == 2
         assert text.count("1 of 3 defective parts; 95% bounds 0.8% to 90.6%") == 2
         assert "0.778" in text
-        assert "threshold chosen with the test labels: an upper limit, no result" in text
+        assert "threshold chosen with the test labels: an upper limit, not a result" in text
         assert f"model.onnx, SHA-256 {evaluated[0].artefact_sha256}" in text
 
     def test_wrong_verdicts_come_first(self, evaluated: Evaluated, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from inspection.errors import LineError
 from inspection.verdict import Cause
 from tests.doubles.line_peers import ACKNOWLEDGE_REGISTER, PlcServer, closing, free_port, wait_for
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 MakeRecord = Callable[[int], InspectionRecord]
 
 

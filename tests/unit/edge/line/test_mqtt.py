@@ -24,7 +24,7 @@ from tests.doubles.certificates import certificate
 from tests.doubles.line_peers import Broker, closing, free_port, wait_for
 
 MakeRecord = Callable[[int], InspectionRecord]
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture

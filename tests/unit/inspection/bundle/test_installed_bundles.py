@@ -22,7 +22,7 @@ from inspection.trust.signature import sign
 from inspection.verdict import Thresholds
 from tests.doubles.keys import own_key, trusted_key
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 # An installation that stops in the middle of the largest file, until it is killed.
 STUCK = """
 import sys, time

@@ -10,7 +10,7 @@ from scipy.stats import betabinom
 
 from calibration.tolerance import ToleranceLimit, tolerance_limit
 from reports.proportion import proportion
-from studies.measured_parts import IN_TIME, Measured
+from studies.calibration_trials.measured import IN_TIME, Measured
 
 COUNTS = (20, 50, 100, 200)
 TARGETS = (0.01, 0.05)

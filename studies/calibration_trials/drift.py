@@ -19,8 +19,8 @@ from edge.drift.monitor import DriftAlarm, DriftMonitor
 from inspection.drift.baseline import Baseline
 from inspection.drift.charts import MOVED
 from reports.proportion import proportion
-from studies.drift_changes import AS_IS, CHANGES
-from studies.measured_parts import IN_TIME, Measured
+from studies.calibration_trials.changes import AS_IS, CHANGES
+from studies.calibration_trials.measured import IN_TIME, Measured
 
 SIZES = (30, 100, 200)
 BASELINES, GOOD_PARTS = 30, 10_000

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from calibration.order import LEVEL, ordered_channels
 from inspection.drift.charts import MOVED
-from studies.measured_parts import Measured
+from studies.calibration_trials.measured import Measured
 
 COUNTS = (20, 30, 50, 100)
 TRIALS = 2000

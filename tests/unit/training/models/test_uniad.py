@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.fold.uniad import Deployed
-from export.graph import build_graph
-from export.macs import count_macs
 from inspection.errors import ConfigError
+from tests.doubles import small_models
+from tests.doubles.small_models import small_uniad as model
 from training.models.uniad import Attention, Config, Model, neighbour_mask
 
 EFFICIENTNET = {"name": "tf_efficientnet_b4.aa_in1k", "weights": "none", "layers": [0, 1, 2, 3]}
-RESNET = {"name": "resnet18.tv_in1k", "weights": "none", "layers": [1, 2, 3]}
-TINY = {"backbone": RESNET, "width": 16, "heads": 2, "feedforward": 24, "layers": 2}
-TINY["neighbours"] = [3, 3]
-
-
-def model(size: tuple[int, int] = (64, 96), **settings: object) -> Model:
-    torch.manual_seed(0)
-    return Model(Config.model_validate({**TINY, **settings}), size).eval()
 
 
 def frames(count: int, size: tuple[int, int] = (64, 96)) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randint(0, 256, (count, *size, 3), dtype=torch.uint8, generator=generator)
+    return small_models.frames(count, size)
 
 
-@pytest.fixture(scope="module")
-def of_the_paper() -> Model:
-    torch.manual_seed(0)
-    return Model(Config.model_validate({"backbone": EFFICIENTNET}), (224, 224)).eval()
-
-
-def test_shapes_and_parameters_of_the_paper(of_the_paper: Model) -> None:
+def test_shapes_and_parameters_of_the_paper() -> None:
+    of_the_paper = Model(Config.model_validate({"backbone": EFFICIENTNET}), (224, 224)).eval()
     with torch.no_grad():
         layers = of_the_paper.backbone(frames(1, (224, 224)))
     assert [tuple(f.shape[1:]) for f in layers] == [
@@ -50,13 +32,6 @@ def test_shapes_and_parameters_of_the_paper(of_the_paper: Model) -> None:
     assert of_the_paper.channels == 272
     trained = [p for p in of_the_paper.parameters() if p.requires_grad]
     assert sum(p.numel() for p in trained) == 7_717_392
-
-
-def test_cost_of_the_paper_and_no_pad_left(of_the_paper: Model) -> None:
-    """Backbone to its block 21 0.920 GMAC, head 1.702 GMAC before folding."""
-    graph = build_graph(of_the_paper)
-    assert count_macs(graph) == pytest.approx(2.622e9, rel=0.02)
-    assert not [node for node in graph.graph.node if node.op_type == "Pad"]
 
 
 def test_a_token_is_blind_to_seven_by_seven() -> None:
@@ -117,33 +92,6 @@ def test_map_and_score_are_resized_distances() -> None:
     torch.testing.assert_close(maps, expected[:, 0], rtol=1e-4, atol=1e-4)
     pooled = F.avg_pool2d(expected, 16, stride=1)
     torch.testing.assert_close(scores, pooled.amax((1, 2, 3)), rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("score", ["max", "mean"])
-@pytest.mark.parametrize("padding", ["zeros", "reflect"])
-def test_the_fold_is_the_model(score: str, padding: str) -> None:
-    made = model(score=score, backbone={**RESNET, "padding": padding})
-    with torch.no_grad():
-        expected, got = made(frames(2)), Deployed(made)(frames(2))
-    for a, b in zip(expected, got, strict=True):
-        assert (a - b).abs().max() <= 1e-5 * a.abs().max()
-
-
-@pytest.mark.parametrize("backbone", [RESNET, {**EFFICIENTNET, "padding": "reflect"}])
-def test_the_exported_graph_is_the_model(backbone: dict[str, object]) -> None:
-    made = model(backbone=backbone)
-    graph = build_graph(made)
-    session = onnxruntime.InferenceSession(graph.SerializeToString())
-    score, anomaly_map = session.run(None, {"input": frames(1).numpy()})
-    with torch.no_grad():
-        expected = made(frames(1))
-    np.testing.assert_allclose(score, expected.scores.numpy(), rtol=1e-4)
-    np.testing.assert_allclose(anomaly_map, expected.maps.numpy(), rtol=1e-4)
-    assert any(is_reflection(node) for node in graph.graph.node) == ("padding" in backbone)
-
-
-def is_reflection(node: onnx.NodeProto) -> bool:
-    return node.op_type == "Pad" and any(a.s == b"reflect" for a in node.attribute)
 
 
 def test_each_image_is_judged_by_itself() -> None:

@@ -1,9 +1,9 @@
-"""The statistics of the masks (acceptance oracle 12 of the model's specification)."""
+"""Statistics of masks and of features (acceptance oracle 12 of the model's specification)."""
 
 import pytest
 import torch
 
-from training.synthesis.perlin import gradient_noise, perlin_mask, perlin_masks
+from training.synthesis import gradient_noise, mean_channel_std, perlin_mask, perlin_masks
 
 DRAWS = 2000
 
@@ -54,3 +54,9 @@ def test_the_generator_of_torch_decides() -> None:
     first = perlin_mask(64, 64, 0.2)
     torch.manual_seed(1)
     assert torch.equal(first, perlin_mask(64, 64, 0.2))
+
+
+def test_mean_channel_std_over_batches_is_that_over_all() -> None:
+    cells = torch.randn(6, 5, 4, 4) * torch.arange(1.0, 6.0).view(1, 5, 1, 1) + 10
+    expected = float(cells.double().transpose(0, 1).flatten(1).std(1, correction=0).mean())
+    assert mean_channel_std(iter(cells.split(2))) == pytest.approx(expected, rel=1e-9)

@@ -8,38 +8,21 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
-from export.fold.supersimplenet import Deployed
-from training.backbones import BackboneConfig
+from tests.doubles.small_models import frames
+from tests.doubles.small_models import small_supersimplenet as model
 from training.data.samples import Targets
 from training.models.base import DataFacts
 from training.models.supersimplenet import (
     ClassificationHead,
     Config,
-    Model,
     SegmentationHead,
     focal,
     segmentation_losses,
 )
-from training.synthesis.noise import mean_channel_std
-
-UNTRAINED = BackboneConfig(weights="none")
-SMALL = {"backbone": UNTRAINED, "segmentation_channels": 24, "classification_channels": 8}
-
-
-def model(size: tuple[int, int] = (64, 64), **settings: object) -> Model:
-    torch.manual_seed(0)
-    made = Model(Config.model_validate({**SMALL, **settings}), size)
-    for module in made.modules():  # batch norms as after a training
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.normal_(module.running_mean, std=0.1)  # type: ignore[arg-type]
-            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]
-            torch.nn.init.normal_(module.weight, mean=1, std=0.1)
-    return made.eval()
 
 
 def images(count: int, size: tuple[int, int] = (64, 64)) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randint(0, 256, (count, *size, 3), dtype=torch.uint8, generator=generator)
+    return frames(count, size)
 
 
 def targets(count: int, size: tuple[int, int] = (64, 64), defective: bool = False) -> Targets:
@@ -181,27 +164,6 @@ def has_gradient(module: torch.nn.Module) -> bool:
 
 
 @pytest.mark.parametrize("score", ["segmentation", "classification"])
-@pytest.mark.parametrize("version", ["jims", "icpr"])
-@pytest.mark.parametrize("size", [(64, 64), (96, 72)])
-def test_the_fold_is_exact(version: str, score: str, size: tuple[int, int]) -> None:
-    ssn = model(size, version=version, score=score)
-    with torch.no_grad():
-        expected, deployed = ssn(images(2, size)), Deployed(ssn)(images(2, size))
-    for folded, literal in zip(deployed, expected, strict=True):
-        assert float((folded - literal).abs().max() / literal.abs().max()) < 1e-5
-
-
-def test_the_fold_notices_a_changed_weight() -> None:
-    """The check above can fail: a deployed form of other weights is no fold."""
-    ssn = model()
-    deployed = Deployed(ssn)
-    with torch.no_grad():
-        ssn.adaptor.bias[0] += 0.5  # type: ignore[index]
-        difference = (ssn(images(1)).maps - deployed(images(1))[1]).abs().max()
-    assert float(difference) > 1e-3
-
-
-@pytest.mark.parametrize("score", ["segmentation", "classification"])
 def test_scores_do_not_depend_on_the_batch(score: str) -> None:
     ssn = model(score=score)
     with torch.no_grad():
@@ -235,7 +197,7 @@ def test_a_sample_of_the_grid_is_a_part_of_the_whole() -> None:
 
 def test_a_sample_of_the_grid_needs_a_map_score() -> None:
     with pytest.raises(ValidationError, match="leaves the classification head without"):
-        Config(backbone=UNTRAINED, sampled_grid=16, score="classification")
+        Config.model_validate({"sampled_grid": 16, "score": "classification"})
 
 
 def test_learning_rate_falls_after_80_and_90_percent() -> None:
@@ -263,12 +225,6 @@ def test_noise_follows_the_scale_of_the_features() -> None:
     ssn.prepare(DataFacts(4, 0, 0), lambda: iter([features]))
     expected = ssn.embed(features).double().transpose(0, 1).flatten(1).std(1, correction=0)
     assert ssn.noise_std == pytest.approx(0.5 * float(expected.mean()), rel=1e-6)
-
-
-def test_mean_channel_std_over_batches_is_that_over_all() -> None:
-    cells = torch.randn(6, 5, 4, 4) * torch.arange(1.0, 6.0).view(1, 5, 1, 1) + 10
-    expected = float(cells.double().transpose(0, 1).flatten(1).std(1, correction=0).mean())
-    assert mean_channel_std(iter(cells.split(2))) == pytest.approx(expected, rel=1e-9)
 
 
 def test_real_defects_with_masks_ask_for_small_synthetic_ones() -> None:

@@ -18,7 +18,7 @@ class Part(StrictModel):
     Attributes:
         group: images of one group are more alike than others.
         is_test: whether it comes from the test folder of the data set.
-        figures: score and frame figures after each change of `drift_changes` that was made.
+        figures: score and frame figures after each change of `changes` that was made.
     """
 
     name: str

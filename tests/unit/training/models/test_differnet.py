@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
-from export.fold import FOLDS
-from export.fold.backbone import DeployedBackbone
-from export.graph import build_graph
 from inspection.errors import BundleError, ConfigError
+from tests.doubles import small_models
+from tests.doubles.small_models import small_differnet as model
+from tests.doubles.small_models import small_differnet_spatial as spatial
 from training.backbones import AlexNet, BackboneConfig
 from training.checkpoint import load_run
 from training.config import TrainConfig
 from training.data.samples import Targets
 from training.fit import fit
 from training.metrics import auroc
-from training.models import differnet, differnet_spatial
-from training.models.base import AnomalyModel, DataFacts
+from training.models import differnet
+from training.models.base import AnomalyModel
 from training.models.differnet import Turn, TurnBack, layer_shapes
 from training.models.flow import Flow, FlowConfig, Subnet, permutation
 
@@ -37,28 +35,6 @@ TINY = {"backbone": RESNET, "hidden": 16, "blocks": 2}
 ALEXNET = BackboneConfig(name="alexnet.tv_in1k", weights="none")
 NLL = "negative_log_likelihood"
 NOTHING = Targets(*[torch.zeros(0)] * 4)
-
-
-def model(size: tuple[int, int] = SIZE, **settings: object) -> differnet.Model:
-    torch.manual_seed(0)
-    config = differnet.Config.model_validate({**TINY, **settings})
-    made = differnet.Model(config, size).eval()
-    made.prepare(DataFacts(3, 0, 0), lambda: iter([made.extract(frames(3, size))]))
-    made.finish(lambda: iter([made.extract(frames(3, size))]))
-    return made
-
-
-def spatial(size: tuple[int, int] = SIZE, **settings: object) -> differnet_spatial.Model:
-    torch.manual_seed(0)
-    config = differnet_spatial.Config.model_validate({**TINY, **settings})
-    made = differnet_spatial.Model(config, size).eval()
-    made.prepare(DataFacts(3, 0, 0), lambda: iter([made.extract(frames(3, size))]))
-    return made
-
-
-def frames(count: int, size: tuple[int, int] = SIZE) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randint(0, 256, (count, *size, 3), dtype=torch.uint8, generator=generator)
 
 
 def flow(channels: int, blocks: int = 3, hidden: int = 16) -> Flow:
@@ -71,6 +47,10 @@ def flow(channels: int, blocks: int = 3, hidden: int = 16) -> Flow:
         for parameter in made.parameters():
             parameter.mul_(2)
     return made
+
+
+def frames(count: int, size: tuple[int, int] = SIZE) -> Tensor:
+    return small_models.frames(count, size)
 
 
 VARIANTS = [
@@ -196,14 +176,6 @@ class TestFeatures:
         torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
         with pytest.raises(BundleError, match=r"not the weights of alexnet\.tv_in1k"):
             AlexNet(ALEXNET.model_copy(update={"weights": str(tmp_path / "other.pth")}))
-
-    def test_alexnet_deploys_as_it_is(self) -> None:
-        made = AlexNet(ALEXNET).train()
-        assert not made.training
-        images = frames(2, (96, 96))
-        torch.testing.assert_close(
-            DeployedBackbone(made)(images), made(images), rtol=1e-5, atol=1e-6
-        )
 
     def test_each_scale_is_nearest_interpolation(self) -> None:
         images = frames(1).permute(0, 3, 1, 2).float()
@@ -368,18 +340,6 @@ class TestSpatial:
 
 @pytest.mark.parametrize("make", VARIANTS)
 class TestAllVariants:
-    def test_the_fold_is_the_literal_model(self, make: Callable[[], AnomalyModel]) -> None:
-        made = make()
-        images = frames(2, made.size)
-        with torch.no_grad():
-            literal, folded = (
-                made(images),
-                import_module(FOLDS[made.config.name]).Deployed(made).eval()(images),
-            )
-        assert relative(literal.scores, folded[0]) <= 1e-5
-        assert relative(literal.maps, folded[1]) <= 1e-5
-        assert literal.maps.shape == (2, *made.size)
-
     def test_an_image_alone_scores_as_in_a_batch(self, make: Callable[[], AnomalyModel]) -> None:
         made = make()
         images = frames(3, made.size)
@@ -387,28 +347,6 @@ class TestAllVariants:
             together, alone = made(images), made(images[1:2])
         assert relative(alone.scores[0], together.scores[1]) <= 1e-5
         assert relative(alone.maps[0], together.maps[1]) <= 1e-5
-
-
-SHORT: dict[str, object] = {"backbone": {"weights": "none", "layers": [1]}, "scales": 2}
-OBLONG = (48, 64)
-EXPORTED = [
-    pytest.param(lambda: model(SIZE, **SHORT), id="quarter turns"),
-    pytest.param(lambda: model(OBLONG, inference_rotations=3, **SHORT), id="oblong, turned"),
-    pytest.param(lambda: spatial(OBLONG, context=True, standardise=True, **SHORT), id="spatial"),
-]
-
-
-@pytest.mark.parametrize("make", EXPORTED)
-def test_the_graph_gives_the_same(make: Callable[[], AnomalyModel]) -> None:
-    made = make()
-    graph = build_graph(made, dynamic_batch=True).SerializeToString()
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    images = frames(3, made.size)
-    with torch.no_grad():
-        literal = made(images)
-    scores, maps = session.run(None, {"input": images.numpy()})
-    assert relative(literal.scores, torch.from_numpy(scores)) <= 1e-4
-    assert relative(literal.maps, torch.from_numpy(maps)) <= 1e-4
 
 
 def relative(expected: Tensor, other: Tensor) -> float:

@@ -6,15 +6,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 import pytest
 import torch
 from torch import Tensor, nn
 
-from export.fold.ganomaly import Deployed
-from export.graph import build_graph, save_graph
-from export.macs import count_macs
 from inspection.errors import ConfigError
+from tests.doubles.small_models import frames
+from tests.doubles.small_models import small_ganomaly as model
 from training.checkpoint import Progress, load_run
 from training.config import TrainConfig
 from training.data.samples import Targets
@@ -34,26 +32,8 @@ MAPS = ["reconstruction", "latent", "features"]
 TINY = {"channels": 8, "latent": 10}
 
 
-def model(size: int = 32, **settings: object) -> Model:
-    """A model as after a training: every statistic is somewhere else than at the start."""
-    torch.manual_seed(0)
-    made = Model(Config.model_validate({**TINY, **settings}), (size, size))
-    for module in made.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, std=0.1)  # type: ignore[arg-type]
-            nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]
-            nn.init.normal_(module.bias, std=0.1)
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            module.weight.data *= 3  # of a size that gives features of about 1
-    nn.init.uniform_(made.pixel_mean, 0.3, 0.6)
-    nn.init.uniform_(made.pixel_std, 0.1, 0.2)
-    nn.init.uniform_(made.level_means, 0.5, 1.5)
-    return made.eval()
-
-
 def images(count: int, size: int = 32) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=generator)
+    return frames(count, (size, size))
 
 
 def targets(count: int, size: int = 32) -> Targets:
@@ -314,34 +294,6 @@ def test_state_dicts_go_round() -> None:
     assert torch.equal(got.maps, expected.maps)
 
 
-@pytest.mark.parametrize("score", ["latent", "map"])
-@pytest.mark.parametrize("anomaly_map", MAPS)
-@pytest.mark.parametrize(("size", "extra"), [(32, 0), (64, 1)])
-def test_the_fold_is_exact(size: int, extra: int, anomaly_map: str, score: str) -> None:
-    ganomaly = model(size, anomaly_map=anomaly_map, score=score, extra_layers=extra)
-    with torch.no_grad():
-        expected, deployed = ganomaly(images(2, size)), Deployed(ganomaly)(images(2, size))
-    for folded, literal in zip(deployed, expected, strict=True):
-        assert float((folded - literal).abs().max() / literal.abs().max()) < 1e-5
-
-
-def test_the_fold_notices_a_changed_weight() -> None:
-    """The check above can fail: a deployed form of other weights is no fold."""
-    ganomaly = model()
-    deployed = Deployed(ganomaly)
-    with torch.no_grad():
-        ganomaly.generator.encoder.head.weight[0] += 0.5
-        difference = (ganomaly(images(1)).scores - deployed(images(1))[0]).abs().max()
-    assert float(difference) > 1e-3
-
-
-@pytest.mark.parametrize("anomaly_map", MAPS)
-def test_the_discriminator_is_deployed_only_for_its_map(anomaly_map: str) -> None:
-    deployed = Deployed(model(anomaly_map=anomaly_map))
-    generator = count(Generator(32, 8, 10, 0))
-    assert (count(deployed) > generator) is (anomaly_map == "features")
-
-
 def test_the_map_shows_where_a_part_differs() -> None:
     ganomaly = model(smoothing=1.5)
     normal = torch.zeros(1, 3, 32, 32)
@@ -354,28 +306,6 @@ def test_the_map_shows_where_a_part_differs() -> None:
     assert divmod(where, 32) == (20, 9)
     assert float(prediction.maps.sum()) == pytest.approx(1 / (1.05 + 1e-6), rel=1e-5)
     assert float(prediction.scores[0]) == 0
-
-
-@pytest.mark.parametrize("anomaly_map", MAPS)
-def test_the_graph_computes_what_the_model_computes(tmp_path: Path, anomaly_map: str) -> None:
-    ganomaly = model(anomaly_map=anomaly_map)
-    graph = build_graph(ganomaly, dynamic_batch=True)
-    operators = {node.op_type for node in graph.graph.node}
-    assert operators.isdisjoint({"BatchNormalization", "Resize", "Pad"})
-    save_graph(graph, tmp_path / "model.onnx")
-    session = ort.InferenceSession(str(tmp_path / "model.onnx"))
-    for batch in (1, 3):
-        scores, maps = session.run(None, {"input": images(batch).numpy()})
-        with torch.no_grad():
-            expected = ganomaly(images(batch))
-        assert np.abs(scores / expected.scores.numpy() - 1).max() < 1e-5
-        scale = float(expected.maps.abs().max())
-        assert np.abs(maps - expected.maps.numpy()).max() < 1e-5 * scale
-
-
-def test_cost_at_32() -> None:
-    graph = build_graph(Model(Config(), (32, 32)).eval())
-    assert count_macs(graph) / 1e9 == pytest.approx(0.054, abs=0.001)
 
 
 @pytest.fixture(scope="module")

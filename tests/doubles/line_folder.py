@@ -1,0 +1,98 @@
+"""A folder with a line of the tiny bundle, and the command `linewarden` as a process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.station.control import ask
+from inspection.bundle import Bundle
+from inspection.errors import LineError
+from inspection.images import encode_png
+
+ROOT = Path(__file__).parents[2]
+GENEROUS_S = 60.0
+
+SOFTWARE_TRIGGER = """\
+camera: {kind: replay, path: parts, loop: true}
+trigger: {kind: software, frame_limit_ms: 20000}
+control_socket: line.sock
+"""
+RECORDS = "records: {folder: records, images: {max_bytes: 1000000, min_free_bytes: 0}}\n"
+# The outputs come last, so that a test can add one at the end of the file.
+_LINE = """\
+bundle: bundle
+engine: {threads: 1}
+deadline_ms: 30000
+outputs:
+  - {kind: jsonlines, path: parts.jsonl}
+"""
+
+
+def part(grey: int = 50, *, spot: bool = False) -> npt.NDArray[np.uint8]:
+    """A part for the tiny bundle, which rejects the bright spot."""
+    image = np.full((32, 32), grey, np.uint8)
+    if spot:
+        image[10:14, 20:24] = 250
+    return image
+
+
+def write_parts(folder: Path, *parts: npt.NDArray[np.uint8]) -> Path:
+    """A recording: `0.png` and so on."""
+    folder.mkdir()
+    for number, image in enumerate(parts):
+        (folder / f"{number}.png").write_bytes(encode_png(image))
+    return folder
+
+
+def write_line(folder: Path, *settings: str) -> Path:
+    """The configuration of a line with `bundle` in this folder and verdicts in `parts.jsonl`.
+
+    Args:
+        settings: lines of YAML, the camera among them.
+    """
+    path = folder / "line.yaml"
+    path.write_text("".join(settings) + _LINE)
+    return path
+
+
+def add_tolerant_recipe(bundle: Bundle) -> None:
+    """Calibrate "tolerant", which passes parts of brightness 128 to 229."""
+    calibration = bundle.calibration("default", "model.onnx")
+    thresholds = replace(calibration.thresholds, reject=0.9)
+    bundle.add_calibration(
+        calibration.model_copy(update={"recipe": "tolerant", "thresholds": thresholds})
+    )
+
+
+def command(*words: object) -> list[str]:
+    """The words that start `linewarden`."""
+    return [sys.executable, "-m", "linewarden", *map(str, words)]
+
+
+def linewarden(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run `linewarden` to its end."""
+    return subprocess.run(
+        command(*words), cwd=ROOT, capture_output=True, text=True, timeout=GENEROUS_S, check=False
+    )
+
+
+def told(config: Path) -> list[dict[str, Any]]:
+    """The verdicts in `parts.jsonl`; none before the line has started."""
+    path = config.parent / "parts.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def is_ready(config: Path) -> bool:
+    """Whether a line with SOFTWARE_TRIGGER answers and inspects."""
+    try:
+        return bool(ask(config.parent / "line.sock", "state")["state"] == "ready")
+    except LineError:
+        return False
