@@ -17,6 +17,11 @@ def test_a_recording_is_read_in_this_process(tmp_path: Path) -> None:
     assert not camera.waits
 
 
+def read_for_ever(camera: IsolatedCamera) -> None:
+    while True:
+        camera.read(0.2)
+
+
 def test_a_live_camera_keeps_its_limits_in_another_process() -> None:
     with mjpeg_camera() as server:
         config = OpenCvConfig(
@@ -30,6 +35,5 @@ def test_a_live_camera_keeps_its_limits_in_another_process() -> None:
         server.hanging.set()
         message = r"^camera 'opencv': runs free and gave no frame for 0\.5 s"
         with pytest.raises(CameraLostError, match=message):
-            while True:
-                camera.read(0.2)
+            read_for_ever(camera)
         camera.close()
