@@ -16,7 +16,7 @@ from training.inspected import InspectedSample
 
 
 def score_histogram(inspected: Sequence[InspectedSample], evaluation: Evaluation) -> bytes:
-    """Scores of good and defective parts with the thresholds, as PNG bytes."""
+    """Draws the scores of good and defective parts with the thresholds; returns PNG bytes."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

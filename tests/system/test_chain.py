@@ -177,7 +177,7 @@ def test_notebook_use(chain: Path) -> None:
     [
         (["train", "{tmp}/nowhere", "--out", "{tmp}/run"], 5, "no such folder"),
         (["train", "{tmp}/empty", "--out", "{tmp}/run"], 5, "it holds nothing"),
-        (["train", "{tmp}/one", "--out", "{tmp}/run"], 5, "1 different good images; at least 5"),
+        (["train", "{tmp}/one", "--out", "{tmp}/run"], 5, "1 different good images; add some"),
         (["train", "{parts}", "--out", "{run}"], 3, "holds a finished run"),
         (["train", "{parts}", "--weights", "{tmp}/x.pth", "--out", "{tmp}/run"], 3, "no such file"),
         (
@@ -185,7 +185,7 @@ def test_notebook_use(chain: Path) -> None:
             3,
             "did you mean 'epochs'",
         ),
-        (["export", "{tmp}/empty", "{tmp}/bundle"], 4, "holds no run"),
+        (["export", "{tmp}/empty", "{tmp}/bundle"], 4, "does not hold a run"),
         (["export", "{run}", "{bundle}"], 4, "exists; choose another folder, or --replace it"),
         (["calibrate", "{tmp}/empty", "--good", "{parts}/train/good"], 4, "manifest.json"),
         (
