@@ -177,7 +177,7 @@ def test_notebook_use(chain: Path) -> None:
     [
         (["train", "{tmp}/nowhere", "--out", "{tmp}/run"], 5, "no such folder"),
         (["train", "{tmp}/empty", "--out", "{tmp}/run"], 5, "it holds nothing"),
-        (["train", "{tmp}/one", "--out", "{tmp}/run"], 5, "1 different good images; add some"),
+        (["train", "{tmp}/one", "--out", "{tmp}/run"], 5, "1 different good images; at least 5"),
         (["train", "{parts}", "--out", "{run}"], 3, "holds a finished run"),
         (["train", "{parts}", "--weights", "{tmp}/x.pth", "--out", "{tmp}/run"], 3, "no such file"),
         (
@@ -191,7 +191,7 @@ def test_notebook_use(chain: Path) -> None:
         (
             ["export", "{run}", "{tmp}/new", "--precision", "int8", "--calibration", "{tmp}/one"],
             4,
-            "INT8 is calibrated with 4 of them or more: give the folder they are in now",
+            "the calibration of INT8 needs at least 4: give the folder that holds them now",
         ),
         (["export", "{run}", "{tmp}/new", "--precision", "int4"], 2, "invalid choice: 'int4'"),
         (["calibrate", "{bundle}", "--good", "{tmp}/one"], 5, "the frame is 8x8"),

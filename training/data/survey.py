@@ -83,8 +83,8 @@ def split_good(samples: Sequence[SurveyedSample], *, hold_out: float, seed: int)
         unique.setdefault(sample.sha256, sample)
     if len(unique) < MINIMUM_GOOD_IMAGES:
         raise CameraError(
-            f"{len(unique)} different good images; add some: at least "
-            f"{MINIMUM_GOOD_IMAGES} are needed, and 100 or more make a reliable model"
+            f"{len(unique)} different good images; at least {MINIMUM_GOOD_IMAGES} are needed, and "
+            "100 or more make a reliable model"
         )
     order = sorted(unique.values(), key=lambda sample: _draw_key(sample.sha256, seed))
     count = min(max(1, math.ceil(hold_out * len(order))), len(order) - 1)
