@@ -169,7 +169,7 @@ def test_the_environment_names_a_file_or_a_folder(
     file.touch()
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
     assert find_weights("resnet18.tv_in1k") == str(file)
-    with pytest.raises(ConfigError, match="no weights file for resnet34 there"):
+    with pytest.raises(ConfigError, match="has no weights file for resnet34"):
         find_weights("resnet34")
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(file))
     assert find_weights("resnet34") == str(file)

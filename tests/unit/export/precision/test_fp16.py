@@ -67,7 +67,7 @@ def test_a_graph_without_module_names_is_refused() -> None:
     graph = tiny_convnet.graph()
     for node in graph.graph.node:
         del node.metadata_props[:]
-    with pytest.raises(EngineError, match="does not say which nodes are the backbone's"):
+    with pytest.raises(EngineError, match="does not name the nodes of the backbone"):
         lowerable_nodes(graph, has_backbone=True)
 
 
@@ -181,7 +181,7 @@ def test_a_foreign_operator_and_a_cast_of_a_cast_are_refused() -> None:
     with pytest.raises(EngineError) as caught:
         check_typed(mixed, graph)
     assert str(caught.value) == (
-        "the graph of mixed precision is wrong: operators that not every engine takes: ['Mish']; "
+        "the graph of mixed precision is wrong: operators that some engines do not take: ['Mish']; "
         "casts of casts: ['back']"
     )
 
@@ -191,7 +191,7 @@ def test_a_foreign_type_is_refused() -> None:
         nodes.append(helper.make_node("Cast", ["features"], ["precise"], to=TensorProto.DOUBLE))
 
     graph = tiny_convnet.graph(change)
-    with pytest.raises(EngineError, match=r"types that not every engine takes: .*DOUBLE"):
+    with pytest.raises(EngineError, match=r"types that some engines do not take: .*DOUBLE"):
         check_typed(graph, graph)
 
 
