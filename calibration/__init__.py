@@ -1,1 +1,1 @@
-"""Thresholds from good parts. Runs on the device: never imports torch."""
+"""Sets thresholds from good parts. Runs on the device: never imports torch."""

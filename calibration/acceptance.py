@@ -1,8 +1,8 @@
 """An acceptance study: labelled parts shown several times to the inspector that will run.
 
-With several shots of each part, every showing is another picture, so that camera, light and
-position are studied too; a stored image shown again studies the inference alone. REVIEW and
-NO_VERDICT set a part aside: they count as rejected.
+With several shots of each part, every showing is another picture, so that the study covers camera,
+light and position too. A stored image shown again covers the inference alone. REVIEW and NO_VERDICT
+set a part aside: they count as rejected.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ import numpy as np
 
 from calibration.agreement import Agreement, agreement
 from calibration.calibrate import digest_of_images
-from calibration.escapes import proportion
-from calibration.labelled_parts import GOOD, Plan, image_hashes, named
-from calibration.pictures import small_jpeg
+from calibration.labelled_parts import GOOD, Plan, image_hashes
+from inspection.errors import named
 from inspection.images import read_image
 from inspection.inspector import Inspection, Inspector
 from inspection.overlay import overlay
 from inspection.trust.sealed import Sealed, Sha256, Strict
 from inspection.verdict import Verdict
+from reports.pictures import small_jpeg
+from reports.proportion import proportion
 
 _PICTURE_SIDE = 640  # px
 
@@ -37,7 +38,7 @@ class Showing(Strict):
 
     @property
     def is_rejected(self) -> bool:
-        """Whether the line sets the part aside."""
+        """True when the line sets the part aside."""
         return self.verdict is not Verdict.PASS
 
 
@@ -50,7 +51,7 @@ class ShownPart(Strict):
 
     @property
     def is_defective(self) -> bool:
-        """Whether its label says so."""
+        """True when the label names a defect."""
         return self.label != GOOD
 
     @property
@@ -60,13 +61,13 @@ class ShownPart(Strict):
 
 
 class AcceptanceStudy(Sealed):
-    """What was shown, what was said, and what was used; the JSON beside the report.
+    """All showings with their verdicts, and the bundle behind them: the JSON beside the report.
 
     Attributes:
         showings: `shots` when each showing is another picture, `stored images` when one picture of
             each part was shown again.
         data_sha256: over the sorted image hashes.
-        remarks: what speaks against the figures, for people.
+        remarks: reasons to doubt the figures.
     """
 
     schema_version: Literal[1] = 1
@@ -94,7 +95,7 @@ class AcceptanceStudy(Sealed):
 
     @property
     def disagreeing(self) -> list[ShownPart]:
-        """Parts with a verdict that is not their label: missed ones first, then by how often."""
+        """Parts with a verdict against their label: missed ones first, then by number of errors."""
         wrong = [part for part in self.parts if part.wrong]
         return sorted(wrong, key=lambda part: (not part.is_defective, -part.wrong))
 
@@ -108,11 +109,11 @@ def study(
     seed: int = 0,
     report: Callable[[], object] = lambda: None,
 ) -> tuple[AcceptanceStudy, dict[str, bytes]]:
-    """Show every part as often as planned, in another random order each time.
+    """Shows every part as often as planned, in another random order each time.
 
     Args:
         engine: name of the inspector's engine, for the record.
-        seed: of the order.
+        seed: seed of the random order.
         report: called after each showing.
 
     Returns:
@@ -174,8 +175,8 @@ def _record(
         calibration_seal=calibration.seal,
         calibration_created_utc=calibration.created_utc,
         calibration_author=calibration.author,
-        threshold=calibration.threshold_score,
-        threshold_review=calibration.threshold_review,
+        threshold=calibration.thresholds.reject,
+        threshold_review=calibration.thresholds.review,
         confidence=confidence,
         repeats=plan.repeats,
         showings="shots" if plan.has_shots else "stored images",
@@ -189,22 +190,22 @@ def _remarks(plan: Plan, shown: Sequence[ShownPart], calibrated_on: frozenset[st
     remarks = []
     if plan.repeats == 1:
         remarks.append(
-            "each part was shown once: this says nothing about repeatability; show each 3 times"
+            "each part was shown once, so there is no figure for repeatability: show each 3 times"
         )
     elif not plan.has_shots:
         remarks.append(
-            "stored images were shown again: repeatability is that of the inference alone; for "
-            "that of camera, light and position take several shots of each part"
+            "stored images were shown again, so repeatability covers the inference alone: take "
+            "several shots of each part to cover camera, light and position"
         )
     known = [p.name for p in shown if any(s.image_sha256 in calibrated_on for s in p.showings)]
     if known:
         remarks.append(
-            "the threshold was set with some of these parts, so that the false alarm rate is not "
-            f"that of new parts: {named(known)}"
+            "the calibration used some of these parts, so the false alarm rate is not that of new "
+            f"parts: {named(known)}"
         )
     mute = [p.name for p in shown if any(s.verdict is Verdict.NO_VERDICT for s in p.showings)]
     if mute:
-        remarks.append(f"no verdict was given, and counts as rejected, on: {named(mute)}")
+        remarks.append(f"these parts got no verdict and count as rejected: {named(mute)}")
     return remarks
 
 

@@ -19,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import t
 
-from calibration.escapes import Proportion, proportion
 from inspection.errors import ConfigError
+from reports.proportion import Proportion, proportion
 
 _Flags = npt.NDArray[np.bool_]
 
 
 class Grade(str, Enum):
-    """How a figure stands against the limits; the worst of them is that of the study."""
+    """Rating of a figure by its limits; the worst rating is the grade of the study."""
 
     ACCEPTABLE = "acceptable"
     MARGINAL = "marginal"
@@ -34,25 +34,25 @@ class Grade(str, Enum):
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Limits of one figure: up to the first it is acceptable, up to the second marginal."""
+class GradeLimits:
+    """GradeLimits of one figure: up to the first it is acceptable, up to the second marginal."""
 
     acceptable: float
     marginal: float
 
     def grade(self, value: float) -> Grade:
-        """The grade of a figure of which less is better."""
+        """Grades a figure of which less is better."""
         if value <= self.acceptable:
             return Grade.ACCEPTABLE
         return Grade.MARGINAL if value <= self.marginal else Grade.UNACCEPTABLE
 
 
-# AIAG MSA 4th edition, guidelines for effectiveness, miss rate, false alarm rate, and kappa; what
-# counts there as "at least" is written here as its distance from 1.
-INEFFECTIVE = Limits(0.10, 0.20)
-MISS_RATE = Limits(0.02, 0.05)
-FALSE_ALARM_RATE = Limits(0.05, 0.10)
-DISAGREEMENT = Limits(0.25, 0.60)  # 1 - kappa
+# AIAG MSA 4th edition, guidelines for effectiveness, miss rate, false alarm rate and kappa. The
+# manual has lower limits for effectiveness and kappa: here they are distances from 1.
+INEFFECTIVE = GradeLimits(0.10, 0.20)
+MISS_RATE = GradeLimits(0.02, 0.05)
+FALSE_ALARM_RATE = GradeLimits(0.05, 0.10)
+DISAGREEMENT = GradeLimits(0.25, 0.60)  # 1 - kappa
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ class Kappa:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What an acceptance study found.
+    """Figures of an acceptance study.
 
     Attributes:
         miss_rate: misses among all showings of defective parts, as AIAG counts.
         missed: defective parts missed in at least one showing, with bounds.
         false_alarm_rate: false alarms among all showings of good parts.
         false_alarms: good parts rejected in at least one showing, with bounds.
-        effective: parts judged rightly in every showing.
+        effective: parts judged correctly in every showing.
         repeated: parts with the same verdict in every showing.
         kappa: Cohen's (1960), of verdicts against labels, over all showings.
         kappa_repeat: Fleiss' (1971), between showings; undefined for a single one.
@@ -94,12 +94,12 @@ class Agreement:
 
     @property
     def grade(self) -> Grade:
-        """The worst of the grades: the verdict of the study."""
+        """The worst of the grades: that of the study."""
         return max(self.grades.values(), key=list(Grade).index)
 
     @property
     def is_proven(self) -> bool:
-        """Whether the bounds, not only the figures, are within the acceptable limits."""
+        """True when the bounds, not only the figures, are within the acceptable limits."""
         return (
             self.missed.upper <= MISS_RATE.acceptable
             and self.false_alarms.upper <= FALSE_ALARM_RATE.acceptable
@@ -110,14 +110,14 @@ class Agreement:
 def agreement(
     defective: Sequence[bool], rejected: Sequence[Sequence[bool]], *, confidence: float = 0.95
 ) -> Agreement:
-    """Judge verdicts of a labelled set.
+    """Compares the verdicts on labelled parts with their labels.
 
     AIAG asks for about 50 parts, a good part of them near the limit, shown 3 times in random order.
 
     Args:
-        defective: for each part, whether its label says so.
+        defective: for each part, true when its label names a defect.
         rejected: for each part, the verdict of each showing; the same number for all. Count REVIEW
-            and NO_VERDICT as the line treats them: as rejected where the part is set aside.
+            and NO_VERDICT as the line treats them: as rejected where it sets the part aside.
 
     Raises:
         ConfigError: no good or no defective parts, or verdicts missing.
@@ -126,7 +126,7 @@ def agreement(
     counts = {len(showings) for showings in rejected}
     if len(rejected) != len(truth) or len(counts) != 1 or counts == {0}:
         raise ConfigError(
-            f"{len(truth)} labels, and verdicts for {len(rejected)} parts with "
+            f"there are {len(truth)} labels, and verdicts for {len(rejected)} parts with "
             f"{sorted(counts)} showings: show every part the same number of times"
         )
     if truth.all() or not truth.any():
@@ -163,14 +163,14 @@ def _share(flags: _Flags, confidence: float) -> Proportion:
 
 
 def _cohen(truth: _Flags, verdicts: _Flags) -> tuple[float, float]:
-    """Observed agreement with the labels over all showings, and that expected by chance."""
+    """Returns the agreement with the labels over all showings, observed and expected by chance."""
     observed = float((verdicts == truth[:, np.newaxis]).mean())
     bad, rejected = float(truth.mean()), float(verdicts.mean())
     return observed, bad * rejected + (1 - bad) * (1 - rejected)
 
 
 def _fleiss(_: _Flags, verdicts: _Flags) -> tuple[float, float]:
-    """Observed agreement between the showings of a part, and that expected by chance."""
+    """Returns the agreement between the showings of a part, observed and expected by chance."""
     showings = verdicts.shape[1]
     if showings < 2:
         return 1.0, 1.0
@@ -186,11 +186,7 @@ def _interval(
     verdicts: _Flags,
     confidence: float,
 ) -> Kappa:
-    """Kappa with an interval by the jackknife over parts.
-
-    Perfect agreement varies with no part left out: there the lower end is that of the share of
-    parts that agree (Clopper-Pearson), at the same agreement by chance.
-    """
+    """Returns kappa with an interval by the jackknife over parts."""
     observed, chance = agreements(truth, verdicts)
     value = _kappa(observed, chance)
     if value is None:
@@ -198,6 +194,8 @@ def _interval(
     n = len(truth)
     level = (1 + confidence) / 2
     if observed == 1:
+        # The jackknife sees no variation in perfect agreement: take the bound of the share of parts
+        # that agree, at the same agreement by chance.
         agreed = proportion(n, n, confidence=level)
         return Kappa(value, _kappa(agreed.lower, chance), 1.0)
     keep = ~np.eye(n, dtype=np.bool_)

@@ -1,9 +1,9 @@
-"""From a bundle and good images to a calibration of one recipe."""
+"""Calibrates one recipe of a bundle with images of good parts."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from calibration.drift import baseline_of_images, figures_of_images
-from calibration.limits import Limits, Wish, limits_of
 from calibration.order import ordered_channels
 from calibration.scores import GoodScore, ScoredImages, score_images
+from calibration.thresholds import CalibrationTargets, PromisedThresholds, thresholds_for
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.engine import Engine
@@ -23,26 +23,27 @@ from inspection.layout import Layout
 from inspection.verdict import score_of_zones
 
 MAP_DECIDES = (
-    "with zones the highest value of the anomaly map decides, which is not this model's own score "
-    "and may tell parts apart worse: compare with linewarden evaluate"
+    "with zones the highest value of the anomaly map decides. It is not this model's own score and "
+    "may separate good from defective parts less well: compare with linewarden evaluate"
 )
 
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """A calibration that was written, and what went into it.
+    """A calibration as written, with the images behind it.
 
     Attributes:
-        limits: what is promised.
-        fitted, repeated: images that were left out.
+        promised: the thresholds with their promises.
+        fitted: images left out because the model was fitted to them.
+        repeated: images left out because they repeat another.
         images: the files behind the scores, by hash.
-        replaces_score: whether zones put the maximum of the map in the place of another score.
+        replaces_score: true when zones put the maximum of the map in place of another score.
         in_order: figures that are alike in neighbouring files, see `calibration.order`; none for
-            parts in lots, which are told apart.
+            parts in lots.
     """
 
     calibration: Calibration
-    limits: Limits
+    promised: PromisedThresholds
     path: Path
     fitted: list[Path]
     repeated: list[Path]
@@ -54,7 +55,7 @@ class CalibrationResult:
 def calibrate(
     bundle: Bundle,
     images: Sequence[Path],
-    wish: Wish,
+    targets: CalibrationTargets,
     *,
     recipe: str = "default",
     layout: Layout | None = None,
@@ -65,57 +66,53 @@ def calibrate(
     author: str = "",
     reason: str = "",
 ) -> CalibrationResult:
-    """Set the thresholds of `recipe` from images of good parts, and write them into the bundle.
+    """Sets the thresholds of `recipe` from images of good parts, and writes them into the bundle.
 
-    Images that the model was fitted to are left out: their scores are lower than those of parts it
-    has not seen. The thresholds are tolerance limits of the scores of parts; pixel threshold and
-    smallest area are set so that as few good parts show a mask as may be rejected. The calibration
-    that was active before goes to the history, see `calibration.history`.
+    It leaves out images that the model was fitted to: they score lower than new parts. Reject and
+    review thresholds are tolerance limits of the scores of parts. The pixel threshold and the
+    smallest area let at most the target rate of good parts show a mask. The calibration that was
+    active before goes to the history, see `calibration.history`.
 
     Args:
         layout: zones and alignment of the recipe, kept with its thresholds; None inspects the whole
             frame, or the crop of the bundle.
+        report: called after each image.
 
     Raises:
-        CameraError: images that cannot be used, or none that the model was not fitted to.
-        ConfigError: a rate outside its range, or too few parts for zones or a review band.
+        CameraError: an image cannot be used, or the model was fitted to all of them.
+        ConfigError: a rate is outside its range, or there are too few parts for zones or a review
+            band.
         EngineError: the artefact does not run.
     """
     with closing(open_engine(bundle, engine=engine, artefact=artefact, threads=threads)) as opened:
         scored = _scored(bundle, images, opened, layout, report)
-    limits = limits_of(scored.scores, wish, layout.zones if layout is not None else ())
-    scores = {s.sha256: score_of_zones(s.values, limits.reject) for s in scored.scores}
-    figures, reference = figures_of_images([s.look for s in scored.scores], list(scores.values()))
-    names = layout.zone_names if layout is not None else ()
-    calibration = Calibration(
-        recipe=recipe,
-        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        artefact=artefact,
-        artefact_sha256=bundle.sha256(artefact),
-        **_promised(limits, wish),
-        scores=scores,
-        parts=_named(scored.scores, wish.part_of),
-        author=author,
-        reason=reason,
-        data_sha256=digest_of_images(scores),
-        drift=baseline_of_images(figures, reference),
-        layout=layout,
-        zone_thresholds=limits.of_zones(names),
-        zone_scores={s.sha256: s.values for s in scored.scores} if names else {},
-        lots=_named(scored.scores, wish.lot_of),
+    good = scored.scores
+    promised = thresholds_for(good, targets, layout.zones if layout is not None else ())
+    scores = {g.sha256: score_of_zones(g.values, promised.reject) for g in good}
+    figures, reference = figures_of_images([g.frame for g in good], list(scores.values()))
+    path = bundle.add_calibration(
+        Calibration(
+            recipe=recipe,
+            created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            author=author,
+            reason=reason,
+            artefact=artefact,
+            artefact_sha256=bundle.sha256(artefact),
+            scores=scores,
+            drift=baseline_of_images(figures, reference),
+            **_promise(promised, targets, layout),
+            **_evidence(good, targets, layout),
+        )
     )
-    path = bundle.add_calibration(calibration)
     return CalibrationResult(
-        bundle.calibration(recipe, artefact),
-        limits,
-        path,
-        scored.fitted,
-        scored.repeated,
-        {s.sha256: s.path for s in scored.scores},
-        replaces_score=bool(names) and not all(s.is_of_map for s in scored.scores),
-        in_order=()
-        if wish.lot_of
-        else ordered_channels([s.path for s in scored.scores], figures, wish.part_of),
+        calibration=bundle.calibration(recipe, artefact),
+        promised=promised,
+        path=path,
+        fitted=scored.fitted,
+        repeated=scored.repeated,
+        images={g.sha256: g.path for g in good},
+        replaces_score=_has_zones(layout) and not all(g.is_of_map for g in good),
+        in_order=_in_order(good, figures, targets),
     )
 
 
@@ -126,7 +123,7 @@ def _scored(
     layout: Layout | None,
     report: Callable[[], object],
 ) -> ScoredImages:
-    """The scores of what the model was not fitted to, of which there must be some."""
+    """Scores the images that the model was not fitted to; refuses a set without any."""
     scored = score_images(
         images,
         engine,
@@ -137,31 +134,55 @@ def _scored(
     )
     if not scored.scores:
         raise CameraError(
-            f"all {len(images)} images were used in training: a threshold needs good parts that "
-            "the model has not seen"
+            f"the model was trained on all {len(images)} images: bring good parts that it has not "
+            "seen"
         )
     return scored
 
 
-def _promised(limits: Limits, wish: Wish) -> dict[str, Any]:
-    """The fields of a calibration that say what was asked for, and what is promised."""
-    pixels, review = limits.pixels, limits.review
+def _promise(
+    promised: PromisedThresholds, targets: CalibrationTargets, layout: Layout | None
+) -> dict[str, Any]:
+    """Returns the fields of a calibration with its targets, thresholds and promises."""
     return {
-        "false_reject_rate_target": wish.false_reject_rate,
-        "confidence": wish.confidence,
-        "false_reject_rate_bound": limits.limit.bound,
-        "review_rate_bound": limits.review_limit and limits.review_limit.bound,
-        "mask_rate_bound": limits.mask_rate_bound,
-        "threshold_score": max(limits.reject),
-        "threshold_pixel": max(pixel.threshold for pixel in pixels),
-        "threshold_review": review and max(review),
-        "minimum_area_px": min(pixel.minimum_area for pixel in pixels),
-        "modelled_rate": limits.tail and limits.tail.rate,
+        "false_reject_rate_target": targets.false_reject_rate,
+        "confidence": targets.confidence,
+        "false_reject_rate_bound": promised.reject_limit.bound,
+        "review_rate_bound": promised.review_limit and promised.review_limit.bound,
+        "mask_rate_bound": promised.mask_rate_bound,
+        "modelled_rate": promised.tail and promised.tail.rate,
+        "thresholds": promised.of_part(),
+        "zone_thresholds": promised.of_zones(layout.zone_names) if layout is not None else {},
+        "layout": layout,
     }
 
 
+def _evidence(
+    good: Sequence[GoodScore], targets: CalibrationTargets, layout: Layout | None
+) -> dict[str, Any]:
+    """Returns the fields of a calibration with the images behind it."""
+    return {
+        "zone_scores": {g.sha256: g.values for g in good} if _has_zones(layout) else {},
+        "parts": _named(good, targets.part_of),
+        "lots": _named(good, targets.lot_of),
+        "data_sha256": digest_of_images(g.sha256 for g in good),
+    }
+
+
+def _in_order(
+    good: Sequence[GoodScore], figures: Mapping[str, Sequence[float]], targets: CalibrationTargets
+) -> tuple[str, ...]:
+    if targets.lot_of:
+        return ()
+    return ordered_channels([g.path for g in good], figures, targets.part_of)
+
+
+def _has_zones(layout: Layout | None) -> bool:
+    return layout is not None and bool(layout.zones)
+
+
 def digest_of_images(hashes: Iterable[str]) -> str:
-    """SHA-256 over the sorted hashes of images: the same set gives the same, in any order."""
+    """Returns the SHA-256 over the sorted hashes: a set of images has one digest in any order."""
     return hashlib.sha256("".join(f"{one}\n" for one in sorted(hashes)).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The sensitivity slider: every threshold along the scores of good parts, with what it promises."""
+"""The sensitivity slider: every threshold along the scores of good parts, with its promise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta
 
-from calibration.threshold import require_share, zone_thresholds
+from calibration.tolerance import require_share, zone_thresholds
 from inspection.errors import ConfigError
 
 
@@ -22,21 +22,21 @@ class SliderPoint:
         position: 0 rejects least, 1 most.
         expected: mean false reject rate of thresholds chosen this way, over draws of good parts.
         bound: upper bound of the false reject rate at the confidence of the curve.
-        zone_thresholds: the threshold of each zone; the highest of them is `threshold`.
+        reject_by_zone: the threshold of each zone; the highest of them is `reject`.
     """
 
     position: float
-    threshold: float
+    reject: float
     expected: float
     bound: float
-    zone_thresholds: tuple[float, ...] = ()
+    reject_by_zone: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class ThresholdCurve:
-    """What every score promises as threshold: the curve that the sensitivity slider moves along.
+    """The promise of every score as threshold: the curve that the sensitivity slider moves along.
 
-    It needs no storage of its own: the scores and the confidence of a calibration give it back.
+    It is not stored: the scores and the confidence of a calibration give it back.
 
     Attributes:
         thresholds: the scores, ascending; with several zones, the highest threshold of each step.
@@ -53,12 +53,12 @@ class ThresholdCurve:
 
     @classmethod
     def of(cls, scores: Sequence[float], *, confidence: float) -> ThresholdCurve:
-        """The curve of independent good parts; see `tolerance_limit` for the promise."""
+        """Builds the curve of independent good parts; see `tolerance_limit` for the promise."""
         return cls.of_zones([(score,) for score in scores], confidence=confidence)
 
     @classmethod
     def of_zones(cls, values: Sequence[Sequence[float]], *, confidence: float) -> ThresholdCurve:
-        """The curve of good parts with a value for each zone; see `zone_limit` for the promise."""
+        """Builds the curve of parts with a value per zone; see `zone_limit` for the promise."""
         require_share("confidence", confidence)
         steps = zone_thresholds(values)[::-1]
         n = len(values)
@@ -67,31 +67,31 @@ class ThresholdCurve:
         return cls(steps.max(axis=1), (n - ranks + 1) / (n + 1), bounds, confidence, steps)
 
     def at(self, position: float) -> SliderPoint:
-        """The threshold at a place of the slider, from 0 (highest score) to 1 (middle score).
+        """Returns the threshold at a position, from 0 (highest score) to 1 (middle score).
 
         Equal steps multiply the expected false reject rate by the same factor. The slider ends at
-        the highest score: what lies above it, good parts alone cannot tell without a model.
+        the highest score: good parts alone give no threshold above it without a model.
 
         Raises:
             ConfigError: a position outside 0 to 1.
         """
         if not 0 <= position <= 1:
-            raise ConfigError(f"the slider is at {position}: it moves from 0 to 1")
+            raise ConfigError(f"the slider position is {position}: set it from 0 to 1")
         lowest = self.expected[-1]
         wanted = lowest * (max(0.5, lowest) / lowest) ** position
         return self._point(int(np.argmax(self.expected <= wanted * (1 + 1e-9))))
 
     def point_of(self, *thresholds: float) -> SliderPoint:
-        """What thresholds promise, one for each zone, that were set without these scores.
+        """Returns the promise of thresholds, one for each zone, set without these scores.
 
-        They promise what the nearest thresholds of the curve do that are below them in every zone.
-        Where there are none nothing is promised: rate and bound are 1.
+        They have the promise of the nearest thresholds of the curve that are below them in every
+        zone. Without such thresholds there is no promise: rate and bound are 1.
         """
         count = int((self.zone_thresholds <= thresholds).all(axis=1).sum())
         if not count:
             return SliderPoint(1.0, max(thresholds), 1.0, 1.0, thresholds)
         point = self._point(count - 1)
-        return replace(point, threshold=max(thresholds), zone_thresholds=thresholds)
+        return replace(point, reject=max(thresholds), reject_by_zone=thresholds)
 
     def _point(self, place: int) -> SliderPoint:
         lowest, expected = self.expected[-1], self.expected[place]

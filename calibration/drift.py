@@ -1,14 +1,15 @@
 """The drift baseline of good parts, and the limits of the charts that watch for drift.
 
-The charts are those of `inspection.drift.charts`. Their limits follow from one figure, the parts
-between two false alarms of the whole system (`run_length`), of which every chart gets an equal part
-of the alarms. Run lengths of the CUSUM are those of Brook and Evans (1972), of the EWMA those of
-Lucas and Saccucci (1990), both by Markov chain. A baseline of few parts is itself off by chance;
-the limits are set for a mean that is off as far as is plausible at `confidence` (the aim of Gandy
-and Kvaloy 2013), so that few parts give slow charts rather than false alarms. The limit of the
-window is the sum of two exact Kolmogorov limits: of the baseline at `confidence`, and of the window
-at as much error probability as its parts are worth, which is the correction for looking again and
-again.
+One figure sets the limits of all charts in `inspection.drift.charts`: the number of parts between
+two false alarms of the whole system (`run_length`). Every chart gets an equal share of the alarms.
+
+- Run lengths: by Markov chain, of the CUSUM after Brook and Evans (1972), of the EWMA after Lucas
+  and Saccucci (1990).
+- Few parts: the mean of a baseline is itself off by chance. The limits assume a mean that is off as
+  far as is plausible at `confidence` (the aim of Gandy and Kvaloy 2013), so that few parts give
+  slow charts rather than false alarms.
+- Window: its limit is the sum of two exact Kolmogorov limits, of the baseline at `confidence` and
+  of the window at its share of the error probability, which corrects for repeated tests.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from scipy.stats import kstwo, norm
 
 from calibration.run_lengths import cusum_run_length, ewma_run_length, limit_for
-from calibration.threshold import require_share
+from calibration.tolerance import require_share
 from inspection.drift.baseline import Baseline
 from inspection.drift.charts import MOVED
 from inspection.drift.frame_figures import (
@@ -48,29 +49,18 @@ def baseline_from(
     slack: float = 0.5,
     weight: float = 0.1,
 ) -> Baseline:
-    """Baseline and limits from good parts that the model was not fitted to.
+    """Makes a baseline with its limits from good parts that the model was not fitted to.
 
     Args:
         figures: for each channel (a key of `MOVED`), its value for each good part.
         run_length: mean number of good parts between two false alarms, over all charts.
-        confidence: that the run length holds, over draws of the baseline.
+        confidence: probability that the run length holds, over draws of the baseline.
 
     Raises:
-        ConfigError: unknown channels, fewer than 30 parts, values that are not finite.
+        ConfigError: a channel is unknown, there are fewer than 30 parts, or a value is not finite.
     """
     require_share("confidence", confidence)
-    counts = {len(values) for values in figures.values()}
-    unknown = sorted(set(figures) - set(MOVED))
-    if unknown or not figures:
-        raise ConfigError(f"channels {unknown} are unknown; known are {', '.join(MOVED)}")
-    if len(counts) != 1 or min(counts) < FEWEST_PARTS:
-        raise ConfigError(
-            f"the channels have {sorted(counts)} values: a drift baseline needs the same good "
-            f"parts in every channel, at least {FEWEST_PARTS}"
-        )
-    if not all(np.isfinite(values).all() for values in figures.values()):
-        raise ConfigError("a drift baseline needs finite values: leave out parts without them")
-    (n,) = counts
+    n = _number_of_parts(figures)
     each = run_length * _CHARTS * len(figures)
     off = float(norm.ppf((1 + confidence) / 2)) / math.sqrt(n)
 
@@ -95,14 +85,30 @@ def baseline_from(
     )
 
 
+def _number_of_parts(figures: Mapping[str, Sequence[float]]) -> int:
+    """Counts the parts; refuses figures that make no baseline."""
+    counts = {len(values) for values in figures.values()}
+    unknown = sorted(set(figures) - set(MOVED))
+    if unknown or not figures:
+        raise ConfigError(f"channels {unknown} are unknown; known are {', '.join(MOVED)}")
+    if len(counts) != 1 or min(counts) < FEWEST_PARTS:
+        raise ConfigError(
+            f"the channels have {sorted(counts)} values: a drift baseline needs the same good "
+            f"parts in every channel, at least {FEWEST_PARTS} of them"
+        )
+    if not all(np.isfinite(values).all() for values in figures.values()):
+        raise ConfigError("a drift baseline needs finite values: leave out parts without them")
+    return counts.pop()
+
+
 @dataclass(frozen=True)
-class Look:
-    """What the baseline keeps of a good frame, so that no image is read twice.
+class FrameSummary:
+    """The figures that a baseline needs of a good frame, so that no image is read twice.
 
     Attributes:
-        figures: of `frame_figures`, without its position.
-        small: of `reference_from`: any of them can be the reference, once all scores are known.
-        height: of the frame; likewise `width`.
+        figures: those of `frame_figures`, without the position.
+        small: the frame of `reference_from`; one of all frames becomes the reference later.
+        height: height of the frame in px; likewise `width`.
     """
 
     figures: Mapping[str, float]
@@ -111,28 +117,28 @@ class Look:
     width: int
 
     @classmethod
-    def of(cls, frame: npt.NDArray[np.uint8], crop: Crop | None) -> Look:
-        """The look of a frame, or of what the crop of the bundle shows of it."""
+    def of(cls, frame: npt.NDArray[np.uint8], crop: Crop | None) -> FrameSummary:
+        """Summarises a frame, or the region of it that the crop of the bundle shows."""
         shown = frame if crop is None else crop.of(frame)
         return cls(frame_figures(shown), reference_from(shown), shown.shape[0], shown.shape[1])
 
 
 def figures_of_images(
-    looks: Sequence[Look], scores: Sequence[float]
+    frames: Sequence[FrameSummary], scores: Sequence[float]
 ) -> tuple[dict[str, list[float]], GrayImage]:
-    """Every channel of `MOVED` for each good image, and what positions were measured against.
+    """Returns every channel of `MOVED` for each good image, and the reference of their positions.
 
-    That is the image with the middle score.
+    The reference is the image with the middle score.
     """
     middle = sorted(range(len(scores)), key=scores.__getitem__)[len(scores) // 2]
-    reference = looks[middle].small
+    reference = frames[middle].small
     figures = [
         {
-            **look.figures,
-            **position_figures(look.small, reference, look.height, look.width),
+            **frame.figures,
+            **position_figures(frame.small, reference, frame.height, frame.width),
             "score": score,
         }
-        for look, score in zip(looks, scores, strict=True)
+        for frame, score in zip(frames, scores, strict=True)
     ]
     return {name: [one[name] for one in figures] for name in MOVED}, reference
 
@@ -140,7 +146,7 @@ def figures_of_images(
 def baseline_of_images(
     figures: Mapping[str, Sequence[float]], reference: GrayImage
 ) -> Baseline | None:
-    """The baseline of good images; None when they are fewer than 30. See `figures_of_images`."""
+    """Makes a baseline from `figures_of_images`; None with fewer than 30 images."""
     if len(figures["score"]) < FEWEST_PARTS:
         return None
     return baseline_from(figures).model_copy(update={"reference_png": encode_png(reference)})

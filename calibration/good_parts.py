@@ -1,20 +1,20 @@
-"""The good parts that a calibration keeps: their scores, and the curve that these give back."""
+"""The good parts that a calibration keeps: their scores and the curve of the slider."""
 
 from __future__ import annotations
 
 from calibration.curve import ThresholdCurve
-from calibration.threshold import part_scores
+from calibration.tolerance import part_scores
 from inspection.bundle.calibration_file import Calibration
 
 
 def good_part_scores(calibration: Calibration) -> dict[str, float]:
-    """The score of each good part: the highest of its images."""
+    """Returns the score of each good part: the highest of its images."""
     names = [_part(calibration, image) for image in calibration.scores]
     return part_scores(list(calibration.scores.values()), names)
 
 
 def good_part_values(calibration: Calibration) -> dict[str, tuple[float, ...]]:
-    """The value of each good part in each zone, the highest of its images; see `thresholds_of`."""
+    """Returns the value of each good part in each zone: the highest of its images."""
     values: dict[str, tuple[float, ...]] = {}
     for image, score in calibration.scores.items():
         part, found = _part(calibration, image), calibration.zone_scores.get(image, (score,))
@@ -22,16 +22,16 @@ def good_part_values(calibration: Calibration) -> dict[str, tuple[float, ...]]:
     return values
 
 
-def thresholds_of(calibration: Calibration) -> tuple[float, ...]:
-    """The threshold of each zone, or the only one."""
-    zones = calibration.zone_thresholds.values()
-    return tuple(zone.score for zone in zones) or (calibration.threshold_score,)
+def reject_by_zone(calibration: Calibration) -> tuple[float, ...]:
+    """Returns the threshold of each zone; a single one without zones."""
+    zones = calibration.zone_thresholds.values() or (calibration.thresholds,)
+    return tuple(zone.reject for zone in zones)
 
 
 def curve_of(calibration: Calibration) -> ThresholdCurve | None:
-    """The curve of the sensitivity slider.
+    """Rebuilds the curve of the sensitivity slider.
 
-    None when nothing gives it: no scores were kept, or the parts came in lots and are not
+    None when the calibration keeps no scores, or when its parts came in lots and are not
     independent.
     """
     values = list(good_part_values(calibration).values())

@@ -1,7 +1,7 @@
-"""The calibrations a recipe has had: who made each, when, why, on what; comparing and going back.
+"""All calibrations of a recipe, with author, time, reason and images: compares and restores them.
 
-The active calibration stands in `calibration/<recipe>.json`, those it replaced in
-`calibration/history/<recipe>`. Nothing is deleted: going back makes a new entry with the old
+The file of the active calibration is `calibration/<recipe>.json`; the replaced ones are in
+`calibration/history/<recipe>`. Nothing is deleted: a rollback makes a new entry with the old
 thresholds.
 """
 
@@ -13,13 +13,13 @@ from datetime import datetime, timezone
 from operator import gt
 from pathlib import Path
 
-from calibration.escapes import Proportion, proportion
-from calibration.good_parts import good_part_values, thresholds_of
+from calibration.good_parts import good_part_values, reject_by_zone
 from inspection.bundle import Bundle, calibrated_recipes
 from inspection.bundle.bundle import HISTORY_FOLDER
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import CALIBRATION_FOLDER
 from inspection.errors import BundleError, ConfigError
+from reports.proportion import Proportion, proportion
 
 ACTIVE = "active"
 _SHORTEST_SEAL = 8  # hexadecimal digits that name a calibration
@@ -30,8 +30,8 @@ class Entry:
     """One calibration of a recipe.
 
     Attributes:
-        name: when it was made, `20261121T041401Z`; several of one second are numbered.
-        damaged: why the file cannot be used; None for a whole one.
+        name: time of the calibration, `20261121T041401Z`; several of one second have numbers.
+        damaged: reason why the file cannot be used; None for a whole one.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Entry:
     damaged: str | None = None
 
     def whole(self) -> Calibration:
-        """The calibration.
+        """Returns the calibration.
 
         Raises:
             BundleError: the file is damaged.
@@ -57,10 +57,10 @@ class Comparison:
 
     Attributes:
         parts: number of good parts of the older and of the newer.
-        shared: parts of the newer that the older has seen too, by any image.
+        shared: parts of the newer with an image that the older has too.
         rejected: parts of the newer that the older threshold rejects.
-        rejected_unseen: likewise, of those that the older has not seen; None when it saw all. Only
-            these are independent of the older threshold, so that the bounds hold for them alone.
+        rejected_unseen: likewise, among the parts that are new to the older; None without any. Only
+            these are independent of the older threshold, so the bounds hold for them alone.
         rejected_by_newer: parts of the older that the newer threshold rejects.
         largest_shift: largest difference of the scores of an image in both; 0 through the same
             engine; None without such an image.
@@ -77,7 +77,7 @@ class Comparison:
 
 
 def recipes(bundle: Bundle) -> list[str]:
-    """Names of the recipes that have, or had, a calibration."""
+    """Lists the recipes that have, or had, a calibration."""
     before = bundle.folder / CALIBRATION_FOLDER / HISTORY_FOLDER
     return sorted(
         {
@@ -88,7 +88,7 @@ def recipes(bundle: Bundle) -> list[str]:
 
 
 def history(bundle: Bundle, recipe: str) -> list[Entry]:
-    """All calibrations of a recipe: the active one, then the others from the newest on.
+    """Lists the calibrations of a recipe: the active one, then the others from newest to oldest.
 
     Raises:
         BundleError: the recipe was never calibrated.
@@ -96,7 +96,7 @@ def history(bundle: Bundle, recipe: str) -> list[Entry]:
     if recipe not in recipes(bundle):
         there = ", ".join(recipes(bundle)) or "none"
         raise BundleError(
-            f"{bundle.folder}: recipe {recipe!r} was never calibrated; calibrated are: {there}"
+            f"{bundle.folder}: recipe {recipe!r} was never calibrated; calibrated recipes: {there}"
         )
     active = bundle.calibration_path(recipe)
     entries = [_active_entry(bundle, active)] if active.exists() else []
@@ -108,10 +108,10 @@ def history(bundle: Bundle, recipe: str) -> list[Entry]:
 
 
 def find(bundle: Bundle, recipe: str, name: str) -> Entry:
-    """The calibration with that time, or whose seal begins so; `active` is the active one.
+    """Finds a calibration by its time or the start of its seal; `active` is the active one.
 
     Raises:
-        BundleError: there is none, or several.
+        BundleError: none or several have this name.
     """
     entries = history(bundle, recipe)
     found = [entry for entry in entries if _is_named(entry, name)]
@@ -126,11 +126,11 @@ def find(bundle: Bundle, recipe: str, name: str) -> Entry:
 
 
 def compare(older: Calibration, newer: Calibration) -> Comparison:
-    """What the thresholds of one calibration do to the good parts of the other.
+    """Applies the thresholds of each calibration to the good parts of the other.
 
     Raises:
-        ConfigError: they came through different artefacts or layouts, whose scores have no common
-            scale.
+        ConfigError: the calibrations used different artefacts or layouts, so that their scores have
+            no common scale, or one of them holds no scores.
     """
     if older.artefact_sha256 != newer.artefact_sha256:
         raise ConfigError(
@@ -147,8 +147,8 @@ def compare(older: Calibration, newer: Calibration) -> Comparison:
             )
     if older.layout != newer.layout:
         raise ConfigError(
-            f"the calibrations {older.moment} and {newer.moment} have other zones or another "
-            "alignment: their scores have no common scale"
+            f"the calibrations {older.moment} and {newer.moment} have different zones or "
+            "alignments: their scores have no common scale"
         )
     before, after = good_part_values(older), good_part_values(newer)
     seen = {newer.parts.get(image, image) for image in newer.scores if image in older.scores}
@@ -171,15 +171,15 @@ def compare(older: Calibration, newer: Calibration) -> Comparison:
 
 
 def roll_back(bundle: Bundle, recipe: str, name: str, *, author: str, reason: str) -> Calibration:
-    """Make an older calibration active again, as a new entry; returns that entry.
+    """Makes an older calibration active again, as a new entry; returns that entry.
 
     Raises:
-        BundleError: there is no such calibration, it is active already, or it came through another
-            artefact than the active one or than the bundle now holds.
-        ConfigError: no reason.
+        BundleError: there is no such calibration, it is active already, or its artefact is not the
+            one of the active calibration or of the bundle as it is now.
+        ConfigError: there is no reason.
     """
     if not reason.strip():
-        raise ConfigError("a rollback needs a reason: say why with --reason TEXT")
+        raise ConfigError("a rollback needs a reason: give it with --reason TEXT")
     entry = find(bundle, recipe, name)
     old = entry.whole()
     if entry.is_active:
@@ -207,13 +207,13 @@ def _require_same_artefact(bundle: Bundle, recipe: str, name: str, old: Calibrat
     if active.is_active and active.calibration and active.calibration.artefact != old.artefact:
         raise BundleError(
             f"{bundle.folder}: the calibration {name} came through {old.artefact}, and the active "
-            f"one through {active.calibration.artefact}; a line that runs that artefact would not "
-            f"start any more: {mend} --artefact {active.calibration.artefact}"
+            f"one through {active.calibration.artefact}; a line that runs that artefact would no "
+            f"longer start: {mend} --artefact {active.calibration.artefact}"
         )
 
 
 def _active_entry(bundle: Bundle, path: Path) -> Entry:
-    """The active calibration under the name that it will have in the history."""
+    """Reads the active calibration, under the name that it will have in the history."""
     entry = _entry(bundle, path)
     if entry.calibration is None:
         return replace(entry, name=ACTIVE, is_active=True)
@@ -223,7 +223,7 @@ def _active_entry(bundle: Bundle, path: Path) -> Entry:
 
 
 def _entry(bundle: Bundle, path: Path) -> Entry:
-    mend = "the file is kept for a person to look at; linewarden does not use it"
+    mend = "linewarden does not use the file; it is kept so that you can look at it"
     try:
         calibration = bundle.read_calibration(path, mend)
     except BundleError as error:
@@ -248,6 +248,6 @@ def _values(calibration: Calibration, image: str) -> tuple[float, ...]:
 
 
 def _rejected(parts: Mapping[str, tuple[float, ...]], by: Calibration) -> Proportion:
-    thresholds = thresholds_of(by)
+    thresholds = reject_by_zone(by)
     count = sum(any(map(gt, values, thresholds)) for values in parts.values())
     return proportion(count, len(parts), confidence=by.confidence)

@@ -5,7 +5,7 @@
     DATA/good/<part>.png          or   DATA/good/<part>/<shot>.png
     DATA/<defect>/<part>.png           DATA/<defect>/<part>/<shot>.png
 
-A folder `test` in DATA is taken in its place; folders `ground_truth` are passed over.
+A folder `test` in DATA takes its place. Folders `ground_truth` are ignored.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspection.errors import CameraError, ConfigError
+from inspection.errors import CameraError, ConfigError, named
 from inspection.files import sha256_of
 from inspection.images import list_images
 
 GOOD = "good"
 REPEATS = 3  # as AIAG asks
 _MASKS = "ground_truth"
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Part:
 
     Attributes:
         name: label and part: `good/017.png`.
-        shots: its pictures, one for each showing; a single one is shown again each time.
+        shots: its pictures, one for each showing; a single one serves all showings.
     """
 
     name: str
@@ -40,7 +39,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study shows.
+    """The parts of a study and the number of their showings.
 
     Attributes:
         repeats: showings of each part.
@@ -52,21 +51,21 @@ class Plan:
 
     @property
     def has_shots(self) -> bool:
-        """Whether each showing is another picture."""
+        """True when each showing is another picture."""
         return self.repeats > 1 and len(self.parts[0].shots) == self.repeats
 
 
 def read_plan(folder: Path, repeats: int | None) -> Plan:
-    """List the parts of a labelled folder.
+    """Lists the parts of a labelled folder.
 
     Args:
-        repeats: showings of each stored image, 3 for None; with folders of shots, their number or
+        repeats: showings of each stored image, 3 for None. With folders of shots, their number or
             None.
 
     Raises:
         CameraError: the folder is missing or empty, or mixes images and folders of shots.
-        ConfigError: fewer than one showing, parts with different numbers of shots, or another
-            number than was asked for.
+        ConfigError: `repeats` is below one or not the number of shots, or parts have different
+            numbers of shots.
     """
     if repeats is not None and repeats < 1:
         raise ConfigError(f"--repeats {repeats}: show each part once or more, for instance 3 times")
@@ -94,10 +93,10 @@ def read_plan(folder: Path, repeats: int | None) -> Plan:
 
 
 def image_hashes(parts: Sequence[Part], trained_on: frozenset[str]) -> dict[Path, str]:
-    """SHA-256 of every picture.
+    """Returns the SHA-256 of every picture.
 
     Raises:
-        CameraError: a picture repeats another, or the model was trained on it; all are named.
+        CameraError: a picture repeats another, or the model was trained on it.
     """
     hashes = {path: sha256_of(path) for part in parts for path in part.shots}
     first: dict[str, Path] = {}
@@ -108,13 +107,12 @@ def image_hashes(parts: Sequence[Part], trained_on: frozenset[str]) -> dict[Path
     ]
     if twice:
         raise CameraError(
-            f"{len(twice)} images repeat another, and count as parts or shots of their own: take "
-            f"them out: {named(twice)}"
+            f"{len(twice)} images repeat another and would count twice; remove them: {named(twice)}"
         )
     learnt = [str(path) for path, digest in hashes.items() if digest in trained_on]
     if learnt:
         raise CameraError(
-            f"the model was trained on {len(learnt)} of these images, so that figures would mean "
+            f"the model was trained on {len(learnt)} of these images, so the figures would mean "
             f"nothing; show it others: {named(learnt)}"
         )
     return hashes
@@ -127,8 +125,8 @@ def _parts_of(label: Path) -> list[Part]:
     files = [path.name for path in label.iterdir() if path.is_file() and path.name[0] != "."]
     if files:
         raise CameraError(
-            f"{label}: holds folders of shots and also {named(sorted(files))}: put each part's "
-            "shots into a folder of its own"
+            f"{label}: holds folders of shots and also {named(sorted(files))}: give each part one "
+            "folder with its shots"
         )
     return [
         Part(f"{label.name}/{path.name}", label.name, tuple(list_images(path))) for path in folders
@@ -137,9 +135,3 @@ def _parts_of(label: Path) -> list[Part]:
 
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.name.startswith(".") and path.name != _MASKS
-
-
-def named(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"

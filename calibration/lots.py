@@ -1,4 +1,4 @@
-"""A threshold from parts that came in lots and are more alike within a lot than between lots."""
+"""Sets a threshold from parts in lots: more alike within a lot than between lots."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.stats import beta, norm, t
 
-from calibration.threshold import require_pairs, require_share, sorted_scores
+from calibration.tolerance import require_pairs, require_share, sorted_scores
 from inspection.errors import ConfigError
 
 _FEWEST_LOTS = 5
@@ -23,10 +23,10 @@ class LotLimit:
 
     Attributes:
         threshold: one of the scores; parts above it are rejected.
-        bound: upper bound of the false reject rate at `confidence`, if the lots at hand show how
-            much lots differ. An approximation; see `lot_limit`.
+        bound: upper bound of the false reject rate at `confidence`, if these lots show how much
+            lots differ. An approximation; see `lot_limit`.
         bound_of_lots: upper bound at `confidence` that assumes nothing but independent lots.
-        effective_parts: how many independent parts say as much as these do.
+        effective_parts: number of independent parts that carry as much information.
     """
 
     threshold: float
@@ -40,14 +40,14 @@ class LotLimit:
 
     @property
     def is_met(self) -> bool:
-        """Whether `bound` keeps the target."""
+        """True when `bound` keeps the target."""
         return self.bound <= self.target
 
 
 def lot_limit(
     scores: Sequence[float], lots: Sequence[str], *, false_reject_rate: float, confidence: float
 ) -> LotLimit:
-    """The lowest score whose false reject rate, for a part of a new lot, is at most the target.
+    """Finds the lowest score whose false reject rate, for a part of a new lot, keeps the target.
 
     The rate is that of a part picked from a lot picked at random: each lot weighs the same.
     Assumptions: the lots are independent draws of the lots to come (different days, tools, batches
@@ -55,18 +55,18 @@ def lot_limit(
     correlated in any way.
 
     The share of a lot above a threshold has the variance of the block bootstrap over lots, which
-    for a mean is known in closed form. It turns n parts into as many independent parts as would
-    vary the same (the design effect), and the Clopper-Pearson bound is taken at that number (Korn
-    and Graubard 1998). The smallest such number over the upper half of the scores is used, because
-    near the highest score there is nothing left to see the correlation by. Percentiles of the
-    resampled quantile itself would be too low there: no resample exceeds the highest score.
+    for a mean has a closed form. It turns n parts into the number of independent parts that would
+    vary as much (the design effect), and the Clopper-Pearson bound is taken at that number (Korn
+    and Graubard 1998). It is the smallest such number over the upper half of the scores, because
+    the correlation does not show near the highest score. Percentiles of the resampled quantile
+    would be too low there: no resample exceeds the highest score.
 
     `bound_of_lots` is Hoeffding's (1963, theorem 1) for the mean of independent shares in [0, 1],
     as in Bates et al. 2021 ("Distribution-free, risk-controlling prediction sets"): with every
     part below the threshold it equals the bound of as many independent parts as there are lots.
 
     Raises:
-        ConfigError: fewer than 5 lots, or what `tolerance_limit` refuses.
+        ConfigError: there are fewer than 5 lots, or as for `tolerance_limit`.
     """
     require_share("false reject rate", false_reject_rate)
     require_share("confidence", confidence)
@@ -76,8 +76,8 @@ def lot_limit(
     n, count = shares.shape
     if count < _FEWEST_LOTS:
         raise ConfigError(
-            f"the scores come from {count} lots: how much lots differ shows from "
-            f"{_FEWEST_LOTS} lots on; bring more lots rather than more parts of one"
+            f"the scores come from {count} lots, and it takes {_FEWEST_LOTS} to see how much lots "
+            "differ: bring more lots rather than more parts of one"
         )
     effective = _effective_parts(shares, confidence)
     rates = shares.mean(axis=1)
@@ -99,7 +99,7 @@ def lot_limit(
 def _shares_above(
     scores: npt.NDArray[np.float64], lots: Sequence[str], ordered: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """(n, lots): for each score as threshold, ascending, the share of each lot above it."""
+    """Returns (n, lots): for each score as threshold, ascending, the share of each lot above it."""
     names = np.asarray(lots)
     each = [np.sort(scores[names == name]) for name in dict.fromkeys(lots)]
     above = [1 - np.searchsorted(lot, ordered, side="right") / len(lot) for lot in each]
@@ -119,7 +119,7 @@ def _effective_parts(shares: npt.NDArray[np.float64], confidence: float) -> floa
 
 
 def _hoeffding_bound(rate: float, lots: int, confidence: float) -> float:
-    """Largest mean under which an observed mean `rate` is not too small, by Chernoff-Hoeffding."""
+    """Returns the largest mean that an observed mean `rate` allows (Chernoff-Hoeffding)."""
 
     def excess(mean: float) -> float:
         divergence = (1 - rate) * math.log((1 - rate) / (1 - mean))

@@ -1,8 +1,8 @@
-"""Whether good images look alike in the order of their files: then they are no independent parts.
+"""Finds good images that are alike in the order of their files: parts that are not independent.
 
-A threshold's promise holds for independent parts. Images that were taken in a row share light,
-focus and place, and the next day brings others; nothing in a set of scores shows that, but the
-order of its files does.
+The promise of a threshold holds for independent parts. Images taken in a row share light, focus and
+place, and those of the next day differ. A set of scores does not show this; the order of the files
+does.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ def ordered_channels(
     figures: Mapping[str, Sequence[float]],
     part_of: Callable[[Path], str] | None = None,
 ) -> tuple[str, ...]:
-    """The figures that are more alike in neighbouring files than chance allows, at `LEVEL` in all.
+    """Finds figures more alike in neighbouring files than chance allows, at `LEVEL` in all.
 
-    Files are neighbours by name, with numbers in the order of their values, within the folder that
-    has most of them: a folder of false rejects that joins the set differs on purpose.
+    Files are neighbours by name, with numbers in the order of their values, within the largest
+    folder: a folder of false rejects that joins the set differs on purpose.
 
     Args:
-        figures: of each image, by channel.
+        figures: values of the images, by channel.
         part_of: names the part that an image shows; only its first image counts.
 
     Returns:
-        channels of `figures`; none with fewer than 20 parts, where hardly anything would show.
+        channels of `figures`; none with fewer than 20 parts, too few for the test.
     """
     places = _in_a_row(images, part_of)
     if len(places) < FEWEST_PARTS:
@@ -48,7 +48,7 @@ def ordered_channels(
 
 
 def serial_p_value(values: Sequence[float]) -> float:
-    """How probable neighbours so alike are among independent values.
+    """Returns the probability of neighbours that are so alike, among independent values.
 
     The rank version of von Neumann's ratio with its normal approximation (Bartels 1982, "The rank
     version of von Neumann's ratio test for randomness"), one-sided.
@@ -66,7 +66,7 @@ def serial_p_value(values: Sequence[float]) -> float:
 
 
 def _in_a_row(images: Sequence[Path], part_of: Callable[[Path], str] | None) -> list[int]:
-    """Places of the images of the largest folder, one for each part, in order of their names."""
+    """Returns the places of the images of the largest folder, one for each part, by name."""
     ((folder, _),) = Counter(path.parent for path in images).most_common(1)
     inside = [place for place, path in enumerate(images) if path.parent == folder]
     inside.sort(key=lambda place: _by_number(images[place].name))

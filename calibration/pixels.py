@@ -5,9 +5,9 @@ region of at least a pixels above the pixel threshold. The highest threshold at 
 a single number for each part. So the pixel threshold is a tolerance limit of those numbers, for any
 a, and makes the same distribution-free promise as the threshold of scores.
 
-Maps are summarised one by one (`summarise_map`, about a kilobyte for each map and zone) and not
-kept. Regions are 8-connected and do not cross the border of a zone. Whoever applies the limits
-must count regions the same way: `inspection.verdict.remove_small_regions` does.
+`summarise_map` reduces each map to about a kilobyte per zone: no map is kept. Regions are
+8-connected and do not cross the border of a zone. Code that applies the limits must count regions
+the same way, as `inspection.verdict.remove_small_regions` does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from calibration.threshold import parts_needed, require_share, tolerance_limit
+from calibration.tolerance import parts_needed, require_share, tolerance_limit
 from inspection.errors import CameraError, ConfigError
 from inspection.layout.zones import IGNORED, AreaPx
 
@@ -34,14 +34,14 @@ _Map = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class MapSummary:
-    """What one zone of one anomaly map says about every pixel threshold.
+    """One zone of one anomaly map, reduced to its answer to every pixel threshold.
 
     Attributes:
         pixels: number of pixels of the zone.
         region_values: for each of `AREAS`, the highest threshold below which the map has a region
-            of that many pixels; it falls with the area.
-        share_values: for each of a series of falling shares, the value that at most that share of
-            the pixels is above.
+            of that many pixels; falls with the area.
+        share_values: for each of a falling series of shares, the value that at most that share of
+            the pixels exceeds.
     """
 
     pixels: int
@@ -49,7 +49,7 @@ class MapSummary:
     share_values: tuple[float, ...]
 
     def share_above(self, threshold: float) -> float:
-        """Share of pixels above a threshold, rounded up to the next share that was kept."""
+        """Returns the share of pixels above a threshold, rounded up to the next kept share."""
         above = np.searchsorted(np.asarray(self.share_values), threshold, side="right")
         if above == 0:
             return 1.0
@@ -61,16 +61,16 @@ class PixelLimit:
     """Pixel threshold and minimum area of one zone.
 
     Attributes:
-        threshold: anomaly-map values above it belong to the mask.
-        minimum_area: regions of fewer pixels, at map resolution, are removed from the mask.
-        pixel_rate: share of the pixels of good parts above the threshold, before that.
+        pixel: anomaly-map values above it belong to the mask.
+        minimum_area_px: the mask leaves out regions of fewer pixels, at map resolution.
+        pixel_rate: share of the pixels of good parts above the threshold, all regions included.
         mask_rate_bound: upper bound, at `confidence`, of the share of good parts that show a
             non-empty mask in this zone.
         parts_needed: smallest number of good parts with which the target can be promised.
     """
 
-    threshold: float
-    minimum_area: int
+    pixel: float
+    minimum_area_px: int
     pixel_rate: float
     mask_rate_bound: float
     mask_rate_target: float
@@ -80,22 +80,22 @@ class PixelLimit:
 
     @property
     def is_met(self) -> bool:
-        """Whether the target is promised at the confidence."""
+        """True when the target is promised at the confidence."""
         return self.mask_rate_bound <= self.mask_rate_target
 
 
 def summarise_map(
     anomaly_map: _Map, zones: npt.NDArray[np.integer] | None = None
 ) -> dict[int, MapSummary]:
-    """Summarise the map of one good frame for each zone.
+    """Summarises the map of one good frame for each zone.
 
     Args:
         anomaly_map: (H, W) raw values, higher is more anomalous.
         zones: (H, W) number of the zone of each pixel, 0 for ignored; None for one zone 1.
 
     Raises:
-        ConfigError: zones of another size, or nothing but ignored pixels.
-        CameraError: a map with values that are not finite.
+        ConfigError: the zones have another size, or ignore every pixel.
+        CameraError: the map has a value that is not finite.
     """
     if not np.isfinite(anomaly_map).all():
         raise CameraError("an anomaly map has values that are not finite: leave this frame out")
@@ -113,7 +113,7 @@ def summarise_map(
 
 
 def part_summary(frames: Sequence[MapSummary]) -> MapSummary:
-    """One summary for a part from those of its frames: it shows a mask when any frame does."""
+    """Combines the summaries of the frames of a part: it shows a mask when any frame does."""
     return MapSummary(
         frames[0].pixels,
         tuple(np.max([frame.region_values for frame in frames], axis=0).tolist()),
@@ -127,31 +127,31 @@ def pixel_limit(
     mask_rate: float,
     confidence: float,
     pixel_rate: float = 1e-4,
-    minimum_area: int | None = None,
+    minimum_area_px: int | None = None,
 ) -> PixelLimit:
-    """Pixel threshold and minimum area of one zone from good parts.
+    """Sets pixel threshold and minimum area of one zone from good parts.
 
-    With a minimum area given (the smallest defect that matters), the threshold is the lowest that
-    keeps the mask of good parts empty. Without, the threshold is the lowest that keeps the
+    With a given minimum area (the smallest defect that matters), the threshold is the lowest that
+    keeps the mask of good parts empty. Without one, the threshold is the lowest that keeps the
     pixelwise rate, and the area the smallest of `AREAS` that keeps the mask empty there; if none
-    does, the threshold rises until the largest does. Whether a threshold keeps the mask empty is
-    tested from large areas to small and stops at the first failure, so that the promise needs no
-    correction for the choice of the area (fixed sequence; Bates et al. 2021). It takes the
-    pixelwise threshold, which rests on very many pixels, as known.
+    does, the threshold rises until the largest does. The test for an empty mask goes from large
+    areas to small ones and stops at the first failure, so that the promise needs no correction for
+    the choice of the area (fixed sequence; Bates et al. 2021). It takes the pixelwise threshold,
+    which rests on very many pixels, as known.
 
     Args:
-        summaries: of independent good parts that the model was not fitted to.
+        summaries: those of independent good parts that the model was not fitted to.
         mask_rate: highest share of good parts that may show a non-empty mask.
         pixel_rate: highest mean share of pixels of good parts above the threshold.
-        minimum_area: in pixels of the map, one of `AREAS`.
+        minimum_area_px: in pixels of the map, one of `AREAS`.
 
     Raises:
-        ConfigError: an area that was not summarised, or what `tolerance_limit` refuses.
+        ConfigError: the area is not one of `AREAS`, or as for `tolerance_limit`.
     """
     require_share("pixel rate", pixel_rate)
-    if minimum_area is not None and minimum_area not in AREAS:
+    if minimum_area_px is not None and minimum_area_px not in AREAS:
         known = ", ".join(map(str, AREAS))
-        raise ConfigError(f"the minimum area {minimum_area} px is not known: choose of {known}")
+        raise ConfigError(f"the minimum area cannot be {minimum_area_px} px: choose one of {known}")
     limits = [
         tolerance_limit(
             [summary.region_values[number] for summary in summaries],
@@ -160,8 +160,8 @@ def pixel_limit(
         )
         for number in range(len(AREAS))
     ]
-    if minimum_area is not None:
-        number = AREAS.index(minimum_area)
+    if minimum_area_px is not None:
+        number = AREAS.index(minimum_area_px)
         threshold = limits[number].threshold
     else:
         wanted = _threshold_of(pixel_rate, summaries)
@@ -169,8 +169,8 @@ def pixel_limit(
         number = empty.index(True) if any(empty) else len(AREAS) - 1
         threshold = max(wanted, limits[number].threshold)
     return PixelLimit(
-        threshold=threshold,
-        minimum_area=AREAS[number],
+        pixel=threshold,
+        minimum_area_px=AREAS[number],
         pixel_rate=float(np.mean([summary.share_above(threshold) for summary in summaries])),
         mask_rate_bound=limits[number].bound,
         mask_rate_target=mask_rate,
@@ -186,16 +186,16 @@ def pixel_limits(
     mask_rate: float,
     confidence: float,
     pixel_rate: float = 1e-4,
-    minimum_areas: Mapping[int, int | None] | None = None,
+    minimum_areas_px: Mapping[int, int | None] | None = None,
 ) -> dict[int, PixelLimit]:
-    """Limits of every zone, so that at most `mask_rate` of good parts show a mask in any of them.
+    """Sets the limits of every zone: at most `mask_rate` of good parts show a mask in any zone.
 
     Each zone gets an equal part of the rate and of the error probability (union bound), so more
     zones need more good parts.
 
     Args:
         parts: for each good part, the summary of each zone; the same zones for all.
-        minimum_areas: of each zone that has one given; see `pixel_limit`.
+        minimum_areas_px: by zone, for zones with a given area; see `pixel_limit`.
     """
     require_share("confidence", confidence)
     zones: dict[int, list[MapSummary]] = {}
@@ -203,21 +203,21 @@ def pixel_limits(
         for zone, summary in part.items():
             zones.setdefault(zone, []).append(summary)
     if len({len(summaries) for summaries in zones.values()}) != 1:
-        raise ConfigError("the good parts do not all have the same zones, or there is none")
+        raise ConfigError("the good parts do not all have the same zones, or have none")
     return {
         zone: pixel_limit(
             summaries,
             mask_rate=mask_rate / len(zones),
             confidence=1 - (1 - confidence) / len(zones),
             pixel_rate=pixel_rate,
-            minimum_area=(minimum_areas or {}).get(zone),
+            minimum_area_px=(minimum_areas_px or {}).get(zone),
         )
         for zone, summaries in sorted(zones.items())
     }
 
 
 def _threshold_of(pixel_rate: float, summaries: Sequence[MapSummary]) -> float:
-    """Lowest value known from the summaries whose mean share of pixels is at most the rate."""
+    """Finds the lowest value in the summaries whose mean share of pixels keeps the rate."""
     values = np.unique([[s.region_values[0], *s.share_values] for s in summaries])
     low, high = 0, len(values) - 1
     while low < high:
@@ -243,7 +243,7 @@ def _summarise_zone(anomaly_map: _Map, inside: npt.NDArray[np.bool_]) -> MapSumm
 
 
 def _place_of_region(cut: _Map, values: _Map, area: int, low: int) -> int:
-    """Place among the falling values of the first one that, with those above, fills a region."""
+    """Finds the first of the falling values that completes a region with those above it."""
     last = len(values) - 1
     if area == 1 or low >= last:
         return min(low, last)

@@ -1,121 +1,108 @@
-"""The report of a calibration as one HTML page: what is promised, and what it rests on."""
+"""Reports a calibration as one HTML page: its promises and the evidence behind them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-
 from calibration.calibrate import MAP_DECIDES, CalibrationResult
-from calibration.charts import histogram, rate_curve
+from calibration.curve import ThresholdCurve
 from calibration.good_parts import curve_of, good_part_scores
-from calibration.limits import Limits
 from calibration.lots import LotLimit
-from calibration.pages import write_page
-from calibration.pictures import jpeg_url, small_jpeg
-from calibration.statements import order_notice
+from calibration.statements import left_out, order_notice
+from calibration.thresholds import PromisedThresholds
 from inspection.bundle.calibration_file import Calibration
+from inspection.bundle.manifest import Manifest
 from inspection.images import read_image
-from inspection.inspector import Inspection, Inspector
-from inspection.overlay import draw_zones, heat_map
+from inspection.inspector import Inspector
+from reports.charts import histogram, rate_curve
+from reports.pages import Card, Cards, Notices, Picture, Plot, Section, Table, Text, write_page
+from reports.pictures import data_url, native_heat, small_jpeg, with_zones
 
 _SLIDER = (0.0, 0.25, 0.5, 0.75, 1.0)
 _WORST = 8
 _PICTURE_SIDE = 420  # px
 
 
-@dataclass(frozen=True)
-class Card:
-    """One of the good images that look worst; pictures as data URLs, each with its title."""
-
-    name: str
-    score: str
-    pictures: tuple[tuple[str, str], ...]
-
-
 def write_calibration_report(path: Path, result: CalibrationResult, inspector: Inspector) -> None:
-    """Write the page, atomically. Everything it shows is in the file.
+    """Writes the page atomically.
 
     Args:
-        path: the HTML file.
-        result: the calibration; its images are still where they were.
-        inspector: opened with this calibration: it draws the maps of the worst good images.
+        result: the calibration; its images are still in their places.
+        inspector: opened with this calibration; gives the maps of the worst good images.
 
     Raises:
-        CameraError: one of these images cannot be read any more.
+        CameraError: one of these images can no longer be read.
     """
-    calibration = result.calibration
+    calibration, manifest = result.calibration, inspector.bundle.manifest
     scores = list(good_part_scores(calibration).values())
     curve = curve_of(calibration)
-    thresholds = [("reject", calibration.threshold_score)]
-    if calibration.threshold_review is not None:
-        thresholds.insert(0, ("review", calibration.threshold_review))
-    manifest = inspector.bundle.manifest
-    write_page(
-        path,
-        "calibration.html.j2",
-        calibration=calibration,
-        bundle=manifest.name,
-        bundle_seal=manifest.seal,
-        promises=promises(result),
-        notices=notices(result),
-        histogram=histogram(scores, thresholds),
-        curve=curve and rate_curve(curve, thresholds),
-        slider=[(position, curve.at(position)) for position in _SLIDER] if curve else [],
-        parts=len(scores),
-        cards=worst_cards(result, inspector),
-    )
+    marks = _marks(calibration)
+    sections: list[Section] = [
+        Notices(notices(result)),
+        Text("Promises", promises(result)),
+        _zones(calibration),
+        Plot(f"Scores of {len(scores)} good parts", histogram(scores, marks)),
+        *(_slider(curve, marks) if curve else ()),
+        Cards(
+            "Good images with the highest scores",
+            "They set the threshold. If one of them shows a defect, remove it and calibrate again. "
+            "All maps have the same colour scale.",
+            worst_cards(result, inspector),
+        ),
+        Table("Origin", _origin(calibration, manifest), kind="origin"),
+    ]
+    title = f"Calibration of {manifest.name}, recipe {calibration.recipe}"
+    by = f", by {calibration.author}" if calibration.author else ""
+    reason = f": {calibration.reason}" if calibration.reason else ""
+    write_page(path, title, f"{calibration.created_utc}{by}{reason}", sections)
 
 
 def promises(result: CalibrationResult) -> list[str]:
-    """What the calibration promises, in words."""
-    limits, calibration = result.limits, result.calibration
-    limit = limits.limit
+    """Says what the calibration promises."""
+    promised, calibration = result.promised, result.calibration
+    limit = promised.reject_limit
     confidence = f"{limit.confidence:.0%} confidence"
-    sentences = [_rejected(limits, calibration, confidence)]
-    if limits.review_limit is not None:
+    sentences = [_rejected(promised, calibration, confidence)]
+    if promised.review_limit is not None:
         above = (
-            "the limit of review of a zone"
+            "the review threshold of a zone"
             if calibration.zone_thresholds
-            else (f"{limits.review_limit.threshold:.6g}")
+            else (f"{promised.review_limit.threshold:.6g}")
         )
         sentences.append(
-            f"At most {limits.review_limit.bound:.2%} score above {above} and are "
+            f"At most {promised.review_limit.bound:.2%} score above {above} and are "
             f"reviewed or rejected, with {confidence}."
         )
-    if limits.tail is not None:
+    if promised.tail is not None:
         sentences.append(
-            f"The threshold is that of a {limits.tail.label}, for a false reject rate of "
-            f"{limits.tail.rate:.3g}; its fit has p = {limits.tail.goodness_of_fit:.2f}."
+            f"The threshold comes from a {promised.tail.label}, for a false reject rate of "
+            f"{promised.tail.rate:.3g}. Goodness of fit: p = {promised.tail.goodness_of_fit:.2f}."
         )
-    if limits.mask_rate_bound is None:
+    if promised.mask_rate_bound is None:
         return sentences
     if calibration.zone_thresholds:
         sentences.append(
-            f"At most {limits.mask_rate_bound:.2%} show a mask in any zone, with {confidence}."
+            f"At most {promised.mask_rate_bound:.2%} show a mask in any zone, with {confidence}."
         )
     else:
-        (pixel,) = limits.pixels
+        (pixel,) = promised.pixels
         sentences.append(
-            f"At most {pixel.mask_rate_bound:.2%} have a region of {pixel.minimum_area} px or more "
-            f"above {pixel.threshold:.6g} in their anomaly map, with {confidence}."
+            f"At most {pixel.mask_rate_bound:.2%} have a region of {pixel.minimum_area_px} px or "
+            f"more above {pixel.pixel:.6g} in their anomaly map, with {confidence}."
         )
     return sentences
 
 
-def _rejected(limits: Limits, calibration: Calibration, confidence: str) -> str:
-    limit = limits.limit
-    above = f"score above {calibration.threshold_score:.6g} and are rejected"
+def _rejected(promised: PromisedThresholds, calibration: Calibration, confidence: str) -> str:
+    limit = promised.reject_limit
+    above = f"score above {calibration.thresholds.reject:.6g} and are rejected"
     if calibration.zone_thresholds:
         above = "exceed the threshold of some zone and are rejected"
     if isinstance(limit, LotLimit):
         return (
             f"Of good parts of further lots like these {limit.lots}, at most {limit.bound:.2%} "
-            f"{above}, with {confidence}, as far as these lots show how much lots differ; "
-            f"{limit.bound_of_lots:.2%} if nothing is assumed but that lots are independent."
+            f"{above}, with {confidence}, if these lots show how much lots differ; "
+            f"{limit.bound_of_lots:.2%} if lots are only known to be independent."
         )
     return (
         f"Of further good parts like these {limit.parts}, at most {limit.bound:.2%} {above}, with "
@@ -124,36 +111,33 @@ def _rejected(limits: Limits, calibration: Calibration, confidence: str) -> str:
 
 
 def notices(result: CalibrationResult) -> list[str]:
-    """What a reader must know first."""
-    limit, missing = result.limits.limit, result.limits.parts_missing
+    """Returns the warnings to read first."""
+    limit, missing = result.promised.reject_limit, result.promised.parts_missing
     found = []
     if not limit.is_met and missing is None:
         found.append(
-            f"the {limit.target:.2%} that was asked for needs more lots, or lots that are more "
-            f"alike: until then {limit.bound:.2%} is promised"
+            f"the target of {limit.target:.2%} needs more lots, or lots that are more alike; until "
+            f"then the promise is {limit.bound:.2%}"
         )
     elif missing is not None and missing > 0:
         found.append(
-            f"the {limit.target:.2%} that was asked for needs {limit.parts + missing} good parts, "
-            f"{missing} more: until then {limit.bound:.2%} is promised"
+            f"the target of {limit.target:.2%} needs {limit.parts + missing} good parts, "
+            f"{missing} more; until then the promise is {limit.bound:.2%}"
         )
     found += order_notice(result)
     if result.replaces_score:
         found.append(MAP_DECIDES)
-    if result.fitted:
-        found.append(f"left out {len(result.fitted)} images that the model was trained on")
-    if result.repeated:
-        found.append(f"left out {len(result.repeated)} images that repeat another")
+    found += left_out(result)
     if not result.calibration.parts:
         found.append(
-            "every image counts as a part of its own: with several images of a part the promise "
-            "needs --part-name"
+            "every image counts as one part: if there are several images of a part, calibrate "
+            "again with --part-name"
         )
     return found
 
 
 def worst_cards(result: CalibrationResult, inspector: Inspector) -> list[Card]:
-    """The good images with the highest scores, on one colour scale."""
+    """Draws the good images with the highest scores, on one colour scale."""
     scores = result.calibration.scores
     worst = sorted(scores, key=scores.__getitem__, reverse=True)[:_WORST]
     frames = [read_image(result.images[image]) for image in worst]
@@ -162,29 +146,80 @@ def worst_cards(result: CalibrationResult, inspector: Inspector) -> list[Card]:
     known = [one for one in maps if one is not None]
     low = min((float(one.min()) for one in known), default=0.0)
     high = max((float(one.max()) for one in known), default=0.0)
+    high = high if high > low else low + 1.0
     cards = []
-    scale = (low, high if high > low else low + 1.0)
     for image, frame, inspection in zip(worst, frames, inspections, strict=True):
-        drawn = [("frame", _with_zones(frame, inspection)), *_heat(frame, inspection, scale)]
-        pictures = [(title, jpeg_url(small_jpeg(one, _PICTURE_SIDE))) for title, one in drawn]
-        cards.append(Card(result.images[image].name, f"{scores[image]:.6g}", tuple(pictures)))
+        drawn = {
+            "frame": with_zones(frame, inspection),
+            "anomaly map": native_heat(frame, inspection, low, high),
+        }
+        pictures = tuple(
+            Picture(title, data_url(small_jpeg(one, _PICTURE_SIDE)))
+            for title, one in drawn.items()
+            if one is not None
+        )
+        name, score = result.images[image].name, f"score {scores[image]:.6g}"
+        cards.append(Card(name, pictures, lines=(score,)))
     return cards
 
 
-def _with_zones(frame: npt.NDArray[np.uint8], inspection: Inspection) -> npt.NDArray[np.uint8]:
-    if inspection.zones is None:
-        return frame
-    picture = np.array(frame if frame.ndim == 3 else np.repeat(frame[..., np.newaxis], 3, axis=2))
-    draw_zones(picture, inspection)
-    return picture
+def _marks(calibration: Calibration) -> list[tuple[str, float]]:
+    """Returns the thresholds of a part by name, in rising order."""
+    reject, review = calibration.thresholds.reject, calibration.thresholds.review
+    return [("reject", reject)] if review is None else [("review", review), ("reject", reject)]
 
 
-def _heat(
-    frame: npt.NDArray[np.uint8], inspection: Inspection, scale: tuple[float, float]
-) -> list[tuple[str, npt.NDArray[np.uint8]]]:
-    """The map in the shape of what it covers of the frame; nothing when there is no map."""
-    if inspection.anomaly_map is None:
-        return []
-    shown = frame if inspection.crop is None else inspection.crop.of(frame)
-    heat = cv2.resize(heat_map(inspection.anomaly_map, *scale), shown.shape[1::-1])
-    return [("anomaly map", np.asarray(heat, dtype=np.uint8))]
+def _zones(calibration: Calibration) -> Table:
+    zones = calibration.zone_thresholds
+    shifted = (
+        "The scores below are the values of the zone that is nearest to its threshold, or farthest "
+        "above it, shifted to the highest threshold. "
+    )
+    return Table(
+        "Zones",
+        [
+            (
+                name,
+                f"{zone.reject:.6g}",
+                "-" if zone.review is None else f"{zone.review:.6g}",
+                f"{zone.pixel:.6g}",
+                f"{zone.minimum_area_px} px",
+            )
+            for name, zone in zones.items()
+        ],
+        ["zone", "reject above", "review above", "mask above", "smallest region"],
+        note=(shifted if len(zones) > 1 else "")
+        + "The frames at the end of this page show the zones.",
+    )
+
+
+def _slider(curve: ThresholdCurve, marks: list[tuple[str, float]]) -> tuple[Plot, Table]:
+    points = [(position, curve.at(position)) for position in _SLIDER]
+    return (
+        Plot(
+            "Sensitivity slider",
+            rate_curve(curve.thresholds, curve.expected, curve.bounds, marks),
+            "False reject rate of a threshold: expected (solid), and its upper bound at "
+            f"{curve.confidence:.0%} confidence (dashed).",
+        ),
+        Table(
+            "Positions of the slider",
+            [
+                (f"{at}", f"{point.reject:.6g}", f"{point.expected:.2%}", f"{point.bound:.2%}")
+                for at, point in points
+            ],
+            ["position", "threshold", "expected false reject rate", "upper bound"],
+        ),
+    )
+
+
+def _origin(calibration: Calibration, manifest: Manifest) -> list[tuple[str, str]]:
+    previous = calibration.previous_seal
+    replaced = f", replaces {previous}" if previous else ""
+    data = calibration.data_sha256 or "not kept"
+    return [
+        ("bundle", f"{manifest.name}, seal {manifest.seal}"),
+        ("artefact", f"{calibration.artefact}, SHA-256 {calibration.artefact_sha256}"),
+        ("calibration", f"seal {calibration.seal}{replaced}"),
+        ("images", f"{len(calibration.scores)}, SHA-256 over all {data}"),
+    ]

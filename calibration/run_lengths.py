@@ -1,4 +1,4 @@
-"""How many parts until a control chart alarms, by Markov chain (Brook and Evans 1972)."""
+"""Run lengths of control charts until an alarm, by Markov chain (Brook and Evans 1972)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _STATES = 151
 
 
 def cusum_run_length(limit: float, slack: float, shift: float = 0.0) -> float:
-    """Mean parts until a two-sided CUSUM of standard normal values, shifted by `shift`, alarms."""
+    """Returns the mean number of parts until a two-sided CUSUM alarms.
+
+    Its values are standard normal, shifted by `shift`.
+    """
     width = 2 * limit / (2 * _STATES - 1)
     places = np.arange(_STATES) * width
     rates = []
@@ -27,7 +30,7 @@ def cusum_run_length(limit: float, slack: float, shift: float = 0.0) -> float:
 
 
 def ewma_run_length(limit: float, weight: float, shift: float = 0.0) -> float:
-    """Mean parts until an EWMA alarms that starts at 0.
+    """Returns the mean number of parts until an EWMA that starts at 0 alarms.
 
     Args:
         limit: in standard deviations of the EWMA in control.
@@ -41,12 +44,12 @@ def ewma_run_length(limit: float, weight: float, shift: float = 0.0) -> float:
 
 
 def _steps_until_left(moves: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Mean number of steps until a Markov chain leaves its states, from each of them."""
+    """Returns the mean number of steps until a Markov chain leaves its states, from each state."""
     return np.asarray(np.linalg.solve(np.eye(len(moves)) - moves, np.ones(len(moves))))
 
 
 def limit_for(run_length: Callable[[float], float], wanted: float) -> float:
-    """The limit of a chart at which its run length is the wanted one."""
+    """Finds the limit of a chart that gives the wanted run length."""
     high = 1.0
     while run_length(high) < wanted:
         high *= 1.5

@@ -1,4 +1,4 @@
-"""Scoring images of good parts through the very artefact that will run."""
+"""Scores images of good parts through the artefact that will run on the line."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.drift import Look
+from calibration.drift import FrameSummary
 from calibration.pixels import MapSummary, summarise_map
 from inspection.engine import Engine
-from inspection.errors import CameraError, EngineError, FrameError
+from inspection.errors import CameraError, EngineError, FrameError, listed
 from inspection.images import decode_image
 from inspection.layout import FramePreparer, Layout, PreparedFrame
 from inspection.preprocess import Preprocessing
 from inspection.verdict import zone_values
 
-_SHOWN = 5
-
 
 @dataclass(frozen=True)
 class GoodScore:
-    """What the artefact says of one good image.
+    """The result of the artefact for one good image.
 
     Attributes:
         values: the raw score of the graph, or the highest value of the map in each zone.
-        summaries: of the map, by zone; without zones, of the whole map as `WHOLE`.
-        is_of_map: whether the score of the graph is the highest value of the whole map.
-        look: of the frame, or of what the crop of the bundle shows of it.
+        summaries: summaries of the map by zone; without zones, of the whole map as `WHOLE`.
+        is_of_map: true when the score of the graph is the highest value of the whole map.
+        frame: figures of the frame for the drift baseline, within the crop of the bundle.
     """
 
     path: Path
@@ -37,7 +35,7 @@ class GoodScore:
     values: tuple[float, ...]
     summaries: Mapping[int, MapSummary]
     is_of_map: bool
-    look: Look
+    frame: FrameSummary
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,8 @@ class ScoredImages:
     """The scores of a set of good images, in its order.
 
     Attributes:
-        fitted, repeated: files that were left out.
+        fitted: files left out because the model was fitted to them.
+        repeated: files left out because they repeat another.
     """
 
     scores: list[GoodScore]
@@ -62,17 +61,16 @@ def score_images(
     exclude: frozenset[str],
     report: Callable[[], object] = lambda: None,
 ) -> ScoredImages:
-    """Score images of parts, each different content once.
+    """Scores images of parts, each content once.
 
     Args:
-        images: image files.
-        preprocessing: of the bundle.
-        layout: of the recipe, that the line will run with.
-        exclude: SHA-256 of images to leave out: those that the model was fitted to.
-        report: called after each file.
+        preprocessing: that of the bundle.
+        layout: that of the recipe, as the line will run it.
+        exclude: SHA-256 of images to leave out, since the model was fitted to them.
+        report: called for each file.
 
     Raises:
-        CameraError: files that cannot be read or do not fit the model; the first ones are named.
+        CameraError: files cannot be read or do not fit the model; the message names the first ones.
         EngineError: the artefact gives values that are not finite.
     """
     preparation = FramePreparer(preprocessing, layout)
@@ -92,28 +90,29 @@ def score_images(
             else:
                 frame = decode_image(content, str(path))
                 ready = preparation.prepare(frame)
-                look = Look.of(frame, preprocessing.crop)
-                scores[digest] = _score(path, digest, ready, look, engine)
+                seen = FrameSummary.of(frame, preprocessing.crop)
+                scores[digest] = _score(path, digest, ready, seen, engine)
         except OSError as error:
             problems.append(f"{path}: cannot be read ({error.strerror})")
         except FrameError as error:
             message = str(error)
             problems.append(message if str(path) in message else f"{path}: {message}")
     if problems:
-        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         title = f"{len(problems)} of {len(images)} images cannot be used:"
-        raise CameraError("\n  ".join([title, *problems[:_SHOWN], *more]))
+        raise CameraError(listed(title, problems))
     return ScoredImages(list(scores.values()), fitted, repeated)
 
 
-def _score(path: Path, digest: str, ready: PreparedFrame, look: Look, engine: Engine) -> GoodScore:
+def _score(
+    path: Path, digest: str, ready: PreparedFrame, frame: FrameSummary, engine: Engine
+) -> GoodScore:
     prediction = engine.infer(ready.image[np.newaxis])
     score, anomaly_map = float(prediction.scores[0]), prediction.maps[0]
     if not (np.isfinite(score) and np.isfinite(anomaly_map).all()):
-        raise EngineError(f"{path}: the artefact gives a score or map that is not finite")
+        raise EngineError(f"{path}: the artefact gives a score or a map that is not finite")
     summaries = summarise_map(anomaly_map, ready.zones)
     is_of_map = bool(np.isclose(score, anomaly_map.max(), rtol=1e-3))
     values: tuple[float, ...] = (score,)
     if ready.zones is not None:
         values = zone_values(anomaly_map, ready.zones, len(summaries))
-    return GoodScore(path, digest, values, summaries, is_of_map, look)
+    return GoodScore(path, digest, values, summaries, is_of_map, frame)

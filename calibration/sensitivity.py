@@ -1,19 +1,21 @@
-"""The sensitivity slider of a calibrated recipe: other thresholds, from the scores it keeps."""
+"""Moves the sensitivity slider of a recipe: other thresholds from the scores that it keeps."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from calibration.curve import SliderPoint, ThresholdCurve
-from calibration.good_parts import curve_of, thresholds_of
+from calibration.good_parts import curve_of, reject_by_zone
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import ConfigError
-from inspection.verdict import score_of_zones
+from inspection.verdict import Thresholds, score_of_zones
 
 
 def slider_of(calibration: Calibration) -> ThresholdCurve:
-    """The curve that the slider moves along.
+    """Returns the curve that the slider moves along.
 
     Raises:
         ConfigError: the calibration keeps no scores, or its parts came in lots.
@@ -29,53 +31,44 @@ def slider_of(calibration: Calibration) -> ThresholdCurve:
 
 
 def place_of(calibration: Calibration) -> SliderPoint:
-    """Where the slider stands.
+    """Returns the present position of the slider.
 
     Raises:
-        ConfigError: see `slider_of`.
+        ConfigError: as for `slider_of`.
     """
-    return slider_of(calibration).point_of(*thresholds_of(calibration))
+    return slider_of(calibration).point_of(*reject_by_zone(calibration))
 
 
 def move_slider(
     bundle: Bundle, active: Calibration, position: float, *, author: str, reason: str
 ) -> Calibration:
-    """Take the thresholds at a place of the slider, as a new calibration of the recipe.
+    """Takes the thresholds at a position of the slider, as a new calibration of the recipe.
 
-    The thresholds of the mask stay. The bound is that of this place by itself.
+    The pixel thresholds stay. The bound holds for this position by itself.
 
     Args:
         active: the active calibration of the recipe.
         position: 0 rejects least, 1 most.
 
     Raises:
-        ConfigError: no reason, a position outside 0 to 1, nothing left of the review band, or what
-            `slider_of` refuses.
-        BundleError: the bundle holds another artefact than the one calibrated.
+        ConfigError: there is no reason, the position is outside 0 to 1, nothing is left of the
+            review band, or as for `slider_of`.
+        BundleError: the artefact of the bundle is not the one of the calibration.
     """
     if not reason.strip():
-        raise ConfigError("moving the slider needs a reason: say why with --reason TEXT")
+        raise ConfigError("moving the slider needs a reason: give it with --reason TEXT")
     bundle.calibration(active.recipe, active.artefact)  # refuses another artefact
     point = slider_of(active).at(position)
     moved = {
-        name: zone.model_copy(update={"score": threshold})
+        name: replace(zone, reject=threshold)
         for (name, zone), threshold in zip(
-            active.zone_thresholds.items(), point.zone_thresholds, strict=False
+            active.zone_thresholds.items(), point.reject_by_zone, strict=False
         )
     }
-    limits = [(zone.review, zone.score) for zone in moved.values()] or [
-        (active.threshold_review, point.threshold)
-    ]
-    if active.threshold_review is not None and not any(
-        review is not None and review < reject for review, reject in limits
-    ):
-        raise ConfigError(
-            f"at {position} parts are rejected from {point.threshold:.6g} on, and the review band "
-            f"begins at {active.threshold_review:.6g}: nothing would be left of it; calibrate "
-            "again with other rates"
-        )
+    whole = replace(active.thresholds, reject=point.reject)
+    _require_review_band(whole, moved.values() or (whole,), position)
     scores = {
-        image: score_of_zones(values, point.zone_thresholds)
+        image: score_of_zones(values, point.reject_by_zone)
         for image, values in active.zone_scores.items()
     }
     renewed = {
@@ -84,10 +77,21 @@ def move_slider(
         "reason": f"sensitivity {position:g}: {reason}",
         "false_reject_rate_target": point.expected,
         "false_reject_rate_bound": point.bound,
-        "threshold_score": point.threshold,
+        "thresholds": whole,
         "zone_thresholds": moved,
         "scores": scores or active.scores,
         "modelled_rate": None,
     }
     bundle.add_calibration(active.model_copy(update=renewed))
     return bundle.calibration(active.recipe, active.artefact)
+
+
+def _require_review_band(whole: Thresholds, zones: Iterable[Thresholds], position: float) -> None:
+    """Refuses a position that leaves no zone a review band, where the recipe has one."""
+    if whole.review is None:
+        return
+    if not any(zone.review is not None and zone.review < zone.reject for zone in zones):
+        raise ConfigError(
+            f"at {position} the line rejects above {whole.reject:.6g}, and the review band begins "
+            f"at {whole.review:.6g}: nothing would be left of it; calibrate again with other rates"
+        )

@@ -1,66 +1,72 @@
-"""What a calibration promises, as lines for a terminal."""
+"""Describes a calibration as lines for a terminal."""
 
 from __future__ import annotations
 
 from calibration.calibrate import MAP_DECIDES, CalibrationResult
 from calibration.drift import FEWEST_PARTS
-from calibration.limits import Limits
 from calibration.lots import LotLimit
+from calibration.thresholds import PromisedThresholds
 from inspection.drift.charts import MOVED
 
 
 def describe(result: CalibrationResult) -> list[str]:
-    """What the calibration promises, and what it rests on."""
-    limits, lines = result.limits, []
-    limit = limits.limit
-    if result.fitted:
-        lines.append(f"left out {len(result.fitted)} images that the model was trained on")
-    if result.repeated:
-        lines.append(f"left out {len(result.repeated)} images that repeat another")
+    """Returns the promises of the calibration and their basis, a line each."""
+    promised, lines = result.promised, []
+    limit, reject = promised.reject_limit, result.calibration.thresholds.reject
+    lines += left_out(result)
     if result.replaces_score:
         lines.append(f"note: {MAP_DECIDES}")
     lots = f" in {limit.lots} lots" if isinstance(limit, LotLimit) else ""
     lines.append(
-        f"threshold {result.calibration.threshold_score:.6g} from {limit.parts} good parts{lots}: "
+        f"threshold {reject:.6g} from {limit.parts} good parts{lots}: "
         f"false reject rate at most {limit.bound:.2%} with {limit.confidence:.0%} confidence"
     )
-    if limits.tail is not None:
+    if promised.tail is not None:
         lines.append(
-            f"a {limits.tail.label}, puts it there for {limits.tail.rate:.3g}; goodness of fit "
-            f"p = {limits.tail.goodness_of_fit:.2f}"
+            f"the threshold comes from a {promised.tail.label}, for {promised.tail.rate:.3g}; "
+            f"goodness of fit p = {promised.tail.goodness_of_fit:.2f}"
         )
     elif not limit.is_met:
-        lines.append(_shortage(limits))
-    if limits.review_limit is not None:
+        lines.append(_shortage(promised))
+    if promised.review_limit is not None:
         lines.append(
-            f"review from {limits.review_limit.threshold:.6g} on: at most "
-            f"{limits.review_limit.bound:.2%} of good parts are reviewed or rejected"
+            f"review above {promised.review_limit.threshold:.6g}: at most "
+            f"{promised.review_limit.bound:.2%} of good parts are reviewed or rejected"
         )
     order = [f"warning: {line}" for line in order_notice(result)]
     return [*lines, *_masks(result), _drift(result), *order, f"written to {result.path}"]
 
 
+def left_out(result: CalibrationResult) -> list[str]:
+    """Counts the images that were left out, by reason; empty when there are none."""
+    reasons = {
+        "the model was trained on": result.fitted,
+        "repeat another": result.repeated,
+    }
+    return [f"left out {len(of)} images that {why}" for why, of in reasons.items() if of]
+
+
 def order_notice(result: CalibrationResult) -> list[str]:
-    """What it means when images are alike in the order of their files; nothing if they are not."""
+    """Warns of images that are alike in the order of their files; empty when they are not."""
     if not result.in_order:
         return []
     alike = ", ".join(
         dict.fromkeys(name if name == "score" else MOVED[name] for name in result.in_order)
     )
     notice = (
-        f"files in a row are more alike than independent parts are ({alike}): the promise may not "
-        "hold for parts of other days and lots; calibrate with parts of several, or tell them "
-        "apart with --lot-name"
+        f"neighbouring files are more alike than independent parts ({alike}): the promise may not "
+        "hold for parts of other days and lots; calibrate with parts of several days or lots, or "
+        "name the lots with --lot-name"
     )
     return [notice]
 
 
-def _shortage(limits: Limits) -> str:
-    target, missing = limits.limit.target, limits.parts_missing
+def _shortage(promised: PromisedThresholds) -> str:
+    target, missing = promised.reject_limit.target, promised.parts_missing
     if missing is None:
         return f"the target of {target:.2%} needs more lots, or lots that are more alike"
     return (
-        f"the target of {target:.2%} needs {limits.limit.parts + missing} good parts: "
+        f"the target of {target:.2%} needs {promised.reject_limit.parts + missing} good parts: "
         f"add {missing} and calibrate again"
     )
 
@@ -68,22 +74,22 @@ def _shortage(limits: Limits) -> str:
 def _drift(result: CalibrationResult) -> str:
     drift = result.calibration.drift
     if drift is None:
-        return f"drift: not watched; that takes {FEWEST_PARTS} images of good parts"
+        return f"drift: not watched; it takes {FEWEST_PARTS} images of good parts"
     parts = f"{drift.run_length:g} good parts"
     return f"drift: watched against these images, one false alarm in {parts}"
 
 
 def _masks(result: CalibrationResult) -> list[str]:
-    """Threshold and smallest area of each zone, and how many good parts show a mask."""
-    bound, zones = result.limits.mask_rate_bound, result.calibration.zone_thresholds
+    """Returns pixel threshold and smallest area of each zone, with the promise for all masks."""
+    bound, zones = result.promised.mask_rate_bound, result.calibration.zone_thresholds
     promise = "" if bound is None else f": at most {bound:.2%} of good parts show one"
     if not zones:
-        (pixel,) = result.limits.pixels
-        area = f"regions of {pixel.minimum_area} px or more"
-        return [f"mask: map above {pixel.threshold:.6g}, {area}{promise}"]
+        (pixel,) = result.promised.pixels
+        area = f"regions of {pixel.minimum_area_px} px or more"
+        return [f"mask: map above {pixel.pixel:.6g}, {area}{promise}"]
     lines = [
-        f"zone {name}: threshold {zone.score:.6g}"
-        + (f", review from {zone.review:.6g} on" if zone.review is not None else "")
+        f"zone {name}: threshold {zone.reject:.6g}"
+        + (f", review above {zone.review:.6g}" if zone.review is not None else "")
         + f"; mask above {zone.pixel:.6g}, regions of {zone.minimum_area_px} px or more"
         for name, zone in zones.items()
     ]

@@ -1,10 +1,10 @@
 """Beyond the highest score: peaks over threshold with the generalised Pareto distribution.
 
 The excesses of scores over a high level tend to a generalised Pareto distribution (Pickands 1975;
-Coles 2001, chapter 4). Fitted to the highest scores, it tells which threshold a rate would need
-that the number of parts cannot promise. That is a model: nothing guarantees that scores follow it
-where none was seen. So its results carry the label `MODEL`, an interval and a goodness of fit, and
-a fit that the data contradict is refused.
+Coles 2001, chapter 4). Fitted to the highest scores, it gives the threshold for a rate that the
+number of parts cannot promise. This is a model: nothing guarantees that scores follow it beyond the
+highest one. So its results carry the label `MODEL`, an interval and a goodness of fit, and a fit
+that the data contradict is refused.
 
 - Level: the lowest, from a tenth of the scores (DuMouchel 1983) and at least 30 excesses upwards,
   that passes the test of fit (after Bader, Yan and Zhang 2018). The interval does not cover this
@@ -32,7 +32,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.stats import chi2
 
-from calibration.threshold import require_share, sorted_scores
+from calibration.tolerance import require_share, sorted_scores
 from inspection.errors import ConfigError
 
 MODEL = "model (generalised Pareto tail), not a guarantee"
@@ -52,10 +52,10 @@ class TailModel:
     """A threshold extrapolated from the highest scores.
 
     Attributes:
-        label: says that this is a model; show it wherever the threshold is shown.
+        label: marks the threshold as that of a model; show it beside the threshold.
         threshold: the (1 - rate)-quantile of the scores of good parts, as fitted.
         lower: bound of that quantile that holds at `confidence` by itself, if the model is true.
-        upper: the same from above: a threshold there has at most the rate, at the confidence.
+        upper: the same from above: this threshold has at most the rate, at the confidence.
         level: score above which the distribution was fitted.
         excesses: number of scores above it.
         shape: of the generalised Pareto distribution; negative means that scores have an end.
@@ -80,15 +80,15 @@ class TailModel:
 def tail_model(
     scores: Sequence[float], *, false_reject_rate: float, confidence: float, seed: int = 0
 ) -> TailModel:
-    """Extrapolate the threshold for a rate from the tail of the scores of good parts.
+    """Extrapolates the threshold for a rate from the tail of the scores of good parts.
 
     Args:
         scores: raw scores of independent good parts that the model was not fitted to.
-        seed: of the bootstrap of the fit test.
+        seed: seed of the bootstrap of the fit test.
 
     Raises:
-        ConfigError: too few scores for a fit, a rate that needs no extrapolation, a tail that does
-            not follow the distribution, or what `tolerance_limit` refuses.
+        ConfigError: there are too few scores for a fit, the rate needs no extrapolation, the tail
+            does not follow the distribution, or as for `tolerance_limit`.
     """
     require_share("false reject rate", false_reject_rate)
     require_share("confidence", confidence)
@@ -115,7 +115,7 @@ def tail_model(
 
 
 def _lowest_fitting_level(ordered: _Array, rate: float, seed: int) -> tuple[float, _Array, float]:
-    """Level, excesses over it, and p-value of the fit."""
+    """Finds the lowest level that fits: level, excesses over it, and p-value of the fit."""
     random = np.random.default_rng(seed)
     tails = _tails(ordered, rate)
     for level, tail in tails:
@@ -124,13 +124,13 @@ def _lowest_fitting_level(ordered: _Array, rate: float, seed: int) -> tuple[floa
             return level, tail, goodness
     raise ConfigError(
         f"the {len(tail)} highest scores do not follow a generalised Pareto distribution "
-        f"(Anderson-Darling, p = {goodness:.3f}): no threshold can be extrapolated from them; "
-        "look for repeated or mixed parts, or take the tolerance limit"
+        f"(Anderson-Darling, p = {goodness:.3f}), so no threshold can be extrapolated: look for "
+        "repeated or mixed parts, or calibrate without --extrapolate"
     )
 
 
 def _tails(ordered: _Array, rate: float) -> list[tuple[float, _Array]]:
-    """Levels in ascending order, with at least as many excesses as a fit and the rate need."""
+    """Returns ascending levels with their excesses, enough for a fit and for the rate."""
     n = len(ordered)
     counts = sorted({max(FEWEST_EXCESSES, round(share * n)) for share in _SHARES}, reverse=True)
     levels = [float(ordered[n - 1 - count]) for count in counts if n >= _FEWEST_PARTS]
@@ -138,15 +138,14 @@ def _tails(ordered: _Array, rate: float) -> list[tuple[float, _Array]]:
     tails = [(level, tail) for level, tail in tails if len(tail) >= FEWEST_EXCESSES]
     if not tails:
         raise ConfigError(
-            f"{n} good parts are too few for a model of the tail: it needs at least "
-            f"{FEWEST_EXCESSES} scores above a level, from {_FEWEST_PARTS} good parts with "
-            "different scores on"
+            f"{n} good parts are too few for a model of the tail: it needs {_FEWEST_PARTS} or "
+            f"more with different scores, at least {FEWEST_EXCESSES} of them above a level"
         )
     deep = [(level, tail) for level, tail in tails if len(tail) > rate * n]
     if not deep:
         raise ConfigError(
-            f"a false reject rate of {rate} lies within the scores: its threshold needs no model "
-            "of the tail, take the tolerance limit"
+            f"a false reject rate of {rate} is within the scores and needs no model of the tail: "
+            "calibrate without --extrapolate"
         )
     return deep
 
@@ -155,7 +154,7 @@ def _tails(ordered: _Array, rate: float) -> list[tuple[float, _Array]]:
 
 
 def fit_tail(excesses: _Array) -> tuple[float, float]:
-    """Maximum likelihood of the generalised Pareto distribution: shape, and scale.
+    """Fits a generalised Pareto distribution by maximum likelihood; returns shape and scale.
 
     Args:
         excesses: (n,) positive excesses over a level.
@@ -165,7 +164,7 @@ def fit_tail(excesses: _Array) -> tuple[float, float]:
 
 
 def _fit_each(samples: _Array, steps: int = 33, zooms: int = 4) -> tuple[_Array, _Array]:
-    """Fit every row of (samples, n): shapes and scales, both (samples,).
+    """Fits every row of (samples, n); returns shapes and scales, both (samples,).
 
     The ratio shape / scale is written (exp(g) - 1) / max, so that any g keeps the density above 0
     over the sample; g is searched on a grid that zooms in.
@@ -186,7 +185,7 @@ def _fit_each(samples: _Array, steps: int = 33, zooms: int = 4) -> tuple[_Array,
 
 
 def _profiled(samples: _Array, ratio: _Array) -> tuple[_Array, _Array]:
-    """Shape and scale that maximise the likelihood at a given ratio (steps, samples)."""
+    """Returns shape and scale of the greatest likelihood at a given ratio (steps, samples)."""
     shape = np.stack([np.log1p(row[:, np.newaxis] * samples).mean(axis=1) for row in ratio])
     flat = np.abs(ratio) * samples.max(axis=1) < 1e-7  # exponential: the quotient is 0 / 0
     scale = np.where(flat, samples.mean(axis=1), shape / np.where(flat, 1, ratio))
@@ -194,7 +193,7 @@ def _profiled(samples: _Array, ratio: _Array) -> tuple[_Array, _Array]:
 
 
 def _quantile(shape: _Array | float, scale: _Array | float, ratio: _Array | float) -> _Array:
-    """Excess that a share 1 / `ratio` of the excesses is above."""
+    """Returns the excess that a share 1 / `ratio` of the excesses is above."""
     depth = np.log(np.asarray(ratio))
     shape = np.asarray(shape, dtype=np.float64)
     flat = np.abs(shape) < 1e-9
@@ -204,7 +203,7 @@ def _quantile(shape: _Array | float, scale: _Array | float, ratio: _Array | floa
 
 
 def _penalised_fit(excesses: _Array) -> tuple[float, float]:
-    """Shape and scale of the greatest penalised likelihood, from the unpenalised fit on."""
+    """Finds shape and scale of the greatest penalised likelihood, from the unpenalised fit on."""
     shape, scale = fit_tail(excesses)
 
     def loss(parameters: _Array) -> float:
@@ -217,7 +216,7 @@ def _penalised_fit(excesses: _Array) -> tuple[float, float]:
 def _profile_interval(
     excesses: _Array, parts: int, fit: tuple[float, float], rate: float, confidence: float
 ) -> tuple[float, float]:
-    """Lowest and highest quantile among the parameters whose likelihood is near the maximum.
+    """Returns the lowest and highest quantile among the parameters near the maximum likelihood.
 
     The extremes over that region are the ends of the profile likelihood interval (Coles 2001,
     section 2.6.6); each end holds at `confidence` by itself.
@@ -236,13 +235,13 @@ def _profile_interval(
 
 
 def _penalised(excesses: _Array, shape: float, scales: _Array) -> _Array:
-    """(scales,) log-likelihood less the penalty on the shape."""
+    """Returns (scales,) log-likelihood less the penalty on the shape."""
     distance = (shape - _USUAL_SHAPE) / _SHAPE_SPREAD
     return _log_likelihood(excesses, shape, scales) - distance**2 / 2
 
 
 def _log_likelihood(excesses: _Array, shape: float, scales: _Array) -> _Array:
-    """(scales,) log-likelihood; -inf where an excess lies beyond the end of the distribution."""
+    """Returns (scales,) log-likelihood; -inf where an excess is beyond the distribution's end."""
     inside = 1 + shape * excesses / scales[:, np.newaxis]
     if abs(shape) < 1e-9:
         return np.asarray(-len(excesses) * np.log(scales) - excesses.sum() / scales)
@@ -258,7 +257,7 @@ def _log_likelihood(excesses: _Array, shape: float, scales: _Array) -> _Array:
 def _goodness_of_fit(
     excesses: _Array, fit: tuple[float, float], random: np.random.Generator
 ) -> float:
-    """Share of samples of the fitted distribution that, fitted again, lie farther from it."""
+    """Returns the share of samples of the fitted distribution that, fitted again, are farther."""
     shape, scale = fit
     size = (_REPLICATES, len(excesses))
     samples = _quantile(shape, scale, 1 / (1 - random.random(size)))
@@ -268,7 +267,7 @@ def _goodness_of_fit(
 
 
 def _anderson_darling(samples: _Array, shape: _Array, scale: _Array) -> _Array:
-    """(samples,) distance of each row of (samples, n) from its distribution."""
+    """Returns (samples,): the distance of each row of (samples, n) from its distribution."""
     n = samples.shape[1]
     ordered = np.sort(samples, axis=1)
     flat = np.abs(shape) < 1e-9

@@ -12,18 +12,20 @@ from typing import Any
 import numpy as np
 import onnx
 
-from export.frames import Frame, adversarial_frames, real_frames
 from export.graph import build_graph, save_graph
 from export.macs import count_macs
 from export.parity import (
     Comparison,
+    Frame,
+    adversarial_frames,
     compare_frames,
+    real_frames,
     threshold_above,
     too_different,
     verdict_flips,
 )
 from export.precision.judge import Expected, Judge
-from export.precision.offer import Offer, offer_artefacts
+from export.precision.select import Selection, select_artefacts
 from export.precision.training_images import calibration_images
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.bundle.bundle import TRAINING_RECORD
@@ -81,10 +83,12 @@ def export_bundle(
             save_graph(build_graph(model, dynamic_batch=True), folder / DYNAMIC_ARTEFACT)
         report("comparing checkpoint and artefact on native frames")
         frames, comparisons = _compare(record, model, folder)
-        parity = _judge(comparisons, good=len(record.held_out), map_tolerance=model.map_tolerance)
-        offer = offer_artefacts(
+        parity = _parity_of(
+            comparisons, good=len(record.held_out), map_tolerance=model.map_tolerance
+        )
+        selection = select_artefacts(
             graph,
-            _judge_of(record, frames, comparisons, parity.threshold),
+            _make_judge(record, frames, comparisons, parity.threshold),
             folder,
             precisions=precisions,
             images=images,
@@ -94,7 +98,7 @@ def export_bundle(
         goldens = _write_goldens(folder, frames, comparisons, real=len(record.held_out))
         trained_on = {"images_sha256": sorted(record.fitted_sha256)}
         (folder / TRAINING_RECORD).write_text(json.dumps(trained_on, indent=1) + "\n")
-        _seal(folder, record, graph, parity, goldens=goldens, offer=offer)
+        _seal(folder, record, graph, parity, goldens=goldens, selection=selection)
     return open_bundle(target, Keys())  # it is signed, or not, by whoever keeps the key
 
 
@@ -114,7 +118,7 @@ def _compare(
     return [frame for _, frame in named], comparisons
 
 
-def _judge(comparisons: Sequence[Comparison], *, good: int, map_tolerance: float) -> Parity:
+def _parity_of(comparisons: Sequence[Comparison], *, good: int, map_tolerance: float) -> Parity:
     """The parity record; EngineError when the artefact is not the checkpoint."""
     scores = [c.expected_score for c in comparisons]
     threshold = threshold_above(scores[:good], scores)
@@ -138,7 +142,7 @@ def _judge(comparisons: Sequence[Comparison], *, good: int, map_tolerance: float
     )
 
 
-def _judge_of(
+def _make_judge(
     record: RunRecord, frames: Sequence[Frame], comparisons: Sequence[Comparison], threshold: float
 ) -> Judge:
     expected = [
@@ -179,7 +183,7 @@ def _backbone(record: RunRecord) -> str | None:
     return backbone.name if backbone else None
 
 
-def _without_folders(values: dict[str, Any]) -> dict[str, Any]:
+def _without_paths(values: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a model with a file of weights by its name: where it stood is private.
 
     What is in that file is in the checkpoint, whose hash the manifest has.
@@ -197,7 +201,7 @@ def _seal(
     parity: Parity,
     *,
     goldens: tuple[Golden, ...],
-    offer: Offer,
+    selection: Selection,
 ) -> None:
     model = record.config.model
     height, width = record.config.data.image_size
@@ -208,7 +212,7 @@ def _seal(
             "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "linewarden_version": version("linewarden"),
             "model": model.name,
-            "model_config_values": _without_folders(model.model_dump(mode="json")),
+            "model_config_values": _without_paths(model.model_dump(mode="json")),
             "backbone": _backbone(record),
             "weights_sha256": record.weights_sha256,
             "data_sha256": record.data_sha256,
@@ -217,7 +221,7 @@ def _seal(
             "macs": count_macs(graph),
             "parity": parity,
             "golden": goldens,
-            "artefacts": offer.artefacts,
-            "refused": offer.refused,
+            "artefacts": selection.artefacts,
+            "refused": selection.refused,
         },
     )

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from onnx import numpy_helper
 from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
 from torch import nn
 
+from export.fold import FOLDS
 from inspection.errors import EngineError
 from inspection.files import write_bytes
 from training.models.base import AnomalyModel
@@ -87,7 +89,7 @@ def build_graph(model: AnomalyModel, *, dynamic_batch: bool = False) -> onnx.Mod
     Raises:
         EngineError: the graph breaks the contract: operators, precision or shapes.
     """
-    deployed = model.deploy().eval()
+    deployed = import_module(FOLDS[model.config.name]).Deployed(model).eval()
     graph = _export(deployed, model.size)
     fold_zero_pads(graph)
     fold_batch_norms(graph)

@@ -1,4 +1,4 @@
-"""Measuring the whole chain: train, export, calibrate, evaluate, for models x data sets x seeds."""
+"""Measures the whole chain for models x data sets x seeds: train, export, calibrate, evaluate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from calibration.calibrate import calibrate
-from calibration.limits import Wish
+from calibration.thresholds import CalibrationTargets
 from export.bundle import export_bundle
 from inspection.bundle import open_bundle
 from inspection.config.loading import StrictModel
@@ -38,12 +38,12 @@ _ROUNDS = 30
 
 
 class StudyRow(StrictModel):
-    """One training, exported, calibrated and measured through its artefact.
+    """One trained model, exported, calibrated and measured through its artefact.
 
     Attributes:
         variant: name of the training configuration.
-        data_set: what was measured; a model of several categories gives a row for each.
-        trained_parameters: numbers that were learnt; the backbone is frozen.
+        data_set: name of the test data; a model of several categories gives a row for each.
+        trained_parameters: number of learnt parameters; the backbone is frozen.
         literal_macs: multiply-accumulates of an image before folding; `macs` of the graph.
         verdict_flips: test images that checkpoint and artefact judge differently.
         score_difference: largest difference of their scores over the spread of the scores.
@@ -65,9 +65,9 @@ class StudyRow(StrictModel):
 
 
 def measure(variant: str, config: TrainConfig, folder: Path, fit: Fit) -> StudyRow:
-    """The whole chain once, in `folder`; a training that is there already is not repeated.
+    """Runs the whole chain once in `folder`, without the training if the folder holds it already.
 
-    Leaves `sheet.jpg` with chosen parts in the folder.
+    It leaves `sheet.jpg` with chosen parts in the folder.
     """
     if not (folder / "run" / "run.json").exists():
         fit(config, folder / "run")
@@ -75,7 +75,7 @@ def measure(variant: str, config: TrainConfig, folder: Path, fit: Fit) -> StudyR
     shutil.rmtree(folder / "bundle", ignore_errors=True)
     bundle = export_bundle(folder / "run", folder / "bundle")
     held_out = [held.path for held in record.held_out]
-    calibrate(bundle, held_out, Wish(FALSE_REJECT_RATE))
+    calibrate(bundle, held_out, CalibrationTargets(FALSE_REJECT_RATE))
     data_set = read_data_set(config.data.folder)
     with Inspector.open(open_bundle(folder / "bundle")) as inspector:
         inspected = inspect_samples(inspector, data_set.test)
@@ -101,7 +101,7 @@ def measure(variant: str, config: TrainConfig, folder: Path, fit: Fit) -> StudyR
 
 
 def measure_once(variant: str, config: TrainConfig, data: Path, work: Path, fit: Fit) -> None:
-    """`measure` into a folder in `work`, unless an earlier call has done it."""
+    """Runs `measure` in a folder of `work`, unless an earlier call has done it."""
     folder = work / f"{variant}-{data.name}-{config.fit.seed}"
     if not (folder / ROW).exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def measure_once(variant: str, config: TrainConfig, data: Path, work: Path, fit:
 def finished(
     work: Path, variants: Sequence[str], data_sets: Sequence[str]
 ) -> list[tuple[StudyRow, Path]]:
-    """All rows in `work` of these variants and data sets, with their folders, in this order."""
+    """Reads the finished rows of these variants and data sets in order, with their folders."""
     return [
         (StudyRow.model_validate_json((folder / ROW).read_bytes()), folder)
         for data_set in data_sets
@@ -123,10 +123,10 @@ def finished(
 
 
 def latencies_ms(done: Sequence[tuple[StudyRow, Path]]) -> dict[str, float]:
-    """From a native frame in memory to its verdict, on one thread: the median of each variant.
+    """Measures the median time of each variant from a native frame in memory to its verdict.
 
-    Measured in one go on the first data set of each, the variants in turn, so that all of them
-    meet the same load of the machine.
+    One thread runs the variants in turn, each on its first data set, so that the load of the
+    machine is the same for all.
     """
     first = {row.variant: folder for row, folder in reversed(done)}
     with contextlib.ExitStack() as stack:
@@ -150,21 +150,21 @@ def latencies_ms(done: Sequence[tuple[StudyRow, Path]]) -> dict[str, float]:
 def compare_with_checkpoint(
     model: AnomalyModel, record: RunRecord, inspected: Sequence[InspectedSample]
 ) -> tuple[int, float]:
-    """Verdict flips, and the largest score difference over the spread of the scores."""
+    """Counts verdict flips, and finds the largest score difference over the spread of scores."""
     expected = []
     for sample in inspected:
         image = preprocess(sample.frame, record.preprocessing)[np.newaxis]
         with torch.no_grad():
             expected.append(float(model(torch.from_numpy(image)).scores[0]))
     scores = np.array([sample.inspection.score for sample in inspected])
-    threshold = inspected[0].inspection.threshold
+    threshold = inspected[0].inspection.thresholds.reject
     flips = (scores > threshold) != (np.array(expected) > threshold)
     difference = np.abs(scores - expected).max() / max(np.ptp(scores), 1e-12)
     return int(flips.sum()), float(difference)
 
 
 def count_literal_macs(model: AnomalyModel) -> int:
-    """Multiply-accumulates of one image through the model as the paper writes it."""
+    """Counts the multiply-accumulates of one image through the model as in its paper."""
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         model(blank_image(model.size))

@@ -1,40 +1,37 @@
-"""What a study shows: a Markdown page for the repository, and one HTML page with pictures."""
+"""Reports a study as a Markdown page for the repository, and as an HTML page with pictures."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from export.study import StudyRow
-from inspection.files import write_text
-from training.pages import data_url, render
+from reports.pages import Picture, Plot, Section, Table, write_page
+from reports.pictures import data_url
+from reports.plots import comparison_plot
 
 METHOD = """\
 Every figure comes from the exported artefact on ONNX Runtime's CPU, at the threshold calibrated on
 held-out good images for a false reject rate of 1 %, after the last epoch; no test image chooses
 anything. Mean ± standard deviation over the seeds, where there are several; each seed also draws
-another hold-out. A promised rate of 0.39 means that so few good images were held out that no lower
-one can be promised at 95 % confidence. Verdict flips count the test images that checkpoint and
-artefact judge differently.
+another hold-out. A promised rate of 0.39 means that too few good images were held out to promise a
+lower one at 95 % confidence. Verdict flips count the test images that checkpoint and artefact judge
+differently.
 """
 
 Cell = Callable[[Sequence[StudyRow]], str]
 
 
 def accuracy_table(rows: Sequence[StudyRow]) -> tuple[list[str], list[list[str]]]:
-    """Heading and one line per model, of the rows of one data set."""
+    """Returns a heading and one line per model, for the rows of one data set."""
     return _table(rows, _ACCURACY)
 
 
 def cost_table(
     rows: Sequence[StudyRow], latencies_ms: Mapping[str, float]
 ) -> tuple[list[str], list[list[str]]]:
-    """Heading and one line per model: parameters, work before and after folding, times."""
+    """Returns a heading and one line per model: parameters, work before and after folds, times."""
 
     def latency(of: Sequence[StudyRow]) -> str:
         return f"{latencies_ms[of[0].variant]:.0f}"
@@ -43,7 +40,7 @@ def cost_table(
 
 
 def markdown(rows: Sequence[StudyRow], latencies_ms: Mapping[str, float], made_by: str) -> str:
-    """The study as a page of tables."""
+    """Writes the study as a Markdown page of tables."""
     parts = [f"# Accuracy\n\nMade by {made_by}.\n\n{METHOD}"]
     for name, of in _by_data_set(rows).items():
         parts.append(f"## {name}\n\n{_basis(of)}\n\n{_markdown_table(*accuracy_table(of))}")
@@ -54,62 +51,49 @@ def markdown(rows: Sequence[StudyRow], latencies_ms: Mapping[str, float], made_b
     return "\n".join(parts)
 
 
-def write_page(
+def write_study(
     path: Path, done: Sequence[tuple[StudyRow, Path]], latencies_ms: Mapping[str, float]
 ) -> None:
-    """The study as one HTML page that needs no network, with parts of the first seed.
+    """Writes the study as one HTML page, with parts of the first seed.
 
     Args:
-        path: the file; its folder exists.
-        done: rows, at least one, with their folders, where `sheet.jpg` is.
-        latencies_ms: of every variant; see `export.study.latencies_ms`.
+        done: rows, at least one, with their folders, which hold `sheet.jpg`.
+        latencies_ms: those of `export.study.latencies_ms`.
     """
     rows = [row for row, _ in done]
     first = min(row.seed for row in rows)
-    sheets: dict[str, list[tuple[str, str]]] = {}
+    sheets: dict[str, list[Picture]] = {}
     for row, folder in done:
         if row.seed == first:
-            picture = data_url("jpeg", (folder / "sheet.jpg").read_bytes())
-            sheets.setdefault(row.data_set, []).append((row.variant, picture))
-    sections = [
-        (name, _basis(of), accuracy_table(of), sheets.get(name, []))
-        for name, of in _by_data_set(rows).items()
-    ]
-    page = render(
-        Path(__file__).with_name("study.html.j2"),
-        method=METHOD,
-        cost_method=_COST_METHOD,
-        chart=data_url("png", comparison_chart(rows)),
-        sections=sections,
-        cost=cost_table(rows, latencies_ms),
+            url = data_url((folder / "sheet.jpg").read_bytes())
+            sheets.setdefault(row.data_set, []).append(Picture(f"{row.variant}: parts", url))
+    chart = Picture(
+        "Image AUROC and AUPRO of each model on each data set", data_url(comparison_chart(rows))
     )
-    write_text(path, page)
+    sections: list[Section] = [Plot("Models on the data sets", chart)]
+    for name, of in _by_data_set(rows).items():
+        heading, lines = accuracy_table(of)
+        sections.append(Table(name, lines, heading, intro=_basis(of), folded=sheets.get(name, [])))
+    heading, lines = cost_table(rows, latencies_ms)
+    sections.append(Table("Cost", lines, heading, intro=_COST_METHOD))
+    write_page(path, "Study of accuracy", METHOD, sections)
 
 
 def comparison_chart(rows: Sequence[StudyRow]) -> bytes:
-    """Image AUROC and AUPRO of each model on each data set, a point per seed; PNG bytes."""
+    """Plots image AUROC and AUPRO of each model on each data set, a point per seed; PNG bytes."""
     variants = list(dict.fromkeys(row.variant for row in rows))
-    data_sets = list(_by_data_set(rows))
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, (title, field) in zip(
-        figure.subplots(1, 2, sharey=True),
-        (("image AUROC", "image_auroc"), ("AUPRO at 0.3", "aupro")),
-        strict=True,
-    ):
-        for number, variant in enumerate(variants):
-            of = [row for row in rows if row.variant == variant]
-            offset = 0.12 * (number - (len(variants) - 1) / 2)
-            places = [data_sets.index(row.data_set) + offset for row in of]
-            values = [getattr(row.evaluation, field) for row in of]
-            axes.plot(places, values, "o", label=variant, alpha=0.8)
-        axes.set(title=title, xticks=range(len(data_sets)), xticklabels=data_sets, ylim=(0, 1.02))
-        axes.grid(axis="y", alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
-    return stream.getvalue()
+    figures = {
+        title: {
+            variant: [
+                (row.data_set, value)
+                for row in rows
+                if row.variant == variant and (value := getattr(row.evaluation, field)) is not None
+            ]
+            for variant in variants
+        }
+        for title, field in (("image AUROC", "image_auroc"), ("AUPRO at 0.3", "aupro"))
+    }
+    return comparison_plot(figures, list(_by_data_set(rows)))
 
 
 def _spread(field: str) -> Cell:
@@ -159,10 +143,10 @@ _COST: dict[str, Cell] = {
     "training s": lambda rows: f"{mean(row.training_s for row in rows):.0f}",
 }
 _COST_METHOD = (
-    "Multiply-accumulates of one image, before and after the exact folds. Mean seconds of a "
-    "training, on a machine with other work. Milliseconds from a native frame in memory to its "
-    "verdict on one thread, the median of rounds in which the models took turns: compare rows, "
-    "not machines."
+    "GMAC: billions of multiply-accumulates of one image, before and after the exact folds. "
+    "Training: mean seconds, on a machine with other work. Part: milliseconds from a native frame "
+    "in memory to its verdict on one thread, the median of rounds in which the models took turns. "
+    "Compare rows, not machines."
 )
 
 
@@ -183,7 +167,7 @@ def _by_data_set(rows: Sequence[StudyRow]) -> dict[str, list[StudyRow]]:
 def _basis(rows: Sequence[StudyRow]) -> str:
     first = rows[0]
     return (
-        f"{first.fitted} good images learnt, {first.held_out} held out for calibration; tested on "
+        f"Trained on {first.fitted} good images, calibrated on {first.held_out} others, tested on "
         f"{first.evaluation.good} good and {first.evaluation.defective} defective ones."
     )
 

@@ -21,6 +21,12 @@ SIGTERM.
 A message says what is wrong, where, and what to do about it.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_SHOWN = 5
+
 
 class LinewardenError(Exception):
     """Base of every error Linewarden raises on purpose."""
@@ -91,3 +97,15 @@ class RecordsError(LinewardenError):
     """The records of a line cannot be opened, read or exported."""
 
     exit_code = 9
+
+
+def named(names: Sequence[str]) -> str:
+    """Joins the first names for a message, and says how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
+
+
+def listed(title: str, lines: Sequence[str]) -> str:
+    """Puts the first lines below a title for a message, and says how many more there are."""
+    more = [f"... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return "\n  ".join([title, *lines[:_SHOWN], *more])

@@ -22,13 +22,14 @@ import numpy.typing as npt
 
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.bundle.calibration_file import Calibration, RecipeIdentity
-from inspection.engine import Engine, GraphShape, Prediction, engine_class
+from inspection.engine import Engine, GraphShape, engine_class
+from inspection.engine.own_thread import OwnThreadEngine
 from inspection.errors import EngineError, FrameError, PartNotFoundError
 from inspection.layout import FramePreparer, PreparedFrame
 from inspection.layout.alignment import Pose
 from inspection.layout.zones import ZoneMap
 from inspection.preprocess import Crop
-from inspection.verdict import Cause, Decision, Verdict, decide, decide_by_zone
+from inspection.verdict import Cause, Decision, Thresholds, Verdict, decide, decide_by_zone
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,13 @@ class StageTimes:
     decide_ns: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Inspection:
     """Verdict on one frame with its evidence.
 
     Attributes:
         score: raw score of the graph; NaN when there is none.
-        threshold: the score above which the part is rejected.
+        thresholds: of the recipe; with zones, the highest of theirs.
         anomaly_map: float32 (H, W) at model resolution, raw; None when the engine gave none.
         mask: bool (H, W) at model resolution: the defect; empty on PASS.
         cause: why there is no verdict; None when there is one.
@@ -60,7 +61,7 @@ class Inspection:
 
     verdict: Verdict
     score: float
-    threshold: float
+    thresholds: Thresholds
     anomaly_map: npt.NDArray[np.float32] | None
     mask: npt.NDArray[np.bool_]
     cause: Cause | None = None
@@ -88,26 +89,38 @@ class Inspection:
         return native
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A frame on its way into the engine.
+def no_verdict(
+    cause: Cause,
+    message: str,
+    *,
+    thresholds: Thresholds = Thresholds(float("nan"), float("nan")),  # noqa: B008 - frozen
+    shape: tuple[int, int] = (1, 1),
+) -> Inspection:
+    """Returns the inspection of a frame or part without a result.
 
-    Attributes:
-        frame: or NO_VERDICT with its cause, when the frame was refused.
+    Args:
+        thresholds: of the recipe, where one was in force.
+        shape: (H, W) of the empty mask.
     """
-
-    frame: PreparedFrame | Inspection
-    preprocess_ns: int
+    return Inspection(
+        verdict=Verdict.NO_VERDICT,
+        score=float("nan"),
+        thresholds=thresholds,
+        anomaly_map=None,
+        mask=np.zeros(shape, dtype=np.bool_),
+        cause=cause,
+        message=message,
+    )
 
 
 class Inspector:
     """A verified bundle, a calibrated recipe and an open engine.
 
-    One thread owns an inspector; only `prepare` may run on another one meanwhile. Use it as a
+    One thread at a time calls `infer`; `prepare` may run on another one meanwhile. Use it as a
     context manager, or call `close`.
 
     Args:
-        recipe_number: under which the line asked for it; None where it has no numbered recipes.
+        recipe_number: number that the line requested; None where recipes have no numbers.
     """
 
     def __init__(
@@ -120,9 +133,9 @@ class Inspector:
         self.bundle = bundle
         self.calibration = calibration
         self._engine = engine
-        self._thresholds = calibration.thresholds()
-        self._zone_thresholds = calibration.thresholds_of_zones()
-        self._preparation = FramePreparer(bundle.manifest.preprocessing, calibration.layout)
+        self._zone_names = tuple(calibration.zone_thresholds)
+        self._zone_thresholds = tuple(calibration.zone_thresholds.values())
+        self._preparer = FramePreparer(bundle.manifest.preprocessing, calibration.layout)
         self._identity = calibration.identity(recipe_number)
 
     @classmethod
@@ -152,54 +165,57 @@ class Inspector:
 
         Never raises for what a frame or an engine does: that is NO_VERDICT with its cause.
         """
-        return self.infer(self.prepare(frame))
+        prepared = self.prepare(frame)
+        return prepared if isinstance(prepared, Inspection) else self.infer(prepared)
 
-    def prepare(self, frame: npt.NDArray[np.uint8]) -> Prepared:
-        """The first step of `inspect`, which needs no engine; from any thread."""
-        started = time.monotonic_ns()
-        ready: PreparedFrame | Inspection
+    def prepare(self, frame: npt.NDArray[np.uint8]) -> PreparedFrame | Inspection:
+        """Does the first step of `inspect`, which needs no engine; from any thread.
+
+        Returns:
+            The input of `infer`, or NO_VERDICT with its cause when the frame is refused.
+        """
         try:
-            ready = self._preparation.prepare(frame)
+            return self._preparer.prepare(frame)
         except PartNotFoundError as error:
-            ready = self._no_verdict(Cause.PART_NOT_FOUND, str(error))
+            return self._no_verdict(Cause.PART_NOT_FOUND, str(error))
         except FrameError as error:
-            ready = self._no_verdict(Cause.FRAME, str(error))
-        return Prepared(ready, time.monotonic_ns() - started)
+            return self._no_verdict(Cause.FRAME, str(error))
 
-    def infer(self, prepared: Prepared) -> Inspection:
-        """The second step of `inspect`: the engine and the decision."""
-        ready = prepared.frame
-        if isinstance(ready, Inspection):
-            return ready
+    def infer(self, prepared: PreparedFrame) -> Inspection:
+        """Does the second step of `inspect`: the engine and the decision."""
         started = time.monotonic_ns()
         try:
-            prediction = self._engine.infer(ready.image[np.newaxis])
+            prediction = self._engine.infer(prepared.image[np.newaxis])
         except EngineError as error:
             return self._no_verdict(Cause.ENGINE, str(error))
         inferred = time.monotonic_ns()
-        decision, anomaly_map = self._decide(prediction, ready.zones)
+        anomaly_map = prediction.maps[0]
+        decision = self._decide(float(prediction.scores[0]), anomaly_map, prepared.zones)
         decided = time.monotonic_ns()
-        times = StageTimes(prepared.preprocess_ns, inferred - started, decided - inferred)
-        message = "the score or the anomaly map is not finite" if decision.cause else ""
         return Inspection(
-            decision.verdict,
-            decision.score,
-            self._thresholds.reject,
-            anomaly_map,
-            decision.mask,
-            decision.cause,
-            message,
-            times,
-            ready.crop,
-            ready.zones,
-            "" if decision.zone is None else list(self.calibration.zone_thresholds)[decision.zone],
-            ready.pose,
+            verdict=decision.verdict,
+            score=decision.score,
+            thresholds=self.calibration.thresholds,
+            anomaly_map=anomaly_map,
+            mask=decision.mask,
+            cause=decision.cause,
+            message="the score or the anomaly map is not finite" if decision.cause else "",
+            times=StageTimes(prepared.preprocess_ns, inferred - started, decided - inferred),
+            crop=prepared.crop,
+            zones=prepared.zones,
+            zone="" if decision.zone is None else self._zone_names[decision.zone],
+            pose=prepared.pose,
         )
 
     @property
     def identity(self) -> RecipeIdentity:
         """What its verdicts rest on."""
         return self._identity
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, which inspectors of the same bundle may share."""
+        return self._engine
 
     def warm(self) -> None:
         """Run the engine on an empty image, so that the next part finds it awake.
@@ -226,25 +242,16 @@ class Inspector:
         self.close()
 
     def _decide(
-        self, prediction: Prediction, zones: ZoneMap | None
-    ) -> tuple[Decision, npt.NDArray[np.float32]]:
-        anomaly_map, score = prediction.maps[0].copy(), float(prediction.scores[0])
+        self, score: float, anomaly_map: npt.NDArray[np.float32], zones: ZoneMap | None
+    ) -> Decision:
         if zones is None:
-            return decide(score, anomaly_map, self._thresholds), anomaly_map
-        return decide_by_zone(score, anomaly_map, zones, self._zone_thresholds), anomaly_map
+            return decide(score, anomaly_map, self.calibration.thresholds)
+        return decide_by_zone(score, anomaly_map, zones, self._zone_thresholds)
 
     def _no_verdict(self, cause: Cause, message: str) -> Inspection:
         graph = self.bundle.manifest.graph
-        empty = np.zeros((graph.height, graph.width), dtype=np.bool_)
-        return Inspection(
-            Verdict.NO_VERDICT,
-            float("nan"),
-            self._thresholds.reject,
-            None,
-            empty,
-            cause,
-            message,
-        )
+        shape = (graph.height, graph.width)
+        return no_verdict(cause, message, thresholds=self.calibration.thresholds, shape=shape)
 
 
 def open_engine(
@@ -254,10 +261,14 @@ def open_engine(
     artefact: str = REFERENCE_ARTEFACT,
     threads: int | None = None,
 ) -> Engine:
-    """Open an artefact of a verified bundle and run it once, so that the first part is not slow."""
+    """Opens an artefact of a verified bundle and runs it once, so that the first part is not slow.
+
+    Any thread may call the engine, and another one close it; see `OwnThreadEngine`.
+    """
     graph = bundle.manifest.graph
     shape = GraphShape(graph.height, graph.width)
-    opened = engine_class(engine)(bundle.file(artefact), shape, threads=threads)
+    factory = engine_class(engine)
+    opened = OwnThreadEngine(lambda: factory(bundle.file(artefact), shape, threads=threads))
     _run_empty(opened, shape)
     return opened
 

@@ -83,13 +83,11 @@ def caption(inspection: Inspection) -> str:
     """The verdict with what it rests on: `REJECT 3.2 > 2.5`, `NO_VERDICT deadline`."""
     if inspection.cause is not None:
         return f"{inspection.verdict.value} {inspection.cause.value}"
-    relation = ">" if inspection.score > inspection.threshold else "<="
+    reject = inspection.thresholds.reject
+    relation = ">" if inspection.score > reject else "<="
     is_suspect = inspection.zone and inspection.verdict is not Verdict.PASS
     zone = f" in {inspection.zone}" if is_suspect else ""
-    return (
-        f"{inspection.verdict.value} {inspection.score:.4g} {relation} {inspection.threshold:.4g}"
-        f"{zone}"
-    )
+    return f"{inspection.verdict.value} {inspection.score:.4g} {relation} {reject:.4g}{zone}"
 
 
 def _outline(

@@ -76,10 +76,19 @@ def preprocess(frame: npt.NDArray[np.uint8], to: Preprocessing) -> npt.NDArray[n
             or converted to fit.
     """
     check_frame(frame, to)
-    if to.crop is not None:
-        frame = to.crop.of(frame)
-    resized = _resize_antialiased(frame, to.height, to.width)
-    return cv2.cvtColor(resized, cv2.COLOR_GRAY2BGR) if resized.ndim == 2 else resized  # type: ignore[return-value]
+    return model_input(frame, to.crop, to)
+
+
+def model_input(
+    frame: npt.NDArray[np.uint8], crop: Crop | None, to: Preprocessing
+) -> npt.NDArray[np.uint8]:
+    """Does the work of `preprocess` on a checked frame, with a crop that may have moved."""
+    shown = frame if crop is None else crop.of(frame)
+    resized = _resize_antialiased(shown, to.height, to.width)
+    if resized.ndim == 2:
+        return np.asarray(cv2.cvtColor(resized, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+    # A frame of the model's size was not resized, and stays its owner's.
+    return np.array(resized, order="C") if resized is shown else resized
 
 
 def check_frame(frame: npt.NDArray[np.uint8], against: Preprocessing) -> None:
@@ -111,7 +120,10 @@ def _resize_antialiased(
 ) -> npt.NDArray[np.uint8]:
     # cv2.INTER_AREA antialiases only when both axes shrink, and silently interpolates otherwise:
     # the shrinking axes go first, by area, the growing ones afterwards.
-    shrunk = (min(width, frame.shape[1]), min(height, frame.shape[0]))
-    result = cv2.resize(frame, shrunk, interpolation=cv2.INTER_AREA)
-    result = cv2.resize(result, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(result, dtype=np.uint8)
+    shrunk = (min(height, frame.shape[0]), min(width, frame.shape[1]))
+    if shrunk != frame.shape[:2]:
+        frame = np.asarray(cv2.resize(frame, shrunk[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    if shrunk != (height, width):
+        size = (width, height)
+        frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    return frame

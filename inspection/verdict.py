@@ -36,6 +36,8 @@ class Cause(str, Enum):
     PART_NOT_FOUND = "part_not_found"
 
 
+# Up to here a comparison of the map for each zone is faster than one pass over an index (256x256).
+_FEW_ZONES = 8
 _SEVERITY = (Verdict.PASS, Verdict.REVIEW, Verdict.REJECT)
 
 
@@ -115,19 +117,38 @@ def decide_by_zone(
         key=lambda n: (_SEVERITY.index(verdicts[n]), values[n] - thresholds[n].reject),
     )
     combined = score_of_zones(values, [limits.reject for limits in thresholds])
-    mask = np.zeros(anomaly_map.shape, dtype=np.bool_)
-    if verdicts[worst] is not Verdict.PASS:
-        for number, limits in enumerate(thresholds, start=1):
-            inside = (zones == number) & (anomaly_map > limits.pixel)
-            mask |= remove_small_regions(inside, limits.minimum_area_px)
+    if verdicts[worst] is Verdict.PASS:
+        mask = np.zeros(anomaly_map.shape, dtype=np.bool_)
+    else:
+        mask = _mask_by_zone(anomaly_map, zones, thresholds)
     return Decision(verdicts[worst], combined, mask, zone=worst)
+
+
+def _mask_by_zone(
+    anomaly_map: npt.NDArray[np.float32],
+    zones: npt.NDArray[np.uint8],
+    thresholds: Sequence[Thresholds],
+) -> npt.NDArray[np.bool_]:
+    """Returns the defect mask of all zones; its regions end at their borders."""
+    limits = np.array([np.inf, *(zone.pixel for zone in thresholds)], dtype=np.float32)
+    mask = anomaly_map > limits[zones]
+    for number in np.unique(zones[mask]):
+        minimum_area_px = thresholds[number - 1].minimum_area_px
+        if minimum_area_px > 1:
+            inside = zones == number
+            mask[inside] = remove_small_regions(mask & inside, minimum_area_px)[inside]
+    return mask
 
 
 def zone_values(
     anomaly_map: npt.NDArray[np.float32], zones: npt.NDArray[np.uint8], count: int
 ) -> tuple[float, ...]:
-    """Highest value of the map in each of `count` zones, none of which is empty."""
-    return tuple(float(anomaly_map[zones == number].max()) for number in range(1, count + 1))
+    """Returns the highest value of the map in each of `count` zones, none of which is empty."""
+    if count <= _FEW_ZONES:
+        return tuple(float(anomaly_map[zones == number].max()) for number in range(1, count + 1))
+    highest = np.full(count + 1, -np.inf, dtype=np.float32)
+    np.maximum.at(highest, zones.ravel().astype(np.intp), anomaly_map.ravel())
+    return tuple(map(float, highest[1:]))
 
 
 def score_of_zones(values: Sequence[float], thresholds: Sequence[float]) -> float:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from calibration.calibrate import calibrate
-from calibration.limits import Wish
+from calibration.thresholds import CalibrationTargets
 from export.bundle import export_bundle
 from inspection.bundle import open_bundle
 from inspection.inspector import Inspector
@@ -58,7 +58,7 @@ def measure(config: TrainConfig) -> str:
         fit_with_progress(config, folder / "run")
         export_bundle(folder / "run", folder / "bundle")
         held_out = [held.path for held in load_run(folder / "run")[0].held_out]
-        calibrate(open_bundle(folder / "bundle"), held_out, Wish(0.01))
+        calibrate(open_bundle(folder / "bundle"), held_out, CalibrationTargets(0.01))
         data_set = read_data_set(config.data.folder)
         with Inspector.open(folder / "bundle") as inspector:
             inspected = inspect_samples(inspector, data_set.test)

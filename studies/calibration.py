@@ -24,8 +24,8 @@ import numpy as np
 from tqdm import tqdm
 
 from calibration.calibrate import calibrate
-from calibration.limits import Wish
 from calibration.report import write_calibration_report
+from calibration.thresholds import CalibrationTargets
 from inspection.bundle import Bundle, open_bundle
 from inspection.drift.frame_figures import frame_figures, reference_from
 from inspection.engine import Engine
@@ -120,7 +120,7 @@ def unseen(bundle: Bundle, folders: Sequence[Path]) -> list[Path]:
 
 def write_report(bundle: Bundle, images: Sequence[Path], path: Path) -> None:
     """Calibrate with all images and write the page about it."""
-    result = calibrate(bundle, images, Wish(0.01), reason="study")
+    result = calibrate(bundle, images, CalibrationTargets(0.01), reason="study")
     with Inspector.open(bundle) as inspector:
         write_calibration_report(path, result, inspector)
 

@@ -21,10 +21,11 @@ from torch import Tensor
 from inspection.images import read_image
 from inspection.preprocess import Preprocessing, preprocess
 from training.checkpoint import RunRecord, load_run
-from training.data.layout import Sample, read_data_set
+from training.data.data_set import Sample
+from training.data.layout import read_data_set
 from training.metrics import auroc
 from training.models import differnet, ganomaly
-from training.models.differnet_folded import pyramid
+from training.models.differnet import pyramid
 
 SHRINKAGE = 0.01
 

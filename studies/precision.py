@@ -24,8 +24,8 @@ import onnx
 
 from export.bundle import export_bundle
 from export.graph import save_graph
-from export.precision.offer import PRECISIONS
 from export.precision.rounding import rounded_twin
+from export.precision.select import PRECISIONS
 from export.timing import Image, interleaved_medians
 from inspection.bundle import REFERENCE_ARTEFACT, Artefact, Bundle
 from inspection.config.loading import StrictModel

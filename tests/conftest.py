@@ -19,9 +19,9 @@ from edge.part.view import ONLY_VIEW, ViewResult
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.inspector import Inspection, StageTimes
-from inspection.verdict import Verdict
+from inspection.verdict import Thresholds, Verdict
 
-IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64, 2.0, 1.5)
+IDENTITY = RecipeIdentity("default", Thresholds(2.5, 1.5, review=2.0), "a" * 64, "b" * 64)
 MakeSettled = Callable[..., Settled]
 MakeRecord = Callable[..., InspectionRecord]
 
@@ -98,4 +98,11 @@ def _rejected() -> Inspection:
     anomaly_map = np.zeros((8, 8), dtype=np.float32)
     anomaly_map[2:4, 2:4] = 3.25
     times = StageTimes(1_000_000, 9_000_000, 500_000)
-    return Inspection(Verdict.REJECT, 3.25, 2.5, anomaly_map, anomaly_map > 2.5, None, "", times)
+    return Inspection(
+        verdict=Verdict.REJECT,
+        score=3.25,
+        thresholds=IDENTITY.thresholds,
+        anomaly_map=anomaly_map,
+        mask=anomaly_map > 2.5,
+        times=times,
+    )

@@ -12,6 +12,7 @@ from inspection.bundle import Bundle, open_bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import seal_bundle
 from inspection.files import sha256_of
+from inspection.verdict import Thresholds
 
 SIZE = 32
 THRESHOLD = 0.5
@@ -68,8 +69,7 @@ def build(folder: Path, *, frame: tuple[int, int] = (SIZE, SIZE), channels: int 
             false_reject_rate_target=0.01,
             confidence=0.95,
             false_reject_rate_bound=0.01,
-            threshold_score=THRESHOLD,
-            threshold_pixel=THRESHOLD,
+            thresholds=Thresholds(THRESHOLD, THRESHOLD),
             scores={},
         )
     )

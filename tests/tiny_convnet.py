@@ -45,7 +45,7 @@ def graph(change: Change | None = None) -> onnx.ModelProto:
         change(nodes, weights)
     for node in nodes:
         if node.output[0] not in {"anomaly_map", "pred_score"}:
-            node.metadata_props.add(key="namespace", value="training.backbones.DeployedBackbone")
+            node.metadata_props.add(key="namespace", value="export.fold.backbone.DeployedBackbone")
     axes = {"channel": [1], "pixels": [1, 2]}
     made = helper.make_graph(
         nodes,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import pickle
 import socket
@@ -20,11 +19,15 @@ from safetensors import SafetensorError
 from timm.layers.conv2d_same import Conv2dSame
 from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
+from torch.hub import load_state_dict_from_url
 from torch.nn import functional as F
 
 from inspection.config.loading import StrictModel
 from inspection.errors import BundleError, ConfigError
 
+ALEXNET = "alexnet.tv_in1k"
+_ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"  # IMAGENET1K_V1
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WEIGHTS_VARIABLE = "LINEWARDEN_WEIGHTS"
 _SHOWN = 3
 
@@ -87,32 +90,47 @@ class Backbone(nn.Module):
         rgb = images.permute(0, 3, 1, 2).flip(1).float() / 255
         return tuple(self.body((rgb - self.mean) / self.std))
 
-    def deploy(self) -> DeployedBackbone:
-        """The same function with normalisation and channel order folded into the first layer."""
-        return DeployedBackbone(self)
+
+class AlexNet(Backbone):
+    """The convolutional part of torchvision's AlexNet, which timm does not have; see `Backbone`."""
+
+    def __init__(self, config: BackboneConfig, *, load_weights: bool = True) -> None:
+        nn.Module.__init__(self)
+        self.body = _Convolutions()
+        if load_weights and config.weights == "hub":
+            self.body.load_state_dict(_published_weights(), strict=False)
+        elif load_weights and config.weights != "none":
+            load_weights_file(self.body, Path(config.weights), config.name)
+        if config.padding == "reflect":
+            reflect_borders(self.body)
+        self.channels, self.strides = [256], [32]
+        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1))
+        self.requires_grad_(False)
+        self.eval()
 
 
-class DeployedBackbone(nn.Module):
-    """uint8 (N, H, W, 3) BGR -> feature maps, with one subtraction before the first convolution.
+class _Convolutions(nn.Module):
+    """AlexNet to its last pooling, with torchvision's names of the weights."""
 
-    The division by the standard deviation and by 255 and the change from BGR to RGB go into the
-    weights of the first convolution. The mean cannot: the convolution pads with zeros after the
-    subtraction, so that a bias would be wrong along the border.
-    """
-
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.body = copy.deepcopy(backbone.body)
-        first = _first_convolution(self.body)
-        scale = 1 / (255 * backbone.std.double())
-        first.weight.data = (first.weight.data.double() * scale).flip(1).float()
-        self.register_buffer("mean", (255 * backbone.mean.double()).flip(1).float())
+        self.features = nn.Sequential(
+            *[nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)],
+            *[nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)],
+            *[nn.Conv2d(192, 384, 3, padding=1), nn.ReLU()],
+            *[nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()],
+            *[nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2)],
+        )
 
-    mean: Tensor
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [self.features(images)]
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """See `Backbone.forward`."""
-        return tuple(self.body(images.float().permute(0, 3, 1, 2) - self.mean))
+
+def open_backbone(config: BackboneConfig, *, load_weights: bool = True) -> Backbone:
+    """A backbone from timm, or AlexNet."""
+    kind = AlexNet if config.name == ALEXNET else Backbone
+    return kind(config, load_weights=load_weights)
 
 
 def find_weights(name: str) -> str | None:
@@ -186,12 +204,12 @@ def reflect_borders(body: nn.Module) -> None:
     for name, module in list(body.named_modules()):
         if isinstance(module, Conv2dSame):
             parent, _, leaf = name.rpartition(".")
-            setattr(body.get_submodule(parent), leaf, _ReflectedSame(module))
+            setattr(body.get_submodule(parent), leaf, ReflectedSame(module))
         elif isinstance(module, nn.Conv2d) and module.padding != (0, 0):
             module.padding_mode = "reflect"
 
 
-class _ReflectedSame(nn.Module):
+class ReflectedSame(nn.Module):
     """TensorFlow's "same" padding, more below and to the right when it is odd, but mirrored."""
 
     def __init__(self, conv: Conv2dSame) -> None:
@@ -200,6 +218,7 @@ class _ReflectedSame(nn.Module):
         self.stride, self.groups = conv.stride, conv.groups
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H / stride, W / stride), rounded up."""
         around = []
         for axis in (-1, -2):
             kernel, stride = self.weight.shape[axis], self.stride[axis]
@@ -256,10 +275,14 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def _first_convolution(body: nn.Module) -> nn.Conv2d | _ReflectedSame:
-    for module in body.modules():
-        if isinstance(module, nn.Conv2d | _ReflectedSame):
-            if module.weight.shape[1] != 3:
-                break
-            return module
-    raise ConfigError("the backbone does not begin with a convolution over three channels")
+def _published_weights() -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = load_state_dict_from_url(
+            _ALEXNET_URL, progress=False, check_hash=True, weights_only=True
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"backbone {ALEXNET}: its weights are not in the cache and cannot be downloaded "
+            f"({error}); give a file (--weights FILE), or --weights none (untrained)"
+        ) from error
+    return {key: value for key, value in state.items() if key.startswith("features.")}

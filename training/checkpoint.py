@@ -74,7 +74,7 @@ class Fitting(NamedTuple):
 
     model: AnomalyModel
     order: Order
-    by: Optimisation
+    optimisation: Optimisation
 
 
 class Task(NamedTuple):
@@ -174,7 +174,7 @@ def save_state(folder: Path, task: Task, fitting: Fitting, progress: Progress) -
     Raises:
         BundleError: `folder` cannot be written to.
     """
-    model, order, by = fitting
+    model, order, optimisation = fitting
     tensors = {f"model/{key}": value for key, value in model.state_dict().items()}
     tensors["drawn"] = order.drawn
     notes: dict[str, Any] = {
@@ -182,7 +182,7 @@ def save_state(folder: Path, task: Task, fitting: Fitting, progress: Progress) -
         "data": task.data,
         "progress": progress,
     }
-    for number, optimiser in enumerate(by.optimisers):
+    for number, optimiser in enumerate(optimisation.optimisers):
         state = optimiser.state_dict()
         notes[f"optimiser/{number}"] = state["param_groups"]
         for parameter, values in state["state"].items():
@@ -190,7 +190,7 @@ def save_state(folder: Path, task: Task, fitting: Fitting, progress: Progress) -
                 tensors[f"optimiser/{number}/{parameter}/{key}"] = value
     notes["schedules"] = [
         {key: schedule.state_dict()[key] for key in ("last_epoch", "_step_count", "_last_lr")}
-        for schedule in by.schedules
+        for schedule in optimisation.schedules
     ]
     flat = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     metadata = {"notes": json.dumps(notes, default=list)}
@@ -219,11 +219,11 @@ def load_state(folder: Path, task: Task, fitting: Fitting) -> Progress | None:
                 f"{path}: belongs to a training with {what}; resume with those it began with, "
                 f"choose another --out, or remove {folder}"
             )
-    model, order, by = fitting
-    model.load_state_dict(_below(tensors, "model/"))
-    for number, optimiser in enumerate(by.optimisers):
+    model, order, optimisation = fitting
+    model.load_state_dict(_entries_below(tensors, "model/"))
+    for number, optimiser in enumerate(optimisation.optimisers):
         optimiser.load_state_dict(_optimiser_state(tensors, notes, number))
-    for schedule, state in zip(by.schedules, notes["schedules"], strict=True):
+    for schedule, state in zip(optimisation.schedules, notes["schedules"], strict=True):
         schedule.load_state_dict(state)
     order.drawn = tensors["drawn"]
     return Progress(*notes["progress"])
@@ -233,7 +233,7 @@ def _optimiser_state(
     tensors: dict[str, Tensor], notes: dict[str, Any], number: int
 ) -> dict[str, Any]:
     state: dict[int, dict[str, Tensor]] = {}
-    for key, value in _below(tensors, f"optimiser/{number}/").items():
+    for key, value in _entries_below(tensors, f"optimiser/{number}/").items():
         parameter, _, name = key.partition("/")
         state.setdefault(int(parameter), {})[name] = value
     return {"state": state, "param_groups": notes[f"optimiser/{number}"]}
@@ -249,7 +249,7 @@ def _write(path: Path, content: bytes) -> None:
         ) from error
 
 
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _entries_below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {
         key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
     }

@@ -70,14 +70,14 @@ class FitConfig(StrictModel):
 
 
 if TYPE_CHECKING:
-    ModelConfig = Any
+    AnyModelConfig = Any
 else:
-    ModelConfig = Annotated[
+    AnyModelConfig = Annotated[
         Union[tuple(model_module(name).Config for name in MODELS)],  # noqa: UP007
         Field(discriminator="name"),
     ]
 if len(MODELS) == 1 and not TYPE_CHECKING:  # a union of one has nothing to discriminate
-    ModelConfig = model_module(next(iter(MODELS))).Config
+    AnyModelConfig = model_module(next(iter(MODELS))).Config
 
 
 class TrainConfig(StrictModel):
@@ -85,5 +85,5 @@ class TrainConfig(StrictModel):
 
     schema_version: Literal[1] = 1
     data: DataConfig
-    model: ModelConfig
+    model: AnyModelConfig
     fit: FitConfig = FitConfig()

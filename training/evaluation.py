@@ -14,14 +14,15 @@ from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
 
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import Manifest
 from inspection.config.loading import StrictModel
+from inspection.errors import named
 from inspection.inspector import Inspector
 from inspection.verdict import Verdict
-from training.inspected import InspectedSample, named
+from reports.proportion import proportion
+from training.inspected import InspectedSample
 from training.metrics import UndefinedMetricError
 from training.separation import Metric, Separation, by_category, computed, separation
 
@@ -133,10 +134,8 @@ def evaluate(
 
 def rate_of(count: int, of: int) -> Rate:
     """A share of at least one with its Clopper-Pearson interval."""
-    tail = (1 - BOUND_CONFIDENCE) / 2
-    low = float(beta.ppf(tail, count, of - count + 1)) if count else 0.0
-    high = float(beta.ppf(1 - tail, count + 1, of - count)) if count < of else 1.0
-    return Rate(count=count, of=of, rate=count / of, low=low, high=high)
+    share = proportion(count, of, confidence=(1 + BOUND_CONFIDENCE) / 2)
+    return Rate(count=count, of=of, rate=share.rate, low=share.lower, high=share.upper)
 
 
 def _rates(judged: Sequence[InspectedSample]) -> dict[str, Metric]:
@@ -182,9 +181,9 @@ def _identity(manifest: Manifest, calibration: Calibration) -> dict[str, Any]:
         "artefact": calibration.artefact,
         "artefact_sha256": calibration.artefact_sha256,
         "calibration_seal": calibration.seal,
-        "threshold": calibration.threshold_score,
-        "threshold_review": calibration.threshold_review,
-        "threshold_pixel": calibration.threshold_pixel,
+        "threshold": calibration.thresholds.reject,
+        "threshold_review": calibration.thresholds.review,
+        "threshold_pixel": calibration.thresholds.pixel,
         "promised_false_reject_rate": calibration.false_reject_rate_bound,
         "confidence": calibration.confidence,
     }

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from training.data.order import Draw, batches
-from training.data.samples import SampleReader
-from training.models.base import AnomalyModel, Features, Targets
+from training.data.samples import SampleReader, Targets
+from training.models.base import AnomalyModel, Features
 
 _EXTRACT_BATCH = 8
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h

@@ -1,63 +1,85 @@
-"""Contact sheets: a row of pictures per part below its name and verdict."""
+"""Chooses and orders the parts that the pictures of an evaluation show, and their colours."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
 
-import cv2
 import numpy as np
 
-from inspection.overlay import caption, heat_map
-from inspection.verdict import Verdict
+from reports.pictures import SIDE, ColourScale, Image, Pictures, pictures
+from reports.plots import score_histogram
+from reports.sheets import Panel, contact_sheet
 from training.evaluation import Evaluation
-from training.inspected import Image, InspectedSample
-from training.pictures import SIDE, ColourScale, Pictures, colour_scale, pictures
-
-COLOURS = {  # BGR, dark enough for text on white
-    Verdict.PASS: (60, 125, 45),
-    Verdict.REVIEW: (0, 115, 190),
-    Verdict.REJECT: (40, 40, 190),
-    Verdict.NO_VERDICT: (110, 110, 110),
-}
-_INK, _GREY, _PAPER = (35, 35, 35), (115, 115, 115), (255, 255, 255)
-_TITLES = ("frame", "ground truth", "anomaly map", "predicted mask", "outline")
-_GAP, _MARGIN, _LINE = 6, 24, 26
-_WORDS = 650  # px; a panel is at least as wide
-
-
-def panel(sample: InspectedSample, scale: ColourScale) -> Image:
-    """One part as a row of five pictures below its name, verdict and score; a white background."""
-    drawn = pictures(sample, scale)
-    return _panel(sample, drawn, *_box([drawn]))
+from training.inspected import InspectedSample
 
 
 def figure_sheet(
     inspected: Sequence[InspectedSample], evaluation: Evaluation, limit: int = 24
 ) -> Image:
-    """A contact sheet of the parts that `choose` takes, with one colour scale and its bar."""
+    """Draws a contact sheet of the parts from `choose`, with one colour scale and its bar."""
     scale = colour_scale(inspected, evaluation)
     chosen = choose(inspected, limit)
-    drawn = [pictures(sample, scale) for sample in chosen]
-    height, width = _box(drawn)
-    panels = [_panel(s, d, height, width) for s, d in zip(chosen, drawn, strict=True)]
-    columns = 2 if len(panels) > 1 and width <= SIDE else 1
-    blank = np.full((_LINE + height, 5 * (width + _GAP), 3), 255, np.uint8)
-    panels += [blank] * (-len(panels) % columns)
-    titles = _titles(width)
-    rows = [_row([titles] * columns)]
-    rows += [_row(panels[i : i + columns]) for i in range(0, len(panels), columns)]
-    body = np.vstack(rows)
-    heading = _heading(inspected, chosen, evaluation, body.shape[1])
-    bar = np.full((3 * _LINE, body.shape[1], 3), 255, np.uint8)
-    drawn_bar = colour_bar(scale)
-    bar[:, : drawn_bar.shape[1]] = drawn_bar
-    return np.asarray(np.vstack([heading, body, bar]), np.uint8)
+    wrong, shown = (sum(bool(mistake(s)) for s in samples) for samples in (inspected, chosen))
+    return contact_sheet(
+        f"{evaluation.data_set}: {evaluation.model}, recipe {evaluation.recipe}",
+        f"{len(chosen)} of {len(inspected)} test images: {shown} of {wrong} wrong verdicts, "
+        "then highest, median and lowest score of each class",
+        [panel(sample, scale) for sample in chosen],
+        scale,
+    )
+
+
+def panel(sample: InspectedSample, scale: ColourScale) -> Panel:
+    """Makes the panel of a part for a contact sheet."""
+    drawn = part_pictures(sample, scale)
+    return Panel(sample.name, sample.inspection, drawn, mistake(sample))
+
+
+def part_pictures(sample: InspectedSample, scale: ColourScale, side: int = SIDE) -> Pictures:
+    """Draws the inspected region of a part; `side` is that of a square one in px."""
+    return pictures(*sample.region(), sample.inspection, scale, side)
+
+
+def mistake(sample: InspectedSample) -> str:
+    """Names the mistake in the verdict on a part; empty when it is right."""
+    if sample.is_false_reject:
+        return "false reject"
+    return "escape" if sample.is_escape else ""
+
+
+def histogram(inspected: Sequence[InspectedSample], evaluation: Evaluation) -> bytes:
+    """Plots the scores of good and defective parts; returns PNG bytes."""
+    scores: dict[bool, list[float]] = {True: [], False: []}
+    for sample in inspected:
+        if sample.is_judged:
+            scores[sample.sample.is_good].append(sample.inspection.score)
+    return score_histogram(
+        scores[True], scores[False], evaluation.threshold, evaluation.threshold_review
+    )
+
+
+def colour_scale(inspected: Sequence[InspectedSample], evaluation: Evaluation) -> ColourScale:
+    """Makes one scale for all pictures, with the calibrated pixel threshold in the middle.
+
+    Its lower end is the usual value of good parts, so that their noise stays dark and a value above
+    the threshold is bright in every picture. The extremes of single images do not change it.
+    """
+    judged = [s for s in inspected if s.is_judged]
+    shown = [s for s in judged if s.sample.is_good] or judged
+    maps = [s.inspection.anomaly_map for s in shown]
+    medians = [float(np.median(values)) for values in maps if values is not None]
+    pixel = evaluation.threshold_pixel
+    usual = float(np.median(medians)) if medians else pixel
+    reach = max(pixel - usual, 1e-6 * max(1.0, abs(pixel)))
+    return ColourScale(pixel - reach, pixel, pixel + reach)
 
 
 def choose(inspected: Sequence[InspectedSample], limit: int) -> list[InspectedSample]:
-    """Wrong verdicts first, the worst ahead, in up to half of the places; then from each class the
-    highest, the lowest and the median score, in this order when places are short.
+    """Chooses parts for a sheet of `limit` places.
+
+    Up to half are wrong verdicts, the worst first. The others are the highest, the lowest and the
+    median score of each class, in this order when places are short.
     """
     judged = [s for s in inspected if s.is_judged]
     first = wrong_verdicts(judged)[: limit // 2]
@@ -73,7 +95,7 @@ def choose(inspected: Sequence[InspectedSample], limit: int) -> list[InspectedSa
 
 
 def wrong_verdicts(inspected: Sequence[InspectedSample]) -> list[InspectedSample]:
-    """False rejects and escapes in turn, the farthest from the threshold first."""
+    """Returns false rejects and escapes in turn, the farthest from the threshold first."""
     ordered = sorted(inspected, key=threshold_distance, reverse=True)
     rejects = [s for s in ordered if s.is_false_reject]
     escapes = [s for s in ordered if s.is_escape]
@@ -81,89 +103,5 @@ def wrong_verdicts(inspected: Sequence[InspectedSample]) -> list[InspectedSample
 
 
 def threshold_distance(sample: InspectedSample) -> float:
-    """How far the score is from the threshold, in raw units; NaN without a score."""
-    return abs(sample.inspection.score - sample.inspection.threshold)
-
-
-def colour_bar(scale: ColourScale) -> Image:
-    """The colours with their raw values: both ends, and the pixel threshold in the middle."""
-    length = 480
-    canvas = np.full((3 * _LINE, length + 3 * _MARGIN, 3), 255, np.uint8)
-    ramp = np.linspace(scale.low, scale.high, length)[np.newaxis].astype(np.float32)
-    canvas[6:24, _MARGIN : _MARGIN + length] = heat_map(ramp, scale.low, scale.high)
-    for value, place in zip(scale, (0, length // 2, length - 1), strict=True):
-        canvas[24:29, _MARGIN + place] = _INK
-        _write(canvas, f"{value:.4g}", (_MARGIN + place, 44))
-    _write(canvas, "anomaly map, raw; middle: pixel threshold", (_MARGIN, 66), _GREY)
-    return canvas
-
-
-def _box(drawn: Sequence[Pictures]) -> tuple[int, int]:
-    """Height and width in which each picture finds room, and the words above a panel too."""
-    height = max((d.frame.shape[0] for d in drawn), default=SIDE)
-    return height, max([_WORDS // 5, *(d.frame.shape[1] for d in drawn)])
-
-
-def _panel(sample: InspectedSample, drawn: Pictures, height: int, width: int) -> Image:
-    """A panel whose pictures stand in boxes of one size, so that columns of panels align."""
-    canvas = np.full((_LINE + height, 5 * (width + _GAP), 3), 255, np.uint8)
-    colour = COLOURS[sample.inspection.verdict]
-    wrong = "FALSE REJECT" if sample.is_false_reject else "ESCAPE" if sample.is_escape else ""
-    x = _write(canvas, caption(sample.inspection), (0, 17), colour, bold=True)
-    if wrong:
-        x = _write(canvas, wrong, (x + 16, 17), COLOURS[Verdict.REJECT], bold=True)
-    _write(canvas, sample.name, (x + 16, 17))
-    row = (drawn.frame, drawn.truth, drawn.heat, drawn.mask, drawn.outline)
-    for column, picture in enumerate(row):
-        h, w = picture.shape[:2]
-        left = column * (width + _GAP) + (width - w) // 2
-        canvas[_LINE : _LINE + h, left : left + w] = picture
-    return canvas
-
-
-def _titles(width: int) -> Image:
-    canvas = np.full((_LINE, 5 * (width + _GAP), 3), 255, np.uint8)
-    for column, title in enumerate(_TITLES):
-        _write(canvas, title, (column * (width + _GAP), 17), _GREY)
-    return canvas
-
-
-def _row(panels: Sequence[Image]) -> Image:
-    framed = [
-        cv2.copyMakeBorder(p, 4, 8, _MARGIN, 0, cv2.BORDER_CONSTANT, value=_PAPER) for p in panels
-    ]
-    return np.asarray(np.hstack(framed), np.uint8)
-
-
-def _heading(
-    inspected: Sequence[InspectedSample],
-    chosen: Sequence[InspectedSample],
-    evaluation: Evaluation,
-    width: int,
-) -> Image:
-    canvas = np.full((3 * _LINE, width, 3), 255, np.uint8)
-    wrong = sum(s.is_false_reject or s.is_escape for s in inspected)
-    shown = sum(s.is_false_reject or s.is_escape for s in chosen)
-    title = f"{evaluation.data_set}: {evaluation.model}, recipe {evaluation.recipe}"
-    _write(canvas, title, (_MARGIN, 32), bold=True, scale=0.75)
-    choice = f"{len(chosen)} of {len(inspected)} test images: {shown} of {wrong} wrong verdicts, "
-    choice += "then highest, median and lowest score of each class"
-    _write(canvas, choice, (_MARGIN, 60), _GREY)
-    return canvas
-
-
-def _write(
-    canvas: Image,
-    text: str,
-    at: tuple[int, int],
-    colour: tuple[int, int, int] = _INK,
-    *,
-    bold: bool = False,
-    scale: float = 0.5,
-) -> int:
-    """Write on a canvas from `at` (x, y of the base line); returns where the text ends, px."""
-    plain = text.encode("ascii", "replace").decode()  # OpenCV's font has no other letters
-    thickness = 2 if bold else 1
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    cv2.putText(canvas, plain, at, font, scale, colour, thickness, cv2.LINE_AA)
-    return at[0] + int(cv2.getTextSize(plain, font, scale, thickness)[0][0])
+    """Returns the distance of the score from the threshold, in raw units; NaN without a score."""
+    return abs(sample.inspection.score - sample.inspection.thresholds.reject)

@@ -30,7 +30,8 @@ from training.checkpoint import (
     save_state,
 )
 from training.config import TrainConfig
-from training.data.layout import DataSet, read_data_set
+from training.data.data_set import DataSet
+from training.data.layout import read_data_set
 from training.data.order import Balanced, Draw, GoodOnly, batches
 from training.data.samples import SampleReader
 from training.data.survey import (
@@ -99,16 +100,16 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
         data.fitted, data.preprocessing, model.annotation, config.data.augment, most
     )
     source = FeatureSource(workers.place(model), reader, workers.device, most)
-    model.prepare(_facts(data), source.all_good)
+    model.prepare(_data_facts(data), source.all_good)
     good, defective = len(data.split.fit), len(data.defective)
     order = Balanced(good, defective) if defective else GoodOnly(good)
-    by = model.optimisation(_epochs(config, len(order)))
-    fitting = Fitting(model, order, by)
-    states = _States(Task(config, data.sha256), folder, fitting, workers)
+    optimisation = model.optimisation(_epochs(config, len(order)))
+    fitting = Fitting(model, order, optimisation)
+    states = _ResumeStates(Task(config, data.sha256), folder, fitting, workers)
     progress, losses = _fit_epochs(states, source, workers, report)
     model.finish(source.all_good)
     _refuse_infinite_weights(model)
-    record = _record(config, data_set, data, progress, losses)
+    record = _run_record(config, data_set, data, progress, losses)
     record["doubts"] = tuple(model.doubts(losses))
     finished = save_run(folder, model.eval(), record, write=workers.is_first)
     workers.wait()
@@ -148,7 +149,7 @@ def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> 
     return TrainingData(split, tuple(bad), preprocessing)
 
 
-class _States:
+class _ResumeStates:
     """The states of a training on disk, from which it can be resumed."""
 
     def __init__(self, task: Task, folder: Path, fitting: Fitting, workers: Workers) -> None:
@@ -167,21 +168,21 @@ class _States:
 
 
 def _fit_epochs(
-    states: _States, source: FeatureSource, workers: Workers, report: Report | None
+    states: _ResumeStates, source: FeatureSource, workers: Workers, report: Report | None
 ) -> tuple[Progress, dict[str, float]]:
-    model, order, by = states.fitting
+    model, order, optimisation = states.fitting
     config = states.task.config
     epochs = _epochs(config, len(order))
     progress = states.load()
     started = time.monotonic() - progress.seconds
     losses: dict[str, float] = {}
     model.train()
-    steps = workers.steps(model, by)
+    steps = workers.steps(model, optimisation)
     while progress.epoch < epochs:
         draw = order.epoch(workers.seed_epoch(progress.epoch))
         parts = [workers.share(part) for part in batches(draw, config.fit.batch_size)]
         losses = workers.mean(_fit_epoch(model, source, steps, parts))
-        for schedule in by.schedules:
+        for schedule in optimisation.schedules:
             schedule.step()
         seconds = time.monotonic() - started
         progress = Progress(progress.epoch + 1, progress.steps + len(parts), seconds)
@@ -223,12 +224,12 @@ def _epochs(config: TrainConfig, samples: int) -> int:
     return max(config.fit.epochs, math.ceil(config.fit.minimum_steps / steps_per_epoch))
 
 
-def _facts(data: TrainingData) -> DataFacts:
+def _data_facts(data: TrainingData) -> DataFacts:
     segmented = sum(sample.sample.mask is not None for sample in data.defective)
     return DataFacts(len(data.split.fit), len(data.defective), segmented)
 
 
-def _record(
+def _run_record(
     config: TrainConfig,
     data_set: DataSet,
     data: TrainingData,

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from inspection.errors import CameraError
+from inspection.errors import CameraError, named
 from inspection.files import sha256_of
 from inspection.images import read_image
 from inspection.inspector import Inspection, Inspector
 from inspection.preprocess import Crop, Preprocessing, preprocess
 from inspection.verdict import Verdict
-from training.data.layout import Sample
+from training.data.data_set import Sample
 from training.data.masks import read_mask
 from training.data.survey import SurveyedSample, survey
-
-_SHOWN = 5
 
 Image = npt.NDArray[np.uint8]  # (H, W) grey or (H, W, 3) BGR
 Truth = npt.NDArray[np.bool_]  # (H, W), True where the defect is
@@ -86,7 +84,7 @@ def inspect_samples(
 
     Raises:
         CameraError: there are none, a file cannot be read, or the model was trained on some of
-            them: figures would mean nothing. All such files are named.
+            them: figures would mean nothing. All such files are first_names.
     """
     if not samples:
         raise CameraError("there are no test images: a folder test/good or test/<defect> is needed")
@@ -140,9 +138,3 @@ def truth_at_map_size(truth: Truth, preprocessing: Preprocessing) -> Truth:
     as_frame = preprocessing.model_copy(update={"channels": 1})
     covered = preprocess(truth.astype(np.uint8) * 255, as_frame)[..., 0]
     return np.asarray(covered >= 128)
-
-
-def named(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"

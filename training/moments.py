@@ -1,9 +1,14 @@
-"""Mean and standard deviation of what comes in batches."""
+"""Statistics over batches: mean and standard deviation of values, and those of batch norms."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+_BATCH = 64
 
 
 class Moments:
@@ -33,3 +38,40 @@ class Moments:
     def std(self) -> Tensor:
         """Standard deviation (...)."""
         return self.variance.sqrt()
+
+
+def recalibrate(
+    module: nn.Module, see: Callable[[Tensor], object], batches: Iterable[Tensor]
+) -> None:
+    """Set the running statistics of batch norms to the mean over the images.
+
+    While a network learns, they lag behind its weights: in eval mode it computes something else
+    than what was learnt. The module is in train mode afterwards.
+
+    Args:
+        see: one pass through every batch norm of `module`, given images (N, ...).
+        batches: images, seen in batches of about 64 whatever their division.
+    """
+    norms = [layer for layer in module.modules() if isinstance(layer, BATCH_NORMS)]
+    momenta = [norm.momentum for norm in norms]
+    module.train()
+    seen = 0
+    for images in _regrouped(batches):
+        seen += len(images)
+        for norm in norms:  # 1, then smaller: every image weighs the same
+            norm.momentum = len(images) / seen
+        see(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _regrouped(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The same images in batches of 64, or little more; the last may be smaller."""
+    waiting: list[Tensor] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(map(len, waiting)) >= _BATCH:
+            yield torch.cat(waiting)
+            waiting = []
+    if waiting:
+        yield torch.cat(waiting)

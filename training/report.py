@@ -1,21 +1,38 @@
-"""One HTML page per evaluation: figures, histogram, pictures; readable without a network."""
+"""Reports an evaluation as one HTML page: figures, histogram and pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from inspection.files import write_text
 from inspection.images import encode_jpeg, encode_png
 from inspection.overlay import caption
+from reports.pages import (
+    Card,
+    Cards,
+    FigureRow,
+    Figures,
+    Highlights,
+    Notices,
+    Picture,
+    Plot,
+    Section,
+    Table,
+    write_page,
+)
+from reports.pictures import ColourScale, data_url
+from reports.sheets import colour_bar
 from training.evaluation import Evaluation, Rate
-from training.figures import colour_bar, threshold_distance, wrong_verdicts
-from training.histogram import score_histogram
-from training.inspected import Image, InspectedSample
-from training.pages import data_url, render
-from training.pictures import ColourScale, colour_scale, pictures
+from training.figures import (
+    colour_scale,
+    histogram,
+    mistake,
+    part_pictures,
+    threshold_distance,
+    wrong_verdicts,
+)
+from training.inspected import InspectedSample
 from training.separation import AUPRO_LIMIT, AUPRO_STRICT_LIMIT
 
 _CARD_SIDE = 260  # px
@@ -25,32 +42,36 @@ _BY_CATEGORY = {
     f"AUPRO at {AUPRO_LIMIT}": "aupro",
     "AUPIMO": "aupimo",
 }
-
-
-@dataclass(frozen=True)
-class FigureRow:
-    """A figure for people: its name, its value, and what the value rests on."""
-
-    name: str
-    value: str
-    basis: str
-
-
-@dataclass(frozen=True)
-class Card:
-    """One part on the page; the pictures are data URLs, each with its title.
-
-    Attributes:
-        columns: pictures side by side: two when they are wide, else four.
-    """
-
-    name: str
-    verdict: str
-    caption: str
-    mistake: str
-    message: str
-    columns: int
-    pictures: tuple[tuple[str, str], ...]
+_NUMBERS = {  # name, basis and form of the figures that are numbers
+    "image_auroc": ("Image AUROC", "score of the part", "{:.3f}"),
+    "image_average_precision": ("Image average precision", "score of the part", "{:.3f}"),
+    "best_f1_oracle": (
+        "Best F1 (oracle)",
+        "threshold chosen with the test labels: an upper limit, not a result",
+        "{:.3f}",
+    ),
+    "detected_at_5_percent": (
+        "PB5 (oracle)",
+        "share of defects found when 5% of the good parts are rejected",
+        "{:.3f}",
+    ),
+    "passed_at_5_percent": (
+        "PG5 (oracle)",
+        "share of good parts passed when 5% of the defects are missed",
+        "{:.3f}",
+    ),
+    "pixel_auroc": ("Pixel AUROC", "{pixels}", "{:.3f}"),
+    "aupro": (f"AUPRO at {AUPRO_LIMIT}", "regions of defects; {pixels}", "{:.3f}"),
+    "aupro_strict": (f"AUPRO at {AUPRO_STRICT_LIMIT}", "regions of defects; {pixels}", "{:.3f}"),
+    "aupimo": (
+        "AUPIMO",
+        "recall per image at false positive rates of 1e-5 to 1e-4 on good images",
+        "{:.3f}",
+    ),
+    "pixel_average_precision": ("Pixel average precision", "{pixels}", "{:.3f}"),
+    "pixel_best_f1_oracle": ("Pixel best F1 (oracle)", "{pixels}", "{:.3f}"),
+    "latency_p50_ms": ("Latency, median", "frame in memory to verdict", "{:.1f} ms"),
+}
 
 
 def write_report(
@@ -62,38 +83,48 @@ def write_report(
     notices: Sequence[str] = (),
     cards: int = 60,
 ) -> None:
-    """Write the page, atomically. Everything it shows is in the file.
+    """Writes the page atomically.
 
     Args:
-        path: the HTML file; its folder exists.
-        title: headline.
-        evaluation: the figures, whose doubts are shown too.
-        inspected: the samples they are of.
-        notices: what a reader must know first.
-        cards: at most so many parts are shown; the page says so.
+        evaluation: the figures; the page shows its doubts too.
+        inspected: the samples behind the figures.
+        notices: further warnings to read first.
+        cards: largest number of parts to show.
     """
     scale = colour_scale(inspected, evaluation)
     shown = in_order_of_interest(inspected)[:cards]
-    page = render(
-        Path(__file__).with_name("report.html.j2"),
-        title=title,
-        evaluation=evaluation,
-        notices=[*notices, *evaluation.doubts],
-        highlights=_highlights(evaluation),
-        rows=figure_table(evaluation),
-        category_figures=list(_BY_CATEGORY),
-        categories=_categories(evaluation),
-        escapes=[(kind, *_rate(rate)) for kind, rate in evaluation.escapes_by_defect.items()],
-        histogram=data_url("png", score_histogram(inspected, evaluation)),
-        colour_bar=data_url("png", encode_png(colour_bar(scale))),
-        cards=[card(sample, scale) for sample in shown],
-        total=len(inspected),
+    scores = Picture(
+        "Histogram of the scores of good and defective parts, with the thresholds",
+        data_url(histogram(inspected, evaluation)),
     )
-    write_text(path, page)
+    sections: list[Section] = [
+        Notices([*notices, *evaluation.doubts]),
+        Highlights(_highlights(evaluation)),
+        Plot("Scores", scores),
+        Figures(figure_table(evaluation)),
+        Table("Categories", _categories(evaluation), ["category", *_BY_CATEGORY]),
+        Table(
+            "Escapes by kind of defect",
+            [(kind, *_rate(rate)) for kind, rate in evaluation.escapes_by_defect.items()],
+            ["defect", "escape rate", "parts", "bounds"],
+        ),
+        Table("Parts without a verdict", list(evaluation.no_verdict.items())),
+        Cards(
+            "Parts",
+            f"{len(shown)} of {len(inspected)} parts are shown: wrong verdicts first, then parts "
+            "without a verdict, then the others by distance from the threshold. All anomaly maps "
+            "have the same colour scale:",
+            [card(sample, scale) for sample in shown],
+            Picture("Colour scale of the anomaly maps", data_url(encode_png(colour_bar(scale)))),
+            kind="wide",
+        ),
+        Table("Origin", _origin(evaluation), kind="origin"),
+    ]
+    write_page(path, title, _subtitle(evaluation), sections)
 
 
 def in_order_of_interest(inspected: Sequence[InspectedSample]) -> list[InspectedSample]:
-    """Wrong verdicts, then parts without a verdict, then the others from the threshold outwards."""
+    """Orders wrong verdicts first, then parts without one, then others by threshold distance."""
     wrong = wrong_verdicts(inspected)
     unjudged = [s for s in inspected if not s.is_judged]
     others = [s for s in inspected if s.is_judged and not (s.is_false_reject or s.is_escape)]
@@ -101,12 +132,12 @@ def in_order_of_interest(inspected: Sequence[InspectedSample]) -> list[Inspected
 
 
 def figure_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Names and values of the figures, for a terminal."""
+    """Returns names and values of the figures, for a terminal."""
     return [(row.name, f"{row.value:<14} {row.basis}") for row in figure_table(evaluation)]
 
 
 def figure_table(evaluation: Evaluation) -> list[FigureRow]:
-    """All figures for people; one that is not defined has its reason."""
+    """Returns all figures; one that is not defined has its reason."""
     height, width = evaluation.map_size
     pixels = f"pixels of the anomaly map, {height} x {width}"
     return [
@@ -114,78 +145,56 @@ def figure_table(evaluation: Evaluation) -> list[FigureRow]:
         _rate_row(evaluation, "escape_rate", "Escape rate", "defective parts"),
         *_review_rows(evaluation),
         FigureRow(
-            "False reject rate promised",
+            "Promised false reject rate",
             f"at most {evaluation.promised_false_reject_rate:.1%}",
             f"by the calibration, at {evaluation.confidence:.0%} confidence",
         ),
-        FigureRow("Threshold", f"{evaluation.threshold:.4g}", "raw score; above it: reject"),
-        _number_row(evaluation, "image_auroc", "Image AUROC", "score of the part"),
-        _number_row(
-            evaluation, "image_average_precision", "Image average precision", "score of the part"
+        FigureRow(
+            "Threshold", f"{evaluation.threshold:.4g}", "raw score; above it the part is rejected"
         ),
-        _number_row(
-            evaluation,
-            "best_f1_oracle",
-            "Best F1 (oracle)",
-            "threshold chosen with the test labels: an upper limit, no result",
-        ),
-        _number_row(
-            evaluation,
-            "detected_at_5_percent",
-            "PB5 (oracle)",
-            "share of defects found when 5% of the good parts are rejected",
-        ),
-        _number_row(
-            evaluation,
-            "passed_at_5_percent",
-            "PG5 (oracle)",
-            "share of good parts passed when 5% of the defects are missed",
-        ),
-        _number_row(evaluation, "pixel_auroc", "Pixel AUROC", pixels),
-        _number_row(
-            evaluation, "aupro", f"AUPRO at {AUPRO_LIMIT}", f"regions of defects; {pixels}"
-        ),
-        _number_row(
-            evaluation,
-            "aupro_strict",
-            f"AUPRO at {AUPRO_STRICT_LIMIT}",
-            f"regions of defects; {pixels}",
-        ),
-        _number_row(
-            evaluation,
-            "aupimo",
-            "AUPIMO",
-            "recall per image at false positive rates of 1e-5 to 1e-4 on good images",
-        ),
-        _number_row(evaluation, "pixel_average_precision", "Pixel average precision", pixels),
-        _number_row(evaluation, "pixel_best_f1_oracle", "Pixel best F1 (oracle)", pixels),
-        _number_row(
-            evaluation,
-            "latency_p50_ms",
-            "Latency, median",
-            "frame in memory to verdict",
-            "{:.1f} ms",
+        *(
+            _number_row(evaluation, field, name, basis.format(pixels=pixels), form)
+            for field, (name, basis, form) in _NUMBERS.items()
         ),
     ]
 
 
 def card(sample: InspectedSample, scale: ColourScale) -> Card:
-    """What the page shows of a part."""
-    drawn = pictures(sample, scale, _CARD_SIDE)
+    """Makes the card of a part: two wide pictures side by side, or four others."""
+    drawn = part_pictures(sample, scale, _CARD_SIDE)
     shown = [("frame", drawn.frame), ("anomaly map", drawn.heat), ("defect found", drawn.outline)]
     if not sample.sample.is_good:
         shown.insert(1, ("ground truth", drawn.truth))
     height, width = drawn.frame.shape[:2]
-    mistakes = {sample.is_false_reject: "false reject", sample.is_escape: "escape"}
+    inspection = sample.inspection
     return Card(
         name=sample.name,
-        verdict=sample.inspection.verdict.value,
-        caption=caption(sample.inspection).removeprefix(sample.inspection.verdict.value).strip(),
-        mistake=mistakes.get(True, ""),
-        message=sample.inspection.message,
+        pictures=tuple(Picture(title, data_url(encode_jpeg(one, 80))) for title, one in shown),
+        verdict=inspection.verdict.value,
+        caption=caption(inspection).removeprefix(inspection.verdict.value).strip(),
+        mistake=mistake(sample),
+        lines=(inspection.message,) if inspection.message else (),
         columns=2 if width > 1.5 * height else 4,
-        pictures=tuple((title, _jpeg(picture)) for title, picture in shown),
     )
+
+
+def _subtitle(evaluation: Evaluation) -> str:
+    backbone = f" with backbone {evaluation.backbone}" if evaluation.backbone else ""
+    return (
+        f"{evaluation.good} good and {evaluation.defective} defective parts of "
+        f"{evaluation.data_set}, inspected as on the line: model {evaluation.model}{backbone}, "
+        f"recipe {evaluation.recipe}, at its calibrated threshold. {evaluation.created_utc[:10]}"
+    )
+
+
+def _origin(evaluation: Evaluation) -> list[tuple[str, str]]:
+    return [
+        ("bundle", f"{evaluation.bundle}, seal {evaluation.bundle_seal}"),
+        ("artefact", f"{evaluation.artefact}, SHA-256 {evaluation.artefact_sha256}"),
+        ("calibration", f"recipe {evaluation.recipe}, seal {evaluation.calibration_seal}"),
+        ("test images", f"{evaluation.data_set}, SHA-256 {evaluation.data_sha256}"),
+        ("evaluated", evaluation.created_utc),
+    ]
 
 
 def _highlights(evaluation: Evaluation) -> list[FigureRow]:
@@ -194,20 +203,20 @@ def _highlights(evaluation: Evaluation) -> list[FigureRow]:
     return [rows[name] for name in names]
 
 
-def _categories(evaluation: Evaluation) -> list[tuple[str, list[str]]]:
-    """The figures of each category, and their means."""
+def _categories(evaluation: Evaluation) -> list[list[str]]:
+    """Returns the figures of each category, and their means."""
     found = evaluation.categories
     lines = [
-        (name, [_number(getattr(figures, field)) for field in _BY_CATEGORY.values()])
+        [name, *(_number(getattr(figures, field)) for field in _BY_CATEGORY.values())]
         for name, figures in found.items()
     ]
     if not lines:
         return []
-    means = []
+    means = ["mean"]
     for field in _BY_CATEGORY.values():
         values = [v for f in found.values() if (v := getattr(f, field)) is not None]
         means.append(_number(mean(values) if values else None))
-    return [*lines, ("mean", means)]
+    return [*lines, means]
 
 
 def _number(value: float | None) -> str:
@@ -231,9 +240,7 @@ def _rate_row(evaluation: Evaluation, field: str, name: str, of: str) -> FigureR
     return FigureRow(name, value, f"{counts} {of}; {bounds}")
 
 
-def _number_row(
-    evaluation: Evaluation, field: str, name: str, basis: str, form: str = "{:.3f}"
-) -> FigureRow:
+def _number_row(evaluation: Evaluation, field: str, name: str, basis: str, form: str) -> FigureRow:
     value: float | None = getattr(evaluation, field)
     if value is None:
         return FigureRow(name, "-", evaluation.undefined[field])
@@ -243,7 +250,3 @@ def _number_row(
 def _rate(rate: Rate) -> tuple[str, str, str]:
     bounds = f"95% bounds {rate.low:.1%} to {rate.high:.1%}"
     return f"{rate.rate:.1%}", f"{rate.count} of {rate.of}", bounds
-
-
-def _jpeg(picture: Image) -> str:
-    return data_url("jpeg", encode_jpeg(picture, 80))

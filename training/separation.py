@@ -17,8 +17,8 @@ from training.metrics import (
     detected_at_false_positive_rate,
     overlap_curve,
     passed_at_miss_rate,
+    pimo,
 )
-from training.pimo import pimo
 
 AUPRO_LIMIT, AUPRO_STRICT_LIMIT = 0.3, 0.05
 RATE = 0.05
@@ -82,7 +82,7 @@ def by_category(judged: Sequence[InspectedSample]) -> dict[str, Separation]:
     """The figures of each kind of product, where the data set has several."""
     names = sorted({s.sample.category for s in judged if s.sample.category is not None})
     return {
-        name: Separation(**computed(separation(_of(judged, name)))[0])
+        name: Separation(**computed(separation(_of_category(judged, name)))[0])
         for name in names
         if len(names) > 1
     }
@@ -101,7 +101,7 @@ def computed(metrics: Mapping[str, Metric]) -> tuple[dict[str, Any], dict[str, s
     return values, undefined
 
 
-def _of(judged: Sequence[InspectedSample], category: str) -> list[InspectedSample]:
+def _of_category(judged: Sequence[InspectedSample], category: str) -> list[InspectedSample]:
     return [s for s in judged if s.sample.category == category]
 
 

@@ -89,9 +89,9 @@ class Workers:
         padded = [part[i % len(part)] for i in range(size * self.count)]
         return padded[self._fabric.global_rank :: self.count]
 
-    def steps(self, model: AnomalyModel, by: Optimisation) -> Steps:
+    def steps(self, model: AnomalyModel, optimisation: Optimisation) -> Steps:
         """How `model` takes its steps over all processes."""
-        return Steps(self._fabric, model, by)
+        return Steps(self._fabric, model, optimisation)
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
         """Mean of each value over the processes."""
@@ -116,13 +116,13 @@ class Steps:
             are averaged over the processes.
     """
 
-    def __init__(self, fabric: Fabric, model: AnomalyModel, by: Optimisation) -> None:
+    def __init__(self, fabric: Fabric, model: AnomalyModel, optimisation: Optimisation) -> None:
         self._fabric = fabric
-        self._clip_norm = by.clip_norm
+        self._clip_norm = optimisation.clip_norm
         self.module: Any = fabric.setup_module(model)
         for name in model.stepped:
             self.module.mark_forward_method(name)
-        optimisers = fabric.setup_optimizers(*by.optimisers)
+        optimisers = fabric.setup_optimizers(*optimisation.optimisers)
         self._optimisers = list(optimisers) if isinstance(optimisers, tuple) else [optimisers]
 
     def minimise(self, loss: Tensor, optimiser: int | None = None) -> None:

@@ -7,46 +7,62 @@ large net.core.rmem_max: without either, frames of a megapixel arrive with packe
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from edge.camera.acquired import Acquired, Acquisition
-from edge.camera.discovery import Found, only_one
 from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
     CameraSettingError,
     PartialFrameError,
 )
-from edge.camera.genicam import GenicamSettings, Value, words_of
-from edge.camera.genicam_camera import GenicamCamera
-from edge.camera.sdk import load_gi
+from edge.camera.genicam import Value, words_of
+from edge.camera.genicam_camera import Acquired, Acquisition, GenicamCamera, GenicamConfig
+from edge.camera.kind import Found, load_gi, only_one
 
+_PACKAGES = "gir1.2-aravis-0.8"
 _BUFFERS = 8
 _ALWAYS_THERE = 0  # address of the version, GigE Vision 18.1 and USB3 Vision 4.1; never cached
 _SILENT_S = 1.0  # of silence, then the camera is asked whether it is there
 
 
+class AravisConfig(GenicamConfig):
+    """A GigE Vision or USB3 Vision camera of any maker.
+
+    Attributes:
+        camera: id as `linewarden camera list` prints it, serial number, or IP address; None takes
+            the only camera there is.
+        packet_bytes: GevSCPSPacketSize; None negotiates the largest that gets through.
+    """
+
+    kind: Literal["aravis"]
+    camera: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
+    packet_bytes: Annotated[int, Field(ge=576, le=16384)] | None = None
+
+    @classmethod
+    def discover(cls) -> list[Found]:
+        """The GigE Vision and USB3 Vision cameras that Aravis sees."""
+        (aravis,) = load_gi("aravis", _PACKAGES, Aravis="0.8")
+        return _found(aravis)
+
+    def driver(self) -> AravisCamera:
+        """See `KindConfig.driver`."""
+        return AravisCamera(self)
+
+
 class AravisCamera(GenicamCamera):
-    """A camera on the network or on USB; see `AravisConfig`.
+    """A camera on the network or on USB.
 
     `close` of one that does not answer takes its register timeouts, 8 s.
     """
 
-    def __init__(
-        self,
-        *,
-        camera: str | None = None,
-        packet_bytes: int | None = None,
-        settings: GenicamSettings | None = None,
-        stale_ms: float | None = 500.0,
-    ) -> None:
-        self._aravis, self._glib = load_gi("aravis", Aravis="0.8", GLib="2.0")
-        name = f"aravis {camera or 'camera'}"
-        super().__init__(name, (self._glib.Error,), settings, stale_ms)
-        self._wanted = camera
-        self._packet_bytes = packet_bytes
+    def __init__(self, config: AravisConfig) -> None:
+        self._aravis, self._glib = load_gi("aravis", _PACKAGES, Aravis="0.8", GLib="2.0")
+        super().__init__(f"aravis {config.camera or 'camera'}", (self._glib.Error,), config)
+        self._wanted = config.camera
+        self._packet_bytes = config.packet_bytes
         self._camera: Any = None
         self._stream: Any = None
         self._tree: AravisFeatures | None = None
@@ -221,12 +237,6 @@ class AravisFeatures:
         if isinstance(node, self._aravis.GcFloat):
             return "float"
         return "integer" if isinstance(node, self._aravis.GcInteger) else "string"
-
-
-def discover() -> list[Found]:
-    """The GigE Vision and USB3 Vision cameras that Aravis sees."""
-    (aravis,) = load_gi("aravis", Aravis="0.8")
-    return _found(aravis)
 
 
 def _found(aravis: Any) -> list[Found]:

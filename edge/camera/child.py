@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from edge.camera import LiveCameraConfig, live_camera_from_config
+from edge.camera import LiveCameraConfig
 from edge.camera.base import LiveCamera, SoftwareTriggered
 from edge.camera.faults import name_of
 from edge.camera.slots import SlotWriter
@@ -157,4 +157,4 @@ def config_from_json(text: str) -> LiveCameraConfig:
 
 
 if __name__ == "__main__":
-    main(lambda text: live_camera_from_config(config_from_json(text)))
+    main(lambda text: config_from_json(text).driver())

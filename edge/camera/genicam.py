@@ -13,15 +13,12 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from edge.camera.faults import CameraSettingError, MissingFrameError
+from edge.camera.faults import CameraSettingError
 from inspection.config.loading import StrictModel
 
 Value = bool | int | float | str
 
-_COMMAND_LIMIT_S = 5.0
 _RELATIVE, _ABSOLUTE = 0.02, 0.1  # cameras round exposure to rows and gain to steps
-_GEV_LAST = 65535  # block ids of GigE Vision 1.x go from 1 to here and start again
-_MISSING_MAX = 1000  # a larger gap is no loss of frames
 _SHOWN = (
     "DeviceVendorName",
     "DeviceModelName",
@@ -149,53 +146,30 @@ def readable(features: Features) -> dict[str, object]:
     return found
 
 
-def wait_until(is_done: Callable[[], bool], command: str) -> None:
+def wait_until(is_done: Callable[[], bool], command: str, limit_s: float = 5.0) -> None:
     """Wait for the end of a command.
 
     Raises:
-        CameraSettingError: it is not done within 5 s.
+        CameraSettingError: it is not done within `limit_s`.
     """
-    until_s = time.monotonic() + _COMMAND_LIMIT_S
+    until_s = time.monotonic() + limit_s
     while not is_done():
         if time.monotonic() > until_s:
-            raise CameraSettingError(f"{command} is not done within {_COMMAND_LIMIT_S:g} s")
+            raise CameraSettingError(f"{command} is not done within {limit_s:g} s")
         time.sleep(0.005)
+
+
+def tick_ns(features: Features) -> float:
+    """Nanoseconds of the camera's time stamps: GigE counts ticks, USB3 nanoseconds."""
+    for name in ("GevTimestampTickFrequency", "TimestampTickFrequency"):
+        if features.has(name):
+            return 1e9 / float(features.get(name))
+    return 1.0
 
 
 def words_of(error: Exception) -> str:
     """What an SDK says, without the place in its source that GenApi adds."""
     return re.sub(r" : \w*Exception thrown .*", "", str(getattr(error, "message", error))).strip()
-
-
-class BlockCounter:
-    """Finds the frames that a camera counted and that never came."""
-
-    def __init__(self) -> None:
-        self._last: int | None = None
-
-    def missing_before(self, block_id: int) -> int:
-        """How many ids lie between the last call's and this one."""
-        last, self._last = self._last, block_id
-        if last is None or block_id == last + 1:
-            return 0
-        missing = block_id - last - 1
-        if missing < 0 and last <= _GEV_LAST:
-            missing %= _GEV_LAST
-        return missing if 0 <= missing <= _MISSING_MAX else 0  # else the camera counts anew
-
-    def skip(self) -> None:
-        """A frame came whose id is not known; it was the next one."""
-        if self._last is not None:
-            self._last += 1
-
-    def errors_before(self, block_id: int, camera: str) -> Iterator[MissingFrameError]:
-        """One error for each frame that is missing, as each had a part."""
-        missing = self.missing_before(block_id)
-        for index in range(missing):
-            yield MissingFrameError(
-                f"{camera}: frame {block_id - missing + index} never came; the link or this "
-                "computer was too slow, or packets were lost"
-            )
 
 
 def _wanted(features: Features, settings: GenicamSettings) -> Iterator[tuple[str, Value]]:

@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 import logging
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
-from edge.camera.acquired import Acquisition
-from edge.camera.faults import CameraLostError, CameraNotFoundError
+import numpy as np
+import numpy.typing as npt
+
+from edge.camera.faults import (
+    CameraLostError,
+    CameraNotFoundError,
+    CameraSettingError,
+    MissingFrameError,
+    StaleFrameError,
+    WrongFrameError,
+)
 from edge.camera.genicam import Features, GenicamSettings, apply, readable, words_of
+from edge.camera.kind import LiveConfig
+from edge.camera.newest import StreamClock
+from edge.camera.pixels import FORMATS, image_from_raw
 from edge.part.frame import Frame
-from inspection.errors import CameraError
+from inspection.errors import CameraError, FrameError
 
+_GEV_LAST = 65535  # block ids of GigE Vision 1.x go from 1 to here and start again
+_MISSING_MAX = 1000  # a larger gap is no loss of frames
 _log = logging.getLogger(__name__)
+
+
+class GenicamConfig(LiveConfig):
+    """What all GenICam cameras share.
+
+    Attributes:
+        settings: written and read back at each opening.
+    """
+
+    settings: GenicamSettings = GenicamSettings()
 
 
 class GenicamCamera(ABC):
@@ -24,7 +52,6 @@ class GenicamCamera(ABC):
     Args:
         name: until `_connect` knows better; for the errors, and `Frame.source`.
         sdk_errors: what the SDK raises.
-        stale_ms: a frame that lags more behind the least delayed one is refused; None takes it.
     """
 
     waits = False
@@ -33,13 +60,12 @@ class GenicamCamera(ABC):
         self,
         name: str,
         sdk_errors: tuple[type[Exception], ...],
-        settings: GenicamSettings | None,
-        stale_ms: float | None,
+        config: GenicamConfig,
     ) -> None:
         self._name = name
         self._sdk_errors = sdk_errors
-        self._settings = settings or GenicamSettings()
-        self._stale_ms = stale_ms
+        self._settings = config.settings
+        self._stale_ms = config.stale_ms
         self._features: Features | None = None
         self._acquisition: Acquisition | None = None
 
@@ -79,14 +105,6 @@ class GenicamCamera(ABC):
             raise self._lost(error) from error
         return self._acquisition.take()
 
-    def trigger(self) -> None:
-        """Execute TriggerSoftware; see `SoftwareTriggered.trigger`."""
-        self._features_open().execute("TriggerSoftware")
-
-    def describe(self) -> Mapping[str, object]:
-        """The camera's features by their SFNC names."""
-        return readable(self._features_open())
-
     def close(self) -> None:
         """See `Camera.close`; without a time limit of its own."""
         try:
@@ -94,6 +112,14 @@ class GenicamCamera(ABC):
         except self._sdk_errors as error:
             _log.warning("%s: cannot be closed in order (%s)", self._name, words_of(error))
         self._features = self._acquisition = None
+
+    def trigger(self) -> None:
+        """Execute TriggerSoftware; see `SoftwareTriggered.trigger`."""
+        self._features_open().execute("TriggerSoftware")
+
+    def describe(self) -> Mapping[str, object]:
+        """The camera's features by their SFNC names."""
+        return readable(self._features_open())
 
     @abstractmethod
     def _connect(self) -> Features:
@@ -118,3 +144,155 @@ class GenicamCamera(ABC):
 
     def _lost(self, error: Exception) -> CameraLostError:
         return CameraLostError(f"{self._name}: lost ({words_of(error)}); open it again")
+
+
+class Acquired(NamedTuple):
+    """A whole buffer.
+
+    Attributes:
+        raw: (N,) bytes, valid until the buffer goes back to the camera.
+        format_code: of the pixel format, as the SDK numbers it.
+        row_bytes: from row to row; 0 for rows without padding.
+        block_id: the camera's count; None when it does not tell.
+        stamp_ns: by the camera's clock; 0 when it has none.
+    """
+
+    raw: npt.NDArray[np.uint8]
+    format_code: int
+    width: int
+    height: int
+    row_bytes: int
+    block_id: int | None
+    stamp_ns: int
+
+
+class Acquisition:
+    """What came from one opened camera and was not yet read.
+
+    Args:
+        camera: name for the errors, and `Frame.source`.
+        features: of the camera, all set: pixel format, size and trigger are asked here.
+        stale_ms: a frame that lags more behind the least delayed one is refused; None takes it.
+
+    Attributes:
+        in_order: the camera is triggered, so each frame is a part, and a missing one an error.
+
+    Raises:
+        CameraSettingError: the camera's pixel format cannot be converted.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        features: Features,
+        stale_ms: float | None,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.in_order = features.has("TriggerMode") and features.get("TriggerMode") == "On"
+        self._camera = camera
+        self._format = str(features.get("PixelFormat"))
+        self._size = (int(features.get("Width")), int(features.get("Height")))
+        self._code: int | None = None
+        self._stale_ms = stale_ms
+        self._blocks = BlockCounter()
+        self._clock_ns = clock_ns
+        self._stream_clock = StreamClock(clock_ns)
+        self._waiting: deque[Frame | FrameError] = deque()
+        self._sequence = 0
+        if self._format not in FORMATS:
+            raise CameraSettingError(
+                f"{camera}: PixelFormat {self._format} cannot be converted; set pixel_format to "
+                "Mono8, BayerRG8 or another of Mono, Bayer, RGB8, BGR8 or YUV422_8"
+            )
+
+    def put(self, acquired: Acquired) -> None:
+        """Take a whole buffer; its pixels are copied."""
+        self._count(acquired.block_id)
+        try:
+            self._waiting.append(self._frame(acquired))
+        except FrameError as error:
+            self._waiting.append(error.with_traceback(None))  # it would hold the buffer
+
+    def put_failed(self, error: FrameError, block_id: int | None = None) -> None:
+        """Take the error of a buffer that is not whole; `block_id` None when it is not known."""
+        self._count(block_id)
+        self._waiting.append(error)
+
+    def take(self) -> Frame | None:
+        """The first that waits; None when nothing does. Running free: the last, which is newest.
+
+        Raises:
+            FrameError: the frame is unusable or missing.
+        """
+        while len(self._waiting) > 1 and not self.in_order:
+            self._waiting.popleft()
+        if not self._waiting:
+            return None
+        first, sequence = self._waiting.popleft(), self._sequence
+        self._sequence += 1
+        if isinstance(first, FrameError):
+            raise first
+        return replace(first, sequence=sequence)
+
+    def _count(self, block_id: int | None) -> None:
+        if block_id is None:
+            self._blocks.skip()
+            return
+        self._waiting.extend(self._blocks.errors_before(block_id, self._camera))
+
+    def _frame(self, acquired: Acquired) -> Frame:
+        captured_ns = self._clock_ns()
+        lag_ns = self._stream_clock.lag_ns(acquired.stamp_ns) if acquired.stamp_ns else 0
+        self._refuse_other_layout(acquired)
+        if self._stale_ms is not None and lag_ns > self._stale_ms * 1e6:
+            raise StaleFrameError(
+                f"{self._camera}: the frame is {lag_ns / 1e6:.0f} ms late; the link or this "
+                "computer is too slow"
+            )
+        image = image_from_raw(acquired.raw, self._format, *self._size, acquired.row_bytes)
+        return Frame(image, captured_ns - lag_ns, 0, self._camera)
+
+    def _refuse_other_layout(self, acquired: Acquired) -> None:
+        size = (acquired.width, acquired.height)
+        if size != self._size:
+            raise WrongFrameError(
+                f"{self._camera}: a frame of {size[0]}x{size[1]}, and the camera is set to "
+                f"{self._size[0]}x{self._size[1]}; open it again"
+            )
+        self._code = self._code or acquired.format_code
+        if acquired.format_code != self._code:
+            raise WrongFrameError(
+                f"{self._camera}: a frame in another pixel format than {self._format} "
+                f"(0x{acquired.format_code:08x}); open the camera again"
+            )
+
+
+class BlockCounter:
+    """Finds the frames that a camera counted and that never came."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def missing_before(self, block_id: int) -> int:
+        """How many ids lie between the last call's and this one."""
+        last, self._last = self._last, block_id
+        if last is None or block_id == last + 1:
+            return 0
+        missing = block_id - last - 1
+        if missing < 0 and last <= _GEV_LAST:
+            missing %= _GEV_LAST
+        return missing if 0 <= missing <= _MISSING_MAX else 0  # else the camera counts anew
+
+    def skip(self) -> None:
+        """A frame came whose id is not known; it was the next one."""
+        if self._last is not None:
+            self._last += 1
+
+    def errors_before(self, block_id: int, camera: str) -> Iterator[MissingFrameError]:
+        """One error for each frame that is missing, as each had a part."""
+        missing = self.missing_before(block_id)
+        for index in range(missing):
+            yield MissingFrameError(
+                f"{camera}: frame {block_id - missing + index} never came; the link or this "
+                "computer was too slow, or packets were lost"
+            )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from edge.camera.discovery import Found
 from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
@@ -16,11 +15,12 @@ from edge.camera.faults import (
     StaleFrameError,
     WrongFrameError,
 )
+from edge.camera.kind import Found, LiveConfig, load_gi
 from edge.camera.pixels import image_from_raw
-from edge.camera.sdk import load_gi
 from edge.part.frame import Frame
 from inspection.errors import CameraError
 
+_PACKAGES = "gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-good"
 # One frame in the sink, and an older one makes room for a newer one.
 _SINK = (
     " ! appsink name=linewarden max-buffers=1 drop=true sync=false async=false"
@@ -31,28 +31,59 @@ _ENDED = "the stream ended"
 _PIXEL_FORMATS = {"BGR": "BGR8", "GRAY8": "Mono8"}
 
 
-class GstreamerCamera:
-    """A pipeline; see `GstreamerConfig`.
+class GstreamerConfig(LiveConfig):
+    """Any GStreamer pipeline, such as nvarguscamerasrc on a Jetson.
 
-    Args:
-        open_limit_s: until the pipeline plays; the first frame is waited for 2 s more.
-        stale_ms: a frame whose time stamp is older, by the pipeline's clock, is refused.
+    Attributes:
+        pipeline: text for gst-launch up to the last converter; its last element must offer
+            video/x-raw in BGR or GRAY8, which `videoconvert` does.
+        silent_limit_s: None for a camera that is triggered; a pipeline cannot be asked.
+    """
+
+    kind: Literal["gstreamer"]
+    pipeline: str
+
+    @classmethod
+    def discover(cls) -> list[Found]:
+        """The video sources that GStreamer's device monitor sees."""
+        (gst,) = load_gi("gstreamer", _PACKAGES, Gst="1.0")
+        gst.init(None)
+        monitor = gst.DeviceMonitor()
+        monitor.add_filter("Video/Source", None)
+        monitor.start()
+        found = []
+        for device in monitor.get_devices() or ():
+            element = device.create_element(None).get_factory().get_name()
+            name = device.get_display_name()
+            setting = f"pipeline: {element} ! videoconvert"
+            found.append(Found("gstreamer", name, (), element, setting))
+        monitor.stop()
+        return found
+
+    def driver(self) -> GstreamerCamera:
+        """See `KindConfig.driver`."""
+        return GstreamerCamera(self)
+
+
+class GstreamerCamera:
+    """A pipeline.
+
+    The open limit counts until the pipeline plays; the first frame is waited for 2 s more. The
+    pipeline's clock says how old a frame is.
     """
 
     waits = False
     runs_free = True
 
-    def __init__(
-        self, pipeline: str, *, open_limit_s: float = 10.0, stale_ms: float | None = 500.0
-    ) -> None:
+    def __init__(self, config: GstreamerConfig) -> None:
         self._gst, self._video, glib, _ = load_gi(
-            "gstreamer", Gst="1.0", GstVideo="1.0", GLib="2.0", GstApp="1.0"
+            "gstreamer", _PACKAGES, Gst="1.0", GstVideo="1.0", GLib="2.0", GstApp="1.0"
         )
         self._gi_error = glib.Error
         self._gst.init(None)
-        self._text = pipeline
-        self._open_limit_s = open_limit_s
-        self._stale_ms = stale_ms
+        self._text = config.pipeline
+        self._open_limit_s = config.open_limit_s
+        self._stale_ms = config.stale_ms
         self._pipeline: Any = None
         self._sink: Any = None
         self._caps = ""
@@ -162,23 +193,6 @@ class GstreamerCamera:
             return _ENDED
         error, debug = message.parse_error()
         return f"{message.src.get_name()}: {error.message} ({debug})"
-
-
-def discover() -> list[Found]:
-    """The video sources that GStreamer's device monitor sees."""
-    (gst,) = load_gi("gstreamer", Gst="1.0")
-    gst.init(None)
-    monitor = gst.DeviceMonitor()
-    monitor.add_filter("Video/Source", None)
-    monitor.start()
-    found = []
-    for device in monitor.get_devices() or ():
-        element = device.create_element(None).get_factory().get_name()
-        name = device.get_display_name()
-        setting = f"pipeline: {element} ! videoconvert"
-        found.append(Found("gstreamer", name, (), element, setting))
-    monitor.stop()
-    return found
 
 
 def _layout(info: Any, meta: Any) -> tuple[int, int]:

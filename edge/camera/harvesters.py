@@ -6,38 +6,57 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from edge.camera.acquired import Acquired, Acquisition
-from edge.camera.discovery import Found, only_one
 from edge.camera.faults import CameraNotFoundError, CameraSettingError, PartialFrameError
-from edge.camera.genicam import GenicamSettings, Value, wait_until, words_of
-from edge.camera.genicam_camera import GenicamCamera
-from edge.camera.sdk import load_sdk
+from edge.camera.genicam import Value, wait_until, words_of
+from edge.camera.genicam_camera import Acquired, Acquisition, GenicamCamera, GenicamConfig
+from edge.camera.kind import Found, load_sdk, only_one
+from inspection.config.loading import ConfigPath
 
+_INSTALL = "pip install 'linewarden[harvesters]', and the GenTL producer of the camera"
 _log = logging.getLogger(__name__)
 _FOLDERS = "GENICAM_GENTL64_PATH"  # set by the installers of producers
 _BUFFERS = 8
 _STEP_MS = 20  # harvesters looks at its own time limit so often
 
 
-class HarvestersCamera(GenicamCamera):
-    """A camera of a GenTL producer; see `HarvestersConfig`."""
+class HarvestersConfig(GenicamConfig):
+    """A camera behind a GenTL producer (.cti file) of its maker.
 
-    def __init__(
-        self,
-        *,
-        producer: Path | None = None,
-        serial: str | None = None,
-        settings: GenicamSettings | None = None,
-        stale_ms: float | None = 500.0,
-    ) -> None:
+    Attributes:
+        producer: the .cti file; None takes those in the folders of GENICAM_GENTL64_PATH.
+        serial: serial number or id; None takes the only camera there is.
+    """
+
+    kind: Literal["harvesters"]
+    producer: ConfigPath | None = None
+    serial: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
+
+    @classmethod
+    def discover(cls) -> list[Found]:
+        """The cameras of the producers in the folders of GENICAM_GENTL64_PATH."""
+        harvester = _harvester(_Sdk(), None)
+        found = [_found(info) for info in harvester.device_info_list]
+        harvester.reset()
+        return found
+
+    def driver(self) -> HarvestersCamera:
+        """See `KindConfig.driver`."""
+        return HarvestersCamera(self)
+
+
+class HarvestersCamera(GenicamCamera):
+    """A camera of a GenTL producer."""
+
+    def __init__(self, config: HarvestersConfig) -> None:
         self._sdk = _Sdk()
-        super().__init__(f"harvesters {serial or 'camera'}", self._sdk.errors, settings, stale_ms)
-        self._producer = producer
-        self._serial = serial
+        super().__init__(f"harvesters {config.serial or 'camera'}", self._sdk.errors, config)
+        self._producer = config.producer
+        self._serial = config.serial
         self._harvester: Any = None
         self._acquirer: Any = None
         self._incomplete = 0
@@ -169,9 +188,9 @@ class _Sdk:
     """harvesters and the GenICam packages under it."""
 
     def __init__(self) -> None:
-        core = load_sdk("harvesters", "harvesters.core")
-        gentl = load_sdk("harvesters", "genicam.gentl")
-        self.genapi = load_sdk("harvesters", "genicam.genapi")
+        core = load_sdk("harvesters", "harvesters.core", _INSTALL)
+        gentl = load_sdk("harvesters", "genicam.gentl", _INSTALL)
+        self.genapi = load_sdk("harvesters", "genicam.genapi", _INSTALL)
         self.harvester = core.Harvester
         self.errors: tuple[type[Exception], ...] = (
             gentl.GenericException,
@@ -190,14 +209,6 @@ class _Sdk:
                 call()
 
         return _Callback()
-
-
-def discover() -> list[Found]:
-    """The cameras of the producers in the folders of GENICAM_GENTL64_PATH."""
-    harvester = _harvester(_Sdk(), None)
-    found = [_found(info) for info in harvester.device_info_list]
-    harvester.reset()
-    return found
 
 
 def _harvester(sdk: _Sdk, producer: Path | None) -> Any:

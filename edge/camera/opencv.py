@@ -11,17 +11,19 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
+from pydantic import Field
 
-from edge.camera.discovery import Found
 from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
     CameraSettingError,
     WrongFrameError,
 )
+from edge.camera.kind import Found, LiveConfig
 from edge.camera.newest import NewestFrame
 from edge.part.frame import Frame
 from inspection.errors import CameraError
@@ -33,32 +35,56 @@ _EXPOSURE_STEP_US = 100.0  # V4L2_CID_EXPOSURE_ABSOLUTE
 _TOLERANCE = 0.02
 
 
-class OpenCvCamera:
-    """A device or an address; see `OpenCvConfig`.
+class OpenCvConfig(LiveConfig):
+    """A V4L2 device (USB webcam, frame grabber), or a live address that OpenCV opens.
 
-    Args:
-        open_limit_s: told to OpenCV for network addresses.
+    Attributes:
+        device: number of /dev/videoN, its path, or an address such as rtsp://.
+        width: pixels; the device must take it exactly, as all the settings here.
+        fourcc: V4L2 pixel format of four letters: YUYV, MJPG, GREY.
+        exposure_us: switches the automatic exposure off; V4L2 counts in steps of 100 us.
+        gain: in the device's own unit.
+        stale_ms: of no effect: OpenCV gives frames no time.
     """
+
+    kind: Literal["opencv"]
+    device: Annotated[int, Field(ge=0)] | str = 0
+    width: Annotated[int, Field(gt=0)] | None = None
+    height: Annotated[int, Field(gt=0)] | None = None
+    fourcc: Annotated[str, Field(min_length=4, max_length=4)] | None = None
+    frame_rate_hz: Annotated[float, Field(gt=0)] | None = None
+    exposure_us: Annotated[float, Field(ge=100)] | None = None
+    gain: float | None = None
+
+    @classmethod
+    def discover(cls, devices: Path = Path("/sys/class/video4linux")) -> list[Found]:
+        """The V4L2 devices of this computer that capture video."""
+        found = []
+        for node in sorted(devices.glob("video*")):
+            model = (node / "name").read_text().strip()
+            is_capture = (node / "index").read_text().strip() == "0"  # the others give metadata
+            if is_capture:
+                device = f"/dev/{node.name}"
+                found.append(Found("opencv", device, (), model, f"device: {device}"))
+        return found
+
+    def driver(self) -> OpenCvCamera:
+        """See `KindConfig.driver`."""
+        return OpenCvCamera(self)
+
+
+class OpenCvCamera:
+    """A device or an address. OpenCV keeps the open limit for network addresses alone."""
 
     waits = False
     runs_free = True
 
-    def __init__(
-        self,
-        device: int | str,
-        *,
-        width: int | None = None,
-        height: int | None = None,
-        fourcc: str | None = None,
-        frame_rate_hz: float | None = None,
-        exposure_us: float | None = None,
-        gain: float | None = None,
-        open_limit_s: float = 10.0,
-    ) -> None:
+    def __init__(self, config: OpenCvConfig) -> None:
+        device = config.device
         self._device = f"/dev/video{device}" if isinstance(device, int) else device
-        self._fourcc = fourcc
-        self._wanted = _settings(width, height, frame_rate_hz, exposure_us, gain)
-        self._open_limit_s = open_limit_s
+        self._fourcc = config.fourcc
+        self._wanted = _settings(config)
+        self._open_limit_s = config.open_limit_s
         self._capture: cv2.VideoCapture | None = None
         self._newest: NewestFrame | None = None
         self._shape: tuple[int, ...] = ()
@@ -169,35 +195,18 @@ class OpenCvCamera:
         return f"gave no frame for {_READ_LIMIT_S:g} s, or ended its stream"
 
 
-def discover() -> list[Found]:
-    """The V4L2 devices of this computer that capture video."""
-    found = []
-    for node in sorted(Path("/sys/class/video4linux").glob("video*")):
-        model = (node / "name").read_text().strip()
-        is_capture = (node / "index").read_text().strip() == "0"  # the others give metadata
-        if is_capture:
-            device = f"/dev/{node.name}"
-            found.append(Found("opencv", device, (), model, f"device: {device}"))
-    return found
-
-
-def _settings(
-    width: int | None,
-    height: int | None,
-    frame_rate_hz: float | None,
-    exposure_us: float | None,
-    gain: float | None,
-) -> list[tuple[str, int, float]]:
+def _settings(config: OpenCvConfig) -> list[tuple[str, int, float]]:
     """Names, property numbers and values in the order of setting."""
+    exposure_us = config.exposure_us
     manual = None if exposure_us is None else _MANUAL_EXPOSURE
     steps = None if exposure_us is None else exposure_us / _EXPOSURE_STEP_US
     wanted = (
-        ("width", cv2.CAP_PROP_FRAME_WIDTH, width),
-        ("height", cv2.CAP_PROP_FRAME_HEIGHT, height),
-        ("frame_rate_hz", cv2.CAP_PROP_FPS, frame_rate_hz),
+        ("width", cv2.CAP_PROP_FRAME_WIDTH, config.width),
+        ("height", cv2.CAP_PROP_FRAME_HEIGHT, config.height),
+        ("frame_rate_hz", cv2.CAP_PROP_FPS, config.frame_rate_hz),
         ("auto_exposure", cv2.CAP_PROP_AUTO_EXPOSURE, manual),
         ("exposure in 100 us", cv2.CAP_PROP_EXPOSURE, steps),
-        ("gain", cv2.CAP_PROP_GAIN, gain),
+        ("gain", cv2.CAP_PROP_GAIN, config.gain),
     )
     return [(name, number, value) for name, number, value in wanted if value is not None]
 

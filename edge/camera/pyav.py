@@ -6,9 +6,10 @@ import re
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from edge.camera.faults import (
     CameraLostError,
@@ -17,54 +18,62 @@ from edge.camera.faults import (
     StaleFrameError,
     WrongFrameError,
 )
+from edge.camera.kind import LiveConfig, Seconds, load_sdk
 from edge.camera.newest import NewestFrame, StreamClock
-from edge.camera.sdk import load_sdk
 from edge.part.frame import Frame
 from inspection.errors import CameraError
 
+_INSTALL = "pip install 'linewarden[pyav]'"
 # Not nobuffer: it throws away the key frame that the search for streams has read.
 _LOW_LATENCY = {"flags": "low_delay", "max_delay": "100000", "fpsprobesize": "0"}
 _FORMATS = {"bgr": "bgr24", "grey": "gray"}
 
 
+class PyAvConfig(LiveConfig):
+    """A network camera: RTSP, or MJPEG over HTTP.
+
+    Attributes:
+        url: rtsp:// or http://; user and password as in rtsp://user:password@host.
+        transport: of RTSP; udp loses frames where tcp delays them.
+        colour: bgr, or grey: only the luma plane is taken.
+        silent_limit_s: a stream that sends nothing for so long is lost.
+        options: further options of FFmpeg for this protocol.
+    """
+
+    kind: Literal["pyav"]
+    url: str
+    transport: Literal["tcp", "udp"] = "tcp"
+    colour: Literal["bgr", "grey"] = "bgr"
+    silent_limit_s: Seconds = 3.0
+    options: dict[str, str] = Field(default_factory=dict)
+
+    def driver(self) -> PyAvCamera:
+        """See `KindConfig.driver`."""
+        return PyAvCamera(self)
+
+
 class PyAvCamera:
-    """A stream; see `PyAvConfig`. A thread decodes it always and keeps the newest frame.
+    """A stream. A thread decodes it always and keeps the newest frame.
 
     An end of the stream is a fault here: a live camera does not end.
-
-    Args:
-        open_limit_s: for connecting and the first answer.
-        silent_limit_s: a stream that sends nothing for so long is lost.
-        stale_ms: a frame that lags more behind the least delayed one is refused.
     """
 
     waits = False
     runs_free = True
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        transport: str = "tcp",
-        colour: str = "bgr",
-        silent_limit_s: float = 3.0,
-        options: Mapping[str, str] | None = None,
-        open_limit_s: float = 10.0,
-        stale_ms: float | None = 500.0,
-    ) -> None:
-        self._av = load_sdk("pyav", "av")
-        self._url = url
-        self._name = _without_password(url)
-        self._format = _FORMATS[colour]
-        self._limits_s = (open_limit_s, silent_limit_s)
-        self._stale_ms = stale_ms
+    def __init__(self, config: PyAvConfig) -> None:
+        self._av = load_sdk("pyav", "av", _INSTALL)
+        self._url = config.url
+        self._name = _without_password(config.url)
+        self._format = _FORMATS[config.colour]
+        self._limits_s = (config.open_limit_s, config.silent_limit_s)
+        self._stale_ms = config.stale_ms
+        # MJPEG has no time stamps, and FFmpeg makes some up.
+        self._is_timed = not config.url.startswith("http")
         self._options = dict(_LOW_LATENCY)
-        if url.startswith("rtsp"):
-            self._options["rtsp_transport"] = transport
-        self._is_timed = not url.startswith(
-            "http"
-        )  # MJPEG has no time stamps, FFmpeg makes some up
-        self._options |= options or {}
+        if config.url.startswith("rtsp"):
+            self._options["rtsp_transport"] = config.transport
+        self._options |= config.options
         self._container: Any = None
         self._packets: Iterator[Any] = iter(())
         self._decoded: deque[Any] = deque()

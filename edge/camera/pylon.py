@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from edge.camera.acquired import Acquired, Acquisition
-from edge.camera.discovery import Found, only_one
 from edge.camera.faults import CameraLostError, CameraSettingError, PartialFrameError
-from edge.camera.genicam import Features, GenicamSettings, Value, wait_until, words_of
-from edge.camera.genicam_camera import GenicamCamera
-from edge.camera.sdk import load_sdk
+from edge.camera.genicam import Value, tick_ns, wait_until, words_of
+from edge.camera.genicam_camera import Acquired, Acquisition, GenicamCamera, GenicamConfig
+from edge.camera.kind import Found, load_sdk, only_one
 from inspection.errors import CameraError
 
+_INSTALL = "pip install 'linewarden[pylon]'"
 _BUFFERS = 8
 _TRIGGER_LIMIT_S = 1.0
 _NO_BLOCK_ID = 2**64 - 1
 
 
-class PylonCamera(GenicamCamera):
-    """A camera on GigE or USB3; see `PylonConfig`."""
+class PylonConfig(GenicamConfig):
+    """A Basler camera.
 
-    def __init__(
-        self,
-        *,
-        serial: str | None = None,
-        settings: GenicamSettings | None = None,
-        stale_ms: float | None = 500.0,
-    ) -> None:
-        self._pylon = load_sdk("pylon", "pypylon.pylon")
-        self._genicam = load_sdk("pylon", "pypylon.genicam")
+    Attributes:
+        serial: DeviceSerialNumber; None takes the only camera there is.
+    """
+
+    kind: Literal["pylon"]
+    serial: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
+
+    @classmethod
+    def discover(cls) -> list[Found]:
+        """The Basler cameras that pylon sees, on GigE and USB3, and its emulated ones."""
+        pylon = load_sdk("pylon", "pypylon.pylon", _INSTALL)
+        return [_found(device) for device in pylon.TlFactory.GetInstance().EnumerateDevices()]
+
+    def driver(self) -> PylonCamera:
+        """See `KindConfig.driver`."""
+        return PylonCamera(self)
+
+
+class PylonCamera(GenicamCamera):
+    """A camera on GigE or USB3."""
+
+    def __init__(self, config: PylonConfig) -> None:
+        self._pylon = load_sdk("pylon", "pypylon.pylon", _INSTALL)
+        self._genicam = load_sdk("pylon", "pypylon.genicam", _INSTALL)
         errors = (self._genicam.GenericException,)
-        super().__init__(f"pylon {serial or 'camera'}", errors, settings, stale_ms)
-        self._serial = serial
+        super().__init__(f"pylon {config.serial or 'camera'}", errors, config)
+        self._serial = config.serial
         self._camera: Any = None
         self._tick_ns = 1.0
 
@@ -65,7 +80,7 @@ class PylonCamera(GenicamCamera):
         return PylonFeatures(self._camera.GetNodeMap(), self._genicam)
 
     def _start(self, acquisition: Acquisition) -> None:
-        self._tick_ns = _tick_ns(self._features_open())
+        self._tick_ns = tick_ns(self._features_open())
         self._camera.MaxNumBuffer.SetValue(_BUFFERS)
         self._camera.StartGrabbing(
             self._pylon.GrabStrategy_OneByOne
@@ -153,23 +168,9 @@ class PylonFeatures:
             raise CameraSettingError(words_of(error)) from error
 
 
-def discover() -> list[Found]:
-    """The Basler cameras that pylon sees, on GigE and USB3, and its emulated ones."""
-    devices = load_sdk("pylon", "pypylon.pylon").TlFactory.GetInstance().EnumerateDevices()
-    return [_found(device) for device in devices]
-
-
 def _found(device: Any) -> Found:
     serial = device.GetSerialNumber()
     name = device.GetUserDefinedName() if device.IsUserDefinedNameAvailable() else ""
     return Found(
         "pylon", serial, (name,) if name else (), device.GetFriendlyName(), f"serial: {serial!r}"
     )
-
-
-def _tick_ns(features: Features) -> float:
-    """Nanoseconds of the camera's time stamps: GigE counts ticks, USB3 nanoseconds."""
-    for name in ("GevTimestampTickFrequency", "TimestampTickFrequency"):
-        if features.has(name):
-            return 1e9 / float(features.get(name))
-    return 1.0

@@ -6,43 +6,60 @@ import glob
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Literal, Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from edge.camera.base import EndOfRecording
+from edge.camera.kind import KindConfig
 from edge.part.frame import Frame
+from inspection.config.loading import ConfigPath
 from inspection.errors import CameraError
 from inspection.images import IMAGE_SUFFIXES, list_images, read_image
+
+
+class ReplayConfig(KindConfig):
+    """A recording instead of a camera.
+
+    Attributes:
+        path: folder of images, one image, glob of images ("parts/*.png"), or a video file.
+        loop: start again after the last frame.
+        rate_hz: frames per second; None reads them as fast as they are taken.
+    """
+
+    kind: Literal["replay"]
+    path: ConfigPath
+    loop: bool = False
+    rate_hz: Annotated[float, Field(gt=0)] | None = None
+
+    def driver(self) -> ReplayCamera:
+        """See `KindConfig.driver`."""
+        return ReplayCamera(self)
 
 
 class ReplayCamera:
     """Gives the frames of a recording in name order, or in the order of the video.
 
     Args:
-        path: a folder of images, one image, a glob ("parts/*.png"), or a video file.
-        loop: start again after the last frame.
-        rate_hz: frames per second. Every frame has its place in a fixed schedule that starts with
-            `open`, so that the rate does not drift; a reader that is too slow gets the late frames
-            at once. None: as fast as they are read.
+        config: with a rate, every frame has its place in a fixed schedule that starts with `open`,
+            so that the rate does not drift; a reader that is too slow gets the late frames at once.
         clock_ns: monotonic clock in nanoseconds.
         sleep: waits for a number of seconds of that clock.
     """
 
     def __init__(
         self,
-        path: Path,
+        config: ReplayConfig,
         *,
-        loop: bool = False,
-        rate_hz: float | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._path = path
-        self._loop = loop
-        self._period_ns = 1e9 / rate_hz if rate_hz else 0.0
+        self._path = config.path
+        self._loop = config.loop
+        self._period_ns = 1e9 / config.rate_hz if config.rate_hz else 0.0
         self._clock_ns = clock_ns
         self._sleep = sleep
         self._recording: _Recording | None = None

@@ -1,12 +1,12 @@
-"""Watches the parts of a line for drift: an alarm for each figure that moved, raised once.
+"""Watches the parts of a line for drift, and raises one alarm for each figure that moved.
 
 Every part with a verdict counts, rejected ones too: when the light fails, every part is rejected,
-and those that pass would never show it. The charts see ranks, so that single defective parts raise
-no alarm (see `inspection.drift.charts`); a run of them may, and is a change as well.
+and the parts that pass would never show it. The charts see ranks, so that single defective parts
+raise no alarm (see `inspection.drift.charts`); a run of them may, and is a change as well.
 
-Several figures follow one cause: blur changes sharpness, then contrast and scores. Named is what is
-farthest from the good parts now; among figures that are about as far, a cause before what follows
-from it.
+Several figures follow one cause: blur changes sharpness, then contrast and scores. The alarm names
+the figure that is farthest from the good parts now, and of figures about as far the cause before
+its consequence.
 
 An alarm changes no verdict. It clears when its charts were silent over a whole window, and the
 middle of that window is near the middle of the good parts again.
@@ -27,7 +27,7 @@ from edge.part.trigger import Trigger
 from edge.part.view import ViewResult
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.drift.baseline import Baseline
-from inspection.drift.charts import MOVED, Alarm, ChannelState, normal_score, update
+from inspection.drift.charts import MOVED, ChannelState, ChartAlarm, normal_score, update
 from inspection.drift.frame_figures import frame_figures
 from inspection.preprocess import Crop
 from inspection.verdict import Verdict
@@ -43,15 +43,15 @@ class DriftAlarm:
     """One figure that moved away from the good parts.
 
     Attributes:
-        moved: what moved, in the words of the shop floor; several figures tell of the position.
+        moved: position, light, focus, contrast or texture; several figures show the position.
         channel: the figure, see `inspection.drift.frame_figures`; or `score`.
-        chart: which found it: `cusum`, `ewma` or `window`.
+        chart: the one that found it: `cusum`, `ewma` or `window`.
         direction: 1 for higher than the good parts, -1 for lower, 0 when only the shape changed.
         baseline: the middle of the good parts.
         now: the middle of the parts since it began.
-        since: the trigger with which it began, as far as the chart can tell.
-        trigger_id: the trigger with which it was found.
-        cleared_utc: None while it stands.
+        since: the trigger at its beginning, as far as the chart can tell.
+        trigger_id: the trigger at which it was found.
+        cleared_utc: None until it clears.
     """
 
     moved: str
@@ -66,7 +66,7 @@ class DriftAlarm:
     cleared_utc: datetime | None = None
 
     def __str__(self) -> str:
-        change = {1: "rose", -1: "fell", 0: "spreads otherwise"}[self.direction]
+        change = {1: "rose", -1: "fell", 0: "changed its spread"}[self.direction]
         return (
             f"{self.moved} moved: {self.channel} {change}, from {self.baseline:.4g} on good parts "
             f"to {self.now:.4g}, since about {self.since} (found at {self.trigger_id})"
@@ -75,11 +75,11 @@ class DriftAlarm:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """What a run amounts to, for one view and recipe.
+    """The drift of one run, for one view and recipe.
 
     Attributes:
-        parts: parts that were looked at.
-        moved: what the alarms that are not cleared name; None without.
+        parts: number of examined parts.
+        moved: the likely cause of the present alarms; None without any.
         alarms: the latest 100, the oldest first.
     """
 
@@ -95,11 +95,11 @@ class DriftReport:
 
 
 class DriftMonitor:
-    """The charts of one recipe. One thread calls `take`; the rest may be read from any.
+    """The charts of one recipe. One thread calls `take`; any thread may read.
 
     Attributes:
-        parts: parts that were looked at.
-        standing: the alarms that are not cleared, the likely cause first.
+        parts: number of examined parts.
+        standing: the present alarms, the likely cause first.
 
     Args:
         crop: the part of the frame that is inspected.
@@ -133,17 +133,17 @@ class DriftMonitor:
 
     @property
     def moved(self) -> str | None:
-        """What moved, as far as it can be told from all standing alarms; None without any."""
+        """The likely cause of the present alarms; None without any."""
         standing = self.standing
         return standing[0].moved if standing else None
 
     def report(self, view: str, recipe: str) -> DriftReport:
-        """What came of it so far, where it watched `recipe` in `view`."""
+        """Returns the drift so far, under the names of the watched view and recipe."""
         alarms = sorted([*self._cleared, *self.standing], key=lambda alarm: alarm.raised_utc)
         return DriftReport(view, recipe, self.parts, self.moved, tuple(alarms[-_HISTORY:]))
 
     def take(self, trigger: Trigger, result: ViewResult) -> None:
-        """Add what a view says of a part; without a frame or a verdict it is left out."""
+        """Adds the result of a view, unless it has no frame or no verdict."""
         inspection = result.inspection
         if result.frame is None or inspection.verdict is Verdict.NO_VERDICT:
             return
@@ -153,7 +153,7 @@ class DriftMonitor:
         self.add(figures, trigger.trigger_id, trigger.triggered_utc)
 
     def add(self, figures: Mapping[str, float], trigger_id: str, triggered_utc: datetime) -> None:
-        """Add one part whose figures are known: all of `inspection.drift.charts.MOVED`."""
+        """Adds one part by its figures: all of `inspection.drift.charts.MOVED`."""
         self.parts += 1
         self._trigger_ids.append(trigger_id)
         for channel, latest in self._latest.items():
@@ -167,7 +167,7 @@ class DriftMonitor:
             self._clear(channel, triggered_utc)
         self.standing = tuple(sorted(self._alarms.values(), key=self._place))
 
-    def _raise(self, found: Alarm, triggered_utc: datetime) -> None:
+    def _raise(self, found: ChartAlarm, triggered_utc: datetime) -> None:
         latest = self._latest[found.channel]
         alarm = DriftAlarm(
             moved=found.moved,
@@ -191,13 +191,13 @@ class DriftMonitor:
         return self._deviation(channel, self._baseline.window) <= self._baseline.slack
 
     def _place(self, alarm: DriftAlarm) -> tuple[int, int]:
-        """Where an alarm stands among others: by half standard deviations, then by causes."""
+        """Sorts an alarm among others: by half standard deviations, then by causes."""
         parts = self.parts - self._began[alarm.channel]
         half_deviations = round(2 * self._deviation(alarm.channel, parts))
         return -half_deviations, list(MOVED).index(alarm.channel)
 
     def _deviation(self, channel: str, parts: int) -> float:
-        """How far the middle of the latest parts is from the good ones, in deviations of these."""
+        """Distance of the middle of the latest parts from the good ones, in their deviations."""
         latest = list(self._latest[channel])[-parts:]
         return abs(normal_score(self._baseline.values[channel], median(latest)))
 
@@ -210,7 +210,7 @@ class DriftMonitor:
 
 
 class DriftWatch:
-    """The monitors of a line.
+    """The drift monitors of a line.
 
     A view is watched once for each recipe, so that the charts of one go on when it comes back. Of
     more than `kept` charts, those of the recipe that is out of force for longest are forgotten:
@@ -222,17 +222,19 @@ class DriftWatch:
         self._monitors: Mapping[tuple[str, RecipeIdentity], DriftMonitor] = {}
 
     def take(self, settled: Settled) -> None:
-        """Look at a part; one thread at a time, see `edge.pipeline.background`."""
+        """Examines a part; one thread at a time, see `edge.pipeline.background`."""
         for result in settled.views:
             monitor = self._monitors.get((result.view, result.recipe))
             if monitor is not None:
                 monitor.take(settled.trigger, result)
 
     def add(self, view: str, recipe: RecipeIdentity, monitor: DriftMonitor) -> None:
-        """Watch a view while a recipe judges it; one thread at a time, beside those that read."""
+        """Watches a view while a recipe judges it; one thread at a time, while others read."""
         latest = dict(self._monitors)
         latest[view, recipe] = latest.pop((view, recipe), monitor)
-        self._monitors = dict(list(latest.items())[-self._kept :])  # replaced: others read it
+        self._monitors = dict(
+            list(latest.items())[-self._kept :]
+        )  # replaced as a whole: others read it
 
     @property
     def is_watching(self) -> bool:
@@ -240,7 +242,7 @@ class DriftWatch:
         return bool(self._monitors)
 
     def standing(self, recipes: Mapping[str, RecipeIdentity]) -> dict[str, tuple[DriftAlarm, ...]]:
-        """The alarms that are not cleared, by view; from any thread.
+        """Returns the present alarms by view; from any thread.
 
         Args:
             recipes: those in force, by view. An alarm of another one cannot clear: no part comes.
@@ -252,7 +254,7 @@ class DriftWatch:
         }
 
     def reports(self) -> tuple[DriftReport, ...]:
-        """What came of it so far, for each view and recipe that is not forgotten."""
+        """Returns the drift so far, for each view and recipe that is not forgotten."""
         return tuple(
             monitor.report(view, identity.recipe)
             for (view, identity), monitor in self._monitors.items()

@@ -9,12 +9,38 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
-import gpiod
-from gpiod.line import Edge
+from pydantic import Field
 
+from inspection.config.loading import ConfigPath, StrictModel
+from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
+
+if TYPE_CHECKING:
+    import gpiod
+    from gpiod import line as gpiod_line
+else:
+    gpiod, gpiod_line = Sdk("gpiod"), Sdk("gpiod.line")
+
+_INSTALL = "pip install 'linewarden[gpio]'"
+
+
+class EncoderConfig(StrictModel):
+    """One channel of an incremental encoder at a digital input; see `edge.encoder.gpio`.
+
+    Attributes:
+        chip: device file.
+        line: name of the line.
+    """
+
+    chip: ConfigPath
+    line: Annotated[str, Field(min_length=1)]
+
+    def driver(self) -> GpioEncoder:
+        """Returns the encoder, not yet opened; raises LineError without the package."""
+        require("encoder 'gpio'", "gpiod", _INSTALL, LineError)
+        return GpioEncoder(chip=self.chip, line=self.line)
 
 
 class EdgeEvent(Protocol):
@@ -52,12 +78,12 @@ class GpioEncoder:
         *,
         chip: Path,
         line: str,
-        request_lines: Callable[..., EdgeRequest] = gpiod.request_lines,
+        request_lines: Callable[..., EdgeRequest] | None = None,
     ) -> None:
         self._name = f"encoder {chip} {line}"
         self._chip = chip
         self._line = line
-        self._request_lines = request_lines
+        self._request_lines: Callable[..., EdgeRequest] = request_lines or gpiod.request_lines
         self._lock = threading.Lock()
         self._request: EdgeRequest | None = None
         self._position = 0
@@ -67,7 +93,7 @@ class GpioEncoder:
         with self._lock:
             if self._request is not None:
                 return
-            settings = gpiod.LineSettings(edge_detection=Edge.RISING)
+            settings = gpiod.LineSettings(edge_detection=gpiod_line.Edge.RISING)
             try:
                 self._request = self._request_lines(
                     str(self._chip), consumer="linewarden", config={self._line: settings}

@@ -14,20 +14,72 @@ import atexit
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import gpiod
-from gpiod.line import Direction, Value
+from pydantic import Field, model_validator
 
 from edge.encoder import Encoder
 from edge.line.base import StationState
 from edge.line.gate import GateConfig, register_from_config
-from edge.line.gpio_lines import LineRequest, Lines
+from edge.line.gpio_lines import GpioRole, LineRequest, Lines
 from edge.line.handshake import NOTHING, STATE_BITS, VERDICT_BITS, Bits
-from edge.line.outputs_config import GpioConfig
 from edge.line.tracking import Gate, ShiftRegister
 from edge.part.record import InspectionRecord
+from edge.peers.addresses import Milliseconds
+from inspection.config.loading import ConfigPath, StrictModel
+from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
 from inspection.verdict import Verdict
+
+if TYPE_CHECKING:
+    import gpiod
+    from gpiod import line as gpiod_line
+else:
+    gpiod, gpiod_line = Sdk("gpiod"), Sdk("gpiod.line")
+
+
+_INSTALL = "pip install 'linewarden[gpio]'"
+
+
+class GpioConfig(StrictModel):
+    """Drives digital outputs; see `edge.line.gpio`.
+
+    Attributes:
+        chip: device file.
+        lines: line name of each role; pass and reject are needed.
+        active_low: names of lines that are active at low level.
+        pulse_ms: length of the pulses of a verdict.
+        gap_ms: least time between the pulses of two parts.
+        gate: how parts are tracked to the gate, where `lines` has one.
+        timeout_ms: limit of every call.
+    """
+
+    kind: Literal["gpio"]
+    chip: ConfigPath
+    lines: dict[GpioRole, Annotated[str, Field(min_length=1)]]
+    active_low: tuple[str, ...] = ()
+    pulse_ms: Milliseconds = 50.0
+    gap_ms: Milliseconds = 10.0
+    gate: GateConfig | None = None
+    timeout_ms: Milliseconds = 100.0
+
+    @model_validator(mode="after")
+    def _two_signals(self) -> GpioConfig:
+        if not {"pass", "reject"} <= set(self.lines):
+            raise ValueError("lines should have 'pass' and 'reject'")
+        names = list(self.lines.values())
+        if len(set(names)) < len(names):
+            raise ValueError("each role should have a line of its own")
+        if ("gate" in self.lines) != (self.gate is not None):
+            raise ValueError("a line of role 'gate' and the section 'gate' belong together")
+        if unknown := set(self.active_low) - set(names):
+            raise ValueError(f"active_low names {', '.join(sorted(unknown))}, not among the lines")
+        return self
+
+    def driver(self, encoder: Encoder | None = None) -> Gpio:
+        """Returns the output, not yet opened; raises LineError without the package."""
+        require("output 'gpio'", "gpiod", _INSTALL, LineError)
+        return Gpio(self, encoder)
 
 
 class Gpio:
@@ -42,7 +94,7 @@ class Gpio:
         self,
         config: GpioConfig,
         encoder: Encoder | None = None,
-        request_lines: Callable[..., LineRequest] = gpiod.request_lines,
+        request_lines: Callable[..., LineRequest] | None = None,
     ) -> None:
         self._name = f"gpio {config.chip}"
         self._config = config
@@ -50,7 +102,7 @@ class Gpio:
         self._encoder = encoder
         self._gate_is_held = False
         self._register: ShiftRegister | None = None
-        self._request_lines = request_lines
+        self._request_lines: Callable[..., LineRequest] = request_lines or gpiod.request_lines
         self._lines: Lines | None = None
         self._free_ns = 0  # when the pulse of the part before and its gap are over
 
@@ -219,7 +271,7 @@ class Gpio:
 
     def _settings(self, name: str) -> gpiod.LineSettings:
         return gpiod.LineSettings(
-            direction=Direction.OUTPUT,
-            output_value=Value.INACTIVE,
+            direction=gpiod_line.Direction.OUTPUT,
+            output_value=gpiod_line.Value.INACTIVE,
             active_low=name in self._config.active_low,
         )

@@ -6,14 +6,30 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
-
-from gpiod.line import Value
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from edge.line.handshake import NOTHING, Bits
-from edge.line.outputs_config import GpioRole
 from edge.line.timetable import Timetable
+from inspection.config.plugins import Sdk
 from inspection.errors import LineError
+
+if TYPE_CHECKING:
+    from gpiod import line as gpiod_line
+else:
+    gpiod_line = Sdk("gpiod.line")
+
+GpioRole = Literal[
+    "pass",
+    "reject",
+    "review",
+    "no_verdict",
+    "result_valid",
+    "ready",
+    "busy",
+    "fault",
+    "heartbeat",
+    "gate",
+]
 
 GATE: GpioRole = "gate"
 LINE_BITS = {str(bit.name).lower(): bit for bit in Bits}
@@ -24,7 +40,7 @@ _log = logging.getLogger(__name__)
 class LineRequest(Protocol):
     """What is used of `gpiod.LineRequest`."""
 
-    def set_values(self, values: dict[int | str, Value]) -> None:
+    def set_values(self, values: dict[int | str, gpiod_line.Value]) -> None:
         """Set several lines at once."""
 
     def release(self) -> None:
@@ -127,7 +143,9 @@ class Lines:
         values = {role: LINE_BITS[role] in bits for role in self._names if role != GATE}
         if GATE in self._names:
             values[GATE] = self._gate_is_held or time.monotonic_ns() < self._gate_until_ns
-        self._request.set_values({self._names[role]: Value(on) for role, on in values.items()})
+        self._request.set_values(
+            {self._names[role]: gpiod_line.Value(on) for role, on in values.items()}
+        )
         if self.failure is not None:  # it took so long that nobody waits any more
             raise self.failure
 
@@ -146,7 +164,7 @@ class Lines:
 
     def _release(self) -> None:
         try:
-            self._request.set_values(dict.fromkeys(self._names.values(), Value.INACTIVE))
+            self._request.set_values(dict.fromkeys(self._names.values(), gpiod_line.Value.INACTIVE))
         except OSError as error:
             _log.error("%s: the lines cannot be made inactive: %s", self._name, error)
         self._request.release()

@@ -12,13 +12,28 @@ from pathlib import Path
 from typing import Literal
 
 from edge.line.base import StationState
-from edge.line.outputs_config import JsonLinesConfig
 from edge.part.record import InspectionRecord
+from inspection.config.loading import ConfigPath, StrictModel
 from inspection.errors import LineError
 
 STANDARD_OUTPUT: Literal["-"] = "-"
 
 _log = logging.getLogger(__name__)
+
+
+class JsonLinesConfig(StrictModel):
+    """One JSON object per part, in a line of its own.
+
+    Attributes:
+        path: file to append to; "-" is standard output.
+    """
+
+    kind: Literal["jsonlines"]
+    path: Literal["-"] | ConfigPath
+
+    def driver(self) -> JsonLines:
+        """Returns the output, not yet opened."""
+        return JsonLines(self)
 
 
 class JsonLines:

@@ -1,84 +1,94 @@
-"""An output with its recovery: what was lost is connected again, after growing pauses."""
+"""The link to an output: opens a lost output again after growing pauses."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from edge.line.base import LineOutput, StationState
 from edge.part.record import InspectionRecord
-from edge.peers.reconnect import growing_pauses
+from edge.peers.reconnect import LONGEST_PAUSE_S, Reconnector
 from inspection.errors import LineError
+
+
+@runtime_checkable
+class OutputLink(LineOutput, Protocol):
+    """An output that opens itself again after an error."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it takes verdicts, as far as is known; from any thread."""
 
 
 class Link:
     """Calls one output, and opens it again after an error. One thread at a time calls it.
 
     Args:
+        longest_pause_s: between two attempts to open it.
         clock: monotonic clock in seconds.
     """
 
-    def __init__(self, output: LineOutput, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        output: LineOutput,
+        clock: Callable[[], float] = time.monotonic,
+        longest_pause_s: float = LONGEST_PAUSE_S,
+    ) -> None:
         self._output = output
-        self._clock = clock
-        self._pauses = growing_pauses()
-        self._retry_at: float | None = None  # None while the output works
-        self._why = ""  # it could not be opened again
+        # Every verdict counts: the output is tried soon after each loss.
+        self._connection = Reconnector(
+            output.open, LineError, held_s=0.0, longest_pause_s=longest_pause_s, clock=clock
+        )
 
     @property
     def is_up(self) -> bool:
         """Whether the output works, as far as is known."""
-        return self._retry_at is None
+        return not self._connection.lost
 
     def open(self) -> None:
-        """Open the output for the first time; see `LineOutput.open`. `mend` repairs a failure."""
-        try:
-            self._output.open()
-        except LineError as error:
-            self._why = str(error)
-            self._note_failure()
-            raise
+        """Opens the output for the first time; later calls repair a failure."""
+        self._connection.open()
 
     def send(self, record: InspectionRecord) -> None:
-        """Tell one verdict; see `LineOutput.send`. An output that is down still counts the part."""
+        """Sends one verdict. An output that is down still counts the part."""
         self.mend()
         try:
             self._output.send(record)
         except LineError as error:
-            self._note_failure()
-            if self._why:
-                raise LineError(f"{error}: {self._why}") from error
+            connection = self._connection
+            why = connection.lost if connection.failed_attempts else ""
+            self._note_loss(error)
+            if why:
+                raise LineError(f"{error}: {why}") from error
             raise
 
     def show(self, state: StationState) -> None:
-        """Tell what the station does; see `LineOutput.show`. Nothing while the output is down."""
+        """Shows the state of the station, unless the output is down."""
         self.mend()
         if not self.is_up:
             return
         try:
             self._output.show(state)
-        except LineError:
-            self._note_failure()
+        except LineError as error:
+            self._note_loss(error)
             raise
 
     def mend(self) -> None:
-        """Open an output that is down again, when its pause is over; without an error."""
-        if self._retry_at is None or self._clock() < self._retry_at:
-            return
-        try:
-            self._output.open()
-        except LineError as error:
-            self._why = str(error)
-            self._retry_at = self._clock() + next(self._pauses)
-        else:
-            self._why = ""
-            self._retry_at = None
+        """Opens an output that is down again, when its pause is over; without an error."""
+        self._connection.retry_when_due()
 
     def close(self) -> None:
-        """Close the output; see `LineOutput.close`."""
+        """Closes the output."""
         self._output.close()
 
-    def _note_failure(self) -> None:
-        if self._retry_at is None:
-            self._pauses = growing_pauses()
-            self._retry_at = self._clock() + next(self._pauses)
+    def _note_loss(self, error: LineError) -> None:
+        if self.is_up:
+            self._connection.lose(str(error))
+
+
+def linked(output: LineOutput, longest_pause_s: float = LONGEST_PAUSE_S) -> OutputLink:
+    """Returns the output itself where it is its own link, as one behind an outbox; else a link."""
+    if isinstance(output, OutputLink):
+        return output
+    return Link(output, longest_pause_s=longest_pause_s)

@@ -18,27 +18,57 @@ import atexit
 import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
-
-from pymodbus import ModbusException
-from pymodbus.client import AsyncModbusTcpClient
+from typing import TYPE_CHECKING, Any, Literal
 
 from edge.line.base import StationState
 from edge.line.handshake import Handshake, Signals
-from edge.line.outputs_config import ModbusConfig
 from edge.part.record import InspectionRecord
-from edge.peers.loop_thread import LoopThread
-from edge.peers.modbus import answered
+from edge.peers.addresses import Milliseconds, ModbusPeer, Register
+from edge.peers.modbus import ModbusConnection, Registers
+from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
 from inspection.verdict import Cause
+
+if TYPE_CHECKING:
+    import pymodbus
+else:
+    pymodbus = Sdk("pymodbus")
 
 CAUSES = tuple(Cause)
 BLOCK_REGISTERS = 15
 
+_INSTALL = "pip install 'linewarden[modbus]'"
 _TEXT_BYTES = 24
 _ACKNOWLEDGE_POLL_S = 0.002
 
 _log = logging.getLogger(__name__)
+
+
+class ModbusOutputConfig(ModbusPeer):
+    """The registers that both ends of Modbus have in common.
+
+    Attributes:
+        register_address: where the block of 15 registers begins, counted from 0.
+        acknowledge_register: holding register with the number of the last verdict that the PLC
+            took; None: it acknowledges nothing, and has a verdict of the server when it has read
+            its status word and number.
+        hold_ms: how long a verdict stands at least where nothing is acknowledged.
+    """
+
+    register_address: Register = 0
+    acknowledge_register: Register | None = None
+    hold_ms: Milliseconds = 200.0
+
+
+class ModbusConfig(ModbusOutputConfig):
+    """Writes to a PLC; see `edge.line.modbus`."""
+
+    kind: Literal["modbus"]
+
+    def driver(self) -> ModbusClient:
+        """Returns the output, not yet opened; raises LineError without the package."""
+        require("output 'modbus'", "pymodbus", _INSTALL, LineError)
+        return ModbusClient(self)
 
 
 def registers_from_signals(signals: Signals) -> list[int]:
@@ -64,13 +94,11 @@ class ModbusClient:
         self._handshake = Handshake(
             acknowledged=config.acknowledge_register is not None, hold_ms=config.hold_ms
         )
-        self._loop: LoopThread | None = None
-        self._client: AsyncModbusTcpClient | None = None
+        self._connection = ModbusConnection(self._name, config)
 
     def open(self) -> None:
-        """Connect and continue the PLC's sequence number; see `LineOutput.open`."""
+        """Connects and continues the PLC's sequence number."""
         self.close()
-        self._loop = LoopThread(self._name)
         atexit.register(self.close)
         self._call(
             self._connect,
@@ -78,7 +106,7 @@ class ModbusClient:
         )
 
     def send(self, record: InspectionRecord) -> None:
-        """Write one verdict and wait for its acknowledge; see `LineOutput.send`."""
+        """Writes one verdict and waits for its acknowledge."""
         signals = self._handshake.result(record)
         self._require_connection()
         self._call(
@@ -87,7 +115,7 @@ class ModbusClient:
         )
 
     def show(self, state: StationState) -> None:
-        """Write the station's state; see `LineOutput.show`."""
+        """Writes the station's state."""
         self._require_connection()
         self._call(
             lambda: self._write(self._handshake.show(state)),
@@ -95,11 +123,9 @@ class ModbusClient:
         )
 
     def close(self) -> None:
-        """Write the safe state and disconnect; see `LineOutput.close`."""
-        if self._loop is None:
-            return
+        """Writes the safe state and disconnects."""
         atexit.unregister(self.close)
-        if self._client is not None:
+        if self._connection.is_open:
             try:
                 self._call(
                     lambda: self._write(self._handshake.safe(fault=False)),
@@ -107,48 +133,32 @@ class ModbusClient:
                 )
             except LineError as error:
                 _log.warning("%s", error)
-        self._disconnect(say_fault=False)
-        self._loop.stop()
-        self._loop = None
+        self._connection.close()
 
     def _require_connection(self) -> None:
-        if self._client is None:
+        if not self._connection.is_open:
             self._handshake.safe(fault=True)
             raise LineError(f"{self._name}: the output is not open")
 
     def _call(self, work: Callable[[], Coroutine[Any, Any, None]], what: str) -> None:
-        if self._loop is None:
-            raise LineError(f"{self._name}: the output is not open")
         try:
-            self._loop.run(work(), self._config.timeout_ms / 1e3)
+            self._connection.call(work)
         except TimeoutError as error:
-            self._disconnect(say_fault=True)
+            self._give_up()
             why = f"no {self._awaited} within {self._config.timeout_ms:g} ms"
             raise LineError(f"{self._name}: {what}: {why}") from error
-        except (OSError, ModbusException) as error:
-            self._disconnect(say_fault=True)
+        except (OSError, pymodbus.ModbusException) as error:
+            self._give_up()
             raise LineError(f"{self._name}: {what}: {error}") from error
 
-    def _disconnect(self, *, say_fault: bool) -> None:
-        client, self._client = self._client, None
-        if client is None or self._loop is None:
-            return
-        try:
-            self._loop.run(self._leave(client, say_fault=say_fault), self._config.timeout_ms / 1e3)
-        except (OSError, ModbusException) as error:
-            _log.warning("%s: closed without the safe state: %s", self._name, error)
+    def _give_up(self) -> None:
+        """Closes the connection behind the safe state with FAULT."""
+        block = registers_from_signals(self._handshake.safe(fault=True))
+        self._connection.close(Registers(self._config.register_address, block))
 
     async def _connect(self) -> None:
         self._awaited = "connection"
-        self._client = AsyncModbusTcpClient(
-            self._config.host,
-            port=self._config.port,
-            timeout=self._config.timeout_ms / 1e3,
-            retries=0,
-            reconnect_delay=0,  # a part is never told late; `open` connects again
-        )
-        if not await self._client.connect():
-            raise ConnectionError("no connection")
+        await self._connection.connect()
         self._awaited = "answer"
         self._handshake.continue_from(await self._read(self._config.register_address + 1))
         await self._write(self._handshake.safe(fault=False))
@@ -167,30 +177,8 @@ class ModbusClient:
 
     async def _write(self, signals: Signals) -> None:
         self._awaited = "answer"
-        client = self._connected()
-        registers = registers_from_signals(signals)
-        response = await client.write_registers(
-            self._config.register_address, registers, device_id=self._config.device_id
-        )
-        answered(response)
+        block = registers_from_signals(signals)
+        await self._connection.write(self._config.register_address, block)
 
     async def _read(self, register: int) -> int:
-        client = self._connected()
-        response = await client.read_holding_registers(register, device_id=self._config.device_id)
-        return answered(response, count=1).registers[0]
-
-    def _connected(self) -> AsyncModbusTcpClient:
-        if self._client is None or not self._client.connected:
-            raise ConnectionError("the connection is lost")  # pymodbus would connect in silence
-        return self._client
-
-    async def _leave(self, client: AsyncModbusTcpClient, *, say_fault: bool) -> None:
-        if say_fault and client.connected:
-            registers = registers_from_signals(self._handshake.safe(fault=True))
-            await client.write_registers(
-                self._config.register_address,
-                registers,
-                device_id=self._config.device_id,
-                no_response_expected=True,
-            )
-        client.close()
+        return (await self._connection.read(register))[0]

@@ -9,19 +9,39 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-
-from pymodbus.constants import ExcCodes
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
+from typing import TYPE_CHECKING, Literal
 
 from edge.line.base import StationState
 from edge.line.handshake import Handshake, Signals, fresh_sequence
-from edge.line.modbus import BLOCK_REGISTERS, registers_from_signals
-from edge.line.outputs_config import ModbusServerConfig
+from edge.line.modbus import BLOCK_REGISTERS, ModbusOutputConfig, registers_from_signals
 from edge.part.record import InspectionRecord
 from edge.peers.server_thread import HANGS, ServerThread
+from inspection.config.plugins import Sdk, require
+from inspection.errors import LineError
+
+if TYPE_CHECKING:
+    from pymodbus import server as pymodbus_server
+    from pymodbus import simulator
+    from pymodbus.constants import ExcCodes
+    from pymodbus.server import ModbusTcpServer
+else:
+    pymodbus_server, simulator = Sdk("pymodbus.server"), Sdk("pymodbus.simulator")
 
 _READ_INPUT_REGISTERS = 4
+
+
+_INSTALL = "pip install 'linewarden[modbus]'"
+
+
+class ModbusServerConfig(ModbusOutputConfig):
+    """Is polled by a PLC; see `edge.line.modbus_server`."""
+
+    kind: Literal["modbus_server"]
+
+    def driver(self) -> ModbusServer:
+        """Returns the output, not yet opened; raises LineError without the package."""
+        require("output 'modbus_server'", "pymodbus", _INSTALL, LineError)
+        return ModbusServer(self)
 
 
 class ModbusServer:
@@ -69,15 +89,19 @@ class ModbusServer:
 
     async def _listen(self) -> ModbusTcpServer:
         config = self._config
-        unused = [SimData(0, count=16, values=False, datatype=DataType.BITS)]
-        block = SimData(config.register_address, count=BLOCK_REGISTERS, datatype=DataType.REGISTERS)
-        acknowledge = SimData(config.acknowledge_register or 0, datatype=DataType.REGISTERS)
-        device = SimDevice(
+        unused = [simulator.SimData(0, count=16, values=False, datatype=simulator.DataType.BITS)]
+        block = simulator.SimData(
+            config.register_address, count=BLOCK_REGISTERS, datatype=simulator.DataType.REGISTERS
+        )
+        acknowledge = simulator.SimData(
+            config.acknowledge_register or 0, datatype=simulator.DataType.REGISTERS
+        )
+        device = simulator.SimDevice(
             config.device_id,
             simdata=(unused, list(unused), [acknowledge], [block]),
             action=self._on_access,
         )
-        server = ModbusTcpServer(device, address=(config.host, config.port))
+        server = pymodbus_server.ModbusTcpServer(device, address=(config.host, config.port))
         await server.serve_forever(background=True)
         return server
 

@@ -14,17 +14,43 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+from typing import Literal
 
 from edge.line.base import StationState
 from edge.line.handshake import SEQUENCE_MAX, fresh_sequence
-from edge.line.outputs_config import MqttConfig
 from edge.part.record import InspectionRecord
+from edge.peers.addresses import MqttBroker, TopicPrefix
 from edge.peers.mqtt import Broker
+from inspection.config.plugins import require
 from inspection.errors import LineError
 
 OFFLINE = "offline"
 
 _log = logging.getLogger(__name__)
+
+
+_INSTALL = "pip install 'linewarden[mqtt]'"
+
+
+class MqttConfig(MqttBroker):
+    """Publishes to a broker; see `edge.line.mqtt`.
+
+    Attributes:
+        topic: what the topics begin with, as plant/hall2/line3.
+    """
+
+    kind: Literal["mqtt"]
+    topic: TopicPrefix
+
+    @property
+    def outbox(self) -> str:
+        """Under which verdicts for this output are stored."""
+        return f"mqtt {self.host}:{self.port}/{self.topic}"
+
+    def driver(self) -> Mqtt:
+        """Returns the output, not yet opened; raises LineError without the package."""
+        require("output 'mqtt'", "paho.mqtt.client", _INSTALL, LineError)
+        return Mqtt(self)
 
 
 class Mqtt:

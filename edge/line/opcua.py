@@ -29,44 +29,83 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any
-
-from asyncua import ua
-from asyncua.server.server import Server
-from asyncua.ua.uaerrors import UaError
+from typing import TYPE_CHECKING, Any, Literal
 
 from edge.line.base import StationState
 from edge.line.handshake import Bits, Handshake, Signals, fresh_sequence
-from edge.line.opcua_access import protect
-from edge.line.outputs_config import OpcUaConfig
 from edge.part.record import InspectionRecord
+from edge.peers.access import OpcUaSecurity
+from edge.peers.addresses import Host, Milliseconds, Port
 from edge.peers.server_thread import HANGS, ServerThread
+from inspection.config.loading import StrictModel
+from inspection.config.plugins import Sdk, require
+from inspection.errors import LineError
 from inspection.verdict import Verdict
+
+if TYPE_CHECKING:
+    from asyncua import ua
+    from asyncua.server import server as opcua_server
+    from asyncua.server.server import Server
+    from asyncua.ua import uaerrors
+
+    from edge.line import opcua_access
+else:
+    ua, uaerrors = Sdk("asyncua.ua"), Sdk("asyncua.ua.uaerrors")
+    opcua_server = Sdk("asyncua.server.server")
+    opcua_access = Sdk("edge.line.opcua_access")  # with classes of asyncua as bases
 
 NAMESPACE = "urn:linewarden:line"
 VISION_SYSTEM = "VisionSystem"
 
 _ACKNOWLEDGE_POLL_S = 0.002
-_NODES: dict[str, tuple[ua.VariantType, Any]] = {
-    "CurrentState": (ua.VariantType.String, "Initialized"),
-    "Heartbeat": (ua.VariantType.UInt32, 0),
-    "AcknowledgedSequence": (ua.VariantType.UInt16, 0),
-    "Result.Valid": (ua.VariantType.Boolean, False),
-    "Result.Pass": (ua.VariantType.Boolean, False),
-    "Result.Reject": (ua.VariantType.Boolean, False),
-    "Result.Review": (ua.VariantType.Boolean, False),
-    "Result.SequenceNumber": (ua.VariantType.UInt16, 0),
-    "Result.ResultId": (ua.VariantType.String, ""),
-    "Result.PartId": (ua.VariantType.String, ""),
-    "Result.ResultState": (ua.VariantType.Int32, 0),
-    "Result.InternalRecipeId": (ua.VariantType.String, ""),
-    "Result.ExternalRecipeId": (ua.VariantType.String, ""),
-    "Result.CreationTime": (ua.VariantType.DateTime, datetime(1970, 1, 1, tzinfo=timezone.utc)),
-    "Result.ResultContent": (ua.VariantType.String, ""),
+_NODES: dict[str, tuple[str, Any]] = {  # name -> member of ua.VariantType, first value
+    "CurrentState": ("String", "Initialized"),
+    "Heartbeat": ("UInt32", 0),
+    "AcknowledgedSequence": ("UInt16", 0),
+    "Result.Valid": ("Boolean", False),
+    "Result.Pass": ("Boolean", False),
+    "Result.Reject": ("Boolean", False),
+    "Result.Review": ("Boolean", False),
+    "Result.SequenceNumber": ("UInt16", 0),
+    "Result.ResultId": ("String", ""),
+    "Result.PartId": ("String", ""),
+    "Result.ResultState": ("Int32", 0),
+    "Result.InternalRecipeId": ("String", ""),
+    "Result.ExternalRecipeId": ("String", ""),
+    "Result.CreationTime": ("DateTime", datetime(1970, 1, 1, tzinfo=timezone.utc)),
+    "Result.ResultContent": ("String", ""),
 }
 _STATES = {Bits.FAULT: "Error", Bits.BUSY: "SingleExecution", Bits.READY: "Ready"}
 _IDLE = "Initialized"
 _COMPLETED, _FAILED = 1, 4
+
+
+_INSTALL = "pip install 'linewarden[opcua]'"
+
+
+class OpcUaConfig(StrictModel):
+    """Is read by OPC UA clients; see `edge.line.opcua`.
+
+    Attributes:
+        host: address to listen on (0.0.0.0: all).
+        security: None lets everybody in, unencrypted.
+        acknowledge: wait until a client has written AcknowledgedSequence.
+        hold_ms: how long a verdict stands at least where nothing is acknowledged.
+        timeout_ms: limit of `send` and `show`.
+    """
+
+    kind: Literal["opcua"]
+    host: Host
+    port: Port = 4840
+    security: OpcUaSecurity | None = None
+    acknowledge: bool = False
+    hold_ms: Milliseconds = 200.0
+    timeout_ms: Milliseconds = 500.0
+
+    def driver(self) -> OpcUa:
+        """Returns the output, not yet opened; raises LineError without the package."""
+        require("output 'opcua'", "asyncua", _INSTALL, LineError)
+        return OpcUa(self)
 
 
 class OpcUa:
@@ -85,7 +124,7 @@ class OpcUa:
             safe=self._safe,
             stop=self._stop,
             timeout_ms=config.timeout_ms,
-            failures=(UaError,),
+            failures=(uaerrors.UaError,),
             start_failures=(ValueError,),
             hint="check host, port and the files of the certificate",
         )
@@ -108,19 +147,21 @@ class OpcUa:
         self._host.close()
 
     async def _start(self) -> Server:
-        server = Server()
+        server = opcua_server.Server()
         await server.init()
         server.set_endpoint(f"opc.tcp://{self._config.host}:{self._config.port}/linewarden")
         server.set_server_name("Linewarden")
         await server.set_application_uri(NAMESPACE)
-        await protect(server, self._config.security)
+        await opcua_access.protect(server, self._config.security)
         self._namespace = await server.register_namespace(NAMESPACE)
         folders = {"": await server.nodes.objects.add_object(self._node_id(""), VISION_SYSTEM)}
         folders["Result"] = await folders[""].add_object(self._node_id("Result"), "Result")
         for name, (kind, value) in _NODES.items():
             folder, _, browse_name = name.rpartition(".")
             qualified = ua.QualifiedName(browse_name, ua.UInt16(self._namespace))
-            node = await folders[folder].add_variable(self._node_id(name), qualified, value, kind)
+            node = await folders[folder].add_variable(
+                self._node_id(name), qualified, value, ua.VariantType[kind]
+            )
             if name == "AcknowledgedSequence":
                 await node.set_writable()
         await server.start()
@@ -174,7 +215,7 @@ class OpcUa:
         if self._host.server is None:
             raise ConnectionError("the server is closed")
         for name, value in (shown | (values or {})).items():
-            data = ua.DataValue(ua.Variant(value, _NODES[name][0]))
+            data = ua.DataValue(ua.Variant(value, ua.VariantType[_NODES[name][0]]))
             await self._host.server.write_attribute_value(self._node_id(name), data)
 
     def _node_id(self, name: str) -> ua.NodeId:

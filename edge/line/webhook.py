@@ -16,18 +16,61 @@ import hmac
 import logging
 import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-import httpx
+from pydantic import Field, field_validator
 
 from edge.line.base import StationState
-from edge.line.outputs_config import WebhookConfig
 from edge.part.record import InspectionRecord
+from edge.peers.access import Secret
+from edge.peers.addresses import Milliseconds
 from edge.peers.loop_thread import LoopThread
+from inspection.config.loading import StrictModel
+from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = Sdk("httpx")
 
 _CLOSE_S = 1.0
 _log = logging.getLogger(__name__)
+
+
+_INSTALL = "pip install 'linewarden[webhook]'"
+
+
+class WebhookConfig(StrictModel):
+    """Posts to a web server; see `edge.line.webhook`.
+
+    Attributes:
+        url: http or https.
+        secret: key of the HMAC-SHA256 signature; None for none.
+        timeout_ms: limit of a request as a whole.
+    """
+
+    kind: Literal["webhook"]
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/]")]
+    secret: Secret | None = None
+    timeout_ms: Milliseconds = 500.0
+
+    @property
+    def outbox(self) -> str:
+        """Under which verdicts for this output are stored."""
+        return f"webhook {self.url}"
+
+    @field_validator("url")
+    @classmethod
+    def _has_a_port_that_exists(cls, url: str) -> str:
+        _ = urlsplit(url).port  # ValueError when it is none, or out of range
+        return url
+
+    def driver(self) -> Webhook:
+        """Returns the output, not yet opened; raises LineError without the package."""
+        require("output 'webhook'", "httpx", _INSTALL, LineError)
+        return Webhook(self)
 
 
 class Webhook:

@@ -1,4 +1,4 @@
-"""What is kept of every trigger, and its JSON form."""
+"""The record of a trigger, and its JSON form."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from edge.part.settled import Settled, no_verdict
+from edge.part.settled import Settled
 from edge.part.trigger import Trigger
 from edge.part.view import ViewResult
-from inspection.inspector import Inspection
+from inspection.inspector import Inspection, no_verdict
 from inspection.verdict import Cause, Verdict
 
 
@@ -21,7 +21,7 @@ class _Frozen(BaseModel):
 
 
 class LatencyMs(_Frozen):
-    """Where the time went, in milliseconds; None for a stage that was not reached.
+    """Durations in milliseconds; None for a stage that was not reached.
 
     Attributes:
         total: from the trigger to the verdict's way out to the line; of a view, to its result.
@@ -34,7 +34,7 @@ class LatencyMs(_Frozen):
 
 
 class _Announced(_Frozen):
-    """See `InspectionRecord`."""
+    """The announcement of a part."""
 
     trigger_id: str
     part_id: str | None = None
@@ -42,14 +42,14 @@ class _Announced(_Frozen):
 
 
 class _Judged(_Frozen):
-    """What a verdict rests on.
+    """A verdict with its evidence.
 
     Attributes:
         view: the name of the view; "main" where the line has one camera.
         source: file name or serial number of the camera; None when the camera gave no frame.
-        recipe_number: of the line, as a PLC asks for it; None where recipes have no numbers.
+        recipe_number: number that a PLC requests; None where recipes have no numbers.
         cause: why there is no verdict; None when there is one.
-        message: what went wrong, for people.
+        message: the reason in words.
         score: raw score; None when there is none or it is not finite.
         threshold: raw score above which the part is rejected.
         threshold_review: raw score above which it is reviewed; None without a review band.
@@ -75,23 +75,23 @@ class _Judged(_Frozen):
 
 
 class ViewRecord(_Judged):
-    """What one view said of a part."""
+    """The result of one view."""
 
 
 class InspectionRecord(_Judged, _Announced):
-    """One trigger and what became of it; of several views, the figures of the one that decided.
+    """One trigger with its verdict; of several views, the figures of the one that decided.
 
     `model_dump_json` gives its JSON form.
 
     Attributes:
         trigger_id: unique over all runs.
-        part_id: what the line calls the part; None when it did not say.
+        part_id: the line's name for the part; None when it gave none.
         triggered_utc: when the part was announced; see `edge.part.trigger.Trigger`.
-        views: what each view said, in the order of the configuration.
+        views: the result of each view, in the order of the configuration.
         images: files handed to the archive, relative to its folder. The quota removes them in
             time, and a failed write is in the log.
-        line_errors: the outputs that did not take the verdict. Known only after the delivery, so
-            always empty in what an output sends.
+        line_errors: errors of the outputs that did not take the verdict. They are known after the
+            delivery, so an output always sends an empty list.
     """
 
     deadline_ms: float
@@ -101,7 +101,7 @@ class InspectionRecord(_Judged, _Announced):
 
 
 def record_from_settled(settled: Settled, images: tuple[str, ...] = ()) -> InspectionRecord:
-    """The record of a settled trigger."""
+    """Returns the record of a settled trigger."""
     trigger = settled.trigger
     return InspectionRecord(
         trigger_id=trigger.trigger_id,
@@ -120,7 +120,7 @@ def record_from_settled(settled: Settled, images: tuple[str, ...] = ()) -> Inspe
 
 
 def interrupted_record(trigger: Trigger) -> InspectionRecord:
-    """The record of a trigger whose process dies before it has another; without its latency."""
+    """Returns the record of a trigger whose process died before it wrote one; without latency."""
     message = "the process died before the part had its record; whether the line was told is open"
     nothing = no_verdict(Cause.INTERRUPTED, message)
     views = tuple(
@@ -131,7 +131,7 @@ def interrupted_record(trigger: Trigger) -> InspectionRecord:
 
 
 def _judged(result: ViewResult, inspection: Inspection, total_ns: int) -> dict[str, Any]:
-    """The fields that a part and a view have in common."""
+    """Returns the fields that a part and a view have in common."""
     times, recipe = inspection.times, result.recipe
     is_inferred = times.infer_ns > 0
     return {
@@ -143,9 +143,9 @@ def _judged(result: ViewResult, inspection: Inspection, total_ns: int) -> dict[s
         "cause": inspection.cause,
         "message": inspection.message,
         "score": inspection.score if math.isfinite(inspection.score) else None,
-        "threshold": recipe.threshold,
-        "threshold_review": recipe.threshold_review,
-        "threshold_pixel": recipe.threshold_pixel,
+        "threshold": recipe.thresholds.reject,
+        "threshold_review": recipe.thresholds.review,
+        "threshold_pixel": recipe.thresholds.pixel,
         "artefact_sha256": recipe.artefact_sha256,
         "calibration_seal": recipe.calibration_seal,
         "latency_ms": LatencyMs(

@@ -22,7 +22,7 @@ class Trigger:
         frames_due_ns: when every view must have its frame, on the monotonic clock.
         deadline_ns: when a verdict comes too late, on the monotonic clock.
         recipes: the views that judge the part, each with the recipe in force at the trigger.
-        part_id: what the line calls the part; None when it did not say.
+        part_id: the line's name for the part; None when it gave none.
     """
 
     trigger_id: str

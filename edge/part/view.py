@@ -1,4 +1,4 @@
-"""What one camera's view says of a part, and which view decides."""
+"""The result of one camera's view of a part, and the choice of the view that decides."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from inspection.verdict import Verdict
 
 ONLY_VIEW = "main"  # the name where a line has a single camera
 
-# A defect that one view saw stays one whatever another view would show, so REJECT stands above
-# NO_VERDICT: the fail-safe action for a part that nobody judged must not let a known defect pass.
-# A side that was not judged may hide one, so NO_VERDICT stands above REVIEW.
+# A defect that one view shows is one whatever another view would show, so REJECT outranks
+# NO_VERDICT: the fail-safe action for a part without verdict must not let a known defect pass.
+# A side without verdict may hide a defect, so NO_VERDICT outranks REVIEW.
 _SEVERITY = (Verdict.PASS, Verdict.REVIEW, Verdict.NO_VERDICT, Verdict.REJECT)
 
 
 @dataclass(frozen=True)
 class ViewResult:
-    """What one view says of a part.
+    """The result of one view of a part.
 
     Attributes:
-        recipe: what the inspection rests on.
+        recipe: the recipe, artefact and thresholds behind the inspection.
         frame: None when the camera gave none.
         judged_ns: when the view had its result, on the monotonic clock.
     """
@@ -36,8 +36,8 @@ class ViewResult:
 
 
 def decisive(results: Sequence[ViewResult]) -> ViewResult:
-    """The view that decides on the part: the worst of REJECT, NO_VERDICT, REVIEW, PASS.
+    """Returns the view that decides on the part: the worst of REJECT, NO_VERDICT, REVIEW, PASS.
 
-    The first one of those that say the same.
+    Of equal ones the first.
     """
     return max(results, key=lambda result: _SEVERITY.index(result.inspection.verdict))

@@ -1,25 +1,42 @@
-"""A PLC that the station asks by Modbus TCP, one request after the other.
+"""A connection to a PLC by Modbus TCP, the station as client.
 
 Source of the function codes (1, 3 and 16): MODBUS Application Protocol V1.1b3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
-
-from pymodbus import ModbusException
-from pymodbus.client import ModbusTcpClient
-from pymodbus.pdu import ModbusPDU
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from edge.peers.addresses import ModbusPeer
+from edge.peers.loop_thread import LoopThread
+from inspection.config.plugins import Sdk
 from inspection.errors import LineError
 
+if TYPE_CHECKING:
+    import pymodbus
+    from pymodbus import client as clients
+    from pymodbus.client import AsyncModbusTcpClient
+    from pymodbus.pdu import ModbusPDU
+else:
+    pymodbus, clients = Sdk("pymodbus"), Sdk("pymodbus.client")
+
 Answer = TypeVar("Answer")
+Work = Callable[[], Coroutine[Any, Any, Answer]]
+
+_log = logging.getLogger(__name__)
 
 
-class Plc:
-    """One connection, for one thread. An error closes it, and `open` makes it anew.
+class Registers(NamedTuple):
+    """Values of holding registers, from an address on."""
+
+    address: int
+    values: Sequence[int]
+
+
+class ModbusConnection:
+    """One connection. One thread calls it; the coroutines run within `call`.
 
     Args:
         name: of its use, for messages.
@@ -28,64 +45,143 @@ class Plc:
     def __init__(self, name: str, config: ModbusPeer) -> None:
         self._name = name
         self._config = config
-        self._client: ModbusTcpClient | None = None
+        self._loop: LoopThread | None = None
+        self._client: AsyncModbusTcpClient | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was connected, and not closed since."""
+        return self._client is not None
+
+    def call(self, work: Work[Answer]) -> Answer:
+        """Runs `work`; the time limit of the configuration holds for all of it.
+
+        Raises:
+            OSError, ModbusException: the PLC does not answer in time, or refuses.
+        """
+        if self._loop is None:
+            self._loop = LoopThread(self._name)
+        return self._loop.run(work(), self._config.timeout_ms / 1e3)
+
+    def close(self, farewell: Registers | None = None) -> None:
+        """Disconnects. Safe to call twice, and without `connect`.
+
+        Args:
+            farewell: written last, without waiting for the answer.
+        """
+        loop, self._loop = self._loop, None
+        client, self._client = self._client, None
+        if loop is None:
+            return
+        try:
+            loop.run(self._leave(client, farewell), self._config.timeout_ms / 1e3)
+        except (OSError, pymodbus.ModbusException) as error:
+            _log.warning("%s: closed without the safe state: %s", self._name, error)
+        loop.stop()
+
+    async def connect(self) -> None:
+        """Connects; call it once after each `close`."""
+        self._client = clients.AsyncModbusTcpClient(
+            self._config.host,
+            port=self._config.port,
+            timeout=self._config.timeout_ms / 1e3,
+            retries=0,
+            reconnect_delay=0,  # a part is never told late; its owner connects again
+        )
+        if not await self._client.connect():
+            raise ConnectionError("no connection")
+
+    async def read(self, address: int, count: int = 1) -> Sequence[int]:
+        """Reads holding registers, each 0 to 65535."""
+        response = await self._connected().read_holding_registers(
+            address, count=count, device_id=self._config.device_id
+        )
+        return answered(response, count=count).registers
+
+    async def read_coil(self, address: int) -> bool:
+        """Reads one coil."""
+        response = await self._connected().read_coils(
+            address, count=1, device_id=self._config.device_id
+        )
+        return answered(response, bits=1).bits[0]
+
+    async def write(self, address: int, values: Sequence[int]) -> None:
+        """Writes holding registers by one request, so that the PLC never sees half of them."""
+        response = await self._connected().write_registers(
+            address, list(values), device_id=self._config.device_id
+        )
+        answered(response)
+
+    def _connected(self) -> AsyncModbusTcpClient:
+        if self._client is None or not self._client.connected:
+            raise ConnectionError("the connection is lost")  # pymodbus would connect in silence
+        return self._client
+
+    async def _leave(self, client: AsyncModbusTcpClient | None, farewell: Registers | None) -> None:
+        if client is None:
+            return
+        if farewell is not None and client.connected:
+            await client.write_registers(
+                farewell.address,
+                list(farewell.values),
+                device_id=self._config.device_id,
+                no_response_expected=True,
+            )
+        client.close()
+
+
+class Plc:
+    """A PLC that a trigger or a recipe request asks, one request after the other.
+
+    One thread calls it. An error closes the connection, and `open` makes it anew.
+
+    Args:
+        name: of its use, for messages.
+    """
+
+    def __init__(self, name: str, config: ModbusPeer) -> None:
+        self._name = name
+        self._connection = ModbusConnection(name, config)
 
     def open(self) -> None:
-        """Connect, anew where it is connected already.
+        """Connects, anew where it is connected already.
 
         Raises:
             LineError: there is no connection.
         """
         self.close()
-        config = self._config
-        self._client = ModbusTcpClient(
-            config.host, port=config.port, timeout=config.timeout_ms / 1e3, retries=0
-        )
-        if not self._client.connect():  # type: ignore[no-untyped-call]
+        try:
+            self._connection.call(self._connection.connect)
+        except (OSError, pymodbus.ModbusException) as error:
             self.close()
-            raise LineError(f"{self._name}: no connection; check the PLC, host and port")
+            raise LineError(f"{self._name}: no connection; check the PLC, host and port") from error
 
     def close(self) -> None:
-        """Disconnect. Safe to call twice, and without `open`."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()  # type: ignore[no-untyped-call]
+        """Disconnects. Safe to call twice, and without `open`."""
+        self._connection.close()
 
     def registers(self, address: int, count: int = 1) -> Sequence[int]:
-        """Holding registers, each 0 to 65535.
+        """Reads holding registers, each 0 to 65535.
 
         Raises:
             LineError: the PLC does not answer, or refuses; the message says what to check.
         """
-
-        def read(client: ModbusTcpClient, unit: int) -> Sequence[int]:
-            response = client.read_holding_registers(address, count=count, device_id=unit)
-            return answered(response, count=count).registers
-
-        return self._ask(address, read)
+        return self._ask(address, lambda: self._connection.read(address, count))
 
     def coil(self, address: int) -> bool:
-        """One coil; see `registers`."""
-
-        def read(client: ModbusTcpClient, unit: int) -> bool:
-            return answered(client.read_coils(address, count=1, device_id=unit), bits=1).bits[0]
-
-        return self._ask(address, read)
+        """Reads one coil; errors as of `registers`."""
+        return self._ask(address, lambda: self._connection.read_coil(address))
 
     def write(self, address: int, values: Sequence[int]) -> None:
-        """Write holding registers by one request; see `registers`."""
+        """Writes holding registers by one request; errors as of `registers`."""
+        self._ask(address, lambda: self._connection.write(address, values))
 
-        def write(client: ModbusTcpClient, unit: int) -> None:
-            answered(client.write_registers(address, list(values), device_id=unit))
-
-        self._ask(address, write)
-
-    def _ask(self, address: int, request: Callable[[ModbusTcpClient, int], Answer]) -> Answer:
-        if self._client is None:
+    def _ask(self, address: int, work: Work[Answer]) -> Answer:
+        if not self._connection.is_open:
             raise LineError(f"{self._name}: the connection is not open")
         try:
-            return request(self._client, self._config.device_id)
-        except (OSError, ModbusException) as error:
+            return self._connection.call(work)
+        except (OSError, pymodbus.ModbusException) as error:
             self.close()
             raise LineError(
                 f"{self._name}: address {address}: {error}; check that the PLC runs, the "
@@ -94,18 +190,20 @@ class Plc:
 
 
 def answered(response: ModbusPDU, *, count: int = 0, bits: int = 0) -> ModbusPDU:
-    """A response that answers its request.
+    """Returns a response that answers its request.
 
     Args:
-        count: registers that were asked for; it holds none when it answers something else.
-        bits: that were asked for, at least.
+        count: registers of the request; the response holds none when it answers something else.
+        bits: of the request, at least.
 
     Raises:
-        ModbusException: it is the answer of an error, which pymodbus does not raise, or to
+        ModbusException: the response reports an error, which pymodbus does not raise, or answers
             something else.
     """
     if response.isError():
-        raise ModbusException(f"the PLC refuses with exception code {response.exception_code}")
+        raise pymodbus.ModbusException(
+            f"the PLC refuses with exception code {response.exception_code}"
+        )
     if len(response.registers) != count or len(response.bits) < bits:
-        raise ModbusException("the PLC answers something else than it was asked")
+        raise pymodbus.ModbusException("the PLC answers something else than it was asked")
     return response

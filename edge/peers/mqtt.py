@@ -14,21 +14,27 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-
-from paho.mqtt.client import (
-    Client,
-    ConnectFlags,
-    DisconnectFlags,
-    MQTTMessage,
-    MQTTMessageInfo,
-)
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
+from typing import TYPE_CHECKING
 
 from edge.peers.access import TlsConfig
 from edge.peers.addresses import MqttBroker
+from inspection.config.plugins import Sdk
 from inspection.errors import LineError
+
+if TYPE_CHECKING:
+    from paho.mqtt import client as paho
+    from paho.mqtt import enums
+    from paho.mqtt.client import (
+        Client,
+        ConnectFlags,
+        DisconnectFlags,
+        MQTTMessage,
+        MQTTMessageInfo,
+    )
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
+else:
+    paho, enums = Sdk("paho.mqtt.client"), Sdk("paho.mqtt.enums")
 
 _WAITING_SHARE = 0.9  # paho looks at the clock ten times within a timeout
 _UNSPECIFIED = 0x80  # what paho says of a connection that ends without a word
@@ -116,7 +122,7 @@ class Broker:
         if self._client is None:
             raise LineError(f"{self._name}: the connection is not open")
         message = self._client.publish(topic, payload, qos=qos, retain=retain)
-        if message.rc is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+        if message.rc is not enums.MQTTErrorCode.MQTT_ERR_SUCCESS:
             why = self._problem or message.rc.name
             self.drop()
             raise LineError(
@@ -164,8 +170,8 @@ class Broker:
 
     def _new_client(self) -> Client:
         config = self._config
-        client = Client(
-            CallbackAPIVersion.VERSION2,
+        client = paho.Client(
+            enums.CallbackAPIVersion.VERSION2,
             client_id=config.client_id,
             clean_session=True,
             reconnect_on_failure=False,  # its queue would deliver late; `open` connects again

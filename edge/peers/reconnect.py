@@ -1,44 +1,109 @@
-"""Pauses between attempts to connect something again."""
+"""The one way of reconnecting: open a lost connection again after growing pauses."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-_FIRST_S, _LONGEST_S = 0.1, 5.0
+_FIRST_S = 0.1
+LONGEST_PAUSE_S = 5.0
 _HELD_S = 10.0
 
 
-def growing_pauses() -> Iterator[float]:
-    """Seconds, without end: each twice the one before, up to five."""
-    pause_s = _FIRST_S
-    while True:
-        yield pause_s
-        pause_s = min(2 * pause_s, _LONGEST_S)
+class Pauses:
+    """Pauses between attempts, each twice the one before."""
+
+    def __init__(self, longest_s: float = LONGEST_PAUSE_S) -> None:
+        self._longest_s = longest_s
+        self._next_s = min(_FIRST_S, longest_s)
+
+    def next_s(self) -> float:
+        """Returns the next pause in seconds."""
+        pause_s, self._next_s = self._next_s, min(2 * self._next_s, self._longest_s)
+        return pause_s
+
+    def reset(self) -> None:
+        """Begins with the shortest pause again."""
+        self._next_s = min(_FIRST_S, self._longest_s)
 
 
-class Retries:
-    """When to connect something again: the pauses begin anew after a connection that held.
+class Reconnector:
+    """Opens a connection, and opens it again while it is lost.
 
-    One that is lost at once, as where two stations have the same name at a broker, is not made
-    again ten times a second.
+    One thread at a time calls it; any may read its attributes.
 
     Args:
+        open_connection: opens it, in place of an earlier one.
+        failure: the error of `open_connection` when the peer is away; others pass through.
+        held_s: only a connection that held for so long lets the pauses begin anew. One that breaks
+            at once, as where two stations share a name at a broker, is not made ten times a second.
+        longest_pause_s: between two attempts.
         clock: monotonic clock in seconds.
+
+    Attributes:
+        lost: why there is no connection; empty while there is one, as far as is known.
+        failed_attempts: failed attempts to open it since it was lost.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        open_connection: Callable[[], None],
+        failure: type[Exception],
+        *,
+        held_s: float = _HELD_S,
+        longest_pause_s: float = LONGEST_PAUSE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.lost = ""
+        self.failed_attempts = 0
+        self._open_connection = open_connection
+        self._failure = failure
+        self._held_s = held_s
         self._clock = clock
-        self._pauses = growing_pauses()
-        self._connected_at: float | None = None
+        self._pauses = Pauses(longest_pause_s)
+        self._opened_at: float | None = None
+        self._retry_at = 0.0
 
-    def connected(self) -> None:
-        """It is connected now."""
-        self._connected_at = self._clock()
+    def open(self) -> None:
+        """Opens the connection now. An error of it is raised, and counts as a failed attempt."""
+        try:
+            self._open_connection()
+        except self._failure as error:
+            self.failed_attempts += 1
+            self.lose(str(error))
+            raise
+        self.found()
 
-    def pause_s(self) -> float:
-        """How long to wait before it is tried again; it was lost, or not there."""
-        since, self._connected_at = self._connected_at, None
-        if since is not None and self._clock() - since >= _HELD_S:
-            self._pauses = growing_pauses()
-        return next(self._pauses)
+    def found(self) -> None:
+        """Notes that the connection is open."""
+        self.lost = ""
+        self.failed_attempts = 0
+        self._opened_at = self._clock()
+
+    def lose(self, why: str) -> None:
+        """Notes that the connection is lost; the first attempt to open it follows a pause."""
+        opened_at, self._opened_at = self._opened_at, None
+        if opened_at is not None and self._clock() - opened_at >= self._held_s:
+            self._pauses.reset()
+        self.lost = why or "no connection"
+        self._retry_at = self._clock() + self._pauses.next_s()
+
+    def retry_when_due(self) -> None:
+        """Tries once to open a lost connection, unless its pause is still running."""
+        if self.lost and self._clock() >= self._retry_at:
+            self._attempt()
+
+    def wait_until_open(self, stopping: threading.Event) -> bool:
+        """Tries until the lost connection is open; False when `stopping` is set before."""
+        while self.lost:
+            if stopping.wait(max(0.0, self._retry_at - self._clock())):
+                return False
+            self._attempt()
+        return True
+
+    def _attempt(self) -> None:
+        try:
+            self.open()
+        except self._failure:
+            return  # `lost` has the reason

@@ -1,4 +1,4 @@
-"""From a settled trigger to the line and to the record, on a thread of its own."""
+"""Sends settled parts to the line and records them, on a thread."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from edge.line.base import LineOutput, StationState
-from edge.line.link import Link
+from edge.line.link import linked
 from edge.part.record import InspectionRecord, record_from_settled
 from edge.part.settled import Settled
+from edge.peers.reconnect import LONGEST_PAUSE_S
 from edge.pipeline.background import Background
 from edge.pipeline.ledger import Ledger
-from edge.pipeline.summary import Tally
+from edge.pipeline.status import Tally
 from inspection.errors import LineError
 
 HEARTBEAT_S = 0.3
@@ -24,22 +25,23 @@ _log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """Takes verdicts from the ledger in order; tells each to every output, then records it.
+    """Takes verdicts from the ledger in order; sends each to every output, then records it.
 
     An output that fails hinders neither the other outputs nor the record, and is opened again.
-    Between the verdicts the outputs are told what the station does, which is their heartbeat.
+    Between the verdicts the outputs receive the state of the station, which is their heartbeat.
 
     Args:
-        beside: is handed each part before its delivery.
-        state: what the station does now.
+        background: receives each part before its delivery.
+        state: returns the state of the station.
         on_record: receives each record once, after its delivery.
         on_error: receives the first LineError, and every error that is a defect of the program.
-        waits_to_open: an output that cannot be opened at the start is one that was lost: it is
-            opened again and again, and the line goes on without it.
+        waits_to_open: treat an output that cannot be opened at the start as a lost one: the line
+            goes on without it and opens it again and again.
+        longest_pause_s: between two attempts to open a lost output.
 
     Attributes:
-        turned_ns: when the thread last went round, on the monotonic clock; None while it does not
-            run.
+        turned_ns: start of the present turn, on the monotonic clock; None while the thread does
+            not run.
     """
 
     def __init__(
@@ -47,21 +49,22 @@ class Delivery:
         *,
         ledger: Ledger,
         outputs: Sequence[LineOutput],
-        beside: Background,
+        background: Background,
         state: Callable[[], StationState],
         on_record: Callable[[InspectionRecord], None],
         on_error: Callable[[Exception], None],
         waits_to_open: bool = False,
+        longest_pause_s: float = LONGEST_PAUSE_S,
     ) -> None:
         self.tally = Tally()
         self.turned_ns: int | None = None
         self._waits_to_open = waits_to_open
         self._ledger = ledger
-        self._links = [Link(output) for output in outputs]
+        self._links = [linked(output, longest_pause_s) for output in outputs]
         self._state = state
         self._shown: StationState | None = None
         self._shown_at = 0.0
-        self._beside = beside
+        self._background = background
         self._on_record = on_record
         self._on_error = on_error
         self._recording = threading.Lock()
@@ -69,7 +72,7 @@ class Delivery:
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
     def open(self, stack: ExitStack) -> None:
-        """Open the outputs; `stack` closes them.
+        """Opens the outputs; `stack` closes them.
 
         Raises:
             LineError: one cannot be opened, and the line does not wait for it.
@@ -85,11 +88,11 @@ class Delivery:
 
     @property
     def outputs_up(self) -> tuple[bool, ...]:
-        """For each output whether it works, as far as is known; from any thread."""
+        """Whether each output works, as far as is known; from any thread."""
         return tuple(link.is_up for link in self._links)
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Begins to deliver."""
         self._thread.start()
 
     def close(self, limit_s: float) -> None:
@@ -123,7 +126,7 @@ class Delivery:
         self._show()
 
     def _show(self) -> None:
-        """Tell the outputs a new state at once, and READY again and again as the heartbeat."""
+        """Shows the outputs a new state at once, and READY repeatedly as the heartbeat."""
         state, now = self._state(), time.monotonic()
         is_due = state is StationState.READY and now - self._shown_at >= HEARTBEAT_S
         if state is self._shown and not is_due:
@@ -136,14 +139,14 @@ class Delivery:
         settled = self._ledger.take(timeout_s)
         if settled is None:
             return None
-        record = record_from_settled(settled, self._hand_on(settled))
+        record = record_from_settled(settled, self._offer_background(settled))
         self._in_hand[record.trigger_id] = record
         return record
 
-    def _hand_on(self, settled: Settled) -> tuple[str, ...]:
-        """Give a part to what works beside the line; the files that its images will have."""
+    def _offer_background(self, settled: Settled) -> tuple[str, ...]:
+        """Hands a part to the background work; returns the files that its images will have."""
         try:
-            return self._beside.offer(settled)
+            return self._background.offer(settled)
         except Exception as error:  # noqa: BLE001 - a defect: told to the pipeline, which stops
             self._on_error(error)
             return ()
@@ -156,7 +159,7 @@ class Delivery:
         return [error for error in attempts if error]
 
     def _attempt(self, call: Callable[[], None], what: str) -> str:
-        """Call an output; returns what went wrong, or nothing."""
+        """Calls an output; returns its error, or an empty text."""
         try:
             call()
         except LineError as error:

@@ -1,4 +1,4 @@
-"""One camera on a thread of its own: its frames and errors for the intake."""
+"""Reads one camera on a thread, and passes its frames and errors to the intake."""
 
 from __future__ import annotations
 
@@ -6,39 +6,95 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edge.camera.base import Camera, EndOfRecording, OpensInTime
-from edge.peers.reconnect import growing_pauses
-from edge.pipeline.camera_change import CameraChange
+from edge.peers.reconnect import Reconnector
 from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
-from edge.pipeline.run_settings import RunSettings
-from edge.pipeline.views import View
+from edge.pipeline.settings import RunSettings, View, ViewCamera
 from inspection.errors import CameraError, FrameError, LineError
 
-_POLL_S = 0.2  # so soon a stop or another camera is noticed
+_POLL_S = 0.2  # longest delay until it sees a stop or a change of the camera
 _UNDELIVERED_MAX = 64  # verdicts; more, and the outputs are what is too slow
 _OPEN_LIMIT_S = 60.0  # of a recording, whose folder may be on a network
 
 _log = logging.getLogger(__name__)
 
 
+class CameraChange:
+    """Other cameras for a running line: in use all at once, or not at all.
+
+    Each grabber opens its camera, and all wait for one another. An error in one of them, or in
+    `then`, ends the change for all.
+
+    Args:
+        cameras: by their views.
+        then: called when all are open, before any of them is read; it changes all or nothing.
+        limit_s: how long opening them may take.
+    """
+
+    def __init__(
+        self, cameras: Mapping[str, ViewCamera], then: Callable[[], None], limit_s: float
+    ) -> None:
+        self.cameras = cameras
+        self._then = then
+        self._limit_s = limit_s
+        self._all_open = threading.Barrier(len(cameras) + 1, action=self._enter)
+        self._errors: list[str] = []
+
+    @property
+    def is_off(self) -> bool:
+        """Whether it has failed, so that all cameras stay as they were."""
+        return self._all_open.broken
+
+    def fail(self, error: str) -> None:
+        """End the change: one camera cannot be opened."""
+        self._errors.append(error)
+        self._all_open.abort()
+
+    def wait(self) -> bool:
+        """Wait until all cameras are open and in use; False when the change failed."""
+        try:
+            self._all_open.wait(self._limit_s)
+        except threading.BrokenBarrierError:
+            return False
+        return True
+
+    def finish(self) -> None:
+        """Wait for the end of the change, on the thread that asked for it.
+
+        Raises:
+            CameraError: the change failed.
+        """
+        if not self.wait():
+            errors = "; ".join(self._errors) or f"not open within {self._limit_s:g} s"
+            raise CameraError(f"the cameras stay as they were: {errors}")
+
+    def _enter(self) -> None:
+        """Let all begin, on the last thread that arrives."""
+        try:
+            self._then()
+        except Exception as error:  # which camera's thread this is has nothing to do with it
+            self._errors.append(repr(error))
+            raise threading.BrokenBarrierError from error
+
+
 class Grabber:
     """Reads the camera of one view.
 
-    A camera that waits (a recording) is read when a frame of it is wanted. Another one is read
-    always, also while an engine hangs. A lost one is opened again after growing pauses, but for a
+    It reads a camera that waits (a recording) when a part wants a frame of it, and any other one
+    always, also while an engine hangs. It opens a lost camera again after growing pauses, except a
     recording, which would begin anew.
 
     Args:
         view: its camera is opened, read and closed by the grabber's thread.
-        on_error: receives the error that ends the grabbing, after the part in hand was settled.
+        on_error: receives the error that ends the grabbing, after the part in hand is settled.
         on_end: called when the grabbing ends, for whatever reason.
 
     Attributes:
-        turned_ns: when the thread last went round, on the monotonic clock, or by when the camera
-            must be open; None while it neither grabs nor opens.
+        turned_ns: start of the present turn, on the monotonic clock, or the time by which the
+            camera must be open; None while it neither grabs nor opens.
     """
 
     def __init__(
@@ -61,14 +117,18 @@ class Grabber:
         self._on_error = on_error
         self._on_end = on_end
         self._limit_s = settings.limit_s
-        self._lost = "it is being opened" if settings.waits_to_open else ""
+        self._connection = Reconnector(
+            self._open_own, CameraError, longest_pause_s=settings.longest_pause_s
+        )
+        if settings.waits_to_open:
+            self._connection.lose("it is being opened")
         self._change: CameraChange | None = None
         self._stopping = threading.Event()
         self._opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"camera {view.name}", daemon=True)
 
     def open(self) -> None:
-        """Open the camera and begin to grab; returns at once where it waits for the camera.
+        """Opens the camera and begins to grab; returns at once where the line waits for the camera.
 
         Raises:
             CameraError: the camera cannot be opened, and the line does not wait for it.
@@ -88,25 +148,26 @@ class Grabber:
 
     @property
     def lost(self) -> str:
-        """Why the camera gives no frame; empty while it does, as far as is known."""
-        return f"view {self._view.name}: {self._lost}" if self._lost else ""
+        """The reason why the camera gives no frame; empty while it does, as far as is known."""
+        lost = self._connection.lost
+        return f"view {self._view.name}: {lost}" if lost else ""
 
     def change_camera(self, change: CameraChange) -> None:
-        """Close the camera and open that of `change`, between two frames; from any thread.
+        """Closes the camera and opens that of `change`, between two frames; from any thread.
 
-        A part that comes meanwhile has no frame of this view. A camera that cannot be opened so is
-        opened as it was.
+        A part that comes meanwhile has no frame of this view. When the new camera cannot be opened
+        the old one is opened again.
         """
         self._change = change
         if self._stopping.is_set():
             self._refuse_change()  # the thread may have ended
 
     def stop(self) -> None:
-        """Grab no more; what was grabbed still has its verdict. From any thread or handler."""
+        """Stops grabbing; parts with frames still get their verdict. From any thread or handler."""
         self._stopping.set()
 
     def close(self) -> None:
-        """Stop, and wait until the camera is closed. Safe without `open`."""
+        """Stops, and waits until the camera is closed. Safe without `open`."""
         self.stop()
         if self._thread.ident is None:
             return
@@ -146,30 +207,27 @@ class Grabber:
         self._intake.end(self._view.name)
 
     def _refuse_change(self) -> None:
-        """Let nobody wait for a change that this view takes no part in any more."""
+        """Fails a change that this view can no longer take part in."""
         change, self._change = self._change, None
         if change is not None:
             change.fail(f"view {self._view.name}: the line stops")
 
     def _open_camera(self) -> None:
-        """Open it for the first time; again and again where the line waits for it."""
+        """Opens it for the first time; repeatedly where the line waits for it."""
         try:
-            self._open(self._camera)
+            self._connection.open()
         except CameraError as error:
             if not self._waits_to_open:
                 raise
-            self._lost = str(error)
             _log.warning("view %s: the line waits for the camera: %s", self._view.name, error)
             self._reopen()
-        else:
-            self._lost = ""
 
     def _lose(self, error: Exception) -> None:
-        self._lost = str(error)
-        self._intake.lose(self._view.name, error)
+        self._connection.lose(str(error))
+        self._intake.on_camera_lost(self._view.name, error)
 
     def _grab_or_reopen(self) -> None:
-        """Grab until the stop, or until the camera was lost or changed and is there again."""
+        """Grabs until the stop, or until a lost or changed camera is back."""
         try:
             self._grab_all()
             self._change_or_keep()
@@ -182,21 +240,22 @@ class Grabber:
             self._reopen()
 
     def _change_or_keep(self) -> None:
-        """Take over the camera of a change that all views agree on; else keep this one."""
+        """Takes over the camera of a change when all views can; else keeps this one."""
         change, self._change = self._change, None
         if change is None or change.is_off:
             return
         name, camera = self._view.name, change.cameras[self._view.name].camera
-        self._lost = "the camera is being opened for another recipe"
-        self._intake.shut(name, self._lost)
+        why = "the camera is being opened for another recipe"
+        self._connection.lose(why)
+        self._intake.pause_view(name, why)
         try:
             self._open(camera)
-        except Exception as error:  # noqa: BLE001 - told to who asked; the camera before goes on
+        except Exception as error:  # noqa: BLE001 - told to the asker; the old camera goes on
             change.fail(f"view {name}: {error}")
         if change.wait():
             self._camera = camera
-            self._intake.find(name)
-            self._lost = ""
+            self._intake.on_camera_back(name)
+            self._connection.found()
         else:
             camera.close()
             self._reopen()
@@ -212,13 +271,13 @@ class Grabber:
             try:
                 frame = self._camera.read(_POLL_S)
             except FrameError as error:
-                self._intake.spoil(self._view.name, error)
+                self._intake.on_bad_frame(self._view.name, error)
             else:
                 if frame is not None:
-                    self._intake.see(self._view.name, frame)
+                    self._intake.on_frame(self._view.name, frame)
 
     def _open(self, camera: Camera) -> None:
-        """Open a camera in place of the one before; `turned_ns` tells when that hangs."""
+        """Opens a camera in place of the one before; `turned_ns` shows when that hangs."""
         self.turned_ns = time.monotonic_ns() + round(open_limit_s(camera) * 1e9)
         try:
             self._camera.close()
@@ -226,21 +285,16 @@ class Grabber:
         finally:
             self.turned_ns = None
 
+    def _open_own(self) -> None:
+        self._open(self._camera)
+        # Before the station is READY again: a part that comes then must not miss its frame.
+        self._intake.on_camera_back(self._view.name)
+
     def _reopen(self) -> None:
-        for pause_s in growing_pauses():
-            if self._stopping.wait(pause_s):
-                return
-            try:
-                self._open(self._camera)
-            except CameraError as error:
-                self._lost = str(error)
-            else:
-                _log.warning("view %s: the camera is there again", self._view.name)
-                self._intake.find(self._view.name)
-                self._lost = ""
-                return
+        if self._connection.wait_until_open(self._stopping):
+            _log.warning("view %s: the camera is there again", self._view.name)
 
 
 def open_limit_s(camera: Camera) -> float:
-    """How long a camera may take to open; its thread hangs when it takes longer."""
+    """Returns how long a camera may take to open; after that its thread hangs."""
     return camera.open_limit_s if isinstance(camera, OpensInTime) else _OPEN_LIMIT_S

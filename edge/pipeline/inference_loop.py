@@ -1,4 +1,4 @@
-"""The stage that infers, on the thread that owns the engines."""
+"""Infers, on the thread that calls `Pipeline.run`."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from edge.part.shot import Shot
 from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
-from edge.pipeline.preprocess_thread import PreparedShot
-from edge.pipeline.views import View
+from edge.pipeline.preprocess_thread import PreparedShot, Ready
+from edge.pipeline.settings import View
 from inspection.errors import EngineError
+from inspection.inspector import Inspection
+from inspection.layout import PreparedFrame
 
-_POLL_S = 0.2  # so often the loop turns at least: a sign of life for the watchdog
+_POLL_S = 0.2  # longest turn of an idle loop: a sign of life for the watchdog
 
 _log = logging.getLogger(__name__)
 
 
 class InferenceLoop:
-    """Infers the prepared shots one after the other, and keeps idle engines warm.
+    """Infers the preprocessed shots one after the other, and keeps idle engines warm.
 
     Args:
-        ready: gives the prepared shots, an error to raise, and None at the end; see
-            `PreprocessThread`.
-        keep_warm_ms: an engine that had nothing to do for so long is run on an empty image; None
-            leaves it alone.
+        ready: see `PreprocessThread`.
+        keep_warm_ms: run an engine on an empty image when it was idle for so long; None: never.
         on_turn: called several times a second, also when no part comes, and once at the end.
 
     Attributes:
-        turned_ns: when the loop last went round, on the monotonic clock; None while it does not
+        turned_ns: start of the present turn, on the monotonic clock; None while the loop does not
             run.
         late_results: results that came after their deadline and were discarded.
     """
@@ -40,7 +41,7 @@ class InferenceLoop:
         views: Sequence[View],
         intake: Intake,
         ledger: Ledger,
-        ready: queue.SimpleQueue[PreparedShot | BaseException | None],
+        ready: Ready,
         keep_warm_ms: float | None,
         on_turn: Callable[[], None],
     ) -> None:
@@ -54,17 +55,17 @@ class InferenceLoop:
         self._on_turn = on_turn
 
     def run(self, is_given_up: Callable[[], bool]) -> None:
-        """Infer until there are no more shots.
+        """Infer until the shots end.
 
         Args:
-            is_given_up: asked while none comes: whether to end although the cameras have not.
+            is_given_up: called while no shot comes: whether to end although the cameras have not.
 
         Raises:
-            BaseException: what an inspector raised; its part has no verdict yet.
+            BaseException: an inspector raised it; its part has no verdict yet.
         """
         try:
-            for part in self._prepared(is_given_up):
-                self._judge(part)
+            for shot, prepared in self._prepared(is_given_up):
+                self._infer(shot, prepared)
         finally:
             self.turned_ns = None
             self._on_turn()
@@ -90,12 +91,14 @@ class InferenceLoop:
                 yield item
             used_s = time.monotonic()
 
-    def _judge(self, part: PreparedShot) -> None:
-        shot = part.shot
+    def _infer(self, shot: Shot, prepared: PreparedFrame | Inspection) -> None:
         if not self._ledger.is_open(shot.trigger):
             self._intake.finish(shot)  # it waited past its deadline
             return
-        inspection = shot.inspector.infer(part.prepared)
+        if isinstance(prepared, Inspection):  # the frame was refused
+            inspection = prepared
+        else:
+            inspection = shot.inspector.infer(prepared)
         is_in_time = self._ledger.report(shot.trigger, shot.view, inspection)
         self._intake.finish(shot)
         if not is_in_time:
@@ -108,7 +111,9 @@ class InferenceLoop:
             )
 
     def _warm(self) -> None:
-        for view in self._views:
+        """Run each engine once; views may share one."""
+        engines = {id(view.inspector.engine): view for view in self._views}
+        for view in engines.values():
             inspector = view.inspector
             try:
                 inspector.warm()

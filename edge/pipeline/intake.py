@@ -1,4 +1,15 @@
-"""Where cameras and triggers meet: each part gets a trigger, its frames, and goes to the stages."""
+"""The place where cameras and triggers meet: each part gets a trigger and its frames.
+
+One part at a time waits for its frames. Each view gives it one, within the frame limit of the
+trigger; a later frame is not taken for the next part's:
+
+- a part that a further one overtakes, or whose time is over, is closed as it is;
+- each view it still lacks then owes a frame, and the next one of that view is thrown away when it
+  comes within one more frame limit, counted from the end of the exposure where that comes later.
+
+So a lost or late frame costs parts their verdict and gives none the frame of another, as long as
+it is late by less than the time between two parts without the frame limit.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +17,30 @@ import logging
 import queue
 import threading
 import time
+import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import partial
 
 from edge.part.frame import Frame
-from edge.part.settled import no_verdict
+from edge.part.shot import PartInspector, Shot
 from edge.part.trigger import Trigger
-from edge.pipeline.frame_matcher import FrameMatcher, WaitingPart
-from edge.pipeline.hooks import OnTrigger, note_nowhere
+from edge.pipeline.exposure import Exposer
 from edge.pipeline.ledger import Ledger
-from edge.pipeline.run_settings import PartLimits
-from edge.pipeline.trigger_factory import TriggerFactory
-from edge.pipeline.views import PartInspector, View
+from edge.pipeline.settings import OnTrigger, PartLimits, View, note_nowhere
 from edge.trigger.base import Firing, FrameTrigger
+from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.errors import CameraError, FrameError
+from inspection.inspector import no_verdict
 from inspection.verdict import Cause
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class Shot:
-    """One frame on its way to its verdict, and the inspector that was chosen at the trigger."""
-
-    trigger: Trigger
-    view: str
-    frame: Frame
-    inspector: PartInspector
-
-
 @dataclass
 class IntakeCounts:
-    """What came and was no part.
+    """Firings and frames that were no part.
 
     Attributes:
         bounced: firings within the debounce time of the one before.
@@ -48,17 +51,157 @@ class IntakeCounts:
     stray_frames: int = 0
 
 
+@dataclass
+class WaitingPart:
+    """A part whose frames are coming in.
+
+    Attributes:
+        inspectors: of each view, chosen at the trigger.
+        lacking: the views whose frame is still to come.
+        refusal: why it is not inspected; empty when it is.
+    """
+
+    trigger: Trigger
+    inspectors: Mapping[str, PartInspector]
+    lacking: set[str]
+    refusal: str = ""
+
+
+class TriggerFactory:
+    """Opens and numbers the triggers of one run. One thread at a time calls it.
+
+    Args:
+        has_frames: whether a part is announced by a frame, which is there then; so a single view
+            waits for none.
+        on_trigger: see `Hooks`.
+        clock_ns: monotonic clock in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        limits: PartLimits,
+        has_frames: bool,
+        on_trigger: OnTrigger,
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self._ledger = ledger
+        self._limits = limits
+        self._has_frames = has_frames
+        self._on_trigger = on_trigger
+        self._clock_ns = clock_ns
+        self._run_id = uuid.uuid4().hex[:8]
+        self._count = 0
+        self._last_fired_ns: int | None = None
+
+    def bounces(self, firing: Firing) -> bool:
+        """Whether a firing comes within the debounce time of the one before. Ask once for each."""
+        last_ns, self._last_fired_ns = self._last_fired_ns, firing.fired_ns
+        if last_ns is None:
+            return False
+        # Two sources may overtake each other on their way here.
+        return abs(firing.fired_ns - last_ns) < self._limits.debounce_ms * 1e6
+
+    def open(
+        self, recipes: Mapping[str, RecipeIdentity], triggered_ns: int, part_id: str | None = None
+    ) -> Trigger:
+        """Open the trigger of the next part."""
+        now_ns = self._clock_ns()
+        deadline_ns = triggered_ns + self._limits.deadline_ns
+        self._count += 1
+        age = timedelta(microseconds=(now_ns - triggered_ns) / 1e3)
+        trigger = Trigger(
+            trigger_id=f"{self._run_id}-{self._count:06d}",
+            triggered_utc=datetime.now(timezone.utc) - age,
+            triggered_ns=triggered_ns,
+            frames_due_ns=self._frames_due_ns(len(recipes), triggered_ns, now_ns, deadline_ns),
+            deadline_ns=deadline_ns,
+            recipes=recipes,
+            part_id=part_id,
+        )
+        self._ledger.open(trigger, is_noted=False)
+        self._on_trigger(trigger, partial(self._ledger.note, trigger))
+        return trigger
+
+    def _frames_due_ns(self, views: int, triggered_ns: int, now_ns: int, deadline_ns: int) -> int:
+        if not self._has_frames:
+            return triggered_ns + self._limits.frame_limit_ns
+        if views == 1:
+            return deadline_ns
+        # The frame that announces its part may have been long on its way from the camera.
+        return now_ns + self._limits.frame_limit_ns
+
+
+class FrameMatcher:
+    """The part that waits, and the frames that earlier parts owe. One thread at a time calls it.
+
+    Args:
+        frame_limit_ns: time after the closing of its part in which a frame is owed.
+        clock_ns: monotonic clock in nanoseconds.
+    """
+
+    def __init__(self, frame_limit_ns: int, clock_ns: Callable[[], int]) -> None:
+        self._frame_limit_ns = frame_limit_ns
+        self._clock_ns = clock_ns
+        self._part: WaitingPart | None = None
+        self._owed_until_ns: dict[str, int] = {}
+
+    @property
+    def part(self) -> WaitingPart | None:
+        """The part that frames may still come in for; None when none lacks any."""
+        self._close_done()
+        return self._part
+
+    def begin(self, part: WaitingPart) -> None:
+        """Let frames come in for a part, which overtakes the one that waits."""
+        self._close_done()
+        if self._part is not None:
+            self._close(self._part)
+        self._part = part
+
+    def was_owed(self, view: str) -> bool:
+        """Whether a frame that came belongs to an earlier part. Ask once for each frame."""
+        self._close_done()  # an overdue part owes the frame from now on
+        return self._clock_ns() < self._owed_until_ns.pop(view, 0)
+
+    def owe(self, view: str) -> None:
+        """Expect a frame of an earlier part, whose exposure has only ended now."""
+        self._owed_until_ns[view] = self._clock_ns() + self._frame_limit_ns
+
+    def forgive(self, view: str) -> None:
+        """Expect no earlier frame of a view: its camera is lost."""
+        self._owed_until_ns.pop(view, None)
+
+    def _close_done(self) -> None:
+        """Close a part that lacks no frame or whose time is over."""
+        part = self._part
+        if part is None:
+            return
+        if not part.lacking or self._clock_ns() >= part.trigger.frames_due_ns:
+            self._close(part)
+
+    def _close(self, part: WaitingPart) -> None:
+        self._part = None
+        closed_ns = min(self._clock_ns(), part.trigger.frames_due_ns)
+        until_ns = closed_ns + self._frame_limit_ns
+        self._owed_until_ns |= dict.fromkeys(part.lacking, until_ns)
+
+
 class Intake:
     """Opens a trigger for each part, and hands its frames on. Safe for threads.
 
-    Two locks: firings are dealt with one after the other, cameras included; what waits and what is
-    in the stages is behind the second, which no camera and no file is waited for with. They are
-    taken in this order, and before those of the `Ledger` and of the notes (`edge.store.notes`).
+    Its lock is taken before those of the `Ledger` and of the notes (`edge.store.notes`). A thread
+    that holds it waits for no camera and no file.
 
     Args:
-        frame_trigger: sees parts in frames; None when they are announced by `fire`.
+        frame_trigger: finds parts in frames; None when `fire` announces them.
+        exposers: of the views whose cameras do not take frames by themselves.
         on_trigger: see `Hooks`.
         clock_ns: monotonic clock in nanoseconds, the same as the cameras'.
+
+    Attributes:
+        shots: the frames that wait for preprocessing, in order; None at the end.
     """
 
     def __init__(
@@ -68,6 +211,7 @@ class Intake:
         ledger: Ledger,
         limits: PartLimits,
         frame_trigger: FrameTrigger | None,
+        exposers: Mapping[str, Exposer],
         on_trigger: OnTrigger = note_nowhere,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -76,49 +220,49 @@ class Intake:
         self._views = {view.name: view for view in views}
         self._ledger = ledger
         self._frame_trigger = frame_trigger
+        self._exposers = exposers
         self._clock_ns = clock_ns
-        self._opening = TriggerFactory(
+        self._triggers = TriggerFactory(
             ledger=ledger,
             limits=limits,
             has_frames=frame_trigger is not None,
             on_trigger=on_trigger,
             clock_ns=clock_ns,
         )
-        self._waiting = FrameMatcher(limits.frame_limit_ns, clock_ns)
+        self._matcher = FrameMatcher(limits.frame_limit_ns, clock_ns)
         self._parts_max = limits.parts_max
-        self._firing = threading.Lock()
         self._changed = threading.Condition()
         self._in_stages: set[Shot] = set()
-        self._lost: dict[str, str] = {}  # what each view's camera died of
+        self._lost: dict[str, str] = {}  # view -> the reason why its camera gives no frame
         self._ended: set[str] = set()
         self._is_closed = False
 
     def fire(self, firing: Firing) -> Trigger | None:
-        """Open the part that was announced, and expose the cameras.
+        """Open the announced part, and let its cameras be exposed.
 
-        None when it was a bounce, or came after `close`.
+        None when the firing was a bounce, or came after `close`.
         """
-        with self._firing:
-            with self._changed:
-                if self._is_closed:
-                    return None
-                if self._opening.bounces(firing):
-                    self.counts.bounced += 1
-                    return None
-                is_early = self._waiting.part is not None
-                part = self._open(firing.fired_ns, firing.part_id)
-                if is_early:
-                    part.refusal = "the part before has no frame yet: the parts come too fast"
-                if part.refusal:
-                    self._refuse(part)
-                    return part.trigger
-                self._wait_for_frames(part)
-                views = [self._views[name] for name in part.lacking]
-            for view in views:
-                self._expose(view, part)
+        with self._changed:
+            if self._is_closed:
+                return None
+            if self._triggers.bounces(firing):
+                self.counts.bounced += 1
+                return None
+            is_early = self._matcher.part is not None
+            part = self._open(firing.fired_ns, firing.part_id)
+            if is_early:
+                part.refusal = "the part before has no frame yet: the parts come too fast"
+            if part.refusal:
+                self._refuse(part)
+                return part.trigger
+            self._wait_for_frames(part)
+            for view in [name for name in self._exposers if name in part.lacking]:
+                if not self._exposers[view].offer(partial(self._on_exposed, view, part)):
+                    why = "the camera has not answered the trigger of an earlier part"
+                    self._do_without(part, view, why)
             return part.trigger
 
-    def see(self, view: str, frame: Frame) -> None:
+    def on_frame(self, view: str, frame: Frame) -> None:
         """Take a frame of a view."""
         with self._changed:
             part = self._part_for(view, frame, frame.captured_ns)
@@ -131,8 +275,8 @@ class Intake:
             self._in_stages.add(shot)
             self.shots.put(shot)
 
-    def spoil(self, view: str, error: FrameError) -> None:
-        """Take note of a frame that came and cannot be used."""
+    def on_bad_frame(self, view: str, error: FrameError) -> None:
+        """Settle the view of a part whose frame cannot be used."""
         with self._changed:
             part = self._part_for(view, None, self._clock_ns())
             if part is None:
@@ -140,30 +284,30 @@ class Intake:
             else:
                 self._ledger.report(part.trigger, view, no_verdict(Cause.FRAME, str(error)))
 
-    def lose(self, view: str, error: Exception) -> None:
-        """Take note of a lost camera: no part gets a frame of this view until `find`.
+    def on_camera_lost(self, view: str, error: Exception) -> None:
+        """Give no part a frame of this view until `on_camera_back`.
 
-        Where the camera itself announces the parts, nobody knows whether one was before it: the
+        Where the camera itself announces the parts, a part may have been before it unseen: the
         loss is then a part without verdict when no other is waiting.
         """
         with self._changed:
             is_announced = self._frame_trigger is not None and not self._is_closed
-            if is_announced and self._waiting.part is None:
+            if is_announced and self._matcher.part is None:
                 lost = no_verdict(Cause.CAMERA, str(error))
                 self._ledger.settle(self._open(self._clock_ns()).trigger, lost)
-            self.shut(view, str(error))
+            self.pause_view(view, str(error))
 
-    def shut(self, view: str, why: str) -> None:
-        """Take note that no part gets a frame of this view until `find`."""
+    def pause_view(self, view: str, why: str) -> None:
+        """Give no part a frame of this view until `on_camera_back`."""
         with self._changed:
             self._lost[view] = why
-            part = self._waiting.part
+            part = self._matcher.part
             if part is not None and view in part.lacking:
                 self._do_without(part, view, why)
-            self._waiting.forgive(view)
+            self._matcher.forgive(view)
 
-    def find(self, view: str) -> None:
-        """Take note that a lost camera is there again."""
+    def on_camera_back(self, view: str) -> None:
+        """Expect frames of this view again."""
         with self._changed:
             self._lost.pop(view, None)
 
@@ -173,7 +317,7 @@ class Intake:
         That is when a part waits for it, or when frames announce the parts and all are done.
         """
         with self._changed:
-            part = self._waiting.part
+            part = self._matcher.part
             if part is not None:
                 return view in part.lacking
             return self._frame_trigger is not None and not self._in_stages
@@ -184,7 +328,7 @@ class Intake:
             self._changed.wait_for(lambda: self.wants(view), timeout_s)
 
     def finish(self, shot: Shot) -> None:
-        """The frame has its verdict, or needs none any more."""
+        """Release a frame that has its verdict, or needs none."""
         with self._changed:
             self._in_stages.remove(shot)
             self._changed.notify_all()
@@ -204,29 +348,29 @@ class Intake:
             )
 
     def end(self, view: str) -> None:
-        """No frame of this view will come any more; after the last one of them `shots` ends."""
+        """Expect no more frames of this view; after the last view `shots` ends."""
         with self._changed:
             self._ended.add(view)
             if len(self._ended) == len(self._views):
                 self.shots.put(None)
 
     def close(self) -> None:
-        """Open no trigger any more."""
+        """Open no more triggers."""
         with self._changed:
             self._is_closed = True
 
     def _used(self) -> list[PartInspector]:
         """The inspectors of the parts in hand."""
-        part = self._waiting.part
+        part = self._matcher.part
         waiting = [] if part is None else list(part.inspectors.values())
         return waiting + [shot.inspector for shot in self._in_stages]
 
     def _part_for(self, view: str, frame: Frame | None, came_ns: int) -> WaitingPart | None:
         """The part that a frame shows, a new one where frames announce them; None for a stray."""
-        if self._waiting.was_owed(view):
+        if self._matcher.was_owed(view):
             self.counts.stray_frames += 1
             return None
-        part = self._waiting.part
+        part = self._matcher.part
         if part is None or view not in part.lacking or not self._is_after(part, came_ns):
             if self._is_closed or not self._is_opened_by(view, frame):
                 self.counts.stray_frames += 1
@@ -246,7 +390,7 @@ class Intake:
     def _open(self, triggered_ns: int, part_id: str | None = None) -> WaitingPart:
         inspectors = {name: view.inspector for name, view in self._views.items()}
         recipes = {name: inspector.identity for name, inspector in inspectors.items()}
-        trigger = self._opening.open(recipes, triggered_ns, part_id)
+        trigger = self._triggers.open(recipes, triggered_ns, part_id)
         part = WaitingPart(trigger, inspectors, set(inspectors))
         in_stages = len({shot.trigger.trigger_id for shot in self._in_stages})
         if in_stages >= self._parts_max:
@@ -258,7 +402,7 @@ class Intake:
 
     def _wait_for_frames(self, part: WaitingPart) -> None:
         """Let frames come in for a part; views whose camera is lost are settled at once."""
-        self._waiting.begin(part)
+        self._matcher.begin(part)
         self._changed.notify_all()
         for view, why in self._lost.items():
             self._do_without(part, view, why)
@@ -268,11 +412,10 @@ class Intake:
         part.lacking.discard(view)
         self._ledger.report(part.trigger, view, no_verdict(Cause.CAMERA, why))
 
-    def _expose(self, view: View, part: WaitingPart) -> None:
-        if view.expose is None:
-            return
-        try:
-            view.expose()
-        except CameraError as error:
-            with self._changed:
-                self._do_without(part, view.name, str(error))
+    def _on_exposed(self, view: str, part: WaitingPart, error: CameraError | None) -> None:
+        """Note the end of an exposure, on the thread of the exposer."""
+        with self._changed:
+            if error is not None:
+                self._do_without(part, view, str(error))
+            elif view in part.lacking and self._matcher.part is not part:
+                self._matcher.owe(view)  # the exposure ended late, and so comes its frame

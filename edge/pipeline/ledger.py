@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge.part.frame import Frame
-from edge.part.settled import Settled, no_verdict
+from edge.part.settled import Settled
 from edge.part.trigger import Trigger
 from edge.part.view import ViewResult, decisive
-from inspection.inspector import Inspection
+from inspection.inspector import Inspection, no_verdict
 from inspection.verdict import Cause
 
 
@@ -27,11 +27,11 @@ class _Part:
 
     @property
     def views(self) -> tuple[ViewResult, ...]:
-        """What each view says that says something, in the order of the configuration."""
+        """The results so far, in the order of the configuration."""
         return tuple(self.results[view] for view in self.trigger.recipes if view in self.results)
 
     def judge(self, view: str, inspection: Inspection, now_ns: int) -> None:
-        """Note what a view says, unless it has said something."""
+        """Notes the result of a view, unless it has one."""
         recipe = self.trigger.recipes[view]
         result = ViewResult(view, recipe, self.frames.get(view), inspection, now_ns)
         self.results.setdefault(view, result)
@@ -41,10 +41,10 @@ class Ledger:
     """Triggers from `open` to the one verdict that `take` gives for each. Safe for threads.
 
     A part has its verdict when all of its views were reported, or when it is settled as a whole.
-    It is given out once its trigger is noted, so that what the line was told is on record whatever
-    becomes of this process; at its deadline without that, as NO_VERDICT.
+    The verdict leaves once the trigger is noted, so that a verdict on the wire is on record even
+    when this process dies; at the deadline it leaves without the note, as NO_VERDICT.
 
-    Its lock is the last one that a thread takes, and nothing is waited for while it is held.
+    A thread takes its lock as the last one, and waits for nothing while it holds it.
 
     Args:
         clock_ns: monotonic clock in nanoseconds.
@@ -59,7 +59,7 @@ class Ledger:
         self._closed = False
 
     def open(self, trigger: Trigger, is_noted: bool = True) -> None:
-        """Enter a trigger, which will have a verdict from now on; ignored after `close`.
+        """Enters a trigger, which gets a verdict from now on; ignored after `close`.
 
         Args:
             is_noted: whether the verdict need not wait for `note`.
@@ -73,13 +73,13 @@ class Ledger:
             self._changed.notify_all()
 
     def note(self, trigger: Trigger) -> None:
-        """A trigger is noted, and its verdict may leave."""
+        """Marks a trigger as noted, so that its verdict may leave."""
         with self._changed:
             self._unnoted.discard(trigger.trigger_id)
             self._changed.notify_all()
 
     def wait_until_noted(self, trigger: Trigger) -> None:
-        """Wait until a trigger is noted, or until its deadline."""
+        """Waits until a trigger is noted, or until its deadline."""
         with self._changed:
             left_s = (trigger.deadline_ns - self._clock_ns()) / 1e9
             self._changed.wait_for(lambda: trigger.trigger_id not in self._unnoted, left_s)
@@ -91,7 +91,7 @@ class Ledger:
             return trigger.trigger_id in self._open
 
     def attach(self, trigger: Trigger, view: str, frame: Frame) -> bool:
-        """Note the frame of a view; False when it came too late and is not wanted any more."""
+        """Adds the frame of a view; False when it came too late."""
         with self._changed:
             self._expire_overdue()
             part = self._open.get(trigger.trigger_id)
@@ -101,7 +101,7 @@ class Ledger:
             return True
 
     def report(self, trigger: Trigger, view: str, inspection: Inspection) -> bool:
-        """Note what a view says; False when the part or the view is settled already."""
+        """Adds the result of a view; False when the part or the view is settled already."""
         with self._changed:
             self._expire_overdue()
             part = self._open.get(trigger.trigger_id)
@@ -112,7 +112,7 @@ class Ledger:
             return True
 
     def settle(self, trigger: Trigger, inspection: Inspection) -> bool:
-        """Settle a part as a whole; False when it has its verdict already, and nothing changes."""
+        """Settles a part as a whole; False when it has its verdict already."""
         with self._changed:
             part = self._open.get(trigger.trigger_id)
             if part is None:
@@ -123,24 +123,24 @@ class Ledger:
             return True
 
     def settle_open(self, cause: Cause, message: str) -> None:
-        """Give every open trigger NO_VERDICT."""
+        """Gives every open trigger NO_VERDICT."""
         with self._changed:
             for part in list(self._open.values()):
                 self.settle(part.trigger, no_verdict(cause, message))
 
     @property
     def is_finished(self) -> bool:
-        """Whether it is closed, and every verdict was taken."""
+        """Whether the ledger is closed, and every verdict was taken."""
         with self._changed:
             return self._closed and not self._open and not self._settled
 
     def take(self, timeout_s: float | None = None) -> Settled | None:
-        """Wait for the next verdict, in the order they fell.
+        """Waits for the next verdict, in the order of their decision.
 
         None when there was none within `timeout_s`, or when closed and all were taken.
 
-        A trigger that is open at its deadline is given out then, as NO_VERDICT. So is a verdict
-        that fell in time and could not leave in time: sent late it would meet the next part.
+        A trigger that is open at its deadline leaves then, as NO_VERDICT. So does a verdict that
+        was decided in time and could not leave in time: sent late it would meet the next part.
         """
         ends_ns = None if timeout_s is None else self._clock_ns() + round(timeout_s * 1e9)
         with self._changed:
@@ -154,18 +154,18 @@ class Ledger:
                 self._changed.wait(self._until_next_s(ends_ns))
 
     def wait_for_room(self, size: int, timeout_s: float) -> bool:
-        """Wait until fewer than `size` verdicts are left to take; False after `timeout_s`."""
+        """Waits until fewer than `size` verdicts are left to take; False after `timeout_s`."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self._settled) < size, timeout_s)
 
     def close(self) -> None:
-        """No trigger will be opened any more."""
+        """Opens no more triggers."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def _settle_judged(self, part: _Part) -> None:
-        """Settle a part when each of its views was."""
+        """Settles a part when each of its views has a result."""
         if len(part.results) == len(part.trigger.recipes):
             self._settle(part, decisive(part.views).inspection)
 
@@ -175,7 +175,7 @@ class Ledger:
         self._changed.notify_all()
 
     def _take_first(self) -> Settled | None:
-        """The first verdict that may leave."""
+        """Takes the first verdict that may leave."""
         now_ns = self._clock_ns()
         for place, (part, inspection) in enumerate(self._settled):
             trigger = part.trigger
@@ -199,7 +199,7 @@ class Ledger:
                 self._report_frameless(part)
 
     def _report_frameless(self, part: _Part) -> None:
-        """Give NO_VERDICT to the views whose frame did not come."""
+        """Gives NO_VERDICT to the views whose frame did not come."""
         cause = Cause.VIEW_MISSING if part.frames else Cause.NO_FRAME
         limit_ms = (part.trigger.frames_due_ns - part.trigger.triggered_ns) / 1e6
         message = f"no frame within {limit_ms:g} ms of the trigger"
@@ -209,7 +209,7 @@ class Ledger:
         self._settle_judged(part)
 
     def _until_next_s(self, ends_ns: int | None) -> float | None:
-        """Until the nearest moment to act, or the end of a wait; None when neither comes."""
+        """Seconds until the next moment to act, or the end of a wait; None when neither comes."""
         parts = [*self._open.values(), *(part for part, _ in self._settled)]
         moments = [part.trigger.deadline_ns for part in parts]
         moments += [part.trigger.frames_due_ns for part in self._open.values() if part.lacks_frames]
@@ -223,7 +223,7 @@ def _missed(trigger: Trigger, why: str) -> Inspection:
 
 
 def _delayed(trigger: Trigger, is_noted: bool) -> Inspection:
-    """What becomes of a verdict that fell in time."""
+    """The inspection in place of a verdict that was decided in time and could not leave."""
     if is_noted:
         return _missed(trigger, "the outputs were still busy with earlier parts")
     return _missed(trigger, "the disk was too slow to note it; see 'records'")

@@ -1,17 +1,18 @@
 """Trigger -> grab -> preprocess -> infer -> decide -> deliver -> record, with a deadline.
 
 Every trigger ends in exactly one record and exactly one verdict to the line. The stages overlap,
-each on a thread of its own:
+each on its thread:
 
 - "camera NAME", one for each view, grabs (`edge.pipeline.grabber`);
-- "trigger" waits for parts that are announced from outside, where they are (`edge.trigger.thread`);
+- "trigger" waits for parts that a peer announces (`edge.trigger.thread`);
+- "exposure NAME" exposes a camera that does not do so itself (`edge.pipeline.exposure`);
 - "preparation" preprocesses the frame of the next part (`edge.pipeline.preprocess_thread`);
 - "inspection", the caller of `Pipeline.run`, owns the engines and infers
   (`edge.pipeline.inference_loop`);
 - "delivery" sends each verdict and records it, and sends NO_VERDICT at the deadline of a part
   whose inspection is not done, also when the engine hangs (`edge.pipeline.delivery`);
-- "archive" writes images and "drift monitor" looks for drift, each of which leaves parts out when
-  it is too slow (`edge.pipeline.background`).
+- "archive" writes images and "drift monitor" looks for drift; each leaves parts out when it is too
+  slow (`edge.pipeline.background`).
 
 Cameras and triggers meet in the `Intake`, which opens a trigger for each part and gives it its
 frames. From there all stages meet in the `Ledger`, which settles each trigger once. There are
@@ -27,21 +28,17 @@ from contextlib import ExitStack
 
 from edge.drift.monitor import DriftWatch
 from edge.line.base import LineOutput, StationState
-from edge.pipeline.archive import Archive
-from edge.pipeline.background import Background
-from edge.pipeline.camera_change import CameraChange
+from edge.part.shot import PartInspector
+from edge.pipeline.background import Archive, Background
 from edge.pipeline.delivery import Delivery
-from edge.pipeline.grabber import Grabber, open_limit_s
-from edge.pipeline.hooks import Hooks
+from edge.pipeline.exposure import ExposureThread
+from edge.pipeline.grabber import CameraChange, Grabber, open_limit_s
 from edge.pipeline.inference_loop import InferenceLoop
 from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
 from edge.pipeline.preprocess_thread import PreprocessThread
-from edge.pipeline.run_settings import RunSettings
-from edge.pipeline.stage_health import Connected, Stage, StageHealth
-from edge.pipeline.status import PipelineStatus
-from edge.pipeline.summary import RunSummary
-from edge.pipeline.views import PartInspector, View, ViewCamera
+from edge.pipeline.settings import Hooks, RunSettings, View, ViewCamera
+from edge.pipeline.status import Connected, PipelineStatus, RunSummary, Stage, StageHealth
 from edge.trigger.base import FiredTrigger, Firing, FrameTrigger
 from edge.trigger.camera import CameraTrigger
 from edge.trigger.thread import TriggerThread
@@ -50,13 +47,13 @@ from inspection.verdict import Cause
 
 
 class Pipeline:
-    """One line: its views, what triggers them, and where the verdicts go.
+    """One line: its views, their trigger, and the outputs for the verdicts.
 
     Args:
         views: one or more. Their inspectors stay the caller's, and infer on the thread that calls
             `run`; views may share an engine.
         outputs: opened and closed by `run`.
-        trigger: what announces the parts; the cameras themselves when not given.
+        trigger: announces the parts; the cameras themselves when not given.
         archive: keeps images; None for none.
         watch: watches the views for drift; None for none.
     """
@@ -78,6 +75,9 @@ class Pipeline:
         self._error: Exception | None = None
         self._stopped_ns: int | None = None
         self._ledger = Ledger()
+        self._exposures = {
+            view.name: ExposureThread(view, self._halt) for view in views if view.expose is not None
+        }
         fired = trigger if isinstance(trigger, FiredTrigger) else None
         by_frames = None if isinstance(trigger, FiredTrigger) else trigger or CameraTrigger()
         self._intake = Intake(
@@ -85,6 +85,7 @@ class Pipeline:
             ledger=self._ledger,
             limits=settings.parts,
             frame_trigger=by_frames,
+            exposers=self._exposures,
             on_trigger=hooks.on_trigger,
         )
         self._trigger = TriggerThread(fired, self._intake.fire, self._halt) if fired else None
@@ -99,29 +100,30 @@ class Pipeline:
             )
             for view in views
         ]
-        self._preparation = PreprocessThread(self._intake, self._ledger)
-        self._judging = InferenceLoop(
+        self._preprocessing = PreprocessThread(self._intake, self._ledger)
+        self._inference = InferenceLoop(
             views=views,
             intake=self._intake,
             ledger=self._ledger,
-            ready=self._preparation.ready,
+            ready=self._preprocessing.ready,
             keep_warm_ms=settings.keep_warm_ms,
-            on_turn=self._tell_turn,
+            on_turn=self._report_turn,
         )
-        self._beside = Background(archive, watch)
+        self._background = Background(archive, watch)
         self._delivery = Delivery(
             ledger=self._ledger,
             outputs=outputs,
-            beside=self._beside,
+            background=self._background,
             state=lambda: self.state,
             on_record=hooks.on_record,
             on_error=self._note_error,
             waits_to_open=settings.waits_to_open,
+            longest_pause_s=settings.longest_pause_s,
         )
-        self._stages = self._all_stages()
+        self._health = self._stage_health()
 
     def fire(self, part_id: str | None = None) -> str | None:
-        """Announce a part, as the trigger does; from any thread. It is noted when this returns.
+        """Announces a part, as the trigger does; from any thread. It is noted when this returns.
 
         Returns:
             The id of its trigger; None when it came within the debounce time.
@@ -130,7 +132,7 @@ class Pipeline:
             LineError: the line is not running any more or not yet, or the frames of its cameras
                 announce the parts. No trigger was opened.
         """
-        if self._judging.turned_ns is None:
+        if self._inference.turned_ns is None:
             raise LineError("the line is not running")
         if self._trigger is None:
             raise LineError("the cameras trigger this line; 'trigger: {kind: software}' changes it")
@@ -143,10 +145,7 @@ class Pipeline:
         return trigger.trigger_id
 
     def change_inspectors(self, inspectors: Mapping[str, PartInspector]) -> None:
-        """Judge the parts from the next trigger on by others, in all views at once; any thread.
-
-        Their engines must not belong to another thread; see `inspection.engine.own_thread`.
-        """
+        """Judges the parts from the next trigger on by others, in all views at once; any thread."""
         self._intake.change_inspectors(inspectors)
 
     def change_cameras(self, cameras: Mapping[str, ViewCamera], then: Callable[[], None]) -> None:
@@ -154,7 +153,7 @@ class Pipeline:
 
         Args:
             then: called when all are open, before any of them gives a frame. Without cameras it is
-                called at once, and what it raises is raised.
+                called at once, and its errors are raised here.
 
         Raises:
             CameraError: one cannot be opened, or `then` failed; all stay as they were.
@@ -183,7 +182,7 @@ class Pipeline:
     def stop(self) -> None:
         """Ask `run` to return once the parts grabbed have their verdict.
 
-        From any thread, and from a signal handler: what the main thread was at is not waited for.
+        From any thread, and from a signal handler: without waiting for the work of the main thread.
         """
         if self._stopped_ns is not None:
             return  # also where a handler interrupted this very call, with the lock of an event
@@ -195,9 +194,9 @@ class Pipeline:
 
     @property
     def faults(self) -> list[str]:
-        """Why the station takes no part, for people; empty while it is READY."""
+        """The reasons why the station takes no part; empty while it is READY."""
         faults = []
-        if self._judging.turned_ns is None:
+        if self._inference.turned_ns is None:
             faults.append("the line is not running")
         elif self._stopped_ns is not None:
             faults.append("the line stops")
@@ -205,32 +204,32 @@ class Pipeline:
             faults.append(f"stopping: {self._error}")
         if (reason := self._hooks.blocked()) is not None:
             faults.append(reason)
-        return faults + self._stages.faults
+        return faults + self._health.faults
 
     @property
     def state(self) -> StationState:
-        """What the line is told of the station."""
+        """The state that the outputs show."""
         return StationState.FAULT if self.faults else StationState.READY
 
     def status(self) -> PipelineStatus:
-        """What it does now; from any thread."""
+        """The state at this moment; from any thread."""
         tally = self._delivery.tally
         return PipelineStatus(
-            is_running=self._judging.turned_ns is not None,
+            is_running=self._inference.turned_ns is not None,
             faults=tuple(self.faults),
-            stalled=self._stages.stalled,
+            stalled=self._health.stalled,
             outputs_up=self._delivery.outputs_up,
             parts=tally.parts,
             no_verdicts=tally.no_verdicts,
-            late_results=self._judging.late_results,
-            images_dropped=self._beside.images_dropped,
-            images_failed=self._beside.images_failed,
+            late_results=self._inference.late_results,
+            images_dropped=self._background.images_dropped,
+            images_failed=self._background.images_failed,
         )
 
     def run(self) -> RunSummary:
         """Inspect until `stop`, the end of a recording, or an error. Call it once.
 
-        What goes wrong on the way stands in the summary's `error`, after the orderly stop.
+        An error on the way is the summary's `error`, after the orderly stop.
 
         Raises:
             LineError: an output or the trigger cannot be opened and is not waited for; no part was
@@ -239,33 +238,34 @@ class Pipeline:
         """
         with ExitStack() as stack:
             self._delivery.open(stack)
-            stack.enter_context(self._beside.running(self._limit_s))
+            stack.enter_context(self._background.running(self._limit_s))
             self._delivery.start()
             stack.callback(self._settle_all)
             started_s = time.monotonic()
             self._start_stages(stack)
-            self._judging.run(self._is_given_up)
+            self._inference.run(self._is_given_up)
             seconds = time.monotonic() - started_s
+        background = self._background
         return self._delivery.tally.summary(
             seconds=seconds,
-            late_results=self._judging.late_results,
+            late_results=self._inference.late_results,
             bounced_triggers=self._intake.counts.bounced,
             stray_frames=self._intake.counts.stray_frames,
-            images_dropped=self._beside.images_dropped,
-            images_failed=self._beside.images_failed,
-            drift=self._beside.drift,
-            drift_left_out=self._beside.drift_left_out,
+            images_dropped=background.images_dropped,
+            images_failed=background.images_failed,
+            drift=background.drift,
+            drift_left_out=background.drift_left_out,
             error=self._error,
         )
 
-    def _tell_turn(self) -> None:
+    def _report_turn(self) -> None:
         if self._hooks.on_turn is not None:
             self._hooks.on_turn(self.status())
 
-    def _all_stages(self) -> StageHealth:
+    def _stage_health(self) -> StageHealth:
         stages: dict[str, Stage] = {
-            "inspection": self._judging,
-            "preparation": self._preparation,
+            "inspection": self._inference,
+            "preparation": self._preprocessing,
             "delivery": self._delivery,
         }
         connected: list[Connected] = [*self._grabbers]
@@ -274,9 +274,14 @@ class Pipeline:
             connected.append(self._trigger)
         for view, grabber in zip(self._views, self._grabbers, strict=True):
             stages[f"camera {view.name}"] = grabber
+        for name, exposure in self._exposures.items():
+            stages[f"exposure {name}"] = exposure
         return StageHealth(stages, connected, self._limit_s)
 
     def _start_stages(self, stack: ExitStack) -> None:
+        for exposure in self._exposures.values():
+            stack.callback(exposure.close)
+            exposure.start()
         for grabber in self._grabbers:
             stack.callback(grabber.close)
         if self._trigger is not None:
@@ -284,7 +289,7 @@ class Pipeline:
         stack.callback(self.stop)
         for grabber in self._grabbers:
             grabber.open()
-        self._preparation.start()
+        self._preprocessing.start()
         if self._trigger is not None:
             self._trigger.start()
 
@@ -296,7 +301,7 @@ class Pipeline:
         return time.monotonic_ns() - stopped_ns > self._limit_s * 1e9
 
     def _settle_all(self) -> None:
-        self._intake.close()  # what is announced from now on would be open for nobody
+        self._intake.close()  # a part announced from now on would stay open
         self._ledger.settle_open(Cause.STOPPING, "the pipeline was stopped before the inspection")
         self._ledger.close()
         self._delivery.close(self._limit_s)

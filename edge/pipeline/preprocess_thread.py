@@ -1,43 +1,40 @@
-"""Preprocessing on a thread of its own, so that it overlaps the inference of the part before."""
+"""Preprocesses frames on a thread, so that it overlaps the inference of the part before."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
-from dataclasses import dataclass
 
-from edge.pipeline.intake import Intake, Shot
+from edge.part.shot import Shot
+from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
-from inspection.inspector import Prepared
+from inspection.inspector import Inspection
+from inspection.layout import PreparedFrame
 
-
-@dataclass(frozen=True)
-class PreparedShot:
-    """A shot that is ready for the engine."""
-
-    shot: Shot
-    prepared: Prepared
+# A refused frame takes its place in the order of the parts, with its NO_VERDICT.
+PreparedShot = tuple[Shot, PreparedFrame | Inspection]
+Ready = queue.SimpleQueue[PreparedShot | BaseException | None]
 
 
 class PreprocessThread:
-    """Prepares the shots of the intake in order. The intake bounds how many there are.
+    """Preprocesses the shots of the intake in order. The intake bounds their number.
 
     Attributes:
-        ready: what the engine takes next: a prepared shot, an error to raise there, or None when
-            no more will come.
-        turned_ns: when it began with the shot in hand, on the monotonic clock; None between two.
+        ready: the next input of the engine: a preprocessed shot, an error to raise there, or None
+            at the end.
+        turned_ns: start of the shot in hand, on the monotonic clock; None between two.
     """
 
     def __init__(self, intake: Intake, ledger: Ledger) -> None:
-        self.ready: queue.SimpleQueue[PreparedShot | BaseException | None] = queue.SimpleQueue()
+        self.ready: Ready = queue.SimpleQueue()
         self.turned_ns: int | None = None
         self._intake = intake
         self._ledger = ledger
         self._thread = threading.Thread(target=self._run, name="preparation", daemon=True)
 
     def start(self) -> None:
-        """Begin to prepare; ends with the intake."""
+        """Begin to preprocess; the thread ends with the shots of the intake."""
         self._thread.start()
 
     def _run(self) -> None:
@@ -47,7 +44,7 @@ class PreprocessThread:
                 continue
             self.turned_ns = time.monotonic_ns()
             try:
-                self.ready.put(PreparedShot(shot, shot.inspector.prepare(shot.frame.image)))
+                self.ready.put((shot, shot.inspector.prepare(shot.frame.image)))
             except BaseException as error:  # noqa: BLE001 - raised where the engine waits
                 self.ready.put(error)
                 return

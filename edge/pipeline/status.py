@@ -1,19 +1,32 @@
-"""What a pipeline says of itself while it runs."""
+"""The state of a running pipeline, and the summary of a run that ended."""
 
 from __future__ import annotations
 
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from edge.drift.monitor import DriftReport
+from edge.part.record import InspectionRecord
+from inspection.verdict import Cause, Verdict
+
+# Latencies of the latest parts; a run of months needs no more memory than a run of a day.
+_LATEST = 100_000
 
 
 @dataclass(frozen=True)
 class PipelineStatus:
-    """One look at a running pipeline.
+    """The state of a running pipeline at one moment.
 
     Attributes:
         is_running: whether the inspection loop runs; not before, and not while it stops.
-        faults: why the station takes no part, for people; empty while it is READY.
+        faults: reasons why the station takes no part; empty while it is READY.
         stalled: stages whose thread hangs: "inspection", "preparation", "delivery", "trigger",
-            "camera NAME".
+            "camera NAME", "exposure NAME".
         outputs_up: for each output, in the order of the configuration, whether it takes verdicts;
             one behind an outbox always does, see `edge.store.station.RecordsStatus`.
         parts: triggers that have their record.
@@ -39,3 +52,175 @@ class PipelineStatus:
     def is_ready(self) -> bool:
         """Whether the station takes parts, and every output tells their verdict."""
         return self.is_inspecting and not self.stalled and all(self.outputs_up)
+
+
+class Stage(Protocol):
+    """A thread of the pipeline."""
+
+    @property
+    def turned_ns(self) -> int | None:
+        """Start of its present turn, on the monotonic clock; None while it may rest."""
+
+
+class Connected(Protocol):
+    """A stage with a peer outside: a camera, a trigger."""
+
+    @property
+    def lost(self) -> str:
+        """The reason why the peer is lost; empty while it is there."""
+
+
+class StageHealth:
+    """Finds the stages that hang, and those that have lost their peer. From any thread.
+
+    Nothing in this process can mend a thread that hangs: the watchdog ends the process
+    (`edge.service.daemon`). A stage that has lost its camera or trigger connects it again.
+
+    Args:
+        stages: by name.
+        connected: those that can lose their peer.
+        limit_s: a stage whose turn takes longer hangs.
+    """
+
+    def __init__(
+        self, stages: Mapping[str, Stage], connected: Sequence[Connected], limit_s: float
+    ) -> None:
+        self._stages = stages
+        self._connected = connected
+        self._limit_s = limit_s
+
+    @property
+    def stalled(self) -> tuple[str, ...]:
+        """The stages that hang."""
+        oldest_ns = time.monotonic_ns() - round(self._limit_s * 1e9)
+        turns = [(name, stage.turned_ns) for name, stage in self._stages.items()]
+        return tuple(name for name, at in turns if at is not None and at < oldest_ns)
+
+    @property
+    def faults(self) -> list[str]:
+        """The reasons why the stages take no part."""
+        lost = [one.lost for one in self._connected]
+        hang = [f"{name} hangs, for {self._limit_s:g} s now" for name in self.stalled]
+        return [*filter(None, lost), *hang]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """Counts of one run.
+
+    Attributes:
+        latency_p50_ms: from the trigger to the verdict's way out, over the latest 100 000
+            parts that had a frame; None when there was none.
+        parts_per_minute: over the whole run.
+        late_results: results that came after their deadline and were discarded.
+        bounced_triggers: announced within the debounce time of the one before, and no parts.
+        stray_frames: frames that belonged to no part.
+        images_dropped: parts whose images the archive had no time for.
+        images_failed: parts whose images could not be written.
+        line_errors: verdicts that an output did not take.
+        drift: the drift of each view and recipe that was watched.
+        drift_left_out: parts that were not examined for drift.
+        error: the error that stopped the run, or the first one of an output; None after an
+            orderly run.
+    """
+
+    triggers: int
+    verdicts: dict[Verdict, int]
+    causes: dict[Cause, int]
+    latency_p50_ms: float | None
+    latency_p99_ms: float | None
+    parts_per_minute: float
+    late_results: int
+    bounced_triggers: int
+    stray_frames: int
+    images_dropped: int
+    images_failed: int
+    line_errors: int
+    drift: tuple[DriftReport, ...]
+    drift_left_out: int
+    error: Exception | None
+
+    @property
+    def missed_deadlines(self) -> int:
+        """Parts without a verdict because it was not there in time."""
+        return self.causes.get(Cause.DEADLINE, 0)
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as JSON values."""
+        return {
+            **vars(self),
+            "verdicts": {verdict.value: count for verdict, count in self.verdicts.items()},
+            "causes": {cause.value: count for cause, count in self.causes.items()},
+            "missed_deadlines": self.missed_deadlines,
+            "drift": [report.as_json() for report in self.drift],
+            "error": str(self.error) if self.error is not None else None,
+        }
+
+
+class Tally:
+    """Counts records as they are made. One thread writes; any may read."""
+
+    def __init__(self) -> None:
+        self.line_errors = 0
+        self._verdicts = Counter(dict.fromkeys(Verdict, 0))
+        self._causes: Counter[Cause] = Counter()
+        self._latencies_ms: deque[float] = deque(maxlen=_LATEST)
+
+    def add(self, record: InspectionRecord) -> None:
+        """Count one record."""
+        self._verdicts[record.verdict] += 1
+        self.line_errors += len(record.line_errors)
+        if record.cause is not None:
+            self._causes[record.cause] += 1
+        if record.source is not None:
+            self._latencies_ms.append(record.latency_ms.total)
+
+    @property
+    def parts(self) -> int:
+        """Records so far."""
+        return self._verdicts.total()
+
+    @property
+    def no_verdicts(self) -> int:
+        """Records without a verdict so far."""
+        return self._verdicts[Verdict.NO_VERDICT]
+
+    def summary(
+        self,
+        *,
+        seconds: float,
+        late_results: int,
+        bounced_triggers: int,
+        stray_frames: int,
+        images_dropped: int,
+        images_failed: int,
+        drift: tuple[DriftReport, ...] = (),
+        drift_left_out: int = 0,
+        error: Exception | None,
+    ) -> RunSummary:
+        """Returns the summary of a run that took `seconds`."""
+        triggers = self.parts
+        p50, p99 = self._percentiles()
+        return RunSummary(
+            triggers=triggers,
+            verdicts={verdict: self._verdicts[verdict] for verdict in Verdict},
+            causes=dict(self._causes),
+            latency_p50_ms=p50,
+            latency_p99_ms=p99,
+            parts_per_minute=60 * triggers / seconds if seconds > 0 else 0.0,
+            late_results=late_results,
+            bounced_triggers=bounced_triggers,
+            stray_frames=stray_frames,
+            images_dropped=images_dropped,
+            images_failed=images_failed,
+            line_errors=self.line_errors,
+            drift=drift,
+            drift_left_out=drift_left_out,
+            error=error,
+        )
+
+    def _percentiles(self) -> tuple[float | None, float | None]:
+        if not self._latencies_ms:
+            return None, None
+        p50, p99 = np.percentile(list(self._latencies_ms), [50, 99])
+        return float(p50), float(p99)

@@ -2,15 +2,15 @@
 
 A part is judged by the recipe that was in force at its trigger, in all of its views. The engines of
 the recipe before are closed when its last part is done. A recipe that cannot be loaded or
-put in force, for whatever reason, changes nothing: the one before runs on, and the reason is told
-to who asks, and logged.
+put in force, for whatever reason, changes nothing: the one before runs on, and the asker and the
+log get the reason.
 
 A recipe with other camera settings has its cameras opened anew before it takes over: the station is
 not READY for that time, and a part that comes nevertheless is NO_VERDICT, camera. A camera that
 does not take the settings is opened as it was.
 
 While a recipe is being loaded, the device holds two: memory must be there for both, or the new one
-is refused with what the engine says of it.
+is refused with the error of the engine.
 """
 
 from __future__ import annotations
@@ -24,40 +24,42 @@ from functools import partial
 from typing import Any, Protocol
 
 from edge.part.record import InspectionRecord
-from edge.pipeline.views import PartInspector, ViewCamera
+from edge.part.shot import PartInspector
+from edge.pipeline.settings import ViewCamera
 from edge.recipe.loaded import LoadedRecipe
 from edge.recipe.part_check import CheckStatus
 from inspection.errors import LineError, LinewardenError
 
-_POLL_S = 0.2  # so soon the end of the line is noticed
-_CLOSE_S = 10.0  # for a recipe that is being loaded at the stop; systemd waits for 25 s in all
+_POLL_S = 0.2  # longest delay until it sees the end of the line
+_CLOSE_S = 10.0  # for a recipe that is being loaded at the stop; systemd waits 25 s in all
 
 _log = logging.getLogger(__name__)
 
 
 class Swaps(Protocol):
-    """What a changeover needs of the pipeline."""
+    """The methods of the pipeline that a changeover calls."""
 
     def change_inspectors(self, inspectors: Mapping[str, PartInspector]) -> None:
-        """Judge the parts from the next trigger on by these, in all views at once."""
+        """Judges the parts from the next trigger on by these, in all views at once."""
 
     def change_cameras(self, cameras: Mapping[str, ViewCamera], then: Callable[[], None]) -> None:
-        """Open other cameras, and call `then` before they give a frame; else nothing changes."""
+        """Opens other cameras, and calls `then` before they give a frame; else nothing changes."""
 
     def wait_until_unused(self, inspectors: Collection[PartInspector], timeout_s: float) -> bool:
-        """Wait until no part is judged by any of these; False after `timeout_s`."""
+        """Waits until none of these judges a part; False after `timeout_s`."""
 
 
 @dataclass(frozen=True)
 class RecipeStatus:
-    """Where the recipes of a line stand.
+    """The state of the recipes of a line.
 
     Attributes:
-        active: what judges the next part; None where the line has no numbered recipes.
-        loading: what was requested and is being loaded; None while nothing is.
-        failure: why the last request came to nothing; None when it did not.
+        active: number of the recipe that judges the next part; None where the line has no numbered
+            recipes.
+        loading: number of the requested recipe while it is being loaded; else None.
+        failure: why the last request failed; None when it did not.
         changed: changeovers so far.
-        failed: requests that came to nothing.
+        failed: failed requests so far.
     """
 
     active: int | None
@@ -73,7 +75,7 @@ class Changeover:
     Args:
         start: the recipe that the line starts with; the changeover closes it.
         numbers: recipes that may be requested.
-        load: verifies and opens a recipe; what it raises leaves the one before in force.
+        load: verifies and opens a recipe; an error of it leaves the one before in force.
     """
 
     def __init__(
@@ -93,22 +95,22 @@ class Changeover:
 
     @property
     def active(self) -> LoadedRecipe:
-        """What judges the next part."""
+        """The recipe that judges the next part."""
         return self._active
 
     @property
     def status(self) -> RecipeStatus:
-        """Where the recipes stand."""
+        """The state of the recipes."""
         return self._status
 
     def serve(self, pipeline: Swaps) -> None:
-        """Change over this pipeline, whose inspectors are those of the start; once."""
+        """Sets the pipeline to change over, whose inspectors are those of `start`. Call it once."""
         self._pipeline = pipeline
 
     def request(self, number: int) -> None:
-        """Begin to load a recipe, which then takes over; `status` tells what came of it.
+        """Begins to load a recipe, which then takes over; `status` has the outcome.
 
-        The one in force may be requested too: it is read again, with a newer calibration.
+        A request for the recipe in force reads it again, with a newer calibration.
 
         Raises:
             LineError: there is no such recipe, or another one is being loaded.
@@ -129,7 +131,7 @@ class Changeover:
                 name="changeover",
                 daemon=True,
             )
-            self._note(loading=number, failure=None)
+            self._set_status(loading=number, failure=None)
             try:
                 thread.start()
             except RuntimeError as error:  # the system has no thread left
@@ -138,7 +140,7 @@ class Changeover:
             self._thread = thread
 
     def begin_check(self) -> CheckStatus:
-        """Begin the check with the reference parts of the recipe in force.
+        """Begins the check with the reference parts of the recipe in force.
 
         Raises:
             LineError: none are configured.
@@ -150,12 +152,12 @@ class Changeover:
         return check.status
 
     def blocked(self) -> str | None:
-        """Why the station must not be READY: the check of the recipe in force; None when it may."""
+        """Returns why the station must not be READY: a check is due; None when it may."""
         check = self._active.check
         return check.blocked() if check is not None else None
 
-    def take(self, record: InspectionRecord) -> None:
-        """Look at a part; one that an earlier recipe judged says nothing of the one in force."""
+    def on_record(self, record: InspectionRecord) -> None:
+        """Passes a part to the check, unless an earlier recipe has judged it."""
         recipe = self._active
         if recipe.check is None:
             return
@@ -163,7 +165,7 @@ class Changeover:
             recipe.check.take(record)
 
     def close(self) -> None:
-        """Wait for a recipe that is being loaded, and close the one in force."""
+        """Waits for a recipe that is being loaded, and closes the one in force."""
         with self._lock:
             self._closing.set()
             thread = self._thread
@@ -187,10 +189,10 @@ class Changeover:
         else:
             _log.warning("recipe %s took over from recipe %s", loaded.number, before.number)
             self._retire(pipeline, before)
-            self._note(active=loaded.number, loading=None, changed=self._status.changed + 1)
+            self._set_status(active=loaded.number, loading=None, changed=self._status.changed + 1)
 
     def _put_in_force(self, pipeline: Swaps, loaded: LoadedRecipe) -> None:
-        """Let a recipe take over as a whole; what this raises leaves all as it was."""
+        """Lets a recipe take over as a whole; an error leaves everything as it was."""
         if self._closing.is_set():
             raise LineError("the line stops")
         cameras = loaded.other_cameras(self._active)
@@ -201,7 +203,7 @@ class Changeover:
         self._active = loaded
 
     def _retire(self, pipeline: Swaps, before: LoadedRecipe) -> None:
-        """Close a recipe once its last part is done."""
+        """Closes a recipe once its last part is done."""
         inspectors = list(before.inspectors.values())
         while not pipeline.wait_until_unused(inspectors, _POLL_S):
             if self._closing.is_set():
@@ -211,13 +213,13 @@ class Changeover:
     def _close(self, recipe: LoadedRecipe) -> None:
         try:
             recipe.close()
-        except Exception as error:  # noqa: BLE001 - whatever its library says, it is out of force
+        except Exception as error:  # noqa: BLE001 - the recipe is out of force all the same
             _log.warning("recipe %s was not closed cleanly: %r", recipe.number, error)
 
     def _fail(self, number: int | None, why: str) -> None:
         failure = f"recipe {number} was not loaded, recipe {self._active.number} runs on: {why}"
         _log.error("%s", failure)
-        self._note(loading=None, failure=failure, failed=self._status.failed + 1)
+        self._set_status(loading=None, failure=failure, failed=self._status.failed + 1)
 
-    def _note(self, **changes: Any) -> None:
+    def _set_status(self, **changes: Any) -> None:
         self._status = replace(self._status, **changes)

@@ -1,4 +1,4 @@
-"""Numbered recipes of a line: what each changes of its configuration."""
+"""The recipes of a line, and the changes that each makes to its configuration."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class ViewConfig(StrictModel):
 
 
 class RecipeViewConfig(StrictModel):
-    """What one of several views is judged by; None for that of the recipe.
+    """The bundle and recipe of one of several views; None for those of the recipe.
 
     Attributes:
-        settings: of its camera, those that differ.
+        settings: the settings of its camera that differ.
     """
 
     bundle: ConfigPath | None = None
@@ -46,14 +46,13 @@ class RecipeViewConfig(StrictModel):
 
 
 class RecipeConfig(StrictModel):
-    """What a recipe number stands for; None for what the line itself says.
+    """A numbered recipe; None takes the value of the line.
 
     Attributes:
         artefact: file of the bundles to run; see `EngineConfig`.
-        settings: of the only camera, those that differ from what stands there; for cameras that
-            have `settings`.
+        settings: the settings of the only camera that differ; for cameras that have `settings`.
         checks: the reference parts of this recipe.
-        views: what differs between them, by their names, where the line has several.
+        views: the differences between the views by name, where the line has several.
     """
 
     bundle: ConfigPath | None = None
@@ -65,20 +64,20 @@ class RecipeConfig(StrictModel):
 
     @property
     def all_settings(self) -> list[tuple[str, GenicamSettings]]:
-        """The camera settings of each view that has some."""
+        """The camera settings of each view with settings."""
         given = {ONLY_VIEW: self.settings}
         given |= {name: view.settings for name, view in self.views.items()}
         return [(name, settings) for name, settings in given.items() if settings is not None]
 
 
 class EngineConfig(StrictModel):
-    """What runs the model.
+    """The engine that runs the model.
 
     Attributes:
         kind: name of the engine; see `inspection.engine.ENGINES`.
         artefact: file of the bundle to run; the recipe must be calibrated through it.
         threads: None for all physical cores.
-        keep_warm_ms: run it on an empty image when it had no part for so long; None: never. A part
+        keep_warm_ms: run it on an empty image after so long without a part; None: never. A part
             that comes meanwhile waits.
     """
 
@@ -89,13 +88,13 @@ class EngineConfig(StrictModel):
 
 
 class RecipesConfig(StrictModel):
-    """What judges the parts of a line: bundle, engine, cameras, and its numbered recipes.
+    """The inspection of a line: bundle, engine, cameras, and numbered recipes.
 
     Attributes:
         camera: the only one; or else `views`.
-        views: several cameras by the names of what they show; their verdicts are joined to one.
-        recipes: by the numbers under which the line asks for them; see `edge.recipe.changeover`.
-            Without them it has one, and no changeover.
+        views: several cameras by the name of their view; their verdicts are joined to one.
+        recipes: by the numbers that the line requests; see `edge.recipe.changeover`. Without them
+            the line has one recipe, and no changeover.
         start_recipe: the number that it starts with.
         checks: leave out for none.
     """
@@ -117,7 +116,7 @@ class RecipesConfig(StrictModel):
         return {ONLY_VIEW: ViewConfig(camera=self.camera)}
 
     def with_recipe(self, number: int) -> RecipesConfig:
-        """The line as it is while a recipe of it is in force."""
+        """Returns the configuration while one of its recipes is in force."""
         recipe = self.recipes[number]
         engine = self.engine.model_copy(
             update={"artefact": recipe.artefact or self.engine.artefact}
@@ -157,18 +156,20 @@ class RecipesConfig(StrictModel):
                 if problem := unsettable(self.all_views.get(name), settings):
                     raise ValueError(f"recipes.{number}: {problem}")
         if self.recipes and any(view.bundle or view.recipe for view in self.views.values()):
-            raise ValueError("with 'recipes', bundle and recipe of a view stand in theirs: views")
+            raise ValueError(
+                "with 'recipes', put bundle and recipe of a view into the views of each recipe"
+            )
         return self
 
 
 def view_with_recipe(view: ViewConfig, recipe: RecipeViewConfig) -> ViewConfig:
-    """A view as it is while a recipe is in force."""
+    """Returns a view while a recipe is in force."""
     camera = camera_with_settings(view.camera, recipe.settings)
     return ViewConfig(camera=camera, bundle=recipe.bundle, recipe=recipe.recipe)
 
 
 def camera_with_settings(camera: Camera, settings: GenicamSettings | None) -> Camera:
-    """A camera with some of its settings changed."""
+    """Returns a camera with some of its settings changed."""
     if settings is None or not isinstance(camera, GenicamConfig):
         return camera
     changes = _given(settings)
@@ -178,9 +179,9 @@ def camera_with_settings(camera: Camera, settings: GenicamSettings | None) -> Ca
 
 
 def unsettable(view: ViewConfig | None, settings: GenicamSettings) -> str:
-    """Why a recipe cannot change these settings; empty when it can."""
+    """Returns why a recipe cannot change these settings; empty when it can."""
     if view is None:
-        return "with several views, 'settings' stand in 'views'"
+        return "with several views, put 'settings' into 'views'"
     if not isinstance(view.camera, GenicamConfig):
         return f"a camera of kind {view.camera.kind} has no 'settings'"
     if settings.trigger is not None:
@@ -196,7 +197,7 @@ def unsettable(view: ViewConfig | None, settings: GenicamSettings) -> str:
 
 
 def _given(settings: GenicamSettings) -> dict[str, Any]:
-    """The settings that are set, by name."""
+    """Returns the given settings by name."""
     return {name: value for name, value in settings if value not in (None, {})}
 
 

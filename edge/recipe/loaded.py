@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from edge.camera import CameraConfig, camera_from_config
 from edge.camera.base import SoftwareTriggered
 from edge.drift.monitor import DriftMonitor, DriftWatch
-from edge.pipeline.views import ViewCamera
+from edge.pipeline.settings import ViewCamera
 from edge.recipe.config import RecipesConfig, is_fired
 from edge.recipe.part_check import PartCheck
 from inspection.bundle import Bundle, open_bundle
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.engine import Engine
-from inspection.engine.own_thread import OwnThreadEngine
 from inspection.golden import require_golden
 from inspection.inspector import Inspector, open_engine
 
@@ -86,7 +84,7 @@ def load_recipe(config: RecipesConfig, number: int | None) -> LoadedRecipe:
         for name, view in config.all_views.items():
             path = view.bundle or config.bundle
             if path not in opened:
-                opened[path] = _open_engine(config, path, number is not None, stack)
+                opened[path] = _open_engine(config, path, stack)
             bundle, engine = opened[path]
             calibration = bundle.calibration(view.recipe or config.recipe, config.engine.artefact)
             inspectors[name] = Inspector(bundle, calibration, engine, number)
@@ -107,19 +105,15 @@ def view_camera(config: CameraConfig) -> ViewCamera:
     return ViewCamera(camera)
 
 
-def _open_engine(
-    config: RecipesConfig, path: Path, on_own_thread: bool, stack: ExitStack
-) -> tuple[Bundle, Engine]:
-    """A bundle and its engine, which has passed the self-test; `stack` closes it."""
+def _open_engine(config: RecipesConfig, path: Path, stack: ExitStack) -> tuple[Bundle, Engine]:
+    """Opens a bundle and its engine, which passes the self-test; `stack` closes it."""
     bundle, settings = open_bundle(path), config.engine
-    open_here = partial(
-        open_engine,
+    engine = open_engine(
         bundle,
         engine=settings.kind,
         artefact=settings.artefact,
         threads=settings.threads,
     )
-    engine = OwnThreadEngine(open_here) if on_own_thread else open_here()
     stack.callback(engine.close)
     require_golden(bundle, settings.artefact, engine)
     return bundle, engine

@@ -1,26 +1,60 @@
-"""A line under systemd: told when it works, restarted when it does not.
+"""A line under systemd: ready when it works, alive while it inspects, restarted when it does not.
 
-The watchdog is petted by the inspection loop itself, and only while no other stage hangs: a
-process that lives and does not inspect is ended by systemd and started again.
+The inspection loop itself sends the sign of life, and only while no other stage hangs: systemd ends
+a process that lives and does not inspect, and starts it again.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable
 
 from edge.pipeline.status import PipelineStatus
-from edge.service.notify import Notifier
 
-# Time for one step of the start, from the moment it begins: a large plan on a slow disk.
-LOAD_LIMIT_S = 300.0
-
+LOAD_LIMIT_S = 300.0  # for one step of the start: a large plan on a slow disk
 _STATUS_S = 1.0
 
 
+class Notifier:
+    """Sends messages to the service manager as sd_notify(3); to nobody where there is none.
+
+    It never waits: a service that waited for a busy systemd would stop inspecting.
+
+    Args:
+        address: path of the socket; "@" at the beginning stands for the abstract namespace.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        self._socket = socket.socket(socket.AF_UNIX, kind) if address else None
+
+    @classmethod
+    def from_environment(cls) -> Notifier:
+        """The notifier that NOTIFY_SOCKET names."""
+        return cls(os.environ.get("NOTIFY_SOCKET", ""))
+
+    def send(self, **variables: object) -> bool:
+        """Send assignments such as READY=1 in one datagram; False when it was dropped."""
+        if self._socket is None:
+            return True
+        lines = "\n".join(f"{name}={value}" for name, value in variables.items())
+        try:
+            self._socket.sendto(lines.encode(), self._address)
+        except OSError:  # no room, or the manager is being replaced
+            return False
+        return True
+
+    def close(self) -> None:
+        """Release the socket."""
+        if self._socket is not None:
+            self._socket.close()
+
+
 class Daemon:
-    """What systemd knows of a line: loading, ready, alive, stopping.
+    """Tells systemd where a line is: loading, ready, alive, stopping.
 
     Args:
         notifier: closed by the caller.
@@ -38,29 +72,32 @@ class Daemon:
         self._clock = clock
         # sd_watchdog_enabled(3) asks for half of the time; a third leaves room for a lost one.
         self._period_s = min(_STATUS_S, watchdog_s / 3) if watchdog_s else _STATUS_S
-        self._is_told = False
-        self._told_at = -self._period_s
+        self._is_ready_sent = False
+        self._reported_at = -self._period_s
 
     def loading(self) -> None:
-        """The bundle is being verified and the engine loaded."""
-        self._notifier.loading("verifying the bundle and loading the engine", LOAD_LIMIT_S)
+        """Report that the bundle is being verified and the engine loaded."""
+        self._notifier.send(
+            STATUS="verifying the bundle and loading the engine",
+            EXTEND_TIMEOUT_USEC=round(LOAD_LIMIT_S * 1e6),
+        )
 
-    def turn(self, status: PipelineStatus) -> None:
-        """The inspection loop went round, or ended; call it from there alone."""
+    def report(self, status: PipelineStatus) -> None:
+        """Report a turn of the inspection loop, or its end; only the loop may call it."""
         if not status.is_running:
             self.stopping()  # from now on TimeoutStopSec= counts, no watchdog
             return
         now = self._clock()
-        if now - self._told_at < self._period_s:
+        if now - self._reported_at < self._period_s:
             return
-        self._told_at = now
-        if not self._is_told:
-            self._is_told = self._notifier.send(READY=1)
+        self._reported_at = now
+        if not self._is_ready_sent:
+            self._is_ready_sent = self._notifier.send(READY=1)
         alive = {} if status.stalled else {"WATCHDOG": 1}
-        self._notifier.send(STATUS=describe(status), **alive)
+        self._notifier.send(STATUS=status_line(status), **alive)
 
     def stopping(self) -> None:
-        """The orderly stop began; from any thread or signal handler."""
+        """Report that the orderly stop began; from any thread or signal handler."""
         self._notifier.send(STOPPING=1, STATUS="stopping")
 
 
@@ -70,8 +107,8 @@ def watchdog_s_from_environment() -> float:
     return int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 if is_ours else 0.0
 
 
-def describe(status: PipelineStatus) -> str:
-    """A pipeline's status for people, in one line."""
+def status_line(status: PipelineStatus) -> str:
+    """A pipeline's status in one line, as `systemctl status` shows it."""
     what = f"not inspecting ({'; '.join(status.faults)})" if status.faults else "inspecting"
     text = f"{what}: {status.parts} parts, {status.no_verdicts} without a verdict"
     if down := status.outputs_up.count(False):

@@ -25,7 +25,7 @@ from inspection.errors import ConfigError
 _SILENT_S = 5.0
 
 
-class Page(NamedTuple):
+class Answer(NamedTuple):
     """An answer to a request."""
 
     is_well: bool
@@ -33,7 +33,7 @@ class Page(NamedTuple):
     body: bytes
 
 
-class Health:
+class HealthPage:
     """The health page of one line.
 
     Args:
@@ -61,7 +61,7 @@ class Health:
         """
         self._metrics.watch(status)
         try:
-            server = _Server((self._host, self._port), lambda path: self._page(path, status()))
+            server = _Server((self._host, self._port), lambda path: self._answer(path, status()))
         except OSError as error:
             raise ConfigError(
                 f"health: {self._host}:{self._port} cannot be listened on ({error.strerror}); "
@@ -76,9 +76,9 @@ class Health:
             server.server_close()
             thread.join()
 
-    def _page(self, path: str, status: StationStatus) -> Page | None:
+    def _answer(self, path: str, status: StationStatus) -> Answer | None:
         if path == "/metrics":
-            return Page(True, CONTENT_TYPE_LATEST, self._metrics.exposition())
+            return Answer(True, CONTENT_TYPE_LATEST, self._metrics.exposition())
         pipeline = status.pipeline
         answers = {"/healthz": not pipeline.stalled, "/readyz": pipeline.is_ready}
         if path not in answers:
@@ -91,14 +91,14 @@ class Health:
             "no_verdicts": pipeline.no_verdicts,
             **status.as_json(),
         }
-        return Page(answers[path], "application/json", json.dumps(seen).encode())
+        return Answer(answers[path], "application/json", json.dumps(seen).encode())
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], page: Callable[[str], Page | None]) -> None:
-        self.page = page
+    def __init__(self, address: tuple[str, int], answer: Callable[[str], Answer | None]) -> None:
+        self.answer = answer
         super().__init__(address, _Handler)
 
 
@@ -107,16 +107,16 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        page = self.server.page(self.path.partition("?")[0])
-        if page is None:
+        answer = self.server.answer(self.path.partition("?")[0])
+        if answer is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        status = HTTPStatus.OK if page.is_well else HTTPStatus.SERVICE_UNAVAILABLE
+        status = HTTPStatus.OK if answer.is_well else HTTPStatus.SERVICE_UNAVAILABLE
         self.send_response(status)
-        self.send_header("Content-Type", page.content_type)
-        self.send_header("Content-Length", str(len(page.body)))
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
-        self.wfile.write(page.body)
+        self.wfile.write(answer.body)
 
     def log_message(self, *_args: object) -> None:
         pass  # a scrape every few seconds is no news

@@ -48,7 +48,7 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=True)
         self._outputs = outputs
         ProcessCollector(registry=self._registry)
-        self._registry.register(_Device(root))
+        self._registry.register(_DeviceCollector(root))
         self._parts = self._counter("parts", "Parts by verdict.", "verdict", Verdict)
         self._causes = self._counter("no_verdicts", "Parts without a verdict.", "cause", Cause)
         self._line_errors = Counter(
@@ -82,8 +82,8 @@ class Metrics:
 
     def watch(self, status: Callable[[], StationStatus]) -> None:
         """Ask the line at every scrape. Call it once."""
-        self._registry.register(_Info(status))
-        self._registry.register(_Station(status, self._outputs))
+        self._registry.register(_IdentityCollector(status))
+        self._registry.register(_StationCollector(status, self._outputs))
 
     def exposition(self) -> bytes:
         """Everything in Prometheus' text format."""
@@ -103,7 +103,7 @@ class Metrics:
         )
 
 
-class _Info(Collector):
+class _IdentityCollector(Collector):
     def __init__(self, status: Callable[[], StationStatus]) -> None:
         self._status = status
 
@@ -120,21 +120,21 @@ class _Info(Collector):
         yield info
 
 
-class _Station(Collector):
+class _StationCollector(Collector):
     def __init__(self, status: Callable[[], StationStatus], outputs: Sequence[str]) -> None:
         self._status = status
         self._outputs = outputs
 
     def collect(self) -> Iterator[Metric]:
         status = self._status()
-        yield from _of_pipeline(status.pipeline, self._outputs)
-        yield from _of_recipe(status.recipe)
-        yield from _of_alarms(status)
+        yield from _pipeline_metrics(status.pipeline, self._outputs)
+        yield from _recipe_metrics(status.recipe)
+        yield from _alarms_metrics(status)
         if status.records is not None:
-            yield from _of_records(status.records)
+            yield from _records_metrics(status.records)
 
 
-def _of_pipeline(status: PipelineStatus, outputs: Sequence[str]) -> Iterator[Metric]:
+def _pipeline_metrics(status: PipelineStatus, outputs: Sequence[str]) -> Iterator[Metric]:
     for name, what, count in (
         ("late_results", "Results after their deadline.", status.late_results),
         ("images_dropped", "Parts whose images were dropped.", status.images_dropped),
@@ -149,7 +149,7 @@ def _of_pipeline(status: PipelineStatus, outputs: Sequence[str]) -> Iterator[Met
     yield up
 
 
-def _of_recipe(status: RecipeStatus) -> Iterator[Metric]:
+def _recipe_metrics(status: RecipeStatus) -> Iterator[Metric]:
     if status.active is None:
         return
     yield GaugeMetricFamily("linewarden_recipe", "Number of the recipe in force.", status.active)
@@ -160,7 +160,7 @@ def _of_recipe(status: RecipeStatus) -> Iterator[Metric]:
         yield CounterMetricFamily(f"linewarden_{name}", what, value=count)
 
 
-def _of_alarms(status: StationStatus) -> Iterator[Metric]:
+def _alarms_metrics(status: StationStatus) -> Iterator[Metric]:
     what = "1 while too many parts do not pass: in_a_row, or share of the last ones."
     rejects = GaugeMetricFamily("linewarden_reject_alarm", what, labels=["kind"])
     for kind in ("in_a_row", "share"):
@@ -174,7 +174,7 @@ def _of_alarms(status: StationStatus) -> Iterator[Metric]:
     yield drift
 
 
-def _of_records(status: RecordsStatus) -> Iterator[Metric]:
+def _records_metrics(status: RecordsStatus) -> Iterator[Metric]:
     failing = float(status.failure is not None)
     yield GaugeMetricFamily("linewarden_records_failing", "1 while none can be written.", failing)
     what = "Records in memory that wait to be written."
@@ -192,7 +192,7 @@ def _of_records(status: RecordsStatus) -> Iterator[Metric]:
     yield up
 
 
-class _Device(Collector):
+class _DeviceCollector(Collector):
     def __init__(self, root: Path) -> None:
         self._root = root
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge.part.record import InspectionRecord
 from edge.pipeline.status import PipelineStatus
@@ -14,9 +14,9 @@ from inspection.config.plugins import Plugin, load_plugin
 from inspection.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edge.service.health import Health
+    from edge.service.health import HealthPage
 
-_PAGES = {"health": Plugin("edge.service.health", "Health", "pip install 'linewarden[health]'")}
+_PAGES = {"health": Plugin("edge.service.health", "HealthPage", "pip install 'linewarden[health]'")}
 
 
 @contextlib.contextmanager
@@ -27,32 +27,32 @@ def open_served_station(
     on_turn: Callable[[PipelineStatus], None] | None = None,
     waits_to_open: bool = False,
 ) -> Iterator[Station]:
-    """What `open_station` gives, with the health page served while it is open.
+    """Opens a station and serves its health page while the station is open.
 
     Raises:
         ConfigError: the health page cannot be served.
         LinewardenError: see `open_station`.
     """
-    options: dict[str, Any] = {"on_turn": on_turn, "waits_to_open": waits_to_open}
-    if config.health is None:
-        with open_station(config, on_record, **options) as station:
-            yield station
-        return
-    health = _health(config, config.health)
+    page = _health_page(config, config.health) if config.health is not None else None
 
     def observe(record: InspectionRecord) -> None:
-        health.observe(record)
+        if page is not None:
+            page.observe(record)
         on_record(record)
 
-    with open_station(config, observe, **options) as station, health.serving(station.status):
+    with contextlib.ExitStack() as opened:
+        station = opened.enter_context(
+            open_station(config, observe, on_turn=on_turn, waits_to_open=waits_to_open)
+        )
+        if page is not None:
+            opened.enter_context(page.serving(station.status))
         yield station
 
 
-def _health(config: LineConfig, page: HealthConfig) -> Health:
-    """The health page, not yet served."""
+def _health_page(config: LineConfig, health: HealthConfig) -> HealthPage:
     factory = load_plugin("page", "health", _PAGES, ConfigError)
-    health: Health = factory(host=page.host, port=page.port, outputs=_output_names(config))
-    return health
+    page: HealthPage = factory(host=health.host, port=health.port, outputs=_output_names(config))
+    return page
 
 
 def _output_names(config: LineConfig) -> list[str]:

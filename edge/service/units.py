@@ -40,7 +40,7 @@ _BACK_OFF_SINCE = 254  # the version of systemd that knows RestartSteps=
 
 
 @dataclass(frozen=True)
-class Entry:
+class ServiceFile:
     """A file or a link of the service.
 
     Attributes:
@@ -74,9 +74,9 @@ class Entry:
             path.symlink_to(self.content)
 
 
-def entries(
+def service_files(
     line: str, config: Path | None = None, drop_ins: Sequence[str] = (), *, root: Path = Path("/")
-) -> list[Entry]:
+) -> list[ServiceFile]:
     """What the service of a line consists of.
 
     Args:
@@ -93,16 +93,16 @@ def entries(
     source = files_folder()
     shared = _shared(drop_ins)
     found = [
-        Entry(folder / Path(name).name, (source / name).read_bytes())
+        ServiceFile(folder / Path(name).name, (source / name).read_bytes())
         for name, folder in shared.items()
     ]
     names = [*drop_ins, *([_BACK_OFF] if _systemd_version(root) >= _BACK_OFF_SINCE else [])]
     for name in names:
         content = (source / "drop-ins" / f"{name}.conf").read_bytes()
-        found.append(Entry(drop_in_folder(line) / f"{name}.conf", content))
+        found.append(ServiceFile(drop_in_folder(line) / f"{name}.conf", content))
     link = CONFIGURATIONS / f"{line}.yaml"
     if config is not None and (target := _on_device(config, root)) != Path("/") / link:
-        found.append(Entry(link, target))
+        found.append(ServiceFile(link, target))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Alarm after parts that did not pass: several in a row, or too large a share of the last ones."""
+"""Raises an alarm when several parts in a row, or too many of the last ones, did not pass."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _log = logging.getLogger(__name__)
 
 
 class AlarmConfig(StrictModel):
-    """When the line is told that something is wrong. NO_VERDICT and REVIEW count like REJECT.
+    """Limits of the alarms. NO_VERDICT and REVIEW count like REJECT.
 
     Attributes:
-        in_a_row: so many parts in a row that did not pass; None for no such alarm.
-        share: more than this share of the last `window_parts`; None for no such alarm. It falls
-            only once as many parts have come.
+        in_a_row: parts in a row that did not pass; None for no such alarm.
+        share: highest share of the last `window_parts` that may fail to pass; None for no such
+            alarm. It is judged once so many parts have come.
     """
 
     in_a_row: Annotated[int, Field(ge=1)] | None = None
@@ -38,12 +38,12 @@ class AlarmConfig(StrictModel):
 
 
 @dataclass(frozen=True)
-class Alarm:
-    """A change of one of the two alarms.
+class RejectAlarm:
+    """The beginning or the end of one of the two alarms.
 
     Attributes:
-        is_raised: False when it is over.
-        message: for people.
+        is_raised: False at its end.
+        message: the reason, to show to the operator.
         trigger_id: the part that changed it.
     """
 
@@ -53,30 +53,32 @@ class Alarm:
     trigger_id: str
 
 
-def log_alarm(alarm: Alarm) -> None:
-    """Tell an alarm by the log."""
+def log_alarm(alarm: RejectAlarm) -> None:
+    """Writes an alarm to the log."""
     _log.warning("alarm%s: %s", "" if alarm.is_raised else " over", alarm.message)
 
 
-class RejectAlarm:
-    """Watches records in their order. For one thread.
+class RejectMonitor:
+    """Watches the records in their order. For one thread.
 
     Args:
-        tell: receives each change.
+        on_change: receives the beginning and the end of each alarm.
 
     Attributes:
-        raised: the alarms that stand, by kind.
+        raised: the present alarms, by kind.
     """
 
-    def __init__(self, config: AlarmConfig, tell: Callable[[Alarm], None] = log_alarm) -> None:
-        self.raised: dict[str, Alarm] = {}
+    def __init__(
+        self, config: AlarmConfig, on_change: Callable[[RejectAlarm], None] = log_alarm
+    ) -> None:
+        self.raised: dict[str, RejectAlarm] = {}
         self._config = config
-        self._tell = tell
+        self._on_change = on_change
         self._in_a_row = 0
         self._window: deque[bool] = deque(maxlen=config.window_parts)
         self._failed = 0  # in the window
 
-    def note(self, record: InspectionRecord) -> None:
+    def add(self, record: InspectionRecord) -> None:
         """Count one part."""
         is_fail = record.verdict is not Verdict.PASS
         self._in_a_row = self._in_a_row + 1 if is_fail else 0
@@ -91,8 +93,8 @@ class RejectAlarm:
         limit = self._config.in_a_row
         if limit is not None:
             raised = self._in_a_row >= limit
-            standing = f"{self._in_a_row} parts in a row did not pass"
-            message = standing if raised else "a part passed again"
+            failing = f"{self._in_a_row} parts in a row did not pass"
+            message = failing if raised else "a part passed again"
             self._change("in_a_row", raised, message, trigger_id)
 
     def _judge_share(self, trigger_id: str) -> None:
@@ -106,9 +108,9 @@ class RejectAlarm:
     ) -> None:
         if raised == (kind in self.raised):
             return
-        alarm = Alarm(kind, raised, message, trigger_id)
+        alarm = RejectAlarm(kind, raised, message, trigger_id)
         if raised:
             self.raised[kind] = alarm
         else:
             del self.raised[kind]
-        self._tell(alarm)
+        self._on_change(alarm)

@@ -1,4 +1,4 @@
-"""From the configuration of a line to its pipeline."""
+"""Builds the pipeline of a line from its configuration."""
 
 from __future__ import annotations
 
@@ -9,44 +9,41 @@ from functools import partial
 from typing import NamedTuple
 
 from edge.drift.monitor import DriftWatch
-from edge.encoder import Encoder, encoder_from_config
+from edge.encoder import Encoder
 from edge.line import LineOutput, StorableConfig, output_from_config
 from edge.part.record import InspectionRecord
-from edge.pipeline.hooks import Hooks, note_nowhere
 from edge.pipeline.pipeline import Pipeline
-from edge.pipeline.run_settings import PartLimits, RunSettings
+from edge.pipeline.settings import Hooks, PartLimits, RunSettings, View, note_nowhere
 from edge.pipeline.status import PipelineStatus
-from edge.pipeline.views import View
 from edge.recipe.changeover import Changeover
 from edge.recipe.loaded import LoadedRecipe, load_recipe, view_camera
 from edge.recipe.request import recipe_requests_from_config
-from edge.station.alarm import Alarm, RejectAlarm, log_alarm
+from edge.station.alarm import RejectAlarm, RejectMonitor, log_alarm
 from edge.station.config import LineConfig
 from edge.station.control import ControlSocket, station_commands
 from edge.station.status import StationStatus
 from edge.store.images import ImageArchive
 from edge.store.station import IMAGES_NAME, StationRecords
-from edge.trigger import trigger_from_config
 
 
 class Station(NamedTuple):
-    """A line, put together.
+    """An assembled line.
 
     Attributes:
         records: None where none are kept.
         alarm: None where none is configured.
         drift: watches nothing when no calibration holds a baseline.
-        changeover: the recipe in force and its check with reference parts.
+        changeover: holds the recipe in force and its check with reference parts.
     """
 
     pipeline: Pipeline
     records: StationRecords | None
-    alarm: RejectAlarm | None
+    alarm: RejectMonitor | None
     drift: DriftWatch
     changeover: Changeover
 
     def status(self) -> StationStatus:
-        """What the line does now; from any thread."""
+        """Returns the state of the line at this moment; from any thread."""
         recipe = self.changeover.active
         return StationStatus(
             pipeline=self.pipeline.status(),
@@ -63,12 +60,12 @@ class Station(NamedTuple):
 def open_station(
     config: LineConfig,
     on_record: Callable[[InspectionRecord], None],
-    on_alarm: Callable[[Alarm], None] = log_alarm,
+    on_alarm: Callable[[RejectAlarm], None] = log_alarm,
     *,
     on_turn: Callable[[PipelineStatus], None] | None = None,
     waits_to_open: bool = False,
 ) -> Iterator[Station]:
-    """Everything that `config` names, put together and ready for `Pipeline.run`.
+    """Opens everything that `config` names, ready for `Pipeline.run`.
 
     Args:
         on_record: receives each record once, on the delivery thread.
@@ -80,11 +77,12 @@ def open_station(
         BundleError: the bundle does not verify, or the recipe is not calibrated for the artefact.
         EngineError: the engine is not installed, cannot run the artefact, or gives other results on
             the golden frames.
-        LineError: the control socket cannot be opened, or what the trigger needs is not installed.
+        LineError: the control socket cannot be opened, or a package for the trigger is not
+            installed.
         RecordsError: the records cannot be opened.
     """
     with ExitStack() as stack:
-        encoder = encoder_from_config(config.encoder) if config.encoder is not None else None
+        encoder = config.encoder.driver() if config.encoder is not None else None
         if encoder is not None:
             stack.callback(encoder.close)
         drift = DriftWatch()
@@ -92,28 +90,16 @@ def open_station(
         start = load(config.start_recipe)
         changeover = Changeover(start, config.recipes, load)
         stack.callback(changeover.close)
-        views = _views(start)
         outputs, records = _open_outputs(config, encoder, stack)
-        alarm = RejectAlarm(config.alarm, on_alarm) if config.alarm is not None else None
-        takers = [
-            records.on_record if records is not None else None,
-            alarm.note if alarm is not None else None,
-            changeover.take,
-            on_record,
-        ]
+        alarm = RejectMonitor(config.alarm, on_alarm) if config.alarm is not None else None
         pipeline = Pipeline(
-            views=views,
+            views=_views(start),
             outputs=outputs,
             settings=_settings(config, waits_to_open),
-            trigger=trigger_from_config(config.trigger, encoder),
+            trigger=config.trigger.driver(encoder),
             archive=_archive(config),
             watch=drift if drift.is_watching or config.recipes else None,
-            hooks=Hooks(
-                blocked=partial(_blocked, changeover, records),
-                on_trigger=records.on_trigger if records is not None else note_nowhere,
-                on_record=partial(_give, [take for take in takers if take is not None]),
-                on_turn=on_turn,
-            ),
+            hooks=_hooks(records, alarm, changeover, on_record, on_turn),
         )
         changeover.serve(pipeline)
         station = Station(pipeline, records, alarm, drift, changeover)
@@ -121,8 +107,30 @@ def open_station(
         yield station
 
 
+def _hooks(
+    records: StationRecords | None,
+    alarm: RejectMonitor | None,
+    changeover: Changeover,
+    on_record: Callable[[InspectionRecord], None],
+    on_turn: Callable[[PipelineStatus], None] | None,
+) -> Hooks:
+    """The calls of the pipeline; each record goes to the database first."""
+    observers = [
+        records.on_record if records is not None else None,
+        alarm.add if alarm is not None else None,
+        changeover.on_record,
+        on_record,
+    ]
+    return Hooks(
+        blocked=partial(_blocked, changeover, records),
+        on_trigger=records.on_trigger if records is not None else note_nowhere,
+        on_record=partial(_pass_on, [observe for observe in observers if observe is not None]),
+        on_turn=on_turn,
+    )
+
+
 def _load(config: LineConfig, drift: DriftWatch, number: int | None) -> LoadedRecipe:
-    """Verify and open a recipe, and have it watched for drift."""
+    """Verifies and opens a recipe, and watches it for drift."""
     recipe = load_recipe(config, number)
     with ExitStack() as failed:
         failed.callback(recipe.close)
@@ -139,9 +147,11 @@ def _views(start: LoadedRecipe) -> list[View]:
     ]
 
 
-def _give(takers: Sequence[Callable[[InspectionRecord], None]], record: InspectionRecord) -> None:
-    for take in takers:
-        take(record)
+def _pass_on(
+    observers: Sequence[Callable[[InspectionRecord], None]], record: InspectionRecord
+) -> None:
+    for observe in observers:
+        observe(record)
 
 
 def _blocked(changeover: Changeover, records: StationRecords | None) -> str | None:
@@ -149,19 +159,18 @@ def _blocked(changeover: Changeover, records: StationRecords | None) -> str | No
 
 
 def _open_requests(config: LineConfig, station: Station, stack: ExitStack) -> None:
-    """Take requests of people and of a PLC, where that is configured."""
+    """Opens the control socket and the recipe requests of a peer, where configured."""
     if config.control_socket is not None:
         commands = station_commands(station.pipeline, station.changeover, station.status)
         stack.enter_context(ControlSocket(config.control_socket, commands))
     if config.recipe_request is not None:
-        requests = recipe_requests_from_config(config.recipe_request, station.changeover)
-        stack.enter_context(requests)
+        stack.enter_context(recipe_requests_from_config(config.recipe_request, station.changeover))
 
 
 def _open_outputs(
     config: LineConfig, encoder: Encoder | None, stack: ExitStack
 ) -> tuple[list[LineOutput], StationRecords | None]:
-    """The outputs in their order, those that can be stored behind an outbox where there is one."""
+    """Opens the outputs in their order; with records, the storable ones behind an outbox."""
     outputs = [output_from_config(output, encoder) for output in config.outputs]
     if config.records is None:
         return outputs, None

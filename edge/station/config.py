@@ -40,10 +40,10 @@ class LineConfig(RecipesConfig):
     """A line: bundle and recipe, camera or views, trigger, deadline, outputs, records.
 
     Attributes:
-        recipe_request: who asks for recipes beside `linewarden recipe`; None for none.
-        encoder: counts the way of the conveyor.
-        lost_camera: open it again until it is there, with FAULT meanwhile; or end the run.
-        deadline_ms: from the trigger to the verdict; later is NO_VERDICT.
+        recipe_request: the peer that requests recipes; None for none.
+        encoder: counts the travel of the conveyor.
+        lost_camera: reopen it until it is back, with FAULT meanwhile; or stop the run.
+        deadline_ms: from the trigger to the verdict; a later verdict is NO_VERDICT.
         parts_max: parts between trigger and verdict; a further one is NO_VERDICT, overtrigger.
         records: leave out to keep none. With them, verdicts for MQTT and webhooks are stored
             until they are confirmed.

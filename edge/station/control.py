@@ -1,6 +1,6 @@
 """Commands to a running line, through a Unix domain socket.
 
-One JSON object in a line of its own for each request, and one for its answer:
+A request is one JSON object on one line, and so is its answer:
 
     {"command": "trigger", "part_id": "A-17"}      {"ok": true, "trigger_id": "3f9a2c1d-000017"}
     {"command": "state"}                           {"ok": true, "state": "ready", "faults": [], ...}
@@ -9,10 +9,10 @@ One JSON object in a line of its own for each request, and one for its answer:
     {"command": "check"}                           {"ok": true, "check": {"due": "...", ...}}
     {"command": "stop"}                            {"ok": true}
 
-"state" has what `edge.station.status` says too. "recipe" has where the changeover stands: what was
-asked for takes over when it is loaded (`edge.recipe.changeover.RecipeStatus`). What cannot be done
-is answered with {"ok": false, "error": "..."}. Who may connect is who may write to the file: its
-owner and its group.
+The answer to "state" also holds `edge.station.status.StationStatus`, and the answer to "recipe" the
+state of the changeover (`edge.recipe.changeover.RecipeStatus`): the requested recipe takes over
+when it is loaded. The answer to a refused request is {"ok": false, "error": "..."}. The owner of
+the socket and its group may connect.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 def station_commands(
     pipeline: Pipeline, changeover: Changeover, status: Callable[[], StationStatus]
 ) -> dict[str, Command]:
-    """What every line can do."""
+    """Returns the commands of a line, by name."""
 
     def trigger(request: Request) -> Mapping[str, Any]:
         given = request.get("part_id")
@@ -81,12 +81,12 @@ def station_commands(
 
 
 class ControlSocket:
-    """Answers requests while it is entered; each connection has a thread.
+    """Answers requests within a `with` block; each connection has a thread.
 
     Args:
-        path: of the socket; its folder must exist. A socket that a killed process left is replaced.
-        commands: by name. They are called on the threads of the connections; a LinewardenError is
-            answered.
+        path: of the socket; its folder must exist. A socket left by a killed process is replaced.
+        commands: by name. They run on the threads of the connections, and the client receives a
+            LinewardenError as the answer.
     """
 
     def __init__(self, path: Path, commands: Mapping[str, Command]) -> None:
@@ -95,7 +95,7 @@ class ControlSocket:
         self._server: socketserver.ThreadingUnixStreamServer | None = None
 
     def __enter__(self) -> ControlSocket:
-        """Begin to listen.
+        """Begins to listen.
 
         Raises:
             LineError: the socket cannot be made.
@@ -136,7 +136,7 @@ class ControlSocket:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Listen no more, and remove the socket."""
+        """Stops listening, and removes the socket."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -156,16 +156,16 @@ class ControlSocket:
             return {"ok": True, **command(request)}
         except LinewardenError as error:
             return _refusal(str(error))
-        except Exception as error:  # noqa: BLE001 - a defect: told to who asked, the line goes on
+        except Exception as error:  # noqa: BLE001 - a defect: the client is answered, the line goes on
             _log.exception("the command %s failed", name)
             return _refusal(f"it failed: {error!r}")
 
 
 def ask(path: Path, command: str, **arguments: object) -> dict[str, Any]:
-    """Send one request to a running line and return its answer.
+    """Sends one request to a running line and returns its answer.
 
     Raises:
-        LineError: no line listens there, or it refuses.
+        LineError: no line listens there, or the line refuses.
     """
     _check_length(path)
     try:
@@ -199,17 +199,17 @@ def _check_length(path: Path) -> None:
 
 
 def _remove_leftover(path: Path) -> None:
-    """Remove a socket that nobody listens to any more.
+    """Removes a socket without a listener.
 
     Raises:
-        LineError: a process listens there, or it is no socket.
+        LineError: a process listens there, or the file is not a socket.
     """
     try:
         is_socket = stat.S_ISSOCK(path.stat().st_mode)
     except OSError:
         return  # nothing there
     if not is_socket:
-        raise LineError(f"control_socket {path}: there is a file that is no socket; remove it")
+        raise LineError(f"control_socket {path}: the file there is not a socket; remove it")
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_ANSWER_LIMIT_S)
         try:
@@ -218,5 +218,5 @@ def _remove_leftover(path: Path) -> None:
             path.unlink(missing_ok=True)
             return
         except OSError as error:
-            raise LineError(f"control_socket {path}: cannot be looked at ({error})") from error
+            raise LineError(f"control_socket {path}: cannot be examined ({error})") from error
     raise LineError(f"control_socket {path}: another process answers there; stop it first")

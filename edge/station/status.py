@@ -1,4 +1,4 @@
-"""What a line says of itself while it runs: the pipeline, the recipe, standing alarms, records."""
+"""The state of a running line: pipeline, recipe, alarms, records."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from edge.drift.monitor import DriftAlarm
 from edge.pipeline.status import PipelineStatus
 from edge.recipe.changeover import RecipeStatus
 from edge.recipe.part_check import CheckStatus
-from edge.station.alarm import Alarm
+from edge.station.alarm import RejectAlarm
 from edge.store.station import RecordsStatus
 from inspection.bundle.calibration_file import RecipeIdentity
 
 
 @dataclass(frozen=True)
 class StationStatus:
-    """One look at a running line. Alarms and records change nothing of its readiness.
+    """The state of a running line at one moment. Alarms and records do not change its readiness.
 
     Attributes:
-        identities: what the verdicts of each view rest on.
+        identities: the recipe, artefact and thresholds behind the verdicts of each view.
         check: of reference parts; None where none is configured.
-        rejects: standing alarms after parts that did not pass, by kind.
-        drift: what is away from the good parts, by view; the likely cause first.
+        rejects: present alarms after parts that did not pass, by kind.
+        drift: present drift alarms by view, the likely cause first.
         records: None where none are kept.
     """
 
@@ -31,18 +31,18 @@ class StationStatus:
     recipe: RecipeStatus
     identities: Mapping[str, RecipeIdentity] = field(default_factory=dict)
     check: CheckStatus | None = None
-    rejects: Mapping[str, Alarm] = field(default_factory=dict)
+    rejects: Mapping[str, RejectAlarm] = field(default_factory=dict)
     drift: Mapping[str, tuple[DriftAlarm, ...]] = field(default_factory=dict)
     records: RecordsStatus | None = None
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """The standing alarms, for people."""
+        """The messages of the present alarms."""
         drift = [f"view {view}: {alarm}" for view, found in self.drift.items() for alarm in found]
         return (*(alarm.message for alarm in self.rejects.values()), *drift)
 
     def as_json(self) -> dict[str, Any]:
-        """What stands beside the pipeline's own status, as JSON values."""
+        """Returns everything but the pipeline's status, as JSON values."""
         return {
             "recipe": asdict(self.recipe),
             "check": asdict(self.check) if self.check is not None else None,

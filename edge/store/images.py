@@ -41,7 +41,7 @@ def _now_utc() -> datetime:
 
 
 class ImageArchive:
-    """An `edge.pipeline.archive.Archive` in a folder. One thread calls `save`.
+    """An `edge.pipeline.background.Archive` in a folder. One thread calls `save`.
 
     Args:
         folder: made when the first image is written.
@@ -80,7 +80,7 @@ class ImageArchive:
             return True
         if inspection.verdict is not Verdict.PASS:
             return False
-        distance = inspection.threshold - inspection.score
+        distance = inspection.thresholds.reject - inspection.score
         if config.near_threshold is not None and distance <= config.near_threshold:
             return True
         return zlib.crc32(settled.trigger.trigger_id.encode()) < config.pass_sample * 2**32

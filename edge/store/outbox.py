@@ -18,12 +18,13 @@ from pathlib import Path
 from edge.line.base import LineOutput, StationState
 from edge.line.link import Link
 from edge.part.record import InspectionRecord
+from edge.peers.reconnect import Pauses
 from edge.store.database import connect
 from edge.store.rows import FIELDS, record_from_row
 from inspection.errors import LineError, RecordsError
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
-_IDLE_S = 0.5
+_LONGEST_PAUSE_S = 10.0
+_SHORT_IDLE_S, _IDLE_S = 0.1, 0.5
 _READ_AT_ONCE = 50
 _NEXT = f"""
     SELECT outbox.number AS entry, {FIELDS}
@@ -62,7 +63,7 @@ class StoredOutput:
         self._sent = 0  # the last entry that was confirmed
         self._failing_since: datetime | None = None
         self._told: set[str] = set()  # reasons of this failure that stand in the log
-        self._pause_s = 0.0
+        self._pauses = Pauses(_LONGEST_PAUSE_S)
         self._retry_at = 0.0
         self._stop_at: float | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -74,6 +75,11 @@ class StoredOutput:
 
     @property
     def is_up(self) -> bool:
+        """Whether there is room for a verdict."""
+        return self._waiting < self._max_waiting
+
+    @property
+    def reaches_receiver(self) -> bool:
         """Whether the real output works, as far as is known."""
         return self._link.is_up
 
@@ -135,7 +141,7 @@ class StoredOutput:
         with contextlib.suppress(LineError):  # told when the first verdict cannot be sent
             self._link.open()
         while not self._is_done():
-            self._wake.wait(min(_IDLE_S, max(self._pause_s, _FIRST_PAUSE_S)))
+            self._wake.wait(self._idle_s())
             self._wake.clear()
             try:
                 self._work()
@@ -146,11 +152,18 @@ class StoredOutput:
         self._disconnect()
         self._link.close()
 
+    def _idle_s(self) -> float:
+        """Seconds until the thread looks for work again, unless it is woken."""
+        if self._failing_since is None:
+            return _SHORT_IDLE_S
+        return min(_IDLE_S, max(_SHORT_IDLE_S, self._retry_at - time.monotonic()))
+
     def _is_done(self) -> bool:
         """Whether to end: asked to, and all is sent, or something stands in the way."""
         if self._stop_at is None:
             return False
-        return not self._waiting or self._pause_s > 0 or time.monotonic() >= self._stop_at
+        fails = self._failing_since is not None
+        return not self._waiting or fails or time.monotonic() >= self._stop_at
 
     def _work(self) -> None:
         self._show()
@@ -224,8 +237,7 @@ class StoredOutput:
                 *(self.name, _clock(self._failing_since), self._waiting, why),
                 exc_info=exc_info,
             )
-        self._pause_s = min(max(2 * self._pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
-        self._retry_at = time.monotonic() + self._pause_s
+        self._retry_at = time.monotonic() + self._pauses.next_s()
 
     def _recover(self) -> None:
         """Tell that a failure is over."""
@@ -237,7 +249,7 @@ class StoredOutput:
         )
         self._failing_since = None
         self._told.clear()
-        self._pause_s = 0.0
+        self._pauses.reset()
 
 
 def _clock(moment: datetime) -> str:

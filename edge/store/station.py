@@ -98,7 +98,7 @@ class StationRecords:
         """How the records do now; from any thread."""
         writer = self._writer
         waiting = {output.name: output.waiting for output in self.outputs}
-        is_up = {output.name: output.is_up for output in self.outputs}
+        is_up = {output.name: output.reaches_receiver for output in self.outputs}
         failure = writer.failure or self._notes.failure or self._notes.slow
         return RecordsStatus(failure, writer.backlog, writer.lost, waiting, is_up)
 

@@ -4,11 +4,38 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
+
+from pydantic import Field
 
 from edge.part.frame import Frame
+from inspection.config.loading import StrictModel
 
 PART_ID_MAX = 128
+
+Milliseconds = Annotated[float, Field(gt=0, le=3_600_000)]
+
+
+class KindConfig(StrictModel):
+    """The settings of every kind of trigger.
+
+    Attributes:
+        frame_limit_ms: from the trigger to the frame of the last view: a view without one by then
+            has none. None: half of the deadline. With several cameras less than half of the time
+            between two parts.
+    """
+
+    frame_limit_ms: Milliseconds | None = None
+
+
+class FiredConfig(KindConfig):
+    """The settings of the kinds that a peer tells of parts.
+
+    Attributes:
+        debounce_ms: a trigger that follows the one before so soon is not a part, and only counted.
+    """
+
+    debounce_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
 
 
 @dataclass(frozen=True)

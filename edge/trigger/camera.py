@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from edge.encoder import Encoder
 from edge.part.frame import Frame
+from edge.trigger.base import KindConfig
+
+
+class CameraTriggerConfig(KindConfig):
+    """Each frame is a part: a hardware trigger at the camera, or a recording."""
+
+    kind: Literal["camera"] = "camera"
+
+    def driver(self, _encoder: Encoder | None) -> CameraTrigger:
+        """Returns the trigger, not yet opened."""
+        return CameraTrigger()
 
 
 class CameraTrigger:

@@ -4,11 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from edge.encoder import Encoder
-from edge.trigger.base import Firing
+from edge.trigger.base import FiredConfig, Firing
+from inspection.errors import LineError
 
 _POLL_S = 0.001
+
+
+class EncoderTriggerConfig(FiredConfig):
+    """A part for every so many counts of the line's `encoder`.
+
+    Attributes:
+        counts: between two parts.
+    """
+
+    kind: Literal["encoder"]
+    counts: Annotated[int, Field(ge=1)]
+
+    def driver(self, encoder: Encoder | None) -> EncoderTrigger:
+        """Returns the trigger, not yet opened."""
+        if encoder is None:
+            raise LineError("trigger 'encoder' needs the encoder of the line")
+        return EncoderTrigger(encoder, self.counts)
 
 
 class EncoderTrigger:

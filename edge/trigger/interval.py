@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Literal
 
-from edge.trigger.base import Firing
+from edge.encoder import Encoder
+from edge.trigger.base import FiredConfig, Firing, Milliseconds
+
+
+class IntervalTriggerConfig(FiredConfig):
+    """A part at fixed times, on a schedule that does not drift."""
+
+    kind: Literal["interval"]
+    period_ms: Milliseconds
+
+    def driver(self, _encoder: Encoder | None) -> IntervalTrigger:
+        """Returns the trigger, not yet opened."""
+        return IntervalTrigger(self.period_ms)
 
 
 class IntervalTrigger:

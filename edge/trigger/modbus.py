@@ -8,10 +8,43 @@ The PLC writes the part id before the trigger.
 from __future__ import annotations
 
 import time
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from edge.encoder import Encoder
+from edge.peers.addresses import ModbusPeer, Register
 from edge.peers.modbus import Plc
-from edge.trigger.base import Firing, part_id_from_text
-from edge.trigger.config import ModbusTriggerConfig
+from edge.trigger.base import FiredConfig, Firing, part_id_from_text
+from inspection.config.plugins import require
+from inspection.errors import LineError
+
+_INSTALL = "pip install 'linewarden[modbus]'"
+
+
+class ModbusTriggerConfig(FiredConfig, ModbusPeer):
+    """A register or coil of a PLC, which the station polls; see `edge.trigger.modbus`.
+
+    Attributes:
+        table: where the trigger stands: a holding register (function code 3) or a coil (1).
+        address: of the trigger, counted from 0.
+        part_id_address: first holding register of the part id, in ASCII, two characters each; None:
+            the PLC gives none.
+        part_id_registers: how many there are.
+        poll_ms: the PLC holds each value several times as long.
+    """
+
+    kind: Literal["modbus"]
+    table: Literal["holding_register", "coil"] = "holding_register"
+    address: Register
+    part_id_address: Register | None = None
+    part_id_registers: Annotated[int, Field(ge=1, le=32)] = 8
+    poll_ms: Annotated[float, Field(ge=1, le=1000)] = 5.0
+
+    def driver(self, _encoder: Encoder | None) -> ModbusTrigger:
+        """Returns the trigger, not yet opened; raises LineError without the package."""
+        require("trigger 'modbus'", "pymodbus", _INSTALL, LineError)
+        return ModbusTrigger(self)
 
 
 class ModbusTrigger:

@@ -7,13 +7,38 @@ which the broker would send again after every connection.
 from __future__ import annotations
 
 import queue
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from paho.mqtt.client import MQTTMessage
+from pydantic import Field
 
+from edge.encoder import Encoder
+from edge.peers.addresses import MqttBroker
 from edge.peers.mqtt import Broker
-from edge.trigger.base import Firing, part_id_from_text
-from edge.trigger.config import MqttTriggerConfig
+from edge.trigger.base import FiredConfig, Firing, part_id_from_text
+from inspection.config.plugins import require
 from inspection.errors import LineError
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessage
+
+
+_INSTALL = "pip install 'linewarden[mqtt]'"
+
+
+class MqttTriggerConfig(FiredConfig, MqttBroker):
+    """Messages of a topic; see `edge.trigger.mqtt`.
+
+    Attributes:
+        topic: whose messages are triggers; the text of one is the part id.
+    """
+
+    kind: Literal["mqtt"]
+    topic: Annotated[str, Field(pattern=r"^[^+#\x00]+$")]
+
+    def driver(self, _encoder: Encoder | None) -> MqttTrigger:
+        """Returns the trigger, not yet opened; raises LineError without the package."""
+        require("trigger 'mqtt'", "paho.mqtt.client", _INSTALL, LineError)
+        return MqttTrigger(self)
 
 
 class MqttTrigger:

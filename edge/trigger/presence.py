@@ -10,20 +10,53 @@ parts are when they should be judged, and so small that there is a gap between t
 from __future__ import annotations
 
 import logging
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
+from edge.encoder import Encoder
 from edge.part.frame import Frame
-from edge.trigger.config import PresenceTriggerConfig
+from edge.trigger.base import KindConfig
 from inspection.errors import LineError
+from inspection.preprocess import Crop
 
 _SIDE_PX = 64  # the region is reduced to this, which takes the noise of the sensor away
 _FOLLOWED = 0.02  # of a change of the empty line, with each frame
 _GONE = 0.5  # of the share that makes a part
 
 _log = logging.getLogger(__name__)
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class PresenceTriggerConfig(KindConfig):
+    """A camera that runs free, and frames that show a part; see `edge.trigger.presence`.
+
+    Attributes:
+        view: whose frames are looked at, where the line has several.
+        region: where the part is looked for; it is inspected when it is there. None: all of the
+            frame.
+        difference: grey levels by which a pixel differs from the empty line.
+        share: of the region's pixels, for a part to be there.
+        frames: in a row that show it, and that do not, for one part.
+        learn_frames: at the start, of the empty line.
+    """
+
+    kind: Literal["presence"]
+    view: str | None = None
+    region: Crop | None = None
+    difference: Annotated[float, Field(gt=0, lt=255)] = 25.0
+    share: Share = 0.2
+    frames: Annotated[int, Field(ge=1, le=100)] = 2
+    learn_frames: Annotated[int, Field(ge=1, le=1000)] = 10
+
+    def driver(self, _encoder: Encoder | None) -> PresenceTrigger:
+        """Returns the trigger, not yet opened."""
+        return PresenceTrigger(self)
 
 
 class PresenceTrigger:

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import time
+from typing import Literal
 
-from edge.trigger.base import Firing
+from edge.encoder import Encoder
+from edge.trigger.base import FiredConfig, Firing
+
+
+class SoftwareTriggerConfig(FiredConfig):
+    """`linewarden trigger`, or another program, through the control socket."""
+
+    kind: Literal["software"]
+
+    def driver(self, _encoder: Encoder | None) -> SoftwareTrigger:
+        """Returns the trigger, not yet opened."""
+        return SoftwareTrigger()
 
 
 class SoftwareTrigger:

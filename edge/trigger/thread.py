@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from edge.peers.reconnect import Retries
+from edge.peers.reconnect import Reconnector
 from edge.trigger.base import FiredTrigger, Firing
 from inspection.errors import LineError
 
@@ -39,15 +39,14 @@ class TriggerThread:
         self._trigger = trigger
         self._fire = fire
         self._on_error = on_error
-        self._lost = ""
-        self._retries = Retries()
+        self._connection = Reconnector(self._open, LineError)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trigger", daemon=True)
 
     @property
     def lost(self) -> str:
         """Why no part can be announced; empty while one can."""
-        return self._lost
+        return self._connection.lost
 
     def start(self) -> None:
         """Open the trigger and begin to wait.
@@ -55,8 +54,7 @@ class TriggerThread:
         Raises:
             LineError: it cannot be opened.
         """
-        self._trigger.open()
-        self._retries.connected()
+        self._connection.open()
         self._thread.start()
 
     def stop(self) -> None:
@@ -85,21 +83,18 @@ class TriggerThread:
             firing = self._trigger.wait(_POLL_S)
         except LineError as error:
             _log.warning("%s; it is connected again", error)
-            self._lost = str(error)
             self.turned_ns = None
-            self._reopen()
+            self._connection.lose(str(error))
+            if self._connection.wait_until_open(self._stopping):
+                _log.warning("the trigger is there again")
             return
         if firing is not None:
             self._fire(firing)
 
-    def _reopen(self) -> None:
-        while not self._stopping.wait(self._retries.pause_s()):
-            try:
-                self._trigger.open()
-            except LineError as error:
-                self._lost = str(error)
-            else:
-                self._retries.connected()
-                _log.warning("the trigger is there again")
-                self._lost = ""
-                return
+    def _open(self) -> None:
+        """Opens the trigger; `turned_ns` shows when that hangs."""
+        self.turned_ns = time.monotonic_ns()
+        try:
+            self._trigger.open()
+        finally:
+            self.turned_ns = None

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 import onnx
 from onnx import TensorProto
 
+from export.fold.backbone import DeployedBackbone
 from inspection.errors import EngineError
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -35,7 +36,8 @@ _MEANS = frozenset({"GlobalAveragePool", "ReduceMean"})
 # TensorRT 10.16 on Orin cannot place a Q/DQ pair behind these (NVIDIA/TensorRT issue 4832).
 RESHAPING = frozenset({"Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
 MINIMUM_CHANNELS = 16  # of a convolution's group: below, INT8 kernels gain nothing (ModelOpt)
-_BACKBONE = "training.backbones.DeployedBackbone"
+# As torch's exporter writes it into the metadata of each node.
+_BACKBONE = f"{DeployedBackbone.__module__}.{DeployedBackbone.__qualname__}"
 
 
 def key_of(node: onnx.NodeProto) -> str:
@@ -104,7 +106,7 @@ def quantisable_nodes(model: onnx.ModelProto, among: tuple[str, ...]) -> tuple[s
     pixels = pixel_nodes(model.graph)
     return tuple(
         key_of(node)
-        for node in _of(model, among)
+        for node in _nodes_among(model, among)
         if node.op_type == "Conv"
         and node.input[1] in weights
         and min(weights[node.input[1]].dims[:2]) >= MINIMUM_CHANNELS
@@ -118,7 +120,7 @@ def nodes_of_type(
     model: onnx.ModelProto, among: tuple[str, ...], types: frozenset[str]
 ) -> tuple[str, ...]:
     """Nodes of `among` whose operator is one of `types`, in topological order."""
-    return tuple(key_of(node) for node in _of(model, among) if node.op_type in types)
+    return tuple(key_of(node) for node in _nodes_among(model, among) if node.op_type in types)
 
 
 def _is_long_mean(node: onnx.NodeProto, sizes: Mapping[str, int]) -> bool:
@@ -136,7 +138,7 @@ def _sizes(model: onnx.ModelProto) -> dict[str, int]:
     }
 
 
-def _of(model: onnx.ModelProto, among: tuple[str, ...]) -> Iterator[onnx.NodeProto]:
+def _nodes_among(model: onnx.ModelProto, among: tuple[str, ...]) -> Iterator[onnx.NodeProto]:
     wanted = frozenset(among)
     return (node for node in model.graph.node if key_of(node) in wanted)
 

@@ -133,7 +133,7 @@ def _calibrations(bundle: Bundle, artefact: str) -> Iterator[Calibration]:
 
 
 def _thresholds(calibration: Calibration) -> dict[str, Any]:
-    limits = calibration.thresholds()
+    limits = calibration.thresholds
     return {
         "reject": limits.reject,
         "review": limits.review,

@@ -53,7 +53,7 @@ class _Model:
         source: file of the bundle that is served.
         file: its name in the version folder.
         settings: lines of config.pbtxt that are this backend's.
-        note: for the README.
+        description: for the README.
     """
 
     name: str
@@ -61,7 +61,7 @@ class _Model:
     file: str
     backend: str
     settings: str
-    note: str
+    description: str
 
 
 def write_triton(bundle: Bundle, folder: Path, options: Options) -> list[str]:
@@ -73,14 +73,14 @@ def write_triton(bundle: Bundle, folder: Path, options: Options) -> list[str]:
         shutil.copyfile(bundle.file(model.source), target / _VERSION / model.file)
         write_text(target / "config.pbtxt", _config(bundle, model))
     write_client_record(bundle, folder, {model.name: model.source for model in models})
-    notes = [f"- `{model.name}`: {model.note}" for model in models]
+    descriptions = [f"- `{model.name}`: {model.description}" for model in models]
     readme = _README.format(
         name=bundle.manifest.name,
-        models="\n".join(notes),
+        models="\n".join(descriptions),
         preprocessing=preprocessing_text(bundle),
     )
     write_text(folder / README, readme)
-    return [f"{REPOSITORY}/{model.name}: {model.note}" for model in models]
+    return [f"{REPOSITORY}/{model.name}: {model.description}" for model in models]
 
 
 def _onnx(bundle: Bundle, options: Options) -> _Model:
@@ -92,7 +92,7 @@ def _onnx(bundle: Bundle, options: Options) -> _Model:
         file="model.onnx",
         backend="onnxruntime",
         settings=_ONNX_ON_GPU if on_gpu else _ONNX_ON_CPU,
-        note=f"{options.artefact} on ONNX Runtime, {where}",
+        description=f"{options.artefact} on ONNX Runtime, {where}",
     )
 
 
@@ -106,7 +106,7 @@ def _plans(bundle: Bundle) -> Iterator[_Model]:
             file=PLAN,
             backend="tensorrt",
             settings=_plan_settings(sidecar),
-            note=(
+            description=(
                 f"{source}, only with TensorRT {sidecar.platform.tensorrt} on "
                 f"{sidecar.platform.device}"
             ),

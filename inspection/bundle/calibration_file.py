@@ -1,19 +1,26 @@
-"""The thresholds of a recipe, as they stand in a bundle."""
+"""The calibration file of a recipe in a bundle: thresholds and the evidence behind them."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from inspection.drift.baseline import Baseline
 from inspection.layout import Layout
-from inspection.trust.sealed import Sha256, Strict, Vouched
+from inspection.trust.sealed import Sha256, Vouched
 from inspection.verdict import Thresholds
 
-# Left out when empty.
+# The file leaves these out when they are empty, so that the seals of older files stay right.
 _ADDED = frozenset(
     [
         "author",
@@ -29,60 +36,77 @@ _ADDED = frozenset(
     ]
 )
 
+# Keys of schema 1 for the attributes of `Thresholds`: of the whole part, and of a zone.
+_PART_KEYS = {
+    "reject": "threshold_score",
+    "pixel": "threshold_pixel",
+    "review": "threshold_review",
+    "minimum_area_px": "minimum_area_px",
+}
+_ZONE_KEYS = {"reject": "score"}
 
-class ZoneThresholds(Strict):
-    """Thresholds of one zone; see `inspection.verdict.Thresholds`."""
 
-    score: float
-    pixel: float
-    review: float | None = None
-    minimum_area_px: int = 1
+def _in_file(thresholds: Thresholds, keys: dict[str, str]) -> dict[str, Any]:
+    return {keys.get(name, name): value for name, value in asdict(thresholds).items()}
+
+
+def _zone_from_file(content: Any) -> Any:
+    if not isinstance(content, dict):
+        return content
+    return {"reject" if key == "score" else key: value for key, value in content.items()}
+
+
+_ZoneThresholds = Annotated[
+    Thresholds,
+    BeforeValidator(_zone_from_file),
+    PlainSerializer(lambda zone: _in_file(zone, _ZONE_KEYS)),
+]
 
 
 @dataclass(frozen=True)
 class RecipeIdentity:
-    """What a verdict rests on, for its record.
+    """The recipe, thresholds and artefact behind a verdict, for its record.
 
     Attributes:
-        recipe_number: under which the line asked for it; None where it has no numbered recipes.
+        recipe_number: number by which the line selects the recipe; None without numbered recipes.
     """
 
     recipe: str
-    threshold: float
+    thresholds: Thresholds
     artefact_sha256: str
     calibration_seal: str
-    threshold_review: float | None = None
-    threshold_pixel: float | None = None
     recipe_number: int | None = None
 
 
 class Calibration(Vouched):
-    """Thresholds of one recipe with the evidence they rest on; see `calibration.threshold`.
+    """Thresholds of one recipe with the evidence behind them; see `calibration.tolerance`.
 
     Attributes:
-        artefact: file in the bundle through which the scores were measured, and its hash.
-        false_reject_rate_target: what was asked for.
+        artefact: file in the bundle that gave the scores; `artefact_sha256` is its hash.
+        false_reject_rate_target: the requested rate.
         false_reject_rate_bound: upper bound of the false reject rate of independent good parts
-            that these scores support at `confidence`; it is above the target when there were too
-            few.
-        review_rate_bound: likewise of parts reviewed or rejected, when there is a review band.
-        mask_rate_bound: likewise of good parts whose map, cut at `threshold_pixel` and cleared of
-            regions smaller than `minimum_area_px`, is not empty.
-        scores: the raw scores of the good images, by image hash.
-        parts: which part an image shows, by image hash, where parts were seen several times.
-        author, reason: who calibrated, and why; empty when nobody said.
+            that these scores support at `confidence`; above the target with too few parts.
+        thresholds: thresholds of the whole map; with zones, the highest of them and the smallest
+            area.
+        review_rate_bound: upper bound of the share of good parts reviewed or rejected; None without
+            a review band.
+        mask_rate_bound: upper bound of the share of good parts whose map, cut at `thresholds.pixel`
+            and cleared of regions smaller than `thresholds.minimum_area_px`, is not empty.
+        scores: raw scores of the good images, by image hash; with zones, those of
+            `inspection.verdict.score_of_zones`.
+        parts: part of each image, by image hash, where parts have several images.
+        author, reason: author of the calibration and the reason for it; may be empty.
         previous_seal: the calibration that this one replaced; None for the first of its recipe, or
             when the replaced file was damaged.
-        data_sha256: over the sorted image hashes; None in calibrations made before it was kept.
-        drift: what the line is watched against; None with too few parts, or in older ones.
-        layout: the zones and the alignment that the thresholds hold with; None for the whole frame.
-        zone_thresholds: of each zone of the layout, by name, in its order. The rates hold for all
-            zones together. `threshold_score`, `threshold_review` and `threshold_pixel` are the
-            highest of them, and `scores` are those of `inspection.verdict.score_of_zones`.
-        zone_scores: the value of each zone, by image hash, where there are zones.
-        lots: which lot the part of an image came from, by image hash, where lots were told apart.
-        modelled_rate: false reject rate that a model of the tail of the scores, not a promise,
-            gives `threshold_score`; None when it is an order statistic.
+        data_sha256: SHA-256 over the sorted image hashes; None in files of older releases.
+        drift: baseline of the drift charts; None with too few parts, or in older files.
+        layout: zones and alignment that belong to the thresholds; None for the whole frame.
+        zone_thresholds: thresholds of each zone of the layout, by name, in its order. The rates
+            hold for all zones together.
+        zone_scores: value of each zone, by image hash, where there are zones.
+        lots: lot of each image, by image hash, where the parts came in named lots.
+        modelled_rate: false reject rate of `thresholds.reject` by a model of the tail of the
+            scores, which is not a promise; None when the threshold is an order statistic.
     """
 
     schema_version: Literal[1] = 1
@@ -93,12 +117,9 @@ class Calibration(Vouched):
     false_reject_rate_target: float
     confidence: float
     false_reject_rate_bound: float
-    threshold_score: float
-    threshold_pixel: float
-    threshold_review: float | None = None
+    thresholds: Thresholds
     review_rate_bound: float | None = None
     mask_rate_bound: float | None = None
-    minimum_area_px: int = 1
     scores: dict[Sha256, float]
     parts: dict[Sha256, str] = Field(default_factory=dict)
     author: str = ""
@@ -107,10 +128,20 @@ class Calibration(Vouched):
     data_sha256: Sha256 | None = None
     drift: Baseline | None = None
     layout: Layout | None = None
-    zone_thresholds: dict[str, ZoneThresholds] = Field(default_factory=dict)
+    zone_thresholds: dict[str, _ZoneThresholds] = Field(default_factory=dict)
     zone_scores: dict[Sha256, tuple[float, ...]] = Field(default_factory=dict)
     lots: dict[Sha256, str] = Field(default_factory=dict)
     modelled_rate: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _thresholds_from_file(cls, content: Any) -> Any:
+        keys = set(_PART_KEYS.values())
+        if not isinstance(content, dict) or keys.isdisjoint(content):
+            return content
+        found = {name: content[key] for name, key in _PART_KEYS.items() if key in content}
+        others = {key: value for key, value in content.items() if key not in keys}
+        return {**others, "thresholds": found}
 
     @model_validator(mode="after")
     def _thresholds_are_those_of_the_zones(self) -> Calibration:
@@ -120,40 +151,22 @@ class Calibration(Vouched):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_unknown(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what is not known or not used: the seal of an older one stays right."""
-        content: dict[str, Any] = serialise(self)
-        return {key: value for key, value in content.items() if value or key not in _ADDED}
+    def _file_form(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        for key, value in serialise(self).items():
+            if key == "thresholds":
+                content |= _in_file(self.thresholds, _PART_KEYS)
+            elif value or key not in _ADDED:
+                content[key] = value
+        return content
 
     @property
     def moment(self) -> str:
-        """When it was made, as a file name: `20261121T041401Z`."""
+        """Time of the calibration, as a file name: `20261121T041401Z`."""
         return re.sub(r"[^0-9T]", "", self.created_utc[:19]) + "Z"
 
-    def thresholds(self) -> Thresholds:
-        """The limits for `inspection.verdict.decide`."""
-        return Thresholds(
-            self.threshold_score,
-            self.threshold_pixel,
-            self.threshold_review,
-            self.minimum_area_px,
-        )
-
     def identity(self, recipe_number: int | None = None) -> RecipeIdentity:
-        """What the verdicts that are given by this calibration rest on."""
+        """Returns the identity that the verdicts of this calibration carry."""
         return RecipeIdentity(
-            self.recipe,
-            self.threshold_score,
-            self.artefact_sha256,
-            self.seal,
-            self.threshold_review,
-            self.threshold_pixel,
-            recipe_number,
-        )
-
-    def thresholds_of_zones(self) -> tuple[Thresholds, ...]:
-        """The limits for `inspection.verdict.decide_by_zone`; empty when the whole map counts."""
-        return tuple(
-            Thresholds(zone.score, zone.pixel, zone.review, zone.minimum_area_px)
-            for zone in self.zone_thresholds.values()
+            self.recipe, self.thresholds, self.artefact_sha256, self.seal, recipe_number
         )

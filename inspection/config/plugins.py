@@ -1,4 +1,4 @@
-"""Tables name -> module: a driver is imported only when a configuration names it."""
+"""Loads a driver or the package behind it only when a configuration names it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from inspection.errors import LinewardenError
+
+_OURS = ("inspection", "edge", "export", "linewarden")
 
 
 class Plugin(NamedTuple):
@@ -31,14 +33,41 @@ def load_plugin(
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise error_class(f"unknown {family} {name!r}: known are {', '.join(sorted(table))}{hint}")
     plugin = table[name]
+    require(f"{family} {name!r}", plugin.module, plugin.install, error_class)
+    return getattr(import_module(plugin.module), plugin.attribute)
+
+
+class Sdk:
+    """A package that a driver needs, imported when the first of its names is used.
+
+    A file with a driver holds its configuration too, which is read where the package is not
+    installed. The type checker sees the package itself: import it under TYPE_CHECKING.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns a name of the package."""
+        return getattr(import_module(self._module), name)
+
+
+def require(driver: str, package: str, install: str, error_class: type[LinewardenError]) -> None:
+    """Imports `package`.
+
+    Args:
+        driver: its user, for the message: "output 'mqtt'".
+        install: the command that installs it.
+
+    Raises:
+        error_class: the package is not installed.
+    """
     try:
-        module = import_module(plugin.module)
+        import_module(package)
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package == plugin.module.partition(".")[0]:
+        missing = (error.name or package).partition(".")[0]
+        if missing in _OURS:
             raise  # a typo of ours is not a missing package
         raise error_class(
-            f"{family} {name!r} needs the package {package}, and it is not installed: "
-            f"{plugin.install}"
+            f"{driver} needs the package {missing}, and it is not installed: {install}"
         ) from error
-    return getattr(module, plugin.attribute)

@@ -55,7 +55,7 @@ class ChannelState:
 
 
 @dataclass(frozen=True)
-class Alarm:
+class ChartAlarm:
     """One chart beyond its limit.
 
     Attributes:
@@ -74,7 +74,7 @@ class Alarm:
 
 def update(
     baseline: Baseline, state: dict[str, ChannelState], figures: Mapping[str, float]
-) -> list[Alarm]:
+) -> list[ChartAlarm]:
     """Add one part to the charts; a chart that alarms starts afresh.
 
     The cost of a part does not depend on the parts before it. A full window is sorted once.
@@ -91,7 +91,9 @@ def update(
         found = [*_cusum(baseline, charts, score), *_ewma(baseline, charts, score)]
         found += _window(baseline, channel, charts, value)
         alarms += [
-            Alarm(channel, (_ROSE if direction > 0 else MOVED)[channel], chart, direction, parts)
+            ChartAlarm(
+                channel, (_ROSE if direction > 0 else MOVED)[channel], chart, direction, parts
+            )
             for chart, direction, parts in found
         ]
     return sorted(alarms, key=lambda alarm: list(MOVED).index(alarm.channel))

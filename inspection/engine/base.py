@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Prediction:
-    """Raw outputs of the graph for a batch; higher is more anomalous.
+    """Raw outputs of the graph for a batch; higher is more anomalous. The caller owns both arrays.
 
     Attributes:
         scores: float32 (N,).
-        maps: float32 (N, H, W). Valid until the next `infer` of the engine that gave it.
+        maps: float32 (N, H, W).
     """
 
     scores: npt.NDArray[np.float32]

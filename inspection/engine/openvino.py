@@ -68,7 +68,7 @@ class OpenVinoEngine:
             self._request.infer()
         except RuntimeError as error:
             raise EngineError(f"{self._artefact}: OpenVINO failed: {_reason(error)}") from error
-        return Prediction(self._scores.copy(), self._maps)
+        return Prediction(self._scores.copy(), self._maps.copy())
 
     def close(self) -> None:
         """Release the compiled graph; it has no device to free beyond memory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from inspection.errors import ConfigError, FrameError, PartNotFoundError
 from inspection.layout.alignment import MarkFinder, Pose
 from inspection.layout.layout import Layout
 from inspection.layout.zones import Affine, Corners, ZoneMap, moved, zone_map
-from inspection.preprocess import Crop, Preprocessing, check_frame, preprocess
+from inspection.preprocess import Crop, Preprocessing, check_frame, model_input
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,15 @@ class PreparedFrame:
         image: uint8 (height, width, 3), see `preprocess`.
         crop: what of the frame it shows; None for all of it.
         zones: the zone of each pixel of the anomaly map; None when the whole map counts.
-        pose: how the part lies; None without alignment.
+        pose: position of the part; None without alignment.
+        preprocess_ns: duration of the preparation.
     """
 
     image: npt.NDArray[np.uint8]
     crop: Crop | None
     zones: ZoneMap | None = None
     pose: Pose | None = None
+    preprocess_ns: int = 0
 
 
 class FramePreparer:
@@ -65,25 +68,27 @@ class FramePreparer:
             FrameError: the frame does not fit the model, or not the layout.
             PartNotFoundError: the part is not found, or lies so that zones or crop leave the frame.
         """
-        layout, crop = self._layout, self._preprocessing.crop
-        if layout is None:
-            return PreparedFrame(preprocess(frame, self._preprocessing), crop)
+        started_ns = time.monotonic_ns()
         check_frame(frame, self._preprocessing)
+        crop, zones, pose = self._preprocessing.crop, self._at_rest, None
+        if self._layout is not None:
+            self._check_size(frame, self._layout)
+        if self._finder is not None:
+            pose = self._finder.find(frame)
+            crop = crop and _moved_crop(crop, pose.to_frame, *frame.shape[:2])
+            zones = self._zone_map(pose.to_frame, crop)
+            if lost := self._lost_zones(zones):
+                raise PartNotFoundError(f"zone {lost[0]!r} has no pixel left where the part lies")
+        image = model_input(frame, crop, self._preprocessing)
+        return PreparedFrame(image, crop, zones, pose, time.monotonic_ns() - started_ns)
+
+    def _check_size(self, frame: npt.NDArray[np.uint8], layout: Layout) -> None:
         height, width = frame.shape[:2]
         if (height, width) != (layout.frame_height, layout.frame_width):
             raise FrameError(
                 f"the frame is {height}x{width} (height x width) and the layout of the recipe was "
                 f"drawn on {layout.frame_height}x{layout.frame_width}: zones do not stretch"
             )
-        if self._finder is None:
-            return PreparedFrame(preprocess(frame, self._preprocessing), crop, self._at_rest)
-        pose = self._finder.find(frame)
-        crop = crop and _moved_crop(crop, pose.to_frame, height, width)
-        zones = self._zone_map(pose.to_frame, crop)
-        if lost := self._lost_zones(zones):
-            raise PartNotFoundError(f"zone {lost[0]!r} has no pixel left where the part lies")
-        image = preprocess(frame, self._preprocessing.model_copy(update={"crop": crop}))
-        return PreparedFrame(image, crop, zones, pose)
 
     def _zone_map(self, to_frame: Affine | None, crop: Crop | None) -> ZoneMap | None:
         """The zones where the part lies, in the map of what the crop shows."""
@@ -134,4 +139,5 @@ def _moved_crop(crop: Crop, to_frame: Affine, height: int, width: int) -> Crop:
             f"the part lies {right:+d} px to the right and {down:+d} px down of its place, and the "
             "crop that goes with it leaves the frame"
         )
-    return crop.model_copy(update={"left": left, "top": top})
+    # Inside the frame, as checked above: a validation of every frame would find nothing.
+    return Crop.model_construct(top=top, left=left, height=crop.height, width=crop.width)

@@ -86,11 +86,14 @@ def run(args: argparse.Namespace) -> int:
 
 def describe(result: AcceptanceStudy, out: Path) -> list[str]:
     """The study for a terminal."""
-    lines = [statement(result)]
-    for row in figure_rows(result.agreement):
-        grade = row.grade.value if row.grade else ""
-        lines.append(f"  {row.name:<22} {row.value:>7}  {grade:<12}  {row.basis}")
-    lines.append(proof(result.agreement))
+    lines = [
+        statement(result),
+        *(
+            f"  {row.name:<22} {row.value:>7}  {row.grade:<12}  {row.basis}"
+            for row in figure_rows(result.agreement)
+        ),
+        proof(result.agreement),
+    ]
     lines += [f"note: {remark}" for remark in result.remarks]
     for part in result.disagreeing:
         verdicts = " ".join(showing.verdict.value for showing in part.showings)

@@ -43,8 +43,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from export.tensorrt_build import LEVELS, BuildCancelledError, BuildOptions
-from export.tensorrt_engine import Built, build_engine, buildable
+from export.tensorrt.build import LEVELS, BuildCancelledError, BuildOptions
+from export.tensorrt.engine import Built, build_engine, buildable
 from inspection.bundle import REFERENCE_ARTEFACT, open_bundle
 from inspection.engine.sidecar import Latency, Sidecar
 from inspection.errors import EngineError

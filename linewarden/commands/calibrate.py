@@ -53,9 +53,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from calibration.calibrate import CalibrationResult, calibrate
-from calibration.limits import Wish
 from calibration.pixels import AREAS
 from calibration.statements import describe
+from calibration.thresholds import CalibrationTargets
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.errors import BundleError, ConfigError
 from inspection.images import list_images
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to calibrate")
     _add_images(parser)
-    _add_wish(parser)
+    _add_targets(parser)
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument(
         "--layout", type=Path, metavar="FILE.yaml", help="zones and alignment of the recipe"
@@ -117,7 +117,7 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_wish(parser: argparse.ArgumentParser) -> None:
+def _add_targets(parser: argparse.ArgumentParser) -> None:
     """What is to be promised."""
     parser.add_argument(
         "--false-reject-rate",
@@ -166,7 +166,7 @@ def run(args: argparse.Namespace) -> int:
         result = calibrate(
             bundle,
             images,
-            _wish(args),
+            _targets(args),
             recipe=args.recipe,
             layout=layout,
             engine=args.engine,
@@ -228,8 +228,8 @@ def described(layout: Layout) -> str:
     return f"{names}{ignored}{', aligned to a mark' if layout.alignment else ''}"
 
 
-def _wish(args: argparse.Namespace) -> Wish:
-    return Wish(
+def _targets(args: argparse.Namespace) -> CalibrationTargets:
+    return CalibrationTargets(
         args.false_reject_rate,
         args.confidence,
         args.review_rate,

@@ -32,7 +32,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from calibration.escapes import Proportion, defect_values, escape_rate
+from calibration.escapes import defect_values, escape_rate
 from calibration.history import (
     ACTIVE,
     Comparison,
@@ -47,6 +47,7 @@ from calibration.sensitivity import move_slider, place_of, slider_of
 from inspection.bundle import Bundle, open_bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import BundleError
+from reports.proportion import Proportion
 
 _HEAD = ("", "time", "threshold", "bound", "parts", "artefact", "author", "reason")
 
@@ -113,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         written = roll_back(bundle, args.recipe, args.when, author=args.author, reason=args.reason)
         print(f"recipe {args.recipe}: {written.reason}")
-        print(f"threshold {written.threshold_score:.6g}")
+        print(f"threshold {written.thresholds.reject:.6g}")
         print(f"written to {bundle.calibration_path(args.recipe)}")
     return 0
 
@@ -134,12 +135,12 @@ def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
     lines = [f"   position{zones or '     threshold'}  expected     bound{escapes}"]
     for point in rows:
         mark = "*" if point == now else " "
-        thresholds = "".join(f"  {threshold:>12.6g}" for threshold in point.zone_thresholds)
+        thresholds = "".join(f"  {threshold:>12.6g}" for threshold in point.reject_by_zone)
         line = (
             f"{mark}  {point.position:8.3f}{thresholds}  {point.expected:8.2%}  {point.bound:8.2%}"
         )
         if defects:
-            found = escape_rate(defects, point.zone_thresholds, confidence=active.confidence)
+            found = escape_rate(defects, point.reject_by_zone, confidence=active.confidence)
             line += f"  {f'{found.count} of {found.total}':>12}  {found.upper:8.2%}"
         lines.append(line)
     confidence = f"{active.confidence:.0%} confidence"
@@ -180,7 +181,7 @@ def _cells(name: str, calibration: Calibration, is_active: bool) -> tuple[str, .
     return (
         "*" if is_active else "",
         name,
-        f"{calibration.threshold_score:.6g}",
+        f"{calibration.thresholds.reject:.6g}",
         f"{calibration.false_reject_rate_bound:.2%}",
         str(_parts(calibration)),
         calibration.artefact,
@@ -210,8 +211,8 @@ def figures(found: Comparison) -> dict[str, object]:
         "parts_of_older": found.parts[0],
         "parts_of_newer": found.parts[1],
         "parts_in_both": found.shared,
-        "threshold_difference": found.newer.threshold_score - found.older.threshold_score,
-        "threshold_pixel_difference": found.newer.threshold_pixel - found.older.threshold_pixel,
+        "threshold_difference": found.newer.thresholds.reject - found.older.thresholds.reject,
+        "threshold_pixel_difference": found.newer.thresholds.pixel - found.older.thresholds.pixel,
         "rejected_by_older": found.rejected.count,
         "rejected_by_older_unseen": None if unseen is None else vars(unseen),
         "rejected_by_newer": found.rejected_by_newer.count,
@@ -226,8 +227,8 @@ def describe(found: Comparison) -> list[str]:
         f"older {older.moment} ({older.seal[:12]}), {found.parts[0]} good parts",
         f"newer {newer.moment} ({newer.seal[:12]}), {found.parts[1]} good parts",
         f"good parts of the newer that the older has seen: {found.shared}",
-        _change("threshold", older.threshold_score, newer.threshold_score),
-        _change("pixel threshold", older.threshold_pixel, newer.threshold_pixel),
+        _change("threshold", older.thresholds.reject, newer.thresholds.reject),
+        _change("pixel threshold", older.thresholds.pixel, newer.thresholds.pixel),
         f"the older threshold rejects {_share(found.rejected)} of the newer's good parts",
     ]
     if found.rejected_unseen is not None:

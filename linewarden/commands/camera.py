@@ -41,7 +41,6 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.camera import CAMERAS, Camera, CameraConfig, EndOfRecording, camera_from_config
-from edge.camera.discovery import FAMILIES, discover
 from edge.camera.faults import CameraLostError
 from edge.camera.genicam import GenicamSettings
 from edge.camera.isolated import IsolatedCamera
@@ -177,11 +176,17 @@ def _frames(camera: Camera, config: CameraConfig, timeout_s: float) -> Iterator[
 
 
 def _list(args: argparse.Namespace) -> int:
-    for kind in (args.kind,) if args.kind else FAMILIES:
+    for kind in (args.kind,) if args.kind else CAMERAS:
         try:
-            found = discover(kind)
+            found = CAMERAS[kind].discover()
         except CameraError as error:
             print(f"{kind}: {error}", file=sys.stderr)
+            continue
+        if found is None:
+            if args.kind:
+                print(
+                    f"{kind}: cannot be looked for; name it in the configuration", file=sys.stderr
+                )
             continue
         for camera in found:
             line = f"{kind:<11} {camera.identity}  {camera.model}\n{'':<11} {camera.setting}"

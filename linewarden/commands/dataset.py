@@ -40,11 +40,11 @@ from typing import get_args
 from edge.store.data_set import Layout, gather
 from edge.store.reader import RecordReader
 from edge.store.station import IMAGES_NAME
+from inspection.errors import listed
 from linewarden.commands.records import add_filter_arguments, filter_from_arguments, find_records
-from training.data.layout import LAYOUTS, WRITABLE, find_layout
-from training.data.layouts.base import listed
-from training.data.layouts.conversion import convert
-from training.data.layouts.summary import Summary, summarise
+from training.data.layout import convert, find_layout
+from training.data.layouts import LAYOUTS, WRITABLE
+from training.data.summary import Summary, summarise
 
 _CHANNELS = {1: "grey", 3: "colour"}
 

@@ -33,8 +33,8 @@ from pathlib import Path
 import yaml
 
 from calibration.calibrate import calibrate
-from calibration.limits import Wish
 from calibration.statements import describe
+from calibration.thresholds import CalibrationTargets
 from edge.station.config import LineConfig
 from export.bundle import export_bundle
 from inspection.bundle import open_bundle
@@ -48,7 +48,8 @@ from linewarden.commands.train import fit_with_progress, load_train_config, weig
 from training.backbones import Backbone
 from training.checkpoint import load_run
 from training.config import TrainConfig
-from training.data.layout import DataSet, read_data_set
+from training.data.data_set import DataSet
+from training.data.layout import read_data_set
 from training.demo_parts import write_dataset
 from training.report import figure_rows
 
@@ -87,7 +88,9 @@ def run(args: argparse.Namespace) -> int:
     export_bundle(out / "run", out / "bundle", report=_say)
     held_out = [held.path for held in load_run(out / "run")[0].held_out]
     _step(f"linewarden calibrate {out / 'bundle'} --good {held_out[0].parent}")
-    result = calibrate(open_bundle(out / "bundle"), held_out, Wish(false_reject_rate=0.01))
+    result = calibrate(
+        open_bundle(out / "bundle"), held_out, CalibrationTargets(false_reject_rate=0.01)
+    )
     for line in describe(result):
         _say(line)
     data_set = read_data_set(folder)

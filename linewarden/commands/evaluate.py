@@ -30,10 +30,10 @@ from inspection.bundle import REFERENCE_ARTEFACT
 from inspection.files import write_bytes, write_text
 from inspection.images import encode_png
 from inspection.inspector import Inspector
-from training.data.layout import DataSet, read_data_set
+from training.data.data_set import DataSet
+from training.data.layout import read_data_set
 from training.evaluation import Evaluation, evaluate
-from training.figures import figure_sheet
-from training.histogram import score_histogram
+from training.figures import figure_sheet, histogram
 from training.inspected import inspect_samples
 from training.report import figure_rows, write_report
 
@@ -85,7 +85,7 @@ def evaluate_to(
     evaluation = evaluate(inspector, data_set.name, inspected)
     out.mkdir(parents=True, exist_ok=True)
     write_bytes(out / "sheet.png", encode_png(figure_sheet(inspected, evaluation)))
-    write_bytes(out / "histogram.png", score_histogram(inspected, evaluation))
+    write_bytes(out / "histogram.png", histogram(inspected, evaluation))
     title = f"Inspection of {data_set.name}"
     write_report(out / "report.html", title, evaluation, inspected, notices=remarks)
     write_text(out / "result.json", evaluation.model_dump_json(indent=2) + "\n")

@@ -33,7 +33,7 @@ import sys
 from pathlib import Path
 
 from export.bundle import export_bundle
-from export.precision.offer import PRECISIONS
+from export.precision.select import PRECISIONS
 from inspection.bundle import Artefact
 
 

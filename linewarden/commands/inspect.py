@@ -27,12 +27,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge.part.settled import no_verdict
 from inspection.bundle import REFERENCE_ARTEFACT
 from inspection.errors import CameraError, ConfigError, FrameError
 from inspection.files import write_bytes
 from inspection.images import encode_jpeg, encode_png, read_image
-from inspection.inspector import Inspection, Inspector
+from inspection.inspector import Inspection, Inspector, no_verdict
 from inspection.layout.alignment import Pose
 from inspection.overlay import caption, overlay
 from inspection.verdict import Cause, Verdict
@@ -108,7 +107,7 @@ def _json_line(path: Path, inspection: Inspection) -> str:
             "image": str(path),
             "verdict": inspection.verdict.value,
             "score": _finite(inspection.score),
-            "threshold": _finite(inspection.threshold),
+            "threshold": _finite(inspection.thresholds.reject),
             "cause": inspection.cause.value if inspection.cause is not None else None,
             "message": inspection.message,
             "zone": inspection.zone or None,

@@ -49,10 +49,9 @@ from edge.line import JsonLinesConfig
 from edge.line.jsonlines import STANDARD_OUTPUT
 from edge.part.record import InspectionRecord
 from edge.pipeline.pipeline import Pipeline
-from edge.pipeline.summary import RunSummary
+from edge.pipeline.status import RunSummary
 from edge.service import logs
-from edge.service.daemon import Daemon, watchdog_s_from_environment
-from edge.service.notify import Notifier
+from edge.service.daemon import Daemon, Notifier, watchdog_s_from_environment
 from edge.service.served_station import open_served_station
 from edge.station.config import LineConfig
 from inspection.config.loading import load_config
@@ -113,7 +112,7 @@ def serve(config: LineConfig) -> int:
     with (
         contextlib.closing(notifier),
         open_served_station(
-            config, _log_no_verdict, on_turn=daemon.turn, waits_to_open=True
+            config, _log_no_verdict, on_turn=daemon.report, waits_to_open=True
         ) as station,
         _stopped_by_signals(station.pipeline, daemon.stopping) as received,
     ):

@@ -94,15 +94,15 @@ def run(args: argparse.Namespace) -> int:
 def _install(args: argparse.Namespace) -> int:
     load_config(args.config, LineConfig)
     _require_folder(args.root)
-    found = units.entries(args.line, args.config, args.drop_in, root=args.root)
+    found = units.service_files(args.line, args.config, args.drop_in, root=args.root)
     own = args.root / units.CONFIGURATIONS / f"{args.line}.yaml"
-    if any(isinstance(entry.content, Path) for entry in found) and units.is_owned(own):
+    if any(isinstance(file.content, Path) for file in found) and units.is_owned(own):
         raise ConfigError(f"{own}: is a configuration of its own; give it as --config, or move it")
-    for entry in found:
-        state = entry.state(args.root)
+    for file in found:
+        state = file.state(args.root)
         if state != "installed" and not args.dry_run:
-            entry.write(args.root)
-        print(f"{_DONE[state]}  /{entry.path}")
+            file.write(args.root)
+        print(f"{_DONE[state]}  /{file.path}")
     for name in set(units.drop_ins_of(args.line, args.root)) - set(args.drop_in):
         path = units.drop_in_folder(args.line) / f"{name}.conf"
         if not args.dry_run:
@@ -138,8 +138,8 @@ def _status(args: argparse.Namespace) -> int:
     report = {}
     for line in units.lines(args.root):
         drop_ins = units.drop_ins_of(line, args.root)
-        found = units.entries(line, drop_ins=drop_ins, root=args.root)
-        states = {f"/{entry.path}": entry.state(args.root) for entry in found}
+        found = units.service_files(line, drop_ins=drop_ins, root=args.root)
+        states = {f"/{file.path}": file.state(args.root) for file in found}
         report[line] = {"files": states, "systemd": _shown(line) if _is_here(args.root) else {}}
     if args.json:
         print(json.dumps(report, indent=2))

@@ -23,7 +23,7 @@ import argparse
 from pathlib import Path
 
 from export.study import finished, latencies_ms, measure_once
-from export.study_report import markdown, write_page
+from export.study_report import markdown, write_study
 from inspection.files import write_text
 from linewarden.commands.train import fit_with_progress, load_train_config, say
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     made_by = f"`make study` with {_names(args.config)}"
     text = markdown([row for row, _ in done], latencies, made_by)
     write_text(args.out, text)
-    write_page(args.work / "study.html", done, latencies)
+    write_study(args.work / "study.html", done, latencies)
     print(text)
     return 0
 

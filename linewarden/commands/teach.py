@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from calibration.calibrate import calibrate
-from calibration.limits import Wish
 from calibration.statements import describe
+from calibration.thresholds import CalibrationTargets
 from export.bundle import export_bundle
 from inspection.bundle import open_bundle
 from inspection.config.loading import dump_yaml, load_config
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         say(f"warning: {doubt}")
     export_bundle(run_folder, args.out, report=say)
     held_out = [held.path for held in record.held_out]
-    result = calibrate(open_bundle(args.out), held_out, Wish(args.false_reject_rate))
+    result = calibrate(open_bundle(args.out), held_out, CalibrationTargets(args.false_reject_rate))
     for line in describe(result):
         print(line)
     print(f"next: linewarden inspect --bundle {args.out} IMAGE...")

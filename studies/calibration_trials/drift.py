@@ -14,11 +14,11 @@ from multiprocessing import get_context
 import numpy as np
 
 from calibration.drift import baseline_from
-from calibration.escapes import proportion
-from calibration.threshold import tolerance_limit
+from calibration.tolerance import tolerance_limit
 from edge.drift.monitor import DriftAlarm, DriftMonitor
 from inspection.drift.baseline import Baseline
 from inspection.drift.charts import MOVED
+from reports.proportion import proportion
 from studies.calibration_trials.changes import AS_IS, CHANGES
 from studies.calibration_trials.measured import IN_TIME, Measured
 

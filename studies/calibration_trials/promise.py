@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import betabinom
 
-from calibration.escapes import proportion
-from calibration.threshold import ToleranceLimit, tolerance_limit
+from calibration.tolerance import ToleranceLimit, tolerance_limit
+from reports.proportion import proportion
 from studies.calibration_trials.measured import IN_TIME, Measured
 
 COUNTS = (20, 50, 100, 200)

@@ -23,12 +23,11 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from export.tensorrt_examine import graph_shape, ways_to_run
+from export.tensorrt.examine import graph_shape, ways_to_run
 from export.timing import Image
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.engine import Engine
 from inspection.engine.cuda import Cuda, Device, open_cuda
-from inspection.engine.own_thread import OwnThreadEngine
 from inspection.engine.tensorrt_bindings import load_bindings, platform_here
 from inspection.engine.tensorrt_plan import RunningPlan
 from inspection.errors import EngineError, LinewardenError
@@ -158,7 +157,7 @@ def rate(open_one: Callable[[], Engine], count: int, images: Sequence[Image]) ->
             engine.infer(images[number % len(images)])
 
     with ExitStack() as stack:
-        engines = [stack.enter_context(closing(OwnThreadEngine(open_one))) for _ in range(count)]
+        engines = [stack.enter_context(closing(open_one())) for _ in range(count)]
         with ThreadPoolExecutor(count) as pool:
             started = time.perf_counter()
             list(pool.map(drive, engines))

@@ -1,12 +1,16 @@
 """Speed of the runtime around the engine: its overhead, and what idle gaps cost.
 
     python tests/bench/bench_pipeline.py overhead
+    python tests/bench/bench_pipeline.py views
+    python tests/bench/bench_pipeline.py zones
     python tests/bench/bench_pipeline.py idle BUNDLE [parts]
 
 `overhead` runs an engine that does nothing, so that all that is measured is the pipeline itself:
 from the frame in memory to the verdict at the output, with preprocessing to 256x256, record and
-one output; beside it the same steps as plain calls. `idle` runs a bundle through the pipeline with
-pauses between the parts, without and with `keep_warm_ms`. All sides are interleaved.
+one output; beside it the same steps as plain calls. `views` does the same from the software trigger
+on, with one camera and with four, each of which takes 2 ms to be exposed. `zones` times the
+decision on a map with zones. `idle` runs a bundle through the pipeline with pauses between the
+parts, without and with `keep_warm_ms`. All sides are interleaved.
 """
 
 from __future__ import annotations
@@ -23,18 +27,21 @@ import numpy.typing as npt
 from edge.line.base import StationState
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord
+from edge.part.shot import PartInspector
 from edge.pipeline.pipeline import Pipeline
-from edge.pipeline.run_settings import PartLimits, RunSettings
-from edge.pipeline.views import PartInspector, View
+from edge.pipeline.settings import PartLimits, RunSettings, View
+from edge.trigger.software import SoftwareTrigger
 from inspection.bundle.calibration_file import RecipeIdentity
-from inspection.inspector import Inspection, Inspector, Prepared, StageTimes
+from inspection.inspector import Inspection, Inspector, StageTimes
 from inspection.layout import PreparedFrame
+from inspection.layout.zones import ZoneMap
 from inspection.preprocess import Preprocessing, preprocess
-from inspection.verdict import Thresholds, Verdict, decide
+from inspection.verdict import Thresholds, Verdict, decide, decide_by_zone
 
 ROUNDS = 300
 PAUSES_S = (0.0, 0.1, 1.0)
 WARM_MS = (None, 20.0, 100.0)
+EXPOSURE_S = 0.002  # a round trip to the process of a camera
 
 
 class Source:
@@ -66,7 +73,7 @@ class Source:
 class NoEngine:
     """Preprocesses and decides, with a fixed map between."""
 
-    identity = RecipeIdentity("bench", 2.5, "0" * 64, "0" * 64)
+    identity = RecipeIdentity("bench", Thresholds(2.5, 2.5), "0" * 64, "0" * 64)
 
     def __init__(self, size: int, channels: int) -> None:
         limits = (size, size)
@@ -79,15 +86,26 @@ class NoEngine:
         )
         self._map = np.zeros((256, 256), np.float32)
 
-    def prepare(self, frame: npt.NDArray[np.uint8]) -> Prepared:
+    def prepare(self, frame: npt.NDArray[np.uint8]) -> PreparedFrame:
         started = time.monotonic_ns()
         image = preprocess(frame, self._to)
-        return Prepared(PreparedFrame(image, None), time.monotonic_ns() - started)
+        return PreparedFrame(image, None, preprocess_ns=time.monotonic_ns() - started)
 
-    def infer(self, prepared: Prepared) -> Inspection:
-        decision = decide(1.0, self._map, Thresholds(2.5, 2.5))
+    def infer(self, prepared: PreparedFrame) -> Inspection:
+        decision = decide(1.0, self._map, self.identity.thresholds)
         times = StageTimes(prepared.preprocess_ns, 1, 1)
-        return Inspection(Verdict.PASS, 1.0, 2.5, self._map, decision.mask, times=times)
+        return Inspection(
+            verdict=Verdict.PASS,
+            score=1.0,
+            thresholds=self.identity.thresholds,
+            anomaly_map=self._map,
+            mask=decision.mask,
+            times=times,
+        )
+
+    @property
+    def engine(self) -> object:
+        return self
 
     def warm(self) -> None:
         pass
@@ -116,16 +134,35 @@ class Told:
 
 
 class Running:
-    """A pipeline on a thread of its own, one part at a time."""
+    """A pipeline on a thread, one part at a time.
 
-    def __init__(self, inspector: PartInspector, keep_warm_ms: float | None = None) -> None:
-        self._source, self._told = Source(), Told()
+    Args:
+        fired_views: cameras that a software trigger exposes; 0 for one that announces the parts.
+    """
+
+    def __init__(
+        self, inspector: PartInspector, keep_warm_ms: float | None = None, fired_views: int = 0
+    ) -> None:
+        self._sources, self._told = [Source() for _ in range(max(1, fired_views))], Told()
+        self._image = np.zeros((1, 1), np.uint8)
+        self._is_fired = fired_views > 0
         self._pipeline = Pipeline(
-            views=[View("main", self._source, inspector)],
+            views=[
+                View(f"view{place}", source, inspector, self._exposing(source))
+                for place, source in enumerate(self._sources)
+            ],
             outputs=[self._told],
             settings=RunSettings(PartLimits(deadline_ms=60_000.0), keep_warm_ms=keep_warm_ms),
+            trigger=SoftwareTrigger() if self._is_fired else None,
         )
         self._thread = threading.Thread(target=self._pipeline.run)
+
+    def _exposing(self, source: Source) -> Callable[[], None] | None:
+        def expose() -> None:
+            time.sleep(EXPOSURE_S)
+            source.give(self._image)
+
+        return expose if self._is_fired else None
 
     def __enter__(self) -> Running:
         self._thread.start()
@@ -139,8 +176,12 @@ class Running:
 
     def part_ms(self, image: npt.NDArray[np.uint8]) -> float:
         self._told.came.clear()
+        self._image = image
         started = time.monotonic_ns()
-        self._source.give(image)
+        if self._is_fired:
+            self._pipeline.fire()
+        else:
+            self._sources[0].give(image)
         self._told.came.wait()
         return (self._told.at_ns - started) / 1e6
 
@@ -158,12 +199,49 @@ def overhead() -> None:
                 name = f"{size}x{size} {'grey' if channels == 1 else 'BGR'}"
                 sides[f"{name}: steps alone"] = lambda i=inspector, m=image: _plain(i, m)  # type: ignore[misc]
                 sides[f"{name}: pipeline"] = lambda r=running, m=image: r.part_ms(m)  # type: ignore[misc]
-        times: dict[str, list[float]] = {name: [] for name in sides}
-        for number in range(ROUNDS + 10):
-            for name, run in sides.items():
-                value = run()
-                if number >= 10:
-                    times[name].append(value)
+        _compare(sides)
+
+
+def views() -> None:
+    """From the software trigger to the verdict, with one camera and with four."""
+    random = np.random.default_rng(1)
+    with ExitStack() as stack:
+        sides: dict[str, Callable[[], float]] = {}
+        for size in (1024, 2048):
+            image = random.integers(0, 255, (size, size), dtype=np.uint8)
+            for count in (1, 4):
+                running = stack.enter_context(Running(NoEngine(size, 1), fired_views=count))
+                name = f"{size}x{size} grey, {count} view{'s' if count > 1 else ''}"
+                sides[name] = lambda r=running, m=image: r.part_ms(m)  # type: ignore[misc]
+        _compare(sides)
+
+
+def zones() -> None:
+    """The decision on a rejected 256x256 map."""
+    random = np.random.default_rng(1)
+    anomaly_map = random.normal(size=(256, 256)).astype(np.float32)
+    sides: dict[str, Callable[[], float]] = {}
+    for count in (1, 8, 255):
+        zone_map = np.repeat(np.arange(256, dtype=np.uint8) % count + 1, 256).reshape(256, 256)
+        limits = [Thresholds(2.5, 3.5)] * count
+
+        def decide_ms(zone_map: ZoneMap = zone_map, limits: list[Thresholds] = limits) -> float:
+            started = time.monotonic_ns()
+            decide_by_zone(1.0, anomaly_map, zone_map, limits)
+            return (time.monotonic_ns() - started) / 1e6
+
+        sides[f"{count} zones"] = decide_ms
+    _compare(sides)
+
+
+def _compare(sides: dict[str, Callable[[], float]]) -> None:
+    """Print the percentiles of each side in milliseconds, measured in turn."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(ROUNDS + 10):
+        for name, run in sides.items():
+            value = run()
+            if number >= 10:
+                times[name].append(value)
     for name, values in times.items():
         print(f"  {name:<28} {percentiles(values)}")
 
@@ -212,4 +290,4 @@ if __name__ == "__main__":
     if given.get(1) == "idle":
         idle(given[2], int(given.get(3, "100")))
     else:
-        overhead()
+        {"overhead": overhead, "views": views, "zones": zones}[given.get(1, "overhead")]()

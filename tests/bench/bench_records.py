@@ -31,10 +31,10 @@ from edge.store.station import StationRecords
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.errors import LineError
 from inspection.inspector import Inspection, StageTimes
-from inspection.verdict import Verdict
+from inspection.verdict import Thresholds, Verdict
 
 PARTS, INTERVAL_S = 2000, 0.01
-IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64, 2.0, 1.5)
+IDENTITY = RecipeIdentity("default", Thresholds(2.5, 1.5, review=2.0), "a" * 64, "b" * 64)
 
 
 class Away:
@@ -89,7 +89,14 @@ def part(number: int) -> Settled:
     )
     empty = np.zeros((8, 8), dtype=np.float32)
     times = StageTimes(1_000_000, 9_000_000, 500_000)
-    inspection = Inspection(Verdict.PASS, 1.0, 2.5, empty, empty > 0, None, "", times)
+    inspection = Inspection(
+        verdict=Verdict.PASS,
+        score=1.0,
+        thresholds=IDENTITY.thresholds,
+        anomaly_map=empty,
+        mask=empty > 0,
+        times=times,
+    )
     frame = Frame(np.zeros((8, 8), np.uint8), 0, number, "40012345")
     view = ViewResult(ONLY_VIEW, IDENTITY, frame, inspection, 12_000_000)
     return Settled(trigger, inspection, (view,), 12_500_000)

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from training.config import FitConfig
+from training.data.samples import Targets
 from training.features import keep_freed_memory
-from training.models.base import Targets
 from training.models.supersimplenet import Config, Model
 from training.workers import Workers
 

@@ -31,10 +31,11 @@ from edge.line import (
 )
 from edge.line.handshake import Bits
 from edge.part.record import InspectionRecord, record_from_settled
-from edge.part.settled import Settled, no_verdict
+from edge.part.settled import Settled
 from edge.station.config import LineConfig
 from inspection.config.loading import load_config
 from inspection.errors import LineError
+from inspection.inspector import no_verdict
 from inspection.verdict import Cause, Verdict
 from tests.doubles import line_peers as peers
 

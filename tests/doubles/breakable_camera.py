@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 
-from edge.camera import PylonConfig, child, live_camera_from_config
+from edge.camera import PylonConfig, child
 from edge.camera.base import LiveCamera
 from edge.camera.pylon import PylonCamera
 from edge.part.frame import Frame
@@ -36,8 +36,8 @@ def build(config: str) -> LiveCamera:
     """The camera of a configuration in JSON."""
     given = child.config_from_json(config)
     if not isinstance(given, PylonConfig):
-        return live_camera_from_config(given)
-    camera = BreakablePylon(serial=given.serial, settings=given.settings, stale_ms=given.stale_ms)
+        return given.driver()
+    camera = BreakablePylon(given)
 
     def fail(number: int, _stack: object) -> None:
         camera.failing = number

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge.part.frame import Frame
-from edge.pipeline.views import View
+from edge.pipeline.settings import View
 from inspection.errors import CameraError
 from tests.doubles.pipelines import GENEROUS_S, IDENTITY, FakeCamera, FakeInspector, Image, Line
 from tests.doubles.waiting import wait_for

@@ -15,11 +15,12 @@ from typing import Any
 from edge.camera import CameraConfig
 from edge.camera.isolated import IsolatedCamera
 from edge.part.record import InspectionRecord
-from edge.pipeline.summary import RunSummary
+from edge.pipeline.status import RunSummary
 from edge.station.assembly import open_station
 from edge.station.config import LineConfig
 from edge.store.reader import Filter, RecordReader
-from inspection.inspector import Inspection, Prepared
+from inspection.inspector import Inspection
+from inspection.layout import PreparedFrame
 from inspection.verdict import Cause
 from tests.doubles.cameras import process_of
 from tests.doubles.waiting import wait_for
@@ -96,7 +97,7 @@ class CameraLine:
                 self.camera._module = self._module
             infer = view.inspector.infer
 
-            def slowly(prepared: Prepared) -> Inspection:
+            def slowly(prepared: PreparedFrame) -> Inspection:
                 time.sleep(self.infer_s)
                 return infer(prepared)
 

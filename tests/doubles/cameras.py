@@ -29,7 +29,6 @@ from edge.camera import (
     PyAvConfig,
     PylonConfig,
     ReplayConfig,
-    live_camera_from_config,
 )
 from edge.camera.genicam import GenicamSettings
 from edge.camera.isolated import IsolatedCamera
@@ -49,7 +48,7 @@ def require(config: CameraConfig) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the packages themselves, when first imported
             if not isinstance(config, ReplayConfig):
-                live_camera_from_config(config)
+                config.driver()
     except CameraError as error:
         pytest.skip(str(error))
 
@@ -118,11 +117,9 @@ class FakeGige:
 
     def wait(self) -> None:
         """Until it answers."""
-        from edge.camera.discovery import discover
-
         time.sleep(0.2)  # a discovery takes a second, also in vain
         until_s = time.monotonic() + 5.0
-        while not any(self.serial in camera.names for camera in discover("aravis")):
+        while not any(self.serial in camera.names for camera in AravisConfig.discover()):
             if time.monotonic() > until_s:
                 pytest.skip("no GigE Vision over loopback here")
 

@@ -7,8 +7,8 @@ from contextlib import closing
 import numpy as np
 import numpy.typing as npt
 
-from export.tensorrt_build import BuildOptions
-from export.tensorrt_engine import Built, build_engine
+from export.tensorrt.build import BuildOptions
+from export.tensorrt.engine import Built, build_engine
 from inspection.bundle import Bundle
 from inspection.engine import GraphShape
 from inspection.engine.cuda import open_cuda

@@ -39,7 +39,7 @@ def install(
     device = device or SimulatedDevice()
     patch.setattr("export.timing.WARM_UP", 1)
     patch.setattr("export.timing.RUNS", 3)
-    patch.setattr("export.tensorrt_examine.RUNS", 3)
+    patch.setattr("export.tensorrt.examine.RUNS", 3)
     module: Any = tensorrt(version, device)
     patch.setitem(sys.modules, "tensorrt", module)
     if binding == "cuda-python":

@@ -14,10 +14,8 @@ from edge.line.base import StationState
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord
 from edge.part.view import ONLY_VIEW
-from edge.pipeline.hooks import Hooks
 from edge.pipeline.pipeline import Pipeline
-from edge.pipeline.run_settings import PartLimits, RunSettings
-from edge.pipeline.views import View
+from edge.pipeline.settings import Hooks, PartLimits, RunSettings, View
 from edge.store.config import ImagesConfig, RecordsConfig
 from edge.store.images import ImageArchive
 from edge.store.station import IMAGES_NAME, StationRecords

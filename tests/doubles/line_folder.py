@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,9 @@ def write_line(folder: Path, *settings: str) -> Path:
 def add_tolerant_recipe(bundle: Bundle) -> None:
     """Calibrate "tolerant", which passes parts of brightness 128 to 229."""
     calibration = bundle.calibration("default", "model.onnx")
+    thresholds = replace(calibration.thresholds, reject=0.9)
     bundle.add_calibration(
-        calibration.model_copy(update={"recipe": "tolerant", "threshold_score": 0.9})
+        calibration.model_copy(update={"recipe": "tolerant", "thresholds": thresholds})
     )
 
 

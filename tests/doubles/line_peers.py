@@ -31,11 +31,11 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from edge.encoder import Encoder
+from edge.line import GpioConfig
 from edge.line.gate import GateConfig
 from edge.line.gpio import Gpio
 from edge.line.handshake import Bits
 from edge.line.opcua import NAMESPACE
-from edge.line.outputs_config import GpioConfig
 from edge.peers.loop_thread import LoopThread
 from inspection.verdict import Verdict
 

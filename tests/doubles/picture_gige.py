@@ -12,14 +12,14 @@ import ctypes
 import itertools
 import sys
 
-from edge.camera.sdk import load_gi
+from edge.camera.kind import load_gi
 
 LEVELS = tuple(range(8, 256, 16))
 
 
 def main(serial: str) -> None:
     """Serve until the process is killed."""
-    aravis, glib = load_gi("aravis", Aravis="0.8", GLib="2.0")
+    aravis, glib = load_gi("aravis", "gir1.2-aravis-0.8", Aravis="0.8", GLib="2.0")
     camera = aravis.GvFakeCamera.new("127.0.0.1", serial)
     inner = camera.get_fake_camera()
     library = ctypes.CDLL("libaravis-0.8.so.0")

@@ -16,17 +16,15 @@ from edge.part.frame import Frame
 from edge.part.record import InspectionRecord
 from edge.part.settled import Settled
 from edge.part.view import ONLY_VIEW
-from edge.pipeline.hooks import Hooks
 from edge.pipeline.pipeline import Pipeline
-from edge.pipeline.run_settings import PartLimits, RunSettings
-from edge.pipeline.summary import RunSummary
-from edge.pipeline.views import View
+from edge.pipeline.settings import Hooks, PartLimits, RunSettings, View
+from edge.pipeline.status import RunSummary
 from inspection.bundle.calibration_file import RecipeIdentity
-from inspection.inspector import Inspection, Prepared, StageTimes
+from inspection.inspector import Inspection, StageTimes
 from inspection.layout import PreparedFrame
-from inspection.verdict import Verdict
+from inspection.verdict import Thresholds, Verdict
 
-IDENTITY = RecipeIdentity("default", 2.5, "a" * 64, "b" * 64)
+IDENTITY = RecipeIdentity("default", Thresholds(2.5, 2.5), "a" * 64, "b" * 64)
 GENEROUS_S = 30.0
 Image = npt.NDArray[np.uint8]
 
@@ -74,15 +72,15 @@ class FakeInspector:
         identity: RecipeIdentity = IDENTITY,
     ) -> None:
         self.identity = identity
+        self.engine = object()
         self.warmed = 0
         self._before = before
 
-    def prepare(self, frame: Image) -> Prepared:
-        return Prepared(PreparedFrame(frame, None), 1)
+    def prepare(self, frame: Image) -> PreparedFrame:
+        return PreparedFrame(frame, None, preprocess_ns=1)
 
-    def infer(self, prepared: Prepared) -> Inspection:
-        assert isinstance(prepared.frame, PreparedFrame)
-        image = prepared.frame.image
+    def infer(self, prepared: PreparedFrame) -> Inspection:
+        image = prepared.image
         special = self._before(image)
         if special is not None:
             return special
@@ -95,7 +93,14 @@ class FakeInspector:
 def judged(verdict: Verdict) -> Inspection:
     mask = np.zeros((8, 8), dtype=np.bool_)
     anomaly_map = np.zeros((8, 8), dtype=np.float32)
-    return Inspection(verdict, 1.0, 2.5, anomaly_map, mask, None, "", StageTimes(1, 1, 1))
+    return Inspection(
+        verdict=verdict,
+        score=1.0,
+        thresholds=IDENTITY.thresholds,
+        anomaly_map=anomaly_map,
+        mask=mask,
+        times=StageTimes(1, 1, 1),
+    )
 
 
 class FakeOutput:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from edge.camera.sdk import load_gi
+from edge.camera.kind import load_gi
 
 # Stamped with the time since the start, as cameras do; VP8 needs no patent-laden plugin.
 _PIPELINE = (
@@ -18,7 +18,9 @@ _PIPELINE = (
 
 
 def main() -> None:
-    (glib, gst, rtsp) = load_gi("gstreamer", GLib="2.0", Gst="1.0", GstRtspServer="1.0")
+    (glib, gst, rtsp) = load_gi(
+        "gstreamer", "gir1.2-gst-rtsp-server-1.0", GLib="2.0", Gst="1.0", GstRtspServer="1.0"
+    )
     gst.init(None)
     server = rtsp.RTSPServer()
     server.set_address("127.0.0.1")

@@ -161,7 +161,7 @@ def _resident() -> int:
 
 
 def main() -> None:
-    """The line, or when `edge.camera.process` starts it, its camera."""
+    """The line, or when `edge.camera.isolated` starts it, its camera."""
     if sys.argv[2].isdigit() and Path(sys.argv[1]).is_dir():
         leaks, leak_bytes = (sys.argv[3], int(sys.argv[4])) if len(sys.argv) > 3 else ("", 0)
         print(json.dumps(_run(Path(sys.argv[1]), int(sys.argv[2]), leaks, leak_bytes)))

@@ -57,7 +57,7 @@ def test_every_module_of_a_device_imports_without_the_training_frameworks() -> N
 
 
 def test_calibration_needs_scipy_beside_that() -> None:
-    code = "import calibration.calibrate, calibration.scores, calibration.threshold"
+    code = "import calibration.calibrate, calibration.scores, calibration.tolerance"
     result = run_without(TRAINING - {"scipy"}, code)
     assert result.returncode == 0, result.stderr
 
@@ -99,7 +99,15 @@ def test_bundles_are_installed_where_nothing_is_signed() -> None:
 
 def test_no_other_distribution_claims_our_package_names() -> None:
     claims = packages_distributions()
-    for name in ("linewarden", "edge", "inspection", "calibration", "training", "export"):
+    for name in (
+        "linewarden",
+        "edge",
+        "inspection",
+        "reports",
+        "calibration",
+        "training",
+        "export",
+    ):
         assert set(claims.get(name, ["linewarden"])) == {"linewarden"}
 
 

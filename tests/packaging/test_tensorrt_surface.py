@@ -35,7 +35,7 @@ import tensorrt_bindings
 sys.modules["tensorrt"] = tensorrt_bindings
 from inspection.engine.tensorrt_bindings import load_bindings, process_logger
 from inspection.errors import EngineError
-from export.tensorrt_build import BuildOptions, _monitor, build_plan
+from export.tensorrt.build import BuildOptions, _monitor, build_plan
 from tests.doubles.engine_cases import Quiet
 
 trt = load_bindings()

@@ -117,7 +117,7 @@ def test_nobody_builds_what_the_owner_could_not_read(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     owner = bundle.folder.stat().st_uid
-    monkeypatch.setattr("export.tensorrt_engine.os.geteuid", lambda: owner + 1)
+    monkeypatch.setattr("export.tensorrt.engine.os.geteuid", lambda: owner + 1)
     assert main(["build", str(bundle.folder)]) == 4
     assert f"build as the user whom the line runs as: sudo -u '#{owner}'" in capsys.readouterr().err
 

@@ -9,6 +9,7 @@ import pytest
 
 from inspection.bundle import Bundle, open_bundle
 from inspection.trust.keys import KEYS_VARIABLE
+from inspection.verdict import Thresholds
 from linewarden.command_line import main
 
 golden_bundle = pytest.importorskip("tests.doubles.golden_bundle", reason="needs the package onnx")
@@ -48,7 +49,7 @@ def versions(store: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, 
 
 def calibrated_anew(bundle: Bundle, threshold: float) -> Path:
     active = bundle.calibration("default", "model.onnx")
-    bundle.add_calibration(active.model_copy(update={"threshold_score": threshold}))
+    bundle.add_calibration(active.model_copy(update={"thresholds": Thresholds(threshold, 0.5)}))
     return bundle.folder
 
 
@@ -175,7 +176,7 @@ def test_calibrations_at_the_same_time_are_all_kept(bundle: Bundle) -> None:
     before = len(bundle.calibrations())
 
     def calibrate(number: int) -> None:
-        added = calibration.model_copy(update={"threshold_score": 1.0 + number})
+        added = calibration.model_copy(update={"thresholds": Thresholds(1.0 + number, 0.5)})
         open_bundle(bundle.folder).add_calibration(added)
 
     threads = [threading.Thread(target=calibrate, args=(number,)) for number in range(8)]

@@ -120,7 +120,7 @@ def test_what_is_not_there_is_refused(
     folder = tiny_bundle.folder
     assert said(capsys, "calibrations", "list", folder, "--recipe", "9") == (
         4,
-        f"linewarden: {folder}: recipe '9' was never calibrated; calibrated are: default\n",
+        f"linewarden: {folder}: recipe '9' was never calibrated; calibrated recipes: default\n",
     )
     assert said(capsys, "calibrations", "show", folder, "20990101T000000Z") == (
         4,

@@ -11,7 +11,9 @@ import pytest
 from inspection.files import sha256_of
 from inspection.images import read_image
 from linewarden.command_line import main
-from training.data.layout import WRITABLE, DataSet, read_data_set
+from training.data.data_set import DataSet
+from training.data.layout import read_data_set
+from training.data.layouts import WRITABLE
 from training.demo_parts import write_dataset
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +23,7 @@ KILLED = """
 import os, shutil, signal, sys
 from pathlib import Path
 from training.data.layout import read_data_set
-from training.data.layouts.conversion import convert
+from training.data.layout import convert
 
 copies, copy = [], shutil.copyfile
 

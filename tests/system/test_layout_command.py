@@ -112,7 +112,7 @@ def test_the_slider_is_shown_and_moved(
     code, lines = said(capsys, *move)
     assert (code, lines) == (
         3,
-        ["linewarden: moving the slider needs a reason: say why with --reason TEXT"],
+        ["linewarden: moving the slider needs a reason: give it with --reason TEXT"],
     )
     _, lines = said(capsys, *move, "--reason", "escapes in May")
     (now,) = [line.split() for line in lines if line.startswith("*")][:1]

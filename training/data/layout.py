@@ -1,27 +1,14 @@
-"""Finding the images of a data set on disk, whichever layout it has.
-
-A layout is one module in `training.data.layouts` and one line in the table below.
-"""
+"""Data sets on disk: find the layout, read the samples, write them in another layout."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from inspection.errors import CameraError
-from training.data.layouts import ganomaly, ksdd2, mvtec, plain, uniad, visa
-from training.data.layouts.base import GOOD, DataSet, Layout, Sample, WritableLayout
-
-__all__ = ["GOOD", "LAYOUTS", "WRITABLE", "DataSet", "Sample", "find_layout", "read_data_set"]
-
-WRITABLE: dict[str, WritableLayout] = {
-    "mvtec": mvtec,
-    "uniad": uniad,
-    "ganomaly": ganomaly,
-    "visa": visa,
-    "ksdd2": ksdd2,
-}
-# A plain folder is one that has no other layout.
-LAYOUTS: dict[str, Layout] = {**WRITABLE, "plain": plain}
+from inspection.files import new_directory
+from training.data.data_set import DataSet
+from training.data.layouts import LAYOUTS, WRITABLE, plain
+from training.data.layouts.store import Store
 
 
 def read_data_set(path: Path) -> DataSet:
@@ -57,6 +44,34 @@ def find_layout(path: Path) -> str:
             f"it {_content(path)}"
         )
     return found[0]
+
+
+def convert(data_set: DataSet, to: str, out: Path, *, link: bool) -> list[str]:
+    """Write all images and masks of a data set to a new folder; returns what is lost.
+
+    `out` is complete whenever it exists. With `link`, files that stay as they are share their
+    content with the originals.
+
+    Args:
+        to: name of the layout, one of WRITABLE.
+
+    Raises:
+        CameraError: `out` exists, the layout cannot hold the data set, or a file cannot be read or
+            written.
+    """
+    if out.exists():
+        raise CameraError(f"{out}: exists already; give another folder, or remove it first")
+    layout = WRITABLE[to]
+    limits = layout.limits(data_set)
+    if limits.obstacles:
+        reasons = "".join(f"\n- {obstacle}" for obstacle in limits.obstacles)
+        raise CameraError(f"{data_set.name} does not fit into the layout {to}:{reasons}")
+    try:
+        with new_directory(out) as folder:
+            layout.write(data_set, Store(folder, link=link))
+    except OSError as error:
+        raise CameraError(f"{out}: cannot be written ({error.strerror})") from error
+    return limits.losses
 
 
 def _content(path: Path) -> str:

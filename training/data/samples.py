@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,7 +17,6 @@ from training.data.augment import Augmentation, Change
 from training.data.masks import Annotation, dilate, distance_weights, read_mask
 from training.data.order import Draw
 from training.data.survey import SurveyedSample
-from training.models.base import Targets
 
 # Views of a defective part: as it is, vertical flip, horizontal flip, turned by 180 degrees.
 FLIPS = (
@@ -25,6 +25,22 @@ FLIPS = (
     Change(flip_horizontal=True),
     Change(flip_vertical=True, flip_horizontal=True),
 )
+
+
+class Targets(NamedTuple):
+    """What is known of the images of a batch; all float32.
+
+    Attributes:
+        labels: (N,) 1 for a part with a real defect.
+        masks: (N, 1, H, W) 1 on defects, at the model's input size.
+        weights: (N, 1, H, W) weight of each pixel in pixel losses.
+        segmented: (N,) 1 when `masks` can be trusted: good parts, and defects with a drawn mask.
+    """
+
+    labels: Tensor
+    masks: Tensor
+    weights: Tensor
+    segmented: Tensor
 
 
 class SampleReader:

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspection.errors import CameraError, FrameError
+from inspection.errors import CameraError, FrameError, listed
 from inspection.images import decode_image
-from training.data.layout import Sample
-from training.data.layouts.base import listed
+from training.data.data_set import Sample
 
 Range = tuple[int, int]
 
@@ -54,7 +53,7 @@ def survey(samples: Iterable[Sample]) -> list[SurveyedSample]:
     problems: list[str] = []
     for sample in samples:
         try:
-            surveyed.append(_look_at(sample))
+            surveyed.append(_read_sample(sample))
         except FrameError as error:
             problems.append(str(error))
     if problems:
@@ -87,7 +86,7 @@ def split_good(samples: Sequence[SurveyedSample], *, hold_out: float, seed: int)
             f"{len(unique)} different good images; at least {MINIMUM_GOOD_IMAGES} are needed, and "
             "100 or more make a model one can trust"
         )
-    order = sorted(unique.values(), key=lambda sample: _lot(sample.sha256, seed))
+    order = sorted(unique.values(), key=lambda sample: _draw_key(sample.sha256, seed))
     count = min(max(1, math.ceil(hold_out * len(order))), len(order) - 1)
     return Split(tuple(order[count:]), tuple(order[:count]), tuple(duplicates))
 
@@ -97,7 +96,7 @@ def data_sha256(samples: Iterable[SurveyedSample]) -> str:
     return hashlib.sha256("".join(sorted(s.sha256 for s in samples)).encode()).hexdigest()
 
 
-def _look_at(sample: Sample) -> SurveyedSample:
+def _read_sample(sample: Sample) -> SurveyedSample:
     try:
         content = sample.path.read_bytes()
     except OSError as error:
@@ -145,5 +144,5 @@ def _refuse_mixed_channels(samples: Sequence[SurveyedSample]) -> None:
             raise CameraError(listed(f"{len(odd)} of {len(samples)} images are {name}:", paths))
 
 
-def _lot(sha256: str, seed: int) -> str:
+def _draw_key(sha256: str, seed: int) -> str:
     return hashlib.sha256(f"{seed} {sha256}".encode()).hexdigest()

@@ -20,10 +20,17 @@ from torch.optim.lr_scheduler import LRScheduler
 from inspection.config.loading import StrictModel
 from inspection.golden import FP32_TOLERANCE
 from training.data.masks import Annotation
+from training.data.samples import Targets
 
 Features = tuple[Tensor, ...]
 Losses = dict[str, Tensor]
 FeatureBatches = Callable[[], Iterator[Features]]
+
+
+class ModelConfig(StrictModel):
+    """Settings of a model, whose `name` is the one in `training.models.MODELS`."""
+
+    name: str
 
 
 class Prediction(NamedTuple):
@@ -31,22 +38,6 @@ class Prediction(NamedTuple):
 
     scores: Tensor
     maps: Tensor
-
-
-class Targets(NamedTuple):
-    """What is known of the images of a batch; all float32.
-
-    Attributes:
-        labels: (N,) 1 for a part with a real defect.
-        masks: (N, 1, H, W) 1 on defects, at the model's input size.
-        weights: (N, 1, H, W) weight of each pixel in pixel losses.
-        segmented: (N,) 1 when `masks` can be trusted: good parts, and defects with a drawn mask.
-    """
-
-    labels: Tensor
-    masks: Tensor
-    weights: Tensor
-    segmented: Tensor
 
 
 @dataclass
@@ -104,7 +95,7 @@ class AnomalyModel(nn.Module, ABC):
     map_tolerance = FP32_TOLERANCE
     stepped: tuple[str, ...] = ("loss",)
 
-    def __init__(self, config: StrictModel, size: tuple[int, int]) -> None:
+    def __init__(self, config: ModelConfig, size: tuple[int, int]) -> None:
         super().__init__()
         self.config = config
         self.size = size
@@ -124,10 +115,6 @@ class AnomalyModel(nn.Module, ABC):
     @abstractmethod
     def optimisation(self, epochs: int) -> Optimisation:
         """New optimisers and schedules for a training of `epochs` epochs."""
-
-    @abstractmethod
-    def deploy(self) -> nn.Module:
-        """The same function folded for inference: images -> (scores, maps), as `forward`."""
 
     def forward(self, images: Tensor) -> Prediction:
         """Scores (N,) and maps (N, H, W) of uint8 (N, H, W, 3) BGR images."""

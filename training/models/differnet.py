@@ -11,37 +11,34 @@ shows where the features are that moved it, to first order. For maps that are le
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.hub import load_state_dict_from_url
 from torch.nn import functional as F
 
 from inspection.errors import ConfigError
-from training.backbones import Backbone, BackboneConfig, load_weights_file, reflect_borders
+from training.backbones import Backbone, BackboneConfig, open_backbone
+from training.data.samples import Targets
 from training.models.base import (
     AnomalyModel,
     DataFacts,
     FeatureBatches,
     Features,
     Losses,
+    ModelConfig,
     Optimisation,
     Prediction,
-    Targets,
     blank_image,
 )
-from training.models.differnet_folded import Deployed, Turn, TurnBack, pyramid
 from training.models.flow import Flow, FlowConfig
 
-ALEXNET = "alexnet.tv_in1k"
-_ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"  # IMAGENET1K_V1
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_QUARTERS = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))  # cosine, sine
 
 
-class Config(FlowConfig):
+class Config(FlowConfig, ModelConfig):
     """Settings of DifferNet.
 
     Attributes:
@@ -73,23 +70,62 @@ class Config(FlowConfig):
         return self
 
 
-class AlexNet(Backbone):
-    """The convolutional part of torchvision's AlexNet, which timm does not have; see `Backbone`."""
+class Turn(nn.Module):
+    """Copies of images turned by i * 360 / count degrees, counter-clockwise, nearest pixel.
 
-    def __init__(self, config: BackboneConfig, *, load_weights: bool = True) -> None:
-        nn.Module.__init__(self)
-        self.body = _Convolutions()
-        if load_weights and config.weights == "hub":
-            self.body.load_state_dict(_published_weights(), strict=False)
-        elif load_weights and config.weights != "none":
-            load_weights_file(self.body, Path(config.weights), config.name)
-        if config.padding == "reflect":
-            reflect_borders(self.body)
-        self.channels, self.strides = [256], [32]
-        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1))
-        self.requires_grad_(False)
-        self.eval()
+    What comes from outside the image is black. Quarter turns of square images are exact.
+
+    Args:
+        size: (height, width), also of the copies.
+    """
+
+    def __init__(self, size: tuple[int, int], count: int) -> None:
+        super().__init__()
+        self.size, self.count = size, count
+        tables = torch.stack([_turned(size, i, count) for i in range(count)])  # (T, H W)
+        self.is_lossless = bool((tables < size[0] * size[1]).all())
+        self.register_buffer("table", tables.flatten().int(), persistent=False)
+
+    table: Tensor
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, H, W, 3) -> (N, T, H, W, 3)."""
+        if self.count == 1:
+            return images[:, None]
+        copies = _outside_zero(images.flatten(1, 2)).index_select(1, self.table)
+        return copies.reshape(-1, self.count, *self.size, 3)
+
+    def copy(self, images: Tensor, number: int) -> Tensor:
+        """One copy: (N, H, W, 3) -> (N, H, W, 3)."""
+        table = self.table.chunk(self.count)[number]
+        turned = _outside_zero(images.flatten(1, 2)).index_select(1, table)
+        return turned.reshape(-1, *self.size, 3)
+
+
+class TurnBack(nn.Module):
+    """Maps of turned copies turned back, and averaged over the copies that show a pixel."""
+
+    def __init__(self, size: tuple[int, int], count: int) -> None:
+        super().__init__()
+        self.size, self.count = size, count
+        pixels = size[0] * size[1]
+        tables = torch.stack([_turned(size, -i % count, count) for i in range(count)])
+        shown = tables < pixels
+        self.register_buffer("shares", 1 / shown.sum(0).float(), persistent=False)
+        of_copy = tables + pixels * torch.arange(count)[:, None]
+        table = torch.where(shown, of_copy, pixels * count).flatten()
+        self.register_buffer("table", table.int(), persistent=False)
+
+    shares: Tensor
+    table: Tensor
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N T, h, w) -> (N, h, w)."""
+        if self.count == 1:
+            return maps
+        flat = maps.reshape(-1, self.count * self.size[0] * self.size[1], 1)
+        back = _outside_zero(flat).index_select(1, self.table).reshape(-1, self.count, *self.size)
+        return back.sum(1) * self.shares.reshape(self.size)
 
 
 class Model(AnomalyModel):
@@ -167,10 +203,6 @@ class Model(AnomalyModel):
         """Adam for the flow, constant learning rate."""
         return self.flow.optimisation()
 
-    def deploy(self) -> nn.Module:
-        """The same function as one graph; see `Deployed`."""
-        return Deployed(self)
-
     def _pyramid(self, images: Tensor) -> Features:
         return pyramid(self.backbone, images, self.config.scales)
 
@@ -197,12 +229,6 @@ class Model(AnomalyModel):
         return 4 if self.config.training_rotations > 1 and height == width else 1
 
 
-def open_backbone(config: BackboneConfig, *, load_weights: bool = True) -> Backbone:
-    """A backbone from timm, or AlexNet."""
-    kind = AlexNet if config.name == ALEXNET else Backbone
-    return kind(config, load_weights=load_weights)
-
-
 def layer_shapes(
     backbone: Backbone, size: tuple[int, int], scales: int
 ) -> list[tuple[int, int, int]]:
@@ -227,31 +253,39 @@ def pooled(features: Features) -> Tensor:
     return torch.cat([f.mean((2, 3)) for f in features], dim=1)
 
 
-class _Convolutions(nn.Module):
-    """AlexNet to its last pooling, with torchvision's names of the weights."""
+def pyramid(backbone: nn.Module, images: Tensor, scales: int) -> Features:
+    """Maps of all layers at the input size, a half, a quarter of it ...
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Sequential(
-            *[nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)],
-            *[nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)],
-            *[nn.Conv2d(192, 384, 3, padding=1), nn.ReLU()],
-            *[nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()],
-            *[nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2)],
-        )
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        return [self.features(images)]
+    Images (N, H, W, 3) lose every second row and column, as nearest interpolation does.
+    """
+    steps = [2**scale for scale in range(scales)]
+    return tuple(f for step in steps for f in backbone(images[:, ::step, ::step]))
 
 
-def _published_weights() -> dict[str, Tensor]:
-    try:
-        state: dict[str, Tensor] = load_state_dict_from_url(
-            _ALEXNET_URL, progress=False, check_hash=True, weights_only=True
-        )
-    except OSError as error:
-        raise ConfigError(
-            f"backbone {ALEXNET}: its weights are not in the cache and cannot be downloaded "
-            f"({error}); give a file (--weights FILE), or --weights none (untrained)"
-        ) from error
-    return {key: value for key, value in state.items() if key.startswith("features.")}
+def _outside_zero(flat: Tensor) -> Tensor:
+    """(N, M, C) -> (N, M + 1, C) with zeros at index M, for what lies outside the image."""
+    return F.pad(flat, (0, 0, 0, 1))
+
+
+def _turned(size: tuple[int, int], number: int, count: int) -> Tensor:
+    """Where the pixels (H W,) of an image turned by number / count of a circle come from."""
+    height, width = size
+    cosine, sine = _direction(number, count)
+    row, column = torch.meshgrid(
+        torch.arange(height, dtype=torch.float64) - (height - 1) / 2,
+        torch.arange(width, dtype=torch.float64) - (width - 1) / 2,
+        indexing="ij",
+    )
+    from_row = (sine * column + cosine * row + (height - 1) / 2).round()
+    from_column = (cosine * column - sine * row + (width - 1) / 2).round()
+    inside = (from_row >= 0) & (from_row < height) & (from_column >= 0) & (from_column < width)
+    index = from_row * width + from_column
+    return torch.where(inside, index, height * width).long().flatten()
+
+
+def _direction(number: int, count: int) -> tuple[float, float]:
+    """Cosine and sine, exact for quarter turns."""
+    if 4 * number % count == 0:
+        return _QUARTERS[4 * number // count % 4]
+    angle = 2 * math.pi * number / count
+    return math.cos(angle), math.sin(angle)

@@ -12,10 +12,11 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from training.backbones import BackboneConfig
+from training.backbones import BackboneConfig, open_backbone
+from training.data.samples import Targets
 from training.linear_maps import blurring
 from training.models.base import (
     AnomalyModel,
@@ -23,21 +24,17 @@ from training.models.base import (
     FeatureBatches,
     Features,
     Losses,
+    ModelConfig,
     Optimisation,
     Prediction,
-    Targets,
 )
-from training.models.differnet import layer_shapes, open_backbone
-from training.models.differnet_folded import (
-    BLUR_RADIUS,
-    BLUR_SIGMA,
-    DeployedSpatial,
-    pyramid,
-)
+from training.models.differnet import layer_shapes, pyramid
 from training.models.flow import Flow, FlowConfig
 
+BLUR_SIGMA, BLUR_RADIUS = 4.0, 16  # of the map at input size
 
-class Config(FlowConfig):
+
+class Config(FlowConfig, ModelConfig):
     """Settings of the spatial variant.
 
     Attributes:
@@ -106,10 +103,6 @@ class Model(AnomalyModel):
     def optimisation(self, epochs: int) -> Optimisation:  # noqa: ARG002
         """Adam for the flow, constant learning rate."""
         return self.flow.optimisation()
-
-    def deploy(self) -> nn.Module:
-        """The exact fold of the whole network; see `DeployedSpatial`."""
-        return DeployedSpatial(self)
 
     def _drawn(self, y: Tensor) -> Tensor:
         wanted = self.config.sampled_positions

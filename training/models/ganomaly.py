@@ -9,7 +9,7 @@ pretrained backbone are far ahead of it. The paper has no anomaly map; the maps 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -17,24 +17,22 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from inspection.config.loading import StrictModel
 from inspection.errors import ConfigError
-from training.batch_norms import recalibrate
+from training.data.samples import Targets
 from training.linear_maps import apply, gaussian
 from training.models.base import (
     AnomalyModel,
     FeatureBatches,
     Features,
     Losses,
+    ModelConfig,
     Optimisation,
     Prediction,
     Steps,
-    Targets,
 )
-from training.models.ganomaly_folded import HALF_RANGE, Deployed, distance, levels
-from training.models.ganomaly_networks import Discriminator, Generator, Rebuilt, initialise
-from training.moments import Moments
+from training.moments import BATCH_NORMS, Moments, recalibrate
 
+HALF_RANGE = 127.5  # grey levels: 0 .. 255 becomes -1 .. 1
 _SIZES = (16, 32, 64, 128, 256, 512)
 _LOST = 1e-5  # loss below which the discriminator has won, and starts anew
 _CHANCE = 0.9
@@ -43,7 +41,7 @@ _MISMATCH = 2.0
 Positive = Annotated[float, Field(gt=0)]
 
 
-class Config(StrictModel):
+class Config(ModelConfig):
     """Settings of GANomaly.
 
     Attributes:
@@ -71,6 +69,94 @@ class Config(StrictModel):
     weight_adversarial: Annotated[float, Field(ge=0)] = 1.0
     weight_context: Positive = 50.0
     weight_latent: Annotated[float, Field(ge=0)] = 1.0
+
+
+class Encoder(nn.Module):
+    """Halves the image down to 4x4, then to a vector.
+
+    Args:
+        size: S, side of the image, px.
+        channels: C of the first layer.
+        outputs: length of the vector.
+        extra: number of 3x3 layers at S/2.
+    """
+
+    def __init__(self, size: int, channels: int, outputs: int, extra: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [_halving(3, channels), _leaky()]  # (N, C, S/2, S/2)
+        for _ in range(extra):
+            layers += [_same(channels), nn.BatchNorm2d(channels), _leaky()]
+        while size > 8:
+            layers += [_halving(channels, 2 * channels), nn.BatchNorm2d(2 * channels), _leaky()]
+            size, channels = size // 2, 2 * channels
+        self.body = nn.Sequential(*layers)  # (N, C S/8, 4, 4)
+        self.head = nn.Conv2d(channels, outputs, 4, bias=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, S, S) -> (N, outputs, 1, 1)."""
+        out: Tensor = self.head(self.body(image))
+        return out
+
+
+class Decoder(nn.Module):
+    """The encoder's mirror image, up to an image in [-1, 1]; arguments as there."""
+
+    def __init__(self, size: int, channels: int, latent: int, extra: int) -> None:
+        super().__init__()
+        width = channels * size // 8
+        first = nn.ConvTranspose2d(latent, width, 4, bias=False)
+        layers: list[nn.Module] = [first, nn.BatchNorm2d(width), _relu()]  # (N, C S/8, 4, 4)
+        while width > channels:
+            layers += [_doubling(width, width // 2), nn.BatchNorm2d(width // 2), _relu()]
+            width //= 2
+        for _ in range(extra):
+            layers += [_same(channels), nn.BatchNorm2d(channels), _relu()]  # (N, C, S/2, S/2)
+        self.body = nn.Sequential(*layers, _doubling(channels, 3), nn.Tanh())
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """(N, L, 1, 1) -> (N, 3, S, S)."""
+        out: Tensor = self.body(latent)
+        return out
+
+
+class Rebuilt(NamedTuple):
+    """What the generator makes of an image: (N, 3, S, S), z and z' (N, L, 1, 1)."""
+
+    image: Tensor
+    latent: Tensor
+    second_latent: Tensor
+
+
+class Generator(nn.Module):
+    """Encoder, decoder, second encoder; the encoders share no weights."""
+
+    def __init__(self, size: int, channels: int, latent: int, extra: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(size, channels, latent, extra)
+        self.decoder = Decoder(size, channels, latent, extra)
+        self.second_encoder = Encoder(size, channels, latent, extra)
+
+    def forward(self, image: Tensor) -> Rebuilt:
+        """(N, 3, S, S) -> the same part as a good one."""
+        latent = self.encoder(image)
+        rebuilt = self.decoder(latent)
+        return Rebuilt(rebuilt, latent, self.second_encoder(rebuilt))
+
+
+class Discriminator(Encoder):
+    """Tells images from rebuilt ones; its features are all but the last layer."""
+
+    def __init__(self, size: int, channels: int, extra: int) -> None:
+        super().__init__(size, channels, 1, extra)
+
+    def features(self, image: Tensor) -> Tensor:
+        """(N, 3, S, S) -> (N, C S/8, 4, 4)."""
+        out: Tensor = self.body(image)
+        return out
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, S, S) -> logits (N,), high for real images."""
+        return super().forward(image).flatten()
 
 
 class Model(AnomalyModel):
@@ -203,7 +289,7 @@ class Model(AnomalyModel):
         The running statistics lag behind the weights, which has made the official code score test
         images by their own batch (samet-akcay/ganomaly, issues 47 and 83).
         """
-        recalibrate(self, self._see, (batch for (batch,) in batches()))
+        recalibrate(self, self._pass_batch_norms, (batch for (batch,) in batches()))
         self.eval()
         if self.config.anomaly_map == "features":
             self.level_means.copy_(self._mean_distances(batches))
@@ -237,11 +323,7 @@ class Model(AnomalyModel):
             )
         return doubts
 
-    def deploy(self) -> nn.Module:
-        """The exact fold of the generator; see `Deployed`."""
-        return Deployed(self)
-
-    def _see(self, image: Tensor) -> None:
+    def _pass_batch_norms(self, image: Tensor) -> None:
         """One pass of an image (N, 3, S, S) and what it is rebuilt to through every batch norm."""
         self.discriminator.features(torch.cat([image, self.generator(image).image]))
 
@@ -259,6 +341,21 @@ class Model(AnomalyModel):
         return means.mean.clamp(min=1e-12)
 
 
+def levels(body: nn.Sequential, image: Tensor) -> list[Tensor]:
+    """Activations (N, C_l, s_l, s_l) of the discriminator, finest first."""
+    activations = []
+    for layer in body:
+        image = layer(image)
+        if isinstance(layer, nn.LeakyReLU):
+            activations.append(image)
+    return activations
+
+
+def distance(real: Tensor, fake: Tensor) -> Tensor:
+    """Root mean square over the channels: (N, C, h, w) twice -> (N, h, w)."""
+    return (real - fake).square().mean(1).sqrt()
+
+
 def _side(size: tuple[int, int]) -> int:
     height, width = size
     if height != width or height not in _SIZES:
@@ -274,3 +371,32 @@ def _of_first_process(value: Tensor) -> Tensor:
     if distributed.is_available() and distributed.is_initialized():
         distributed.broadcast(value, 0)
     return value
+
+
+def initialise(module: nn.Module) -> None:
+    """Normal weights around 0, batch norms around 1 (DCGAN, ICLR 2016); for `Module.apply`."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, BATCH_NORMS):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+def _halving(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
+
+
+def _doubling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
+
+
+def _same(channels: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+
+
+def _leaky() -> nn.LeakyReLU:
+    return nn.LeakyReLU(0.2, inplace=True)
+
+
+def _relu() -> nn.ReLU:
+    return nn.ReLU(inplace=True)

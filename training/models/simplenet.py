@@ -13,30 +13,30 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from inspection.config.loading import StrictModel
 from training.backbones import Backbone, BackboneConfig
-from training.linear_maps import smoothing
+from training.data.samples import Targets
+from training.linear_maps import blurring
 from training.models.base import (
     AnomalyModel,
     DataFacts,
     FeatureBatches,
     Features,
     Losses,
+    ModelConfig,
     Optimisation,
     Prediction,
-    Targets,
     blank_image,
     xavier,
 )
 from training.models.patch_embedding import PatchEmbedding
-from training.models.simplenet_folded import BLUR_RADIUS, BLUR_SIGMA, Deployed
-from training.synthesis.noise import noise_for
+from training.synthesis import noise_for
 
+BLUR_SIGMA, BLUR_RADIUS = 4.0, 16  # of the map at input size
 _MARGIN = 0.5
 _CHANCE = 0.9
 
 
-class Config(StrictModel):
+class Config(ModelConfig):
     """Settings of SimpleNet.
 
     Attributes:
@@ -90,7 +90,7 @@ class Model(AnomalyModel):
         self.discriminator = Discriminator(config.width, config.hidden)
         for head in (self.adaptor, self.discriminator):
             head.apply(xavier)
-        self.smooth = smoothing(size, self.grid, BLUR_SIGMA, BLUR_RADIUS, "symmetric")
+        self.blur = blurring(size, BLUR_SIGMA, BLUR_RADIUS, "symmetric")
 
     def prepare(self, facts: DataFacts, batches: FeatureBatches) -> None:  # noqa: ARG002
         """Fit the noise to the scale of the features."""
@@ -114,11 +114,12 @@ class Model(AnomalyModel):
         }
 
     def predict(self, features: Features) -> Prediction:
-        """The highest patch score before any smoothing, and the smoothed map at input size."""
+        """The highest patch score before any smoothing, and the map at input size, blurred."""
         embedded = self.embed(features)
         scores = -self.discriminator(self.adaptor(_rows(embedded)))
         grid = scores.reshape(-1, *self.grid)  # (N, h, w)
-        return Prediction(grid.amax((1, 2)), self.smooth(grid))
+        resized = F.interpolate(grid[:, None], self.size, mode="bilinear", align_corners=False)
+        return Prediction(grid.amax((1, 2)), self.blur(resized)[:, 0])
 
     def optimisation(self, epochs: int) -> Optimisation:  # noqa: ARG002
         """AdamW for the adaptor, Adam for the discriminator, constant learning rates."""
@@ -139,10 +140,6 @@ class Model(AnomalyModel):
             f"{total:.2f}, chance is 1): train longer, or with a larger model.noise_std"
         )
         return [doubt]
-
-    def deploy(self) -> nn.Module:
-        """The exact fold of the whole network; see `Deployed`."""
-        return Deployed(self)
 
     def _drawn(self, embedded: Tensor) -> Tensor:
         rows = _rows(embedded)

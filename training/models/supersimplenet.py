@@ -15,33 +15,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import MultiStepLR
 
-from inspection.config.loading import StrictModel
 from training.backbones import Backbone, BackboneConfig
 from training.data.masks import Annotation
-from training.linear_maps import Separable, apply, blurring
+from training.data.samples import Targets
+from training.linear_maps import Separable, apply, bilinear, blurring, mean3
 from training.models.base import (
     AnomalyModel,
     DataFacts,
     FeatureBatches,
     Features,
     Losses,
+    ModelConfig,
     Optimisation,
     Prediction,
-    Targets,
     blank_image,
     xavier,
 )
-from training.models.supersimplenet_folded import BLUR_RADIUS, BLUR_SIGMA, Deployed, onto_grid
-from training.models.supersimplenet_heads import ClassificationHead, SegmentationHead
-from training.models.supersimplenet_losses import focal, segmentation_losses
-from training.synthesis.noise import noise_for
-from training.synthesis.perlin import perlin_masks
+from training.synthesis import noise_for, perlin_masks
 
+KERNEL = 5  # of the classification head
+BLUR_SIGMA, BLUR_RADIUS = 4.0, 12  # of the map at input size
 _CHANCE = 0.9
 _PERLIN_UNSEGMENTED, _PERLIN_SEGMENTED = 0.2, 0.6
 
 
-class Config(StrictModel):
+class Config(ModelConfig):
     """Settings of SuperSimpleNet.
 
     Attributes:
@@ -106,6 +104,43 @@ class Config(StrictModel):
                 "version jims, supervision unsupervised and score segmentation"
             )
         return self
+
+
+class SegmentationHead(nn.Module):
+    """1x1 conv, batch norm, LeakyReLU, 1x1 conv: adapted features -> anomaly logits."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = nn.Conv2d(channels, hidden, 1)
+        self.norm = nn.BatchNorm2d(hidden)
+        self.tail = nn.Conv2d(hidden, 1, 1, bias=False)
+
+    def forward(self, adapted: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, 1, h, w)."""
+        out: Tensor = self.tail(F.leaky_relu(self.norm(self.hidden(adapted)), 0.2))
+        return out
+
+
+class ClassificationHead(nn.Module):
+    """5x5 conv over features and map, then global pools of both: one logit per image."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels + 1, hidden, KERNEL, padding="same")
+        self.norm = nn.BatchNorm2d(hidden)
+        self.fc = nn.Linear(2 * hidden + 2, 1)
+
+    def forward(self, features: Tensor, logits: Tensor) -> Tensor:
+        """(N, C, h, w), (N, 1, h, w) -> (N,)."""
+        hidden = F.relu(self.norm(self.conv(torch.cat([features, logits], dim=1))))
+        return classify(hidden, logits, self.fc)
+
+
+def classify(hidden: Tensor, logits: Tensor, fc: nn.Linear) -> Tensor:
+    """Maximum and mean of the hidden maps (N, K, h, w) and of the logits -> (N,)."""
+    pooled = [hidden.amax((2, 3)), hidden.mean((2, 3)), logits.amax((2, 3)), logits.mean((2, 3))]
+    logit: Tensor = fc(torch.cat(pooled, dim=1))
+    return logit.flatten()
 
 
 class Model(AnomalyModel):
@@ -250,10 +285,6 @@ class Model(AnomalyModel):
         )
         return [doubt]
 
-    def deploy(self) -> nn.Module:
-        """The exact fold of the whole network; see `Deployed`."""
-        return Deployed(self)
-
     def _targets_on_grid(self, targets: Targets) -> tuple[Tensor, Tensor]:
         aligned = self.config.version == "jims"
         masks = F.interpolate(targets.masks, self.grid, mode="bilinear", align_corners=aligned)
@@ -267,6 +298,47 @@ class Model(AnomalyModel):
         noise = like.new_zeros(*cells.shape, like.shape[1])
         noise[cells] = drawn.to(like)
         return noise.permute(0, 3, 1, 2)
+
+
+def segmentation_losses(
+    logits: Tensor, masks: Tensor, weights: Tensor, segmented: Tensor
+) -> Losses:
+    """Losses of the map over the images whose mask can be trusted.
+
+    Args:
+        logits, masks, weights: (N, 1, h, w).
+        segmented: (N,) images that count.
+    """
+    trusted = segmented > 0
+    logits, masks, weights = logits[trusted], masks[trusted], weights[trusted]
+    good = masks == 0
+    above = weights * F.relu(logits + 0.5)
+    below = weights * F.relu(0.5 - logits)
+    return {
+        "map_l1_good": _mean(above[good]),
+        "map_l1_defect": _mean(below[~good]),
+        "map_focal": _mean(weights * focal(logits, masks)),
+    }
+
+
+def focal(logits: Tensor, targets: Tensor, gamma: float = 4.0) -> Tensor:
+    """Focal loss (Lin et al. 2017) per element, without alpha: BCE * (1 - p_t)^gamma."""
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return cross_entropy * (1 - torch.exp(-cross_entropy)) ** gamma
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Mean, and zero with a gradient path when there is nothing to average."""
+    return values.mean() if values.numel() else values.sum()
+
+
+def onto_grid(layer: tuple[int, int], grid: tuple[int, int]) -> Separable:
+    """Upsampling and three-tap mean of one layer: A_h x A_w^T."""
+    rows, columns = (
+        mean3(size) @ bilinear(size, source, align_corners=True)
+        for size, source in zip(grid, layer, strict=True)
+    )
+    return Separable(rows, columns)
 
 
 def _sample(count: int, wanted: int) -> Tensor:

@@ -1,36 +1,10 @@
-"""Ways to ask for a recipe, imported only when a configuration names them.
+"""Requests of a peer for a recipe.
 
-To add one, write a file with a class like `modbus.ModbusRequests`, add a line to `SOURCES` and its
-configuration to `edge.recipe.request.config`.
+To add a kind, write a file like `modbus`, with its configuration, its driver and the command that
+installs its package, and add the configuration to `config`.
 """
 
-from __future__ import annotations
-
-from edge.recipe.request.base import Recipes, RequestSource
 from edge.recipe.request.config import RecipeRequestConfig
-from edge.recipe.request.thread import RecipeRequestThread
-from inspection.config.plugins import Plugin, load_plugin
-from inspection.errors import LineError
+from edge.recipe.request.thread import RecipeRequestThread, recipe_requests_from_config
 
-__all__ = ["SOURCES", "RecipeRequestThread", "recipe_requests_from_config"]
-
-SOURCES = {
-    "modbus": Plugin(
-        "edge.recipe.request.modbus", "ModbusRequests", "pip install 'linewarden[modbus]'"
-    ),
-    "mqtt": Plugin("edge.recipe.request.mqtt", "MqttRequests", "pip install 'linewarden[mqtt]'"),
-}
-
-
-def recipe_requests_from_config(
-    config: RecipeRequestConfig, recipes: Recipes
-) -> RecipeRequestThread:
-    """What follows the requests that `config` describes, not yet entered.
-
-    Raises:
-        LineError: what it needs is not installed.
-    """
-    factory = load_plugin("recipe request", config.kind, SOURCES, LineError)
-    name = f"recipe request {config.kind} {config.host}:{config.port}"
-    source: RequestSource = factory(name, config)
-    return RecipeRequestThread(name, source, recipes, config.poll_ms)
+__all__ = ["RecipeRequestConfig", "RecipeRequestThread", "recipe_requests_from_config"]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Annotated, Protocol
+
+from pydantic import Field
+
+PollMilliseconds = Annotated[float, Field(ge=10, le=10_000)]
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,45 @@ is the number, and the station is READY.
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import model_validator
+
+from edge.peers.addresses import ModbusPeer, Register
 from edge.peers.modbus import Plc
-from edge.recipe.request.base import Answer, Request, State
-from edge.recipe.request.config import ModbusRecipeRequestConfig
+from edge.recipe.request.base import Answer, PollMilliseconds, Request, State
+from inspection.config.plugins import require
+from inspection.errors import LineError
 
 _STATES = tuple(State)
+
+
+_INSTALL = "pip install 'linewarden[modbus]'"
+
+
+class ModbusRecipeRequestConfig(ModbusPeer):
+    """Registers of a PLC; see `edge.recipe.request.modbus`.
+
+    Attributes:
+        request_address: holding register of the number that the PLC wants, counted from 0.
+        status_address: first of three that the station writes.
+    """
+
+    kind: Literal["modbus"]
+    request_address: Register
+    status_address: Register
+    poll_ms: PollMilliseconds = 100.0
+
+    @model_validator(mode="after")
+    def _apart(self) -> ModbusRecipeRequestConfig:
+        if 0 <= self.request_address - self.status_address < 3:
+            raise ValueError("request_address lies among the three registers of status_address")
+        return self
+
+    def driver(self, name: str) -> ModbusRequests:
+        """Returns the source of requests, not yet opened; raises LineError without the package."""
+        require("recipe request 'modbus'", "pymodbus", _INSTALL, LineError)
+        return ModbusRequests(name, self)
 
 
 class ModbusRequests:

@@ -22,20 +22,44 @@ from __future__ import annotations
 import json
 import logging
 import queue
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from paho.mqtt.client import MQTTMessage
-
+from edge.peers.addresses import MqttBroker, TopicPrefix
 from edge.peers.mqtt import Broker
-from edge.recipe.request.base import Answer, Request
-from edge.recipe.request.config import MqttRecipeRequestConfig
+from edge.recipe.request.base import Answer, PollMilliseconds, Request
+from inspection.config.plugins import require
 from inspection.errors import LineError
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessage
 
 OFFLINE = json.dumps({"state": "offline"})
 
 _ID_MAX = 128
 
 _log = logging.getLogger(__name__)
+
+
+_INSTALL = "pip install 'linewarden[mqtt]'"
+
+
+class MqttRecipeRequestConfig(MqttBroker):
+    """Messages of a topic; see `edge.recipe.request.mqtt`.
+
+    Attributes:
+        client_id: another one than that of an output or a trigger.
+        topic: what the topics begin with, as plant/hall2/line3.
+        poll_ms: how soon a recipe that is loaded is told.
+    """
+
+    kind: Literal["mqtt"]
+    topic: TopicPrefix
+    poll_ms: PollMilliseconds = 100.0
+
+    def driver(self, name: str) -> MqttRequests:
+        """Returns the source of requests, not yet opened; raises LineError without the package."""
+        require("recipe request 'mqtt'", "paho.mqtt.client", _INSTALL, LineError)
+        return MqttRequests(name, self)
 
 
 class MqttRequests:

@@ -10,8 +10,9 @@ import logging
 import threading
 from types import TracebackType
 
-from edge.peers.reconnect import Retries
+from edge.peers.reconnect import Reconnector
 from edge.recipe.request.base import Answer, Recipes, Request, RequestSource, State
+from edge.recipe.request.config import RecipeRequestConfig
 from inspection.errors import LineError
 
 _JOIN_S = 10.0
@@ -35,6 +36,7 @@ class RecipeRequestThread:
         self._poll_s = poll_ms / 1e3
         self._request: Request | None = None  # the last one that was dealt with
         self._refusal = ""
+        self._connection = Reconnector(self._open, LineError)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recipe request", daemon=True)
 
@@ -54,24 +56,27 @@ class RecipeRequestThread:
         self._thread.join(_JOIN_S)
 
     def _run(self) -> None:
-        retries = Retries()
-        is_lost = False
-        while not self._stopping.is_set():
+        try:
+            self._connection.open()
+        except LineError as error:
+            self._wait_until_back(error)
+        while not self._stopping.wait(self._poll_s):
             try:
-                self._source.open()
                 self._follow()
-                if is_lost:
-                    _log.warning("%s: recipes can be requested again", self._name)
-                is_lost = False
-                retries.connected()
-                while not self._stopping.wait(self._poll_s):
-                    self._follow()
             except LineError as error:
-                if not is_lost:
-                    _log.warning("no recipe can be requested: %s", error)
-                is_lost = True
-                self._stopping.wait(retries.pause_s())
+                self._connection.lose(str(error))
+                self._wait_until_back(error)
         self._source.close()
+
+    def _open(self) -> None:
+        """Opens the source, which must take the first answer too."""
+        self._source.open()
+        self._follow()
+
+    def _wait_until_back(self, error: LineError) -> None:
+        _log.warning("no recipe can be requested: %s", error)
+        if self._connection.wait_until_open(self._stopping):
+            _log.warning("%s: recipes can be requested again", self._name)
 
     def _follow(self) -> None:
         """Look for a request, and answer."""
@@ -98,3 +103,15 @@ class RecipeRequestThread:
         if refusal:
             _log.error("%s: %s", self._name, refusal)
         return refusal
+
+
+def recipe_requests_from_config(
+    config: RecipeRequestConfig, recipes: Recipes
+) -> RecipeRequestThread:
+    """Returns the thread that follows the requests of a peer, not yet entered.
+
+    Raises:
+        LineError: a package for it is not installed.
+    """
+    name = f"recipe request {config.kind} {config.host}:{config.port}"
+    return RecipeRequestThread(name, config.driver(name), recipes, config.poll_ms)

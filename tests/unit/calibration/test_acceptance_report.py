@@ -61,14 +61,14 @@ def test_a_study_without_mistakes(tiny_bundle: Bundle, tmp_path: Path) -> None:
         "4 defective and 4 good parts, each shown 2 times: the inspection is acceptable."
     )
     assert proof(found.agreement) == (
-        "The grades are those of the figures; the bounds are not all within the acceptable limits. "
-        "At 95% confidence a proof takes at least 149 defective parts without a miss and 59 good "
-        "parts without a false alarm."
+        "The grades rate the figures; not all bounds are within the acceptable limits. At 95% "
+        "confidence a proof takes at least 149 defective parts without a miss and 59 good parts "
+        "without a false alarm."
     )
     (remark,) = found.remarks
     assert remark == (
-        "stored images were shown again: repeatability is that of the inference alone; for that "
-        "of camera, light and position take several shots of each part"
+        "stored images were shown again, so repeatability covers the inference alone: take "
+        "several shots of each part to cover camera, light and position"
     )
     assert found.is_intact()
     assert (found.bundle_seal, found.calibration_seal, found.showings) == (
@@ -101,13 +101,13 @@ def test_one_showing_gives_no_repeatability_and_says_so(
 ) -> None:
     found, _ = studied(tiny_bundle, read_plan(labelled(tmp_path / "parts", SOUND), 1))
     assert found.remarks == (
-        "each part was shown once: this says nothing about repeatability; show each 3 times",
+        "each part was shown once, so there is no figure for repeatability: show each 3 times",
     )
     last = figure_rows(found.agreement)[-1]
     assert (last.name, last.value, last.basis) == (
         "Repeatability",
         "-",
-        "each part was shown once, which says nothing about it",
+        "not known: each part was shown once",
     )
     assert statement(found).startswith("4 defective and 4 good parts, each shown once: ")
 
@@ -148,10 +148,10 @@ def test_what_speaks_against_the_figures_is_said(tiny_bundle: Bundle, tmp_path: 
     assert again.parts[5].showings[0].score is None
     assert again.remarks[1:] == (
         (
-            "the threshold was set with some of these parts, so that the false alarm rate is not "
-            f"that of new parts: {found.parts[3].name}"
+            "the calibration used some of these parts, so the false alarm rate is not that of new "
+            f"parts: {found.parts[3].name}"
         ),
-        "no verdict was given, and counts as rejected, on: good/3.png",
+        "these parts got no verdict and count as rejected: good/3.png",
     )
     assert list(pictures) == ["good/3.png"]
 
@@ -177,8 +177,8 @@ def test_bad_folders_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(CameraError) as failed:
         read_plan(parts, None)
     assert str(failed.value) == (
-        f"{parts / 'good'}: holds folders of shots and also loose.png: put each part's shots into "
-        "a folder of its own"
+        f"{parts / 'good'}: holds folders of shots and also loose.png: give each part one folder "
+        "with its shots"
     )
     for folder in (tmp_path / "absent", parts / "good"):
         with pytest.raises(CameraError) as failed:
@@ -194,7 +194,7 @@ def test_an_image_that_counts_twice_is_refused(tiny_bundle: Bundle, tmp_path: Pa
     with pytest.raises(CameraError) as caught:
         studied(tiny_bundle, read_plan(parts, 1))
     assert str(caught.value) == (
-        "1 images repeat another, and count as parts or shots of their own: take them out: "
+        "1 images repeat another and would count twice; remove them: "
         f"{parts / 'good/9.png'} is {parts / 'dent/0.png'}"
     )
 
@@ -206,7 +206,7 @@ def test_a_wrong_confidence_is_refused_before_anything_is_shown(
     shown: list[int] = []
     with Inspector.open(tiny_bundle) as inspector, pytest.raises(ConfigError) as caught:
         study(inspector, plan, confidence=95, report=lambda: shown.append(1))
-    assert str(caught.value) == "the confidence is 95: it lies between 0.5 and 1, like 0.95"
+    assert str(caught.value) == "the confidence is 95: choose it between 0.5 and 1, like 0.95"
     assert not shown
 
 
@@ -216,6 +216,6 @@ def test_an_image_of_the_training_is_refused(tiny_bundle: Bundle, tmp_path: Path
     with pytest.raises(CameraError) as caught:
         image_hashes(plan.parts, frozenset({sha256_of(path)}))
     assert str(caught.value) == (
-        "the model was trained on 1 of these images, so that figures would mean nothing; show it "
+        "the model was trained on 1 of these images, so the figures would mean nothing; show it "
         f"others: {path}"
     )

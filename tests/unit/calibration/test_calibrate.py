@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from calibration.calibrate import calibrate
-from calibration.limits import Wish
+from calibration.thresholds import CalibrationTargets
 from edge import Inspector
 from inspection.bundle import Bundle, open_bundle
 from inspection.bundle.manifest import seal_bundle
@@ -31,10 +31,10 @@ def good_parts(folder: Path, brightest: list[int], size: int = 32) -> list[Path]
 
 def test_the_part_that_sets_the_threshold_passes(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", [20, 60, 40, 90, 30])
-    result = calibrate(tiny_bundle, paths, Wish(0.01))
-    assert result.calibration.threshold_score == pytest.approx(90 / 255, abs=1e-6)
-    assert result.calibration.threshold_pixel == pytest.approx(90 / 255, abs=1e-6)
-    assert result.limits.limit.bound == pytest.approx(1 - 0.05 ** (1 / 5))
+    result = calibrate(tiny_bundle, paths, CalibrationTargets(0.01))
+    assert result.calibration.thresholds.reject == pytest.approx(90 / 255, abs=1e-6)
+    assert result.calibration.thresholds.pixel == pytest.approx(90 / 255, abs=1e-6)
+    assert result.promised.reject_limit.bound == pytest.approx(1 - 0.05 ** (1 / 5))
     assert set(result.calibration.scores) == {sha256_of(path) for path in paths}
     with Inspector.open(tiny_bundle.folder) as inspector:
         verdicts = [inspector.inspect(cv2.imread(str(p), 0)).verdict.value for p in paths]  # type: ignore[arg-type]
@@ -45,8 +45,8 @@ def test_repeated_images_count_once(tiny_bundle: Bundle, tmp_path: Path) -> None
     paths = good_parts(tmp_path / "good", [20, 60])
     copy = tmp_path / "good" / "copy.png"
     copy.write_bytes(paths[0].read_bytes())
-    result = calibrate(tiny_bundle, [*paths, copy], Wish(0.01))
-    assert result.limits.limit.parts == 2
+    result = calibrate(tiny_bundle, [*paths, copy], CalibrationTargets(0.01))
+    assert result.promised.reject_limit.parts == 2
     assert result.repeated == [copy]
 
 
@@ -63,11 +63,13 @@ def bundle_trained_on(bundle: Bundle, paths: list[Path]) -> Bundle:
 def test_images_of_the_training_are_left_out(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", [200, 20, 60])
     bundle = bundle_trained_on(tiny_bundle, paths[:1])
-    result = calibrate(bundle, paths, Wish(0.01))
+    result = calibrate(bundle, paths, CalibrationTargets(0.01))
     assert result.fitted == paths[:1]
-    assert result.calibration.threshold_score == pytest.approx(60 / 255, abs=1e-6)
-    with pytest.raises(CameraError, match="all 1 images were used in training"):
-        calibrate(bundle, paths[:1], Wish(0.01))
+    assert result.calibration.thresholds.reject == pytest.approx(60 / 255, abs=1e-6)
+    with pytest.raises(
+        CameraError, match="the model was trained on all 1 images: bring good parts"
+    ):
+        calibrate(bundle, paths[:1], CalibrationTargets(0.01))
 
 
 def test_every_unusable_image_is_named_and_nothing_is_written(
@@ -78,7 +80,7 @@ def test_every_unusable_image_is_named_and_nothing_is_written(
     paths[1].write_bytes(b"")
     odd = good_parts(tmp_path / "odd", [20], size=16)
     with pytest.raises(CameraError) as caught:
-        calibrate(tiny_bundle, [*paths, *odd], Wish(0.01))
+        calibrate(tiny_bundle, [*paths, *odd], CalibrationTargets(0.01))
     message = str(caught.value)
     assert message.startswith("2 of 4 images cannot be used:\n")
     assert f"{paths[1]}: the file is empty" in message
@@ -88,10 +90,10 @@ def test_every_unusable_image_is_named_and_nothing_is_written(
 
 def test_enough_good_parts_are_the_baseline_of_drift(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", list(range(20, 50)))
-    few = calibrate(tiny_bundle, paths[:29], Wish(0.01)).calibration
+    few = calibrate(tiny_bundle, paths[:29], CalibrationTargets(0.01)).calibration
     assert few.drift is None
     assert "drift" not in json.loads(few.model_dump_json())  # the seal of an older one stays right
-    enough = calibrate(tiny_bundle, paths, Wish(0.01)).calibration
+    enough = calibrate(tiny_bundle, paths, CalibrationTargets(0.01)).calibration
     assert enough.drift is not None
     assert set(enough.drift.values) == set(MOVED)
     assert enough.drift.values["score"] == tuple(sorted(enough.scores.values()))
@@ -102,7 +104,7 @@ def test_enough_good_parts_are_the_baseline_of_drift(tiny_bundle: Bundle, tmp_pa
 
 def test_a_baseline_without_its_image_is_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", list(range(20, 50)))
-    drift = calibrate(tiny_bundle, paths, Wish(0.01)).calibration.drift
+    drift = calibrate(tiny_bundle, paths, CalibrationTargets(0.01)).calibration.drift
     assert drift is not None
     with pytest.raises(BundleError, match=r"the reference image of the drift baseline: .* again"):
         drift.model_copy(update={"reference_png": b"x"}).reference()
@@ -110,20 +112,20 @@ def test_a_baseline_without_its_image_is_refused(tiny_bundle: Bundle, tmp_path: 
 
 def test_frames_of_one_part_count_once(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", [20, 60, 40, 90, 30, 50])
-    wish = Wish(0.01, part_of=lambda path: str(int(path.stem) // 2))
-    result = calibrate(tiny_bundle, paths, wish)
-    assert result.limits.limit.parts == 3
+    targets = CalibrationTargets(0.01, part_of=lambda path: str(int(path.stem) // 2))
+    result = calibrate(tiny_bundle, paths, targets)
+    assert result.promised.reject_limit.parts == 3
     assert sorted(result.calibration.parts.values()) == ["0", "0", "1", "1", "2", "2"]
-    assert result.calibration.threshold_score == pytest.approx(90 / 255, abs=1e-6)
+    assert result.calibration.thresholds.reject == pytest.approx(90 / 255, abs=1e-6)
 
 
 def test_a_review_band_lies_below_the_threshold(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", [20 + 5 * number for number in range(30)])
-    result = calibrate(tiny_bundle, paths, Wish(0.1, review_rate=0.3))
-    assert result.limits.review is not None
+    result = calibrate(tiny_bundle, paths, CalibrationTargets(0.1, review_rate=0.3))
+    assert result.promised.review is not None
     band = result.calibration
-    assert band.threshold_review is not None
-    assert band.threshold_review < band.threshold_score
+    assert band.thresholds.review is not None
+    assert band.thresholds.review < band.thresholds.reject
     assert band.review_rate_bound is not None
     assert band.review_rate_bound <= 0.3
     with Inspector.open(tiny_bundle.folder) as inspector:
@@ -134,9 +136,9 @@ def test_a_review_band_lies_below_the_threshold(tiny_bundle: Bundle, tmp_path: P
 def test_a_smallest_area_clears_the_mask(tiny_bundle: Bundle, tmp_path: Path) -> None:
     """Good parts have single bright pixels: with regions of two, the threshold falls below them."""
     paths = good_parts(tmp_path / "good", [20, 60, 40, 90, 30])
-    result = calibrate(tiny_bundle, paths, Wish(0.5, minimum_area_px=2))
-    assert result.calibration.minimum_area_px == 2
-    assert result.calibration.threshold_pixel == pytest.approx(5 / 255, abs=1e-6)
+    result = calibrate(tiny_bundle, paths, CalibrationTargets(0.5, minimum_area_px=2))
+    assert result.calibration.thresholds.minimum_area_px == 2
+    assert result.calibration.thresholds.pixel == pytest.approx(5 / 255, abs=1e-6)
     frame = np.full((32, 32), 5, np.uint8)
     frame[3, 4] = 250
     frame[20:22, 20] = 240

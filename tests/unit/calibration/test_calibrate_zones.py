@@ -10,9 +10,9 @@ import pytest
 from calibration.calibrate import MAP_DECIDES, calibrate
 from calibration.good_parts import good_part_values
 from calibration.history import compare
-from calibration.limits import Wish
 from calibration.sensitivity import move_slider, place_of
 from calibration.statements import describe
+from calibration.thresholds import CalibrationTargets
 from edge import Inspector
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
@@ -54,13 +54,13 @@ def test_zones_have_their_own_thresholds_and_ignored_pixels_do_not_count(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     good = parts(tmp_path / "good", [(20, 100), (60, 110), (40, 190), (30, 150)])
-    result = calibrate(tiny_bundle, good, Wish(0.01), layout=HALVES)
+    result = calibrate(tiny_bundle, good, CalibrationTargets(0.01), layout=HALVES)
     found = result.calibration
-    assert {name: round(zone.score * 255) for name, zone in found.zone_thresholds.items()} == {
+    assert {name: round(zone.reject * 255) for name, zone in found.zone_thresholds.items()} == {
         "left": 60,
         "right": 190,
     }
-    assert found.threshold_score == found.zone_thresholds["right"].score
+    assert found.thresholds.reject == found.zone_thresholds["right"].reject
     assert found.layout == HALVES
     assert not result.replaces_score
     tests = parts(tmp_path / "test", [(60, 190), (61, 100), (20, 191), (20, 20)])
@@ -72,7 +72,7 @@ def test_zones_have_their_own_thresholds_and_ignored_pixels_do_not_count(
         ("REJECT", "right"),
         ("PASS", "left"),
     ]
-    assert [i.score > i.threshold for i in inspections] == [False, True, True, False]
+    assert [i.score > i.thresholds.reject for i in inspections] == [False, True, True, False]
     assert not inspections[1].mask[28].any()
     assert inspections[1].mask[1, 3]
 
@@ -82,14 +82,16 @@ def test_calibration_and_line_say_the_same_of_the_good_parts(
 ) -> None:
     random = np.random.default_rng(0)
     good = parts(tmp_path / "good", random.integers(10, 250, (40, 2)).tolist())
-    found = calibrate(tiny_bundle, good, Wish(0.2, review_rate=0.6), layout=HALVES).calibration
+    found = calibrate(
+        tiny_bundle, good, CalibrationTargets(0.2, review_rate=0.6), layout=HALVES
+    ).calibration
     with Inspector.open(tiny_bundle.folder) as inspector:
         said = {path: inspector.inspect(frame(path)) for path in good}
     scores = sorted(inspection.score for inspection in said.values())
     assert sorted(found.scores.values()) == scores
     verdicts = [inspection.verdict for inspection in said.values()]
     for limit, worse in (
-        ("score", {Verdict.REJECT}),
+        ("reject", {Verdict.REJECT}),
         ("review", {Verdict.REJECT, Verdict.REVIEW}),
     ):
         thresholds = [getattr(zone, limit) for zone in found.zone_thresholds.values()]
@@ -103,20 +105,19 @@ def test_calibration_and_line_say_the_same_of_the_good_parts(
 
 def test_one_zone_over_all_of_the_map_changes_nothing(tiny_bundle: Bundle, tmp_path: Path) -> None:
     good = parts(tmp_path / "good", [(20 + 3 * n, 100 + 2 * n) for n in range(30)])
-    plain = calibrate(tiny_bundle, good, Wish(0.1)).calibration
+    plain = calibrate(tiny_bundle, good, CalibrationTargets(0.1)).calibration
     whole = Layout(
         frame_height=32, frame_width=32, zones=(Zone(name="all", polygons=(box(0, 0, 32, 32),)),)
     )
-    zoned = calibrate(tiny_bundle, good, Wish(0.1), layout=whole).calibration
-    same = {"threshold_score", "threshold_pixel", "minimum_area_px", "false_reject_rate_bound"}
-    same |= {"mask_rate_bound", "scores"}
+    zoned = calibrate(tiny_bundle, good, CalibrationTargets(0.1), layout=whole).calibration
+    same = {"thresholds", "false_reject_rate_bound", "mask_rate_bound", "scores"}
     assert zoned.model_dump(include=same) == plain.model_dump(include=same)
 
 
 def test_a_calibration_without_zones_is_written_as_before(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    result = calibrate(tiny_bundle, parts(tmp_path / "good", [(20, 100)]), Wish(0.1))
+    result = calibrate(tiny_bundle, parts(tmp_path / "good", [(20, 100)]), CalibrationTargets(0.1))
     assert set(json.loads(result.path.read_text())) == {
         "seal", "schema_version", "recipe", "created_utc", "artefact", "artefact_sha256",
         "false_reject_rate_target", "confidence", "false_reject_rate_bound", "threshold_score",
@@ -130,7 +131,10 @@ def test_zones_that_were_changed_are_refused(
     tiny_bundle: Bundle, tmp_path: Path, change: str
 ) -> None:
     result = calibrate(
-        tiny_bundle, parts(tmp_path / "good", [(20, 100), (30, 90)]), Wish(0.1), layout=HALVES
+        tiny_bundle,
+        parts(tmp_path / "good", [(20, 100), (30, 90)]),
+        CalibrationTargets(0.1),
+        layout=HALVES,
     )
     content = json.loads(result.path.read_text())
     if change == "zones":
@@ -162,7 +166,7 @@ def test_a_part_that_is_not_there_gives_no_verdict(tiny_bundle: Bundle, tmp_path
     good = [tmp_path / f"good/{n}.png" for n in range(4)]
     for number, path in enumerate(good):
         cv2.imwrite(str(path), with_mark(6 + number, 8, 90 + number))
-    calibrate(tiny_bundle, good, Wish(0.1), layout=layout)
+    calibrate(tiny_bundle, good, CalibrationTargets(0.1), layout=layout)
     with Inspector.open(tiny_bundle.folder) as inspector:
         there = inspector.inspect(with_mark(10, 5))
         gone = inspector.inspect(np.full((32, 32), 20, np.uint8))
@@ -176,7 +180,7 @@ def test_a_part_that_is_not_there_gives_no_verdict(tiny_bundle: Bundle, tmp_path
     empty = tmp_path / "good/empty.png"
     cv2.imwrite(str(empty), np.full((32, 32), 20, np.uint8))
     with pytest.raises(CameraError, match=f"{empty}: the part was not found"):
-        calibrate(tiny_bundle, [*good, empty], Wish(0.1), layout=layout)
+        calibrate(tiny_bundle, [*good, empty], CalibrationTargets(0.1), layout=layout)
 
 
 class OtherScore:
@@ -195,20 +199,22 @@ def test_a_score_that_zones_replace_is_told(
 ) -> None:
     monkeypatch.setattr("calibration.calibrate.open_engine", lambda *_, **__: OtherScore())
     good = parts(tmp_path / "good", [(20, 100), (60, 110)])
-    zoned = calibrate(tiny_bundle, good, Wish(0.01), layout=HALVES)
+    zoned = calibrate(tiny_bundle, good, CalibrationTargets(0.01), layout=HALVES)
     assert zoned.calibration.zone_scores.keys() == zoned.images.keys()
     assert f"note: {MAP_DECIDES}" in describe(zoned)
-    assert f"note: {MAP_DECIDES}" not in describe(calibrate(tiny_bundle, good, Wish(0.01)))
+    assert f"note: {MAP_DECIDES}" not in describe(
+        calibrate(tiny_bundle, good, CalibrationTargets(0.01))
+    )
 
 
 def test_lots_are_told_apart(tiny_bundle: Bundle, tmp_path: Path) -> None:
     good = parts(tmp_path / "good", [(20 + n, 100 + n) for n in range(60)], logo=5)
     result = calibrate(
-        tiny_bundle, good, Wish(0.3, lot_of=lambda path: path.name.partition("_")[0])
+        tiny_bundle, good, CalibrationTargets(0.3, lot_of=lambda path: path.name.partition("_")[0])
     )
     found = result.calibration
     assert sorted(set(found.lots.values())) == [f"lot{n}" for n in range(6)]
-    assert found.false_reject_rate_bound == result.limits.limit.bound
+    assert found.false_reject_rate_bound == result.promised.reject_limit.bound
     assert found.mask_rate_bound is None
     with pytest.raises(ConfigError, match="has no sensitivity slider, because its parts came in l"):
         place_of(found)
@@ -220,44 +226,52 @@ def test_the_tail_is_a_model_and_never_below_the_promise(
     random = np.random.default_rng(1)
     levels = np.clip(random.gumbel(60, 12, (400, 2)), 6, 250).astype(int).tolist()
     good = parts(tmp_path / "good", levels, logo=5)
-    plain = calibrate(tiny_bundle, good, Wish(0.001)).calibration
-    result = calibrate(tiny_bundle, good, Wish(0.001, extrapolate=True))
-    assert result.limits.tail is not None
+    plain = calibrate(tiny_bundle, good, CalibrationTargets(0.001)).calibration
+    result = calibrate(tiny_bundle, good, CalibrationTargets(0.001, extrapolate=True))
+    assert result.promised.tail is not None
     assert result.calibration.modelled_rate == 0.001
-    assert result.calibration.threshold_score >= plain.threshold_score
+    assert result.calibration.thresholds.reject >= plain.thresholds.reject
     assert result.calibration.false_reject_rate_bound == plain.false_reject_rate_bound
 
 
 @pytest.mark.parametrize(
-    ("wish", "layout", "message"),
+    ("targets", "layout", "message"),
     [
         (
-            Wish(0.1, lot_of=str),
+            CalibrationTargets(0.1, lot_of=str),
             HALVES,
             (
-                "lots and 2 zones do not go together: draw the polygons as one zone, whose "
-                "threshold they have in common"
+                "lots and 2 zones do not go together: draw the polygons as one zone with one "
+                "threshold"
             ),
         ),
         (
-            Wish(0.1, lot_of=str, review_rate=0.2),
+            CalibrationTargets(0.1, lot_of=str, review_rate=0.2),
             None,
             "lots and a review band do not go together: ask for one of them",
         ),
         (
-            Wish(0.1, lot_of=str, extrapolate=True),
+            CalibrationTargets(0.1, lot_of=str, extrapolate=True),
             None,
             "lots and a model of the tail do not go together: ask for one of them",
         ),
-        (Wish(0.1), HALVES, "2 zones need at least as many good parts, and there are 1"),
+        (
+            CalibrationTargets(0.1),
+            HALVES,
+            "2 zones need at least as many good parts, and there are 1",
+        ),
     ],
 )
-def test_wishes_that_exclude_each_other_are_refused(
-    tiny_bundle: Bundle, tmp_path: Path, wish: Wish, layout: Layout | None, message: str
+def test_targets_that_exclude_each_other_are_refused(
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    targets: CalibrationTargets,
+    layout: Layout | None,
+    message: str,
 ) -> None:
     before = tiny_bundle.calibration("default", "model.onnx")
     with pytest.raises(ConfigError) as caught:
-        calibrate(tiny_bundle, parts(tmp_path / "good", [(20, 30)]), wish, layout=layout)
+        calibrate(tiny_bundle, parts(tmp_path / "good", [(20, 30)]), targets, layout=layout)
     assert str(caught.value) == message
     assert tiny_bundle.calibration("default", "model.onnx") == before
 
@@ -265,7 +279,7 @@ def test_wishes_that_exclude_each_other_are_refused(
 def calibrated(bundle: Bundle, tmp_path: Path, layout: Layout | None) -> Calibration:
     levels = np.random.default_rng(6).integers(10, 250, (60, 2)).tolist()
     good = parts(tmp_path / "good", levels, logo=255 if layout else 5)
-    return calibrate(bundle, good, Wish(0.1), layout=layout).calibration
+    return calibrate(bundle, good, CalibrationTargets(0.1), layout=layout).calibration
 
 
 @pytest.mark.parametrize("layout", [None, HALVES])
@@ -275,7 +289,7 @@ def test_the_slider_moves_thresholds_and_keeps_the_rest(
     before = calibrated(tiny_bundle, tmp_path, layout)
     after = move_slider(tiny_bundle, before, 0.9, author="anna", reason="escapes")
     assert (after.author, after.reason) == ("anna", "sensitivity 0.9: escapes")
-    assert after.threshold_score < before.threshold_score
+    assert after.thresholds.reject < before.thresholds.reject
     place = place_of(after)
     assert place.bound == after.false_reject_rate_bound > before.false_reject_rate_bound
     assert after.false_reject_rate_target == place.expected
@@ -285,7 +299,7 @@ def test_the_slider_moves_thresholds_and_keeps_the_rest(
             inspector.inspect(frame(path)).verdict for path in (tmp_path / "good").iterdir()
         ]
     rejected = sum(verdict is Verdict.REJECT for verdict in verdicts)
-    assert rejected == sum(score > after.threshold_score for score in after.scores.values())
+    assert rejected == sum(score > after.thresholds.reject for score in after.scores.values())
     if layout is not None:
         assert rejected == compare(before, after).rejected_by_newer.count > 0
 
@@ -295,15 +309,15 @@ def test_a_slider_that_would_end_the_review_band_is_refused(
 ) -> None:
     levels = [(20 + 3 * n, 5) for n in range(60)]
     good = parts(tmp_path / "good", levels, logo=5)
-    active = calibrate(tiny_bundle, good, Wish(0.1, review_rate=0.3)).calibration
+    active = calibrate(tiny_bundle, good, CalibrationTargets(0.1, review_rate=0.3)).calibration
     with pytest.raises(ConfigError, match="nothing would be left of it"):
         move_slider(tiny_bundle, active, 1.0, author="", reason="try")
-    with pytest.raises(ConfigError, match="needs a reason: say why with --reason TEXT"):
+    with pytest.raises(ConfigError, match="needs a reason: give it with --reason TEXT"):
         move_slider(tiny_bundle, active, 0.0, author="", reason=" ")
 
 
 def test_calibrations_of_other_zones_are_not_compared(tiny_bundle: Bundle, tmp_path: Path) -> None:
     older = calibrated(tiny_bundle, tmp_path, None)
     newer = calibrated(tiny_bundle, tmp_path, HALVES)
-    with pytest.raises(ConfigError, match="have other zones or another alignment"):
+    with pytest.raises(ConfigError, match="have different zones or alignments"):
         compare(older, newer)

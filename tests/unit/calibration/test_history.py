@@ -9,10 +9,11 @@ import pytest
 
 from calibration.calibrate import calibrate
 from calibration.history import ACTIVE, compare, find, history, recipes, roll_back
-from calibration.limits import Wish
+from calibration.thresholds import CalibrationTargets
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import BundleError, ConfigError
+from inspection.verdict import Thresholds
 
 FIRST = "20260101T000000Z"
 
@@ -34,7 +35,7 @@ def made(bundle: Bundle, created_utc: str, scores: list[float], **fields: object
     update = {
         "created_utc": created_utc,
         "scores": {f"{round(score * 100):064x}": score for score in scores},
-        "threshold_score": max(scores),
+        "thresholds": Thresholds(max(scores), 0.5),
         **fields,
     }
     bundle.add_calibration(first.model_copy(update=update))
@@ -47,7 +48,9 @@ def test_a_new_calibration_keeps_the_old_one_and_says_why(
     old = tiny_bundle.calibration("default", "model.onnx")
     before = tiny_bundle.calibration_path("default").read_bytes()
     paths = images(tmp_path / "good", [20, 60, 40])
-    result = calibrate(tiny_bundle, paths, Wish(0.01), author="anna", reason="new lamp")
+    result = calibrate(
+        tiny_bundle, paths, CalibrationTargets(0.01), author="anna", reason="new lamp"
+    )
     new = result.calibration
     assert (new.author, new.reason, new.previous_seal) == ("anna", "new lamp", old.seal)
     assert new == tiny_bundle.calibration("default", "model.onnx")
@@ -60,9 +63,9 @@ def test_a_new_calibration_keeps_the_old_one_and_says_why(
 
 def test_the_data_hash_is_of_the_set_of_images(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = images(tmp_path / "good", [20, 60, 40])
-    one = calibrate(tiny_bundle, paths, Wish(0.01)).calibration
-    same = calibrate(tiny_bundle, paths[::-1], Wish(0.01), recipe="7").calibration
-    less = calibrate(tiny_bundle, paths[1:], Wish(0.01), recipe="8").calibration
+    one = calibrate(tiny_bundle, paths, CalibrationTargets(0.01)).calibration
+    same = calibrate(tiny_bundle, paths[::-1], CalibrationTargets(0.01), recipe="7").calibration
+    less = calibrate(tiny_bundle, paths[1:], CalibrationTargets(0.01), recipe="8").calibration
     assert one.data_sha256 == same.data_sha256 != less.data_sha256
     assert recipes(tiny_bundle) == ["7", "8", "default"]
 
@@ -78,7 +81,7 @@ def test_calibrations_of_one_second_are_numbered(tiny_bundle: Bundle) -> None:
         made(tiny_bundle, "2026-01-01T00:00:00Z", [score])
     names = [entry.name for entry in history(tiny_bundle, "default")]
     assert names == [f"{FIRST}-4", f"{FIRST}-3", f"{FIRST}-2", FIRST]
-    assert find(tiny_bundle, "default", f"{FIRST}-3").whole().threshold_score == 0.2
+    assert find(tiny_bundle, "default", f"{FIRST}-3").whole().thresholds.reject == 0.2
 
 
 def test_a_power_cut_between_the_two_writes_shows_no_entry_twice(tiny_bundle: Bundle) -> None:
@@ -104,8 +107,8 @@ def test_a_damaged_calibration_is_kept_named_and_not_used(tiny_bundle: Bundle) -
     with pytest.raises(BundleError) as caught:
         roll_back(tiny_bundle, "default", damaged.name, author="", reason="try")
     assert str(caught.value) == (
-        f"{damaged.path}: is not a calibration of schema 1 (recipe: Field required): the file is "
-        "kept for a person to look at; linewarden does not use it"
+        f"{damaged.path}: is not a calibration of schema 1 (recipe: Field required): linewarden "
+        "does not use the file; it is kept so that you can look at it"
     )
 
 
@@ -113,7 +116,7 @@ def test_a_rollback_is_a_new_entry_with_the_old_thresholds(tiny_bundle: Bundle) 
     old = tiny_bundle.calibration("default", "model.onnx")
     new = made(tiny_bundle, "2026-01-02T00:00:00Z", [0.2])
     active = roll_back(tiny_bundle, "default", FIRST, author="bert", reason="lamp repaired")
-    assert active.thresholds() == old.thresholds()
+    assert active.thresholds == old.thresholds
     assert active.created_utc > new.created_utc
     assert (active.author, active.previous_seal) == ("bert", new.seal)
     assert active.reason == f"rollback to {FIRST} ({old.seal[:12]}): lamp repaired"
@@ -141,7 +144,7 @@ def test_rollbacks_that_make_no_sense_are_refused(tiny_bundle: Bundle) -> None:
         with pytest.raises(BundleError) as caught:
             roll_back(tiny_bundle, "default", name, author="", reason="try")
         assert str(caught.value) == message
-    with pytest.raises(ConfigError, match="a rollback needs a reason: say why with --reason TEXT"):
+    with pytest.raises(ConfigError, match="a rollback needs a reason: give it with --reason TEXT"):
         roll_back(tiny_bundle, "default", FIRST, author="", reason=" ")
     assert sorted(seal.iterdir()) == before
 
@@ -156,7 +159,7 @@ def test_a_rollback_to_another_artefact_of_the_bundle_is_refused(tiny_bundle: Bu
         roll_back(tiny_bundle, "default", FIRST, author="", reason="try")
     assert str(caught.value) == (
         f"{tiny_bundle.folder}: the calibration {FIRST} came through model.onnx, and the active "
-        "one through training.json; a line that runs that artefact would not start any more: "
+        "one through training.json; a line that runs that artefact would no longer start: "
         f"linewarden calibrate {tiny_bundle.folder} --recipe default --good FOLDER "
         "--artefact training.json"
     )
@@ -177,7 +180,7 @@ def test_an_unknown_recipe_is_named_with_those_that_there_are(tiny_bundle: Bundl
     with pytest.raises(BundleError) as caught:
         history(tiny_bundle, "9")
     assert str(caught.value) == (
-        f"{tiny_bundle.folder}: recipe '9' was never calibrated; calibrated are: default"
+        f"{tiny_bundle.folder}: recipe '9' was never calibrated; calibrated recipes: default"
     )
 
 

@@ -72,9 +72,9 @@ def masks_shown(threshold: float, area: int, count: int, start: int) -> int:
 
 @pytest.mark.parametrize("area", [1, 8, 64])
 def test_the_part_that_sets_the_threshold_shows_an_empty_mask(area: int) -> None:
-    limit = pixel_limit(summaries_of(20), mask_rate=0.01, confidence=0.95, minimum_area=area)
-    assert masks_shown(limit.threshold, area, 20, 0) == 0
-    below = float(np.nextafter(np.float32(limit.threshold), np.float32(-9)))
+    limit = pixel_limit(summaries_of(20), mask_rate=0.01, confidence=0.95, minimum_area_px=area)
+    assert masks_shown(limit.pixel, area, 20, 0) == 0
+    below = float(np.nextafter(np.float32(limit.pixel), np.float32(-9)))
     assert masks_shown(below, area, 20, 0) == 1
     assert not limit.is_met
     assert limit.mask_rate_bound == pytest.approx(1 - 0.05 ** (1 / 20))
@@ -94,9 +94,9 @@ def test_the_promise_holds_for_new_parts(pool: list[MapSummary], area: int | Non
     kept = 0
     for _ in range(150):
         chosen = [pool[number] for number in random.integers(0, len(pool), 60)]
-        limit = pixel_limit_at(chosen, pixel_rate=5e-3, minimum_area=area)
+        limit = pixel_limit_at(chosen, pixel_rate=5e-3, minimum_area_px=area)
         assert limit.is_met
-        shown = at[:, AREAS.index(limit.minimum_area)] > limit.threshold
+        shown = at[:, AREAS.index(limit.minimum_area_px)] > limit.pixel
         kept += int(shown.mean() <= 0.1)
     assert kept / 150 >= 0.9 - 3 * (0.9 * 0.1 / 150) ** 0.5
 
@@ -104,21 +104,21 @@ def test_the_promise_holds_for_new_parts(pool: list[MapSummary], area: int | Non
 def test_threshold_and_area_are_chosen_together() -> None:
     parts = summaries_of(80)
     strict, loose = (pixel_limit_at(parts, pixel_rate=rate) for rate in (1e-4, 2e-2))
-    assert strict.threshold > loose.threshold
-    assert strict.minimum_area < loose.minimum_area
+    assert strict.pixel > loose.pixel
+    assert strict.minimum_area_px < loose.minimum_area_px
     for limit in (strict, loose):
         assert limit.pixel_rate <= {strict: 1e-4, loose: 2e-2}[limit]
-        assert masks_shown(limit.threshold, limit.minimum_area, 80, 0) <= 8
-    measured = np.mean([(map_of(number) > loose.threshold).mean() for number in range(80)])
+        assert masks_shown(limit.pixel, limit.minimum_area_px, 80, 0) <= 8
+    measured = np.mean([(map_of(number) > loose.pixel).mean() for number in range(80)])
     assert loose.pixel_rate == pytest.approx(measured, rel=0.25)
 
 
 def test_no_area_on_the_ladder_raises_the_threshold() -> None:
     parts = summaries_of(60)
     limit = pixel_limit_at(parts, pixel_rate=0.45)
-    assert limit.minimum_area == AREAS[-1]
+    assert limit.minimum_area_px == AREAS[-1]
     assert limit.pixel_rate < 0.45
-    assert masks_shown(limit.threshold, limit.minimum_area, 60, 0) <= 6
+    assert masks_shown(limit.pixel, limit.minimum_area_px, 60, 0) <= 6
 
 
 def test_zones_have_their_own_limits_and_the_rate_holds_for_the_part() -> None:
@@ -127,9 +127,9 @@ def test_zones_have_their_own_limits_and_the_rate_holds_for_the_part() -> None:
     zones[:, 14:] = 2
     gain = np.where(zones == 2, 5.0, 1.0) + np.where(zones == 0, 100.0, 0.0)
     parts = [summarise_map((map_of(n) * gain).astype(np.float32), zones) for n in range(120)]
-    limits = pixel_limits(parts, mask_rate=0.1, confidence=0.9, minimum_areas={1: 4, 2: 4})
+    limits = pixel_limits(parts, mask_rate=0.1, confidence=0.9, minimum_areas_px={1: 4, 2: 4})
     assert set(limits) == {1, 2}
-    assert limits[2].threshold == pytest.approx(5 * limits[1].threshold, rel=0.3)
+    assert limits[2].pixel == pytest.approx(5 * limits[1].pixel, rel=0.3)
     assert sum(limit.mask_rate_bound for limit in limits.values()) <= 0.1
     assert limits[1].confidence == pytest.approx(0.95)
     assert parts[0][1].pixels == 240
@@ -168,8 +168,10 @@ def test_bad_input_is_refused() -> None:
         summarise_map(anomaly_map, np.zeros((24, 24), int))
     with pytest.raises(CameraError, match="not finite"):
         summarise_map(np.where(anomaly_map > 0.5, np.nan, anomaly_map))
-    with pytest.raises(ConfigError, match=r"the minimum area 5 px is not known: choose of 1, 2, 4"):
-        pixel_limit_at(summaries_of(2), minimum_area=5)
+    with pytest.raises(
+        ConfigError, match=r"the minimum area cannot be 5 px: choose one of 1, 2, 4"
+    ):
+        pixel_limit_at(summaries_of(2), minimum_area_px=5)
     with pytest.raises(ConfigError, match=r"the pixel rate is 0"):
         pixel_limit_at(summaries_of(2), pixel_rate=0)
     with pytest.raises(ConfigError, match="at least one good part"):

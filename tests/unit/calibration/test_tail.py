@@ -140,7 +140,7 @@ def test_a_higher_level_is_taken_where_the_lower_does_not_fit() -> None:
     [
         (range(99), 0.001, "99 good parts are too few for a model of the tail"),
         ([1.0, 2.0] * 100, 0.001, "200 good parts are too few .* with different scores"),
-        (range(200), 0.2, r"a false reject rate of 0\.2 lies within the scores"),
+        (range(200), 0.2, r"a false reject rate of 0\.2 is within the scores"),
         (range(200), 0.0, r"the false reject rate is 0\.0"),
         ([float("inf"), *range(200)], 0.001, "finite scores"),
     ],

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.curve import ThresholdCurve
-from calibration.threshold import parts_needed, tolerance_limit, zone_limit, zone_thresholds
+from calibration.tolerance import parts_needed, tolerance_limit, zone_limit, zone_thresholds
 from inspection.errors import ConfigError
 
 SCORES = st.lists(st.integers(-50, 50).map(lambda n: n / 10), min_size=1, max_size=40)
@@ -90,10 +90,10 @@ def test_the_slider_moves_all_zones() -> None:
     least, most = curve.at(0), curve.at(1)
     assert least.expected == 0.02  # two parts of 99 taken away, of 100 places for the next
     assert most.expected == 0.5
-    assert np.less(most.zone_thresholds, least.zone_thresholds).all()
+    assert np.less(most.reject_by_zone, least.reject_by_zone).all()
     found = zone_limit(good.tolist(), false_reject_rate=0.2, confidence=0.95)
     point = curve.point_of(*found.thresholds)
-    assert point.zone_thresholds == found.thresholds
+    assert point.reject_by_zone == found.thresholds
     assert point.bound == found.limit.bound
     above = curve.point_of(*(threshold + 0.001 for threshold in found.thresholds))
     assert above.bound == found.limit.bound

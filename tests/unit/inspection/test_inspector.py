@@ -118,7 +118,12 @@ def test_the_native_mask_lies_where_the_crop_was() -> None:
     mask = np.zeros((4, 4), np.bool_)
     mask[0, 0] = True
     inspection = Inspection(
-        Verdict.REJECT, 1.0, 0.5, None, mask, crop=Crop(top=10, left=20, height=8, width=8)
+        verdict=Verdict.REJECT,
+        score=1.0,
+        thresholds=Thresholds(0.5, 0.5),
+        anomaly_map=None,
+        mask=mask,
+        crop=Crop(top=10, left=20, height=8, width=8),
     )
     native = inspection.native_mask(np.zeros((40, 50), np.uint8))
     expected = np.zeros((40, 50), np.bool_)

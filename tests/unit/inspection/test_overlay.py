@@ -4,14 +4,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge.part.settled import no_verdict
-from inspection.inspector import Inspection
+from inspection.inspector import Inspection, no_verdict
 from inspection.overlay import caption, heat_map, overlay
-from inspection.verdict import Cause, Verdict
+from inspection.verdict import Cause, Thresholds, Verdict
 
 
 def rejected(mask: npt.NDArray[np.bool_]) -> Inspection:
-    return Inspection(Verdict.REJECT, 3.25, 2.5, mask.astype(np.float32), mask)
+    return Inspection(
+        verdict=Verdict.REJECT,
+        score=3.25,
+        thresholds=Thresholds(2.5, 2.5),
+        anomaly_map=mask.astype(np.float32),
+        mask=mask,
+    )
 
 
 def scratch(size: int = 64) -> npt.NDArray[np.bool_]:
@@ -72,12 +77,29 @@ def test_outline_leaves_the_defect_visible() -> None:
 
 def test_pass_has_no_outline() -> None:
     frame = np.full((64, 64, 3), 90, np.uint8)
-    passed = Inspection(Verdict.PASS, 1.0, 2.5, None, np.zeros((8, 8), dtype=np.bool_))
+    passed = Inspection(
+        verdict=Verdict.PASS,
+        score=1.0,
+        thresholds=Thresholds(2.5, 2.5),
+        anomaly_map=None,
+        mask=np.zeros((8, 8), dtype=np.bool_),
+    )
     assert (overlay(frame, passed)[-64:, :64] == 90).all()
 
 
 def test_captions() -> None:
     mask = np.zeros((8, 8), dtype=np.bool_)
     assert caption(rejected(mask)) == "REJECT 3.25 > 2.5"
-    assert caption(Inspection(Verdict.PASS, 2.5, 2.5, None, mask)) == "PASS 2.5 <= 2.5"
+    assert (
+        caption(
+            Inspection(
+                verdict=Verdict.PASS,
+                score=2.5,
+                thresholds=Thresholds(2.5, 2.5),
+                anomaly_map=None,
+                mask=mask,
+            )
+        )
+        == "PASS 2.5 <= 2.5"
+    )
     assert caption(no_verdict(Cause.ENGINE, "gone")) == "NO_VERDICT engine"

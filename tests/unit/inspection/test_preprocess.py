@@ -2,6 +2,7 @@
 
 import re
 
+import cv2
 import numpy as np
 import pytest
 
@@ -92,3 +93,29 @@ def test_the_input_is_not_changed() -> None:
     prepared = preprocess(frame, taught(100, 80))
     prepared[:] = 0
     assert np.array_equal(frame, before)
+
+
+@pytest.mark.parametrize(
+    "shape", [(64, 64), (64, 64, 3), (200, 64), (64, 90, 3), (40, 30), (40, 99)]
+)
+def test_a_resize_that_is_not_needed_changes_no_bit(shape: tuple[int, ...]) -> None:
+    """By area, then linearly: each step alone where the other has nothing to do."""
+    frame = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    shrunk = (min(64, shape[1]), min(64, shape[0]))
+    both = cv2.resize(frame, shrunk, interpolation=cv2.INTER_AREA)
+    both = cv2.resize(both, (64, 64), interpolation=cv2.INTER_LINEAR)
+    expected = both if both.ndim == 3 else np.stack([both] * 3, axis=-1)
+    prepared = preprocess(frame, taught(shape[0], shape[1], channels=1 if len(shape) == 2 else 3))
+    np.testing.assert_array_equal(prepared, expected)
+    assert prepared.flags.c_contiguous
+
+
+@pytest.mark.parametrize("crop", [None, Crop(top=3, left=5, height=64, width=64)])
+def test_the_input_of_the_model_is_never_the_frame_itself(crop: Crop | None) -> None:
+    size = 64 if crop is None else 80
+    frame = np.zeros((size, size, 3), np.uint8)
+    prepared = preprocess(frame, taught(size, size, crop=crop))
+    frame[:] = 255
+    assert prepared.shape == (64, 64, 3)
+    assert not prepared.any()
+    assert prepared.flags.c_contiguous

@@ -17,7 +17,7 @@ from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import seal_bundle
 from inspection.engine import Prediction
 from inspection.inspector import Inspector
-from training.data.layout import DataSet, Sample
+from training.data.data_set import DataSet, Sample
 
 FRAME, MAP = (32, 48), (16, 24)
 SQUARE = (slice(8, 16), slice(16, 24))  # in the frame; everything else is black

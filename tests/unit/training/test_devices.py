@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from tests.doubles.accelerator import DEVICE, Accelerator, OnAccelerator
+from training.data.samples import Targets
 from training.models import model_module
-from training.models.base import AnomalyModel, DataFacts, Features, Optimisation, Targets
+from training.models.base import AnomalyModel, DataFacts, Features, Optimisation
 
 UNTRAINED = {"name": "resnet18.tv_in1k", "weights": "none"}
 HEADS = {"segmentation_channels": 8, "classification_channels": 4}

@@ -15,7 +15,7 @@ from inspection.files import sha256_of
 from inspection.inspector import Inspector
 from inspection.preprocess import Crop, Preprocessing
 from inspection.verdict import Verdict
-from training.data.layout import DataSet, Sample
+from training.data.data_set import DataSet, Sample
 from training.evaluation import Evaluation, Rate, SampleResult, evaluate, rate_of
 from training.inspected import inspect_samples, truth_at_map_size
 from training.metrics import aupro, auroc, average_precision, best_f1

@@ -12,13 +12,21 @@ import pytest
 
 from inspection.files import sha256_of
 from inspection.inspector import Inspection, Inspector
-from inspection.verdict import Cause, Verdict
-from training.data.layout import DataSet, Sample
+from inspection.verdict import Cause, Thresholds, Verdict
+from reports.pictures import ColourScale
+from reports.sheets import colour_bar, draw_panel
+from training.data.data_set import DataSet, Sample
 from training.evaluation import Evaluation, evaluate
-from training.figures import choose, colour_bar, figure_sheet, panel, wrong_verdicts
-from training.histogram import score_histogram
+from training.figures import (
+    choose,
+    colour_scale,
+    figure_sheet,
+    histogram,
+    panel,
+    part_pictures,
+    wrong_verdicts,
+)
 from training.inspected import InspectedSample, inspect_samples
-from training.pictures import ColourScale, colour_scale, pictures
 
 MakeInspector = Callable[..., Inspector]
 MakeDataSet = Callable[[dict[str, int]], DataSet]
@@ -51,7 +59,13 @@ def without_verdict(sample: InspectedSample) -> InspectedSample:
 def scored(score: float, defect: str = "good", threshold: float = 0.5) -> InspectedSample:
     verdict = Verdict.REJECT if score > threshold else Verdict.PASS
     map_and_mask = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.bool_)
-    inspection = Inspection(verdict, score, threshold, *map_and_mask)
+    inspection = Inspection(
+        verdict=verdict,
+        score=score,
+        thresholds=Thresholds(threshold, 0.5),
+        anomaly_map=map_and_mask[0],
+        mask=map_and_mask[1],
+    )
     return InspectedSample(Sample(Path(f"{score}.png"), defect), "", inspection, None)
 
 
@@ -62,12 +76,12 @@ class TestColourScale:
     def test_constant_maps_at_the_threshold(self, evaluated: Evaluated) -> None:
         inspected, evaluation = evaluated
         scale = colour_scale(inspected, evaluation.model_copy(update={"threshold_pixel": 0.0}))
-        assert scale.low < scale.threshold < scale.high
-        pictures(inspected[0], scale)
+        assert scale.low < scale.pixel < scale.high
+        part_pictures(inspected[0], scale)
 
     def test_without_any_map(self, evaluated: Evaluated) -> None:
         scale = colour_scale([], evaluated[1])
-        assert scale.low < scale.threshold < scale.high
+        assert scale.low < scale.pixel < scale.high
 
     def test_bar_has_the_colours_of_the_maps(self) -> None:
         bar = colour_bar(SCALE)
@@ -78,18 +92,18 @@ class TestColourScale:
 
 class TestPictures:
     def test_one_colour_means_one_value_in_all_parts(self, evaluated: Evaluated) -> None:
-        first, second = (pictures(evaluated[0][n], SCALE).heat for n in (0, 5))
+        first, second = (part_pictures(evaluated[0][n], SCALE).heat for n in (0, 5))
         assert (first[0, 0] == second[0, 0]).all()
         middle = first.shape[0] * 12 // 32, first.shape[1] * 20 // 48
         assert first[middle].sum() < second[middle].sum()
 
     def test_proportions_of_the_frame(self, evaluated: Evaluated) -> None:
-        drawn = pictures(evaluated[0][3], SCALE, side=200)
+        drawn = part_pictures(evaluated[0][3], SCALE, side=200)
         assert drawn.frame.shape == drawn.heat.shape == (163, 245, 3)
         assert drawn.truth.shape == drawn.mask.shape == drawn.outline.shape == (163, 245, 3)
 
     def test_masks(self, evaluated: Evaluated) -> None:
-        drawn = pictures(evaluated[0][3], SCALE)
+        drawn = part_pictures(evaluated[0][3], SCALE)
         assert set(np.unique(drawn.mask)) == set(np.unique(drawn.truth)) == {0, 255}
         overlap = ((drawn.mask > 0) & (drawn.truth > 0)).sum() / (drawn.truth > 0).sum()
         assert overlap > 0.9
@@ -101,7 +115,7 @@ class TestPictures:
         cv2.imwrite(str(tmp_path / "large.png"), frame)
         cv2.imwrite(str(tmp_path / "large_mask.png"), truth)
         large = Sample(tmp_path / "large.png", "crack", tmp_path / "large_mask.png")
-        assert pictures(replace(sample, sample=large), SCALE).truth.any()
+        assert part_pictures(replace(sample, sample=large), SCALE).truth.any()
 
     def test_inputs_stay_as_they_are(self, evaluated: Evaluated) -> None:
         inspected, evaluation = evaluated
@@ -110,7 +124,7 @@ class TestPictures:
         before = [array.copy() for array in (*maps, *masks) if array is not None]
         hashes = [sha256_of(s.sample.path) for s in inspected]
         figure_sheet(inspected, evaluation)
-        score_histogram(inspected, evaluation)
+        histogram(inspected, evaluation)
         after = [array for array in (*maps, *masks) if array is not None]
         assert all((a == b).all() for a, b in zip(before, after, strict=True))
         assert [sha256_of(s.sample.path) for s in inspected] == hashes
@@ -118,16 +132,16 @@ class TestPictures:
     def test_part_without_verdict_or_mask(self, evaluated: Evaluated) -> None:
         sample = evaluated[0][3]
         undrawn = replace(sample, sample=Sample(sample.sample.path, "crack", None))
-        drawn = pictures(without_verdict(undrawn), SCALE)
+        drawn = part_pictures(without_verdict(undrawn), SCALE)
         assert (drawn.heat == 128).all()
         assert (drawn.truth == 128).all()
 
     def test_panel_has_five_pictures_below_the_words(self, evaluated: Evaluated) -> None:
         sample = evaluated[0][3]
-        height, width = pictures(sample, SCALE).frame.shape[:2]
-        drawn = panel(sample, SCALE)
+        height, width = part_pictures(sample, SCALE).frame.shape[:2]
+        drawn = draw_panel(panel(sample, SCALE))
         assert drawn.shape == (26 + height, 5 * (width + 6), 3)
-        assert (drawn[26:, :width] == pictures(sample, SCALE).frame).all()
+        assert (drawn[26:, :width] == part_pictures(sample, SCALE).frame).all()
 
 
 class TestChoice:
@@ -177,22 +191,22 @@ class TestSheet:
 
 class TestHistogram:
     def test_is_a_png(self, evaluated: Evaluated) -> None:
-        content = np.frombuffer(score_histogram(*evaluated), np.uint8)
+        content = np.frombuffer(histogram(*evaluated), np.uint8)
         image = cv2.imdecode(content, cv2.IMREAD_COLOR)
         assert image is not None
         assert image.shape[1] > 2 * image.shape[0]
 
     @pytest.mark.parametrize("scores", [[], [0.5, 0.5, 0.5]])
     def test_few_or_equal_scores(self, evaluated: Evaluated, scores: list[float]) -> None:
-        assert score_histogram([scored(s) for s in scores], evaluated[1]).startswith(b"\x89PNG")
+        assert histogram([scored(s) for s in scores], evaluated[1]).startswith(b"\x89PNG")
 
     def test_review_threshold_changes_the_picture(self, evaluated: Evaluated) -> None:
         inspected, evaluation = evaluated
         review = evaluation.model_copy(update={"threshold_review": 0.35})
-        assert score_histogram(inspected, review) != score_histogram(inspected, evaluation)
+        assert histogram(inspected, review) != histogram(inspected, evaluation)
 
     def test_leaves_the_state_of_pyplot_alone(self) -> None:
-        code = "import training.histogram, sys; print('matplotlib.pyplot' in sys.modules)"
+        code = "import reports.plots, sys; print('matplotlib.pyplot' in sys.modules)"
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )

@@ -1,8 +1,7 @@
-"""The page for people: complete, self-contained, and safe against what stands in file names."""
+"""The page of an evaluation: complete, self-contained, and safe against hostile names."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from html.parser import HTMLParser
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,8 @@ import pytest
 from inspection.inspector import Inspector
 from inspection.verdict import Verdict
 from linewarden.commands.evaluate import evaluate_to
-from training.data.layout import DataSet
+from tests.doubles.html_page import Page
+from training.data.data_set import DataSet
 from training.evaluation import Evaluation, evaluate
 from training.inspected import InspectedSample, inspect_samples
 from training.report import figure_rows, in_order_of_interest, write_report
@@ -20,40 +20,6 @@ MakeInspector = Callable[..., Inspector]
 MakeDataSet = Callable[[dict[str, int]], DataSet]
 Evaluated = tuple[Evaluation, list[InspectedSample]]
 PARTS = {"good/1": 51, "good/2": 102, "good/3": 204, "crack/1": 230, "crack/2": 77, "dent/1": 255}
-VOID = {"meta", "img", "br"}
-
-
-@dataclass
-class Page(HTMLParser):
-    """What stands in an HTML page; each tag must be closed in order."""
-
-    html: str
-    tags: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    text: list[str] = field(default_factory=list)
-    open_tags: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__init__()
-        self.feed(self.html)
-        self.close()
-        assert not self.open_tags
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        if tag not in VOID:
-            self.open_tags.append(tag)
-        for name, value in attrs:
-            if name in {"src", "href", "srcset", "action", "data"}:
-                self.links.append(value or "")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open_tags.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open_tags and data.strip():
-            self.text.append(" ".join(data.split()))
 
 
 @pytest.fixture
@@ -83,7 +49,7 @@ class TestPage:
         assert text.count("1 of 3 good parts; 95% bounds 0.8% to 90.6%") == 2
         assert text.count("1 of 3 defective parts; 95% bounds 0.8% to 90.6%") == 2
         assert "0.778" in text
-        assert "threshold chosen with the test labels: an upper limit, no result" in text
+        assert "threshold chosen with the test labels: an upper limit, not a result" in text
         assert f"model.onnx, SHA-256 {evaluated[0].artefact_sha256}" in text
 
     def test_wrong_verdicts_come_first(self, evaluated: Evaluated, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from training.data.layout import Sample
+from training.data.data_set import Sample
 from training.data.survey import SurveyedSample
 from training.teaching import Pace, Plan, input_size, plan_training
 

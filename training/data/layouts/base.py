@@ -1,76 +1,17 @@
-"""What every layout gives and takes: samples, data sets, and the functions of a layout."""
+"""What every layout offers, and what the layouts share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
 
-from inspection.errors import CameraError
+from inspection.errors import CameraError, listed
+from training.data.data_set import DataSet, Sample
 from training.data.layouts.store import Store
-
-GOOD = "good"
-_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image file.
-
-    Attributes:
-        defect: name of the kind of defect, or "good".
-        mask: the file with its ground truth; None when it is good, or nobody drew one.
-        category: class of product; None in a data set of one class.
-    """
-
-    path: Path
-    defect: str = GOOD
-    mask: Path | None = None
-    category: str | None = None
-
-    @property
-    def is_good(self) -> bool:
-        """Whether the part shows no defect."""
-        return self.defect == GOOD
-
-    @property
-    def name(self) -> str:
-        """The image within its split: `good/017.png`, or `bottle/good/017.png`."""
-        return "/".join((*filter(None, [self.category]), self.defect, self.path.name))
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """The files of one data set, in name order.
-
-    Attributes:
-        good: images to learn from.
-        defective: images of real defects that may be learnt from; usually none.
-        test: images that only measure.
-    """
-
-    name: str
-    good: tuple[Sample, ...]
-    defective: tuple[Sample, ...]
-    test: tuple[Sample, ...]
-
-    @property
-    def splits(self) -> dict[str, tuple[Sample, ...]]:
-        """All samples, as "train" and "test"."""
-        return {"train": self.good + self.defective, "test": self.test}
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Names of the classes of product; the data set's own when there is one."""
-        samples = (sample for split in self.splits.values() for sample in split)
-        return tuple(sorted({self.category_of(sample) for sample in samples}))
-
-    def category_of(self, sample: Sample) -> str:
-        """The class of product that a sample shows."""
-        return sample.category or self.name
 
 
 class Limits(NamedTuple):
@@ -134,12 +75,6 @@ def refuse_missing(origin: Path, samples: Sequence[Sample]) -> None:
     if missing:
         title = f"{origin}: {len(missing)} of {len(files)} listed files are missing:"
         raise CameraError(listed(title, missing))
-
-
-def listed(title: str, lines: Sequence[str]) -> str:
-    """A title with the first lines below it, and how many more there are."""
-    more = [f"... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    return "\n  ".join([title, *lines[:_SHOWN], *more])
 
 
 def read_list(path: Path) -> str:

@@ -7,16 +7,8 @@ from pathlib import Path
 
 from inspection.errors import CameraError
 from inspection.images import list_images
-from training.data.layouts.base import (
-    GOOD,
-    DataSet,
-    Limits,
-    Sample,
-    assemble,
-    good_only,
-    lost_names,
-    one_category_only,
-)
+from training.data.data_set import GOOD, DataSet, Sample
+from training.data.layouts.base import Limits, assemble, good_only, lost_names, one_category_only
 from training.data.layouts.mvtec import folders
 from training.data.layouts.store import Store
 

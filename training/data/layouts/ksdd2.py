@@ -10,18 +10,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from inspection.errors import CameraError
+from inspection.errors import CameraError, listed
 from inspection.images import encode_png, list_images, read_image
-from training.data.layouts.base import (
-    GOOD,
-    DataSet,
-    Limits,
-    Sample,
-    assemble,
-    listed,
-    lost_names,
-    one_category_only,
-)
+from training.data.data_set import GOOD, DataSet, Sample
+from training.data.layouts.base import Limits, assemble, lost_names, one_category_only
 from training.data.layouts.store import Store
 
 MASK_SUFFIX = "_GT.png"

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from inspection.errors import CameraError
 from inspection.images import list_images
-from training.data.layouts.base import GOOD, DataSet, Limits, Sample, assemble
+from training.data.data_set import GOOD, DataSet, Sample
+from training.data.layouts.base import Limits, assemble
 from training.data.layouts.store import Store
 
 EXPECTED = f"train/{GOOD} or <category>/train/{GOOD}"

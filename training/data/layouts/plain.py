@@ -9,8 +9,9 @@ from pathlib import Path
 
 from inspection.errors import CameraError
 from inspection.images import IMAGE_SUFFIXES, list_images
+from training.data.data_set import DataSet, Sample
 from training.data.layouts import ksdd2
-from training.data.layouts.base import DataSet, Sample, assemble
+from training.data.layouts.base import assemble
 from training.data.layouts.mvtec import folders, read_split
 
 EXPECTED = "images of good parts, or test/<defect>"

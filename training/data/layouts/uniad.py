@@ -15,11 +15,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inspection.errors import CameraError
+from training.data.data_set import GOOD, DataSet, Sample
 from training.data.layouts.base import (
-    GOOD,
-    DataSet,
     Limits,
-    Sample,
     assemble,
     bad_line,
     good_only,

@@ -15,10 +15,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inspection.errors import CameraError
+from training.data.data_set import DataSet, Sample
 from training.data.layouts.base import (
-    DataSet,
     Limits,
-    Sample,
     assemble,
     bad_line,
     lost_names,

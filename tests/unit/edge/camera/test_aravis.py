@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.camera import AravisConfig, live_camera_from_config
+from edge.camera import AravisConfig
 from edge.camera.aravis import AravisCamera
-from edge.camera.discovery import discover
 from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
@@ -34,7 +33,7 @@ def gige() -> Iterator[FakeGige]:
 
 
 def opened(config: AravisConfig) -> AravisCamera:
-    camera = live_camera_from_config(config)
+    camera = config.driver()
     assert isinstance(camera, AravisCamera)
     camera.open()
     return camera
@@ -47,7 +46,7 @@ def read_until_it_raises(camera: AravisCamera, limit_s: float) -> None:
 
 
 def test_discovery_names_the_camera(gige: FakeGige) -> None:
-    (found,) = [one for one in discover("aravis") if gige.serial in one.names]
+    (found,) = [one for one in AravisConfig.discover() if gige.serial in one.names]
     assert found.setting == f"camera: Aravis-Fake-{gige.serial}"
     assert "127.0.0.1" in found.names
 

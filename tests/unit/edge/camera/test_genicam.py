@@ -4,19 +4,19 @@ import pytest
 
 from edge.camera.faults import CameraSettingError
 from edge.camera.genicam import (
-    BlockCounter,
     GenicamSettings,
     TriggerSettings,
     Value,
     apply,
     readable,
+    tick_ns,
     wait_until,
     words_of,
 )
 
 
 class FakeFeatures:
-    """A camera with an exposure in steps, and a region that must fit its sensor."""
+    """A camera with exposure, gain and width in steps, and a region that must fit its sensor."""
 
     def __init__(self, *without: str, **values: Value) -> None:
         values_of_a_camera: dict[str, Value] = {
@@ -59,6 +59,12 @@ class FakeFeatures:
             raise CameraSettingError(f"{value} is no entry")
         if name == "ExposureTime":
             value = round(float(value) / 7.0) * 7.0
+        if name == "Gain":
+            value = round(float(value) / 0.2) * 0.2
+        if name == "Width":
+            value = int(value) // 4 * 4
+        if isinstance(self.values[name], str):
+            value = str(value)
         self.values[name] = value
         self.log.append(f"{name}={value}")
 
@@ -161,7 +167,27 @@ def test_a_user_set_that_cannot_be_loaded_is_named() -> None:
 
 
 def test_rounding_of_the_camera_is_taken() -> None:
-    apply(FakeFeatures(), GenicamSettings(exposure_us=1000), "cam 1")  # it takes 1001
+    features = FakeFeatures(ExposureTime=5.0, Gain=6.0)
+    apply(features, GenicamSettings(exposure_us=1000, gain_db=0.08), "cam 1")
+    assert features.values["ExposureTime"] == 1001.0
+    assert features.values["Gain"] == 0.0
+
+
+def test_a_whole_number_is_not_rounded() -> None:
+    with pytest.raises(CameraSettingError, match=r"did not take Width=1001 \(it took 1000\)\."):
+        apply(FakeFeatures(), GenicamSettings(width=1001), "cam 1")
+
+
+def test_a_number_is_not_a_text() -> None:
+    features = FakeFeatures(LineMode="Input")
+    with pytest.raises(CameraSettingError, match=r"did not take LineMode=1\.0 \(it took 1\.0\)"):
+        apply(features, GenicamSettings(features={"LineMode": 1.0}), "cam 1")
+
+
+def test_features_that_only_some_cameras_have_are_left_out() -> None:
+    features = FakeFeatures("TriggerSelector", "AcquisitionFrameRateEnable")
+    apply(features, GenicamSettings(frame_rate_hz=10), "cam 1")
+    assert features.log == ["TriggerMode=Off", "AcquisitionFrameRate=10.0"]
 
 
 def test_readable_is_what_the_camera_has() -> None:
@@ -171,38 +197,26 @@ def test_readable_is_what_the_camera_has() -> None:
     assert "DeviceModelName" not in shown
 
 
-@pytest.mark.parametrize(
-    ("ids", "missing"),
-    [
-        ([1, 2, 3], [0, 0, 0]),
-        ([5, 8], [0, 2]),
-        ([65534, 65535, 1, 2], [0, 0, 0, 0]),  # GigE Vision 1.x has no 0
-        ([65533, 65535, 2], [0, 1, 1]),
-        ([900, 1], [0, 0]),  # the camera counts anew
-        ([65535, 65536, 65538], [0, 0, 1]),  # 64-bit ids
-        ([7, 7], [0, 0]),
-        ([1, 65000], [0, 0]),
-    ],
-)
-def test_gaps_in_the_count_of_the_camera(ids: list[int], missing: list[int]) -> None:
-    counter = BlockCounter()
-    assert [counter.missing_before(number) for number in ids] == missing
+def test_a_feature_that_cannot_be_read_is_shown_with_the_reason() -> None:
+    class Hot(FakeFeatures):
+        def get(self, name: str) -> Value:
+            if name == "DeviceTemperature":
+                raise CameraSettingError("the sensor is off")
+            return super().get(name)
+
+    shown = readable(Hot(DeviceTemperature=0.0))
+    assert shown["DeviceTemperature"] == "cannot be read: the sensor is off"
 
 
-def test_each_missing_frame_is_an_error() -> None:
-    counter = BlockCounter()
-    assert list(counter.errors_before(10, "cam 1")) == []
-    messages = [str(error) for error in counter.errors_before(13, "cam 1")]
-    assert [message.partition(";")[0] for message in messages] == [
-        "cam 1: frame 11 never came",
-        "cam 1: frame 12 never came",
-    ]
+def test_time_stamps_are_ticks_where_the_camera_says_so() -> None:
+    assert tick_ns(FakeFeatures(GevTimestampTickFrequency=125_000_000)) == 8.0
+    assert tick_ns(FakeFeatures(TimestampTickFrequency=1_000_000)) == 1000.0
+    assert tick_ns(FakeFeatures()) == 1.0
 
 
-def test_a_command_that_does_not_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.camera.genicam._COMMAND_LIMIT_S", 0.02)
-    with pytest.raises(CameraSettingError, match="UserSetLoad is not done within"):
-        wait_until(lambda: False, "UserSetLoad")
+def test_a_command_that_does_not_end_is_refused() -> None:
+    with pytest.raises(CameraSettingError, match=r"UserSetLoad is not done within 0\.02 s"):
+        wait_until(lambda: False, "UserSetLoad", limit_s=0.02)
 
 
 def test_the_words_of_genapi_come_without_its_source_files() -> None:

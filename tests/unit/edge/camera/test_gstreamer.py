@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from edge.camera import GstreamerConfig, live_camera_from_config
+from edge.camera import GstreamerConfig
 from edge.camera.base import Camera
 from edge.camera.faults import CameraLostError, CameraNotFoundError, StaleFrameError
 from tests.doubles.cameras import require
@@ -16,7 +16,7 @@ LIVE = "videotestsrc is-live=true pattern={} ! video/x-raw,width=33,height=20,fr
 def opened(pipeline: str, stale_ms: float | None = 500.0) -> Camera:
     config = GstreamerConfig(kind="gstreamer", pipeline=pipeline, stale_ms=stale_ms)
     require(config)
-    camera = live_camera_from_config(config)
+    camera = config.driver()
     camera.open()
     return camera
 

@@ -1,13 +1,14 @@
 """GenTL cameras, on the simulated producer of the package genicam."""
 
+from __future__ import annotations
+
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge.camera import HarvestersConfig, live_camera_from_config
-from edge.camera.discovery import discover
+from edge.camera import HarvestersConfig
 from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
@@ -26,7 +27,7 @@ def opened(**settings: Any) -> HarvestersCamera:
         serial="VikyTL_DEV_green",
         settings=GenicamSettings(**settings),
     )
-    camera = live_camera_from_config(config)
+    camera = config.driver()
     assert isinstance(camera, HarvestersCamera)
     camera.open()
     return camera
@@ -105,7 +106,7 @@ def test_refused_settings_are_named() -> None:
 def test_several_cameras_need_a_name() -> None:
     config = HarvestersConfig(kind="harvesters", producer=simulated_producer())
     with pytest.raises(CameraNotFoundError, match="3 cameras fit; name one in the configuration"):
-        live_camera_from_config(config).open()
+        config.driver().open()
 
 
 @pytest.mark.parametrize(("content", "what"), [(None, "no such file"), ("text", "too short")])
@@ -118,16 +119,76 @@ def test_a_producer_that_cannot_be_loaded_is_named(
         path.write_text(content)
     config = HarvestersConfig(kind="harvesters", producer=path)
     with pytest.raises(CameraNotFoundError, match=rf"maker\.cti cannot be loaded \(.*{what}"):
-        live_camera_from_config(config).open()
+        config.driver().open()
 
 
 def test_discovery_looks_where_producers_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENICAM_GENTL64_PATH", str(simulated_producer().parent))
-    assert [found.identity for found in discover("harvesters")] == ["0", "1", "2"]
+    assert [found.identity for found in HarvestersConfig.discover()] == ["0", "1", "2"]
 
 
 def test_no_producer_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     simulated_producer()
     monkeypatch.setenv("GENICAM_GENTL64_PATH", str(tmp_path))
     with pytest.raises(CameraNotFoundError, match=r"no \.cti file in the folders of GENICAM_"):
-        discover("harvesters")
+        HarvestersConfig.discover()
+
+
+class Buffer:
+    """A whole buffer of one grey level."""
+
+    image_offset = 16
+    pixel_format = 0x01080001
+    width = height = 400
+    timestamp_ns = 0
+
+    def __init__(self, parent: Acquirer, level: int) -> None:
+        self.parent = parent
+        self.frame_id = level
+        self.raw_buffer = bytes(16) + bytes([level]) * (400 * 400)
+
+
+class Acquirer:
+    """Has frames that wait in its buffers, and one that comes when all were taken."""
+
+    num_buffers = 4
+
+    def __init__(self, waiting: int) -> None:
+        self.data_streams = [self]
+        self.given_back: list[int] = []
+        self._waiting = [Buffer(self, level) for level in range(1, waiting + 1)]
+        self._coming = [Buffer(self, waiting + 1)]
+
+    @property
+    def num_awaiting_delivery(self) -> int:
+        return len(self._waiting)
+
+    def try_fetch(self, timeout: float, is_raw: bool) -> Buffer:
+        return (self._waiting or self._coming).pop(0)
+
+    def queue_buffer(self, buffer: Buffer) -> None:
+        self.given_back.append(buffer.frame_id)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "in_order", "levels"),
+    [
+        (3, False, [4]),  # the buffers are full: what fills them is old
+        (2, False, [2]),
+        (3, True, [1, 2, 3, 4]),  # each is a part
+    ],
+)
+def test_of_frames_that_waited_each_part_comes_or_only_the_newest(
+    monkeypatch: pytest.MonkeyPatch, waiting: int, in_order: bool, levels: list[int]
+) -> None:
+    camera = opened(pixel_format="Mono8")
+    instead = Acquirer(waiting)
+    monkeypatch.setattr(camera, "_acquirer", instead)
+    assert camera._acquisition is not None
+    monkeypatch.setattr(camera._acquisition, "in_order", in_order)
+    frames = [camera.read(0.1) for _ in levels]
+    monkeypatch.undo()
+    camera.close()
+    assert [int(frame.image.max()) for frame in frames if frame] == levels
+    assert [int(frame.image.min()) for frame in frames if frame] == levels
+    assert instead.given_back == list(range(1, levels[-1] + 1))

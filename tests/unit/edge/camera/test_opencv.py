@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.camera import OpenCvConfig, live_camera_from_config
 from edge.camera.base import Camera
 from edge.camera.faults import (
     CameraLostError,
@@ -17,7 +16,7 @@ from edge.camera.faults import (
     CameraSettingError,
     WrongFrameError,
 )
-from edge.camera.opencv import OpenCvCamera
+from edge.camera.opencv import OpenCvCamera, OpenCvConfig
 from tests.doubles.mjpeg import MjpegCamera, mjpeg_camera
 
 
@@ -75,6 +74,10 @@ def server() -> Iterator[MjpegCamera]:
         yield camera
 
 
+def camera_of(device: int | str, **settings: Any) -> OpenCvCamera:
+    return OpenCvConfig(kind="opencv", device=device, **settings).driver()
+
+
 def capture_of(camera: OpenCvCamera) -> Any:
     return camera._capture
 
@@ -85,12 +88,13 @@ def read_many(camera: Camera) -> None:
 
 
 def test_settings_go_in_and_are_read_back(device: type[FakeCapture]) -> None:
-    camera = OpenCvCamera(0, width=64, fourcc="YUYV", exposure_us=2500.0, gain=3.0)
+    camera = camera_of(0, width=64, fourcc="YUYV", exposure_us=2500.0, gain=3.0)
     camera.open()
     values = capture_of(camera).values
     camera.close()
     assert values[cv2.CAP_PROP_EXPOSURE] == 25.0
     assert values[cv2.CAP_PROP_AUTO_EXPOSURE] == 1
+    assert values[cv2.CAP_PROP_GAIN] == 3.0
     assert values[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*"YUYV")
 
 
@@ -99,7 +103,7 @@ def test_what_the_device_did_not_take_is_named(device: type[FakeCapture]) -> Non
         cv2.CAP_PROP_FRAME_WIDTH: 640.0,
         cv2.CAP_PROP_FOURCC: float(cv2.VideoWriter.fourcc(*"MJPG")),
     }
-    camera = OpenCvCamera(0, width=1280, height=48, fourcc="YUYV")
+    camera = camera_of(0, width=1280, height=48, fourcc="YUYV")
     message = (
         r"/dev/video0: the device did not take fourcc=YUYV \(it took MJPG\); "
         r"width=1280 \(it took 640\)\. 'v4l2-ctl"
@@ -110,19 +114,19 @@ def test_what_the_device_did_not_take_is_named(device: type[FakeCapture]) -> Non
 
 def test_a_device_that_is_not_there(device: type[FakeCapture]) -> None:
     with pytest.raises(CameraNotFoundError, match="/dev/video7: no such device"):
-        OpenCvCamera(7).open()
+        camera_of(7).open()
 
 
 def test_a_device_that_cannot_be_opened(device: type[FakeCapture]) -> None:
     device.opens = False
     with pytest.raises(CameraNotFoundError, match="/dev/video0: OpenCV cannot open it; another"):
-        OpenCvCamera(0).open()
+        camera_of(0).open()
 
 
 def test_an_unplugged_device_is_lost(
     device: type[FakeCapture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    camera = OpenCvCamera(0)
+    camera = camera_of(0)
     camera.open()
     assert camera.read(1.0) is not None
     capture = capture_of(camera)
@@ -135,7 +139,7 @@ def test_an_unplugged_device_is_lost(
 
 
 def test_a_silent_device_is_lost(device: type[FakeCapture]) -> None:
-    camera = OpenCvCamera(0)
+    camera = camera_of(0)
     camera.open()
     capture_of(camera).broken = True
     with pytest.raises(CameraLostError, match="gave no frame for 2 s, or ended its stream"):
@@ -144,7 +148,7 @@ def test_a_silent_device_is_lost(device: type[FakeCapture]) -> None:
 
 
 def test_another_size_is_refused(device: type[FakeCapture]) -> None:
-    camera = OpenCvCamera(0)
+    camera = camera_of(0)
     camera.open()
     device.image = np.zeros((24, 32, 3), np.uint8)
     with pytest.raises(WrongFrameError, match=r"a frame of \(24, 32, 3\), and it was opened with"):
@@ -155,12 +159,12 @@ def test_another_size_is_refused(device: type[FakeCapture]) -> None:
 def test_sixteen_bits_are_refused(device: type[FakeCapture]) -> None:
     device.image = np.zeros((24, 32), np.uint16)
     with pytest.raises(WrongFrameError, match="gives uint16 pixels; set fourcc to GREY"):
-        OpenCvCamera(0).open()
+        camera_of(0).open()
 
 
 def test_grey_is_two_dimensional(device: type[FakeCapture]) -> None:
     device.image = np.zeros((48, 64, 1), np.uint8)
-    camera = OpenCvCamera(0, fourcc="GREY")
+    camera = camera_of(0, fourcc="GREY")
     camera.open()
     assert capture_of(camera).values[cv2.CAP_PROP_CONVERT_RGB] == 0
     frame = camera.read(1.0)
@@ -169,8 +173,27 @@ def test_grey_is_two_dimensional(device: type[FakeCapture]) -> None:
     assert frame.image.shape == (48, 64)
 
 
+def test_a_frame_is_a_copy_of_what_opencv_keeps(device: type[FakeCapture]) -> None:
+    camera = camera_of(0)
+    camera.open()
+    frame = camera.read(1.0)
+    camera.close()
+    assert frame is not None
+    assert not np.shares_memory(frame.image, device.image)
+
+
+def test_discovery_leaves_out_devices_without_images(tmp_path: Path) -> None:
+    for name, index in (("video0", "0"), ("video1", "1")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "name").write_text("Webcam C920\n")
+        (tmp_path / name / "index").write_text(f"{index}\n")
+    (found,) = OpenCvConfig.discover(tmp_path)
+    assert (found.identity, found.model) == ("/dev/video0", "Webcam C920")
+    assert found.setting == "device: /dev/video0"
+
+
 def test_a_hung_server_is_lost_in_time(server: MjpegCamera) -> None:
-    camera = live_camera_from_config(OpenCvConfig(kind="opencv", device=server.url))
+    camera = camera_of(server.url)
     camera.open()
     assert camera.read(1.0) is not None
     server.hanging.set()

@@ -93,17 +93,32 @@ def test_bayer_gives_the_colour_of_the_light(
 
 @pytest.mark.parametrize(
     ("name", "order"),
-    [("BGR8", (0, 1, 2)), ("RGB8", (2, 1, 0)), ("BGRa8", (0, 1, 2)), ("RGBa8", (2, 1, 0))],
+    [
+        ("BGR8", (0, 1, 2)),
+        ("BGR8Packed", (0, 1, 2)),
+        ("RGB8", (2, 1, 0)),
+        ("RGB8Packed", (2, 1, 0)),
+        ("BGRa8", (0, 1, 2)),
+        ("BGRA8Packed", (0, 1, 2)),
+        ("RGBa8", (2, 1, 0)),
+    ],
 )
 def test_colours_in_memory(name: str, order: tuple[int, ...]) -> None:
-    channels = 4 if "a" in name else 3
+    channels = 4 if name.upper().startswith(("BGRA", "RGBA")) else 3
     pixels = np.random.default_rng(1).integers(0, 256, (3, 5, channels), dtype=np.uint8)
     image = image_from_raw(pixels.ravel(), name, 5, 3)
     assert np.array_equal(image, pixels[:, :, list(order)])
 
 
 @pytest.mark.parametrize(
-    ("name", "order"), [("YUV422_8", (0, 1, 2, 3)), ("YUV422_8_UYVY", (1, 0, 3, 2))]
+    ("name", "order"),
+    [
+        ("YUV422_8", (0, 1, 2, 3)),
+        ("YUV422_YUYV_Packed", (0, 1, 2, 3)),
+        ("YCbCr422_8", (0, 1, 2, 3)),
+        ("YUV422_8_UYVY", (1, 0, 3, 2)),
+        ("YUV422Packed", (1, 0, 3, 2)),
+    ],
 )
 def test_yuv_is_full_range(name: str, order: tuple[int, ...]) -> None:
     """BT.601 as in JPEG (ITU-T T.871), chroma of a pair for both its pixels."""
@@ -146,6 +161,18 @@ def test_padded_rows_of_packed_pixels() -> None:
     padded = np.pad(rows, ((0, 0), (0, 2)))
     image = image_from_raw(padded.ravel(), "Mono12p", 4, 3, row_bytes=8)
     assert np.array_equal(image, pixels >> 4)
+
+
+def test_a_group_of_packed_pixels_may_span_two_rows() -> None:
+    """Rows of five pixels in groups of two follow each other without a gap, whatever is said."""
+    pixels = values(12, 2, 5)
+    image = image_from_raw(raw_of(pixels, "12p"), "Mono12p", 5, 2, row_bytes=8)
+    assert np.array_equal(image, pixels >> 4)
+
+
+def test_rows_shorter_than_their_pixels_are_a_partial_frame() -> None:
+    with pytest.raises(PartialFrameError, match="the buffer has 100 bytes and the image needs"):
+        image_from_raw(np.zeros(100, np.uint8), "Mono8", 8, 8, row_bytes=7)
 
 
 @pytest.mark.parametrize("name", ["Mono8", "Mono12p", "Mono10Packed", "RGB8", "BayerRG12"])

@@ -2,12 +2,14 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from edge.camera import PyAvConfig, live_camera_from_config
+from edge.camera import PyAvConfig
 from edge.camera.base import Camera
 from edge.camera.faults import (
     CameraLostError,
@@ -28,9 +30,7 @@ def server() -> Iterator[MjpegCamera]:
 
 
 def opened(url: str, **settings: Any) -> Camera:
-    camera = live_camera_from_config(
-        PyAvConfig(kind="pyav", url=url, silent_limit_s=0.5, **settings)
-    )
+    camera = PyAvConfig(kind="pyav", url=url, silent_limit_s=0.5, **settings).driver()
     camera.open()
     return camera
 
@@ -165,7 +165,7 @@ def test_rtsp_comes_hangs_and_dies() -> None:
 def test_rtsp_that_stood_still_is_stale() -> None:
     require(PyAvConfig(kind="pyav", url="rtsp://127.0.0.1"))
     with rtsp_server() as (url, process):
-        camera = live_camera_from_config(PyAvConfig(kind="pyav", url=url, stale_ms=150))
+        camera = PyAvConfig(kind="pyav", url=url, stale_ms=150).driver()
         camera.open()
         for _ in range(5):
             assert camera.read(2.0) is not None
@@ -175,3 +175,118 @@ def test_rtsp_that_stood_still_is_stale() -> None:
         with pytest.raises(StaleFrameError, match=r"the frame is \d+ ms late"):
             read_many(camera)
         camera.close()
+
+
+class Decoded:
+    """A frame of PyAV."""
+
+    def __init__(self, time_s: float | None = None, *, is_corrupt: bool = False) -> None:
+        self.time = time_s
+        self.is_corrupt = is_corrupt
+        self.width, self.height = 4, 2
+
+    def to_ndarray(self, format: str) -> np.ndarray[Any, Any]:  # noqa: A002 - PyAV's own name
+        return np.zeros((2, 4, 3), np.uint8)
+
+
+class Packet:
+    def __init__(self, *decoded: Decoded, is_keyframe: bool = True, after_s: float = 0.0) -> None:
+        self.is_keyframe = is_keyframe
+        self.after_s = after_s
+        self._decoded = decoded
+
+    def decode(self) -> tuple[Decoded, ...]:
+        return self._decoded
+
+
+class Container:
+    """A stream as PyAV opens it, with the packets that a test gives."""
+
+    def __init__(self, *packets: Packet, has_video: bool = True) -> None:
+        self.codec = SimpleNamespace(thread_type="", options={})
+        video = SimpleNamespace(codec_context=self.codec)
+        self.streams = SimpleNamespace(video=[video] if has_video else [])
+        self.is_closed = False
+        self._packets = packets
+
+    def demux(self, _video: object) -> Iterator[Packet]:
+        for packet in self._packets:
+            time.sleep(packet.after_s)
+            yield packet
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> Callable[[Container], dict[str, Any]]:
+    """Has PyAV open a container; gives what PyAV was asked for."""
+    av = pytest.importorskip("av")
+
+    def replace(container: Container) -> dict[str, Any]:
+        asked: dict[str, Any] = {}
+
+        def open_container(url: str, **settings: Any) -> Container:
+            asked.update(settings, url=url)
+            return container
+
+        monkeypatch.setattr(av, "open", open_container)
+        return asked
+
+    return replace
+
+
+Opens = Callable[[Container], dict[str, Any]]
+RTSP = "rtsp://127.0.0.1/stream"
+
+
+def test_settings_go_to_ffmpeg(stream: Opens) -> None:
+    container = Container()
+    asked = stream(container)
+    opened(RTSP, transport="udp", options={"buffer_size": "1"}, open_limit_s=7).close()
+    assert asked["options"]["rtsp_transport"] == "udp"
+    assert asked["options"]["buffer_size"] == "1"
+    assert asked["timeout"] == (7, 0.5)
+    assert container.codec.options == {"err_detect": "explode"}
+    assert container.codec.thread_type == "SLICE"
+    asked = stream(Container())
+    opened("http://127.0.0.1/video").close()
+    assert "rtsp_transport" not in asked["options"]
+
+
+def test_a_stream_without_video_is_refused_and_closed(stream: Opens) -> None:
+    container = Container(has_video=False)
+    stream(container)
+    with pytest.raises(CameraNotFoundError, match="the stream has no video; check its path"):
+        opened(RTSP)
+    assert container.is_closed
+
+
+def test_nothing_is_decoded_before_the_first_key_frame(stream: Opens) -> None:
+    stream(Container(Packet(Decoded(), is_keyframe=False)))
+    camera = opened(RTSP)
+    with pytest.raises(CameraLostError, match="the sender ended the stream"):
+        camera.read(1.0)
+    camera.close()
+
+
+def test_a_frame_with_parts_missing_is_a_partial_frame(stream: Opens) -> None:
+    stream(Container(Packet(Decoded(is_corrupt=True))))
+    camera = opened(RTSP)
+    with pytest.raises(PartialFrameError, match="parts of the frame are missing"):
+        camera.read(1.0)
+    camera.close()
+
+
+@pytest.mark.parametrize("url", [RTSP, "http://127.0.0.1/video"])
+def test_only_a_stream_with_time_stamps_can_be_late(stream: Opens, url: str) -> None:
+    """FFmpeg makes time stamps up for MJPEG; the second frame is 0.3 s late by them."""
+    stream(Container(Packet(Decoded(0.0)), Packet(Decoded(0.04), after_s=0.3)))
+    camera = opened(url, stale_ms=100)
+    assert camera.read(1.0) is not None
+    if url == RTSP:
+        with pytest.raises(StaleFrameError, match=r"the frame is 2\d\d ms late"):
+            camera.read(1.0)
+    else:
+        assert camera.read(1.0) is not None
+    camera.close()

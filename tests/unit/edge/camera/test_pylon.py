@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.camera import PylonConfig, live_camera_from_config
-from edge.camera.discovery import discover
+from edge.camera import PylonConfig
 from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
@@ -19,6 +18,7 @@ from edge.camera.faults import (
 )
 from edge.camera.genicam import TriggerSettings
 from edge.camera.pylon import PylonCamera
+from inspection.errors import CameraError
 from inspection.images import encode_png
 from tests.doubles.cameras import SMALL, require
 
@@ -28,7 +28,7 @@ SOFTWARE = TriggerSettings(source="Software")
 def opened(**changes: Any) -> PylonCamera:
     config = PylonConfig(kind="pylon", settings=SMALL.model_copy(update=changes))
     require(config)
-    camera = live_camera_from_config(config)
+    camera = config.driver()
     assert isinstance(camera, PylonCamera)
     camera.open()
     return camera
@@ -133,24 +133,26 @@ def test_a_wrong_serial_number_names_those_there_are() -> None:
     config = PylonConfig(kind="pylon", serial="4711")
     require(config)
     with pytest.raises(CameraNotFoundError, match=r"4711 was not found; there: 0815-0000 \("):
-        live_camera_from_config(config).open()
+        config.driver().open()
 
 
-def test_free_running_a_slow_reader_gets_new_frames() -> None:
-    camera = opened(exposure_us=1000.0, frame_rate_hz=50.0)
+def test_free_running_a_slow_reader_gets_the_newest_frame_alone() -> None:
+    camera = opened(exposure_us=1000.0, frame_rate_hz=20.0)
     assert camera.read(1.0) is not None
-    time.sleep(0.3)
+    time.sleep(0.5)  # ten frames
     started_ns = time.monotonic_ns()
-    camera.read(1.0)  # the one that waited
+    assert camera.read(1.0) is not None  # the one that waited
     frame = camera.read(1.0)
+    waited_s = (time.monotonic_ns() - started_ns) / 1e9
     camera.close()
     assert frame is not None
     assert frame.captured_ns > started_ns
+    assert waited_s > 0.01  # no other one waited
 
 
 def test_discovery_finds_the_emulator() -> None:
     require(PylonConfig(kind="pylon"))
-    found = discover("pylon")
+    found = PylonConfig.discover()
     assert [(one.identity, one.setting) for one in found] == [("0815-0000", "serial: '0815-0000'")]
 
 
@@ -160,3 +162,113 @@ def test_settings_are_read_back_by_name() -> None:
     camera.close()
     assert described["ExposureTime"] == 2500.0
     assert described["TriggerMode"] == "Off"
+
+
+class Result:
+    """A whole buffer of the SDK; what is not set is as of a good one."""
+
+    def __init__(self, block_id: int, stride: tuple[bool, int] = (True, 128)) -> None:
+        self._block_id = block_id
+        self._stride = stride
+        self.row_bytes = stride[1] if stride[0] else 128
+
+    def IsValid(self) -> bool:
+        return True
+
+    def GrabSucceeded(self) -> bool:
+        return True
+
+    def GetBlockID(self) -> int:
+        return self._block_id
+
+    def GetStride(self) -> tuple[bool, int]:
+        return self._stride
+
+    def GetImageMemoryView(self) -> memoryview:
+        rows = np.zeros((64, self.row_bytes), np.uint8)
+        rows[:, :128] = np.arange(128)
+        return memoryview(rows.tobytes())
+
+    def GetPixelType(self) -> int:
+        return 1
+
+    def GetWidth(self) -> int:
+        return 128
+
+    def GetHeight(self) -> int:
+        return 64
+
+    def GetTimeStamp(self) -> int:
+        return 0
+
+    def Release(self) -> None:
+        pass
+
+
+class Nothing(Result):
+    def IsValid(self) -> bool:
+        return False
+
+
+class InstantCamera:
+    """Stands in for the SDK's camera and gives what a test says."""
+
+    def __init__(self, *results: Result, is_removed: bool = False, is_ready: bool = True) -> None:
+        self._results = list(results)
+        self._is_removed = is_removed
+        self._is_ready = is_ready
+
+    def RetrieveResult(self, _timeout_ms: int, _handling: object) -> Result:
+        return self._results.pop(0)
+
+    def IsCameraDeviceRemoved(self) -> bool:
+        return self._is_removed
+
+    def IsGrabbing(self) -> bool:
+        return True
+
+    def CanWaitForFrameTriggerReady(self) -> bool:
+        return True
+
+    def WaitForFrameTriggerReady(self, _timeout_ms: int, _handling: object) -> bool:
+        return self._is_ready
+
+
+def test_buffers_without_a_number_are_not_missing(
+    triggered: PylonCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_number = 2**64 - 1
+    instant = InstantCamera(*map(Result, (1, no_number, 3)))
+    monkeypatch.setattr(triggered, "_camera", instant)
+    frames = [triggered.read(0.1) for _ in range(3)]
+    monkeypatch.undo()
+    assert [frame.sequence for frame in frames if frame] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("stride", [(True, 160), (False, 0)])
+def test_rows_with_padding_are_right(
+    triggered: PylonCamera, stride: tuple[bool, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triggered, "_camera", InstantCamera(Result(1, stride)))
+    frame = triggered.read(0.1)
+    monkeypatch.undo()
+    assert frame is not None
+    assert np.array_equal(frame.image, np.tile(np.arange(128, dtype=np.uint8), (64, 1)))
+
+
+def test_an_unplugged_camera_is_lost(
+    triggered: PylonCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triggered, "_camera", InstantCamera(Nothing(0), is_removed=True))
+    with pytest.raises(CameraLostError, match="pylon 0815-0000: unplugged or without power; open"):
+        triggered.read(0.1)
+    monkeypatch.undo()
+
+
+def test_a_camera_that_is_not_ready_refuses_a_trigger(
+    triggered: PylonCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triggered, "_camera", InstantCamera(is_ready=False))
+    with pytest.raises(CameraError, match="pylon 0815-0000: not ready for a trigger in 1 s"):
+        triggered.trigger()
+    monkeypatch.undo()

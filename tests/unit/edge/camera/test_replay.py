@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge.camera.base import EndOfRecording
-from edge.camera.replay import ReplayCamera
+from edge.camera.replay import ReplayCamera, ReplayConfig
 from edge.part.frame import Frame
 from inspection.errors import CameraError, FrameError
 from inspection.images import encode_png
@@ -41,6 +41,15 @@ def write_video(path: Path, frames: int) -> None:
     writer.release()
 
 
+def replay(
+    path: Path, *, loop: bool = False, rate_hz: float | None = None, clock: FakeClock | None = None
+) -> ReplayCamera:
+    config = ReplayConfig(kind="replay", path=path, loop=loop, rate_hz=rate_hz)
+    if clock is None:
+        return config.driver()
+    return ReplayCamera(config, clock_ns=clock, sleep=clock.sleep)
+
+
 def read_all(camera: ReplayCamera) -> list[Frame]:
     frames = []
     try:
@@ -51,10 +60,17 @@ def read_all(camera: ReplayCamera) -> list[Frame]:
     raise AssertionError("no frame in time")
 
 
+@pytest.mark.parametrize(("rate_hz", "waits"), [(None, True), (5.0, False)])
+def test_only_a_recording_without_a_rate_waits_for_its_reader(
+    tmp_path: Path, rate_hz: float | None, waits: bool
+) -> None:
+    assert replay(tmp_path, rate_hz=rate_hz).waits == waits
+
+
 def test_folder_in_name_order(tmp_path: Path) -> None:
     write_images(tmp_path, "b.png", "a.png", "c.bmp.png", ".hidden.png")
     (tmp_path / "notes.txt").write_text("not an image")
-    camera = ReplayCamera(tmp_path)
+    camera = replay(tmp_path)
     camera.open()
     frames = read_all(camera)
     assert [frame.source for frame in frames] == ["a.png", "b.png", "c.bmp.png"]
@@ -66,14 +82,14 @@ def test_folder_in_name_order(tmp_path: Path) -> None:
 )
 def test_glob_and_single_image(tmp_path: Path, source: str, names: list[str]) -> None:
     write_images(tmp_path, "a2.png", "a1.png", "b.png")
-    camera = ReplayCamera(tmp_path / source)
+    camera = replay(tmp_path / source)
     camera.open()
     assert [frame.source for frame in read_all(camera)] == names
 
 
 def test_folder_with_glob_characters_in_its_name(tmp_path: Path) -> None:
     write_images(tmp_path / "lot[1]", "a.png")
-    camera = ReplayCamera(tmp_path / "lot[1]")
+    camera = replay(tmp_path / "lot[1]")
     camera.open()
     assert len(read_all(camera)) == 1
 
@@ -81,7 +97,7 @@ def test_folder_with_glob_characters_in_its_name(tmp_path: Path) -> None:
 def test_one_unreadable_image_costs_one_read(tmp_path: Path) -> None:
     write_images(tmp_path, "a.png", "b.png", "c.png")
     (tmp_path / "b.png").write_bytes(b"damaged")
-    camera = ReplayCamera(tmp_path)
+    camera = replay(tmp_path)
     camera.open()
     first = camera.read(1.0)
     with pytest.raises(FrameError, match=r"b\.png: not an image"):
@@ -94,7 +110,7 @@ def test_one_unreadable_image_costs_one_read(tmp_path: Path) -> None:
 
 def test_loop_starts_again(tmp_path: Path) -> None:
     write_images(tmp_path, "a.png", "b.png")
-    camera = ReplayCamera(tmp_path, loop=True)
+    camera = replay(tmp_path, loop=True)
     camera.open()
     frames = [camera.read(1.0) for _ in range(5)]
     assert [f.source for f in frames if f] == ["a.png", "b.png", "a.png", "b.png", "a.png"]
@@ -104,7 +120,7 @@ def test_loop_starts_again(tmp_path: Path) -> None:
 def test_rate_does_not_drift(tmp_path: Path) -> None:
     write_images(tmp_path, "a.png")
     clock = FakeClock()
-    camera = ReplayCamera(tmp_path, loop=True, rate_hz=3.0, clock_ns=clock, sleep=clock.sleep)
+    camera = replay(tmp_path, loop=True, rate_hz=3.0, clock=clock)
     camera.open()
     opened_ns = clock.now_ns
     for count in range(300):
@@ -117,7 +133,7 @@ def test_rate_does_not_drift(tmp_path: Path) -> None:
 def test_slow_reader_gets_every_frame_late(tmp_path: Path) -> None:
     write_images(tmp_path, "a.png")
     clock = FakeClock()
-    camera = ReplayCamera(tmp_path, loop=True, rate_hz=10.0, clock_ns=clock, sleep=clock.sleep)
+    camera = replay(tmp_path, loop=True, rate_hz=10.0, clock=clock)
     camera.open()
     clock.sleep(1.0)
     before_ns = clock.now_ns
@@ -129,7 +145,7 @@ def test_slow_reader_gets_every_frame_late(tmp_path: Path) -> None:
 def test_frame_that_is_not_due_times_out(tmp_path: Path) -> None:
     write_images(tmp_path, "a.png")
     clock = FakeClock()
-    camera = ReplayCamera(tmp_path, loop=True, rate_hz=1.0, clock_ns=clock, sleep=clock.sleep)
+    camera = replay(tmp_path, loop=True, rate_hz=1.0, clock=clock)
     camera.open()
     camera.read(0.2)
     waits = [camera.read(0.2) for _ in range(5)]
@@ -138,7 +154,7 @@ def test_frame_that_is_not_due_times_out(tmp_path: Path) -> None:
 
 def test_video_frames_are_numbered(tmp_path: Path) -> None:
     write_video(tmp_path / "line.avi", 3)
-    camera = ReplayCamera(tmp_path / "line.avi")
+    camera = replay(tmp_path / "line.avi")
     camera.open()
     frames = read_all(camera)
     assert [frame.source for frame in frames] == ["line.avi#0", "line.avi#1", "line.avi#2"]
@@ -148,7 +164,7 @@ def test_video_frames_are_numbered(tmp_path: Path) -> None:
 
 def test_video_loops(tmp_path: Path) -> None:
     write_video(tmp_path / "line.avi", 2)
-    camera = ReplayCamera(tmp_path / "line.avi", loop=True)
+    camera = replay(tmp_path / "line.avi", loop=True)
     camera.open()
     sources = [frame.source for _ in range(3) if (frame := camera.read(1.0))]
     camera.close()
@@ -159,7 +175,7 @@ def test_cut_off_video_is_not_a_normal_end(tmp_path: Path) -> None:
     path = tmp_path / "line.avi"
     write_video(path, 10)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    camera = ReplayCamera(path)
+    camera = replay(path)
     camera.open()
     with pytest.raises(CameraError, match=r"ends after \d frames and its header says 10"):
         read_all(camera)
@@ -180,15 +196,15 @@ def test_source_without_frames_is_refused(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(CameraError, match=message):
-        ReplayCamera(tmp_path / name).open()
+        replay(tmp_path / name).open()
 
 
 def test_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match="holds no image"):
-        ReplayCamera(tmp_path).open()
+        replay(tmp_path).open()
 
 
 def test_video_without_frames_is_refused(tmp_path: Path) -> None:
     write_video(tmp_path / "line.avi", 0)
     with pytest.raises(CameraError, match=r"line\.avi"):
-        ReplayCamera(tmp_path / "line.avi").open()
+        replay(tmp_path / "line.avi").open()

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -13,12 +12,12 @@ import pytest
 
 from calibration.drift import baseline_from
 from edge.drift.monitor import DriftAlarm, DriftMonitor, DriftWatch
-from edge.part.settled import Settled, no_verdict
-from edge.pipeline.side_thread import SideThread
+from edge.part.settled import Settled
 from inspection.drift.baseline import Baseline
 from inspection.drift.charts import MOVED
 from inspection.drift.frame_figures import frame_figures, reference_from
 from inspection.images import encode_png
+from inspection.inspector import no_verdict
 from inspection.preprocess import Crop
 from inspection.verdict import Cause
 from tests.doubles.pipelines import IDENTITY
@@ -166,62 +165,3 @@ def with_black_border(settled: Settled, crop: Crop) -> Settled:
     crop.of(image)[:] = crop.of(frame.image)
     result = replace(settled.decisive, frame=replace(frame, image=image))
     return replace(settled, views=(result,))
-
-
-def test_a_side_thread_gives_up_parts_rather_than_wait(make_settled: MakeSettled) -> None:
-    go_on, started = threading.Event(), threading.Event()
-    done: list[str] = []
-
-    def work(settled: Settled) -> None:
-        started.set()
-        assert go_on.wait(GENEROUS_S)
-        done.append(settled.trigger.trigger_id)
-
-    side = SideThread("test", work, queue_size=2)
-    side.start()
-    assert side.offer(make_settled(1))
-    assert started.wait(GENEROUS_S)
-    assert [side.offer(make_settled(number)) for number in (2, 3, 4)] == [True, True, False]
-    go_on.set()
-    side.close(GENEROUS_S)
-    assert done == ["test-000001", "test-000002", "test-000003"]
-    assert (side.dropped, side.failed) == (1, 0)
-
-
-def test_a_side_thread_survives_a_part_it_cannot_do(
-    make_settled: MakeSettled, caplog: pytest.LogCaptureFixture
-) -> None:
-    done = []
-
-    def work(settled: Settled) -> None:
-        if settled.trigger.trigger_id != "test-000003":
-            raise ZeroDivisionError
-        done.append(settled)
-
-    side = SideThread("test", work, queue_size=4)
-    side.start()
-    for number in (1, 2, 3):
-        side.offer(make_settled(number))
-    side.close(GENEROUS_S)
-    assert (len(done), side.failed) == (1, 2)
-    assert [record.message for record in caplog.records] == [
-        "the test failed on test-000001: ZeroDivisionError()",
-        "the test works again",
-    ]
-
-
-def test_a_side_thread_that_hangs_does_not_hold_the_end(make_settled: MakeSettled) -> None:
-    go_on, started = threading.Event(), threading.Event()
-
-    def hang(_settled: Settled) -> None:
-        started.set()
-        go_on.wait(GENEROUS_S)
-
-    side = SideThread("test", hang, queue_size=1)
-    side.start()
-    side.offer(make_settled(1))
-    assert started.wait(GENEROUS_S)
-    side.offer(make_settled(2))
-    side.close(0.1)
-    assert side.dropped == 1
-    go_on.set()

@@ -20,7 +20,7 @@ pytest.importorskip("pymodbus", reason="needs pip install 'linewarden[modbus]'")
 pytest.importorskip("paho", reason="needs pip install 'linewarden[mqtt]'")
 
 from edge.line import LineOutput, OutputConfig, StationState, output_from_config
-from edge.trigger import FiredTrigger, TriggerConfig, trigger_from_config
+from edge.trigger import FiredTrigger, TriggerConfig
 from inspection.errors import LineError
 from tests.doubles.line_peers import closing
 
@@ -145,7 +145,7 @@ def output(kind: str, peer: Peer) -> LineOutput:
 
 def trigger(kind: str, peer: Peer, **more: Any) -> FiredTrigger:
     adapter: TypeAdapter[TriggerConfig] = TypeAdapter(TriggerConfig)
-    made = trigger_from_config(adapter.validate_python(settings(kind, peer) | more), None)
+    made = adapter.validate_python(settings(kind, peer) | more).driver(None)
     assert isinstance(made, FiredTrigger)
     return made
 

@@ -8,10 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from edge.part.record import InspectionRecord, record_from_settled
-from edge.part.settled import Settled, no_verdict
-from edge.pipeline.summary import Tally
-from inspection.inspector import Inspection
-from inspection.verdict import Cause, Verdict
+from edge.part.settled import Settled
+from edge.pipeline.status import Tally
+from inspection.inspector import Inspection, no_verdict
+from inspection.verdict import Cause, Thresholds, Verdict
 
 MakeSettled = Callable[..., Settled]
 
@@ -55,7 +55,14 @@ def test_json_form_reads_back(make_settled: MakeSettled) -> None:
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
 def test_a_score_that_is_not_finite_is_null(make_settled: MakeSettled, score: float) -> None:
     mask = np.zeros((8, 8), dtype=np.bool_)
-    inspection = Inspection(Verdict.NO_VERDICT, score, 2.5, None, mask, Cause.NOT_FINITE)
+    inspection = Inspection(
+        verdict=Verdict.NO_VERDICT,
+        score=score,
+        thresholds=Thresholds(2.5, 2.5),
+        anomaly_map=None,
+        mask=mask,
+        cause=Cause.NOT_FINITE,
+    )
     text = record_from_settled(make_settled(1, inspection)).model_dump_json()
     assert json.loads(text, parse_constant=pytest.fail)["score"] is None
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from edge.pipeline.views import ViewCamera
+from edge.pipeline.settings import ViewCamera
 from inspection.errors import CameraError
 from inspection.verdict import Cause, Verdict
 from tests.doubles.bright import Bright, Expects, running

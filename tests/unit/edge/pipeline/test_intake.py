@@ -12,11 +12,12 @@ import pytest
 
 from edge.part.frame import Frame
 from edge.part.settled import Settled
+from edge.part.shot import Shot
 from edge.part.trigger import Trigger
-from edge.pipeline.intake import Intake, Shot
+from edge.pipeline.exposure import OnExposed
+from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
-from edge.pipeline.run_settings import PartLimits
-from edge.pipeline.views import View
+from edge.pipeline.settings import PartLimits, View
 from edge.trigger.base import Firing
 from edge.trigger.camera import CameraTrigger
 from inspection.errors import CameraError, FrameError
@@ -24,6 +25,37 @@ from inspection.verdict import Cause, Verdict
 from tests.doubles.pipelines import FakeCamera, FakeInspector, judged
 
 MS = 1_000_000
+
+
+class Direct:
+    """Exposes on the thread of the trigger; while `is_stuck` the camera does not answer."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.is_stuck = False
+        self._unanswered: OnExposed | None = None
+
+    def offer(self, on_exposed: OnExposed) -> bool:
+        if self._unanswered is not None:
+            return False
+        if self.is_stuck:
+            self._unanswered = on_exposed
+        else:
+            on_exposed(self._expose())
+        return True
+
+    def answer(self, error: CameraError | None = None) -> None:
+        assert self._unanswered is not None
+        on_exposed, self._unanswered, self.is_stuck = self._unanswered, None, False
+        on_exposed(error)
+
+    def _expose(self) -> CameraError | None:
+        try:
+            if self._view.expose is not None:
+                self._view.expose()
+        except CameraError as error:
+            return error
+        return None
 
 
 class Bench:
@@ -38,11 +70,13 @@ class Bench:
         self.views = [
             View(name, FakeCamera(), FakeInspector(), self._expose(name)) for name in views
         ]
+        self.exposers = {view.name: Direct(view) for view in self.views}
         self.intake = Intake(
             views=self.views,
             ledger=self.ledger,
             limits=PartLimits(**{"deadline_ms": 100.0, "frame_limit_ms": 20.0} | limits),
             frame_trigger=None if fired else CameraTrigger(),
+            exposers=self.exposers,
             on_trigger=self._note,
             clock_ns=clock,
         )
@@ -62,7 +96,7 @@ class Bench:
 
     def see(self, view: str, source: str = "") -> None:
         image = np.zeros((8, 8), np.uint8)
-        self.intake.see(view, Frame(image, self.now_ns, 0, source or view))
+        self.intake.on_frame(view, Frame(image, self.now_ns, 0, source or view))
 
     def shots(self) -> list[Shot]:
         found = []
@@ -109,7 +143,7 @@ def test_a_frame_that_was_complete_before_the_trigger_is_not_taken() -> None:
     bench = Bench("main", fired=True)
     old = Frame(np.zeros((8, 8), np.uint8), bench.now_ns - 1, 0, "old")
     bench.fire()
-    bench.intake.see("main", old)
+    bench.intake.on_frame("main", old)
     assert bench.shots() == []
 
 
@@ -222,7 +256,7 @@ def test_a_late_view_is_not_joined_to_the_next_part() -> None:
 
 def test_a_bad_frame_of_one_view_is_that_views_part() -> None:
     bench = Bench("top", "side")
-    bench.intake.spoil("top", FrameError("torn"))
+    bench.intake.on_bad_frame("top", FrameError("torn"))
     bench.see("side")
     (settled,) = bench.out()
     assert [result.inspection.cause for result in settled.views] == [Cause.FRAME, None]
@@ -232,12 +266,12 @@ def test_a_bad_frame_of_one_view_is_that_views_part() -> None:
 def test_a_lost_camera_costs_its_view_the_verdict_at_once_until_it_is_there_again() -> None:
     bench = Bench("top", "side")
     bench.see("top")
-    bench.intake.lose("side", CameraError("unplugged"))
+    bench.intake.on_camera_lost("side", CameraError("unplugged"))
     bench.work()
     bench.wait(50)
     bench.see("top")
     assert bench.outcomes() == ["camera", "camera"]
-    bench.intake.find("side")
+    bench.intake.on_camera_back("side")
     bench.wait(50)
     bench.see("top")
     bench.see("side")
@@ -246,7 +280,7 @@ def test_a_lost_camera_costs_its_view_the_verdict_at_once_until_it_is_there_agai
 
 def test_a_camera_lost_between_announced_parts_is_no_part() -> None:
     bench = Bench("main", fired=True)
-    bench.intake.lose("main", CameraError("unplugged"))
+    bench.intake.on_camera_lost("main", CameraError("unplugged"))
     assert bench.outcomes() == []
     bench.fire()
     assert bench.outcomes() == ["camera"]
@@ -258,8 +292,8 @@ def test_nothing_is_opened_after_the_close(fired: bool) -> None:
     bench.intake.close()
     bench.fire()
     bench.see("main")
-    bench.intake.spoil("main", FrameError("torn"))
-    bench.intake.lose("main", CameraError("unplugged"))
+    bench.intake.on_bad_frame("main", FrameError("torn"))
+    bench.intake.on_camera_lost("main", CameraError("unplugged"))
     assert bench.outcomes() == bench.exposed == []
     assert bench.opened == []
 
@@ -332,3 +366,57 @@ def test_whatever_gets_lost_or_late_no_frame_is_taken_for_another_part(
     if fired:
         assert [part.trigger.part_id for part in settled] == [str(n) for n in range(parts)]
     assert sum(part.inspection.verdict is Verdict.PASS for part in settled) > parts / 2
+
+
+def test_a_camera_that_hangs_in_its_exposure_delays_no_trigger_and_no_other_view() -> None:
+    bench = Bench("top", "side", fired=True)
+    bench.exposers["top"].is_stuck = True
+    bench.fire("first")
+    assert bench.exposed == ["side"]
+    bench.see("side")
+    bench.wait(20)
+    assert bench.outcomes() == ["view_missing"]
+    bench.fire("second")
+    bench.see("side")
+    (second,) = bench.out()
+    assert (second.inspection.cause, second.inspection.message) == (
+        Cause.CAMERA,
+        "the camera has not answered the trigger of an earlier part",
+    )
+    assert bench.exposed == ["side", "side"]
+
+
+def test_the_frame_of_an_exposure_that_ended_late_is_not_the_next_parts() -> None:
+    bench = Bench("main", fired=True)
+    bench.exposers["main"].is_stuck = True
+    bench.fire("first")
+    bench.wait(60)  # the frame is overdue for longer than a frame limit
+    assert bench.outcomes() == ["no_frame"]
+    bench.exposers["main"].answer()
+    bench.fire("second")
+    bench.see("main", "of the first")
+    assert bench.shots() == []
+    bench.see("main", "of the second")
+    assert [shot.frame.source for shot in bench.shots()] == ["of the second"]
+
+
+def test_a_frame_that_comes_before_its_exposure_has_ended_is_taken_and_owes_none() -> None:
+    bench = Bench("main", fired=True)
+    bench.exposers["main"].is_stuck = True
+    bench.fire()
+    bench.see("main")
+    bench.exposers["main"].answer()
+    assert bench.outcomes() == ["PASS"]
+    bench.fire()
+    bench.see("main")
+    assert bench.outcomes() == ["PASS"]
+
+
+def test_an_exposure_that_fails_late_leaves_the_verdict_as_it_was() -> None:
+    bench = Bench("main", fired=True)
+    bench.exposers["main"].is_stuck = True
+    bench.fire()
+    bench.wait(20)
+    assert bench.outcomes() == ["no_frame"]
+    bench.exposers["main"].answer(CameraError("unplugged"))
+    assert bench.outcomes() == []

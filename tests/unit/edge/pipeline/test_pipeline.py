@@ -1,6 +1,5 @@
 """Every trigger ends in one record and one verdict, whatever fails."""
 
-import itertools
 import threading
 import time
 
@@ -9,11 +8,12 @@ import pytest
 from edge.line.base import StationState
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord
-from edge.part.settled import Settled, no_verdict
+from edge.part.settled import Settled
 from edge.pipeline.status import PipelineStatus
 from edge.trigger.software import SoftwareTrigger
 from inspection.errors import CameraError, EngineError, FrameError, LineError
-from inspection.inspector import Inspection, Prepared
+from inspection.inspector import Inspection, no_verdict
+from inspection.layout import PreparedFrame
 from inspection.verdict import Cause, Verdict
 from tests.doubles.pipelines import (
     GENEROUS_S,
@@ -377,19 +377,16 @@ class Absent(FakeCamera):
         super().open()
 
 
-@pytest.fixture
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.pipeline.grabber.growing_pauses", lambda: itertools.repeat(0.01))
+SHORT_S = 0.01  # between two attempts to open a camera
 
 
-@pytest.mark.usefixtures("short_pauses")
 def test_a_camera_that_is_absent_at_the_start_can_be_waited_for() -> None:
     def turn(_status: PipelineStatus) -> None:
         turns.append(line.pipeline.state)
 
     turns: list[StationState] = []
     camera = Absent(3, CameraError("not plugged in"), None, None)
-    line = Line(camera, waits_to_open=True, on_turn=turn)
+    line = Line(camera, waits_to_open=True, longest_pause_s=SHORT_S, on_turn=turn)
     summary = line.run()
     assert line.outcomes() == ["PASS", "REJECT"]
     assert summary.error is None
@@ -397,29 +394,22 @@ def test_a_camera_that_is_absent_at_the_start_can_be_waited_for() -> None:
     assert StationState.READY in turns
 
 
-@pytest.mark.usefixtures("short_pauses")
 def test_waiting_for_a_camera_can_be_stopped() -> None:
     def stop(_status: PipelineStatus) -> None:
         line.pipeline.stop()
 
     camera = Absent(10**9, CameraError("not plugged in"))
-    line = Line(camera, waits_to_open=True, on_turn=stop)
+    line = Line(camera, waits_to_open=True, longest_pause_s=SHORT_S, on_turn=stop)
     assert line.run().error is None
 
 
-@pytest.mark.usefixtures("short_pauses")
 def test_a_defect_of_the_program_is_not_waited_for() -> None:
     error = ZeroDivisionError("a mistake")
-    line = Line(Absent(10**9, error), waits_to_open=True)
+    line = Line(Absent(10**9, error), waits_to_open=True, longest_pause_s=SHORT_S)
     assert line.run().error is error
 
 
-def test_an_output_that_is_absent_at_the_start_can_be_done_without(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # It is tried again before every part.
-    monkeypatch.setattr("edge.line.link.growing_pauses", lambda: itertools.repeat(0.0))
-
+def test_an_output_that_is_absent_at_the_start_can_be_done_without() -> None:
     class Late(FakeOutput):
         def open(self) -> None:
             if not present.is_set():
@@ -437,7 +427,12 @@ def test_an_output_that_is_absent_at_the_start_can_be_done_without(
 
     present = threading.Event()
     late, healthy = Late(), FakeOutput(come)
-    line = Line(FakeCamera(*[None] * 5), outputs=[healthy, late], waits_to_open=True)
+    line = Line(
+        FakeCamera(*[None] * 5),
+        outputs=[healthy, late],
+        waits_to_open=True,
+        longest_pause_s=0.0,  # it is tried again before every part
+    )
     summary = line.pipeline.run()
     assert [record.source for record in healthy.sent] == [f"{n}.png" for n in range(5)]
     assert [record.source for record in late.sent] == ["2.png", "3.png", "4.png"]
@@ -519,7 +514,7 @@ def test_a_stage_that_hangs_is_named(stage: str) -> None:
             hang()
 
     class Prepares(FakeInspector):
-        def prepare(self, frame: Image) -> Prepared:
+        def prepare(self, frame: Image) -> PreparedFrame:
             if stage == "preparation":
                 hang()
             return super().prepare(frame)
@@ -567,11 +562,10 @@ class HangsInOpen(FakeCamera):
         super().open()
 
 
-@pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize("at", [1, 2])
 def test_a_camera_that_hangs_in_open_is_named(at: int) -> None:
     camera = HangsInOpen(at)
-    line = Line(camera, limit_s=0.5, waits_to_open=True)
+    line = Line(camera, limit_s=0.5, waits_to_open=True, longest_pause_s=SHORT_S)
     thread = threading.Thread(target=line.pipeline.run)
     thread.start()
     wait_for(lambda: line.pipeline.status().stalled == ("camera main",), GENEROUS_S)

@@ -16,16 +16,15 @@ import pytest
 from edge.camera.faults import CameraLostError
 from edge.line.base import StationState
 from edge.part.frame import Frame
-from edge.part.settled import no_verdict
 from edge.part.trigger import Trigger
-from edge.pipeline.hooks import OnTrigger
-from edge.pipeline.views import View
+from edge.pipeline.settings import OnTrigger, View
 from edge.store.config import RecordsConfig
 from edge.store.station import StationRecords
 from edge.trigger.base import Firing
 from edge.trigger.software import SoftwareTrigger
 from inspection.errors import CameraError, EngineError, FrameError, LineError
-from inspection.inspector import Inspection, Prepared
+from inspection.inspector import Inspection, no_verdict
+from inspection.layout import PreparedFrame
 from inspection.verdict import Cause, Verdict
 from tests.doubles.disk import Disk
 from tests.doubles.pipelines import (
@@ -247,11 +246,11 @@ def test_the_next_part_is_preprocessed_while_the_engine_runs() -> None:
     prepared: list[int] = []
 
     class Slow(FakeInspector):
-        def prepare(self, frame: Image) -> Prepared:
+        def prepare(self, frame: Image) -> PreparedFrame:
             prepared.append(int(frame[0, 0]))
             return super().prepare(frame)
 
-        def infer(self, prepared_part: Prepared) -> Inspection:
+        def infer(self, prepared_part: PreparedFrame) -> Inspection:
             wait_until(lambda: len(prepared) == 2)  # never, were they one after the other
             return super().infer(prepared_part)
 
@@ -266,7 +265,7 @@ def test_the_next_part_is_preprocessed_while_the_engine_runs() -> None:
 
 def test_a_defect_in_preprocessing_ends_the_run() -> None:
     class Broken(FakeInspector):
-        def prepare(self, frame: Image) -> Prepared:
+        def prepare(self, frame: Image) -> PreparedFrame:
             raise ZeroDivisionError("a mistake")
 
     line = Line(FakeCamera(None, None), Broken())

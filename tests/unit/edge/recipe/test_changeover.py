@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from edge.pipeline.views import PartInspector, ViewCamera
+from edge.part.shot import PartInspector
+from edge.pipeline.settings import ViewCamera
 from edge.recipe.changeover import Changeover, RecipeStatus
 from edge.recipe.loaded import LoadedRecipe
 from inspection.errors import CameraError, EngineError, LineError

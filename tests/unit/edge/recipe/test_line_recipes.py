@@ -80,7 +80,7 @@ PYLON = ONE_CAMERA.replace("kind: replay, path: parts", "kind: pylon, settings: 
         ),
         (
             TWO_VIEWS + "recipes: {1: {settings: {gain_db: 2}}}\nstart_recipe: 1\n",
-            "recipes.1: with several views, 'settings' stand in 'views'",
+            "recipes.1: with several views, put 'settings' into 'views'",
         ),
         (ONE_CAMERA + "recipes: {1: {}, 2: {}}\n", "start_recipe should be one of 1, 2"),
         (ONE_CAMERA + "recipes: {1: {}}\nstart_recipe: 3\n", "start_recipe should be one of 1"),
@@ -93,7 +93,7 @@ PYLON = ONE_CAMERA.replace("kind: replay, path: parts", "kind: pylon, settings: 
         (
             TWO_VIEWS.replace("path: sides}", "path: sides}, recipe: b")
             + "recipes: {1: {}}\nstart_recipe: 1\n",
-            "with 'recipes', bundle and recipe of a view stand in theirs: views",
+            "with 'recipes', put bundle and recipe of a view into the views of each recipe",
         ),
     ],
 )

@@ -140,10 +140,11 @@ def test_a_plc_that_goes_and_comes_is_told_of_once(caplog: pytest.LogCaptureFixt
 
     with followed_plc(port):
         for times in (1, 2):
+            wait_for(lambda: told()[-1:] == ["lost"], GENEROUS_S)
             with closing(Plc(port)) as plc:
                 wait_for(lambda: told().count("again") == times, GENEROUS_S)  # noqa: B023
                 assert plc.answer == (1, IDLE, 0)
-            wait_for(lambda: told()[-1] == "lost", GENEROUS_S)
+        wait_for(lambda: told()[-1] == "lost", GENEROUS_S)
     assert told() == ["lost", "again", "lost", "again", "lost"]
 
 

@@ -1,13 +1,22 @@
 """What systemd is told of a line, turn by turn."""
 
 import os
+import socket
+import time
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from edge.pipeline.status import PipelineStatus
-from edge.service.daemon import Daemon, describe, watchdog_s_from_environment
-from edge.service.notify import Notifier
+from edge.service.daemon import (
+    LOAD_LIMIT_S,
+    Daemon,
+    Notifier,
+    status_line,
+    watchdog_s_from_environment,
+)
 
 WELL = PipelineStatus(True, (), (), (True, True), 12, 1, 0, 0, 0)
 
@@ -40,7 +49,7 @@ def test_ready_is_told_at_the_first_turn_alone(clock: list[float]) -> None:
     subject = daemon(heard, clock)
     subject.loading()
     for _ in range(3):
-        subject.turn(WELL)
+        subject.report(WELL)
         clock[0] += 1
     assert [sorted(message) for message in heard.messages] == [
         ["EXTEND_TIMEOUT_USEC", "STATUS"],
@@ -55,28 +64,39 @@ def test_ready_is_told_again_where_there_was_no_room(clock: list[float]) -> None
     heard = Heard()
     subject = daemon(heard, clock)
     heard.has_room = False
-    subject.turn(WELL)
+    subject.report(WELL)
     heard.has_room = True
     clock[0] += 1
-    subject.turn(WELL)
+    subject.report(WELL)
     assert {"READY": 1} in heard.messages
 
 
 @pytest.mark.parametrize(("watchdog_s", "told"), [(0.3, 10), (3.0, 1), (0.0, 1)])
-def test_the_watchdog_is_petted_three_times_in_its_time_and_not_more(
+def test_a_sign_of_life_goes_out_three_times_in_the_watchdogs_time(
     clock: list[float], watchdog_s: float, told: int
 ) -> None:
     heard = Heard()
     subject = daemon(heard, clock, watchdog_s)
     for _ in range(100):
-        subject.turn(WELL)
+        subject.report(WELL)
         clock[0] += 0.01
     assert sum("WATCHDOG" in message for message in heard.messages) == pytest.approx(told, abs=1)
 
 
+def test_the_status_is_new_every_second_however_long_the_watchdog_waits(
+    clock: list[float],
+) -> None:
+    heard = Heard()
+    subject = daemon(heard, clock, watchdog_s=60.0)
+    for _ in range(10):
+        subject.report(WELL)
+        clock[0] += 1
+    assert sum("STATUS" in message for message in heard.messages) == 10
+
+
 def test_a_stage_that_hangs_is_no_sign_of_life(clock: list[float]) -> None:
     heard = Heard()
-    daemon(heard, clock).turn(replace(WELL, stalled=("delivery",), faults=("delivery hangs",)))
+    daemon(heard, clock).report(replace(WELL, stalled=("delivery",), faults=("delivery hangs",)))
     assert not any("WATCHDOG" in message for message in heard.messages)
     assert heard.messages[-1] == {
         "STATUS": "not inspecting (delivery hangs): 12 parts, 1 without a verdict"
@@ -86,14 +106,14 @@ def test_a_stage_that_hangs_is_no_sign_of_life(clock: list[float]) -> None:
 def test_the_end_of_the_loop_is_the_beginning_of_the_stop(clock: list[float]) -> None:
     heard = Heard()
     subject = daemon(heard, clock)
-    subject.turn(WELL)
-    subject.turn(replace(WELL, is_running=False))
+    subject.report(WELL)
+    subject.report(replace(WELL, is_running=False))
     assert heard.messages[-1] == {"STOPPING": 1, "STATUS": "stopping"}
 
 
 def test_the_status_is_for_people() -> None:
     waiting = replace(WELL, faults=("view main: the camera is lost",), outputs_up=(True, False))
-    assert describe(waiting) == (
+    assert status_line(waiting) == (
         "not inspecting (view main: the camera is lost): 12 parts, 1 without a verdict; "
         "outputs down: 1 of 2"
     )
@@ -108,3 +128,50 @@ def test_the_watchdog_of_another_process_is_not_ours(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("WATCHDOG_USEC")
     monkeypatch.delenv("WATCHDOG_PID")
     assert watchdog_s_from_environment() == 0
+
+
+@pytest.fixture(params=["file", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
+    """What stands in for systemd, and its address as NOTIFY_SOCKET has it."""
+    address = str(tmp_path / "s") if request.param == "file" else f"@linewarden-{tmp_path.name}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address.replace("@", "\0"))
+        listener.settimeout(10)
+        yield listener, address
+
+
+def test_one_message_is_one_datagram(
+    manager: tuple[socket.socket, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener, address = manager
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    notifier = Notifier.from_environment()
+    assert notifier.send(READY=1, STATUS="inspecting: 3 parts")
+    assert listener.recv(4096) == b"READY=1\nSTATUS=inspecting: 3 parts"
+    Daemon(notifier, 0).loading()
+    assert listener.recv(4096).endswith(b"\nEXTEND_TIMEOUT_USEC=%d" % (LOAD_LIMIT_S * 1e6))
+    notifier.close()
+
+
+def test_a_manager_that_does_not_read_stops_nobody(manager: tuple[socket.socket, str]) -> None:
+    _, address = manager
+    notifier = Notifier(address)
+    started = time.monotonic()
+    sent = [notifier.send(WATCHDOG=1) for _ in range(2000)]
+    assert time.monotonic() - started < 10
+    assert sent[0]
+    assert not sent[-1]  # no room: dropped, and said
+    notifier.close()
+
+
+def test_a_manager_that_is_gone_stops_nobody(tmp_path: Path) -> None:
+    notifier = Notifier(str(tmp_path / "gone"))
+    assert not notifier.send(READY=1)
+    notifier.close()
+
+
+def test_without_a_manager_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    notifier = Notifier.from_environment()
+    assert notifier.send(READY=1)
+    notifier.close()

@@ -16,8 +16,8 @@ from edge.drift.monitor import DriftAlarm
 from edge.pipeline.status import PipelineStatus
 from edge.recipe.changeover import RecipeStatus
 from edge.recipe.part_check import CheckStatus
-from edge.service.health import Health
-from edge.station.alarm import Alarm
+from edge.service.health import HealthPage
+from edge.station.alarm import RejectAlarm
 from edge.station.status import StationStatus
 from edge.store.station import RecordsStatus
 from inspection.errors import ConfigError
@@ -34,7 +34,7 @@ class Line:
     def __init__(self) -> None:
         self.status = WELL
         self.beside: dict[str, Any] = {}
-        self.health = Health(
+        self.health = HealthPage(
             host="127.0.0.1",
             port=0,
             outputs=["modbus", "mqtt"],
@@ -110,7 +110,7 @@ def test_the_answer_says_why(line: Line) -> None:
 
 def test_alarms_records_and_recipe_are_told_and_leave_the_line_ready(line: Line) -> None:
     drift = DriftAlarm("light", "mean", "cusum", -1, 90.0, 60.0, "a-000003", "a-000007", UTC)
-    reject = Alarm("in_a_row", True, "5 parts in a row did not pass", "a-000007")
+    reject = RejectAlarm("in_a_row", True, "5 parts in a row did not pass", "a-000007")
     line.beside = {
         "recipe": RecipeStatus(2, None, "recipe 3 was not loaded", 4, 1),
         "check": CheckStatus(None, 3, 1),
@@ -190,7 +190,7 @@ def test_a_port_that_is_taken_is_named() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        health = Health(host="127.0.0.1", port=port, outputs=["a", "b"])
+        health = HealthPage(host="127.0.0.1", port=port, outputs=["a", "b"])
         with (
             pytest.raises(ConfigError, match=f"health: 127.0.0.1:{port} cannot be listened on"),
             health.serving(lambda: StationStatus(WELL, RecipeStatus(None))),

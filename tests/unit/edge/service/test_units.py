@@ -12,10 +12,10 @@ from edge.service.units import (
     DROP_INS,
     UNITS,
     drop_ins_of,
-    entries,
     files_folder,
     lines,
     remove,
+    service_files,
 )
 from inspection.errors import ConfigError
 
@@ -46,8 +46,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def install(root: Path, *drop_ins: str) -> None:
-    for entry in entries("press3", root / "srv/press3.yaml", drop_ins, root=root):
-        entry.write(root)
+    for file in service_files("press3", root / "srv/press3.yaml", drop_ins, root=root):
+        file.write(root)
 
 
 def analyze(root: Path, *words: str, units: tuple[str, ...] = (UNIT, SAFE)) -> str:
@@ -141,24 +141,24 @@ def test_a_drop_in_brings_the_unit_that_it_wants(root: Path) -> None:
 def test_all_files_of_the_folder_are_installed_by_something(root: Path) -> None:
     (root / "lib/systemd").mkdir(parents=True)
     (root / "lib/systemd/libsystemd-shared-255.so").touch()
-    found = entries("press3", root / "srv/press3.yaml", DROP_INS, root=root)
-    installed = {entry.path.name for entry in found}
+    found = service_files("press3", root / "srv/press3.yaml", DROP_INS, root=root)
+    installed = {file.path.name for file in found}
     assert {path.name for path in files_folder().rglob("*.*") if path.is_file()} <= installed
 
 
 def test_what_is_installed_is_known(root: Path) -> None:
-    found = entries("press3", root / "srv/press3.yaml", ["gige"], root=root)
-    assert {entry.state(root) for entry in found} == {"missing"}
+    found = service_files("press3", root / "srv/press3.yaml", ["gige"], root=root)
+    assert {file.state(root) for file in found} == {"missing"}
     install(root, "gige")
-    assert {entry.state(root) for entry in found} == {"installed"}
+    assert {file.state(root) for file in found} == {"installed"}
     assert drop_ins_of("press3", root) == ["gige"]
     (root / UNITS / "linewarden@.service").write_text("[Service]\n")
     (root / CONFIGURATIONS / "press3.yaml").unlink()
-    states = {entry.path.name: entry.state(root) for entry in found}
+    states = {file.path.name: file.state(root) for file in found}
     assert states["linewarden@.service"] == "differs"
     assert states["press3.yaml"] == "missing"
     install(root, "gige")
-    assert {entry.state(root) for entry in found} == {"installed"}
+    assert {file.state(root) for file in found} == {"installed"}
 
 
 def test_the_link_leads_to_where_the_device_sees_it(root: Path) -> None:
@@ -171,8 +171,8 @@ def test_a_configuration_that_stands_there_already_needs_no_link(root: Path) -> 
     path = root / CONFIGURATIONS / "press3.yaml"
     path.parent.mkdir()
     path.write_text("a: 1\n")
-    for entry in entries("press3", path, root=root):
-        entry.write(root)
+    for file in service_files("press3", path, root=root):
+        file.write(root)
     assert path.read_text() == "a: 1\n"
     remove("press3", root)
     assert path.read_text() == "a: 1\n"
@@ -195,15 +195,15 @@ def test_the_last_line_takes_everything_with_it(root: Path) -> None:
 @pytest.mark.parametrize("line", ["", "../press3", "press 3", "press@3", "-press3"])
 def test_a_name_that_systemd_would_escape_is_refused(line: str) -> None:
     with pytest.raises(ConfigError, match="take letters, digits"):
-        entries(line)
+        service_files(line)
 
 
 @pytest.mark.parametrize("folder", ["home/plant", "root", "tmp"])
 def test_a_configuration_that_the_service_cannot_see_is_refused(root: Path, folder: str) -> None:
     with pytest.raises(ConfigError, match=f"/{folder}/line.yaml: the service sees nothing below"):
-        entries("press3", root / folder / "line.yaml", root=root)
+        service_files("press3", root / folder / "line.yaml", root=root)
 
 
 def test_a_configuration_outside_the_image_is_refused(root: Path) -> None:
     with pytest.raises(ConfigError, match="should be below --root"):
-        entries("press3", root.parent / "line.yaml", root=root)
+        service_files("press3", root.parent / "line.yaml", root=root)

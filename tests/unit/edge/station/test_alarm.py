@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from edge.part.record import InspectionRecord
-from edge.station.alarm import Alarm, AlarmConfig, RejectAlarm, log_alarm
+from edge.station.alarm import AlarmConfig, RejectAlarm, RejectMonitor, log_alarm
 from inspection.verdict import Verdict
 
 MakeRecord = Callable[..., InspectionRecord]
@@ -25,11 +25,11 @@ def changes(
     make_record: MakeRecord, verdicts: str, config: AlarmConfig
 ) -> list[tuple[str, bool, int]]:
     """Kind, whether raised, and the part of each change."""
-    told: list[Alarm] = []
-    alarm = RejectAlarm(config, told.append)
+    told: list[RejectAlarm] = []
+    alarm = RejectMonitor(config, told.append)
     for number, letter in enumerate(verdicts):
         record = make_record(1, LETTERS[letter])
-        alarm.note(record.model_copy(update={"trigger_id": str(number)}))
+        alarm.add(record.model_copy(update={"trigger_id": str(number)}))
     standing = {
         change.kind for change in told if change.is_raised and alarm.raised.get(change.kind)
     }
@@ -58,12 +58,12 @@ def test_a_share_of_the_last_parts(make_record: MakeRecord) -> None:
 def test_an_alarm_stands_exactly_while_its_rule_holds(
     verdicts: str, row: int, share: float, window: int
 ) -> None:
-    told: list[Alarm] = []
-    alarm = RejectAlarm(AlarmConfig(in_a_row=row, share=share, window_parts=window), told.append)
+    told: list[RejectAlarm] = []
+    alarm = RejectMonitor(AlarmConfig(in_a_row=row, share=share, window_parts=window), told.append)
     values: dict[str, Any] = {"trigger_id": "1", "verdict": Verdict.PASS}
     record = InspectionRecord.model_construct(**values)
     for end in range(1, len(verdicts) + 1):
-        alarm.note(record.model_copy(update={"verdict": LETTERS[verdicts[end - 1]]}))
+        alarm.add(record.model_copy(update={"verdict": LETTERS[verdicts[end - 1]]}))
         past = verdicts[:end]
         in_a_row = len(past) - len(past.rstrip("rvn")) >= row
         last = past[-window:]
@@ -79,9 +79,9 @@ def test_an_alarm_stands_exactly_while_its_rule_holds(
 def test_the_log_tells_the_beginning_and_the_end(
     make_record: MakeRecord, caplog: pytest.LogCaptureFixture
 ) -> None:
-    alarm = RejectAlarm(AlarmConfig(in_a_row=1), log_alarm)
-    alarm.note(make_record(1))
-    alarm.note(make_record(2, Verdict.PASS))
+    alarm = RejectMonitor(AlarmConfig(in_a_row=1), log_alarm)
+    alarm.add(make_record(1))
+    alarm.add(make_record(2, Verdict.PASS))
     assert [record.message for record in caplog.records] == [
         "alarm: 1 parts in a row did not pass",
         "alarm over: a part passed again",

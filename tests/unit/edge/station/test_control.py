@@ -109,7 +109,7 @@ def test_a_line_that_runs_is_not_pushed_aside(path: Path) -> None:
 def test_a_file_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("mine")
-    with pytest.raises(LineError, match="a file that is no socket"):
+    with pytest.raises(LineError, match="the file there is not a socket"):
         ControlSocket(path, COMMANDS).__enter__()
     assert path.read_text() == "mine"
 

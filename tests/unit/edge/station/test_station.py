@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calibration.calibrate import calibrate
-from calibration.limits import Wish
+from calibration.thresholds import CalibrationTargets
 from edge.station.assembly import open_station
 from edge.station.config import LineConfig
 from inspection.bundle import Bundle, open_bundle
@@ -80,7 +80,7 @@ def test_a_line_with_other_results_does_not_start(bundle: Bundle, tmp_path: Path
 
 def test_drift_on_the_line_stands_in_the_summary(bundle: Bundle, tmp_path: Path) -> None:
     good = parts(tmp_path / "good", list(range(60, 100)))
-    calibrate(bundle, good, Wish(0.05))
+    calibrate(bundle, good, CalibrationTargets(0.05))
     parts(tmp_path / "parts", list(range(60, 100)), light=40)
     with open_station(line(tmp_path), lambda _record: None) as station:
         summary = station.pipeline.run()

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.part.settled import Settled, no_verdict
+from edge.part.settled import Settled
 from edge.store.config import ImagesConfig
 from edge.store.images import ImageArchive
 from inspection.files import TEMPORARY_PREFIX
 from inspection.images import read_image
-from inspection.inspector import Inspection
-from inspection.verdict import Cause, Verdict
+from inspection.inspector import Inspection, no_verdict
+from inspection.verdict import Cause, Thresholds, Verdict
 
 MakeSettled = Callable[..., Settled]
 STEM = "2026-11-21/041401.000000_test-000001_REJECT"
@@ -35,7 +35,13 @@ def reject_archive(folder: Path, max_bytes: int = PLENTY, **rules: Any) -> Image
 
 def scored(score: float, verdict: Verdict = Verdict.PASS) -> Inspection:
     empty = np.zeros((8, 8), dtype=np.float32)
-    return Inspection(verdict, score, 2.5, empty, empty > 0)
+    return Inspection(
+        verdict=verdict,
+        score=score,
+        thresholds=Thresholds(2.5, 2.5),
+        anomaly_map=empty,
+        mask=empty > 0,
+    )
 
 
 def files(folder: Path) -> list[str]:

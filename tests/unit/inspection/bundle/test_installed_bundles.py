@@ -19,6 +19,7 @@ from inspection.errors import BundleError, ConfigError, EngineError
 from inspection.files import TEMPORARY_PREFIX, point_link
 from inspection.trust.keys import Keys
 from inspection.trust.signature import sign
+from inspection.verdict import Thresholds
 from tests.doubles.keys import own_key, trusted_key
 
 ROOT = Path(__file__).parents[4]
@@ -57,7 +58,7 @@ def pack(bundle: Bundle, target: Path, top: str = "") -> Path:
 def other(bundle: Bundle, threshold: float = 0.25, recipe: str = "default") -> Bundle:
     """The same bundle, calibrated anew: another version of it."""
     active = bundle.calibration("default", "model.onnx")
-    values = {"threshold_score": threshold, "recipe": recipe}
+    values = {"thresholds": Thresholds(threshold, 0.5), "recipe": recipe}
     bundle.add_calibration(active.model_copy(update=values))
     return bundle
 
@@ -360,7 +361,7 @@ def test_what_was_opened_stays_when_the_link_moves(
     opened = open_bundle(store.folder / "tiny/active", Keys())
     store.activate(second, proven)
     assert opened.folder == first.folder
-    assert opened.calibration("default", "model.onnx").threshold_score == 0.5
+    assert opened.calibration("default", "model.onnx").thresholds.reject == 0.5
 
 
 def test_a_crash_between_the_two_links_leaves_the_active_version(

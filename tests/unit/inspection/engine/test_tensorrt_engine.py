@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.tensorrt_engine import Built
+from export.tensorrt.engine import Built
 from inspection.bundle import Bundle, open_bundle
 from inspection.engine import GraphShape, engine_class
 from inspection.engine.sidecar import LAYERS, sidecar_path, write_sidecar

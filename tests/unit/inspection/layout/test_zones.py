@@ -12,7 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 from inspection.inspector import Inspection
 from inspection.layout.zones import Polygon, polygon_mask, zone_map
 from inspection.preprocess import Crop
-from inspection.verdict import Thresholds, Verdict, decide_by_zone, score_of_zones, zone_values
+from inspection.verdict import (
+    Thresholds,
+    Verdict,
+    decide_by_zone,
+    remove_small_regions,
+    score_of_zones,
+    zone_values,
+)
 
 # Quarters: corners that lie on centres of pixels, on their borders, and between.
 PLACES = st.integers(-8, 72).map(lambda n: n / 4)
@@ -58,7 +65,15 @@ def test_drawn_on_the_frame_and_enlarged_is_drawn_on_the_map(
     zones = zone_map([[corners(points)]], [], 16, 16)
     crop = Crop(top=3, left=5, height=16 * down, width=16 * right)
     frame = np.zeros((80, 80), np.uint8)
-    inspection = Inspection(Verdict.PASS, 0.0, 1.0, None, zones > 0, crop=crop, zones=zones)
+    inspection = Inspection(
+        verdict=Verdict.PASS,
+        score=0.0,
+        thresholds=Thresholds(1.0, 1.0),
+        anomaly_map=None,
+        mask=zones > 0,
+        crop=crop,
+        zones=zones,
+    )
     shown = inspection.native_zones(frame)
     assert shown is not None
     assert np.array_equal(shown > 0, inspection.native_mask(frame))
@@ -166,3 +181,26 @@ class TestDecideByZone:
 def test_a_zone_counts_by_its_highest_value() -> None:
     values = np.array([[3.0, 1.0], [7.0, 9.0]], np.float32)
     assert zone_values(values, np.array([[1, 2], [2, 0]], np.uint8), 2) == (3.0, 7.0)
+
+
+@pytest.mark.parametrize("count", [1, 3, 255])
+@pytest.mark.parametrize("seed", range(4))
+def test_all_zones_at_once_decide_like_each_alone(count: int, seed: int) -> None:
+    """Values and mask are those of the map masked for one zone after the other."""
+    random = np.random.default_rng(seed)
+    zones = random.integers(0, count + 1, (32, 32), dtype=np.uint8)
+    zones.flat[:count] = range(1, count + 1)
+    anomaly_map = random.normal(size=(32, 32)).astype(np.float32)
+    thresholds = [
+        Thresholds(float(random.normal(1, 1)), float(random.normal(1, 0.5)), None, area)
+        for area in random.choice([1, 2, 4], count)
+    ]
+    decision = decide_by_zone(0.0, anomaly_map, zones, thresholds)
+    values, mask = [], np.zeros((32, 32), dtype=np.bool_)
+    for number, limits in enumerate(thresholds, start=1):
+        inside = zones == number
+        values.append(float(anomaly_map[inside].max()))
+        mask |= remove_small_regions(inside & (anomaly_map > limits.pixel), limits.minimum_area_px)
+    assert zone_values(anomaly_map, zones, count) == tuple(values)
+    assert decision.verdict is not Verdict.PASS
+    np.testing.assert_array_equal(decision.mask, mask)

@@ -13,6 +13,7 @@ from inspection.trust.ed25519 import PrivateKey, new_key_pair, read_private_key
 from inspection.trust.keys import Keys, configured_keys
 from inspection.trust.sealed import Vouched
 from inspection.trust.signature import SIGNATURE, sign
+from inspection.verdict import Thresholds
 from tests.doubles.keys import own_key, trusted_key
 
 MEND = "calibrate again"
@@ -41,7 +42,7 @@ def edited(bundle: Bundle, **values: object) -> None:
 @pytest.mark.usefixtures("owner")
 def test_a_signed_bundle_runs_with_its_calibration(tiny_bundle: Bundle) -> None:
     bundle = open_bundle(tiny_bundle.folder)
-    assert bundle.calibration("default", "model.onnx").threshold_score == 0.5
+    assert bundle.calibration("default", "model.onnx").thresholds.reject == 0.5
 
 
 def test_without_trusted_keys_any_bundle_runs(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_a_manifest_that_was_sealed_again_is_refused(tiny_bundle: Bundle) -> Non
 
 @pytest.mark.usefixtures("owner")
 def test_thresholds_that_nobody_signed_are_refused(tiny_bundle: Bundle) -> None:
-    edited(tiny_bundle, threshold_score=99.0)
+    edited(tiny_bundle, thresholds=Thresholds(99.0, 0.5))
     with pytest.raises(BundleError, match="neither this machine's key nor a trusted signature"):
         open_bundle(tiny_bundle.folder).calibration("default", "model.onnx")
 
@@ -112,7 +113,7 @@ def test_a_machine_that_could_not_vouch_for_a_calibration_makes_none(tiny_bundle
     bundle = open_bundle(tiny_bundle.folder)
     with pytest.raises(ConfigError, match="linewarden bundle device-key"):
         bundle.add_calibration(bundle.calibration("default", "model.onnx"))
-    assert bundle.calibration("default", "model.onnx").threshold_score == 0.5
+    assert bundle.calibration("default", "model.onnx").thresholds.reject == 0.5
 
 
 @pytest.mark.usefixtures("owner")
@@ -122,9 +123,9 @@ def test_calibrations_made_here_and_signed_ones_live_side_by_side(
     own_key(monkeypatch, tmp_path / "keys")
     bundle = open_bundle(tiny_bundle.folder)
     signed = bundle.calibration("default", "model.onnx")
-    bundle.add_calibration(signed.model_copy(update={"threshold_score": 0.25}))
+    bundle.add_calibration(signed.model_copy(update={"thresholds": Thresholds(0.25, 0.5)}))
     bundle = open_bundle(tiny_bundle.folder)
-    assert bundle.calibration("default", "model.onnx").threshold_score == 0.25
+    assert bundle.calibration("default", "model.onnx").thresholds.reject == 0.25
     assert len(bundle.calibrations()) == 2
     for name in bundle.calibrations():
         bundle.read_calibration(bundle.folder / name, MEND)
@@ -140,7 +141,7 @@ def test_a_machine_with_its_own_key_takes_only_its_own_calibrations(
     unkeyed = tiny_bundle.calibration("default", "model.onnx")
     bundle.add_calibration(unkeyed)
     bundle.calibration("default", "model.onnx")
-    edited(bundle, threshold_score=99.0)
+    edited(bundle, thresholds=Thresholds(99.0, 0.5))
     with pytest.raises(BundleError, match="vouches for this calibration"):
         bundle.calibration("default", "model.onnx")
 

@@ -1,0 +1,232 @@
+"""One variant of each kind: the graph of lower precision that comes nearest to the checkpoint."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnxruntime.quantization.calibrate import TensorsData
+
+from export.graph import INPUT, save_graph
+from export.precision.fp16 import HALF_MAXIMUM, lossy_nodes, obstacles, to_half
+from export.precision.int8 import (
+    BLOCK,
+    ONNXRUNTIME_FORMS,
+    TENSORRT,
+    quantise,
+    quantiser_nodes,
+)
+from export.precision.judge import FP16_BUDGET, INT8_BUDGET, Budget, Judge, Outcome
+from export.precision.nodes import lowerable_nodes, nodes_of_type, quantisable_nodes
+from export.precision.ranges import Calibrator
+from export.precision.search import largest_kept, ranked_fall_back
+
+HEADROOM = 4.0  # FP16 must hold this many times the largest value seen
+FORM_ROUNDS, FINAL_ROUNDS = 8, 20
+# Of the time of FP32, with all nodes in INT8: a search only takes nodes back, and is in vain then.
+HOPELESS = 1.1
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A graph of lower precision that was measured.
+
+    Attributes:
+        graph: None when nothing of the model can leave FP32.
+        outcome: of the graph; without one, of the attempt that came nearest, if any was judged.
+        lowered: nodes that compute in the lower precision.
+        possible: nodes that could.
+        latency_ratio: see `inspection.bundle.bundle.Artefact`.
+        obstacle: why the engine does not take the model at all; empty when it does.
+    """
+
+    precision: Literal["fp16", "int8"]
+    engine: str
+    budget: Budget
+    graph: onnx.ModelProto | None = None
+    outcome: Outcome | None = None
+    lowered: int = 0
+    possible: int = 0
+    form: str | None = None
+    calibrator: str | None = None
+    latency_ratio: float | None = None
+    obstacle: str = ""
+
+
+def refused_by_tensorrt(
+    graph: onnx.ModelProto, precision: Literal["fp16", "int8"]
+) -> Variant | None:
+    """A variant that names what TensorRT refuses in the FP32 graph already; None when nothing."""
+    budget = FP16_BUDGET if precision == "fp16" else INT8_BUDGET
+    found = "; ".join(obstacles(graph))
+    return Variant(precision, "tensorrt", budget, obstacle=found) if found else None
+
+
+def find_half(graph: onnx.ModelProto, judge: Judge, *, has_backbone: bool) -> frozenset[str]:
+    """The nodes that can compute in FP16 within the budget; see `search.largest_kept`.
+
+    A node with a weight that FP16 cannot hold stays in FP32, and so does one that reads or writes
+    values near the end of its range.
+    """
+    possible = lowerable_nodes(graph, has_backbone=has_backbone)
+    stays = lossy_nodes(graph, possible) | _hot_nodes(graph, possible, judge)
+    nodes = [name for name in possible if name not in stays]
+    if not nodes:
+        return frozenset()
+    return largest_kept(nodes, lambda half: judge.keeps(to_half(graph, half), FP16_BUDGET))
+
+
+def build_fp16(
+    graph: onnx.ModelProto, judge: Judge, half: frozenset[str], *, has_backbone: bool
+) -> Variant:
+    """The FP16 graph for TensorRT; ONNX Runtime's CPU computes it in FP32 with casts."""
+    possible = len(lowerable_nodes(graph, has_backbone=has_backbone))
+    made = to_half(graph, half) if half else None
+    outcome = None if made is None else judge.judge(made)
+    return Variant("fp16", "tensorrt", FP16_BUDGET, made, outcome, len(half), possible)
+
+
+def build_int8_for_tensorrt(
+    graph: onnx.ModelProto,
+    judge: Judge,
+    half: frozenset[str],
+    ranges: Mapping[Calibrator, TensorsData],
+    *,
+    has_backbone: bool,
+) -> Variant:
+    """The INT8 graph for TensorRT: convolutions in INT8, what can of the rest in FP16."""
+    nodes = quantisable_nodes(graph, lowerable_nodes(graph, has_backbone=has_backbone))
+
+    def build(leaving: Collection[str], by: TensorsData) -> onnx.ModelProto:
+        quantised = quantise(graph, leaving, by, TENSORRT)
+        return to_half(quantised, half | quantiser_nodes(quantised, half)) if half else quantised
+
+    name = f"{TENSORRT.name}, the rest in {'fp16' if half else 'fp32'}"
+    return _build_nearest(_Int8Way("tensorrt", name, build), nodes, judge, ranges)
+
+
+def build_int8_for_onnxruntime(
+    graph: onnx.ModelProto,
+    judge: Judge,
+    ranges: Mapping[Calibrator, TensorsData],
+    *,
+    has_backbone: bool,
+) -> Variant:
+    """The INT8 graph for ONNX Runtime, in the form that is fastest on this CPU."""
+    nodes = int8_nodes(graph, has_backbone=has_backbone)
+    if not nodes:
+        return Variant("int8", "onnxruntime", INT8_BUDGET)
+    any_ranges = next(iter(ranges.values()))  # they change no time
+    written = {f.name: quantise(graph, nodes, any_ranges, f) for f in ONNXRUNTIME_FORMS}
+    ratios = judge.latency_ratios({"fp32": graph, **written}, FORM_ROUNDS)
+    form = min(ONNXRUNTIME_FORMS, key=lambda form: ratios[form.name])
+    nodes = nodes_of_type(graph, nodes, form.types)
+    if ratios[form.name] > HOPELESS:
+        return Variant(
+            "int8",
+            "onnxruntime",
+            INT8_BUDGET,
+            possible=len(nodes),
+            form=form.name,
+            latency_ratio=ratios[form.name],
+        )
+    kind = _Int8Way("onnxruntime", form.name, lambda n, by: quantise(graph, n, by, form))
+    found = _build_nearest(kind, nodes, judge, ranges)
+    if found.graph is None:
+        return found
+    final = judge.latency_ratios({"fp32": graph, "int8": found.graph}, FINAL_ROUNDS)
+    return replace(found, latency_ratio=final["int8"])
+
+
+def int8_nodes(graph: onnx.ModelProto, *, has_backbone: bool) -> tuple[str, ...]:
+    """Nodes that compute in INT8 in one form or another; none without a convolution that does."""
+    among = lowerable_nodes(graph, has_backbone=has_backbone)
+    convolutions = quantisable_nodes(graph, among)
+    return (*convolutions, *nodes_of_type(graph, among, BLOCK)) if convolutions else ()
+
+
+class _Int8Way(NamedTuple):
+    """A way to write INT8 down: the engine it is for, its name, and how it is done."""
+
+    engine: str
+    form: str
+    build: Callable[[Collection[str], TensorsData], onnx.ModelProto]
+
+
+def _build_nearest(
+    kind: _Int8Way,
+    nodes: Sequence[str],
+    judge: Judge,
+    ranges: Mapping[Calibrator, TensorsData],
+) -> Variant:
+    """The calibrator whose graph is nearest, and as many nodes in INT8 as the budget allows."""
+    nothing = Variant("int8", kind.engine, INT8_BUDGET, possible=len(nodes), form=kind.form)
+    if not nodes:
+        return nothing
+    outcomes = {name: judge.judge(kind.build(nodes, by)) for name, by in ranges.items()}
+    calibrator = min(outcomes, key=lambda name: _distance(outcomes[name]))
+    nothing = replace(nothing, outcome=outcomes[calibrator], calibrator=calibrator)
+    if outcomes[calibrator].is_within(INT8_BUDGET):
+        return replace(nothing, graph=kind.build(nodes, ranges[calibrator]), lowered=len(nodes))
+
+    def made_of(leaving: Collection[str]) -> onnx.ModelProto:
+        return kind.build(leaving, ranges[calibrator])
+
+    leaving = ranked_fall_back(
+        nodes,
+        lambda leaving: judge.keeps(made_of(leaving), INT8_BUDGET),
+        lambda name: _effect(judge.judge(made_of([name]))),
+    )
+    if not leaving:
+        return nothing
+    made = made_of(leaving)
+    return replace(nothing, graph=made, outcome=judge.judge(made), lowered=len(leaving))
+
+
+def _distance(outcome: Outcome) -> tuple[bool, int, float]:
+    return (not outcome.is_within(INT8_BUDGET), outcome.parity.verdict_flips, outcome.good)
+
+
+def _effect(outcome: Outcome) -> float:
+    """How much a node does: a flipped verdict counts more than any score."""
+    return 1e3 * outcome.parity.verdict_flips + outcome.good
+
+
+def _hot_nodes(graph: onnx.ModelProto, among: Collection[str], judge: Judge) -> frozenset[str]:
+    """Nodes that read or write values beyond what FP16 holds with headroom."""
+    constants = {tensor.name for tensor in graph.graph.initializer}
+    by_node = {
+        node.output[0]: [n for n in (*node.input, *node.output) if n and n not in constants]
+        for node in graph.graph.node
+        if node.output[0] in among
+    }
+    peaks = _peaks(graph, {name for names in by_node.values() for name in names}, judge)
+    limit = HALF_MAXIMUM / HEADROOM
+    return frozenset(
+        key for key, names in by_node.items() if any(peaks.get(name, 0.0) > limit for name in names)
+    )
+
+
+def _peaks(graph: onnx.ModelProto, tensors: Collection[str], judge: Judge) -> dict[str, float]:
+    """Largest magnitude of tensors over all frames."""
+    watched = onnx.ModelProto()
+    watched.CopyFrom(graph)
+    values = [v for v in graph.graph.value_info if v.name in tensors]
+    watched.graph.output.extend(values)
+    names = [value.name for value in values]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "watched.onnx"
+        save_graph(watched, path)
+        session = ort.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    peaks = dict.fromkeys(names, 0.0)
+    for frame in judge.frames:
+        for name, value in zip(names, session.run(names, {INPUT: frame.image}), strict=True):
+            peaks[name] = max(peaks[name], float(np.abs(value.astype(np.float64)).max()))
+    return peaks

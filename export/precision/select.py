@@ -1,0 +1,157 @@
+"""Which artefacts of lower precision go into a bundle: those that are worth it, with figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+from onnxruntime.quantization.calibrate import TensorsData
+
+from export.graph import save_graph
+from export.precision.build_variants import (
+    Variant,
+    build_fp16,
+    build_int8_for_onnxruntime,
+    build_int8_for_tensorrt,
+    find_half,
+    int8_nodes,
+    refused_by_tensorrt,
+)
+from export.precision.int8 import read_tensors
+from export.precision.judge import Judge
+from export.precision.ranges import CALIBRATORS, Calibrator, find_ranges
+from export.timing import WORTHWHILE, Image
+from inspection.bundle import Artefact
+from inspection.bundle.manifest import Parity
+
+PRECISIONS = ("fp32", "fp16", "int8")
+FP16_ARTEFACT = "model.fp16.onnx"
+INT8_TENSORRT_ARTEFACT = "model.int8.tensorrt.onnx"
+INT8_ONNXRUNTIME_ARTEFACT = "model.int8.onnxruntime.onnx"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Artefacts by file name: those written, and those that were not, with the reason."""
+
+    artefacts: dict[str, Artefact] = field(default_factory=dict)
+    refused: dict[str, Artefact] = field(default_factory=dict)
+
+
+def select_artefacts(
+    graph: onnx.ModelProto,
+    judge: Judge,
+    folder: Path,
+    *,
+    precisions: Collection[str],
+    images: Sequence[Image],
+    has_backbone: bool,
+    report: Callable[[str], None] = lambda _: None,
+) -> Selection:
+    """Make the artefacts of `precisions` and write those into `folder` that are worth it.
+
+    An artefact is kept when no verdict flips on the frames of `judge`, its scores keep the
+    budget, and it is faster than FP32 on the engine it is for, when that engine is here.
+
+    Args:
+        graph: the FP32 graph.
+        judge: what to compare with.
+        precisions: of PRECISIONS; FP32 is there already.
+        images: good images of the training to calibrate INT8 with; unused without it.
+        has_backbone: whether the model has a backbone, whose head stays in FP32.
+        report: called with what is being done.
+    """
+    selection = Selection()
+    variants: dict[str, Variant] = {}
+    half: frozenset[str] = frozenset()
+    if set(precisions) & {"fp16", "int8"} and refused_by_tensorrt(graph, "fp16") is None:
+        report("finding what can compute in FP16")
+        half = find_half(graph, judge, has_backbone=has_backbone)
+    if "fp16" in precisions:
+        variants[FP16_ARTEFACT] = refused_by_tensorrt(graph, "fp16") or build_fp16(
+            graph, judge, half, has_backbone=has_backbone
+        )
+    if "int8" in precisions:
+        ranges = _all_ranges(graph, images, has_backbone=has_backbone, report=report)
+        report("finding what can compute in INT8 for TensorRT")
+        variants[INT8_TENSORRT_ARTEFACT] = refused_by_tensorrt(
+            graph, "int8"
+        ) or build_int8_for_tensorrt(graph, judge, half, ranges, has_backbone=has_backbone)
+        report("finding what can compute in INT8 for ONNX Runtime")
+        variants[INT8_ONNXRUNTIME_ARTEFACT] = build_int8_for_onnxruntime(
+            graph, judge, ranges, has_backbone=has_backbone
+        )
+    for name, variant in variants.items():
+        _keep_or_refuse(selection, folder, name, variant)
+    return selection
+
+
+def _all_ranges(
+    graph: onnx.ModelProto,
+    images: Sequence[Image],
+    *,
+    has_backbone: bool,
+    report: Callable[[str], None],
+) -> dict[Calibrator, TensorsData]:
+    """The ranges of every calibrator; none for a model that nothing can be quantised in."""
+    tensors = read_tensors(graph, int8_nodes(graph, has_backbone=has_backbone))
+    ranges = {}
+    for calibrator in CALIBRATORS if tensors else ():
+        report(f"calibrating INT8 on {len(images)} good images: {calibrator}")
+        ranges[calibrator] = find_ranges(graph, tensors, images, calibrator)
+    return ranges
+
+
+def _keep_or_refuse(selection: Selection, folder: Path, name: str, variant: Variant) -> None:
+    reason = refusal(variant)
+    if reason is None and variant.graph is not None:
+        save_graph(variant.graph, folder / name)
+        selection.artefacts[name] = _artefact_record(variant, _timing_remark(variant))
+    else:
+        selection.refused[name] = _artefact_record(variant, reason or "")
+
+
+def refusal(variant: Variant) -> str | None:
+    """Why an artefact is not worth keeping; None when it is."""
+    if variant.obstacle:
+        return f"{variant.engine} does not take this model: {variant.obstacle}"
+    if not variant.possible:
+        return "the model has no node that this precision pays for"
+    ratio = variant.latency_ratio
+    if ratio is not None and ratio > WORTHWHILE:
+        return f"it is not worth it here: it takes {ratio:.2f} times as long as FP32"
+    if variant.graph is None or variant.outcome is None:
+        return (
+            "too little of the model can leave FP32 without flipping verdicts or moving scores "
+            "beyond the budget"
+        )
+    if not variant.outcome.is_within(variant.budget):
+        return "it flips verdicts or moves scores beyond the budget"
+    return None
+
+
+def _timing_remark(variant: Variant) -> str:
+    if variant.latency_ratio is None:
+        return f"not timed here: it is for {variant.engine}, and is timed where that runs"
+    return "timed at export: medians of interleaved runs"
+
+
+def _artefact_record(variant: Variant, remark: str) -> Artefact:
+    return Artefact(
+        precision=variant.precision,
+        engine=variant.engine,
+        parity=_finite(variant.outcome.parity) if variant.outcome else None,
+        latency_ratio=variant.latency_ratio,
+        remark=remark,
+        lowered_nodes=variant.lowered,
+        fp32_nodes=variant.possible - variant.lowered,
+        form=variant.form,
+        calibrator=variant.calibrator,
+    )
+
+
+def _finite(parity: Parity) -> Parity | None:
+    return parity if math.isfinite(parity.score) and math.isfinite(parity.map) else None

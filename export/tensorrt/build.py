@@ -1,0 +1,200 @@
+"""From an ONNX graph to a TensorRT plan, on the device that will run it. No torch, no onnx.
+
+Networks are strongly typed on every version: the precision is the graph's own, and no precision
+flag, calibrator or layer precision exists here (they are gone in TensorRT 11). Everything newer
+than 10.3 is looked up by name, no enumeration value is written as a number.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from inspection.engine.tensorrt_bindings import process_logger
+from inspection.errors import BundleError, ConfigError, EngineError, listed
+from inspection.files import locked, write_bytes
+
+_log = logging.getLogger(__name__)
+
+LEVELS = range(6)
+
+
+class BuildCancelledError(EngineError):
+    """The build was stopped on request."""
+
+
+class Progress(Protocol):
+    """Follows a build; called by TensorRT, perhaps on several threads."""
+
+    def start(self, phase: str, steps: int) -> None:
+        """A phase of so many steps begins."""
+
+    def step(self, phase: str) -> bool:
+        """A step of it is done; False cancels the build."""
+
+    def finish(self, phase: str) -> None:
+        """The phase is over."""
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How to build.
+
+    Attributes:
+        workspace_mib: memory a kernel may use, in MiB. TensorRT's own default is all of the
+            device, which on a Jetson is the memory of the system too.
+        optimisation_level: 0 to 5; more tries more kernels. 3 is TensorRT's default.
+        timing_cache: file that makes the next build faster; written anew after the build.
+        tf32: let what a graph has in FP32 be multiplied with 10 bits of mantissa, as FP16 has.
+    """
+
+    workspace_mib: int = 1024
+    optimisation_level: int = 3
+    timing_cache: Path | None = None
+    tf32: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError when a value is outside its range."""
+        if self.workspace_mib < 1:
+            raise ConfigError(f"the workspace is {self.workspace_mib} MiB: at least 1 is needed")
+        if self.optimisation_level not in LEVELS:
+            raise ConfigError(
+                f"the optimisation level is {self.optimisation_level}: it lies between "
+                f"{LEVELS[0]} and {LEVELS[-1]}"
+            )
+
+
+def build_plan(trt: Any, graph: Path, options: BuildOptions, progress: Progress) -> bytes:
+    """Build a plan of an ONNX file.
+
+    Args:
+        trt: the module `tensorrt`.
+        graph: typed ONNX file with fixed shapes.
+
+    Raises:
+        BuildCancelledError: `progress` asked for it.
+        EngineError: there is no device, the parser refuses the graph, or the build failed; the
+            message quotes TensorRT.
+    """
+    log = process_logger(trt)
+    log.take()
+    try:
+        builder = trt.Builder(log)
+    except TypeError as error:  # pybind11's word for a factory that gave nothing
+        raise EngineError(
+            f"TensorRT finds no device: {log.take()}; linewarden doctor says what is missing"
+        ) from error
+    network = builder.create_network(_network_flags(trt))
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse_from_file(os.fspath(graph)):
+        raise EngineError(f"{graph}: TensorRT {trt.__version__} {_parser_errors(parser, log)}")
+    monitor = _monitor(trt, progress)  # ours to keep alive: the configuration only borrows it
+    config = _configuration(trt, builder, options)
+    config.progress_monitor = monitor
+    with _timing_cache(config, options.timing_cache):
+        plan = builder.build_serialized_network(network, config)
+        if plan is None and monitor.is_cancelled:
+            raise BuildCancelledError(f"{graph}: the build was cancelled; nothing was written")
+        if plan is None:
+            raise EngineError(f"{graph}: TensorRT {trt.__version__} built no engine: {log.take()}")
+    return bytes(memoryview(plan))
+
+
+def _network_flags(trt: Any) -> int:
+    """Strongly typed: by flag in TensorRT 10, always in 11, where the flag is spent."""
+    if int(trt.__version__.partition(".")[0]) >= 11:
+        return 0
+    return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+
+
+def _configuration(trt: Any, builder: Any, options: BuildOptions) -> Any:
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+    config.builder_optimization_level = options.optimisation_level
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    tf32 = trt.BuilderFlag.TF32  # on by default
+    if options.tf32:
+        config.set_flag(tf32)
+    else:
+        config.clear_flag(tf32)
+    return config
+
+
+def _parser_errors(parser: Any, log: Any) -> str:
+    errors = []
+    for index in range(parser.num_errors):
+        error = parser.get_error(index)
+        where = f"node {error.node()} {error.node_name()!r} ({error.node_operator()}): "
+        errors.append((where if error.node() >= 0 else "") + f"{error.code().name}: {error.desc()}")
+    if not errors:
+        return f"cannot parse it: {log.take()}"
+    return listed(f"cannot parse it, {len(errors)} errors:", errors)
+
+
+def _monitor(trt: Any, progress: Progress) -> Any:
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)  # pybind11 wants it by name
+            self.is_cancelled = False
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            del parent_phase
+            progress.start(phase_name, num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            del step
+            self.is_cancelled = not progress.step(phase_name) or self.is_cancelled
+            return not self.is_cancelled
+
+        def phase_finish(self, phase_name: str) -> None:
+            progress.finish(phase_name)
+
+    return Monitor()
+
+
+@contextmanager
+def _timing_cache(config: Any, path: Path | None) -> Iterator[None]:
+    """Give the builder the timings of earlier builds, and keep those of this one when it succeeds.
+
+    Two builds at a time both keep theirs: what stands in the file by then is added.
+    """
+    if path is None:
+        yield
+        return
+    cache = _known_timings(config, path)
+    if cache is None or not config.set_timing_cache(cache, False):
+        _log.warning("%s: is of another device or TensorRT; starting with no timings", path)
+        cache = config.create_timing_cache(b"")
+        if cache is None or not config.set_timing_cache(cache, False):
+            raise EngineError(f"{path}: TensorRT takes no timing cache; build without one")
+    yield
+    try:
+        _keep_timings(config, path)
+    except (OSError, BundleError) as error:  # the engine is worth more than its timings
+        _log.warning("%s: the timings of this build are not kept: %s", path, error)
+
+
+def _keep_timings(config: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.with_name(path.name + ".lock"), str(path)):
+        timings = config.get_timing_cache()
+        latest = _known_timings(config, path)
+        if latest is not None:
+            timings.combine(latest, False)
+        write_bytes(path, bytes(memoryview(timings.serialize())), private=True)
+
+
+def _known_timings(config: Any, path: Path) -> Any:
+    """A cache with what the file holds, with nothing where there is none; None of what is none."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        content = b""
+    except OSError as error:
+        raise ConfigError(f"{path}: the timing cache cannot be read ({error.strerror})") from error
+    return config.create_timing_cache(content)

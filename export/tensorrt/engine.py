@@ -1,0 +1,226 @@
+"""An engine in a bundle: built on the device, compared with the checkpoint, measured, kept or not.
+
+No torch and no onnx: this runs on the device.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from export.tensorrt.build import BuildOptions, Progress, build_plan
+from export.tensorrt.examine import (
+    TOLERANCES,
+    BuiltPlan,
+    Findings,
+    Precision,
+    examine,
+    graph_shape,
+)
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle
+from inspection.engine.cuda import Cuda, open_cuda
+from inspection.engine.sidecar import (
+    BUILD_LOCK,
+    ENGINES_FOLDER,
+    LAYERS,
+    PLAN,
+    BuildSettings,
+    Sidecar,
+    write_sidecar,
+)
+from inspection.engine.tensorrt import TensorRtEngine
+from inspection.engine.tensorrt_bindings import load_bindings, platform_here
+from inspection.errors import BundleError
+from inspection.files import new_directory, write_bytes, write_text
+
+
+@dataclass(frozen=True)
+class Built:
+    """An engine that was written.
+
+    Attributes:
+        name: the plan's path in the bundle, what `Inspector.open` takes as artefact.
+    """
+
+    name: str
+    sidecar: Sidecar
+
+
+def build_engine(
+    bundle: Bundle,
+    artefact: str = REFERENCE_ARTEFACT,
+    *,
+    options: BuildOptions,
+    progress: Progress,
+    bound_to: Literal["model", "device"] = "model",
+    report: Callable[[str], None] = lambda _: None,
+) -> Built:
+    """Build an engine of an artefact of the bundle and put it into the bundle.
+
+    It stands there only when it passed: an engine of an earlier build is replaced then, and not
+    touched otherwise.
+
+    Args:
+        bound_to: "device" for an engine that no other device of the same kind may run.
+        report: called with what is being done.
+
+    Raises:
+        BundleError: the bundle has no such artefact, or no golden frames to judge by; it belongs to
+            another user, another build is writing into it, or it cannot be written to.
+        ConfigError: this machine has trusted keys and none of its own to vouch with.
+        BuildCancelledError: `progress` asked for it.
+        EngineNotKeptError: its results are not the checkpoint's, or it is no faster than a more
+            precise engine that stands here.
+        EngineError: TensorRT cannot build it.
+        DeviceLostError: the device failed.
+    """
+    precision = precision_of(bundle, artefact)
+    _require_golden_frames(bundle)
+    trt = load_bindings()
+    _require_owner(bundle)
+    bundle.keys.require_for_records()
+    with bundle.locked(BUILD_LOCK), _opened_cuda() as cuda:
+        here = platform_here(trt, cuda.device())
+        home = bundle.folder / ENGINES_FOLDER / here.folder
+        options = _complete(options, precision, home / f"timings-{here.tensorrt}.cache")
+        report(f"building {precision} for {here.device} with TensorRT {here.tensorrt}")
+        started = time.monotonic_ns()
+        plan = build_plan(trt, bundle.file(artefact), options, progress)
+        seconds = (time.monotonic_ns() - started) / 1e9
+        report("comparing with the checkpoint on the golden frames, and measuring")
+        built = BuiltPlan(bundle, artefact, precision, plan, here)
+        findings = examine(trt, cuda, built, progress, report)
+        sidecar = _sidecar(built, bound_to, _build_settings(options, seconds), findings)
+        _install(home / precision, built, sidecar, findings.layers)
+    return Built(f"{ENGINES_FOLDER}/{here.folder}/{precision}/{PLAN}", sidecar)
+
+
+def buildable(bundle: Bundle) -> list[str]:
+    """The artefacts that TensorRT may run, the most precise first."""
+    names = [name for name, a in bundle.manifest.artefacts.items() if a.engine == "tensorrt"]
+    order = list(TOLERANCES)
+    return sorted(
+        [REFERENCE_ARTEFACT, *names], key=lambda name: order.index(precision_of(bundle, name))
+    )
+
+
+def precision_of(bundle: Bundle, artefact: str) -> Precision:
+    """The precision of an artefact that TensorRT may run.
+
+    Raises:
+        BundleError: the bundle has no such artefact, or it is made for another engine.
+    """
+    if artefact == REFERENCE_ARTEFACT:
+        return "fp32"
+    listed = bundle.manifest.artefacts.get(artefact)
+    if listed is None:
+        known = [REFERENCE_ARTEFACT, *sorted(bundle.manifest.artefacts)]
+        raise BundleError(
+            f"{bundle.folder}: has no artefact {artefact!r} to build of; it has {', '.join(known)}"
+        )
+    if listed.engine != "tensorrt":
+        raise BundleError(
+            f"{bundle.folder}: {artefact} is made for the engine {listed.engine!r}, and TensorRT "
+            "wants another form"
+        )
+    return listed.precision
+
+
+def _require_golden_frames(bundle: Bundle) -> None:
+    if not bundle.manifest.golden:
+        raise BundleError(
+            f"{bundle.folder}: has no golden frames to judge an engine by; export it again"
+        )
+
+
+def _require_owner(bundle: Bundle) -> None:
+    """Engines are for the eyes of their owner alone, so that the line must be the owner."""
+    owner = bundle.folder.stat().st_uid
+    if owner != os.geteuid():
+        raise BundleError(
+            f"{bundle.folder}: belongs to the user with number {owner}, and this is "
+            f"{os.geteuid()}: build as the user whom the line runs as: sudo -u '#{owner}' "
+            f"linewarden build {bundle.folder}"
+        )
+
+
+def _complete(options: BuildOptions, precision: Precision, cache: Path) -> BuildOptions:
+    """The options with what depends on the artefact and the device."""
+    return replace(
+        options,
+        tf32=options.tf32 and precision != "fp32",
+        timing_cache=options.timing_cache or cache,
+    )
+
+
+def _build_settings(options: BuildOptions, seconds: float) -> BuildSettings:
+    return BuildSettings(
+        workspace_mib=options.workspace_mib,
+        optimisation_level=options.optimisation_level,
+        tf32=options.tf32,
+        seconds=seconds,
+    )
+
+
+def _sidecar(
+    built: BuiltPlan,
+    bound_to: Literal["model", "device"],
+    settings: BuildSettings,
+    findings: Findings,
+) -> Sidecar:
+    return Sidecar(
+        linewarden_version=version("linewarden"),
+        built_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        plan_sha256=hashlib.sha256(built.plan).hexdigest(),
+        plan_bytes=len(built.plan),
+        artefact=built.artefact,
+        artefact_sha256=built.bundle.manifest.files[built.artefact],
+        precision=built.precision,
+        bound_to=bound_to,
+        platform=built.platform,
+        settings=settings,
+        io=findings.io,
+        memory=findings.memory,
+        launch=findings.launch,
+        timings=findings.timings,
+        compared=findings.compared,
+        gate=findings.gate,
+    ).sealed()
+
+
+def _install(target: Path, built: BuiltPlan, sidecar: Sidecar, layers: str) -> None:
+    """Let the engine take its place, once it was opened as the line will open it."""
+    try:
+        _make_private(target.parent.parent)
+        with new_directory(target, replace=True, private=True) as folder:
+            write_bytes(folder / PLAN, built.plan, private=True)
+            write_text(folder / LAYERS, layers, private=True)
+            write_sidecar(folder / PLAN, sidecar, built.bundle.keys)
+            TensorRtEngine(folder / PLAN, graph_shape(built.bundle)).close()
+    except OSError as error:
+        raise BundleError(
+            f"{target}: the engine cannot be written ({error.strerror}); make room or mend the "
+            "disk, and build again: the timings are kept, so that it goes faster"
+        ) from error
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o700)  # also a folder of an earlier version
+
+
+@contextmanager
+def _opened_cuda() -> Iterator[Cuda]:
+    cuda = open_cuda()
+    try:
+        yield cuda
+    finally:
+        cuda.release()

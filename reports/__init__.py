@@ -1,0 +1,1 @@
+"""Draws HTML pages, pictures, charts and contact sheets from plain data."""

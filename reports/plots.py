@@ -1,0 +1,73 @@
+"""Plots evaluations and studies as PNG. Needs matplotlib, and leaves its global state alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+
+def score_histogram(
+    good: Sequence[float], defective: Sequence[float], reject: float, review: float | None = None
+) -> bytes:
+    """Plots the scores of good and defective parts with the thresholds; returns PNG bytes."""
+    figure = _figure(9, 3.6)
+    axes = figure.add_subplot()
+    count = len(good) + len(defective)
+    bins = np.histogram_bin_edges([reject, *good, *defective], bins=min(40, 10 + count // 4))
+    for name, values, colour, hatch in (
+        ("good", good, "#3b7dbf", ""),
+        ("defective", defective, "#d9822b", "//"),
+    ):
+        label = f"{name} ({len(values)})"
+        axes.hist(values, list(bins), color=colour, alpha=0.65, hatch=hatch, label=label)
+    axes.axvline(reject, color="black", lw=1.4, label=f"reject above {reject:.4g}")
+    if review is not None:
+        axes.axvline(review, color="black", lw=1.4, ls="--", label=f"review above {review:.4g}")
+    axes.set(xlabel="raw score", ylabel="parts")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return _png(figure, dpi=130)
+
+
+def comparison_plot(
+    figures: Mapping[str, Mapping[str, Sequence[tuple[str, float]]]], data_sets: Sequence[str]
+) -> bytes:
+    """Plots figures of several models on several data sets, a point per value; returns PNG bytes.
+
+    Args:
+        figures: title of a figure -> model -> data set and value, from 0 to 1.
+        data_sets: names, from left to right.
+    """
+    figure = _figure(11, 4.2)
+    for axes, (title, models) in zip(
+        figure.subplots(1, len(figures), sharey=True, squeeze=False)[0],
+        figures.items(),
+        strict=True,
+    ):
+        for number, (model, values) in enumerate(models.items()):
+            offset = 0.12 * (number - (len(models) - 1) / 2)
+            places = [data_sets.index(data_set) + offset for data_set, _ in values]
+            axes.plot(places, [value for _, value in values], "o", label=model, alpha=0.8)
+        axes.set(title=title, xticks=range(len(data_sets)), xticklabels=data_sets, ylim=(0, 1.02))
+        axes.grid(axis="y", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return _png(figure, dpi=110)
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: Figure, dpi: int) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi)
+    return stream.getvalue()

@@ -1,0 +1,30 @@
+"""SuperSimpleNet folded is SuperSimpleNet."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from export.fold.supersimplenet import Deployed
+from tests.doubles.small_models import frames, small_supersimplenet
+
+
+@pytest.mark.parametrize("score", ["segmentation", "classification"])
+@pytest.mark.parametrize("version", ["jims", "icpr"])
+@pytest.mark.parametrize("size", [(64, 64), (96, 72)])
+def test_the_fold_is_exact(version: str, score: str, size: tuple[int, int]) -> None:
+    ssn = small_supersimplenet(size, version=version, score=score)
+    with torch.no_grad():
+        expected, deployed = ssn(frames(2, size)), Deployed(ssn)(frames(2, size))
+    for folded, literal in zip(deployed, expected, strict=True):
+        assert float((folded - literal).abs().max() / literal.abs().max()) < 1e-5
+
+
+def test_the_fold_notices_a_changed_weight() -> None:
+    """The check above can fail: a deployed form of other weights is no fold."""
+    ssn = small_supersimplenet()
+    deployed = Deployed(ssn)
+    with torch.no_grad():
+        ssn.adaptor.bias[0] += 0.5  # type: ignore[index]
+        difference = (ssn(frames(1, (64, 64))).maps - deployed(frames(1, (64, 64)))[1]).abs().max()
+    assert float(difference) > 1e-3
