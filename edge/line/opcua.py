@@ -28,15 +28,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timezone
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from edge.line.base import StationState
 from edge.line.handshake import Bits, Handshake, Signals, fresh_sequence
+from edge.line.server_output import ServerOutput
 from edge.part.record import InspectionRecord
 from edge.peers.access import OpcUaSecurity
 from edge.peers.addresses import Host, Milliseconds, Port
-from edge.peers.server_thread import HANGS, ServerThread
 from inspection.config.loading import StrictModel
 from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
@@ -108,43 +106,26 @@ class OpcUaConfig(StrictModel):
         return OpcUa(self)
 
 
-class OpcUa:
+class OpcUa(ServerOutput["Server"]):
     """Holds the verdicts ready for OPC UA clients."""
 
     def __init__(self, config: OpcUaConfig) -> None:
         self._config = config
-        self._handshake = Handshake(
-            acknowledged=config.acknowledge, hold_ms=config.hold_ms, sequence=fresh_sequence()
-        )
         self._beats = 0
         self._namespace = 0
-        self._host = ServerThread(
+        super().__init__(
             f"opcua {config.host}:{config.port}",
-            start=self._start,
-            safe=self._safe,
-            stop=self._stop,
+            Handshake(
+                acknowledged=config.acknowledge, hold_ms=config.hold_ms, sequence=fresh_sequence()
+            ),
             timeout_ms=config.timeout_ms,
             failures=(uaerrors.UaError,),
             start_failures=(ValueError,),
             hint="check host, port and the files of the certificate",
         )
 
-    def open(self) -> None:
-        """Start the server, unless it runs already; see `LineOutput.open`."""
-        self._host.open()
-
-    def send(self, record: InspectionRecord) -> None:
-        """Show one verdict, and wait for its acknowledge if asked to; see `LineOutput.send`."""
-        what = f"no client acknowledged the verdict of {record.trigger_id}; check the client"
-        self._host.call(partial(self._tell, record), what)
-
-    def show(self, state: StationState) -> None:
-        """Show the station's state; see `LineOutput.show`."""
-        self._host.call(lambda: self._hold(self._handshake.show(state)), HANGS)
-
-    def close(self) -> None:
-        """Go to the safe state and stop the server; see `LineOutput.close`."""
-        self._host.close()
+    def _not_taken(self, trigger_id: str) -> str:
+        return f"no client acknowledged the verdict of {trigger_id}; check the client"
 
     async def _start(self) -> Server:
         server = opcua_server.Server()
@@ -192,9 +173,6 @@ class OpcUa:
             return 0
         value = self._host.server.read_attribute_value(self._node_id("AcknowledgedSequence")).Value
         return int(value.Value) if value is not None else 0
-
-    async def _safe(self, fault: bool) -> None:
-        await self._hold(self._handshake.safe(fault=fault))
 
     async def _stop(self, server: Server) -> None:
         await self._hold(self._handshake.safe(fault=False), {"CurrentState": "Halted"})

@@ -13,8 +13,6 @@ from inspection.errors import LineError
 _START_S = 30.0  # OPC UA builds its standard address space; 1.3 s on a desktop
 _STOP_S = 5.0
 
-HANGS = "hangs; restart the service"
-
 S = TypeVar("S")
 Work = Coroutine[Any, Any, None]
 
@@ -69,7 +67,7 @@ class ServerThread(Generic[S]):
         """
         if self.server is None:
             self._run()
-        self.call(lambda: self._safe(False), HANGS)
+        self.call(lambda: self._safe(False), "hangs; restart the service")
 
     def call(self, work: Callable[[], Work], what: str) -> None:
         """Do something on the thread of the server.
