@@ -76,8 +76,6 @@ else:
         Union[tuple(model_module(name).Config for name in MODELS)],  # noqa: UP007
         Field(discriminator="name"),
     ]
-if len(MODELS) == 1 and not TYPE_CHECKING:  # a union of one has nothing to discriminate
-    AnyModelConfig = model_module(next(iter(MODELS))).Config
 
 
 class TrainConfig(StrictModel):

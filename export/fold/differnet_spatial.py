@@ -32,7 +32,9 @@ class Deployed(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, H, W, 3) BGR -> scores (N,), maps (N, H, W)."""
-        features = pyramid(self.backbone, images.float(), self.scales)  # TensorRT slices no uint8
+        features = pyramid(
+            self.backbone, images.float(), self.scales
+        )  # TensorRT cannot slice uint8
         y = [to_grid(f) for to_grid, f in zip(self.to_grid, features, strict=True)]
         z, _ = self.flow(torch.cat(y, dim=1))  # (N, D, h, w)
         energy = z.square().mean(1)

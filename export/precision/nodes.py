@@ -35,7 +35,7 @@ LONGEST_HALF_SUM = 2048
 _MEANS = frozenset({"GlobalAveragePool", "ReduceMean"})
 # TensorRT 10.16 on Orin cannot place a Q/DQ pair behind these (NVIDIA/TensorRT issue 4832).
 RESHAPING = frozenset({"Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
-MINIMUM_CHANNELS = 16  # of a convolution's group: below, INT8 kernels gain nothing (ModelOpt)
+MINIMUM_CHANNELS = 16  # of a convolution's group: with fewer, INT8 does not pay (ModelOpt)
 # As torch's exporter writes it into the metadata of each node.
 _BACKBONE = f"{DeployedBackbone.__module__}.{DeployedBackbone.__qualname__}"
 

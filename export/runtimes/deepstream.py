@@ -43,7 +43,7 @@ _CONFIG = """\
 gpu-id=0
 gie-unique-id=1
 onnx-file={graph}
-# Build it before the first start (README.md): otherwise nvinfer builds one, for minutes, with TF32.
+# Build it before the first start (README.md): otherwise nvinfer builds one with TF32, for minutes.
 model-engine-file={engine}
 # FP32: the precision is in the graph.
 network-mode=0
@@ -51,12 +51,12 @@ batch-size=1
 process-mode=1
 interval=0
 infer-dims=3;{height};{width}
-# BGR, as the model was taught.
+# BGR, as in the training.
 model-color-format=1
 # Normalisation is in the graph: factor one, and no offsets.
 net-scale-factor=1.0
 maintain-aspect-ratio=0
-# nvinfer parses nothing and labels nothing: the outputs go to the application as they are.
+# nvinfer hands the outputs to the application unchanged.
 network-type=100
 output-tensor-meta=1
 output-blob-names=pred_score;anomaly_map

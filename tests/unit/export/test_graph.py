@@ -1,4 +1,4 @@
-"""The fused graph: its contract, its cost, its folds; and that a wrong one is refused."""
+"""The fused graph: its contract, its cost, its folds, and refusals of wrong graphs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Figures of a deployed artefact: what they are, and what makes them worthless."""
+"""Figures of a deployed artefact, and doubts about them."""
 
 import subprocess
 import sys

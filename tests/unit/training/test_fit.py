@@ -1,4 +1,4 @@
-"""Fitting: the same result however often it was interrupted, and nothing half-written."""
+"""Fitting: the same result after any interruption, and no incomplete files."""
 
 import os
 import resource
@@ -32,7 +32,7 @@ fit(TrainConfig.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve good parts, three defective ones, two of them with a mask."""
+    """Draws twelve good parts, three defective ones, two of them with a mask."""
     root = tmp_path_factory.mktemp("parts")
     random = np.random.default_rng(0)
     for kind, count in (("good", 12), ("spot", 3)):

@@ -1,4 +1,4 @@
-"""What `linewarden teach` chooses."""
+"""The choices of `linewarden teach`."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""INT8: what TensorRT takes, what runs on ONNX Runtime, and which images calibrate it."""
+"""INT8: graphs for TensorRT and for ONNX Runtime, and the images that calibrate them."""
 
 from pathlib import Path
 from typing import Any

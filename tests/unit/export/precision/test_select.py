@@ -1,4 +1,4 @@
-"""What goes into a bundle: what keeps the verdicts and is faster; the rest is only named."""
+"""A bundle gets artefacts that keep the verdicts and are faster, and names the others."""
 
 import json
 from dataclasses import replace
@@ -148,12 +148,12 @@ def test_what_is_offered_is_written_and_runs(tmp_path: Path) -> None:
 
 
 class Clocked(Judge):
-    """Whose clock says how much longer than FP32 every other graph takes."""
+    """A judge with given times of the other graphs over that of FP32."""
 
     ratio = 0.5
 
     def latency_ratios(self, graphs: dict[str, onnx.ModelProto], rounds: int) -> dict[str, float]:
-        """As if they were timed."""
+        """Returns the given ratios."""
         return {name: 1.0 if name == "fp32" else self.ratio for name in graphs}
 
 

@@ -1,4 +1,4 @@
-"""Building over doubles of five versions: what TensorRT is told, what becomes of its answers."""
+"""Building over doubles of five versions: calls of TensorRT, and the use of its answers."""
 
 import errno
 import json
@@ -37,7 +37,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Installed:
 
 
 def with_artefact(bundle: Bundle, name: str, artefact: Artefact) -> Bundle:
-    """The same bundle with a copy of its graph, named `name`, as another artefact."""
+    """Returns the same bundle with a copy of its graph, named `name`, as another artefact."""
     return golden_bundle.with_artefacts(bundle, {name: artefact})
 
 
@@ -87,7 +87,7 @@ def test_precision_is_the_graphs_own_unless_tf32_is_asked_for(
 
 
 def test_an_engine_that_is_no_faster_is_not_kept(bundle: Bundle, installed: Installed) -> None:
-    """What lower precision costs is paid for nothing then."""
+    """Its lower precision would gain nothing."""
     names = {"model.fp16.onnx": artefact("fp16"), "model.int8.onnx": artefact("int8")}
     bundle = golden_bundle.with_artefacts(bundle, names)
     assert buildable(bundle) == ["model.onnx", *names]

@@ -1,4 +1,4 @@
-"""Every data layout: what is read, what is refused, and what a conversion keeps."""
+"""Every data layout: reading, refusals and conversions."""
 
 import errno
 import json
@@ -28,7 +28,7 @@ def draw(path: Path, seed: int) -> Path:
 
 
 def draw_mask(path: Path, column: int | None, value: int = 255) -> Path:
-    """A mask with one column that is defective."""
+    """Draws a mask with one defective column."""
     mask = np.zeros(SIZE, np.uint8)
     if column is not None:
         mask[:, column] = value
@@ -48,7 +48,7 @@ def write_lines(path: Path, *records: object) -> Path:
 
 
 def write_mvtec(root: Path, seed: int = 0) -> Path:
-    """Three good and one defective image to learn from, four to test with; a defect is undrawn."""
+    """Writes three good and one defective training image, and four for tests, one without mask."""
     for number in range(3):
         draw(root / f"train/good/{number}.png", seed + number)
     draw(root / "test/good/0.png", seed + 10)
@@ -65,7 +65,7 @@ Facts = set[tuple[str, str, str | None, bool, str | None]]
 
 
 def facts(data: DataSet, names: bool = True) -> Facts:
-    """Every sample by content: split, image, category, defect, mask."""
+    """Returns every sample by content: split, image, category, defect, mask."""
     return {
         (
             split,

@@ -132,7 +132,5 @@ class TestSplit:
 
     @pytest.mark.parametrize("count", [1, 4])
     def test_too_few_images(self, tmp_path: Path, count: int) -> None:
-        with pytest.raises(
-            CameraError, match=f"^{count} different good images; at least 5"
-        ):
+        with pytest.raises(CameraError, match=f"^{count} different good images; at least 5"):
             split_good(survey(good(tmp_path, count)), hold_out=0.2, seed=0)
