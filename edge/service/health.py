@@ -22,8 +22,6 @@ from edge.service.metrics import Metrics
 from edge.station.status import StationStatus
 from inspection.errors import ConfigError
 
-_SILENT_S = 5.0
-
 
 class Answer(NamedTuple):
     """An answer to a request."""
@@ -40,9 +38,13 @@ class HealthPage:
         host: address to listen on.
         port: TCP port; 0 takes a free one.
         outputs: a name for each output, in the order of the configuration.
+        silent_s: a client that says nothing for so long is cut off.
     """
 
-    def __init__(self, *, host: str, port: int, outputs: Sequence[str]) -> None:
+    def __init__(
+        self, *, host: str, port: int, outputs: Sequence[str], silent_s: float = 5.0
+    ) -> None:
+        self._silent_s = silent_s
         self._host = host
         self._port = port
         self._outputs = outputs
@@ -61,7 +63,9 @@ class HealthPage:
         """
         self._metrics.watch(status)
         try:
-            server = _Server((self._host, self._port), lambda path: self._answer(path, status()))
+            server = _Server(
+                (self._host, self._port), lambda path: self._answer(path, status()), self._silent_s
+            )
         except OSError as error:
             raise ConfigError(
                 f"health: {self._host}:{self._port} cannot be listened on ({error.strerror}); "
@@ -97,14 +101,20 @@ class HealthPage:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], answer: Callable[[str], Answer | None]) -> None:
+    def __init__(
+        self, address: tuple[str, int], answer: Callable[[str], Answer | None], silent_s: float
+    ) -> None:
         self.answer = answer
+        self.silent_s = silent_s
         super().__init__(address, _Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    timeout = _SILENT_S  # of a client that says nothing
     server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.settimeout(self.server.silent_s)
 
     def do_GET(self) -> None:
         answer = self.server.answer(self.path.partition("?")[0])

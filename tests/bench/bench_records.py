@@ -27,7 +27,7 @@ from edge.part.view import ONLY_VIEW, ViewResult
 from edge.store.config import RecordsConfig
 from edge.store.database import connect, transaction
 from edge.store.rows import insert_record
-from edge.store.station import StationRecords
+from edge.store.station_records import StationRecords
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.errors import LineError
 from inspection.inspector import Inspection, StageTimes

@@ -18,7 +18,7 @@ from edge.pipeline.pipeline import Pipeline
 from edge.pipeline.settings import Hooks, PartLimits, RunSettings, View
 from edge.store.config import ImagesConfig, RecordsConfig
 from edge.store.images import ImageArchive
-from edge.store.station import IMAGES_NAME, StationRecords
+from edge.store.station_records import IMAGES_NAME, StationRecords
 from tests.doubles.pipelines import FakeInspector, frame
 
 

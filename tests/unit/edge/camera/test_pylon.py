@@ -13,6 +13,7 @@ from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
     CameraSettingError,
+    MissingFrameError,
     PartialFrameError,
     WrongFrameError,
 )
@@ -139,15 +140,12 @@ def test_a_wrong_serial_number_names_those_there_are() -> None:
 def test_free_running_a_slow_reader_gets_the_newest_frame_alone() -> None:
     camera = opened(exposure_us=1000.0, frame_rate_hz=20.0)
     assert camera.read(1.0) is not None
-    time.sleep(0.5)  # ten frames
-    started_ns = time.monotonic_ns()
-    assert camera.read(1.0) is not None  # the one that waited
-    frame = camera.read(1.0)
-    waited_s = (time.monotonic_ns() - started_ns) / 1e9
+    time.sleep(0.5)  # ten frames, and there are eight buffers
+    waited = 0
+    while camera.read(0.0) is not None:
+        waited += 1
     camera.close()
-    assert frame is not None
-    assert frame.captured_ns > started_ns
-    assert waited_s > 0.01  # no other one waited
+    assert waited in (1, 2)  # one may come meanwhile
 
 
 def test_discovery_finds_the_emulator() -> None:
@@ -234,15 +232,18 @@ class InstantCamera:
         return self._is_ready
 
 
-def test_buffers_without_a_number_are_not_missing(
+def test_a_buffer_without_a_number_is_the_next_one(
     triggered: PylonCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_number = 2**64 - 1
-    instant = InstantCamera(*map(Result, (1, no_number, 3)))
+    instant = InstantCamera(*map(Result, (1, no_number, 4)))
     monkeypatch.setattr(triggered, "_camera", instant)
-    frames = [triggered.read(0.1) for _ in range(3)]
+    frames = [triggered.read(0.1) for _ in range(2)]
+    with pytest.raises(MissingFrameError, match="pylon 0815-0000: frame 3 never came"):
+        triggered.read(0.1)
+    frames.append(triggered.read(0.1))
     monkeypatch.undo()
-    assert [frame.sequence for frame in frames if frame] == [0, 1, 2]
+    assert [frame.sequence for frame in frames if frame] == [0, 1, 3]
 
 
 @pytest.mark.parametrize("stride", [(True, 160), (False, 0)])

@@ -7,6 +7,8 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,27 +19,30 @@ from edge.pipeline.status import PipelineStatus
 from edge.recipe.changeover import RecipeStatus
 from edge.recipe.part_check import CheckStatus
 from edge.service.health import HealthPage
+from edge.service.metrics import Metrics
 from edge.station.alarm import RejectAlarm
 from edge.station.status import StationStatus
-from edge.store.station import RecordsStatus
+from edge.store.station_records import RecordsStatus
 from inspection.errors import ConfigError
-from inspection.verdict import Verdict
+from inspection.verdict import Cause, Verdict
 from tests.conftest import IDENTITY, MakeRecord
 
 UTC = datetime(2026, 1, 1, tzinfo=timezone.utc)
+SILENT_S = 10.0
 WELL = PipelineStatus(True, (), (), (True, True), 12, 1, 3, 4, 5)
 
 
 class Line:
     """A line whose status a test sets."""
 
-    def __init__(self) -> None:
+    def __init__(self, silent_s: float = SILENT_S) -> None:
         self.status = WELL
         self.beside: dict[str, Any] = {}
         self.health = HealthPage(
             host="127.0.0.1",
             port=0,
             outputs=["modbus", "mqtt"],
+            silent_s=silent_s,
         )
         self.port = 0
 
@@ -52,9 +57,10 @@ class Line:
             }
         )
 
-    def get(self, path: str) -> tuple[int, str]:
+    def get(self, path: str, timeout_s: float = 30.0) -> tuple[int, str]:
+        url = f"http://127.0.0.1:{self.port}{path}"
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as page:
+            with urllib.request.urlopen(url, timeout=timeout_s) as page:
                 return page.status, page.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -150,7 +156,8 @@ def test_what_a_line_does_not_have_is_not_told(line: Line) -> None:
 
 def test_parts_are_counted(line: Line, make_record: MakeRecord) -> None:
     for number, verdict in enumerate([Verdict.PASS, Verdict.REJECT, Verdict.REJECT], start=1):
-        line.health.observe(make_record(number, verdict))
+        record = make_record(number, verdict)
+        line.health.observe(record)
     found = line.samples()
     assert found["linewarden_parts_total REJECT"] == 2
     assert found["linewarden_parts_total PASS"] == 1
@@ -161,6 +168,45 @@ def test_parts_are_counted(line: Line, make_record: MakeRecord) -> None:
     assert found["linewarden_latency_seconds_bucket 0.02"] == 3
     assert found["linewarden_infer_seconds_sum"] == pytest.approx(3 * 0.009)
     assert found["linewarden_undelivered_total"] == 0
+    moment = record.triggered_utc.timestamp()
+    assert found["linewarden_last_part_timestamp_seconds"] == moment
+    assert not any(name.endswith("_created") for name in found)
+
+
+def test_parts_without_a_verdict_or_a_frame_are_counted(
+    line: Line, make_record: MakeRecord
+) -> None:
+    lost = {"verdict": Verdict.NO_VERDICT, "cause": Cause.CAMERA, "source": None}
+    errors = {"line_errors": ("mqtt: no broker", "modbus: no PLC")}
+    line.health.observe(make_record(1).model_copy(update=lost | errors))
+    found = line.samples()
+    assert found["linewarden_no_verdicts_total camera"] == 1
+    assert found["linewarden_undelivered_total"] == 2
+    assert found["linewarden_latency_seconds_count"] == 0
+
+
+def test_the_identity_of_the_verdicts_is_told(line: Line) -> None:
+    (name,) = [name for name in line.samples() if name.startswith("linewarden_info ")]
+    assert name.split()[1:] == [
+        IDENTITY.artefact_sha256,
+        IDENTITY.calibration_seal,
+        IDENTITY.recipe,
+        version("linewarden"),
+        "main",
+    ]
+
+
+def test_only_events_of_the_device_are_counters(tmp_path: Path) -> None:
+    for name, text in (
+        ("sys/class/thermal/thermal_zone0/temp", "61500"),
+        ("sys/class/hwmon/hwmon4/oc1_event_cnt", "2"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    page = Metrics(outputs=[], root=tmp_path).exposition().decode()
+    kinds = {family.name: family.type for family in text_string_to_metric_families(page)}
+    assert kinds["linewarden_device_throttle_events"] == "counter"
+    assert kinds["linewarden_device_temperature_celsius"] == "gauge"
 
 
 def test_the_pipeline_and_the_process_are_asked_at_each_scrape(line: Line) -> None:
@@ -182,7 +228,20 @@ def test_other_pages_are_not_there(line: Line) -> None:
 
 def test_a_client_that_says_nothing_holds_up_nobody(line: Line) -> None:
     with socket.create_connection(("127.0.0.1", line.port)):
-        assert line.get("/healthz")[0] == 200
+        assert line.get("/healthz", timeout_s=SILENT_S / 2)[0] == 200
+
+
+def test_a_client_that_says_nothing_is_cut_off() -> None:
+    line = Line(silent_s=0.1)
+    with (
+        line.health.serving(lambda: line.station) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as client,
+    ):
+        assert client.recv(1) == b""
+
+
+def test_a_query_behind_the_path_is_passed_over(line: Line) -> None:
+    assert line.get("/healthz?verbose=1")[0] == 200
 
 
 def test_a_port_that_is_taken_is_named() -> None:

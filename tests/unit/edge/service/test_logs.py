@@ -74,11 +74,12 @@ def test_json_is_one_line_with_its_severity(stream: io.StringIO) -> None:
     logger = logging.Logger("edge.pipeline.delivery")
     logger.addHandler(handler)
     error = ValueError("of\ntwo lines")
-    logger.error("the output %s failed", "mqtt", exc_info=error)
+    logger.error("the output %s is at 90 °C", "mqtt", exc_info=error)
     (line,) = stream.getvalue().splitlines()
     assert line.startswith("<3>")
     entry = json.loads(line[3:])
-    assert entry["message"] == "the output mqtt failed"
+    assert entry["message"] == "the output mqtt is at 90 °C"
+    assert "90 °C" in line  # as people read it in the journal
     assert (entry["level"], entry["logger"]) == ("error", "edge.pipeline.delivery")
     assert entry["traceback"].endswith("two lines")
 
@@ -87,6 +88,7 @@ def test_json_is_one_line_with_its_severity(stream: io.StringIO) -> None:
 def test_the_journal_gets_json_and_people_get_text(tmp_path: Path, is_journal: bool) -> None:
     code = (
         "import logging, threading; from edge.service import logs; logs.configure();"
+        "logging.getLogger('pymodbus').error('the last bytes of a connection');"
         "logging.getLogger('a').warning('told');"
         "thread = threading.Thread(target=lambda: 1 / 0); thread.start(); thread.join()"
     )

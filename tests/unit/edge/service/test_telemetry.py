@@ -56,6 +56,14 @@ def test_a_file_that_cannot_be_read_now_is_left_out(device: Path) -> None:
     assert not any(reading.quantity == "temperature_celsius" for reading in found)
 
 
+def test_frost_is_read_and_what_is_not_text_is_left_out(device: Path) -> None:
+    (device / "sys/class/thermal/thermal_zone0/temp").write_text("-12500\n")
+    (device / "sys/class/thermal/cooling_device2/type").write_bytes(b"\xff\xfe")
+    found = {reading.part: reading.value for reading in read_device(device)}
+    assert found["cpu-thermal-0"] == -12.5
+    assert found["-2"] == 3
+
+
 def test_a_device_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
     assert list(read_device(tmp_path)) == []
 

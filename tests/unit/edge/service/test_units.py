@@ -1,5 +1,6 @@
 """The files of the service: what systemd says of them, and that they come and go as they should."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -138,6 +139,28 @@ def test_a_drop_in_brings_the_unit_that_it_wants(root: Path) -> None:
     assert not unit.exists()
 
 
+@pytest.mark.parametrize(
+    ("versions", "has_pauses"), [((253,), False), ((254,), True), ((249, 255), True), ((), False)]
+)
+def test_growing_pauses_are_for_systems_that_know_them(
+    root: Path, versions: tuple[int, ...], has_pauses: bool
+) -> None:
+    for version, folder in zip(versions, ("lib", "usr/lib"), strict=False):
+        (root / folder / "systemd").mkdir(parents=True)
+        (root / folder / f"systemd/libsystemd-shared-{version}.so").touch()
+    install(root)
+    assert (root / UNITS / f"{UNIT}.d/systemd254.conf").exists() == has_pauses
+
+
+def test_a_file_is_readable_whatever_the_umask(root: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        install(root)
+    finally:
+        os.umask(before)
+    assert (root / UNITS / "linewarden@.service").stat().st_mode & 0o777 == 0o644
+
+
 def test_all_files_of_the_folder_are_installed_by_something(root: Path) -> None:
     (root / "lib/systemd").mkdir(parents=True)
     (root / "lib/systemd/libsystemd-shared-255.so").touch()
@@ -190,6 +213,8 @@ def test_the_last_line_takes_everything_with_it(root: Path) -> None:
     remove("press4", root)
     override.unlink()
     assert {path for path in root.rglob("*") if path.is_file()} == before
+    remove("press3", root)
+    assert not (root / UNITS / f"{UNIT}.d").exists()
 
 
 @pytest.mark.parametrize("line", ["", "../press3", "press 3", "press@3", "-press3"])
