@@ -1,8 +1,8 @@
-"""The kinds of cameras.
+"""The table of cameras.
 
-To add one, write a file like `pylon`, with its configuration, its driver and what to install, and
-add the configuration to the table `LiveCameraConfig`. A file here is imported where the packages of
-a camera's maker are not installed; the driver loads them when a configuration names it.
+To add a kind, write a file like `pylon` with the configuration, the driver and the install hint,
+and add the configuration to `LiveCameraConfig`. The files import no package of a camera's maker: a
+driver loads it when a configuration names the kind.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """GigE Vision and USB3 Vision cameras of any maker, through Aravis 0.8 and GObject introspection.
 
-On GigE the process needs CAP_NET_RAW (Aravis then takes packets past the socket buffers) or a
-large net.core.rmem_max: without either, frames of a megapixel arrive with packets missing.
+On GigE the process needs CAP_NET_RAW, with which Aravis receives packets past the socket buffers,
+or a large net.core.rmem_max. Without either, frames of a megapixel miss packets.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from edge.camera.kind import Found, load_gi, only_one
 _PACKAGES = "gir1.2-aravis-0.8"
 _BUFFERS = 8
 _ALWAYS_THERE = 0  # address of the version, GigE Vision 18.1 and USB3 Vision 4.1; never cached
-_SILENT_S = 1.0  # of silence, then the camera is asked whether it is there
+_SILENT_S = 1.0  # of silence; then the driver reads a register to find a lost camera
 
 
 class AravisConfig(GenicamConfig):
-    """A GigE Vision or USB3 Vision camera of any maker.
+    """The settings of a GigE Vision or USB3 Vision camera of any maker.
 
     Attributes:
-        camera: id as `linewarden camera list` prints it, serial number, or IP address; None takes
-            the only camera there is.
-        packet_bytes: GevSCPSPacketSize; None negotiates the largest that gets through.
+        camera: id from `linewarden camera list`, serial number, or IP address; None takes the only
+            camera.
+        packet_bytes: GevSCPSPacketSize; None negotiates the largest size that passes the network.
     """
 
     kind: Literal["aravis"]
@@ -43,19 +43,19 @@ class AravisConfig(GenicamConfig):
 
     @classmethod
     def discover(cls) -> list[Found]:
-        """The GigE Vision and USB3 Vision cameras that Aravis sees."""
+        """Returns the GigE Vision and USB3 Vision cameras that Aravis sees."""
         (aravis,) = load_gi("aravis", _PACKAGES, Aravis="0.8")
         return _found(aravis)
 
     def driver(self) -> AravisCamera:
-        """See `KindConfig.driver`."""
+        """Implements `KindConfig.driver`."""
         return AravisCamera(self)
 
 
 class AravisCamera(GenicamCamera):
     """A camera on the network or on USB.
 
-    `close` of one that does not answer takes its register timeouts, 8 s.
+    `close` of a camera that does not answer takes its register timeouts, 8 s.
     """
 
     def __init__(self, config: AravisConfig) -> None:
@@ -76,13 +76,13 @@ class AravisCamera(GenicamCamera):
         self._camera = self._aravis.Camera.new(device)
         if self._camera.is_gv_device() and not self._camera.get_device().is_controller():
             raise CameraNotFoundError(
-                f"{self._name}: another program controls it, or one that crashed did: then it is "
-                "free after its heartbeat, about 3 s"
+                f"{self._name}: another program controls it; a program that crashed controls it "
+                "until its heartbeat ends, about 3 s"
             )
-        # Aravis writes values out of range to the camera unless it is told to check.
+        # By default Aravis writes values out of range to the camera.
         self._camera.set_range_check_policy(self._aravis.RangeCheckPolicy.ENABLE)
         self._camera.get_device().connect("control-lost", self._on_control_lost)
-        # Else a camera whose last program crashed goes on sending to that program's port.
+        # A camera whose last program crashed still sends to the port of that program.
         self._camera.stop_acquisition()
         self._tree = AravisFeatures(self._camera, self._aravis, self._glib)
         return self._tree
@@ -124,7 +124,7 @@ class AravisCamera(GenicamCamera):
             camera.stop_acquisition()
 
     def _drop_backlog(self) -> None:
-        """When all buffers are full, what fills them is as old as the reader was away."""
+        """Drops the waiting frames when all buffers are full: they are as old as the last read."""
         if self._stream.get_n_buffers()[1] >= _BUFFERS - 1:
             while (buffer := self._stream.try_pop_buffer()) is not None:
                 self._stream.push_buffer(buffer)
@@ -137,7 +137,7 @@ class AravisCamera(GenicamCamera):
                     f"{self._name}: the frame is not whole ({status.value_nick}); check cable, "
                     "packet size and CAP_NET_RAW"
                 ),
-                buffer.get_frame_id() or None,  # 0 when the packet that tells it is missing
+                buffer.get_frame_id() or None,  # 0 when the packet with the number is missing
             )
             return
         width, height = buffer.get_image_width(), buffer.get_image_height()
@@ -156,7 +156,7 @@ class AravisCamera(GenicamCamera):
         )
 
     def _refuse_lost(self) -> None:
-        """Tell a camera that is gone from one that is not triggered, by asking it something."""
+        """Raises CameraLostError for a lost camera: after silence a register must be readable."""
         if not self._is_lost and time.monotonic() - self._heard_s > _SILENT_S:
             self._heard_s = time.monotonic()
             try:
@@ -164,11 +164,11 @@ class AravisCamera(GenicamCamera):
             except self._glib.Error as error:
                 self._is_lost = True
                 raise CameraLostError(
-                    f"{self._name}: answers no more ({words_of(error)}); check cable and power, "
-                    "and open it again"
+                    f"{self._name}: no longer answers ({words_of(error)}); check cable and power, "
+                    "and open the camera again"
                 ) from error
         if self._is_lost:
-            raise CameraLostError(f"{self._name}: control was lost; open it again")
+            raise CameraLostError(f"{self._name}: control was lost; open the camera again")
 
     def _on_control_lost(self, _device: Any) -> None:
         self._is_lost = True
@@ -183,27 +183,26 @@ class AravisFeatures:
         self._error: type[Exception] = glib.Error
 
     def release(self) -> None:
-        """Let go of the camera. An exception that is kept somewhere may hold this object, and a
-        device that is not finalised keeps its control over the camera.
-        """
+        """Drops the reference to the camera."""
+        # A stored exception may hold this object, and a device that is not finalised keeps control.
         self._camera = None
 
     def has(self, name: str) -> bool:
-        """See `Features.has`."""
+        """Implements `Features.has`."""
         try:
             return bool(self._camera.is_feature_available(name))
         except self._error:
             return False
 
     def get(self, name: str) -> Value:
-        """See `Features.get`."""
+        """Implements `Features.get`."""
         try:
             return self._read(name)
         except self._error as error:
             raise CameraSettingError(words_of(error)) from error
 
     def set(self, name: str, value: Value) -> None:
-        """See `Features.set`."""
+        """Implements `Features.set`."""
         kind = self._kind(name)
         try:
             if kind == "float":
@@ -218,7 +217,7 @@ class AravisFeatures:
             raise CameraSettingError(words_of(error)) from error
 
     def execute(self, name: str) -> None:
-        """See `Features.execute`."""
+        """Implements `Features.execute`."""
         try:
             self._camera.execute_command(name)
         except self._error as error:

@@ -1,4 +1,4 @@
-"""What every camera offers the pipeline."""
+"""The protocols of cameras: `Camera` for the pipeline, and the extras of some drivers."""
 
 from __future__ import annotations
 
@@ -9,71 +9,71 @@ from edge.part.frame import Frame
 
 
 class EndOfRecording(Exception):  # noqa: N818 - not an error: the orderly end of a replay
-    """A replay has no more frames."""
+    """The recording has no further frame."""
 
 
 class Camera(Protocol):
     """A source of frames. One thread owns it from `open` to `close`.
 
-    A recording waits to be read. A real camera does not: a frame that comes while others wait for
-    inspection is refused, not delayed.
+    A recording waits for its reader. A real camera does not: the pipeline refuses a frame that
+    arrives while others wait for inspection.
     """
 
     @property
     def waits(self) -> bool:
-        """Whether `read` gives a frame only when it is called."""
+        """True when the next frame comes only with a call of `read`."""
 
     def open(self) -> None:
-        """Connect and start acquisition.
+        """Connects and starts acquisition.
 
         Raises:
-            CameraError: it cannot be opened; the message says what to check.
+            CameraError: the camera cannot be opened; the message says what to check.
         """
 
     def read(self, timeout_s: float) -> Frame | None:
-        """Wait for the next frame; None when none came within `timeout_s`.
+        """Returns the next frame, or None after `timeout_s` without one.
 
         Raises:
-            FrameError: this frame is unusable, and the camera goes on.
+            FrameError: this frame is unusable; the camera goes on.
             CameraError: the camera is lost.
-            EndOfRecording: there will be no more frames.
+            EndOfRecording: the recording has no further frames.
         """
 
     def close(self) -> None:
-        """Stop acquisition and release the camera. Safe to call twice, and without `open`."""
+        """Stops acquisition and releases the camera. Safe to call twice, and without `open`."""
 
 
 class LiveCamera(Camera, Protocol):
-    """A real camera, which `IsolatedCamera` runs in a process of its own."""
+    """A real camera. `IsolatedCamera` runs it in a separate process."""
 
     @property
     def runs_free(self) -> bool:
-        """Whether the open camera gives frames by itself, so that silence is a fault."""
+        """True when the open camera sends frames untriggered, so that silence is a fault."""
 
     def describe(self) -> Mapping[str, object]:
-        """What the open camera says of itself, in types that JSON has; from any thread.
+        """Returns the settings of the open camera, in types that JSON has; from any thread.
 
         Raises:
-            CameraError: it is not open, or does not answer.
+            CameraError: the camera is not open, or does not answer.
         """
 
 
 @runtime_checkable
 class SoftwareTriggered(Protocol):
-    """A camera that can be triggered by a call."""
+    """A camera with a software trigger."""
 
     def trigger(self) -> None:
-        """Expose one frame now; from any thread, also while another one is in `read`.
+        """Exposes one frame now; from any thread, also while another thread is in `read`.
 
         Raises:
-            CameraError: the camera did not take it.
+            CameraError: the camera did not accept the trigger.
         """
 
 
 @runtime_checkable
 class OpensInTime(Protocol):
-    """A camera that ends by itself an `open` that hangs."""
+    """A camera with its own time limit for `open`."""
 
     @property
     def open_limit_s(self) -> float:
-        """How long `close` and `open` take together at most."""
+        """The longest time that `close` and `open` take together."""

@@ -1,11 +1,10 @@
-"""The process of one camera, which makes the calls that `IsolatedCamera` asks for.
+"""The process of one camera, which makes the calls of `IsolatedCamera`.
 
-It ends when its parent is gone, however that ended: the camera is closed in order, so that it can
-be opened again at once. A call that hangs then is ended by a timer of the kernel, which needs
-nothing of this process.
+When the parent is gone, even after a crash, the process closes the camera and ends, so that the
+next line can open it at once. A timer of the kernel ends a call that hangs then.
 
-Two connections, on each one request after the other, in JSON: `[call, limit_s, *arguments]`,
-answered with `{"value": ...}` or `{"error": [name of its kind, message]}`.
+Each of two connections carries one request at a time, in JSON: `[call, limit_s, *arguments]`. The
+answer is `{"value": ...}` or `{"error": [name of its class, message]}`.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ from edge.camera.slots import SlotWriter
 from inspection.errors import CameraError
 
 _Calls = Mapping[str, Callable[..., Any]]
-_MARGIN = 2.0  # the parent, while it lives, is to be the first to see that a call overruns
+_MARGIN = 2.0  # lets the parent, while it lives, be the first to end a call that overruns
 
 
 def main(build: Callable[[str], LiveCamera]) -> None:
-    """Serve until the parent is gone; the arguments stand in `sys.argv`.
+    """Serves until the parent is gone; `CameraProcess` gives the arguments in `sys.argv`.
 
     Args:
-        build: makes the camera of a configuration in JSON.
+        build: makes a camera from its configuration in JSON.
     """
     _prepare()
     close_limit_s = float(sys.argv[1])
@@ -52,11 +51,11 @@ def main(build: Callable[[str], LiveCamera]) -> None:
     finally:
         _limit(close_limit_s)
         served.close()
-    os._exit(0)  # some SDKs crash when the interpreter takes them down
+    os._exit(0)  # some SDKs crash while the interpreter shuts down
 
 
 class _Served:
-    """The camera, with answers that JSON has."""
+    """The camera, with answers in types that JSON has."""
 
     def __init__(self, build: Callable[[str], LiveCamera], slots: SlotWriter) -> None:
         self._build = build
@@ -67,12 +66,12 @@ class _Served:
         self._camera = self._build(config)
 
     def open(self) -> bool:
-        """Whether the camera runs free."""
+        """Returns True when the camera runs free."""
         self._built().open()
         return self._built().runs_free
 
     def read(self, timeout_s: float, slot: int) -> list[object] | None:
-        """Shape of the image in `slot`, and the rest of the `Frame`."""
+        """Returns the shape of the image in `slot`, and the other fields of the `Frame`."""
         frame = self._built().read(timeout_s)
         if frame is None:
             return None
@@ -110,7 +109,7 @@ def _serve(file: int, calls: _Calls, limit: Callable[[float], None]) -> None:
 
 
 def _next_request(connection: Connection) -> bytes:
-    """A request; empty when there will be none, because the parent closed its side or is gone."""
+    """Returns the next request; empty when the parent closed the connection or is gone."""
     try:
         return connection.recv_bytes()
     except (EOFError, ConnectionError):
@@ -125,7 +124,7 @@ def _answer(call: Callable[..., Any], arguments: list[Any]) -> dict[str, object]
 
 
 def _limit(seconds: float) -> None:
-    """End this process in so many seconds, unless another limit is set; 0 for no limit."""
+    """Ends this process after `_MARGIN * seconds`, unless another limit follows; 0 for none."""
     signal.setitimer(signal.ITIMER_REAL, _MARGIN * seconds)
 
 
@@ -134,24 +133,24 @@ def _no_limit(_seconds: float) -> None:
 
 
 def _prepare() -> None:
-    # The parent stops in order on these two and ends this process last.
+    # The parent stops on these two signals and ends this process last.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    faulthandler.enable()  # the parent's SIGABRT shows in which call the SDK hangs
+    faulthandler.enable()  # on the parent's SIGABRT it prints the call that hangs
     threading.excepthook = _end
     logging.basicConfig(level=logging.WARNING, format="linewarden: %(message)s")
     Path("/proc/self/comm").write_text("linewarden-cam")
 
 
 def _end(hook: threading.ExceptHookArgs) -> None:
-    """A thread without its loop would leave requests without answers."""
+    """Ends the process: without this thread its requests have no answer."""
     sys.__excepthook__(hook.exc_type, hook.exc_value or hook.exc_type(), hook.exc_traceback)
     os._exit(1)
 
 
 def config_from_json(text: str) -> LiveCameraConfig:
-    """The configuration that `model_dump_json` of a live camera wrote."""
+    """Reads the configuration that `model_dump_json` of a live camera wrote."""
     adapter: TypeAdapter[LiveCameraConfig] = TypeAdapter(LiveCameraConfig)
     return adapter.validate_json(text)
 

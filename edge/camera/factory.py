@@ -1,4 +1,4 @@
-"""The camera that the line reads, from its configuration."""
+"""Makes the camera that a line reads."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from edge.camera.replay import ReplayConfig
 
 
 def camera_from_config(config: ReplayConfig | LiveConfig) -> Camera:
-    """The camera that `config` describes, not yet opened.
+    """Makes the camera of a configuration, not yet open.
 
-    A live camera runs in a process of its own and tells in `open` what it needs and is not
-    installed; a recording in that of its reader.
+    A live camera gets a process; its `open` reports a missing package. A recording runs in the
+    process of its reader.
     """
     if not isinstance(config, LiveConfig):
         return config.driver()

@@ -1,6 +1,6 @@
 """Settings of GenICam cameras by their names in the Standard Features Naming Convention (SFNC).
 
-Shared by the drivers of Basler pylon, Aravis and harvesters; imports none of them.
+The drivers of Basler pylon, Aravis and harvesters share this file.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ _SHOWN = (
 
 
 class TriggerSettings(StrictModel):
-    """What starts each frame.
+    """The trigger of each frame.
 
     Attributes:
         source: Line1, Line2, ..., or Software: `linewarden run` fires it.
-        activation: edge of a line; of no meaning for Software.
+        activation: edge of the line; Software has none.
         delay_us: TriggerDelay, from the edge to the exposure.
     """
 
@@ -70,17 +70,17 @@ class TriggerSettings(StrictModel):
 
 
 class GenicamSettings(StrictModel):
-    """What a recipe sets on a camera; None leaves what the camera has.
+    """The settings that a recipe writes; None leaves the value that the camera has.
 
     Attributes:
-        user_set: UserSetSelector, loaded before all else: Default, UserSet1.
+        user_set: UserSetSelector; loaded first: Default, UserSet1.
         pixel_format: PFNC name such as Mono8 or BayerRG12p.
-        width: pixels; with `offset_x`, `height`, `offset_y` the region that is read out.
+        width: pixels; together with `height`, `offset_x` and `offset_y` the region of the sensor.
         exposure_us: ExposureTime in microseconds; switches ExposureAuto off.
-        gain_db: Gain in decibel, or the unit the camera documents; switches GainAuto off.
-        frame_rate_hz: AcquisitionFrameRate, for cameras that run free.
-        trigger: None runs free, or as the user set says when one is loaded.
-        features: any other feature by its SFNC name, set last, in this order.
+        gain_db: Gain in decibel, or in the unit of the camera's manual; switches GainAuto off.
+        frame_rate_hz: AcquisitionFrameRate, for a camera that runs free.
+        trigger: None keeps the trigger of the user set; without a user set the camera runs free.
+        features: other features by SFNC name, written in this order, before the trigger.
     """
 
     user_set: str | None = None
@@ -100,26 +100,23 @@ class Features(Protocol):
     """The feature tree of one open camera."""
 
     def has(self, name: str) -> bool:
-        """Whether the camera has the feature and it can be used now."""
+        """True when the camera has the feature and it is usable in the present state."""
 
     def get(self, name: str) -> Value:
-        """Its value; CameraSettingError when it cannot be read."""
+        """Returns the value; CameraSettingError when the camera cannot read it."""
 
     def set(self, name: str, value: Value) -> None:
-        """Write it; CameraSettingError with the SDK's words when it is refused."""
+        """Writes the value; CameraSettingError with the SDK's message when it is refused."""
 
     def execute(self, name: str) -> None:
-        """Run a command and wait for its end; CameraSettingError when it is refused."""
+        """Runs a command to its end; CameraSettingError when the camera refuses it."""
 
 
 def apply(features: Features, settings: GenicamSettings, camera: str) -> None:
-    """Write the settings in an order that cameras accept, and read each back.
-
-    The region goes to the origin first and gets its size before its offset, behind the pixel
-    format, on which the steps of the region depend. The trigger is armed last.
+    """Writes the settings in an order that cameras accept, and reads each back.
 
     Raises:
-        CameraSettingError: all settings that the camera did not take, each by its SFNC name.
+        CameraSettingError: lists every setting that the camera did not accept, by its SFNC name.
     """
     refused: list[str] = []
     if settings.user_set is not None:
@@ -129,13 +126,13 @@ def apply(features: Features, settings: GenicamSettings, camera: str) -> None:
         _attempt(features, name, value, refused)
     if refused:
         raise CameraSettingError(
-            f"{camera}: the camera did not take {'; '.join(refused)}. "
-            "'linewarden camera show' prints what it has"
+            f"{camera}: the camera did not accept {'; '.join(refused)}. "
+            "'linewarden camera show' prints its settings"
         )
 
 
 def readable(features: Features) -> dict[str, object]:
-    """The well-known features that this camera has, with their values."""
+    """Returns the well-known features of this camera with their values."""
     found: dict[str, object] = {}
     for name in _SHOWN:
         try:
@@ -147,10 +144,10 @@ def readable(features: Features) -> dict[str, object]:
 
 
 def wait_until(is_done: Callable[[], bool], command: str, limit_s: float = 5.0) -> None:
-    """Wait for the end of a command.
+    """Waits for the end of a command.
 
     Raises:
-        CameraSettingError: it is not done within `limit_s`.
+        CameraSettingError: the command is not done within `limit_s`.
     """
     until_s = time.monotonic() + limit_s
     while not is_done():
@@ -160,7 +157,7 @@ def wait_until(is_done: Callable[[], bool], command: str, limit_s: float = 5.0) 
 
 
 def tick_ns(features: Features) -> float:
-    """Nanoseconds of the camera's time stamps: GigE counts ticks, USB3 nanoseconds."""
+    """Returns the unit of the camera's time stamps in ns: GigE counts ticks, USB3 nanoseconds."""
     for name in ("GevTimestampTickFrequency", "TimestampTickFrequency"):
         if features.has(name):
             return 1e9 / float(features.get(name))
@@ -168,19 +165,20 @@ def tick_ns(features: Features) -> float:
 
 
 def words_of(error: Exception) -> str:
-    """What an SDK says, without the place in its source that GenApi adds."""
+    """Returns the message of an SDK's error without the source location that GenApi adds."""
     return re.sub(r" : \w*Exception thrown .*", "", str(getattr(error, "message", error))).strip()
 
 
 def _wanted(features: Features, settings: GenicamSettings) -> Iterator[tuple[str, Value]]:
-    """Names and values in the order of writing. A generator: `has` is asked after each write."""
+    """Yields names and values in the order of writing."""
+    # A generator, because a write can change which features the camera has.
     if features.has("TriggerMode") and (settings.trigger or settings.user_set is None):
         if features.has("TriggerSelector"):
             yield "TriggerSelector", "FrameStart"
         yield "TriggerMode", "Off"
     if settings.pixel_format is not None:
         yield "PixelFormat", settings.pixel_format
-    yield from _region(features, settings)
+    yield from _region(features, settings)  # its steps depend on the pixel format
     if settings.exposure_us is not None:
         yield from _off(features, "ExposureAuto")
         yield _first(features, "ExposureTime", "ExposureTimeAbs"), settings.exposure_us
@@ -198,6 +196,7 @@ def _wanted(features: Features, settings: GenicamSettings) -> Iterator[tuple[str
 
 
 def _region(features: Features, settings: GenicamSettings) -> Iterator[tuple[str, Value]]:
+    # To the origin first, and the size before the offset: else the region leaves the sensor.
     sizes = (("Width", settings.width), ("Height", settings.height))
     offsets = (("OffsetX", settings.offset_x), ("OffsetY", settings.offset_y))
     if any(value is not None for _, value in sizes + offsets):
@@ -224,7 +223,7 @@ def _off(features: Features, name: str) -> Iterator[tuple[str, Value]]:
 
 
 def _first(features: Features, *names: str) -> str:
-    """The name that the camera has; older ones say ExposureTimeAbs."""
+    """Returns the name that this camera has: older ones have ExposureTimeAbs."""
     return next((name for name in names if features.has(name)), names[0])
 
 
@@ -238,7 +237,7 @@ def _load_user_set(features: Features, refused: list[str]) -> None:
 def _attempt(features: Features, name: str, value: Value, refused: list[str]) -> None:
     try:
         if not features.has(name):
-            refused.append(f"{name}={value} (it has no such feature, or not in this state)")
+            refused.append(f"{name}={value} (the camera has no such feature, or not in this state)")
             return
         features.set(name, value)
         taken = features.get(name)

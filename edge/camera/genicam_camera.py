@@ -1,4 +1,4 @@
-"""What the drivers of GenICam cameras share: Basler pylon, Aravis and harvesters."""
+"""The base of the GenICam drivers: a camera with a feature tree and numbered buffers."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _log = logging.getLogger(__name__)
 
 
 class GenicamConfig(LiveConfig):
-    """What all GenICam cameras share.
+    """The settings of all GenICam cameras.
 
     Attributes:
-        settings: written and read back at each opening.
+        settings: the driver writes them and reads them back at each `open`.
     """
 
     settings: GenicamSettings = GenicamSettings()
@@ -46,12 +46,12 @@ class GenicamConfig(LiveConfig):
 class GenicamCamera(ABC):
     """A `LiveCamera` with a feature tree and numbered buffers.
 
-    With a trigger every frame comes, in order, and those that the camera counted and that are
-    missing come as errors. Running free, only the newest frame is kept.
+    A triggered camera gives every frame in order, and an error for each frame that the camera
+    counted and that never came. A camera that runs free gives the newest frame only.
 
     Args:
-        name: until `_connect` knows better; for the errors, and `Frame.source`.
-        sdk_errors: what the SDK raises.
+        name: for errors and `Frame.source`, until `_connect` finds the name of the camera.
+        sdk_errors: the exceptions of the SDK.
     """
 
     waits = False
@@ -71,11 +71,11 @@ class GenicamCamera(ABC):
 
     @property
     def runs_free(self) -> bool:
-        """See `LiveCamera.runs_free`."""
+        """True when the open camera has no trigger."""
         return self._acquisition is not None and not self._acquisition.in_order
 
     def open(self) -> None:
-        """Find, set and start the camera; see `Camera.open`."""
+        """Finds the camera, writes its settings and starts it."""
         self.close()
         try:
             self._features = self._connect()
@@ -85,8 +85,8 @@ class GenicamCamera(ABC):
         except self._sdk_errors as error:
             self.close()
             raise CameraNotFoundError(
-                f"{self._name}: cannot be opened ({words_of(error)}); another program may hold it, "
-                "or one that crashed did: then it is free after its heartbeat, about 3 s"
+                f"{self._name}: cannot be opened ({words_of(error)}); another program may hold it; "
+                "a program that crashed holds it until its heartbeat ends, about 3 s"
             ) from error
         except CameraError:
             self.close()
@@ -94,7 +94,7 @@ class GenicamCamera(ABC):
         self._acquisition = acquisition
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The next frame with a trigger, else the newest; see `Camera.read`."""
+        """Returns the next frame of a triggered camera, else the newest."""
         if self._acquisition is None:
             raise CameraError(f"{self._name}: the camera is not open")
         if (waiting := self._acquisition.take()) is not None:
@@ -106,7 +106,7 @@ class GenicamCamera(ABC):
         return self._acquisition.take()
 
     def close(self) -> None:
-        """See `Camera.close`; without a time limit of its own."""
+        """Releases the camera, without a time limit."""
         try:
             self._disconnect()
         except self._sdk_errors as error:
@@ -114,28 +114,28 @@ class GenicamCamera(ABC):
         self._features = self._acquisition = None
 
     def trigger(self) -> None:
-        """Execute TriggerSoftware; see `SoftwareTriggered.trigger`."""
+        """Executes TriggerSoftware."""
         self._features_open().execute("TriggerSoftware")
 
     def describe(self) -> Mapping[str, object]:
-        """The camera's features by their SFNC names."""
+        """Returns the camera's features by their SFNC names."""
         return readable(self._features_open())
 
     @abstractmethod
     def _connect(self) -> Features:
-        """Find and open the camera, which tells its `_name`."""
+        """Finds and opens the camera, and sets `_name`."""
 
     @abstractmethod
     def _start(self, acquisition: Acquisition) -> None:
-        """Begin to grab; the features are set."""
+        """Starts to grab; the settings are written."""
 
     @abstractmethod
     def _fetch(self, timeout_s: float, acquisition: Acquisition) -> None:
-        """Put at least one buffer, if one comes in time."""
+        """Puts every buffer that arrives within `timeout_s` into `acquisition`."""
 
     @abstractmethod
     def _disconnect(self) -> None:
-        """Release what `_connect` and `_start` took, as far as they came."""
+        """Releases everything that `_connect` and `_start` acquired; either may have failed."""
 
     def _features_open(self) -> Features:
         if self._features is None:
@@ -143,18 +143,18 @@ class GenicamCamera(ABC):
         return self._features
 
     def _lost(self, error: Exception) -> CameraLostError:
-        return CameraLostError(f"{self._name}: lost ({words_of(error)}); open it again")
+        return CameraLostError(f"{self._name}: lost ({words_of(error)}); open the camera again")
 
 
 class Acquired(NamedTuple):
     """A whole buffer.
 
     Attributes:
-        raw: (N,) bytes, valid until the buffer goes back to the camera.
+        raw: (N,) bytes, valid until the buffer returns to the camera.
         format_code: of the pixel format, as the SDK numbers it.
-        row_bytes: from row to row; 0 for rows without padding.
-        block_id: the camera's count; None when it does not tell.
-        stamp_ns: by the camera's clock; 0 when it has none.
+        row_bytes: distance between the starts of two rows; 0 for rows without padding.
+        block_id: the camera's count; None when the camera sends none.
+        stamp_ns: time by the camera's clock; 0 without a clock.
     """
 
     raw: npt.NDArray[np.uint8]
@@ -167,15 +167,15 @@ class Acquired(NamedTuple):
 
 
 class Acquisition:
-    """What came from one opened camera and was not yet read.
+    """The frames and errors of one open camera that wait for the reader.
 
     Args:
-        camera: name for the errors, and `Frame.source`.
-        features: of the camera, all set: pixel format, size and trigger are asked here.
-        stale_ms: a frame that lags more behind the least delayed one is refused; None takes it.
+        camera: name for errors and `Frame.source`.
+        features: of the camera, with all settings written.
+        stale_ms: the largest lag behind the least delayed frame; None accepts any.
 
     Attributes:
-        in_order: the camera is triggered, so each frame is a part, and a missing one an error.
+        in_order: the camera is triggered: each frame is a part, and a missing frame is an error.
 
     Raises:
         CameraSettingError: the camera's pixel format cannot be converted.
@@ -206,20 +206,20 @@ class Acquisition:
             )
 
     def put(self, acquired: Acquired) -> None:
-        """Take a whole buffer; its pixels are copied."""
+        """Adds a whole buffer; copies its pixels."""
         self._count(acquired.block_id)
         try:
             self._waiting.append(self._frame(acquired))
         except FrameError as error:
-            self._waiting.append(error.with_traceback(None))  # it would hold the buffer
+            self._waiting.append(error.with_traceback(None))  # it keeps the buffer alive
 
     def put_failed(self, error: FrameError, block_id: int | None = None) -> None:
-        """Take the error of a buffer that is not whole; `block_id` None when it is not known."""
+        """Adds the error of an incomplete buffer; `block_id` None when its number is not known."""
         self._count(block_id)
         self._waiting.append(error)
 
     def take(self) -> Frame | None:
-        """The first that waits; None when nothing does. Running free: the last, which is newest.
+        """Returns the first waiting frame of a triggered camera, else the last; None without one.
 
         Raises:
             FrameError: the frame is unusable or missing.
@@ -257,7 +257,7 @@ class Acquisition:
         if size != self._size:
             raise WrongFrameError(
                 f"{self._camera}: a frame of {size[0]}x{size[1]}, and the camera is set to "
-                f"{self._size[0]}x{self._size[1]}; open it again"
+                f"{self._size[0]}x{self._size[1]}; open the camera again"
             )
         self._code = self._code or acquired.format_code
         if acquired.format_code != self._code:
@@ -268,28 +268,28 @@ class Acquisition:
 
 
 class BlockCounter:
-    """Finds the frames that a camera counted and that never came."""
+    """Finds gaps in a camera's count of frames."""
 
     def __init__(self) -> None:
         self._last: int | None = None
 
     def missing_before(self, block_id: int) -> int:
-        """How many ids lie between the last call's and this one."""
+        """Returns the number of ids between the id of the last call and this one."""
         last, self._last = self._last, block_id
         if last is None or block_id == last + 1:
             return 0
         missing = block_id - last - 1
         if missing < 0 and last <= _GEV_LAST:
             missing %= _GEV_LAST
-        return missing if 0 <= missing <= _MISSING_MAX else 0  # else the camera counts anew
+        return missing if 0 <= missing <= _MISSING_MAX else 0  # else the camera restarted its count
 
     def skip(self) -> None:
-        """A frame came whose id is not known; it was the next one."""
+        """Counts a frame without an id as the next one."""
         if self._last is not None:
             self._last += 1
 
     def errors_before(self, block_id: int, camera: str) -> Iterator[MissingFrameError]:
-        """One error for each frame that is missing, as each had a part."""
+        """Yields one error for each missing frame: each was a part."""
         missing = self.missing_before(block_id)
         for index in range(missing):
             yield MissingFrameError(

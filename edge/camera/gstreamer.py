@@ -21,7 +21,7 @@ from edge.part.frame import Frame
 from inspection.errors import CameraError
 
 _PACKAGES = "gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-good"
-# One frame in the sink, and an older one makes room for a newer one.
+# The sink holds one frame; a newer frame replaces it.
 _SINK = (
     " ! appsink name=linewarden max-buffers=1 drop=true sync=false async=false"
     " caps=video/x-raw,format=(string){BGR,GRAY8}"
@@ -32,12 +32,12 @@ _PIXEL_FORMATS = {"BGR": "BGR8", "GRAY8": "Mono8"}
 
 
 class GstreamerConfig(LiveConfig):
-    """Any GStreamer pipeline, such as nvarguscamerasrc on a Jetson.
+    """The settings of a GStreamer pipeline, such as nvarguscamerasrc on a Jetson.
 
     Attributes:
-        pipeline: text for gst-launch up to the last converter; its last element must offer
-            video/x-raw in BGR or GRAY8, which `videoconvert` does.
-        silent_limit_s: None for a camera that is triggered; a pipeline cannot be asked.
+        pipeline: text for gst-launch; its last element must offer video/x-raw in BGR or GRAY8, as
+            `videoconvert` does.
+        silent_limit_s: None for a triggered camera, which a pipeline does not report.
     """
 
     kind: Literal["gstreamer"]
@@ -45,7 +45,7 @@ class GstreamerConfig(LiveConfig):
 
     @classmethod
     def discover(cls) -> list[Found]:
-        """The video sources that GStreamer's device monitor sees."""
+        """Returns the video sources that GStreamer's device monitor sees."""
         (gst,) = load_gi("gstreamer", _PACKAGES, Gst="1.0")
         gst.init(None)
         monitor = gst.DeviceMonitor()
@@ -61,15 +61,15 @@ class GstreamerConfig(LiveConfig):
         return found
 
     def driver(self) -> GstreamerCamera:
-        """See `KindConfig.driver`."""
+        """Implements `KindConfig.driver`."""
         return GstreamerCamera(self)
 
 
 class GstreamerCamera:
     """A pipeline.
 
-    The open limit counts until the pipeline plays; the first frame is waited for 2 s more. The
-    pipeline's clock says how old a frame is.
+    The open limit ends when the pipeline plays; `open` then waits up to 2 s for a frame. The clock
+    of the pipeline gives the age of a frame.
     """
 
     waits = False
@@ -90,14 +90,14 @@ class GstreamerCamera:
         self._sequence = 0
 
     def open(self) -> None:
-        """Build the pipeline and start it; see `Camera.open`."""
+        """Builds the pipeline and starts it."""
         self.close()
         try:
             self._pipeline = self._gst.parse_launch(self._text + _SINK)
         except self._gi_error as error:
             raise CameraNotFoundError(
                 f"{self._text}: GStreamer cannot build it: {error.message}; "
-                "'gst-inspect-1.0 NAME' tells whether an element is installed"
+                "'gst-inspect-1.0 NAME' shows an installed element"
             ) from error
         self._sink = self._pipeline.get_by_name("linewarden")
         self._caps, self._sequence = "", 0
@@ -106,38 +106,39 @@ class GstreamerCamera:
             raise CameraNotFoundError(f"{self._text}: cannot be started: {reason}")
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The newest frame; see `Camera.read`."""
+        """Returns the newest frame."""
         if self._pipeline is None:
             raise CameraError(f"{self._text}: the camera is not open")
         sample = self._sink.try_pull_sample(round(timeout_s * 1e9))
         if sample is None:
             if reason := self._complaint() or self._end_of_stream():
-                raise CameraLostError(f"{self._text}: {reason}; open it again")
+                raise CameraLostError(f"{self._text}: {reason}; open the camera again")
             return None
         sequence, self._sequence = self._sequence, self._sequence + 1
         return self._frame(sample, sequence)
 
     def close(self) -> None:
-        """See `Camera.close`; without a time limit of its own."""
+        """Stops the pipeline, without a time limit."""
         pipeline, self._pipeline, self._sink = self._pipeline, None, None
         if pipeline is not None:
             pipeline.set_state(self._gst.State.NULL)
 
     def describe(self) -> Mapping[str, object]:
-        """The caps that source and sink agreed upon."""
+        """Returns the pipeline and the caps of its frames."""
         if self._pipeline is None:
             raise CameraError(f"{self._text}: the camera is not open")
         caps = self._sink.get_static_pad("sink").get_current_caps()
         return {"pipeline": self._text, "caps": caps.to_string() if caps else "none yet"}
 
     def _why_not_playing(self) -> str:
-        """Start the pipeline; "" when it plays. Some faults show only with the first frame."""
+        """Starts the pipeline; returns "" when it plays, else the reason."""
         self._pipeline.set_state(self._gst.State.PLAYING)
         changed, state, _ = self._pipeline.get_state(round(self._open_limit_s * 1e9))
         failed = changed == self._gst.StateChangeReturn.FAILURE
         if failed or state != self._gst.State.PLAYING:
             return self._complaint() or f"it does not play within {self._open_limit_s:g} s"
-        self._sink.try_pull_sample(round(_FIRST_FRAME_S * 1e9))  # one that is triggered has none
+        # Some faults show only with the first frame; a triggered camera gives none.
+        self._sink.try_pull_sample(round(_FIRST_FRAME_S * 1e9))
         return self._complaint()
 
     def _frame(self, sample: Any, sequence: int) -> Frame:
@@ -162,7 +163,8 @@ class GstreamerCamera:
         self._caps = self._caps or caps
         if caps != self._caps:
             raise WrongFrameError(
-                f"{self._text}: gives {caps} now, and it began with {self._caps}; open it again"
+                f"{self._text}: gives {caps} now, and it began with {self._caps}; open the camera "
+                "again"
             )
         if buffer.has_flags(self._gst.BufferFlags.CORRUPTED):
             raise PartialFrameError(f"{self._text}: the frame is marked as damaged")
@@ -173,18 +175,18 @@ class GstreamerCamera:
             )
 
     def _age_ns(self, buffer: Any) -> int:
-        """From the time stamp of a live source, its capture, to now; 0 without time stamp."""
+        """Returns the time since the capture that a live source stamped; 0 without a stamp."""
         clock = self._pipeline.get_clock()
         if clock is None or buffer.pts == self._gst.CLOCK_TIME_NONE:
             return 0
         return max(0, int(clock.get_time() - self._pipeline.get_base_time() - buffer.pts))
 
     def _end_of_stream(self) -> str:
-        """What the sink knows before the bus, and waits no more then; "" while it plays."""
+        """Returns a reason when the sink, which knows before the bus, is at its end; else ""."""
         return _ENDED if self._sink.get_property("eos") else ""
 
     def _complaint(self) -> str:
-        """The first error or end of stream on the bus; "" when there is none."""
+        """Returns the first error or end of stream on the bus; "" without one."""
         kinds = self._gst.MessageType.ERROR | self._gst.MessageType.EOS
         message = self._pipeline.get_bus().pop_filtered(kinds)
         if message is None:
@@ -196,7 +198,7 @@ class GstreamerCamera:
 
 
 def _layout(info: Any, meta: Any) -> tuple[int, int]:
-    """Bytes from row to row, and before the first row, by the buffer itself or else its caps."""
+    """Returns the bytes per row and before the first row: of the buffer, else of its caps."""
     if meta is not None:
         return int(meta.stride[0]), int(meta.offset[0])
     return int(info.stride[0]), int(info.offset[0])

@@ -21,15 +21,15 @@ _INSTALL = "pip install 'linewarden[harvesters]', and the GenTL producer of the 
 _log = logging.getLogger(__name__)
 _FOLDERS = "GENICAM_GENTL64_PATH"  # set by the installers of producers
 _BUFFERS = 8
-_STEP_MS = 20  # harvesters looks at its own time limit so often
+_STEP_MS = 20  # how often harvesters checks its time limit
 
 
 class HarvestersConfig(GenicamConfig):
-    """A camera behind a GenTL producer (.cti file) of its maker.
+    """The settings of a camera behind a GenTL producer (.cti file) of its maker.
 
     Attributes:
-        producer: the .cti file; None takes those in the folders of GENICAM_GENTL64_PATH.
-        serial: serial number or id; None takes the only camera there is.
+        producer: the .cti file; None takes all in the folders of GENICAM_GENTL64_PATH.
+        serial: serial number or id; None takes the only camera.
     """
 
     kind: Literal["harvesters"]
@@ -38,14 +38,14 @@ class HarvestersConfig(GenicamConfig):
 
     @classmethod
     def discover(cls) -> list[Found]:
-        """The cameras of the producers in the folders of GENICAM_GENTL64_PATH."""
+        """Returns the cameras of the producers in the folders of GENICAM_GENTL64_PATH."""
         harvester = _harvester(_Sdk(), None)
         found = [_found(info) for info in harvester.device_info_list]
         harvester.reset()
         return found
 
     def driver(self) -> HarvestersCamera:
-        """See `KindConfig.driver`."""
+        """Implements `KindConfig.driver`."""
         return HarvestersCamera(self)
 
 
@@ -73,7 +73,7 @@ class HarvestersCamera(GenicamCamera):
         del acquisition
         acquirer = self._acquirer
         acquirer.num_buffers = max(_BUFFERS, acquirer.min_num_buffers)
-        acquirer.timeout_period_on_client_fetch_call = 1.0  # unused, but must be the longer one
+        acquirer.timeout_period_on_client_fetch_call = 1.0  # unused; must be longer than the next
         acquirer.timeout_period_on_update_event_data_call = _STEP_MS
         acquirer.add_callback(acquirer.Events.INCOMPLETE_BUFFER, self._sdk.callback(self._count))
         acquirer.start()
@@ -93,7 +93,7 @@ class HarvestersCamera(GenicamCamera):
             harvester.reset()
 
     def _drop_backlog(self, acquisition: Acquisition) -> None:
-        """When all buffers are full, what fills them is as old as the reader was away."""
+        """Drops the waiting frames when all buffers are full: they are as old as the last read."""
         waiting = self._acquirer.data_streams[0].num_awaiting_delivery
         if acquisition.in_order or waiting < self._acquirer.num_buffers - 1:
             return
@@ -102,7 +102,7 @@ class HarvestersCamera(GenicamCamera):
                 buffer.parent.queue_buffer(buffer)
 
     def _is_behind(self, acquisition: Acquisition) -> bool:
-        """Whether the camera runs free and a newer frame is there already."""
+        """True when the camera runs free and a newer frame waits."""
         stream = self._acquirer.data_streams[0]
         return bool(not acquisition.in_order and stream.num_awaiting_delivery)
 
@@ -110,10 +110,10 @@ class HarvestersCamera(GenicamCamera):
         self._incomplete += 1
 
     def _fetch_one(self, timeout_s: float, acquisition: Acquisition) -> bool:
-        """Take one buffer from the producer; False when none came in time."""
+        """Takes one buffer from the producer; False when none arrives in time."""
         self._incomplete = 0
         buffer = self._acquirer.try_fetch(timeout=max(timeout_s, 1e-3), is_raw=True)
-        if self._incomplete:  # harvesters has given it back to the producer
+        if self._incomplete:  # harvesters has returned the buffer to the producer
             acquisition.put_failed(
                 PartialFrameError(
                     f"{self._name}: the frame is not whole; check cable and packet size"
@@ -141,7 +141,7 @@ class HarvestersCamera(GenicamCamera):
     def _stamp_ns(self, buffer: Any) -> int:
         try:
             return int(buffer.timestamp_ns)
-        except self._sdk.errors:  # many producers have none
+        except self._sdk.errors:  # many producers have no time stamp
             return 0
 
 
@@ -153,14 +153,14 @@ class HarvestersFeatures:
         self._sdk = sdk
 
     def has(self, name: str) -> bool:
-        """See `Features.has`."""
+        """Implements `Features.has`."""
         try:
             return bool(self._sdk.genapi.is_available(self._node_map.get_node(name).node))
         except self._sdk.errors:
             return False
 
     def get(self, name: str) -> Value:
-        """See `Features.get`."""
+        """Implements `Features.get`."""
         try:
             value: Value = self._node_map.get_node(name).value
         except self._sdk.node_errors as error:
@@ -168,14 +168,14 @@ class HarvestersFeatures:
         return value
 
     def set(self, name: str, value: Value) -> None:
-        """See `Features.set`."""
+        """Implements `Features.set`."""
         try:
             self._node_map.get_node(name).value = value
         except self._sdk.node_errors as error:
             raise CameraSettingError(words_of(error)) from error
 
     def execute(self, name: str) -> None:
-        """See `Features.execute`."""
+        """Implements `Features.execute`."""
         try:
             node = self._node_map.get_node(name)
             node.execute()
@@ -185,7 +185,7 @@ class HarvestersFeatures:
 
 
 class _Sdk:
-    """harvesters and the GenICam packages under it."""
+    """The modules of harvesters and of the GenICam packages below it."""
 
     def __init__(self) -> None:
         core = load_sdk("harvesters", "harvesters.core", _INSTALL)
@@ -200,7 +200,7 @@ class _Sdk:
         self._callback_base = core.Callback
 
     def callback(self, call: Callable[[], None]) -> Any:
-        """A callback object of harvesters that makes `call`."""
+        """Makes a callback object of harvesters for `call`."""
         base: Any = self._callback_base
 
         class _Callback(base):  # type: ignore[misc]  # a base of a package without types
@@ -220,7 +220,7 @@ def _harvester(sdk: _Sdk, producer: Path | None) -> Any:
     except OSError as error:
         raise CameraNotFoundError(
             f"camera 'harvesters': the GenTL producer {path} cannot be loaded "
-            f"({str(error) or 'no such file'}); install it from the camera's maker"
+            f"({str(error) or 'no such file'}); install the producer of the camera's maker"
         ) from error
     harvester.update()
     return harvester

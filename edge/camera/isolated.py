@@ -1,4 +1,4 @@
-"""A camera in a process of its own, where a crash or a hang of its SDK can be ended."""
+"""A live camera in a separate process, which the line can end when its SDK crashes or hangs."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from edge.camera.slots import Slots
 from edge.part.frame import Frame
 from inspection.errors import CameraError
 
-_START_LIMIT_S = 30.0  # to import the SDK, on a small device that starts
-_HEARTBEAT_S = 0.2  # a longer `read` is asked in steps
-_END_LIMIT_S = 1.0  # for the kernel to end a process that was signalled
+_START_LIMIT_S = 30.0  # to import the SDK while a small device boots
+_HEARTBEAT_S = 0.2  # a longer `read` is split into requests of this length
+_END_LIMIT_S = 1.0  # until the kernel has ended a signalled process
 _log = logging.getLogger(__name__)
 
 
 class IsolatedCamera:
     """Runs a live camera in another process; frames come through shared memory.
 
-    `open` starts a new process each time, and after any CameraError that is no FrameError it has
-    to be called again. While it is read the process answers every 0.2 s, with a frame or without:
-    that is its heartbeat, and when an answer is overdue the process is ended. A camera that answers
-    and has no frame is not triggered, which is no error, unless it runs free.
+    `open` starts a new process each time; call it again after any CameraError other than a
+    FrameError. During `read` the process answers every 0.2 s, with a frame or without. This is its
+    heartbeat: when an answer is overdue, `read` ends the process. A camera that answers without a
+    frame has no trigger. That is not an error, unless the camera runs free.
 
     Args:
         config: of the camera, in JSON.
-        name: stands in the errors.
-        open_limit_s: how long the camera may take to open.
-        hung_limit_s: how long any call may take beyond its own time. `close` takes no longer than
-            this and two seconds.
-        silent_limit_s: a camera that runs free and gives no frame for so long is lost; None waits.
-        module: is run as the process; see `edge.camera.child`.
+        name: for errors.
+        open_limit_s: the longest time to open the camera.
+        hung_limit_s: the longest time by which a call may overrun. `close` takes two seconds more
+            at most.
+        silent_limit_s: a camera that runs free is lost after this time without a frame; None waits.
+        module: the program of the process, like `edge.camera.child`.
     """
 
     waits = False
@@ -63,20 +63,20 @@ class IsolatedCamera:
         self._module = module
         self._process: CameraProcess | None = None
         self._runs_free = False
-        self._asked_s = 0.0  # time that the `read` without an answer was given
-        self._silent_s = 0.0  # of reading, since something came
+        self._asked_s = 0.0  # the time limit of the unanswered `read`
+        self._silent_s = 0.0  # of reading without a frame
 
     @property
     def open_limit_s(self) -> float:
-        """See `OpensInTime`; `hung_limit_s` counts for the process before too, which is closed."""
+        """Implements `OpensInTime`; includes the `close` of the process before."""
         hung_s = 2 * (self._hung_limit_s + 2 * _END_LIMIT_S)
         return _START_LIMIT_S + self._open_limit_s + hung_s
 
     def open(self) -> None:
-        """See `Camera.open`.
+        """Starts a process and opens the camera in it.
 
         Raises:
-            CameraHungError: it took longer than the limit; the process is ended.
+            CameraHungError: the camera took longer than the limit; the process is ended.
             CameraLostError: the process ended.
         """
         self.close()
@@ -91,7 +91,7 @@ class IsolatedCamera:
         self._silent_s = 0.0
 
     def read(self, timeout_s: float) -> Frame | None:
-        """See `Camera.read`; a call into the SDK that overruns is waited for by the next `read`.
+        """Returns the next frame. After a call that overruns, the next `read` waits for its answer.
 
         Raises:
             CameraHungError: a call overran by more than the limit; the process is ended.
@@ -115,21 +115,21 @@ class IsolatedCamera:
         return None
 
     def trigger(self) -> None:
-        """See `SoftwareTriggered.trigger`.
+        """Exposes one frame; from any thread.
 
         Raises:
-            CameraError: the camera has no software trigger, or did not take it.
+            CameraError: the camera has no software trigger, or did not accept it.
         """
         self._opened().beside.call("trigger", limit_s=self._hung_limit_s)
 
     def describe(self) -> Mapping[str, object]:
-        """See `LiveCamera.describe`."""
+        """Returns the settings of the camera; from any thread."""
         beside = self._opened().beside
         described: dict[str, object] = beside.call("describe", limit_s=self._hung_limit_s)
         return described
 
     def close(self) -> None:
-        """See `Camera.close`; a process that hangs is ended. Frames stay their receiver's."""
+        """Closes the camera and its process, by force if it hangs. Frames stay valid."""
         process, self._process = self._process, None
         if process is not None:
             process.end()
@@ -143,28 +143,26 @@ class IsolatedCamera:
         limit_s = self._silent_limit_s
         if self._runs_free and limit_s is not None and self._silent_s > limit_s:
             raise CameraLostError(
-                f"{self._name}: runs free and gave no frame for {limit_s:g} s, and it answers; "
+                f"{self._name}: answers, runs free, and gave no frame for {limit_s:g} s; "
                 "open it again"
             )
 
 
 class CameraProcess:
-    """A process that runs `edge.camera.child.main`, in a session of its own: Ctrl-C passes it by.
-
-    A new interpreter, never a fork: threads and CUDA do not survive one.
+    """A process that runs `edge.camera.child.main`.
 
     Args:
-        name: of the camera, for the errors.
-        module: is run.
-        close_limit_s: how long it may take to end in order.
+        name: of the camera, for errors.
+        module: the program.
+        close_limit_s: the longest time of an orderly end.
 
     Attributes:
-        calls: for the owner of the camera.
-        beside: for calls from any thread, answered while one in `calls` is under way.
-        slots: memory of the frames.
+        calls: the connection for the owner of the camera.
+        beside: the connection for other threads, also during a request in `calls`.
+        slots: the memory of the frames.
 
     Raises:
-        CameraError: it cannot be started.
+        CameraError: the process cannot be started.
     """
 
     def __init__(self, name: str, module: str, close_limit_s: float) -> None:
@@ -175,13 +173,14 @@ class CameraProcess:
         self.slots = Slots()
         files = [their_calls.fileno(), their_beside.fileno(), *self.slots.files]
         try:
+            # A new interpreter and not a fork, which threads and CUDA do not survive.
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [sys.executable, "-m", module, *map(str, (close_limit_s, *files))],
                 pass_fds=files,
                 stdin=subprocess.DEVNULL,
-                stdout=2,  # what an SDK prints is none of our output
+                stdout=2,  # standard output is ours, not the SDK's
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                start_new_session=True,
+                start_new_session=True,  # Ctrl-C does not reach it
             )
         except OSError as error:
             self.slots.close()
@@ -191,7 +190,7 @@ class CameraProcess:
         self.calls, self.beside = Requests(calls, self), Requests(beside, self)
 
     def end(self) -> None:
-        """Close the camera in order and wait for the process; end it when that takes too long."""
+        """Closes the camera and waits for the process; ends it by force after `close_limit_s`."""
         self.calls.close()
         try:
             self._process.wait(self._close_limit_s)
@@ -201,28 +200,30 @@ class CameraProcess:
         self.slots.close()
 
     def hangs(self, call: str, limit_s: float) -> CameraHungError:
-        """End the process, because it does not answer."""
+        """Ends the process by force; returns the error to raise."""
         self._hung = (
-            f"{self._name}: the camera's SDK hangs in {call}, no answer for {limit_s:.1f} s, and "
-            "its process was ended; check cable and power, and open it again"
+            f"{self._name}: the camera's SDK hangs in {call}: no answer for {limit_s:.1f} s. Its "
+            "process was ended; check cable and power, and open the camera again"
         )
         self._kill()
         return CameraHungError(self._hung)
 
     def is_gone(self) -> CameraError:
-        """Why the process no longer talks."""
-        status = self._process.wait()  # its connections are closed, so it ends
-        if self._hung:  # found by another thread
+        """Returns the error of a process that closed its connections."""
+        status = self._process.wait()  # it ends soon: its connections are closed
+        if self._hung:  # another thread noticed it
             return CameraHungError(self._hung)
-        if status == -signal.SIGALRM:  # its own timer, while nobody waited for an answer
+        if status == -signal.SIGALRM:  # the timer of the process, without a reader
             return CameraHungError(
-                f"{self._name}: the camera's SDK hung and its process ended; open it again"
+                f"{self._name}: the camera's SDK hung and its process ended; open the camera again"
             )
         why = f"signal {-status}, {signal.strsignal(-status)}" if status < 0 else f"status {status}"
-        return CameraLostError(f"{self._name}: the camera's process ended ({why}); open it again")
+        return CameraLostError(
+            f"{self._name}: the camera's process ended ({why}); open the camera again"
+        )
 
     def _kill(self) -> None:
-        for number in (signal.SIGABRT, signal.SIGKILL):  # the first one shows where it hangs
+        for number in (signal.SIGABRT, signal.SIGKILL):  # the first prints the stack of the call
             self._process.send_signal(number)
             try:
                 self._process.wait(_END_LIMIT_S)
@@ -233,26 +234,26 @@ class CameraProcess:
 
 
 class Requests:
-    """One connection to a camera's process: one request after the other."""
+    """One connection to a camera's process; it carries one request at a time."""
 
     def __init__(self, connection: Connection, process: CameraProcess) -> None:
         self._connection = connection
         self._process = process
         self._lock = threading.Lock()
-        self._asked = ""  # the call without an answer
+        self._asked = ""  # the unanswered call
         self._limit_s = 0.0
         self._overdue_s = 0.0  # on the monotonic clock
 
     @property
     def is_asked(self) -> bool:
-        """Whether a request has no answer yet."""
+        """True while a request has no answer."""
         return bool(self._asked)
 
     def call(self, call: str, *arguments: object, limit_s: float) -> Any:
-        """Ask and wait for the answer; from any thread.
+        """Sends a request and waits for the answer; from any thread.
 
         Raises:
-            CameraError: see `is_answered` and `answer`.
+            CameraError: as `is_answered` and `answer`.
         """
         with self._lock:
             self.ask(call, *arguments, limit_s=limit_s)
@@ -261,7 +262,7 @@ class Requests:
             return self.answer()
 
     def ask(self, call: str, *arguments: object, limit_s: float) -> None:
-        """Send a request that is to be answered within `limit_s`.
+        """Sends a request with a limit for its answer.
 
         Raises:
             CameraError: the process is gone.
@@ -274,10 +275,10 @@ class Requests:
             raise self._process.is_gone() from error
 
     def is_answered(self, wait_s: float) -> bool:
-        """Whether the answer comes within `wait_s`.
+        """Waits up to `wait_s` for the answer; False without one.
 
         Raises:
-            CameraHungError: it is overdue; the process is ended.
+            CameraHungError: the answer is overdue; the process is ended.
         """
         left_s = self._overdue_s - time.monotonic()
         if self._connection.poll(max(0.0, min(wait_s, left_s))):
@@ -287,10 +288,10 @@ class Requests:
         return False
 
     def answer(self) -> Any:
-        """The answer, which is there.
+        """Returns the answer after `is_answered`.
 
         Raises:
-            CameraError: it is one, of the kind that it is there; or the process is gone.
+            CameraError: the process answered with an error, or is gone.
         """
         self._asked = ""
         try:
@@ -303,6 +304,6 @@ class Requests:
         return answer["value"]
 
     def close(self) -> None:
-        """Ask no more; without requests the process ends."""
+        """Closes the connection, which ends the process."""
         with self._lock:
             self._connection.close()

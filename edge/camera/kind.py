@@ -1,4 +1,4 @@
-"""What every kind of camera offers: its configuration, its driver, and the cameras there are."""
+"""The base of all kinds of cameras: configuration, driver, discovery, loading of an SDK."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Found(NamedTuple):
     """A camera that can be opened.
 
     Attributes:
-        kind: of its driver.
-        identity: what the configuration names it by.
-        names: further names that it answers to: serial number, address.
-        model: for people.
-        setting: line for the configuration that takes this camera.
+        kind: name of the kind, as in a configuration.
+        identity: the name to put into a configuration.
+        names: other names that find the camera: serial number, address.
+        model: maker and model.
+        setting: the line of a configuration that selects this camera.
     """
 
     kind: str
@@ -36,45 +36,45 @@ class Found(NamedTuple):
 
 
 class KindConfig(StrictModel, ABC):
-    """The configuration of one kind of camera; its field `kind` has the kind's name.
+    """The configuration of one kind of camera; the field `kind` has the kind's name.
 
-    A configuration is read where the camera's own packages are not installed.
+    Reading a configuration loads no package of a camera's maker.
     """
 
     @classmethod
     def kind_name(cls) -> str:
-        """The name of the kind, as configurations have it."""
+        """Returns the name of the kind, as in a configuration."""
         name: str = get_args(cls.model_fields["kind"].annotation)[0]
         return name
 
     @classmethod
     def discover(cls) -> list[Found] | None:
-        """The cameras of this kind; None where only their address finds them.
+        """Returns the cameras of this kind; None where only an address finds one.
 
         Raises:
-            CameraError: the kind's package is not installed, or looking failed.
+            CameraError: the package of the kind is not installed, or the search failed.
         """
         return None
 
     @abstractmethod
     def driver(self) -> Camera:
-        """The camera in this process, without time limits; not yet opened.
+        """Makes the camera in this process, without time limits and not yet open.
 
         Raises:
-            CameraError: what the camera needs is not installed.
+            CameraError: the package of the kind is not installed.
         """
 
 
 class LiveConfig(KindConfig):
-    """What all live cameras share.
+    """The settings of all live cameras.
 
     Attributes:
-        open_limit_s: how long it may take to open the camera.
-        hung_limit_s: how long a call into the camera's SDK may overrun; then it counts as hung and
-            the camera's process is ended.
-        silent_limit_s: a camera that runs free and gives no frame for so long is lost; None waits.
-            One that is triggered may be silent.
-        stale_ms: an older frame is refused by name; None takes any.
+        open_limit_s: the longest time to open the camera.
+        hung_limit_s: the longest time by which a call into the SDK may overrun; after that the line
+            ends the camera's process.
+        silent_limit_s: a camera that runs free is lost after this time without a frame; None waits.
+            A triggered camera may be silent.
+        stale_ms: the line refuses an older frame; None accepts any.
     """
 
     open_limit_s: Seconds = 10.0
@@ -84,14 +84,14 @@ class LiveConfig(KindConfig):
 
     @abstractmethod
     def driver(self) -> LiveCamera:
-        """See `KindConfig.driver`."""
+        """Narrows `KindConfig.driver`."""
 
 
 def only_one(kind: str, found: Sequence[Found], wanted: str | None) -> int:
-    """Index of the camera called `wanted`, or of the only one when that is None.
+    """Returns the index of the camera named `wanted`, or of the only camera when that is None.
 
     Raises:
-        CameraNotFoundError: none, or more than one; the message names those there are.
+        CameraNotFoundError: no camera fits, or several do; the message lists all cameras found.
     """
     fitting = [
         index
@@ -105,18 +105,19 @@ def only_one(kind: str, found: Sequence[Found], wanted: str | None) -> int:
         what = f"{wanted} was not found" if wanted else "no camera was found"
         raise CameraNotFoundError(
             f"camera {kind!r}: {what}; there: {there}. "
-            "Check power, cable and, for GigE, that camera and computer share a subnet"
+            "Check power and cable; for GigE, check that camera and computer are in one subnet"
         )
     raise CameraNotFoundError(
-        f"camera {kind!r}: {len(fitting)} cameras fit; name one in the configuration: {there}"
+        f"camera {kind!r}: {len(fitting)} cameras fit; name one of them in the configuration: "
+        f"{there}"
     )
 
 
 def load_sdk(kind: str, module: str, install: str) -> Any:
-    """Import `module`, which camera `kind` needs; `install` says how to get it.
+    """Imports `module` for camera `kind`; `install` says how to install it.
 
     Raises:
-        CameraError: it is not installed, or a library it needs cannot be loaded.
+        CameraError: the module is not installed, or a library that it needs cannot be loaded.
     """
     try:
         return import_module(module)
@@ -128,13 +129,13 @@ def load_sdk(kind: str, module: str, install: str) -> Any:
 
 
 def load_gi(kind: str, packages: str, **versions: str) -> tuple[Any, ...]:
-    """The namespaces of GObject introspection, such as Aravis="0.8".
+    """Loads namespaces of GObject introspection, such as Aravis="0.8".
 
     Args:
-        packages: of the system, which bring the namespaces.
+        packages: the system packages with these namespaces.
 
     Raises:
-        CameraError: one is not installed.
+        CameraError: a namespace is not installed.
     """
     install = (
         f"apt install {packages}; apt install python3-gi, and make the environment with "

@@ -1,4 +1,4 @@
-"""Frames of a stream that does not wait for its reader: only the newest one is kept."""
+"""Keeps the newest frame of a stream that does not wait for its reader, and measures its lag."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from edge.camera.faults import CameraLostError
 from edge.part.frame import Frame
 from inspection.errors import CameraError, FrameError
 
-_BASELINE_DRIFT = 2e-4  # clocks of cameras are off by up to 100 ppm; twice that is forgiven
+_BASELINE_DRIFT = 2e-4  # clocks of cameras are off by up to 100 ppm; allow twice that
 
 
 class NewestFrame:
-    """Reads a stream on its own thread, always, and keeps one frame.
+    """Reads a stream without pause on a thread, and keeps one frame.
 
     Args:
-        produce: waits for the next frame of the stream and returns its image with
-            `time.monotonic_ns()` of when it was complete; called on the thread, until it raises a
-            CameraError that is no FrameError.
-        name: of the camera, in the errors and as `Frame.source`.
+        produce: waits for the next frame of the stream; the thread calls it until it raises a
+            CameraError other than a FrameError.
+        name: of the camera, for errors.
     """
 
     def __init__(self, produce: Callable[[], Frame], name: str) -> None:
@@ -35,7 +34,7 @@ class NewestFrame:
         self._thread.start()
 
     def take(self, timeout_s: float) -> Frame | None:
-        """The newest frame that was not yet taken; None when none came in time.
+        """Returns the newest frame once; None after `timeout_s` without a new one.
 
         Raises:
             FrameError: the newest frame is unusable.
@@ -54,7 +53,7 @@ class NewestFrame:
         return Frame(newest.image, newest.captured_ns, sequence, newest.source)
 
     def stop(self, limit_s: float) -> bool:
-        """Ask the thread to end and wait for it; False when it did not within `limit_s`."""
+        """Asks the thread to end; False when it is still alive after `limit_s`."""
         self._stopping = True
         self._thread.join(limit_s)
         return not self._thread.is_alive()
@@ -84,9 +83,9 @@ class NewestFrame:
 
 
 class StreamClock:
-    """How far a stream lags, from the time stamps its sender put on the frames.
+    """Measures the lag of a stream from the time stamps of its sender.
 
-    The frame with the least delay so far is the measure: one that needed longer by x lags by x.
+    The least delayed frame so far has no lag; a frame that took longer by x lags by x.
     """
 
     def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
@@ -95,7 +94,7 @@ class StreamClock:
         self._last_ns = 0
 
     def lag_ns(self, stamp_ns: int) -> int:
-        """Lag of the frame that arrives now and carries `stamp_ns` of the sender's clock."""
+        """Returns the lag of a frame that arrives now with `stamp_ns` of the sender's clock."""
         now_ns = self._clock_ns()
         delay_ns = now_ns - stamp_ns
         if self._baseline_ns is None:

@@ -1,8 +1,8 @@
 """V4L2 devices, and live addresses that `cv2.VideoCapture` opens.
 
-OpenCV hides much: a setting that a device refused "succeeds", a dead device stays "open", and a
-network stream that hangs gives an old frame after 30 s. So everything is read back, the time
-limits of the backend are set, and a reader's thread keeps the newest frame alone.
+OpenCV hides faults: a refused setting "succeeds", a dead device stays "open", and a network stream
+that hangs gives an old frame after 30 s. The driver therefore reads every setting back, sets the
+time limits of the backend, and reads on a thread that keeps the newest frame only.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _TOLERANCE = 0.02
 
 
 class OpenCvConfig(LiveConfig):
-    """A V4L2 device (USB webcam, frame grabber), or a live address that OpenCV opens.
+    """The settings of a V4L2 device (USB webcam, frame grabber) or of a live address.
 
     Attributes:
         device: number of /dev/videoN, its path, or an address such as rtsp://.
-        width: pixels; the device must take it exactly, as all the settings here.
+        width: pixels; the device must accept it exactly, like every setting here.
         fourcc: V4L2 pixel format of four letters: YUYV, MJPG, GREY.
         exposure_us: switches the automatic exposure off; V4L2 counts in steps of 100 us.
-        gain: in the device's own unit.
-        stale_ms: of no effect: OpenCV gives frames no time.
+        gain: in the unit of the device.
+        stale_ms: without effect: OpenCV gives frames no time stamp.
     """
 
     kind: Literal["opencv"]
@@ -58,7 +58,7 @@ class OpenCvConfig(LiveConfig):
 
     @classmethod
     def discover(cls, devices: Path = Path("/sys/class/video4linux")) -> list[Found]:
-        """The V4L2 devices of this computer that capture video."""
+        """Returns the V4L2 devices that capture video; `devices` is the kernel's list of them."""
         found = []
         for node in sorted(devices.glob("video*")):
             model = (node / "name").read_text().strip()
@@ -69,12 +69,12 @@ class OpenCvConfig(LiveConfig):
         return found
 
     def driver(self) -> OpenCvCamera:
-        """See `KindConfig.driver`."""
+        """Implements `KindConfig.driver`."""
         return OpenCvCamera(self)
 
 
 class OpenCvCamera:
-    """A device or an address. OpenCV keeps the open limit for network addresses alone."""
+    """A device or an address. Only network addresses have an open limit."""
 
     waits = False
     runs_free = True
@@ -90,7 +90,7 @@ class OpenCvCamera:
         self._shape: tuple[int, ...] = ()
 
     def open(self) -> None:
-        """Open, set and read back, and wait for the first frame; see `Camera.open`."""
+        """Opens the device, writes the settings and reads them back, and waits for a frame."""
         self.close()
         self._capture = self._opened()
         try:
@@ -103,21 +103,21 @@ class OpenCvCamera:
         self._newest = NewestFrame(lambda: self._checked(self._grab(capture)), self._device)
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The newest frame; see `Camera.read`."""
+        """Returns the newest frame."""
         if self._newest is None:
             raise CameraError(f"{self._device}: the camera is not open")
         return self._newest.take(timeout_s)
 
     def close(self) -> None:
-        """See `Camera.close`; within 4 s."""
+        """Stops the thread and releases the device, within 4 s."""
         newest, self._newest = self._newest, None
         capture, self._capture = self._capture, None
-        # A capture that is released under a thread that reads it crashes the process.
+        # Releasing a capture that another thread reads crashes the process.
         if (newest is None or newest.stop(_CLOSE_LIMIT_S)) and capture is not None:
             capture.release()
 
     def describe(self) -> Mapping[str, object]:
-        """Size, format and rate as the device says them."""
+        """Returns size, format, rate, exposure and gain as the device reports them."""
         if self._capture is None:
             raise CameraError(f"{self._device}: the camera is not open")
         return {
@@ -135,7 +135,7 @@ class OpenCvCamera:
         is_local = self._device.startswith("/dev/")
         if is_local and not Path(self._device).exists():
             raise CameraNotFoundError(
-                f"{self._device}: no such device; 'linewarden camera list' shows those there are"
+                f"{self._device}: no such device; 'linewarden camera list' shows the cameras"
             )
         limits = [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(_READ_LIMIT_S * 1000)]
         if not is_local:
@@ -145,7 +145,7 @@ class OpenCvCamera:
         if not capture.isOpened():
             raise CameraNotFoundError(
                 f"{self._device}: OpenCV cannot open it; another program may hold it, its address "
-                "may be wrong, or it is no camera"
+                "may be wrong, or it is not a camera"
             )
         return capture
 
@@ -164,15 +164,15 @@ class OpenCvCamera:
                 refused.append(f"{name}={value:g} (it took {capture.get(number):g})")
         if refused:
             raise CameraSettingError(
-                f"{self._device}: the device did not take {'; '.join(refused)}. "
-                "'v4l2-ctl --list-formats-ext --list-ctrls' shows what it can do"
+                f"{self._device}: the device did not accept {'; '.join(refused)}. "
+                "'v4l2-ctl --list-formats-ext --list-ctrls' lists its formats and controls"
             )
 
     def _grab(self, capture: cv2.VideoCapture) -> Frame:
         taken, image = capture.read()
         captured_ns = time.monotonic_ns()
         if not taken:
-            raise CameraLostError(f"{self._device}: {self._why_lost()}; open it again")
+            raise CameraLostError(f"{self._device}: {self._why_lost()}; open the camera again")
         if image.dtype != np.uint8:
             raise WrongFrameError(
                 f"{self._device}: gives {image.dtype} pixels; set fourcc to GREY, YUYV or MJPG"
@@ -185,7 +185,7 @@ class OpenCvCamera:
         if frame.image.shape != self._shape:
             raise WrongFrameError(
                 f"{self._device}: a frame of {frame.image.shape}, and it was opened with "
-                f"{self._shape}; open it again"
+                f"{self._shape}; open the camera again"
             )
         return frame
 
@@ -196,7 +196,7 @@ class OpenCvCamera:
 
 
 def _settings(config: OpenCvConfig) -> list[tuple[str, int, float]]:
-    """Names, property numbers and values in the order of setting."""
+    """Returns names, property numbers and values in the order of writing."""
     exposure_us = config.exposure_us
     manual = None if exposure_us is None else _MANUAL_EXPOSURE
     steps = None if exposure_us is None else exposure_us / _EXPOSURE_STEP_US

@@ -1,9 +1,8 @@
-"""Raw buffers of cameras as uint8 images, grey or BGR.
+"""Converts raw buffers of cameras to uint8 images, grey or BGR.
 
 Names and layouts: GenICam Pixel Format Naming Convention (PFNC) 2.4, and the packed formats of
-GigE Vision 1.x ("Mono12Packed"). Deeper pixels lose their low bits (value >> bits - 8): what
-remains is what the same sensor gives in its 8-bit format. Bayer mosaics are interpolated
-bilinearly at 8 bits.
+GigE Vision 1.x ("Mono12Packed"). Deeper pixels lose their low bits (value >> bits - 8), as in the
+8-bit format of the same sensor. Bayer mosaics are interpolated bilinearly at 8 bits.
 
 OpenCV names a Bayer pattern by the four pixels from the second row and column on, GenICam by the
 first row: GenICam's BayerRG is OpenCV's BayerBG, which is also called BayerRGGB there.
@@ -32,7 +31,7 @@ _BAYER = {
 
 
 def _from_12p(raw: Bytes) -> Bytes:
-    """Top 8 bits of two pixels in three bytes, least significant bits first."""
+    """Returns the top 8 bits of two pixels in three bytes, least significant bits first."""
     three = raw.reshape(-1, 3)
     two = np.empty((len(three), 2), np.uint8)
     two[:, 0] = (three[:, 0] >> 4) | (three[:, 1] << 4)
@@ -41,7 +40,7 @@ def _from_12p(raw: Bytes) -> Bytes:
 
 
 def _from_10p(raw: Bytes) -> Bytes:
-    """Top 8 bits of four pixels in five bytes, least significant bits first."""
+    """Returns the top 8 bits of four pixels in five bytes, least significant bits first."""
     five = raw.reshape(-1, 5)
     four = np.empty((len(five), 4), np.uint8)
     for index in range(3):
@@ -52,7 +51,7 @@ def _from_10p(raw: Bytes) -> Bytes:
 
 
 def _from_packed(raw: Bytes) -> Bytes:
-    """Top 8 bits of two pixels in three bytes; GigE Vision keeps the low bits in the middle."""
+    """Returns the top 8 bits of two pixels in three bytes; the middle byte has the low bits."""
     return np.ascontiguousarray(raw.reshape(-1, 3)[:, ::2])
 
 
@@ -76,10 +75,8 @@ _PACKINGS = {
 
 
 def _bgr_from_yuv(pixels: Bytes, luma: int, blue: int, red: int) -> Bytes:
-    """BGR of 4:2:2 in full range (JPEG's BT.601), each chroma value taken for both its pixels.
-
-    OpenCV's own 4:2:2 conversions take luma for 16 to 235, which PFNC's YUV and YCbCr are not.
-    """
+    """Converts 4:2:2 in full range (JPEG's BT.601); both pixels of a pair get its chroma."""
+    # OpenCV's own 4:2:2 conversions expect luma from 16 to 235; PFNC's YUV and YCbCr have 0 to 255.
     planes = np.empty((*pixels.shape[:2], 3), np.uint8)
     planes[:, :, 0] = pixels[:, :, luma]
     planes[:, 0::2, 1] = planes[:, 1::2, 1] = pixels.reshape(len(pixels), -1)[:, red::4]
@@ -124,18 +121,18 @@ FORMATS = tuple(
 def image_from_raw(
     raw: Bytes, pixel_format: str, width: int, height: int, row_bytes: int = 0
 ) -> Bytes:
-    """The image in a camera's buffer; a copy, so that the buffer can go back to the camera.
+    """Converts a camera's buffer to an image. The image is a copy: the buffer can be reused.
 
     Args:
-        raw: (N,) bytes as they came, rows from the top; bytes behind the image are passed over.
+        raw: (N,) bytes, rows from the top; bytes behind the image are ignored.
         pixel_format: PFNC name, one of `FORMATS`.
-        row_bytes: from the start of one row to the next; 0 for rows without padding.
+        row_bytes: distance between the starts of two rows; 0 for rows without padding.
 
     Returns:
         uint8 (height, width) for Mono formats, else (height, width, 3) BGR.
 
     Raises:
-        WrongFrameError: the format is not one of `FORMATS`, or its colours need an even width.
+        WrongFrameError: the format is not in `FORMATS`, or its colours need an even width.
         PartialFrameError: `raw` is shorter than the image.
     """
     if pixel_format in _COLOUR:
@@ -163,7 +160,7 @@ def _unpacked(raw: Bytes, packing: _Packing, width: int, height: int, row_bytes:
     if packing.pixels == 1 or (row_bytes and width % packing.pixels == 0):
         rows = _rows(raw, height, width * packing.in_bytes // packing.pixels, row_bytes)
         return packing.unpack(rows.reshape(-1)).reshape(height, width)
-    # Packed rows follow each other without a gap: a group of pixels may span two of them.
+    # Packed rows have no gap between them: a group of pixels may span two rows.
     groups = -(-width * height // packing.pixels)
     size = -(-width * height * packing.in_bytes // packing.pixels)
     padded = np.zeros(groups * packing.in_bytes, np.uint8)

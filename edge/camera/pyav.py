@@ -24,20 +24,20 @@ from edge.part.frame import Frame
 from inspection.errors import CameraError
 
 _INSTALL = "pip install 'linewarden[pyav]'"
-# Not nobuffer: it throws away the key frame that the search for streams has read.
+# Not nobuffer: it drops the key frame that the search for streams has read.
 _LOW_LATENCY = {"flags": "low_delay", "max_delay": "100000", "fpsprobesize": "0"}
 _FORMATS = {"bgr": "bgr24", "grey": "gray"}
 
 
 class PyAvConfig(LiveConfig):
-    """A network camera: RTSP, or MJPEG over HTTP.
+    """The settings of a network camera: RTSP, or MJPEG over HTTP.
 
     Attributes:
         url: rtsp:// or http://; user and password as in rtsp://user:password@host.
-        transport: of RTSP; udp loses frames where tcp delays them.
-        colour: bgr, or grey: only the luma plane is taken.
-        silent_limit_s: a stream that sends nothing for so long is lost.
-        options: further options of FFmpeg for this protocol.
+        transport: of RTSP; on a busy network udp loses frames and tcp delays them.
+        colour: bgr; or grey, the luma plane.
+        silent_limit_s: the stream is lost after this time without data.
+        options: further FFmpeg options of the protocol.
     """
 
     kind: Literal["pyav"]
@@ -48,14 +48,14 @@ class PyAvConfig(LiveConfig):
     options: dict[str, str] = Field(default_factory=dict)
 
     def driver(self) -> PyAvCamera:
-        """See `KindConfig.driver`."""
+        """Implements `KindConfig.driver`."""
         return PyAvCamera(self)
 
 
 class PyAvCamera:
-    """A stream. A thread decodes it always and keeps the newest frame.
+    """A stream. A thread decodes it without pause and keeps the newest frame.
 
-    An end of the stream is a fault here: a live camera does not end.
+    The end of the stream is a fault: a live camera does not end.
     """
 
     waits = False
@@ -68,7 +68,7 @@ class PyAvCamera:
         self._format = _FORMATS[config.colour]
         self._limits_s = (config.open_limit_s, config.silent_limit_s)
         self._stale_ms = config.stale_ms
-        # MJPEG has no time stamps, and FFmpeg makes some up.
+        # MJPEG has no time stamps; FFmpeg invents some.
         self._is_timed = not config.url.startswith("http")
         self._options = dict(_LOW_LATENCY)
         if config.url.startswith("rtsp"):
@@ -77,13 +77,13 @@ class PyAvCamera:
         self._container: Any = None
         self._packets: Iterator[Any] = iter(())
         self._decoded: deque[Any] = deque()
-        self._has_begun = False  # with a key frame: nothing before it can be decoded
+        self._has_begun = False  # frames before the first key frame cannot be decoded
         self._newest: NewestFrame | None = None
         self._clock = StreamClock()
         self._size: tuple[int, int] | None = None
 
     def open(self) -> None:
-        """Connect and start to decode; see `Camera.open`."""
+        """Connects and starts to decode."""
         self.close()
         try:
             self._container = self._av.open(
@@ -96,29 +96,29 @@ class PyAvCamera:
             self.close()
             raise CameraNotFoundError(f"{self._name}: the stream has no video; check its path")
         codec = videos[0].codec_context
-        codec.thread_type = "SLICE"  # threads by frame delay each frame by their number
-        codec.options = {"err_detect": "explode"}  # else half a JPEG is a good frame
+        codec.thread_type = "SLICE"  # threads by frame delay every frame by their number
+        codec.options = {"err_detect": "explode"}  # else half a JPEG counts as a good frame
         self._clock, self._size = StreamClock(), None
         self._packets, self._decoded = self._container.demux(videos[0]), deque()
         self._has_begun = False
         self._newest = NewestFrame(self._next, self._name)
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The newest frame; see `Camera.read`."""
+        """Returns the newest frame."""
         if self._newest is None:
             raise CameraError(f"{self._name}: the camera is not open")
         return self._newest.take(timeout_s)
 
     def close(self) -> None:
-        """See `Camera.close`; within the limit for silence and a second."""
+        """Stops the thread and disconnects, within `silent_limit_s` and a second."""
         newest, self._newest = self._newest, None
         container, self._container = self._container, None
-        # A container that is closed under a thread that reads it crashes the process.
+        # Closing a container that another thread reads crashes the process.
         if (newest is None or newest.stop(self._limits_s[1] + 1.0)) and container is not None:
             container.close()
 
     def describe(self) -> Mapping[str, object]:
-        """Codec, size and rate as the stream says them."""
+        """Returns codec, size and rate as the stream reports them."""
         if self._container is None:
             raise CameraError(f"{self._name}: the camera is not open")
         stream = self._container.streams.video[0]
@@ -150,14 +150,16 @@ class PyAvCamera:
             packet = next(self._packets, None)
         except self._av.error.ExitError as error:
             raise CameraLostError(
-                f"{self._name}: hangs, nothing was sent for {self._limits_s[1]:g} s; open it again"
+                f"{self._name}: hangs: no data for {self._limits_s[1]:g} s; open the camera again"
             ) from error
         except (self._av.error.FFmpegError, OSError) as error:
             raise CameraLostError(
-                f"{self._name}: the connection broke ({error.strerror}); open it again"
+                f"{self._name}: the connection broke ({error.strerror}); open the camera again"
             ) from error
         if packet is None:
-            raise CameraLostError(f"{self._name}: the sender ended the stream; open it again")
+            raise CameraLostError(
+                f"{self._name}: the sender ended the stream; open the camera again"
+            )
         return packet
 
     def _checked(self, decoded: Any) -> Frame:
@@ -171,7 +173,7 @@ class PyAvCamera:
         if size != self._size:
             raise WrongFrameError(
                 f"{self._name}: a frame of {size[0]}x{size[1]}, and the stream began with "
-                f"{self._size[0]}x{self._size[1]}; open it again"
+                f"{self._size[0]}x{self._size[1]}; open the camera again"
             )
         if self._stale_ms is not None and lag_ns > self._stale_ms * 1e6:
             raise StaleFrameError(

@@ -20,10 +20,10 @@ _NO_BLOCK_ID = 2**64 - 1
 
 
 class PylonConfig(GenicamConfig):
-    """A Basler camera.
+    """The settings of a Basler camera.
 
     Attributes:
-        serial: DeviceSerialNumber; None takes the only camera there is.
+        serial: DeviceSerialNumber; None takes the only camera.
     """
 
     kind: Literal["pylon"]
@@ -31,12 +31,12 @@ class PylonConfig(GenicamConfig):
 
     @classmethod
     def discover(cls) -> list[Found]:
-        """The Basler cameras that pylon sees, on GigE and USB3, and its emulated ones."""
+        """Returns the Basler cameras on GigE and USB3, and the emulated ones."""
         pylon = load_sdk("pylon", "pypylon.pylon", _INSTALL)
         return [_found(device) for device in pylon.TlFactory.GetInstance().EnumerateDevices()]
 
     def driver(self) -> PylonCamera:
-        """See `KindConfig.driver`."""
+        """Implements `KindConfig.driver`."""
         return PylonCamera(self)
 
 
@@ -53,10 +53,10 @@ class PylonCamera(GenicamCamera):
         self._tick_ns = 1.0
 
     def trigger(self) -> None:
-        """Execute TriggerSoftware as soon as the camera takes it; from any thread.
+        """Executes TriggerSoftware as soon as the camera is ready; from any thread.
 
         Raises:
-            CameraError: it is still busy with the trigger before.
+            CameraError: the camera is still busy with the trigger before.
         """
         features, camera = self._features_open(), self._camera
         limit_ms, returns = round(_TRIGGER_LIMIT_S * 1000), self._pylon.TimeoutHandling_Return
@@ -106,20 +106,22 @@ class PylonCamera(GenicamCamera):
     def _accept(self, result: Any, acquisition: Acquisition) -> None:
         if not result.IsValid():
             if self._camera.IsCameraDeviceRemoved():
-                raise CameraLostError(f"{self._name}: unplugged or without power; open it again")
+                raise CameraLostError(
+                    f"{self._name}: unplugged or without power; open the camera again"
+                )
             if not self._camera.IsGrabbing():
-                raise CameraLostError(f"{self._name}: stopped by itself; open it again")
+                raise CameraLostError(f"{self._name}: stopped by itself; open the camera again")
             return
         block_id = None if result.GetBlockID() == _NO_BLOCK_ID else result.GetBlockID()
-        if not result.GrabSucceeded():  # its array looks like a good one
+        if not result.GrabSucceeded():  # its array looks like a good frame
             reason = f"{result.GetErrorDescription()} (0x{result.GetErrorCode():08x})"
             error = PartialFrameError(f"{self._name}: the frame is not whole: {reason}")
             acquisition.put_failed(error, block_id)
             return
-        is_padded, row_bytes = result.GetStride()  # is_padded False: rows share bytes
+        is_padded, row_bytes = result.GetStride()  # not padded: packed rows share bytes
         acquisition.put(
             Acquired(
-                # Not GetArrayZeroCopy, which unpacks packed formats by itself.
+                # Not GetArrayZeroCopy, which unpacks packed formats.
                 raw=np.frombuffer(result.GetImageMemoryView(), np.uint8),
                 format_code=result.GetPixelType(),
                 width=result.GetWidth(),
@@ -139,12 +141,12 @@ class PylonFeatures:
         self._genicam = genicam
 
     def has(self, name: str) -> bool:
-        """See `Features.has`."""
+        """Implements `Features.has`."""
         node = self._node_map.GetNode(name)
         return node is not None and self._genicam.IsAvailable(node)
 
     def get(self, name: str) -> Value:
-        """See `Features.get`."""
+        """Implements `Features.get`."""
         try:
             value: Value = self._node_map.GetNode(name).GetValue()
         except (self._genicam.GenericException, AttributeError) as error:
@@ -152,14 +154,14 @@ class PylonFeatures:
         return value
 
     def set(self, name: str, value: Value) -> None:
-        """See `Features.set`."""
+        """Implements `Features.set`."""
         try:
             self._node_map.GetNode(name).SetValue(value)
         except (self._genicam.GenericException, AttributeError, TypeError) as error:
             raise CameraSettingError(words_of(error)) from error
 
     def execute(self, name: str) -> None:
-        """See `Features.execute`."""
+        """Implements `Features.execute`."""
         try:
             node = self._node_map.GetNode(name)
             node.Execute()

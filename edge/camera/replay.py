@@ -22,12 +22,12 @@ from inspection.images import IMAGE_SUFFIXES, list_images, read_image
 
 
 class ReplayConfig(KindConfig):
-    """A recording instead of a camera.
+    """The settings of a recording that takes the place of a camera.
 
     Attributes:
         path: folder of images, one image, glob of images ("parts/*.png"), or a video file.
-        loop: start again after the last frame.
-        rate_hz: frames per second; None reads them as fast as they are taken.
+        loop: starts again after the last frame.
+        rate_hz: frames per second; None gives each frame when the reader asks for it.
     """
 
     kind: Literal["replay"]
@@ -36,16 +36,17 @@ class ReplayConfig(KindConfig):
     rate_hz: Annotated[float, Field(gt=0)] | None = None
 
     def driver(self) -> ReplayCamera:
-        """See `KindConfig.driver`."""
+        """Implements `KindConfig.driver`."""
         return ReplayCamera(self)
 
 
 class ReplayCamera:
     """Gives the frames of a recording in name order, or in the order of the video.
 
+    With a rate, every frame has a time in a fixed schedule from `open`, so that the rate does not
+    drift; a slow reader gets its late frames at once.
+
     Args:
-        config: with a rate, every frame has its place in a fixed schedule that starts with `open`,
-            so that the rate does not drift; a reader that is too slow gets the late frames at once.
         clock_ns: monotonic clock in nanoseconds.
         sleep: waits for a number of seconds of that clock.
     """
@@ -68,23 +69,23 @@ class ReplayCamera:
 
     @property
     def waits(self) -> bool:
-        """Without a rate the next frame is there when it is asked for; see `Camera.waits`."""
+        """True without a rate."""
         return self._period_ns == 0
 
     def open(self) -> None:
-        """Find the frames; see `Camera.open`."""
+        """Finds the frames."""
         self.close()
         self._recording = _open_recording(self._path)
         self._opened_ns = self._clock_ns()
         self._sequence = 0
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The next frame of the recording; see `Camera.read`.
+        """Returns the next frame of the recording.
 
         Raises:
             FrameError: this image cannot be read; the next call goes on behind it.
             CameraError: the camera is not open, or the video ended before its last frame.
-            EndOfRecording: all frames were given and `loop` is not set.
+            EndOfRecording: the recording has no further frame and `loop` is not set.
         """
         if self._recording is None:
             raise CameraError(f"{self._path}: the camera is not open")
@@ -102,7 +103,7 @@ class ReplayCamera:
         return Frame(image, self._clock_ns(), sequence, name)
 
     def close(self) -> None:
-        """Close the recording; see `Camera.close`."""
+        """Closes the recording."""
         if self._recording is not None:
             self._recording.close()
         self._recording = None
@@ -118,10 +119,10 @@ class _Recording(Protocol):
     """One pass over the frames."""
 
     def read(self) -> tuple[npt.NDArray[np.uint8], str]:
-        """The next image and its name; EndOfRecording after the last one."""
+        """Returns the next image and its name; raises EndOfRecording after the last one."""
 
     def close(self) -> None:
-        """Release the files."""
+        """Releases the files."""
 
 
 class _Images:
@@ -144,7 +145,7 @@ class _Video:
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise CameraError(f"{path}: not a video that OpenCV can open, or damaged")
-        # Containers without an index give an estimate, or nothing (zero or less).
+        # Without an index, a container gives an estimate, or zero or less.
         self._promised = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self._index = 0
         self._first: npt.NDArray[np.uint8] | None = self._decode()

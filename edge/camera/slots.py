@@ -1,7 +1,7 @@
-"""Frames from one process to another, through memory that both map.
+"""Passes frames from one process to another through shared memory.
 
-The memory is in anonymous files (memfd_create): they have no name that could be left behind, and
-are gone with the last process and image that uses them, however that process ended.
+The memory is in anonymous files (memfd_create). They have no name to leave behind, and are gone
+with the last process and image that use them, even after a crash.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-_SLOTS = 8  # more frames at a time are copied: the pipeline holds up to four, and the archive some
+# The pipeline holds up to four frames, and the archive some. With no slot free a frame is copied.
+_SLOTS = 8
 
 
 class Slots:
-    """The reader's side. It alone knows which slots are free, so a lost writer loses none.
+    """The reader's side. It alone counts the free slots, so that a lost writer loses none.
 
     Attributes:
-        files: descriptors of the slots, in their order, for the writer's process.
-        next: the slot that the next frame has to be written to.
+        files: descriptors of the slots, for the writer's process.
+        next: the slot for the next frame.
     """
 
     def __init__(self) -> None:
@@ -35,17 +36,17 @@ class Slots:
         self._memories: list[mmap.mmap | None] = [None] * _SLOTS
 
     def image(self, shape: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """The frame in slot `next`; its memory is the caller's until no array uses it any more.
+        """Returns the frame in slot `next`; its memory is the caller's until no array uses it.
 
         Args:
-            shape: as the writer told it; it has written so many bytes.
+            shape: of the frame that the writer wrote.
         """
         size = math.prod(shape)
-        # NumPy keeps what exports a buffer for as long as any view of a view of it lives.
+        # NumPy keeps the exporter of a buffer alive as long as any view of it.
         exported = (ctypes.c_uint8 * size).from_buffer(self._memory(size))
         image = np.frombuffer(memoryview(exported), np.uint8).reshape(shape)
         try:
-            following = self._free.pop()  # the last one given back, which is in the cache
+            following = self._free.pop()  # the latest one: it is still in the cache
         except IndexError:
             return image.copy()
         weakref.finalize(exported, self._free.append, self.next)
@@ -53,7 +54,7 @@ class Slots:
         return image
 
     def close(self) -> None:
-        """Give back the memory; that of images in use when they end."""
+        """Releases the memory; an image in use keeps its own."""
         for file in self.files:
             os.close(file)
         self.files, self._memories = [], []
@@ -69,7 +70,7 @@ class SlotWriter:
     """The writer's side.
 
     Args:
-        files: descriptors of the slots, as this process has them.
+        files: descriptors of the slots in this process.
     """
 
     def __init__(self, files: Sequence[int]) -> None:
@@ -77,7 +78,7 @@ class SlotWriter:
         self._memories: list[mmap.mmap | None] = [None] * len(files)
 
     def write(self, slot: int, image: npt.NDArray[np.uint8]) -> None:
-        """Copy a frame of any size into a slot that the reader named."""
+        """Copies a frame of any size into a slot that the reader chose."""
         memory = self._memories[slot]
         if memory is None or len(memory) < image.nbytes:
             os.ftruncate(self._files[slot], image.nbytes)

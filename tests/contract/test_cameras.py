@@ -128,7 +128,9 @@ def test_its_process_may_be_killed(camera: Camera) -> None:
     kept = read_some(camera)
     copies = [frame.image.copy() for frame in kept]
     os.kill(process_of(camera), signal.SIGKILL)
-    with pytest.raises(CameraLostError, match=r"process ended \(signal 9, Killed\); open it again"):
+    with pytest.raises(
+        CameraLostError, match=r"process ended \(signal 9, Killed\); open the camera again"
+    ):
         read_for_ever(camera)
     open_patiently(camera)
     assert read_some(camera)[0].sequence == 0

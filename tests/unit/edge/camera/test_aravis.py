@@ -73,7 +73,7 @@ def test_a_killed_camera_is_lost_and_comes_back(gige: FakeGige) -> None:
     camera = opened(gige.config())
     assert camera.read(PATIENT_S) is not None
     gige.end()
-    with pytest.raises(CameraLostError, match=r"answers no more|control was lost"):
+    with pytest.raises(CameraLostError, match=r"no longer answers|control was lost"):
         read_until_it_raises(camera, 9.0)
     started = time.monotonic()
     camera.close()
@@ -91,7 +91,7 @@ def test_a_hung_camera_is_lost(gige: FakeGige) -> None:
     assert camera.read(PATIENT_S) is not None
     gige.process.send_signal(signal.SIGSTOP)
     try:
-        with pytest.raises(CameraLostError, match=r"answers no more|control was lost"):
+        with pytest.raises(CameraLostError, match=r"no longer answers|control was lost"):
             read_until_it_raises(camera, 9.0)
     finally:
         gige.process.send_signal(signal.SIGCONT)

@@ -33,7 +33,7 @@ def test_a_live_camera_keeps_its_limits_in_another_process() -> None:
         camera.open()
         assert camera.read(5.0) is not None
         server.hanging.set()
-        message = r"^camera 'opencv': runs free and gave no frame for 0\.5 s"
+        message = r"^camera 'opencv': answers, runs free, and gave no frame for 0\.5 s"
         with pytest.raises(CameraLostError, match=message):
             read_for_ever(camera)
         camera.close()

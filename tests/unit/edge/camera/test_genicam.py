@@ -152,17 +152,17 @@ def test_everything_refused_is_named_at_once() -> None:
     with pytest.raises(CameraSettingError) as caught:
         apply(features, settings, "cam 1")
     assert str(caught.value) == (
-        "cam 1: the camera did not take PixelFormat=Mono10 (Mono10 is no entry); "
+        "cam 1: the camera did not accept PixelFormat=Mono10 (Mono10 is no entry); "
         "Width=3000 (Width 3000 is outside of the sensor); "
         "ExposureTime=10.0 (it took 7.0); "
-        "Gain=1.0 (it has no such feature, or not in this state); "
-        "Gamma=1.0 (it has no such feature, or not in this state). "
-        "'linewarden camera show' prints what it has"
+        "Gain=1.0 (the camera has no such feature, or not in this state); "
+        "Gamma=1.0 (the camera has no such feature, or not in this state). "
+        "'linewarden camera show' prints its settings"
     )
 
 
 def test_a_user_set_that_cannot_be_loaded_is_named() -> None:
-    with pytest.raises(CameraSettingError, match=r"did not take UserSetLoad \(no such command\)"):
+    with pytest.raises(CameraSettingError, match=r"did not accept UserSetLoad \(no such command\)"):
         apply(FakeFeatures("UserSetLoad"), GenicamSettings(user_set="Default"), "cam 1")
 
 
@@ -174,13 +174,13 @@ def test_rounding_of_the_camera_is_taken() -> None:
 
 
 def test_a_whole_number_is_not_rounded() -> None:
-    with pytest.raises(CameraSettingError, match=r"did not take Width=1001 \(it took 1000\)\."):
+    with pytest.raises(CameraSettingError, match=r"did not accept Width=1001 \(it took 1000\)\."):
         apply(FakeFeatures(), GenicamSettings(width=1001), "cam 1")
 
 
 def test_a_number_is_not_a_text() -> None:
     features = FakeFeatures(LineMode="Input")
-    with pytest.raises(CameraSettingError, match=r"did not take LineMode=1\.0 \(it took 1\.0\)"):
+    with pytest.raises(CameraSettingError, match=r"did not accept LineMode=1\.0 \(it took 1\.0\)"):
         apply(features, GenicamSettings(features={"LineMode": 1.0}), "cam 1")
 
 

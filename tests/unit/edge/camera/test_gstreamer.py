@@ -39,14 +39,14 @@ def test_rows_with_padding_are_right(caps: str, shape: tuple[int, ...]) -> None:
 
 def test_an_end_of_stream_is_a_lost_camera() -> None:
     camera = opened("videotestsrc is-live=true num-buffers=2 ! videoconvert")
-    with pytest.raises(CameraLostError, match="the stream ended; open it again"):
+    with pytest.raises(CameraLostError, match="the stream ended; open the camera again"):
         read_many(camera)
     camera.close()
 
 
 def test_an_error_of_an_element_is_a_lost_camera() -> None:
     camera = opened("videotestsrc is-live=true ! identity error-after=3 ! videoconvert")
-    with pytest.raises(CameraLostError, match=r"identity0: .*; open it again"):
+    with pytest.raises(CameraLostError, match=r"identity0: .*; open the camera again"):
         read_many(camera)
     camera.close()
 

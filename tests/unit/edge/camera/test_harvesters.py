@@ -92,20 +92,22 @@ def test_a_producer_that_fails_is_a_lost_camera(monkeypatch: pytest.MonkeyPatch)
         raise gentl.IoException("the device was removed")
 
     monkeypatch.setattr(acquirer(camera), "try_fetch", fail)
-    with pytest.raises(CameraLostError, match=r"lost \(.*removed.*\); open it again"):
+    with pytest.raises(CameraLostError, match=r"lost \(.*removed.*\); open the camera again"):
         camera.read(1.0)
     camera.close()
 
 
 def test_refused_settings_are_named() -> None:
-    message = r"did not take PixelFormat=Mono99 \(.*\); ExposureTime=5.0 \(it has no such feature"
+    message = r"did not accept PixelFormat=Mono99 \(.*\); ExposureTime=5.0 \(the camera has no such"
     with pytest.raises(CameraSettingError, match=message):
         opened(pixel_format="Mono99", exposure_us=5)
 
 
 def test_several_cameras_need_a_name() -> None:
     config = HarvestersConfig(kind="harvesters", producer=simulated_producer())
-    with pytest.raises(CameraNotFoundError, match="3 cameras fit; name one in the configuration"):
+    with pytest.raises(
+        CameraNotFoundError, match="3 cameras fit; name one of them in the configuration"
+    ):
         config.driver().open()
 
 

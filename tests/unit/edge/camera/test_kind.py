@@ -25,12 +25,16 @@ def test_the_only_camera_needs_no_name() -> None:
 @pytest.mark.parametrize(
     ("found", "wanted", "message"),
     [
-        ([], None, "camera 'pylon': no camera was found; there: none. Check power, cable"),
-        ([LEFT], "1", "camera 'pylon': 1 was not found; there: 0815 (acA1300). Check power"),
+        ([], None, "camera 'pylon': no camera was found; there: none. Check power and cable;"),
+        (
+            [LEFT],
+            "1",
+            "camera 'pylon': 1 was not found; there: 0815 (acA1300). Check power and cable",
+        ),
         (
             [LEFT, RIGHT],
             None,
-            "camera 'pylon': 2 cameras fit; name one in the configuration: 0815 (acA1300), 4711 (",
+            "camera 'pylon': 2 cameras fit; name one of them in the configuration: 0815 (acA1300),",
         ),
     ],
 )

@@ -105,7 +105,7 @@ def test_what_the_device_did_not_take_is_named(device: type[FakeCapture]) -> Non
     }
     camera = camera_of(0, width=1280, height=48, fourcc="YUYV")
     message = (
-        r"/dev/video0: the device did not take fourcc=YUYV \(it took MJPG\); "
+        r"/dev/video0: the device did not accept fourcc=YUYV \(it took MJPG\); "
         r"width=1280 \(it took 640\)\. 'v4l2-ctl"
     )
     with pytest.raises(CameraSettingError, match=message):
@@ -132,7 +132,9 @@ def test_an_unplugged_device_is_lost(
     capture = capture_of(camera)
     monkeypatch.setattr(Path, "exists", lambda _: False)
     capture.broken = True
-    with pytest.raises(CameraLostError, match="/dev/video0: the device was unplugged; open it"):
+    with pytest.raises(
+        CameraLostError, match="/dev/video0: the device was unplugged; open the camera"
+    ):
         read_many(camera)
     camera.close()
     assert capture.released == 1

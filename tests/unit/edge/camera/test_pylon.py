@@ -84,7 +84,9 @@ def test_a_failed_buffer_is_a_partial_frame(triggered: PylonCamera) -> None:
 def test_an_sdk_that_raises_is_a_lost_camera(triggered: PylonCamera) -> None:
     sdk(triggered).GetStreamGrabberNodeMap().GetNode("ImposedError").SetValue("unplugged")
     triggered.trigger()
-    with pytest.raises(CameraLostError, match=r"pylon 0815-0000: lost \(.*\); open it again"):
+    with pytest.raises(
+        CameraLostError, match=r"pylon 0815-0000: lost \(.*\); open the camera again"
+    ):
         read_some(triggered)
     triggered.open()
     triggered.trigger()
@@ -98,7 +100,7 @@ def read_some(camera: PylonCamera) -> None:
 
 def test_a_detached_camera_is_lost(triggered: PylonCamera) -> None:
     sdk(triggered).DetachDevice()
-    with pytest.raises(CameraLostError, match="stopped by itself; open it again"):
+    with pytest.raises(CameraLostError, match="stopped by itself; open the camera again"):
         triggered.read(0.2)
 
 
