@@ -13,9 +13,8 @@ import pytest
 
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord, record_from_settled
-from edge.part.settled import Settled
+from edge.part.result import ONLY_VIEW, Settled, ViewResult
 from edge.part.trigger import Trigger
-from edge.part.view import ONLY_VIEW, ViewResult
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.inspector import Inspection, StageTimes

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Literal
 
-from edge.line.handshake import Handshake, Signals, fresh_sequence
+from edge.line.handshake import Signals
 from edge.line.modbus import BLOCK_REGISTERS, ModbusOutputConfig, registers_from_signals
 from edge.line.server_output import ServerOutput
 from edge.part.record import InspectionRecord
@@ -26,8 +26,6 @@ else:
     pymodbus_server, simulator = Sdk("pymodbus.server"), Sdk("pymodbus.simulator")
 
 _READ_INPUT_REGISTERS = 4
-
-
 _INSTALL = "pip install 'linewarden[modbus]'"
 
 
@@ -43,26 +41,19 @@ class ModbusServerConfig(ModbusOutputConfig):
 
 
 class ModbusServer(ServerOutput["ModbusTcpServer"]):
-    """Holds the verdicts ready for a PLC.
-
-    A verdict that the PLC does not fetch in time is taken back: the registers go to the safe state
-    with FAULT, and the PLC may go on polling.
-    """
+    """Holds the verdicts ready for a PLC."""
 
     def __init__(self, config: ModbusServerConfig) -> None:
-        self._config = config
-        self._taken: asyncio.Event | None = None
         super().__init__(
             f"modbus_server {config.host}:{config.port}",
-            Handshake(
-                acknowledged=config.acknowledge_register is not None,
-                hold_ms=config.hold_ms,
-                sequence=fresh_sequence(),
-            ),
+            acknowledged=config.acknowledge_register is not None,
+            hold_ms=config.hold_ms,
             timeout_ms=config.timeout_ms,
-            start_failures=(RuntimeError,),
+            start_errors=(RuntimeError,),
             hint="check that the address is one of this device and no other program uses the port",
         )
+        self._config = config
+        self._taken: asyncio.Event | None = None  # only while a verdict waits for the PLC
 
     def _not_taken(self, trigger_id: str) -> str:
         act = "acknowledge" if self._config.acknowledge_register is not None else "fetch"
@@ -86,24 +77,22 @@ class ModbusServer(ServerOutput["ModbusTcpServer"]):
         await server.serve_forever(background=True)
         return server
 
-    async def _tell(self, record: InspectionRecord) -> None:
+    async def _tell(self, record: InspectionRecord, server: ModbusTcpServer) -> None:
         self._taken = asyncio.Event()
-        await self._hold(self._handshake.result(record))
-        await self._taken.wait()
-        await self._hold(self._handshake.signals)
+        try:
+            await self._hold(server, self._handshake.result(record))
+            await self._taken.wait()
+        finally:
+            self._taken = None
+        await self._hold(server, self._handshake.signals)
 
-    async def _go_safe(self, fault: bool) -> None:
-        self._taken = None
-        await super()._go_safe(fault)
-
-    async def _hold(self, signals: Signals) -> None:
-        if self._host.server is not None:
-            await self._host.server.async_setValues(
-                self._config.device_id,
-                _READ_INPUT_REGISTERS,
-                self._config.register_address,
-                registers_from_signals(signals),
-            )
+    async def _hold(self, server: ModbusTcpServer, signals: Signals) -> None:
+        await server.async_setValues(
+            self._config.device_id,
+            _READ_INPUT_REGISTERS,
+            self._config.register_address,
+            registers_from_signals(signals),
+        )
 
     async def _stop(self, server: ModbusTcpServer) -> None:
         self._handshake.safe(fault=False)

@@ -13,7 +13,7 @@ from edge.camera.base import EndOfRecording
 from edge.line.base import StationState
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord
-from edge.part.view import ONLY_VIEW
+from edge.part.result import ONLY_VIEW
 from edge.pipeline.pipeline import Pipeline
 from edge.pipeline.settings import Hooks, PartLimits, RunSettings, View
 from edge.store.config import ImagesConfig, RecordsConfig

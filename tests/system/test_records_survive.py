@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from edge.part.record import InspectionRecord, record_from_settled
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from edge.store.config import ImagesConfig, RecordsConfig
 from edge.store.database import connect_to_read
 from edge.store.images import ImageArchive

@@ -14,7 +14,7 @@ import pytest
 
 from edge.line.base import StationState
 from edge.part.record import InspectionRecord
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from edge.store import database
 from edge.store.config import RecordsConfig
 from edge.store.database import FILE_NAME, connect, connect_to_read
