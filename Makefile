@@ -2,6 +2,7 @@
 #
 #   make demo               the whole chain on drawn parts              (DATA=folder for your own)
 #   make test               lint, types, import rules, tests: what CI runs
+#   make check              the tests alone: all with their coverage, or some  (PYTEST=tests/unit)
 #   make clean              remove what all targets made
 #
 # These write the pages of docs/measured:
@@ -43,7 +44,8 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 check: $(STAMP)
-	LINEWARDEN_SHARED="$(SHARED)" OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile $(PYTEST)
+	LINEWARDEN_SHARED="$(SHARED)" OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile \
+	  --durations=10 $(or $(PYTEST),--cov --cov-report=html:build/coverage)
 
 study: $(STAMP)
 	LINEWARDEN_WEIGHTS="$(SHARED)/weights" $(BIN)/linewarden study accuracy \
@@ -91,4 +93,4 @@ gpu-bench: $(STAMP)
 	  $(if $(IMAGES),--images $(IMAGES))
 
 clean:
-	rm -rf $(VENV) demo build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) demo build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage

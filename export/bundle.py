@@ -54,22 +54,22 @@ def export_bundle(
     calibration: Path | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
-    """Turn the run in folder `run` into a bundle at `target`.
+    """Turns the run in folder `run` into a bundle at `target`.
 
     Args:
-        replace: put it in the place of an existing bundle, calibrations and all.
+        replace: overwrite an existing bundle and its calibrations.
         dynamic_batch: also write a graph with an open batch, for offline use.
-        precisions: of "fp32", "fp16" and "int8"; FP32 is always there. The manifest says which
-            artefacts were made of them, or why not.
-        calibration: folder with the good images of the training, which INT8 is calibrated with;
-            None takes the data set that the run was trained on.
-        report: called with what is being done.
+        precisions: some of "fp32", "fp16" and "int8"; FP32 is always written. The manifest lists
+            the artefacts, and gives the reason for each that is missing.
+        calibration: folder with the good training images, for the calibration of INT8; None takes
+            the data set of the run.
+        report: called with a line about each step.
 
     Raises:
-        BundleError: the run is unfinished or damaged, `target` exists, or the images to calibrate
-            INT8 with are gone.
-        EngineError: the artefact is not the checkpoint: it differs by more than rounding, or
-            judges a frame differently.
+        BundleError: the run is unfinished or damaged, `target` exists, or the calibration images
+            for INT8 are gone.
+        EngineError: the artefact differs from the checkpoint by more than rounding, or gives a
+            frame another verdict.
     """
     if target.exists() and not replace:
         raise BundleError(f"{target}: exists; choose another folder, or --replace it")
@@ -99,13 +99,13 @@ def export_bundle(
         trained_on = {"images_sha256": sorted(record.fitted_sha256)}
         (folder / TRAINING_RECORD).write_text(json.dumps(trained_on, indent=1) + "\n")
         _seal(folder, record, graph, parity, goldens=goldens, selection=selection)
-    return open_bundle(target, Keys())  # it is signed, or not, by whoever keeps the key
+    return open_bundle(target, Keys())  # the owner of the key signs it later
 
 
 def _compare(
     record: RunRecord, model: AnomalyModel, folder: Path
 ) -> tuple[list[Frame], list[Comparison]]:
-    """Frames and comparisons, the held-out good images first."""
+    """Returns frames and comparisons, the held-out good images first."""
     named = list(real_frames([held_out.path for held_out in record.held_out]))
     named += adversarial_frames(named[0][1], record.preprocessing)
     height, width = record.config.data.image_size
@@ -119,7 +119,7 @@ def _compare(
 
 
 def _parity_of(comparisons: Sequence[Comparison], *, good: int, map_tolerance: float) -> Parity:
-    """The parity record; EngineError when the artefact is not the checkpoint."""
+    """Returns the parity record; raises EngineError when the artefact is not the checkpoint."""
     scores = [c.expected_score for c in comparisons]
     threshold = threshold_above(scores[:good], scores)
     flips = verdict_flips(comparisons, threshold)
@@ -184,9 +184,9 @@ def _backbone(record: RunRecord) -> str | None:
 
 
 def _without_paths(values: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a model with a file of weights by its name: where it stood is private.
+    """Returns the model's configuration with the weights file as a bare name.
 
-    What is in that file is in the checkpoint, whose hash the manifest has.
+    Its folder is private. The checkpoint has its content, and the manifest the checkpoint's hash.
     """
     backbone = values.get("backbone")
     if backbone is None:

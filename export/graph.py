@@ -24,8 +24,8 @@ from training.models.base import AnomalyModel
 OPSET = 19
 INPUT, OUTPUTS = "input", ("pred_score", "anomaly_map")
 
-# What the TensorRT parser takes from 10.3 to 11.4 (onnx-tensorrt docs/operators.md), and our graphs
-# need. A new operator is added here after a look at that table.
+# Operators that our graphs need and that the TensorRT parser takes from 10.3 to 11.4. Look at its
+# table (onnx-tensorrt docs/operators.md) before you add one.
 ALLOWED_OPERATORS = frozenset(
     [
         "Abs",
@@ -80,7 +80,7 @@ ALLOWED_OPERATORS = frozenset(
 
 
 def build_graph(model: AnomalyModel, *, dynamic_batch: bool = False) -> onnx.ModelProto:
-    """The fused FP32 graph: uint8 (N, H, W, 3) BGR in, `pred_score` and `anomaly_map` out.
+    """Builds the fused FP32 graph: uint8 (N, H, W, 3) BGR in, `pred_score` and `anomaly_map` out.
 
     Args:
         model: in eval mode, on the CPU.
@@ -101,12 +101,12 @@ def build_graph(model: AnomalyModel, *, dynamic_batch: bool = False) -> onnx.Mod
 
 
 def save_graph(graph: onnx.ModelProto, path: Path) -> None:
-    """Write a graph as one file, atomically."""
+    """Writes a graph as one file, atomically."""
     write_bytes(path, graph.SerializeToString())
 
 
 def check_graph(graph: onnx.ModelProto) -> None:
-    """Refuse a graph that not every engine could run.
+    """Refuses a graph that some engine cannot run.
 
     Raises:
         EngineError: names each operator outside the list, and each value that is not float32 or of
@@ -115,7 +115,7 @@ def check_graph(graph: onnx.ModelProto) -> None:
     onnx.checker.check_model(graph, full_check=True)
     foreign = sorted({node.op_type for node in graph.graph.node} - ALLOWED_OPERATORS)
     if foreign:
-        raise EngineError(f"the graph has operators that not every engine takes: {foreign}")
+        raise EngineError(f"the graph has operators that some engines do not take: {foreign}")
     doubles = [
         value.name
         for value in (*graph.graph.value_info, *graph.graph.output)
@@ -128,7 +128,7 @@ def check_graph(graph: onnx.ModelProto) -> None:
 
 
 def fold_batch_norms(model: onnx.ModelProto) -> None:
-    """Merge each batch norm that follows a convolution into it, in float64, in place."""
+    """Merges each batch norm that follows a convolution into it, in float64, in place."""
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
     made_by = {output: node for node in graph.node for output in node.output}
@@ -144,7 +144,7 @@ def fold_batch_norms(model: onnx.ModelProto) -> None:
 
 
 def fold_zero_pads(model: onnx.ModelProto) -> None:
-    """Give zero padding that stands before a convolution to the convolution, in place."""
+    """Moves zero padding in front of a convolution into the convolution, in place."""
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     made_by = {output: node for node in graph.node for output in node.output}
@@ -167,7 +167,7 @@ def fold_zero_pads(model: onnx.ModelProto) -> None:
 
 
 def _zero_pad(pad: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> list[int] | None:
-    """What a Pad node puts around height and width, (top, left, bottom, right); None otherwise."""
+    """Returns (top, left, bottom, right) of a Pad node that adds zeros there alone, else None."""
     mode = next((a.s for a in pad.attribute if a.name == "mode"), b"constant")
     filling = list(pad.input[2:3])
     if mode != b"constant" or len(pad.input) > 3 or pad.input[1] not in constants:
@@ -248,7 +248,7 @@ def _drop_unused_weights(graph: onnx.GraphProto) -> None:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Silence what torch's exporter says about itself; its errors still come as exceptions."""
+    """Silences the log of torch's exporter; its errors still come as exceptions."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

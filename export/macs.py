@@ -8,12 +8,12 @@ import onnx
 
 
 def count_macs(model: onnx.ModelProto) -> int:
-    """Multiply-accumulates of one run; shapes must be inferred and static.
+    """Counts the multiply-accumulates of one run; shapes must be inferred and static.
 
     Convolutions and matrix products count, element-wise work does not.
 
     Raises:
-        ValueError: a shape that is needed is unknown or dynamic.
+        ValueError: the count needs a shape that is unknown or dynamic.
     """
     shapes = _shapes(model.graph)
     return sum(_macs_of(node, shapes) for node in model.graph.node)

@@ -1,4 +1,4 @@
-"""Checkpoint against artefact on native frames, some made to tell them apart."""
+"""Comparison of checkpoint and artefact on native frames: real ones, and adversarial ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LINES = 4
 
 @dataclass(frozen=True)
 class Comparison:
-    """What checkpoint and artefact say of one frame."""
+    """Results of checkpoint and artefact for one frame."""
 
     name: str
     expected_score: float
@@ -33,15 +33,16 @@ class Comparison:
 
 
 def real_frames(paths: Sequence[Path]) -> Iterator[tuple[str, Frame]]:
-    """Images at native resolution, named by their files.
+    """Reads images at native resolution, named by their files.
 
     Raises:
-        BundleError: a file is gone since the training.
+        BundleError: a file has gone since the training.
     """
     for path in paths:
         if not path.is_file():
             raise BundleError(
-                f"{path}: was held out in training and is gone; export where the data set is"
+                f"{path}: the training held this image out, and it is gone; export on the machine "
+                "that has the data set"
             )
         yield path.stem, read_image(path)
 
@@ -49,11 +50,11 @@ def real_frames(paths: Sequence[Path]) -> Iterator[tuple[str, Frame]]:
 def adversarial_frames(
     base: Frame, preprocessing: Preprocessing, seed: int = 0
 ) -> Iterator[tuple[str, Frame]]:
-    """Native frames on which sides that prepare or compute differently come apart.
+    """Makes native frames that reveal another preparation or another computation.
 
-    Constant and saturated frames, noise, and `base` with lines one pixel wide, which a resize
-    without antialiasing shows or hides depending on their position; in the smallest and in the
-    largest size that the model takes.
+    They are constant and saturated frames and noise, in the smallest and in the largest size that
+    the model takes, and `base` with lines one pixel wide: a resize without antialiasing shows or
+    hides those depending on their position.
     """
     random = np.random.default_rng(seed)
     smallest, largest = zip(preprocessing.frame_height, preprocessing.frame_width, strict=True)
@@ -78,7 +79,7 @@ def compare_frames(
     preprocessing: Preprocessing,
     frames: Iterable[tuple[str, npt.NDArray[np.uint8]]],
 ) -> list[Comparison]:
-    """Run named native frames through both; the model is in eval mode, on the CPU."""
+    """Runs named native frames through model and engine; the model is in eval mode, on the CPU."""
     comparisons = []
     for name, frame in frames:
         image = preprocess(frame, preprocessing)[np.newaxis]
@@ -94,9 +95,9 @@ def compare_frames(
 
 
 def threshold_above(good: Iterable[float], all_scores: Iterable[float]) -> float:
-    """A threshold half-way between the highest good score and the next one above it.
+    """Returns a threshold half-way between the highest good score and the next one above it.
 
-    Between two scores and not on one, so that rounding in the last digit is no verdict flip.
+    It lies between two scores, so that rounding in the last digit does not flip a verdict.
     """
     highest = max(good)
     above = [score for score in all_scores if score > highest]
@@ -104,12 +105,12 @@ def threshold_above(good: Iterable[float], all_scores: Iterable[float]) -> float
 
 
 def verdict_flips(comparisons: Iterable[Comparison], threshold: float) -> list[Comparison]:
-    """Frames that checkpoint and artefact judge differently at `threshold`."""
+    """Returns the frames that checkpoint and artefact judge differently at `threshold`."""
     return [c for c in comparisons if (c.expected_score > threshold) != (c.score > threshold)]
 
 
 def too_different(
     comparisons: Iterable[Comparison], map_tolerance: float = FP32_TOLERANCE
 ) -> list[Comparison]:
-    """Frames on which an FP32 artefact is farther from its checkpoint than rounding explains."""
+    """Returns the frames on which an FP32 artefact differs by more than rounding explains."""
     return [c for c in comparisons if not c.difference.is_rounding(map_tolerance)]

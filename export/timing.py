@@ -1,4 +1,4 @@
-"""How long an inference takes, alone and against others; no torch, no onnx."""
+"""Timing of inference, of one engine alone and of several against each other; no torch, no onnx."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from inspection.engine.sidecar import Latency
 Image = npt.NDArray[np.uint8]  # (1, H, W, 3) BGR
 
 WARM_UP, RUNS = 10, 100
-WORTHWHILE = 0.95  # of the other's time; less of a gain is lost in the noise of a busy device
+WORTHWHILE = 0.95  # of the other's time; a smaller gain is within the noise of a busy device
 
 
 def measure(engine: Engine, image: Image) -> Latency:
-    """Time `infer` on one prepared frame."""
+    """Times `infer` on one prepared frame."""
     for _ in range(WARM_UP):
         engine.infer(image)
     times_ns = []
@@ -33,7 +33,10 @@ def measure(engine: Engine, image: Image) -> Latency:
 def interleaved_medians(
     runs: Mapping[str, Callable[[Image], object]], images: Sequence[Image], rounds: int
 ) -> dict[str, float]:
-    """Median seconds of each, one after the other in every round, so that load hits all alike."""
+    """Returns the median seconds of each.
+
+    Each round runs all of them in turn, so that load hits them alike.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 2):  # the first two warm up
         for name, run in runs.items():

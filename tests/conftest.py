@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,9 +13,8 @@ import pytest
 
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord, record_from_settled
-from edge.part.settled import Settled
+from edge.part.result import ONLY_VIEW, Settled, ViewResult
 from edge.part.trigger import Trigger
-from edge.part.view import ONLY_VIEW, ViewResult
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.inspector import Inspection, StageTimes
@@ -23,6 +23,18 @@ from inspection.verdict import Thresholds, Verdict
 IDENTITY = RecipeIdentity("default", Thresholds(2.5, 1.5, review=2.0), "a" * 64, "b" * 64)
 MakeSettled = Callable[..., Settled]
 MakeRecord = Callable[..., InspectionRecord]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the reasons why tests were skipped, each once."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    if reasons:
+        terminalreporter.section(f"skipped: {reasons.total()}")
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count:>5}  {reason}")
 
 
 @pytest.fixture(scope="session")

@@ -33,17 +33,17 @@ _SHOWN = 3
 
 
 class BackboneConfig(StrictModel):
-    """Which network looks at the image first.
+    """The network that reads the image first.
 
     Attributes:
         name: a timm model name. The `tv_in1k` tags are torchvision's IMAGENET1K_V1 weights, which
-            the papers use; other tags have features of another scale.
+            the papers use; features of other tags have another scale.
         weights: "hub" (timm's download or cache), "none" (untrained), or a file: a torch state dict
             or safetensors, with torchvision's or timm's names.
         layers: timm's feature indices; 2 and 3 are layer2 and layer3 of a ResNet (strides 8, 16).
-        padding: what convolutions see beyond the border: "zeros", as they were trained with, or
-            "reflect", which makes the features of the border more like the others. A model must be
-            trained with the padding that it runs with.
+        padding: values that convolutions read beyond the border: "zeros", as in their training, or
+            "reflect", which makes the features at the border more like the others. Train a model
+            with the padding that it runs with.
     """
 
     name: str = "resnet18.tv_in1k"
@@ -56,8 +56,8 @@ class Backbone(nn.Module):
     """Feature maps of several layers; always in eval mode and without gradients.
 
     Args:
-        config: name, layers and where the weights come from.
-        load_weights: False leaves them untouched, for a checkpoint that brings its own.
+        config: name, layers and source of the weights.
+        load_weights: False for a checkpoint that brings its own weights.
     """
 
     def __init__(self, config: BackboneConfig, *, load_weights: bool = True) -> None:
@@ -71,7 +71,7 @@ class Backbone(nn.Module):
         self.channels: list[int] = self.body.feature_info.channels()  # type: ignore[union-attr,operator]
         self.strides: list[int] = self.body.feature_info.reduction()  # type: ignore[union-attr,operator]
         settings = timm.get_pretrained_cfg(config.name, allow_unregistered=False)
-        assert settings is not None  # noqa: S101 - the network was just made by this name
+        assert settings is not None  # noqa: S101 - timm made it
         self.register_buffer("mean", torch.tensor(settings.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(settings.std).view(1, 3, 1, 1))
         self.requires_grad_(False)
@@ -81,18 +81,18 @@ class Backbone(nn.Module):
     std: Tensor
 
     def train(self, mode: bool = True) -> Backbone:  # noqa: ARG002
-        """Stay in eval mode: the features are frozen, and so are the batch-norm statistics."""
+        """Stays in eval mode: the features are frozen, and so are the batch-norm statistics."""
         return super().train(False)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Feature maps (N, C_k, H / stride_k, W / stride_k) of uint8 (N, H, W, 3) BGR images."""
+        """uint8 (N, H, W, 3) BGR -> feature maps (N, C_k, H / stride_k, W / stride_k)."""
         rgb = images.permute(0, 3, 1, 2).flip(1).float() / 255
         return tuple(self.body((rgb - self.mean) / self.std))
 
 
 class AlexNet(Backbone):
-    """The convolutional part of torchvision's AlexNet, which timm does not have; see `Backbone`."""
+    """The convolutional part of torchvision's AlexNet, which timm does not have."""
 
     def __init__(self, config: BackboneConfig, *, load_weights: bool = True) -> None:
         nn.Module.__init__(self)
@@ -128,18 +128,18 @@ class _Convolutions(nn.Module):
 
 
 def open_backbone(config: BackboneConfig, *, load_weights: bool = True) -> Backbone:
-    """A backbone from timm, or AlexNet."""
+    """Opens a backbone from timm, or AlexNet."""
     kind = AlexNet if config.name == ALEXNET else Backbone
     return kind(config, load_weights=load_weights)
 
 
 def find_weights(name: str) -> str | None:
-    """A weights file for backbone `name` that LINEWARDEN_WEIGHTS points to; None when unset.
+    """Finds the weights file for backbone `name` through LINEWARDEN_WEIGHTS; None when it is unset.
 
     The variable names a file, or a folder with files whose names begin with the architecture.
 
     Raises:
-        ConfigError: the variable is set and nothing is there.
+        ConfigError: the variable is set, and the file is not there.
     """
     value = os.environ.get(WEIGHTS_VARIABLE)
     if not value:
@@ -151,16 +151,16 @@ def find_weights(name: str) -> str | None:
     for suffix in (".safetensors", ".pth", ".pt"):
         for candidate in sorted(path.glob(f"{architecture}*{suffix}")):
             return str(candidate)
-    raise ConfigError(f"{WEIGHTS_VARIABLE}={value}: no weights file for {architecture} there")
+    raise ConfigError(f"{WEIGHTS_VARIABLE}={value}: has no weights file for {architecture}")
 
 
 def load_weights_file(body: nn.Module, path: Path, name: str) -> None:
-    """Load a state dict into a truncated network.
+    """Loads a state dict into a truncated network.
 
-    Entries of layers that were cut off may be present or absent. Nothing is unpickled.
+    The file may have entries of layers that were cut off. The reader does not unpickle.
 
     Raises:
-        BundleError: unreadable, or it lacks a used layer or has one of another shape.
+        BundleError: the file is unreadable, lacks a used layer, or has one of another shape.
     """
     weights = _read_state_dict(path)
     wanted = body.state_dict()
@@ -194,13 +194,13 @@ def _create(config: BackboneConfig, *, pretrained: bool) -> nn.Module:
         raise ConfigError(f"backbone {config.name}, layers {config.layers}: {error}") from error
     except OSError as error:
         raise ConfigError(_no_weights(config.name, str(error))) from error
-    if isinstance(body, EfficientNetFeatures):  # timm keeps the blocks behind the last used one
+    if isinstance(body, EfficientNetFeatures):  # timm keeps blocks behind the last used one
         body.blocks = body.blocks[: max(body._stage_out_idx)]
     return body
 
 
 def reflect_borders(body: nn.Module) -> None:
-    """Make every padded convolution see its own border mirrored instead of zeros, in place."""
+    """Lets every padded convolution read the mirrored border instead of zeros, in place."""
     for name, module in list(body.named_modules()):
         if isinstance(module, Conv2dSame):
             parent, _, leaf = name.rpartition(".")
@@ -210,7 +210,7 @@ def reflect_borders(body: nn.Module) -> None:
 
 
 class ReflectedSame(nn.Module):
-    """TensorFlow's "same" padding, more below and to the right when it is odd, but mirrored."""
+    """TensorFlow's "same" padding, mirrored; odd padding has one more below and to the right."""
 
     def __init__(self, conv: Conv2dSame) -> None:
         super().__init__()
@@ -230,9 +230,9 @@ class ReflectedSame(nn.Module):
 
 
 def _refuse_unreachable_hub(name: str) -> None:
-    """Raise ConfigError at once when the weights are neither cached nor to be downloaded.
+    """Raises ConfigError at once when the weights are not in the cache and the hub is out of reach.
 
-    The hub's own client tries each file for half a minute before it gives up.
+    The hub's own client tries each file for half a minute.
     """
     settings = timm.get_pretrained_cfg(name, allow_unregistered=False)
     if settings is None or not settings.hf_hub_id or urllib.request.getproxies():
@@ -268,10 +268,10 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
         raise BundleError(f"{path}: not a readable weights file: {error}") from error
     except pickle.UnpicklingError as error:
         raise BundleError(
-            f"{path}: not a plain state dict (nothing but tensors is read from a file): {error}"
+            f"{path}: not a plain state dict (the reader takes tensors only): {error}"
         ) from error
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise BundleError(f"{path}: is not a state dict (names to tensors)")
+        raise BundleError(f"{path}: not a state dict (names to tensors)")
     return content
 
 

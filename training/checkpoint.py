@@ -1,10 +1,10 @@
-"""What a training run leaves behind, and the state it resumes from.
+"""The folder of a training run, and the state from which a training resumes.
 
 ::
 
     RUN/
-      run.json              typed configuration, data, hashes; written last: a run is whole with it
-      model.safetensors     every weight, the frozen backbone's too
+      run.json              typed configuration, data, hashes; written last, it completes the run
+      model.safetensors     all weights, with those of the frozen backbone
       resume.safetensors    only while training: model, optimisers, progress
 """
 
@@ -35,21 +35,21 @@ RUN, WEIGHTS, RESUME = "run.json", "model.safetensors", "resume.safetensors"
 
 
 class HeldOut(StrictModel):
-    """A good image that was kept away from fitting."""
+    """A good image that the training did not use."""
 
     path: Path
     sha256: Sha256
 
 
 class RunRecord(StrictModel):
-    """What was trained, from what.
+    """Record of a training: its result and its data.
 
     Attributes:
         name: name of the data set.
-        fitted_sha256: hashes of the images the model was fitted to.
+        fitted_sha256: hashes of the training images.
         held_out: good images for calibration and for the golden frames of a bundle.
         losses: mean of each loss term over the last epoch.
-        doubts: what speaks against this model, for people.
+        doubts: reasons against the use of this model.
     """
 
     schema_version: Literal[1] = 1
@@ -70,7 +70,7 @@ class RunRecord(StrictModel):
 
 
 class Fitting(NamedTuple):
-    """Everything that changes while a model is fitted."""
+    """The objects that change during a training."""
 
     model: AnomalyModel
     order: Order
@@ -78,7 +78,7 @@ class Fitting(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What is learnt, from what; a state belongs to one.
+    """The training that a state belongs to: its settings and its data.
 
     Attributes:
         data: a hash of the samples, their order and their labels.
@@ -89,7 +89,7 @@ class Task(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a training has come."""
+    """Progress of a training."""
 
     epoch: int
     steps: int
@@ -97,10 +97,10 @@ class Progress(NamedTuple):
 
 
 def make_run_folder(folder: Path) -> None:
-    """Make the folder of a run, where it is not there yet.
+    """Makes the folder of a run unless it exists.
 
     Raises:
-        ConfigError: that is not possible.
+        ConfigError: the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,11 +113,11 @@ def make_run_folder(folder: Path) -> None:
 def save_run(
     folder: Path, model: AnomalyModel, record: dict[str, Any], *, write: bool = True
 ) -> RunRecord:
-    """Write the weights, then the record that makes the run whole; drop the state to resume from.
+    """Writes the weights, then the record that completes the run, and deletes the resume state.
 
     Args:
         record: every field of `RunRecord` except `weights_sha256`.
-        write: False in the processes of a training that leave writing to the first.
+        write: False in all processes of a training but the first.
 
     Raises:
         BundleError: `folder` cannot be written to.
@@ -133,7 +133,7 @@ def save_run(
 
 
 def load_run(folder: Path) -> tuple[RunRecord, AnomalyModel]:
-    """Read a finished run; the model is in eval mode, on the CPU.
+    """Reads a finished run; the model is in eval mode, on the CPU.
 
     Raises:
         BundleError: the run is missing, unfinished or damaged.
@@ -142,7 +142,7 @@ def load_run(folder: Path) -> tuple[RunRecord, AnomalyModel]:
         state = (
             "is unfinished; train it again to resume"
             if (folder / RESUME).is_file()
-            else ("holds no run; make one with: linewarden train DATA --out RUN")
+            else ("does not hold a run; make one with: linewarden train DATA --out RUN")
         )
         raise BundleError(f"{folder}: {state}")
     try:
@@ -151,7 +151,7 @@ def load_run(folder: Path) -> tuple[RunRecord, AnomalyModel]:
         raise BundleError(f"{folder / RUN}: not a run record: {error}") from error
     weights = folder / WEIGHTS
     if not weights.is_file() or sha256_of(weights) != record.weights_sha256:
-        raise BundleError(f"{weights}: missing or not what was trained; train again")
+        raise BundleError(f"{weights}: missing, or not the weights of this run; train again")
     model = build_model(record.config, load_weights=False)
     try:
         model.load_state_dict(safetensors.torch.load_file(weights))
@@ -161,7 +161,7 @@ def load_run(folder: Path) -> tuple[RunRecord, AnomalyModel]:
 
 
 def build_model(config: TrainConfig, *, load_weights: bool = True) -> AnomalyModel:
-    """The model that a configuration describes."""
+    """Makes the model of a configuration."""
     model: AnomalyModel = model_module(config.model.name).Model(
         config.model, config.data.image_size, load_weights=load_weights
     )
@@ -169,7 +169,7 @@ def build_model(config: TrainConfig, *, load_weights: bool = True) -> AnomalyMod
 
 
 def save_state(folder: Path, task: Task, fitting: Fitting, progress: Progress) -> None:
-    """Write everything that a continued training needs to give the same result, atomically.
+    """Writes atomically all that a resumed training needs for the same result.
 
     Raises:
         BundleError: `folder` cannot be written to.
@@ -198,7 +198,7 @@ def save_state(folder: Path, task: Task, fitting: Fitting, progress: Progress) -
 
 
 def load_state(folder: Path, task: Task, fitting: Fitting) -> Progress | None:
-    """Continue from the state in `folder`; None when there is none.
+    """Loads the state in `folder` into `fitting`; returns None when there is no state.
 
     Raises:
         BundleError: the state belongs to another configuration or other images, or is damaged.
@@ -216,7 +216,7 @@ def load_state(folder: Path, task: Task, fitting: Fitting) -> Progress | None:
     for key, what in (("config", "another configuration"), ("data", "other images or labels")):
         if notes[key] != current[key]:
             raise BundleError(
-                f"{path}: belongs to a training with {what}; resume with those it began with, "
+                f"{path}: belongs to a training with {what}; resume with the original ones, "
                 f"choose another --out, or remove {folder}"
             )
     model, order, optimisation = fitting
@@ -244,8 +244,8 @@ def _write(path: Path, content: bytes) -> None:
         write_bytes(path, content)
     except OSError as error:
         raise BundleError(
-            f"{path}: cannot be written ({error.strerror}); make room or choose another --out: the "
-            "same command goes on from the last state that was written"
+            f"{path}: cannot be written ({error.strerror}); make room and repeat the command, "
+            "which resumes from the last written state, or choose another --out"
         ) from error
 
 

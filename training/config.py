@@ -15,17 +15,17 @@ Size = Annotated[int, Field(ge=32, le=4096)]
 
 
 class DataConfig(StrictModel):
-    """Images and how they become the model's input.
+    """Images, and their way to the model's input.
 
     Attributes:
         folder: data set in MVTec layout, or a plain folder of good images.
         image_size: (height, width) of the model's input.
-        crop: part of the frame to inspect, native pixels; None takes all.
-        frame_height: lowest and highest height of frames, px; None takes the one that all images
-            have. A line has one camera and one size: ranges are for collected images.
+        crop: part of the frame to inspect, native pixels; None takes the whole frame.
+        frame_height: lowest and highest height of frames, px; None takes the one height of all
+            images. A line has one camera and one size: ranges are for collected images.
         frame_width: lowest and highest width, likewise.
-        hold_out: share of the good images kept away from fitting, for calibration.
-        augment: random changes of the images that are learnt from; none by default.
+        hold_out: share of the good images that the training leaves for calibration.
+        augment: random changes of the training images; none by default.
     """
 
     folder: ConfigPath
@@ -44,19 +44,19 @@ class DataConfig(StrictModel):
 
 
 class FitConfig(StrictModel):
-    """How long and where to fit.
+    """Length and place of a training.
 
     Attributes:
         epochs: passes over the good images.
-        minimum_steps: epochs are added until this many optimisation steps are reached, so that a
-            small data set is not left half learnt. 0 for exactly `epochs`.
-        device: "cpu" or a CUDA device; never chosen silently. Under torchrun each process takes the
-            CUDA device of its local rank.
-        precision: of the optimisation steps; features are extracted in float32.
-        cache_max_bytes: features of the frozen backbone, or prepared images, are kept in memory up
-            to this size.
+        minimum_steps: adds epochs up to this many optimisation steps, so that the model learns a
+            small data set too. 0 for exactly `epochs`.
+        device: "cpu" or a CUDA device; there is no silent choice. Under torchrun each process takes
+            the CUDA device of its local rank.
+        precision: of the optimisation steps; feature extraction runs in float32.
+        cache_max_bytes: limit of the features of the frozen backbone, or of the prepared images,
+            in memory.
         batch_size: of all processes together.
-        save_every_s: seconds between two states to resume from.
+        save_every_s: seconds between two resume states.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 300
@@ -76,8 +76,6 @@ else:
         Union[tuple(model_module(name).Config for name in MODELS)],  # noqa: UP007
         Field(discriminator="name"),
     ]
-if len(MODELS) == 1 and not TYPE_CHECKING:  # a union of one has nothing to discriminate
-    AnyModelConfig = model_module(next(iter(MODELS))).Config
 
 
 class TrainConfig(StrictModel):

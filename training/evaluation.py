@@ -1,7 +1,7 @@
-"""Measuring a calibrated bundle on labelled images, through the artefact that would run.
+"""Measurement of a calibrated bundle on labelled images, through the artefact of the line.
 
-AUROC, average precision and AUPRO say how well scores and maps separate good from bad. The rates at
-the calibrated threshold say what the line would do. No test image chooses anything.
+AUROC, average precision and AUPRO show how well scores and maps separate good from bad. The rates
+at the calibrated threshold show the behaviour of the line. Test images do not choose anything.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Rate(StrictModel):
 
 
 class SampleResult(StrictModel):
-    """What the artefact said of one image; no score without a verdict."""
+    """The artefact's result for one image; there is no score without a verdict."""
 
     name: str
     sha256: str
@@ -51,18 +51,18 @@ class SampleResult(StrictModel):
 class Evaluation(Separation):
     """Figures of one recipe of one bundle on one data set.
 
-    A figure that these images do not define is None, and `undefined` has the reason under its name.
+    A figure that these images do not define is None; `undefined` has the reason under its name.
 
     Attributes:
         data_sha256: over the test images, their labels and their masks.
-        good: parts with a verdict, all shares are of these; likewise `defective`.
+        good: number of good parts with a verdict, which rates refer to; likewise `defective`.
         categories: the same figures for each kind of product, where there are several.
         promised_false_reject_rate: upper bound from the calibration, at `confidence`.
-        map_size: (height, width) of the anomaly map, where the pixel figures are computed.
-        without_mask: defective parts that nobody drew a mask for; no pixel figure counts them.
-        vanished_masks: defects outside the crop, or too small for one pixel at `map_size`.
-        no_verdict: images that could not be inspected, with the reason; no figure counts them.
-        doubts: what speaks against the figures, for people.
+        map_size: (height, width) of the anomaly map, the resolution of the pixel figures.
+        without_mask: number of defective parts without a drawn mask; pixel figures leave them out.
+        vanished_masks: number of defects outside the crop, or too small for a pixel at `map_size`.
+        no_verdict: images without a verdict, with the reason; all figures leave them out.
+        doubts: reasons against the figures.
     """
 
     data_set: str
@@ -102,7 +102,7 @@ class Evaluation(Separation):
 def evaluate(
     inspector: Inspector, data_set: str, inspected: Sequence[InspectedSample]
 ) -> Evaluation:
-    """The figures of samples that `inspector` inspected; `data_set` is their name."""
+    """Computes the figures of samples that `inspector` inspected, of the data set so named."""
     manifest, calibration = inspector.bundle.manifest, inspector.calibration
     judged = [s for s in inspected if s.is_judged]
     unmasked = [s for s in judged if s.truth is None]
@@ -209,13 +209,13 @@ def _doubts_of_bundle(manifest: Manifest, calibration: Calibration) -> list[str]
     backbone = manifest.model_config_values.get("backbone")
     if isinstance(backbone, dict) and backbone.get("weights") == "none":
         doubts.append(
-            "the backbone is untrained: such a model tries out the chain, no line should rely on it"
+            "the backbone is untrained: use the model to try the chain, and not to inspect parts"
         )
     promised, target = calibration.false_reject_rate_bound, calibration.false_reject_rate_target
     if promised > target:
         doubts.append(
             f"the calibration supports only a false reject rate of {promised:.1%} at "
-            f"{calibration.confidence:.0%} confidence, not the {target:.1%} that was asked for "
+            f"{calibration.confidence:.0%} confidence, not the target of {target:.1%} "
             f"(number of good parts: {len(calibration.scores)}): calibrate with more"
         )
     return doubts
@@ -231,15 +231,15 @@ def _doubts_of_data(
     repeated = [s for s in inspected if seen.setdefault(s.sha256, s) is not s]
     contradictory = [s for s in repeated if s.sample.defect != seen[s.sha256].sample.defect]
     groups = {
-        "the threshold was set with test images, so that the false reject rate is not that of new "
-        "parts": [s for s in inspected if s.sha256 in calibrated_on],
+        "the threshold was set with test images, so that new parts may have another false reject "
+        "rate": [s for s in inspected if s.sha256 in calibrated_on],
         "the same image has two labels": contradictory,
         "an image repeats another, so that the bounds are too narrow": repeated,
-        "there is no verdict, and no figure counts the part": [
+        "there is no verdict, and all figures leave the part out": [
             s for s in inspected if not s.is_judged
         ],
-        "nobody drew a mask, and no pixel figure counts the part": unmasked,
+        "there is no drawn mask, and pixel figures leave the part out": unmasked,
         "the defect lies outside the inspected region or is too small for one pixel of the anomaly "
-        "map, and the pixel figures take it for good": vanished,
+        "map, and pixel figures take it for good": vanished,
     }
     return [f"{what}: {named([s.name for s in of])}" for what, of in groups.items() if of]

@@ -1,4 +1,4 @@
-"""Features of samples: kept in memory when the model allows it and they fit, else made anew."""
+"""Features of samples, kept in memory when the model allows it and they fit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FeatureSource:
 
     Args:
         model: already on `device`.
-        max_bytes: features are kept in memory, on the CPU, up to this size.
+        max_bytes: limit of the features in memory, on the CPU.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class FeatureSource:
                 self._kept = self._extract_all(one)
 
     def batch(self, draw: Draw) -> tuple[Features, Targets]:
-        """Features and targets of (sample, flip) pairs."""
+        """Returns features and targets of (sample, flip) pairs."""
         if self._kept is not None:
             indices = [index for index, _ in draw]
             targets = self._reader.targets(draw)
@@ -47,7 +47,7 @@ class FeatureSource:
         return features, Targets(*(target.to(self._device) for target in targets))
 
     def all_good(self) -> Iterator[Features]:
-        """Features of the good samples, in order, without augmentation."""
+        """Yields features of the good samples, in order, without augmentation."""
         good = [i for i, sample in enumerate(self._reader.samples) if sample.sample.is_good]
         for part in batches([(index, 0) for index in good], _EXTRACT_BATCH):
             indices = [index for index, _ in part]
@@ -60,7 +60,7 @@ class FeatureSource:
         return self._model.extract(self._reader.images(indices).to(self._device))
 
     def _extract_all(self, one: Features) -> list[Tensor]:
-        # Allocated once: what is joined afterwards takes its memory twice, on the device too.
+        # Allocated once: a join afterwards would take the memory twice, on the device too.
         count = len(self._reader)
         kept = [torch.empty(count, *layer.shape[1:]) for layer in one]
         for start in range(0, count, _EXTRACT_BATCH):
@@ -71,10 +71,10 @@ class FeatureSource:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library reuse freed blocks instead of returning them to the kernel.
+    """Lets the C library reuse freed blocks instead of returning them to the kernel.
 
-    A step allocates and frees tensors of tens of megabytes; faulting their pages in anew each time
-    takes half of the time of a step on a CPU (tests/bench/bench_training.py).
+    A step allocates and frees tensors of tens of megabytes. Without this, page faults take half of
+    the time of a step on a CPU (tests/bench/bench_training.py).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

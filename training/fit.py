@@ -1,4 +1,4 @@
-"""Fitting a model to good parts: from a configuration to a finished run folder."""
+"""Training of a model on good parts: from a configuration to a finished run folder."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class DivergedError(LinewardenError):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Surveyed samples of one training: good ones first, then defective ones."""
+    """Surveyed samples of one training, the good ones first."""
 
     split: Split
     defective: tuple[SurveyedSample, ...]
@@ -63,27 +63,26 @@ class TrainingData:
 
     @property
     def fitted(self) -> tuple[SurveyedSample, ...]:
-        """Samples that are learnt from, in index order."""
+        """Returns the training samples in index order."""
         return self.split.fit + self.defective
 
     @property
     def sha256(self) -> str:
-        """A hash of the fitted images and their labels, in this order."""
+        """Returns a hash of the training images and their labels, in this order."""
         lines = (f"{s.sha256} {s.sample.is_good} {s.sample.mask is None}\n" for s in self.fitted)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunRecord:
-    """Train as `config` says and write the run to `folder`, resuming what an earlier call left.
+    """Trains as `config` says and writes the run to `folder`; resumes an earlier, unfinished call.
 
     Args:
-        report: called after each epoch with the progress, the number of epochs and mean losses.
+        report: called after each epoch with progress, number of epochs and mean losses.
 
     Raises:
         CameraError: the data set is unusable.
         ConfigError: `folder` holds a finished run or cannot be made, or the device is not here.
-        BundleError: `folder` cannot be written to, or holds the state of another configuration or
-            of other images.
+        BundleError: `folder` cannot be written to, or holds the state of another training.
         DivergedError: a loss or a weight is not finite.
     """
     if (folder / RUN).exists():
@@ -117,22 +116,22 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
 
 
 def _be_deterministic(device: str, seed: int) -> None:
-    """Let the same training give the same weights on the same machine."""
+    """Makes a training give the same weights each time on the same machine."""
     torch.manual_seed(seed)
-    # cuBLAS sums in any order without it; read when a process first multiplies on a device.
+    # Without it cuBLAS sums in any order. It reads the variable at its first product on a device.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(mode=True, warn_only=device != "cpu")
 
 
 def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> TrainingData:
-    """Read and check the files that this training uses, and divide the good ones."""
+    """Reads and checks the files of this training, and divides the good ones."""
     defective = data_set.defective if model.learns_defects else ()
     if not model.learns_unsegmented:
         defective = tuple(sample for sample in defective if sample.mask is not None)
     if model.learns_defects and not defective:
         raise CameraError(
             f"{config.data.folder}: supervised training needs real defects in train/<defect> "
-            "(masks in ground_truth/<defect>), and there are none"
+            "(masks in ground_truth/<defect>), and finds none"
         )
     surveyed = survey([*data_set.good, *defective])
     heights, widths = frame_ranges(surveyed, config.data.frame_height, config.data.frame_width)
@@ -150,7 +149,7 @@ def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> 
 
 
 class _ResumeStates:
-    """The states of a training on disk, from which it can be resumed."""
+    """The resume states of a training on disk."""
 
     def __init__(self, task: Task, folder: Path, fitting: Fitting, workers: Workers) -> None:
         self.task, self.fitting = task, fitting
@@ -161,7 +160,7 @@ class _ResumeStates:
         return load_state(self._folder, self.task, self.fitting) or Progress(0, 0, 0.0)
 
     def save(self, progress: Progress) -> None:
-        """Write a state when it is time for one."""
+        """Writes a state when it is time for one."""
         if self._writes and time.monotonic() - self._saved >= self.task.config.fit.save_every_s:
             save_state(self._folder, self.task, self.fitting, progress)
             self._saved = time.monotonic()
@@ -196,7 +195,7 @@ def _fit_epochs(
 def _fit_epoch(
     model: AnomalyModel, source: FeatureSource, steps: Steps, parts: Sequence[Draw]
 ) -> dict[str, float]:
-    """One pass; returns the mean of each loss term."""
+    """Trains for one pass over the data; returns the mean of each loss term."""
     sums: dict[str, float] = {}
     for part in parts:
         features, targets = source.batch(part)
@@ -210,12 +209,12 @@ def _fit_epoch(
 
 
 def _refuse_infinite_weights(model: AnomalyModel) -> None:
-    """The last step may have broken what the losses, which come before it, do not show."""
+    """Raises DivergedError for infinite weights: the losses do not show the last step."""
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise DivergedError(
-                f"{name} holds values that are not finite after the last step: train with another "
-                "seed or a lower rate"
+                f"{name} has values that are not finite after the last step: train with another "
+                "seed or a lower learning rate"
             )
 
 

@@ -1,4 +1,4 @@
-"""Labelled images with what the deployed artefact says of them."""
+"""Labelled images with the results of the deployed artefact."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Truth = npt.NDArray[np.bool_]  # (H, W), True where the defect is
 
 @dataclass(frozen=True, eq=False)
 class InspectedSample:
-    """A labelled image with what the artefact said of it.
+    """A labelled image with the artefact's result.
 
     Attributes:
         truth: at the resolution of the anomaly map; None without a map, or without ground truth.
-        crop: the part of the frame that the anomaly map covers; None for all of it.
+        crop: the part of the frame under the anomaly map; None for the whole frame.
     """
 
     sample: Sample
@@ -40,33 +40,33 @@ class InspectedSample:
 
     @property
     def name(self) -> str:
-        """The image within its data set: `good/017.png`."""
+        """Returns the image's name within its data set: `good/017.png`."""
         return self.sample.name
 
     @property
     def frame(self) -> Image:
-        """The native frame, read anew each time: a data set need not fit into memory."""
+        """Reads the native frame each time, because a data set need not fit into memory."""
         return read_image(self.sample.path)
 
     @property
     def is_judged(self) -> bool:
-        """Whether there is a verdict."""
+        """Returns True when the image has a verdict."""
         return self.inspection.verdict is not Verdict.NO_VERDICT
 
     @property
     def is_false_reject(self) -> bool:
-        """Whether a good part was rejected."""
+        """Returns True when a good part was rejected."""
         return self.sample.is_good and self.inspection.verdict is Verdict.REJECT
 
     @property
     def is_escape(self) -> bool:
-        """Whether a defective part was passed."""
+        """Returns True when a defective part was passed."""
         return not self.sample.is_good and self.inspection.verdict is Verdict.PASS
 
     def region(self) -> tuple[Image, Truth | None]:
-        """The inspected part of the native frame, and its ground truth of the same size.
+        """Returns the inspected part of the native frame, and its ground truth of the same size.
 
-        A frame without a map is shown whole. The truth is None for a defect without a mask.
+        Without a map this is the whole frame. The truth is None for a defect without a mask.
         """
         frame = self.frame
         truth = _native_truth(self.sample, frame)
@@ -80,14 +80,14 @@ def inspect_samples(
     samples: Sequence[Sample],
     report: Callable[[], object] = lambda: None,
 ) -> list[InspectedSample]:
-    """Run labelled images through an inspector; `report` is called after each.
+    """Runs labelled images through an inspector; `report` is called after each.
 
     Raises:
-        CameraError: there are none, a file cannot be read, or the model was trained on some of
-            them: figures would mean nothing. All such files are first_names.
+        CameraError: there are no samples, a file cannot be read, or the model was trained on some
+            of them, so that figures would mean nothing. The message names all such files.
     """
     if not samples:
-        raise CameraError("there are no test images: a folder test/good or test/<defect> is needed")
+        raise CameraError("there are no test images: put them into test/good and test/<defect>")
     surveyed = survey(samples)
     _refuse_trained_on(surveyed, inspector.bundle.trained_on())
     inspected = []
@@ -113,7 +113,7 @@ def _inspect(inspector: Inspector, surveyed: SurveyedSample) -> InspectedSample:
     truth = None
     if inspection.anomaly_map is not None:
         native = _native_truth(sample, frame)
-        shown = preprocessing.model_copy(update={"crop": inspection.crop})  # it may move
+        shown = preprocessing.model_copy(update={"crop": inspection.crop})  # alignment may move it
         truth = None if native is None else truth_at_map_size(native, shown)
     mask_sha256 = None if sample.mask is None else sha256_of(sample.mask)
     return InspectedSample(sample, surveyed.sha256, inspection, truth, mask_sha256, inspection.crop)
@@ -126,14 +126,14 @@ def _native_truth(sample: Sample, frame: Image) -> Truth | None:
     if sample.mask is None:
         return None
     mask = read_mask(sample.mask, size).astype(np.bool_)
-    return mask if mask.any() else None  # an empty mask of a defect: nobody drew one
+    return mask if mask.any() else None  # an empty mask of a defect was never drawn
 
 
 def truth_at_map_size(truth: Truth, preprocessing: Preprocessing) -> Truth:
-    """Ground truth of a native frame where the anomaly map is.
+    """Takes the ground truth of a native frame to the anomaly map.
 
-    It goes through the crop and the resize of the frames; a pixel that a defect covers by half or
-    more is a defect.
+    It passes the crop and the resize of the frames. A pixel is a defect when a defect covers half
+    of it or more.
     """
     as_frame = preprocessing.model_copy(update={"channels": 1})
     covered = preprocess(truth.astype(np.uint8) * 255, as_frame)[..., 0]

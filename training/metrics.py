@@ -1,7 +1,7 @@
 """Detection and localisation metrics on raw scores, exact and in float64.
 
-Higher scores are more anomalous, and a score at or above a threshold is a detection. Nothing is
-clamped, normalised or binned: metrics that squash scores into [0, 1] first have given AUROC 0.5 for
+Higher scores are more anomalous, and a score at or above a threshold is a detection. These metrics
+do not clamp, normalise or bin: others that squash scores into [0, 1] first have given AUROC 0.5 to
 perfect detectors (torchmetrics issue 2819, anomalib issue 3407).
 """
 
@@ -26,7 +26,7 @@ class UndefinedMetricError(ValueError):
 
 
 class BestF1(NamedTuple):
-    """The highest F1 over all thresholds; it knows the labels, so no threshold can be set by it."""
+    """The highest F1 over all thresholds. It uses the labels, so it cannot set a threshold."""
 
     f1: float
     threshold: float
@@ -40,16 +40,16 @@ class Curve(NamedTuple):
     thresholds: npt.NDArray[np.float64]
 
     def auroc(self) -> float:
-        """See the function `auroc`."""
+        """Returns the area under the ROC curve; ties count half."""
         return float(np.trapezoid(self.true / self.true[-1], self.false / self.false[-1]))
 
     def average_precision(self) -> float:
-        """See the function `average_precision`."""
+        """Returns the mean precision over the detections: sum of (R_n - R_(n-1)) P_n."""
         true, found = self.true[1:], self.true[1:] + self.false[1:]
         return float(np.sum(np.diff(self.true) * true / found) / self.true[-1])
 
     def best_f1(self) -> BestF1:
-        """See the function `best_f1`."""
+        """Returns the highest F1 with the lowest threshold that gives it."""
         true, found = self.true[1:], self.true[1:] + self.false[1:]
         f1 = 2 * true / (found + self.true[-1])
         last = len(f1) - 1 - int(np.argmax(f1[::-1]))  # thresholds descend: the last is the lowest
@@ -57,14 +57,14 @@ class Curve(NamedTuple):
 
 
 def curve(scores: Scores, labels: Labels) -> Curve:
-    """What is detected at every threshold.
+    """Counts detections at every threshold.
 
     Args:
         scores: (N,), or maps (N, H, W).
         labels: the same shape, True for defects.
 
     Raises:
-        UndefinedMetricError: only one class is there.
+        UndefinedMetricError: there is only one class.
     """
     if scores.shape != labels.shape:
         raise ValueError(f"scores {scores.shape} and labels {labels.shape} differ in shape")
@@ -77,25 +77,22 @@ def curve(scores: Scores, labels: Labels) -> Curve:
 
 
 def auroc(scores: Scores, labels: Labels) -> float:
-    """Area under the ROC curve: the chance that a defect scores above a good one, ties count half.
-
-    See `curve`.
-    """
+    """Returns the chance that a defect scores above a good sample; ties count half."""
     return curve(scores, labels).auroc()
 
 
 def average_precision(scores: Scores, labels: Labels) -> float:
-    """Mean precision over the detections, sum of (R_n - R_(n-1)) P_n; see `curve`."""
+    """Returns the mean precision over the detections of `curve`."""
     return curve(scores, labels).average_precision()
 
 
 def best_f1(scores: Scores, labels: Labels) -> BestF1:
-    """Highest F1 over all thresholds, the lowest such threshold; see `curve`."""
+    """Returns the highest F1 over all thresholds of `curve`."""
     return curve(scores, labels).best_f1()
 
 
 def detected_at_false_positive_rate(scores: Scores, labels: Labels, rate: float = 0.05) -> float:
-    """Share of defects found when `rate` of the good ones are rejected: PB5 (arXiv 2503.23451).
+    """Returns the share of defects found with `rate` of the good rejected: PB5 (arXiv 2503.23451).
 
     The threshold is the linearly interpolated (1 - rate)-quantile of the good scores.
     """
@@ -104,7 +101,7 @@ def detected_at_false_positive_rate(scores: Scores, labels: Labels, rate: float 
 
 
 def passed_at_miss_rate(scores: Scores, labels: Labels, rate: float = 0.05) -> float:
-    """Share of good ones passed when `rate` of the defects are missed: PG5 (arXiv 2503.23451)."""
+    """Returns the share of good passed with `rate` of defects missed: PG5 (arXiv 2503.23451)."""
     good, defective = _good_and_defective(scores, labels)
     return float(np.mean(good < np.quantile(defective, rate)))
 
@@ -116,7 +113,7 @@ class OverlapCurve(NamedTuple):
     overlap: npt.NDArray[np.float64]
 
     def area(self, limit: float) -> float:
-        """Area up to a false positive rate, divided by that rate."""
+        """Returns the area up to a false positive rate, divided by that rate."""
         inside = self.false_positive_rate <= limit
         at_limit = np.interp(limit, self.false_positive_rate, self.overlap)
         x = np.append(self.false_positive_rate[inside], limit)
@@ -125,9 +122,9 @@ class OverlapCurve(NamedTuple):
 
 
 def overlap_curve(maps: Scores, masks: Labels) -> OverlapCurve:
-    """The exact curve over all scores (Bergmann et al., IJCV 2021).
+    """Computes the exact curve over all scores (Bergmann et al., IJCV 2021).
 
-    A region counts the same whatever its size; its pixels together weigh one.
+    All regions count the same: the pixels of a region together weigh one.
 
     Args:
         maps: (N, H, W) raw scores.
@@ -147,7 +144,7 @@ def overlap_curve(maps: Scores, masks: Labels) -> OverlapCurve:
 
 
 def aupro(maps: Scores, masks: Labels, fpr_limit: float = 0.3) -> float:
-    """Area under the per-region overlap curve up to a false positive rate; see `overlap_curve`."""
+    """Returns the area under `overlap_curve` up to a false positive rate."""
     return overlap_curve(maps, masks).area(fpr_limit)
 
 
@@ -155,8 +152,8 @@ class Pimo(NamedTuple):
     """Recall while almost nothing fires on good parts, one curve per image, and the area below it.
 
     Bertoldo, Ortega, Ameln, Ahmad, Akcay, BMVC 2024 (arXiv 2401.01984). Unlike AUPRO it looks at
-    the few false positives that a line can afford, counts them on good parts alone, and gives one
-    value per image, so that a mean cannot hide the images in which nothing was found.
+    the few false positives that a line can afford, and counts them on good parts alone. It gives
+    one value per image, so that a mean cannot hide images without any detection.
 
     Attributes:
         false_positive_rate: (K,) mean share of pixels of good images at or above each threshold.
@@ -177,19 +174,19 @@ def pimo(
     thresholds: int = _PIMO_THRESHOLDS,
     force: bool = False,
 ) -> Pimo:
-    """Recall of each defective image over the false positive rates within `bounds`.
+    """Computes the recall of each defective image over the false positive rates within `bounds`.
 
     Args:
         maps: (N, H, W) raw scores.
         masks: (N, H, W) ground truth; an image is good when it has no defect pixel.
         bounds: lowest and highest false positive rate of the integral, which runs over their
             logarithm.
-        thresholds: so many, linear between the extremes of the good images' maps.
-        force: measure also what too few thresholds or pixels make uncertain.
+        thresholds: their number; they are linear between the extremes of the good images' maps.
+        force: measure also with too few thresholds or pixels.
 
     Raises:
-        UndefinedMetricError: no good or no defective image, maps that are constant, or too few good
-            pixels for such low false positive rates.
+        UndefinedMetricError: there is no good or no defective image, a map is constant, or there
+            are too few good pixels for such low false positive rates.
     """
     defective = masks.any(axis=(1, 2))
     if defective.all() or not defective.any():
@@ -221,7 +218,7 @@ def _good_and_defective(scores: Scores, labels: Labels) -> tuple[Scores, Scores]
 
 
 def _descending(scores: Scores) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Order of descending scores, and the position of the last of each group of equal ones."""
+    """Sorts scores, descending; returns the order and the last position of each distinct score."""
     flat = scores.ravel()
     if not np.isfinite(flat).all():
         raise ValueError("the scores hold values that are not finite")
@@ -232,7 +229,7 @@ def _descending(scores: Scores) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.in
 
 
 def _region_weights(masks: Labels) -> tuple[npt.NDArray[np.float64], int]:
-    """For each pixel one over the size of its region, zero outside; and the number of regions."""
+    """Returns one over the size of the region of each pixel, zero outside, and the region count."""
     weights = np.zeros(masks.shape)
     regions = 0
     for mask, weight in zip(masks, weights, strict=True):
@@ -250,7 +247,7 @@ def _share_at_or_above(
 
 
 def _index_range(rates: npt.NDArray[np.float64], bounds: tuple[float, float]) -> tuple[int, int]:
-    """First and last index of the thresholds whose rates are nearest to the bounds."""
+    """Returns the first and last index of the thresholds with the rates nearest to the bounds."""
     low, high = bounds
     first = int(np.flatnonzero(rates == 1)[-1]) if high == 1 else _nearest(rates, high)
     return first, _nearest(rates, low)
@@ -263,7 +260,7 @@ def _refuse_uncertain(
     if rates[-1] > low:
         raise UndefinedMetricError(
             "the lowest false positive rate that these good images can show is "
-            f"{rates[-1]:.1e}, above {low:g}: more of them are needed"
+            f"{rates[-1]:.1e}, above {low:g}: take more of them"
         )
     if inside < _FEWEST_PIMO_THRESHOLDS:
         raise UndefinedMetricError(

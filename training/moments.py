@@ -18,7 +18,7 @@ class Moments:
         self._count, self._sum, self._squares = 0, torch.zeros(()), torch.zeros(())
 
     def add(self, values: Tensor) -> None:
-        """Take in a batch (N, ...)."""
+        """Adds a batch (N, ...)."""
         values = values.double()
         self._count += len(values)
         self._sum = self._sum.to(values) + values.sum(0)
@@ -26,31 +26,31 @@ class Moments:
 
     @property
     def mean(self) -> Tensor:
-        """Mean (...)."""
+        """Returns the mean (...)."""
         return self._sum / self._count
 
     @property
     def variance(self) -> Tensor:
-        """Variance (...), divided by the count."""
+        """Returns the variance (...), divided by the count."""
         return (self._squares / self._count - self.mean.square()).clamp(min=0)
 
     @property
     def std(self) -> Tensor:
-        """Standard deviation (...)."""
+        """Returns the standard deviation (...)."""
         return self.variance.sqrt()
 
 
 def recalibrate(
     module: nn.Module, see: Callable[[Tensor], object], batches: Iterable[Tensor]
 ) -> None:
-    """Set the running statistics of batch norms to the mean over the images.
+    """Sets the running statistics of batch norms to the mean over the images.
 
-    While a network learns, they lag behind its weights: in eval mode it computes something else
-    than what was learnt. The module is in train mode afterwards.
+    During a training they lag behind the weights, so that eval mode computes another function than
+    the learnt one. The module is in train mode afterwards.
 
     Args:
-        see: one pass through every batch norm of `module`, given images (N, ...).
-        batches: images, seen in batches of about 64 whatever their division.
+        see: passes images (N, ...) through every batch norm of `module`.
+        batches: images, passed on in batches of about 64.
     """
     norms = [layer for layer in module.modules() if isinstance(layer, BATCH_NORMS)]
     momenta = [norm.momentum for norm in norms]
@@ -66,7 +66,7 @@ def recalibrate(
 
 
 def _regrouped(batches: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The same images in batches of 64, or little more; the last may be smaller."""
+    """Yields the same images in batches of 64 or little more; the last may be smaller."""
     waiting: list[Tensor] = []
     for batch in batches:
         waiting.append(batch)

@@ -1,4 +1,4 @@
-"""How well scores and maps separate good parts from defective ones, whatever the threshold."""
+"""Separation of good parts from defective ones by scores and maps, without a threshold."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from training.metrics import (
 AUPRO_LIMIT, AUPRO_STRICT_LIMIT = 0.3, 0.05
 RATE = 0.05
 
-Metric = Callable[[], object]  # raises UndefinedMetricError
+Metric = Callable[[], object]  # may raise UndefinedMetricError
 
 
 class Separation(StrictModel):
-    """Figures of scores and maps alone. One that the images do not define is None.
+    """Figures of scores and maps alone. A figure that the images do not define is None.
 
     Attributes:
-        best_f1_oracle: over all thresholds. It knows the labels: an upper limit, no result.
-        detected_at_5_percent: share of the defects found when 5 % of the good parts are rejected
-            (PB5); an oracle too.
-        passed_at_5_percent: share of the good parts passed when 5 % of the defects are missed
-            (PG5); an oracle too.
+        best_f1_oracle: over all thresholds. It uses the labels: an upper limit, not a result.
+        detected_at_5_percent: share of the defects found with 5 % of the good parts rejected (PB5);
+            an oracle too.
+        passed_at_5_percent: share of the good parts passed with 5 % of the defects missed (PG5);
+            an oracle too.
         aupro: exact, up to a false positive rate of AUPRO_LIMIT; `aupro_strict` up to
             AUPRO_STRICT_LIMIT.
         aupimo: mean over the defective images, false positive rates 1e-5 to 1e-4;
-            `aupimo_zero` is the share of them whose area is zero.
+            `aupimo_zero` is the share of them with zero area.
     """
 
     image_auroc: float | None
@@ -56,7 +56,7 @@ class Separation(StrictModel):
 
 
 def separation(judged: Sequence[InspectedSample]) -> dict[str, Metric]:
-    """The figures of `Separation` by name, each computed when it is called."""
+    """Returns the figures of `Separation` by name; each call computes one."""
     scores = np.array([s.inspection.score for s in judged])
     labels = np.array([not s.sample.is_good for s in judged], dtype=np.bool_)
     maps, masks = _maps_and_masks(judged)
@@ -79,7 +79,7 @@ def separation(judged: Sequence[InspectedSample]) -> dict[str, Metric]:
 
 
 def by_category(judged: Sequence[InspectedSample]) -> dict[str, Separation]:
-    """The figures of each kind of product, where the data set has several."""
+    """Computes the figures of each class of product, for a data set of several."""
     names = sorted({s.sample.category for s in judged if s.sample.category is not None})
     return {
         name: Separation(**computed(separation(_of_category(judged, name)))[0])
@@ -89,7 +89,7 @@ def by_category(judged: Sequence[InspectedSample]) -> dict[str, Separation]:
 
 
 def computed(metrics: Mapping[str, Metric]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Values by name, and the reasons of those that are None."""
+    """Computes the values by name, and the reasons for those that are None."""
     values: dict[str, Any] = {}
     undefined: dict[str, str] = {}
     for name, metric in metrics.items():
@@ -113,7 +113,7 @@ def _maps_and_masks(
         for s in judged
         if s.truth is not None
         and s.inspection.anomaly_map is not None
-        and (s.sample.is_good or s.truth.any())  # a defect too small for the map is neither
+        and (s.sample.is_good or s.truth.any())  # a defect too small for the map counts as neither
     ]
     if not pairs:
         return np.zeros((0, 1, 1), np.float32), np.zeros((0, 1, 1), np.bool_)

@@ -1,7 +1,7 @@
-"""Synthetic anomalies: where they are on the grid of features, and how strong.
+"""Synthetic anomalies: masks on the grid of features, and the strength of the noise in them.
 
 Masks are thresholded gradient noise (Perlin, SIGGRAPH 1985), as in SuperSimpleNet. Random numbers
-come from torch's global generator, so that a resumed training goes on with the sequence.
+come from torch's global generator, so that a resumed training continues the sequence.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _OF_SPREAD = 0.5
 
 
 def gradient_noise(height: int, width: int, cells_y: int, cells_x: int) -> Tensor:
-    """Gradient noise (height, width) in about [-1, 1] over a lattice of `cells_y` x `cells_x`.
+    """Draws gradient noise (height, width), about [-1, 1], on a lattice of `cells_y` x `cells_x`.
 
     Height and width are multiples of the numbers of cells.
     """
@@ -41,10 +41,10 @@ def gradient_noise(height: int, width: int, cells_y: int, cells_x: int) -> Tenso
 
 
 def perlin_mask(height: int, width: int, threshold: float) -> Tensor:
-    """One random mask (height, width) of 0 and 1; empty with probability one half.
+    """Draws one mask (height, width) of 0 and 1; it is empty with probability one half.
 
-    The number of lattice cells is 2^i along each axis, i uniform in 0..5 and independent. Noise is
-    drawn on the next powers of two and resized bilinearly.
+    The number of lattice cells is 2^i along each axis, with independent i uniform in 0..5. The
+    noise has the next powers of two as its size, and is resized bilinearly.
     """
     drawn_h, drawn_w = (2 ** math.ceil(math.log2(max(n, 2))) for n in (height, width))
     exponents = torch.randint(0, _MAX_EXPONENT + 1, (2,)).tolist()
@@ -57,24 +57,24 @@ def perlin_mask(height: int, width: int, threshold: float) -> Tensor:
 
 
 def perlin_masks(count: int, height: int, width: int, threshold: float) -> Tensor:
-    """Independent masks (count, 1, height, width); see `perlin_mask`."""
+    """Draws independent masks (count, 1, height, width) with `perlin_mask`."""
     return torch.stack([perlin_mask(height, width, threshold) for _ in range(count)])[:, None]
 
 
 def noise_for(batches: Iterable[Tensor]) -> float:
-    """Standard deviation of noise for features of any scale: half of what a channel has itself.
+    """Returns the standard deviation of noise: half of that of a channel, at any scale of features.
 
-    The papers' 0.015 is for wide_resnet50_2.tv_in1k, and fails where a backbone's features have
+    The papers' 0.015 is for wide_resnet50_2.tv_in1k. It fails with backbones whose features have
     another scale (anomalib issue 2688).
 
     Args:
-        batches: features of good parts; see `mean_channel_std`.
+        batches: features of good parts (N, C, h, w), together at least two cells.
     """
     return _OF_SPREAD * mean_channel_std(batches)
 
 
 def mean_channel_std(batches: Iterable[Tensor]) -> float:
-    """Standard deviation of each channel over all cells, averaged over the channels.
+    """Returns the standard deviation of each channel over all cells, averaged over the channels.
 
     Args:
         batches: (N, C, h, w), together at least two cells.

@@ -1,4 +1,4 @@
-"""Choosing a training by the images, the device and the time there is."""
+"""Choice of a training by the images, the device and the available time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from training.workers import Workers
 _AREA = 256 * 256  # px of the model's input
 _MULTIPLE = 32  # of its sides: the stride of the deepest layer that a backbone may use
 _SHORTEST, _LONGEST = 96, 1024
-_FEW = 50  # good images below which more of them are held out
+_FEW = 50  # with fewer good images a larger share is held out
 _FEWEST_STEPS, _MOST_STEPS = 100, 2000
 _BATCH = 16
 _TIMED_STEPS = 4
@@ -30,14 +30,14 @@ Sections = dict[str, dict[str, Any]]
 
 
 class Pace(NamedTuple):
-    """How long things take on the device at hand, in seconds."""
+    """Seconds that the parts of a training take on the device."""
 
     per_image: float  # features of one image
     per_step: float
 
 
 class Plan(NamedTuple):
-    """A training, and why it is this one; for people."""
+    """A training, and the reasons for it as lines for the user."""
 
     config: TrainConfig
     reasons: list[str]
@@ -50,13 +50,13 @@ def plan_training(
     seconds: float,
     measure: Callable[[TrainConfig, Sequence[SurveyedSample]], Pace],
 ) -> Plan:
-    """SuperSimpleNet with input size, hold-out and number of steps chosen.
+    """Plans a training of SuperSimpleNet: chooses input size, hold-out and number of steps.
 
     Args:
         samples: the good images.
-        fixed: settings that are not chosen here, by section: folder, backbone, device, seed.
+        fixed: the given settings by section: folder, backbone, device, seed.
         seconds: for features and steps together.
-        measure: the pace of a training on the device; see `measure_pace`.
+        measure: measures the pace of a training on the device, as `measure_pace` does.
     """
     size = input_size(samples)
     hold_out = 0.3 if len(samples) < _FEW else 0.2
@@ -83,9 +83,9 @@ def plan_training(
 
 
 def input_size(samples: Sequence[SurveyedSample]) -> tuple[int, int]:
-    """Height and width in the proportions of the frames, about 256 x 256 px in area.
+    """Returns a height and width in the proportions of the frames, about 256 x 256 px in area.
 
-    A long frame squeezed into a square loses thin defects across its length.
+    In a square, a long frame would lose thin defects across its length.
     """
     height, width = (
         float(np.median(side)) for side in zip(*(s.size for s in samples), strict=True)
@@ -95,10 +95,10 @@ def input_size(samples: Sequence[SurveyedSample]) -> tuple[int, int]:
 
 
 def measure_pace(config: TrainConfig, samples: Sequence[SurveyedSample]) -> Pace:
-    """Extract the features of a few images and take a few steps, as `fit` would.
+    """Extracts the features of a few images and takes a few steps, as `fit` would.
 
     Raises:
-        ConfigError: the device is not here, or the backbone's weights are not.
+        ConfigError: the device or the backbone's weights are missing.
     """
     keep_freed_memory()
     workers = Workers(config.fit)
@@ -116,7 +116,9 @@ def measure_pace(config: TrainConfig, samples: Sequence[SurveyedSample]) -> Pace
     reader = SampleReader(few, preprocessing, model.annotation, config.data.augment, 0)
     started = time.monotonic()
     source = FeatureSource(model, reader, workers.device, config.fit.cache_max_bytes)
-    per_image = (time.monotonic() - started) / (len(few) + 1)  # one is extracted to learn its size
+    per_image = (time.monotonic() - started) / (
+        len(few) + 1
+    )  # the source extracts one more to learn its size
     draw = [(index % len(few), 0) for index in range(config.fit.batch_size)]
     steps = workers.steps(model.train(), model.optimisation(1))
     times = []
@@ -132,9 +134,9 @@ def _steps(pace: Pace, images: int, seconds: float) -> tuple[int, str]:
     steps = int(left / pace.per_step)
     if steps < _FEWEST_STEPS:
         needed = images * pace.per_image + _FEWEST_STEPS * pace.per_step
-        return _FEWEST_STEPS, f": the least that learns; it takes {needed / 60:.1f} minutes"
+        return _FEWEST_STEPS, f": a model needs at least these; they take {needed / 60:.1f} minutes"
     if steps > _MOST_STEPS:
-        return _MOST_STEPS, ": more learns nothing more"
+        return _MOST_STEPS, ": more do not improve the model"
     return steps, f", {seconds / 60:g} minutes"
 
 

@@ -1,7 +1,7 @@
-"""The processes of one training: one, or several that torchrun started.
+"""The processes of one training: one, or several under torchrun.
 
 Lightning Fabric wraps the model for gradient averaging (DDP) and mixed precision. Every process
-holds all samples and draws the same epochs; each takes its share of every batch.
+holds all samples, draws the same epochs, and takes its share of every batch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Workers:
             of its local rank.
 
     Raises:
-        ConfigError: the device is not here, or one device is named for several processes.
+        ConfigError: the device is missing, or `config` names one device for several processes.
     """
 
     def __init__(self, config: FitConfig) -> None:
@@ -51,50 +51,50 @@ class Workers:
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """Returns the device of this process."""
         return self._fabric.device
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that writes files and reports."""
+        """Returns True in the process that writes files and reports."""
         return self._fabric.is_global_zero
 
     @property
     def count(self) -> int:
-        """Number of processes."""
+        """Returns the number of processes."""
         return self._fabric.world_size
 
     def place(self, model: AnomalyModel) -> AnomalyModel:
-        """Move a model to the device; batch norms see the batch of all processes where they can.
+        """Moves a model to the device; on CUDA, batch norms see the batch of all processes.
 
-        torch has no synchronised batch norm on the CPU: there each process normalises by its share.
+        torch does not have a synchronised batch norm on the CPU: each process normalises its share.
         """
         if self.count > 1 and self.device.type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return model.to(self.device)
 
     def seed_epoch(self, epoch: int) -> torch.Generator:
-        """Seed this process for an epoch; returns the generator that all of them draw it with.
+        """Seeds this process for an epoch; returns the generator that draws the epoch in all.
 
-        What is random in an epoch depends on the seed, the epoch and the process only, so that a
-        resumed training repeats it.
+        Random numbers of an epoch depend only on the seed, the epoch and the process, so that a
+        resumed training repeats them.
         """
         base = (self.seed * _SEED_STRIDE + epoch) * _SEED_STRIDE
         torch.manual_seed((base + 1 + self._fabric.global_rank) % 2**63)
         return torch.Generator().manual_seed(base % 2**63)
 
     def share(self, part: Draw) -> Draw:
-        """This process's part of a batch; all parts have one size, if need be by repeating some."""
+        """Returns this process's part of a batch; samples repeat to give parts of one size."""
         size = -(-len(part) // self.count)
         padded = [part[i % len(part)] for i in range(size * self.count)]
         return padded[self._fabric.global_rank :: self.count]
 
     def steps(self, model: AnomalyModel, optimisation: Optimisation) -> Steps:
-        """How `model` takes its steps over all processes."""
+        """Sets `model` up for optimisation steps over all processes."""
         return Steps(self._fabric, model, optimisation)
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
-        """Mean of each value over the processes."""
+        """Returns the mean of each value over the processes."""
         if self.count == 1:
             return values
         summed = self._fabric.all_reduce(
@@ -104,7 +104,7 @@ class Workers:
         return dict(zip(values, summed.tolist(), strict=True))
 
     def wait(self) -> None:
-        """Return when every process has come here."""
+        """Waits for all processes."""
         self._fabric.barrier()
 
 
@@ -112,8 +112,8 @@ class Steps:
     """Optimisation steps of a model, over all processes and in the configured precision.
 
     Attributes:
-        module: the model; its `stepped` methods are called through it, so that their gradients
-            are averaged over the processes.
+        module: the model. Calls of its `stepped` methods through it average their gradients over
+            the processes.
     """
 
     def __init__(self, fabric: Fabric, model: AnomalyModel, optimisation: Optimisation) -> None:
@@ -126,7 +126,7 @@ class Steps:
         self._optimisers = list(optimisers) if isinstance(optimisers, tuple) else [optimisers]
 
     def minimise(self, loss: Tensor, optimiser: int | None = None) -> None:
-        """One step down the gradient of `loss`, by one optimiser or by all."""
+        """Takes a step down the gradient of `loss`, with one optimiser or with all."""
         chosen = self._optimisers if optimiser is None else [self._optimisers[optimiser]]
         for each in chosen:
             each.zero_grad(set_to_none=True)
@@ -149,7 +149,7 @@ def _check_device(device: str, processes: int) -> None:
         )
     count = torch.cuda.device_count()
     if index and processes > 1:
-        raise ConfigError(f"fit.device {device}: several processes need 'cuda', without a number")
+        raise ConfigError(f"fit.device {device}: several processes need 'cuda' without a number")
     if int(index or 0) >= count or processes > count:
         raise ConfigError(
             f"fit.device {device} with {processes} processes: this machine has {count} CUDA devices"

@@ -22,9 +22,8 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from edge.part.settled import Settled
+from edge.part.result import Settled, ViewResult
 from edge.part.trigger import Trigger
-from edge.part.view import ViewResult
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.drift.baseline import Baseline
 from inspection.drift.charts import MOVED, ChannelState, ChartAlarm, normal_score, update

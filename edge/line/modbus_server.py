@@ -8,14 +8,12 @@ the network of the machine.
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from edge.line.base import StationState
-from edge.line.handshake import Handshake, Signals, fresh_sequence
+from edge.line.handshake import Signals
 from edge.line.modbus import BLOCK_REGISTERS, ModbusOutputConfig, registers_from_signals
+from edge.line.server_output import ServerOutput
 from edge.part.record import InspectionRecord
-from edge.peers.server_thread import HANGS, ServerThread
 from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
 
@@ -28,8 +26,6 @@ else:
     pymodbus_server, simulator = Sdk("pymodbus.server"), Sdk("pymodbus.simulator")
 
 _READ_INPUT_REGISTERS = 4
-
-
 _INSTALL = "pip install 'linewarden[modbus]'"
 
 
@@ -44,50 +40,26 @@ class ModbusServerConfig(ModbusOutputConfig):
         return ModbusServer(self)
 
 
-class ModbusServer:
-    """Holds the verdicts ready for a PLC.
-
-    A verdict that the PLC does not fetch in time is taken back: the registers go to the safe state
-    with FAULT, and the PLC may go on polling.
-    """
+class ModbusServer(ServerOutput["ModbusTcpServer"]):
+    """Holds the verdicts ready for a PLC."""
 
     def __init__(self, config: ModbusServerConfig) -> None:
-        self._config = config
-        self._handshake = Handshake(
+        super().__init__(
+            f"modbus_server {config.host}:{config.port}",
             acknowledged=config.acknowledge_register is not None,
             hold_ms=config.hold_ms,
-            sequence=fresh_sequence(),
-        )
-        self._taken: asyncio.Event | None = None
-        self._host = ServerThread(
-            f"modbus_server {config.host}:{config.port}",
-            start=self._listen,
-            safe=self._safe,
-            stop=self._leave,
             timeout_ms=config.timeout_ms,
-            start_failures=(RuntimeError,),
+            start_errors=(RuntimeError,),
             hint="check that the address is one of this device and no other program uses the port",
         )
+        self._config = config
+        self._taken: asyncio.Event | None = None  # only while a verdict waits for the PLC
 
-    def open(self) -> None:
-        """Listen, unless it does already; see `LineOutput.open`."""
-        self._host.open()
-
-    def send(self, record: InspectionRecord) -> None:
-        """Hold one verdict ready until the PLC has it; see `LineOutput.send`."""
+    def _not_taken(self, trigger_id: str) -> str:
         act = "acknowledge" if self._config.acknowledge_register is not None else "fetch"
-        what = f"the PLC did not {act} the verdict of {record.trigger_id}; check that it polls"
-        self._host.call(partial(self._tell, record), what)
+        return f"the PLC did not {act} the verdict of {trigger_id}; check that it polls"
 
-    def show(self, state: StationState) -> None:
-        """Hold the station's state ready; see `LineOutput.show`."""
-        self._host.call(lambda: self._hold(self._handshake.show(state)), HANGS)
-
-    def close(self) -> None:
-        """Go to the safe state and stop to listen; see `LineOutput.close`."""
-        self._host.close()
-
-    async def _listen(self) -> ModbusTcpServer:
+    async def _start(self) -> ModbusTcpServer:
         config = self._config
         unused = [simulator.SimData(0, count=16, values=False, datatype=simulator.DataType.BITS)]
         block = simulator.SimData(
@@ -105,26 +77,24 @@ class ModbusServer:
         await server.serve_forever(background=True)
         return server
 
-    async def _tell(self, record: InspectionRecord) -> None:
+    async def _tell(self, record: InspectionRecord, server: ModbusTcpServer) -> None:
         self._taken = asyncio.Event()
-        await self._hold(self._handshake.result(record))
-        await self._taken.wait()
-        await self._hold(self._handshake.signals)
+        try:
+            await self._hold(server, self._handshake.result(record))
+            await self._taken.wait()
+        finally:
+            self._taken = None
+        await self._hold(server, self._handshake.signals)
 
-    async def _safe(self, fault: bool) -> None:
-        self._taken = None
-        await self._hold(self._handshake.safe(fault=fault))
+    async def _hold(self, server: ModbusTcpServer, signals: Signals) -> None:
+        await server.async_setValues(
+            self._config.device_id,
+            _READ_INPUT_REGISTERS,
+            self._config.register_address,
+            registers_from_signals(signals),
+        )
 
-    async def _hold(self, signals: Signals) -> None:
-        if self._host.server is not None:
-            await self._host.server.async_setValues(
-                self._config.device_id,
-                _READ_INPUT_REGISTERS,
-                self._config.register_address,
-                registers_from_signals(signals),
-            )
-
-    async def _leave(self, server: ModbusTcpServer) -> None:
+    async def _stop(self, server: ModbusTcpServer) -> None:
         self._handshake.safe(fault=False)
         await server.shutdown()  # type: ignore[no-untyped-call]
 

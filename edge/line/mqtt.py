@@ -13,21 +13,17 @@ from __future__ import annotations
 
 import atexit
 import json
-import logging
 from typing import Literal
 
 from edge.line.base import StationState
 from edge.line.handshake import SEQUENCE_MAX, fresh_sequence
 from edge.part.record import InspectionRecord
 from edge.peers.addresses import MqttBroker, TopicPrefix
-from edge.peers.mqtt import Broker
+from edge.peers.mqtt import Broker, Will
 from inspection.config.plugins import require
 from inspection.errors import LineError
 
 OFFLINE = "offline"
-
-_log = logging.getLogger(__name__)
-
 
 _INSTALL = "pip install 'linewarden[mqtt]'"
 
@@ -62,47 +58,44 @@ class Mqtt:
 
     def __init__(self, config: MqttConfig) -> None:
         self._topic = config.topic
-        self._broker = Broker(
-            f"mqtt {config.host}:{config.port}", config, will=(f"{config.topic}/state", OFFLINE)
-        )
+        will = Will(f"{config.topic}/state", OFFLINE, _state_failure(OFFLINE))
+        self._broker = Broker(f"mqtt {config.host}:{config.port}", config, will=will)
         self._state = ""
         self._sequence = fresh_sequence()
         self._beats = 0
 
     def open(self) -> None:
-        """Connect and say that the station is not ready; see `LineOutput.open`."""
+        """Connects and publishes that the station is not ready."""
         self.close()
         deadline = self._broker.deadline()
         atexit.register(self.close)
         self._broker.open()
-        self._publish_state(StationState.FAULT.value, deadline)
+        self._publish_state(StationState.FAULT, deadline)
 
     def send(self, record: InspectionRecord) -> None:
-        """Publish one verdict and wait for the broker's PUBACK; see `LineOutput.send`."""
-        deadline = self._broker.deadline()
+        """Publishes one verdict and waits for the PUBACK of the broker."""
         self._sequence = self._sequence % SEQUENCE_MAX + 1
         payload = json.dumps({"sequence": self._sequence, **record.model_dump(mode="json")})
-        message = self._broker.publish(f"{self._topic}/verdict", payload, qos=1)
-        self._broker.confirm(message, deadline, f"did not take the verdict of {record.trigger_id}")
+        failure = f"did not take the verdict of {record.trigger_id}"
+        self._broker.deliver(f"{self._topic}/verdict", payload, failure)
 
     def show(self, state: StationState) -> None:
-        """Publish a new state, and a heartbeat; see `LineOutput.show`."""
+        """Publishes a new state, and a heartbeat."""
         if state.value != self._state:
-            self._publish_state(state.value, self._broker.deadline())
+            self._publish_state(state)
         self._beats += 1
         self._broker.publish(f"{self._topic}/heartbeat", str(self._beats), qos=0)
 
     def close(self) -> None:
-        """Say that the station is offline and disconnect; see `LineOutput.close`."""
+        """Publishes that the station is offline and disconnects."""
         atexit.unregister(self.close)
-        if self._broker.is_open:
-            try:
-                self._publish_state(OFFLINE, self._broker.deadline())
-            except LineError as error:
-                _log.warning("%s", error)
         self._broker.close()
 
-    def _publish_state(self, state: str, deadline: float) -> None:
-        message = self._broker.publish(f"{self._topic}/state", state, qos=1, retain=True)
-        self._broker.confirm(message, deadline, f"did not take that the station is {state}")
-        self._state = state
+    def _publish_state(self, state: StationState, deadline: float | None = None) -> None:
+        topic, failure = f"{self._topic}/state", _state_failure(state.value)
+        self._broker.deliver(topic, state.value, failure, retain=True, deadline=deadline)
+        self._state = state.value
+
+
+def _state_failure(state: str) -> str:
+    return f"did not take that the station is {state}"

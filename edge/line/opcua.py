@@ -28,15 +28,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timezone
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from edge.line.base import StationState
-from edge.line.handshake import Bits, Handshake, Signals, fresh_sequence
+from edge.line.handshake import Bits, Signals
+from edge.line.server_output import ServerOutput
 from edge.part.record import InspectionRecord
 from edge.peers.access import OpcUaSecurity
 from edge.peers.addresses import Host, Milliseconds, Port
-from edge.peers.server_thread import HANGS, ServerThread
 from inspection.config.loading import StrictModel
 from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
@@ -78,8 +76,6 @@ _NODES: dict[str, tuple[str, Any]] = {  # name -> member of ua.VariantType, firs
 _STATES = {Bits.FAULT: "Error", Bits.BUSY: "SingleExecution", Bits.READY: "Ready"}
 _IDLE = "Initialized"
 _COMPLETED, _FAILED = 1, 4
-
-
 _INSTALL = "pip install 'linewarden[opcua]'"
 
 
@@ -108,43 +104,25 @@ class OpcUaConfig(StrictModel):
         return OpcUa(self)
 
 
-class OpcUa:
+class OpcUa(ServerOutput["Server"]):
     """Holds the verdicts ready for OPC UA clients."""
 
     def __init__(self, config: OpcUaConfig) -> None:
-        self._config = config
-        self._handshake = Handshake(
-            acknowledged=config.acknowledge, hold_ms=config.hold_ms, sequence=fresh_sequence()
-        )
-        self._beats = 0
-        self._namespace = 0
-        self._host = ServerThread(
+        super().__init__(
             f"opcua {config.host}:{config.port}",
-            start=self._start,
-            safe=self._safe,
-            stop=self._stop,
+            acknowledged=config.acknowledge,
+            hold_ms=config.hold_ms,
             timeout_ms=config.timeout_ms,
-            failures=(uaerrors.UaError,),
-            start_failures=(ValueError,),
+            errors=(uaerrors.UaError,),
+            start_errors=(ValueError,),
             hint="check host, port and the files of the certificate",
         )
+        self._config = config
+        self._beats = 0
+        self._namespace = 0
 
-    def open(self) -> None:
-        """Start the server, unless it runs already; see `LineOutput.open`."""
-        self._host.open()
-
-    def send(self, record: InspectionRecord) -> None:
-        """Show one verdict, and wait for its acknowledge if asked to; see `LineOutput.send`."""
-        what = f"no client acknowledged the verdict of {record.trigger_id}; check the client"
-        self._host.call(partial(self._tell, record), what)
-
-    def show(self, state: StationState) -> None:
-        """Show the station's state; see `LineOutput.show`."""
-        self._host.call(lambda: self._hold(self._handshake.show(state)), HANGS)
-
-    def close(self) -> None:
-        """Go to the safe state and stop the server; see `LineOutput.close`."""
-        self._host.close()
+    def _not_taken(self, trigger_id: str) -> str:
+        return f"no client acknowledged the verdict of {trigger_id}; check the client"
 
     async def _start(self) -> Server:
         server = opcua_server.Server()
@@ -167,10 +145,11 @@ class OpcUa:
         await server.start()
         return server
 
-    async def _tell(self, record: InspectionRecord) -> None:
+    async def _tell(self, record: InspectionRecord, server: Server) -> None:
         number = record.recipe_number
         judged = record.verdict is not Verdict.NO_VERDICT
         await self._hold(
+            server,
             self._handshake.result(record),
             {
                 "Result.ResultId": record.trigger_id,
@@ -182,25 +161,22 @@ class OpcUa:
                 "Result.ResultContent": record.model_dump_json(),
             },
         )
-        while self._config.acknowledge and not self._handshake.takes(self._acknowledged()):
+        while self._config.acknowledge and not self._handshake.takes(self._acknowledged(server)):
             await asyncio.sleep(_ACKNOWLEDGE_POLL_S)
         if self._config.acknowledge:
-            await self._hold(self._handshake.signals)
+            await self._hold(server, self._handshake.signals)
 
-    def _acknowledged(self) -> int:
-        if self._host.server is None:
-            return 0
-        value = self._host.server.read_attribute_value(self._node_id("AcknowledgedSequence")).Value
+    def _acknowledged(self, server: Server) -> int:
+        value = server.read_attribute_value(self._node_id("AcknowledgedSequence")).Value
         return int(value.Value) if value is not None else 0
 
-    async def _safe(self, fault: bool) -> None:
-        await self._hold(self._handshake.safe(fault=fault))
-
     async def _stop(self, server: Server) -> None:
-        await self._hold(self._handshake.safe(fault=False), {"CurrentState": "Halted"})
+        await self._hold(server, self._handshake.safe(fault=False), {"CurrentState": "Halted"})
         await server.stop()
 
-    async def _hold(self, signals: Signals, values: dict[str, Any] | None = None) -> None:
+    async def _hold(
+        self, server: Server, signals: Signals, values: dict[str, Any] | None = None
+    ) -> None:
         """Write the nodes; nothing in here waits, so that no request comes between two of them."""
         self._beats = (self._beats + 1) % 2**32
         shown = {
@@ -212,11 +188,9 @@ class OpcUa:
             "Result.Review": Bits.REVIEW in signals.bits,
             "Result.SequenceNumber": signals.sequence,
         }
-        if self._host.server is None:
-            raise ConnectionError("the server is closed")
         for name, value in (shown | (values or {})).items():
             data = ua.DataValue(ua.Variant(value, ua.VariantType[_NODES[name][0]]))
-            await self._host.server.write_attribute_value(self._node_id(name), data)
+            await server.write_attribute_value(self._node_id(name), data)
 
     def _node_id(self, name: str) -> ua.NodeId:
         identifier = ua.String(f"{VISION_SYSTEM}.{name}".rstrip("."))

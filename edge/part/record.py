@@ -8,9 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from edge.part.settled import Settled
+from edge.part.result import Settled, ViewResult
 from edge.part.trigger import Trigger
-from edge.part.view import ViewResult
 from inspection.inspector import Inspection, no_verdict
 from inspection.verdict import Cause, Verdict
 

@@ -8,13 +8,14 @@ sent to it late. Whoever owns it opens it again.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge.peers.access import TlsConfig
 from edge.peers.addresses import MqttBroker
@@ -41,15 +42,39 @@ _UNSPECIFIED = 0x80  # what paho says of a connection that ends without a word
 _WHO = (0x86, 0x87)  # bad user name or password, not authorized
 
 
+_log = logging.getLogger(__name__)
+
+
+class Subscription(NamedTuple):
+    """A topic, and the receiver of its messages.
+
+    Attributes:
+        on_message: takes the payload of each message, on the thread of the connection. Retained
+            messages are left out: the broker sends them again after every connection.
+    """
+
+    topic: str
+    on_message: Callable[[bytes], None]
+    qos: int = 0
+
+
+class Will(NamedTuple):
+    """The retained message about a station that is gone: `close` publishes it, else the broker.
+
+    Attributes:
+        failure: the error when the broker does not confirm it to `close`.
+    """
+
+    topic: str
+    payload: str
+    failure: str
+
+
 class Broker:
     """Connects, subscribes to one topic at most, and publishes. One thread at a time calls it.
 
     Args:
         name: of its use, for messages.
-        topic: to subscribe to; None for none.
-        qos: of the subscription.
-        on_message: receives the messages of the topic, on a thread of its own.
-        will: a topic and what is retained there when the connection is lost.
     """
 
     def __init__(
@@ -57,34 +82,20 @@ class Broker:
         name: str,
         config: MqttBroker,
         *,
-        topic: str | None = None,
-        qos: int = 0,
-        on_message: Callable[[MQTTMessage], None] | None = None,
-        will: tuple[str, str] | None = None,
+        subscription: Subscription | None = None,
+        will: Will | None = None,
     ) -> None:
         self._name = name
         self._config = config
-        self._topic = topic
-        self._qos = qos
-        self._on_message = on_message
+        self._subscription = subscription
         self._will = will
         self._client: Client | None = None
         self._answered = threading.Event()
         self._ended = threading.Event()
-        self._problem = ""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was opened, and not closed since."""
-        return self._client is not None
-
-    @property
-    def lost(self) -> str:
-        """Why an open connection is lost; empty while it stands, as far as is known."""
-        return self._problem
+        self._problem = ""  # why an open connection is lost
 
     def deadline(self) -> float:
-        """When a call that begins now must be over, on the monotonic clock in seconds."""
+        """Returns the end of a call that begins now, on the monotonic clock in seconds."""
         return time.monotonic() + self._config.timeout_ms / 1e3
 
     def open(self) -> None:
@@ -130,29 +141,56 @@ class Broker:
             )
         return message
 
-    def confirm(self, message: MQTTMessageInfo, deadline: float, what: str) -> None:
-        """Wait for the broker's PUBACK; without it the connection is dropped.
+    def deliver(
+        self,
+        topic: str,
+        payload: str,
+        failure: str,
+        *,
+        retain: bool = False,
+        deadline: float | None = None,
+    ) -> None:
+        """Publishes a message with QoS 1 and waits for the PUBACK of the broker.
 
         Args:
-            deadline: see `deadline`.
-            what: was not done, for the error.
+            failure: the error when the broker does not confirm the message.
+            deadline: end of the call; None: the time limit of the configuration from now.
 
         Raises:
-            LineError: there is none.
+            LineError: the broker does not confirm the message; the connection is dropped.
         """
-        limit_s = max(0.0, deadline - time.monotonic()) * _WAITING_SHARE
+        until_s = self.deadline() if deadline is None else deadline
+        message = self.publish(topic, payload, qos=1, retain=retain)
+        limit_s = max(0.0, until_s - time.monotonic()) * _WAITING_SHARE
         with contextlib.suppress(RuntimeError):  # the connection is lost
             message.wait_for_publish(limit_s)
             if message.is_published():
                 return
         self.drop()
         raise LineError(
-            f"{self._name}: {what}: no confirmation within {self._config.timeout_ms:g} ms; "
+            f"{self._name}: {failure}: no confirmation within {self._config.timeout_ms:g} ms; "
             "check that the broker runs"
         )
 
+    def require(self) -> None:
+        """Does nothing while the connection works.
+
+        Raises:
+            LineError: the connection is lost, and dropped, or not open.
+        """
+        if self._client is None:
+            raise LineError(f"{self._name}: the connection is not open")
+        if why := self._problem:
+            self.drop()
+            raise LineError(f"{self._name}: lost: {why}; check that the broker runs")
+
     def close(self) -> None:
-        """Take leave, so that no last will is published. Safe to call twice, without `open` too."""
+        """Publishes the will and disconnects. Safe to call twice, and without `open`."""
+        if self._client is not None and self._will is not None and not self._problem:
+            try:
+                self.deliver(*self._will, retain=True)
+            except LineError as error:
+                _log.warning("%s", error)
         if self._client is not None:
             self._client.disconnect()
             self._ended.wait(self._config.timeout_ms / 1e3)
@@ -183,7 +221,7 @@ class Broker:
         if config.tls is not None:
             client.tls_set_context(_tls_context(config.tls))
         if self._will is not None:
-            client.will_set(*self._will, qos=1, retain=True)
+            client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
@@ -201,11 +239,11 @@ class Broker:
         if reason.is_failure:
             hint = "; check username and password" if reason.value in _WHO else ""
             self._answer(f"the broker refuses: {reason}{hint}")
-        elif self._topic is None:
+        elif self._subscription is None:
             self._answer("")
         else:
             self._problem = "no answer to the subscription; check that an MQTT broker runs there"
-            client.subscribe(self._topic, qos=self._qos)
+            client.subscribe(self._subscription.topic, qos=self._subscription.qos)
 
     def _on_subscribe(
         self,
@@ -216,7 +254,8 @@ class Broker:
         _properties: Properties | None,
     ) -> None:
         refused = [str(reason) for reason in reasons if reason.is_failure]
-        self._answer(f"the broker refuses the topic {self._topic}: {refused[0]}" if refused else "")
+        topic = self._subscription.topic if self._subscription is not None else ""
+        self._answer(f"the broker refuses the topic {topic}: {refused[0]}" if refused else "")
 
     def _on_disconnect(
         self,
@@ -235,8 +274,8 @@ class Broker:
         self._answered.set()
 
     def _take(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
-        if self._on_message is not None:
-            self._on_message(message)
+        if self._subscription is not None and not message.retain:
+            self._subscription.on_message(bytes(message.payload))
 
 
 def _tls_context(tls: TlsConfig) -> ssl.SSLContext:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from edge.drift.monitor import DriftReport, DriftWatch
-from edge.part.settled import Settled
+from edge.part.result import Settled
 
 _ARCHIVE_QUEUE = 8  # parts
 _DRIFT_QUEUE = 4

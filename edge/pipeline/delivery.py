@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from edge.line.base import LineOutput, StationState
 from edge.line.link import linked
 from edge.part.record import InspectionRecord, record_from_settled
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from edge.peers.reconnect import LONGEST_PAUSE_S
 from edge.pipeline.background import Background
 from edge.pipeline.ledger import Ledger

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge.part.frame import Frame
-from edge.part.settled import Settled
+from edge.part.result import Settled, ViewResult, decisive
 from edge.part.trigger import Trigger
-from edge.part.view import ViewResult, decisive
 from inspection.inspector import Inspection, no_verdict
 from inspection.verdict import Cause
 

@@ -28,7 +28,7 @@ class PipelineStatus:
         stalled: stages whose thread hangs: "inspection", "preparation", "delivery", "trigger",
             "camera NAME", "exposure NAME".
         outputs_up: for each output, in the order of the configuration, whether it takes verdicts;
-            one behind an outbox always does, see `edge.store.station.RecordsStatus`.
+            one behind an outbox always does, see `edge.store.station_records.RecordsStatus`.
         parts: triggers that have their record.
         no_verdicts: those of them without a verdict.
     """

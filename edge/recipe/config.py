@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from edge.camera import CameraConfig, GenicamConfig
 from edge.camera.genicam import GenicamSettings
-from edge.part.view import ONLY_VIEW
+from edge.part.result import ONLY_VIEW
 from edge.recipe.part_check import ChecksConfig
 from inspection.bundle import REFERENCE_ARTEFACT
 from inspection.config.loading import ConfigPath, StrictModel

@@ -28,7 +28,7 @@ from edge.pipeline.status import PipelineStatus
 from edge.recipe.changeover import RecipeStatus
 from edge.service.telemetry import QUANTITIES, read_device
 from edge.station.status import StationStatus
-from edge.store.station import RecordsStatus
+from edge.store.station_records import RecordsStatus
 from inspection.verdict import Cause, Verdict
 
 # From a small graph on a GPU to a large one on a CPU; deadlines lie between 20 ms and a second.

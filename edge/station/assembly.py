@@ -23,7 +23,7 @@ from edge.station.config import LineConfig
 from edge.station.control import ControlSocket, station_commands
 from edge.station.status import StationStatus
 from edge.store.images import ImageArchive
-from edge.store.station import IMAGES_NAME, StationRecords
+from edge.store.station_records import IMAGES_NAME, StationRecords
 
 
 class Station(NamedTuple):

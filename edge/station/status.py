@@ -11,7 +11,7 @@ from edge.pipeline.status import PipelineStatus
 from edge.recipe.changeover import RecipeStatus
 from edge.recipe.part_check import CheckStatus
 from edge.station.alarm import RejectAlarm
-from edge.store.station import RecordsStatus
+from edge.store.station_records import RecordsStatus
 from inspection.bundle.calibration_file import RecipeIdentity
 
 

@@ -7,6 +7,6 @@
         open-triggers      triggers that have no row yet, in case the process dies
         images/            see `edge.store.images`
 
-`StationRecords` (edge/store/station.py) puts it together for a line; `RecordReader` reads it,
-beside a line that runs or without one.
+`StationRecords` (edge/store/station_records.py) writes the records of a line; `RecordReader` reads
+them, beside a running line or without one.
 """

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from edge.store.config import ImagesConfig
 from edge.store.quota import Quota
 from inspection.files import write_bytes

@@ -7,20 +7,17 @@ which the broker would send again after every connection.
 from __future__ import annotations
 
 import queue
-from typing import TYPE_CHECKING, Annotated, Literal
+from contextlib import suppress
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from edge.encoder import Encoder
 from edge.peers.addresses import MqttBroker
-from edge.peers.mqtt import Broker
+from edge.peers.mqtt import Broker, Subscription
 from edge.trigger.base import FiredConfig, Firing, part_id_from_text
 from inspection.config.plugins import require
 from inspection.errors import LineError
-
-if TYPE_CHECKING:
-    from paho.mqtt.client import MQTTMessage
-
 
 _INSTALL = "pip install 'linewarden[mqtt]'"
 
@@ -45,8 +42,11 @@ class MqttTrigger:
     """Subscribes to a topic."""
 
     def __init__(self, config: MqttTriggerConfig) -> None:
-        self._name = f"mqtt trigger {config.host}:{config.port}"
-        self._broker = Broker(self._name, config, topic=config.topic, on_message=self._on_message)
+        self._broker = Broker(
+            f"mqtt trigger {config.host}:{config.port}",
+            config,
+            subscription=Subscription(config.topic, self._on_message),
+        )
         self._firings: queue.SimpleQueue[Firing] = queue.SimpleQueue()
 
     def open(self) -> None:
@@ -57,20 +57,14 @@ class MqttTrigger:
 
     def wait(self, timeout_s: float) -> Firing | None:
         """See `FiredTrigger.wait`."""
-        if not self._broker.is_open:
-            raise LineError(f"{self._name}: the trigger is not open")
-        try:
+        with suppress(queue.Empty):
             return self._firings.get(timeout=timeout_s)
-        except queue.Empty:
-            if why := self._broker.lost:
-                self.close()
-                raise LineError(f"{self._name}: lost: {why}; check that the broker runs") from None
-            return None
+        self._broker.require()
+        return None
 
     def close(self) -> None:
         """Disconnect; see `FiredTrigger.close`."""
         self._broker.close()
 
-    def _on_message(self, message: MQTTMessage) -> None:
-        if not message.retain:
-            self._firings.put(Firing(part_id_from_text(message.payload.decode(errors="replace"))))
+    def _on_message(self, payload: bytes) -> None:
+        self._firings.put(Firing(part_id_from_text(payload.decode(errors="replace"))))

@@ -1,4 +1,4 @@
-"""Affine maps of trained layers, in float64, for exact folds."""
+"""Affine maps of trained layers, float64, for exact folds."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from torch import Tensor, nn
 
 
 def matrix(layer: nn.Conv2d | nn.Linear) -> tuple[Tensor, Tensor]:
-    """Weight (out, in) and bias (out,) of a linear layer or 1x1 convolution, float64."""
+    """Returns weight (out, in) and bias (out,) of a linear layer or 1x1 convolution, float64."""
     weight = layer.weight.detach().double().flatten(1)
     bias = layer.bias.detach().double() if layer.bias is not None else weight.new_zeros(len(weight))
     return weight, bias
 
 
 def batch_norm(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Scale and offset (channels,) of a batch norm in eval mode, float64."""
+    """Returns the scale and offset (channels,) of a batch norm in eval mode, float64."""
     state = {key: value.detach().double() for key, value in norm.state_dict().items()}
     scale = state["weight"] / (state["running_var"] + norm.eps).sqrt()
     return scale, state["bias"] - scale * state["running_mean"]
 
 
 def conv1x1(weight: Tensor) -> nn.Conv2d:
-    """A 1x1 convolution without bias, float32, of a matrix (out, in)."""
+    """Makes a 1x1 convolution of a matrix (out, in): float32, without bias."""
     conv = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=False)
     conv.weight.data = weight.float()[:, :, None, None]
     return conv

@@ -11,11 +11,11 @@ from training.backbones import Backbone, ReflectedSame
 
 
 class DeployedBackbone(nn.Module):
-    """uint8 (N, H, W, 3) BGR -> feature maps, with one subtraction before the first convolution.
+    """A backbone with one subtraction before the first convolution as its whole preparation.
 
-    The division by the standard deviation and by 255 and the change from BGR to RGB go into the
-    weights of the first convolution. The mean cannot: the convolution pads with zeros after the
-    subtraction, so that a bias would be wrong along the border.
+    The weights of the first convolution take in the division by the standard deviation and by 255,
+    and the change from BGR to RGB. They cannot take in the mean: the convolution pads with zeros
+    after the subtraction, so that a bias would be wrong along the border.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -29,7 +29,7 @@ class DeployedBackbone(nn.Module):
     mean: Tensor
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """See `Backbone.forward`."""
+        """uint8 (N, H, W, 3) BGR -> feature maps (N, C_k, H / stride_k, W / stride_k)."""
         return tuple(self.body(images.float().permute(0, 3, 1, 2) - self.mean))
 
 

@@ -14,11 +14,11 @@ from training.models.differnet import Model, TurnBack, pooled, pyramid
 class Deployed(nn.Module):
     """DifferNet as one graph of ordinary operators.
 
-    All copies go through the network as one batch. Copies turned by quarters lose no pixel, and
-    then the maps are turned back, averaged and only then resized: bilinear resizing commutes with
-    quarter turns and with the mean. Turning is a lookup with constant indices (ONNX Gather). The
-    permutations of the flow stay lookups too: each mixes the halves of the coupling before, so
-    that folding them into the next layer would double that layer.
+    All copies go through the network as one batch. Quarter turns lose no pixel; the graph then
+    turns the maps back and averages them before it resizes them, because bilinear resizing commutes
+    with quarter turns and with the mean. Turning is a lookup with constant indices (ONNX Gather).
+    The permutations of the flow stay lookups too: each mixes the halves of the coupling before it,
+    and folded into the next layer it would double that layer.
     """
 
     def __init__(self, model: Model) -> None:
@@ -54,7 +54,7 @@ class Deployed(nn.Module):
 
 
 class _Heat(nn.Module):
-    """How much each cell of one layer adds to the score, at input size."""
+    """The share of each cell of one layer in the score, at input size."""
 
     def __init__(
         self, grid: tuple[int, int], size: tuple[int, int], count: int, on_grid: bool

@@ -16,7 +16,7 @@ from training.models.flow import Flow, Subnet
 
 
 class Deployed(nn.Module):
-    """The spatial variant: resizing and pooling are one matrix per axis, as resizing and blur."""
+    """The spatial variant; resizing with pooling is one matrix per axis, and so is it with blur."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -32,7 +32,9 @@ class Deployed(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (N, H, W, 3) BGR -> scores (N,), maps (N, H, W)."""
-        features = pyramid(self.backbone, images.float(), self.scales)  # TensorRT slices no uint8
+        features = pyramid(
+            self.backbone, images.float(), self.scales
+        )  # TensorRT cannot slice uint8
         y = [to_grid(f) for to_grid, f in zip(self.to_grid, features, strict=True)]
         z, _ = self.flow(torch.cat(y, dim=1))  # (N, D, h, w)
         energy = z.square().mean(1)
@@ -43,7 +45,7 @@ class Deployed(nn.Module):
 def _onto_grid(
     grid: tuple[int, int], source: tuple[int, int], *, pooled: bool
 ) -> Separable | nn.Identity:
-    """Resizing of one layer, and the three-tap mean of its context."""
+    """Resizes one layer to the grid and, with `pooled`, takes the three-tap mean of its context."""
     if grid == source and not pooled:
         return nn.Identity()
     rows, columns = (
@@ -55,7 +57,7 @@ def _onto_grid(
 
 
 def _convolutional(flow: Flow) -> Flow:
-    """The same flow of maps with its layers stored as 1x1 convolutions, which engines expect."""
+    """Copies a flow of maps with its layers as 1x1 convolutions, which engines expect."""
     flow = copy.deepcopy(flow)
     for subnet in (module for module in flow.modules() if isinstance(module, Subnet)):
         for number, layer in enumerate(subnet.pointwise()):

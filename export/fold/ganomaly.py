@@ -15,11 +15,11 @@ from training.models.ganomaly import HALF_RANGE, Decoder, Encoder, Model, distan
 class Deployed(nn.Module):
     """GANomaly in eval mode as one graph with every exact fold.
 
-    Each batch norm goes into the convolution before it. Everything runs in the frame's channel
-    order: the kernels of the layers that see or make an image are reordered instead. The change of
-    range stays, for the reconstruction is compared in [-1, 1] (and the first convolution pads with
-    zeros after the shift, so that a bias would be wrong along the border). The discriminator is
-    dropped unless the map is made of its features.
+    The convolution before each batch norm takes it in. Everything runs in the frame's channel
+    order: the kernels of layers that read or make an image are reordered instead. The change of
+    range stays, because the map compares images in [-1, 1]; besides, the first convolution pads
+    with zeros after the shift, so that a bias would be wrong along the border. The discriminator is
+    left out unless the map is made of its features.
     """
 
     def __init__(self, model: Model) -> None:
@@ -101,7 +101,7 @@ def _folded_decoder(decoder: Decoder) -> nn.Sequential:
 
 
 def _reverse_channels(layer: nn.Module) -> None:
-    """BGR for RGB: axis 1 is the input of a convolution and the output of a transposed one."""
+    """Swaps RGB and BGR on axis 1: inputs of a convolution, outputs of a transposed one."""
     assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)  # noqa: S101 - by construction
     layer.weight.data = layer.weight.data.flip(1)
 
@@ -117,7 +117,7 @@ def _merge_batch_norms(body: nn.Sequential) -> nn.Sequential:
 
 
 def _scale_outputs(layer: nn.Module, scale: Tensor, offset: Tensor) -> None:
-    """Give a convolution without bias the scale and offset (channels,) of what follows it."""
+    """Gives a convolution without bias the scale and offset (channels,) of the norm behind it."""
     assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)  # noqa: S101 - by construction
     by_output = (-1, 1, 1, 1) if isinstance(layer, nn.Conv2d) else (1, -1, 1, 1)
     layer.weight.data = (layer.weight.data.double() * scale.view(by_output)).float()

@@ -14,10 +14,10 @@ from training.models.simplenet import BLUR_RADIUS, BLUR_SIGMA, Model
 class Deployed(nn.Module):
     """SimpleNet in eval mode as one graph with every exact fold.
 
-    Adaptor, first layer of the discriminator and its batch norm are one matrix. It is split by the
-    layers of the backbone and applied on each layer's own grid, behind the layer's grouped
-    convolution and before its upsampling: rows of a bilinear matrix sum to one, so that the bias
-    can be added once, afterwards. Upsampling and smoothing of the map are one matrix per axis.
+    The adaptor, the first layer of the discriminator and its batch norm are one matrix. Each layer
+    of the backbone has its part of it, which runs on the layer's own grid, between the grouped
+    convolution and the upsampling. Rows of a bilinear matrix sum to one, so that the bias is added
+    once, afterwards. Upsampling and smoothing of the map are one matrix per axis.
     """
 
     def __init__(self, model: Model) -> None:

@@ -1,4 +1,4 @@
-"""SuperSimpleNet folded for inference: the same function at a third of the work."""
+"""SuperSimpleNet folded for inference: the same function at a third of the cost."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Deployed(nn.Module):
     """SuperSimpleNet in eval mode as one graph with every exact fold.
 
     With U the bilinear upsampling and S the three-tap mean along one axis, A = S U takes a layer to
-    the grid and commutes with 1x1 convolutions. So the adaptor and the first segmentation layer,
-    merged with its batch norm, run on each layer's own coarse grid, and the 5x5 convolution of the
-    classification head becomes a 1x1 convolution to one channel per tap, whose shifts go into the
-    upsampling matrices. Rows of A at the border do not sum to one (zero padding), hence biases
-    stay behind it.
+    the grid and commutes with 1x1 convolutions. The adaptor and the first segmentation layer, which
+    is merged with its batch norm, therefore run on each layer's own coarse grid. The 5x5
+    convolution of the classification head becomes a 1x1 convolution to one channel per tap, and the
+    upsampling matrices take in the shifts of the taps. Rows of A at the border do not sum to one
+    (zero padding): biases stay behind it.
     """
 
     def __init__(self, model: Model) -> None:

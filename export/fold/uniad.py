@@ -16,9 +16,9 @@ _BLIND = -1e4  # exp(_BLIND) is zero in float32 and in float16, where minus infi
 class Deployed(nn.Module):
     """UniAD in eval mode as one graph with every exact fold.
 
-    Position codes become biases of the projections of queries and keys, projections of the same
-    tokens one matrix product, and the query that a decoder layer puts to the encoder a constant.
-    The map's enlargement and the score's window average are one matrix per axis.
+    Position codes become biases of the projections of queries and keys. Projections of the same
+    tokens become one matrix product. The query of a decoder layer to the encoder is a constant.
+    The map's enlargement and the score's window average become one matrix per axis.
     """
 
     def __init__(self, model: Model) -> None:
@@ -64,7 +64,7 @@ class Deployed(nn.Module):
 
 
 class _Projection(nn.Module):
-    """Tokens x (N, T, W) -> x W^T + constant (T, K), the constant holding the position codes."""
+    """Tokens x (N, T, W) -> x W^T + constant (T, K); the constant holds the position codes."""
 
     def __init__(self, weight: Tensor, constant: Tensor) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class _Attention(nn.Module):
         self.out = attention.out
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """Three times (N or 1, T, W), mask (T, T) -> (N, T, W)."""
+        """Query, key and value (N or 1, T, W), mask (T, T) -> (N, T, W)."""
         q, k, v = (x.unflatten(2, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
         seen = (q @ k.transpose(2, 3) + mask).softmax(dim=3) @ v
         out: Tensor = self.out(seen.transpose(1, 2).flatten(2))
@@ -136,7 +136,7 @@ class _Decoder(nn.Module):
 
 
 def _projections(attention: Attention, position: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Weight (W, W) and constant (T, W) of queries, keys and values; queries scaled, float64."""
+    """Returns weights (W, W) and constants (T, W) of scaled queries, keys and values, float64."""
     weight, bias = matrix(attention.project)
     scale = (len(weight) / 3 / attention.heads) ** -0.5
     weights, biases = weight.chunk(3), bias.chunk(3)

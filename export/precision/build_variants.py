@@ -1,4 +1,4 @@
-"""One variant of each kind: the graph of lower precision that comes nearest to the checkpoint."""
+"""One variant of each kind: the graph of lower precision that is nearest to the checkpoint."""
 
 from __future__ import annotations
 
@@ -28,23 +28,24 @@ from export.precision.nodes import lowerable_nodes, nodes_of_type, quantisable_n
 from export.precision.ranges import Calibrator
 from export.precision.search import largest_kept, ranked_fall_back
 
-HEADROOM = 4.0  # FP16 must hold this many times the largest value seen
+HEADROOM = 4.0  # FP16 must hold this many times the largest value on the frames
 FORM_ROUNDS, FINAL_ROUNDS = 8, 20
-# Of the time of FP32, with all nodes in INT8: a search only takes nodes back, and is in vain then.
+# In shares of the time of FP32, with all nodes in INT8: a search only takes nodes back, and cannot
+# make up for more.
 HOPELESS = 1.1
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A graph of lower precision that was measured.
+    """A measured graph of lower precision.
 
     Attributes:
-        graph: None when nothing of the model can leave FP32.
-        outcome: of the graph; without one, of the attempt that came nearest, if any was judged.
-        lowered: nodes that compute in the lower precision.
-        possible: nodes that could.
+        graph: None when no node of the model can leave FP32.
+        outcome: of the graph; without a graph, of the nearest attempt, if there was one.
+        lowered: number of nodes that compute in the lower precision.
+        possible: number of nodes that could.
         latency_ratio: see `inspection.bundle.bundle.Artefact`.
-        obstacle: why the engine does not take the model at all; empty when it does.
+        obstacle: the reason why the engine does not take the model at all; empty when it does.
     """
 
     precision: Literal["fp16", "int8"]
@@ -63,17 +64,17 @@ class Variant:
 def refused_by_tensorrt(
     graph: onnx.ModelProto, precision: Literal["fp16", "int8"]
 ) -> Variant | None:
-    """A variant that names what TensorRT refuses in the FP32 graph already; None when nothing."""
+    """Returns a variant with TensorRT's obstacles in the FP32 graph itself, None without any."""
     budget = FP16_BUDGET if precision == "fp16" else INT8_BUDGET
     found = "; ".join(obstacles(graph))
     return Variant(precision, "tensorrt", budget, obstacle=found) if found else None
 
 
 def find_half(graph: onnx.ModelProto, judge: Judge, *, has_backbone: bool) -> frozenset[str]:
-    """The nodes that can compute in FP16 within the budget; see `search.largest_kept`.
+    """Returns the nodes that can compute in FP16 within the budget; see `search.largest_kept`.
 
-    A node with a weight that FP16 cannot hold stays in FP32, and so does one that reads or writes
-    values near the end of its range.
+    A node stays in FP32 when FP16 cannot hold one of its weights, or when it reads or writes values
+    near the end of the range of FP16.
     """
     possible = lowerable_nodes(graph, has_backbone=has_backbone)
     stays = lossy_nodes(graph, possible) | _hot_nodes(graph, possible, judge)
@@ -86,7 +87,7 @@ def find_half(graph: onnx.ModelProto, judge: Judge, *, has_backbone: bool) -> fr
 def build_fp16(
     graph: onnx.ModelProto, judge: Judge, half: frozenset[str], *, has_backbone: bool
 ) -> Variant:
-    """The FP16 graph for TensorRT; ONNX Runtime's CPU computes it in FP32 with casts."""
+    """Builds the FP16 graph for TensorRT; ONNX Runtime's CPU computes it in FP32 with casts."""
     possible = len(lowerable_nodes(graph, has_backbone=has_backbone))
     made = to_half(graph, half) if half else None
     outcome = None if made is None else judge.judge(made)
@@ -101,7 +102,7 @@ def build_int8_for_tensorrt(
     *,
     has_backbone: bool,
 ) -> Variant:
-    """The INT8 graph for TensorRT: convolutions in INT8, what can of the rest in FP16."""
+    """Builds the INT8 graph for TensorRT: convolutions in INT8, others in FP16 if they can."""
     nodes = quantisable_nodes(graph, lowerable_nodes(graph, has_backbone=has_backbone))
 
     def build(leaving: Collection[str], by: TensorsData) -> onnx.ModelProto:
@@ -119,11 +120,11 @@ def build_int8_for_onnxruntime(
     *,
     has_backbone: bool,
 ) -> Variant:
-    """The INT8 graph for ONNX Runtime, in the form that is fastest on this CPU."""
+    """Builds the INT8 graph for ONNX Runtime, in the form that is fastest on this CPU."""
     nodes = int8_nodes(graph, has_backbone=has_backbone)
     if not nodes:
         return Variant("int8", "onnxruntime", INT8_BUDGET)
-    any_ranges = next(iter(ranges.values()))  # they change no time
+    any_ranges = next(iter(ranges.values()))  # they do not change the time
     written = {f.name: quantise(graph, nodes, any_ranges, f) for f in ONNXRUNTIME_FORMS}
     ratios = judge.latency_ratios({"fp32": graph, **written}, FORM_ROUNDS)
     form = min(ONNXRUNTIME_FORMS, key=lambda form: ratios[form.name])
@@ -146,14 +147,14 @@ def build_int8_for_onnxruntime(
 
 
 def int8_nodes(graph: onnx.ModelProto, *, has_backbone: bool) -> tuple[str, ...]:
-    """Nodes that compute in INT8 in one form or another; none without a convolution that does."""
+    """Returns the nodes that some form computes in INT8; none without a convolution."""
     among = lowerable_nodes(graph, has_backbone=has_backbone)
     convolutions = quantisable_nodes(graph, among)
     return (*convolutions, *nodes_of_type(graph, among, BLOCK)) if convolutions else ()
 
 
 class _Int8Way(NamedTuple):
-    """A way to write INT8 down: the engine it is for, its name, and how it is done."""
+    """A way to write INT8 graphs: the engine, the form's name and the function that writes."""
 
     engine: str
     form: str
@@ -166,7 +167,7 @@ def _build_nearest(
     judge: Judge,
     ranges: Mapping[Calibrator, TensorsData],
 ) -> Variant:
-    """The calibrator whose graph is nearest, and as many nodes in INT8 as the budget allows."""
+    """Takes the calibrator with the nearest graph, and as many nodes as the budget allows."""
     nothing = Variant("int8", kind.engine, INT8_BUDGET, possible=len(nodes), form=kind.form)
     if not nodes:
         return nothing
@@ -195,12 +196,12 @@ def _distance(outcome: Outcome) -> tuple[bool, int, float]:
 
 
 def _effect(outcome: Outcome) -> float:
-    """How much a node does: a flipped verdict counts more than any score."""
+    """Returns the effect of a node: a flipped verdict counts more than any score."""
     return 1e3 * outcome.parity.verdict_flips + outcome.good
 
 
 def _hot_nodes(graph: onnx.ModelProto, among: Collection[str], judge: Judge) -> frozenset[str]:
-    """Nodes that read or write values beyond what FP16 holds with headroom."""
+    """Returns the nodes that read or write values too large for FP16 with headroom."""
     constants = {tensor.name for tensor in graph.graph.initializer}
     by_node = {
         node.output[0]: [n for n in (*node.input, *node.output) if n and n not in constants]
@@ -215,7 +216,7 @@ def _hot_nodes(graph: onnx.ModelProto, among: Collection[str], judge: Judge) -> 
 
 
 def _peaks(graph: onnx.ModelProto, tensors: Collection[str], judge: Judge) -> dict[str, float]:
-    """Largest magnitude of tensors over all frames."""
+    """Returns the largest magnitude of tensors over all frames."""
     watched = onnx.ModelProto()
     watched.CopyFrom(graph)
     values = [v for v in graph.graph.value_info if v.name in tensors]

@@ -1,7 +1,7 @@
-"""A strongly typed graph of two precisions: chosen nodes in FP16, casts at their borders only.
+"""A strongly typed graph of two precisions: chosen nodes in FP16, with casts at their borders only.
 
-Inputs and outputs keep their types. Written for graphs with an integer input, where
-onnxconverter-common leaves a cast whose declared type is not the one it gives.
+Inputs and outputs keep their types. onnxconverter-common does not serve here: for graphs with an
+integer input it leaves a cast whose declared type differs from its result.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from export.precision.nodes import element_types, key_of
 from inspection.errors import EngineError
 
 HALF_MAXIMUM = 65504.0
-# Share of a tensor's norm that FP16 may lose: rounding takes at most 4.9e-4, more is underflow.
+# Share of a tensor's norm that FP16 may lose: rounding loses at most 4.9e-4, the rest is underflow.
 MAXIMUM_LOSS = 1e-3
 SMALLEST_SCALE = 6e-8  # TensorRT refuses a scale that underflows to zero
 _QUANTISERS = frozenset({"QuantizeLinear", "DequantizeLinear"})
@@ -36,10 +36,10 @@ _ALLOWED_TYPES = frozenset(
 
 
 def to_half(model: onnx.ModelProto, half: Collection[str]) -> onnx.ModelProto:
-    """A copy of an FP32 graph in which the nodes `half` (by first output) compute in FP16.
+    """Copies an FP32 graph and lets the nodes `half` (by first output) compute in FP16.
 
     Raises:
-        EngineError: the result is no graph that a strongly typed engine takes.
+        EngineError: a strongly typed engine would not take the result.
     """
     converted = onnx.ModelProto()
     converted.CopyFrom(model)
@@ -57,7 +57,7 @@ def to_half(model: onnx.ModelProto, half: Collection[str]) -> onnx.ModelProto:
 
 
 def lossy_nodes(model: onnx.ModelProto, among: Collection[str]) -> frozenset[str]:
-    """Nodes with a weight that FP16 cannot hold: beyond its range, or lost to underflow."""
+    """Returns the nodes with a weight that FP16 cannot hold: out of range, or lost to underflow."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     return frozenset(
         key_of(node)
@@ -67,10 +67,10 @@ def lossy_nodes(model: onnx.ModelProto, among: Collection[str]) -> frozenset[str
 
 
 def check_typed(model: onnx.ModelProto, origin: onnx.ModelProto) -> None:
-    """Refuse what the parser of a strongly typed network would refuse.
+    """Refuses a graph that the parser of a strongly typed network would refuse.
 
     Raises:
-        EngineError: names operators and types outside the lists, and casts that undo another.
+        EngineError: the message names operators and types outside the lists, and casts of casts.
     """
     onnx.checker.check_model(model, full_check=True)
     problems = [*obstacles(model), *_double_casts(model)]
@@ -81,15 +81,15 @@ def check_typed(model: onnx.ModelProto, origin: onnx.ModelProto) -> None:
 
 
 def obstacles(model: onnx.ModelProto) -> list[str]:
-    """Operators and types of a graph that the parser of a strongly typed network refuses.
+    """Lists operators and types of a graph that the parser of a strongly typed network refuses.
 
-    UINT8 is one of them, but for the input itself (onnx-tensorrt docs/operators.md, Cast).
+    It refuses UINT8 too, except for the input itself (onnx-tensorrt docs/operators.md, Cast).
     """
     return [*_foreign_operators(model), *_foreign_types(model)]
 
 
 class _Border:
-    """Gives every tensor a name in each precision that it is read in."""
+    """Gives every tensor a name in each precision in which a node reads it."""
 
     def __init__(self, model: onnx.ModelProto, half: frozenset[str]) -> None:
         graph = model.graph
@@ -105,7 +105,7 @@ class _Border:
         self.weights: list[onnx.TensorProto] = []
 
     def place(self, node: onnx.NodeProto) -> Iterable[onnx.NodeProto]:
-        """The node with its inputs in its precision, and the casts that this takes."""
+        """Yields the node with its inputs in its precision, and the casts that this takes."""
         half = key_of(node) in self._half
         for number, name in enumerate(node.input):
             if self._types.get(name) != TensorProto.FLOAT or _is_fixed(node, number):
@@ -129,7 +129,7 @@ class _Border:
         if half == (name in self._made_half):
             return (_half_name(name) if half and name in self._outputs else name), []
         if name in self._outputs and name in self._made_half:
-            return name, []  # has its cast already
+            return name, []  # its cast is there already
         other = _half_name(name) if half else f"{name}.float"
         if other in self._have:
             return other, []
@@ -151,12 +151,12 @@ class _Border:
 
 
 def _is_fixed(node: onnx.NodeProto, number: int) -> bool:
-    """Whether an input is FP32 in every precision: the scales of a Resize."""
+    """Returns True when an input is FP32 in every precision: the scales of a Resize."""
     return node.op_type == "Resize" and number > 0
 
 
 def _retarget(node: onnx.NodeProto) -> None:
-    """A cast to FP32 that now belongs to the FP16 part casts to FP16."""
+    """Lets a cast to FP32 inside the FP16 part cast to FP16."""
     for attribute in node.attribute:
         if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
             attribute.i = TensorProto.FLOAT16
@@ -194,7 +194,7 @@ def _drop_unread(graph: onnx.GraphProto) -> None:
 
 def _foreign_operators(model: onnx.ModelProto) -> list[str]:
     foreign = sorted({node.op_type for node in model.graph.node} - _ALLOWED_OPERATORS)
-    return [f"operators that not every engine takes: {foreign}"] if foreign else []
+    return [f"operators that some engines do not take: {foreign}"] if foreign else []
 
 
 def _foreign_types(model: onnx.ModelProto) -> list[str]:
@@ -204,7 +204,7 @@ def _foreign_types(model: onnx.ModelProto) -> list[str]:
         for name, kind in element_types(model).items()
         if kind not in _ALLOWED_TYPES and name not in inputs
     )
-    return [f"types that not every engine takes: {foreign[:3]}"] if foreign else []
+    return [f"types that some engines do not take: {foreign[:3]}"] if foreign else []
 
 
 def _borders(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:

@@ -1,8 +1,8 @@
-"""INT8 graphs: one as TensorRT wants it, one in the form that is fast on ONNX Runtime's CPU.
+"""INT8 graphs: one for TensorRT, and one in the form that is fast on ONNX Runtime's CPU.
 
-The two differ for a reason: symmetric Q/DQ pairs around convolutions only, which TensorRT fuses,
-are slower than FP32 on ONNX Runtime, and the asymmetric, fully quantised blocks that are fast there
-are refused by TensorRT.
+The two differ for a reason. TensorRT fuses symmetric Q/DQ pairs around convolutions only, which are
+slower than FP32 on ONNX Runtime. The asymmetric, fully quantised blocks that are fast there are
+refused by TensorRT.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from onnxruntime.quantization.quant_utils import QuantizationMode
 from export.precision.nodes import RESHAPING, key_of
 from inspection.errors import EngineError
 
-BLOCK = frozenset({"Add", "MaxPool"})  # what joins convolutions
+BLOCK = frozenset({"Add", "MaxPool"})  # operators that join convolutions
 _CONV = frozenset({"Conv"})
-_FUSED = frozenset({"Clip", "Relu"})  # ONNX Runtime lets the rounding do what they do
+_FUSED = frozenset({"Clip", "Relu"})  # ONNX Runtime merges them into the rounding
 _Q, _DQ = "QuantizeLinear", "DequantizeLinear"
 _TENSORRT_OPTIONS = {
     "ActivationSymmetric": True,
     "WeightSymmetric": True,
-    "AddQDQPairToWeight": True,  # TensorRT 10.3 takes no weights that are INT8 already
+    "AddQDQPairToWeight": True,  # TensorRT 10.3 does not take weights in INT8
     "DedicatedQDQPair": False,
     "QuantizeBias": False,  # the parser refuses INT32
     "OpTypesToExcludeOutputQuantization": ["Conv"],  # a pair before the ReLU breaks the fusion
@@ -44,14 +44,14 @@ _TENSORRT_OPTIONS = {
 
 @dataclass(frozen=True)
 class Form:
-    """How INT8 is written down.
+    """A form of INT8 graphs.
 
     Attributes:
-        operators: Q/DQ pairs around FP32 operators, or operators of ONNX Runtime's own on INT8.
+        operators: Q/DQ pairs around FP32 operators, or ONNX Runtime's own operators on INT8.
         activation: type of the activations; weights are signed, one scale per channel.
         types: operators that compute in INT8.
-        reduce_range: weights of 7 bits: without VNNI, two products of 8 x 8 bits overflow the
-            16 bits they are summed in, and the same file would score differently elsewhere.
+        reduce_range: weights of 7 bits: without VNNI, the sum of two products of 8 x 8 bits
+            overflows 16 bits, and the same file would score differently on another processor.
     """
 
     name: str
@@ -74,21 +74,21 @@ ONNXRUNTIME_FORMS = (
 def quantise(
     model: onnx.ModelProto, nodes: Collection[str], ranges: TensorsData, form: Form
 ) -> onnx.ModelProto:
-    """A copy of an FP32 graph in which `nodes` (by first output) compute in INT8.
+    """Copies an FP32 graph and lets `nodes` (by first output) compute in INT8.
 
     Args:
         model: the FP32 graph, shapes inferred.
-        nodes: at least one; those whose operator the form leaves alone stay as they are.
+        nodes: at least one; those with an operator outside the form stay as they are.
         ranges: of every activation, from `find_ranges`.
-        form: see `Form`.
+        form: the form for the engine.
 
     Raises:
-        EngineError: the result is not what the engine takes.
+        EngineError: TensorRT would not take the result.
     """
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     for node in copied.graph.node:
-        node.name = key_of(node)  # the quantiser knows nodes by their names
+        node.name = key_of(node)  # the quantiser identifies nodes by name
     with _quiet_quantiser():
         quantiser = _quantiser(copied, sorted(nodes), ranges, form)
         quantiser.quantize_model()
@@ -101,7 +101,7 @@ def quantise(
 
 
 def read_tensors(model: onnx.ModelProto, nodes: Collection[str]) -> tuple[str, ...]:
-    """Tensors whose range `quantise` asks for: of the nodes, and of activations behind them."""
+    """Returns the tensors whose range `quantise` needs: of the nodes, and of activations behind."""
     constants = {tensor.name for tensor in model.graph.initializer}
     of: dict[str, None] = {}
     for node in model.graph.node:
@@ -114,10 +114,10 @@ def read_tensors(model: onnx.ModelProto, nodes: Collection[str]) -> tuple[str, .
 
 
 def quantiser_nodes(model: onnx.ModelProto, half: Collection[str]) -> frozenset[str]:
-    """The Q and DQ nodes of a graph that belong to the nodes `half`.
+    """Returns the Q and DQ nodes of a graph that belong to the nodes `half`.
 
-    A DQ node gives what its readers take; a Q node takes what its input is, and the precision of a
-    weight is that of its reader.
+    A DQ node has the precision of its readers, a Q node that of its input, and a weight that of its
+    reader.
     """
     readers: dict[str, list[str]] = {}
     for node in model.graph.node:
@@ -143,7 +143,7 @@ def quantiser_nodes(model: onnx.ModelProto, half: Collection[str]) -> frozenset[
 
 
 def check_tensorrt(model: onnx.ModelProto) -> None:
-    """Refuse Q/DQ pairs that TensorRT refuses, or reads as something else.
+    """Refuses Q/DQ pairs that TensorRT refuses or misreads.
 
     Raises:
         EngineError: a zero point that is not a signed zero, a scale that is not positive, a
@@ -186,7 +186,7 @@ def _quantiser(
 
 @contextmanager
 def _quiet_quantiser() -> Iterator[None]:
-    """Silence advice of the quantiser that does not hold for fused graphs."""
+    """Silences the quantiser's advice, which does not hold for fused graphs."""
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.ERROR)

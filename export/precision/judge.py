@@ -1,4 +1,4 @@
-"""What a graph of lower precision does to the verdicts, and how long it takes."""
+"""Comparison of graphs of lower precision: verdicts, scores, maps and time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Budget:
-    """How far an artefact may be from the checkpoint; no verdict may flip.
+    """Largest distance of an artefact from the checkpoint; no verdict may flip.
 
     Attributes:
         good: score difference of a held-out good frame, as a share of the spread of their scores.
@@ -45,15 +45,15 @@ class Budget:
     map: float
 
 
-# FP16 rounds, so that every frame is near. INT8 also clips: what good parts never show is scored
-# lower, and only verdicts count there; a quarter of the spread of good scores is below their noise.
+# FP16 rounds, so that every frame is near. INT8 also clips: values that good parts never show score
+# lower, and only verdicts count there. A quarter of the spread of good scores is below their noise.
 FP16_BUDGET = Budget(good=0.05, score=5e-3, map=5e-3)
 INT8_BUDGET = Budget(good=0.25, score=0.5, map=0.5)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an artefact says of all frames.
+    """Results of an artefact on all frames.
 
     Attributes:
         good: largest score difference of a good frame over the spread of the good scores.
@@ -65,7 +65,7 @@ class Outcome:
     map: float
 
     def is_within(self, budget: Budget) -> bool:
-        """Whether it keeps the budget; never when something is not finite."""
+        """Returns True when it keeps the budget; False when a value is not finite."""
         score = self.parity.score / max(self.parity.score_range, 1e-12)
         return (
             self.parity.verdict_flips == 0
@@ -76,7 +76,7 @@ class Outcome:
 
 
 class Judge:
-    """Compares graphs with what the checkpoint said, through ONNX Runtime on the CPU.
+    """Compares graphs with the checkpoint's results, through ONNX Runtime on the CPU.
 
     Args:
         frames: the held-out good ones first.
@@ -97,15 +97,15 @@ class Judge:
         self._map_range = float(max(f.map.max() for f in frames) - min(f.map.min() for f in frames))
 
     def judge(self, graph: onnx.ModelProto) -> Outcome:
-        """Run every frame through a graph; what it computes in FP16 is rounded as on a device."""
+        """Runs every frame through a graph; values in FP16 are rounded as on a device."""
         with self._opened(graph) as engine:
             return self._outcome({n: engine.infer(f.image) for n, f in enumerate(self.frames)})
 
     def keeps(self, graph: onnx.ModelProto, budget: Budget) -> bool:
-        """Whether `judge` would find a graph within the budget.
+        """Returns True when `judge` would find a graph within the budget.
 
-        The first frame that says no ends it. The next graph meets that frame first: what one
-        graph fails on, those like it fail on too.
+        The first frame beyond the budget ends the comparison, and the next graph meets that frame
+        first: graphs that are alike fail on the same frame.
         """
         with self._opened(graph) as engine:
             for number in self._order:
@@ -117,7 +117,7 @@ class Judge:
         return True
 
     def latency_ratios(self, graphs: dict[str, onnx.ModelProto], rounds: int) -> dict[str, float]:
-        """Median time of each graph over that of the first; runs are interleaved."""
+        """Returns the median time of each graph over that of the first; runs are interleaved."""
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             runs: dict[str, Callable[[Image], object]] = {}
             for number, (name, graph) in enumerate(graphs.items()):
@@ -139,7 +139,7 @@ class Judge:
                 yield engine
 
     def _outcome(self, got: Mapping[int, Prediction]) -> Outcome:
-        """What a graph says of the frames with these numbers."""
+        """Compares the results for the frames with these numbers."""
         differences: dict[int, Difference] = {}
         flips = 0
         for number, prediction in got.items():
@@ -161,5 +161,5 @@ class Judge:
 
 
 def _largest(values: Sequence[float]) -> float:
-    """The maximum, 0 of none; infinite when one is not finite."""
+    """Returns the maximum, 0 without values, infinity when a value is not finite."""
     return max(values, default=0.0) if np.isfinite(values).all() else float("inf")

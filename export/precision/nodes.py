@@ -1,6 +1,6 @@
-"""Which nodes of a fused graph may compute in a lower precision.
+"""Choice of the nodes of a fused graph that may compute in a lower precision.
 
-A node is known by its first output, which is unique in a graph; names decide nothing.
+A node is identified by its first output, which is unique in a graph, and never by its name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from export.fold.backbone import DeployedBackbone
 from inspection.errors import EngineError
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-# Differences of large numbers, long sums and steep functions: FP32 wherever they stand.
+# Differences of large numbers, long sums and steep functions: FP32 everywhere.
 ALWAYS_FP32 = frozenset(
     [
         "Exp",
@@ -29,24 +29,24 @@ ALWAYS_FP32 = frozenset(
         "Sqrt",
     ]
 )
-# Means of more values than this too: a device may sum them in FP16, which the twin on the CPU does
-# not show (see `export.precision.rounding`).
+# So are means of more values than this: a device may sum them in FP16, which the twin on the CPU
+# (`export.precision.rounding`) does not show.
 LONGEST_HALF_SUM = 2048
 _MEANS = frozenset({"GlobalAveragePool", "ReduceMean"})
 # TensorRT 10.16 on Orin cannot place a Q/DQ pair behind these (NVIDIA/TensorRT issue 4832).
 RESHAPING = frozenset({"Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
-MINIMUM_CHANNELS = 16  # of a convolution's group: below, INT8 kernels gain nothing (ModelOpt)
+MINIMUM_CHANNELS = 16  # of a convolution's group: with fewer, INT8 does not pay (ModelOpt)
 # As torch's exporter writes it into the metadata of each node.
 _BACKBONE = f"{DeployedBackbone.__module__}.{DeployedBackbone.__qualname__}"
 
 
 def key_of(node: onnx.NodeProto) -> str:
-    """What a node is known by."""
+    """Returns the key of a node: its first output."""
     return str(node.output[0])
 
 
 def element_types(model: onnx.ModelProto) -> dict[str, int]:
-    """Element type of every tensor by name; shapes must be inferred."""
+    """Returns the element type of every tensor by name; shapes must be inferred."""
     graph = model.graph
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
@@ -55,7 +55,7 @@ def element_types(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def pixel_nodes(graph: onnx.GraphProto) -> frozenset[str]:
-    """What prepares pixels: the nodes before the first weighted one on every way."""
+    """Returns the nodes that prepare pixels: those before the first weighted node on every path."""
     constants = {tensor.name for tensor in graph.initializer}
     known = {value.name for value in graph.input}
     found = []
@@ -68,14 +68,14 @@ def pixel_nodes(graph: onnx.GraphProto) -> frozenset[str]:
 
 
 def lowerable_nodes(model: onnx.ModelProto, *, has_backbone: bool) -> tuple[str, ...]:
-    """Nodes that may leave FP32, in topological order.
+    """Returns the nodes that may leave FP32, in topological order.
 
-    With a backbone these are the backbone's, without its preparation of pixels: everything behind
-    it is the head, which measures distances and stays. A model without one has no such border, and
-    the search finds it. Which module made a node stands in the metadata of torch's exporter.
+    With a backbone these are the nodes of the backbone, without its preparation of pixels. The head
+    behind it measures distances and stays. A model without a backbone has no such border, and the
+    search finds one. The metadata of torch's exporter name the module that made each node.
 
     Raises:
-        EngineError: the graph does not say which nodes are the backbone's.
+        EngineError: the graph does not name the nodes of the backbone.
     """
     types, pixels = element_types(model), pixel_nodes(model.graph)
     nodes = [node for node in model.graph.node if _is_float(node, types)]
@@ -83,8 +83,8 @@ def lowerable_nodes(model: onnx.ModelProto, *, has_backbone: bool) -> tuple[str,
         nodes = [node for node in nodes if _BACKBONE in _origin(node)]
         if not nodes:
             raise EngineError(
-                "the graph does not say which nodes are the backbone's, so that nothing can leave "
-                "FP32: torch's exporter wrote no module names; install torch 2.5 or later"
+                "the graph does not name the nodes of the backbone, so that none can leave FP32: "
+                "torch's exporter wrote no module names; install torch 2.5 or later"
             )
     sizes = _sizes(model)
     return tuple(
@@ -97,9 +97,10 @@ def lowerable_nodes(model: onnx.ModelProto, *, has_backbone: bool) -> tuple[str,
 
 
 def quantisable_nodes(model: onnx.ModelProto, among: tuple[str, ...]) -> tuple[str, ...]:
-    """Convolutions of `among` that INT8 pays for, in topological order.
+    """Returns the convolutions of `among` that gain from INT8, in topological order.
 
-    Not the one that sees the pixels, none right behind a reshaping node, none with few channels.
+    Left out are the one that reads the pixels, those right behind a reshaping node, and those with
+    few channels.
     """
     made_by = {output: node for node in model.graph.node for output in node.output}
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -119,7 +120,7 @@ def quantisable_nodes(model: onnx.ModelProto, among: tuple[str, ...]) -> tuple[s
 def nodes_of_type(
     model: onnx.ModelProto, among: tuple[str, ...], types: frozenset[str]
 ) -> tuple[str, ...]:
-    """Nodes of `among` whose operator is one of `types`, in topological order."""
+    """Returns the nodes of `among` with an operator of `types`, in topological order."""
     return tuple(key_of(node) for node in _nodes_among(model, among) if node.op_type in types)
 
 
@@ -130,7 +131,7 @@ def _is_long_mean(node: onnx.NodeProto, sizes: Mapping[str, int]) -> bool:
 
 
 def _sizes(model: onnx.ModelProto) -> dict[str, int]:
-    """Number of elements of every value by name; shapes must be inferred and fixed."""
+    """Returns the number of elements of every value by name; shapes must be inferred and fixed."""
     graph = model.graph
     return {
         value.name: math.prod(axis.dim_value for axis in value.type.tensor_type.shape.dim)

@@ -41,14 +41,14 @@ def find_ranges(
     images: Sequence[npt.NDArray[np.uint8]],
     calibrator: Calibrator,
 ) -> TensorsData:
-    """Lowest and highest value of tensors that INT8 shall hold, and of those before them.
+    """Finds the lowest and highest value that INT8 must hold, of tensors and of those before them.
 
     Args:
         model: the FP32 graph.
         tensors: names of values in it, at least one.
-        images: prepared images of good parts that the model was fitted to, uint8 (1, H, W, 3).
-        calibrator: min-max takes all values; entropy keeps the distribution (Kullback-Leibler);
-            percentile clips the outermost; mse minimises the squared error of the rounding.
+        images: prepared images of good parts from the training, uint8 (1, H, W, 3).
+        calibrator: min-max takes all values, entropy keeps the distribution (Kullback-Leibler),
+            percentile clips the outermost, mse minimises the squared error of the rounding.
     """
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         path, augmented = Path(folder) / "model.onnx", Path(folder) / "augmented.onnx"
@@ -61,13 +61,13 @@ def find_ranges(
 
 
 class MseCalibrater(HistogramCalibrater):  # type: ignore[misc]
-    """Clips each tensor where the mean squared error of 8-bit rounding is smallest."""
+    """Clips each tensor at the smallest mean squared error of 8-bit rounding."""
 
     def __init__(self, model: Path, augmented: Path) -> None:
         super().__init__(model, None, augmented, method="entropy", num_bins=_BINS)
 
     def compute_data(self) -> TensorsData:
-        """The range of each tensor, by a search over clipping ratios."""
+        """Finds the range of each tensor by a search over clipping ratios."""
         found = {}
         for name, entry in self.collector.get_histogram_dict().items():
             counts, edges, low, high = entry[:4]
@@ -84,12 +84,12 @@ class MseCalibrater(HistogramCalibrater):  # type: ignore[misc]
 def best_clip(
     counts: npt.NDArray[np.int64], edges: npt.NDArray[np.floating[Any]], low: float, high: float
 ) -> float:
-    """The share of the range [low, high] whose 8-bit rounding has the least squared error.
+    """Finds the share of the range [low, high] with the least squared error of 8-bit rounding.
 
     Args:
         counts: histogram of the values, (bins,).
         edges: its edges, (bins + 1,).
-        low: lowest value, not above zero; zero is always representable.
+        low: lowest value, not above zero: zero always has an exact code.
         high: highest value, not below zero.
     """
     centres = (edges[:-1] + edges[1:]) / 2
@@ -123,6 +123,6 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]
         self._images = iter(images)
 
     def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
-        """The next image as the graph takes it; None at the end."""
+        """Returns the next image as input of the graph, None at the end."""
         image = next(self._images, None)
         return None if image is None else {INPUT: image}

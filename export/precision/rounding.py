@@ -1,8 +1,8 @@
-"""The FP32 twin of a graph of mixed precision, which rounds wherever that one does.
+"""The FP32 twin of a graph of mixed precision, which rounds wherever that graph does.
 
 ONNX Runtime's CPU has few kernels in FP16: it computes such nodes in FP32 and drops the casts
-between them, so that nothing is rounded and every FP16 graph looks right. Explicit casts there and
-back are kept (since ONNX Runtime 1.17), and give what a device gives that rounds the result of each
+between them. Nothing is rounded then, and every FP16 graph looks right. ONNX Runtime keeps explicit
+casts there and back (since 1.17). With them the twin gives the results of a device that rounds each
 node to FP16 and sums in FP32.
 """
 
@@ -18,7 +18,7 @@ from export.precision.nodes import element_types
 
 
 def rounded_twin(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A graph for ONNX Runtime's CPU that computes what `model` computes on a device with FP16.
+    """Makes a graph with the results on ONNX Runtime's CPU that `model` has on a device with FP16.
 
     A graph without FP16 is its own twin.
     """
@@ -40,7 +40,7 @@ def rounded_twin(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _rounded(node: onnx.NodeProto, types: dict[str, int]) -> Iterator[onnx.NodeProto]:
-    """A node that gives FP32, and the roundings of what it gave in FP16."""
+    """Yields the node with results in FP32, and the roundings of those that were FP16."""
     to = [a for a in node.attribute if node.op_type == "Cast" and a.name == "to"]
     for attribute in to:
         if attribute.i == TensorProto.FLOAT16:

@@ -1,4 +1,4 @@
-"""Finding what has to stay in FP32, by measurement."""
+"""Search for the nodes that must stay in FP32, by measurement."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ SINGLES = 4
 
 
 def largest_kept(nodes: Sequence[str], keeps: Keeps, singles: int = SINGLES) -> frozenset[str]:
-    """The nodes that can leave FP32 together.
+    """Finds the nodes that can leave FP32 together.
 
-    Bisection finds the first node, in topological order, with which the result is no longer kept.
-    It stays in FP32 and the search goes on behind it; after `singles` such nodes the error is taken
-    to add up, and all that follows stays.
+    Bisection finds the first node, in topological order, that takes the result out of the budget.
+    It stays in FP32, and the search goes on behind it. After `singles` such nodes the search takes
+    the error to add up, and all nodes behind stay.
 
     Args:
         nodes: those that may leave, in topological order.
-        keeps: whether the result is kept when exactly these nodes leave. It is never asked about
-            none, and its answer to the returned set was yes.
+        keeps: True when the result keeps the budget with exactly these nodes gone. The search never
+            asks about an empty set, and has asked about the returned set.
 
     Returns:
-        what leaves; empty when nothing can.
+        the nodes that leave; empty when none can.
     """
     held: set[str] = set()
     while True:
@@ -37,7 +37,7 @@ def largest_kept(nodes: Sequence[str], keeps: Keeps, singles: int = SINGLES) -> 
 
 
 def _longest_prefix(nodes: Sequence[str], held: set[str], keeps: Keeps) -> int:
-    """How many nodes can leave from the front, those of `held` excepted; all of them cannot."""
+    """Counts the nodes that can leave from the front without `held`; not all of them can."""
     good, bad = 0, len(nodes)
     while bad - good > 1:
         middle = (good + bad) // 2
@@ -52,15 +52,15 @@ def _longest_prefix(nodes: Sequence[str], held: set[str], keeps: Keeps) -> int:
 def ranked_fall_back(
     nodes: Sequence[str], keeps: Keeps, effect: Callable[[str], float]
 ) -> frozenset[str]:
-    """Return nodes to FP32 one by one, those of the largest effect first, until it is kept.
+    """Takes nodes back to FP32 one by one, the largest effect first, until the budget is kept.
 
     Args:
         nodes: those that may leave FP32, but not all together.
-        keeps: see `largest_kept`.
-        effect: how much one node does when it leaves alone.
+        keeps: as for `largest_kept`.
+        effect: the effect of one node that leaves alone.
 
     Returns:
-        what leaves; empty when less than half of the nodes could.
+        the nodes that leave; empty when fewer than half of them could.
     """
     ranked = sorted(nodes, key=effect)
     while len(ranked) > (len(nodes) + 1) // 2:

@@ -1,4 +1,4 @@
-"""Which artefacts of lower precision go into a bundle: those that are worth it, with figures."""
+"""Selection of the artefacts of lower precision that go into a bundle, with their figures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ INT8_ONNXRUNTIME_ARTEFACT = "model.int8.onnxruntime.onnx"
 
 @dataclass(frozen=True)
 class Selection:
-    """Artefacts by file name: those written, and those that were not, with the reason."""
+    """Artefacts by file name: those written, and those refused, with the reason."""
 
     artefacts: dict[str, Artefact] = field(default_factory=dict)
     refused: dict[str, Artefact] = field(default_factory=dict)
@@ -51,24 +51,24 @@ def select_artefacts(
     has_backbone: bool,
     report: Callable[[str], None] = lambda _: None,
 ) -> Selection:
-    """Make the artefacts of `precisions` and write those into `folder` that are worth it.
+    """Builds the artefacts of `precisions` and writes those that are worth it into `folder`.
 
-    An artefact is kept when no verdict flips on the frames of `judge`, its scores keep the
-    budget, and it is faster than FP32 on the engine it is for, when that engine is here.
+    It keeps an artefact when no verdict flips on the frames of `judge`, when the scores stay within
+    the budget, and when it is faster than FP32 on its engine, if that engine is here.
 
     Args:
         graph: the FP32 graph.
-        judge: what to compare with.
-        precisions: of PRECISIONS; FP32 is there already.
-        images: good images of the training to calibrate INT8 with; unused without it.
-        has_backbone: whether the model has a backbone, whose head stays in FP32.
-        report: called with what is being done.
+        judge: the comparison with the checkpoint.
+        precisions: of PRECISIONS; FP32 exists already.
+        images: good training images, for the calibration of INT8.
+        has_backbone: True for a model with a backbone, whose head stays in FP32.
+        report: called with a line about each step.
     """
     selection = Selection()
     variants: dict[str, Variant] = {}
     half: frozenset[str] = frozenset()
     if set(precisions) & {"fp16", "int8"} and refused_by_tensorrt(graph, "fp16") is None:
-        report("finding what can compute in FP16")
+        report("finding the nodes that can compute in FP16")
         half = find_half(graph, judge, has_backbone=has_backbone)
     if "fp16" in precisions:
         variants[FP16_ARTEFACT] = refused_by_tensorrt(graph, "fp16") or build_fp16(
@@ -76,11 +76,11 @@ def select_artefacts(
         )
     if "int8" in precisions:
         ranges = _all_ranges(graph, images, has_backbone=has_backbone, report=report)
-        report("finding what can compute in INT8 for TensorRT")
+        report("finding the nodes that can compute in INT8 for TensorRT")
         variants[INT8_TENSORRT_ARTEFACT] = refused_by_tensorrt(
             graph, "int8"
         ) or build_int8_for_tensorrt(graph, judge, half, ranges, has_backbone=has_backbone)
-        report("finding what can compute in INT8 for ONNX Runtime")
+        report("finding the nodes that can compute in INT8 for ONNX Runtime")
         variants[INT8_ONNXRUNTIME_ARTEFACT] = build_int8_for_onnxruntime(
             graph, judge, ranges, has_backbone=has_backbone
         )
@@ -96,7 +96,7 @@ def _all_ranges(
     has_backbone: bool,
     report: Callable[[str], None],
 ) -> dict[Calibrator, TensorsData]:
-    """The ranges of every calibrator; none for a model that nothing can be quantised in."""
+    """Finds the ranges of every calibrator; none for a model without a node to quantise."""
     tensors = read_tensors(graph, int8_nodes(graph, has_backbone=has_backbone))
     ranges = {}
     for calibrator in CALIBRATORS if tensors else ():
@@ -115,18 +115,18 @@ def _keep_or_refuse(selection: Selection, folder: Path, name: str, variant: Vari
 
 
 def refusal(variant: Variant) -> str | None:
-    """Why an artefact is not worth keeping; None when it is."""
+    """Returns the reason for not keeping an artefact, None when it is worth it."""
     if variant.obstacle:
         return f"{variant.engine} does not take this model: {variant.obstacle}"
     if not variant.possible:
-        return "the model has no node that this precision pays for"
+        return "the model has no node that gains from this precision"
     ratio = variant.latency_ratio
     if ratio is not None and ratio > WORTHWHILE:
         return f"it is not worth it here: it takes {ratio:.2f} times as long as FP32"
     if variant.graph is None or variant.outcome is None:
         return (
-            "too little of the model can leave FP32 without flipping verdicts or moving scores "
-            "beyond the budget"
+            "too few nodes can leave FP32 without flipping verdicts or moving scores beyond the "
+            "budget"
         )
     if not variant.outcome.is_within(variant.budget):
         return "it flips verdicts or moves scores beyond the budget"
@@ -135,7 +135,7 @@ def refusal(variant: Variant) -> str | None:
 
 def _timing_remark(variant: Variant) -> str:
     if variant.latency_ratio is None:
-        return f"not timed here: it is for {variant.engine}, and is timed where that runs"
+        return f"not timed here: it is for {variant.engine}, which times it where it runs"
     return "timed at export: medians of interleaved runs"
 
 

@@ -1,4 +1,4 @@
-"""Finding the good images again that a model was fitted to, to calibrate INT8 with them."""
+"""The good images of a training, found again for the calibration of INT8."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from inspection.preprocess import preprocess
 from training.checkpoint import RunRecord
 from training.data.layout import read_data_set
 
-MAXIMUM_IMAGES = 100  # more change no range that matters, and each costs a run of the graph
+MAXIMUM_IMAGES = 100  # more do not change the ranges, and each costs a run of the graph
 MINIMUM_IMAGES = 4
 
 
 def calibration_images(
     record: RunRecord, folder: Path | None = None
 ) -> list[npt.NDArray[np.uint8]]:
-    """Prepared good images that the model was fitted to, uint8 (1, H, W, 3), 100 at most.
+    """Returns prepared good images of the training, uint8 (1, H, W, 3), at most 100.
 
     Args:
-        record: says by hash which images these are.
+        record: names these images by hash.
         folder: images of good parts; None takes the data set of the training.
 
     Raises:
-        BundleError: the images are gone, or those in `folder` are others.
+        BundleError: the images are gone, or `folder` holds others.
     """
     found = _fitted(_candidates(record, folder), frozenset(record.fitted_sha256))
     if len(found) < MINIMUM_IMAGES:
         raise BundleError(
-            f"{folder or record.config.data.folder}: holds {len(found)} of the good images that "
-            f"the model was fitted to, and INT8 is calibrated with {MINIMUM_IMAGES} of them or "
-            "more: give the folder they are in now with --calibration FOLDER"
+            f"{folder or record.config.data.folder}: holds {len(found)} of the good training "
+            f"images, and the calibration of INT8 needs at least {MINIMUM_IMAGES}: give the folder "
+            "that holds them now with --calibration FOLDER"
         )
     return [
         preprocess(read_image(path), record.preprocessing)[np.newaxis]
@@ -51,12 +51,12 @@ def _candidates(record: RunRecord, folder: Path | None) -> list[Path]:
         return [sample.path for sample in read_data_set(record.config.data.folder).good]
     except CameraError as error:
         raise BundleError(
-            f"the training images, which INT8 is calibrated with, are gone ({error}): give the "
-            "folder they are in now with --calibration FOLDER"
+            f"the training images for the calibration of INT8 are gone ({error}): give the folder "
+            "that holds them now with --calibration FOLDER"
         ) from error
 
 
 def _fitted(paths: Iterable[Path], fitted: frozenset[str]) -> list[Path]:
-    """Each different image of the training once, in the order of their hashes."""
+    """Returns each different training image once, in the order of the hashes."""
     by_hash = {digest: path for path in paths if (digest := sha256_of(path)) in fitted}
     return [by_hash[digest] for digest in sorted(by_hash)]

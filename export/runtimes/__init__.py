@@ -1,4 +1,4 @@
-"""Other runtimes that can serve a bundle's graph, imported only when one is asked for.
+"""Other runtimes that can serve a bundle's graph, each imported only on demand.
 
 To add one, write a module with a function like `triton.write_triton` and add a line to `RUNTIMES`.
 """
@@ -25,10 +25,10 @@ RUNTIMES = {
 
 
 def writer_for(name: str) -> Writer:
-    """What writes the files of runtime `name`.
+    """Returns the function that writes the files of runtime `name`.
 
     Raises:
-        ConfigError: the name is unknown, or what it needs is not installed.
+        ConfigError: the name is unknown, or a package that it needs is not installed.
     """
     writer: Writer = load_plugin("runtime", name, RUNTIMES, ConfigError)
     return writer

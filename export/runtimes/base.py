@@ -1,8 +1,8 @@
-"""What every other runtime's files have in common: what a client must know, and how to check it.
+"""Files that every other runtime shares: the facts for its client, and frames to check it with.
 
 Linewarden's daemon does three things around the graph that another runtime leaves to its client:
-the resize before it, the thresholds behind it, and the check that both are right. `linewarden.json`
-has what they need, and `golden/` has frames with the results that must come out.
+the resize before the graph, the thresholds behind it, and the check of both. `linewarden.json` has
+the data for them, and `golden/` has frames with the expected results.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ PREPROCESSING_TEXT = """\
 ## Before the graph
 
 The graph takes uint8 BGR at {height} x {width} (height x width) and does everything else itself:
-no scaling to 0..1, no mean, no swap of channels. The one step that is the client's is the resize,
-and it must be exactly this one: another resize flips verdicts.
+no scaling to 0..1, no mean, no swap of channels. The client's only step is the resize, and it must
+be exactly this one: another resize flips verdicts.
 
     from inspection.preprocess import Preprocessing, preprocess  # needs numpy, opencv, pydantic
 
@@ -46,31 +46,31 @@ on each axis, then `INTER_LINEAR` to the target; turn grey into three equal chan
 
 `pred_score` and `anomaly_map` are raw. With the thresholds of the recipe, in this order:
 
-    score or any value of the map not finite -> NO_VERDICT, which is no pass
+    score or any value of the map not finite -> NO_VERDICT, which is not a pass
     score > reject                           -> REJECT
     review is not null and score > review    -> REVIEW
     otherwise                                -> PASS
 
 The mask is the map above `pixel` without its 8-connected regions of fewer than `minimum_area_px`.
-Thresholds hold for the artefact that they were measured through. A recipe that is not listed for a
-model was measured through another one, or not at all: `linewarden calibrate`. One with zones or
-alignment is not listed either: only `linewarden run` applies those.
+Thresholds hold only for the artefact that they were measured through. A recipe that is not listed
+for a model was measured through another artefact, or not at all: run `linewarden calibrate`. A
+recipe with zones or alignment is not listed either: only `linewarden run` applies those.
 
 ## Is the client right?
 
-`golden/<name>.frame.png` is a native frame, `golden/<name>.input.png` what the resize must make of
-it, bit for bit. The record says which score must come out, and by how much an FP32 model may differ
-from it; one of lower precision must give the same verdicts.
+`golden/<name>.frame.png` is a native frame, and `golden/<name>.input.png` the result that the
+resize must give, bit for bit. The record has the expected score, and the tolerance of an FP32
+model; a model of lower precision must give the same verdicts.
 """
 
 
 @dataclass(frozen=True)
 class Options:
-    """What can be chosen.
+    """Choices of the user.
 
     Attributes:
         artefact: the ONNX file of the bundle.
-        device: where Triton runs the ONNX file.
+        device: device on which Triton runs the ONNX file.
         ir: also write OpenVINO's own format.
     """
 
@@ -83,19 +83,19 @@ class Writer(Protocol):
     """Writes the files of one runtime."""
 
     def __call__(self, bundle: Bundle, folder: Path, options: Options) -> list[str]:
-        """Fill the empty `folder`; returns what was made, for people.
+        """Fills the empty `folder`; returns a line for the user about each file.
 
         Raises:
-            BundleError: the bundle has no such artefact, or a calibration was changed.
+            BundleError: the bundle has no such artefact, or a changed calibration.
             EngineError: the runtime cannot run the artefact, or gives other results.
         """
 
 
 def write_client_record(bundle: Bundle, folder: Path, models: Mapping[str, str]) -> None:
-    """Write `linewarden.json` and the golden frames.
+    """Writes `linewarden.json` and the golden frames.
 
     Args:
-        models: name of each served model -> the file of the bundle that it is.
+        models: name of each served model -> its file in the bundle.
     """
     manifest = bundle.manifest
     record = {
@@ -117,13 +117,13 @@ def write_client_record(bundle: Bundle, folder: Path, models: Mapping[str, str])
 
 
 def preprocessing_text(bundle: Bundle) -> str:
-    """The part of a README that is the same for all runtimes."""
+    """Returns the part of a README that is the same for all runtimes."""
     graph = bundle.manifest.graph
     return PREPROCESSING_TEXT.format(height=graph.height, width=graph.width)
 
 
 def _calibrations(bundle: Bundle, artefact: str) -> Iterator[Calibration]:
-    """The calibrations that were measured through `artefact`, and hold without a layout."""
+    """Yields the calibrations that were measured through `artefact` and have no layout."""
     for recipe in calibrated_recipes(bundle.folder):
         mend = f"linewarden calibrate {bundle.folder} --recipe {recipe} --good FOLDER"
         calibration = bundle.read_calibration(bundle.calibration_path(recipe), mend)

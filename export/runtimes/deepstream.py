@@ -1,14 +1,15 @@
-"""A configuration of DeepStream's Gst-nvinfer, with a graph that takes what nvinfer gives.
+"""A configuration of DeepStream's Gst-nvinfer, and a graph that takes its tensors.
 
 Gst-nvinfer hands "float RGB/BGR/GRAY planar data" to TensorRT
-(docs.nvidia.com/metropolis/deepstream/dev-guide/text/DS_plugin_gst-nvinfer.html) and can not feed
+(docs.nvidia.com/metropolis/deepstream/dev-guide/text/DS_plugin_gst-nvinfer.html) and cannot feed
 uint8 NHWC. It also takes the first axis of each output for the batch, and an output without another
 axis for empty (`SplitFullDims`, `normalizeDims` in nvdsinfer_func_utils.cpp). So the graph gets
-another door, and nothing inside it changes: float32 (1, 3, H, W) BGR from 0 to 255 in, `pred_score`
-(1, 1) out. The values are whole numbers, so the results are the same bit for bit; that is checked.
+other inputs and outputs, and nothing inside it changes: float32 (1, 3, H, W) BGR from 0 to 255 in,
+`pred_score` (1, 1) out. The values are whole numbers, so that the results are the same bit for bit;
+the export checks this.
 
-What can not be had from nvinfer is the resize: it scales with NvBufSurfTransform, which is not
-`inspection.preprocess`. Frames must come in at the size of the graph, and the README says so.
+nvinfer cannot do the resize: it scales with NvBufSurfTransform, which differs from
+`inspection.preprocess`. Frames must arrive at the size of the graph, and the README says so.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from inspection.inspector import open_engine
 from inspection.preprocess import preprocess
 
 GRAPH, CONFIG = "model.deepstream.onnx", "config_infer_linewarden.txt"
-# The name that nvinfer itself would give to what it builds.
+# The name that nvinfer itself would give to its engine.
 ENGINE = f"{GRAPH}_b1_gpu0_fp32.engine"
 _PACKED, _FLAT_SCORE = "input_packed", "pred_score_flat"
 
@@ -42,7 +43,7 @@ _CONFIG = """\
 gpu-id=0
 gie-unique-id=1
 onnx-file={graph}
-# Build it before the first start (README.md): otherwise nvinfer builds one, for minutes, with TF32.
+# Build it before the first start (README.md): otherwise nvinfer builds one with TF32, for minutes.
 model-engine-file={engine}
 # FP32: the precision is in the graph.
 network-mode=0
@@ -50,12 +51,12 @@ batch-size=1
 process-mode=1
 interval=0
 infer-dims=3;{height};{width}
-# BGR, as the model was taught.
+# BGR, as in the training.
 model-color-format=1
 # Normalisation is in the graph: factor one, and no offsets.
 net-scale-factor=1.0
 maintain-aspect-ratio=0
-# nvinfer parses nothing and labels nothing: the outputs go to the application as they are.
+# nvinfer hands the outputs to the application unchanged.
 network-type=100
 output-tensor-meta=1
 output-blob-names=pred_score;anomaly_map
@@ -74,22 +75,22 @@ Build with the TensorRT of the DeepStream that runs it (TensorRT 10 also wants `
       ! nvinfer config-file-path={config} ! fakesink
 
 **Frames must reach nvstreammux at {width} x {height} and as RGBA**: do the resize below in the
-application that fills appsrc, and nothing is left to scale. Whatever has another size nvstreammux
-and nvinfer scale, in a way that no threshold was measured with; NV12 frames lose colour. nvinfer
-makes planar BGR floats of the frame; `{graph}` takes those.
+application that fills appsrc, and nothing is left to scale. nvstreammux and nvinfer scale frames of
+another size in a way that no threshold was measured with; NV12 frames lose colour. nvinfer makes
+planar BGR floats of the frame, and `{graph}` takes those.
 
 A probe behind nvinfer reads `NvDsInferTensorMeta` of each frame (`NVDSINFER_TENSOR_OUTPUT_META`):
-`pred_score` is one float, `anomaly_map` has {height} x {width}. There is no label file: with
-`network-type=100` nvinfer would not read it; the verdict is the application's, as below.
+`pred_score` is one float, `anomaly_map` has {height} x {width}. There is no label file:
+with `network-type=100` nvinfer would not read it. The application makes the verdict, as below.
 
-The engine that trtexec builds is an artefact of its own. Run the golden inputs through the finished
-pipeline first. Thresholds of the ONNX file hold for it only as far as those scores agree.
+The engine that trtexec builds is another artefact. Run the golden inputs through the finished
+pipeline first. Thresholds of the ONNX file hold for the engine only as far as those scores agree.
 
 {preprocessing}"""
 
 
 def write_deepstream(bundle: Bundle, folder: Path, options: Options) -> list[str]:
-    """Write graph and configuration for Gst-nvinfer; see `Writer`."""
+    """Writes graph and configuration for Gst-nvinfer; implements `Writer`."""
     size = bundle.manifest.graph
     graph = planar_graph(onnx.load(bundle.file(options.artefact)), size)
     write_bytes(folder / GRAPH, graph.SerializeToString())
@@ -113,7 +114,7 @@ def write_deepstream(bundle: Bundle, folder: Path, options: Options) -> list[str
 
 
 def planar_graph(model: onnx.ModelProto, size: GraphIO) -> onnx.ModelProto:
-    """The graph with float32 (1, 3, H, W) in and `pred_score` (1, 1) out, made of `model` in place.
+    """Gives `model` float32 (1, 3, H, W) as input and `pred_score` (1, 1) as output, in place.
 
     Raises:
         EngineError: something other than a cast reads the input.
@@ -123,7 +124,7 @@ def planar_graph(model: onnx.ModelProto, size: GraphIO) -> onnx.ModelProto:
     if not readers or any(node.op_type != "Cast" for node in readers):
         raise EngineError(
             f"the input of the graph goes to {sorted({node.op_type for node in readers})} and not "
-            "to a cast alone: it can not take floats for DeepStream; export the bundle again"
+            "to a cast alone: it cannot take floats for DeepStream; export the bundle again"
         )
     for node in graph.node:
         node.input[:] = [_renamed(name) for name in node.input]
@@ -146,7 +147,7 @@ def _renamed(name: str) -> str:
 
 
 def _check_same(bundle: Bundle, artefact: str, planar: Path) -> int:
-    """How many frames were compared; EngineError when the two graphs differ in a single bit."""
+    """Counts the compared frames; raises EngineError when the graphs differ in a single bit."""
     session = ort.InferenceSession(str(planar), providers=["CPUExecutionProvider"])
     images = _images(bundle)
     with closing(open_engine(bundle, artefact=artefact)) as engine:
@@ -165,7 +166,7 @@ def _check_same(bundle: Bundle, artefact: str, planar: Path) -> int:
 
 
 def _images(bundle: Bundle) -> list[npt.NDArray[np.uint8]]:
-    """The prepared golden frames (1, H, W, 3), and one of noise."""
+    """Returns the prepared golden frames (1, H, W, 3), and one of noise."""
     size = bundle.manifest.graph
     noise = np.random.default_rng(0).integers(
         0, 256, (1, size.height, size.width, 3), dtype=np.uint8

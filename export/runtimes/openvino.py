@@ -1,7 +1,6 @@
-"""Proof that OpenVINO runs a bundle's ONNX file as it is, and its own format for servers of it.
+"""A check that OpenVINO runs a bundle's ONNX file as it is, and OpenVINO's format for servers.
 
-`inspection.engine.openvino` takes the ONNX file from the bundle: nothing needs converting for the
-daemon.
+The daemon needs no conversion: `inspection.engine.openvino` takes the ONNX file from the bundle.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ IR = "model.xml"
 _README = """\
 # {name} on OpenVINO
 
-`{graph}` gave the golden scores of the checkpoint through OpenVINO {version}. On the line there is
-nothing to convert: `linewarden run` takes `engine: openvino` and the bundle itself.
+`{graph}` gave the golden scores of the checkpoint through OpenVINO {version}. The line
+needs no conversion: `linewarden run` takes `engine: openvino` and the bundle itself.
 
 Compile it with `INFERENCE_PRECISION_HINT=f32`. OpenVINO's default computes in bfloat16 or float16
 on processors that have them, and the thresholds were not measured in those.
@@ -35,7 +34,7 @@ on processors that have them, and the thresholds were not measured in those.
 
 
 def write_openvino(bundle: Bundle, folder: Path, options: Options) -> list[str]:
-    """Check the golden frames through OpenVINO, and write what a server needs; see `Writer`."""
+    """Checks the golden frames and writes the files for a server; implements `Writer`."""
     source = bundle.file(options.artefact)
     said = [_check(bundle, options.artefact, source)]
     name = options.artefact
@@ -58,7 +57,7 @@ def write_openvino(bundle: Bundle, folder: Path, options: Options) -> list[str]:
 
 
 def _check(bundle: Bundle, artefact: str, graph: Path) -> str:
-    """What was found; EngineError when a golden frame gives another result."""
+    """Returns the outcome for the user; raises EngineError when a golden frame differs."""
     size = bundle.manifest.graph
     with closing(OpenVinoEngine(graph, GraphShape(size.height, size.width))) as engine:
         results = list(golden_results(bundle, engine, golden_frames(bundle)))

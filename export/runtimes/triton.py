@@ -2,12 +2,12 @@
 
 ::
 
-    README.md, linewarden.json, golden/     what a client must know; see `export.runtimes.base`
+    README.md, linewarden.json, golden/     the client's files of `export.runtimes.base`
     models/                                 tritonserver --model-repository
         <bundle>_onnx/config.pbtxt, 1/model.onnx
         <bundle>_<device>_<precision>/config.pbtxt, 1/model.plan
 
-Triton takes every folder of the repository for a model, so that all else stands beside it.
+Triton takes every folder of the repository for a model: all other files lie beside the repository.
 Fields: triton-inference-server/common, protobuf/model_config.proto.
 """
 
@@ -35,12 +35,12 @@ _README = """\
 
 {models}
 
-One image per request: the graphs have a fixed batch of one. Several lines share a model by more
-instances (`instance_group` in its `config.pbtxt`), or by several models side by side.
+Send one image per request: the graphs have a fixed batch of one. Several lines share a model by
+more instances (`instance_group` in its `config.pbtxt`), or by several models side by side.
 
-A plan runs on the TensorRT version and the kind of GPU that it was built with, and on no other:
-take the Triton container with the same TensorRT. Triton looks at no sidecar. Load a new version
-under a new name and switch the clients over: reloading in place leaks (server issue 4528).
+A plan runs only on the TensorRT version and the kind of GPU that it was built with: take the Triton
+container with the same TensorRT. Triton does not read the sidecar. Load a new version under a new
+name and switch the clients over: reloading in place leaks memory (server issue 4528).
 
 {preprocessing}"""
 
@@ -50,10 +50,10 @@ class _Model:
     """One folder of the repository.
 
     Attributes:
-        source: file of the bundle that is served.
+        source: the served file of the bundle.
         file: its name in the version folder.
-        settings: lines of config.pbtxt that are this backend's.
-        description: for the README.
+        settings: lines of config.pbtxt for this backend.
+        description: text for the README.
     """
 
     name: str
@@ -65,7 +65,7 @@ class _Model:
 
 
 def write_triton(bundle: Bundle, folder: Path, options: Options) -> list[str]:
-    """Write a Triton model repository; see `Writer`."""
+    """Writes a Triton model repository; implements `Writer`."""
     models = [_onnx(bundle, options), *_plans(bundle)]
     for model in models:
         target = folder / REPOSITORY / model.name
@@ -113,13 +113,13 @@ def _plans(bundle: Bundle) -> Iterator[_Model]:
         )
 
 
-# One thread pool per instance; 0 takes all cores, as the daemon's engine does.
+# One thread pool per instance; 0 takes all cores, like the daemon's engine.
 _ONNX_ON_CPU = """\
 instance_group [ { count: 1 kind: KIND_CPU } ]
 parameters { key: "intra_op_thread_count" value { string_value: "0" } }
 parameters { key: "execution_mode" value { string_value: "0" } }
 """
-# ONNX Runtime rounds FP32 convolutions to TF32 on a GPU unless it is told otherwise.
+# By default ONNX Runtime rounds FP32 convolutions to TF32 on a GPU.
 _ONNX_ON_GPU = """\
 instance_group [ { count: 1 kind: KIND_GPU } ]
 optimization {
@@ -133,7 +133,7 @@ optimization {
 
 
 def _plan_settings(sidecar: Sidecar) -> str:
-    """As fast as `linewarden build` measured: with or without a CUDA graph."""
+    """Returns the settings that `linewarden build` found fastest: with or without a CUDA graph."""
     graphs = "true" if sidecar.launch == "graph" else "false"
     return (
         "instance_group [ { count: 1 kind: KIND_GPU } ]\n"
@@ -153,7 +153,7 @@ def _config(bundle: Bundle, model: _Model) -> str:
 name: {json.dumps(model.name)}
 backend: "{model.backend}"
 default_model_filename: "{model.file}"
-# The batch of one is part of the graph's shapes; Triton adds none.
+# The batch of one is part of the graph's shapes; Triton adds no axis.
 max_batch_size: 0
 input [ {{ name: "input" data_type: TYPE_UINT8 dims: {image} }} ]
 output [
@@ -177,5 +177,5 @@ model_warmup [
 
 
 def _identifier(name: str) -> str:
-    """A name that is a folder and a part of an URL."""
+    """Makes a name that can be a folder and a part of a URL."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")

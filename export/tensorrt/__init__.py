@@ -1,1 +1,1 @@
-"""Building TensorRT plans on the device: build, compare with the checkpoint, measure, keep."""
+"""TensorRT plans on the device: build, compare with the checkpoint, measure, keep."""

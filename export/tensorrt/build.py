@@ -1,8 +1,8 @@
 """From an ONNX graph to a TensorRT plan, on the device that will run it. No torch, no onnx.
 
-Networks are strongly typed on every version: the precision is the graph's own, and no precision
-flag, calibrator or layer precision exists here (they are gone in TensorRT 11). Everything newer
-than 10.3 is looked up by name, no enumeration value is written as a number.
+Networks are strongly typed on every version: the graph sets the precision. Precision flags,
+calibrators and layer precisions are not used (TensorRT 11 no longer has them). The code looks up by
+name what is newer than 10.3, and writes no enumeration value as a number.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ LEVELS = range(6)
 
 
 class BuildCancelledError(EngineError):
-    """The build was stopped on request."""
+    """Somebody cancelled the build."""
 
 
 class Progress(Protocol):
-    """Follows a build; called by TensorRT, perhaps on several threads."""
+    """Follows a build; TensorRT calls it, perhaps from several threads."""
 
     def start(self, phase: str, steps: int) -> None:
-        """A phase of so many steps begins."""
+        """Begins a phase of `steps` steps."""
 
     def step(self, phase: str) -> bool:
-        """A step of it is done; False cancels the build."""
+        """Counts a finished step of the phase; returns False to cancel the build."""
 
     def finish(self, phase: str) -> None:
-        """The phase is over."""
+        """Ends the phase."""
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How to build.
+    """Settings of a build.
 
     Attributes:
-        workspace_mib: memory a kernel may use, in MiB. TensorRT's own default is all of the
-            device, which on a Jetson is the memory of the system too.
+        workspace_mib: memory that a kernel may use, MiB. TensorRT's own default is the whole memory
+            of the device, which on a Jetson is also that of the system.
         optimisation_level: 0 to 5; more tries more kernels. 3 is TensorRT's default.
-        timing_cache: file that makes the next build faster; written anew after the build.
-        tf32: let what a graph has in FP32 be multiplied with 10 bits of mantissa, as FP16 has.
+        timing_cache: file that makes the next build faster; each build rewrites it.
+        tf32: multiply FP32 values of the graph with the 10 bits of mantissa that FP16 has.
     """
 
     workspace_mib: int = 1024
@@ -59,25 +59,25 @@ class BuildOptions:
     tf32: bool = False
 
     def __post_init__(self) -> None:
-        """Raises ConfigError when a value is outside its range."""
+        """Raises ConfigError for a value outside its range."""
         if self.workspace_mib < 1:
-            raise ConfigError(f"the workspace is {self.workspace_mib} MiB: at least 1 is needed")
+            raise ConfigError(f"the workspace is {self.workspace_mib} MiB: give at least 1")
         if self.optimisation_level not in LEVELS:
             raise ConfigError(
-                f"the optimisation level is {self.optimisation_level}: it lies between "
-                f"{LEVELS[0]} and {LEVELS[-1]}"
+                f"the optimisation level is {self.optimisation_level}: give one from "
+                f"{LEVELS[0]} to {LEVELS[-1]}"
             )
 
 
 def build_plan(trt: Any, graph: Path, options: BuildOptions, progress: Progress) -> bytes:
-    """Build a plan of an ONNX file.
+    """Builds a plan of an ONNX file.
 
     Args:
         trt: the module `tensorrt`.
         graph: typed ONNX file with fixed shapes.
 
     Raises:
-        BuildCancelledError: `progress` asked for it.
+        BuildCancelledError: `progress` cancelled the build.
         EngineError: there is no device, the parser refuses the graph, or the build failed; the
             message quotes TensorRT.
     """
@@ -85,15 +85,15 @@ def build_plan(trt: Any, graph: Path, options: BuildOptions, progress: Progress)
     log.take()
     try:
         builder = trt.Builder(log)
-    except TypeError as error:  # pybind11's word for a factory that gave nothing
+    except TypeError as error:  # pybind11 raises it for a factory that returns None
         raise EngineError(
-            f"TensorRT finds no device: {log.take()}; linewarden doctor says what is missing"
+            f"TensorRT finds no device: {log.take()}; run linewarden doctor for the reason"
         ) from error
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(os.fspath(graph)):
         raise EngineError(f"{graph}: TensorRT {trt.__version__} {_parser_errors(parser, log)}")
-    monitor = _monitor(trt, progress)  # ours to keep alive: the configuration only borrows it
+    monitor = _monitor(trt, progress)  # kept alive here: the configuration only borrows it
     config = _configuration(trt, builder, options)
     config.progress_monitor = monitor
     with _timing_cache(config, options.timing_cache):
@@ -106,7 +106,7 @@ def build_plan(trt: Any, graph: Path, options: BuildOptions, progress: Progress)
 
 
 def _network_flags(trt: Any) -> int:
-    """Strongly typed: by flag in TensorRT 10, always in 11, where the flag is spent."""
+    """Returns the flag for strong typing; TensorRT 11 always types strongly, without a flag."""
     if int(trt.__version__.partition(".")[0]) >= 11:
         return 0
     return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
@@ -139,7 +139,7 @@ def _parser_errors(parser: Any, log: Any) -> str:
 def _monitor(trt: Any, progress: Progress) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)  # pybind11 wants it by name
+            trt.IProgressMonitor.__init__(self)  # pybind11 needs the explicit call
             self.is_cancelled = False
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
@@ -159,24 +159,24 @@ def _monitor(trt: Any, progress: Progress) -> Any:
 
 @contextmanager
 def _timing_cache(config: Any, path: Path | None) -> Iterator[None]:
-    """Give the builder the timings of earlier builds, and keep those of this one when it succeeds.
+    """Gives the builder the timings of earlier builds, and keeps those of this one on success.
 
-    Two builds at a time both keep theirs: what stands in the file by then is added.
+    Two builds at a time both keep theirs: each adds its timings to those in the file.
     """
     if path is None:
         yield
         return
     cache = _known_timings(config, path)
     if cache is None or not config.set_timing_cache(cache, False):
-        _log.warning("%s: is of another device or TensorRT; starting with no timings", path)
+        _log.warning("%s: belongs to another device or TensorRT; starting without timings", path)
         cache = config.create_timing_cache(b"")
         if cache is None or not config.set_timing_cache(cache, False):
-            raise EngineError(f"{path}: TensorRT takes no timing cache; build without one")
+            raise EngineError(f"{path}: TensorRT does not take a timing cache; build without one")
     yield
     try:
         _keep_timings(config, path)
-    except (OSError, BundleError) as error:  # the engine is worth more than its timings
-        _log.warning("%s: the timings of this build are not kept: %s", path, error)
+    except (OSError, BundleError) as error:  # keep the engine all the same
+        _log.warning("%s: could not keep the timings of this build: %s", path, error)
 
 
 def _keep_timings(config: Any, path: Path) -> None:
@@ -190,7 +190,7 @@ def _keep_timings(config: Any, path: Path) -> None:
 
 
 def _known_timings(config: Any, path: Path) -> Any:
-    """A cache with what the file holds, with nothing where there is none; None of what is none."""
+    """Reads the cache file; an empty cache without a file, None when the file is not a cache."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""An engine in a bundle: built on the device, compared with the checkpoint, measured, kept or not.
+"""Engines in a bundle: build on the device, compare with the checkpoint, measure, keep or drop.
 
 No torch and no onnx: this runs on the device.
 """
@@ -47,7 +47,7 @@ class Built:
     """An engine that was written.
 
     Attributes:
-        name: the plan's path in the bundle, what `Inspector.open` takes as artefact.
+        name: the plan's path in the bundle, which `Inspector.open` takes as artefact.
     """
 
     name: str
@@ -63,22 +63,21 @@ def build_engine(
     bound_to: Literal["model", "device"] = "model",
     report: Callable[[str], None] = lambda _: None,
 ) -> Built:
-    """Build an engine of an artefact of the bundle and put it into the bundle.
+    """Builds an engine of an artefact and puts it into the bundle.
 
-    It stands there only when it passed: an engine of an earlier build is replaced then, and not
-    touched otherwise.
+    Only an engine that passes replaces one of an earlier build.
 
     Args:
-        bound_to: "device" for an engine that no other device of the same kind may run.
-        report: called with what is being done.
+        bound_to: "device" for an engine that other devices of the same kind must not run.
+        report: called with a line about each step.
 
     Raises:
-        BundleError: the bundle has no such artefact, or no golden frames to judge by; it belongs to
-            another user, another build is writing into it, or it cannot be written to.
-        ConfigError: this machine has trusted keys and none of its own to vouch with.
-        BuildCancelledError: `progress` asked for it.
-        EngineNotKeptError: its results are not the checkpoint's, or it is no faster than a more
-            precise engine that stands here.
+        BundleError: the bundle lacks the artefact or golden frames, belongs to another user, cannot
+            be written to, or another build is writing into it.
+        ConfigError: this machine trusts keys and has no key to sign with.
+        BuildCancelledError: `progress` cancelled the build.
+        EngineNotKeptError: its results are not the checkpoint's, or it is not faster than a more
+            precise engine in the bundle.
         EngineError: TensorRT cannot build it.
         DeviceLostError: the device failed.
     """
@@ -104,7 +103,7 @@ def build_engine(
 
 
 def buildable(bundle: Bundle) -> list[str]:
-    """The artefacts that TensorRT may run, the most precise first."""
+    """Returns the artefacts that TensorRT may run, the most precise first."""
     names = [name for name, a in bundle.manifest.artefacts.items() if a.engine == "tensorrt"]
     order = list(TOLERANCES)
     return sorted(
@@ -113,7 +112,7 @@ def buildable(bundle: Bundle) -> list[str]:
 
 
 def precision_of(bundle: Bundle, artefact: str) -> Precision:
-    """The precision of an artefact that TensorRT may run.
+    """Returns the precision of an artefact that TensorRT may run.
 
     Raises:
         BundleError: the bundle has no such artefact, or it is made for another engine.
@@ -124,12 +123,12 @@ def precision_of(bundle: Bundle, artefact: str) -> Precision:
     if listed is None:
         known = [REFERENCE_ARTEFACT, *sorted(bundle.manifest.artefacts)]
         raise BundleError(
-            f"{bundle.folder}: has no artefact {artefact!r} to build of; it has {', '.join(known)}"
+            f"{bundle.folder}: has no artefact {artefact!r}; it has {', '.join(known)}"
         )
     if listed.engine != "tensorrt":
         raise BundleError(
-            f"{bundle.folder}: {artefact} is made for the engine {listed.engine!r}, and TensorRT "
-            "wants another form"
+            f"{bundle.folder}: {artefact} is made for the engine {listed.engine!r}; TensorRT needs "
+            "another form"
         )
     return listed.precision
 
@@ -137,23 +136,23 @@ def precision_of(bundle: Bundle, artefact: str) -> Precision:
 def _require_golden_frames(bundle: Bundle) -> None:
     if not bundle.manifest.golden:
         raise BundleError(
-            f"{bundle.folder}: has no golden frames to judge an engine by; export it again"
+            f"{bundle.folder}: has no golden frames to compare an engine with; export it again"
         )
 
 
 def _require_owner(bundle: Bundle) -> None:
-    """Engines are for the eyes of their owner alone, so that the line must be the owner."""
+    """Refuses a bundle of another user: only the owner of engines can read them."""
     owner = bundle.folder.stat().st_uid
     if owner != os.geteuid():
         raise BundleError(
-            f"{bundle.folder}: belongs to the user with number {owner}, and this is "
-            f"{os.geteuid()}: build as the user whom the line runs as: sudo -u '#{owner}' "
+            f"{bundle.folder}: belongs to the user number {owner}, and you are number "
+            f"{os.geteuid()}; build as the user that runs the line: sudo -u '#{owner}' "
             f"linewarden build {bundle.folder}"
         )
 
 
 def _complete(options: BuildOptions, precision: Precision, cache: Path) -> BuildOptions:
-    """The options with what depends on the artefact and the device."""
+    """Adds the options that depend on the artefact and the device."""
     return replace(
         options,
         tf32=options.tf32 and precision != "fp32",
@@ -197,7 +196,7 @@ def _sidecar(
 
 
 def _install(target: Path, built: BuiltPlan, sidecar: Sidecar, layers: str) -> None:
-    """Let the engine take its place, once it was opened as the line will open it."""
+    """Puts the engine in its place, once it opens as on the line."""
     try:
         _make_private(target.parent.parent)
         with new_directory(target, replace=True, private=True) as folder:
@@ -207,8 +206,8 @@ def _install(target: Path, built: BuiltPlan, sidecar: Sidecar, layers: str) -> N
             TensorRtEngine(folder / PLAN, graph_shape(built.bundle)).close()
     except OSError as error:
         raise BundleError(
-            f"{target}: the engine cannot be written ({error.strerror}); make room or mend the "
-            "disk, and build again: the timings are kept, so that it goes faster"
+            f"{target}: the engine cannot be written ({error.strerror}); make room or repair the "
+            "disk, and build again: the kept timings make that faster"
         ) from error
 
 

@@ -1,7 +1,7 @@
-"""What a plan proves before it is kept: the checkpoint's results, and the fastest way to run it.
+"""Tests of a plan before it is kept: the checkpoint's results, and the fastest way to run it.
 
-No torch and no onnx: this runs on the device. The golden frames of the bundle, native frames with
-the scores and maps of the checkpoint, are the judge.
+No torch and no onnx: this runs on the device. The tests use the golden frames of the bundle: native
+frames with the scores and maps of the checkpoint.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from inspection.errors import BundleError, EngineError
 from inspection.golden import GoldenFrame, golden_frames, golden_results
 
 Precision = Literal["fp32", "fp16", "int8"]
-# The most precise first. Largest difference to the checkpoint, as a share of the spread of the
-# checkpoint's scores and of its maps. FP16 may use twice what export allows it, because a device
-# rounds at other places. INT8 clips what good parts never show, so that only verdicts count there.
+# Largest difference from the checkpoint, as a share of the spread of its scores and of its maps,
+# the most precise first. FP16 may use twice what export allows it, because a device rounds at other
+# places. INT8 clips values that good parts never show, so that only verdicts count there.
 TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "fp16": 1e-2, "int8": 0.5}
 _WAYS: tuple[tuple[Memory, bool], ...] = (
     ("copied", True),
@@ -47,17 +47,17 @@ _WAYS: tuple[tuple[Memory, bool], ...] = (
 
 
 class EngineNotKeptError(EngineError):
-    """An engine was built and is not worth keeping: other results, or no faster."""
+    """The engine is not worth keeping: it gives other results, or is not faster."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Every way to run a plan, compared; `memory` and `launch` are the fastest.
+    """A comparison of all ways to run a plan; `memory` and `launch` are the fastest.
 
     Attributes:
         layers: JSON of TensorRT's engine inspector.
         timings: by "<memory>, <launch>".
-        compared: see `Sidecar`.
+        compared: median time over that of each more precise engine here, by precision.
     """
 
     io: tuple[Tensor, ...]
@@ -71,7 +71,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class BuiltPlan:
-    """A plan that was built of an artefact just now, on this machine."""
+    """A new plan of an artefact, built on this machine."""
 
     bundle: Bundle
     artefact: str
@@ -81,11 +81,11 @@ class BuiltPlan:
 
     @property
     def shape(self) -> GraphShape:
-        """Input shape of the bundle's graphs."""
+        """Returns the input shape of the bundle's graphs."""
         return graph_shape(self.bundle)
 
     def running(self, trt: Any, cuda: Cuda, memory: Memory, *, graph: bool) -> RunningPlan:
-        """The plan, run this way."""
+        """Opens the plan with this memory, and as a CUDA graph or not."""
         return RunningPlan(trt, cuda, self.plan, self.shape, memory=memory, graph=graph)
 
 
@@ -96,11 +96,11 @@ def examine(
     progress: Progress,
     report: Callable[[str], None],
 ) -> Findings:
-    """Judge and time a plan in every way to run it, then against the more precise engines here.
+    """Checks and times a plan in every way to run it, then against the more precise engines here.
 
     Raises:
-        EngineNotKeptError: its results are not the checkpoint's, or it is no faster.
-        BuildCancelledError: `progress` asked for it.
+        EngineNotKeptError: its results are not the checkpoint's, or it is not faster.
+        BuildCancelledError: `progress` cancelled the build.
     """
     frames = golden_frames(built.bundle)
     timings: dict[tuple[Memory, Launch], Latency] = {}
@@ -127,11 +127,11 @@ def examine(
 def check_accuracy(
     bundle: Bundle, engine: Engine, precision: Precision, frames: Sequence[GoldenFrame]
 ) -> AccuracyGate:
-    """Run the golden frames through an engine; the checkpoint's results are the measure.
+    """Compares the results of an engine for the golden frames with the checkpoint's.
 
     Raises:
         EngineNotKeptError: a verdict flips, or a result is farther away than rounding explains;
-            every frame concerned is named.
+            the message names every such frame.
     """
     parity, tolerance = bundle.manifest.parity, TOLERANCES[precision]
     score_range = max(parity.score_range, 1e-12)
@@ -142,13 +142,13 @@ def check_accuracy(
         relative = max(difference.score / score_range, difference.map / spread)
         if result.flipped:
             flips.append(frame.name)
-        if not relative <= tolerance:  # also when it is not a number
+        if not relative <= tolerance:  # also true for NaN
             far.append(f"{frame.name} ({relative:.1e})")
         differences.append(difference)
         relatives.append(relative)
     if flips or far:
         raise EngineNotKeptError(
-            f"the engine does not give the checkpoint's results and is not kept: {len(flips)} of "
+            f"the engine does not give the checkpoint's results and was not kept: {len(flips)} of "
             f"{len(differences)} verdicts flip ({', '.join(flips) or 'none'}); farther away than "
             f"{tolerance:.0e} of their spread: {', '.join(far) or 'none'}"
         )
@@ -166,10 +166,10 @@ def check_accuracy(
 def compare_speed(
     built: BuiltPlan, running: Engine, report: Callable[[str], None]
 ) -> dict[str, float]:
-    """Median time over that of each more precise engine that stands here, by precision.
+    """Returns the median time over that of each more precise engine here, by precision.
 
     Raises:
-        EngineNotKeptError: it is no faster than one of them.
+        EngineNotKeptError: it is not faster than one of them.
     """
     ratios: dict[str, float] = {}
     for precision in _more_precise(built.precision):
@@ -188,19 +188,19 @@ def compare_speed(
     slow = [f"{ratio:.2f} times as long as {name}" for name, ratio in ratios.items()]
     if any(ratio > WORTHWHILE for ratio in ratios.values()):
         raise EngineNotKeptError(
-            f"the {built.precision} engine is not worth it on this device and is not kept: it "
+            f"the {built.precision} engine is not worth it on this device and was not kept: it "
             f"takes {', '.join(slow)}"
         )
     return ratios
 
 
 def ways_to_run(cuda: Cuda) -> list[tuple[Memory, bool]]:
-    """Memory, and whether as a CUDA graph: all that this binding offers."""
+    """Returns the ways that this binding offers: memory, and True to run as a CUDA graph."""
     return [way for way in _WAYS if cuda.graphs is not None or not way[1]]
 
 
 def graph_shape(bundle: Bundle) -> GraphShape:
-    """Input shape of the bundle's graphs."""
+    """Returns the input shape of the bundle's graphs."""
     return GraphShape(bundle.manifest.graph.height, bundle.manifest.graph.width)
 
 

@@ -39,7 +39,7 @@ from typing import get_args
 
 from edge.store.data_set import Layout, gather
 from edge.store.reader import RecordReader
-from edge.store.station import IMAGES_NAME
+from edge.store.station_records import IMAGES_NAME
 from inspection.errors import listed
 from linewarden.commands.records import add_filter_arguments, filter_from_arguments, find_records
 from training.data.layout import convert, find_layout

@@ -21,13 +21,12 @@ import numpy as np
 from edge.line.base import StationState
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord, record_from_settled
-from edge.part.settled import Settled
+from edge.part.result import ONLY_VIEW, Settled, ViewResult
 from edge.part.trigger import Trigger
-from edge.part.view import ONLY_VIEW, ViewResult
 from edge.store.config import RecordsConfig
 from edge.store.database import connect, transaction
 from edge.store.rows import insert_record
-from edge.store.station import StationRecords
+from edge.store.station_records import StationRecords
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.errors import LineError
 from inspection.inspector import Inspection, StageTimes

@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-pytest.importorskip("onnx")
-pytest.importorskip("openvino")
+pytest.importorskip("onnx", reason="needs the package onnx")
 
 from inspection.bundle import Bundle
 from inspection.engine import ENGINES, Engine, GraphShape, engine_class
@@ -41,6 +40,7 @@ class Kind:
 
 def of_onnx(name: str) -> Callable[[Bundle, pytest.MonkeyPatch], Kind]:
     def make(bundle: Bundle, patch: pytest.MonkeyPatch) -> Kind:
+        pytest.importorskip(name)
         return Kind(name, bundle, bundle.file("model.onnx"))
 
     return make

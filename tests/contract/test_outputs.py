@@ -31,7 +31,7 @@ from edge.line import (
 )
 from edge.line.handshake import Bits
 from edge.part.record import InspectionRecord, record_from_settled
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from edge.station.config import LineConfig
 from inspection.config.loading import load_config
 from inspection.errors import LineError

@@ -13,12 +13,12 @@ from edge.camera.base import EndOfRecording
 from edge.line.base import StationState
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord
-from edge.part.view import ONLY_VIEW
+from edge.part.result import ONLY_VIEW
 from edge.pipeline.pipeline import Pipeline
 from edge.pipeline.settings import Hooks, PartLimits, RunSettings, View
 from edge.store.config import ImagesConfig, RecordsConfig
 from edge.store.images import ImageArchive
-from edge.store.station import IMAGES_NAME, StationRecords
+from edge.store.station_records import IMAGES_NAME, StationRecords
 from tests.doubles.pipelines import FakeInspector, frame
 
 

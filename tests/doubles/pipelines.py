@@ -14,8 +14,7 @@ from edge.camera.base import EndOfRecording
 from edge.line.base import StationState
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord
-from edge.part.settled import Settled
-from edge.part.view import ONLY_VIEW
+from edge.part.result import ONLY_VIEW, Settled
 from edge.pipeline.pipeline import Pipeline
 from edge.pipeline.settings import Hooks, PartLimits, RunSettings, View
 from edge.pipeline.status import RunSummary

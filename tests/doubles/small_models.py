@@ -13,7 +13,7 @@ _FLOW = {"backbone": {"weights": "none", "layers": [1, 2]}, "hidden": 16, "block
 
 
 def frames(count: int, size: tuple[int, int]) -> Tensor:
-    """Noise (count, H, W, 3) uint8, the same every time."""
+    """Returns noise (count, H, W, 3) uint8, the same every time."""
     generator = torch.Generator().manual_seed(1)
     return torch.randint(0, 256, (count, *size, 3), dtype=torch.uint8, generator=generator)
 
@@ -38,7 +38,7 @@ def small_differnet_spatial(
 
 
 def small_ganomaly(size: int = 32, **settings: object) -> ganomaly.Model:
-    """A model as after a training: every statistic is somewhere else than at the start."""
+    """Makes a model as after a training: every statistic differs from its start."""
     torch.manual_seed(0)
     made = ganomaly.Model(
         ganomaly.Config.model_validate({"channels": 8, "latent": 10, **settings}), (size, size)

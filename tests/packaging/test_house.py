@@ -25,6 +25,13 @@ def layers_of(contract: dict[str, Any]) -> set[str]:
     return {name for layer in contract.get("layers", ()) for name in layer.split(" | ")}
 
 
+def test_each_folder_of_unit_tests_has_its_package() -> None:
+    unit = ROOT / "tests/unit"
+    folders = {path.parent.relative_to(unit) for path in unit.rglob("test_*.py")}
+    assert folders
+    assert [name for name in folders if not (ROOT / name / "__init__.py").exists()] == []
+
+
 def test_contributing_lists_the_contracts() -> None:
     section = CONTRIBUTING.partition("## The contracts")[2].partition("\n## ")[0]
     listed = re.findall(r"^- \*\*(.+?)\*\*:", section, re.MULTILINE)

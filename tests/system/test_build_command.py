@@ -119,7 +119,7 @@ def test_nobody_builds_what_the_owner_could_not_read(
     owner = bundle.folder.stat().st_uid
     monkeypatch.setattr("export.tensorrt.engine.os.geteuid", lambda: owner + 1)
     assert main(["build", str(bundle.folder)]) == 4
-    assert f"build as the user whom the line runs as: sudo -u '#{owner}'" in capsys.readouterr().err
+    assert f"build as the user that runs the line: sudo -u '#{owner}'" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("installed")

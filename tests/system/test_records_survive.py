@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from edge.part.record import InspectionRecord, record_from_settled
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from edge.store.config import ImagesConfig, RecordsConfig
 from edge.store.database import connect_to_read
 from edge.store.images import ImageArchive
 from edge.store.reader import Filter, RecordReader
-from edge.store.station import IMAGES_NAME, RecordsStatus, StationRecords
+from edge.store.station_records import IMAGES_NAME, RecordsStatus, StationRecords
 from inspection.images import read_image
 from inspection.verdict import Cause
 from tests.doubles import killed_line

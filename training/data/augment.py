@@ -1,6 +1,6 @@
-"""Random changes that a good part may show: turned, shifted, lighter or darker.
+"""Random changes that a good part may show: rotation, shift, brightness.
 
-Applied to the prepared image, at the model's input size, and to the masks of real defects alike.
+They apply to the prepared image, at the model's input size, and to the masks of real defects alike.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Mask = npt.NDArray[np.float32]
 
 
 class Augmentation(StrictModel):
-    """What is drawn anew for each image and epoch; everything is off unless it is asked for.
+    """Changes drawn anew for each image and epoch; all are off by default.
 
-    Only what really happens on the line belongs here: a part that is always seen upright may be
-    faulty when it is turned.
+    Switch on only changes that happen on the line: where parts are always upright, a turned part
+    may be faulty.
 
     Attributes:
-        flip_vertical, flip_horizontal: mirrored in half of the draws.
-        quarter_turns: turned by 0, 90, 180 or 270 degrees; needs a square input.
-        rotation_deg: turned by up to this angle, either way.
-        shift: moved by up to this share of the side, either way and on both axes.
-        brightness: multiplied by up to 1 + this, or down to 1 - this.
+        flip_vertical, flip_horizontal: mirrors the image in half of the draws.
+        quarter_turns: turns by 0, 90, 180 or 270 degrees; needs a square input.
+        rotation_deg: turns by up to this angle, either way.
+        shift: moves by up to this share of the side, either way and on both axes.
+        brightness: multiplies by a factor between 1 - brightness and 1 + brightness.
     """
 
     flip_vertical: bool = False
@@ -42,11 +42,11 @@ class Augmentation(StrictModel):
 
     @property
     def is_off(self) -> bool:
-        """Whether images stay as they are."""
+        """Returns True when images stay unchanged."""
         return self == Augmentation()
 
     def draw(self) -> Change:
-        """A change, by torch's random numbers."""
+        """Draws a change with torch's random numbers."""
         if self.is_off:
             return Change()
         unit = torch.rand(7).tolist()
@@ -71,14 +71,14 @@ class Change(NamedTuple):
     gain: float = 1.0
 
     def of_image(self, image: Image) -> Image:
-        """The changed image (H, W, C)."""
+        """Returns the changed image (H, W, C)."""
         moved = self._moved(image, cv2.INTER_LINEAR)
         if self.gain == 1.0:
             return moved
         return cv2.convertScaleAbs(moved, alpha=self.gain).astype(np.uint8)
 
     def of_mask(self, mask: Mask) -> Mask:
-        """The changed mask (H, W), or weights."""
+        """Returns the changed mask (H, W), or weights."""
         return self._moved(mask, cv2.INTER_NEAREST)
 
     def _moved(self, array: npt.NDArray[Any], how: int) -> npt.NDArray[Any]:
@@ -90,7 +90,7 @@ class Change(NamedTuple):
         middle = ((width - 1) / 2, (height - 1) / 2)
         matrix = cv2.getRotationMatrix2D(middle, self.rotation_deg, 1.0)
         matrix[:, 2] += (self.shift[1] * width, self.shift[0] * height)
-        # What comes in from outside mirrors the border: black corners would look like a defect.
+        # Pixels from outside mirror the border: black corners would look like a defect.
         return cv2.warpAffine(
             np.ascontiguousarray(array),
             matrix,

@@ -1,4 +1,4 @@
-"""Data sets: the files of samples, and what is known of each."""
+"""Data sets: image files with their labels and masks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Sample:
 
     Attributes:
         defect: name of the kind of defect, or "good".
-        mask: the file with its ground truth; None when it is good, or nobody drew one.
+        mask: file with the ground truth; None for a good part, or without a drawn mask.
         category: class of product; None in a data set of one class.
     """
 
@@ -25,12 +25,12 @@ class Sample:
 
     @property
     def is_good(self) -> bool:
-        """Whether the part shows no defect."""
+        """Returns True when the part shows no defect."""
         return self.defect == GOOD
 
     @property
     def name(self) -> str:
-        """The image within its split: `good/017.png`, or `bottle/good/017.png`."""
+        """Returns the image's name within its split: `good/017.png`, or `bottle/good/017.png`."""
         return "/".join((*filter(None, [self.category]), self.defect, self.path.name))
 
 
@@ -39,9 +39,9 @@ class DataSet:
     """The files of one data set, in name order.
 
     Attributes:
-        good: images to learn from.
-        defective: images of real defects that may be learnt from; usually none.
-        test: images that only measure.
+        good: training images of good parts.
+        defective: training images of real defects; usually none.
+        test: images for measurement only.
     """
 
     name: str
@@ -51,15 +51,15 @@ class DataSet:
 
     @property
     def splits(self) -> dict[str, tuple[Sample, ...]]:
-        """All samples, as "train" and "test"."""
+        """Returns all samples under "train" and "test"."""
         return {"train": self.good + self.defective, "test": self.test}
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """Names of the classes of product; the data set's own when there is one."""
+        """Returns the names of the classes of product; of a single class, the data set's name."""
         samples = (sample for split in self.splits.values() for sample in split)
         return tuple(sorted({self.category_of(sample) for sample in samples}))
 
     def category_of(self, sample: Sample) -> str:
-        """The class of product that a sample shows."""
+        """Returns the class of product of a sample."""
         return sample.category or self.name

@@ -12,20 +12,20 @@ from training.data.layouts.store import Store
 
 
 def read_data_set(path: Path) -> DataSet:
-    """List the images of the folder or list at `path`.
+    """Lists the images of the folder or list at `path`.
 
     Raises:
-        CameraError: see `find_layout`; or the data set is not whole.
+        CameraError: `path` is missing, or has no layout or several, or the data set is incomplete.
     """
     return LAYOUTS[find_layout(path)].read(path)
 
 
 def find_layout(path: Path) -> str:
-    """The name of the layout of a data set.
+    """Returns the name of the layout of a data set.
 
     Raises:
-        CameraError: `path` is missing, or has no layout or several; the message says what was
-            looked for and what is there.
+        CameraError: `path` is missing, or has no layout or several; the message has the expected
+            names and the content of the folder.
     """
     if not path.exists():
         raise CameraError(f"{path}: no such folder or list")
@@ -47,10 +47,10 @@ def find_layout(path: Path) -> str:
 
 
 def convert(data_set: DataSet, to: str, out: Path, *, link: bool) -> list[str]:
-    """Write all images and masks of a data set to a new folder; returns what is lost.
+    """Writes all images and masks of a data set to a new folder; returns the losses.
 
-    `out` is complete whenever it exists. With `link`, files that stay as they are share their
-    content with the originals.
+    `out` is complete whenever it exists. With `link`, unchanged files are hard links to the
+    originals.
 
     Args:
         to: name of the layout, one of WRITABLE.

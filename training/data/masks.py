@@ -17,11 +17,11 @@ Mask = npt.NDArray[np.uint8]  # (H, W) 0 or 1
 
 @dataclass(frozen=True)
 class Annotation:
-    """How masks are prepared, at the image's native resolution.
+    """Preparation of masks, at the image's native resolution.
 
     Attributes:
         dilation: side of the square that enlarges defects, px; 1 leaves them.
-        distance_weight: weight at the middle of a defect, falling to its border; None for 1
+        distance_weight: weight at the middle of a defect, falling towards its border; None for 1
             everywhere. `distance_power` is the exponent of the fall.
     """
 
@@ -31,10 +31,10 @@ class Annotation:
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Mask:
-    """Ground truth (H, W) of 0 and 1 from an image file; every value but 0 is a defect.
+    """Reads ground truth (H, W) of 0 and 1 from an image file; every value but 0 is a defect.
 
     Raises:
-        CameraError: unreadable, or its size is not that of its image.
+        CameraError: the file is unreadable, or differs in size from its image.
     """
     image = read_image(path)
     grey = image if image.ndim == 2 else image.max(axis=2)
@@ -47,13 +47,13 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
 
 
 def dilate(mask: Mask, side: int) -> Mask:
-    """Enlarge the defects of a mask by a square of `side` px."""
+    """Enlarges the defects of a mask by a square of `side` px."""
     square = np.ones((side, side), np.uint8)
     return cv2.dilate(mask, square).astype(np.uint8)
 
 
 def distance_weights(mask: Mask, weight: float, power: float) -> npt.NDArray[np.float32]:
-    """Pixel weights (H, W): 1 outside defects, weight * (d / d_max)^power inside.
+    """Computes pixel weights (H, W): 1 outside defects, weight * (d / d_max)^power inside.
 
     d is the distance to the nearest pixel outside, d_max its maximum in the same 8-connected
     defect (SuperSimpleNet, JIMS 2025): the middle of a defect counts more than its drawn border.

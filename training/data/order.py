@@ -1,4 +1,4 @@
-"""In which order samples are seen in an epoch."""
+"""The order of samples in an epoch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Draw = list[tuple[int, int]]  # (index of a sample, index into FLIPS)
 
 
 class Order(Protocol):
-    """Draws epochs of `len(order)` samples; `drawn` is its state, kept with a checkpoint."""
+    """Draws epochs of `len(order)` samples; `drawn` is its state, which a checkpoint keeps."""
 
     drawn: Tensor
 
     def epoch(self, generator: torch.Generator) -> Draw:
-        """The next epoch."""
+        """Draws the next epoch."""
 
     def __len__(self) -> int: ...
 
@@ -30,7 +30,7 @@ class GoodOnly:
         self.drawn = torch.zeros(good, dtype=torch.int64)
 
     def epoch(self, generator: torch.Generator) -> Draw:
-        """The next epoch."""
+        """Draws the next epoch."""
         self.drawn += 1
         return [(index, 0) for index in torch.randperm(len(self), generator=generator).tolist()]
 
@@ -41,8 +41,8 @@ class GoodOnly:
 class Balanced:
     """As many good parts as defective ones (SuperSimpleNet's supervised training).
 
-    Every defective sample comes four times an epoch, once in each of the FLIPS. Good samples are
-    drawn without replacement, in later epochs preferably those that were drawn less often.
+    Every defective sample comes four times an epoch, once in each of the FLIPS. Good samples come
+    without replacement; later epochs prefer those that came less often.
 
     Args:
         good: number of good samples, indices 0 .. good - 1.
@@ -54,7 +54,7 @@ class Balanced:
         self.drawn = torch.zeros(good, dtype=torch.int64)
 
     def epoch(self, generator: torch.Generator) -> Draw:
-        """The next epoch, shuffled."""
+        """Draws the next epoch, shuffled."""
         wanted = 4 * self.defective
         defective = [(self.good + i % self.defective, i // self.defective) for i in range(wanted)]
         good = [(index, 0) for index in self._draw_good(wanted, generator)]
@@ -65,16 +65,16 @@ class Balanced:
         return 8 * self.defective
 
     def probabilities(self) -> Tensor:
-        """Chance (good,) of each good sample to be drawn next."""
+        """Returns the chance (good,) of each good sample to come next."""
         if not self.drawn.any():
             return torch.full((self.good,), 1 / self.good, dtype=torch.float64)
         unused = 1 - self.drawn.double() / self.drawn.max()
-        # torch.median takes the lower of two middle values, the definition the mean of both
+        # The definition takes the mean of two middle values, torch.median the lower one.
         favour = (unused - unused.quantile(0.5) + 1) ** (4 * math.log(self.good))
         return favour / favour.sum()
 
     def _draw_good(self, count: int, generator: torch.Generator) -> list[int]:
-        # A chance that underflows to zero must not leave too few to draw from.
+        # Chances that underflow to zero must not leave too few samples.
         chances = self.probabilities().clamp(min=1e-300)
         chosen = torch.multinomial(
             chances, count, replacement=count > self.good, generator=generator
@@ -84,6 +84,6 @@ class Balanced:
 
 
 def batches(draw: Draw, size: int) -> Iterator[Draw]:
-    """Consecutive parts of `size`; the last one may be smaller."""
+    """Yields consecutive parts of `size`; the last one may be smaller."""
     for start in range(0, len(draw), size):
         yield draw[start : start + size]

@@ -18,7 +18,7 @@ from training.data.masks import Annotation, dilate, distance_weights, read_mask
 from training.data.order import Draw
 from training.data.survey import SurveyedSample
 
-# Views of a defective part: as it is, vertical flip, horizontal flip, turned by 180 degrees.
+# Views of a defective part: unchanged, vertical flip, horizontal flip, half a turn.
 FLIPS = (
     Change(),
     Change(flip_vertical=True),
@@ -28,13 +28,13 @@ FLIPS = (
 
 
 class Targets(NamedTuple):
-    """What is known of the images of a batch; all float32.
+    """Labels, masks and weights of a batch of images; all float32.
 
     Attributes:
         labels: (N,) 1 for a part with a real defect.
         masks: (N, 1, H, W) 1 on defects, at the model's input size.
         weights: (N, 1, H, W) weight of each pixel in pixel losses.
-        segmented: (N,) 1 when `masks` can be trusted: good parts, and defects with a drawn mask.
+        segmented: (N,) 1 when the mask is reliable: good parts, and defects with a drawn mask.
     """
 
     labels: Tensor
@@ -44,14 +44,14 @@ class Targets(NamedTuple):
 
 
 class SampleReader:
-    """Reads samples as a model wants them, and keeps prepared images in memory within a limit.
+    """Reads samples for a model, and keeps prepared images in memory within a limit.
 
     Args:
         samples: surveyed files.
-        preprocessing: what the model is taught to see.
-        annotation: how masks of real defects are prepared.
-        augmentation: what is drawn anew each time a sample is learnt from.
-        max_bytes: prepared images are kept up to this size, and read again otherwise.
+        preprocessing: from frames to model inputs.
+        annotation: preparation of masks of real defects.
+        augmentation: random changes, drawn anew for each step.
+        max_bytes: limit of the prepared images in memory; the reader reads the others again.
     """
 
     def __init__(
@@ -74,15 +74,15 @@ class SampleReader:
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether a sample always gives the same image."""
+        """Returns True when a sample always gives the same image."""
         return self._augmentation.is_off
 
     def images(self, indices: Sequence[int]) -> Tensor:
-        """Model inputs (N, H, W, 3) uint8 BGR, as a line would see them."""
+        """Returns model inputs (N, H, W, 3) uint8 BGR, prepared as on the line."""
         return torch.from_numpy(np.stack([self._image(index) for index in indices]))
 
     def batch(self, draw: Draw) -> tuple[Tensor, Targets]:
-        """Images to learn from, flipped and augmented, and what is known of them."""
+        """Returns flipped and augmented training images with their targets."""
         changes = [self._augmentation.draw() for _ in draw]
         images = [
             change.of_image(FLIPS[flip].of_image(self._image(index)))
@@ -91,7 +91,7 @@ class SampleReader:
         return torch.from_numpy(np.stack(images)), self.targets(draw, changes)
 
     def targets(self, draw: Draw, changes: Sequence[Change] | None = None) -> Targets:
-        """Labels, masks and pixel weights of the same samples."""
+        """Returns labels, masks and pixel weights of the same samples."""
         size = (self._preprocessing.height, self._preprocessing.width)
         masks = torch.zeros(len(draw), 1, *size)
         weights = torch.ones(len(draw), 1, *size)
@@ -114,9 +114,9 @@ class SampleReader:
         return image
 
     def _mask(self, index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Mask and weights (H, W) at input size, prepared at native size first."""
+        """Returns mask and weights (H, W) at input size, prepared at native size first."""
         surveyed, annotation = self.samples[index], self._annotation
-        assert surveyed.sample.mask is not None  # noqa: S101 - the caller looked
+        assert surveyed.sample.mask is not None  # noqa: S101 - the caller checked
         mask = dilate(read_mask(surveyed.sample.mask, surveyed.size), annotation.dilation)
         weights = np.ones(mask.shape, np.float32)
         if annotation.distance_weight is not None:

@@ -1,4 +1,4 @@
-"""What a data set consists of: counts, sizes, masks, the same picture twice."""
+"""Summary of a data set: counts, sizes, masks, duplicates."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Summary:
     Attributes:
         images: by split, category and defect.
         masks: those of `images` with a mask that shows a defect.
-        undrawn: defects without one, by what they have instead.
+        undrawn: defects without such a mask: "no mask" or "an empty mask".
         sizes: height and width, px.
         channels: 1 grey, 3 colour.
-        duplicates: files of one content each.
-        leaks: those of `duplicates` that are in both splits, or both good and defective.
+        duplicates: groups of files with the same content.
+        leaks: those of `duplicates` in both splits, or both good and defective.
     """
 
     images: Counter[Kind]
@@ -41,10 +41,11 @@ class Summary:
 
 
 def summarise(data_set: DataSet) -> Summary:
-    """Read every image and mask of a data set.
+    """Reads every image and mask of a data set.
 
     Raises:
-        CameraError: files cannot be read, or a mask is not of its image's size; all are named.
+        CameraError: files cannot be read, or masks differ in size from their images; the message
+            names all of them.
     """
     images: Counter[Kind] = Counter()
     masks: Counter[Kind] = Counter()

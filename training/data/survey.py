@@ -1,4 +1,4 @@
-"""Looking at every file before anything is learnt: format, duplicates, hold-out."""
+"""Survey of all files before the training: format, duplicates, hold-out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MINIMUM_GOOD_IMAGES = 5
 
 @dataclass(frozen=True)
 class SurveyedSample:
-    """A sample whose file was read: its content's SHA-256 and its frame's shape."""
+    """A sample with the SHA-256 of its file and the shape of its frame."""
 
     sample: Sample
     sha256: str
@@ -30,11 +30,11 @@ class SurveyedSample:
 
 @dataclass(frozen=True)
 class Split:
-    """Good images to fit, and good images held out for calibration.
+    """Good images for training, and good images held out for calibration.
 
     Attributes:
-        duplicates: files left out because another file has the same content; the same picture on
-            both sides would make the calibration too hopeful.
+        duplicates: files left out because another file has the same content: the same picture on
+            both sides would make the calibration too optimistic.
     """
 
     fit: tuple[SurveyedSample, ...]
@@ -43,11 +43,11 @@ class Split:
 
 
 def survey(samples: Iterable[Sample]) -> list[SurveyedSample]:
-    """Read every file once and check that they are images of one kind.
+    """Reads every file once and checks that all are images of one kind.
 
     Raises:
-        CameraError: files that cannot be read (all are named, not only the first), or grey and
-            colour images together.
+        CameraError: files cannot be read (the message names all of them), or there are both grey
+            and colour images.
     """
     surveyed: list[SurveyedSample] = []
     problems: list[str] = []
@@ -63,17 +63,17 @@ def survey(samples: Iterable[Sample]) -> list[SurveyedSample]:
 
 
 def split_good(samples: Sequence[SurveyedSample], *, hold_out: float, seed: int) -> Split:
-    """Divide good images into those to fit and those held out for calibration.
+    """Divides good images into those for training and those held out for calibration.
 
-    The division depends on file contents and seed only, not on names or order.
+    The division depends only on file contents and seed, not on names or order.
 
     Args:
         samples: the good images.
-        hold_out: share to hold out, 0 < hold_out < 1; at least one image on each side.
-        seed: another seed, another division.
+        hold_out: share to hold out, 0 < hold_out < 1; each side gets at least one image.
+        seed: another seed gives another division.
 
     Raises:
-        CameraError: there are fewer than MINIMUM_GOOD_IMAGES different ones.
+        CameraError: there are fewer than MINIMUM_GOOD_IMAGES different images.
     """
     unique: dict[str, SurveyedSample] = {}
     duplicates = []
@@ -84,7 +84,7 @@ def split_good(samples: Sequence[SurveyedSample], *, hold_out: float, seed: int)
     if len(unique) < MINIMUM_GOOD_IMAGES:
         raise CameraError(
             f"{len(unique)} different good images; at least {MINIMUM_GOOD_IMAGES} are needed, and "
-            "100 or more make a model one can trust"
+            "100 or more make a reliable model"
         )
     order = sorted(unique.values(), key=lambda sample: _draw_key(sample.sha256, seed))
     count = min(max(1, math.ceil(hold_out * len(order))), len(order) - 1)
@@ -92,7 +92,7 @@ def split_good(samples: Sequence[SurveyedSample], *, hold_out: float, seed: int)
 
 
 def data_sha256(samples: Iterable[SurveyedSample]) -> str:
-    """One hash over the contents of all images, independent of names and order."""
+    """Returns one hash over the contents of all images, independent of names and order."""
     return hashlib.sha256("".join(sorted(s.sha256 for s in samples)).encode()).hexdigest()
 
 
@@ -110,7 +110,7 @@ def _read_sample(sample: Sample) -> SurveyedSample:
 def frame_ranges(
     samples: Sequence[SurveyedSample], heights: Range | None, widths: Range | None
 ) -> tuple[Range, Range]:
-    """Heights and widths that frames may have: as configured, or the one size of all images.
+    """Returns the allowed heights and widths of frames: as configured, or the size of all images.
 
     Raises:
         CameraError: images of several sizes and no range, or images outside the range.
@@ -121,7 +121,7 @@ def frame_ranges(
         counts = [f"{height}x{width}: {n} images" for (height, width), n in sizes.most_common()]
         raise CameraError(
             listed("images of several sizes (height x width):", counts)
-            + "\na line has one camera and one size; to learn from several all the same, set "
+            + "\na line has one camera and one size; to train with several all the same, set "
             f"data.frame_height=[{found[0][0]},{found[0][1]}] and "
             f"data.frame_width=[{found[1][0]},{found[1][1]}]"
         )

@@ -31,10 +31,10 @@ SIZE = (480, 640)
 def draw_part(
     seed: int | np.random.SeedSequence, defect: str | None = None, size: tuple[int, int] = SIZE
 ) -> tuple[Image, Image]:
-    """Draw one part.
+    """Draws one part.
 
     Args:
-        seed: the part with all its chances; the same part is drawn good or defective.
+        seed: of everything random in the part; a part is the same with and without its defect.
         defect: a name of `DEFECTS`, or None for a good part.
         size: (height, width); the part fills most of the height.
 
@@ -48,7 +48,7 @@ def draw_part(
         raise ConfigError(f"unknown defect {defect!r}: known are {', '.join(DEFECTS)}")
     if not isinstance(seed, np.random.SeedSequence):
         seed = np.random.SeedSequence(seed)
-    # A stream per purpose: drawing a defect does not change the part that has it.
+    # One stream per purpose: a defect does not change the rest of its part.
     of_part, of_texture, of_defect, of_camera = (
         np.random.default_rng(child) for child in seed.spawn(4)
     )
@@ -70,7 +70,7 @@ def write_dataset(
     size: tuple[int, int] = SIZE,
     seed: int = 0,
 ) -> None:
-    """Write a data set in MVTec layout, complete or not at all.
+    """Writes a complete data set in MVTec layout, or none.
 
     Raises:
         ConfigError: `folder` exists already.
@@ -99,7 +99,7 @@ def _write_part(root: Path, name: str, image: Image, mask: Image) -> None:
 def _scene(
     random: Random, grid: Grid, pose: Pose, light: Light, change: Change
 ) -> tuple[Field, Field, Field]:
-    """Grey levels, brown tint, and the share of steel, each (H, W)."""
+    """Draws grey levels, brown tint, and the share of steel, each (H, W)."""
     size = (grid.radius.shape[0], grid.radius.shape[1])
     belt = conveyor(random, size)
     face = steel(random, grid, pose, light) + change.grey + _engraving(grid, pose)
@@ -121,13 +121,13 @@ def _scene(
 
 
 def _chamfer(distance: Field, width_px: float) -> Field:
-    """Share of a bevel of `width_px` just outside a shape."""
+    """Returns the share of a bevel of `width_px` just outside a shape."""
     bevel = np.exp(-(((distance - width_px) / width_px) ** 2)) * (distance > -1)
     return np.asarray(bevel, np.float32)
 
 
 def _engraving(grid: Grid, pose: Pose) -> Field:
-    """The type mark, a little darker than the face, turned with the part."""
+    """Draws the type mark, a little darker than the face, turned with the part."""
     size = grid.radius.shape
     plate = np.zeros(size, np.uint8)
     scale = grid.height / 900

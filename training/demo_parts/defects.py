@@ -1,4 +1,4 @@
-"""Defects of a turned flange, from plain to hard to see, each with its exact mask."""
+"""Defects of a turned flange, from obvious to hardly visible, each with its exact mask."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VISIBLE = 0.05  # share of a defect's effect above which a pixel belongs to its
 
 @dataclass
 class Change:
-    """What a defect does to a part.
+    """The changes that a defect makes to a part.
 
     Attributes:
         grey: (H, W) added to the grey levels of the steel.
@@ -35,18 +35,18 @@ class Change:
 
     @property
     def changes_shape(self) -> bool:
-        """Whether steel is missing, or there where none belongs."""
+        """Returns True when steel is missing, or fills a hole."""
         return bool(self.hole_scale) or bool(self.cut.any())
 
     @classmethod
     def none(cls, size: tuple[int, int]) -> Change:
-        """A good part."""
+        """Makes the empty change of a good part."""
         grey, tint, cut = (np.zeros(size, np.float32) for _ in range(3))
         return cls(grey, tint, cut, np.zeros(size, np.bool_))
 
 
 def scratch(random: Random, grid: Grid, pose: Pose) -> Change:
-    """A thin bright or dark line, slightly curved."""
+    """Draws a thin bright or dark line, slightly curved."""
     change = Change.none(grid.radius.shape)
     start = _on_face(random, grid, pose)
     heading = random.uniform(0, 2 * math.pi)
@@ -59,7 +59,7 @@ def scratch(random: Random, grid: Grid, pose: Pose) -> Change:
 
 
 def dent(random: Random, grid: Grid, pose: Pose) -> Change:
-    """A hollow: bright on one side, dark on the other."""
+    """Draws a hollow: bright on one side, dark on the other."""
     change = Change.none(grid.radius.shape)
     y, x = _on_face(random, grid, pose)
     radius = random.uniform(0.014, 0.035) * grid.height
@@ -72,7 +72,7 @@ def dent(random: Random, grid: Grid, pose: Pose) -> Change:
 
 
 def stain(random: Random, grid: Grid, pose: Pose) -> Change:
-    """A brown film with a ragged border."""
+    """Draws a brown film with a ragged border."""
     change = Change.none(grid.radius.shape)
     y, x = _on_face(random, grid, pose)
     radius = random.uniform(0.025, 0.07) * grid.height
@@ -87,7 +87,7 @@ def stain(random: Random, grid: Grid, pose: Pose) -> Change:
 
 
 def hole(random: Random, grid: Grid, pose: Pose) -> Change:
-    """A bolt hole that was not drilled, or drilled too small."""
+    """Leaves out a bolt hole, or makes it too small."""
     change = Change.none(grid.radius.shape)
     number = int(random.integers(len(grid.hole_centers(pose))))
     scale = 0.0 if random.random() < 0.4 else random.uniform(0.6, 0.85)
@@ -100,7 +100,7 @@ def hole(random: Random, grid: Grid, pose: Pose) -> Change:
 
 
 def chip(random: Random, grid: Grid, pose: Pose) -> Change:
-    """A piece broken out of the rim."""
+    """Breaks a piece out of the rim."""
     change = Change.none(grid.radius.shape)
     angle, outer = random.uniform(0, 2 * math.pi), pose.outer * grid.height
     radius = random.uniform(0.02, 0.045) * grid.height
@@ -114,7 +114,7 @@ def chip(random: Random, grid: Grid, pose: Pose) -> Change:
 
 
 def crack(random: Random, grid: Grid, pose: Pose) -> Change:
-    """A dark jagged line that starts at a bolt hole."""
+    """Draws a dark jagged line that starts at a bolt hole."""
     change = Change.none(grid.radius.shape)
     number = int(random.integers(len(grid.hole_centers(pose))))
     y, x = grid.hole_centers(pose)[number]
@@ -143,7 +143,7 @@ DEFECTS: dict[str, Callable[[Random, Grid, Pose], Change]] = {
 
 
 def _on_face(random: Random, grid: Grid, pose: Pose) -> tuple[float, float]:
-    """A random place (row, column) on the flat face, away from bore and rim."""
+    """Draws a random place (row, column) on the flat face, away from bore and rim."""
     radius = random.uniform(pose.bore * 1.4, pose.outer * 0.88) * grid.height
     angle = random.uniform(0, 2 * math.pi)
     row = pose.center_y * grid.height + radius * math.sin(angle)
@@ -160,7 +160,7 @@ def _polyline(
     *,
     bend: float,
 ) -> Field:
-    """A line (H, W) of 0..1 that turns by about `bend` radians at each of twelve steps."""
+    """Draws a line (H, W) of 0..1 that turns by about `bend` radians at each of twelve steps."""
     line = np.zeros(size, np.uint8)  # OpenCV draws antialiased on 8 bits only
     points = [start]
     for _ in range(12):

@@ -21,7 +21,7 @@ _RING_CYCLES = 90
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the part lies; lengths are shares of the image height."""
+    """Position of the part; lengths are shares of the image height."""
 
     center_y: float
     center_x: float
@@ -33,7 +33,7 @@ class Pose:
 
     @classmethod
     def draw(cls, random: Random) -> Pose:
-        """Within the tolerance of a fixture."""
+        """Draws a pose within the tolerance of a fixture."""
         return cls(
             center_y=0.5 + random.normal(0, 0.008),
             center_x=random.normal(0, 0.008),
@@ -60,7 +60,7 @@ class Light:
 
     @classmethod
     def draw(cls, random: Random) -> Light:
-        """The drift of a shift."""
+        """Draws the drift over a shift of work."""
         blue, red = random.normal(1, 0.015, 2)
         return cls(
             level=random.normal(1, 0.035),
@@ -91,7 +91,7 @@ class Grid:
 
     @classmethod
     def of(cls, size: tuple[int, int], pose: Pose) -> Grid:
-        """Coordinates for an image of `size` (height, width)."""
+        """Makes the coordinates for an image of `size` (height, width)."""
         height, width = size
         y, x = np.mgrid[:height, :width].astype(np.float32)
         y -= np.float32(pose.center_y * height)
@@ -100,24 +100,24 @@ class Grid:
         return cls(height, cos * y - sin * x, sin * y + cos * x, np.hypot(x, y), np.arctan2(y, x))
 
     def hole_centers(self, pose: Pose) -> list[tuple[float, float]]:
-        """Centres (y, x) of the bolt holes in turned coordinates."""
+        """Returns the centres (y, x) of the bolt holes in turned coordinates."""
         radius = pose.hole_circle * self.height
         angles = (2 * math.pi * k / HOLES for k in range(HOLES))
         return [(radius * math.sin(a), radius * math.cos(a)) for a in angles]
 
     def circle(self, y: float, x: float, radius: float) -> Field:
-        """Signed distance to a circle in turned coordinates."""
+        """Returns the signed distance to a circle in turned coordinates."""
         away = np.hypot(self.y - np.float32(y), self.x - np.float32(x))
         return np.asarray(away - radius, np.float32)
 
 
 def inside(distance: Field) -> Field:
-    """Coverage 0..1 of each pixel by a shape."""
+    """Returns the coverage 0..1 of each pixel by a shape."""
     return np.asarray(np.clip(0.5 - distance, 0, 1), np.float32)
 
 
 def smooth_noise(random: Random, size: tuple[int, int], cell_px: float) -> Field:
-    """Noise with structures of about `cell_px`, standard deviation about 1."""
+    """Draws noise with structures of about `cell_px`, standard deviation about 1."""
     height, width = (max(2, math.ceil(n / cell_px) + 1) for n in size)
     coarse = random.standard_normal((height, width), dtype=np.float32)
     fine = cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
@@ -125,7 +125,7 @@ def smooth_noise(random: Random, size: tuple[int, int], cell_px: float) -> Field
 
 
 def conveyor(random: Random, size: tuple[int, int]) -> Field:
-    """Grey levels of a dark woven belt."""
+    """Draws the grey levels of a dark woven belt."""
     weave = np.indices(size).sum(0) % 4 < 2
     return np.asarray(
         42 + 4 * weave + 3 * smooth_noise(random, size, 60) + 2 * smooth_noise(random, size, 3),
@@ -134,7 +134,7 @@ def conveyor(random: Random, size: tuple[int, int]) -> Field:
 
 
 def steel(random: Random, grid: Grid, pose: Pose, light: Light) -> Field:
-    """Grey levels of the turned face: grooves, their glint, stains that every part has."""
+    """Draws the grey levels of the turned face: grooves, their glint, harmless marks."""
     size = grid.radius.shape
     outer = pose.outer * grid.height
     grooves = smooth_noise(random, (1, 4 * _RING_CYCLES), 2)[0]
@@ -147,7 +147,7 @@ def steel(random: Random, grid: Grid, pose: Pose, light: Light) -> Field:
 
 
 def _harmless_marks(random: Random, size: tuple[int, int]) -> Field:
-    """Dust and faint handling marks that a good part has."""
+    """Draws dust and faint handling marks that a good part has."""
     dust, rubs = np.zeros(size, np.uint8), np.zeros(size, np.uint8)  # 8 bits: antialiased
     for _ in range(random.poisson(14)):
         center = [int(16 * random.uniform(0, n)) for n in (size[1], size[0])]
@@ -162,7 +162,7 @@ def _harmless_marks(random: Random, size: tuple[int, int]) -> Field:
 
 
 def expose(random: Random, scene: Field, tint: Field, light: Light) -> npt.NDArray[np.uint8]:
-    """What the camera makes of grey levels (H, W) and a brown tint (H, W): uint8 (H, W, 3) BGR."""
+    """Exposes grey levels (H, W) with a brown tint (H, W): uint8 (H, W, 3) BGR."""
     height, width = scene.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     shade = light.level * (1 + light.gradient_y * y + light.gradient_x * x)

@@ -1,6 +1,6 @@
 """The table of models.
 
-To add one, write a file as `training.models.base` describes and add a line to `MODELS`.
+To add one, write a file as `training.models.base` describes, and add a line to `MODELS`.
 """
 
 from __future__ import annotations
@@ -19,5 +19,5 @@ MODELS = {
 
 
 def model_module(name: str) -> ModuleType:
-    """The module of model `name`, which offers `Config` and `Model`."""
+    """Returns the module of model `name`, with its `Config` and `Model`."""
     return import_module(MODELS[name])

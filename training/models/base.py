@@ -1,8 +1,8 @@
-"""What every model offers: to fitting, to evaluation and to export.
+"""The interface of models for training and export.
 
-A model file reads in this order: `Config`, the blocks of the paper, `Model` (with `loss`,
-`predict`), `Deployed`. To add a model, write such a file and add a line to
-`training.models.MODELS`.
+A model file has this order: `Config`, the blocks of the paper, `Model` (with `loss`, `predict`). To
+add a model, write such a file, write its `Deployed` form in `export.fold`, and add a line to
+`training.models.MODELS` and to `export.fold.FOLDS`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Prediction(NamedTuple):
 
 @dataclass
 class Optimisation:
-    """Optimisers with their schedules, stepped once per epoch, and the gradient clipping."""
+    """Optimisers, their schedules (one step per epoch), and the gradient clipping."""
 
     optimisers: list[Optimizer]
     schedules: list[LRScheduler]
@@ -50,20 +50,20 @@ class Optimisation:
 
 
 class Steps(Protocol):
-    """What a model takes a step with; see `training.workers.Steps`.
+    """The means of an optimisation step.
 
     Attributes:
-        module: the model as it is called in a step, for all processes of a training.
+        module: the model; calls through it count for all processes of a training.
     """
 
     module: Any
 
     def minimise(self, loss: Tensor, optimiser: int | None = None) -> None:
-        """One step down the gradient of `loss`, by one of the optimisers or by all."""
+        """Takes a step down the gradient of `loss`, with one of the optimisers or with all."""
 
 
 class DataFacts(NamedTuple):
-    """What a model may want to know of its training data before the first step."""
+    """Facts about the training data, for a model before its first step."""
 
     good: int
     defective: int
@@ -73,17 +73,17 @@ class DataFacts(NamedTuple):
 class AnomalyModel(nn.Module, ABC):
     """A model of good parts, for images of one size.
 
-    Every model is made with three arguments: its `Config`, the `size`, and by keyword
-    `load_weights`, False when a checkpoint will bring the backbone's weights. It raises a
-    ConfigError when it cannot be built for that size.
+    Every model takes three arguments: its `Config`, the `size`, and by keyword `load_weights`,
+    False when a checkpoint brings the backbone's weights. It raises ConfigError for a size that it
+    cannot take.
 
     Attributes:
         config: settings; the module's `Config`.
         size: (height, width) of the input.
-        annotation: how ground-truth masks are prepared for training.
-        learns_defects: whether real defects take part in the training.
-        learns_unsegmented: whether defects without a drawn mask take part too.
-        cacheable: whether `extract` always gives the same for the same image.
+        annotation: preparation of ground-truth masks for training.
+        learns_defects: True to train on real defects too.
+        learns_unsegmented: True to train on defects without a drawn mask too.
+        cacheable: True when `extract` always gives the same result for the same image.
         map_tolerance: share of the largest map value by which two exact computations may differ.
         stepped: methods that `step` calls through `Steps.module`.
     """
@@ -102,47 +102,51 @@ class AnomalyModel(nn.Module, ABC):
 
     @abstractmethod
     def extract(self, images: Tensor) -> Features:
-        """Frozen features of uint8 (N, H, W, 3) BGR images, without gradients."""
+        """Extracts frozen features of uint8 (N, H, W, 3) BGR images, without gradients."""
 
     @abstractmethod
     def loss(self, features: Features, targets: Targets) -> Losses:
-        """Loss terms of a batch; their sum is minimised."""
+        """Computes the loss terms of a batch; the training minimises their sum."""
 
     @abstractmethod
     def predict(self, features: Features) -> Prediction:
-        """Scores and maps in eval mode, literally as the paper computes them."""
+        """Computes scores and maps in eval mode, literally as in the paper."""
 
     @abstractmethod
     def optimisation(self, epochs: int) -> Optimisation:
-        """New optimisers and schedules for a training of `epochs` epochs."""
+        """Makes new optimisers and schedules for a training of `epochs` epochs."""
 
     def forward(self, images: Tensor) -> Prediction:
-        """Scores (N,) and maps (N, H, W) of uint8 (N, H, W, 3) BGR images."""
+        """uint8 (N, H, W, 3) BGR images -> scores (N,), maps (N, H, W)."""
         return self.predict(self.extract(images))
 
     def prepare(self, facts: DataFacts, batches: FeatureBatches) -> None:
-        """First work before fitting, given the features of the good images; none by default."""
+        """Prepares for the training, given the features of the good images."""
 
     def finish(self, batches: FeatureBatches) -> None:
-        """Last work after fitting, given the features of the good images; none by default."""
+        """Completes the training, given the features of the good images."""
 
     def doubts(self, losses: dict[str, float]) -> list[str]:  # noqa: ARG002
-        """What in the losses of the last epoch says that the model has not learnt; for people."""
+        """Returns signs, as lines for the user, that the model has not learnt.
+
+        Args:
+            losses: mean of each loss term over the last epoch.
+        """
         return []
 
     def step(self, features: Features, targets: Targets, steps: Steps) -> dict[str, float]:
-        """One optimisation step; returns the loss terms. Adversarial models differ."""
+        """Takes an optimisation step; returns the loss terms. Adversarial models override it."""
         losses: Losses = steps.module.loss(features, targets)
         steps.minimise(torch.stack(list(losses.values())).sum())
         return {name: value.item() for name, value in losses.items()}
 
 
 def blank_image(size: tuple[int, int]) -> Tensor:
-    """A black image (1, H, W, 3) uint8, to learn shapes from."""
+    """Makes a black image (1, H, W, 3) uint8, for the shapes of features."""
     return torch.zeros(1, *size, 3, dtype=torch.uint8)
 
 
 def xavier(module: nn.Module) -> None:
-    """Initialise weights by a normal distribution (Glorot and Bengio 2010); for `Module.apply`."""
+    """Initialises weights by a normal distribution (Glorot and Bengio 2010); for `Module.apply`."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.xavier_normal_(module.weight)

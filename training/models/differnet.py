@@ -1,12 +1,12 @@
 """DifferNet: Rudolph, Wandt, Rosenhahn, WACV 2021.
 
 Features of a frozen backbone at three scales, averaged over the image, and a normalising flow that
-learns how they are distributed over good parts. The score is how far turned copies of an image lie
+learns their distribution over good parts. The score is the distance of turned copies of an image
 from the middle of that distribution.
 
-DifferNet judges a whole image and localises nothing. The anomaly map here explains the score: it
-shows where the features are that moved it, to first order. For maps that are learnt, see
-`differnet_spatial`.
+DifferNet judges a whole image and does not localise. The anomaly map here explains the score: to
+first order it shows the places whose features raised the score. `differnet_spatial` learns its
+maps.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ class Config(FlowConfig, ModelConfig):
     """Settings of DifferNet.
 
     Attributes:
-        backbone: the paper's is "alexnet.tv_in1k", which has its last layer only: `layers` is not
-            read then. Of others, one deep layer is meant, such as 3 of a ResNet.
-        scales: how often the image is looked at, each time at half the size of the time before.
-        training_rotations: copies that features are made of once per image, turned by equal parts
-            of a circle. 1 switches rotation off, for parts whose orientation matters.
-        drawn_rotations: copies of an image that a step learns from, drawn anew each time.
-        inference_rotations: copies whose scores are averaged; the paper's is 64. Powers of two up
-            to 4 turn square images exactly, without black corners. None takes 4 where the model has
-            learnt rotations and the image is square, else 1. Time is in proportion.
+        backbone: the paper's is "alexnet.tv_in1k", which has its last layer only and ignores
+            `layers`. Of other backbones take one deep layer, such as 3 of a ResNet.
+        scales: number of sizes of the image, each half of the one before.
+        training_rotations: copies of each image with extracted features, turned by equal parts of
+            a circle. 1 switches rotation off, for parts whose orientation matters.
+        drawn_rotations: copies of an image in a step, drawn anew each time.
+        inference_rotations: copies with averaged scores; the paper's is 64. Powers of two up to 4
+            turn square images exactly, without black corners. None takes 4 for square images when
+            the model has learnt rotations, else 1. Time is in proportion.
     """
 
     name: Literal["differnet"] = "differnet"
@@ -64,8 +64,8 @@ class Config(FlowConfig, ModelConfig):
     def _infer_what_was_learnt(self) -> Config:
         if self.training_rotations == 1 and (self.inference_rotations or 1) > 1:
             raise ValueError(
-                "inference_rotations needs training_rotations above 1: the flow would take every "
-                "turned copy for a defect"
+                "inference_rotations needs training_rotations above 1: otherwise the flow takes "
+                "every turned copy for a defect"
             )
         return self
 
@@ -73,7 +73,7 @@ class Config(FlowConfig, ModelConfig):
 class Turn(nn.Module):
     """Copies of images turned by i * 360 / count degrees, counter-clockwise, nearest pixel.
 
-    What comes from outside the image is black. Quarter turns of square images are exact.
+    Pixels from outside the image are black. Quarter turns of square images are exact.
 
     Args:
         size: (height, width), also of the copies.
@@ -103,7 +103,7 @@ class Turn(nn.Module):
 
 
 class TurnBack(nn.Module):
-    """Maps of turned copies turned back, and averaged over the copies that show a pixel."""
+    """Turns maps of turned copies back, and averages over the copies that show a pixel."""
 
     def __init__(self, size: tuple[int, int], count: int) -> None:
         super().__init__()
@@ -153,13 +153,13 @@ class Model(AnomalyModel):
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> Features:
-        """Vectors y (N, R, D) of copies turned by i * 360 / R degrees, for training."""
+        """Extracts vectors y (N, R, D) of copies turned by i * 360 / R degrees, for training."""
         turn = self.turn_for_training
         copies = (turn.copy(images, number) for number in range(turn.count))
         return (torch.stack([pooled(self._pyramid(copy)) for copy in copies], dim=1),)
 
     def loss(self, features: Features, targets: Targets) -> Losses:  # noqa: ARG002
-        """Negative log-likelihood per dimension of some copies of each image."""
+        """Computes the negative log-likelihood per dimension of some copies of each image."""
         (copies,) = features  # (N, R, D)
         drawn = torch.rand(copies.shape[:2]).argsort(1)[:, : self.config.drawn_rotations]
         images = torch.arange(len(copies))[:, None]
@@ -167,23 +167,23 @@ class Model(AnomalyModel):
         return {"negative_log_likelihood": self.flow.negative_log_likelihood(y)}
 
     def prepare(self, facts: DataFacts, batches: FeatureBatches) -> None:  # noqa: ARG002
-        """Fit the flow to the scale of the features."""
+        """Fits the flow to the scale of the features."""
         self.flow.prepare(copies.flatten(0, 1) for (copies,) in batches())
 
     def finish(self, batches: FeatureBatches) -> None:
-        """Keep the mean of the good vectors, over those copies that inference makes too."""
+        """Keeps the mean of the good vectors, over the copies that inference makes too."""
         learnt, made = self.config.training_rotations, self.turn.count
         shared = [i for i in range(learnt) if i * made % learnt == 0]
         vectors = torch.cat([copies[:, shared].flatten(0, 1) for (copies,) in batches()])
         self.mean.copy_(vectors.double().mean(0))
 
     def forward(self, images: Tensor) -> Prediction:
-        """Scores (N,) and maps (N, H, W) of uint8 (N, H, W, 3) BGR images."""
+        """uint8 (N, H, W, 3) BGR images -> scores (N,), maps (N, H, W)."""
         copies = self.turn(images).flatten(0, 1)  # (N T, H, W, 3)
         return self.predict(self._pyramid(copies))
 
     def predict(self, features: Features) -> Prediction:
-        """Scores and maps of the feature maps (N T, C, h, w) of all T copies for inference."""
+        """Computes scores and maps of the feature maps (N T, C, h, w) of all T copies."""
         z, gradient = self.flow.gradient(pooled(features))  # (N T, D)
         scores = z.square().mean(1).reshape(-1, self.turn.count).mean(1)
         heat = torch.stack(
@@ -200,14 +200,14 @@ class Model(AnomalyModel):
         return Prediction(scores, self.turn_back(heat))
 
     def optimisation(self, epochs: int) -> Optimisation:  # noqa: ARG002
-        """Adam for the flow, constant learning rate."""
+        """Makes Adam for the flow, with a constant learning rate."""
         return self.flow.optimisation()
 
     def _pyramid(self, images: Tensor) -> Features:
         return pyramid(self.backbone, images, self.config.scales)
 
     def _explain(self, feature: Tensor, weight: Tensor, mean: Tensor) -> Tensor:
-        """How much each cell adds to the score, to first order; negative shares are dropped.
+        """Computes the share of each cell in the score, to first order, without negative shares.
 
         Args:
             feature: (N T, C, h, w), with y its mean over the cells.
@@ -215,7 +215,7 @@ class Model(AnomalyModel):
             mean: of good parts, (C,).
 
         Returns:
-            (N T, H, W); without the dropping, their mean would be the score's change.
+            (N T, H, W); with the negative shares their mean would be the score's change.
         """
         deviation = feature - mean[:, None, None]
         share = (weight[:, :, None, None] * deviation).sum(1, keepdim=True)
@@ -232,7 +232,7 @@ class Model(AnomalyModel):
 def layer_shapes(
     backbone: Backbone, size: tuple[int, int], scales: int
 ) -> list[tuple[int, int, int]]:
-    """(channels, height, width) of each map of `pyramid`.
+    """Returns (channels, height, width) of each map of `pyramid`.
 
     Raises:
         ConfigError: the images are too small.
@@ -249,26 +249,26 @@ def layer_shapes(
 
 
 def pooled(features: Features) -> Tensor:
-    """Means of maps (N, C_k, h_k, w_k) over their cells, joined: (N, D)."""
+    """Returns the means of maps (N, C_k, h_k, w_k) over their cells, joined: (N, D)."""
     return torch.cat([f.mean((2, 3)) for f in features], dim=1)
 
 
 def pyramid(backbone: nn.Module, images: Tensor, scales: int) -> Features:
-    """Maps of all layers at the input size, a half, a quarter of it ...
+    """Extracts maps of all layers at the input size, a half of it, a quarter of it and so on.
 
-    Images (N, H, W, 3) lose every second row and column, as nearest interpolation does.
+    Images (N, H, W, 3) lose every second row and column, as in nearest interpolation.
     """
     steps = [2**scale for scale in range(scales)]
     return tuple(f for step in steps for f in backbone(images[:, ::step, ::step]))
 
 
 def _outside_zero(flat: Tensor) -> Tensor:
-    """(N, M, C) -> (N, M + 1, C) with zeros at index M, for what lies outside the image."""
+    """(N, M, C) -> (N, M + 1, C) with zeros at index M, for pixels outside the image."""
     return F.pad(flat, (0, 0, 0, 1))
 
 
 def _turned(size: tuple[int, int], number: int, count: int) -> Tensor:
-    """Where the pixels (H W,) of an image turned by number / count of a circle come from."""
+    """Returns the source of each pixel (H W,) of an image turned by number / count of a circle."""
     height, width = size
     cosine, sine = _direction(number, count)
     row, column = torch.meshgrid(
@@ -284,7 +284,7 @@ def _turned(size: tuple[int, int], number: int, count: int) -> Tensor:
 
 
 def _direction(number: int, count: int) -> tuple[float, float]:
-    """Cosine and sine, exact for quarter turns."""
+    """Returns cosine and sine, exact for quarter turns."""
     if 4 * number % count == 0:
         return _QUARTERS[4 * number // count % 4]
     angle = 2 * math.pi * number / count

@@ -1,8 +1,8 @@
-"""DifferNet with a flow of local features, for those who need to see where a defect is.
+"""DifferNet with a flow of local features, which localises defects.
 
-Not the published model: its flow (Rudolph, Wandt, Rosenhahn, WACV 2021) judges one vector per
-image. Here it judges the vector of each position, as CS-Flow (Rudolph et al., WACV 2022) and
-FastFlow (Yu et al., 2021) do, with 1x1 convolutions. The map is -log-likelihood without its
+This is not the published model, whose flow (Rudolph, Wandt, Rosenhahn, WACV 2021) judges one vector
+per image. Here the flow judges the vector of each position, as CS-Flow (Rudolph et al., WACV 2022)
+and FastFlow (Yu et al., 2021) do, with 1x1 convolutions. The map is -log-likelihood without its
 constants: the mean of z^2 over the channels.
 """
 
@@ -38,13 +38,11 @@ class Config(FlowConfig, ModelConfig):
     """Settings of the spatial variant.
 
     Attributes:
-        backbone: see `differnet.Config`.
-        scales: how often the image is looked at, each time at half the size of the time before. All
-            maps are resized to the grid of the first.
-        context: average each position with its eight neighbours before the flow.
+        backbone, scales: as of `differnet.Config`; all maps are resized to the grid of the first.
+        context: averages each position with its eight neighbours before the flow.
         score: the "max" of the anomaly map, or the "mean" of z^2 over the grid and the channels.
-        sampled_positions: positions of each image that a step looks at, drawn anew each time; None
-            takes all. Positions are judged one by one, so that a sample gives the same gradient on
+        sampled_positions: positions of each image in a step, drawn anew each time; None takes all.
+            The flow judges positions one by one, so that a sample gives the same gradient on
             average.
     """
 
@@ -73,26 +71,26 @@ class Model(AnomalyModel):
 
     @torch.no_grad()
     def extract(self, images: Tensor) -> Features:
-        """Feature maps of all layers at all scales."""
+        """Extracts feature maps of all layers at all scales."""
         return pyramid(self.backbone, images, self.config.scales)
 
     def embed(self, features: Features) -> Tensor:
-        """All maps on the grid of the first: y (N, D, h, w)."""
+        """Resizes all maps to the grid of the first: y (N, D, h, w)."""
         resized = [F.interpolate(f, self.grid, mode="bilinear") for f in features]
         y = torch.cat(resized, dim=1)
         return F.avg_pool2d(y, 3, stride=1, padding=1) if self.config.context else y
 
     def prepare(self, facts: DataFacts, batches: FeatureBatches) -> None:  # noqa: ARG002
-        """Fit the flow to the scale of the features."""
+        """Fits the flow to the scale of the features."""
         self.flow.prepare(self.embed(features) for features in batches())
 
     def loss(self, features: Features, targets: Targets) -> Losses:  # noqa: ARG002
-        """Negative log-likelihood per dimension, averaged over positions."""
+        """Computes the negative log-likelihood per dimension, averaged over positions."""
         y = self._drawn(self.embed(features))  # (N, D, h, w), or (M, D)
         return {"negative_log_likelihood": self.flow.negative_log_likelihood(y)}
 
     def predict(self, features: Features) -> Prediction:
-        """The mean of z^2 over the channels, resized and blurred, and its maximum or mean."""
+        """Computes the mean of z^2 over the channels, resized and blurred, and the score of it."""
         z, _ = self.flow(self.embed(features))  # (N, D, h, w)
         energy = z.square().mean(1, keepdim=True)
         resized = F.interpolate(energy, self.size, mode="bilinear", align_corners=False)
@@ -101,7 +99,7 @@ class Model(AnomalyModel):
         return Prediction(maps.amax((1, 2)) if by_maximum else energy.mean((1, 2, 3)), maps)
 
     def optimisation(self, epochs: int) -> Optimisation:  # noqa: ARG002
-        """Adam for the flow, constant learning rate."""
+        """Makes Adam for the flow, with a constant learning rate."""
         return self.flow.optimisation()
 
     def _drawn(self, y: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The normalising flow of DifferNet (Rudolph, Wandt, Rosenhahn, WACV 2021): Glow-style couplings.
 
-A flow of vectors (N, D), or of the vector at each position of maps (N, D, h, w): its linear layers
-mix channels only, so that both are one implementation with the same weights.
+A flow takes vectors (N, D), or the vector at each position of maps (N, D, h, w). Its linear layers
+mix channels only, so that one implementation serves both with the same weights.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class FlowConfig(StrictModel):
     """Settings of a flow and of its training.
 
     Attributes:
-        blocks: couplings one after another.
+        blocks: number of couplings.
         hidden: width of the subnets' three hidden layers. 2048 makes 172 million parameters of 768
             dimensions.
         clamp: alpha; the logarithm of a scale stays within 0.999 alpha.
-        standardise: divide what each channel deviates from its mean over the good images by its
-            standard deviation, before the first block. The paper does not: its flow first has to
-            learn the scale of the features, which takes most of its steps. With it some 50 steps
-            are enough; many more on few images make scores that are astronomical.
+        standardise: subtracts each channel's mean over the good images and divides by its standard
+            deviation, before the first block. The paper does not: its flow spends most steps on
+            the scale of the features. With it some 50 steps are enough; many more on few images
+            make astronomical scores.
         learning_rate, betas, epsilon, weight_decay: of Adam, with L2 weight decay.
     """
 
@@ -74,8 +74,8 @@ class Subnet(nn.Module):
     """Three hidden layers with ReLU: from one half, log-scales and offsets of the other.
 
     Args:
-        source: channels of the half that is read.
-        target: channels of the half that is changed.
+        source: channels of the half that the subnet reads.
+        target: channels of the half that the coupling changes.
     """
 
     def __init__(self, source: int, target: int, hidden: int) -> None:
@@ -101,12 +101,12 @@ class Subnet(nn.Module):
         return first.backward(gradient)
 
     def pointwise(self) -> list[Pointwise]:
-        """The layers, in order."""
+        """Returns the layers, in order."""
         return [layer for layer in self.layers if isinstance(layer, Pointwise)]
 
 
 class Trace(NamedTuple):
-    """What the gradient of a coupling is made of; `a` and `b` are the halves before it."""
+    """Values for the gradient of a coupling; `a` and `b` are the halves before it."""
 
     a: Tensor
     b: Tensor
@@ -154,7 +154,7 @@ class Coupling(nn.Module):
         return coupled, log_det, Trace(a, b, u, v, exp_u, exp_v, hidden_b, hidden_a)
 
     def inverse(self, z: Tensor) -> Tensor:
-        """The x (N, D, ...) that `forward` makes z of."""
+        """Returns the x (N, D, ...) for which `forward` gives z."""
         a, b = z.split(self.halves, dim=1)
         v, w, _ = self.from_a(a)
         b = (b - w) * (-self._log_scale(v)).exp()
@@ -183,7 +183,7 @@ class Coupling(nn.Module):
 
 
 class Flow(nn.Module):
-    """Couplings from features y to z, which are normally distributed over good parts.
+    """Couplings from features y to z, with a normal distribution over good parts.
 
     Args:
         channels: D, at least 2.
@@ -204,7 +204,7 @@ class Flow(nn.Module):
     spread: Tensor
 
     def prepare(self, batches: Iterable[Tensor]) -> None:
-        """Standardise as the configuration says, given y (N, D, ...) of the good images."""
+        """Standardises as the configuration says, given y (N, D, ...) of the good images."""
         if not self.config.standardise:
             return
         moments = Moments()
@@ -212,7 +212,7 @@ class Flow(nn.Module):
             moments.add(y.detach().transpose(0, 1).flatten(1).T.cpu())  # (M, D)
         self.centre.copy_(moments.mean)
         std = moments.std
-        # A channel that is silent on good parts must not become infinitely loud.
+        # A channel without spread on good parts must not become infinitely sensitive.
         smallest = _SMALLEST_SPREAD * float(std.mean()) or 1.0
         self.spread.copy_(std.clamp(min=smallest))
 
@@ -226,19 +226,19 @@ class Flow(nn.Module):
         return y, log_det
 
     def inverse(self, z: Tensor) -> Tensor:
-        """The y (N, D, ...) that `forward` makes z of."""
+        """Returns the y (N, D, ...) for which `forward` gives z."""
         for block in reversed(self._couplings()):
             z = block.inverse(z)
         return z * _by_channel(self.spread, z) + _by_channel(self.centre, z)
 
     def gradient(self, y: Tensor, *, log_det: bool = False) -> tuple[Tensor, Tensor]:
-        """Z, and the gradient of 1/2 sum z^2 with respect to y, in closed form; both (N, D, ...).
+        """Returns z, and the gradient of 1/2 sum z^2 with respect to y; both (N, D, ...).
 
-        It takes no autograd, so that it can be exported.
+        The gradient is in closed form: a graph cannot have autograd.
 
         Args:
             y: (N, D, ...).
-            log_det: the gradient of 1/2 sum z^2 - log|det dz/dy| instead, which is trained.
+            log_det: True for the gradient of the training's loss, 1/2 sum z^2 - log|det dz/dy|.
         """
         traces = []
         y = self._standardised(y)
@@ -251,13 +251,13 @@ class Flow(nn.Module):
         return y, gradient / _by_channel(self.spread, y)
 
     def negative_log_likelihood(self, y: Tensor) -> Tensor:
-        """Mean of (1/2 sum z^2 - log|det dz/dy|) / D over vectors or positions; may be negative."""
+        """Returns the mean of (1/2 sum z^2 - log|det dz/dy|) / D; it may be negative."""
         z, log_det = self(y)
         nll: Tensor = (0.5 * z.square().sum(1) - log_det).mean() / self.channels
         return nll
 
     def optimisation(self) -> Optimisation:
-        """Adam without a schedule."""
+        """Makes Adam without a schedule."""
         config = self.config
         adam = torch.optim.Adam(
             self.parameters(),
@@ -276,10 +276,10 @@ class Flow(nn.Module):
 
 
 def _by_channel(values: Tensor, like: Tensor) -> Tensor:
-    """(D,) -> (D, 1, ...) to be combined with y (N, D, ...)."""
+    """(D,) -> (D, 1, ...), to combine with y (N, D, ...)."""
     return values.reshape(-1, *[1] * (like.ndim - 2))
 
 
 def permutation(channels: int, seed: int) -> Tensor:
-    """The published order of channels (D,) int64: NumPy's legacy MT19937, the same everywhere."""
+    """Returns the published order of channels (D,) int64, from NumPy's legacy MT19937."""
     return torch.from_numpy(np.random.RandomState(seed).permutation(channels)).long()

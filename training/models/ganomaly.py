@@ -1,9 +1,10 @@
 """GANomaly: Akcay, Atapour-Abarghouei, Breckon, ACCV 2018.
 
 An encoder, a decoder and a second encoder learn to rebuild good parts from a short code; a
-discriminator keeps the rebuilt images plausible. Of a defective part the code z and the code of its
-rebuilt image z' differ. A legacy baseline: on parts like those of MVTec AD the models with a
-pretrained backbone are far ahead of it. The paper has no anomaly map; the maps are this project's.
+discriminator keeps the rebuilt images plausible. For a defective part the code z differs from the
+code z' of its rebuilt image. A legacy baseline: on parts like those of MVTec AD the models with a
+pretrained backbone are far ahead of it. The paper does not have an anomaly map; the maps are this
+project's.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from training.moments import BATCH_NORMS, Moments, recalibrate
 
 HALF_RANGE = 127.5  # grey levels: 0 .. 255 becomes -1 .. 1
 _SIZES = (16, 32, 64, 128, 256, 512)
-_LOST = 1e-5  # loss below which the discriminator has won, and starts anew
+_LOST = 1e-5  # below this loss the discriminator has won, and starts anew
 _CHANCE = 0.9
 _MISMATCH = 2.0
 
@@ -48,11 +49,11 @@ class Config(ModelConfig):
         channels: of the first layer; every halving of the image doubles them.
         latent: length of the code z.
         extra_layers: 3x3 layers at half the image size, in each network.
-        score: what `pred_score` is: the mean square of z - z' (the paper's), or the maximum of the
+        score: `pred_score` is the mean square of z - z' (the paper's), or the maximum of the
             anomaly map.
-        anomaly_map: "reconstruction" compares the image with the rebuilt one; "latent" the rebuilt
-            one with what z' decodes to, which shows what makes the score; "features" compares
-            image and rebuilt image as the discriminator sees them.
+        anomaly_map: "reconstruction" compares the image with the rebuilt one; "latent" compares
+            the rebuilt one with the decoded z', which explains the score; "features" compares the
+            discriminator's features of both images.
         smoothing: standard deviation of the map's blur, px; None takes 4 at 256 px, in proportion
             to the size, and at least 1.
         weight_adversarial, weight_context, weight_latent: of the generator's loss terms.
@@ -99,7 +100,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The encoder's mirror image, up to an image in [-1, 1]; arguments as there."""
+    """The encoder's mirror image, up to an image in [-1, 1], with the same arguments."""
 
     def __init__(self, size: int, channels: int, latent: int, extra: int) -> None:
         super().__init__()
@@ -120,7 +121,7 @@ class Decoder(nn.Module):
 
 
 class Rebuilt(NamedTuple):
-    """What the generator makes of an image: (N, 3, S, S), z and z' (N, L, 1, 1)."""
+    """The generator's output: rebuilt image (N, 3, S, S), codes z and z' (N, L, 1, 1)."""
 
     image: Tensor
     latent: Tensor
@@ -137,7 +138,7 @@ class Generator(nn.Module):
         self.second_encoder = Encoder(size, channels, latent, extra)
 
     def forward(self, image: Tensor) -> Rebuilt:
-        """(N, 3, S, S) -> the same part as a good one."""
+        """(N, 3, S, S) -> the part rebuilt as a good one, with its codes."""
         latent = self.encoder(image)
         rebuilt = self.decoder(latent)
         return Rebuilt(rebuilt, latent, self.second_encoder(rebuilt))
@@ -194,18 +195,18 @@ class Model(AnomalyModel):
     level_means: Tensor
 
     def extract(self, images: Tensor) -> Features:
-        """The image itself, (N, 3, S, S) RGB in [-1, 1]."""
+        """Returns the image itself, (N, 3, S, S) RGB in [-1, 1]."""
         return (images.permute(0, 3, 1, 2).flip(1).float() / HALF_RANGE - 1,)
 
     def loss(self, features: Features, targets: Targets) -> Losses:  # noqa: ARG002
-        """The generator's terms."""
+        """Returns the generator's terms."""
         return self.generator_loss(features)[0]
 
     def generator_loss(self, features: Features) -> tuple[Losses, Tensor]:
-        """The generator's terms, and the rebuilt images (N, 3, S, S) without gradients."""
+        """Returns the generator's terms, and the rebuilt images (N, 3, S, S) without gradients."""
         (image,) = features
         rebuilt = self.generator(image)
-        with torch.no_grad():  # no weight of the generator is behind them
+        with torch.no_grad():  # they do not depend on the generator
             seen = self.discriminator.features(image)
         seen_rebuilt = self.discriminator.features(rebuilt.image)
         config = self.config
@@ -217,7 +218,7 @@ class Model(AnomalyModel):
         return losses, rebuilt.image.detach()
 
     def discriminator_loss(self, features: Features, rebuilt: Tensor) -> Losses:
-        """The discriminator's term; ln 2 when it cannot tell.
+        """Returns the discriminator's term; ln 2 means that it cannot tell.
 
         Args:
             rebuilt: (N, 3, S, S) of the generator, without gradients.
@@ -228,7 +229,7 @@ class Model(AnomalyModel):
         return {"discriminator": 0.5 * (on_real + on_fake)}
 
     def step(self, features: Features, targets: Targets, steps: Steps) -> dict[str, float]:  # noqa: ARG002
-        """One step of the generator, then one of the discriminator, on the same images."""
+        """Takes a step of the generator, then one of the discriminator, on the same images."""
         losses: Losses
         losses, rebuilt = steps.module.generator_loss(features)
         steps.minimise(torch.stack(list(losses.values())).sum(), 0)
@@ -238,7 +239,7 @@ class Model(AnomalyModel):
         return {name: value.item() for name, value in {**losses, **judged}.items()}
 
     def restart_winner(self, loss: Tensor) -> None:
-        """New weights for a discriminator that has won: it teaches the generator nothing more."""
+        """Draws new weights for a discriminator that has won and no longer teaches."""
         if not bool(_of_first_process(loss) < _LOST):
             return
         self.discriminator.apply(initialise)
@@ -248,7 +249,7 @@ class Model(AnomalyModel):
             self._discriminator_adam.state.clear()
 
     def predict(self, features: Features) -> Prediction:
-        """Squared difference of the codes, and the map in units of its spread on good parts."""
+        """Computes the squared difference of the codes, and the map in units of normal spread."""
         (image,) = features
         rebuilt: Rebuilt = self.generator(image)
         maps = (self.raw_map(image, rebuilt) - self.pixel_mean) / self.normal_spread().float()
@@ -257,7 +258,7 @@ class Model(AnomalyModel):
         return Prediction((rebuilt.latent - rebuilt.second_latent).square().mean((1, 2, 3)), maps)
 
     def raw_map(self, image: Tensor, rebuilt: Rebuilt) -> Tensor:
-        """The configured comparison, blurred: (N, S, S)."""
+        """Computes the configured comparison, blurred: (N, S, S)."""
         if self.config.anomaly_map == "features":
             difference = torch.zeros_like(image[:, 0])
             for level, mean in zip(self._distances(image, rebuilt), self.level_means, strict=True):
@@ -271,12 +272,12 @@ class Model(AnomalyModel):
         return apply(self.blur, difference, self.blur)
 
     def normal_spread(self) -> Tensor:
-        """Divisor of the map (S, S), float64: nowhere near zero, however steady a pixel is."""
+        """Returns the divisor of the map (S, S), float64, which is well above zero everywhere."""
         std = self.pixel_std.double()
         return std + 1e-6 + 0.05 * std.mean()
 
     def optimisation(self, epochs: int) -> Optimisation:  # noqa: ARG002
-        """Adam for the generator and Adam for the discriminator, at a constant rate."""
+        """Makes one Adam for the generator and one for the discriminator, at a constant rate."""
         rate, betas = self.config.learning_rate, (0.5, 0.999)
         generator = torch.optim.Adam(self.generator.parameters(), rate, betas)
         self._discriminator_adam = torch.optim.Adam(self.discriminator.parameters(), rate, betas)
@@ -284,9 +285,9 @@ class Model(AnomalyModel):
 
     @torch.no_grad()
     def finish(self, batches: FeatureBatches) -> None:
-        """Fit the batch norms, then the map's normalisation, to the good images; eval mode after.
+        """Fits the batch norms, then the map's normalisation, to the good images; eval mode after.
 
-        The running statistics lag behind the weights, which has made the official code score test
+        The running statistics lag behind the weights. Therefore the official code scores test
         images by their own batch (samet-akcay/ganomaly, issues 47 and 83).
         """
         recalibrate(self, self._pass_batch_norms, (batch for (batch,) in batches()))
@@ -305,7 +306,7 @@ class Model(AnomalyModel):
         self._errors = float(errors.mean), float(plain.mean)
 
     def doubts(self, losses: dict[str, float]) -> list[str]:
-        """Compares the reconstruction of good parts with a plain image, and with the training."""
+        """Compares the error on good parts with that of a plain image, and with the training's."""
         if self._errors is None:
             return []
         error, plain = self._errors
@@ -324,11 +325,11 @@ class Model(AnomalyModel):
         return doubts
 
     def _pass_batch_norms(self, image: Tensor) -> None:
-        """One pass of an image (N, 3, S, S) and what it is rebuilt to through every batch norm."""
+        """Passes an image (N, 3, S, S) and its rebuilt image through every batch norm."""
         self.discriminator.features(torch.cat([image, self.generator(image).image]))
 
     def _distances(self, image: Tensor, rebuilt: Rebuilt) -> list[Tensor]:
-        """Of the discriminator's activations: (N, s_l, s_l) at each level."""
+        """Returns the distance of the discriminator's activations, (N, s_l, s_l) at each level."""
         body = self.discriminator.body
         pairs = zip(levels(body, image), levels(body, rebuilt.image), strict=True)
         return [distance(real, fake) for real, fake in pairs]
@@ -342,7 +343,7 @@ class Model(AnomalyModel):
 
 
 def levels(body: nn.Sequential, image: Tensor) -> list[Tensor]:
-    """Activations (N, C_l, s_l, s_l) of the discriminator, finest first."""
+    """Returns the activations (N, C_l, s_l, s_l) of the discriminator, finest first."""
     activations = []
     for layer in body:
         image = layer(image)
@@ -367,14 +368,14 @@ def _side(size: tuple[int, int]) -> int:
 
 
 def _of_first_process(value: Tensor) -> Tensor:
-    """`value`, overwritten by the first process's, so that all do the same; in place."""
+    """Overwrites `value` with that of the first process, so that all processes agree."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.broadcast(value, 0)
     return value
 
 
 def initialise(module: nn.Module) -> None:
-    """Normal weights around 0, batch norms around 1 (DCGAN, ICLR 2016); for `Module.apply`."""
+    """Draws weights around 0, batch norms around 1 (DCGAN, ICLR 2016); for `Module.apply`."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, BATCH_NORMS):

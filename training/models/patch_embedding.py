@@ -1,10 +1,10 @@
 """SimpleNet's and PatchCore's patch embedding as grouped convolutions.
 
 The definition: unfold 3x3 patches of each layer to vectors of 9 C numbers, ordered (channel, row,
-column); resize each to the first layer's grid; pool each vector to D bins; put the layers' vectors
-one behind the other and pool them to D bins again. All of it is linear and commutes with the
-resize, so that each layer takes one 3x3 convolution with constant weights on its own grid. A bin
-reaches over neighbouring channels only, which makes the convolution a grouped one.
+column); resize each to the first layer's grid; pool each vector to D bins; join the layers' vectors
+and pool them to D bins again. All steps are linear and commute with the resize, so that each layer
+takes one 3x3 convolution with constant weights on its own grid. A bin covers only neighbouring
+channels, so that the convolution is a grouped one.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class PatchEmbedding(nn.Module):
         return embedded
 
     def layer_embeddings(self) -> list[LayerEmbedding]:
-        """The layers' parts, in order."""
+        """Returns the parts of the layers, in order."""
         return [layer for layer in self.layers if isinstance(layer, LayerEmbedding)]
 
 
 class LayerEmbedding(nn.Module):
-    """What one layer gives to the embedding: its outputs `first` to `end` are not zero."""
+    """The part of one layer in the embedding: its outputs `first` to `end` are not zero."""
 
     def __init__(
         self, matrix: Tensor, channels: int, grid: tuple[int, int], onto: tuple[int, int]
@@ -70,13 +70,13 @@ class LayerEmbedding(nn.Module):
         return self.to_grid(self.pool(feature))
 
     def to_grid(self, maps: Tensor) -> Tensor:
-        """Maps of the layer (N, K, h_k, w_k) resized to the first layer's grid (N, K, h, w)."""
+        """Resizes maps of the layer (N, K, h_k, w_k) to the first layer's grid (N, K, h, w)."""
         resized: Tensor = maps if self.is_on_grid else self.up(maps)
         return resized
 
 
 def bins(size: int, source: int) -> Tensor:
-    """Adaptive average pooling (size, source): bin i averages floor(iL/O) .. ceil((i+1)L/O)-1."""
+    """Returns adaptive average pooling (O, L): bin i averages floor(iL/O) .. ceil((i+1)L/O)-1."""
     matrix = torch.zeros(size, source, dtype=torch.float64)
     for i in range(size):
         first, end = i * source // size, -(-(i + 1) * source // size)
@@ -85,7 +85,7 @@ def bins(size: int, source: int) -> Tensor:
 
 
 def embedding_matrices(channels: Sequence[int], width: int) -> list[Tensor]:
-    """For each layer the matrix (D, 9 C_k) from its unfolded patches to the embedding."""
+    """Returns each layer's matrix (D, 9 C_k) from its unfolded patches to the embedding."""
     together = bins(width, len(channels) * width).split(width, dim=1)
     return [
         last @ bins(width, _TAPS * count) for last, count in zip(together, channels, strict=True)
@@ -93,7 +93,7 @@ def embedding_matrices(channels: Sequence[int], width: int) -> list[Tensor]:
 
 
 def grouped_convolution(matrix: Tensor, channels: int) -> nn.Conv2d:
-    """The frozen 3x3 convolution of a matrix (out, 9 C) in as many groups as it falls into."""
+    """Makes a frozen 3x3 convolution of a matrix (out, 9 C), with as many groups as possible."""
     groups = _groups(matrix, channels)
     rows, inputs = len(matrix) // groups, channels // groups
     blocks = [
@@ -106,7 +106,7 @@ def grouped_convolution(matrix: Tensor, channels: int) -> nn.Conv2d:
 
 
 def _groups(matrix: Tensor, channels: int) -> int:
-    """The largest number of equal diagonal blocks that hold everything."""
+    """Returns the largest number of equal diagonal blocks that hold all nonzero elements."""
     rows, columns = matrix.shape
     common = gcd(rows, channels)
     for groups in (n for n in range(common, 0, -1) if common % n == 0):

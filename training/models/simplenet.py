@@ -43,9 +43,9 @@ class Config(ModelConfig):
         width: length of a patch vector.
         hidden: width of the discriminator.
         noise_std: standard deviation of the noise. 0.015 suits wide_resnet50_2.tv_in1k; "auto"
-            takes half of what a channel of the patch vectors has over the good images.
-        sampled_patches: patches of each image that a step looks at, drawn anew each time; None
-            takes all, as the paper does. Patches are judged one by one, so that a sample gives the
+            takes half of that of a channel of the patch vectors over the good images.
+        sampled_patches: patches of each image in a step, drawn anew each time; None takes all, as
+            in the paper. The discriminator judges patches one by one, so that a sample gives the
             same gradient on average.
     """
 
@@ -60,7 +60,7 @@ class Config(ModelConfig):
 
 
 class Discriminator(nn.Module):
-    """Linear, batch norm, LeakyReLU, linear: how normal an adapted patch is."""
+    """Linear, batch norm, LeakyReLU, linear: the normality of an adapted patch."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -93,16 +93,16 @@ class Model(AnomalyModel):
         self.blur = blurring(size, BLUR_SIGMA, BLUR_RADIUS, "symmetric")
 
     def prepare(self, facts: DataFacts, batches: FeatureBatches) -> None:  # noqa: ARG002
-        """Fit the noise to the scale of the features."""
+        """Fits the noise to the scale of the features."""
         if self.config.noise_std == "auto":
             self.noise_std = noise_for(self.embed(features) for features in batches())
 
     def extract(self, images: Tensor) -> Features:
-        """Feature maps of the backbone's layers."""
+        """Extracts feature maps of the backbone's layers."""
         return self.backbone(images)  # type: ignore[no-any-return]
 
     def loss(self, features: Features, targets: Targets) -> Losses:  # noqa: ARG002
-        """Hinge loss of adapted patches against the same ones with noise."""
+        """Computes the hinge loss of adapted patches against the same ones with noise."""
         patches = self._drawn(self.embed(features))  # (M, D)
         adapted = self.adaptor(patches)
         noised = adapted + self.noise_std * torch.randn_like(adapted)
@@ -114,7 +114,7 @@ class Model(AnomalyModel):
         }
 
     def predict(self, features: Features) -> Prediction:
-        """The highest patch score before any smoothing, and the map at input size, blurred."""
+        """Computes the highest patch score before smoothing, and the blurred map at input size."""
         embedded = self.embed(features)
         scores = -self.discriminator(self.adaptor(_rows(embedded)))
         grid = scores.reshape(-1, *self.grid)  # (N, h, w)
@@ -122,7 +122,7 @@ class Model(AnomalyModel):
         return Prediction(grid.amax((1, 2)), self.blur(resized)[:, 0])
 
     def optimisation(self, epochs: int) -> Optimisation:  # noqa: ARG002
-        """AdamW for the adaptor, Adam for the discriminator, constant learning rates."""
+        """Makes AdamW for the adaptor, Adam for the discriminator, with constant rates."""
         config = self.config
         adaptor = torch.optim.AdamW(self.adaptor.parameters(), config.learning_rate_adaptor)
         discriminator = torch.optim.Adam(
@@ -131,7 +131,7 @@ class Model(AnomalyModel):
         return Optimisation([adaptor, discriminator], [])
 
     def doubts(self, losses: dict[str, float]) -> list[str]:
-        """The two hinge terms stay at 1 together when noised patches cannot be told from others."""
+        """Doubts hinge terms that stay at 1 together: noised patches look like the others."""
         total = losses["hinge_good"] + losses["hinge_noised"]
         if total < _CHANCE:
             return []

@@ -1,8 +1,8 @@
 """SuperSimpleNet: Rolih, Fucka, Skocaj, ICPR 2024; extended in JIMS 2025.
 
-A frozen backbone, a 1x1 adaptor, a segmentation head and a classification head that looks at the
-features together with the predicted map. It learns from Gaussian noise put on the features inside
-Perlin masks, and from real defects when there are any.
+A frozen backbone, a 1x1 adaptor, a segmentation head, and a classification head that reads the
+features together with the predicted map. The model learns from Gaussian noise on the features
+inside Perlin masks, and from real defects when there are any.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ class Config(ModelConfig):
             their distance to the border; "icpr" gives it adapted features.
         supervision: "unsupervised" learns from good parts only; "mixed" also from real defects,
             with or without a drawn mask.
-        score: what `pred_score` is: the maximum of the anomaly map ("segmentation") or the logit of
-            the classification head ("classification"). "auto" takes the first when unsupervised
-            and the second otherwise, which is what measures best (JIMS 2025, tables 2 and 3).
+        score: `pred_score` is the maximum of the anomaly map ("segmentation") or the logit of the
+            classification head ("classification"). "auto" takes the first when unsupervised and
+            the second otherwise, the best in the paper (JIMS 2025, tables 2 and 3).
         noise_std: standard deviation of the synthetic noise, in units of the features. 0.015 suits
-            wide_resnet50_2.tv_in1k. "auto" takes half of the mean standard deviation that a channel
-            of X has over the good images, for backbones whose features have another scale.
-        perlin_threshold: higher draws fewer and smaller synthetic defects; None takes 0.2, and 0.6
-            when defects with drawn masks are learnt.
+            wide_resnet50_2.tv_in1k. "auto" takes half of the mean standard deviation of a channel
+            of X over the good images, for backbones whose features have another scale.
+        perlin_threshold: higher gives fewer and smaller synthetic defects; None takes 0.2, or 0.6
+            when the training data has defects with drawn masks.
         segmentation_channels, classification_channels: widths of the two heads.
-        sampled_grid: rows and columns of the feature grid that a step looks at, drawn anew each
-            time; None takes the whole grid, as the paper does. The adaptor and the segmentation
-            head judge each cell by itself, so a sample gives the same gradient on average: 24 of 64
-            learns about seven times faster. Only where no classification head is fitted.
+        sampled_grid: rows and columns of the feature grid in a step, drawn anew each time; None
+            takes the whole grid, as in the paper. The adaptor and the segmentation head judge each
+            cell by itself, so that a sample gives the same gradient on average: 24 of 64 learns
+            about seven times faster. Not possible with a trained classification head.
     """
 
     name: Literal["supersimplenet"] = "supersimplenet"
@@ -77,22 +77,22 @@ class Config(ModelConfig):
 
     @property
     def is_supervised(self) -> bool:
-        """Whether real defects are learnt."""
+        """Returns True when the model learns real defects."""
         return self.supervision != "unsupervised"
 
     @property
     def scores_by_map(self) -> bool:
-        """Whether `pred_score` is the maximum of the anomaly map."""
+        """Returns True when `pred_score` is the maximum of the anomaly map."""
         if self.score == "auto":
             return not self.is_supervised
         return self.score == "segmentation"
 
     @property
     def fits_classifier(self) -> bool:
-        """Whether the classification head is trained.
+        """Returns True when the training fits the classification head.
 
-        Without supervision the JIMS version cuts every gradient from that head to the rest, so
-        when nothing reads its logit, training it changes no result and takes most of the time.
+        Without supervision the JIMS version cuts every gradient from that head to the rest. When
+        the score does not use its logit, fitting it takes most of the time and changes no result.
         """
         return not (self.version == "jims" and not self.is_supervised and self.scores_by_map)
 
@@ -170,36 +170,36 @@ class Model(AnomalyModel):
             head.apply(xavier)
 
     def prepare(self, facts: DataFacts, batches: FeatureBatches) -> None:
-        """Fit the synthetic defects to the real ones and to the scale of the features."""
+        """Fits the synthetic defects to the real ones and to the scale of the features."""
         if self.config.perlin_threshold is None and facts.segmented_defects:
             self.perlin_threshold = _PERLIN_SEGMENTED
         if self.config.noise_std == "auto":
             self.noise_std = noise_for(self.embed(f) for f in batches())
 
     def extract(self, images: Tensor) -> Features:
-        """Feature maps of the backbone's layers."""
+        """Extracts feature maps of the backbone's layers."""
         return self.backbone(images)  # type: ignore[no-any-return]
 
     def embed(self, features: Features) -> Tensor:
-        """All layers on twice the first layer's grid, neighbours averaged: X (N, C, h, w)."""
+        """Resizes all layers to twice the first grid, and averages neighbours: X (N, C, h, w)."""
         height, width = features[0].shape[-2:]
         grid = (2 * height, 2 * width)
         resized = [F.interpolate(f, grid, mode="bilinear", align_corners=True) for f in features]
         return F.avg_pool2d(torch.cat(resized, dim=1), 3, stride=1, padding=1)
 
     def embed_sample(self, features: Features, rows: Tensor, columns: Tensor) -> Tensor:
-        """`embed` at some rows and columns of the grid only: X[:, :, rows][:, :, :, columns]."""
+        """Embeds some rows and columns of the grid only: X[:, :, rows][:, :, :, columns]."""
         layers = []
         for feature, to_grid in zip(features, self.layers_to_grid(), strict=True):
             layers.append(apply(to_grid.rows[rows], feature, to_grid.columns[columns]))
         return torch.cat(layers, dim=1)
 
     def layers_to_grid(self) -> list[Separable]:
-        """The matrices that take each layer to the grid."""
+        """Returns the matrices that take each layer to the grid."""
         return [module for module in self.to_grid if isinstance(module, Separable)]
 
     def loss(self, features: Features, targets: Targets) -> Losses:
-        """Truncated L1 and focal loss of the map, focal loss of the score."""
+        """Computes truncated L1 and focal loss of the map, focal loss of the score."""
         masks, weights = self._targets_on_grid(targets)
         where = perlin_masks(2 * len(masks), *self.grid, self.perlin_threshold).to(masks)
         if self.config.sampled_grid is None:
@@ -224,12 +224,12 @@ class Model(AnomalyModel):
     def add_anomalies(
         self, raw: Tensor, adapted: Tensor, masks: Tensor, labels: Tensor, where: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Double the batch and put noise on random regions of both copies.
+        """Doubles the batch and puts noise on random regions of both copies.
 
         Args:
             raw: X (N, C, h, w).
             adapted: A (N, C, h, w).
-            masks: (N, 1, h, w) real defects, which get no noise.
+            masks: (N, 1, h, w) real defects, which stay without noise.
             labels: (N,) real labels.
             where: (2 N, 1, h, w) regions for noise; each copy has its own.
 
@@ -247,7 +247,7 @@ class Model(AnomalyModel):
         return raw, adapted + noise, masks, labels
 
     def predict(self, features: Features) -> Prediction:
-        """Logit map at input size, blurred, and the score that the configuration names."""
+        """Computes the blurred logit map at input size, and the configured score."""
         raw = self.embed(features)
         adapted = self.adaptor(raw)
         logits = self.segmentation(adapted)
@@ -259,7 +259,7 @@ class Model(AnomalyModel):
         return Prediction(self.classification(seen, logits), maps)
 
     def optimisation(self, epochs: int) -> Optimisation:
-        """AdamW, learning rate x 0.4 after 80 % and 90 % of the epochs, not before one."""
+        """Makes AdamW, with learning rate x 0.4 after 80 % and 90 % of the epochs, at least one."""
         heads = [*self.segmentation.parameters()]
         if self.config.fits_classifier:
             heads += self.classification.parameters()
@@ -275,7 +275,7 @@ class Model(AnomalyModel):
         return Optimisation([optimiser], [schedule], 1.0 if config.is_supervised else None)
 
     def doubts(self, losses: dict[str, float]) -> list[str]:
-        """The map's L1 terms stay at 1 together when noised cells cannot be told from others."""
+        """Doubts L1 terms of the map that stay at 1 together: noised cells look like the others."""
         if losses["map_l1_good"] + losses["map_l1_defect"] < _CHANCE:
             return []
         doubt = (
@@ -292,7 +292,7 @@ class Model(AnomalyModel):
         return (masks >= 0.5).float(), weights
 
     def _noise(self, where: Tensor, like: Tensor) -> Tensor:
-        # Numbers are drawn for the noised cells only: an eighth of the grid on average.
+        # Draw numbers for the noised cells only: an eighth of the grid on average.
         cells = where[:, 0] > 0  # (2N, h, w)
         drawn = self.noise_std * torch.randn(int(cells.sum()), like.shape[1])
         noise = like.new_zeros(*cells.shape, like.shape[1])
@@ -303,11 +303,11 @@ class Model(AnomalyModel):
 def segmentation_losses(
     logits: Tensor, masks: Tensor, weights: Tensor, segmented: Tensor
 ) -> Losses:
-    """Losses of the map over the images whose mask can be trusted.
+    """Computes the losses of the map over the images with a reliable mask.
 
     Args:
         logits, masks, weights: (N, 1, h, w).
-        segmented: (N,) images that count.
+        segmented: (N,) 1 for images with a reliable mask.
     """
     trusted = segmented > 0
     logits, masks, weights = logits[trusted], masks[trusted], weights[trusted]
@@ -322,18 +322,18 @@ def segmentation_losses(
 
 
 def focal(logits: Tensor, targets: Tensor, gamma: float = 4.0) -> Tensor:
-    """Focal loss (Lin et al. 2017) per element, without alpha: BCE * (1 - p_t)^gamma."""
+    """Computes focal loss (Lin et al. 2017) per element, without alpha: BCE * (1 - p_t)^gamma."""
     cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return cross_entropy * (1 - torch.exp(-cross_entropy)) ** gamma
 
 
 def _mean(values: Tensor) -> Tensor:
-    """Mean, and zero with a gradient path when there is nothing to average."""
+    """Returns the mean, or without values a zero that keeps the gradient's path."""
     return values.mean() if values.numel() else values.sum()
 
 
 def onto_grid(layer: tuple[int, int], grid: tuple[int, int]) -> Separable:
-    """Upsampling and three-tap mean of one layer: A_h x A_w^T."""
+    """Makes the upsampling and three-tap mean of one layer: A_h x A_w^T."""
     rows, columns = (
         mean3(size) @ bilinear(size, source, align_corners=True)
         for size, source in zip(grid, layer, strict=True)
@@ -342,5 +342,5 @@ def onto_grid(layer: tuple[int, int], grid: tuple[int, int]) -> Separable:
 
 
 def _sample(count: int, wanted: int) -> Tensor:
-    """Sorted random indices below `count`; all of them when fewer are there than wanted."""
+    """Draws `wanted` sorted indices below `count`, or all when there are fewer."""
     return torch.randperm(count)[:wanted].sort().values

@@ -1,9 +1,9 @@
 """UniAD: You, Cui, Shen, Yang, Lu, Zheng, Le, NeurIPS 2022.
 
-A transformer reconstructs the features of a frozen backbone, and reconstructs those of good parts
-best. Three things keep it from copying its input: every token is blind to its neighbourhood, each
-decoder layer starts from a learned query, and the features are jittered while it learns. One model
-may learn several kinds of parts.
+A transformer reconstructs the features of a frozen backbone, those of good parts best. Three things
+keep it from copying its input: every token is blind to its neighbourhood, each decoder layer starts
+from a learned query, and the training jitters the features. One model may learn several kinds of
+parts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from training.models.base import (
 )
 from training.moments import Moments
 
-POOL = 16  # window of the average over the map that the score is the maximum of
+POOL = 16  # window of the average over the map; the score is its maximum
 
 
 class Config(ModelConfig):
@@ -44,10 +44,10 @@ class Config(ModelConfig):
         feedforward: hidden width of the feed-forward layers.
         layers: number of encoder layers, and of decoder layers.
         neighbours: (rows, columns), odd, around a token that its attention does not see.
-        dropout: of attention, residual branches and feed-forward layers, while learning.
-        jitter_scale: strength of the noise on the features while learning: its standard deviation
-            is jitter_scale / sqrt(C) times the root mean square of the token. 0 for none.
-        jitter_probability: share of the steps that have it.
+        dropout: of attention, residual branches and feed-forward layers, in training.
+        jitter_scale: strength of the noise on the features in training: its standard deviation is
+            jitter_scale / sqrt(C) times the root mean square of the token. 0 for none.
+        jitter_probability: share of the steps with that noise.
         score: "max" of the averaged map, as for MVTec AD, or "mean" of the map, as for CIFAR-10.
     """
 
@@ -72,15 +72,17 @@ class Config(ModelConfig):
         if self.width % self.heads or self.width % 2:
             raise ValueError(f"width {self.width} must be even and a multiple of heads")
         if not all(n % 2 for n in self.neighbours):
-            raise ValueError(f"neighbours {self.neighbours} must be odd: a token is in the middle")
+            raise ValueError(
+                f"neighbours {self.neighbours} must be odd, with the token in the middle"
+            )
         return self
 
 
 class Attention(nn.Module):
     """Multi-head attention over tokens, with a fixed mask.
 
-    The joint query-key-value matrix (3 W, W) is initialised as one, as torch's MultiheadAttention
-    does.
+    The joint query-key-value matrix (3 W, W) is initialised as one, as in torch's
+    MultiheadAttention.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -146,7 +148,7 @@ class EncoderLayer(nn.Module):
 class DecoderLayer(nn.Module):
     """A learned query asks the encoder's output, then the layer before.
 
-    The residual stream begins with the query and never with the features: nothing can be copied.
+    The residual stream begins with the query and never with the features: it cannot copy them.
     """
 
     def __init__(self, config: Config, tokens: int) -> None:
@@ -187,15 +189,15 @@ class Transformer(nn.Module):
     blind: Tensor
 
     def encoder_layers(self) -> list[EncoderLayer]:
-        """The layers of the encoder, first to last."""
+        """Returns the layers of the encoder, first to last."""
         return [layer for layer in self.encoder if isinstance(layer, EncoderLayer)]
 
     def decoder_layers(self) -> list[DecoderLayer]:
-        """The layers of the decoder, first to last."""
+        """Returns the layers of the decoder, first to last."""
         return [layer for layer in self.decoder if isinstance(layer, DecoderLayer)]
 
     def position(self) -> Tensor:
-        """Position code (T, W): the column's half, then the row's."""
+        """Returns the position code (T, W): the column's half, then the row's."""
         height, width = self.grid
         columns = self.columns[None].expand(height, -1, -1)
         rows = self.rows[:, None].expand(-1, width, -1)
@@ -238,12 +240,12 @@ class Model(AnomalyModel):
             nn.init.zeros_(layer.bias)
 
     def extract(self, images: Tensor) -> Features:
-        """All layers on the grid of the deepest one: F (N, C, h, w)."""
+        """Resizes all layers to the grid of the deepest one: F (N, C, h, w)."""
         layers = self.backbone(images)
         return (torch.cat([to(f) for to, f in zip(self.align, layers, strict=True)], dim=1),)
 
     def loss(self, features: Features, targets: Targets) -> Losses:  # noqa: ARG002
-        """Mean squared error of the reconstruction of the features without jitter."""
+        """Computes the mean squared error of the reconstruction of the features without jitter."""
         (aligned,) = features
         return {"reconstruction": F.mse_loss(self.reconstruct(aligned), aligned)}
 
@@ -257,13 +259,13 @@ class Model(AnomalyModel):
         return maps
 
     def jitter(self, tokens: Tensor) -> Tensor:
-        """Tokens (N, h * w, C) with noise in proportion to their length."""
+        """Adds noise to tokens (N, h * w, C), in proportion to their length."""
         strength = self.config.jitter_scale / self.channels
         length = tokens.square().sum(2, keepdim=True).sqrt()
         return tokens + strength * length * torch.randn_like(tokens)
 
     def predict(self, features: Features) -> Prediction:
-        """Distance of each token to its reconstruction, enlarged, and the score made of it."""
+        """Computes the enlarged distance of tokens to their reconstruction, and the score of it."""
         (aligned,) = features
         distance = (self.reconstruct(aligned) - aligned).square().sum(1).sqrt()  # (N, h, w)
         maps = self.enlarge(distance)  # (N, H, W)
@@ -272,7 +274,7 @@ class Model(AnomalyModel):
         return Prediction(self.average(maps).amax((1, 2)), maps)
 
     def optimisation(self, epochs: int) -> Optimisation:
-        """AdamW, learning rate x 0.1 after 80 % of the epochs, gradients clipped to norm 0.1."""
+        """Makes AdamW, with rate x 0.1 after 80 % of the epochs, gradients clipped to norm 0.1."""
         trained = [p for p in self.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(
             trained, self.config.learning_rate, weight_decay=self.config.weight_decay
@@ -282,7 +284,7 @@ class Model(AnomalyModel):
 
     @torch.no_grad()
     def finish(self, batches: FeatureBatches) -> None:
-        """Compare the reconstruction of the good parts with their mean token, for `doubts`."""
+        """Compares the reconstruction of the good parts with their mean token, for `doubts`."""
         self.eval()
         moments, errors = Moments(), Moments()
         for (aligned,) in batches():
@@ -291,12 +293,12 @@ class Model(AnomalyModel):
         self._fit_of_good = float(errors.mean), float(moments.variance.mean())
 
     def doubts(self, losses: dict[str, float]) -> list[str]:  # noqa: ARG002
-        """A reconstruction no better than the mean token of good parts has learnt nothing."""
+        """Doubts a reconstruction that is not better than the mean token of good parts."""
         if self._fit_of_good is None or self._fit_of_good[0] < self._fit_of_good[1]:
             return []
         error, variance = self._fit_of_good
         doubt = (
-            f"good parts are reconstructed no better (error {error:.3g}) than by their mean token "
+            f"good parts are not reconstructed better (error {error:.3g}) than by their mean token "
             f"({variance:.3g}): train longer"
         )
         return [doubt]
@@ -305,19 +307,19 @@ class Model(AnomalyModel):
         stride = self.backbone.strides[-1]
         if any(n % stride for n in self.size):
             raise ConfigError(
-                f"data.image_size {list(self.size)}: UniAD on these layers needs multiples of "
-                f"{stride}, so that every token covers one square"
+                f"data.image_size {list(self.size)}: take multiples of {stride}, "
+                "so that every token of UniAD covers one square of the image"
             )
         if neighbour_mask(self.grid, self.config.neighbours).all(dim=1).any():
             raise ConfigError(
                 f"data.image_size {list(self.size)}: a token in the middle of the "
-                f"{self.grid[0]}x{self.grid[1]} grid sees nothing but its own neighbourhood; take "
+                f"{self.grid[0]}x{self.grid[1]} grid sees only its own neighbourhood; take "
                 f"a larger size, or smaller model.neighbours than {list(self.config.neighbours)}"
             )
 
 
 def neighbour_mask(grid: tuple[int, int], neighbours: tuple[int, int]) -> Tensor:
-    """True (T, T) where a token, row by row, may not look: at the window around itself."""
+    """Returns True (T, T) where a token, row by row, is blind: in the window around itself."""
     rows, columns = (
         index.flatten()
         for index in torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")

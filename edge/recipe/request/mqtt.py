@@ -20,27 +20,20 @@ the station is READY.
 from __future__ import annotations
 
 import json
-import logging
 import queue
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from edge.peers.addresses import MqttBroker, TopicPrefix
-from edge.peers.mqtt import Broker
+from edge.peers.mqtt import Broker, Subscription, Will
 from edge.recipe.request.base import Answer, PollMilliseconds, Request
 from inspection.config.plugins import require
 from inspection.errors import LineError
 
-if TYPE_CHECKING:
-    from paho.mqtt.client import MQTTMessage
-
 OFFLINE = json.dumps({"state": "offline"})
 
 _ID_MAX = 128
-
-_log = logging.getLogger(__name__)
-
-
 _INSTALL = "pip install 'linewarden[mqtt]'"
+_NOT_TAKEN = "did not take the state of the recipes"
 
 
 class MqttRecipeRequestConfig(MqttBroker):
@@ -66,15 +59,12 @@ class MqttRequests:
     """Subscribes to a topic; see `edge.recipe.request.base.RequestSource`."""
 
     def __init__(self, name: str, config: MqttRecipeRequestConfig) -> None:
-        self._name = name
         self._state_topic = f"{config.topic}/recipe/state"
         self._broker = Broker(
             name,
             config,
-            topic=f"{config.topic}/recipe/set",
-            qos=1,
-            on_message=self._on_message,
-            will=(self._state_topic, OFFLINE),
+            subscription=Subscription(f"{config.topic}/recipe/set", self._on_message, qos=1),
+            will=Will(self._state_topic, OFFLINE, _NOT_TAKEN),
         )
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._told = ""
@@ -86,8 +76,7 @@ class MqttRequests:
 
     def take(self) -> Request | None:
         """The last message that came."""
-        if why := self._broker.lost:
-            raise LineError(f"{self._name}: lost: {why}; check that the broker runs")
+        self._broker.require()
         request = None
         while not self._requests.empty():
             request = self._requests.get()
@@ -105,29 +94,18 @@ class MqttRequests:
         }
         text = json.dumps(content)
         if text != self._told:
-            self._publish(text)
+            self._broker.deliver(self._state_topic, text, _NOT_TAKEN, retain=True)
+            self._told = text
 
     def close(self) -> None:
         """Say that nobody answers any more, and disconnect."""
-        if self._broker.is_open and not self._broker.lost:
-            try:
-                self._publish(OFFLINE)
-            except LineError as error:
-                _log.warning("%s", error)
         self._broker.close()
 
-    def _publish(self, text: str) -> None:
-        deadline = self._broker.deadline()
-        message = self._broker.publish(self._state_topic, text, qos=1, retain=True)
-        self._broker.confirm(message, deadline, "did not take the state of the recipes")
-        self._told = text
-
-    def _on_message(self, message: MQTTMessage) -> None:
-        if not message.retain:
-            self._requests.put(request_from_payload(message.payload))
+    def _on_message(self, payload: bytes) -> None:
+        self._requests.put(request_from_payload(payload))
 
 
-def request_from_payload(payload: bytes | bytearray) -> Request:
+def request_from_payload(payload: bytes) -> Request:
     """The request that a message holds; with its problem when it holds none."""
     try:
         content: Any = json.loads(payload)
@@ -138,8 +116,6 @@ def request_from_payload(payload: bytes | bytearray) -> Request:
     number, request_id = content.get("number"), content.get("id")
     text = None if request_id is None else str(request_id)[:_ID_MAX]
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        problem = (
-            f'no request: {bytes(payload[:80])!r}; publish a number, or {{"number": 2, "id": "a"}}'
-        )
+        problem = f'no request: {payload[:80]!r}; publish a number, or {{"number": 2, "id": "a"}}'
         return Request(0, text, problem=problem)
     return Request(number, text)

@@ -1,4 +1,4 @@
-"""What other runtimes are given: read back by real parsers, and compared with the bundle."""
+"""Files for other runtimes, read back with real parsers and compared with the bundle."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def record_in(folder: Path) -> dict[str, Any]:
 
 
 def triton_config(folder: Path) -> Any:
-    """A config.pbtxt as Triton itself reads it: with its own protocol buffer."""
+    """Reads a config.pbtxt as Triton does, with its own protocol buffer."""
     schema = pytest.importorskip(
         "tritonclient.grpc.model_config_pb2", reason="needs tritonclient[grpc]"
     )

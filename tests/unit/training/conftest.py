@@ -1,4 +1,4 @@
-"""A model that can be worked out by hand, and drawn parts to evaluate it on."""
+"""A model with results that one can work out by hand, and drawn parts for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MakeDataSet = Callable[[Mapping[str, int]], DataSet]
 
 
 class BrightnessEngine:
-    """The anomaly map is the brightness, 0 to 1; the score is its maximum."""
+    """An engine whose anomaly map is the brightness, 0 to 1; the score is its maximum."""
 
     def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
         maps = (batch[..., 0] / 255).astype(np.float32)

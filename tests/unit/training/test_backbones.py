@@ -1,4 +1,4 @@
-"""Frozen backbones: where weights come from, and what they compute."""
+"""Frozen backbones: sources of their weights, and their results."""
 
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def test_an_efficientnet_ends_with_its_last_used_block() -> None:
 
 @pytest.mark.parametrize("name", ["resnet18.tv_in1k", "tf_efficientnet_b4.aa_in1k"])
 def test_reflected_borders_change_the_border_only(name: str) -> None:
-    """And of an evenly grey image no convolution sees a border at all."""
+    """For an evenly grey image, no convolution sees a border at all."""
     torch.manual_seed(0)
     zeros = Backbone(config(name=name, layers=(1,)))
     reflect = Backbone(config(name=name, layers=(1,), padding="reflect"))
@@ -169,7 +169,7 @@ def test_the_environment_names_a_file_or_a_folder(
     file.touch()
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
     assert find_weights("resnet18.tv_in1k") == str(file)
-    with pytest.raises(ConfigError, match="no weights file for resnet34 there"):
+    with pytest.raises(ConfigError, match="has no weights file for resnet34"):
         find_weights("resnet34")
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(file))
     assert find_weights("resnet34") == str(file)

@@ -1,4 +1,4 @@
-"""Every model computes on one device: nothing stays on the CPU when it is moved."""
+"""Every model moves to a device completely."""
 
 from __future__ import annotations
 

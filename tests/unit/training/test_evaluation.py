@@ -1,4 +1,4 @@
-"""Figures of a deployed artefact: what they are, and what makes them worthless."""
+"""Figures of a deployed artefact, and doubts about them."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ MakeDataSet = Callable[[dict[str, int]], DataSet]
 PARTS = {"good/1": 51, "good/2": 102, "good/3": 204, "crack/1": 230, "crack/2": 77, "dent/1": 255}
 FEW_PIXELS = (
     "the lowest false positive rate that these good images can show is 1.4e-02, above 1e-05: "
-    "more of them are needed"
+    "take more of them"
 )
 
 
@@ -178,7 +178,7 @@ class TestFigures:
         assert (found.good, found.defective, found.latency_p50_ms) == (0, 0, None)
         assert found.samples[0].score is None
         assert found.doubts == (
-            "there is no verdict, and no figure counts the part: good/1.png, crack/1.png",
+            "there is no verdict, and all figures leave the part out: good/1.png, crack/1.png",
         )
         assert inspected[0].region()[0].shape == (32, 48)
 
@@ -203,7 +203,7 @@ class TestRefusals:
         )
 
     def test_no_test_images(self, make_inspector: MakeInspector) -> None:
-        with pytest.raises(CameraError, match="a folder test/good or test/<defect> is needed"):
+        with pytest.raises(CameraError, match="put them into test/good and test/<defect>"):
             inspect_samples(make_inspector(), ())
 
     def test_unreadable_images_are_all_named(
@@ -229,17 +229,14 @@ class TestDoubts:
             },
         )
         assert evaluated(inspector, data_set).doubts == (
-            (
-                "the backbone is untrained: such a model tries out the chain, no line should rely "
-                "on it"
-            ),
+            "the backbone is untrained: use the model to try the chain, and not to inspect parts",
             (
                 "the calibration supports only a false reject rate of 12.0% at 95% confidence, not "
-                "the 1.0% that was asked for (number of good parts: 1): calibrate with more"
+                "the target of 1.0% (number of good parts: 1): calibrate with more"
             ),
             (
-                "the threshold was set with test images, so that the false reject rate is not that "
-                "of new parts: good/2.png"
+                "the threshold was set with test images, so that new parts may have another "
+                "false reject rate: good/2.png"
             ),
         )
 
@@ -253,7 +250,7 @@ class TestDoubts:
                 "an image repeats another, so that the bounds are too narrow: good/2.png, "
                 "crack/1.png"
             ),
-            "nobody drew a mask, and no pixel figure counts the part: crack/2.png",
+            "there is no drawn mask, and pixel figures leave the part out: crack/2.png",
         )
         assert found.without_mask == 1
 

@@ -1,4 +1,4 @@
-"""Fitting: the same result however often it was interrupted, and nothing half-written."""
+"""Fitting: the same result after any interruption, and no incomplete files."""
 
 import os
 import resource
@@ -32,7 +32,7 @@ fit(TrainConfig.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve good parts, three defective ones, two of them with a mask."""
+    """Draws twelve good parts, three defective ones, two of them with a mask."""
     root = tmp_path_factory.mktemp("parts")
     random = np.random.default_rng(0)
     for kind, count in (("good", 12), ("spot", 3)):
@@ -211,7 +211,7 @@ def test_weights_that_the_last_step_broke_are_not_kept(
         model.adaptor.weight.data[0, 0] = float("inf")
 
     monkeypatch.setattr(Model, "finish", finish)
-    with pytest.raises(DivergedError, match=r"adaptor.weight holds values that are not finite"):
+    with pytest.raises(DivergedError, match=r"adaptor.weight has values that are not finite"):
         fit(config(parts, epochs=1), tmp_path / "run")
     assert not (tmp_path / "run" / RUN).exists()
 
@@ -235,12 +235,12 @@ def test_damaged_weights_are_refused(parts: Path, tmp_path: Path) -> None:
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(BundleError, match="not what was trained"):
+    with pytest.raises(BundleError, match="not the weights of this run"):
         load_run(tmp_path / "run")
     (tmp_path / "run" / RUN).write_text("{}")
     with pytest.raises(BundleError, match="not a run record"):
         load_run(tmp_path / "run")
-    with pytest.raises(BundleError, match="holds no run; make one with"):
+    with pytest.raises(BundleError, match="does not hold a run; make one with"):
         load_run(tmp_path / "nowhere")
 
 

@@ -1,4 +1,4 @@
-"""Constant matrices against the operations they stand for."""
+"""Constant matrices against the operations that they represent."""
 
 import numpy as np
 import pytest

@@ -190,7 +190,7 @@ def test_what_the_images_do_not_define_for_pimo_is_said() -> None:
     with pytest.raises(UndefinedMetricError, match="both good and defective images"):
         pimo(maps, masks)
     masks[0, 0, 0] = True
-    with pytest.raises(UndefinedMetricError, match=r"can show is 3.9e-03, above 1e-05: more"):
+    with pytest.raises(UndefinedMetricError, match=r"can show is 3.9e-03, above 1e-05: take more"):
         pimo(maps, masks)
     with pytest.raises(UndefinedMetricError, match="2 thresholds between"):
         pimo(maps, masks, (1e-2, 2e-2), thresholds=50)

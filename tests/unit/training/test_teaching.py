@@ -1,4 +1,4 @@
-"""What `linewarden teach` chooses."""
+"""The choices of `linewarden teach`."""
 
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def test_steps_fill_the_time_that_the_features_leave() -> None:
 def test_too_little_time_takes_the_least_and_says_how_long() -> None:
     plan = planned(100, 6, Pace(per_image=0.6, per_step=0.6))
     assert plan.config.fit.minimum_steps == 100
-    assert plan.reasons[-1].endswith("the least that learns; it takes 2.0 minutes")
+    assert plan.reasons[-1].endswith("a model needs at least these; they take 2.0 minutes")
 
 
 def test_much_time_is_not_used_up() -> None:

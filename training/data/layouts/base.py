@@ -1,4 +1,4 @@
-"""What every layout offers, and what the layouts share."""
+"""The interface of layouts, and functions that they share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.data.layouts.store import Store
 
 
 class Limits(NamedTuple):
-    """Why a layout cannot hold a data set, and what it loses of it otherwise."""
+    """Obstacles that keep a data set out of a layout, and losses when it fits."""
 
     obstacles: list[str]
     losses: list[str]
@@ -24,38 +24,38 @@ class Limits(NamedTuple):
 class Layout(Protocol):
     """A module that finds the samples of a data set on disk."""
 
-    EXPECTED: str  # what was looked for, in an error message
+    EXPECTED: str  # expected names, for an error message
 
     def recognises(self, path: Path) -> bool:
-        """Whether the folder or list at `path` has this layout; reads names only."""
+        """Returns True when the folder or list at `path` has this layout; looks at names only."""
 
     def read(self, path: Path) -> DataSet:
-        """The samples; CameraError when the data set is not whole."""
+        """Lists the samples; raises CameraError when the data set is incomplete."""
 
 
 class WritableLayout(Layout, Protocol):
     """A layout that a data set can be converted to."""
 
     def limits(self, data_set: DataSet) -> Limits:
-        """What stands against writing this data set."""
+        """Returns the obstacles and losses of writing this data set."""
 
     def write(self, data_set: DataSet, store: Store) -> None:
-        """Put all files into the store; the data set is within the limits."""
+        """Puts all files into the store; the data set has no obstacles."""
 
 
 def assemble(origin: Path, name: str, train: Iterable[Sample], test: Iterable[Sample]) -> DataSet:
-    """A data set from its samples; one of a single class has the name of that class.
+    """Makes a data set of its samples; a data set of one class takes the name of the class.
 
     Args:
         origin: the folder or list that was read, for error messages.
-        name: used when there are several classes, or none is named.
+        name: for several classes, or for one without a name.
 
     Raises:
-        CameraError: there is no sample, or a class or defect has no name a folder can have.
+        CameraError: there is no sample, or a folder cannot have the name of a class or defect.
     """
     train, test = sorted(train, key=_order), sorted(test, key=_order)
     if not train and not test:
-        raise CameraError(f"{origin}: an empty data set, no image is in it")
+        raise CameraError(f"{origin}: an empty data set, without any image")
     for label in sorted({n for s in train + test for n in (s.category, s.defect) if n is not None}):
         if Path(label).name != label or label.startswith("."):
             raise CameraError(f"{origin}: {label!r} cannot name a class or a defect (nor a folder)")
@@ -69,7 +69,7 @@ def assemble(origin: Path, name: str, train: Iterable[Sample], test: Iterable[Sa
 
 
 def refuse_missing(origin: Path, samples: Sequence[Sample]) -> None:
-    """Raise a CameraError when images or masks that are listed in `origin` are not there."""
+    """Raises CameraError when images or masks that `origin` lists are missing."""
     files = [file for s in samples for file in (s.path, s.mask) if file is not None]
     missing = [str(file) for file in files if not file.is_file()]
     if missing:
@@ -78,10 +78,10 @@ def refuse_missing(origin: Path, samples: Sequence[Sample]) -> None:
 
 
 def read_list(path: Path) -> str:
-    """The text of a list of files.
+    """Reads the text of a list of files.
 
     Raises:
-        CameraError: it cannot be read, or is not UTF-8.
+        CameraError: the list cannot be read, or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -92,28 +92,28 @@ def read_list(path: Path) -> str:
 
 
 def bad_line(path: Path, line: int, error: ValidationError) -> CameraError:
-    """The first thing that is wrong with a line of a list, as `file:line: field: what`."""
+    """Makes an error of the first fault in a line of a list: `file:line: field: message`."""
     first = error.errors()[0]
     field = "".join(f"{part}: " for part in first["loc"])
     return CameraError(f"{path}:{line}: {field}{first['msg']}")
 
 
 def one_category_only(data_set: DataSet) -> list[str]:
-    """The obstacle of several categories to a layout that has one."""
+    """Returns the obstacle of several categories, for a layout with one."""
     if len(data_set.categories) == 1:
         return []
     return [f"it has several categories ({', '.join(data_set.categories)}) and the layout one"]
 
 
 def good_only(data_set: DataSet) -> list[str]:
-    """The obstacle of real defects to a layout whose training images are all taken for good."""
+    """Returns the obstacle of real defects, for a layout that takes training images for good."""
     if not data_set.defective:
         return []
-    return [f"{len(data_set.defective)} defective training images would be learnt as good ones"]
+    return [f"{len(data_set.defective)} defective training images would count as good ones"]
 
 
 def lost_names(data_set: DataSet, generic: str) -> list[str]:
-    """The loss of defect names where the layout has one for all."""
+    """Returns the loss of defect names, for a layout with one name for all."""
     samples = data_set.defective + data_set.test
     names = sorted({s.defect for s in samples if not s.is_good} - {generic})
     return [f"names of defects: {', '.join(names)} become {generic!r}"] if names else []

@@ -20,12 +20,12 @@ _DEFECTS = {NORMAL: GOOD, ABNORMAL: DEFECT}
 
 
 def recognises(path: Path) -> bool:
-    """Whether one of the named folders is there."""
+    """Returns True when one of the named folders exists."""
     return any((path / split / kind).is_dir() for split in ("train", "test") for kind in _DEFECTS)
 
 
 def read(path: Path) -> DataSet:
-    """All images of the folders.
+    """Lists all images of the folders.
 
     Raises:
         CameraError: a folder has another name, or holds no image.
@@ -36,7 +36,7 @@ def read(path: Path) -> DataSet:
 
 
 def limits(data_set: DataSet) -> Limits:
-    """One category, learnt from good images; neither names of defects nor masks."""
+    """Takes one category with good training images; loses names of defects, and masks."""
     obstacles = one_category_only(data_set) + good_only(data_set)
     if not data_set.good:
         obstacles.append("there are no good training images")
@@ -46,7 +46,7 @@ def limits(data_set: DataSet) -> Limits:
 
 
 def write(data_set: DataSet, store: Store) -> None:
-    """Good and defective images in their folders."""
+    """Writes good and defective images into their folders."""
     for split, samples in data_set.splits.items():
         for sample in samples:
             store.add_image(sample.path, f"{split}/{NORMAL if sample.is_good else ABNORMAL}")
@@ -55,6 +55,6 @@ def write(data_set: DataSet, store: Store) -> None:
 def _read_split(path: Path) -> Iterator[Sample]:
     for kind in folders(path):
         if kind.name not in _DEFECTS:
-            raise CameraError(f"{kind}: an unknown label; the folders are {NORMAL} and {ABNORMAL}")
+            raise CameraError(f"{kind}: an unknown label; name the folders {NORMAL} and {ABNORMAL}")
         for image in list_images(kind):
             yield Sample(image, _DEFECTS[kind.name])

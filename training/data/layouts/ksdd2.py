@@ -24,17 +24,17 @@ _FIRST_ID = {"train": 10_000, "test": 20_000}  # as in the published set
 
 
 def recognises(path: Path) -> bool:
-    """Whether there are masks named as the layout has them."""
+    """Returns True when masks have the names of this layout."""
     return any(has_masks(path / split) for split in _FIRST_ID)
 
 
 def has_masks(folder: Path) -> bool:
-    """Whether masks lie in `folder`, as they do beside the images of one split."""
+    """Returns True when masks are in `folder`, beside the images of one split."""
     return any(folder.glob(f"*{MASK_SUFFIX}"))
 
 
 def read(path: Path) -> DataSet:
-    """All images with their masks; those of `train` with a defect may be learnt from.
+    """Lists all images with their masks; defects in `train` are training images too.
 
     Raises:
         CameraError: an image without its mask or a mask without its image, or an unreadable mask.
@@ -44,12 +44,12 @@ def read(path: Path) -> DataSet:
 
 
 def limits(data_set: DataSet) -> Limits:
-    """One category, and a drawn mask makes the defect; images are numbered PNG files."""
+    """Takes one category with drawn masks; numbers images, and encodes them as PNG."""
     samples = [sample for split in data_set.splits.values() for sample in split]
     undrawn = [str(s.path) for s in samples if not s.is_good and not _is_drawn(s)]
     obstacles = one_category_only(data_set)
     if undrawn:
-        title = f"{len(undrawn)} defective images without a drawn mask would be good ones:"
+        title = f"{len(undrawn)} defective images without a drawn mask would count as good ones:"
         obstacles.append(listed(title, undrawn))
     encoded = sum(s.path.suffix.lower() != ".png" for s in samples)
     lost_files = [f"{encoded} image files: encoded as PNG, with the same pixels"] if encoded else []
@@ -57,7 +57,7 @@ def limits(data_set: DataSet) -> Limits:
 
 
 def write(data_set: DataSet, store: Store) -> None:
-    """Number the images and write a mask for each, black where the part is good."""
+    """Numbers the images and writes a mask for each, black for a good part."""
     for split, samples in data_set.splits.items():
         for number, sample in enumerate(samples, _FIRST_ID[split]):
             store.add_png(sample.path, PurePosixPath(split, f"{number}.png"))

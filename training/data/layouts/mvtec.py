@@ -19,12 +19,12 @@ EXPECTED = f"train/{GOOD} or <category>/train/{GOOD}"
 
 
 def recognises(path: Path) -> bool:
-    """Whether a folder of good images is where it should be."""
+    """Returns True when a folder of good images is in its place."""
     return _is_category(path) or any(map(_is_category, folders(path)))
 
 
 def read(path: Path) -> DataSet:
-    """All images of the folders; of every category, when there are several.
+    """Lists all images of the folders, of every category.
 
     Raises:
         CameraError: a folder holds no image, or lacks train/good beside whole categories.
@@ -38,14 +38,14 @@ def read(path: Path) -> DataSet:
 
 
 def limits(data_set: DataSet) -> Limits:
-    """Every category needs good images to learn from: they make the layout."""
+    """Requires good training images of every category: `recognises` needs their folder."""
     without = set(data_set.categories) - {data_set.category_of(s) for s in data_set.good}
     obstacles = [f"no good training images of {', '.join(sorted(without))}"] if without else []
     return Limits(obstacles, [])
 
 
 def write(data_set: DataSet, store: Store) -> None:
-    """One tree, or one for each of several categories."""
+    """Writes one tree, or one for each of several categories."""
     for split, samples in data_set.splits.items():
         for sample in samples:
             write_sample(store, sample, split, root=sample.category or "")
@@ -54,7 +54,7 @@ def write(data_set: DataSet, store: Store) -> None:
 def write_sample(
     store: Store, sample: Sample, split: str, root: str
 ) -> tuple[PurePosixPath, PurePosixPath | None]:
-    """Add an image and its mask to the tree at `root`; returns where they are."""
+    """Adds an image and its mask to the tree at `root`; returns their places."""
     folder = str(PurePosixPath(root, split, sample.defect))
     if sample.is_good:
         return store.add_image(sample.path, folder), None
@@ -68,7 +68,7 @@ def write_sample(
 
 
 def read_split(root: Path, split: str, category: str | None = None) -> Iterator[Sample]:
-    """Images in the folders of one split, with their masks; none when there is no such split.
+    """Yields the images of one split with their masks; none without the folder of the split.
 
     Raises:
         CameraError: a folder holds no image.
@@ -79,7 +79,7 @@ def read_split(root: Path, split: str, category: str | None = None) -> Iterator[
 
 
 def folders(path: Path) -> list[Path]:
-    """Folders in `path` that are not hidden, in name order."""
+    """Returns the folders in `path` that are not hidden, in name order."""
     if not path.is_dir():
         return []
     return sorted(f for f in path.iterdir() if f.is_dir() and not f.name.startswith("."))
@@ -94,7 +94,7 @@ def _categories(path: Path) -> Iterable[Path]:
         if _is_category(folder):
             yield folder
         elif any((folder / split).is_dir() for split in ("train", "test")):
-            raise CameraError(f"{folder}: has no train/{GOOD}, and the categories beside it have")
+            raise CameraError(f"{folder}: has no train/{GOOD}, unlike the categories beside it")
 
 
 def _mask_of(root: Path, defect: str, image: Path) -> Path | None:

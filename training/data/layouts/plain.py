@@ -1,6 +1,6 @@
-"""A plain folder of good images, with `test/good` and `test/<defect>` in it when there are any.
+"""A plain folder of good images, with or without `test/good` and `test/<defect>` in it.
 
-The test folders alone are enough to measure with. Masks are where MVTec AD has them.
+The test folders alone are enough for a measurement. Masks are in the places of MVTec AD.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ EXPECTED = "images of good parts, or test/<defect>"
 
 
 def recognises(path: Path) -> bool:
-    """Whether there are images, or folders of test images."""
+    """Returns True when there are images, or folders of test images."""
     return path.is_dir() and (_has_images(path) or bool(folders(path / "test")))
 
 
 def read(path: Path) -> DataSet:
-    """All images directly in the folder, and the test images.
+    """Lists all images directly in the folder, and the test images.
 
     Raises:
-        CameraError: masks of KSDD2 are among the images, or a test folder holds no image.
+        CameraError: masks of KSDD2 are among the images, or a test folder does not hold an image.
     """
     if ksdd2.has_masks(path):
         raise CameraError(

@@ -1,4 +1,4 @@
-"""The files of a data set that is being written."""
+"""Writing the files of a data set."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from training.data.masks import read_mask
 
 
 class Store:
-    """Puts images and masks into a new folder, under names that are free.
+    """Puts images and masks into a new folder, under free names.
 
     Args:
         root: the folder; it exists.
-        link: hard links to the originals where a file stays as it is, instead of copies.
+        link: makes hard links to the originals, instead of copies, for unchanged files.
     """
 
     def __init__(self, root: Path, *, link: bool) -> None:
@@ -27,10 +27,10 @@ class Store:
         self._taken: set[tuple[str, str]] = set()
 
     def add_image(self, source: Path, folder: str, masks: str | None = None) -> PurePosixPath:
-        """Copy an image into `folder`; returns where it is, relative to the root.
+        """Copies an image into `folder`; returns its place relative to the root.
 
-        It keeps its name; `-2` and so on is added to a stem that is taken already, by another image
-        in `folder`, or by one with its mask in the same folder `masks`.
+        The image keeps its name, with `-2` and so on after a stem that is taken: by another image
+        in `folder`, or by an image with its mask in the same folder `masks`.
         """
         stem, count = source.stem, 1
         while (masks or folder, stem.casefold()) in self._taken:
@@ -42,14 +42,14 @@ class Store:
         return target
 
     def add_png(self, source: Path, target: PurePosixPath) -> None:
-        """Add an image as PNG; one of another format is encoded without loss."""
+        """Adds an image as PNG; encodes other formats without loss."""
         if source.suffix.lower() == ".png":
             self._add_copy(source, target)
         else:
             self.add_file(target, encode_png(read_image(source)))
 
     def add_mask(self, mask: Path, image: Path, target: PurePosixPath) -> None:
-        """Add a mask as grey PNG of 0 and 255; a file that is one already stays as it is.
+        """Adds a mask as grey PNG of 0 and 255; copies a file that already is one.
 
         Raises:
             CameraError: the mask cannot be read, or its size is not that of its image.
@@ -62,7 +62,7 @@ class Store:
             self.add_file(target, encode_png(pixels))
 
     def add_file(self, target: PurePosixPath, content: bytes) -> None:
-        """Add a file with this content."""
+        """Adds a file with this content."""
         self._place(target).write_bytes(content)
 
     def _add_copy(self, source: Path, target: PurePosixPath) -> None:

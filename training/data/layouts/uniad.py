@@ -1,8 +1,8 @@
 """UniAD: the lists train.json and test.json, one JSON object on each line, or one such list.
 
 Fields: filename and maskname (relative to a folder of images), label (0 good, 1 defective),
-label_name (for people), clsname. A defect without maskname has no ground truth; the original takes
-the whole image for its defect instead.
+label_name, clsname. A defect without maskname has no ground truth; the original UniAD
+takes the whole image for its defect.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _IMAGES = "images"
 
 
 class Record(BaseModel):
-    """One line of a list; other fields are passed over."""
+    """One line of a list; other fields are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -47,14 +47,14 @@ class Record(BaseModel):
 
     @property
     def defect(self) -> str:
-        """The folder's name where the path is MVTec's, <class>/test/<defect>/<image>."""
+        """Returns the folder's name in a path like MVTec's: <class>/test/<defect>/<image>."""
         if self.label == 0:
             return GOOD
         *_, split, kind, _name = ("", "", *PurePosixPath(self.filename).parts)
         return kind if split in _SPLITS and kind != GOOD else DEFECT
 
     def sample(self, images: Path, category: str) -> Sample:
-        """The sample, of `category` where neither clsname nor the path says otherwise."""
+        """Returns the sample; `category` serves when clsname and the path name none."""
         has_mask = self.label == 1 and bool(self.maskname)
         mask = images / str(self.maskname) if has_mask else None
         parts = PurePosixPath(self.filename).parts
@@ -63,15 +63,15 @@ class Record(BaseModel):
 
 
 def recognises(path: Path) -> bool:
-    """Whether it is a list, or a folder with lists of the usual names."""
+    """Returns True for a list, and for a folder with lists of the usual names."""
     return (path.is_file() and path.suffix in _SUFFIXES) or bool(_lists(path))
 
 
 def read(path: Path) -> DataSet:
-    """The listed images; the lists may lie with the images, above or below them.
+    """Reads the listed images; the lists may be beside the images, above or below them.
 
     Raises:
-        CameraError: a line is malformed, or has another label; a listed file is missing.
+        CameraError: a line is malformed or has another label, or a listed file is missing.
     """
     lists = {_split_of(path): path} if path.is_file() else _lists(path)
     folder = path.resolve().parent if path.is_file() else path
@@ -85,14 +85,14 @@ def read(path: Path) -> DataSet:
 
 
 def limits(data_set: DataSet) -> Limits:
-    """Everything in train.json is learnt as good; a defect should have a mask."""
+    """Takes good training images only, since train.json marks all as good; wants masks."""
     undrawn = sum(not s.is_good and s.mask is None for s in data_set.test)
     doubts = [f"{undrawn} defects have no mask: the original takes the whole image for one"]
     return Limits(good_only(data_set), doubts if undrawn else [])
 
 
 def write(data_set: DataSet, store: Store) -> None:
-    """MVTec's tree in a folder beside the lists; the original's `image_dir` is the root."""
+    """Writes MVTec's tree into a folder beside the lists; the root is UniAD's `image_dir`."""
     for split, samples in data_set.splits.items():
         lines = []
         for sample in samples:
@@ -118,7 +118,7 @@ def _lists(folder: Path) -> dict[str, Path]:
 def _split_of(path: Path) -> str:
     named = [split for split in _SPLITS if split in path.stem.lower()]
     if len(named) != 1:
-        raise CameraError(f"{path}: the list's name has to say whether it is 'train' or 'test'")
+        raise CameraError(f"{path}: put 'train' or 'test' into the name of the list")
     return named[0]
 
 
@@ -132,13 +132,13 @@ def _records(path: Path) -> Iterator[Record]:
 
 
 def _images_of(folder: Path, origin: Path, records: Sequence[Record]) -> Path:
-    """The folder that most file names are relative to; the first of those with as many."""
+    """Returns the folder that most file names are relative to, the first of several."""
     tried = [folder, folder.resolve().parent, *folders(folder)]
     found = [sum((place / record.filename).is_file() for record in records) for place in tried]
     if records and not any(found):
         places = "".join(f"\n  {place}" for place in tried)
         raise CameraError(
-            f"{origin}: none of the {len(records)} listed images is there, {records[0].filename} "
-            f"for instance; tried relative to:{places}"
+            f"{origin}: none of the {len(records)} listed images is there, for instance "
+            f"{records[0].filename}; tried relative to:{places}"
         )
     return tried[found.index(max(found))]

@@ -1,7 +1,7 @@
 """VisA: `split_csv/1cls.csv` lists the images of every category below the same root.
 
-Columns: object, split (train, test), label (normal, anomaly), image, mask. A folder of one object
-beside split_csv is that category alone. Masks number the kinds of defects from 1.
+Columns: object, split (train, test), label (normal, anomaly), image, mask. The folder of one
+object beside split_csv is that category alone. Masks number the kinds of defects from 1.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Row(BaseModel):
     mask: str | None
 
     def sample(self, root: Path) -> Sample:
-        """The sample, with files below `root`."""
+        """Returns the sample, with files below `root`."""
         if self.label == "normal":
             return Sample(root / self.image, category=self.category)
         mask = root / self.mask if self.mask else None
@@ -52,17 +52,17 @@ class Row(BaseModel):
 
 
 def recognises(path: Path) -> bool:
-    """Whether the list is in the folder, or beside this folder of one object."""
+    """Returns True when the list is in the folder, or beside this folder of one object."""
     is_object = (path / "Data").is_dir() and (path.resolve().parent / LIST).is_file()
     return is_object or (path / LIST).is_file()
 
 
 def read(path: Path) -> DataSet:
-    """The listed images; those of one object, when its folder is given.
+    """Reads the listed images; only those of one object for the folder of the object.
 
     Raises:
-        CameraError: the list lacks a column, has another label or split, or does not have the
-            object; a listed file is missing.
+        CameraError: the list lacks a column or the object, or has another label or split, or a
+            listed file is missing.
     """
     chosen = None if (path / LIST).is_file() else path.resolve().name
     root = path if chosen is None else path.resolve().parent
@@ -79,12 +79,12 @@ def read(path: Path) -> DataSet:
 
 
 def limits(data_set: DataSet) -> Limits:
-    """Everything but the names of defects."""
+    """Takes every data set; loses the names of defects."""
     return Limits([], lost_names(data_set, DEFECT))
 
 
 def write(data_set: DataSet, store: Store) -> None:
-    """The published tree, `<object>/Data/Images` and `<object>/Data/Masks`, and the list."""
+    """Writes the published tree, `<object>/Data/Images` and `<object>/Data/Masks`, and the list."""
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)

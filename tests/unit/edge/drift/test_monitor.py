@@ -12,7 +12,7 @@ import pytest
 
 from calibration.drift import baseline_from
 from edge.drift.monitor import DriftAlarm, DriftMonitor, DriftWatch
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from inspection.drift.baseline import Baseline
 from inspection.drift.charts import MOVED
 from inspection.drift.frame_figures import frame_figures, reference_from

@@ -19,7 +19,7 @@ from edge.line.handshake import (
     fresh_sequence,
 )
 from edge.part.record import InspectionRecord, record_from_settled
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from inspection.verdict import Verdict
 
 MS = 1_000_000

@@ -21,7 +21,7 @@ from asyncua.ua.uaerrors import UaError
 from edge.line import OpcUaConfig, StationState, output_from_config
 from edge.line.opcua import NAMESPACE, OpcUa
 from edge.part.record import InspectionRecord, record_from_settled
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from inspection.errors import LineError
 from inspection.inspector import no_verdict
 from inspection.verdict import Cause

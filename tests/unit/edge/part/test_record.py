@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from edge.part.record import InspectionRecord, record_from_settled
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from edge.pipeline.status import Tally
 from inspection.inspector import Inspection, no_verdict
 from inspection.verdict import Cause, Thresholds, Verdict

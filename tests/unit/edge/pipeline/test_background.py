@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from edge.pipeline.background import Background, BackgroundThread
 from edge.store.config import ImagesConfig
 from edge.store.images import ImageArchive

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge.part.frame import Frame
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from edge.part.shot import Shot
 from edge.part.trigger import Trigger
 from edge.pipeline.exposure import OnExposed

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from edge.part.frame import Frame
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from edge.part.trigger import Trigger
 from edge.pipeline.ledger import Ledger
 from inspection.inspector import no_verdict

@@ -8,7 +8,7 @@ import pytest
 from edge.line.base import StationState
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from edge.pipeline.status import PipelineStatus
 from edge.trigger.software import SoftwareTrigger
 from inspection.errors import CameraError, EngineError, FrameError, LineError

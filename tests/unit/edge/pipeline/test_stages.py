@@ -19,7 +19,7 @@ from edge.part.frame import Frame
 from edge.part.trigger import Trigger
 from edge.pipeline.settings import OnTrigger, View
 from edge.store.config import RecordsConfig
-from edge.store.station import StationRecords
+from edge.store.station_records import StationRecords
 from edge.trigger.base import Firing
 from edge.trigger.software import SoftwareTrigger
 from inspection.errors import CameraError, EngineError, FrameError, LineError

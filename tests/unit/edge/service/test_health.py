@@ -22,7 +22,7 @@ from edge.service.health import HealthPage
 from edge.service.metrics import Metrics
 from edge.station.alarm import RejectAlarm
 from edge.station.status import StationStatus
-from edge.store.station import RecordsStatus
+from edge.store.station_records import RecordsStatus
 from inspection.errors import ConfigError
 from inspection.verdict import Cause, Verdict
 from tests.conftest import IDENTITY, MakeRecord

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from edge.store.config import ImagesConfig
 from edge.store.images import ImageArchive
 from inspection.files import TEMPORARY_PREFIX

@@ -21,7 +21,7 @@ from edge.store.database import connect, transaction
 from edge.store.reader import Filter, RecordReader, add_label, empty_outbox
 from edge.store.rows import insert_record
 from edge.store.shifts import shifts_between
-from edge.store.station import StationRecords
+from edge.store.station_records import StationRecords
 from edge.store.tables import HEADER, write_csv, write_json_lines, write_parquet
 from inspection.errors import RecordsError
 from inspection.verdict import Cause, Verdict

@@ -14,12 +14,12 @@ import pytest
 
 from edge.line.base import StationState
 from edge.part.record import InspectionRecord
-from edge.part.settled import Settled
+from edge.part.result import Settled
 from edge.store import database
 from edge.store.config import RecordsConfig
 from edge.store.database import FILE_NAME, connect, connect_to_read
 from edge.store.reader import Filter, RecordReader, Waiting
-from edge.store.station import JOURNAL_NAME, StationRecords
+from edge.store.station_records import JOURNAL_NAME, StationRecords
 from inspection.errors import LineError, RecordsError
 from inspection.verdict import Cause, Verdict
 from tests.doubles.waiting import wait_for

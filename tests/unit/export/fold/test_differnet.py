@@ -1,4 +1,4 @@
-"""DifferNet and its spatial variant folded are what they were."""
+"""The folds of DifferNet and of its spatial variant give the results of the models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GANomaly folded is GANomaly."""
+"""The fold of GANomaly gives the results of the model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_fold_is_exact(size: int, extra: int, anomaly_map: str, score: str) 
 
 
 def test_the_fold_notices_a_changed_weight() -> None:
-    """The check above can fail: a deployed form of other weights is no fold."""
+    """The check above can fail: a deployed form of other weights is not a fold."""
     ganomaly = small_ganomaly()
     deployed = Deployed(ganomaly)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""SimpleNet folded is SimpleNet, and costs less."""
+"""The fold of SimpleNet gives the results of the model, and costs less."""
 
 from __future__ import annotations
 

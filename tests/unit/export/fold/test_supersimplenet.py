@@ -1,4 +1,4 @@
-"""SuperSimpleNet folded is SuperSimpleNet."""
+"""The fold of SuperSimpleNet gives the results of the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_fold_is_exact(version: str, score: str, size: tuple[int, int]) -> N
 
 
 def test_the_fold_notices_a_changed_weight() -> None:
-    """The check above can fail: a deployed form of other weights is no fold."""
+    """The check above can fail: a deployed form of other weights is not a fold."""
     ssn = small_supersimplenet()
     deployed = Deployed(ssn)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""UniAD folded is UniAD."""
+"""The fold of UniAD gives the results of the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FP16: casts at the borders only, what does not fit stays, and the search finds what must."""
+"""FP16: casts at the borders only, and the search for the nodes that stay in FP32."""
 
 from collections import Counter
 
@@ -27,7 +27,7 @@ def casts(model: onnx.ModelProto) -> list[tuple[str, str]]:
 
 
 def raise_and_lower(nodes: list[onnx.NodeProto], weights: Weights) -> None:
-    """Add 4000 and take it away again, which FP16 cannot (it steps by 4 there)."""
+    """Adds 4000 and subtracts it again, which FP16 cannot do (it steps by 4 there)."""
     weights["large"] = np.array(4000, np.float32)
     nodes[5:5] = [
         helper.make_node("Add", ["first_relu", "large"], ["raised"]),
@@ -48,7 +48,7 @@ def test_what_may_leave_is_the_backbone_behind_the_pixels() -> None:
 def test_a_long_mean_stays_in_fp32(
     limit: int, leaves: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The twin shows no sum that a device makes in FP16, so that no measurement finds it."""
+    """A measurement cannot find it: the twin does not show sums that a device makes in FP16."""
     monkeypatch.setattr("export.precision.nodes.LONGEST_HALF_SUM", limit)
 
     def pool(nodes: list[onnx.NodeProto], _: Weights) -> None:
@@ -67,7 +67,7 @@ def test_a_graph_without_module_names_is_refused() -> None:
     graph = tiny_convnet.graph()
     for node in graph.graph.node:
         del node.metadata_props[:]
-    with pytest.raises(EngineError, match="does not say which nodes are the backbone's"):
+    with pytest.raises(EngineError, match="does not name the nodes of the backbone"):
         lowerable_nodes(graph, has_backbone=True)
 
 
@@ -181,7 +181,7 @@ def test_a_foreign_operator_and_a_cast_of_a_cast_are_refused() -> None:
     with pytest.raises(EngineError) as caught:
         check_typed(mixed, graph)
     assert str(caught.value) == (
-        "the graph of mixed precision is wrong: operators that not every engine takes: ['Mish']; "
+        "the graph of mixed precision is wrong: operators that some engines do not take: ['Mish']; "
         "casts of casts: ['back']"
     )
 
@@ -191,7 +191,7 @@ def test_a_foreign_type_is_refused() -> None:
         nodes.append(helper.make_node("Cast", ["features"], ["precise"], to=TensorProto.DOUBLE))
 
     graph = tiny_convnet.graph(change)
-    with pytest.raises(EngineError, match=r"types that not every engine takes: .*DOUBLE"):
+    with pytest.raises(EngineError, match=r"types that some engines do not take: .*DOUBLE"):
         check_typed(graph, graph)
 
 

@@ -1,4 +1,4 @@
-"""INT8: what TensorRT takes, what runs on ONNX Runtime, and which images calibrate it."""
+"""INT8: graphs for TensorRT and for ONNX Runtime, and the images that calibrate them."""
 
 from pathlib import Path
 from typing import Any
@@ -219,7 +219,6 @@ def test_images_that_are_gone_are_asked_for(parts: Path) -> None:
     with pytest.raises(BundleError) as caught:
         calibration_images(record(parts, fitted), moved / "test/good")
     assert str(caught.value) == (
-        f"{moved / 'test/good'}: holds 1 of the good images that the model was fitted to, and INT8 "
-        "is calibrated with 4 of them or more: give the folder they are in now with "
-        "--calibration FOLDER"
+        f"{moved / 'test/good'}: holds 1 of the good training images, and the calibration of "
+        "INT8 needs at least 4: give the folder that holds them now with --calibration FOLDER"
     )

@@ -1,4 +1,4 @@
-"""What goes into a bundle: what keeps the verdicts and is faster; the rest is only named."""
+"""A bundle gets artefacts that keep the verdicts and are faster, and names the others."""
 
 import json
 from dataclasses import replace
@@ -70,8 +70,8 @@ def select(folder: Path, judge: Judge, *precisions: str) -> Selection:
         ({"latency_ratio": 0.95}, None),
         ({"latency_ratio": 0.96}, "not worth it here: it takes 0.96 times as long as FP32"),
         ({"obstacle": "a type"}, "onnxruntime does not take this model: a type"),
-        ({"possible": 0, "graph": None}, "no node that this precision pays for"),
-        ({"graph": None}, "too little of the model can leave FP32 without flipping verdicts"),
+        ({"possible": 0, "graph": None}, "no node that gains from this precision"),
+        ({"graph": None}, "too few nodes can leave FP32 without flipping verdicts"),
         ({"outcome": FLIPPING}, "flips verdicts or moves scores beyond the budget"),
     ],
 )
@@ -135,7 +135,7 @@ def test_what_is_offered_is_written_and_runs(tmp_path: Path) -> None:
         7,
         0,
     )
-    assert fp16.remark == ("not timed here: it is for tensorrt, and is timed where that runs")
+    assert fp16.remark == ("not timed here: it is for tensorrt, which times it where it runs")
     assert fp16.latency_ratio is None
     assert int8.form == "qdq-int8-symmetric, the rest in fp16"
     assert int8.calibrator in {"min-max", "entropy", "percentile", "mse"}
@@ -148,12 +148,12 @@ def test_what_is_offered_is_written_and_runs(tmp_path: Path) -> None:
 
 
 class Clocked(Judge):
-    """Whose clock says how much longer than FP32 every other graph takes."""
+    """A judge with given times of the other graphs over that of FP32."""
 
     ratio = 0.5
 
     def latency_ratios(self, graphs: dict[str, onnx.ModelProto], rounds: int) -> dict[str, float]:
-        """As if they were timed."""
+        """Returns the given ratios."""
         return {name: 1.0 if name == "fp32" else self.ratio for name in graphs}
 
 
@@ -198,7 +198,7 @@ def test_what_tensorrt_refuses_of_the_model_is_said_once_for_each(tmp_path: Path
         has_backbone=True,
     )
     reason = (
-        "tensorrt does not take this model: types that not every engine takes: ['turned (UINT8)']"
+        "tensorrt does not take this model: types that some engines do not take: ['turned (UINT8)']"
     )
     for name in (FP16_ARTEFACT, INT8_TENSORRT_ARTEFACT):
         assert got.refused[name].remark == reason

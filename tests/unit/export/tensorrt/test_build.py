@@ -1,4 +1,4 @@
-"""Building over doubles of five versions: what TensorRT is told, what becomes of its answers."""
+"""Building over doubles of five versions: calls of TensorRT, and the use of its answers."""
 
 import errno
 import json
@@ -37,7 +37,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Installed:
 
 
 def with_artefact(bundle: Bundle, name: str, artefact: Artefact) -> Bundle:
-    """The same bundle with a copy of its graph, named `name`, as another artefact."""
+    """Returns the same bundle with a copy of its graph, named `name`, as another artefact."""
     return golden_bundle.with_artefacts(bundle, {name: artefact})
 
 
@@ -87,7 +87,7 @@ def test_precision_is_the_graphs_own_unless_tf32_is_asked_for(
 
 
 def test_an_engine_that_is_no_faster_is_not_kept(bundle: Bundle, installed: Installed) -> None:
-    """What lower precision costs is paid for nothing then."""
+    """Its lower precision would gain nothing."""
     names = {"model.fp16.onnx": artefact("fp16"), "model.int8.onnx": artefact("int8")}
     bundle = golden_bundle.with_artefacts(bundle, names)
     assert buildable(bundle) == ["model.onnx", *names]
@@ -176,7 +176,7 @@ def test_a_file_that_is_no_graph_is_refused(
 
 def test_no_driver_is_named(bundle: Bundle, installed: Installed) -> None:
     installed.world.has_driver = False
-    with pytest.raises(EngineError, match=r"finds no device: CUDA init.*; linewarden doctor says"):
+    with pytest.raises(EngineError, match=r"finds no device: CUDA init.*; run linewarden doctor"):
         build_of(bundle)
     installed.assert_clean()
 
@@ -232,7 +232,8 @@ def test_a_timing_cache_that_does_not_fit_is_replaced(
     cache.write_bytes(content)
     options = BuildOptions(timing_cache=cache)
     build_of(bundle, options=options)
-    assert f"{cache}: is of another device or TensorRT; starting with no timings" in caplog.text
+    expected = f"{cache}: belongs to another device or TensorRT; starting without timings"
+    assert expected in caplog.text
     build_of(bundle, options=options)
     assert [build["cached"] for build in installed.world.builds] == [False, True]
     installed.assert_clean()
@@ -244,7 +245,7 @@ def test_timings_that_cannot_be_kept_cost_no_engine(
     cache = Path("/proc/no/timings.cache")
     built = build_of(bundle, options=BuildOptions(timing_cache=cache))
     assert bundle.file(built.name).is_file()
-    assert f"{cache}: the timings of this build are not kept: " in caplog.text
+    assert f"{cache}: could not keep the timings of this build: " in caplog.text
     with pytest.raises(ConfigError, match="the timing cache cannot be read"):
         build_of(bundle, options=BuildOptions(timing_cache=bundle.folder))
     assert len(installed.world.builds) == 1
@@ -290,7 +291,7 @@ def test_an_engine_with_other_results_is_not_kept(
 def test_a_bundle_without_golden_frames_cannot_be_judged(
     tiny_bundle: Bundle, installed: Installed
 ) -> None:
-    with pytest.raises(BundleError, match="has no golden frames to judge an engine by"):
+    with pytest.raises(BundleError, match="has no golden frames to compare an engine with"):
         build_of(tiny_bundle)
     assert installed.world.builds == []
 
@@ -298,17 +299,17 @@ def test_a_bundle_without_golden_frames_cannot_be_judged(
 def test_what_is_made_for_another_engine_is_not_built(bundle: Bundle) -> None:
     name = "model.int8.onnxruntime.onnx"
     bundle = with_artefact(bundle, name, artefact("int8", "onnxruntime"))
-    with pytest.raises(BundleError, match="is made for the engine 'onnxruntime', and TensorRT"):
+    with pytest.raises(BundleError, match="is made for the engine 'onnxruntime'; TensorRT"):
         precision_of(bundle, name)
-    with pytest.raises(BundleError, match=r"has no artefact 'other\.onnx' to build of; it has mod"):
+    with pytest.raises(BundleError, match=r"has no artefact 'other\.onnx'; it has mod"):
         precision_of(bundle, "other.onnx")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (lambda: BuildOptions(workspace_mib=0), "the workspace is 0 MiB: at least 1 is needed"),
-        (lambda: BuildOptions(optimisation_level=6), "the optimisation level is 6: it lies betwe"),
+        (lambda: BuildOptions(workspace_mib=0), "the workspace is 0 MiB: give at least 1"),
+        (lambda: BuildOptions(optimisation_level=6), "the optimisation level is 6: give one from"),
     ],
 )
 def test_options_outside_their_range_are_refused(

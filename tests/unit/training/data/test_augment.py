@@ -1,4 +1,4 @@
-"""Random changes of images and masks: what they may do, and that they do it to both alike."""
+"""Random changes of images and masks, alike for both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.data.augment import Augmentation, Change
 
 
 def image() -> np.ndarray:
-    """A bright square above and left of the middle."""
+    """Draws a bright square above and left of the middle."""
     picture = np.zeros((40, 60, 3), np.uint8)
     picture[8:16, 10:20] = 200
     return picture

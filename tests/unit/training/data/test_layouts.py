@@ -1,4 +1,4 @@
-"""Every data layout: what is read, what is refused, and what a conversion keeps."""
+"""Every data layout: reading, refusals and conversions."""
 
 import errno
 import json
@@ -28,7 +28,7 @@ def draw(path: Path, seed: int) -> Path:
 
 
 def draw_mask(path: Path, column: int | None, value: int = 255) -> Path:
-    """A mask with one column that is defective."""
+    """Draws a mask with one defective column."""
     mask = np.zeros(SIZE, np.uint8)
     if column is not None:
         mask[:, column] = value
@@ -48,7 +48,7 @@ def write_lines(path: Path, *records: object) -> Path:
 
 
 def write_mvtec(root: Path, seed: int = 0) -> Path:
-    """Three good and one defective image to learn from, four to test with; a defect is undrawn."""
+    """Writes three good and one defective training image, and four for tests, one without mask."""
     for number in range(3):
         draw(root / f"train/good/{number}.png", seed + number)
     draw(root / "test/good/0.png", seed + 10)
@@ -65,7 +65,7 @@ Facts = set[tuple[str, str, str | None, bool, str | None]]
 
 
 def facts(data: DataSet, names: bool = True) -> Facts:
-    """Every sample by content: split, image, category, defect, mask."""
+    """Returns every sample by content: split, image, category, defect, mask."""
     return {
         (
             split,
@@ -141,7 +141,7 @@ class TestMvtec:
         write_mvtec(tmp_path / "bolt")
         draw(tmp_path / "nut/test/good/0.png", 0)
         assert refusal(lambda: read_data_set(tmp_path)) == (
-            f"{tmp_path / 'nut'}: has no train/good, and the categories beside it have"
+            f"{tmp_path / 'nut'}: has no train/good, unlike the categories beside it"
         )
 
 
@@ -168,7 +168,7 @@ class TestGanomaly:
         draw(tmp_path / "train/0.normal/a.png", 0)
         draw(tmp_path / "test/2.odd/b.png", 1)
         assert refusal(lambda: read_data_set(tmp_path)) == (
-            f"{tmp_path / 'test/2.odd'}: an unknown label; the folders are 0.normal and 1.abnormal"
+            f"{tmp_path / 'test/2.odd'}: an unknown label; name the folders 0.normal and 1.abnormal"
         )
 
 
@@ -259,7 +259,7 @@ class TestVisa:
     def test_empty(self, tmp_path: Path) -> None:
         file = self.write(tmp_path, self.HEADER) / "split_csv/1cls.csv"
         assert refusal(lambda: read_data_set(tmp_path)) == (
-            f"{file}: an empty data set, no image is in it"
+            f"{file}: an empty data set, without any image"
         )
 
     def test_missing_files(self, tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ class TestUniad:
         write_lines(tmp_path / "lists/train.json", *[{"filename": "a/0.png", "label": 0}] * 2)
         (tmp_path / "lists/images").mkdir()
         assert refusal(lambda: read_data_set(tmp_path / "lists")) == (
-            f"{tmp_path / 'lists'}: none of the 2 listed images is there, a/0.png for instance; "
+            f"{tmp_path / 'lists'}: none of the 2 listed images is there, for instance a/0.png; "
             f"tried relative to:\n  {tmp_path / 'lists'}\n  {tmp_path}\n"
             f"  {tmp_path / 'lists/images'}"
         )
@@ -352,7 +352,7 @@ class TestUniad:
     def test_the_name_of_one_list_says_its_split(self, tmp_path: Path) -> None:
         file = write_lines(tmp_path / "all.json", {"filename": "0.png", "label": 0})
         assert refusal(lambda: read_data_set(file)) == (
-            f"{file}: the list's name has to say whether it is 'train' or 'test'"
+            f"{file}: put 'train' or 'test' into the name of the list"
         )
 
     def test_a_class_that_leads_out_of_a_folder(self, tmp_path: Path) -> None:
@@ -408,7 +408,7 @@ class TestConversion:
         assert refusal(lambda: convert(data, "ganomaly", tmp_path / "out", link=False)) == (
             "parts does not fit into the layout ganomaly:\n"
             "- it has several categories (bolt, nut) and the layout one\n"
-            "- 1 defective training images would be learnt as good ones"
+            "- 1 defective training images would count as good ones"
         )
         assert [path.name for path in tmp_path.iterdir()] == ["parts"]
 
@@ -417,7 +417,7 @@ class TestConversion:
         data = read_data_set(tmp_path / "parts")
         assert refusal(lambda: convert(data, "uniad", tmp_path / "out", link=False)) == (
             "parts does not fit into the layout uniad:\n"
-            "- 1 defective training images would be learnt as good ones"
+            "- 1 defective training images would count as good ones"
         )
 
     def test_another_file_system_has_no_hard_links(
@@ -448,7 +448,7 @@ class TestConversion:
         data = read_data_set(root)
         assert refusal(lambda: convert(data, "ksdd2", tmp_path / "out", link=False)) == (
             "parts does not fit into the layout ksdd2:\n"
-            "- 2 defective images without a drawn mask would be good ones:\n"
+            "- 2 defective images without a drawn mask would count as good ones:\n"
             f"  {root / 'test/crack/0.png'}\n  {root / 'test/dent/0.png'}"
         )
 

@@ -1,4 +1,4 @@
-"""Which samples an epoch shows (acceptance oracle 15)."""
+"""The samples of an epoch (acceptance oracle 15)."""
 
 from collections import Counter
 

@@ -100,7 +100,7 @@ class TestSurvey:
         samples = survey([*good(tmp_path), Sample(draw(tmp_path / "wide.png", 1, (20, 40, 3)))])
         expected = (
             "images of several sizes (height x width):\n  20x30: 10 images\n  20x40: 1 images\n"
-            "a line has one camera and one size; to learn from several all the same, set "
+            "a line has one camera and one size; to train with several all the same, set "
             "data.frame_height=[20,20] and data.frame_width=[30,40]"
         )
         with pytest.raises(CameraError, match=re.escape(expected)):

@@ -1,4 +1,4 @@
-"""DifferNet and its spatial variant against the paper: flow, features, rotations, folds."""
+"""DifferNet and its spatial variant against the paper: flow, features, rotations."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOTHING = Targets(*[torch.zeros(0)] * 4)
 
 
 def flow(channels: int, blocks: int = 3, hidden: int = 16) -> Flow:
-    """A flow with outputs away from the identity, float64."""
+    """Makes a flow with outputs away from the identity, float64."""
     torch.manual_seed(0)
     config = FlowConfig(blocks=blocks, hidden=hidden, standardise=True)
     made = Flow(channels, config).double()
@@ -355,7 +355,7 @@ def relative(expected: Tensor, other: Tensor) -> float:
 
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Good parts are squares: the data set that the authors try an installation with."""
+    """Draws good parts that are squares: the authors' data set for trying an installation."""
     root = tmp_path_factory.mktemp("squares")
     (root / "train" / "good").mkdir(parents=True)
     for number, image in enumerate(shapes(20, seed=0, round_ones=False)):
@@ -364,7 +364,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shapes(count: int, *, seed: int, round_ones: bool) -> list[npt.NDArray[np.uint8]]:
-    """Squares, or circles as wide, white on grey."""
+    """Draws squares, or circles of the same width, white on grey."""
     random = np.random.default_rng(seed)
     images = []
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""GANomaly against its specification: counts, losses, restarts, normalisation, folds."""
+"""GANomaly against its specification: counts, losses, restarts, normalisation."""
 
 import math
 from collections.abc import Iterator
@@ -117,7 +117,7 @@ def test_all_layers_start_as_dcgan_does() -> None:
 
 
 class FixedGenerator(nn.Module):
-    """Rebuilds whatever it is given in a known way."""
+    """Rebuilds every image in a known way."""
 
     def __init__(self, image: float, latent: float, second_latent: float) -> None:
         super().__init__()
@@ -310,7 +310,7 @@ def test_the_map_shows_where_a_part_differs() -> None:
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve good parts: a bright disc that moves a little."""
+    """Draws twelve good parts: a bright disc that moves a little."""
     root = tmp_path_factory.mktemp("parts")
     random = np.random.default_rng(0)
     for number in range(12):

@@ -17,7 +17,7 @@ from training.models.simplenet import Config, Model
 
 
 def literal_embedding(layers: list[Tensor], width: int) -> Tensor:
-    """Unfold, resize every plane, pool each layer's vector, stack, pool again."""
+    """Unfolds, resizes every plane, pools each layer's vector, stacks, pools again."""
     height, across = layers[0].shape[-2:]
     pooled = []
     for layer in layers:

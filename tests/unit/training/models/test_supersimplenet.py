@@ -1,4 +1,4 @@
-"""SuperSimpleNet against its specification: counts, losses, synthesis, folds."""
+"""SuperSimpleNet against its specification: counts, losses, synthesis."""
 
 import math
 
@@ -129,7 +129,7 @@ class TestAnomalies:
 
 
 class TestGradients:
-    """Which loss teaches which part (acceptance oracle 16)."""
+    """Gradients of the losses in each part (acceptance oracle 16)."""
 
     def gradients(self, **settings: str) -> tuple[bool, bool]:
         ssn = model((64, 64), score="classification", **settings).train()

@@ -121,13 +121,13 @@ def test_learning_lowers_the_error_and_doubts_say_when_it_does_not() -> None:
     assert made.doubts({}) == []
     untrained = model()
     untrained.finish(lambda: iter([features]))
-    assert "no better" in untrained.doubts({})[0]
+    assert "not reconstructed better" in untrained.doubts({})[0]
 
 
 def test_a_size_that_does_not_fit_the_grid_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"image_size \[64, 90\]: .* multiples of 16"):
         model((64, 90))
-    with pytest.raises(ConfigError, match="the 4x6 grid sees nothing but its own neighbourhood"):
+    with pytest.raises(ConfigError, match="the 4x6 grid sees only its own neighbourhood"):
         model((64, 96), neighbours=[7, 11])
 
 

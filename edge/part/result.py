@@ -1,4 +1,4 @@
-"""The result of one camera's view of a part, and the choice of the view that decides."""
+"""The result of a part: of each view, and of the whole."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.part.frame import Frame
+from edge.part.trigger import Trigger
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.inspector import Inspection
 from inspection.verdict import Verdict
@@ -41,3 +42,26 @@ def decisive(results: Sequence[ViewResult]) -> ViewResult:
     Of equal ones the first.
     """
     return max(results, key=lambda result: _SEVERITY.index(result.inspection.verdict))
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A trigger with its final verdict.
+
+    Attributes:
+        inspection: the verdict on the part: that of one of the views, or NO_VERDICT for the part
+            as a whole.
+        views: the result of each view, in the order of the configuration.
+        taken_ns: when the verdict went out to the line, on the monotonic clock.
+    """
+
+    trigger: Trigger
+    inspection: Inspection
+    views: tuple[ViewResult, ...]
+    taken_ns: int
+
+    @property
+    def decisive(self) -> ViewResult:
+        """The view whose inspection is the part's; the first view when there is none."""
+        deciding = (result for result in self.views if result.inspection is self.inspection)
+        return next(deciding, self.views[0])
