@@ -1,1 +1,1 @@
-"""The line as a service: what it tells systemd, Prometheus and the journal."""
+"""A line as a service: its files, and its messages to systemd, Prometheus and the journal."""

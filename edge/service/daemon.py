@@ -1,7 +1,7 @@
-"""A line under systemd: ready when it works, alive while it inspects, restarted when it does not.
+"""Reports to systemd: loading, ready, alive, stopping.
 
-The inspection loop itself sends the sign of life, and only while no other stage hangs: systemd ends
-a process that lives and does not inspect, and starts it again.
+The inspection loop itself feeds the watchdog, and only while no other stage hangs. systemd ends a
+process that no longer inspects and starts it again.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections.abc import Callable
 
 from edge.pipeline.status import PipelineStatus
 
-LOAD_LIMIT_S = 300.0  # for one step of the start: a large plan on a slow disk
+LOAD_LIMIT_S = 300.0  # of one step of the start: a large plan on a slow disk
 _STATUS_S = 1.0
 
 
 class Notifier:
-    """Sends messages to the service manager as sd_notify(3); to nobody where there is none.
+    """Sends messages to the service manager as sd_notify(3), and none where it has no address.
 
     It never waits: a service that waited for a busy systemd would stop inspecting.
 
     Args:
-        address: path of the socket; "@" at the beginning stands for the abstract namespace.
+        address: path of the socket; a leading "@" means the abstract namespace.
     """
 
     def __init__(self, address: str) -> None:
@@ -33,32 +33,32 @@ class Notifier:
 
     @classmethod
     def from_environment(cls) -> Notifier:
-        """The notifier that NOTIFY_SOCKET names."""
+        """Makes the notifier of NOTIFY_SOCKET."""
         return cls(os.environ.get("NOTIFY_SOCKET", ""))
 
     def send(self, **variables: object) -> bool:
-        """Send assignments such as READY=1 in one datagram; False when it was dropped."""
+        """Sends assignments such as READY=1 in one datagram; False when it is dropped."""
         if self._socket is None:
             return True
         lines = "\n".join(f"{name}={value}" for name, value in variables.items())
         try:
             self._socket.sendto(lines.encode(), self._address)
-        except OSError:  # no room, or the manager is being replaced
+        except OSError:  # the socket is full, or systemd restarts
             return False
         return True
 
     def close(self) -> None:
-        """Release the socket."""
+        """Releases the socket."""
         if self._socket is not None:
             self._socket.close()
 
 
 class Daemon:
-    """Tells systemd where a line is: loading, ready, alive, stopping.
+    """Reports the state of a line to systemd.
 
     Args:
-        notifier: closed by the caller.
-        watchdog_s: how often systemd wants a sign of life (WATCHDOG_USEC); 0 for never.
+        notifier: the caller closes it.
+        watchdog_s: time limit of the watchdog (WATCHDOG_USEC); 0 without one.
         clock: monotonic clock in seconds.
     """
 
@@ -70,22 +70,22 @@ class Daemon:
     ) -> None:
         self._notifier = notifier
         self._clock = clock
-        # sd_watchdog_enabled(3) asks for half of the time; a third leaves room for a lost one.
+        # sd_watchdog_enabled(3) asks for half of the time; a third allows for a lost message.
         self._period_s = min(_STATUS_S, watchdog_s / 3) if watchdog_s else _STATUS_S
         self._is_ready_sent = False
         self._reported_at = -self._period_s
 
     def loading(self) -> None:
-        """Report that the bundle is being verified and the engine loaded."""
+        """Reports that the line verifies the bundle and loads the engine."""
         self._notifier.send(
             STATUS="verifying the bundle and loading the engine",
             EXTEND_TIMEOUT_USEC=round(LOAD_LIMIT_S * 1e6),
         )
 
     def report(self, status: PipelineStatus) -> None:
-        """Report a turn of the inspection loop, or its end; only the loop may call it."""
+        """Reports a turn of the inspection loop, or its end; only the loop calls this."""
         if not status.is_running:
-            self.stopping()  # from now on TimeoutStopSec= counts, no watchdog
+            self.stopping()  # from now on TimeoutStopSec= counts, not the watchdog
             return
         now = self._clock()
         if now - self._reported_at < self._period_s:
@@ -97,18 +97,18 @@ class Daemon:
         self._notifier.send(STATUS=status_line(status), **alive)
 
     def stopping(self) -> None:
-        """Report that the orderly stop began; from any thread or signal handler."""
+        """Reports the start of the orderly stop; from any thread or signal handler."""
         self._notifier.send(STOPPING=1, STATUS="stopping")
 
 
 def watchdog_s_from_environment() -> float:
-    """The time that systemd's watchdog allows this process; 0 where it has none."""
+    """Returns the time limit of systemd's watchdog for this process; 0 without one."""
     is_ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     return int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 if is_ours else 0.0
 
 
 def status_line(status: PipelineStatus) -> str:
-    """A pipeline's status in one line, as `systemctl status` shows it."""
+    """Returns a pipeline's status as the line that `systemctl status` shows."""
     what = f"not inspecting ({'; '.join(status.faults)})" if status.faults else "inspecting"
     text = f"{what}: {status.parts} parts, {status.no_verdicts} without a verdict"
     if down := status.outputs_up.count(False):

@@ -1,8 +1,8 @@
-"""Health over HTTP: `/metrics` for Prometheus, `/healthz` and `/readyz` for who restarts or waits.
+"""Serves the health of a line over HTTP: `/metrics` for Prometheus, `/healthz` and `/readyz`.
 
-`/healthz` answers 200 while no stage hangs, `/readyz` while the station takes parts and every
-output works; else both answer 503. Their body is JSON and says why; it holds the recipe, standing
-alarms and the records too, which change neither answer.
+`/healthz` answers 200 while no stage hangs, and `/readyz` while the station takes parts and every
+output works; else they answer 503. The body is JSON with the reasons. It also has the recipe, the
+active alarms and the state of the records, which change neither answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from inspection.errors import ConfigError
 
 
 class Answer(NamedTuple):
-    """An answer to a request."""
+    """The answer to a request."""
 
     is_well: bool
     content_type: str
@@ -38,7 +38,7 @@ class HealthPage:
         host: address to listen on.
         port: TCP port; 0 takes a free one.
         outputs: a name for each output, in the order of the configuration.
-        silent_s: a client that says nothing for so long is cut off.
+        silent_s: the server disconnects a client after this time without a request.
     """
 
     def __init__(
@@ -51,15 +51,15 @@ class HealthPage:
         self._metrics = Metrics(outputs=outputs)
 
     def observe(self, record: InspectionRecord) -> None:
-        """Count one part."""
+        """Counts one part."""
         self._metrics.observe(record)
 
     @contextlib.contextmanager
     def serving(self, status: Callable[[], StationStatus]) -> Iterator[int]:
-        """Answer requests on threads of its own; yields the port.
+        """Serves requests on threads within the block; yields the port.
 
         Raises:
-            ConfigError: the address cannot be listened on.
+            ConfigError: the server cannot listen on the address.
         """
         self._metrics.watch(status)
         try:
@@ -68,8 +68,8 @@ class HealthPage:
             )
         except OSError as error:
             raise ConfigError(
-                f"health: {self._host}:{self._port} cannot be listened on ({error.strerror}); "
-                "each line on a device needs a port of its own"
+                f"health: cannot listen on {self._host}:{self._port} ({error.strerror}); each "
+                "line on a device needs another port"
             ) from error
         thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
         thread.start()
@@ -129,4 +129,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     def log_message(self, *_args: object) -> None:
-        pass  # a scrape every few seconds is no news
+        pass  # a scrape every few seconds is not worth a line

@@ -1,4 +1,4 @@
-"""Log lines: plain for people, JSON for the journal, and no repeat a thousand times over."""
+"""Formats log lines: plain text on a terminal, JSON in the journal, repeats counted."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _log = logging.getLogger(__name__)
 
 
 def configure(level: int = logging.WARNING, stream: TextIO | None = None) -> None:
-    """Log to `stream`, standard error by default: JSON where that is the journal.
+    """Logs to `stream`, by default standard error; in JSON when the stream is the journal.
 
-    Errors that nobody catches are logged too, on whatever thread they fall.
+    In the journal, uncaught errors of all threads are log lines too.
     """
     stream = sys.stderr if stream is None else stream
     handler = QuietHandler(stream)
@@ -39,7 +39,7 @@ def configure(level: int = logging.WARNING, stream: TextIO | None = None) -> Non
         JsonFormatter() if is_journal else logging.Formatter("linewarden: %(message)s")
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # It dumps the last bytes of every connection that fails, which is told as an error anyway.
+    # It dumps the last bytes of each failed connection, and the caller reports the failure.
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
     if is_journal:
         sys.excepthook = _log_uncaught
@@ -47,13 +47,13 @@ def configure(level: int = logging.WARNING, stream: TextIO | None = None) -> Non
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object on one line, behind the severity that journald reads.
+    """Writes one JSON object per line, after the severity that journald reads.
 
-    The keys: "level", "logger", "thread", "message", and "traceback" of an error.
+    Keys: "level", "logger", "thread", "message"; "traceback" with an error.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line without its end."""
+        """Returns one line without its newline."""
         entry = {
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -73,9 +73,9 @@ class _Burst:
 
 
 class QuietHandler(logging.StreamHandler[TextIO]):
-    """Writes what repeats `REPEATS` times in `REPEAT_S`, then counts the rest and says how many.
+    """Writes a line `REPEATS` times in `REPEAT_S`, then counts repeats and writes their number.
 
-    Lines repeat when they come from the same statement, whatever they are about.
+    Lines of the same log statement are repeats, also with other arguments.
 
     Args:
         clock: monotonic clock in seconds.
@@ -87,7 +87,7 @@ class QuietHandler(logging.StreamHandler[TextIO]):
         self._bursts: dict[tuple[str, int, str], _Burst] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, or count it."""
+        """Writes a record, or counts it."""
         now = self._clock()
         self._end_bursts(lambda burst: now - burst.began_at >= REPEAT_S)
         key = (record.pathname, record.lineno, str(record.msg))
@@ -98,7 +98,7 @@ class QuietHandler(logging.StreamHandler[TextIO]):
             super().emit(record)
 
     def close(self) -> None:
-        """Say what was left out until now."""
+        """Writes the numbers of the repeats until now."""
         self._end_bursts(lambda _burst: True)
         super().close()
 
@@ -117,7 +117,7 @@ def _summary(record: logging.LogRecord, left_out: int) -> logging.LogRecord:
 
 
 def _is_journal(stream: TextIO) -> bool:
-    """Whether a stream leads to journald; see JOURNAL_STREAM in systemd.exec(5)."""
+    """True when the stream is journald's: see JOURNAL_STREAM in systemd.exec(5)."""
     try:
         found = os.fstat(stream.fileno())
     except OSError:

@@ -1,4 +1,4 @@
-"""What Prometheus is told: counters, histograms and gauges of one line, in base units."""
+"""The Prometheus metrics of one line: counters, histograms and gauges, in base units."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2
 
 
 class Metrics:
-    """The metrics of one line, in a registry of their own.
+    """The metrics of one line in one registry.
 
     Args:
         outputs: a name for each output, in the order of the configuration.
-        root: where the kernel's files are.
+        root: folder of the kernel's files sys/ and proc/.
     """
 
     def __init__(self, *, outputs: Sequence[str], root: Path = Path("/")) -> None:
-        disable_created_metrics()  # they double the page, and nobody asked for them
+        disable_created_metrics()  # they double the page
         self._registry = CollectorRegistry(auto_describe=True)
         self._outputs = outputs
         ProcessCollector(registry=self._registry)
@@ -53,22 +53,22 @@ class Metrics:
         self._causes = self._counter("no_verdicts", "Parts without a verdict.", "cause", Cause)
         self._line_errors = Counter(
             "linewarden_undelivered",
-            "Verdicts that an output did not take.",
+            "Verdicts that an output did not accept.",
             registry=self._registry,
         )
-        self._latency = self._histogram("latency", "From the frame to the verdict's way out.")
+        self._latency = self._histogram("latency", "From the frame to the verdict at the outputs.")
         self._stages = {
             stage: self._histogram(stage, f"Time of the stage {stage}.")
             for stage in ("preprocess", "infer", "decide")
         }
         self._last_part = Gauge(
             "linewarden_last_part_timestamp_seconds",
-            "When the last part was in front of the camera, since 1970.",
+            "Time of the last trigger, in seconds since 1970.",
             registry=self._registry,
         )
 
     def observe(self, record: InspectionRecord) -> None:
-        """Count one part."""
+        """Counts one part."""
         self._parts.labels(record.verdict.value).inc()
         if record.cause is not None:
             self._causes.labels(record.cause.value).inc()
@@ -81,12 +81,12 @@ class Metrics:
                 histogram.observe(milliseconds / 1e3)
 
     def watch(self, status: Callable[[], StationStatus]) -> None:
-        """Ask the line at every scrape. Call it once."""
+        """Reads the status of the line at every scrape. Call it once."""
         self._registry.register(_IdentityCollector(status))
         self._registry.register(_StationCollector(status, self._outputs))
 
     def exposition(self) -> bytes:
-        """Everything in Prometheus' text format."""
+        """Returns all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def _counter(
@@ -94,7 +94,7 @@ class Metrics:
     ) -> Counter:
         counter = Counter(f"linewarden_{name}", what, [label], registry=self._registry)
         for kind in kinds:
-            counter.labels(kind.value)  # it is there from the start, as 0
+            counter.labels(kind.value)  # present from the start, as 0
         return counter
 
     def _histogram(self, name: str, what: str) -> Histogram:
@@ -108,7 +108,9 @@ class _IdentityCollector(Collector):
         self._status = status
 
     def collect(self) -> Iterator[Metric]:
-        info = InfoMetricFamily("linewarden", "What the verdicts rest on.", labels=["view"])
+        info = InfoMetricFamily(
+            "linewarden", "Recipe, artefact and calibration behind the verdicts.", labels=["view"]
+        )
         for view, identity in self._status().identities.items():
             values = {
                 "version": version("linewarden"),
@@ -142,8 +144,8 @@ def _pipeline_metrics(status: PipelineStatus, outputs: Sequence[str]) -> Iterato
     ):
         yield CounterMetricFamily(f"linewarden_{name}", what, value=count)
     inspecting = float(status.is_inspecting)
-    yield GaugeMetricFamily("linewarden_inspecting", "1 while parts are taken.", inspecting)
-    up = GaugeMetricFamily("linewarden_output_up", "1 while it works.", labels=["output"])
+    yield GaugeMetricFamily("linewarden_inspecting", "1 while the line takes parts.", inspecting)
+    up = GaugeMetricFamily("linewarden_output_up", "1 while the output works.", labels=["output"])
     for name, is_up in zip(outputs, status.outputs_up, strict=True):
         up.add_metric([name], float(is_up))
     yield up
@@ -152,21 +154,21 @@ def _pipeline_metrics(status: PipelineStatus, outputs: Sequence[str]) -> Iterato
 def _recipe_metrics(status: RecipeStatus) -> Iterator[Metric]:
     if status.active is None:
         return
-    yield GaugeMetricFamily("linewarden_recipe", "Number of the recipe in force.", status.active)
+    yield GaugeMetricFamily("linewarden_recipe", "Number of the active recipe.", status.active)
     for name, what, count in (
-        ("changeovers", "Recipes that took over.", status.changed),
-        ("changeovers_failed", "Requested recipes that were not loaded.", status.failed),
+        ("changeovers", "Changeovers to another recipe.", status.changed),
+        ("changeovers_failed", "Requested recipes that did not load.", status.failed),
     ):
         yield CounterMetricFamily(f"linewarden_{name}", what, value=count)
 
 
 def _alarms_metrics(status: StationStatus) -> Iterator[Metric]:
-    what = "1 while too many parts do not pass: in_a_row, or share of the last ones."
+    what = "1 while too many parts do not pass: in a row, or as a share of the last parts."
     rejects = GaugeMetricFamily("linewarden_reject_alarm", what, labels=["kind"])
     for kind in ("in_a_row", "share"):
         rejects.add_metric([kind], float(kind in status.rejects))
     yield rejects
-    what = "1 while a figure is away from the good parts; absent otherwise."
+    what = "1 while a figure differs from the good parts; absent otherwise."
     drift = GaugeMetricFamily("linewarden_drift_alarm", what, labels=["view", "moved", "figure"])
     for view, alarms in status.drift.items():
         for alarm in alarms:
@@ -176,16 +178,20 @@ def _alarms_metrics(status: StationStatus) -> Iterator[Metric]:
 
 def _records_metrics(status: RecordsStatus) -> Iterator[Metric]:
     failing = float(status.failure is not None)
-    yield GaugeMetricFamily("linewarden_records_failing", "1 while none can be written.", failing)
-    what = "Records in memory that wait to be written."
+    yield GaugeMetricFamily(
+        "linewarden_records_failing", "1 while no record can be written.", failing
+    )
+    what = "Records in memory that are not written yet."
     yield GaugeMetricFamily("linewarden_records_backlog", what, status.backlog)
-    yield CounterMetricFamily("linewarden_records_lost", "Records given up.", value=status.lost)
-    what = "Verdicts that wait to be sent."
+    yield CounterMetricFamily(
+        "linewarden_records_lost", "Records that were dropped.", value=status.lost
+    )
+    what = "Verdicts that are not sent yet."
     waiting = GaugeMetricFamily("linewarden_outbox_waiting", what, labels=["output"])
     for name, count in status.outboxes.items():
         waiting.add_metric([name], count)
     yield waiting
-    what = "1 while the output behind the outbox works."
+    what = "1 while the receiver behind the outbox works."
     up = GaugeMetricFamily("linewarden_outbox_up", what, labels=["output"])
     for name, is_up in status.outboxes_up.items():
         up.add_metric([name], float(is_up))

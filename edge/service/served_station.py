@@ -1,4 +1,4 @@
-"""A line with its health page, where its configuration asks for one."""
+"""Opens a line with the health page of its configuration."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def open_served_station(
     on_turn: Callable[[PipelineStatus], None] | None = None,
     waits_to_open: bool = False,
 ) -> Iterator[Station]:
-    """Opens a station and serves its health page while the station is open.
+    """Opens a station, and serves the health page while it is open.
 
     Raises:
         ConfigError: the health page cannot be served.
-        LinewardenError: see `open_station`.
+        LinewardenError: as `open_station`.
     """
     page = _health_page(config, config.health) if config.health is not None else None
 
@@ -56,7 +56,7 @@ def _health_page(config: LineConfig, health: HealthConfig) -> HealthPage:
 
 
 def _output_names(config: LineConfig) -> list[str]:
-    """A name for each output: its kind, with its place where there are two of a kind."""
+    """Returns a name for each output: its kind, with its position where a kind repeats."""
     kinds = [output.kind for output in config.outputs]
     return [
         kind if kinds.count(kind) == 1 else f"{kind}-{place}"

@@ -1,17 +1,17 @@
-"""How the device feels: temperature, clocks, throttling, memory, as the kernel tells them.
+"""Reads temperatures, clocks, throttling and memory of the device from the kernel.
 
-Files read, each only where it is there:
+The files, as far as they exist:
 
     sys/class/thermal/thermal_zone*/{type,temp}             m°C
-    sys/class/thermal/cooling_device*/{type,cur_state}      0 is off; more slows something down
+    sys/class/thermal/cooling_device*/{type,cur_state}      0 is off; above, a part is slowed down
     sys/devices/system/cpu/cpufreq/policy*/{scaling_cur_freq,scaling_max_freq}   kHz
     sys/class/devfreq/*/{cur_freq,max_freq}                 Hz; the GPU of a Jetson is one of them
     sys/devices/system/cpu/cpu*/thermal_throttle/package_throttle_count          x86
     sys/class/hwmon/hwmon*/oc*_event_cnt                    Jetson: over-current events
     proc/meminfo                                            kB
 
-Sources: the kernel's Documentation/ABI and NVIDIA's Jetson Linux Developer Guide. The GPU of a
-card is not in sysfs; NVIDIA's dcgm-exporter tells Prometheus about it.
+Sources: the kernel's Documentation/ABI and NVIDIA's Jetson Linux Developer Guide. A PC's
+GPU is not in sysfs; NVIDIA's dcgm-exporter has its metrics.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Reading(NamedTuple):
 
     Attributes:
         quantity: a key of `QUANTITIES`.
-        part: what it is of: a zone, a clock, a counter.
+        part: zone, clock or counter.
         value: in the unit of the quantity.
     """
 
@@ -43,20 +43,20 @@ class Reading(NamedTuple):
 
 QUANTITIES = {
     "temperature_celsius": "Temperature of a thermal zone.",
-    "cooling_state": "State of a cooling device; above 0 a fan turns or a clock is held down.",
+    "cooling_state": "State of a cooling device; above 0 a fan turns or a clock is lowered.",
     "frequency_hertz": "Present clock.",
-    "frequency_max_hertz": "Highest clock that is allowed now.",
-    "throttle_events": "Times that the hardware slowed itself down since it was started.",
+    "frequency_max_hertz": "Highest clock allowed at present.",
+    "throttle_events": "Times that the hardware slowed down since it was started.",
     "memory_bytes": "Memory of the device.",
-    "memory_available_bytes": "Memory that can be had without swapping.",
+    "memory_available_bytes": "Memory available without swapping.",
 }
 
 
 def read_device(root: Path = Path("/")) -> Iterator[Reading]:
-    """All figures that this device has; a file that cannot be read now is left out.
+    """Yields the figures of this device; leaves out a file that cannot be read at present.
 
     Args:
-        root: where sys/ and proc/ are.
+        root: folder of sys/ and proc/.
     """
     thermal = root / "sys/class/thermal"
     for zone in sorted(thermal.glob("thermal_zone*")):
@@ -90,7 +90,7 @@ def _text(path: Path) -> str:
 
 
 def _label(folder: Path) -> str:
-    """Its type with its number: types need not be unique."""
+    """Returns the type with the number: types need not be unique."""
     number = re.sub(r"\D", "", folder.name)
     return f"{_text(folder / 'type')}-{number}"
 

@@ -1,7 +1,7 @@
-"""The files that make a line a service: where they stand in the package, and on the device.
+"""Installs the files that make a line a service of systemd.
 
-One set of files serves all lines of a device; a line has a link to its configuration and a folder
-of drop-ins. All paths are below a root, so that an image of a device can be filled too.
+One set of files serves all lines of a device. Each line has a link to its configuration and a
+folder of drop-ins. All paths are below a root, which may be the image of a device.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _SHARED = {
     "udev/70-linewarden.rules": Path("etc/udev/rules.d"),
 }
 _NVIDIA = {"linewarden-nvidia.service": UNITS}
-_WITH = {  # what belongs to a drop-in
+_WITH = {  # further files of a drop-in
     "gige": {"sysctl.d/linewarden-gige.conf": Path("etc/sysctl.d")},
     "jetpack7": _NVIDIA,
     "nvidia-x86": _NVIDIA,
 }
 _LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - looked for, not used
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - compared with, not used
 _BACK_OFF = "systemd254"
-_BACK_OFF_SINCE = 254  # the version of systemd that knows RestartSteps=
+_BACK_OFF_SINCE = 254  # the first version of systemd with RestartSteps=
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class ServiceFile:
 
     Attributes:
         path: below the root.
-        content: of a file, or what a link leads to.
+        content: of a file, or the target of a link.
     """
 
     path: Path
     content: bytes | Path
 
     def state(self, root: Path) -> str:
-        """Whether it is there: "installed", "differs" or "missing"."""
+        """Returns "installed", "differs" or "missing"."""
         path = root / self.path
         if not path.is_symlink() and not path.exists():
             return "missing"
@@ -63,7 +63,7 @@ class ServiceFile:
         return "installed" if is_same else "differs"
 
     def write(self, root: Path) -> None:
-        """Put it where it belongs."""
+        """Writes the file or the link."""
         path = root / self.path
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(self.content, bytes):
@@ -77,19 +77,19 @@ class ServiceFile:
 def service_files(
     line: str, config: Path | None = None, drop_ins: Sequence[str] = (), *, root: Path = Path("/")
 ) -> list[ServiceFile]:
-    """What the service of a line consists of.
+    """Returns the files of the service of a line.
 
     Args:
         line: name of the line, and of the unit's instance.
         config: its YAML file; None leaves out the link to it.
         drop_ins: of `DROP_INS`.
-        root: of the device, where the version of systemd is looked for.
+        root: of the device; its version of systemd decides about newer settings.
 
     Raises:
-        ConfigError: the name is no name for a unit, or the service could not read `config`.
+        ConfigError: a unit cannot have this name, or the service could not read `config`.
     """
     if not _LINE.fullmatch(line):
-        raise ConfigError(f"line {line!r}: take letters, digits, '_', '.' and '-' for its name")
+        raise ConfigError(f"line {line!r}: use letters, digits, '_', '.' and '-' in its name")
     source = files_folder()
     shared = _shared(drop_ins)
     found = [
@@ -107,33 +107,33 @@ def service_files(
 
 
 def drop_in_folder(line: str) -> Path:
-    """Where the drop-ins of a line stand, below the root."""
+    """Returns the folder of a line's drop-ins, below the root."""
     return UNITS / f"{UNIT.format(line=line)}.d"
 
 
 def drop_ins_of(line: str, root: Path) -> list[str]:
-    """Those of `DROP_INS` that a line has."""
+    """Returns the members of `DROP_INS` that a line has."""
     folder = root / drop_in_folder(line)
     return [name for name in DROP_INS if (folder / f"{name}.conf").exists()]
 
 
 def lines(root: Path) -> list[str]:
-    """The lines that are configured on a device."""
+    """Returns the lines with a configuration on the device."""
     return sorted(path.stem for path in (root / CONFIGURATIONS).glob("*.yaml"))
 
 
 def is_owned(configuration: Path) -> bool:
-    """Whether a configuration is a file that somebody wrote there, and no link of ours."""
+    """True for a file of an administrator, False for a link of `ServiceFile`."""
     return configuration.exists() and not configuration.is_symlink()
 
 
 def remove(line: str, root: Path) -> list[Path]:
-    """Take away what belongs to a line, and with the last line what all share.
+    """Removes the files of a line, and with the last line the shared files.
 
-    What an administrator put there stays: a configuration that is no link, other drop-ins.
+    The files of an administrator stay: a configuration that is not a link, other drop-ins.
 
     Returns:
-        what was removed.
+        the removed paths.
     """
     own = root / CONFIGURATIONS / f"{line}.yaml"
     folder = root / drop_in_folder(line)
@@ -151,14 +151,14 @@ def remove(line: str, root: Path) -> list[Path]:
 
 
 def files_folder() -> Path:
-    """The folder `systemd`: in the installed package, or beside it in a working copy."""
+    """Returns the folder `systemd`: in the installed package, or beside it in a working copy."""
     package = Path(__file__).parents[1]
     folders = (package / "service" / "systemd", package.parent / "systemd")
     return next(folder for folder in folders if folder.is_dir())
 
 
 def _shared(drop_ins: Sequence[str]) -> dict[str, Path]:
-    """The files that lines with these drop-ins have in common, and their folders."""
+    """Returns the shared files of lines with these drop-ins, with their folders."""
     shared = dict(_SHARED)
     for name in drop_ins:
         shared |= _WITH.get(name, {})
@@ -166,8 +166,8 @@ def _shared(drop_ins: Sequence[str]) -> dict[str, Path]:
 
 
 def _on_device(config: Path, root: Path) -> Path:
-    """The path of a configuration as the service sees it."""
-    path = Path(os.path.abspath(config))  # noqa: PTH100 - a link in it may lead out of the root
+    """Returns the path of a configuration as the service sees it."""
+    path = Path(os.path.abspath(config))  # noqa: PTH100 - a link may lead out of the root
     base = Path(os.path.abspath(root))  # noqa: PTH100
     if not path.is_relative_to(base):
         raise ConfigError(f"{config}: should be below --root {root}, as it will be on the device")
@@ -175,13 +175,13 @@ def _on_device(config: Path, root: Path) -> Path:
     if any(seen.is_relative_to(hidden) for hidden in _HIDDEN):
         raise ConfigError(
             f"{seen}: the service sees nothing below {', '.join(_HIDDEN)}; move the configuration "
-            "and what it names, to /srv/linewarden for instance"
+            "and the files it names, for example to /srv/linewarden"
         )
     return seen
 
 
 def _systemd_version(root: Path) -> int:
-    """Version of systemd on a device, 0 when it has none."""
+    """Returns the version of systemd on a device, or 0."""
     folders = ("lib/systemd", "usr/lib/systemd", "usr/lib/*/systemd")
     found = [
         int(match[1])

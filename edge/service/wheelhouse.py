@@ -1,8 +1,8 @@
-"""All wheels that a device without internet needs, in one folder.
+"""Collects in a folder all wheels that a device without internet needs.
 
-pip asks the Python it runs under, not the device's, whether a requirement with a condition such as
-`python_version < "3.11"` holds (https://github.com/pypa/pip/issues/11198): gather with the version
-of the device where that matters.
+pip evaluates conditions such as `python_version < "3.11"` for the Python that runs pip, not for
+that of the device (https://github.com/pypa/pip/issues/11198). Where this matters, collect the
+wheels with the Python version of the device.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ CHECKSUMS = "SHA256SUMS"
 def fill(
     folder: Path, source: Path, extras: Sequence[str], *, python: str, platforms: Sequence[str]
 ) -> list[Path]:
-    """Build or take the wheel of Linewarden, and download what it needs.
+    """Builds or copies the wheel of Linewarden, and downloads the wheels that it needs.
 
     Args:
         source: working copy or wheel of Linewarden.
-        extras: optional parts of it.
-        python: version of the device, as 3.10.
-        platforms: tags that the device takes, as manylinux_2_34_aarch64.
+        extras: optional parts of Linewarden.
+        python: version on the device, such as 3.10.
+        platforms: tags that the device accepts, such as manylinux_2_34_aarch64.
 
     Returns:
         the wheels.
 
     Raises:
-        ConfigError: pip found no wheel of something for this device, or is not there.
+        ConfigError: pip is missing, or found no wheel of a package for the device.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _pip("wheel", "--no-deps", "--wheel-dir", folder, source)
@@ -50,7 +50,7 @@ def fill(
 
 def _pip(*words: object) -> None:
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run(  # noqa: S603 - the words are a command line's
+    done = subprocess.run(  # noqa: S603 - the words are arguments of pip
         [*command, *map(str, words)], stderr=subprocess.PIPE, text=True, check=False
     )
     if done.returncode:

@@ -251,7 +251,7 @@ def test_a_port_that_is_taken_is_named() -> None:
         port = taken.getsockname()[1]
         health = HealthPage(host="127.0.0.1", port=port, outputs=["a", "b"])
         with (
-            pytest.raises(ConfigError, match=f"health: 127.0.0.1:{port} cannot be listened on"),
+            pytest.raises(ConfigError, match=f"health: cannot listen on 127.0.0.1:{port} "),
             health.serving(lambda: StationStatus(WELL, RecipeStatus(None))),
         ):
             pass

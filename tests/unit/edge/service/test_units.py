@@ -219,7 +219,7 @@ def test_the_last_line_takes_everything_with_it(root: Path) -> None:
 
 @pytest.mark.parametrize("line", ["", "../press3", "press 3", "press@3", "-press3"])
 def test_a_name_that_systemd_would_escape_is_refused(line: str) -> None:
-    with pytest.raises(ConfigError, match="take letters, digits"):
+    with pytest.raises(ConfigError, match="use letters, digits"):
         service_files(line)
 
 
