@@ -1,7 +1,7 @@
 """Modbus TCP, the station as server: a PLC polls it.
 
 The block of `edge.line.modbus` in input registers (function code 4), and the acknowledge register
-as a holding register (function codes 6 and 16). Modbus knows no passwords: keep the port within
+as a holding register (function codes 6 and 16). Modbus has no passwords: keep the port within
 the network of the machine.
 """
 
@@ -32,7 +32,7 @@ _INSTALL = "pip install 'linewarden[modbus]'"
 
 
 class ModbusServerConfig(ModbusOutputConfig):
-    """Is polled by a PLC; see `edge.line.modbus_server`."""
+    """Serves a PLC that polls; see `edge.line.modbus_server`."""
 
     kind: Literal["modbus_server"]
 
@@ -45,8 +45,8 @@ class ModbusServerConfig(ModbusOutputConfig):
 class ModbusServer(ServerOutput["ModbusTcpServer"]):
     """Holds the verdicts ready for a PLC.
 
-    A verdict that the PLC does not fetch in time is taken back: the registers go to the safe state
-    with FAULT, and the PLC may go on polling.
+    The server takes back a verdict that the PLC does not fetch in time: the registers go to the
+    safe state with FAULT, and the PLC may go on polling.
     """
 
     def __init__(self, config: ModbusServerConfig) -> None:
@@ -118,7 +118,7 @@ class ModbusServer(ServerOutput["ModbusTcpServer"]):
         _registers: list[int],
         values: list[int] | list[bool] | None,
     ) -> ExcCodes | None:
-        """Called before each read and write, the station's own included."""
+        """Takes an acknowledge. pymodbus calls it before each read and write, the station's too."""
         if self._taken is None:
             return None
         acknowledge = self._config.acknowledge_register

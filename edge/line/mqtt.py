@@ -6,7 +6,7 @@
     <topic>/state      QoS 1, retained: ready, busy, fault, offline; "offline" is the last will
     <topic>/heartbeat  QoS 0: a counter, which moves with every `show`
 
-A verdict may come twice; `trigger_id` is unique over all runs and makes the repeat harmless.
+A verdict may come twice; `trigger_id` is unique over all runs and identifies the repeat.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class MqttConfig(MqttBroker):
     """Publishes to a broker; see `edge.line.mqtt`.
 
     Attributes:
-        topic: what the topics begin with, as plant/hall2/line3.
+        topic: prefix of the topics, as plant/hall2/line3.
     """
 
     kind: Literal["mqtt"]
@@ -44,7 +44,7 @@ class MqttConfig(MqttBroker):
 
     @property
     def outbox(self) -> str:
-        """Under which verdicts for this output are stored."""
+        """Name under which the outbox stores verdicts for this output."""
         return f"mqtt {self.host}:{self.port}/{self.topic}"
 
     def driver(self) -> Mqtt:
@@ -56,8 +56,8 @@ class MqttConfig(MqttBroker):
 class Mqtt:
     """Publishes to a broker and waits until it has each verdict.
 
-    What was not confirmed in time is dropped with its connection, and its sender decides whether
-    to send it again.
+    A message without a confirmation in time is dropped with its connection; the sender may send it
+    again.
     """
 
     def __init__(self, config: MqttConfig) -> None:
@@ -70,7 +70,7 @@ class Mqtt:
         self._beats = 0
 
     def open(self) -> None:
-        """Connect and say that the station is not ready; see `LineOutput.open`."""
+        """Connects and publishes that the station is not ready."""
         self.close()
         deadline = self._broker.deadline()
         atexit.register(self.close)
@@ -78,7 +78,7 @@ class Mqtt:
         self._publish_state(StationState.FAULT.value, deadline)
 
     def send(self, record: InspectionRecord) -> None:
-        """Publish one verdict and wait for the broker's PUBACK; see `LineOutput.send`."""
+        """Publishes one verdict and waits for the broker's PUBACK."""
         deadline = self._broker.deadline()
         self._sequence = self._sequence % SEQUENCE_MAX + 1
         payload = json.dumps({"sequence": self._sequence, **record.model_dump(mode="json")})
@@ -86,14 +86,14 @@ class Mqtt:
         self._broker.confirm(message, deadline, f"did not take the verdict of {record.trigger_id}")
 
     def show(self, state: StationState) -> None:
-        """Publish a new state, and a heartbeat; see `LineOutput.show`."""
+        """Publishes a new state, and a heartbeat."""
         if state.value != self._state:
             self._publish_state(state.value, self._broker.deadline())
         self._beats += 1
         self._broker.publish(f"{self._topic}/heartbeat", str(self._beats), qos=0)
 
     def close(self) -> None:
-        """Say that the station is offline and disconnect; see `LineOutput.close`."""
+        """Publishes that the station is offline and disconnects."""
         atexit.unregister(self.close)
         if self._broker.is_open:
             try:

@@ -1,4 +1,4 @@
-"""Bring outputs to their safe state while no pipeline runs: after a crash, before a restart."""
+"""Brings outputs to their safe state while no pipeline runs: after a crash, before a restart."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from inspection.errors import LineError
 
 
 def make_safe(configs: Iterable[OutputConfig]) -> None:
-    """Open each output and close it: that is the safe state; see `LineOutput`.
+    """Opens and closes each output, which leaves it in the safe state of `LineOutput`.
 
     Raises:
-        LineError: some could not be told; the others were. The message names every one.
+        LineError: some outputs could not be reached, and the message names each; the others are
+            safe.
     """
     failures = []
     for config in configs:

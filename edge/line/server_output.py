@@ -1,4 +1,4 @@
-"""The base of outputs that their peers ask: a server with the handshake."""
+"""The base of outputs that are servers with the handshake."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class ServerOutput(ABC, Generic[S]):
     """Holds the verdicts ready for peers that ask. The coroutines run on the server's thread.
 
     Args:
-        name: of the output, for messages.
+        name: name of the output in messages.
         timeout_ms: limit of `send` and `show`.
-        failures: errors of the server's library besides OSError.
+        failures: errors of the server's library, in addition to OSError.
         start_failures: its errors for a wrong configuration.
-        hint: names what to check when the server cannot be started.
+        hint: advice in the message when the server cannot start.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ServerOutput(ABC, Generic[S]):
 
     @abstractmethod
     def _not_taken(self, trigger_id: str) -> str:
-        """Returns the reason of a verdict that was not taken in time."""
+        """Returns the message for a verdict that the peer did not take in time."""
 
     async def _go_safe(self, fault: bool) -> None:
         await self._hold(self._handshake.safe(fault=fault))

@@ -1,8 +1,8 @@
 """A connection to an MQTT broker (MQTT 3.1.1).
 
-It is a clean session with an empty queue, and never connects again by itself: what was not
-confirmed is dropped with its connection, and what was published while the station was away is not
-sent to it late. Whoever owns it opens it again.
+Each connection is a clean session with an empty queue and never reconnects by itself: unconfirmed
+messages go with their connection, and the broker sends the station nothing that was published
+during its absence. The owner opens it again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ else:
     paho, enums = Sdk("paho.mqtt.client"), Sdk("paho.mqtt.enums")
 
 _WAITING_SHARE = 0.9  # paho looks at the clock ten times within a timeout
-_UNSPECIFIED = 0x80  # what paho says of a connection that ends without a word
+_UNSPECIFIED = 0x80  # paho's reason for a connection that ends without one
 _WHO = (0x86, 0x87)  # bad user name or password, not authorized
 
 
@@ -45,11 +45,11 @@ class Broker:
     """Connects, subscribes to one topic at most, and publishes. One thread at a time calls it.
 
     Args:
-        name: of its use, for messages.
-        topic: to subscribe to; None for none.
+        name: names the use of the connection in messages.
+        topic: the subscription; None: no subscription.
         qos: of the subscription.
-        on_message: receives the messages of the topic, on a thread of its own.
-        will: a topic and what is retained there when the connection is lost.
+        on_message: receives the messages of the topic, on paho's thread.
+        will: a topic, and the message that the broker retains there when the connection is lost.
     """
 
     def __init__(
@@ -75,23 +75,23 @@ class Broker:
 
     @property
     def is_open(self) -> bool:
-        """Whether it was opened, and not closed since."""
+        """True from `open` to `close`."""
         return self._client is not None
 
     @property
     def lost(self) -> str:
-        """Why an open connection is lost; empty while it stands, as far as is known."""
+        """Reason of a lost connection; empty while it works, as far as is known."""
         return self._problem
 
     def deadline(self) -> float:
-        """When a call that begins now must be over, on the monotonic clock in seconds."""
+        """Deadline of a call that begins now, on the monotonic clock in seconds."""
         return time.monotonic() + self._config.timeout_ms / 1e3
 
     def open(self) -> None:
-        """Connect anew, and subscribe.
+        """Connects, in place of an earlier connection, and subscribes.
 
         Raises:
-            LineError: the broker is not there, or refuses; the message says what to check.
+            LineError: the broker does not answer, or refuses; the message says what to check.
         """
         self.drop()
         deadline = self.deadline()
@@ -114,10 +114,10 @@ class Broker:
     def publish(
         self, topic: str, payload: str, *, qos: int, retain: bool = False
     ) -> MQTTMessageInfo:
-        """Hand over a message, without waiting for its confirmation.
+        """Hands over a message, without waiting for its confirmation.
 
         Raises:
-            LineError: the connection is lost, and dropped.
+            LineError: the connection is lost; it is dropped.
         """
         if self._client is None:
             raise LineError(f"{self._name}: the connection is not open")
@@ -131,14 +131,14 @@ class Broker:
         return message
 
     def confirm(self, message: MQTTMessageInfo, deadline: float, what: str) -> None:
-        """Wait for the broker's PUBACK; without it the connection is dropped.
+        """Waits for the broker's PUBACK; drops the connection without one.
 
         Args:
-            deadline: see `deadline`.
-            what: was not done, for the error.
+            deadline: on the monotonic clock in seconds.
+            what: the failed action, for the message.
 
         Raises:
-            LineError: there is none.
+            LineError: no PUBACK came before the deadline.
         """
         limit_s = max(0.0, deadline - time.monotonic()) * _WAITING_SHARE
         with contextlib.suppress(RuntimeError):  # the connection is lost
@@ -152,14 +152,14 @@ class Broker:
         )
 
     def close(self) -> None:
-        """Take leave, so that no last will is published. Safe to call twice, without `open` too."""
+        """Disconnects without a last will. Safe to call twice, and without `open`."""
         if self._client is not None:
             self._client.disconnect()
             self._ended.wait(self._config.timeout_ms / 1e3)
         self.drop()
 
     def drop(self) -> None:
-        """Break the connection off, so that the broker publishes the last will."""
+        """Breaks the connection, so that the broker publishes the last will."""
         client, self._client = self._client, None
         if client is None:
             return
@@ -247,6 +247,6 @@ def _tls_context(tls: TlsConfig) -> ssl.SSLContext:
 
 
 def _shut_down(number: int) -> None:
-    """End a connection below TLS, which would wait for the other side."""
+    """Ends a connection below TLS, which would wait for the other side."""
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as connection:
         connection.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""The server of an output that its peers ask, on a thread with an asyncio loop."""
+"""The server of an output, on a thread with an asyncio loop."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _log = logging.getLogger(__name__)
 
 
 class ServerThread(Generic[S]):
-    """Keeps the server from the first `open` to `close`: its peers go on asking after an error.
+    """Runs the server from the first `open` to `close`: after an error its peers stay connected.
 
     Args:
-        name: of the output, for messages.
-        start: starts the server. Like the next two it runs on the thread of the loop.
-        safe: goes to the safe state; given True with FAULT, because something failed.
+        name: name of the output in messages.
+        start: starts the server. Like `safe` and `stop` it runs on the thread of the loop.
+        safe: goes to the safe state; with FAULT for True, after a failure.
         stop: goes to the safe state and stops the server.
         timeout_ms: limit of `call`.
-        failures: what the library raises of itself, besides OSError.
-        start_failures: what it raises for a wrong configuration.
-        hint: what to check when it cannot be started.
+        failures: errors of the server's library, in addition to OSError.
+        start_failures: its errors for a wrong configuration.
+        hint: advice in the message when the server cannot start.
 
     Attributes:
-        server: None while none runs.
+        server: the running server; None without one.
     """
 
     def __init__(
@@ -60,23 +60,23 @@ class ServerThread(Generic[S]):
         self._loop: LoopThread | None = None
 
     def open(self) -> None:
-        """Start the server, unless it runs already, and go to the safe state.
+        """Starts the server, unless it runs already, and goes to the safe state.
 
         Raises:
-            LineError: it cannot be started; the message says what to check.
+            LineError: the server cannot start; the message says what to check.
         """
         if self.server is None:
             self._run()
         self.call(lambda: self._safe(False), "hangs; restart the service")
 
     def call(self, work: Callable[[], Work], what: str) -> None:
-        """Do something on the thread of the server.
+        """Runs `work` on the thread of the server and waits for its end.
 
         Args:
-            what: is said of the output when it fails.
+            what: the failed action, for the message.
 
         Raises:
-            LineError: it failed, and the safe state follows; or the server is not open.
+            LineError: `work` failed, and the safe state follows; or the server is not open.
         """
         if self._loop is None or self.server is None:
             raise LineError(f"{self._name}: the output is not open")
@@ -87,7 +87,7 @@ class ServerThread(Generic[S]):
             raise LineError(f"{self._name}: {what}: {error}") from error
 
     def close(self) -> None:
-        """Stop the server. Safe to call twice, and without `open`."""
+        """Stops the server. Safe to call twice, and without `open`."""
         atexit.unregister(self.close)
         loop, self._loop = self._loop, None
         if loop is None:
