@@ -1,4 +1,4 @@
-"""What every way out to the line offers the pipeline."""
+"""The contract between the pipeline and an output to the line."""
 
 from __future__ import annotations
 
@@ -9,48 +9,50 @@ from edge.part.record import InspectionRecord
 
 
 class StationState(str, Enum):
-    """What the station does, beside its verdicts."""
+    """The activity of the station, beside its verdicts."""
 
-    READY = "ready"  # it takes the next part
-    BUSY = "busy"  # a part is being inspected
-    FAULT = "fault"  # it inspects nothing: the line should stop, or reject every part
+    READY = "ready"  # takes the next part
+    BUSY = "busy"  # inspects a part
+    FAULT = "fault"  # inspects nothing: the line should stop, or reject every part
 
 
 class LineOutput(Protocol):
     """Tells the line the verdicts. One thread at a time calls it.
 
-    The safe state of an output is: no verdict shown, not ready. It has it from `open` to the first
-    `show` or `send`, after every LineError as far as the line can still be reached, and after
-    `close`.
+    In its safe state an output shows no verdict and is not ready. It is in this state from `open`
+    to the first `show` or `send`, after every LineError as far as it still reaches the line, and
+    after `close`.
     """
 
     def open(self) -> None:
-        """Connect and go to the safe state; from then on `send` works.
+        """Connects and goes to the safe state; `send` works after that.
 
-        Called again after every LineError: what is lost is connected anew. Who calls it waits
+        The caller calls it again after every LineError, to replace a lost connection, and waits
         longer after every failure.
 
         Raises:
-            LineError: it cannot be opened; the message says what to check.
+            LineError: the output cannot be opened; the message says what to check.
         """
 
     def send(self, record: InspectionRecord) -> None:
-        """Tell one verdict, NO_VERDICT included; returns when the line has it.
+        """Tells one verdict, NO_VERDICT included; returns when the line has it.
 
         Raises:
-            LineError: it was not delivered. A connection that failed is closed, so that nothing
-                reaches the line late, and every call raises until `open` succeeds again.
+            LineError: the line does not have the verdict. The output closes a connection that
+                failed, so that nothing reaches the line late, and every call raises until `open`
+                succeeds again.
         """
 
     def show(self, state: StationState) -> None:
-        """Tell what the station does, and that it is alive: the heartbeat moves with every call.
+        """Tells the state of the station; every call moves the heartbeat.
 
-        Called at every change, and several times within the time after which the line takes a
-        still heartbeat for a dead station. BUSY and FAULT take back a verdict that still stands.
+        The pipeline calls it at every change, and several times within the time after which the
+        line takes a still heartbeat for a dead station. BUSY and FAULT take back a verdict that
+        is still shown.
 
         Raises:
             LineError: as for `send`.
         """
 
     def close(self) -> None:
-        """Go to the safe state and disconnect. Safe to call twice, and without `open`."""
+        """Goes to the safe state and disconnects. Safe to call twice, and without `open`."""

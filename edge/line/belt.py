@@ -1,4 +1,4 @@
-"""How far the belt has moved since a part was at the camera: by the clock, or by an encoder."""
+"""Positions on the belt, by the clock or by an encoder."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ class Belt(Protocol):
     """Tells positions on the belt. Safe for threads.
 
     Attributes:
-        epoch: positions can be compared as long as this is the same, also over processes.
+        epoch: identifies the origin: positions of one epoch can be compared, across processes too.
     """
 
     epoch: str
 
     def position(self, moment_ns: int) -> int:
-        """The position at a moment on the monotonic clock, now or a little before.
+        """Returns the position at a moment on the monotonic clock, now or a little before.
 
         Raises:
-            OSError: it is not known (any more).
+            OSError: the position is not known, or no longer known.
         """
 
     def pause_s(self, distance: int) -> float:
-        """How long to wait before looking again for a position that is so far away."""
+        """Returns the seconds to wait before the next look for a position so far away."""
 
     def in_words(self, distance: int) -> str:
-        """A distance with its unit, for people."""
+        """Returns a distance with its unit, for a message."""
 
     def close(self) -> None:
-        """Count no more. Safe to call twice."""
+        """Stops counting. Safe to call twice."""
 
 
 class BeltClock:
@@ -50,35 +50,35 @@ class BeltClock:
         self.epoch = _BOOT_ID.read_text().strip()  # the monotonic clock begins with the boot
 
     def position(self, moment_ns: int) -> int:
-        """The moment itself; see `Belt.position`."""
+        """Returns the moment itself."""
         return moment_ns
 
     def pause_s(self, distance: int) -> float:
-        """As long as it takes; see `Belt.pause_s`."""
+        """Returns the time that the belt takes for the distance."""
         return distance / 1e9
 
     def in_words(self, distance: int) -> str:
-        """In milliseconds; see `Belt.in_words`."""
+        """Returns the distance in milliseconds."""
         return f"{distance / 1e6:.0f} ms"
 
     def close(self) -> None:
-        """Nothing to do; see `Belt.close`."""
+        """Does nothing: the clock needs no closing."""
 
 
 class EncoderBelt:
-    """A belt with an encoder, whose position is looked at all the time, on a thread of its own.
+    """A belt with an encoder; a thread reads its position all the time.
 
-    An encoder that was lost once counts anew and is of no use any more.
+    After a loss the encoder counts from 0 again, so the belt stays lost.
 
     Args:
-        encoder: opened here, and closed by its owner.
+        encoder: the belt opens it; its owner closes it.
 
     Raises:
-        LineError: it cannot be opened.
+        LineError: the encoder cannot be opened.
     """
 
     def __init__(self, encoder: Encoder) -> None:
-        self.epoch = uuid.uuid4().hex  # what moved before is not known
+        self.epoch = uuid.uuid4().hex  # the encoder does not know earlier movement
         self._encoder = encoder
         self._lost: OSError | None = None
         self._lock = threading.Lock()
@@ -89,7 +89,7 @@ class EncoderBelt:
         self._thread.start()
 
     def position(self, moment_ns: int) -> int:
-        """Its counts when it was last looked at before then; see `Belt.position`."""
+        """Returns the counts at the last look before the moment."""
         if self._lost is not None:
             raise self._lost
         with self._lock:
@@ -97,15 +97,15 @@ class EncoderBelt:
             return next(counts, self._looks[0][1])
 
     def pause_s(self, distance: int) -> float:
-        """Until the next look; see `Belt.pause_s`."""
+        """Returns the time until the next look."""
         return _LOOK_EVERY_S if distance > 0 else 0.0
 
     def in_words(self, distance: int) -> str:
-        """In counts; see `Belt.in_words`."""
+        """Returns the distance in counts."""
         return f"{distance} counts"
 
     def close(self) -> None:
-        """Look no more; see `Belt.close`."""
+        """Ends the thread; the encoder stays open."""
         self._ended.set()
         if threading.current_thread() is not self._thread:
             self._thread.join()

@@ -19,18 +19,18 @@ _TOLERANCE = 0.05  # of the travel
 
 
 class GateConfig(StrictModel):
-    """Where the gate is, and what it does; give either `travel_ms` or `travel_counts`.
+    """Configures the gate; give either `travel_ms` or `travel_counts`.
 
     Attributes:
         travel_ms: from the trigger until the part is at the gate.
         travel_counts: the same in counts of the line's encoder.
         pulse_ms: how long the gate opens for one part.
-        tolerance: in the unit of the travel, how far a part reaches behind its position; a gate
-            that opens later is told. None: a twentieth of the travel.
-        unseen: what becomes of parts that passed the camera while the station saw nothing: between
-            two processes, and during a fault.
-        register_file: where the parts on the way are kept over a restart; None: nowhere, so that
-            all of them are unseen.
+        tolerance: in the unit of the travel, how far a part reaches behind its position; the output
+            reports a gate that opens later. None: a twentieth of the travel.
+        unseen: the gate's action on parts that passed the camera while the station saw nothing:
+            between two processes, and during a fault.
+        register_file: keeps the parts on the way over a restart; None: after a restart all of
+            them are unseen.
     """
 
     travel_ms: Milliseconds | None = None
@@ -50,10 +50,10 @@ class GateConfig(StrictModel):
 def register_from_config(
     name: str, config: GateConfig, gate: Gate, encoder: Encoder | None
 ) -> ShiftRegister:
-    """The shift register of a gate, not yet open.
+    """Returns the shift register of a gate, not yet open.
 
     Args:
-        encoder: that of the line; needed for `travel_counts`.
+        encoder: the encoder of the line; `travel_counts` needs it.
 
     Raises:
         OSError: the folder of the register cannot be used.
@@ -75,7 +75,7 @@ def register_from_config(
 
 
 def _belt(name: str, config: GateConfig, encoder: Encoder | None) -> tuple[Belt, float, float]:
-    """The belt, the travel as it is configured, and its unit in that of the belt."""
+    """Returns the belt, the configured travel, and the unit of the travel in units of the belt."""
     if config.travel_ms is not None:
         return BeltClock(), config.travel_ms, 1e6
     if encoder is None or config.travel_counts is None:

@@ -1,11 +1,11 @@
 """Digital outputs of the device, through the kernel's GPIO character device (libgpiod 2).
 
-Each bit of the handshake may have a line, called by the name it has in the device tree. PASS and
+Each bit of the handshake may have a line, named as in the device tree. PASS and
 REJECT are pulses and never overlap; RESULT_VALID rises after them and falls before them. The gate
-opens when a part that is not PASS, NO_VERDICT included, has come to it; see `edge.line.tracking`.
+opens when a part that is not PASS, NO_VERDICT included, arrives at it; see `edge.line.tracking`.
 
-When the process is killed the kernel gives the lines back, and what they show then depends on the
-driver and on pull resistors: wire them so that an idle line is safe, and watch the heartbeat.
+When the process is killed the kernel releases the lines, and their levels then depend on the driver
+and on pull resistors: wire them so that an idle line is safe, and watch the heartbeat.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class GpioConfig(StrictModel):
     """Drives digital outputs; see `edge.line.gpio`.
 
     Attributes:
-        chip: device file.
-        lines: line name of each role; pass and reject are needed.
+        chip: device file, as /dev/gpiochip0.
+        lines: line name of each role; needs pass and reject.
         active_low: names of lines that are active at low level.
         pulse_ms: length of the pulses of a verdict.
         gap_ms: least time between the pulses of two parts.
-        gate: how parts are tracked to the gate, where `lines` has one.
+        gate: tracking of the parts to the gate, where `lines` has one.
         timeout_ms: limit of every call.
     """
 
@@ -83,11 +83,11 @@ class GpioConfig(StrictModel):
 
 
 class Gpio:
-    """Drives the lines; a thread of its own ends each pulse at its time.
+    """Drives the lines; a separate thread ends each pulse at its time.
 
     Args:
-        encoder: that of the line, where the gate's travel is in its counts.
-        request_lines: stands in for `gpiod.request_lines` in tests.
+        encoder: the encoder of the line, where the gate's travel is in its counts.
+        request_lines: replaces `gpiod.request_lines` in tests.
     """
 
     def __init__(
@@ -104,21 +104,21 @@ class Gpio:
         self._register: ShiftRegister | None = None
         self._request_lines: Callable[..., LineRequest] = request_lines or gpiod.request_lines
         self._lines: Lines | None = None
-        self._free_ns = 0  # when the pulse of the part before and its gap are over
+        self._free_ns = 0  # the end of the last pulse and its gap
 
     def open(self) -> None:
-        """Take the lines, all inactive; see `LineOutput.open`.
+        """Takes the lines, all inactive.
 
-        Lines that are held already stay, and so does what is on its way to the gate.
+        Keeps lines that it holds already, and the parts on their way to the gate.
         """
         self._open_lines()
         if self._config.gate is not None:
             self._open_register(self._config.gate)
 
     def send(self, record: InspectionRecord) -> None:
-        """Raise the lines of one verdict; see `LineOutput.send`.
+        """Raises the lines of one verdict.
 
-        A part that cannot be told is rejected at the gate, whatever its verdict.
+        The gate rejects a part whose verdict cannot be shown, a PASS too.
         """
         captured_ns = time.monotonic_ns() - round(record.latency_ms.total * 1e6)
         problems: list[str] = []
@@ -135,10 +135,11 @@ class Gpio:
             raise LineError("; ".join(problems))
 
     def show(self, state: StationState) -> None:
-        """Drive the lines of the station's state; see `LineOutput.show`.
+        """Drives the lines of the station's state.
 
-        A pulse goes on beside BUSY and READY. What is on its way to the gate is always rejected.
-        So is what passes the camera during a FAULT; see `GateConfig`.
+        A pulse goes on beside BUSY and READY. Rejected parts on their way are rejected at the gate
+        in every state. During a FAULT the parts that pass the camera are unseen, as in
+        `GateConfig`.
         """
         if self._register is not None:
             if state is StationState.FAULT:
@@ -153,7 +154,7 @@ class Gpio:
             self._register.report()
 
     def close(self) -> None:
-        """Make all lines inactive and give them back; see `LineOutput.close`."""
+        """Makes all lines inactive and releases them."""
         self._close_register()
         self._close_lines()
 
@@ -194,7 +195,7 @@ class Gpio:
             lines.close()
 
     def _open_register(self, config: GateConfig) -> None:
-        """Track parts; anew after a failure, when nothing is known of what is on its way."""
+        """Tracks parts; after a failure with a new register, which knows no part on its way."""
         if self._register is not None and self._register.failure is None:
             return
         self._close_register()
@@ -215,7 +216,7 @@ class Gpio:
             register.close()
 
     def _track(self, trigger_id: str, captured_ns: int, *, is_rejected: bool) -> list[str]:
-        """Enter a part into the register; what went wrong."""
+        """Enters a part into the register; returns its failure, or nothing."""
         if self._register is None:
             return []
         try:
@@ -242,7 +243,7 @@ class Gpio:
     def _pulse(self, lines: Lines, record: InspectionRecord) -> None:
         what = f"the verdict of {record.trigger_id} was not told"
         left_ns = self._free_ns - time.monotonic_ns()
-        if left_ns > self._config.timeout_ms * 1e6 / 2:  # the other half is the driver's
+        if left_ns > self._config.timeout_ms * 1e6 / 2:  # leaves half of the limit to the driver
             raise LineError(
                 f"{self._name}: {what}: the pulse of the part before still lasts; "
                 "shorten pulse_ms and gap_ms, or slow the line down"
@@ -253,12 +254,12 @@ class Gpio:
         def begin() -> None:
             nonlocal has_begun
             if time.monotonic_ns() < self._free_ns:
-                return  # the pulse of the part before ended late, and its gap with it
+                return  # the last pulse and its gap ended late
             has_begun = True
             lines.drive(verdict=bits)
             end_ns = time.monotonic_ns() + round(
                 self._config.pulse_ms * 1e6
-            )  # the full length, also when it is late
+            )  # keeps the full length when it starts late
             self._free_ns = end_ns + self._gap_ns
             lines.at(end_ns, end)
 

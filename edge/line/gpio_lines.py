@@ -1,4 +1,4 @@
-"""The GPIO lines from the moment they are taken until they are given back."""
+"""The GPIO lines, from request to release."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ _log = logging.getLogger(__name__)
 
 
 class LineRequest(Protocol):
-    """What is used of `gpiod.LineRequest`."""
+    """The used part of `gpiod.LineRequest`."""
 
     def set_values(self, values: dict[int | str, gpiod_line.Value]) -> None:
-        """Set several lines at once."""
+        """Sets several lines at once."""
 
     def release(self) -> None:
-        """Give the lines back."""
+        """Releases the lines."""
 
 
 class Lines:
     """Sets the lines, always on the thread of its timetable.
 
-    The first error of the driver, or a call of it that takes too long, makes the lines inactive
-    as soon as the driver answers, and ends it all.
+    After the first error of the driver, or a call of it that takes too long, the lines become
+    inactive as soon as the driver answers, and the timetable ends.
 
     Args:
         name: for messages.
-        request: the lines, all inactive; released by `close`.
+        request: the lines, all inactive; `close` releases them.
         names: line name of each role.
         gate_pulse_ns: length of the pulse of the gate, in nanoseconds.
         timeout_ms: limit of every call.
@@ -83,10 +83,10 @@ class Lines:
         self._timetable.start()
 
     def do(self, action: Callable[[], None], what: str, due_ns: int = 0) -> None:
-        """Run `action` at its time and wait until it is done.
+        """Runs `action` at `due_ns` on the monotonic clock and waits for its end.
 
         Raises:
-            LineError: it failed, now or before; begins with `what`.
+            LineError: it failed, or an earlier one did; the message begins with `what`.
         """
         done = threading.Event()
 
@@ -98,17 +98,17 @@ class Lines:
 
         if self.failure is None:
             self._timetable.at(due_ns, run)
-            if not done.wait(self._timeout_ms / 1e3):  # `_set` stops what is under way
+            if not done.wait(self._timeout_ms / 1e3):  # `_set` stops the running call
                 self.failure = TimeoutError(f"the driver took over {self._timeout_ms:g} ms")
         if self.failure is not None:
             raise LineError(f"{self._name}: {what}: {self.failure}; check the wiring")
 
     def at(self, due_ns: int, action: Callable[[], None]) -> None:
-        """Run `action` at `due_ns` on the monotonic clock, and wait for nothing."""
+        """Runs `action` at `due_ns` on the monotonic clock, without waiting for it."""
         self._timetable.at(due_ns, action)
 
     def drive(self, *, state: Bits | None = None, verdict: Bits | None = None) -> None:
-        """Set the lines; a step more where RESULT_VALID changes, so that it frames the verdict."""
+        """Sets the lines; RESULT_VALID changes in a separate step, to frame the verdict."""
         before = self._verdict
         self._state = self._state if state is None else state
         self._verdict = self._verdict if verdict is None else verdict
@@ -118,23 +118,23 @@ class Lines:
             self._set(step)
 
     def pulse_gate(self) -> None:
-        """Open the gate for one part, and wait for nothing."""
+        """Opens the gate for one part, without waiting."""
         self.at(0, self._open_gate)
 
     def hold_gate(self, *, is_held: bool) -> None:
-        """Hold the gate open, or let it go, and wait for nothing."""
+        """Holds the gate open, or lets it close, without waiting."""
         self._gate_is_held = is_held
         self.at(0, self._set_again)
 
     def close(self) -> None:
-        """Make all lines inactive and give them back; one that hangs does so when it wakes."""
+        """Makes all lines inactive and releases them; a driver that hangs does so when it wakes."""
         if self.failure is not None:
-            return  # released already, or by the thread that hangs
+            return  # released, or the thread that hangs will release them
         if self._timetable.close(self._timeout_ms / 1e3):
             self._release()
         else:
             self.failure = TimeoutError("the driver hangs")
-            _log.error("%s: the driver hangs; its lines stand as they are", self._name)
+            _log.error("%s: the driver hangs; its lines stay as they are", self._name)
 
     def _set(self, verdict: Bits) -> None:
         if self.failure is not None:
@@ -146,7 +146,7 @@ class Lines:
         self._request.set_values(
             {self._names[role]: gpiod_line.Value(on) for role, on in values.items()}
         )
-        if self.failure is not None:  # it took so long that nobody waits any more
+        if self.failure is not None:  # too late: the caller no longer waits
             raise self.failure
 
     def _open_gate(self) -> None:
@@ -158,7 +158,7 @@ class Lines:
         self._set(self._verdict)
 
     def _fail(self, error: OSError) -> None:
-        """On the timetable's thread, which ends with it."""
+        """Notes the failure and ends the timetable; runs on its thread."""
         self.failure = error
         self._release()
 

@@ -3,7 +3,7 @@
 ::
 
     READY         the station takes the next part
-    BUSY          a part is being inspected
+    BUSY          the station inspects a part
     RESULT_VALID  the verdict bits, the sequence number and the trigger id belong to one part
     PASS, REJECT  two signals, never both; neither with RESULT_VALID is NO_VERDICT
     NO_VERDICT    the part was not judged: the line takes its fail-safe action
@@ -11,11 +11,11 @@
     FAULT         the station inspects nothing
     HEARTBEAT     changes with every message; a still one means a dead station
 
-Every part counts, also one whose verdict could not be told: 65535 is followed by 1, 0 is none. The
-line counts with the station from the number it sees when READY rises. It takes a verdict when
-RESULT_VALID is set and the number is that of the part it waits for, and acknowledges by writing
-that number back. So a write that a hung PLC works off late is never taken for another part, and an
-ACK left standing never acknowledges one, as a bit would.
+Every part has a number, also one whose verdict could not be sent: 1 follows 65535, and 0 means
+none. The line counts with the station from the number it sees when READY rises. It takes a verdict
+when RESULT_VALID is set and the number is that of the part it waits for, and acknowledges by
+writing that number back. So the line never takes a late write of a hung PLC for another part, and
+an old acknowledge never confirms a new part, as a bit would.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from edge.part.record import InspectionRecord
 from inspection.verdict import Cause, Verdict
 
 SEQUENCE_MAX = 65535
-_RESTART_GAP = 256  # more than a PLC that hung can have kept of the process before
+_RESTART_GAP = 256  # more writes of the earlier process than a hung PLC can still hold
 
 
 class Bits(IntFlag):
@@ -64,12 +64,12 @@ NOTHING = Bits(0)
 
 @dataclass(frozen=True)
 class Signals:
-    """What the line sees at one moment.
+    """The signals that the line sees at one moment.
 
     Attributes:
         sequence: of the last part, 1 to 65535; 0 before the first.
-        trigger_id: of the verdict that stands; empty when none stands.
-        cause: why the verdict that stands is NO_VERDICT.
+        trigger_id: of the verdict that is shown; empty without one.
+        cause: of a NO_VERDICT that is shown; None otherwise.
     """
 
     bits: Bits = NOTHING
@@ -79,13 +79,14 @@ class Signals:
 
 
 class Handshake:
-    """The station's half of the handshake: each call gives the signals to write next.
+    """The station's half of the handshake: each call returns the signals to write next.
 
     Args:
-        acknowledged: the line acknowledges each verdict, which is then taken back. Otherwise it
-            stands until the next one, until BUSY or FAULT, or for `hold_ms`, then until `show`.
+        acknowledged: the line acknowledges each verdict, and the station then takes it back.
+            Otherwise a verdict stays until the next one, until BUSY or FAULT, or until the first
+            `show` after `hold_ms`.
         hold_ms: see `acknowledged`.
-        sequence: number of the last verdict told before, 0 to 65535.
+        sequence: number of the last verdict before this run, 0 to 65535.
         clock_ns: monotonic clock in nanoseconds.
     """
 
@@ -104,13 +105,13 @@ class Handshake:
         self.signals = Signals(sequence=sequence)
 
     def continue_from(self, sequence: int) -> None:
-        """Count on from the number of a process before, unless this one has counted already."""
+        """Continues from the number of an earlier process, unless this one has counted already."""
         if self.signals.sequence == 0:
             jumped = (sequence + _RESTART_GAP - 1) % SEQUENCE_MAX + 1
             self.signals = replace(self.signals, sequence=jumped)
 
     def result(self, record: InspectionRecord) -> Signals:
-        """The verdict of the next part, told or not; a part in inspection is done with it."""
+        """Returns the signals of the next verdict, which ends BUSY; a lost one counts too."""
         self._told_ns = self._clock_ns()
         state = self.signals.bits & _STATES & ~Bits.BUSY
         if Bits.BUSY in self.signals.bits:
@@ -123,7 +124,7 @@ class Handshake:
         )
 
     def takes(self, acknowledged_sequence: int) -> bool:
-        """Whether the line acknowledged the verdict that stands; if so it is taken back."""
+        """Returns True when the line acknowledged the shown verdict, and takes the verdict back."""
         if Bits.RESULT_VALID not in self.signals.bits:
             return False
         if acknowledged_sequence != self.signals.sequence:
@@ -132,7 +133,7 @@ class Handshake:
         return True
 
     def show(self, state: StationState) -> Signals:
-        """The station's state; a verdict may go on standing beside READY."""
+        """Returns the signals of the station's state; READY may keep a verdict."""
         stands = Bits.RESULT_VALID in self.signals.bits
         held = self._clock_ns() - self._told_ns < self._hold_ns
         if state is StationState.READY and stands and held and not self._acknowledged:
@@ -142,7 +143,7 @@ class Handshake:
         return self._become(STATE_BITS[state])
 
     def safe(self, *, fault: bool) -> Signals:
-        """No verdict, not ready; with FAULT when something failed."""
+        """Returns the safe state: no verdict, not ready; with FAULT after a failure."""
         return self._become(Bits.FAULT if fault else NOTHING)
 
     def _become(
@@ -165,5 +166,5 @@ class Handshake:
 
 
 def fresh_sequence() -> int:
-    """A number to start from where the line cannot be asked: another after each restart."""
+    """Returns a first number, new after each restart, where no peer can tell the last one."""
     return int(time.time()) % SEQUENCE_MAX + 1

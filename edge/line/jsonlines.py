@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class JsonLinesConfig(StrictModel):
-    """One JSON object per part, in a line of its own.
+    """Writes one JSON object per part and line.
 
     Attributes:
         path: file to append to; "-" is standard output.
@@ -39,8 +39,8 @@ class JsonLinesConfig(StrictModel):
 class JsonLines:
     """Appends one JSON object per part and passes it to the system at once.
 
-    What was sent survives a kill of the process; a line that a kill or a power cut left half
-    written is cut off when the file is opened again, and logged. A file has one writer at a time.
+    Sent lines survive a kill of the process. `open` cuts off, and logs, a line that a kill or a
+    power cut left half written. A file has one writer at a time.
     """
 
     def __init__(self, config: JsonLinesConfig) -> None:
@@ -48,7 +48,7 @@ class JsonLines:
         self._stream: FileIO | None = None
 
     def open(self) -> None:
-        """Open the file and mend its last line; see `LineOutput.open`."""
+        """Opens the file and repairs its last line."""
         self.close()
         try:
             self._stream = _open_stream(self._path)
@@ -59,7 +59,7 @@ class JsonLines:
             raise LineError(f"{self._path}: cannot be opened ({error.strerror})") from error
 
     def send(self, record: InspectionRecord) -> None:
-        """Append one line; see `LineOutput.send`. After an error the file has no part of it."""
+        """Appends one line. After an error the file holds nothing of it."""
         if self._stream is None:
             raise LineError(f"{self._path}: the output is not open")
         line = record.model_dump_json().encode() + b"\n"
@@ -75,10 +75,10 @@ class JsonLines:
             raise LineError(f"{self._path}: cannot be written ({error.strerror})") from error
 
     def show(self, state: StationState) -> None:
-        """Nothing to tell: the file has verdicts alone; see `LineOutput.show`."""
+        """Does nothing: the file holds verdicts alone."""
 
     def close(self) -> None:
-        """Close the file; see `LineOutput.close`."""
+        """Closes the file."""
         if self._stream is not None:
             self._stream.close()
         self._stream = None
@@ -86,7 +86,7 @@ class JsonLines:
 
 def _open_stream(path: Path | Literal["-"]) -> FileIO:
     if isinstance(path, str):
-        # Not sys.stdout: what its buffer holds after an error would fail once more at exit.
+        # Not sys.stdout: after an error the rest of its buffer would fail once more at exit.
         return FileIO(1, "w", closefd=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = FileIO(path, "a+")
@@ -112,7 +112,7 @@ def _mend_last_line(stream: FileIO, name: str) -> None:
 
 
 def _last_line(stream: FileIO) -> tuple[int, bytes]:
-    """Where the last line begins, and what it holds; empty when the file ends with a newline."""
+    """Returns the offset and the content of the last line; empty after a final newline."""
     start = stream.seek(0, os.SEEK_END)
     tail = b""
     while start > 0 and b"\n" not in tail:

@@ -18,14 +18,14 @@ class OutputLink(LineOutput, Protocol):
 
     @property
     def is_up(self) -> bool:
-        """Whether it takes verdicts, as far as is known; from any thread."""
+        """True while the output takes verdicts, as far as is known; from any thread."""
 
 
 class Link:
     """Calls one output, and opens it again after an error. One thread at a time calls it.
 
     Args:
-        longest_pause_s: between two attempts to open it.
+        longest_pause_s: limit of the pause between two attempts to open the output.
         clock: monotonic clock in seconds.
     """
 
@@ -43,11 +43,11 @@ class Link:
 
     @property
     def is_up(self) -> bool:
-        """Whether the output works, as far as is known."""
+        """True while the output works, as far as is known."""
         return not self._connection.lost
 
     def open(self) -> None:
-        """Opens the output for the first time; later calls repair a failure."""
+        """Opens the output for the first time; later `send` and `show` repair a failure."""
         self._connection.open()
 
     def send(self, record: InspectionRecord) -> None:
@@ -75,7 +75,7 @@ class Link:
             raise
 
     def mend(self) -> None:
-        """Opens an output that is down again, when its pause is over; without an error."""
+        """Opens an output that is down again, when its pause is over; raises no error."""
         self._connection.retry_when_due()
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ class Link:
 
 
 def linked(output: LineOutput, longest_pause_s: float = LONGEST_PAUSE_S) -> OutputLink:
-    """Returns the output itself where it is its own link, as one behind an outbox; else a link."""
+    """Returns the output itself where it is a link already, as behind an outbox; else a link."""
     if isinstance(output, OutputLink):
         return output
     return Link(output, longest_pause_s=longest_pause_s)

@@ -4,7 +4,7 @@ One block of 15 registers, written by one request so that the PLC never sees hal
 
     0      status word: `edge.line.handshake.Bits`
     1      sequence number of the verdict, 1 to 65535; 0 before the first
-    2      cause of NO_VERDICT: 0 none, else the place in `CAUSES` counted from 1
+    2      cause of NO_VERDICT: 0 none, otherwise the position in `CAUSES`, from 1
     3-14   trigger id, 24 characters of ASCII, two per register, high byte first, filled with 0
 
 The acknowledge register holds the sequence number of the last verdict that the PLC took.
@@ -50,9 +50,9 @@ class ModbusOutputConfig(ModbusPeer):
     Attributes:
         register_address: where the block of 15 registers begins, counted from 0.
         acknowledge_register: holding register with the number of the last verdict that the PLC
-            took; None: it acknowledges nothing, and has a verdict of the server when it has read
+            took; None: the PLC acknowledges nothing, and takes a verdict of the server by reading
             its status word and number.
-        hold_ms: how long a verdict stands at least where nothing is acknowledged.
+        hold_ms: least time that a verdict is shown where the PLC acknowledges nothing.
     """
 
     register_address: Register = 0
@@ -72,7 +72,7 @@ class ModbusConfig(ModbusOutputConfig):
 
 
 def registers_from_signals(signals: Signals) -> list[int]:
-    """The block of registers, each 0 to 65535."""
+    """Returns the block of registers, each 0 to 65535."""
     cause = CAUSES.index(signals.cause) + 1 if signals.cause is not None else 0
     text = signals.trigger_id.encode("ascii", "replace")[-_TEXT_BYTES:].ljust(_TEXT_BYTES, b"\0")
     words = [int.from_bytes(text[at : at + 2], "big") for at in range(0, _TEXT_BYTES, 2)]
@@ -82,9 +82,9 @@ def registers_from_signals(signals: Signals) -> list[int]:
 class ModbusClient:
     """Writes the verdicts to holding registers of a PLC (function code 16).
 
-    A PLC that does not answer in time gets the safe state behind the verdict, and the connection
-    is closed. One that wakes later executes both, in this order; the sequence number tells that
-    the verdict is an old one.
+    When the PLC does not answer in time, the client sends the safe state behind the verdict and
+    closes the connection. A PLC that wakes later executes both, in this order; the sequence number
+    marks the verdict as an old one.
     """
 
     def __init__(self, config: ModbusConfig) -> None:

@@ -1,7 +1,7 @@
 """Modbus TCP, the station as server: a PLC polls it.
 
 The block of `edge.line.modbus` in input registers (function code 4), and the acknowledge register
-as a holding register (function codes 6 and 16). Modbus knows no passwords: keep the port within
+as a holding register (function codes 6 and 16). Modbus has no passwords: keep the port within
 the network of the machine.
 """
 
@@ -30,7 +30,7 @@ _INSTALL = "pip install 'linewarden[modbus]'"
 
 
 class ModbusServerConfig(ModbusOutputConfig):
-    """Is polled by a PLC; see `edge.line.modbus_server`."""
+    """Serves a PLC that polls; see `edge.line.modbus_server`."""
 
     kind: Literal["modbus_server"]
 
@@ -107,7 +107,7 @@ class ModbusServer(ServerOutput["ModbusTcpServer"]):
         _registers: list[int],
         values: list[int] | list[bool] | None,
     ) -> ExcCodes | None:
-        """Called before each read and write, the station's own included."""
+        """Takes an acknowledge. pymodbus calls it before each read and write, the station's too."""
         if self._taken is None:
             return None
         acknowledge = self._config.acknowledge_register

@@ -6,7 +6,7 @@
     <topic>/state      QoS 1, retained: ready, busy, fault, offline; "offline" is the last will
     <topic>/heartbeat  QoS 0: a counter, which moves with every `show`
 
-A verdict may come twice; `trigger_id` is unique over all runs and makes the repeat harmless.
+A verdict may come twice; `trigger_id` is unique over all runs and identifies the repeat.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class MqttConfig(MqttBroker):
     """Publishes to a broker; see `edge.line.mqtt`.
 
     Attributes:
-        topic: what the topics begin with, as plant/hall2/line3.
+        topic: prefix of the topics, as plant/hall2/line3.
     """
 
     kind: Literal["mqtt"]
@@ -40,7 +40,7 @@ class MqttConfig(MqttBroker):
 
     @property
     def outbox(self) -> str:
-        """Under which verdicts for this output are stored."""
+        """Name under which the outbox stores verdicts for this output."""
         return f"mqtt {self.host}:{self.port}/{self.topic}"
 
     def driver(self) -> Mqtt:
@@ -52,8 +52,8 @@ class MqttConfig(MqttBroker):
 class Mqtt:
     """Publishes to a broker and waits until it has each verdict.
 
-    What was not confirmed in time is dropped with its connection, and its sender decides whether
-    to send it again.
+    A message without a confirmation in time is dropped with its connection; the sender may send it
+    again.
     """
 
     def __init__(self, config: MqttConfig) -> None:

@@ -12,16 +12,16 @@
             Review             with Reject: a person should look at the part
             SequenceNumber     1 to 65535; 0 before the first
             ResultId           the trigger id
-            PartId             what the line calls the part; empty when it does not say
+            PartId             the name of the part on the line; empty without one
             ResultState        1 completed, 4 failed (NO_VERDICT)
             InternalRecipeId   the recipe
-            ExternalRecipeId   its number, as a PLC asks for it; empty where it has none
+            ExternalRecipeId   its number, as a PLC requests it; empty without one
             CreationTime       UTC
             ResultContent      the record as JSON
 
 Heartbeat, AcknowledgedSequence, Valid, Pass, Reject, Review and SequenceNumber are additions. The
-node set and the methods of the specification are not offered. The nodes of a verdict change
-together between two requests: read them by one Read request, or take ResultContent alone.
+server does not offer the node set and the methods of the specification. The nodes of a verdict
+change together between two requests: read them by one Read request, or take ResultContent alone.
 """
 
 from __future__ import annotations
@@ -80,13 +80,13 @@ _INSTALL = "pip install 'linewarden[opcua]'"
 
 
 class OpcUaConfig(StrictModel):
-    """Is read by OPC UA clients; see `edge.line.opcua`.
+    """Serves OPC UA clients; see `edge.line.opcua`.
 
     Attributes:
         host: address to listen on (0.0.0.0: all).
-        security: None lets everybody in, unencrypted.
-        acknowledge: wait until a client has written AcknowledgedSequence.
-        hold_ms: how long a verdict stands at least where nothing is acknowledged.
+        security: None admits every client, unencrypted.
+        acknowledge: each verdict waits until a client has written AcknowledgedSequence.
+        hold_ms: least time that a verdict is shown without `acknowledge`.
         timeout_ms: limit of `send` and `show`.
     """
 
@@ -177,7 +177,7 @@ class OpcUa(ServerOutput["Server"]):
     async def _hold(
         self, server: Server, signals: Signals, values: dict[str, Any] | None = None
     ) -> None:
-        """Write the nodes; nothing in here waits, so that no request comes between two of them."""
+        """Writes the nodes without waiting, so that no request comes between two of them."""
         self._beats = (self._beats + 1) % 2**32
         shown = {
             "CurrentState": next((n for bit, n in _STATES.items() if bit in signals.bits), _IDLE),

@@ -1,4 +1,4 @@
-"""Who may connect to the OPC UA server, and how the connection is protected."""
+"""Access control and encryption of the OPC UA server."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ POLICIES = {
 
 
 async def protect(server: Server, security: OpcUaSecurity | None) -> None:
-    """Restrict a server that is not started yet; None leaves it open to everybody.
+    """Restricts a server before its start; None leaves it open to every client.
 
     Raises:
         LineError: the password cannot be read.
         OSError: a file of the certificate cannot be read.
-        ValueError: a file is no certificate or no key.
+        ValueError: a file is not a certificate, or not a key.
     """
     if security is None:
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
@@ -51,7 +51,7 @@ async def protect(server: Server, security: OpcUaSecurity | None) -> None:
 
 
 class _OneUser(UserManager):
-    """Lets in who knows the name and the password."""
+    """Admits clients with the right name and password."""
 
     def __init__(self, username: str, password: str) -> None:
         self._expected = (username.encode(), password.encode())
@@ -63,7 +63,7 @@ class _OneUser(UserManager):
         password: str | bytes | None = None,
         certificate: Any = None,  # noqa: ARG002 - asyncua passes it
     ) -> User | None:
-        """The user, or None for nobody."""
+        """Returns the user; None refuses the client."""
         given = [(username or "").encode()]
         given.append(password if isinstance(password, bytes) else (password or "").encode())
         same = [hmac.compare_digest(*pair) for pair in zip(given, self._expected, strict=True)]

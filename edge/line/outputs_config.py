@@ -33,7 +33,7 @@ def output_from_config(config: OutputConfig, encoder: Encoder | None = None) -> 
     """Returns the output that `config` describes, not yet opened.
 
     Args:
-        encoder: that of the line, for a gate with its travel in counts.
+        encoder: the encoder of the line, for a gate with its travel in counts.
 
     Raises:
         LineError: a package that the output needs is not installed.

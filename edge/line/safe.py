@@ -1,4 +1,4 @@
-"""Bring outputs to their safe state while no pipeline runs: after a crash, before a restart."""
+"""Brings outputs to their safe state while no pipeline runs: after a crash, before a restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Actions at their time, on a thread that keeps deadlines."""
+"""Timed actions on a thread."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def _seconds(duration_ns: int) -> float:
 
 
 class Timetable:
-    """Runs each action at its time, earliest first; those of one time in the order they came.
+    """Runs each action at its time, the earliest first; at equal times in the order of `at`.
 
     Args:
-        name: of the thread.
-        on_error: receives an OSError of an action or of the clock; nothing runs after it.
+        name: name of the thread.
+        on_error: receives an OSError of an action or of the clock; no action runs after it.
         clock_ns: monotonic clock in nanoseconds; or another count that only grows.
-        pause_s: how long to wait before looking again for a moment so far away.
+        pause_s: returns the seconds to wait before the next look, given the count still missing.
     """
 
     def __init__(
@@ -40,17 +40,17 @@ class Timetable:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin to run actions."""
+        """Starts to run actions."""
         self._thread.start()
 
     def at(self, due_ns: int, action: Callable[[], None]) -> None:
-        """Run `action` at `due_ns` on the clock, at once when that is over."""
+        """Runs `action` at `due_ns` on the clock; at once when that time is past."""
         with self._changed:
             heapq.heappush(self._due, (due_ns, next(self._order), action))
             self._changed.notify()
 
     def close(self, limit_s: float) -> bool:
-        """Forget what is still to come, and end; False when an action hangs."""
+        """Drops the pending actions and ends the thread; returns False when an action hangs."""
         with self._changed:
             self._due.clear()
             self._ended = True
@@ -71,7 +71,7 @@ class Timetable:
             self._on_error(error)
 
     def _next(self) -> Callable[[], None] | None:
-        """Wait for the next action; None at the end."""
+        """Waits for the next action; returns None at the end."""
         with self._changed:
             while not self._ended:
                 distance = self._due[0][0] - self._clock_ns() if self._due else None

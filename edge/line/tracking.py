@@ -1,12 +1,12 @@
 """The shift register of the parts between the camera and the gate.
 
 A part is at the gate when the belt has moved by the distance between the two, counted in time or
-by an encoder. Each part that was judged is entered with its verdict. What passes the camera while
-the station sees nothing, from its start until it is ready and during a fault, is not known to
-anybody: the gate is held open for it, unless the configuration lets it pass.
+by an encoder. The register holds each judged part with its verdict. Parts that pass the camera
+while the station sees nothing, from its start until it is ready and during a fault, are unknown:
+the gate stays open for them, unless the configuration lets them pass.
 
-With a journal the register survives the death of the process, as long as positions do: those of
-the clock until the device starts again, those of an encoder, which counts anew, not at all.
+With a journal the register survives the death of the process, as long as positions do: positions of
+the clock hold until the device restarts; those of an encoder end with the process.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _log = logging.getLogger(__name__)
 
 
 class Gate(NamedTuple):
-    """What opens the gate, now.
+    """The actuator of the gate.
 
     Attributes:
-        pulse: for one part; LineError when it cannot.
-        hold: open (True) until it is let go (False), as soon as it can.
+        pulse: opens the gate for one part; raises LineError when it cannot.
+        hold: holds the gate open (True) or lets it close (False), as soon as possible.
     """
 
     pulse: Callable[[], None]
@@ -45,19 +45,19 @@ class _Part(NamedTuple):
 
 
 class ShiftRegister:
-    """Opens the gate for the parts that are to be rejected. Safe for threads.
+    """Opens the gate for the rejected parts. Safe for threads.
 
     Args:
         name: for messages.
         distance: between camera and gate, in the unit of the belt.
-        tolerance: how far a part reaches behind its position, in the same unit; a gate that opens
-            later than so is told.
-        gate: called on the register's thread.
-        journal: where the parts are kept over a restart; None: nowhere.
-        rejects_unseen: whether the gate is held open for what nobody has seen.
+        tolerance: length of a part behind its position, in the same unit; `report` tells of a gate
+            that opens later.
+        gate: the register calls it on its thread.
+        journal: keeps the parts over a restart; None: a restart loses them.
+        rejects_unseen: holds the gate open for unseen parts.
 
     Attributes:
-        failure: why parts are not tracked any more; None while they are.
+        failure: the reason why parts are no longer tracked; None while they are.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class ShiftRegister:
         self._timetable = Timetable(name, self._fail, self._now, belt.pause_s)
 
     def open(self) -> None:
-        """Take up the parts of an earlier process; blind until `see`.
+        """Takes over the parts of an earlier process; the register is blind until `see`.
 
         Raises:
             OSError: the journal cannot be used, or the belt is lost.
@@ -98,11 +98,11 @@ class ShiftRegister:
         self._timetable.start()
 
     def enter(self, trigger_id: str, captured_ns: int, *, is_rejected: bool) -> None:
-        """A part was judged that was at the camera at `captured_ns`.
+        """Enters a judged part that was at the camera at `captured_ns` on the monotonic clock.
 
         Raises:
-            LineError: it has passed the gate already, which opens at once where it is rejected;
-                or the register does not work.
+            LineError: a rejected part has passed the gate already, which opens at once; or the
+                register does not work.
         """
         try:
             part = _Part(self._belt.position(captured_ns), is_rejected)
@@ -122,30 +122,30 @@ class ShiftRegister:
             )
 
     def lose_sight(self) -> None:
-        """From now on nobody sees what passes the camera."""
+        """Notes that from now on parts pass the camera unseen."""
         now = self._checked_now()
         if now is not None and not self._is_blind:
             self._lose_sight(now)
 
     def see(self) -> None:
-        """From now on each part at the camera is judged."""
+        """Notes that from now on the station judges each part at the camera."""
         now = self._checked_now()
         if now is not None and self._is_blind:
             self._is_blind = False
             self._timetable.at(now + self._distance, lambda: self._gate.hold(False))
 
     def report(self) -> None:
-        """Tell what went wrong at the gate since the last call.
+        """Raises the troubles at the gate since the last call.
 
         Raises:
-            LineError: a gate opened late, or parts are not tracked any more.
+            LineError: the gate opened late, or parts are no longer tracked.
         """
         troubles, self._troubles = self._troubles, []
         if troubles:
             raise LineError(f"{self._name}: {'; '.join(troubles)}")
 
     def close(self) -> None:
-        """Open the gate no more; parts on the way stay in the journal."""
+        """Stops opening the gate; parts on the way stay in the journal."""
         self._timetable.close(_CLOSE_S)
         rejects = sorted(name for name, part in self._parts.items() if part.is_rejected)
         if rejects:
@@ -159,7 +159,7 @@ class ShiftRegister:
         return self._belt.position(time.monotonic_ns())
 
     def _checked_now(self) -> int | None:
-        """The position; None when the belt is lost."""
+        """Returns the position; None when the belt is lost."""
         try:
             return self._now()
         except OSError as error:
@@ -178,7 +178,7 @@ class ShiftRegister:
             if epoch == self._belt.epoch:
                 parts[trigger_id] = _Part(position, is_rejected)
             else:
-                self._journal.settle([trigger_id])  # it is among the unseen now
+                self._journal.settle([trigger_id])  # now among the unseen
         return parts
 
     def _keep(self, trigger_id: str, part: _Part) -> None:
@@ -215,7 +215,7 @@ class ShiftRegister:
             _log.error("the gate did not open for %s: %s", trigger_id, error)
 
     def _lose_sight(self, position: int) -> None:
-        """From a position on, but not before the last part that was seen has passed."""
+        """Treats parts as unseen from `position` on, after the last seen part at the earliest."""
         self._is_blind = True
         if self._last is not None:
             position = max(position, self._last + self._tolerance)
@@ -223,10 +223,10 @@ class ShiftRegister:
             self._timetable.at(position + self._distance, lambda: self._gate.hold(True))
 
     def _fail(self, error: OSError) -> None:
-        """Nothing is known any more; told once."""
+        """Notes the first failure of the tracking; `report` tells it once."""
         if self.failure is not None:
             return
         self.failure = error
-        self._troubles.append(f"parts are not tracked to the gate any more: {error}")
+        self._troubles.append(f"parts are no longer tracked to the gate: {error}")
         if self._rejects_unseen:
             self._gate.hold(True)

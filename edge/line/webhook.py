@@ -2,7 +2,7 @@
 
 Headers:
 
-    Idempotency-Key          the trigger id: the receiver ignores one that it has seen
+    Idempotency-Key          the trigger id: the receiver ignores a known one
     Linewarden-Timestamp     seconds since 1970, UTC; only with a signature
     Linewarden-Signature     v1=<hex of HMAC-SHA256 over "<timestamp>.<body>">
 
@@ -58,13 +58,13 @@ class WebhookConfig(StrictModel):
 
     @property
     def outbox(self) -> str:
-        """Under which verdicts for this output are stored."""
+        """Name under which the outbox stores verdicts for this output."""
         return f"webhook {self.url}"
 
     @field_validator("url")
     @classmethod
     def _has_a_port_that_exists(cls, url: str) -> str:
-        _ = urlsplit(url).port  # ValueError when it is none, or out of range
+        _ = urlsplit(url).port  # ValueError when it is not a number, or out of range
         return url
 
     def driver(self) -> Webhook:
@@ -76,8 +76,8 @@ class WebhookConfig(StrictModel):
 class Webhook:
     """Posts each verdict and waits for the answer.
 
-    A request that is not answered in time is broken off with its connection. HTTP has no state to
-    show: a receiver that needs one asks the station's health page.
+    It ends a request without an answer in time, together with its connection. A webhook carries no
+    state: a receiver that needs it asks the station's health page.
     """
 
     def __init__(self, config: WebhookConfig) -> None:
@@ -88,12 +88,12 @@ class Webhook:
         self._client: httpx.AsyncClient | None = None
 
     def open(self) -> None:
-        """Read the secret; the receiver is first called by `send`; see `LineOutput.open`."""
+        """Reads the secret; only `send` contacts the receiver."""
         self.close()
         try:
             httpx.URL(self._config.url)
         except httpx.InvalidURL as error:
-            raise LineError(f"{self._name}: is no address: {error}; mend url") from error
+            raise LineError(f"{self._name}: is not an address: {error}; correct url") from error
         self._key = self._config.secret.read().encode() if self._config.secret is not None else None
         # `send` limits a request as a whole; this limit begins anew with each of its steps.
         self._client = httpx.AsyncClient(
@@ -102,7 +102,7 @@ class Webhook:
         self._loop = LoopThread(self._name)
 
     def send(self, record: InspectionRecord) -> None:
-        """Post one verdict; see `LineOutput.send`."""
+        """Posts one verdict and waits for the answer."""
         if self._loop is None or self._client is None:
             raise LineError(f"{self._name}: the output is not open")
         what = f"did not take the verdict of {record.trigger_id}"
@@ -115,10 +115,10 @@ class Webhook:
             raise LineError(f"{self._name}: {what}: it answered with status {status}")
 
     def show(self, state: StationState) -> None:
-        """Nothing to tell; see `LineOutput.show`."""
+        """Does nothing: a webhook carries no state."""
 
     def close(self) -> None:
-        """Disconnect; see `LineOutput.close`."""
+        """Disconnects."""
         loop, self._loop = self._loop, None
         client, self._client = self._client, None
         if loop is None:
@@ -149,5 +149,5 @@ async def _status(client: httpx.AsyncClient, url: str, body: bytes, headers: dic
 
 
 def signature(key: bytes, timestamp: str, body: bytes) -> str:
-    """HMAC-SHA256 (RFC 2104) over "<timestamp>.<body>", as hexadecimal digits."""
+    """Returns HMAC-SHA256 (RFC 2104) over "<timestamp>.<body>", as hexadecimal digits."""
     return hmac.new(key, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()

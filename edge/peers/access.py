@@ -1,4 +1,4 @@
-"""How an output proves who it is: passwords, keys and certificates, as configuration."""
+"""Configures passwords, keys and certificates of the connections."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from inspection.errors import LineError
 
 
 class Secret(StrictModel):
-    """Where a password or key stands; never in the configuration itself. Give one of the two.
+    """Names the place of a password or key; the configuration never holds one. Give either field.
 
     Attributes:
-        file: whose content it is, without a newline at the end.
-        env: environment variable that holds it.
+        file: holds the secret; a newline at the end does not count.
+        env: environment variable that holds the secret.
     """
 
     file: ConfigPath | None = None
@@ -29,10 +29,10 @@ class Secret(StrictModel):
         return self
 
     def read(self) -> str:
-        """The secret.
+        """Returns the secret.
 
         Raises:
-            LineError: there is none.
+            LineError: the file cannot be read, or the secret is empty.
         """
         if self.file is None:
             secret = os.environ.get(self.env or "", "")
@@ -47,12 +47,12 @@ class Secret(StrictModel):
 
 
 class TlsConfig(StrictModel):
-    """TLS with a checked server certificate.
+    """Configures TLS with a check of the server certificate.
 
     Attributes:
-        ca_file: certificates (PEM) that the server's must descend from; None: those of the system.
-        certificate_file: the station's own certificate (PEM), where the server asks for one.
-        key_file: the key (PEM) of that.
+        ca_file: certificates (PEM) of the accepted authorities; None: those of the system.
+        certificate_file: certificate of the station (PEM), where the server asks for one.
+        key_file: the key (PEM) of `certificate_file`.
     """
 
     ca_file: ConfigPath | None = None
@@ -61,13 +61,13 @@ class TlsConfig(StrictModel):
 
 
 class OpcUaSecurity(StrictModel):
-    """Signed and encrypted connections only.
+    """Restricts OPC UA to signed and encrypted connections.
 
     Attributes:
         certificate_file: the server's certificate; PEM when the name ends in .pem, else DER.
-        key_file: the key of that, in the same format.
+        key_file: its key, in the same format.
         trusted_folder: certificates of the clients that may connect; None: any client may.
-        username: who may connect; None: everybody whose certificate is accepted.
+        username: the only user who may connect; None: every client with an accepted certificate.
         password: of that user.
     """
 
@@ -83,5 +83,5 @@ class OpcUaSecurity(StrictModel):
     @model_validator(mode="after")
     def _both_or_none(self) -> OpcUaSecurity:
         if (self.username is None) != (self.password is None):
-            raise ValueError("'username' and 'password' should stand together")
+            raise ValueError("'username' and 'password' belong together")
         return self

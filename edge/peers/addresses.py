@@ -1,4 +1,4 @@
-"""How peers on the network are reached, as configuration."""
+"""Configures the addresses of peers on the network."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TopicPrefix = Annotated[str, Field(pattern=r"^[^+#\x00/][^+#\x00]*[^+#\x00/]$")]
 
 
 class ModbusPeer(StrictModel):
-    """How to reach a PLC by Modbus TCP, or how it reaches the station.
+    """The address of a PLC by Modbus TCP, or of the station for a PLC that polls it.
 
     Attributes:
         host: address of the PLC, or to listen on (0.0.0.0: all).
-        device_id: unit identifier; 0 is any, for the server.
+        device_id: unit identifier; with 0 the station as server accepts any.
         timeout_ms: limit of every call.
     """
 
@@ -32,12 +32,13 @@ class ModbusPeer(StrictModel):
 
 
 class MqttBroker(StrictModel):
-    """How to reach a broker.
+    """The address of an MQTT broker.
 
     Attributes:
-        client_id: unique at the broker; the same one throws out the earlier connection.
-        tls: None for none; port 8883 as a rule.
-        keepalive_s: after one and a half times as long a silent station gets its last will.
+        client_id: unique at the broker, which closes an earlier connection of the same id.
+        tls: None: unencrypted. Brokers mostly use port 8883 for TLS.
+        keepalive_s: after 1.5 times as long without a sign of the station, the broker publishes
+            the last will.
         timeout_ms: limit of every call.
     """
 

@@ -1,4 +1,4 @@
-"""An asyncio loop on a thread of its own, for libraries that speak only asyncio."""
+"""An asyncio loop on a thread, for libraries that only offer asyncio."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LoopThread:
     """Runs coroutines for a caller that waits a limited time for them.
 
     Args:
-        name: of the thread.
+        name: name of the thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -26,10 +26,10 @@ class LoopThread:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
-        """The result of `work`; after the timeout it is cancelled, whatever it waits for.
+        """Returns the result of `work`; cancels it after the timeout.
 
         Raises:
-            TimeoutError: it took longer than `timeout_s`, or it raised a timeout itself.
+            TimeoutError: `work` took longer than `timeout_s`, or raised a timeout itself.
         """
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
@@ -40,11 +40,11 @@ class LoopThread:
             raise TimeoutError(f"no answer within {timeout_s * 1e3:g} ms") from error
 
     def start(self, work: Coroutine[Any, Any, object]) -> None:
-        """Run `work` and wait for nothing."""
+        """Starts `work` without waiting for it."""
         asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def stop(self) -> None:
-        """Cancel what runs and end the thread; one that hangs is left to the end of the process."""
+        """Cancels running work and ends the thread; one that hangs ends with the process."""
         asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).add_done_callback(
             lambda _: self._loop.call_soon_threadsafe(self._loop.stop)
         )

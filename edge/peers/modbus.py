@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class Registers(NamedTuple):
-    """Values of holding registers, from an address on."""
+    """Values of consecutive holding registers, from an address on."""
 
     address: int
     values: Sequence[int]
@@ -39,7 +39,7 @@ class ModbusConnection:
     """One connection. One thread calls it; the coroutines run within `call`.
 
     Args:
-        name: of its use, for messages.
+        name: names the use of the connection in messages.
     """
 
     def __init__(self, name: str, config: ModbusPeer) -> None:
@@ -50,7 +50,7 @@ class ModbusConnection:
 
     @property
     def is_open(self) -> bool:
-        """Whether it was connected, and not closed since."""
+        """True from `connect` to `close`."""
         return self._client is not None
 
     def call(self, work: Work[Answer]) -> Answer:
@@ -92,7 +92,7 @@ class ModbusConnection:
             port=self._config.port,
             timeout=self._config.timeout_ms / 1e3,
             retries=0,
-            reconnect_delay=0,  # a part is never told late; its owner connects again
+            reconnect_delay=0,  # no late message about a part; the owner connects again
         )
         if not await self._client.connect():
             raise ConnectionError("no connection")
@@ -135,12 +135,12 @@ class ModbusConnection:
 
 
 class Plc:
-    """A PLC that a trigger or a recipe request asks, one request after the other.
+    """A PLC that a trigger or a recipe request reads, one request after the other.
 
-    One thread calls it. An error closes the connection, and `open` makes it anew.
+    One thread calls it. An error closes the connection, and `open` connects again.
 
     Args:
-        name: of its use, for messages.
+        name: names the use of the PLC in messages.
     """
 
     def __init__(self, name: str, config: ModbusPeer) -> None:
@@ -148,10 +148,10 @@ class Plc:
         self._connection = ModbusConnection(name, config)
 
     def open(self) -> None:
-        """Connects, anew where it is connected already.
+        """Connects, in place of an earlier connection.
 
         Raises:
-            LineError: there is no connection.
+            LineError: the PLC cannot be reached.
         """
         self.close()
         try:
@@ -173,11 +173,11 @@ class Plc:
         return self._ask(address, lambda: self._connection.read(address, count))
 
     def coil(self, address: int) -> bool:
-        """Reads one coil; errors as of `registers`."""
+        """Reads one coil; raises the errors of `registers`."""
         return self._ask(address, lambda: self._connection.read_coil(address))
 
     def write(self, address: int, values: Sequence[int]) -> None:
-        """Writes holding registers by one request; errors as of `registers`."""
+        """Writes holding registers by one request; raises the errors of `registers`."""
         self._ask(address, lambda: self._connection.write(address, values))
 
     def _ask(self, address: int, work: Work[Answer]) -> Answer:
@@ -197,17 +197,17 @@ def answered(response: ModbusPDU, *, count: int = 0, bits: int = 0) -> ModbusPDU
     """Returns a response that answers its request.
 
     Args:
-        count: registers of the request; the response holds none when it answers something else.
-        bits: of the request, at least.
+        count: number of requested registers.
+        bits: least number of bits in the response.
 
     Raises:
-        ModbusException: the response reports an error, which pymodbus does not raise, or answers
-            something else.
+        ModbusException: the response reports an error, which pymodbus does not raise, or does not
+            fit the request.
     """
     if response.isError():
         raise pymodbus.ModbusException(
             f"the PLC refuses with exception code {response.exception_code}"
         )
     if len(response.registers) != count or len(response.bits) < bits:
-        raise pymodbus.ModbusException("the PLC answers something else than it was asked")
+        raise pymodbus.ModbusException("the answer of the PLC does not fit the request")
     return response

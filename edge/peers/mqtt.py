@@ -1,8 +1,8 @@
 """A connection to an MQTT broker (MQTT 3.1.1).
 
-It is a clean session with an empty queue, and never connects again by itself: what was not
-confirmed is dropped with its connection, and what was published while the station was away is not
-sent to it late. Whoever owns it opens it again.
+Each connection is a clean session with an empty queue and never reconnects by itself: unconfirmed
+messages go with their connection, and the broker sends the station nothing that was published
+during its absence. The owner opens it again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ else:
     paho, enums = Sdk("paho.mqtt.client"), Sdk("paho.mqtt.enums")
 
 _WAITING_SHARE = 0.9  # paho looks at the clock ten times within a timeout
-_UNSPECIFIED = 0x80  # what paho says of a connection that ends without a word
+_UNSPECIFIED = 0x80  # paho's reason for a connection that ends without one
 _WHO = (0x86, 0x87)  # bad user name or password, not authorized
 
 
@@ -99,10 +99,10 @@ class Broker:
         return time.monotonic() + self._config.timeout_ms / 1e3
 
     def open(self) -> None:
-        """Connect anew, and subscribe.
+        """Connects, in place of an earlier connection, and subscribes.
 
         Raises:
-            LineError: the broker is not there, or refuses; the message says what to check.
+            LineError: the broker does not answer, or refuses; the message says what to check.
         """
         self.drop()
         deadline = self.deadline()
@@ -125,10 +125,10 @@ class Broker:
     def publish(
         self, topic: str, payload: str, *, qos: int, retain: bool = False
     ) -> MQTTMessageInfo:
-        """Hand over a message, without waiting for its confirmation.
+        """Hands over a message, without waiting for its confirmation.
 
         Raises:
-            LineError: the connection is lost, and dropped.
+            LineError: the connection is lost; it is dropped.
         """
         if self._client is None:
             raise LineError(f"{self._name}: the connection is not open")
@@ -197,7 +197,7 @@ class Broker:
         self.drop()
 
     def drop(self) -> None:
-        """Break the connection off, so that the broker publishes the last will."""
+        """Breaks the connection, so that the broker publishes the last will."""
         client, self._client = self._client, None
         if client is None:
             return
@@ -286,6 +286,6 @@ def _tls_context(tls: TlsConfig) -> ssl.SSLContext:
 
 
 def _shut_down(number: int) -> None:
-    """End a connection below TLS, which would wait for the other side."""
+    """Ends a connection below TLS, which would wait for the other side."""
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as connection:
         connection.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""The one way of reconnecting: open a lost connection again after growing pauses."""
+"""Reconnecting: opens a lost connection again after growing pauses."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Reconnector:
 
     Args:
         open_connection: opens it, in place of an earlier one.
-        failure: the error of `open_connection` when the peer is away; others pass through.
-        held_s: only a connection that held for so long lets the pauses begin anew. One that breaks
-            at once, as where two stations share a name at a broker, is not made ten times a second.
-        longest_pause_s: between two attempts.
+        failure: the error of `open_connection` when the peer is away; other errors pass through.
+        held_s: a connection that lasts so long resets the pauses. Two stations that share a
+            client id at a broker break each other's connection at once; the pauses keep growing.
+        longest_pause_s: limit of the pause between two attempts.
         clock: monotonic clock in seconds.
 
     Attributes:
-        lost: why there is no connection; empty while there is one, as far as is known.
-        failed_attempts: failed attempts to open it since it was lost.
+        lost: reason of a lost connection; empty while it works, as far as is known.
+        failed_attempts: number of failed attempts since the loss.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Reconnector:
         self._retry_at = 0.0
 
     def open(self) -> None:
-        """Opens the connection now. An error of it is raised, and counts as a failed attempt."""
+        """Opens the connection now. Passes an error on, and counts it as a failed attempt."""
         try:
             self._open_connection()
         except self._failure as error:

@@ -69,7 +69,7 @@ class Peer:
         self.running.set()
 
     def shown(self) -> Bits:
-        """What the line sees now; only PASS, REJECT, READY and FAULT count."""
+        """Returns the bits that the line sees now: PASS, REJECT, the states and HEARTBEAT count."""
         return Bits(0)
 
     def meet(self) -> None:
@@ -268,11 +268,13 @@ class UaClient(Poller):
                 client.tloop.stop()
                 raise
             self._client = client
-        valid, is_pass, is_reject, sequence, trigger_id, state = self._client.read_values(
-            [self._node(f"Result.{name}") for name in self.NAMES] + [self._node("CurrentState")]
-        )
+        nodes = [self._node(f"Result.{name}") for name in self.NAMES]
+        nodes += [self._node("CurrentState"), self._node("Heartbeat")]
+        values = self._client.read_values(nodes)
+        valid, is_pass, is_reject, sequence, trigger_id, state, beats = values
         bits = Bits.RESULT_VALID * valid | Bits.PASS * is_pass | Bits.REJECT * is_reject
-        bits |= {"Ready": Bits.READY, "Error": Bits.FAULT}.get(state, Bits(0))
+        states = {"Ready": Bits.READY, "SingleExecution": Bits.BUSY, "Error": Bits.FAULT}
+        bits |= states.get(state, Bits(0)) | Bits.HEARTBEAT * (beats % 2)
         return Bits(bits), Seen(trigger_id, is_pass, is_reject, sequence)
 
     def acknowledge(self, sequence: int) -> None:
@@ -348,8 +350,10 @@ class Broker(Peer):
 
     def shown(self) -> Bits:
         time.sleep(0.1)
-        states = {"ready": Bits.READY, "fault": Bits.FAULT}
-        return states.get(self.topics.get("test/line/state", ""), Bits(0))
+        states = {"ready": Bits.READY, "busy": Bits.BUSY, "fault": Bits.FAULT}
+        beats = int(self.topics.get("test/line/heartbeat", "0"))
+        state = states.get(self.topics.get("test/line/state", ""), Bits(0))
+        return Bits(state | Bits.HEARTBEAT * (beats % 2))
 
     def hang(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
@@ -406,7 +410,8 @@ class Pins(Peer):
 
     def shown(self) -> Bits:
         time.sleep(0.03)  # the pulses are over
-        names = {"PASS": Bits.PASS, "REJECT": Bits.REJECT, "READY": Bits.READY, "FAULT": Bits.FAULT}
+        names = {"PASS": Bits.PASS, "REJECT": Bits.REJECT, "READY": Bits.READY, "BUSY": Bits.BUSY}
+        names |= {"FAULT": Bits.FAULT, "BEAT": Bits.HEARTBEAT}
         bits = Bits(0)
         for name, bit in names.items():
             bits |= bit if self.values.get(name) else Bits(0)

@@ -1,4 +1,4 @@
-"""Peers that answer nonsense, nothing, or hang up: an error in time that names them, never more.
+"""Peers that answer nonsense or nothing, or hang up, cause one error in time, which names them.
 
 An error of another class than LineError would be a defect of the program, which ends the line.
 """
@@ -28,7 +28,7 @@ Converse = Callable[[socket.socket], None]
 
 
 class Peer:
-    """Converses with whoever connects, each on a thread of its own."""
+    """Converses with each client on a separate thread."""
 
     def __init__(self, converse: Converse) -> None:
         self._converse = converse
@@ -55,7 +55,7 @@ class Peer:
 
 
 def silent(_connection: socket.socket) -> None:
-    """Half open: it takes the connection, and nothing comes."""
+    """Accepts the connection and never answers."""
 
 
 def closes(connection: socket.socket) -> None:
@@ -75,7 +75,7 @@ def noise(seed: int) -> Converse:
 
 
 def modbus(length: int, body: bytes) -> Converse:
-    """Answers with the transaction and unit of the request, and a body of its own."""
+    """Answers with the transaction and unit of the request, and the given length and body."""
     return answers(lambda q: q[:4] + length.to_bytes(2, "big") + q[6:7] + body)
 
 
@@ -150,7 +150,7 @@ def trigger(kind: str, peer: Peer, **more: Any) -> FiredTrigger:
 
 
 def fail(call: Callable[[], object]) -> str:
-    """What a call says that fails in time."""
+    """Returns the message of a call that must fail in time."""
     began = time.monotonic()
     with pytest.raises(LineError) as told:
         call()
@@ -202,7 +202,7 @@ def test_an_output_does_not_trust_a_broker(peer: Peer, caplog: pytest.LogCapture
         for _ in range(2):
             assert f"mqtt 127.0.0.1:{peer.port}: " in fail(broker.open)
         assert "is not open" in fail(lambda: broker.show(StationState.READY))
-    assert not caplog.records  # the error is told by who asked
+    assert not caplog.records  # the caller reports the error
 
 
 @pytest.mark.parametrize("peer", BROKERS.values(), ids=BROKERS, indirect=True)

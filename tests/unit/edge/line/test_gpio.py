@@ -46,7 +46,7 @@ def gate(**settings: Any) -> GateConfig:
 
 
 def edges(pins: Pins, name: str) -> list[tuple[float, bool]]:
-    """When a line changed, in milliseconds from the first change of any."""
+    """Returns the changes of a line, in milliseconds from the first change of any line."""
     found, value = [], False
     for at_ns, values in pins.history:
         if values[name] != value:
@@ -104,7 +104,7 @@ def test_a_pulse_that_ends_late_keeps_its_gap(
 ) -> None:
     gpio.send(make_record(1, Verdict.PASS))
     assert gpio._lines is not None
-    gpio._lines.at(0, lambda: time.sleep(0.03))  # over its planned end, and the gap after it
+    gpio._lines.at(0, lambda: time.sleep(0.03))  # past its planned end and the gap
     gpio.send(make_record(2, Verdict.REJECT))
     wait_for(lambda: len(edges(pins, "REJECT")) == 2)
     assert edges(pins, "REJECT")[0][0] - edges(pins, "PASS")[1][0] >= 1.5
@@ -168,7 +168,7 @@ def test_a_part_that_passed_the_gate_is_an_error(pins: Pins, make_record: MakeRe
 def test_what_nobody_saw_is_rejected(pins: Pins, make_record: MakeRecord) -> None:
     gpio = pins.output(gate=gate(unseen="reject", tolerance=5.0))
     gpio.open()
-    wait_for(lambda: pins.values["GATE"])  # what is between camera and gate at the start
+    wait_for(lambda: pins.values["GATE"])  # for the parts between camera and gate at the start
     gpio.show(StationState.READY)
     wait_for(lambda: not pins.values["GATE"])
     gpio.send(make_record(1, Verdict.PASS))
@@ -236,7 +236,7 @@ def test_a_lost_encoder_holds_the_gate_open_until_it_is_back(
     wait_for(lambda: not pins.values["GATE"])
     counter.error = LineError("encoder: lost")
     time.sleep(0.05)
-    with pytest.raises(LineError, match="not tracked to the gate any more: encoder: lost"):
+    with pytest.raises(LineError, match="no longer tracked to the gate: encoder: lost"):
         gpio.show(StationState.READY)
     wait_for(lambda: pins.values["GATE"])
     with pytest.raises(LineError, match="test-000001 is not tracked: encoder: lost"):

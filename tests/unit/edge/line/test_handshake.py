@@ -27,7 +27,7 @@ VERDICTS = Bits.PASS | Bits.REJECT | Bits.NO_VERDICT | Bits.REVIEW
 
 
 class Clock:
-    """Time that passes when told to."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now_ns = 1_000 * MS

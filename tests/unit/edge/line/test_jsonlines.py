@@ -1,4 +1,4 @@
-"""JSON lines: appended at once, mended after a kill, errors named."""
+"""JSON lines: appended at once, repaired after a kill, errors named."""
 
 import json
 import os
@@ -103,7 +103,7 @@ def test_send_without_open_is_refused(tmp_path: Path, make_record: MakeRecord) -
 
 @pytest.fixture
 def file_size_limit() -> Iterator[Callable[[int], None]]:
-    """Lets writes beyond a size fail half-way, as on a full disk."""
+    """Makes writes beyond a size fail half-way, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))

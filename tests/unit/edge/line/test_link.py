@@ -1,4 +1,4 @@
-"""An output that fails is opened again, after growing pauses, and counts every part meanwhile."""
+"""The link opens a failed output again, after growing pauses; the output counts every part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modbus TCP as client: one block per verdict, numbers that are never used twice."""
+"""Modbus TCP as client: one block per verdict, a new number for each."""
 
 from __future__ import annotations
 

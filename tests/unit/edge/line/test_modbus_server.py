@@ -1,4 +1,4 @@
-"""Modbus TCP as server: what the PLC fetches, and what it did not fetch in time."""
+"""Modbus TCP as server: verdicts that the PLC fetches, and those that it fetches too late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OPC UA: nodes named after OPC 40100-1, who may connect, and what stands in them."""
+"""OPC UA: nodes named after OPC 40100-1, their values, and access to them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ URL = f"opc.tcp://127.0.0.1:{PORT}/linewarden"
 # asyncua's server leaves sockets to the garbage collector when a client goes away.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
-# The server takes seconds to start where the processor is shared: one for all of these tests.
+# The server takes seconds to start on a shared processor: all of these tests use one.
 
 
 def config(**settings: Any) -> OpcUaConfig:
@@ -182,5 +182,5 @@ def test_a_certificate_that_is_not_there_is_named(output: OpcUa, tmp_path: Path)
 
 def test_a_password_needs_a_name() -> None:
     security = {"certificate_file": "a", "key_file": "b", "password": {"env": "A"}}
-    with pytest.raises(ValidationError, match="should stand together"):
+    with pytest.raises(ValidationError, match="belong together"):
         config(security=security)

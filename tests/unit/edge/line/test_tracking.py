@@ -21,7 +21,7 @@ DISTANCE = 100
 
 
 class Conveyor:
-    """A belt moved by hand, which knows its position also after a restart, and no moments."""
+    """A belt that the test moves; it keeps its position over a restart and ignores moments."""
 
     def __init__(self, epoch: str = "belt") -> None:
         self.epoch = epoch
@@ -44,7 +44,7 @@ class Conveyor:
 
 
 class Line:
-    """A register on a belt, with what its gate did and where the belt was then."""
+    """A register on a belt; notes each action of its gate with the position of the belt."""
 
     def __init__(self, belt: Belt, **settings: Any) -> None:
         self.belt = belt
@@ -83,7 +83,7 @@ def belt() -> Conveyor:
 
 @pytest.fixture
 def line(belt: Conveyor) -> Iterator[Line]:
-    """A line whose belt has carried away what nobody saw at the start."""
+    """Returns a line whose belt has carried the unseen parts of the start past the gate."""
     line = Line(belt)
     line.register.open()
     wait_for(lambda: line.names() == ["hold"])
@@ -96,7 +96,7 @@ def line(belt: Conveyor) -> Iterator[Line]:
 
 
 def move(belt: Conveyor, counts: int) -> None:
-    """Slowly, so that a register that looks at every position meets each."""
+    """Moves the belt slowly, so that the register sees every position."""
     for _ in range(counts):
         belt.at += 1
         time.sleep(0.0003)
@@ -149,7 +149,7 @@ def test_a_part_that_has_passed_the_gate_is_told(belt: Conveyor, line: Line) -> 
     late.register.open()
     with pytest.raises(LineError, match="a passed the gate 30 counts ago; move the gate"):
         late.register.enter("a", 7, is_rejected=True)
-    wait_for(lambda: late.names() == ["pulse"])  # its end may still be there
+    wait_for(lambda: late.names() == ["pulse"])  # its end may come late
     late.register.enter("b", 7, is_rejected=False)
     late.register.report()
     late.register.close()
@@ -157,7 +157,7 @@ def test_a_part_that_has_passed_the_gate_is_told(belt: Conveyor, line: Line) -> 
 
 def test_a_gate_that_opens_late_is_told(belt: Conveyor, line: Line) -> None:
     line.register.enter("a", 0, is_rejected=True)
-    belt.at += DISTANCE + 6  # at once, as where the register's thread did not run
+    belt.at += DISTANCE + 6  # at once, as if the register's thread did not run
     wait_for(lambda: line.did)
     wait_for(lambda: line.register._troubles)
     with pytest.raises(LineError, match="gate: the gate opened 6 counts late for a"):
@@ -216,7 +216,7 @@ def test_the_register_survives_a_restart(tmp_path: Path) -> None:
     for name, is_rejected in (("a", True), ("b", False), ("c", True)):
         belt.at += 20
         first.register.enter(name, 0, is_rejected=is_rejected)
-    first.register.close()  # as a kill: nothing is written at the end
+    first.register.close()  # as after a kill: no last write
     third = belt.at
     belt.at += 10
     second = Line(belt, journal=journal(tmp_path))
@@ -270,7 +270,7 @@ def test_a_lost_encoder_holds_the_gate_open(belt: Conveyor, line: Line) -> None:
     belt.epoch = "gone"
     wait_for(lambda: line.did)
     assert line.names() == ["hold"]
-    with pytest.raises(LineError, match=r"not tracked to the gate any more: .*No such device"):
+    with pytest.raises(LineError, match=r"no longer tracked to the gate: .*No such device"):
         line.register.report()
     with pytest.raises(LineError, match=r"b is not tracked: .*No such device"):
         line.register.enter("b", at, is_rejected=False)
@@ -315,7 +315,7 @@ def test_an_encoder_tells_where_the_belt_was() -> None:
     assert belt.epoch != EncoderBelt(Counter()).epoch
     counter.error = LineError("encoder: lost")
     time.sleep(0.05)
-    counter.error = None  # somebody opened it again: it counts from 0
+    counter.error = None  # opened again, so it counts from 0
     with pytest.raises(OSError, match="encoder: lost"):
         belt.position(time.monotonic_ns())
     belt.close()
@@ -333,7 +333,7 @@ def test_a_gate_by_the_counts_of_an_encoder() -> None:
     register = register_from_config("gate", config, gate, counter)
     register.open()
     entered_ns = time.monotonic_ns()
-    counter.at = 20  # meanwhile the part was inspected
+    counter.at = 20  # the inspection takes this long
     time.sleep(0.05)
     register.enter("a", entered_ns, is_rejected=True)
     counter.at = 49

@@ -1,4 +1,4 @@
-"""Webhook: one limit for a whole request, repeats that do no harm, a signature."""
+"""Webhook: one time limit for the whole request, harmless repeats, a signature."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_an_address_that_is_none_is_refused() -> None:
         with pytest.raises(ValidationError, match="url"):
             WebhookConfig(kind="webhook", url=url)
     output = output_from_config(WebhookConfig(kind="webhook", url="http://pl\x01nt/verdicts"))
-    with pytest.raises(LineError, match="is no address"):
+    with pytest.raises(LineError, match="is not an address"):
         output.open()
 
 

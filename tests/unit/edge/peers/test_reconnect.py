@@ -1,4 +1,4 @@
-"""A lost connection is opened again, after growing pauses."""
+"""The reconnector opens a lost connection again, after growing pauses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Clock:
 
 
 class Peer:
-    """Away until `is_there`."""
+    """A peer that is away until `is_there`."""
 
     def __init__(self) -> None:
         self.is_there = True
@@ -37,7 +37,7 @@ class Bench:
         self.connection = Reconnector(self.peer.open, LineError, held_s=held_s, clock=self.clock)
 
     def attempts_at(self, seconds: float) -> list[float]:
-        """The times of the attempts within so many seconds from now."""
+        """Returns the times of the attempts within the next `seconds`."""
         start, found = self.clock.now, []
         while self.clock.now < start + seconds:
             before = self.peer.opened
@@ -96,7 +96,7 @@ def test_pauses_begin_anew_only_after_a_connection_that_held(
     for _ in range(2):
         bench.connection.lose("lost")
         bench.attempts_at(0.3)
-    bench.clock.now += held_s - 0.1  # since the last attempt 0.1 s have passed
+    bench.clock.now += held_s - 0.1  # 0.1 s have passed since the last attempt
     bench.connection.lose("lost")
     assert bench.attempts_at(1.0) == [pytest.approx(first_pause, abs=0.051)]
 
@@ -112,7 +112,7 @@ def test_every_opening_lets_the_pauses_begin_anew_where_nothing_has_to_hold() ->
 def test_a_wait_ends_with_the_connection_or_with_the_stop() -> None:
     peer, stopping = Peer(), threading.Event()
     connection = Reconnector(peer.open, LineError)
-    assert connection.wait_until_open(stopping)  # it is not lost
+    assert connection.wait_until_open(stopping)  # the connection is not lost
     assert peer.opened == 0
     connection.lose("lost")
     assert connection.wait_until_open(stopping)
