@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from edge.station.config import LineConfig
 from edge.station.control import ask
 from inspection.config.loading import load_config
 from inspection.errors import ConfigError
+from linewarden.options import add_line_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare how the line is found."""
-    parser.add_argument(
-        "--config", required=True, type=Path, metavar="FILE", help="YAML file of the line"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="as for 'linewarden run'"
-    )
+    add_line_arguments(parser)
     parser.add_argument("--json", action="store_true", help="the answer as JSON")
 
 

@@ -21,7 +21,7 @@ from calibration.thresholds import CalibrationTargets
 from export.bundle import export_bundle
 from inspection.bundle import open_bundle
 from inspection.inspector import Inspector
-from linewarden.commands.train import fit_with_progress, load_train_config
+from linewarden.training_run import fit_with_progress, load_train_config
 from training.checkpoint import load_run
 from training.config import TrainConfig
 from training.data.layout import read_data_set

@@ -152,9 +152,9 @@ class ModbusClient:
             raise LineError(f"{self._name}: {what}: {error}") from error
 
     def _give_up(self) -> None:
-        """Closes the connection behind the safe state with FAULT."""
+        """Disconnects behind the safe state with FAULT."""
         block = registers_from_signals(self._handshake.safe(fault=True))
-        self._connection.close(Registers(self._config.register_address, block))
+        self._connection.disconnect(Registers(self._config.register_address, block))
 
     async def _connect(self) -> None:
         self._awaited = "connection"

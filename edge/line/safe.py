@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import time
+from collections.abc import Sequence
 
 from edge.line import OutputConfig, output_from_config
 from inspection.errors import LineError
 
+_PAUSE_S = 2.0
 
-def make_safe(configs: Iterable[OutputConfig]) -> None:
-    """Open each output and close it: that is the safe state; see `LineOutput`.
+
+def make_safe(configs: Sequence[OutputConfig], *, within_s: float = 0.0) -> None:
+    """Opens each output and closes it, which is the safe state; see `LineOutput`.
+
+    Args:
+        within_s: time in which further attempts begin; 0 for one attempt.
 
     Raises:
-        LineError: some could not be told; the others were. The message names every one.
+        LineError: the last attempt did not reach some outputs, which the message names. All others
+            are safe.
     """
+    end = time.monotonic() + within_s
+    while failures := _failures(configs):
+        if time.monotonic() + _PAUSE_S > end:
+            raise LineError(f"not in the safe state: {'; '.join(failures)}")
+        time.sleep(_PAUSE_S)
+
+
+def _failures(configs: Sequence[OutputConfig]) -> list[str]:
     failures = []
     for config in configs:
         try:
@@ -23,5 +38,4 @@ def make_safe(configs: Iterable[OutputConfig]) -> None:
                 output.open()
         except LineError as error:
             failures.append(str(error))
-    if failures:
-        raise LineError(f"not in the safe state: {'; '.join(failures)}")
+    return failures

@@ -63,21 +63,27 @@ class ModbusConnection:
             self._loop = LoopThread(self._name)
         return self._loop.run(work(), self._config.timeout_ms / 1e3)
 
-    def close(self, farewell: Registers | None = None) -> None:
+    def disconnect(self, farewell: Registers | None = None) -> None:
         """Disconnects. Safe to call twice, and without `connect`.
 
         Args:
-            farewell: written last, without waiting for the answer.
+            farewell: written last, without waiting for the answer. The loop runs on, so that it
+                leaves before the connection does.
         """
-        loop, self._loop = self._loop, None
         client, self._client = self._client, None
-        if loop is None:
+        if client is None or self._loop is None:
             return
         try:
-            loop.run(self._leave(client, farewell), self._config.timeout_ms / 1e3)
+            self._loop.run(self._leave(client, farewell), self._config.timeout_ms / 1e3)
         except (OSError, pymodbus.ModbusException) as error:
             _log.warning("%s: closed without the safe state: %s", self._name, error)
-        loop.stop()
+
+    def close(self) -> None:
+        """Disconnects and ends the thread. Safe to call twice, and without `connect`."""
+        self.disconnect()
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.stop()
 
     async def connect(self) -> None:
         """Connects; call it once after each `close`."""
@@ -117,9 +123,7 @@ class ModbusConnection:
             raise ConnectionError("the connection is lost")  # pymodbus would connect in silence
         return self._client
 
-    async def _leave(self, client: AsyncModbusTcpClient | None, farewell: Registers | None) -> None:
-        if client is None:
-            return
+    async def _leave(self, client: AsyncModbusTcpClient, farewell: Registers | None) -> None:
         if farewell is not None and client.connected:
             await client.write_registers(
                 farewell.address,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from edge.part.record import InspectionRecord
 from edge.store.database import connect, connect_to_read, transaction
 from edge.store.rows import FIELDS, moment_from_text, record_from_row, text_from_moment
 from edge.store.shifts import Shift, shifts_between
-from inspection.errors import RecordsError
+from inspection.errors import ConfigError, RecordsError
 from inspection.verdict import Cause, Verdict
 
 GOOD = "good"
@@ -186,8 +187,14 @@ def add_label(folder: Path, trigger_id: str, label: str, *, author: str, note: s
     """Note what a person says of a part: "good", or the name of a defect. Earlier labels stay.
 
     Raises:
+        ConfigError: the label cannot name a folder.
         RecordsError: there is no such record, or it cannot be written.
     """
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*", label) is None:
+        raise ConfigError(
+            f"label {label!r}: give {GOOD!r} or the name of a defect, which can name a folder: "
+            "letters, digits, '_', '-', '.'"
+        )
     with _opened(folder) as connection, transaction(connection):
         row = connection.execute(
             "SELECT number FROM records WHERE trigger_id = ?", (trigger_id,)

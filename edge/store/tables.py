@@ -1,4 +1,4 @@
-"""Records as flat tables: CSV, JSON lines, Parquet."""
+"""Records as flat tables: text for a terminal, CSV, JSON lines, Parquet."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ _NUMBERS = frozenset({"score", "deadline_ms", "threshold", "threshold_review", "
 _INTEGERS = frozenset({"recipe_number"})
 _LISTS = ("images", "line_errors")
 
+_HEAD = ("triggered", "trigger", "part", "recipe", "verdict", "score", "threshold", "ms", "label")
+_ROW = "{:<23}  {:<15}  {:<12}  {:<10}  {:<22}  {:>9}  {:>9}  {:>8}  {}"
+
 HEADER = (*COLUMNS, *IDENTITY, *_LISTS, "label")
 
 
@@ -31,6 +34,30 @@ def flat(stored: StoredRecord) -> dict[str, Any]:
     values |= {name: "; ".join(values[name]) for name in _LISTS}
     values["label"] = stored.label
     return {name: values[name] for name in HEADER}
+
+
+def write_table(records: Iterable[StoredRecord], stream: TextIO) -> None:
+    """Writes the main columns as text, with local times."""
+    stream.write(_ROW.format(*_HEAD).rstrip() + "\n")
+    for stored in records:
+        stream.write(_ROW.format(*_cells(stored)).rstrip() + "\n")
+
+
+def _cells(stored: StoredRecord) -> tuple[str, ...]:
+    record = stored.record
+    number = record.recipe_number
+    outcome = record.verdict.value if record.cause is None else f"NO_VERDICT {record.cause.value}"
+    return (
+        f"{record.triggered_utc.astimezone():%Y-%m-%d %H:%M:%S.%f}"[:-3],
+        record.trigger_id,
+        record.part_id or "-",
+        record.recipe if number is None else f"{number} {record.recipe}",
+        outcome,
+        "-" if record.score is None else f"{record.score:.4g}",
+        f"{record.threshold:.4g}",
+        f"{record.latency_ms.total:.1f}",
+        stored.label or "",
+    )
 
 
 def write_csv(records: Iterable[StoredRecord], stream: TextIO) -> None:
@@ -48,6 +75,7 @@ def write_json_lines(records: Iterable[StoredRecord], stream: TextIO) -> None:
 
 
 TEXT_FORMATS: dict[str, Callable[[Iterable[StoredRecord], TextIO], None]] = {
+    "table": write_table,
     "csv": write_csv,
     "jsonl": write_json_lines,
 }

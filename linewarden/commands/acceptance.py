@@ -30,9 +30,8 @@ from tqdm import tqdm
 from calibration.acceptance import AcceptanceStudy, study
 from calibration.acceptance_report import figure_rows, proof, statement, write_acceptance_report
 from calibration.labelled_parts import REPEATS, read_plan
-from inspection.bundle import REFERENCE_ARTEFACT
 from inspection.files import write_text
-from inspection.inspector import Inspector
+from linewarden.options import add_inspector_arguments, open_inspector
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,10 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--confidence", type=float, default=0.95, help="of the bounds (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the order (default: %(default)s)")
-    parser.add_argument("--recipe", default="default", help="calibration (default: %(default)s)")
-    parser.add_argument("--engine", default="onnxruntime", help="engine (default: %(default)s)")
-    parser.add_argument("--artefact", default=REFERENCE_ARTEFACT, help="file of the bundle to run")
-    parser.add_argument("--threads", type=int, help="threads of the engine (default: all cores)")
+    add_inspector_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the files go")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
 
@@ -64,9 +60,7 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or bundle.with_name(f"{bundle.name}-acceptance") / plan.data_set / args.recipe
     total = len(plan.parts) * plan.repeats
     with (
-        Inspector.open(
-            bundle, args.recipe, engine=args.engine, artefact=args.artefact, threads=args.threads
-        ) as inspector,
+        open_inspector(args, bundle) as inspector,
         tqdm(total=total, desc="show", unit="image", file=sys.stderr, disable=None) as bar,
     ):
         result, pictures = study(

@@ -30,19 +30,17 @@ files:
 from __future__ import annotations
 
 import argparse
-import contextlib
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
 
+from edge.service.signals import stopped_by_signals
 from export.tensorrt.build import LEVELS, BuildCancelledError, BuildOptions
 from export.tensorrt.engine import Built, build_engine, buildable
 from inspection.bundle import REFERENCE_ARTEFACT, open_bundle
@@ -97,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     """Build and report; 130 or 143 when a signal cancelled it."""
     bundle = open_bundle(args.bundle)
     # On a thread of its own: Python handles signals on this one only, and TensorRT would block it.
-    with _cancelled_by_signals() as cancel, _Bars(cancel) as bars, ThreadPoolExecutor(1) as thread:
+    with stopped_by_signals() as received, _Bars(received) as bars, ThreadPoolExecutor(1) as thread:
         build = partial(
             build_engine,
             bundle,
@@ -113,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
                 built += [] if engine is None else [engine]
         except BuildCancelledError as error:
             _say(str(error))
-            return 128 + cancel.number
+            return 128 + received[0]
     for line in summary(args.bundle, built):
         print(line)
     return 0
@@ -173,17 +171,15 @@ def _used(sidecar: Sidecar) -> Latency:
     return sidecar.timings[f"{sidecar.memory}, {sidecar.launch}"]
 
 
-class _Cancel:
-    """The signal that asked for the end; 0 while none did."""
-
-    number = 0
-
-
 class _Bars:
-    """TensorRT's phases as progress bars on standard error, where that is a terminal."""
+    """TensorRT's phases as progress bars on standard error, where that is a terminal.
 
-    def __init__(self, cancel: _Cancel) -> None:
-        self._cancel = cancel
+    Args:
+        received: the signals so far; the first one cancels the build.
+    """
+
+    def __init__(self, received: list[int]) -> None:
+        self._received = received
         self._bars: dict[str, tqdm[Any]] = {}
         self._lock = threading.Lock()
 
@@ -200,7 +196,7 @@ class _Bars:
             # An exception would end the process inside TensorRT, so that an odd order is no error.
             if phase in self._bars:
                 self._bars[phase].update()
-        return self._cancel.number == 0
+        return not self._received
 
     def finish(self, phase: str) -> None:
         """See `Progress`."""
@@ -214,25 +210,6 @@ class _Bars:
     def __exit__(self, *_: object) -> None:
         for bar in self._bars.values():
             bar.close()
-
-
-@contextlib.contextmanager
-def _cancelled_by_signals() -> Iterator[_Cancel]:
-    cancel = _Cancel()
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        cancel.number = number
-        for each in previous:
-            signal.signal(each, signal.SIG_DFL)  # the second one ends the process
-
-    for number in previous:
-        signal.signal(number, note)
-    try:
-        yield cancel
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _say(text: str) -> None:

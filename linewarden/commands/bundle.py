@@ -30,22 +30,18 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
-from collections.abc import Callable
-from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inspection.bundle import Bundle, calibrated_recipes, open_bundle
+from inspection.bundle import calibrated_recipes, open_bundle
+from inspection.bundle.adoption import adopt
 from inspection.bundle.installed import STORE, BundleStore, Version
 from inspection.bundle.manifest import MANIFEST
-from inspection.engine.sidecar import verified_plan, write_sidecar
-from inspection.errors import BundleError, ConfigError, EngineError
-from inspection.files import write_text
-from inspection.golden import golden_frames
-from inspection.inspector import open_engine
+from inspection.errors import BundleError, ConfigError
+from inspection.golden_run import require_golden_of_recipes
 from inspection.trust.keys import Keys, configured_keys, keys_folder, new_device_key
 from inspection.trust.signature import read_signature, sign
-from linewarden.commands.verify import engine_for, measure
 
 if TYPE_CHECKING:
     from inspection.trust.ed25519 import PublicKey
@@ -170,12 +166,14 @@ def _described(version: Version) -> dict[str, Any]:
 def _activate(args: argparse.Namespace) -> None:
     store = BundleStore(args.store)
     version = store.find(args.name, args.version)
-    store.activate(version, _proof(args.engine), allow_changes=args.allow_changes)
+    prove = partial(require_golden_of_recipes, onnx_engine=args.engine)
+    store.activate(version, prove, allow_changes=args.allow_changes)
     print(f"{version.name} {version.version}: active; restart its lines to run it")
 
 
 def _rollback(args: argparse.Namespace) -> None:
-    version = BundleStore(args.store).roll_back(args.name, _proof(args.engine))
+    prove = partial(require_golden_of_recipes, onnx_engine=args.engine)
+    version = BundleStore(args.store).roll_back(args.name, prove)
     print(f"{version.name} {version.version}: active again; restart its lines to run it")
 
 
@@ -184,24 +182,6 @@ def _remove(args: argparse.Namespace) -> None:
     version = store.find(args.name, args.version)
     store.remove(version)
     print(f"{version.name} {version.version}: removed")
-
-
-def _proof(onnx_engine: str) -> Callable[[Bundle], None]:
-    """Runs the golden frames through every artefact that a recipe of the bundle names."""
-
-    def prove(bundle: Bundle) -> None:
-        frames = golden_frames(bundle)
-        for artefact in sorted(set(bundle.recipes().values())):
-            name = engine_for(artefact, onnx_engine)
-            with closing(open_engine(bundle, engine=name, artefact=artefact)) as engine:
-                wrong = measure(bundle, artefact, name, engine, frames).wrong
-            if wrong:
-                raise EngineError(
-                    f"{bundle.folder}: {name} gives other results than the checkpoint with "
-                    f"{artefact}: {', '.join(wrong)}; nothing was changed"
-                )
-
-    return prove
 
 
 def _keygen(args: argparse.Namespace) -> None:
@@ -250,34 +230,10 @@ def _device_key(_: argparse.Namespace) -> None:
 
 def _adopt(args: argparse.Namespace) -> None:
     bundle = open_bundle(args.bundle)
-    if bundle.keys.device is None:
-        raise ConfigError("this machine has no key to vouch with: linewarden bundle device-key")
-    with bundle.locked():
-        adopted = [name for name in bundle.calibrations() if _adopt_calibration(bundle, name)]
-        adopted += [name for name in bundle.plans() if _adopt_plan(bundle, name)]
+    adopted = adopt(bundle)
     for name in adopted:
         print(f"{name}: vouched for by this machine")
     print(f"{args.bundle}: {len(adopted)} records adopted")
-
-
-def _adopt_calibration(bundle: Bundle, name: str) -> bool:
-    path = bundle.folder / name
-    mend = "it is not adopted; calibrate again"
-    with suppress(BundleError):
-        bundle.read_calibration(path, mend)
-        return False
-    found = Bundle(bundle.folder, bundle.manifest, Keys()).read_calibration(path, mend)
-    write_text(path, bundle.keys.vouched(found).model_dump_json(indent=2) + "\n")
-    return True
-
-
-def _adopt_plan(bundle: Bundle, name: str) -> bool:
-    with suppress(BundleError):
-        bundle.file(name)
-        return False
-    found = verified_plan(bundle.folder, name, bundle.manifest.files, Keys())
-    write_sidecar(bundle.folder / name, found, bundle.keys)
-    return True
 
 
 def _trusted(paths: list[Path]) -> dict[str, PublicKey]:

@@ -44,7 +44,6 @@ files:
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -56,11 +55,17 @@ from calibration.calibrate import CalibrationResult, calibrate
 from calibration.pixels import AREAS
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
-from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
+from inspection.bundle import Bundle, open_bundle
 from inspection.errors import BundleError, ConfigError
 from inspection.images import list_images
 from inspection.inspector import Inspector
 from inspection.layout import Layout, read_layout
+from linewarden.options import (
+    add_author_argument,
+    add_inspector_arguments,
+    add_rate_argument,
+    open_inspector,
+)
 
 ReportWriter = Callable[[Path, CalibrationResult, Inspector], None]
 
@@ -77,19 +82,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shape.add_argument(
         "--whole-frame", action="store_true", help="give up the layout that the recipe has"
     )
-    parser.add_argument(
-        "--author",
-        default=os.environ.get("USER", ""),
-        help="who calibrates (default: the user's name)",
-    )
+    add_author_argument(parser)
     parser.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the history")
     parser.add_argument(
         "--report", type=Path, metavar="FILE.html", help="write a page with histogram and pictures"
     )
-    parser.add_argument("--recipe", default="default", help="name or number (default: %(default)s)")
-    parser.add_argument("--engine", default="onnxruntime", help="engine to measure through")
-    parser.add_argument("--artefact", default=REFERENCE_ARTEFACT, help="file of the bundle to run")
-    parser.add_argument("--threads", type=int, help="threads of the engine (default: all cores)")
+    add_inspector_arguments(parser)
 
 
 def _add_images(parser: argparse.ArgumentParser) -> None:
@@ -119,13 +117,7 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
 
 def _add_targets(parser: argparse.ArgumentParser) -> None:
     """What is to be promised."""
-    parser.add_argument(
-        "--false-reject-rate",
-        type=float,
-        default=0.01,
-        metavar="RATE",
-        help="share of good parts that may be rejected (default: %(default)s)",
-    )
+    add_rate_argument(parser)
     parser.add_argument(
         "--confidence",
         type=float,
@@ -193,9 +185,7 @@ def _report_writer() -> ReportWriter:
 def _report(
     write: ReportWriter, args: argparse.Namespace, bundle: Bundle, result: CalibrationResult
 ) -> None:
-    with Inspector.open(
-        bundle, args.recipe, engine=args.engine, artefact=args.artefact, threads=args.threads
-    ) as inspector:
+    with open_inspector(args, bundle) as inspector:
         write(args.report, result, inspector)
     print(f"report: {args.report}")
 

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,6 +46,8 @@ from calibration.sensitivity import move_slider, place_of, slider_of
 from inspection.bundle import Bundle, open_bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import BundleError
+from linewarden.options import add_author_argument
+from linewarden.text_table import aligned
 from reports.proportion import Proportion
 
 _HEAD = ("", "time", "threshold", "bound", "parts", "artefact", "author", "reason")
@@ -65,13 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     back = _action(actions, "rollback", "make an older calibration active again")
     back.add_argument("when", metavar="WHEN")
     back.add_argument("--reason", required=True, metavar="TEXT", help="why; kept in the history")
-    back.add_argument("--author", default=os.environ.get("USER", ""), help="who does it")
+    add_author_argument(back)
     slider = _action(actions, "sensitivity", "thresholds along the curve; --to takes one")
     slider.add_argument(
         "--to", type=float, metavar="POSITION", help="0 rejects least, 1 most; takes effect"
     )
     slider.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the history")
-    slider.add_argument("--author", default=os.environ.get("USER", ""), help="who does it")
+    add_author_argument(slider)
     slider.add_argument(
         "--defects",
         nargs="+",
@@ -169,12 +170,7 @@ def _list(bundle: Bundle, recipe: str | None, *, as_json: bool) -> None:
 def table(entries: Sequence[Entry]) -> list[str]:
     """The calibrations of one recipe as aligned columns; the active one is marked *."""
     rows = [_HEAD, *(_cells(e.name, e.calibration, e.is_active) for e in entries if e.calibration)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return [*lines, *(f"damaged: {e.damaged}" for e in entries if e.damaged)]
+    return [*aligned(rows), *(f"damaged: {e.damaged}" for e in entries if e.damaged)]
 
 
 def _cells(name: str, calibration: Calibration, is_active: bool) -> tuple[str, ...]:

@@ -34,15 +34,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-
-from edge.camera import CAMERAS, Camera, CameraConfig, EndOfRecording, camera_from_config
-from edge.camera.faults import CameraLostError
-from edge.camera.genicam import GenicamSettings
+from edge.camera import CAMERAS, Camera, CameraConfig, camera_from_config
+from edge.camera.commissioning import Measured, frames, measured
 from edge.camera.isolated import IsolatedCamera
 from edge.part.frame import Frame
 from edge.station.config import LineConfig
@@ -52,20 +46,10 @@ from inspection.files import write_bytes
 from inspection.images import encode_png
 
 _RATE_OVER = 30  # frames
-_ERRORS_MAX = 20  # one after the other
 
 
 class _OneCamera(StrictModel):
     camera: CameraConfig
-
-
-class Measured(NamedTuple):
-    """What `live` prints of one frame; shares are 0 to 1."""
-
-    sharpness: float
-    mean: float
-    saturated: float
-    black: float
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,24 +84,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("linewarden camera grab needs --out FOLDER")
     actions = {"show": _show, "grab": _grab, "live": _live}
     with _opened(config) as camera:
-        return actions[args.action](args, camera, _frames(camera, config, args.timeout_s))
-
-
-def measured(image: npt.NDArray[np.uint8]) -> Measured:
-    """Figures of a frame, (H, W) grey or (H, W, 3) BGR.
-
-    Sharpness: variance of the Laplacian (Pech-Pacheco et al., ICPR 2000), with OpenCV's 3x3.
-    """
-    is_colour = image.ndim == 3
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if is_colour else image
-    highest = image.max(axis=2) if is_colour else image
-    lowest = image.min(axis=2) if is_colour else image
-    return Measured(
-        sharpness=float(cv2.Laplacian(grey, cv2.CV_32F).var()),
-        mean=float(grey.mean()),
-        saturated=float((highest == 255).mean()),
-        black=float((lowest == 0).mean()),
-    )
+        return actions[args.action](args, camera, frames(camera, config, args.timeout_s, _complain))
 
 
 def _camera_of(line: LineConfig, view: str | None) -> CameraConfig:
@@ -148,31 +115,8 @@ def _opened(config: CameraConfig) -> Iterator[Camera]:
         camera.close()
 
 
-def _frames(camera: Camera, config: CameraConfig, timeout_s: float) -> Iterator[Frame]:
-    """Frames until the camera ends; unusable ones are named on standard error."""
-    settings = getattr(config, "settings", None)
-    trigger = settings.trigger if isinstance(settings, GenicamSettings) else None
-    is_software = trigger is not None and trigger.source == "Software"
-    errors = 0
-    while errors < _ERRORS_MAX:
-        if is_software and isinstance(camera, IsolatedCamera):
-            camera.trigger()
-        try:
-            frame = camera.read(timeout_s)
-        except FrameError as error:
-            print(f"linewarden: {error}", file=sys.stderr)
-            errors += 1
-            continue
-        except EndOfRecording:
-            return
-        if frame is None:
-            if isinstance(camera, IsolatedCamera):
-                camera.describe()  # raises when the camera does not answer
-            what = f"trigger on {trigger.source}" if trigger else "frame"
-            raise CameraError(f"no {what} within {timeout_s:g} s, and the camera is there")
-        errors = 0
-        yield frame
-    raise CameraLostError(f"{_ERRORS_MAX} unusable frames one after the other")
+def _complain(error: FrameError) -> None:
+    print(f"linewarden: {error}", file=sys.stderr)
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -41,7 +41,8 @@ from edge.store.data_set import Layout, gather
 from edge.store.reader import RecordReader
 from edge.store.station_records import IMAGES_NAME
 from inspection.errors import listed
-from linewarden.commands.records import add_filter_arguments, filter_from_arguments, find_records
+from linewarden.record_source import add_filter_arguments, filter_from_arguments, find_records
+from linewarden.text_table import aligned
 from training.data.layout import convert, find_layout
 from training.data.layouts import LAYOUTS, WRITABLE
 from training.data.summary import Summary, summarise
@@ -134,14 +135,7 @@ def _table(summary: Summary) -> list[str]:
     rows += [
         (*kind, str(count), str(summary.masks[kind])) for kind, count in summary.images.items()
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  " + _row(row, widths) for row in rows]
-
-
-def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    texts = [f"{cell:<{width}}" for cell, width in zip(cells[:3], widths[:3], strict=True)]
-    numbers = [f"{cell:>{width}}" for cell, width in zip(cells[3:], widths[3:], strict=True)]
-    return "  ".join(texts + numbers)
+    return ["  " + line for line in aligned(rows, numbers_from=3)]
 
 
 def _named(paths: Sequence[Path]) -> str:

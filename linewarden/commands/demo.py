@@ -35,6 +35,7 @@ import yaml
 from calibration.calibrate import calibrate
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
+from edge.service.run import run_line
 from edge.station.config import LineConfig
 from export.bundle import export_bundle
 from inspection.bundle import open_bundle
@@ -42,15 +43,15 @@ from inspection.config.loading import load_config
 from inspection.errors import ConfigError
 from inspection.files import write_text
 from inspection.inspector import Inspector
-from linewarden.commands.evaluate import evaluate_to
-from linewarden.commands.run import print_line, print_summary, run_station
-from linewarden.commands.train import fit_with_progress, load_train_config, weights_setting
+from linewarden.commands.run import print_line, print_summary
+from linewarden.training_run import fit_with_progress, load_train_config, weights_setting
 from training.backbones import Backbone
 from training.checkpoint import load_run
 from training.config import TrainConfig
 from training.data.data_set import DataSet
 from training.data.layout import read_data_set
 from training.demo_parts import write_dataset
+from training.evaluation_files import evaluate_to
 from training.report import figure_rows
 
 _GOOD, _TEST_GOOD, _DEFECTIVE_PER_KIND = 60, 15, 4
@@ -155,7 +156,7 @@ def _train_config(args: argparse.Namespace, folder: Path) -> TrainConfig:
 def _evaluate(out: Path, folder: Path, data_set: DataSet, doubts: Sequence[str]) -> None:
     _step(f"linewarden evaluate {out / 'bundle'} {folder} --out {out / 'report'}")
     with Inspector.open(out / "bundle") as inspector:
-        evaluation = evaluate_to(inspector, data_set, out / "report", doubts)
+        evaluation = evaluate_to(inspector, data_set, out / "report", notices=doubts)
     for name, value in figure_rows(evaluation):
         print(f"  {name:<48} {value}")
 
@@ -173,7 +174,7 @@ def _run_line(out: Path, data_set: DataSet, held_out: list[Path]) -> None:
     }
     write_text(out / "line.yaml", yaml.safe_dump(station, sort_keys=False))
     _step(f"linewarden run --config {out / 'line.yaml'}")
-    summary, _ = run_station(load_config(out / "line.yaml", LineConfig), print_line)
+    summary, _ = run_line(load_config(out / "line.yaml", LineConfig), print_line)
     print_summary(summary)
     if summary.error is not None:
         raise summary.error

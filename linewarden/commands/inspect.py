@@ -27,7 +27,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from inspection.bundle import REFERENCE_ARTEFACT
 from inspection.errors import CameraError, ConfigError, FrameError
 from inspection.files import write_bytes
 from inspection.images import encode_jpeg, encode_png, read_image
@@ -35,6 +34,7 @@ from inspection.inspector import Inspection, Inspector, no_verdict
 from inspection.layout.alignment import Pose
 from inspection.overlay import caption, overlay
 from inspection.verdict import Cause, Verdict
+from linewarden.options import add_inspector_arguments, open_inspector
 
 REJECTED = 10
 
@@ -43,10 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image to inspect")
     parser.add_argument("--bundle", required=True, type=Path, help="bundle to inspect with")
-    parser.add_argument("--recipe", default="default", help="name or number (default: %(default)s)")
-    parser.add_argument("--engine", default="onnxruntime", help="engine to run it on")
-    parser.add_argument("--artefact", default=REFERENCE_ARTEFACT, help="file of the bundle to run")
-    parser.add_argument("--threads", type=int, help="threads of the engine (default: all cores)")
+    add_inspector_arguments(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per image")
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="write overlay and mask here")
     parser.add_argument(
@@ -57,13 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Inspect and report."""
     verdicts = []
-    with Inspector.open(
-        args.bundle,
-        args.recipe,
-        engine=args.engine,
-        artefact=args.artefact,
-        threads=args.threads,
-    ) as inspector:
+    with open_inspector(args, args.bundle) as inspector:
         for number, path in enumerate(args.images, start=1):
             inspection = _inspect(inspector, path, args.save, number)
             verdicts.append(inspection.verdict)

@@ -21,23 +21,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from edge.line.safe import make_safe
-from edge.service import logs, units, wheelhouse
+from edge.service import logs, systemctl, units, wheelhouse
 from edge.service.units import DROP_INS, UNIT
 from edge.station.config import LineConfig
 from inspection.config.loading import load_config
-from inspection.errors import ConfigError, LineError, LinewardenError
+from inspection.errors import ConfigError
 
-_PAUSE_S = 2.0
 _DONE = {"missing": "new      ", "differs": "changed  ", "installed": "as it was"}
-_SHOWN = ("ActiveState", "SubState", "Result", "NRestarts", "StatusText")
 _PLATFORMS = ("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux2014_aarch64")
 
 
@@ -111,26 +105,12 @@ def _install(args: argparse.Namespace) -> int:
     if args.dry_run:
         print("nothing was written")
     else:
-        _enable(args.line, args.root, args.drop_in)
+        systemctl.enable(args.line, args.root, args.drop_in)
+        if args.root == Path("/"):
+            print(f"start it:  systemctl restart {UNIT.format(line=args.line)}")
+        else:
+            print("the user and the folders are made when the device starts")
     return 0
-
-
-def _enable(line: str, root: Path, drop_ins: Sequence[str]) -> None:
-    unit = UNIT.format(line=line)
-    if root != Path("/"):
-        _call("systemctl", "--root", str(root), "enable", unit)
-        print("the user and the folders are made when the device starts")
-        return
-    _call("systemd-sysusers", "/etc/sysusers.d/linewarden.conf")
-    _call("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/linewarden.conf")
-    if Path("/run/udev/control").exists():  # no container has it
-        _call("udevadm", "control", "--reload")
-        _call("udevadm", "trigger", "--subsystem-match=usb", "--subsystem-match=gpio")
-    if "gige" in drop_ins:
-        _call("sysctl", "--quiet", "--load", "/etc/sysctl.d/linewarden-gige.conf")
-    _call("systemctl", "daemon-reload")
-    _call("systemctl", "enable", unit)
-    print(f"start it:  systemctl restart {unit}")
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -140,7 +120,8 @@ def _status(args: argparse.Namespace) -> int:
         drop_ins = units.drop_ins_of(line, args.root)
         found = units.service_files(line, drop_ins=drop_ins, root=args.root)
         states = {f"/{file.path}": file.state(args.root) for file in found}
-        report[line] = {"files": states, "systemd": _shown(line) if _is_here(args.root) else {}}
+        shown = systemctl.state(line) if systemctl.is_here(args.root) else {}
+        report[line] = {"files": states, "systemd": shown}
     if args.json:
         print(json.dumps(report, indent=2))
         return 0
@@ -155,40 +136,22 @@ def _status(args: argparse.Namespace) -> int:
     return 0
 
 
-def _shown(line: str) -> dict[str, str]:
-    text = _call("systemctl", "show", UNIT.format(line=line), f"--property={','.join(_SHOWN)}")
-    return dict(word.partition("=")[::2] for word in text.splitlines())
-
-
 def _remove(args: argparse.Namespace) -> int:
     _require_folder(args.root)
     if args.line not in units.lines(args.root):
         raise ConfigError(f"{args.line}: no such line in {args.root / units.CONFIGURATIONS}")
-    unit = UNIT.format(line=args.line)
-    if _is_here(args.root):
-        _call("systemctl", "disable", "--now", unit)
-    else:
-        _call("systemctl", "--root", str(args.root), "disable", unit)
+    systemctl.disable(args.line, args.root)
     for path in units.remove(args.line, args.root):
         print(f"removed  {path}")
-    if _is_here(args.root):
-        _call("systemctl", "daemon-reload")
+    if systemctl.is_here(args.root):
+        systemctl.reload()
     return 0
 
 
 def _safe(args: argparse.Namespace) -> int:
     logs.configure()
-    config = load_config(args.config, LineConfig)
-    end = time.monotonic() + args.within_s
-    while True:
-        try:
-            make_safe(config.outputs)
-        except LineError:
-            if time.monotonic() + _PAUSE_S > end:
-                raise
-            time.sleep(_PAUSE_S)
-        else:
-            return 0
+    make_safe(load_config(args.config, LineConfig).outputs, within_s=args.within_s)
+    return 0
 
 
 def _wheelhouse(args: argparse.Namespace) -> int:
@@ -210,21 +173,6 @@ def _wheelhouse(args: argparse.Namespace) -> int:
     return 0
 
 
-def _is_here(root: Path) -> bool:
-    """Whether the root is this device's, with systemd running."""
-    return root == Path("/") and Path("/run/systemd/system").is_dir()
-
-
 def _require_folder(root: Path) -> None:
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder; --root takes the root of a device's image")
-
-
-def _call(*words: str) -> str:
-    """Run a tool of systemd; its output."""
-    if shutil.which(words[0]) is None:
-        raise LinewardenError(f"{words[0]}: not found; a service needs systemd 249 or later")
-    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        raise LinewardenError(f"{' '.join(words)}: {done.stderr.strip()}; are you root?")
-    return done.stdout

@@ -25,7 +25,7 @@ from pathlib import Path
 from export.study import finished, latencies_ms, measure_once
 from export.study_report import markdown, write_study
 from inspection.files import write_text
-from linewarden.commands.train import fit_with_progress, load_train_config, say
+from linewarden.training_run import fit_with_progress, load_train_config, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

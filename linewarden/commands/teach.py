@@ -33,7 +33,8 @@ from inspection.bundle import open_bundle
 from inspection.config.loading import dump_yaml, load_config
 from inspection.errors import BundleError, ConfigError
 from inspection.files import write_text
-from linewarden.commands.train import fit_with_progress, say, weights_value
+from linewarden.options import add_rate_argument
+from linewarden.training_run import fit_with_progress, say, weights_value
 from training.backbones import BackboneConfig, find_weights
 from training.checkpoint import RUN, load_run
 from training.config import TrainConfig
@@ -53,13 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes", type=float, default=5.0, help="for the training (default: %(default)s)"
     )
-    parser.add_argument(
-        "--false-reject-rate",
-        type=float,
-        default=0.01,
-        metavar="RATE",
-        help="share of good parts that may be rejected (default: %(default)s)",
-    )
+    add_rate_argument(parser)
     parser.add_argument("--weights", help="backbone weights: a file, 'hub', or 'none' (untrained)")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")

@@ -27,46 +27,20 @@ columns:
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from itertools import cycle, islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
-from inspection.engine import Engine
-from inspection.engine.cuda import open_cuda
-from inspection.engine.sidecar import PLAN
-from inspection.engine.tensorrt_bindings import load_bindings, platform_here
+from inspection.bundle import open_bundle
 from inspection.errors import BundleError, EngineError
-from inspection.golden import Difference, GoldenFrame, allowance, golden_frames, golden_results
+from inspection.golden import golden_frames
+from inspection.golden_run import GoldenRun, artefacts_here, engine_for, run_golden
 from inspection.inspector import open_engine
+from linewarden.text_table import aligned
 
-_TIMED_RUNS = 30
 _COLUMNS = ("artefact", "engine", "score", "map", "flips", "mask IoU", "p50 ms", "p99 ms")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One artefact on one engine, over all golden frames.
-
-    Attributes:
-        flips: frames that get another verdict.
-        iou: overlap of all masks with the checkpoint's; 1 when none has a mask.
-        times_ms: of single inferences.
-        wrong: frames that differ by more than they may.
-    """
-
-    artefact: str
-    engine: str
-    differences: tuple[Difference, ...]
-    flips: tuple[str, ...]
-    iou: float
-    times_ms: tuple[float, ...]
-    wrong: tuple[str, ...]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,31 +58,32 @@ def run(args: argparse.Namespace) -> int:
         print(f"recipe {recipe}: calibrated through {artefact}")
     print(f"this machine {bundle.keys.describe()}")
     frames = golden_frames(bundle)
-    rows: list[Row] = []
+    rows: list[GoldenRun] = []
     refused: list[BundleError | EngineError] = []
-    for name, engine_name in _chosen(bundle, args.artefact, args.engine):
+    if args.artefact is not None:
+        chosen = {args.artefact: engine_for(args.artefact, args.engine)}
+    else:
+        chosen, remarks = artefacts_here(bundle, args.engine)
+        for remark in remarks:
+            print(remark)
+    for name, engine_name in chosen.items():
         try:
             with closing(open_engine(bundle, engine=engine_name, artefact=name)) as engine:
-                rows.append(measure(bundle, name, engine_name, engine, frames))
+                rows.append(run_golden(bundle, name, engine_name, engine, frames))
         except (BundleError, EngineError) as error:
             if args.artefact is not None:
                 raise
             print(f"{name}: refused: {error}")
             refused.append(error)
     if rows:
-        print(table(rows))
+        print("\n".join(aligned([_COLUMNS, *map(_cells, rows)])))
     _require_all(args.bundle, rows, refused)
     print(f"{len(frames)} golden frames agree")
     return 0
 
 
-def engine_for(artefact: str, onnx_engine: str) -> str:
-    """The engine of an artefact: plans have one of their own."""
-    return "tensorrt" if artefact.endswith(PLAN) else onnx_engine
-
-
 def _require_all(
-    folder: Path, rows: Sequence[Row], refused: Sequence[BundleError | EngineError]
+    folder: Path, rows: Sequence[GoldenRun], refused: Sequence[BundleError | EngineError]
 ) -> None:
     wrong = {row.artefact: ", ".join(row.wrong) for row in rows if row.wrong}
     if wrong:
@@ -121,71 +96,7 @@ def _require_all(
         raise refused[0]
 
 
-def _chosen(bundle: Bundle, artefact: str | None, engine: str) -> list[tuple[str, str]]:
-    """What is to run, each with its engine; tells the plans that cannot run here."""
-    if artefact is not None:
-        return [(artefact, engine_for(artefact, engine))]
-    chosen = [(name, engine) for name in (REFERENCE_ARTEFACT, *bundle.manifest.artefacts)]
-    plans = bundle.plans()
-    if not plans:
-        return chosen
-    try:
-        here = _device_folder()
-    except EngineError as error:
-        print(f"{len(plans)} TensorRT plans are not run: {error}")
-        return chosen
-    for plan in plans:
-        built_for = PurePosixPath(plan).parts[1]
-        if built_for == here:
-            chosen.append((plan, "tensorrt"))
-        else:
-            print(f"{plan}: not run, this machine is {here}")
-    return chosen
-
-
-def _device_folder() -> str:
-    """Name of this kind of device under `engines/`."""
-    bindings, cuda = load_bindings(), open_cuda()
-    try:
-        return platform_here(bindings, cuda.device()).folder
-    finally:
-        cuda.release()
-
-
-def measure(
-    bundle: Bundle, artefact: str, engine_name: str, engine: Engine, frames: Sequence[GoldenFrame]
-) -> Row:
-    """Run the golden frames through an engine with `artefact` open, and time it."""
-    allowed = allowance(bundle, artefact)
-    pixel = _pixel_threshold(frames, bundle.manifest.parity.threshold)
-    differences, flips, wrong = [], [], []
-    both, either = 0, 0  # pixels in masks
-    for result in golden_results(bundle, engine, frames):
-        name = result.frame.name
-        differences.append(result.difference)
-        expected_mask, mask = result.frame.map > pixel, result.prediction.maps[0] > pixel
-        both += int((expected_mask & mask).sum())
-        either += int((expected_mask | mask).sum())
-        if result.flipped:
-            flips.append(name)
-        if not allowed.covers(result):
-            wrong.append(name)
-    iou = both / either if either else 1.0
-    times = _times_ms(engine, frames)
-    return Row(artefact, engine_name, tuple(differences), tuple(flips), iou, times, tuple(wrong))
-
-
-def table(rows: Sequence[Row]) -> str:
-    """The rows as aligned text."""
-    cells = [_COLUMNS, *map(_cells, rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(_COLUMNS))]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    )
-
-
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: GoldenRun) -> tuple[str, ...]:
     def percentile(share: float) -> str:
         return f"{np.percentile(row.times_ms, share):.1f}" if row.times_ms else "-"
 
@@ -199,18 +110,3 @@ def _cells(row: Row) -> tuple[str, ...]:
         percentile(50),
         percentile(99),
     )
-
-
-def _pixel_threshold(frames: Sequence[GoldenFrame], threshold: float) -> float:
-    """The highest expected value of the maps of frames that the checkpoint passes."""
-    passed = [frame for frame in frames if frame.score <= threshold] or frames
-    return max((float(frame.map.max()) for frame in passed), default=0.0)
-
-
-def _times_ms(engine: Engine, frames: Sequence[GoldenFrame]) -> tuple[float, ...]:
-    times = []
-    for frame in islice(cycle(frames), _TIMED_RUNS):
-        started = time.monotonic_ns()
-        engine.infer(frame.image)
-        times.append((time.monotonic_ns() - started) / 1e6)
-    return tuple(times)

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import edge.recipe.loaded
+import edge.service.run
 import inspection.inspector
-import inspection.layout
+import inspection.layout.preparer
 from edge.camera.replay import ReplayCamera
 from edge.line.jsonlines import JsonLines
 from edge.part.frame import Frame
 from edge.store.images import ImageArchive
 from inspection.engine.onnxruntime import OnnxRuntimeEngine
 from linewarden import command_line
-from linewarden.commands import run
 
 STATE = Path("/var/lib/linewarden")
 
@@ -51,11 +51,11 @@ ACTIONS: dict[str, Callable[[], None]] = {
 STAGES: dict[str, tuple[Any, str]] = {
     "start": (edge.recipe.loaded, "open_engine"),
     "camera": (ReplayCamera, "read"),
-    "preprocess": (inspection.layout, "preprocess"),
+    "preprocess": (inspection.layout.preparer, "model_input"),
     "engine": (OnnxRuntimeEngine, "infer"),
     "decide": (inspection.inspector, "decide"),
     "output": (JsonLines, "send"),
-    "record": (run, "_log_no_verdict"),
+    "record": (edge.service.run, "log_no_verdict"),
     "archive": (ImageArchive, "save"),
 }
 

@@ -17,18 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import asyncua.sync
 import pytest
-from asyncua import ua
-from gpiod.line import Value
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
-from pymodbus import ModbusException
-from pymodbus.client import ModbusTcpClient
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
 
 from edge.encoder import Encoder
 from edge.line import GpioConfig
@@ -37,7 +28,24 @@ from edge.line.gpio import Gpio
 from edge.line.handshake import Bits
 from edge.line.opcua import NAMESPACE
 from edge.peers.loop_thread import LoopThread
+from inspection.config.plugins import Sdk
 from inspection.verdict import Verdict
+
+if TYPE_CHECKING:
+    import pymodbus
+    from asyncua import sync as opcua
+    from asyncua import ua
+    from gpiod.line import Value
+    from paho.mqtt import client as paho
+    from paho.mqtt import enums
+    from pymodbus import client as modbus_client
+    from pymodbus import server as modbus_server
+    from pymodbus import simulator
+else:
+    opcua, ua = Sdk("asyncua.sync"), Sdk("asyncua.ua")
+    paho, enums = Sdk("paho.mqtt.client"), Sdk("paho.mqtt.enums")
+    pymodbus, modbus_client = Sdk("pymodbus"), Sdk("pymodbus.client")
+    modbus_server, simulator = Sdk("pymodbus.server"), Sdk("pymodbus.simulator")
 
 ACKNOWLEDGE_REGISTER = 40
 BLOCK = 15
@@ -111,12 +119,14 @@ class PlcServer(Peer):
         self._loop = LoopThread("plc")
         self._server = self._loop.run(self._start(port), 5.0)
 
-    async def _start(self, port: int) -> ModbusTcpServer:
-        bits = [SimData(0, count=16, values=False, datatype=DataType.BITS)]
-        words = [SimData(0, count=64, datatype=DataType.REGISTERS)]
-        unused = [SimData(0, count=1, datatype=DataType.REGISTERS)]
-        device = SimDevice(1, simdata=(bits, list(bits), words, unused), action=self._on_access)
-        server = ModbusTcpServer(device, address=("127.0.0.1", port))
+    async def _start(self, port: int) -> modbus_server.ModbusTcpServer:
+        bits = [simulator.SimData(0, count=16, values=False, datatype=simulator.DataType.BITS)]
+        words = [simulator.SimData(0, count=64, datatype=simulator.DataType.REGISTERS)]
+        unused = [simulator.SimData(0, count=1, datatype=simulator.DataType.REGISTERS)]
+        device = simulator.SimDevice(
+            1, simdata=(bits, list(bits), words, unused), action=self._on_access
+        )
+        server = modbus_server.ModbusTcpServer(device, address=("127.0.0.1", port))
         await server.serve_forever(background=True)
         return server
 
@@ -178,6 +188,10 @@ class Poller(Peer):
     def acknowledge(self, sequence: int) -> None:
         raise NotImplementedError
 
+    def failures(self) -> tuple[type[Exception], ...]:
+        """The errors of the library for a station that is not there."""
+        raise NotImplementedError
+
     def _poll(self) -> None:
         while not self._ended:
             if self.running.is_set():
@@ -192,7 +206,7 @@ class Poller(Peer):
                 self._last = seen.sequence
                 self.seen.append(seen)
                 self.acknowledge(seen.sequence or 0)
-        except (ModbusException, OSError, ua.uaerrors.UaError):
+        except self.failures():
             self.forget()  # the station is not there
             time.sleep(0.01)
 
@@ -218,7 +232,7 @@ class PlcClient(Poller):
 
     def __init__(self, port: int) -> None:
         super().__init__()
-        self._client = ModbusTcpClient("127.0.0.1", port=port, timeout=0.5, retries=0)
+        self._client = modbus_client.ModbusTcpClient("127.0.0.1", port=port, timeout=0.5, retries=0)
 
     def look(self) -> tuple[Bits, Seen]:
         registers = self._client.read_input_registers(0, count=BLOCK).registers
@@ -226,6 +240,9 @@ class PlcClient(Poller):
 
     def acknowledge(self, sequence: int) -> None:
         self._client.write_register(ACKNOWLEDGE_REGISTER, sequence)
+
+    def failures(self) -> tuple[type[Exception], ...]:
+        return (OSError, pymodbus.ModbusException)
 
     def close(self) -> None:
         super().close()
@@ -240,11 +257,11 @@ class UaClient(Poller):
     def __init__(self, port: int) -> None:
         super().__init__()
         self._url = f"opc.tcp://127.0.0.1:{port}/linewarden"
-        self._client: asyncua.sync.Client | None = None
+        self._client: opcua.Client | None = None
 
     def look(self) -> tuple[Bits, Seen]:
         if self._client is None:
-            client = asyncua.sync.Client(self._url, timeout=1)
+            client = opcua.Client(self._url, timeout=1)
             try:
                 client.connect()
             except (OSError, ua.uaerrors.UaError):
@@ -261,6 +278,9 @@ class UaClient(Poller):
     def acknowledge(self, sequence: int) -> None:
         value = ua.DataValue(ua.Variant(sequence, ua.VariantType.UInt16))
         self._node("AcknowledgedSequence").write_value(value)
+
+    def failures(self) -> tuple[type[Exception], ...]:
+        return (OSError, ua.uaerrors.UaError)
 
     def _node(self, name: str) -> Any:
         assert self._client is not None
@@ -300,7 +320,7 @@ class Broker(Peer):
         wait_for(self._listens)
 
     def subscribe(self) -> None:
-        self._client = Client(CallbackAPIVersion.VERSION2)
+        self._client = paho.Client(enums.CallbackAPIVersion.VERSION2)
         self._client.on_message = self._on_message
         self._client.connect("127.0.0.1", self.port)
         self._client.subscribe("#", qos=1)
@@ -313,7 +333,9 @@ class Broker(Peer):
             return False
         return True
 
-    def _on_message(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
+    def _on_message(
+        self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage
+    ) -> None:
         self.topics[message.topic] = message.payload.decode()
         if not message.topic.endswith("/verdict"):
             return

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.doubles.faulty import STAGES
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -30,6 +32,10 @@ def test_each_folder_of_unit_tests_has_its_package() -> None:
     folders = {path.parent.relative_to(unit) for path in unit.rglob("test_*.py")}
     assert folders
     assert [name for name in folders if not (ROOT / name / "__init__.py").exists()] == []
+
+
+def test_faults_strike_functions_that_exist() -> None:
+    assert [stage for stage, (owner, name) in STAGES.items() if not hasattr(owner, name)] == []
 
 
 def test_contributing_lists_the_contracts() -> None:

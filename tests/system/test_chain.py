@@ -18,7 +18,7 @@ from inspection.config.loading import load_config
 from inspection.files import write_text
 from inspection.images import encode_png
 from linewarden.command_line import main
-from linewarden.commands.train import load_train_config
+from linewarden.training_run import load_train_config
 from tests.doubles.line_folder import ROOT, command
 from training.checkpoint import RESUME, RUN
 from training.config import TrainConfig

@@ -8,7 +8,7 @@ import torch
 
 from export.study import StudyRow, measure
 from inspection.errors import BundleError, CameraError
-from linewarden.commands.train import load_train_config
+from linewarden.training_run import load_train_config
 from training.backbones import Backbone, BackboneConfig
 from training.fit import fit
 

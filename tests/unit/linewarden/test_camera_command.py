@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge.camera import PylonConfig
+from edge.camera.commissioning import measured
 from edge.camera.faults import CameraHungError
 from edge.camera.isolated import IsolatedCamera
 from edge.part.frame import Frame
@@ -88,16 +89,16 @@ def test_live_prints_numbers_frame_by_frame(
 def test_a_sharper_picture_has_the_higher_number() -> None:
     sharp = np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((8, 8))).astype(np.uint8) * 200
     blurred = np.repeat(sharp.mean(axis=0, keepdims=True), 64, axis=0).astype(np.uint8)
-    assert camera.measured(sharp).sharpness > 10 * camera.measured(blurred).sharpness
+    assert measured(sharp).sharpness > 10 * measured(blurred).sharpness
 
 
 def test_exposure_is_measured_in_each_channel() -> None:
     image = np.full((10, 10, 3), 100, np.uint8)
     image[:2, :, 2] = 255
     image[9, :, 0] = 0
-    figures = camera.measured(image)
+    figures = measured(image)
     assert (figures.saturated, figures.black) == (0.2, 0.1)
-    grey = camera.measured(np.full((4, 4), 255, np.uint8))
+    grey = measured(np.full((4, 4), 255, np.uint8))
     assert (grey.saturated, grey.black, grey.mean, grey.sharpness) == (1.0, 0.0, 255.0, 0.0)
 
 

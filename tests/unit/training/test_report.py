@@ -8,10 +8,10 @@ import pytest
 
 from inspection.inspector import Inspector
 from inspection.verdict import Verdict
-from linewarden.commands.evaluate import evaluate_to
 from tests.doubles.html_page import Page
 from training.data.data_set import DataSet
 from training.evaluation import Evaluation, evaluate
+from training.evaluation_files import evaluate_to
 from training.inspected import InspectedSample, inspect_samples
 from training.report import figure_rows, in_order_of_interest, write_report
 from training.separation import Separation

@@ -16,9 +16,6 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-pytest.importorskip("pymodbus", reason="needs pip install 'linewarden[modbus]'")
-pytest.importorskip("paho", reason="needs pip install 'linewarden[mqtt]'")
-
 from edge.line import LineOutput, OutputConfig, StationState, output_from_config
 from edge.trigger import FiredTrigger, TriggerConfig
 from inspection.errors import LineError
@@ -133,6 +130,8 @@ def peer(request: pytest.FixtureRequest) -> Iterator[Peer]:
 
 
 def settings(kind: str, peer: Peer) -> dict[str, Any]:
+    package = {"modbus": "pymodbus", "mqtt": "paho.mqtt"}[kind]
+    pytest.importorskip(package, reason=f"needs pip install 'linewarden[{kind}]'")
     more = {"topic": "test/line", "client_id": "a", "keepalive_s": 1}
     shared = {"kind": kind, "host": "127.0.0.1", "port": peer.port, "timeout_ms": TIMEOUT_MS}
     return shared | (more if kind == "mqtt" else {})

@@ -12,9 +12,6 @@ from typing import Any
 import pytest
 
 pytest.importorskip("pymodbus")
-pytest.importorskip("asyncua")
-pytest.importorskip("gpiod")
-pytest.importorskip("paho.mqtt")
 
 from edge.line import ModbusConfig, StationState
 from edge.line.handshake import Bits, Signals

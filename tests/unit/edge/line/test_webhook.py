@@ -15,10 +15,6 @@ import pytest
 from pydantic import ValidationError
 
 pytest.importorskip("httpx")
-pytest.importorskip("pymodbus")
-pytest.importorskip("asyncua")
-pytest.importorskip("gpiod")
-pytest.importorskip("paho.mqtt")
 
 from edge.line import WebhookConfig, output_from_config
 from edge.part.record import InspectionRecord

@@ -1,0 +1,136 @@
+"""Golden frames through every artefact of a bundle, on the engines of this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import PurePosixPath
+
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle
+from inspection.engine import Engine
+from inspection.engine.cuda import open_cuda
+from inspection.engine.sidecar import PLAN
+from inspection.engine.tensorrt_bindings import load_bindings, platform_here
+from inspection.errors import EngineError
+from inspection.golden import Difference, GoldenFrame, allowance, golden_frames, golden_results
+from inspection.inspector import open_engine
+
+_TIMED_RUNS = 30
+
+
+@dataclass(frozen=True)
+class GoldenRun:
+    """One artefact on one engine, over all golden frames.
+
+    Attributes:
+        flips: frames that get another verdict.
+        iou: overlap of all masks with the checkpoint's; 1 when none has a mask.
+        times_ms: durations of single inferences.
+        wrong: frames that differ by more than they may.
+    """
+
+    artefact: str
+    engine: str
+    differences: tuple[Difference, ...]
+    flips: tuple[str, ...]
+    iou: float
+    times_ms: tuple[float, ...]
+    wrong: tuple[str, ...]
+
+
+def engine_for(artefact: str, onnx_engine: str) -> str:
+    """Returns the engine of an artefact: plans run on TensorRT, all others on `onnx_engine`."""
+    return "tensorrt" if artefact.endswith(PLAN) else onnx_engine
+
+
+def artefacts_here(bundle: Bundle, onnx_engine: str) -> tuple[dict[str, str], list[str]]:
+    """Returns the artefacts that this machine can run, each with its engine.
+
+    Returns:
+        The engine by artefact, and a remark on each plan that this machine cannot run.
+    """
+    chosen = dict.fromkeys((REFERENCE_ARTEFACT, *bundle.manifest.artefacts), onnx_engine)
+    plans = bundle.plans()
+    if not plans:
+        return chosen, []
+    try:
+        here = _device_folder()
+    except EngineError as error:
+        return chosen, [f"{len(plans)} TensorRT plans are not run: {error}"]
+    remarks = []
+    for plan in plans:
+        if PurePosixPath(plan).parts[1] == here:
+            chosen[plan] = "tensorrt"
+        else:
+            remarks.append(f"{plan}: not run, this machine is {here}")
+    return chosen, remarks
+
+
+def require_golden_of_recipes(bundle: Bundle, onnx_engine: str) -> None:
+    """Runs the golden frames through every artefact that a recipe of the bundle names.
+
+    Raises:
+        EngineError: a frame gives another result than the checkpoint.
+    """
+    frames = golden_frames(bundle)
+    for artefact in sorted(set(bundle.recipes().values())):
+        name = engine_for(artefact, onnx_engine)
+        with closing(open_engine(bundle, engine=name, artefact=artefact)) as engine:
+            wrong = run_golden(bundle, artefact, name, engine, frames).wrong
+        if wrong:
+            raise EngineError(
+                f"{bundle.folder}: {name} gives other results than the checkpoint with "
+                f"{artefact}: {', '.join(wrong)}; nothing was changed"
+            )
+
+
+def run_golden(
+    bundle: Bundle, artefact: str, engine_name: str, engine: Engine, frames: Sequence[GoldenFrame]
+) -> GoldenRun:
+    """Runs the golden frames through an engine with `artefact` open, and times it."""
+    allowed = allowance(bundle, artefact)
+    pixel = _pixel_threshold(frames, bundle.manifest.parity.threshold)
+    differences, flips, wrong = [], [], []
+    both, either = 0, 0  # pixels in masks
+    for result in golden_results(bundle, engine, frames):
+        name = result.frame.name
+        differences.append(result.difference)
+        expected_mask, mask = result.frame.map > pixel, result.prediction.maps[0] > pixel
+        both += int((expected_mask & mask).sum())
+        either += int((expected_mask | mask).sum())
+        if result.flipped:
+            flips.append(name)
+        if not allowed.covers(result):
+            wrong.append(name)
+    iou = both / either if either else 1.0
+    times = _times_ms(engine, frames)
+    return GoldenRun(
+        artefact, engine_name, tuple(differences), tuple(flips), iou, times, tuple(wrong)
+    )
+
+
+def _device_folder() -> str:
+    """Returns the name of this kind of device under `engines/`."""
+    bindings, cuda = load_bindings(), open_cuda()
+    try:
+        return platform_here(bindings, cuda.device()).folder
+    finally:
+        cuda.release()
+
+
+def _pixel_threshold(frames: Sequence[GoldenFrame], threshold: float) -> float:
+    """The highest expected value of the maps of frames that the checkpoint passes."""
+    passed = [frame for frame in frames if frame.score <= threshold] or frames
+    return max((float(frame.map.max()) for frame in passed), default=0.0)
+
+
+def _times_ms(engine: Engine, frames: Sequence[GoldenFrame]) -> tuple[float, ...]:
+    times = []
+    for frame in islice(cycle(frames), _TIMED_RUNS):
+        started = time.monotonic_ns()
+        engine.infer(frame.image)
+        times.append((time.monotonic_ns() - started) / 1e6)
+    return tuple(times)

@@ -1,0 +1,59 @@
+"""Options that several commands have, declared once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle
+from inspection.inspector import Inspector
+
+
+def add_line_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the configuration of a line."""
+    parser.add_argument(
+        "--config", required=True, type=Path, metavar="FILE", help="YAML file of the line"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="replace a setting of the file, such as camera.rate_hz=5; may be repeated",
+    )
+
+
+def add_inspector_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the recipe of a bundle and the engine that runs it."""
+    parser.add_argument("--recipe", default="default", help="name or number (default: %(default)s)")
+    parser.add_argument("--engine", default="onnxruntime", help="engine (default: %(default)s)")
+    parser.add_argument("--artefact", default=REFERENCE_ARTEFACT, help="file of the bundle to run")
+    parser.add_argument("--threads", type=int, help="threads of the engine (default: all cores)")
+
+
+def open_inspector(args: argparse.Namespace, bundle: Path | Bundle) -> Inspector:
+    """Opens the inspector that the options of `add_inspector_arguments` describe."""
+    return Inspector.open(
+        bundle, args.recipe, engine=args.engine, artefact=args.artefact, threads=args.threads
+    )
+
+
+def add_rate_argument(parser: argparse.ArgumentParser) -> None:
+    """Declares the false reject rate that a calibration promises."""
+    parser.add_argument(
+        "--false-reject-rate",
+        type=float,
+        default=0.01,
+        metavar="RATE",
+        help="share of good parts that may be rejected (default: %(default)s)",
+    )
+
+
+def add_author_argument(parser: argparse.ArgumentParser) -> None:
+    """Declares the person who acts."""
+    parser.add_argument(
+        "--author",
+        default=os.environ.get("USER", ""),
+        help="name of the person who does it (default: the user's name)",
+    )

@@ -1,0 +1,91 @@
+"""Options that choose records of a line, and the folder that holds them."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime, time, timezone, tzinfo
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from edge.station.config import LineConfig
+from edge.store.reader import Filter
+from inspection.config.loading import load_config
+from inspection.errors import ConfigError, RecordsError
+from inspection.verdict import Cause, Verdict
+
+
+class Source(NamedTuple):
+    """Where the records are, and how the line counts its shifts."""
+
+    folder: Path
+    shifts: dict[str, time]
+    zone: tzinfo | None
+
+
+def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that choose records."""
+    parser.add_argument("--since", type=_moment, metavar="TIME", help="triggered then or later")
+    parser.add_argument("--until", type=_moment, metavar="TIME", help="triggered before then")
+    parser.add_argument("--verdict", nargs="+", default=[], type=Verdict, metavar="VERDICT")
+    parser.add_argument("--cause", nargs="+", default=[], type=Cause, metavar="CAUSE")
+    parser.add_argument("--recipe", metavar="NAME", help="whose thresholds judged")
+    parser.add_argument(
+        "--recipe-number", type=int, metavar="N", help="of the line, as a PLC asks for it"
+    )
+    parser.add_argument("--part", metavar="ID", help="what the line calls the part")
+    parser.add_argument("--trigger", metavar="ID", help="one record")
+    parser.add_argument("--min-score", type=float, metavar="SCORE", help="raw score from there on")
+    parser.add_argument("--max-score", type=float, metavar="SCORE", help="raw score up to there")
+    parser.add_argument("--label", help="good, or the name of a defect")
+    parser.add_argument(
+        "--labelled",
+        action=argparse.BooleanOptionalAction,
+        help="only records with a label, or only those without",
+    )
+
+
+def filter_from_arguments(args: argparse.Namespace) -> Filter:
+    """The filter that the options of `add_filter_arguments` describe."""
+    return Filter(
+        since=args.since,
+        until=args.until,
+        verdicts=tuple(args.verdict),
+        causes=tuple(args.cause),
+        recipe=args.recipe,
+        recipe_number=args.recipe_number,
+        part_id=args.part,
+        trigger_id=args.trigger,
+        min_score=args.min_score,
+        max_score=args.max_score,
+        label=args.label,
+        is_labelled=args.labelled,
+    )
+
+
+def find_records(path: Path) -> Source:
+    """The records in a folder, or of a line's configuration.
+
+    Raises:
+        ConfigError: the configuration is wrong, or keeps no records.
+    """
+    if path.is_dir():
+        return Source(path, {}, None)
+    if not path.exists():
+        raise RecordsError(f"{path}: no such folder of records or YAML file of a line")
+    config = load_config(path, LineConfig).records
+    if config is None:
+        raise ConfigError(f"{path}: has no section 'records', so that the line keeps none")
+    zone = ZoneInfo(config.time_zone) if config.time_zone is not None else None
+    return Source(config.folder, config.shifts, zone)
+
+
+def _moment(text: str) -> datetime:
+    """A time of the command line; ArgumentTypeError when it is none."""
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time; write 2026-11-21 or 2026-11-21T06:00"
+        ) from error
+    return moment.astimezone(timezone.utc)

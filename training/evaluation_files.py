@@ -1,0 +1,42 @@
+"""The files of an evaluation: figures, sheet, histogram and report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from inspection.files import write_bytes, write_text
+from inspection.images import encode_png
+from inspection.inspector import Inspector
+from training.data.data_set import DataSet
+from training.evaluation import Evaluation, evaluate
+from training.figures import figure_sheet, histogram
+from training.inspected import inspect_samples
+from training.report import write_report
+
+
+def evaluate_to(
+    inspector: Inspector,
+    data_set: DataSet,
+    out: Path,
+    *,
+    notices: Sequence[str] = (),
+    report: Callable[[], object] = lambda: None,
+) -> Evaluation:
+    """Evaluates on the test images of a data set, and writes the files into the folder `out`.
+
+    Each file is replaced atomically, result.json last; others in `out` stay.
+
+    Args:
+        notices: come first among the notices of the report.
+        report: called after each image.
+    """
+    inspected = inspect_samples(inspector, data_set.test, report)
+    evaluation = evaluate(inspector, data_set.name, inspected)
+    out.mkdir(parents=True, exist_ok=True)
+    write_bytes(out / "sheet.png", encode_png(figure_sheet(inspected, evaluation)))
+    write_bytes(out / "histogram.png", histogram(inspected, evaluation))
+    title = f"Inspection of {data_set.name}"
+    write_report(out / "report.html", title, evaluation, inspected, notices=notices)
+    write_text(out / "result.json", evaluation.model_dump_json(indent=2) + "\n")
+    return evaluation
