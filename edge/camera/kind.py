@@ -12,6 +12,7 @@ from pydantic import Field
 from edge.camera.base import Camera, LiveCamera
 from edge.camera.faults import CameraNotFoundError
 from inspection.config.loading import StrictModel
+from inspection.config.plugins import require
 from inspection.errors import CameraError
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -120,12 +121,10 @@ def load_sdk(kind: str, module: str, install: str) -> Any:
         CameraError: the module is not installed, or a library that it needs cannot be loaded.
     """
     try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        package = (error.name or module).partition(".")[0]
-        raise _missing(kind, f"the package {package}", install) from error
+        require(f"camera {kind!r}", module, install, CameraError)
     except ImportError as error:
         raise CameraError(f"camera {kind!r}: {module} cannot be loaded: {error}") from error
+    return import_module(module)
 
 
 def load_gi(kind: str, packages: str, **versions: str) -> tuple[Any, ...]:
@@ -146,9 +145,8 @@ def load_gi(kind: str, packages: str, **versions: str) -> tuple[Any, ...]:
         for name, version in versions.items():
             gi.require_version(name, version)
     except ValueError as error:
-        raise _missing(kind, f"{name} {version} of GObject introspection", install) from error
+        raise CameraError(
+            f"camera {kind!r} needs {name} {version} of GObject introspection, and it is not "
+            f"installed: {install}"
+        ) from error
     return tuple(load_sdk(kind, f"gi.repository.{name}", install) for name in versions)
-
-
-def _missing(kind: str, what: str, install: str) -> CameraError:
-    return CameraError(f"camera {kind!r} needs {what}, and it is not installed: {install}")

@@ -1,4 +1,4 @@
-"""What every camera must do; each kind in `CAMERAS` runs here without hardware, or says why not."""
+"""The contract of every camera; each kind in `CAMERAS` runs without hardware, or says why not."""
 
 import contextlib
 import os
@@ -145,7 +145,7 @@ def read_for_ever(camera: Camera) -> None:
 
 
 def open_patiently(camera: Camera) -> None:
-    """A GigE camera is held until its heartbeat ends, as after any crash."""
+    """After a crash a GigE camera is locked until its heartbeat ends."""
     until_s = time.monotonic() + 20.0
     while True:
         try:
@@ -159,7 +159,7 @@ def open_patiently(camera: Camera) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(CAMERAS))
-def test_what_cannot_be_opened_is_refused(kind: str, tmp_path: Path) -> None:
+def test_a_camera_that_cannot_be_opened_is_refused(kind: str, tmp_path: Path) -> None:
     config = broken(kind, tmp_path)
     require(config)
     camera = camera_from_config(config)

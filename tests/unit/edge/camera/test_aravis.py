@@ -139,7 +139,7 @@ while True:
 
 
 def test_a_killed_line_leaves_the_camera_free(gige: FakeGige) -> None:
-    """The camera's process closes it; else it would refuse a new one until its heartbeat ends."""
+    """The camera's process closes the camera; else it refuses others until its heartbeat ends."""
     command = [sys.executable, "-c", KILLED, gige.config().model_dump_json()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as line:
         assert line.stdout is not None

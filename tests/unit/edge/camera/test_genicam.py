@@ -1,4 +1,4 @@
-"""SFNC settings: order of writing, reading back, what is refused; the camera's count of frames."""
+"""SFNC settings: order of writing, reading back, refused settings."""
 
 import pytest
 

@@ -64,7 +64,7 @@ def test_a_pipeline_that_does_not_run_is_refused(pipeline: str, what: str) -> No
         opened(pipeline)
 
 
-def test_no_frame_is_no_error() -> None:
+def test_no_frame_is_not_an_error() -> None:
     camera = opened(LIVE.format("red") + " ! valve drop=true ! videoconvert")
     started = time.monotonic()
     assert camera.read(0.2) is None

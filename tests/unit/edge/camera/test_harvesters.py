@@ -58,7 +58,7 @@ def test_a_slow_reader_gets_new_frames() -> None:
     assert frame.captured_ns > started_ns - 60_000_000
 
 
-def test_no_frame_is_no_error() -> None:
+def test_no_frame_is_not_an_error() -> None:
     camera = opened()
     acquirer(camera).remote_device.node_map.AcquisitionStop.execute()
     for _ in range(6):
@@ -129,7 +129,7 @@ def test_discovery_looks_where_producers_are_installed(monkeypatch: pytest.Monke
     assert [found.identity for found in HarvestersConfig.discover()] == ["0", "1", "2"]
 
 
-def test_no_producer_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_producer_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     simulated_producer()
     monkeypatch.setenv("GENICAM_GENTL64_PATH", str(tmp_path))
     with pytest.raises(CameraNotFoundError, match=r"no \.cti file in the folders of GENICAM_"):
@@ -151,7 +151,7 @@ class Buffer:
 
 
 class Acquirer:
-    """Has frames that wait in its buffers, and one that comes when all were taken."""
+    """Has waiting frames, and one more that arrives when the others are taken."""
 
     num_buffers = 4
 

@@ -1,4 +1,4 @@
-"""A camera in a process of its own: its frames, its faults by name, and ends of either side."""
+"""A camera in a separate process: its frames, its faults by name, and ends of either side."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a thread of the process is left: the first one may end before the others."""
+    """True while a thread of the process is left: the first one may end before the others."""
     for path in Path(f"/proc/{pid}/task").glob("*/stat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             if path.read_text().rpartition(")")[2].split()[0] != "Z":
@@ -210,7 +210,7 @@ def test_an_error_of_another_kind_comes_as_the_nearest(opened: Make) -> None:
     assert type(caught.value) is CameraLostError
 
 
-def test_no_trigger_is_no_frame_and_no_error(opened: Make) -> None:
+def test_no_trigger_gives_no_frame_and_no_error(opened: Make) -> None:
     camera = opened(reads={"all": "nothing"}, runs_free=False, silent_limit_s=0.2)
     for _ in range(6):
         started = time.monotonic()
@@ -241,7 +241,7 @@ def test_bad_frames_are_no_silence(opened: Make) -> None:
 
 
 @pytest.mark.parametrize("how", ["hang", "hang with the GIL"])
-def test_a_hung_sdk_is_told_and_ended(
+def test_a_hung_sdk_is_ended_and_named(
     opened: Make, how: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     camera = opened(reads={"1": how}, hung_limit_s=0.5)
@@ -263,14 +263,14 @@ def test_a_hung_sdk_is_told_and_ended(
 
 @pytest.fixture
 def deaf_to_alarms() -> Iterator[None]:
-    """This process ignores SIGALRM, which those it starts inherit."""
+    """Ignores SIGALRM, which the started processes inherit."""
     before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
     yield
     signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.usefixtures("deaf_to_alarms")
-def test_a_hang_that_nobody_waits_for_is_told_later(opened: Make) -> None:
+def test_a_hang_without_a_reader_is_an_error_later(opened: Make) -> None:
     camera = opened(reads={"0": "hang"}, hung_limit_s=0.3)
     assert camera.read(0.05) is None
     pid = process_of(camera)
@@ -287,7 +287,7 @@ def test_a_camera_that_nobody_reads_lives_on(opened: Make) -> None:
 
 
 def test_the_limit_of_an_open_holds_the_close_before_it(make: Make) -> None:
-    """30 s for the start of the process, 0.1 s to open; twice, a call that hangs is ended."""
+    """30 s to start the process, 0.1 s to open; twice 7 s to end a call that hangs."""
     assert make(hung_limit_s=5.0).open_limit_s == pytest.approx(30 + 0.1 + 2 * (5 + 2))
 
 
@@ -336,7 +336,7 @@ def test_an_sdk_that_ends_its_process_is_a_lost_camera(
         assert closed.exists()
 
 
-def test_a_hung_open_is_told(make: Make) -> None:
+def test_a_hung_open_is_an_error(make: Make) -> None:
     camera = make(on={"open": "hang"}, hung_limit_s=0.3)
     with pytest.raises(CameraHungError, match=r"hangs in open: no answer for 0\.4 s"):
         camera.open()
@@ -354,7 +354,7 @@ def test_a_refused_open_leaves_nothing(make: Make, tmp_path: Path) -> None:
         camera.read(0.1)
 
 
-def test_a_process_that_does_not_start_is_told(
+def test_a_process_that_does_not_start_is_an_error(
     make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
@@ -441,9 +441,7 @@ def test_signals_to_the_whole_group_leave_it_alone(opened: Make) -> None:
     assert is_right(next_frame(camera))
 
 
-def test_what_an_sdk_prints_is_not_our_output(
-    opened: Make, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_output_of_an_sdk_is_not_ours(opened: Make, capfd: pytest.CaptureFixture[str]) -> None:
     opened()
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "words of an SDK\n")

@@ -1,4 +1,4 @@
-"""Which of the cameras that are there a configuration means."""
+"""A configuration selects one of the cameras found."""
 
 import pytest
 

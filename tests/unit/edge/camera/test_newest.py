@@ -16,7 +16,7 @@ SECOND = 1_000_000_000
 
 
 class Stream:
-    """Gives what is put in."""
+    """Gives the frames and errors that a test puts in."""
 
     def __init__(self) -> None:
         self.items: queue.Queue[Frame | Exception] = queue.Queue()
@@ -97,7 +97,7 @@ def test_a_fault_of_the_sdk_is_a_lost_camera(stream: Stream, newest: NewestFrame
         newest.take(1.0)
 
 
-def test_a_thread_that_hangs_is_told() -> None:
+def test_a_thread_that_hangs_is_reported() -> None:
     def hang() -> Frame:
         time.sleep(0.3)
         return Frame(np.zeros((1, 1), np.uint8), 0, 0, "cam")

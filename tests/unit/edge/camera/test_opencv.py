@@ -21,7 +21,7 @@ from tests.doubles.mjpeg import MjpegCamera, mjpeg_camera
 
 
 class FakeCapture:
-    """A V4L2 device that says yes to everything and takes what it can, as OpenCV shows it."""
+    """A V4L2 device as OpenCV shows it: it accepts every setting and keeps its fixed values."""
 
     fixed: dict[int, float]
     image: np.ndarray[Any, Any]
@@ -98,7 +98,7 @@ def test_settings_go_in_and_are_read_back(device: type[FakeCapture]) -> None:
     assert values[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*"YUYV")
 
 
-def test_what_the_device_did_not_take_is_named(device: type[FakeCapture]) -> None:
+def test_a_setting_that_the_device_refused_is_named(device: type[FakeCapture]) -> None:
     device.fixed = {
         cv2.CAP_PROP_FRAME_WIDTH: 640.0,
         cv2.CAP_PROP_FOURCC: float(cv2.VideoWriter.fourcc(*"MJPG")),

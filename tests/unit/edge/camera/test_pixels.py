@@ -121,7 +121,7 @@ def test_colours_in_memory(name: str, order: tuple[int, ...]) -> None:
     ],
 )
 def test_yuv_is_full_range(name: str, order: tuple[int, ...]) -> None:
-    """BT.601 as in JPEG (ITU-T T.871), chroma of a pair for both its pixels."""
+    """BT.601 as in JPEG (ITU-T T.871); both pixels of a pair have its chroma."""
     pairs = np.random.default_rng(2).integers(90, 160, (4, 3, 4), dtype=np.uint8)  # Y U Y V
     image = image_from_raw(pairs[:, :, list(order)].ravel(), name, 6, 4)
     luma = pairs[:, :, [0, 2]].reshape(4, 6).astype(float)
@@ -164,7 +164,7 @@ def test_padded_rows_of_packed_pixels() -> None:
 
 
 def test_a_group_of_packed_pixels_may_span_two_rows() -> None:
-    """Rows of five pixels in groups of two follow each other without a gap, whatever is said."""
+    """Packed rows of five pixels have no gap between them, whatever `row_bytes` is."""
     pixels = values(12, 2, 5)
     image = image_from_raw(raw_of(pixels, "12p"), "Mono12p", 5, 2, row_bytes=8)
     assert np.array_equal(image, pixels >> 4)
@@ -193,5 +193,5 @@ def test_half_a_pair_of_colour_is_refused() -> None:
 
 
 def test_opencv_calls_the_patterns_otherwise() -> None:
-    """The trap this module is for: OpenCV's BayerRG is not GenICam's."""
+    """OpenCV's BayerRG is not GenICam's."""
     assert cv2.COLOR_BayerRGGB2BGR == cv2.COLOR_BayerBG2BGR

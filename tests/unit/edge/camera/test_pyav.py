@@ -220,7 +220,7 @@ class Container:
 
 @pytest.fixture
 def stream(monkeypatch: pytest.MonkeyPatch) -> Callable[[Container], dict[str, Any]]:
-    """Has PyAV open a container; gives what PyAV was asked for."""
+    """Makes PyAV open a container; returns the arguments of the call."""
     av = pytest.importorskip("av")
 
     def replace(container: Container) -> dict[str, Any]:
@@ -280,7 +280,7 @@ def test_a_frame_with_parts_missing_is_a_partial_frame(stream: Opens) -> None:
 
 @pytest.mark.parametrize("url", [RTSP, "http://127.0.0.1/video"])
 def test_only_a_stream_with_time_stamps_can_be_late(stream: Opens, url: str) -> None:
-    """FFmpeg makes time stamps up for MJPEG; the second frame is 0.3 s late by them."""
+    """FFmpeg invents time stamps for MJPEG; by them the second frame is 0.3 s late."""
     stream(Container(Packet(Decoded(0.0)), Packet(Decoded(0.04), after_s=0.3)))
     camera = opened(url, stale_ms=100)
     assert camera.read(1.0) is not None

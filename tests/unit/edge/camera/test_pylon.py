@@ -47,7 +47,7 @@ def sdk(camera: PylonCamera) -> Any:
     return camera._camera
 
 
-def test_no_trigger_is_no_frame_and_no_error(triggered: PylonCamera) -> None:
+def test_no_trigger_gives_no_frame_and_no_error(triggered: PylonCamera) -> None:
     started = time.monotonic()
     assert triggered.read(0.1) is None
     assert 0.09 < time.monotonic() - started < 0.3
@@ -165,7 +165,7 @@ def test_settings_are_read_back_by_name() -> None:
 
 
 class Result:
-    """A whole buffer of the SDK; what is not set is as of a good one."""
+    """A good buffer of the SDK."""
 
     def __init__(self, block_id: int, stride: tuple[bool, int] = (True, 128)) -> None:
         self._block_id = block_id
@@ -211,7 +211,7 @@ class Nothing(Result):
 
 
 class InstantCamera:
-    """Stands in for the SDK's camera and gives what a test says."""
+    """Stands in for the SDK's camera and gives the results of a test."""
 
     def __init__(self, *results: Result, is_removed: bool = False, is_ready: bool = True) -> None:
         self._results = list(results)

@@ -1,4 +1,4 @@
-"""What systemd is told of a line, turn by turn."""
+"""The messages of a line to systemd."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ WELL = PipelineStatus(True, (), (), (True, True), 12, 1, 0, 0, 0)
 
 
 class Heard(Notifier):
-    """Keeps what is sent; may have no room."""
+    """Keeps the messages; drops them without room."""
 
     def __init__(self) -> None:
         super().__init__("")
@@ -44,7 +44,7 @@ def daemon(heard: Heard, clock: list[float], watchdog_s: float = 3.0) -> Daemon:
     return Daemon(heard, watchdog_s, clock=lambda: clock[0])
 
 
-def test_ready_is_told_at_the_first_turn_alone(clock: list[float]) -> None:
+def test_ready_is_sent_at_the_first_turn_only(clock: list[float]) -> None:
     heard = Heard()
     subject = daemon(heard, clock)
     subject.loading()
@@ -60,7 +60,7 @@ def test_ready_is_told_at_the_first_turn_alone(clock: list[float]) -> None:
     ]
 
 
-def test_ready_is_told_again_where_there_was_no_room(clock: list[float]) -> None:
+def test_ready_is_sent_again_after_a_dropped_message(clock: list[float]) -> None:
     heard = Heard()
     subject = daemon(heard, clock)
     heard.has_room = False
@@ -94,7 +94,7 @@ def test_the_status_is_new_every_second_however_long_the_watchdog_waits(
     assert sum("STATUS" in message for message in heard.messages) == 10
 
 
-def test_a_stage_that_hangs_is_no_sign_of_life(clock: list[float]) -> None:
+def test_a_stage_that_hangs_stops_the_sign_of_life(clock: list[float]) -> None:
     heard = Heard()
     daemon(heard, clock).report(replace(WELL, stalled=("delivery",), faults=("delivery hangs",)))
     assert not any("WATCHDOG" in message for message in heard.messages)
@@ -132,7 +132,7 @@ def test_the_watchdog_of_another_process_is_not_ours(monkeypatch: pytest.MonkeyP
 
 @pytest.fixture(params=["file", "abstract"])
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
-    """What stands in for systemd, and its address as NOTIFY_SOCKET has it."""
+    """A stand-in for systemd, and its address as in NOTIFY_SOCKET."""
     address = str(tmp_path / "s") if request.param == "file" else f"@linewarden-{tmp_path.name}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address.replace("@", "\0"))

@@ -114,7 +114,7 @@ def test_the_answer_says_why(line: Line) -> None:
     }
 
 
-def test_alarms_records_and_recipe_are_told_and_leave_the_line_ready(line: Line) -> None:
+def test_alarms_records_and_recipe_are_shown_and_leave_the_line_ready(line: Line) -> None:
     drift = DriftAlarm("light", "mean", "cusum", -1, 90.0, 60.0, "a-000003", "a-000007", UTC)
     reject = RejectAlarm("in_a_row", True, "5 parts in a row did not pass", "a-000007")
     line.beside = {
@@ -148,7 +148,7 @@ def test_alarms_records_and_recipe_are_told_and_leave_the_line_ready(line: Line)
     assert found["linewarden_outbox_up mqtt plant"] == 0
 
 
-def test_what_a_line_does_not_have_is_not_told(line: Line) -> None:
+def test_absent_features_of_a_line_have_no_metric(line: Line) -> None:
     names = " ".join(line.samples())
     for absent in ("linewarden_recipe", "linewarden_records", "linewarden_drift"):
         assert absent not in names
@@ -185,7 +185,7 @@ def test_parts_without_a_verdict_or_a_frame_are_counted(
     assert found["linewarden_latency_seconds_count"] == 0
 
 
-def test_the_identity_of_the_verdicts_is_told(line: Line) -> None:
+def test_the_identity_of_the_verdicts_is_shown(line: Line) -> None:
     (name,) = [name for name in line.samples() if name.startswith("linewarden_info ")]
     assert name.split()[1:] == [
         IDENTITY.artefact_sha256,

@@ -1,4 +1,4 @@
-"""Log lines for people and for the journal, and how seldom they repeat."""
+"""Log lines on a terminal and in the journal, and their repeats."""
 
 import io
 import json
@@ -62,7 +62,9 @@ def test_after_its_time_a_repeat_is_written_again(
     assert not any("more like it" in line for line in lines)
 
 
-def test_what_was_left_out_is_told_at_the_end(log: logging.Logger, stream: io.StringIO) -> None:
+def test_the_number_of_repeats_is_written_at_the_end(
+    log: logging.Logger, stream: io.StringIO
+) -> None:
     complain(log, REPEATS + 2)
     log.handlers[0].close()
     assert "and 2 more like it" in stream.getvalue()

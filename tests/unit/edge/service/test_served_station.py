@@ -1,4 +1,4 @@
-"""A line with its health page: its parts are counted, its outputs have names of their own."""
+"""A line with its health page counts its parts and gives each output a name."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The figures of devices that are not this one."""
+"""The figures of other devices."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def test_frost_is_read_and_what_is_not_text_is_left_out(device: Path) -> None:
     assert found["-2"] == 3
 
 
-def test_a_device_that_tells_nothing_is_no_error(tmp_path: Path) -> None:
+def test_a_device_without_figures_is_not_an_error(tmp_path: Path) -> None:
     assert list(read_device(tmp_path)) == []
 
 

@@ -1,4 +1,4 @@
-"""The files of the service: what systemd says of them, and that they come and go as they should."""
+"""The files of the service: systemd accepts them, and they are installed and removed."""
 
 import os
 import re
@@ -169,7 +169,7 @@ def test_all_files_of_the_folder_are_installed_by_something(root: Path) -> None:
     assert {path.name for path in files_folder().rglob("*.*") if path.is_file()} <= installed
 
 
-def test_what_is_installed_is_known(root: Path) -> None:
+def test_the_state_of_each_file_is_known(root: Path) -> None:
     found = service_files("press3", root / "srv/press3.yaml", ["gige"], root=root)
     assert {file.state(root) for file in found} == {"missing"}
     install(root, "gige")
