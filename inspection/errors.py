@@ -41,7 +41,7 @@ class ConfigError(LinewardenError):
 
 
 class BundleError(LinewardenError):
-    """A bundle, checkpoint or calibration does not verify, or does not fit what is asked of it."""
+    """A bundle, checkpoint or calibration does not verify, or does not fit the request."""
 
     exit_code = 4
 
@@ -87,7 +87,7 @@ class LineError(LinewardenError):
 class DeviceLostError(LinewardenError):
     """A sticky CUDA error: every later call in this process fails, so the process must end.
 
-    It is no EngineError on purpose: that one is a part without a verdict and the line goes on.
+    It is not an EngineError on purpose: that is a part without a verdict, and the line goes on.
     """
 
     exit_code = 8

@@ -19,7 +19,7 @@ TEMPORARY_PREFIX = ".incomplete-"
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content as 64 hexadecimal digits."""
+    """Returns SHA-256 of a file's content as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
@@ -31,7 +31,7 @@ def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
     """Replace `path` by `content` atomically and durably (temporary file, fsync, rename, fsync).
 
     Args:
-        private: only the owner may read it; otherwise the umask says who may.
+        private: only the owner may read it; otherwise by the umask.
 
     Raises:
         OSError: it cannot be written; `filename` is `path`.
@@ -69,7 +69,7 @@ def point_link(link: Path, target: str) -> None:
 def new_file(target: Path) -> Iterator[Path]:
     """Yield a temporary path whose file replaces `target` when the block ends without an error.
 
-    For what is too large for `write_bytes`; the block makes the file.
+    For content too large for `write_bytes`; the block makes the file.
     """
     temporary = _temporary_beside(target)
     try:
@@ -85,10 +85,10 @@ def new_file(target: Path) -> Iterator[Path]:
 def locked(path: Path, what: str, *, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """Hold the lock file `path`, which is made when missing, against every other process.
 
-    The lock ends with the process, however that ends; the file stays.
+    The lock ends with the process; the file stays.
 
     Args:
-        what: is being written, for the message.
+        what: the content being written, for the message.
 
     Raises:
         BundleError: another one holds it for longer than `wait_s`, or it cannot be made.
@@ -126,8 +126,8 @@ def new_directory(target: Path, *, replace: bool = False, private: bool = False)
 
     Every file in it is flushed to disk before the rename, so `target` is complete whenever it
     exists. An existing `target` raises FileExistsError unless `replace` is set; then the old
-    directory is removed only after the new one stands in its place, and what is killed in between
-    is mended by the next call. Only the owner may enter a `private` one.
+    directory is removed only after the new one is in its place, and the next call mends a kill in
+    between. Only the owner may enter a `private` one.
     """
     remove_leftovers(target)
     if target.exists() and not replace:
@@ -153,7 +153,7 @@ def new_directory(target: Path, *, replace: bool = False, private: bool = False)
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what a killed writer of `target` left beside it; put back what it had taken away."""
+    """Remove the leftovers of a killed writer of `target`; restore the directory it had moved."""
     retired = _retired(target)
     if retired.exists() and not target.exists():
         retired.rename(target)
@@ -162,7 +162,7 @@ def remove_leftovers(target: Path) -> None:
 
 
 def remove_all_leftovers(folder: Path, name: str = "") -> None:
-    """Remove what killed writers left in `folder`, of files whose names begin with `name`."""
+    """Remove the leftovers of killed writers in `folder`, of files that begin with `name`."""
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}{name}*"):
         if leftover.is_symlink() or not leftover.is_dir():
             leftover.unlink()

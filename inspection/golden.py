@@ -1,4 +1,4 @@
-"""Golden frames: native frames in the bundle with what the checkpoint said of them."""
+"""Golden frames: native frames in the bundle with the results of the checkpoint."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Difference:
 def compare(
     name: str, expected_score: float, expected_map: npt.NDArray[np.float32], got: Prediction
 ) -> Difference:
-    """Difference between what was expected (score, map (H, W)) and a prediction of one frame."""
+    """Returns the difference of a prediction of one frame from the expected (score, map (H, W))."""
     return Difference(
         name,
         abs(float(got.scores[0]) - expected_score),
@@ -80,7 +80,7 @@ def write_golden(
 
 @dataclass(frozen=True)
 class GoldenFrame:
-    """A prepared golden frame, uint8 (1, H, W, 3), and what the checkpoint said of it."""
+    """A prepared golden frame, uint8 (1, H, W, 3), and the result of the checkpoint."""
 
     name: str
     image: npt.NDArray[np.uint8]
@@ -89,7 +89,7 @@ class GoldenFrame:
 
 
 def golden_frames(bundle: Bundle) -> list[GoldenFrame]:
-    """The golden frames of a verified bundle, prepared as on the line."""
+    """Returns the golden frames of a verified bundle, prepared as on the line."""
     frames = []
     for golden in bundle.manifest.golden:
         with np.load(bundle.file(golden.expected), allow_pickle=False) as expected:
@@ -102,10 +102,9 @@ def golden_frames(bundle: Bundle) -> list[GoldenFrame]:
 
 @dataclass(frozen=True)
 class GoldenResult:
-    """What an engine made of a golden frame.
+    """The result of an engine for a golden frame.
 
     Attributes:
-        prediction: valid until the next frame.
         flipped: at the threshold of the export, the verdict is not the checkpoint's.
     """
 
@@ -129,7 +128,7 @@ def golden_results(
 
 @dataclass(frozen=True)
 class Allowance:
-    """How far an artefact may be from the checkpoint, which it must give the same verdicts as.
+    """The allowed distance of an artefact from the checkpoint; its verdicts must be the same.
 
     Attributes:
         score: raw difference that is the artefact's own; what rounding explains comes on top.
@@ -142,7 +141,7 @@ class Allowance:
     map_tolerance: float
 
     def covers(self, result: GoldenResult) -> bool:
-        """Whether a result is within it; never when something is not finite."""
+        """Returns whether a result is within it; never when something is not finite."""
         difference = result.difference
         return (
             not result.flipped
@@ -152,10 +151,10 @@ class Allowance:
 
 
 def allowance(bundle: Bundle, artefact: str) -> Allowance:
-    """What an artefact of the bundle is allowed, by what was measured when it was made.
+    """Returns the allowance of an artefact of the bundle, by the measurements of its making.
 
-    That is nothing for the FP32 graph; for one of lower precision what export measured, and for a
-    plan what its build did.
+    The FP32 graph has none; one of lower precision has that of its export, a plan that of its
+    build.
 
     Raises:
         BundleError: a plan is not what its sidecar says.
@@ -171,7 +170,7 @@ def allowance(bundle: Bundle, artefact: str) -> Allowance:
 
 
 def require_golden(bundle: Bundle, artefact: str, engine: Engine) -> None:
-    """The self-test of a station: the golden frames, through the engine that will inspect.
+    """Returns the self-test of a station: the golden frames, through the engine that will inspect.
 
     Raises:
         EngineError: a frame gives another result than the checkpoint.

@@ -122,7 +122,7 @@ def _device_folder() -> str:
 
 
 def _pixel_threshold(frames: Sequence[GoldenFrame], threshold: float) -> float:
-    """The highest expected value of the maps of frames that the checkpoint passes."""
+    """Returns the highest expected value of the maps of frames that the checkpoint passes."""
     passed = [frame for frame in frames if frame.score <= threshold] or frames
     return max((float(frame.map.max()) for frame in passed), default=0.0)
 

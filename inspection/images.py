@@ -58,7 +58,7 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def decode_image(content: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """Decode the bytes of an image file; `name` stands in the errors. See `read_image`."""
+    """Decode the bytes of an image file; `name` is for the errors. See `read_image`."""
     if not content:
         raise FrameError(f"{name}: the file is empty")
     if _is_truncated(content):
@@ -78,7 +78,7 @@ def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
 
 
 def encode_jpeg(image: npt.NDArray[np.uint8], quality: int = 90) -> bytes:
-    """JPEG bytes of a uint8 image, for people to look at; never for data that trains a model."""
+    """Returns the JPEG bytes of a uint8 image, to look at; never for data that trains a model."""
     encoded, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not encoded:
         raise FrameError(f"OpenCV cannot encode an image of shape {image.shape} as JPEG")

@@ -51,12 +51,12 @@ class Inspection:
         anomaly_map: float32 (H, W) at model resolution, raw; None when the engine gave none.
         mask: bool (H, W) at model resolution: the defect; empty on PASS.
         cause: why there is no verdict; None when there is one.
-        message: what went wrong, for people; empty when nothing did.
+        message: the reason in words; empty when there is a verdict.
         crop: the part of the frame that the map and the mask show; None for all of it.
         zones: uint8 (H, W) at model resolution: the zone of each pixel from 1, 0 for ignored; None
             when the whole map counts.
         zone: name of the zone that decided; empty without zones.
-        pose: how the part lies; None without alignment.
+        pose: position of the part; None without alignment.
     """
 
     verdict: Verdict
@@ -73,11 +73,11 @@ class Inspection:
     pose: Pose | None = None
 
     def native_mask(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-        """The mask at the resolution of `frame`, bool (H, W), nearest neighbour."""
+        """Returns the mask at the resolution of `frame`, bool (H, W), nearest neighbour."""
         return self._native(self.mask.astype(np.uint8), frame) > 0
 
     def native_zones(self, frame: npt.NDArray[np.uint8]) -> ZoneMap | None:
-        """The zones at the resolution of `frame`, uint8 (H, W), nearest neighbour."""
+        """Returns the zones at the resolution of `frame`, uint8 (H, W), nearest neighbour."""
         return None if self.zones is None else self._native(self.zones, frame)
 
     def _native(
@@ -163,7 +163,7 @@ class Inspector:
     def inspect(self, frame: npt.NDArray[np.uint8]) -> Inspection:
         """Inspect one native frame, uint8 (H, W) grey or (H, W, 3) BGR.
 
-        Never raises for what a frame or an engine does: that is NO_VERDICT with its cause.
+        A frame or an engine never makes it raise: that is NO_VERDICT with its cause.
         """
         prepared = self.prepare(frame)
         return prepared if isinstance(prepared, Inspection) else self.infer(prepared)
@@ -209,7 +209,7 @@ class Inspector:
 
     @property
     def identity(self) -> RecipeIdentity:
-        """What its verdicts rest on."""
+        """The recipe, artefact and thresholds behind its verdicts."""
         return self._identity
 
     @property

@@ -1,4 +1,4 @@
-"""Pictures for people: heat map, outline of the defect, caption. Pure functions."""
+"""Pictures of a verdict: heat map, outline of the defect, caption. Pure functions."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def heat_map(
 
 
 def overlay(frame: npt.NDArray[np.uint8], inspection: Inspection) -> npt.NDArray[np.uint8]:
-    """The frame with the outlines of the zones and of the defect, below a caption.
+    """Returns the frame with the outlines of the zones and of the defect, below a caption.
 
-    The caption stands above the picture and covers nothing of it. A frame that is too narrow for
+    The caption is above the picture and covers nothing of it. A frame that is too narrow for
     it gets a margin on its right; no pixel of the frame is scaled.
 
     Args:
         frame: uint8 (H, W) grey or (H, W, 3) BGR; it is not changed.
-        inspection: what was found in it.
+        inspection: of this frame.
 
     Returns:
         uint8 (H + caption, at least W, 3) BGR. The frame's last row is the picture's last row.
@@ -80,7 +80,7 @@ def draw_zones(picture: npt.NDArray[np.uint8], inspection: Inspection) -> None:
 
 
 def caption(inspection: Inspection) -> str:
-    """The verdict with what it rests on: `REJECT 3.2 > 2.5`, `NO_VERDICT deadline`."""
+    """Returns the verdict with its evidence: `REJECT 3.2 > 2.5`, `NO_VERDICT deadline`."""
     if inspection.cause is not None:
         return f"{inspection.verdict.value} {inspection.cause.value}"
     reject = inspection.thresholds.reject

@@ -32,12 +32,12 @@ class Crop(BaseModel):
     width: Pixels
 
     def of(self, image: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
-        """The view of an image (H, W, ...) that the rectangle shows."""
+        """Returns the view of an image (H, W, ...) that the rectangle shows."""
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 class Preprocessing(BaseModel):
-    """What the model was taught to see; stored in the bundle's manifest.
+    """The frames that the model was taught, and its input; stored in the bundle's manifest.
 
     Attributes:
         frame_height: lowest and highest native height that is accepted; others are refused.
@@ -66,7 +66,7 @@ def preprocess(frame: npt.NDArray[np.uint8], to: Preprocessing) -> npt.NDArray[n
 
     Args:
         frame: uint8, (H, W) grey or (H, W, 3) BGR, as `to` says. It is not changed.
-        to: what the model was taught to see.
+        to: of the model.
 
     Returns:
         uint8 (height, width, 3) BGR, C-contiguous.
@@ -92,7 +92,7 @@ def model_input(
 
 
 def check_frame(frame: npt.NDArray[np.uint8], against: Preprocessing) -> None:
-    """Raise FrameError when `frame` is not what the model was taught to see."""
+    """Raise FrameError when `frame` does not fit the frames that the model was taught."""
     if frame.dtype != np.uint8:
         raise FrameError(f"the frame has {frame.dtype} pixels and the model takes uint8")
     channels = 1 if frame.ndim == 2 else frame.shape[2] if frame.ndim == 3 else 0

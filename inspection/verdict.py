@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 
 class Verdict(str, Enum):
-    """What the line is told about a part."""
+    """The verdict on a part, as the line receives it."""
 
     PASS = "PASS"  # noqa: S105 - not a password
     REVIEW = "REVIEW"
@@ -21,7 +21,7 @@ class Verdict(str, Enum):
 
 
 class Cause(str, Enum):
-    """Why there is no verdict. The place of each is its number on Modbus: new ones come last."""
+    """The reason for no verdict. The place of each is its number on Modbus: new ones come last."""
 
     CAMERA = "camera"
     FRAME = "frame"
@@ -60,7 +60,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Decision:
-    """A verdict with what it rests on.
+    """A verdict with its evidence.
 
     Attributes:
         mask: (H, W) bool at the resolution of the anomaly map; empty (all False) on PASS.

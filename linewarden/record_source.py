@@ -46,7 +46,7 @@ def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def filter_from_arguments(args: argparse.Namespace) -> Filter:
-    """The filter that the options of `add_filter_arguments` describe."""
+    """Returns the filter that the options of `add_filter_arguments` describe."""
     return Filter(
         since=args.since,
         until=args.until,
@@ -64,7 +64,7 @@ def filter_from_arguments(args: argparse.Namespace) -> Filter:
 
 
 def find_records(path: Path) -> Source:
-    """The records in a folder, or of a line's configuration.
+    """Returns the records in a folder, or of a line's configuration.
 
     Raises:
         ConfigError: the configuration is wrong, or keeps no records.
@@ -81,7 +81,7 @@ def find_records(path: Path) -> Source:
 
 
 def _moment(text: str) -> datetime:
-    """A time of the command line; ArgumentTypeError when it is none."""
+    """Returns a time of the command line; ArgumentTypeError when it is none."""
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:

@@ -31,7 +31,7 @@ DEFAULTS = (
 def load_train_config(
     path: Path | None, settings: list[str], *, default_weights: bool
 ) -> TrainConfig:
-    """The configuration from a file, or `DEFAULTS`, and `--set` settings.
+    """Returns the configuration from a file, or `DEFAULTS`, and `--set` settings.
 
     Args:
         path: None starts from `DEFAULTS`.
@@ -66,12 +66,12 @@ def fit_with_progress(config: TrainConfig, out: Path) -> RunRecord:
 
 @rank_zero_only
 def say(message: str) -> None:
-    """A line for the person who watches, from the first process; results go to files."""
+    """Returns a line for the person who watches, from the first process; results go to files."""
     sys.stderr.write(message + "\n")
 
 
 def weights_setting(value: str) -> list[str]:
-    """The setting for `--weights`; see `weights_value`."""
+    """Returns the setting for `--weights`; see `weights_value`."""
     return [f"model.backbone.weights={json.dumps(weights_value(value))}"]
 
 

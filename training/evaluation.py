@@ -133,7 +133,7 @@ def evaluate(
 
 
 def rate_of(count: int, of: int) -> Rate:
-    """A share of at least one with its Clopper-Pearson interval."""
+    """Returns a share of at least one with its Clopper-Pearson interval."""
     share = proportion(count, of, confidence=(1 + BOUND_CONFIDENCE) / 2)
     return Rate(count=count, of=of, rate=share.rate, low=share.lower, high=share.upper)
 

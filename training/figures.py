@@ -42,7 +42,7 @@ def part_pictures(sample: InspectedSample, scale: ColourScale, side: int = SIDE)
 
 
 def mistake(sample: InspectedSample) -> str:
-    """Names the mistake in the verdict on a part; empty when it is right."""
+    """Returns names the mistake in the verdict on a part; empty when it is right."""
     if sample.is_false_reject:
         return "false reject"
     return "escape" if sample.is_escape else ""

@@ -89,7 +89,7 @@ class DriftReport:
     alarms: tuple[DriftAlarm, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
+        """Returns the report as JSON values."""
         return {**vars(self), "alarms": [_json(alarm) for alarm in self.alarms]}
 
 

@@ -55,7 +55,7 @@ class EdgeRequest(Protocol):
     """What is used of `gpiod.LineRequest`."""
 
     def wait_edge_events(self, timeout: float) -> bool:
-        """Whether events can be read."""
+        """Returns whether events can be read."""
 
     def read_edge_events(self) -> Sequence[EdgeEvent]:
         """Those that came, the oldest first."""
@@ -106,7 +106,7 @@ class GpioEncoder:
             self._position = 0
 
     def position(self) -> int:
-        """The number of the last edge; see `Encoder.position`."""
+        """Returns the number of the last edge; see `Encoder.position`."""
         with self._lock:
             if self._request is None:
                 raise LineError(f"{self._name}: the encoder is not open")

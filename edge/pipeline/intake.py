@@ -161,7 +161,7 @@ class FrameMatcher:
         self._part = part
 
     def was_owed(self, view: str) -> bool:
-        """Whether a frame that came belongs to an earlier part. Ask once for each frame."""
+        """Returns whether a frame that came belongs to an earlier part. Ask once for each frame."""
         self._close_done()  # an overdue part owes the frame from now on
         return self._clock_ns() < self._owed_until_ns.pop(view, 0)
 
@@ -312,7 +312,7 @@ class Intake:
             self._lost.pop(view, None)
 
     def wants(self, view: str) -> bool:
-        """Whether a recording should give its next frame.
+        """Returns whether a recording should give its next frame.
 
         That is when a part waits for it, or when frames announce the parts and all are done.
         """
@@ -360,7 +360,7 @@ class Intake:
             self._is_closed = True
 
     def _used(self) -> list[PartInspector]:
-        """The inspectors of the parts in hand."""
+        """Returns the inspectors of the parts in hand."""
         part = self._matcher.part
         waiting = [] if part is None else list(part.inspectors.values())
         return waiting + [shot.inspector for shot in self._in_stages]

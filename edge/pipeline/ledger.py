@@ -84,7 +84,7 @@ class Ledger:
             self._changed.wait_for(lambda: trigger.trigger_id not in self._unnoted, left_s)
 
     def is_open(self, trigger: Trigger) -> bool:
-        """Whether a trigger has no verdict yet and can still get one in time."""
+        """Returns whether a trigger has no verdict yet and can still get one in time."""
         with self._changed:
             self._expire_overdue()
             return trigger.trigger_id in self._open
@@ -222,7 +222,7 @@ def _missed(trigger: Trigger, why: str) -> Inspection:
 
 
 def _delayed(trigger: Trigger, is_noted: bool) -> Inspection:
-    """The inspection in place of a verdict that was decided in time and could not leave."""
+    """Returns the inspection in place of a verdict that was decided in time and could not leave."""
     if is_noted:
         return _missed(trigger, "the outputs were still busy with earlier parts")
     return _missed(trigger, "the disk was too slow to note it; see 'records'")

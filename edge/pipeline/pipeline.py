@@ -212,7 +212,7 @@ class Pipeline:
         return StationState.FAULT if self.faults else StationState.READY
 
     def status(self) -> PipelineStatus:
-        """The state at this moment; from any thread."""
+        """Returns the state at this moment; from any thread."""
         tally = self._delivery.tally
         return PipelineStatus(
             is_running=self._inference.turned_ns is not None,
@@ -294,7 +294,7 @@ class Pipeline:
             self._trigger.start()
 
     def _is_given_up(self) -> bool:
-        """Whether a camera hangs so that its frames will not end; its grabber tells."""
+        """Returns whether a camera hangs so that its frames will not end; its grabber tells."""
         stopped_ns = self._stopped_ns
         if stopped_ns is None:
             return False

@@ -92,7 +92,7 @@ class RunSettings:
 
 
 def note_nowhere(_trigger: Trigger, noted: Callable[[], None]) -> None:
-    """The `Hooks.on_trigger` of a line that keeps no records."""
+    """Returns the `Hooks.on_trigger` of a line that keeps no records."""
     noted()
 
 

@@ -146,7 +146,7 @@ class RunSummary:
         return self.causes.get(Cause.DEADLINE, 0)
 
     def as_json(self) -> dict[str, Any]:
-        """The summary as JSON values."""
+        """Returns the summary as JSON values."""
         return {
             **vars(self),
             "verdicts": {verdict.value: count for verdict, count in self.verdicts.items()},

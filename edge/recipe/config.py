@@ -202,7 +202,7 @@ def _given(settings: GenicamSettings) -> dict[str, Any]:
 
 
 def is_fired(camera: CameraConfig) -> bool:
-    """Whether a camera exposes a frame when the program tells it to."""
+    """Returns whether a camera exposes a frame when the program tells it to."""
     settings = getattr(camera, "settings", None)
     if not isinstance(settings, GenicamSettings) or settings.trigger is None:
         return False

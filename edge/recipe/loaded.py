@@ -52,7 +52,7 @@ class LoadedRecipe:
                 drift.add(name, inspector.identity, DriftMonitor(baseline, crop))
 
     def other_cameras(self, before: LoadedRecipe) -> dict[str, ViewCamera]:
-        """The cameras, not yet opened, whose settings are not those of another recipe."""
+        """Returns the cameras, not yet opened, whose settings are not those of another recipe."""
         return {
             name: view_camera(config)
             for name, config in self.cameras.items()

@@ -54,7 +54,7 @@ def state(line: str) -> dict[str, str]:
 
 
 def is_here(root: Path) -> bool:
-    """Whether the root is this device's, with systemd running."""
+    """Returns whether the root is this device's, with systemd running."""
     return root == Path("/") and Path("/run/systemd/system").is_dir()
 
 

@@ -114,7 +114,7 @@ def _hooks(
     on_record: Callable[[InspectionRecord], None],
     on_turn: Callable[[PipelineStatus], None] | None,
 ) -> Hooks:
-    """The calls of the pipeline; each record goes to the database first."""
+    """Returns the calls of the pipeline; each record goes to the database first."""
     observers = [
         records.on_record if records is not None else None,
         alarm.add if alarm is not None else None,

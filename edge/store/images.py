@@ -97,7 +97,7 @@ def _stem(settled: Settled) -> str:
 
 
 def _images(stem: str, settled: Settled) -> Iterator[_Image]:
-    """The images of all views that have a frame."""
+    """Yields the images of all views that have a frame."""
     is_pass = settled.inspection.verdict is Verdict.PASS
     for result in settled.views:
         if result.frame is not None:

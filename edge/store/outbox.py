@@ -117,11 +117,11 @@ class StoredOutput:
         self._wake.set()
 
     def close(self) -> None:
-        """The pipeline has ended; what waits is sent until `stop`."""
+        """Returns the pipeline has ended; what waits is sent until `stop`."""
         self.show(StationState.FAULT)
 
     def claims(self, record: InspectionRecord) -> bool:
-        """Whether a place is reserved for a record; ends the reservation."""
+        """Returns whether a place is reserved for a record; ends the reservation."""
         with self._lock:
             if record.trigger_id not in self._reserved:
                 return False
@@ -159,7 +159,7 @@ class StoredOutput:
         return min(_IDLE_S, max(_SHORT_IDLE_S, self._retry_at - time.monotonic()))
 
     def _is_done(self) -> bool:
-        """Whether to end: asked to, and all is sent, or something stands in the way."""
+        """Returns whether to end: asked to, and all is sent, or something stands in the way."""
         if self._stop_at is None:
             return False
         fails = self._failing_since is not None

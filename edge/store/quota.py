@@ -59,7 +59,7 @@ class Quota:
             raise OSError(f"{self._folder}: no room for {size} bytes of {stem}: {lack}")
 
     def add(self, stem: str, name: str, size: int) -> None:
-        """A file of the part `stem` was written; `make_room` was called before."""
+        """Returns a file of the part `stem` was written; `make_room` was called before."""
         parts = self._passes if stem.endswith(_PASS) else self._others
         files = parts.setdefault(stem, {})
         self._bytes = (self._bytes or 0) + size - files.get(name, 0)

@@ -50,7 +50,7 @@ class Filter:
     is_labelled: bool | None = None
 
     def condition(self) -> tuple[str, list[object]]:
-        """The condition in SQL and its values."""
+        """Returns the condition in SQL and its values."""
         labelled = {None: None, True: "IS NOT NULL", False: "IS NULL"}[self.is_labelled]
         terms: list[tuple[str, object]] = [
             ("triggered_utc >= ?", self.since and text_from_moment(self.since)),
@@ -129,7 +129,7 @@ class RecordReader:
     def find(
         self, which: Filter, *, limit: int | None = None, newest_first: bool = False
     ) -> Iterator[StoredRecord]:
-        """The records of a filter, by time."""
+        """Yields the records of a filter, by time."""
         condition, values = which.condition()
         order = "DESC" if newest_first else "ASC"
         rows = self._connection.execute(

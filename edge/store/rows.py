@@ -48,12 +48,12 @@ _INSERT = (
 
 
 def text_from_moment(moment: datetime) -> str:
-    """A moment as the database has it: UTC, of one length, so that texts sort by time."""
+    """Returns a moment as the database has it: UTC, of one length, so that texts sort by time."""
     return moment.astimezone(timezone.utc).strftime(_MOMENT)
 
 
 def moment_from_text(text: str) -> datetime:
-    """The moment that `text_from_moment` wrote."""
+    """Returns the moment that `text_from_moment` wrote."""
     return datetime.strptime(text, _MOMENT).replace(tzinfo=timezone.utc)
 
 
@@ -70,7 +70,7 @@ def insert_record(connection: sqlite3.Connection, record: InspectionRecord) -> i
 
 
 def record_from_row(row: sqlite3.Row) -> InspectionRecord:
-    """The record that was written."""
+    """Returns the record that was written."""
     values = {name: row[name] for name in (*_SCALARS, *IDENTITY)}
     latency = {stage: row[f"{stage}_ms"] for stage in _STAGES}
     details = json.loads(row["details"])
@@ -85,12 +85,12 @@ def _difference(view: Mapping[str, object], part: Mapping[str, object]) -> dict[
 
 
 def _common(part: Mapping[str, object]) -> dict[str, object]:
-    """The fields of a part that its views have too."""
+    """Returns the fields of a part that its views have too."""
     return {name: part[name] for name in ViewRecord.model_fields}
 
 
 def _identity(connection: sqlite3.Connection, values: Sequence[object]) -> int:
-    """The number of what the verdict rests on; entered when it is new."""
+    """Returns the number of what the verdict rests on; entered when it is new."""
     same = " AND ".join(f"{name} IS ?" for name in IDENTITY)
     found = connection.execute(
         f"SELECT identity FROM identities WHERE {same}",  # noqa: S608 - names

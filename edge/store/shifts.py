@@ -21,7 +21,7 @@ class Shift(NamedTuple):
 def shifts_between(
     since: datetime, until: datetime, begins: Mapping[str, time], zone: tzinfo | None
 ) -> Iterator[Shift]:
-    """The shifts that overlap an interval, in order, in UTC.
+    """Yields the shifts that overlap an interval, in order, in UTC.
 
     Args:
         begins: name of each shift and when it begins, local time; empty for one shift a day.

@@ -233,7 +233,7 @@ class StationRecords:
 
 
 def _ended_now(record: InspectionRecord) -> InspectionRecord:
-    """The record, with the time until now where its latency was never known."""
+    """Returns the record, with the time until now where its latency was never known."""
     if record.cause is not Cause.INTERRUPTED:
         return record
     age = datetime.now(timezone.utc) - record.triggered_utc

@@ -68,7 +68,7 @@ def write_csv(records: Iterable[StoredRecord], stream: TextIO) -> None:
 
 
 def write_json_lines(records: Iterable[StoredRecord], stream: TextIO) -> None:
-    """The records as the outputs send them, with "label"."""
+    """Returns the records as the outputs send them, with "label"."""
     for stored in records:
         values = stored.record.model_dump(mode="json")
         stream.write(json.dumps({**values, "label": stored.label}) + "\n")
@@ -82,7 +82,7 @@ TEXT_FORMATS: dict[str, Callable[[Iterable[StoredRecord], TextIO], None]] = {
 
 
 def write_parquet(records: Iterable[StoredRecord], path: Path) -> None:
-    """A Parquet file, there when it is complete.
+    """Returns a Parquet file, there when it is complete.
 
     Raises:
         RecordsError: pyarrow is not installed.

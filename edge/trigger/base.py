@@ -55,7 +55,7 @@ class FrameTrigger(Protocol):
     """Sees parts in the frames of cameras that nobody else triggers."""
 
     def opens(self, view: str, frame: Frame | None) -> bool:
-        """Whether a frame that belongs to no part yet shows the next one.
+        """Returns whether a frame that belongs to no part yet shows the next one.
 
         Called with every such frame, in order, never by two threads at once.
 

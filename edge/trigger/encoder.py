@@ -67,4 +67,4 @@ class EncoderTrigger:
         return Firing()
 
     def close(self) -> None:
-        """The encoder stays its owner's; see `FiredTrigger.close`."""
+        """Returns the encoder stays its owner's; see `FiredTrigger.close`."""

@@ -70,7 +70,7 @@ class PresenceTrigger:
         self._streak = 0  # frames in a row that say otherwise than `_is_there`
 
     def opens(self, view: str, frame: Frame | None) -> bool:
-        """Whether a part has come with this frame; see `FrameTrigger.opens`."""
+        """Returns whether a part has come with this frame; see `FrameTrigger.opens`."""
         if frame is None or self._config.view not in (None, view):
             return False
         seen = self._reduced(frame.image)

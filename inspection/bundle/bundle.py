@@ -2,7 +2,7 @@
 
 ::
 
-    manifest.json            what the model is, and the SHA-256 of every file below
+    manifest.json            identity of the model, and the SHA-256 of every file below
     model.onnx               the fused FP32 graph, the reference artefact
     model.<precision>.onnx   artefacts of lower precision that keep the verdicts; see `Artefact`
     golden/<n>.png, .npz     native frames with the scores and maps the checkpoint gave them
@@ -10,7 +10,7 @@
     signature                over manifest and calibrations; see `inspection.trust.signature`
     engines/<device>/<precision>/   a TensorRT plan; see `inspection.engine.sidecar`
     calibration/<recipe>.json   thresholds, bound to the SHA-256 of the artefact they came through
-    calibration/history/<recipe>/<UTC time>.json   the calibrations that it replaced
+    calibration/history/<recipe>/<UTC time>.json   the calibrations before it
 
 `manifest.json` covers the files that export writes. Engines and calibrations are added on the
 device later: they name the artefact they belong to. All carry a seal over their own content, and a
@@ -61,7 +61,7 @@ class Bundle:
     """A verified bundle on disk. Obtain one with `open_bundle`.
 
     Attributes:
-        keys: what it was verified with, and what is made in it is vouched for with.
+        keys: verify the bundle, and authenticate the calibrations and engines made in it.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Bundle:
         self._signed = signed
 
     def file(self, name: str) -> Path:
-        """Path of a file the manifest lists, or of a plan that was built of one.
+        """Returns path of a file the manifest lists, or of a plan that was built of one.
 
         Raises:
             BundleError: the manifest does not list it, or the plan is not what its sidecar says.
@@ -86,7 +86,7 @@ class Bundle:
         return self.folder / name
 
     def sha256(self, name: str) -> str:
-        """SHA-256 of a file of the bundle; see `file`."""
+        """Returns SHA-256 of a file of the bundle; see `file`."""
         sidecar = self.sidecar(name)
         if sidecar is not None:
             return sidecar.plan_sha256
@@ -105,11 +105,11 @@ class Bundle:
         return verified_plan(self.folder, name, self.manifest.files, self.keys)
 
     def trained_on(self) -> frozenset[str]:
-        """SHA-256 of every image file the model was trained on."""
+        """Returns SHA-256 of every image file the model was trained on."""
         return frozenset(json.loads(self.file(TRAINING_RECORD).read_text())["images_sha256"])
 
     def calibration(self, recipe: str, artefact: str) -> Calibration:
-        """The thresholds of `recipe`, refused unless they were measured through `artefact`.
+        """Returns the thresholds of `recipe`, refused unless they were measured through `artefact`.
 
         Raises:
             BundleError: there is none, it was changed, or it belongs to another artefact.
@@ -134,10 +134,10 @@ class Bundle:
         return calibration
 
     def read_calibration(self, path: Path, mend: str) -> Calibration:
-        """A calibration of this bundle, active or not.
+        """Returns a calibration of this bundle, active or not.
 
         Raises:
-            BundleError: it was changed, or this machine has keys and none vouches for it.
+            BundleError: it was changed, or no key of this machine authenticates it.
         """
         content = read_content(path, mend)
         calibration = parse_sealed(content, path, Calibration, SCHEMA_VERSION, mend)
@@ -146,7 +146,7 @@ class Bundle:
         return calibration
 
     def recipes(self) -> dict[str, str]:
-        """The recipes that are calibrated, with the artefact of each."""
+        """Returns the recipes that are calibrated, with the artefact of each."""
         mend = f"linewarden calibrate {self.folder}"
         return {
             recipe: self.read_calibration(self.calibration_path(recipe), mend).artefact
@@ -154,29 +154,29 @@ class Bundle:
         }
 
     def plans(self) -> list[str]:
-        """Names of all plans in the bundle, for this machine and others; not verified."""
+        """Returns names of all plans in the bundle, for this machine and others; not verified."""
         engines = self.folder / ENGINES_FOLDER
         files = (file.relative_to(self.folder) for file in engines.glob(f"[!.]*/[!.]*/{PLAN}"))
         return sorted(file.as_posix() for file in files)
 
     def calibrations(self) -> list[str]:
-        """Names of the files of all calibrations, those of the history too."""
+        """Returns names of the files of all calibrations, those of the history too."""
         files = (self.folder / CALIBRATION_FOLDER).rglob("*.json")
         names = (file.relative_to(self.folder).as_posix() for file in files)
         return sorted(name for name in names if TEMPORARY_PREFIX not in name)
 
     def calibration_path(self, recipe: str) -> Path:
-        """Where the thresholds of `recipe` stand."""
+        """Returns the file with the thresholds of `recipe`."""
         _require_name(recipe)
         return self.folder / CALIBRATION_FOLDER / f"{recipe}.json"
 
     def history_folder(self, recipe: str) -> Path:
-        """Where the calibrations stand that were active before; it may not exist yet."""
+        """Returns the folder of the earlier calibrations; it may not exist yet."""
         _require_name(recipe)
         return self.folder / CALIBRATION_FOLDER / HISTORY_FOLDER / recipe
 
     def history_path(self, recipe: str, name: str, content: bytes) -> Path:
-        """Where `content` stands in the history, or would: numbered when others have its name."""
+        """Returns the file of `content` in the history, numbered when another has its name."""
         folder = self.history_folder(recipe)
         path, number = folder / f"{name}.json", 1
         while path.exists() and path.read_bytes() != content:
@@ -187,11 +187,11 @@ class Bundle:
     def add_calibration(self, calibration: Calibration) -> Path:
         """Make a calibration the active one of its recipe, atomically.
 
-        The one it replaces goes to the history first, and the new one names it by `previous_seal`.
+        The one before goes to the history first, and the new one names it by `previous_seal`.
 
         Raises:
-            BundleError: another process writes into the bundle, and goes on doing so.
-            ConfigError: this machine has trusted keys and none of its own to vouch with.
+            BundleError: another process keeps writing into the bundle.
+            ConfigError: this machine trusts keys and has none to authenticate the calibration with.
         """
         path = self.calibration_path(calibration.recipe)
         with self.locked():
@@ -203,7 +203,7 @@ class Bundle:
 
     @contextmanager
     def locked(self, name: str = LOCK) -> Iterator[None]:
-        """Keep other processes from writing; BundleError when one goes on doing so."""
+        """Keep other processes from writing; raises BundleError when one keeps writing."""
         with locked(self.folder / name, str(self.folder), wait_s=LOCK_WAIT_S):
             yield
 
@@ -222,7 +222,7 @@ class Bundle:
 
 
 def calibrated_recipes(bundle: Path) -> list[str]:
-    """Names of the recipes that have a calibration in the bundle, which need not verify."""
+    """Returns names of the recipes that have a calibration in the bundle, which need not verify."""
     folder = bundle / CALIBRATION_FOLDER
     return sorted(path.stem for path in folder.glob("*.json") if not path.name.startswith("."))
 
@@ -230,13 +230,13 @@ def calibrated_recipes(bundle: Path) -> list[str]:
 def open_bundle(path: Path, keys: Keys | None = None) -> Bundle:
     """Open a bundle directory; verify its signature, and every file against the manifest.
 
-    A symbolic link is followed once: what is opened stays one version when the link moves.
+    It follows a symbolic link once: the open bundle stays one version when the link moves.
 
     Args:
         keys: to verify with; None for those of this machine.
 
     Raises:
-        BundleError: it is missing, incomplete or changed, or not signed by a key that is trusted;
+        BundleError: it is missing, incomplete or changed, or not signed by a trusted key;
             the message names the file.
         ConfigError: the keys of this machine cannot be read.
     """

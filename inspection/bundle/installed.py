@@ -66,12 +66,12 @@ class BundleStore:
         self._keys = configured_keys() if keys is None else keys
 
     def names(self) -> list[str]:
-        """Names of the bundles that have a version here."""
+        """Returns names of the bundles that have a version here."""
         folders = self.folder.iterdir() if self.folder.is_dir() else ()
         return sorted(folder.name for folder in folders if self.versions(folder.name))
 
     def versions(self, name: str) -> list[Version]:
-        """The versions of a bundle, the newest first."""
+        """Returns the versions of a bundle, the newest first."""
         home = self.folder / name
         active, previous = _target(home / ACTIVE), _target(home / PREVIOUS)
         folders = home.iterdir() if home.is_dir() else ()
@@ -79,10 +79,10 @@ class BundleStore:
         return [Version(name, v, home / v, v == active, v == previous != active) for v in found]
 
     def find(self, name: str, version: str) -> Version:
-        """The version with that name, or whose time or hash begins so.
+        """Returns the version with that name, or whose time or hash begins so.
 
         Raises:
-            BundleError: there is none, or several.
+            BundleError: no version fits, or several do.
         """
         versions = self.versions(name)
         found = [v for v in versions if _is_named(v.version, version)]
@@ -96,7 +96,7 @@ class BundleStore:
         """Copy a bundle, or the .zip of one, into the store as a new version, and verify it there.
 
         Its calibrations come along; engines do not: a plan is built on the device that runs it.
-        The same bundle a second time is the version that is there already, if both are whole.
+        A bundle that is there already is not installed again, if both are whole.
 
         Raises:
             BundleError: it does not verify, a calibration in it is not vouched for, or it is too
@@ -157,11 +157,10 @@ class BundleStore:
     def roll_back(self, name: str, prove: Callable[[Bundle], None]) -> Version:
         """Make the previous version the active one, once it is verified.
 
-        There is no previous one afterwards, so that a second call does not bring back what this one
-        took away.
+        There is no previous version afterwards, so that a second call does not undo the first.
 
         Raises:
-            BundleError: there is no previous version, or it does not verify any more.
+            BundleError: there is no previous version, or it no longer verifies.
         """
         with self._writing(name) as home:
             previous = next((v for v in self.versions(name) if v.is_previous), None)
@@ -304,7 +303,7 @@ def _folder_name(name: str, source: Path) -> str:
 
 
 def _target(link: Path) -> str | None:
-    """The version that a link points to; None when there is no such version."""
+    """Returns the version that a link points to; None when there is no such version."""
     if not link.is_symlink() or not link.is_dir():
         return None
     return link.readlink().name

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: the models behind `manifest.json`."""
+"""The models behind `manifest.json`: the identity of a bundle."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class GraphIO(Strict):
 
 
 class Golden(Strict):
-    """A native frame with what the checkpoint said of it.
+    """A native frame with the result of the checkpoint.
 
     Attributes:
         frame: file name of the PNG in the bundle.
@@ -72,11 +72,11 @@ class Artefact(Strict):
             rounded; None when there is no result, or none that is finite: only of a refused one.
         latency_ratio: median time over that of the FP32 graph, on the machine of the export; None
             when it was not timed there.
-        remark: how it was timed, or why not; of a refused artefact, why it is not in the bundle.
+        remark: the way of timing, or the reason for none; of a refused artefact, the reason.
         lowered_nodes: nodes that compute in the lower precision.
-        fp32_nodes: nodes that could, and were kept in FP32 by measurement.
-        form: how INT8 is written down; see `export.precision.int8`.
-        calibrator: how the ranges of INT8 were found, on good images of the training.
+        fp32_nodes: nodes that could, and stay in FP32 by measurement.
+        form: notation of INT8; see `export.precision.int8`.
+        calibrator: method for the ranges of INT8, on good images of the training.
     """
 
     precision: Literal["fp16", "int8"]
@@ -128,10 +128,10 @@ class Manifest(Sealed):
 
 
 def parse_manifest(content: bytes, where: Path) -> Manifest:
-    """The manifest of the bundle `where`, whose files are all such as export writes.
+    """Returns the manifest of the bundle `where`, whose files are all such as export writes.
 
     Raises:
-        BundleError: it is none, was changed, or names a file that is not the manifest's to name.
+        BundleError: it is not a manifest, was changed, or names a file that it must not name.
     """
     manifest = parse_sealed(content, where / MANIFEST, Manifest, SCHEMA_VERSION, MEND)
     for name in manifest.files:

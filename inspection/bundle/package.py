@@ -1,6 +1,6 @@
 """A bundle on its way to a device: a folder, or a .zip of one, from which single files are taken.
 
-Nothing is unpacked by the names in an archive: whoever reads it asks for the files of the manifest.
+Nothing is unpacked by the names in an archive: a reader asks for the files of the manifest.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class Package(Protocol):
     """Files by their names in the bundle."""
 
     def sizes(self) -> dict[str, int]:
-        """Every regular file with its size in bytes."""
+        """Returns every regular file with its size in bytes."""
 
     def blocks(self, name: str) -> Iterator[bytes]:
-        """The content of a file, never more than its size.
+        """Returns the content of a file, never more than its size.
 
         Raises:
             BundleError: it cannot be read.
@@ -70,7 +70,7 @@ def open_package(path: Path) -> Iterator[Package]:
 
 
 def records_of(package: Package, source: Path) -> dict[str, bytes]:
-    """Manifest, signature and calibrations of a package: what names the other files, or may change.
+    """Read manifest, signature and calibrations of a package, which name the other files.
 
     Raises:
         BundleError: there is no manifest, or they are larger than those of any bundle.
@@ -89,7 +89,7 @@ def records_of(package: Package, source: Path) -> dict[str, bytes]:
 
 
 def digest_of(records: dict[str, bytes]) -> str:
-    """SHA-256 of what a bundle is: the manifest, who signed it, how it is calibrated."""
+    """Returns the SHA-256 over the manifest, the signature and the calibrations."""
     digest = hashlib.sha256()
     for name, content in sorted(records.items()):
         digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
@@ -149,7 +149,7 @@ def _is_calibration(name: str) -> bool:
 
 
 def _entries(path: Path, listed: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
-    """The files of an archive by their names in the bundle."""
+    """Returns the files of an archive by their names in the bundle."""
     files: dict[str, zipfile.ZipInfo] = {}
     for entry in listed:
         if entry.is_dir():
@@ -165,7 +165,7 @@ def _entries(path: Path, listed: list[zipfile.ZipInfo]) -> dict[str, zipfile.Zip
 
 
 def _top(names: dict[str, zipfile.ZipInfo]) -> str:
-    """What stands before the names: the only folder with a manifest, when none is at the top."""
+    """Returns the prefix of the names: the only folder with a manifest, when none is at the top."""
     if MANIFEST in names:
         return ""
     tops = [name.removesuffix(MANIFEST) for name in names if name.count("/") == 1]

@@ -49,12 +49,12 @@ def load_config(path: Path, model: type[M], overrides: Sequence[str] = ()) -> M:
 
     Args:
         path: the file; an empty one gives the model's defaults.
-        model: what it describes.
+        model: the kind of configuration.
         overrides: settings `a.b=value` that replace those of the file, as given with `--set`. The
             value is YAML; a number as key counts in a list. Later ones win.
 
     Raises:
-        ConfigError: the file cannot be read or is no YAML mapping, or it does not fit `model`; all
+        ConfigError: the file cannot be read, is not a YAML mapping or does not fit `model`; all
             problems at once, each with file and line or with its `--set`.
     """
     problems: list[Problem] = []

@@ -13,7 +13,7 @@ _OURS = ("inspection", "edge", "export", "linewarden")
 
 
 class Plugin(NamedTuple):
-    """Where a driver stands, and what to install when a package it needs is missing."""
+    """The place of a driver, and the command that installs the package it needs."""
 
     module: str
     attribute: str
@@ -26,7 +26,7 @@ def load_plugin(
     """Import and return what `table[name]` names.
 
     Raises:
-        error_class: `name` is not in the table, or a package the driver needs is not installed.
+        error_class: `name` is not in the table, or a package for the driver is not installed.
     """
     if name not in table:
         near = difflib.get_close_matches(name, table, n=1)

@@ -1,4 +1,4 @@
-"""YAML as a tree of values that know where they stand, with `--set` settings laid over it."""
+"""YAML as a tree of values with their places in the file, with `--set` settings laid over it."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
 
 @dataclass
 class Node:
-    """A value, and where its key stands (where it stands itself, in a list)."""
+    """A value with the place of its key, or its own place in a list."""
 
     mark: yaml.Mark
     value: Any  # dict[str, Node], list[Node], or a scalar
 
 
 class Problem(NamedTuple):
-    """What is wrong at a place of a file or in a `--set`; `found` is what stands there."""
+    """A problem at a place of a file or in a `--set`; `found` is the value there."""
 
     mark: yaml.Mark
     keys: Keys
@@ -81,10 +81,10 @@ class Problem(NamedTuple):
 
 
 def read(path: Path, problems: list[Problem]) -> Node:
-    """The tree of a YAML file; what is not allowed in it is added to `problems`.
+    """Returns the tree of a YAML file; it adds forbidden constructs to `problems`.
 
     Raises:
-        ConfigError: it cannot be read, or is no YAML mapping.
+        ConfigError: it cannot be read, or is not a YAML mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -191,7 +191,7 @@ def data(node: Node) -> Any:
 
 
 def lay_over(root: Node, override: str, problems: list[Problem]) -> None:
-    """Set `a.b=value` in a tree; what is wrong with it is added to `problems`."""
+    """Set `a.b=value` in a tree; it adds what it refuses to `problems`."""
     mark = _mark(SET + override)
     name, separator, text = override.partition("=")
     keys = tuple(name.split("."))
@@ -222,7 +222,7 @@ def _child_to_set(node: Node, key: str, mark: yaml.Mark) -> Node:
 
 
 def child(node: Node | None, key: str | int) -> Node | None:
-    """What stands at a key or in a place of a list; None when nothing does."""
+    """Returns the value at a key or at a place of a list; None without one."""
     if node is not None and isinstance(node.value, dict):
         return node.value.get(str(key))
     if node is not None and isinstance(node.value, list) and isinstance(key, int):
@@ -231,7 +231,7 @@ def child(node: Node | None, key: str | int) -> Node | None:
 
 
 def shown(value: Any) -> str:
-    """A value for an error message."""
+    """Returns a value for an error message."""
     if isinstance(value, dict | BaseModel):
         return "a mapping"
     if isinstance(value, list | tuple):
@@ -240,7 +240,7 @@ def shown(value: Any) -> str:
 
 
 def where(mark: yaml.Mark, *, column: bool = False) -> str:
-    """A place for an error message: `file:line`, or the `--set`."""
+    """Returns a place for an error message: `file:line`, or the `--set`."""
     if mark.name.startswith(SET):
         return mark.name
     return f"{mark.name}:{mark.line + 1}" + (f":{mark.column + 1}" if column else "")

@@ -1,4 +1,4 @@
-"""What good parts look like to the charts of `inspection.drift.charts`."""
+"""The good parts as the charts of `inspection.drift.charts` see them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inspection.trust.sealed import Strict
 
 
 class Baseline(Strict):
-    """What good parts look like, and the limits that follow; kept with the thresholds.
+    """The figures of good parts, and the limits that follow; kept with the thresholds.
 
     Attributes:
         values: for each channel, the figures of the good parts in ascending order.
@@ -22,8 +22,8 @@ class Baseline(Strict):
         ewma_limit: of the EWMA itself, in standard deviations of one part.
         window: parts in one Kolmogorov-Smirnov test.
         window_limit: largest distance of distribution functions without alarm.
-        reference_png: what positions are measured against, see `inspection.drift.frame_figures`;
-            empty when they are not watched.
+        reference_png: the image to measure positions against, see
+            `inspection.drift.frame_figures`; empty when positions are not watched.
     """
 
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -39,10 +39,10 @@ class Baseline(Strict):
     reference_png: bytes = b""
 
     def reference(self) -> GrayImage | None:
-        """The reference image; None when there is none.
+        """Returns the reference image; None when there is none.
 
         Raises:
-            BundleError: it is no image.
+            BundleError: it is not an image.
         """
         if not self.reference_png:
             return None

@@ -44,7 +44,7 @@ _NORMAL = NormalDist()
 
 @dataclass
 class ChannelState:
-    """Where the charts of one channel stand; plain numbers (`dataclasses.asdict` keeps them)."""
+    """The state of the charts of one channel, in plain numbers for `dataclasses.asdict`."""
 
     up: float = 0.0
     down: float = 0.0
@@ -59,7 +59,7 @@ class ChartAlarm:
     """One chart beyond its limit.
 
     Attributes:
-        moved: what moved, in the words of the shop floor.
+        moved: position, light, focus, contrast or texture.
         chart: "cusum", "ewma" or "window".
         direction: 1 for higher than the baseline, -1 for lower, 0 when the shape changed.
         parts: about how many parts ago it began, as far as the chart can tell.
@@ -100,7 +100,7 @@ def update(
 
 
 def normal_score(ordered: Sequence[float], value: float) -> float:
-    """The standard normal value that has the rank of `value` in an ascending baseline."""
+    """Returns the standard normal value that has the rank of `value` in an ascending baseline."""
     place = (bisect_left(ordered, value) + bisect_right(ordered, value)) / 2
     return _NORMAL.inv_cdf((place + 0.5) / (len(ordered) + 1))
 

@@ -18,13 +18,13 @@ _REFERENCE_SIDE_PX = 128
 
 
 def reduced(frame: npt.NDArray[np.uint8]) -> GrayImage:
-    """A frame, (H, W) or (H, W, 3) BGR, as grey with no side above 512 pixels."""
+    """Returns a frame, (H, W) or (H, W, 3) BGR, as grey with no side above 512 pixels."""
     gray = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
     return _within(cast("GrayImage", gray), _SIDE_PX)
 
 
 def reference_from(frame: npt.NDArray[np.uint8]) -> GrayImage:
-    """What the position of other frames is measured against: grey, no side above 128 pixels."""
+    """Returns the image to measure positions against: grey, no side above 128 pixels."""
     return _within(reduced(frame), _REFERENCE_SIDE_PX)
 
 

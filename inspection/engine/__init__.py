@@ -28,10 +28,10 @@ ENGINES = {
 
 
 def engine_class(name: str) -> EngineFactory:
-    """The class of engine `name`.
+    """Returns the class of engine `name`.
 
     Raises:
-        EngineError: the name is unknown, or what it needs is not installed.
+        EngineError: the name is unknown, or a package for it is not installed.
     """
     factory: EngineFactory = load_plugin("engine", name, ENGINES, EngineError)
     return factory

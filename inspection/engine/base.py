@@ -1,4 +1,4 @@
-"""What every inference engine offers the inspector."""
+"""The contract of an inference engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the TensorRT engine needs of CUDA, over cuda-python or over pycuda.
+"""The part of CUDA that the TensorRT engine uses, over cuda-python or over pycuda.
 
 Addresses, streams, events and graphs are plain integers here. One thread owns them all. A call that
 fails raises CudaError, or DeviceLostError when the error is sticky: then every later call of the
@@ -47,29 +47,29 @@ class Memory(Protocol):
         """Address of `size` bytes on the device."""
 
     def free_device(self, address: int) -> None:
-        """Release what `allocate_device` gave."""
+        """Release memory of `allocate_device`."""
 
     def allocate_host(self, size: int) -> int:
         """Address of `size` pinned bytes of the host."""
 
     def free_host(self, address: int) -> None:
-        """Release what `allocate_host` gave."""
+        """Release memory of `allocate_host`."""
 
     def mapped(self, address: int) -> int:
-        """The device's address of pinned host memory."""
+        """Returns the device's address of pinned host memory."""
 
 
 class Queue(Protocol):
     """A stream of work, and waiting for it without burning a core."""
 
     def create_stream(self) -> int:
-        """A stream that does not wait for the default stream."""
+        """Returns a stream that does not wait for the default stream."""
 
     def destroy_stream(self, stream: int) -> None:
         """Release a stream."""
 
     def create_event(self) -> int:
-        """An event whose wait blocks instead of spinning."""
+        """Returns an event whose wait blocks instead of spinning."""
 
     def destroy_event(self, event: int) -> None:
         """Release an event."""
@@ -88,7 +88,7 @@ class Graphs(Protocol):
     """Work recorded once and launched as one."""
 
     def begin_capture(self, stream: int) -> None:
-        """Record what this thread enqueues from here on."""
+        """Record the work that this thread enqueues from here on."""
 
     def end_capture(self, stream: int) -> int:
         """Stop recording and make the record launchable; the capture is over on an error too."""
@@ -106,7 +106,7 @@ class Cuda(Memory, Queue, Protocol):
     graphs: Graphs | None
 
     def device(self) -> Device:
-        """The device that everything here is on."""
+        """Returns the device that everything here is on."""
 
     def release(self) -> None:
         """Unbind the thread from the device; the last call."""
@@ -127,7 +127,7 @@ def open_cuda() -> Cuda:
 
 
 def cuda_error(call: str, code: int, text: str) -> CudaError | DeviceLostError:
-    """The error to raise for a CUDA error code."""
+    """Returns the error to raise for a CUDA error code."""
     message = f"CUDA: {call} failed with {text} ({code})"
     if code in STICKY:
         return DeviceLostError(f"{message}: the GPU is lost to this process; start it again")

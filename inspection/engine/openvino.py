@@ -102,7 +102,7 @@ class OpenVinoEngine:
 
 
 def read_graph(artefact: Path) -> ov.Model:
-    """The graph of an ONNX file, or of OpenVINO's own .xml, as OpenVINO reads it.
+    """Returns the graph of an ONNX file, or of OpenVINO's own .xml, as OpenVINO reads it.
 
     Raises:
         EngineError: OpenVINO does not take the file.

@@ -46,7 +46,7 @@ class OwnThreadEngine:
         return work.result()
 
     def close(self) -> None:
-        """Release the device once what was asked of the engine is done; see `Engine.close`."""
+        """Release the device after the work in hand."""
         with contextlib.suppress(RuntimeError):  # it is closed already
             work = self._thread.submit(self._engine.close)
             self._thread.shutdown(wait=False)

@@ -1,4 +1,4 @@
-"""What a machine needs to run an engine: looked for, and named with how to get it.
+"""Looks for everything that a machine needs to run an engine, and says how to get the rest.
 
 Read-only: nothing is installed, started or changed.
 """
@@ -48,12 +48,12 @@ _LIBRARIES = {
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked for.
+    """One requirement.
 
     Attributes:
         scope: the engine that needs it, or "common".
-        found: what is there.
-        mend: how to get it; empty when it is met.
+        found: the state of this machine.
+        mend: the way to meet it; empty when it is met.
     """
 
     scope: Scope
@@ -99,7 +99,7 @@ def examine(machine: Machine, folder: Path, engines: tuple[Scope, ...]) -> list[
     """Look for everything that these engines need.
 
     Args:
-        folder: where bundles are kept, whose disk must have room.
+        folder: of the bundles; its disk must have room.
     """
     checks = list(_common(machine, folder))
     for engine in engines:
@@ -111,7 +111,7 @@ def examine(machine: Machine, folder: Path, engines: tuple[Scope, ...]) -> list[
 
 
 def engines_here(machine: Machine) -> tuple[Scope, ...]:
-    """The engines that this machine is made for."""
+    """Returns the engines that this machine is made for."""
     return ("onnxruntime", "tensorrt") if machine.has_nvidia else ("onnxruntime",)
 
 

@@ -1,15 +1,15 @@
-"""The envelope of a TensorRT plan: what it was built of, where, and what it proved.
+"""The sidecar of a TensorRT plan: its source, its machine, and the proof of its accuracy.
 
 A plan is an executable file that fits one TensorRT version on one kind of device, and TensorRT has
 no call that says so beforehand. Therefore each plan has a sealed JSON file beside it, and nothing
-is deserialised before both agree with each other and with this machine. That they were built here
-is proven by the MAC of this machine's key where it has one (see `inspection.trust.keys`); where
-it has none, nobody else may be able to write to them::
+is deserialised before both agree with each other and with this machine. The MAC of this
+machine's key proves that they were built here (see `inspection.trust.keys`); without a key, only
+their owner may be able to write to them::
 
     BUNDLE/engines/<device>/<precision>/
-        model.plan           what TensorRT built
+        model.plan           the plan of TensorRT
         model.plan.json      the sidecar
-        model.layers.json    what TensorRT says of its layers: which run in which precision
+        model.layers.json    TensorRT's list of the layers and their precisions
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Tensor(Strict):
 
 
 class Platform(Strict):
-    """What a plan is bound to.
+    """The machine that a plan is bound to.
 
     Attributes:
         cuda_driver: CUDA version of the driver, 1000 * major + 10 * minor.
@@ -77,7 +77,7 @@ class Platform(Strict):
 
 
 class BuildSettings(Strict):
-    """What the builder was told; `seconds` is how long it took."""
+    """The settings of the builder; `seconds` is its duration."""
 
     workspace_mib: int
     optimisation_level: int
@@ -99,7 +99,7 @@ class AccuracyGate(Strict):
     Attributes:
         score: largest absolute difference of the raw score.
         map: largest absolute difference of the anomaly map.
-        relative: largest difference as a share of what was expected, at most `tolerance`.
+        relative: largest difference as a share of the expected value, at most `tolerance`.
         verdict_flips: frames whose verdict differs at `threshold`.
     """
 
@@ -113,7 +113,7 @@ class AccuracyGate(Strict):
 
 
 class Sidecar(Vouched):
-    """What stands beside a plan.
+    """The file beside a plan.
 
     Attributes:
         artefact: file of the bundle that the plan was built of.
@@ -121,7 +121,7 @@ class Sidecar(Vouched):
         memory: how a frame reaches the device, and
         launch: how the work does: the fastest as measured.
         timings: by "<memory>, <launch>", such as "copied, graph".
-        compared: median time over that of each more precise engine that stood here, by precision;
+        compared: median time over that of each more precise engine that was here, by precision;
             in interleaved runs, each in its fastest way.
     """
 
@@ -145,7 +145,7 @@ class Sidecar(Vouched):
 
 
 def sidecar_path(plan: Path) -> Path:
-    """Where the sidecar of a plan stands."""
+    """Returns the path of the sidecar of a plan."""
     return plan.with_name(plan.name + ".json")
 
 
@@ -181,7 +181,7 @@ def verify(plan: Path, content: bytes, sidecar: Sidecar, here: Platform) -> None
     """Refuse a plan that is not what its sidecar says, or that was built elsewhere.
 
     Args:
-        plan: where it stands, for the message.
+        plan: its path, for the message.
         content: the bytes that are to be deserialised.
         here: this machine.
 
@@ -199,7 +199,7 @@ def verify(plan: Path, content: bytes, sidecar: Sidecar, here: Platform) -> None
 
 
 def verified_plan(bundle: Path, name: str, files: Mapping[str, str], keys: Keys) -> Sidecar:
-    """The sidecar of a plan in a bundle, once plan, sidecar, folder and artefact agree.
+    """Returns the sidecar of a plan in a bundle, once plan, sidecar, folder and artefact agree.
 
     Args:
         name: of the plan, relative to the bundle.

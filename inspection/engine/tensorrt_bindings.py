@@ -26,7 +26,7 @@ _LEVELS = {
 
 
 def load_bindings() -> Any:
-    """The module `tensorrt`; EngineError when it is missing, broken or too old."""
+    """Returns the module `tensorrt`; EngineError when it is missing, broken or too old."""
     try:
         bindings = import_module("tensorrt")
     except ModuleNotFoundError as error:
@@ -52,7 +52,7 @@ def load_bindings() -> Any:
 
 @cache
 def process_logger(trt: Any) -> Any:
-    """The logger for all of TensorRT, which keeps the first one it saw as long as it lives.
+    """Returns the logger for all of TensorRT, which keeps the first one it saw as long as it lives.
 
     Its `take()` gives the errors since the last call, for a message.
     """
@@ -72,7 +72,7 @@ def process_logger(trt: Any) -> Any:
             _log.log(level, "TensorRT: %s", msg)
 
         def take(self) -> str:
-            """The errors since the last call, as one line."""
+            """Returns the errors since the last call, as one line."""
             with self._lock:
                 errors, self._errors = self._errors, []
             return "; ".join(errors) or "it gives no reason"

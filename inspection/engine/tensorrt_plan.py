@@ -1,7 +1,7 @@
 """A TensorRT plan that runs: one context, one stream, buffers bound once, a CUDA graph.
 
-Order and rules follow NVIDIA's developer guide for TensorRT 10.3 to 11: what TensorRT cannot do it
-says by None or False and in its log, so each answer is looked at and the log is quoted.
+Order and rules follow NVIDIA's developer guide for TensorRT 10.3 to 11: TensorRT
+reports a failure by None or False and in its log, so each answer is checked and the log quoted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The layout of a recipe: its zones, and the mark that tells where the part lies.
+"""The layout of a recipe: its zones, and the mark that locates the part.
 
 It is drawn on one reference frame, given as a YAML file when a recipe is calibrated, and kept in
 the calibration, because the thresholds hold with these zones only. Calibration and line bring

@@ -53,10 +53,10 @@ class AlignmentSettings(StrictModel):
 
 
 class Alignment(AlignmentSettings):
-    """A mark to be looked for, as it stands in a calibration.
+    """The mark of a calibration.
 
     Attributes:
-        mark: where it is in the reference frame.
+        mark: its place in the reference frame.
         mark_png: its picture, a grey PNG in base64.
     """
 
@@ -85,7 +85,7 @@ class Pose:
 def alignment_to(
     reference: npt.NDArray[np.uint8], mark: Crop, settings: AlignmentSettings
 ) -> Alignment:
-    """The alignment to a mark of the reference frame.
+    """Returns the alignment to a mark of the reference frame.
 
     Raises:
         ConfigError: the mark is not in the frame, too small, flat, or not the only one like it.
@@ -167,7 +167,7 @@ class MarkFinder:
         return self._pose(self._exact(best, pyramid), scale)
 
     def _candidates(self, pyramid: Pyramid) -> list[Match]:
-        """The best places at the coarsest level, no two of them closer than half a mark."""
+        """Returns the best places at the coarsest level, no two of them closer than half a mark."""
         level = self._levels[0]
         mark, angles = self._marks[level], self._angles(level)
         left, top, area = self._search_area(pyramid, level)
@@ -205,7 +205,7 @@ class MarkFinder:
         return [most * number / count for number in range(-count, count + 1)] if count else [0.0]
 
     def _closer(self, match: Match, pyramid: Pyramid, level: int) -> Match:
-        """The best match near one of the next coarser level."""
+        """Returns the best match near one of the next coarser level."""
         mark = self._marks[level]
         step = mark.turn_of_a_pixel_deg if self._settings.rotation_deg else 0.0
         angles = [match.angle_deg + turn * step for turn in (-1, 0, 1)] if step else [0.0]
@@ -219,7 +219,7 @@ class MarkFinder:
         return mark.best_in(near, angles).shifted(left, top)
 
     def _exact(self, match: Match, pyramid: Pyramid) -> Match:
-        """The match to fractions of a pixel and of a degree."""
+        """Returns the match to fractions of a pixel and of a degree."""
         level = self._levels[-1]
         mark = self._marks[level]
         side = 1.5 * math.hypot(mark.height, mark.width)

@@ -1,4 +1,4 @@
-"""The layout of a recipe as it stands in a calibration: its zones and how the part is found."""
+"""The layout of a calibration: the zones, and the mark that locates the part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WHOLE = "frame"  # the zone of a layout without zones that ignores something
 
 
 class Layout(StrictModel):
-    """A layout as it stands in a calibration; sizes and corners in native pixels."""
+    """The layout of a calibration; sizes and corners in native pixels."""
 
     frame_height: int
     frame_width: int

@@ -30,10 +30,10 @@ class LayoutConfig(StrictModel):
 
     Attributes:
         reference: the frame that polygons and mark were drawn on.
-        zones: what is inspected, each zone with thresholds of its own; without any, the whole
+        zones: the inspected parts of the frame, each with its thresholds; without any, the whole
             frame, or its crop.
-        ignore: what is not.
-        alignment: how the part is found; None where it always lies at the same place.
+        ignore: the parts that are not inspected.
+        alignment: the mark that locates the part; None where it always lies at the same place.
     """
 
     reference: ConfigPath

@@ -21,9 +21,9 @@ _NO_SMOOTHING = 1  # px
 
 
 class Pyramid:
-    """A grey frame, uint8 (H, W), at 1 / 2**level of its size, where it is looked at.
+    """A grey frame, uint8 (H, W), at 1 / 2**level of its size, as the search uses it.
 
-    Every pixel of the frame is averaged in; what does not fill a pixel of a level is left out.
+    Every pixel of the frame is averaged in, but for a rest that fills no pixel of a level.
     """
 
     def __init__(self, grey: npt.NDArray[np.uint8]) -> None:
@@ -36,7 +36,7 @@ class Pyramid:
     def around(
         self, level: int, centre: tuple[float, float], height: float, width: float
     ) -> tuple[int, int, Picture]:
-        """Left, top and pixels of what a level shows in a box of that size, cut at the frame."""
+        """Returns left, top and pixels of a box of that size in a level, cut at the frame."""
         bottom, right = self.size(level)
         top = min(max(0, math.floor(centre[1] - height / 2)), bottom)
         left = min(max(0, math.floor(centre[0] - width / 2)), right)
@@ -60,7 +60,7 @@ class Match:
     score: float
 
     def shifted(self, right: float, down: float) -> Match:
-        """The same match counted from another place."""
+        """Returns the same match counted from another place."""
         return replace(self, x=self.x + right, y=self.y + down)
 
 
@@ -107,7 +107,7 @@ class Mark:
         return scores
 
     def _turned(self, angle_deg: float) -> Picture:
-        """The mark turned clockwise, less its mean, zero where it is not compared."""
+        """Returns the mark turned clockwise, less its mean, zero where it is not compared."""
         picture = self._picture
         if angle_deg:
             centre = ((self.width - 1) / 2, (self.height - 1) / 2)
@@ -121,7 +121,7 @@ class Mark:
         return np.asarray((picture - mean) * self._weights, dtype=np.float32)
 
     def best_in(self, picture: Picture, angles_deg: Sequence[float]) -> Match:
-        """The best match in a picture that is at least as large as the mark."""
+        """Returns the best match in a picture that is at least as large as the mark."""
         scores = np.stack(self.correlate(picture, angles_deg))
         turn, row, column = np.unravel_index(int(scores.argmax()), scores.shape)
         return Match(
@@ -132,7 +132,7 @@ class Mark:
         )
 
     def refined(self, picture: Picture, match: Match) -> Match | None:
-        """A match to fractions of a pixel and of a degree, the whole rectangle compared.
+        """Returns a match to fractions of a pixel and of a degree, the whole rectangle compared.
 
         Evangelidis and Psarakis 2008 (ECC) climbs the same correlation, from less than a pixel
         away. None when it does not hold.
@@ -159,7 +159,7 @@ class Mark:
 
 
 def rigid(clockwise_deg: float, start: npt.ArrayLike, end: npt.ArrayLike) -> Affine:
-    """The rotation that takes one point to another."""
+    """Returns the rotation that takes one point to another."""
     turn = math.radians(clockwise_deg)
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     return np.column_stack([rotation, np.asarray(end) - rotation @ np.asarray(start)])

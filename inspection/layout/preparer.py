@@ -22,7 +22,7 @@ class PreparedFrame:
 
     Attributes:
         image: uint8 (height, width, 3), see `preprocess`.
-        crop: what of the frame it shows; None for all of it.
+        crop: the part of the frame that it shows; None for all of it.
         zones: the zone of each pixel of the anomaly map; None when the whole map counts.
         pose: position of the part; None without alignment.
         preprocess_ns: duration of the preparation.
@@ -91,7 +91,7 @@ class FramePreparer:
             )
 
     def _zone_map(self, to_frame: Affine | None, crop: Crop | None) -> ZoneMap | None:
-        """The zones where the part lies, in the map of what the crop shows."""
+        """Returns the zones at the place of the part, in the map of the crop."""
         if not self._names or self._layout is None:
             return None
         target = self._preprocessing
@@ -130,7 +130,7 @@ class FramePreparer:
 
 
 def _moved_crop(crop: Crop, to_frame: Affine, height: int, width: int) -> Crop:
-    """The crop around the place that its centre has gone to, by whole pixels."""
+    """Returns the crop around the place that its centre has gone to, by whole pixels."""
     centre = np.array([[crop.left + crop.width / 2, crop.top + crop.height / 2]])
     right, down = np.rint(moved(centre, to_frame)[0] - centre[0]).astype(int)
     left, top = crop.left + int(right), crop.top + int(down)

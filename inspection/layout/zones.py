@@ -34,7 +34,7 @@ Coordinate = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def _simple(corners: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-    """Refuse a polygon whose inside is not one area."""
+    """Refuse a polygon that does not enclose exactly one area."""
     here = np.asarray(corners, dtype=np.float64)
     after = np.roll(here, -1, axis=0)
     if (short := np.flatnonzero((here == after).all(axis=1))).size:
@@ -69,10 +69,10 @@ def _some(polygons: tuple[Polygon, ...]) -> tuple[Polygon, ...]:
 
 
 class Zone(StrictModel):
-    """A part of the frame with thresholds of its own.
+    """A part of the frame with its thresholds.
 
     Attributes:
-        polygons: where it is; several have the thresholds in common.
+        polygons: its outline; several share the thresholds.
         minimum_area_px: smallest region of the defect mask, in pixels of the anomaly map; None
             chooses it by the good parts.
     """
@@ -100,7 +100,7 @@ def zone_map(
     height: int,
     width: int,
 ) -> ZoneMap:
-    """The zone of each pixel of a map.
+    """Returns the zone of each pixel of a map.
 
     Args:
         zones: the polygons of each zone, in pixels of the map; without any, all of the map is
@@ -148,7 +148,7 @@ def _turn(a: Corners, b: Corners, c: Corners) -> npt.NDArray[np.float64]:
 
 
 def _edges_that_meet(here: Corners, after: Corners) -> npt.NDArray[np.bool_]:
-    """(n, n): whether two edges that are no neighbours have a point in common."""
+    """(n, n): whether two edges that are not neighbours have a point in common."""
     n = len(here)
     a, b, c, d = here[:, np.newaxis], after[:, np.newaxis], here[np.newaxis], after[np.newaxis]
     apart = (np.minimum(a, b) > np.maximum(c, d)) | (np.minimum(c, d) > np.maximum(a, b))

@@ -1,1 +1,1 @@
-"""Seals, signatures and keys: which files a device believes."""
+"""Seals, signatures and keys: the proof that a file is what its owner wrote."""

@@ -31,7 +31,7 @@ class PublicKey:
     key: Ed25519PublicKey
 
     def verifies(self, signature: bytes, content: bytes) -> bool:
-        """Whether the owner of the key signed this content."""
+        """Returns whether the owner of the key signed this content."""
         try:
             self.key.verify(signature, content)
         except InvalidSignature:
@@ -51,12 +51,12 @@ class PrivateKey:
         return _with_id(self.key.public_key())
 
     def sign(self, content: bytes) -> bytes:
-        """The signature, 64 bytes."""
+        """Returns the signature, 64 bytes."""
         return self.key.sign(content)
 
 
 def public_path(path: Path) -> Path:
-    """Where the public key stands that belongs to the private key in `path`."""
+    """Returns the file of the public key that belongs to the private key in `path`."""
     return path.with_suffix(".pub")
 
 
@@ -84,7 +84,7 @@ def read_private_key(path: Path, passphrase: str | None = None) -> PrivateKey:
     """Read a private key.
 
     Raises:
-        ConfigError: the file cannot be read, is no such key, or the passphrase is wrong.
+        ConfigError: the file cannot be read, is not such a key, or the passphrase is wrong.
     """
     content = _content(path)
     try:
@@ -102,7 +102,7 @@ def is_encrypted(path: Path) -> bool:
 
 
 def read_public_key(path: Path) -> PublicKey:
-    """Read a public key; ConfigError when the file cannot be read or is none."""
+    """Read a public key; ConfigError when the file cannot be read or is not a key."""
     try:
         key = load_pem_public_key(_content(path))
     except (ValueError, UnsupportedAlgorithm) as error:

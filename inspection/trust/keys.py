@@ -1,4 +1,4 @@
-"""The keys of this machine: whose bundles it runs, and its own for what it makes itself.
+"""The keys of this machine: for the bundles it runs, and for the files it makes itself.
 
 ::
 
@@ -9,9 +9,9 @@
 A service gets `device.key` as a systemd credential instead, which is looked for first:
 `LoadCredential=device.key:/etc/linewarden/keys/device.key`.
 
-Without a key nothing is authenticated: seals find damage, and whoever may write in a bundle decides
-what runs. With any key, calibrations must be signed by a trusted one or carry the MAC of this
-machine's, and engines carry that MAC. What export wrote is authenticated by a trusted key alone.
+Without a key nothing is authenticated: seals find damage, and anybody with write access to a bundle
+can replace it. With any key, calibrations must be signed by a trusted one or carry the MAC of this
+machine's, and engines carry that MAC. Only a trusted key authenticates the files of an export.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ _READER = {"ed25519": Plugin("inspection.trust.ed25519", "read_public_key", _INS
 
 @dataclass(frozen=True)
 class Keys:
-    """What this machine trusts.
+    """The keys that this machine trusts.
 
     Attributes:
-        trusted: public keys by their id; any bundle is run when there is none.
-        device: the secret of this machine; None when it has none.
+        trusted: public keys by their id; without any, every bundle runs.
+        device: the secret of this machine; None without one.
     """
 
     trusted: Mapping[str, PublicKey] = field(default_factory=dict)
     device: bytes | None = field(default=None, repr=False)
 
     def describe(self) -> str:
-        """What is authenticated on this machine, and what is not."""
+        """Returns a sentence about the files that this machine authenticates, and the others."""
         bundles = "runs any bundle, for it trusts no key"
         own = "takes calibrations and engines that are sealed only, for it has no key of its own"
         if self.trusted:
@@ -72,12 +72,12 @@ class Keys:
             )
 
     def vouched(self, record: VouchedModel) -> VouchedModel:
-        """The record with its seal, and with the MAC of this machine when it has a key."""
+        """Returns the record with its seal, and with the MAC of this machine when it has a key."""
         self.require_for_records()
         return record.sealed() if self.device is None else record.vouched(self.device)
 
     def require_vouched(self, record: Vouched, path: Path, mend: str) -> None:
-        """Raise BundleError when this machine has keys and does not vouch for the record."""
+        """Raise BundleError when this machine has keys and none authenticates the record."""
         if not self.trusted and self.device is None:
             return
         if self.device is None or not record.is_vouched(self.device):
@@ -89,7 +89,7 @@ class Keys:
 
 
 def configured_keys() -> Keys:
-    """The keys in the folder of keys; none when that is not there.
+    """Returns the keys in the folder of keys; none when that is not there.
 
     Raises:
         ConfigError: a key cannot be read or is none, or others than its owner could change it.
@@ -108,7 +108,7 @@ def configured_keys() -> Keys:
 
 
 def keys_folder() -> Path:
-    """Where the keys of this machine stand."""
+    """Returns the folder with the keys of this machine."""
     return Path(os.environ.get(KEYS_VARIABLE, KEYS_FOLDER))
 
 

@@ -29,18 +29,18 @@ class Strict(BaseModel):
 class Sealed(Strict):
     """A record that carries the SHA-256 over its other fields.
 
-    The seal finds damage and hasty edits; against intent it takes a key: see `Vouched`, and
-    `inspection.trust.signature` for what an export holds.
+    The seal finds damage and hasty edits; only a key finds forgery: see `Vouched`, and
+    `inspection.trust.signature` for the files of an export.
     """
 
     seal: str = ""
 
     def sealed(self: SealedModel) -> SealedModel:
-        """A copy whose seal is right."""
+        """Returns a copy with the right seal."""
         return self.model_copy(update={"seal": self._digest()})
 
     def is_intact(self) -> bool:
-        """Whether the seal fits the content."""
+        """Returns whether the seal fits the content."""
         return self.seal == self._digest()
 
     def _digest(self) -> str:
@@ -52,20 +52,20 @@ class Sealed(Strict):
 
 
 class Vouched(Sealed):
-    """A record that is made on a device, which vouches for it with a key of its own.
+    """A record that a device makes and authenticates with its key.
 
     Attributes:
-        mac: HMAC-SHA256 (RFC 2104) over the content under that key; empty where there was none.
+        mac: HMAC-SHA256 (RFC 2104) over the content under that key; empty without a key.
     """
 
     mac: str = ""
 
     def vouched(self: VouchedModel, key: bytes) -> VouchedModel:
-        """A copy whose seal and MAC are right."""
+        """Returns a copy with the right seal and MAC."""
         return self.sealed().model_copy(update={"mac": self._mac(key)})
 
     def is_vouched(self, key: bytes) -> bool:
-        """Whether the holder of `key` wrote this very content."""
+        """Returns whether the holder of `key` wrote this very content."""
         return hmac.compare_digest(self.mac.encode(), self._mac(key).encode())
 
     def _mac(self, key: bytes) -> str:
@@ -84,7 +84,7 @@ def read_sealed(path: Path, model: type[SealedModel], schema: int, mend: str) ->
 
 
 def read_content(path: Path, mend: str) -> bytes:
-    """The bytes of a file; BundleError, which ends in `mend`, when it cannot be read."""
+    """Returns the bytes of a file; BundleError, which ends in `mend`, when it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -94,7 +94,7 @@ def read_content(path: Path, mend: str) -> bytes:
 def parse_sealed(
     content: bytes, path: Path, model: type[SealedModel], schema: int, mend: str
 ) -> SealedModel:
-    """The sealed record with this content; `path` is for the message, see `read_sealed`."""
+    """Returns the sealed record with this content; `path` is for the message, see `read_sealed`."""
     name = model.__name__.lower()
     try:
         record = model.model_validate_json(content)

@@ -1,8 +1,8 @@
-"""The owner's signature of a bundle: whose it is, over what it was exported and calibrated as.
+"""The owner's signature of a bundle, over its export and its calibrations.
 
 The file `signature` holds a statement with an Ed25519 signature (RFC 8032) over it. The statement
 names the SHA-256 of `manifest.json`, which names that of every exported file, and the SHA-256 of
-each calibration that stood in the bundle when it was signed. Engines are never in it: a plan is
+each calibration in the bundle at that moment. Engines are never in it: a plan is
 built on the device that runs it, and that device vouches for it.
 
 A signature says who made a bundle. It does not say that there is no newer one.
@@ -32,7 +32,7 @@ _PURPOSE = b"linewarden bundle 1\n"
 
 
 class Statement(Strict):
-    """What is signed: by name and SHA-256, the manifest and the calibrations beside it."""
+    """The signed content: name and SHA-256 of the manifest and of the calibrations."""
 
     key_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     signed_utc: str
@@ -40,7 +40,7 @@ class Statement(Strict):
     calibrations: dict[str, Sha256]
 
     def content(self) -> bytes:
-        """The bytes that the signature covers."""
+        """Returns the bytes that the signature covers."""
         return _PURPOSE + json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()
 
 
@@ -71,10 +71,10 @@ def sign(bundle: Path, manifest: str, calibrations: list[str], key: PrivateKey) 
 
 
 def read_signature(bundle: Path) -> Signature | None:
-    """The signature of a bundle, not verified; None when there is none.
+    """Returns the signature of a bundle, not verified; None when there is none.
 
     Raises:
-        BundleError: the file is none.
+        BundleError: the file is not a signature.
     """
     path = bundle / SIGNATURE
     if not path.exists():

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(result: AcceptanceStudy, out: Path) -> list[str]:
-    """The study for a terminal."""
+    """Returns the study for a terminal."""
     lines = [
         statement(result),
         *(

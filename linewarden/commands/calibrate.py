@@ -176,7 +176,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _report_writer() -> ReportWriter:
-    """The only part that needs jinja2, loaded before anything is measured."""
+    """Returns the only part that needs jinja2, loaded before anything is measured."""
     from calibration.report import write_calibration_report  # noqa: PLC0415 - optional package
 
     return write_calibration_report
@@ -191,7 +191,7 @@ def _report(
 
 
 def _layout(args: argparse.Namespace, bundle: Bundle) -> Layout | None:
-    """The layout that is given, or else that of the recipe.
+    """Returns the layout that is given, or else that of the recipe.
 
     Raises:
         ConfigError: it is not given, and the active calibration is damaged.

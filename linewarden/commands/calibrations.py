@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
-    """The slider as a table, after it was moved if that is asked for."""
+    """Returns the slider as a table, after it was moved if that is asked for."""
     active = find(bundle, args.recipe, ACTIVE).whole()
     defects = (
         defect_values(bundle, active, args.defects, engine=args.engine) if args.defects else []
@@ -168,7 +168,7 @@ def _list(bundle: Bundle, recipe: str | None, *, as_json: bool) -> None:
 
 
 def table(entries: Sequence[Entry]) -> list[str]:
-    """The calibrations of one recipe as aligned columns; the active one is marked *."""
+    """Returns the calibrations of one recipe as aligned columns; the active one is marked *."""
     rows = [_HEAD, *(_cells(e.name, e.calibration, e.is_active) for e in entries if e.calibration)]
     return [*aligned(rows), *(f"damaged: {e.damaged}" for e in entries if e.damaged)]
 
@@ -199,7 +199,7 @@ def _record(entry: Entry) -> dict[str, object]:
 
 
 def figures(found: Comparison) -> dict[str, object]:
-    """The comparison for machines."""
+    """Returns the comparison for machines."""
     unseen = found.rejected_unseen
     return {
         "older": {"created_utc": found.older.created_utc, "seal": found.older.seal},
@@ -217,7 +217,7 @@ def figures(found: Comparison) -> dict[str, object]:
 
 
 def describe(found: Comparison) -> list[str]:
-    """The comparison for people."""
+    """Returns the comparison for people."""
     older, newer = found.older, found.newer
     lines = [
         f"older {older.moment} ({older.seal[:12]}), {found.parts[0]} good parts",

@@ -129,7 +129,7 @@ def _draw(out: Path) -> Path:
 
 
 def _train_config(args: argparse.Namespace, folder: Path) -> TrainConfig:
-    """The configuration, with the best weights that can be had."""
+    """Returns the configuration, with the best weights that can be had."""
     args.out.mkdir(parents=True, exist_ok=True)
     source = args.out / "train.yaml"
     data = {"folder": str(folder.resolve())} | ({} if args.data else {"crop": _CROP})

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(checks: list[Check]) -> list[str]:
-    """The checks for people, one under the other."""
+    """Returns the checks for people, one under the other."""
     lines = []
     for check in checks:
         lines.append(f"{'ok     ' if check.is_met else 'MISSING'}  {check.name}: {check.found}")

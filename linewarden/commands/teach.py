@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _planned(args: argparse.Namespace, run_folder: Path) -> TrainConfig:
-    """The plan of an interrupted call with the same run folder, or a new one."""
+    """Returns the plan of an interrupted call with the same run folder, or a new one."""
     kept = run_folder / _PLAN
     if kept.exists():
         say(f"{run_folder}: going on with what was begun; remove it to plan anew")

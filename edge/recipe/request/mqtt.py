@@ -75,7 +75,7 @@ class MqttRequests:
         self._broker.open()
 
     def take(self) -> Request | None:
-        """The last message that came."""
+        """Returns the last message that came."""
         self._broker.require()
         request = None
         while not self._requests.empty():
@@ -106,7 +106,7 @@ class MqttRequests:
 
 
 def request_from_payload(payload: bytes) -> Request:
-    """The request that a message holds; with its problem when it holds none."""
+    """Returns the request that a message holds; with its problem when it holds none."""
     try:
         content: Any = json.loads(payload)
     except (ValueError, RecursionError):
