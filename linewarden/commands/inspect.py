@@ -1,7 +1,7 @@
 """Inspect single images: one line for each.
 
 The images go through the same preprocessing, engine and thresholds as the parts
-on the line, so they must have the size the model was taught with. An image that
+on the line, so they must have the size the model was trained on. An image that
 cannot be inspected is named with the reason, and the others go on.
 
 exit codes of this command, besides those below:
