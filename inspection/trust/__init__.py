@@ -1,1 +1,1 @@
-"""Seals, signatures and keys: which files a device believes."""
+"""Seals, signatures and keys: decide which files a device accepts."""

@@ -146,7 +146,7 @@ def test_a_key_of_the_machine_goes_into_what_it_builds(
     assert main(["build", str(bundle.folder)]) == 0
     own_key(monkeypatch, tmp_path / "keys")
     assert main(["verify", str(bundle.folder)]) == 4
-    assert "vouches for this calibration" in capsys.readouterr().err
+    assert "covers this calibration" in capsys.readouterr().err
     assert main(["bundle", "adopt", str(bundle.folder)]) == 0
     assert f"{PLAN}: vouched for by this machine" in capsys.readouterr().out
     assert main(["verify", str(bundle.folder)]) == 0

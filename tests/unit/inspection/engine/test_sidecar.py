@@ -241,7 +241,7 @@ def test_a_machine_with_a_key_takes_its_own_sidecars_alone(tmp_path: Path) -> No
     assert read_sidecar(plan, here).is_vouched(b"h" * 32)
     for keys in (Keys(), there):
         write_sidecar(plan, sidecar(), keys)
-        with pytest.raises(BundleError, match="vouches for this sidecar: linewarden build BUNDLE"):
+        with pytest.raises(BundleError, match="covers this sidecar: linewarden build BUNDLE"):
             read_sidecar(plan, here)
 
 
@@ -251,7 +251,7 @@ def test_a_machine_that_trusts_signed_bundles_takes_no_engine_without_a_key_of_i
     plan = tmp_path / "model.plan"
     write_sidecar(plan, sidecar(), Keys())
     trusting = Keys(trusted={"0" * 16: None})  # type: ignore[dict-item]
-    with pytest.raises(BundleError, match="vouches for this sidecar"):
+    with pytest.raises(BundleError, match="covers this sidecar"):
         read_sidecar(plan, trusting)
 
 

@@ -181,7 +181,7 @@ def test_a_forged_pair_is_refused_where_the_machine_has_a_key(
     says = {"plan_sha256": hashlib.sha256(evil).hexdigest(), "plan_bytes": len(evil)}
     write_sidecar(plan, built.sidecar.model_copy(update=says), Keys())
     refuses(plan, "neither this machine's key nor a trusted signature", BundleError)
-    with pytest.raises(BundleError, match="vouches for this sidecar"):
+    with pytest.raises(BundleError, match="covers this sidecar"):
         bundle.file(built.name)
     installed.assert_clean()
 
