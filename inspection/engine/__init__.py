@@ -1,4 +1,4 @@
-"""Inference engines, imported only when a configuration names them.
+"""Lists the inference engines, and imports one only when a configuration names it.
 
 To add one, write a file with a class like `onnxruntime.OnnxRuntimeEngine` and add a line to
 `ENGINES`.
@@ -28,10 +28,10 @@ ENGINES = {
 
 
 def engine_class(name: str) -> EngineFactory:
-    """The class of engine `name`.
+    """Returns the class of engine `name`.
 
     Raises:
-        EngineError: the name is unknown, or what it needs is not installed.
+        EngineError: the name is unknown, or a package of the engine is not installed.
     """
     factory: EngineFactory = load_plugin("engine", name, ENGINES, EngineError)
     return factory

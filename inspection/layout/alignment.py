@@ -228,7 +228,8 @@ class MarkFinder:
         exact = mark.refined(near, match.shifted(-left, -top))
         if exact is None:
             raise PartNotFoundError(
-                "the part was not found: the match of its mark does not hold at the finest resolution"
+                "the part was not found: the match of its mark does not hold at the finest "
+                "resolution"
             )
         return exact.shifted(left, top)
 

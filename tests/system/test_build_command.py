@@ -193,7 +193,7 @@ def test_verify_runs_the_plans_of_this_kind_of_device(
     plan.write_bytes(plan.read_bytes()[:-1])
     assert main(["verify", str(bundle.folder)]) == 4
     captured = capsys.readouterr()
-    assert "truncated, or of another build" in captured.err
+    assert "truncated, or from another build" in captured.err
     assert f"{PLAN}: refused: " in captured.out
     assert "\nmodel.onnx  onnxruntime" in captured.out, "what can run is in the table all the same"
     installed.assert_clean()

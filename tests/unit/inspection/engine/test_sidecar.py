@@ -144,8 +144,8 @@ def test_a_plan_bound_to_its_device_runs_on_no_other() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (CONTENT[:-1], "has 5 bytes and 6 were built (truncated, or of another build)"),
-        (b"", "has 0 bytes and 6 were built (truncated, or of another build)"),
+        (CONTENT[:-1], "has 5 bytes and 6 were built (truncated, or from another build)"),
+        (b"", "has 0 bytes and 6 were built (truncated, or from another build)"),
         (b"a Plan", "is not what was built (SHA-256 "),
     ],
 )
@@ -191,7 +191,7 @@ def test_a_bundle_finds_a_plan_through_its_sidecar(tiny_bundle: Bundle) -> None:
 def test_a_bundle_refuses_a_plan_of_an_older_artefact(tiny_bundle: Bundle) -> None:
     name = put(tiny_bundle, artefact_sha256="a" * 64)
     with pytest.raises(
-        BundleError, match=r"was built of model\.onnx \(aaaaaaaaaaaa\), and the bund"
+        BundleError, match=r"was built from model\.onnx \(aaaaaaaaaaaa\), and the bund"
     ):
         tiny_bundle.file(name)
 
@@ -204,7 +204,7 @@ def test_a_bundle_refuses_a_plan_of_a_file_it_does_not_have(tiny_bundle: Bundle)
 
 def test_a_bundle_refuses_a_plan_that_was_moved(tiny_bundle: Bundle) -> None:
     name = put(tiny_bundle, precision="fp16")
-    with pytest.raises(BundleError, match=r"belongs into engines/orin-nvgpu-sm87-8mp/fp16 and was"):
+    with pytest.raises(BundleError, match=r"belongs in engines/orin-nvgpu-sm87-8mp/fp16 and was"):
         tiny_bundle.file(name)
 
 
