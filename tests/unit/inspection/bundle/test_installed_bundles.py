@@ -1,4 +1,4 @@
-"""The bundles on a device: whole or not there, verified before they run, and a way back."""
+"""Tests that a store installs only complete and verified bundles, and that it can roll back."""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ BundleStore(Path(sys.argv[1])).install(Path(sys.argv[2]))
 
 
 def proven(_: Bundle) -> None:
-    """A machine on which everything runs."""
+    """Accepts every bundle, like a machine on which everything runs."""
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def pack(bundle: Bundle, target: Path, top: str = "") -> Path:
 
 
 def other(bundle: Bundle, threshold: float = 0.25, recipe: str = "default") -> Bundle:
-    """The same bundle, calibrated anew: another version of it."""
+    """Calibrates the bundle again, which makes another version of it."""
     active = bundle.calibration("default", "model.onnx")
     values = {"thresholds": Thresholds(threshold, 0.5), "recipe": recipe}
     bundle.add_calibration(active.model_copy(update=values))
@@ -65,7 +65,7 @@ def other(bundle: Bundle, threshold: float = 0.25, recipe: str = "default") -> B
 
 @pytest.fixture
 def two(store: BundleStore, tiny_bundle: Bundle) -> tuple[Version, Version]:
-    """Two versions, the first of which is active."""
+    """Installs two versions and activates the first."""
     first = store.install(tiny_bundle.folder)
     store.activate(first, proven)
     return first, store.install(other(tiny_bundle).folder)
@@ -267,7 +267,7 @@ def test_a_damaged_zip_is_refused_wherever_it_is_damaged(
             version = store.install(packed)
         except BundleError:
             continue
-        # Times and rights of the entries are not looked at: what they hold is right.
+        # The store ignores times and modes of the entries: their content is right.
         assert open_bundle(version.folder, Keys()).manifest == tiny_bundle.manifest
         store.remove(version)
     assert store.versions("tiny") == []

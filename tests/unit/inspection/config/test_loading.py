@@ -16,7 +16,7 @@ from inspection.errors import ConfigError
 class Mqtt(StrictModel):
     kind: Literal["mqtt"] = "mqtt"
     port: Annotated[int, Field(ge=1, le=65535)]
-    mqtt: int = 0  # named as its kind, which pydantic puts into locations
+    mqtt: int = 0  # has the name of its kind, which pydantic puts into locations
     topics: tuple[str, ...] = ()
 
 
@@ -64,7 +64,7 @@ def message(tmp_path: Path, text: str, *overrides: str) -> str:
     return str(caught.value).replace(f"{tmp_path}/", "")
 
 
-# --- What is read -------------------------------------------------------------------------------
+# --- Valid files --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "null", "{}", "\ufeff"])
@@ -157,7 +157,7 @@ def test_a_path_stays_as_given_where_no_file_is_loaded() -> None:
     assert Line.model_validate({"folder": "x"}, context={"other": 1}).folder == Path("x")
 
 
-# --- Files that are no configuration ------------------------------------------------------------
+# --- Files that are not a configuration ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""OpenVINO's engine: what is its own beside the contract of all engines."""
+"""Tests the OpenVINO engine beyond the contract of all engines."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def compiled_options(engine: OpenVinoEngine) -> dict[str, object]:
 
 
 def changed(bundle: Bundle, **types: int) -> Path:
-    """The tiny graph with other element types of its inputs or outputs."""
+    """Writes the tiny graph with other element types of its inputs or outputs."""
     path = bundle.folder / "model.onnx"
     model = onnx.load(path)
     for value in (*model.graph.input, *model.graph.output):

@@ -1,4 +1,4 @@
-"""Sidecars: a plan that is not what it says, or not for this machine, is refused by name."""
+"""Tests that a plan is refused by name when it differs from its sidecar or from this machine."""
 
 import hashlib
 import json
@@ -76,7 +76,7 @@ def sidecar(**fields: Any) -> Sidecar:
 
 
 def put(bundle: Bundle, **fields: Any) -> str:
-    """A plan with its sidecar in a bundle; returns its name."""
+    """Writes a plan with its sidecar into a bundle; returns the name of the plan."""
     record = sidecar(**{"artefact_sha256": bundle.manifest.files["model.onnx"], **fields})
     name = f"engines/{HERE.folder}/fp32/model.plan"
     plan = bundle.folder / name

@@ -1,4 +1,4 @@
-"""The layout of a recipe: read from a file, and applied to frames wherever the part lies."""
+"""Tests the layout of a recipe, from the file to frames wherever the part lies."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def taught(crop: Crop | None = None) -> Preprocessing:
 
 
 def part() -> np.ndarray:
-    """A textured part with a mark around (82, 62)."""
+    """Draws a textured part with a mark around (82, 62)."""
     random = np.random.default_rng(1)
     frame = cv2.GaussianBlur(random.normal(size=(HEIGHT, WIDTH)).astype(np.float32), (0, 0), 3)
     frame = 110 + 15 * frame / frame.std()
@@ -42,7 +42,7 @@ def part() -> np.ndarray:
 
 
 def shifted(frame: np.ndarray, right: int, down: int) -> np.ndarray:
-    """The frame moved by whole pixels, its border repeated."""
+    """Moves a frame by whole pixels and repeats its border."""
     grown = np.pad(frame, 40, mode="edge")
     return grown[40 - down : 40 - down + HEIGHT, 40 - right : 40 - right + WIDTH]
 

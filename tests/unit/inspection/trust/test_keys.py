@@ -1,4 +1,4 @@
-"""The keys of a machine: read only when nobody else could have put them there."""
+"""Tests that a machine reads only keys that no other user could have written."""
 
 import re
 import sys
@@ -70,7 +70,7 @@ def test_a_service_has_its_key_as_a_credential(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
     assert configured_keys().device == bytes.fromhex((folder / "device.key").read_text())
     (credentials / "device.key").write_text("ab" * 32)
-    (credentials / "device.key").chmod(0o440)  # systemd shows its access list as the group's
+    (credentials / "device.key").chmod(0o440)  # systemd shows its access list as the group mode
     assert configured_keys().device == bytes.fromhex("ab" * 32)
 
 

@@ -1,4 +1,4 @@
-"""What a machine with keys believes: signed bundles, and records that it vouches for itself."""
+"""Tests that a machine with keys accepts only signed bundles and its own records."""
 
 import shutil
 from pathlib import Path
@@ -21,7 +21,7 @@ MEND = "calibrate again"
 
 @pytest.fixture
 def owner(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> PrivateKey:
-    """The key that signed the bundle, which this machine trusts."""
+    """Signs the bundle, makes this machine trust the key, and returns it."""
     key = trusted_key(monkeypatch, tmp_path / "keys")
     sign(tiny_bundle.folder, MANIFEST, tiny_bundle.calibrations(), key)
     return key
@@ -33,7 +33,7 @@ def stranger(tmp_path: Path) -> PrivateKey:
 
 
 def edited(bundle: Bundle, **values: object) -> None:
-    """Another active calibration, with a seal that fits it."""
+    """Activates another calibration, with a valid seal."""
     path = bundle.calibration_path("default")
     forged = bundle.calibration("default", "model.onnx").model_copy(update={**values, "mac": ""})
     write_text(path, forged.sealed().model_dump_json())
