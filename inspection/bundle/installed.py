@@ -59,11 +59,15 @@ class BundleStore:
 
     Args:
         keys: keys to verify with; None takes the keys of this machine.
+        max_bytes: largest size of a bundle's files.
     """
 
-    def __init__(self, folder: Path = STORE, keys: Keys | None = None) -> None:
+    def __init__(
+        self, folder: Path = STORE, keys: Keys | None = None, *, max_bytes: int = MAX_BYTES
+    ) -> None:
         self.folder = folder
         self._keys = configured_keys() if keys is None else keys
+        self._max_bytes = max_bytes
 
     def names(self) -> list[str]:
         """Returns the names of the bundles with at least one version here."""
@@ -115,7 +119,7 @@ class BundleStore:
                         return version
                 remove_all_leftovers(home)
                 large = {file: sizes.get(file, 0) for file in manifest.files}
-                _require_room(source, home, sum(large.values()))
+                _require_room(source, home, sum(large.values()), self._max_bytes)
                 now = datetime.now(timezone.utc)
                 target = home / f"{now:%Y%m%dT%H%M%SZ}-{content}"
                 with _telling_of_the_disk(home), new_directory(target) as folder:
@@ -268,12 +272,12 @@ def _telling_of_the_disk(home: Path) -> Iterator[None]:
         ) from error
 
 
-def _require_room(source: Path, home: Path, size: int) -> None:
-    free = shutil.disk_usage(home).free
-    if size > min(MAX_BYTES, free):
+def _require_room(source: Path, home: Path, size: int, max_bytes: int) -> None:
+    room = min(max_bytes, shutil.disk_usage(home).free)
+    if size > room:
         raise BundleError(
             f"{source}: has {size / 2**20:.0f} MiB, and {home} takes at most "
-            f"{min(MAX_BYTES, free) / 2**20:.0f} MiB: free some room (linewarden bundle remove)"
+            f"{room / 2**20:.0f} MiB: free some room (linewarden bundle remove)"
         )
 
 

@@ -70,21 +70,23 @@ def open_package(path: Path) -> Iterator[Package]:
         raise BundleError(f"{path}: is not a bundle: give its folder, or a .zip of it")
 
 
-def records_of(package: Package, source: Path) -> dict[str, bytes]:
+def records_of(
+    package: Package, source: Path, *, max_bytes: int = _MAX_RECORDS_BYTES
+) -> dict[str, bytes]:
     """Reads manifest, signature and calibrations of a package.
 
     Raises:
-        BundleError: the manifest is missing, or the files are larger than in any real bundle.
+        BundleError: the manifest is missing, or the files together exceed `max_bytes`.
     """
     sizes = package.sizes()
     names = [name for name in sizes if name in {MANIFEST, SIGNATURE} or _is_calibration(name)]
     if MANIFEST not in names:
         raise BundleError(f"{source}: has no {MANIFEST}: it is not a bundle")
     size = sum(sizes[name] for name in names)
-    if size > _MAX_RECORDS_BYTES:
+    if size > max_bytes:
         raise BundleError(
             f"{source}: its manifest and calibrations have {size / 2**20:.0f} MiB; no bundle has "
-            f"more than {_MAX_RECORDS_BYTES / 2**20:.0f}: do not use it"
+            f"more than {max_bytes / 2**20:.0f}: do not use it"
         )
     return {name: b"".join(package.blocks(name)) for name in names}
 

@@ -17,7 +17,6 @@ from openvino.properties import hint, intel_cpu
 from inspection.engine.base import GraphShape, Prediction
 from inspection.errors import EngineError
 
-_DEVICE = "CPU"
 # The exceptions of OpenVINO's frontends have no common base class.
 _OPENVINO_ERRORS = (
     RuntimeError,
@@ -39,12 +38,20 @@ class OpenVinoEngine:
         artefact: the .onnx file; the caller verifies its hash.
         shape: fixed input shape the artefact must have.
         threads: threads of one inference; None lets OpenVINO take the physical cores.
+        device: OpenVINO's name of the device.
 
     Raises:
         EngineError: the file does not load, or its inputs and outputs do not fit the contract.
     """
 
-    def __init__(self, artefact: Path, shape: GraphShape, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        artefact: Path,
+        shape: GraphShape,
+        *,
+        threads: int | None = None,
+        device: str = "CPU",
+    ) -> None:
         self._artefact = artefact
         batch, height, width = shape.batch, shape.height, shape.width
         self._input = np.zeros((batch, height, width, 3), dtype=np.uint8)
@@ -52,7 +59,7 @@ class OpenVinoEngine:
         self._maps = np.zeros((batch, height, width), dtype=np.float32)
         model = read_graph(artefact)
         self._check_contract(model)
-        self._request: ov.InferRequest | None = self._compiled(model, threads)
+        self._request: ov.InferRequest | None = self._compiled(model, device, threads)
 
     def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
         """Runs the graph on uint8 (N, H, W, 3) BGR; raises like `Engine.infer`."""
@@ -88,9 +95,9 @@ class OpenVinoEngine:
                 f"{expected}; export the bundle again"
             )
 
-    def _compiled(self, model: ov.Model, threads: int | None) -> ov.InferRequest:
+    def _compiled(self, model: ov.Model, device: str, threads: int | None) -> ov.InferRequest:
         try:
-            compiled = ov.Core().compile_model(model, _DEVICE, _low_latency(threads))
+            compiled = ov.Core().compile_model(model, device, _low_latency(threads))
             request = compiled.create_infer_request()
             for name, buffer in self._buffers().items():
                 request.set_tensor(name, ov.Tensor(buffer, shared_memory=True))

@@ -89,14 +89,14 @@ class Keys:
             )
 
 
-def configured_keys() -> Keys:
-    """Reads the keys in `keys_folder`; returns no keys when the folder does not exist.
+def configured_keys(default: Path = KEYS_FOLDER) -> Keys:
+    """Reads the keys in `keys_folder(default)`; no keys when that folder does not exist.
 
     Raises:
         ConfigError: a key cannot be read, a file is not a key, another user could change a key, or
             LINEWARDEN_KEYS names a missing folder.
     """
-    folder = keys_folder()
+    folder = keys_folder(default)
     try:
         names = sorted(path.name for path in folder.iterdir())
     except FileNotFoundError as error:
@@ -109,9 +109,9 @@ def configured_keys() -> Keys:
     return Keys({key.id: key for key in trusted}, _device_key(folder))
 
 
-def keys_folder() -> Path:
-    """Returns the folder with the keys of this machine."""
-    return Path(os.environ.get(KEYS_VARIABLE, KEYS_FOLDER))
+def keys_folder(default: Path = KEYS_FOLDER) -> Path:
+    """Returns the folder with the keys of this machine; `default` when LINEWARDEN_KEYS is unset."""
+    return Path(os.environ.get(KEYS_VARIABLE, default))
 
 
 def new_device_key() -> Path:

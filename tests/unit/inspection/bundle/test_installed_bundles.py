@@ -15,6 +15,7 @@ import pytest
 
 from inspection.bundle import Bundle, open_bundle
 from inspection.bundle.installed import BundleStore, Version
+from inspection.bundle.package import open_package, records_of
 from inspection.errors import BundleError, ConfigError, EngineError
 from inspection.files import TEMPORARY_PREFIX, point_link
 from inspection.trust.keys import Keys
@@ -197,22 +198,20 @@ def test_other_ways_to_pack_are_refused(
         store.install(packed)
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(
-    store: BundleStore,
-    tiny_bundle: Bundle,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_bomb_is_refused_before_it_is_unpacked(tiny_bundle: Bundle, tmp_path: Path) -> None:
     (tiny_bundle.folder / "model.onnx").write_bytes(bytes(3 << 20))
     packed = pack(tiny_bundle, tmp_path / "b.zip")
     assert packed.stat().st_size < 100_000
-    monkeypatch.setattr("inspection.bundle.installed.MAX_BYTES", 2 << 20)
+    small = BundleStore(tmp_path / "store", Keys(), max_bytes=2 << 20)
     with pytest.raises(BundleError, match=r"has 3 MiB, and .* takes at most 2 MiB: free some room"):
-        store.install(packed)
+        small.install(packed)
     (tiny_bundle.folder / "calibration/more.json").write_bytes(bytes(3 << 20))
-    monkeypatch.setattr("inspection.bundle.package._MAX_RECORDS_BYTES", 2 << 20)
-    with pytest.raises(BundleError, match="manifest and calibrations have 3 MiB"):
-        store.install(pack(tiny_bundle, tmp_path / "c.zip"))
+    packed = pack(tiny_bundle, tmp_path / "c.zip")
+    with (
+        open_package(packed) as package,
+        pytest.raises(BundleError, match="manifest and calibrations have 3 MiB"),
+    ):
+        records_of(package, packed, max_bytes=2 << 20)
 
 
 def test_what_the_manifest_does_not_name_is_never_unpacked(

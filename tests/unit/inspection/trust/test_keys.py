@@ -21,8 +21,7 @@ def test_a_machine_without_keys_says_what_is_not_authenticated(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("LINEWARDEN_KEYS", raising=False)
-    monkeypatch.setattr("inspection.trust.keys.KEYS_FOLDER", tmp_path / "none")
-    assert configured_keys() == Keys()
+    assert configured_keys(tmp_path / "none") == Keys()
     assert Keys().describe() == (
         "runs any bundle, because it trusts no key; accepts calibrations and engines with a seal "
         "alone, because it has no device key"
