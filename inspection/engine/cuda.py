@@ -1,7 +1,7 @@
-"""The part of CUDA that the TensorRT engine uses, over cuda-python or over pycuda.
+"""Offers the CUDA calls that the TensorRT engine needs, over cuda-python or pycuda.
 
-Addresses, streams, events and graphs are plain integers here. One thread owns them all. A call that
-fails raises CudaError, or DeviceLostError when the error is sticky: then every later call of the
+Addresses, streams, events and graphs are plain integers here. One thread owns them all. A failed
+call raises CudaError, or DeviceLostError when the error is sticky: then every later call of the
 process fails too and only a new process helps (CUDA Runtime API, "cudaGetLastError").
 """
 
@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from inspection.errors import CudaError, DeviceLostError, EngineError
 
-# The context is dead after these (driver_types.h: "must be terminated and relaunched").
+# These errors destroy the context (driver_types.h: "must be terminated and relaunched").
 STICKY = frozenset({214, 220, 226, 700, 702, 709, 710, *range(714, 720), 721, 999})
 _INSUFFICIENT_DRIVER = 35
-# In the order in which they are looked for: module, class, the package it stands on.
+# In order of preference: module, class, required package.
 _BINDINGS = (
     ("inspection.engine.cuda_python", "CudaPython", "cuda.bindings.runtime"),
     ("inspection.engine.cuda_pycuda", "PyCuda", "pycuda.driver"),
@@ -44,79 +44,79 @@ class Memory(Protocol):
     """Device memory, and host memory that is pinned and mapped into the device."""
 
     def allocate_device(self, size: int) -> int:
-        """Address of `size` bytes on the device."""
+        """Allocates `size` bytes on the device and returns their address."""
 
     def free_device(self, address: int) -> None:
-        """Release memory of `allocate_device`."""
+        """Releases memory of `allocate_device`."""
 
     def allocate_host(self, size: int) -> int:
-        """Address of `size` pinned bytes of the host."""
+        """Allocates `size` pinned bytes on the host and returns their address."""
 
     def free_host(self, address: int) -> None:
-        """Release memory of `allocate_host`."""
+        """Releases memory of `allocate_host`."""
 
     def mapped(self, address: int) -> int:
         """Returns the device's address of pinned host memory."""
 
 
 class Queue(Protocol):
-    """A stream of work, and waiting for it without burning a core."""
+    """Streams of work, with a wait that does not burn a core."""
 
     def create_stream(self) -> int:
-        """Returns a stream that does not wait for the default stream."""
+        """Creates a stream that does not wait for the default stream."""
 
     def destroy_stream(self, stream: int) -> None:
-        """Release a stream."""
+        """Releases a stream."""
 
     def create_event(self) -> int:
-        """Returns an event whose wait blocks instead of spinning."""
+        """Creates an event whose wait blocks instead of spinning."""
 
     def destroy_event(self, event: int) -> None:
-        """Release an event."""
+        """Releases an event."""
 
     def wait(self, stream: int, event: int) -> None:
-        """Return once everything in the stream is done."""
+        """Returns when all work in the stream is done."""
 
     def copy_to_device(self, target: int, source: int, size: int, stream: int) -> None:
-        """Enqueue a copy from pinned host memory."""
+        """Enqueues a copy from pinned host memory."""
 
     def copy_to_host(self, target: int, source: int, size: int, stream: int) -> None:
-        """Enqueue a copy into pinned host memory."""
+        """Enqueues a copy into pinned host memory."""
 
 
 class Graphs(Protocol):
-    """Work recorded once and launched as one."""
+    """Work recorded once and launched in one call."""
 
     def begin_capture(self, stream: int) -> None:
-        """Record the work that this thread enqueues from here on."""
+        """Starts to record the work that this thread enqueues."""
 
     def end_capture(self, stream: int) -> int:
-        """Stop recording and make the record launchable; the capture is over on an error too."""
+        """Stops recording and returns a graph to launch; an error ends the capture too."""
 
     def launch(self, graph: int, stream: int) -> None:
-        """Enqueue the recorded work."""
+        """Enqueues the recorded work."""
 
     def destroy_graph(self, graph: int) -> None:
-        """Release a graph."""
+        """Releases a graph."""
 
 
 class Cuda(Memory, Queue, Protocol):
-    """A CUDA binding. `graphs` is None where the binding has none."""
+    """A CUDA binding; `graphs` is None when the binding has no graphs."""
 
     graphs: Graphs | None
 
     def device(self) -> Device:
-        """Returns the device that everything here is on."""
+        """Describes the device behind all these calls."""
 
     def release(self) -> None:
-        """Unbind the thread from the device; the last call."""
+        """Unbinds the thread from the device; must be the last call."""
 
 
 def open_cuda() -> Cuda:
-    """Bind the calling thread to the device: through cuda-python, or pycuda when it is absent.
+    """Binds the calling thread to the device through cuda-python, else through pycuda.
 
     Raises:
-        EngineError: neither is installed, or there is no device.
+        EngineError: neither package is installed, or there is no device.
     """
     for module, attribute, package in _BINDINGS:
         binding = _optional(package)
@@ -141,7 +141,7 @@ def cuda_error(call: str, code: int, text: str) -> CudaError | DeviceLostError:
 
 
 def _optional(name: str) -> Any | None:
-    """A module, or None when its package is not installed; other import errors are raised."""
+    """Returns a module, or None when its package is not installed; raises other import errors."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:

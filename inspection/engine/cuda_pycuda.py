@@ -1,4 +1,4 @@
-"""CUDA through pycuda, where only that is installed (JetPack images of the community)."""
+"""Calls CUDA through pycuda, where only pycuda is installed (community images of JetPack)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from inspection.engine.cuda import Device, Graphs
 from inspection.errors import CudaError, DeviceLostError
 
-# pycuda tells no number, only the driver's text for it.
+# pycuda reports no error number, only the driver's text.
 _STICKY_TEXT = re.compile(
     r"illegal|misaligned|assert|unspecified launch failure|terminated|invalid program counter"
     r"|hardware stack|uncorrectable|context is destroyed|operation not supported on global"
@@ -21,7 +21,7 @@ _STREAM_NON_BLOCKING = 1
 
 
 class PyCuda:
-    """CUDA through pycuda's primary context, the one that TensorRT uses; it has no graphs."""
+    """Calls CUDA through pycuda's primary context, which TensorRT uses too; it has no graphs."""
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
@@ -33,24 +33,24 @@ class PyCuda:
         self._objects: dict[int, Any] = {}
 
     def device(self) -> Device:
-        """See `Cuda`."""
+        """Implements `Cuda.device`."""
         return self._call("device", self._describe)  # type: ignore[no-any-return]
 
     def release(self) -> None:
-        """See `Cuda`: pycuda aborts a process that ends with a context on its stack."""
+        """Pops the context: pycuda aborts a process that ends with a context on its stack."""
         self._call("pop", self._context.pop)
 
     def allocate_device(self, size: int) -> int:
-        """See `Memory`."""
+        """Implements `Memory.allocate_device`."""
         allocation = self._call("mem_alloc", self._driver.mem_alloc, size)
         return self._keep(int(allocation), allocation)
 
     def free_device(self, address: int) -> None:
-        """See `Memory`."""
+        """Implements `Memory.free_device`."""
         self._call("free", self._objects.pop(address).free)
 
     def allocate_host(self, size: int) -> int:
-        """See `Memory`."""
+        """Implements `Memory.allocate_host`."""
         flags = self._driver.host_alloc_flags.DEVICEMAP
         array = self._call(
             "pagelocked_empty", self._driver.pagelocked_empty, size, np.uint8, "C", flags
@@ -58,25 +58,25 @@ class PyCuda:
         return self._keep(array.ctypes.data, array)
 
     def free_host(self, address: int) -> None:
-        """See `Memory`."""
+        """Implements `Memory.free_host`."""
         self._call("free", self._objects.pop(address).base.free)
 
     def mapped(self, address: int) -> int:
-        """See `Memory`."""
+        """Implements `Memory.mapped`."""
         base = self._objects[address].base
         return int(self._call("get_device_pointer", base.get_device_pointer))
 
     def create_stream(self) -> int:
-        """See `Queue`."""
+        """Implements `Queue.create_stream`."""
         stream = self._call("Stream", self._driver.Stream, _STREAM_NON_BLOCKING)
         return self._keep(int(stream.handle), stream)
 
     def destroy_stream(self, stream: int) -> None:
-        """See `Queue`."""
+        """Implements `Queue.destroy_stream`."""
         del self._objects[stream]  # pycuda releases it with its last reference
 
     def create_event(self) -> int:
-        """See `Queue`."""
+        """Implements `Queue.create_event`."""
         flags = self._driver.event_flags
         event = self._call(
             "Event", self._driver.Event, int(flags.BLOCKING_SYNC) | int(flags.DISABLE_TIMING)
@@ -84,22 +84,22 @@ class PyCuda:
         return self._keep(id(event), event)
 
     def destroy_event(self, event: int) -> None:
-        """See `Queue`."""
+        """Implements `Queue.destroy_event`."""
         del self._objects[event]
 
     def wait(self, stream: int, event: int) -> None:
-        """See `Queue`."""
+        """Implements `Queue.wait`."""
         self._call("record", self._objects[event].record, self._objects[stream])
         self._call("synchronize", self._objects[event].synchronize)
 
     def copy_to_device(self, target: int, source: int, size: int, stream: int) -> None:
-        """See `Queue`."""
+        """Implements `Queue.copy_to_device`."""
         source_bytes = self._objects[source][:size]
         copy = self._driver.memcpy_htod_async
         self._call("memcpy_htod_async", copy, target, source_bytes, self._objects[stream])
 
     def copy_to_host(self, target: int, source: int, size: int, stream: int) -> None:
-        """See `Queue`."""
+        """Implements `Queue.copy_to_host`."""
         target_bytes = self._objects[target][:size]
         copy = self._driver.memcpy_dtoh_async
         self._call("memcpy_dtoh_async", copy, target_bytes, source, self._objects[stream])

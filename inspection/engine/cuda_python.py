@@ -1,4 +1,4 @@
-"""CUDA through cuda-python, NVIDIA's own binding: the preferred one; it has CUDA graphs."""
+"""Calls CUDA through cuda-python, NVIDIA's binding: preferred, because it has CUDA graphs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STREAM_NON_BLOCKING = 1
 
 
 class CudaPython:
-    """CUDA through `cuda.bindings.runtime` of cuda-python 12.6 or later."""
+    """Calls CUDA through `cuda.bindings.runtime` of cuda-python 12.6 or later."""
 
     def __init__(self, runtime: Any) -> None:
         self._runtime = runtime
@@ -21,7 +21,7 @@ class CudaPython:
         self._call("cudaSetDevice", _DEVICE)
 
     def device(self) -> Device:
-        """See `Cuda`."""
+        """Implements `Cuda.device`."""
         properties = self._call("cudaGetDeviceProperties", _DEVICE)
         name = properties.name.decode() if isinstance(properties.name, bytes) else properties.name
         return Device(
@@ -34,68 +34,68 @@ class CudaPython:
         )
 
     def release(self) -> None:
-        """See `Cuda`: the runtime API keeps its context for the process."""
+        """Does nothing: the runtime API keeps its context for the process."""
 
     def allocate_device(self, size: int) -> int:
-        """See `Memory`."""
+        """Implements `Memory.allocate_device`."""
         return int(self._call("cudaMalloc", size))
 
     def free_device(self, address: int) -> None:
-        """See `Memory`."""
+        """Implements `Memory.free_device`."""
         self._call("cudaFree", address)
 
     def allocate_host(self, size: int) -> int:
-        """See `Memory`."""
+        """Implements `Memory.allocate_host`."""
         return int(self._call("cudaHostAlloc", size, _HOST_MAPPED))
 
     def free_host(self, address: int) -> None:
-        """See `Memory`."""
+        """Implements `Memory.free_host`."""
         self._call("cudaFreeHost", address)
 
     def mapped(self, address: int) -> int:
-        """See `Memory`."""
+        """Implements `Memory.mapped`."""
         return int(self._call("cudaHostGetDevicePointer", address, 0))
 
     def create_stream(self) -> int:
-        """See `Queue`."""
+        """Implements `Queue.create_stream`."""
         return int(self._call("cudaStreamCreateWithFlags", _STREAM_NON_BLOCKING))
 
     def destroy_stream(self, stream: int) -> None:
-        """See `Queue`."""
+        """Implements `Queue.destroy_stream`."""
         self._call("cudaStreamDestroy", stream)
 
     def create_event(self) -> int:
-        """See `Queue`."""
+        """Implements `Queue.create_event`."""
         flags = self._runtime.cudaEventBlockingSync | self._runtime.cudaEventDisableTiming
         return int(self._call("cudaEventCreateWithFlags", flags))
 
     def destroy_event(self, event: int) -> None:
-        """See `Queue`."""
+        """Implements `Queue.destroy_event`."""
         self._call("cudaEventDestroy", event)
 
     def wait(self, stream: int, event: int) -> None:
-        """See `Queue`."""
+        """Implements `Queue.wait`."""
         self._call("cudaEventRecord", event, stream)
         self._call("cudaEventSynchronize", event)
 
     def copy_to_device(self, target: int, source: int, size: int, stream: int) -> None:
-        """See `Queue`."""
+        """Implements `Queue.copy_to_device`."""
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
         self._call("cudaMemcpyAsync", target, source, size, kind, stream)
 
     def copy_to_host(self, target: int, source: int, size: int, stream: int) -> None:
-        """See `Queue`."""
+        """Implements `Queue.copy_to_host`."""
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self._call("cudaMemcpyAsync", target, source, size, kind, stream)
 
     def begin_capture(self, stream: int) -> None:
-        """See `Graphs`."""
+        """Implements `Graphs.begin_capture`."""
         # Thread-local: another thread of the process may call CUDA meanwhile.
         mode = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._call("cudaStreamBeginCapture", stream, mode)
 
     def end_capture(self, stream: int) -> int:
-        """See `Graphs`."""
+        """Implements `Graphs.end_capture`."""
         record = self._call("cudaStreamEndCapture", stream)
         with ExitStack() as undo:
             undo.callback(self._call, "cudaGraphDestroy", record)
@@ -107,17 +107,17 @@ class CudaPython:
         return graph
 
     def launch(self, graph: int, stream: int) -> None:
-        """See `Graphs`."""
+        """Implements `Graphs.launch`."""
         self._call("cudaGraphLaunch", graph, stream)
 
     def destroy_graph(self, graph: int) -> None:
-        """See `Graphs`."""
+        """Implements `Graphs.destroy_graph`."""
         self._call("cudaGraphExecDestroy", graph)
 
     def _call(self, name: str, *arguments: object) -> Any:
         error, *values = getattr(self._runtime, name)(*arguments)
         if int(error) != 0:
-            # Clears what is not sticky, so that the next call does not report it again.
+            # Clears an error that is not sticky, so that the next call does not report it again.
             self._runtime.cudaGetLastError()
             _, text = self._runtime.cudaGetErrorName(error)
             raise cuda_error(name, int(error), bytes(text).decode())

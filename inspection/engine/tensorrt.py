@@ -1,4 +1,4 @@
-"""TensorRT on an NVIDIA device: runs a plan that `linewarden build` made here; never builds one."""
+"""Runs a TensorRT plan that `linewarden build` made on this device; never builds one."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from inspection.errors import EngineError
 
 
 class TensorRtEngine:
-    """One plan with its sidecar, `engines/<device>/<precision>/model.plan` of a bundle.
+    """Opens a plan with its sidecar, `engines/<device>/<precision>/model.plan` of a bundle.
 
-    Nothing is deserialised before the plan's bytes, its sidecar and this machine agree.
+    The engine deserialises the plan only after its bytes, its sidecar and this machine agree.
 
     Args:
-        artefact: the plan.
+        artefact: path of the plan.
         shape: fixed input shape the plan must have.
-        threads: of no effect: the work is the device's.
+        threads: has no effect, because the device does the work.
 
     Raises:
-        BundleError: plan or sidecar are damaged or do not belong together.
-        EngineError: built for another machine, refused by TensorRT, or something is not installed.
+        BundleError: plan or sidecar is damaged, or they do not belong together.
+        EngineError: the plan was built for another machine, TensorRT refuses it, or a package is
+            missing.
         DeviceLostError: the device failed; the process must end.
     """
 
@@ -53,13 +54,13 @@ class TensorRtEngine:
 
     @property
     def launch(self) -> str:
-        """How the work is handed to the device: "graph" or "plain"."""
+        """Returns the way of launching work on the device: "graph" or "plain"."""
         return self._plan.launch
 
     def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
-        """Run uint8 (N, H, W, 3) BGR; see `Engine.infer`. The prediction is the caller's."""
+        """Runs the plan on uint8 (N, H, W, 3) BGR; the caller owns the prediction."""
         return self._plan.infer(batch)
 
     def close(self) -> None:
-        """Release the device. Safe to call twice; the last error of a release is raised."""
+        """Releases the device; raises the last error of a release. Safe to call twice."""
         self._resources.close()

@@ -1,7 +1,7 @@
-"""A TensorRT plan that runs: one context, one stream, buffers bound once, a CUDA graph.
+"""Runs a TensorRT plan: one context, one stream, buffers bound once, a CUDA graph.
 
-Order and rules follow NVIDIA's developer guide for TensorRT 10.3 to 11: TensorRT
-reports a failure by None or False and in its log, so each answer is checked and the log quoted.
+Order and rules follow NVIDIA's developer guide for TensorRT 10.3 to 11. TensorRT reports failures
+by None or False and in its log, so this file checks each answer and quotes the log.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DTYPES = {"UINT8": "uint8", "FLOAT": "float32"}
 
 
 def contract(shape: GraphShape) -> tuple[Tensor, ...]:
-    """Inputs and outputs of a graph of this size; see `inspection.engine.base`."""
+    """Returns the inputs and outputs of a graph of this size."""
     batch, height, width = shape.batch, shape.height, shape.width
     return (
         Tensor(name="input", mode="input", dtype="uint8", shape=(batch, height, width, 3)),
@@ -38,7 +38,11 @@ def contract(shape: GraphShape) -> tuple[Tensor, ...]:
 
 
 def check_contract(what: object, found: tuple[Tensor, ...], shape: GraphShape) -> None:
-    """Raise EngineError when these inputs and outputs are not those of a graph of this size."""
+    """Raises EngineError when `found` is not the contract of a graph of this size.
+
+    Args:
+        what: names the engine in the message.
+    """
     expected = contract(shape)
     if {t.name: t for t in found} != {t.name: t for t in expected}:
         raise EngineError(
@@ -48,21 +52,21 @@ def check_contract(what: object, found: tuple[Tensor, ...], shape: GraphShape) -
 
 
 class RunningPlan:
-    """A deserialised plan with its buffers. The thread that makes it owns it until `close`.
+    """A deserialised plan with its buffers. The creating thread owns it until `close`.
 
     Args:
-        plan: bytes that were verified.
-        memory: "copied" moves frames through pinned memory, "mapped" lets the device read and write
-            the host's memory itself.
-        graph: record the launches as a CUDA graph; without one they are made one by one.
+        plan: verified bytes of the plan.
+        memory: "copied" copies frames through pinned memory, "mapped" lets the device access the
+            host's memory directly.
+        graph: records the launches as a CUDA graph; otherwise each run launches them one by one.
 
     Attributes:
         engine: TensorRT's engine, for its inspector.
-        launch: "graph", or "plain" where a graph is not wanted, not offered or not captured.
+        launch: "graph", or "plain" when no graph is requested, available or captured.
 
     Raises:
-        EngineError: TensorRT refuses the plan, or its inputs and outputs are not the contract's.
-        DeviceLostError: the device is gone.
+        EngineError: TensorRT refuses the plan, or its inputs and outputs do not fit the contract.
+        DeviceLostError: the device is lost.
     """
 
     def __init__(
@@ -89,18 +93,18 @@ class RunningPlan:
             if graph and cuda.graphs is not None:
                 self._graph = self._captured(cuda.graphs)
         except BaseException:
-            with suppress(CudaError, DeviceLostError):  # the first error is the one to report
+            with suppress(CudaError, DeviceLostError):  # report the first error, not this one
                 self.close()
             raise
         self.launch: Launch = "plain" if self._graph is None else "graph"
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """Inputs and outputs as TensorRT tells them."""
+        """Returns inputs and outputs as TensorRT reports them."""
         return tuple(self._tensor(i) for i in range(self._engine().num_io_tensors))
 
     def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
-        """Run uint8 (N, H, W, 3) BGR; the prediction is the caller's to keep."""
+        """Runs the plan on uint8 (N, H, W, 3) BGR; the caller owns the prediction."""
         self._check_owner()
         self._engine()
         image = self._host["input"]
@@ -114,9 +118,9 @@ class RunningPlan:
         return Prediction(self._host["pred_score"].copy(), self._host["anomaly_map"].copy())
 
     def close(self) -> None:
-        """Release everything, in the order that TensorRT wants. Safe to call twice.
+        """Releases everything, in TensorRT's order. Safe to call twice.
 
-        All of it is tried; the last error of a release is raised at the end.
+        Tries every release, and raises the last error at the end.
         """
         self._check_owner()
         with self._resources.pop_all() as resources:  # last in, first out
@@ -137,7 +141,7 @@ class RunningPlan:
         release(cuda.destroy_event, self._event)
         for tensor in self.tensors:
             self._bind(tensor)
-        # The first run sets things up lazily, which a capture must not record.
+        # TensorRT finishes its setup in the first run; a capture must not record that.
         self._run()
 
     def _deserialise(self, plan: bytes) -> None:
@@ -145,7 +149,7 @@ class RunningPlan:
         log.take()
         try:
             self._runtime = self._trt.Runtime(log)
-        except TypeError as error:  # pybind11's word for a factory that gave nothing
+        except TypeError as error:  # pybind11 raises this when a factory returns nothing
             raise EngineError(
                 f"TensorRT finds no device: {log.take()}; linewarden doctor says what is missing"
             ) from error
@@ -161,7 +165,7 @@ class RunningPlan:
         engine = self._engine()
         name = engine.get_tensor_name(index)
         is_input = engine.get_tensor_mode(name) == self._trt.TensorIOMode.INPUT
-        dtype = engine.get_tensor_dtype(name).name  # not every one has a type of NumPy
+        dtype = engine.get_tensor_dtype(name).name  # some have no NumPy type
         return Tensor(
             name=name,
             mode="input" if is_input else "output",
@@ -213,7 +217,7 @@ class RunningPlan:
         try:
             self._enqueue()
         except EngineError:
-            # TensorRT only says that it failed. When the device is lost, this call says so.
+            # TensorRT gives no reason. When the device is lost, this call raises DeviceLostError.
             self._cuda.wait(self._stream, self._event)
             raise
 
@@ -221,8 +225,8 @@ class RunningPlan:
         try:
             return self._capture(graphs)
         except EngineError as error:
-            _log.warning("no CUDA graph, the launches are made one by one: %s", error)
-        self._run()  # proves that a failed capture left the stream usable
+            _log.warning("no CUDA graph, so each run launches its steps one by one: %s", error)
+        self._run()  # proves that the stream is usable after the failed capture
         return None
 
     def _capture(self, graphs: Graphs) -> int:

@@ -1,10 +1,11 @@
-"""From the frame ready in the camera's driver to the frame in the pipeline's process.
+"""Measures the time from a frame in the camera's driver to the frame in the pipeline's process.
 
     python tests/bench/bench_grabber.py [rounds]
 
-A camera that gives a frame every 20 ms, copied once as the drivers do; read in this process, in a
-process of its own, and there with one more copy, which is what the shared memory saves by being
-handed out itself. Runs are interleaved, so that load on the machine hits all alike.
+The camera gives a frame every 20 ms and copies it once, as the drivers do. The bench reads it in
+this process, in a separate process, and in a separate process with one more copy. The shared memory
+saves that copy, because it reaches the pipeline directly. Runs are interleaved, so that load on the
+machine affects all sides alike.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SHAPES = ((1024, 1024), (1024, 1024, 3), (2048, 2048), (2048, 2048, 3))
 
 
 class PacedCamera:
-    """Gives the same picture, a while after it is asked."""
+    """Returns the same picture on each read, after a delay."""
 
     waits = False
     runs_free = False
@@ -34,20 +35,20 @@ class PacedCamera:
         self._buffer = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
     def open(self) -> None:
-        """Nothing to do."""
+        """Does nothing."""
 
     def read(self, timeout_s: float) -> Frame:
-        """A frame whose time is before the copy."""
+        """Returns a frame with a time before the copy."""
         time.sleep(PERIOD_S)
         ready_ns = time.monotonic_ns()
         return Frame(self._buffer.copy(), ready_ns, 0, "paced")
 
     def describe(self) -> Mapping[str, object]:
-        """Nothing to tell."""
+        """Returns no properties."""
         return {}
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Does nothing."""
 
 
 def main(rounds: int) -> None:
@@ -60,7 +61,7 @@ def main(rounds: int) -> None:
 
 
 def measured(shape: tuple[int, ...], rounds: int) -> list[list[float]]:
-    """Milliseconds of each side, in the order of the table."""
+    """Returns the milliseconds of each side, in the order of the table."""
     beside = PacedCamera(shape)
     isolated = IsolatedCamera(
         json.dumps(shape),

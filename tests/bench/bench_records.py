@@ -1,9 +1,9 @@
-"""What keeping records costs: on the way of a part, and behind it.
+"""Measures the cost of records, in the path of a part and in the background.
 
     python tests/bench/bench_records.py [FOLDER]
 
-FOLDER stands on the disk to measure (default: the temporary folder). 2000 parts at 100 in a second,
-with an outbox that nobody empties; then 300 rows with a commit for each.
+FOLDER lies on the disk to measure (default: the temporary folder). The bench runs 2000 parts at 100
+per second, with an outbox that never empties, and then inserts 300 rows with one commit each.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ IDENTITY = RecipeIdentity("default", Thresholds(2.5, 1.5, review=2.0), "a" * 64,
 
 
 class Away:
-    """An output that nobody answers."""
+    """An output whose peer never answers."""
 
     def open(self) -> None:
         raise LineError("away")

@@ -1,4 +1,4 @@
-"""What every engine must do; each one in `ENGINES` is here, TensorRT over its double."""
+"""Tests the contract of all engines in `ENGINES`, with TensorRT over its double."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.doubles.installed import install
 from tests.tiny_bundle import SIZE
 
 SHAPE = GraphShape(SIZE, SIZE)
-# Sums in another order; the graph has a mean of three values.
+# Engines sum in another order; the graph computes a mean of three values.
 TOLERANCE = 1e-6
 
 
@@ -74,7 +74,7 @@ def image(seed: int = 0) -> npt.NDArray[np.uint8]:
 
 
 def brightness(batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """What the tiny graph computes: the mean of BGR over 255."""
+    """Returns the result of the tiny graph: the mean of BGR over 255."""
     return np.asarray(batch.mean(axis=3, dtype=np.float64) / 255)
 
 
