@@ -11,7 +11,7 @@ __all__ = ["Inspection", "Inspector"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the public names on first use: importing a submodule stays cheap."""
+    """Loads the public names on first use, so that importing a submodule stays cheap."""
     if name in __all__:
         from inspection import inspector  # noqa: PLC0415 - the point of this function
 

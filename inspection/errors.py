@@ -7,8 +7,8 @@
     |-- BundleError                 4   a model bundle, a checkpoint, a calibration
     |-- CameraError                 5   a camera, a recording, an image file, a data set
     |   |-- CameraNotFoundError ... 5   kinds of lost cameras, in edge/camera/faults.py
-    |   `-- FrameError              5   one frame that does not fit what the model was taught
-    |       |-- PartialFrameError . 5   kinds of bad frames, there too
+    |   `-- FrameError              5   one frame that does not fit the model
+    |       |-- PartialFrameError . 5   kinds of bad frames, in the same file
     |       `-- PartNotFoundError . 5   a frame without the part that the recipe expects in it
     |-- EngineError                 6   an inference engine
     |   `-- CudaError               6   a CUDA call that failed; the device can still be used
@@ -16,8 +16,7 @@
     |-- DeviceLostError             8   the GPU is lost to this process: start a new one
     `-- RecordsError                9   the records of a line cannot be opened or read
 
-Exit code 2 is argparse's (wrong usage) and 129 / 130 / 143 mean stopped by SIGHUP / SIGINT /
-SIGTERM.
+argparse exits with 2 on wrong usage. 129, 130 and 143 mean stopped by SIGHUP, SIGINT and SIGTERM.
 A message says what is wrong, where, and what to do about it.
 """
 
@@ -53,11 +52,11 @@ class CameraError(LinewardenError):
 
 
 class FrameError(CameraError):
-    """One frame does not fit the model: other size, channels or depth."""
+    """One frame does not fit the model: it has another size, depth or number of channels."""
 
 
 class PartNotFoundError(FrameError):
-    """The part is not in the frame, or not where all of its zones can be seen."""
+    """The part is not in the frame, or some of its zones lie outside the frame."""
 
 
 class EngineError(LinewardenError):
@@ -70,7 +69,7 @@ class CudaError(EngineError):
     """A CUDA call failed and the context is still usable.
 
     Attributes:
-        code: the number in CUDA's `cudaError_t`; 0 where the binding does not tell.
+        code: number in CUDA's `cudaError_t`; 0 when the binding does not report it.
     """
 
     def __init__(self, message: str, code: int) -> None:
@@ -87,7 +86,8 @@ class LineError(LinewardenError):
 class DeviceLostError(LinewardenError):
     """A sticky CUDA error: every later call in this process fails, so the process must end.
 
-    It is not an EngineError on purpose: that is a part without a verdict, and the line goes on.
+    It does not derive from EngineError on purpose: after an EngineError one part has no verdict and
+    the line goes on.
     """
 
     exit_code = 8

@@ -1,4 +1,4 @@
-"""Writing files so that a power cut leaves the old content or the new one, never half of it."""
+"""Writes files so that a power cut leaves the old content or the new content, never half of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEMPORARY_PREFIX = ".incomplete-"
 
 
 def sha256_of(path: Path) -> str:
-    """Returns SHA-256 of a file's content as 64 hexadecimal digits."""
+    """Returns the SHA-256 of a file's content as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
@@ -28,13 +28,13 @@ def sha256_of(path: Path) -> str:
 
 
 def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
-    """Replace `path` by `content` atomically and durably (temporary file, fsync, rename, fsync).
+    """Replaces `path` by `content` atomically and durably (temporary file, fsync, rename, fsync).
 
     Args:
-        private: only the owner may read it; otherwise by the umask.
+        private: True lets only the owner read the file; False leaves its mode to the umask.
 
     Raises:
-        OSError: it cannot be written; `filename` is `path`.
+        OSError: the file cannot be written; `filename` is `path`.
     """
     temporary = _temporary_beside(path)
     try:
@@ -45,7 +45,7 @@ def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except OSError as error:  # of a full disk it does not tell the file
+    except OSError as error:  # a full disk raises one without the file's name
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -53,12 +53,12 @@ def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
 
 
 def write_text(path: Path, content: str, *, private: bool = False) -> None:
-    """Replace `path` by UTF-8 `content` atomically and durably; see `write_bytes`."""
+    """Encodes `content` as UTF-8 and replaces `path` by it, like `write_bytes`."""
     write_bytes(path, content.encode(), private=private)
 
 
 def point_link(link: Path, target: str) -> None:
-    """Make the symbolic link `link` point to `target`, atomically and durably."""
+    """Points the symbolic link `link` to `target`, atomically and durably."""
     temporary = _temporary_beside(link)
     temporary.symlink_to(target)
     temporary.replace(link)
@@ -67,9 +67,9 @@ def point_link(link: Path, target: str) -> None:
 
 @contextmanager
 def new_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path whose file replaces `target` when the block ends without an error.
+    """Yields a temporary path; its file replaces `target` when the block ends without an error.
 
-    For content too large for `write_bytes`; the block makes the file.
+    Use this for content that is too large for `write_bytes`. The block creates the file.
     """
     temporary = _temporary_beside(target)
     try:
@@ -83,15 +83,16 @@ def new_file(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path, what: str, *, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
-    """Hold the lock file `path`, which is made when missing, against every other process.
+    """Holds the lock file `path` against every other process; creates the file when missing.
 
-    The lock ends with the process; the file stays.
+    The lock ends with the process, even a killed one. The file stays.
 
     Args:
-        what: the content being written, for the message.
+        what: names the locked folder in the message.
 
     Raises:
-        BundleError: another one holds it for longer than `wait_s`, or it cannot be made.
+        BundleError: another process holds the lock for longer than `wait_s`, or the lock file
+            cannot be created.
     """
     try:
         stream = path.open("a")
@@ -105,8 +106,8 @@ def locked(path: Path, what: str, *, wait_s: float = LOCK_WAIT_S) -> Iterator[No
         while not _is_locked(stream.fileno()):
             if time.monotonic() > deadline:
                 raise BundleError(
-                    f"{what}: another linewarden is writing to it, for {wait_s:.0f} s now; wait "
-                    f"for its end and try again (fuser {path} names it)"
+                    f"{what}: another linewarden is writing to it and has not finished in "
+                    f"{wait_s:.0f} s; wait and try again (fuser {path} names the process)"
                 )
             time.sleep(0.05)
         yield
@@ -122,12 +123,18 @@ def _is_locked(descriptor: int) -> bool:
 
 @contextmanager
 def new_directory(target: Path, *, replace: bool = False, private: bool = False) -> Iterator[Path]:
-    """Yield a temporary directory that becomes `target` when the block ends without an error.
+    """Yields a temporary directory that becomes `target` when the block ends without an error.
 
-    Every file in it is flushed to disk before the rename, so `target` is complete whenever it
-    exists. An existing `target` raises FileExistsError unless `replace` is set; then the old
-    directory is removed only after the new one is in its place, and the next call mends a kill in
-    between. Only the owner may enter a `private` one.
+    The function flushes every file to disk before the rename, so `target` is complete whenever it
+    exists.
+
+    Args:
+        replace: removes an existing `target` after the new directory has taken its place. When the
+            process is killed in between, the next call repairs that.
+        private: lets only the owner enter the directory.
+
+    Raises:
+        FileExistsError: `target` exists and `replace` is False.
     """
     remove_leftovers(target)
     if target.exists() and not replace:
@@ -137,7 +144,7 @@ def new_directory(target: Path, *, replace: bool = False, private: bool = False)
     temporary.mkdir(mode=0o700 if private else 0o777)
     descriptor = os.open(temporary, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # as long as it lives, it is no leftover
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # marks the directory as in use, not a leftover
         yield temporary
         for path in temporary.rglob("*"):
             _sync(path)
@@ -153,7 +160,7 @@ def new_directory(target: Path, *, replace: bool = False, private: bool = False)
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove the leftovers of a killed writer of `target`; restore the directory it had moved."""
+    """Removes leftovers of a killed writer beside `target`; restores a `target` that it moved."""
     retired = _retired(target)
     if retired.exists() and not target.exists():
         retired.rename(target)
@@ -162,7 +169,7 @@ def remove_leftovers(target: Path) -> None:
 
 
 def remove_all_leftovers(folder: Path, name: str = "") -> None:
-    """Remove the leftovers of killed writers in `folder`, of files that begin with `name`."""
+    """Removes leftovers of killed writers in `folder`, for files whose names begin with `name`."""
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}{name}*"):
         if leftover.is_symlink() or not leftover.is_dir():
             leftover.unlink()

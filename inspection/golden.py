@@ -1,4 +1,4 @@
-"""Golden frames: native frames in the bundle with the results of the checkpoint."""
+"""Compares an engine with the checkpoint on the golden frames of a bundle."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from inspection.errors import EngineError
 from inspection.images import read_image
 from inspection.preprocess import preprocess
 
-# Share of the largest expected map value by which an FP32 artefact may differ from the checkpoint:
-# sums in another order give about 1e-6, another network or another resize far more than 1e-3.
+# Share of the largest expected map value by which an FP32 artefact may differ from the checkpoint.
+# Sums in another order give about 1e-6; another network or another resize gives far more than 1e-3.
 FP32_TOLERANCE = 1e-4
 
-# Another machine or engine rounds at other places, and INT8 makes whole steps of that. Verdicts are
-# the measure; this finds an artefact that computes something else.
+# Another machine or engine rounds at other places, and INT8 turns that into whole steps. The
+# verdicts are the measure; this limit finds an artefact that computes something else.
 _SLACK = 3.0
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far an artefact is from the checkpoint on one frame, in raw units.
+    """Largest differences between artefact and checkpoint on one frame, in raw units.
 
     Attributes:
-        scale: largest absolute value that was expected of score and map, at least 1e-6.
+        scale: largest absolute value of the expected score and map, at least 1e-6.
     """
 
     name: str
@@ -41,12 +41,16 @@ class Difference:
 
     @property
     def relative(self) -> float:
-        """The larger difference as a share of the scale; infinite when it is not finite."""
+        """Returns the larger difference as a share of the scale; infinity when it is not finite."""
         worst = max(self.score, self.map)
         return worst / self.scale if np.isfinite(worst) else float("inf")
 
     def is_rounding(self, map_tolerance: float = FP32_TOLERANCE) -> bool:
-        """Whether rounding explains it; `map_tolerance` is a share of the scale, see `Parity`."""
+        """Returns True when rounding explains the difference.
+
+        Args:
+            map_tolerance: allowed share of the scale, see `Parity`.
+        """
         limit = FP32_TOLERANCE * self.scale
         return self.score <= limit and self.map <= map_tolerance * self.scale
 
@@ -54,7 +58,7 @@ class Difference:
 def compare(
     name: str, expected_score: float, expected_map: npt.NDArray[np.float32], got: Prediction
 ) -> Difference:
-    """Returns the difference of a prediction of one frame from the expected (score, map (H, W))."""
+    """Compares a prediction of one frame with the expected score and map (H, W)."""
     return Difference(
         name,
         abs(float(got.scores[0]) - expected_score),
@@ -70,7 +74,7 @@ def write_golden(
     score: float,
     anomaly_map: npt.NDArray[np.float32],
 ) -> Golden:
-    """Put one golden frame into a bundle that is being written."""
+    """Writes one golden frame into `folder`, a bundle before it is sealed."""
     (folder / "golden").mkdir(exist_ok=True)
     golden = Golden(name=name, frame=f"golden/{name}.png", expected=f"golden/{name}.npz")
     (folder / golden.frame).write_bytes(png)
@@ -80,7 +84,7 @@ def write_golden(
 
 @dataclass(frozen=True)
 class GoldenFrame:
-    """A prepared golden frame, uint8 (1, H, W, 3), and the result of the checkpoint."""
+    """A prepared golden frame, uint8 (1, H, W, 3), with the checkpoint's score and map (H, W)."""
 
     name: str
     image: npt.NDArray[np.uint8]
@@ -89,7 +93,7 @@ class GoldenFrame:
 
 
 def golden_frames(bundle: Bundle) -> list[GoldenFrame]:
-    """Returns the golden frames of a verified bundle, prepared as on the line."""
+    """Reads the golden frames of a verified bundle and prepares them as on the line."""
     frames = []
     for golden in bundle.manifest.golden:
         with np.load(bundle.file(golden.expected), allow_pickle=False) as expected:
@@ -102,10 +106,11 @@ def golden_frames(bundle: Bundle) -> list[GoldenFrame]:
 
 @dataclass(frozen=True)
 class GoldenResult:
-    """The result of an engine for a golden frame.
+    """Result of an engine on a golden frame.
 
     Attributes:
-        flipped: at the threshold of the export, the verdict is not the checkpoint's.
+        prediction: valid until the next frame.
+        flipped: True when the verdict at the export's threshold differs from the checkpoint's.
     """
 
     frame: GoldenFrame
@@ -117,7 +122,7 @@ class GoldenResult:
 def golden_results(
     bundle: Bundle, engine: Engine, frames: Iterable[GoldenFrame]
 ) -> Iterator[GoldenResult]:
-    """Run golden frames of a bundle through an engine, one after the other."""
+    """Runs golden frames of a bundle through an engine, one after the other."""
     threshold = bundle.manifest.parity.threshold
     for frame in frames:
         got = engine.infer(frame.image)
@@ -128,11 +133,12 @@ def golden_results(
 
 @dataclass(frozen=True)
 class Allowance:
-    """The allowed distance of an artefact from the checkpoint; its verdicts must be the same.
+    """Largest allowed differences between artefact and checkpoint; the verdicts must be equal.
 
     Attributes:
-        score: raw difference that is the artefact's own; what rounding explains comes on top.
-        map: likewise, of any pixel.
+        score: raw difference of the score that the artefact's precision explains; rounding may
+            add to it.
+        map: the same for any pixel of the map.
         map_tolerance: see `Parity`.
     """
 
@@ -141,7 +147,7 @@ class Allowance:
     map_tolerance: float
 
     def covers(self, result: GoldenResult) -> bool:
-        """Returns whether a result is within it; never when something is not finite."""
+        """Returns True when a result is within the limits; False when a value is not finite."""
         difference = result.difference
         return (
             not result.flipped
@@ -151,13 +157,13 @@ class Allowance:
 
 
 def allowance(bundle: Bundle, artefact: str) -> Allowance:
-    """Returns the allowance of an artefact of the bundle, by the measurements of its making.
+    """Returns the allowed differences of an artefact, from the measurements in the bundle.
 
-    The FP32 graph has none; one of lower precision has that of its export, a plan that of its
-    build.
+    Export measured an artefact of lower precision, and the build measured a plan. The FP32 graph
+    may differ by rounding only.
 
     Raises:
-        BundleError: a plan is not what its sidecar says.
+        BundleError: a plan does not match its sidecar.
     """
     sidecar, record = bundle.sidecar(artefact), bundle.manifest.artefacts.get(artefact)
     measured: AccuracyGate | Parity | None = None
@@ -170,7 +176,7 @@ def allowance(bundle: Bundle, artefact: str) -> Allowance:
 
 
 def require_golden(bundle: Bundle, artefact: str, engine: Engine) -> None:
-    """Returns the self-test of a station: the golden frames, through the engine that will inspect.
+    """Runs the self-test of a station: the golden frames, through the engine that will inspect.
 
     Raises:
         EngineError: a frame gives another result than the checkpoint.
@@ -181,6 +187,6 @@ def require_golden(bundle: Bundle, artefact: str, engine: Engine) -> None:
     if wrong:
         raise EngineError(
             f"{bundle.folder}: {artefact} gives other results here than the checkpoint on the "
-            f"golden frames {', '.join(wrong)}, so the line does not start; by how much tells: "
-            f"linewarden verify {bundle.folder} --artefact {artefact}"
+            f"golden frames {', '.join(wrong)}, so the line does not start; this shows the "
+            f"differences: linewarden verify {bundle.folder} --artefact {artefact}"
         )

@@ -1,6 +1,6 @@
-"""Image files as frames: decoded without any silent conversion.
+"""Decodes image files to frames without any silent conversion.
 
-The only place where an image file becomes an array, for data sets, recordings and single images.
+Data sets, recordings and single images all pass through this file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files directly in `folder`, in name order. Hidden files are passed over.
+    """Lists the image files directly in `folder`, in name order, without hidden files.
 
     Raises:
         CameraError: the folder is missing or holds no image.
@@ -36,19 +36,19 @@ def list_images(folder: Path) -> list[Path]:
     if not images:
         raise CameraError(
             f"{folder}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); "
-            "folders in it are not searched"
+            "Linewarden does not search its subfolders"
         )
     return images
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """Decode an image file to uint8, (H, W) when it is grey and (H, W, 3) BGR when it has colour.
+    """Decodes an image file to uint8: (H, W) for a grey image, (H, W, 3) BGR for a colour image.
 
-    Pixels come as they are stored: an EXIF orientation is not applied.
+    Returns the pixels as stored, without applying an EXIF orientation.
 
     Raises:
-        FrameError: the file cannot be read, is truncated, or holds something other than 8-bit grey
-            or 8-bit BGR (16 bit, alpha channel): these are refused rather than converted.
+        FrameError: the file cannot be read, is truncated, or is neither 8-bit grey nor 8-bit BGR.
+            The function does not convert other images (16 bit, alpha channel).
     """
     try:
         content = path.read_bytes()
@@ -58,7 +58,7 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def decode_image(content: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """Decode the bytes of an image file; `name` is for the errors. See `read_image`."""
+    """Decodes the bytes of an image file like `read_image`; errors begin with `name`."""
     if not content:
         raise FrameError(f"{name}: the file is empty")
     if _is_truncated(content):
@@ -70,7 +70,8 @@ def decode_image(content: bytes, name: str) -> npt.NDArray[np.uint8]:
 
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
-    """PNG bytes of a uint8 image, (H, W) grey or (H, W, 3) BGR. Level 1: four times faster."""
+    """Encodes a uint8 image, (H, W) grey or (H, W, 3) BGR, as PNG."""
+    # Level 1 is four times faster than the default.
     encoded, content = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     if not encoded:
         raise FrameError(f"OpenCV cannot encode an image of shape {image.shape} as PNG")
@@ -78,7 +79,7 @@ def encode_png(image: npt.NDArray[np.uint8]) -> bytes:
 
 
 def encode_jpeg(image: npt.NDArray[np.uint8], quality: int = 90) -> bytes:
-    """Returns the JPEG bytes of a uint8 image, to look at; never for data that trains a model."""
+    """Encodes a uint8 image as JPEG, for viewing only: never train a model with the result."""
     encoded, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not encoded:
         raise FrameError(f"OpenCV cannot encode an image of shape {image.shape} as JPEG")
@@ -95,19 +96,19 @@ def _decode(content: bytes) -> npt.NDArray[np.generic] | None:
 def _refuse_unusual(image: npt.NDArray[np.generic], name: str) -> npt.NDArray[np.uint8]:
     if image.dtype != np.uint8:
         raise FrameError(
-            f"{name}: has {image.dtype} pixels; 8-bit images are taken. Convert it with the scale "
-            "that the line's camera will use, so that training and line see the same"
+            f"{name}: has {image.dtype} pixels and must have 8 bits: convert it with the scale "
+            "that the line's camera will use, so that training and line get the same pixels"
         )
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     if image.ndim == 3 and image.shape[2] != 3:
         kind = "an alpha channel" if image.shape[2] in (2, 4) else f"{image.shape[2]} channels"
-        raise FrameError(f"{name}: has {kind}; grey or BGR images are taken. Remove it first")
+        raise FrameError(f"{name}: has {kind} and must be grey or BGR: convert it first")
     return np.ascontiguousarray(image, dtype=np.uint8)
 
 
 def _is_truncated(content: bytes) -> bool:
-    # OpenCV 4 returns the upper part of a truncated JPEG or PNG as if it were a whole image.
+    # OpenCV 4 returns the upper part of a truncated JPEG or PNG as if the image were complete.
     if content.startswith(_JPEG_START):
         return _JPEG_END not in content[-4096:]
     if content.startswith(_PNG_START):

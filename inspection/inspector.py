@@ -1,8 +1,8 @@
-"""One part in, one verdict out: plain Python, usable in a notebook as on the line.
+"""Inspects one frame and returns one verdict: plain Python, for notebooks and for the line.
 
 ::
 
-    from edge import Inspector
+    from inspection import Inspector
 
     inspector = Inspector.open("bundles/flange")
     inspection = inspector.inspect(frame)
@@ -47,16 +47,16 @@ class Inspection:
 
     Attributes:
         score: raw score of the graph; NaN when there is none.
-        thresholds: of the recipe; with zones, the highest of theirs.
+        thresholds: thresholds of the recipe; with zones, the highest threshold of all zones.
         anomaly_map: float32 (H, W) at model resolution, raw; None when the engine gave none.
         mask: bool (H, W) at model resolution: the defect; empty on PASS.
-        cause: why there is no verdict; None when there is one.
-        message: the reason in words; empty when there is a verdict.
-        crop: the part of the frame that the map and the mask show; None for all of it.
+        cause: reason for NO_VERDICT; None otherwise.
+        message: explains `cause` to the operator; empty without a cause.
+        crop: part of the frame that map and mask cover; None for the whole frame.
         zones: uint8 (H, W) at model resolution: the zone of each pixel from 1, 0 for ignored; None
             when the whole map counts.
         zone: name of the zone that decided; empty without zones.
-        pose: position of the part; None without alignment.
+        pose: position and angle of the part; None without alignment.
     """
 
     verdict: Verdict
@@ -99,7 +99,7 @@ def no_verdict(
     """Returns the inspection of a frame or part without a result.
 
     Args:
-        thresholds: of the recipe, where one was in force.
+        thresholds: thresholds of the active recipe, if there is one.
         shape: (H, W) of the empty mask.
     """
     return Inspection(
@@ -116,8 +116,8 @@ def no_verdict(
 class Inspector:
     """A verified bundle, a calibrated recipe and an open engine.
 
-    One thread at a time calls `infer`; `prepare` may run on another one meanwhile. Use it as a
-    context manager, or call `close`.
+    Only one thread at a time may call `infer`; another thread may run `prepare` meanwhile. Use the
+    inspector as a context manager, or call `close`.
 
     Args:
         recipe_number: number that the line requested; None where recipes have no numbers.
@@ -148,10 +148,10 @@ class Inspector:
         artefact: str = REFERENCE_ARTEFACT,
         threads: int | None = None,
     ) -> Inspector:
-        """Verify the bundle and that `recipe` was calibrated through `artefact`; open and warm it.
+        """Opens and warms an artefact of a bundle with a recipe that was calibrated through it.
 
         Raises:
-            BundleError: the bundle does not verify, or the thresholds are not this artefact's.
+            BundleError: the bundle does not verify, or the thresholds belong to another artefact.
             EngineError: the engine is not installed or cannot run the artefact.
         """
         if not isinstance(bundle, Bundle):
@@ -161,15 +161,15 @@ class Inspector:
         return cls(bundle, calibration, opened)
 
     def inspect(self, frame: npt.NDArray[np.uint8]) -> Inspection:
-        """Inspect one native frame, uint8 (H, W) grey or (H, W, 3) BGR.
+        """Inspects one native frame, uint8 (H, W) grey or (H, W, 3) BGR.
 
-        A frame or an engine never makes it raise: that is NO_VERDICT with its cause.
+        A bad frame or a failed engine does not raise: it gives NO_VERDICT with its cause.
         """
         prepared = self.prepare(frame)
         return prepared if isinstance(prepared, Inspection) else self.infer(prepared)
 
     def prepare(self, frame: npt.NDArray[np.uint8]) -> PreparedFrame | Inspection:
-        """Does the first step of `inspect`, which needs no engine; from any thread.
+        """Does the first step of `inspect`, which needs no engine. Any thread may call this.
 
         Returns:
             The input of `infer`, or NO_VERDICT with its cause when the frame is refused.
@@ -209,16 +209,16 @@ class Inspector:
 
     @property
     def identity(self) -> RecipeIdentity:
-        """The recipe, artefact and thresholds behind its verdicts."""
+        """Identifies the bundle, calibration and recipe behind the verdicts."""
         return self._identity
 
     @property
     def engine(self) -> Engine:
-        """The engine, which inspectors of the same bundle may share."""
+        """Returns the engine, which inspectors of the same bundle may share."""
         return self._engine
 
     def warm(self) -> None:
-        """Run the engine on an empty image, so that the next part finds it awake.
+        """Runs the engine on an empty image, so that the next part is not slow.
 
         Raises:
             EngineError: the engine failed.
@@ -227,7 +227,7 @@ class Inspector:
         _run_empty(self._engine, GraphShape(graph.height, graph.width))
 
     def close(self) -> None:
-        """Release the engine. Safe to call twice."""
+        """Releases the engine. Safe to call twice."""
         self._engine.close()
 
     def __enter__(self) -> Inspector:
@@ -263,13 +263,17 @@ def open_engine(
 ) -> Engine:
     """Opens an artefact of a verified bundle and runs it once, so that the first part is not slow.
 
-    Any thread may call the engine, and another one close it; see `OwnThreadEngine`.
+    Any thread may call the engine, and any thread may close it; see `OwnThreadEngine`.
     """
     graph = bundle.manifest.graph
     shape = GraphShape(graph.height, graph.width)
     factory = engine_class(engine)
     opened = OwnThreadEngine(lambda: factory(bundle.file(artefact), shape, threads=threads))
-    _run_empty(opened, shape)
+    try:
+        _run_empty(opened, shape)
+    except EngineError:
+        opened.close()  # on its thread: memory of the device is freed on no other
+        raise
     return opened
 
 

@@ -1,4 +1,4 @@
-"""Pictures of a verdict: heat map, outline of the defect, caption. Pure functions."""
+"""Draws pictures for the operator: heat map, outline of the defect, caption. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from inspection.inspector import Inspection
 from inspection.verdict import Verdict
 
-# BGR. Told apart by brightness as well, for the colour-blind and for black-and-white prints.
+# BGR. They differ in brightness too, for the colour-blind and for black-and-white prints.
 _COLOURS = {
     Verdict.PASS: (90, 200, 90),
     Verdict.REVIEW: (60, 220, 255),
@@ -24,18 +24,18 @@ _ZONE = (255, 190, 120)
 def heat_map(
     anomaly_map: npt.NDArray[np.float32], low: float, high: float
 ) -> npt.NDArray[np.uint8]:
-    """Colour a raw anomaly map.
+    """Colours a raw anomaly map.
 
-    The scale is the caller's, so that the same colour means the same in every picture: a scale
-    per picture would make the noise of a good part look like a defect.
+    The caller gives the scale, so that a colour means the same in every picture. A scale per
+    picture would make the noise of a good part look like a defect.
 
     Args:
         anomaly_map: float32 (H, W).
-        low: raw value of the darkest colour; smaller values have it too.
-        high: raw value of the brightest colour, above `low`; larger values have it too.
+        low: raw value of the darkest colour; smaller values get the same colour.
+        high: raw value of the brightest colour, above `low`; larger values get the same colour.
 
     Returns:
-        uint8 (H, W, 3) BGR. Values that are not a number are white.
+        uint8 (H, W, 3) BGR. NaN is white.
     """
     if not low < high:
         raise ValueError(f"low {low} must be below high {high}")
@@ -48,14 +48,14 @@ def heat_map(
 
 
 def overlay(frame: npt.NDArray[np.uint8], inspection: Inspection) -> npt.NDArray[np.uint8]:
-    """Returns the frame with the outlines of the zones and of the defect, below a caption.
+    """Returns the frame with the outlines of zones and defect, below a caption.
 
-    The caption is above the picture and covers nothing of it. A frame that is too narrow for
-    it gets a margin on its right; no pixel of the frame is scaled.
+    The caption covers no pixel of the frame. A frame that is too narrow for the caption gets a
+    margin on its right; the frame keeps its scale.
 
     Args:
-        frame: uint8 (H, W) grey or (H, W, 3) BGR; it is not changed.
-        inspection: of this frame.
+        frame: uint8 (H, W) grey or (H, W, 3) BGR; stays unchanged.
+        inspection: the result for this frame.
 
     Returns:
         uint8 (H + caption, at least W, 3) BGR. The frame's last row is the picture's last row.
@@ -68,7 +68,7 @@ def overlay(frame: npt.NDArray[np.uint8], inspection: Inspection) -> npt.NDArray
 
 
 def draw_zones(picture: npt.NDArray[np.uint8], inspection: Inspection) -> None:
-    """Draw the border of each zone into a colour frame: the pixels that count, where they lay."""
+    """Draws the border of each zone into a frame (H, W, 3) BGR, where the zone lay in the frame."""
     zones = inspection.native_zones(picture)
     if zones is None:
         return
@@ -80,7 +80,7 @@ def draw_zones(picture: npt.NDArray[np.uint8], inspection: Inspection) -> None:
 
 
 def caption(inspection: Inspection) -> str:
-    """Returns the verdict with its evidence: `REJECT 3.2 > 2.5`, `NO_VERDICT deadline`."""
+    """Returns the verdict with its reason: `REJECT 3.2 > 2.5`, `NO_VERDICT deadline`."""
     if inspection.cause is not None:
         return f"{inspection.verdict.value} {inspection.cause.value}"
     reject = inspection.thresholds.reject
@@ -94,7 +94,7 @@ def _outline(
     picture: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], colour: tuple[int, int, int]
 ) -> None:
     thickness = max(2, round(min(mask.shape) / 250))
-    # Drawn around the defect: a line on its edge would cover a scratch one pixel wide.
+    # The line runs around the defect: on its edge it would cover a scratch one pixel wide.
     grown = cv2.dilate(
         mask.astype(np.uint8), np.ones((2 * thickness + 1, 2 * thickness + 1), dtype=np.uint8)
     )

@@ -1,9 +1,8 @@
-"""From a native frame to the model's input: the one implementation for all sides.
+"""Turns a native frame into the model's input: the only implementation, for training and line.
 
-Training, export, calibration and the line call `preprocess` and nothing else, so that a model can
-not see one kind of resize while it learns and another one while it runs. That difference flips
-verdicts in deployed systems (anomalib issues 3726, 2686, 2672): without antialiasing a line one
-pixel wide disappears at most positions.
+Training, export, calibration and the line all call `preprocess`, so that a model learns and runs
+with the same resize. Different resizes flip verdicts in deployed systems (anomalib issues 3726,
+2686, 2672): without antialiasing a line one pixel wide disappears at most positions.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Pixels = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Crop(BaseModel):
-    """A rectangle in native pixels that is cut out before the resize."""
+    """A rectangle in native pixels, cut out before the resize."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,20 +31,20 @@ class Crop(BaseModel):
     width: Pixels
 
     def of(self, image: npt.NDArray[Pixel]) -> npt.NDArray[Pixel]:
-        """Returns the view of an image (H, W, ...) that the rectangle shows."""
+        """Returns a view of the image (H, W, ...) inside the rectangle."""
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 class Preprocessing(BaseModel):
-    """The frames that the model was taught, and its input; stored in the bundle's manifest.
+    """The frames that a model was trained on, and their way to its input; part of the manifest.
 
     Attributes:
-        frame_height: lowest and highest native height that is accepted; others are refused.
+        frame_height: lowest and highest native height; other frames are refused.
         frame_width: lowest and highest native width.
         channels: 1 for grey frames (H, W), 3 for BGR frames (H, W, 3).
-        crop: part of the frame that is inspected; None takes the whole frame.
-        resize: "area" averages every source pixel into the result when an axis shrinks, and
-            interpolates linearly when it grows.
+        crop: inspected part of the frame; None takes the whole frame.
+        resize: "area" averages every source pixel into the result along an axis that shrinks, and
+            interpolates linearly along an axis that grows.
         height: height of the model's input.
         width: width of the model's input.
     """
@@ -62,18 +61,17 @@ class Preprocessing(BaseModel):
 
 
 def preprocess(frame: npt.NDArray[np.uint8], to: Preprocessing) -> npt.NDArray[np.uint8]:
-    """Turn a native frame into the model's input.
+    """Turns a native frame into the model's input.
 
     Args:
-        frame: uint8, (H, W) grey or (H, W, 3) BGR, as `to` says. It is not changed.
-        to: of the model.
+        frame: uint8, (H, W) grey or (H, W, 3) BGR, as `to` says; stays unchanged.
 
     Returns:
-        uint8 (height, width, 3) BGR, C-contiguous.
+        uint8 (height, width, 3) BGR, C-contiguous, owned by the caller.
 
     Raises:
-        FrameError: the frame has another size, number of channels or depth. It is never stretched
-            or converted to fit.
+        FrameError: the frame has another size, number of channels or depth. The function never
+            stretches or converts a frame to fit.
     """
     check_frame(frame, to)
     return model_input(frame, to.crop, to)
@@ -87,18 +85,18 @@ def model_input(
     resized = _resize_antialiased(shown, to.height, to.width)
     if resized.ndim == 2:
         return np.asarray(cv2.cvtColor(resized, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
-    # A frame of the model's size was not resized, and stays its owner's.
+    # A frame of the model's size was not resized, and its memory belongs to the camera.
     return np.array(resized, order="C") if resized is shown else resized
 
 
 def check_frame(frame: npt.NDArray[np.uint8], against: Preprocessing) -> None:
-    """Raise FrameError when `frame` does not fit the frames that the model was taught."""
+    """Raises FrameError when `frame` is not like the frames that the model was trained on."""
     if frame.dtype != np.uint8:
         raise FrameError(f"the frame has {frame.dtype} pixels and the model takes uint8")
     channels = 1 if frame.ndim == 2 else frame.shape[2] if frame.ndim == 3 else 0
     if channels != against.channels:
         raise FrameError(
-            f"the frame has shape {frame.shape} and the model was taught with "
+            f"the frame has shape {frame.shape} and the model was trained on "
             f"{'grey (H, W)' if against.channels == 1 else 'BGR (H, W, 3)'} frames: "
             "check the camera's pixel format"
         )
@@ -106,7 +104,7 @@ def check_frame(frame: npt.NDArray[np.uint8], against: Preprocessing) -> None:
     if not (low_h <= frame.shape[0] <= high_h and low_w <= frame.shape[1] <= high_w):
         raise FrameError(
             f"the frame is {frame.shape[0]}x{frame.shape[1]} (height x width) and the model was "
-            f"taught with {_range(low_h, high_h)}x{_range(low_w, high_w)}: check the camera's "
+            f"trained on {_range(low_h, high_h)}x{_range(low_w, high_w)}: check the camera's "
             "region, or train with such frames"
         )
 
@@ -118,8 +116,8 @@ def _range(low: int, high: int) -> str:
 def _resize_antialiased(
     frame: npt.NDArray[np.uint8], height: int, width: int
 ) -> npt.NDArray[np.uint8]:
-    # cv2.INTER_AREA antialiases only when both axes shrink, and silently interpolates otherwise:
-    # the shrinking axes go first, by area, the growing ones afterwards.
+    # cv2.INTER_AREA antialiases only when both axes shrink, and silently interpolates otherwise.
+    # So the shrinking axes go first, by area, and the growing ones afterwards.
     shrunk = (min(height, frame.shape[0]), min(width, frame.shape[1]))
     if shrunk != frame.shape[:2]:
         frame = np.asarray(cv2.resize(frame, shrunk[::-1], interpolation=cv2.INTER_AREA), np.uint8)

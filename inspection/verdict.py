@@ -1,4 +1,4 @@
-"""From score and map to a verdict: pure functions, no state, no I/O."""
+"""Derives a verdict from score and anomaly map: pure functions without state or I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 
 class Verdict(str, Enum):
-    """The verdict on a part, as the line receives it."""
+    """The result of one part, as the line receives it."""
 
     PASS = "PASS"  # noqa: S105 - not a password
     REVIEW = "REVIEW"
@@ -21,7 +21,10 @@ class Verdict(str, Enum):
 
 
 class Cause(str, Enum):
-    """The reason for no verdict. The place of each is its number on Modbus: new ones come last."""
+    """The reason for a missing verdict.
+
+    The position of a member is its number on Modbus: append new members at the end.
+    """
 
     CAMERA = "camera"
     FRAME = "frame"
@@ -36,20 +39,22 @@ class Cause(str, Enum):
     PART_NOT_FOUND = "part_not_found"
 
 
-# Up to here a comparison of the map for each zone is faster than one pass over an index (256x256).
+# Up to this many zones, one comparison of the map per zone is faster than one pass over an index
+# (256x256 pixels).
 _FEW_ZONES = 8
 _SEVERITY = (Verdict.PASS, Verdict.REVIEW, Verdict.REJECT)
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Limits in raw score units, as calibrated through one artefact.
+    """Limits in raw score units, calibrated through one artefact.
 
     Attributes:
         reject: a score above it rejects the part.
         review: a score above it, up to `reject`, asks for review; None for no review band.
         pixel: anomaly-map values above it belong to the defect mask.
-        minimum_area_px: 8-connected regions of fewer pixels, at the map's resolution, do not.
+        minimum_area_px: the mask leaves out 8-connected regions of fewer pixels, at the resolution
+            of the map.
     """
 
     reject: float
@@ -64,7 +69,7 @@ class Decision:
 
     Attributes:
         mask: (H, W) bool at the resolution of the anomaly map; empty (all False) on PASS.
-        zone: place of the zone that decided, from 0; None for the whole map.
+        zone: index of the zone that decided, from 0; None for the whole map.
     """
 
     verdict: Verdict
@@ -75,12 +80,13 @@ class Decision:
 
 
 def decide(score: float, anomaly_map: npt.NDArray[np.float32], thresholds: Thresholds) -> Decision:
-    """Apply thresholds to one part's raw score and anomaly map (H, W).
+    """Applies thresholds to one part's raw score and anomaly map (H, W).
 
     A score equal to a threshold does not exceed it: calibration takes the threshold from the scores
     of good parts, and the good part that set it passes. A score or map that is not finite gives
-    NO_VERDICT: a comparison with NaN is false and would pass the part.
+    NO_VERDICT.
     """
+    # A comparison with NaN is false and would pass the part.
     if not (np.isfinite(score) and np.isfinite(anomaly_map).all()):
         empty = np.zeros(anomaly_map.shape, dtype=np.bool_)
         return Decision(Verdict.NO_VERDICT, score, empty, Cause.NOT_FINITE)
@@ -97,15 +103,15 @@ def decide_by_zone(
     zones: npt.NDArray[np.uint8],
     thresholds: Sequence[Thresholds],
 ) -> Decision:
-    """Apply the thresholds of each zone to the highest value of the map in it.
+    """Applies the thresholds of each zone to the highest value of the map in that zone.
 
-    The score of the graph may come from anywhere in the frame, so it takes no part beyond being
-    finite. A part is rejected when any zone is, else reviewed when any is. The score of the
-    decision is that of `score_of_zones`; the mask of a part that does not pass is drawn in all
-    zones, and its regions end at their borders.
+    One rejected zone rejects the part; otherwise one zone in review puts the part in review. The
+    graph's score may come from anywhere in the frame, so it only has to be finite. The decision
+    carries the score of `score_of_zones`. The mask of a part that does not pass covers all zones,
+    and its regions end at the zone borders.
 
     Args:
-        zones: (H, W) place of the zone of each pixel in `thresholds`, from 1; 0 is ignored.
+        zones: (H, W), for each pixel the number of its zone in `thresholds`, from 1; 0 is ignored.
     """
     if not (np.isfinite(score) and np.isfinite(anomaly_map).all()):
         empty = np.zeros(anomaly_map.shape, dtype=np.bool_)
@@ -129,7 +135,7 @@ def _mask_by_zone(
     zones: npt.NDArray[np.uint8],
     thresholds: Sequence[Thresholds],
 ) -> npt.NDArray[np.bool_]:
-    """Returns the defect mask of all zones; its regions end at their borders."""
+    """Returns the defect mask of all zones; its regions end at the zone borders."""
     limits = np.array([np.inf, *(zone.pixel for zone in thresholds)], dtype=np.float32)
     mask = anomaly_map > limits[zones]
     for number in np.unique(zones[mask]):
@@ -152,24 +158,24 @@ def zone_values(
 
 
 def score_of_zones(values: Sequence[float], thresholds: Sequence[float]) -> float:
-    """One score for a part, above the highest of the thresholds when any zone is above its own.
+    """Returns one score for a part; it exceeds the highest threshold when a zone exceeds its own.
 
-    The values are shifted, not scaled, so that it stays in raw units; with a single zone it is the
-    value of that zone.
+    The function shifts the values and does not scale them, so that the score stays in raw units.
+    With a single zone the score is the value of that zone.
     """
     highest = max(thresholds)
     return max(v + (highest - t) for v, t in zip(values, thresholds, strict=True))
 
 
 def remove_small_regions(mask: npt.NDArray[np.bool_], minimum_area: int) -> npt.NDArray[np.bool_]:
-    """The mask (H, W) without its 8-connected regions of fewer than `minimum_area` pixels."""
+    """Returns the mask (H, W) without 8-connected regions of fewer than `minimum_area` pixels."""
     if minimum_area <= 1:
         return mask
     _, regions, statistics, _ = cv2.connectedComponentsWithStats(
         mask.astype(np.uint8), connectivity=8
     )
     large = statistics[:, cv2.CC_STAT_AREA] >= minimum_area
-    large[0] = False  # what is not in the mask
+    large[0] = False  # the background
     return np.asarray(large[regions])
 
 

@@ -1,7 +1,7 @@
 """Inspect single images, and print one line for each.
 
 The images take the same preprocessing, engine and thresholds as the parts on the line,
-so they must have the size that the model was taught with. The command names an image
+so they must have the size that the model was trained on. The command names an image
 that it cannot inspect, with the reason, and goes on with the others.
 
 exit codes of this command, besides those below:

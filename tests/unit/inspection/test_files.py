@@ -125,7 +125,7 @@ def test_a_second_writer_waits_and_then_says_so(tmp_path: Path) -> None:
     lock = tmp_path / ".lock"
     with locked(lock, "the bundle"):
         expected = (
-            r"^the bundle: another linewarden is writing to it, for 0 s now; wait for its end"
+            r"^the bundle: another linewarden is writing to it and has not finished in 0 s; wait"
         )
         with pytest.raises(BundleError, match=expected), locked(lock, "the bundle", wait_s=0.1):
             pass

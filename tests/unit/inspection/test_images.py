@@ -55,7 +55,7 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match="no such folder"):
         list_images(tmp_path / "nowhere")
     (tmp_path / "scratch").mkdir()
-    with pytest.raises(CameraError, match=r"holds no image .* folders in it are not searched"):
+    with pytest.raises(CameraError, match=r"holds no image .* does not search its subfolders"):
         list_images(tmp_path)
 
 

@@ -64,11 +64,11 @@ def test_crop_comes_before_the_resize() -> None:
     [
         (
             np.zeros((100, 64, 3), np.uint8),
-            "the frame is 100x64 (height x width) and the model was taught with 64x64: check",
+            "the frame is 100x64 (height x width) and the model was trained on 64x64: check",
         ),
         (
             np.zeros((64, 64), np.uint8),
-            "the frame has shape (64, 64) and the model was taught with BGR (H, W, 3) frames",
+            "the frame has shape (64, 64) and the model was trained on BGR (H, W, 3) frames",
         ),
         (np.zeros((64, 64, 4), np.uint8), "the frame has shape (64, 64, 4) and the model was"),
         (np.zeros((64, 64, 3), np.uint16), "the frame has uint16 pixels and the model takes uint8"),
@@ -83,7 +83,7 @@ def test_a_range_of_sizes_is_accepted_when_it_was_taught() -> None:
     spec = taught(64, 64, frame_height=(60, 70))
     for height in (60, 66, 70):
         assert preprocess(np.zeros((height, 64, 3), np.uint8), spec).shape == (64, 64, 3)
-    with pytest.raises(FrameError, match=re.escape("taught with (60 to 70)x64")):
+    with pytest.raises(FrameError, match=re.escape("trained on (60 to 70)x64")):
         preprocess(np.zeros((71, 64, 3), np.uint8), spec)
 
 

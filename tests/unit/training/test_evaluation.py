@@ -171,7 +171,7 @@ class TestFigures:
         inspected = inspect_samples(inspector, data_set.test)
         found = evaluate(inspector, data_set.name, inspected)
         reason = (
-            "the frame is 32x48 (height x width) and the model was taught with 30x48: check the "
+            "the frame is 32x48 (height x width) and the model was trained on 30x48: check the "
             "camera's region, or train with such frames"
         )
         assert found.no_verdict == {"good/1.png": reason, "crack/1.png": reason}

@@ -142,7 +142,7 @@ def test_a_zone_outside_the_crop_is_refused(tmp_path: Path) -> None:
     ("reference", "message"),
     [
         (np.zeros((600, 160), np.uint8), "the frame is 600x160 (height x width)"),
-        (np.zeros((120, 160, 3), np.uint8), "was taught with grey (H, W) frames"),
+        (np.zeros((120, 160, 3), np.uint8), "was trained on grey (H, W) frames"),
     ],
 )
 def test_the_reference_is_a_frame_of_the_bundle(
