@@ -17,7 +17,7 @@ from inspection.errors import LinewardenError
 
 
 class Command(NamedTuple):
-    """A subcommand: its module, what it does, and the extra of this package that it needs."""
+    """A subcommand: its module, its purpose, and the extra of this package that it needs."""
 
     module: str
     summary: str
@@ -26,7 +26,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "teach": Command(
-        "linewarden.commands.teach", "good parts to a calibrated bundle, in given minutes", "export"
+        "linewarden.commands.teach",
+        "make a calibrated bundle from good parts, in given minutes",
+        "export",
     ),
     "train": Command("linewarden.commands.train", "learn good parts from images", "train"),
     "build": Command(
@@ -34,12 +36,12 @@ COMMANDS = {
     ),
     "doctor": Command(
         "linewarden.commands.doctor",
-        "name what this machine lacks, and how to get it",
+        "list what this machine lacks, and how to get it",
         "onnxruntime",
     ),
     "convert": Command(
         "linewarden.commands.convert",
-        "write what Triton, DeepStream or OpenVINO need to serve a bundle",
+        "write a bundle for Triton, DeepStream or OpenVINO",
         "export",
     ),
     "camera": Command(
@@ -53,12 +55,12 @@ COMMANDS = {
     ),
     "acceptance": Command(
         "linewarden.commands.acceptance",
-        "judge a bundle by an acceptance study, as a report to sign",
+        "test a bundle in an acceptance study, with a report to sign",
         "onnxruntime,calibration",
     ),
     "calibrations": Command(
         "linewarden.commands.calibrations",
-        "show, compare and bring back the calibrations of a bundle",
+        "list, compare and restore the calibrations of a bundle",
         "onnxruntime,calibration",
     ),
     "calibrate": Command(
@@ -86,7 +88,7 @@ COMMANDS = {
     ),
     "records": Command(
         "linewarden.commands.records",
-        "list, count and label what a line has inspected",
+        "list, count and label the parts that a line has inspected",
         "onnxruntime",
     ),
     "service": Command(
@@ -94,7 +96,7 @@ COMMANDS = {
     ),
     "verify": Command(
         "linewarden.commands.verify",
-        "check that a bundle is whole and gives its golden scores",
+        "check that a bundle is complete and gives its golden scores",
         "onnxruntime",
     ),
     "bundle": Command(
@@ -104,11 +106,11 @@ COMMANDS = {
     ),
     "study": Command("linewarden.commands.study", "measure the whole chain on data sets", "export"),
     "demo": Command(
-        "linewarden.commands.demo", "the whole chain on drawn parts or on a folder", "export"
+        "linewarden.commands.demo", "run the whole chain on drawn parts or on a folder", "export"
     ),
 }
 
-# Disks and folders that a command cannot know of before it writes.
+# Errors of disks and folders, which a command meets only when it writes.
 _OF_THE_MACHINE = frozenset(
     [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO]
 )
@@ -125,7 +127,7 @@ exit codes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Runs the command line, and returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = _top_level_parser()
     if not words or words[0].startswith("-"):
@@ -154,7 +156,7 @@ def _run(name: str, words: list[str]) -> int:
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in {"", "linewarden", "edge", "calibration", "training", "export"}:
-            raise  # a mistake of ours is not a missing package
+            raise  # a mistake of this program is not a missing package
         _complain(
             f"linewarden {name} needs the package {missing}, and it is not installed: "
             f"pip install 'linewarden[{command.extra}]'"
@@ -166,14 +168,14 @@ def _run(name: str, words: list[str]) -> int:
     except KeyboardInterrupt:
         _complain("stopped")
         return 130
-    except BrokenPipeError:  # the reader of our output, `head` for instance, has seen enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:
         if error.errno not in _OF_THE_MACHINE:
-            raise  # a mistake of ours, most likely
+            raise  # most likely a mistake of this program
         where = f"{error.filename}: " if error.filename else ""
-        _complain(f"{where}{os.strerror(error.errno)}; free some room, or choose another place")
+        _complain(f"{where}{os.strerror(error.errno)}; free some space, or choose another place")
         return 1
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, declared once."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def add_author_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--author",
         default=os.environ.get("USER", ""),
-        help="name of the person who does it (default: the user's name)",
+        help="your name, for the history (default: the user name)",
     )

@@ -1,4 +1,4 @@
-"""Options that choose records of a line, and the folder that holds them."""
+"""The options that select records of a line, and the folder of the records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from inspection.verdict import Cause, Verdict
 
 
 class Source(NamedTuple):
-    """Where the records are, and how the line counts its shifts."""
+    """The folder of the records, and the shifts of the line."""
 
     folder: Path
     shifts: dict[str, time]
@@ -24,24 +24,29 @@ class Source(NamedTuple):
 
 
 def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that choose records."""
-    parser.add_argument("--since", type=_moment, metavar="TIME", help="triggered then or later")
-    parser.add_argument("--until", type=_moment, metavar="TIME", help="triggered before then")
+    """Declares the options that select records."""
+    parser.add_argument(
+        "--since", type=_moment, metavar="TIME", help="triggered at this time or later"
+    )
+    parser.add_argument("--until", type=_moment, metavar="TIME", help="triggered before this time")
     parser.add_argument("--verdict", nargs="+", default=[], type=Verdict, metavar="VERDICT")
     parser.add_argument("--cause", nargs="+", default=[], type=Cause, metavar="CAUSE")
-    parser.add_argument("--recipe", metavar="NAME", help="whose thresholds judged")
+    parser.add_argument("--recipe", metavar="NAME", help="recipe whose thresholds were in force")
     parser.add_argument(
-        "--recipe-number", type=int, metavar="N", help="of the line, as a PLC asks for it"
+        "--recipe-number",
+        type=int,
+        metavar="N",
+        help="number of the recipe on the line, as a PLC sends it",
     )
-    parser.add_argument("--part", metavar="ID", help="what the line calls the part")
-    parser.add_argument("--trigger", metavar="ID", help="one record")
-    parser.add_argument("--min-score", type=float, metavar="SCORE", help="raw score from there on")
-    parser.add_argument("--max-score", type=float, metavar="SCORE", help="raw score up to there")
-    parser.add_argument("--label", help="good, or the name of a defect")
+    parser.add_argument("--part", metavar="ID", help="id of the part on the line")
+    parser.add_argument("--trigger", metavar="ID", help="id of one record")
+    parser.add_argument("--min-score", type=float, metavar="SCORE", help="lowest raw score")
+    parser.add_argument("--max-score", type=float, metavar="SCORE", help="highest raw score")
+    parser.add_argument("--label", help="last label: good, or the name of a defect")
     parser.add_argument(
         "--labelled",
         action=argparse.BooleanOptionalAction,
-        help="only records with a label, or only those without",
+        help="only records with a label, or only records without one",
     )
 
 
@@ -64,7 +69,7 @@ def filter_from_arguments(args: argparse.Namespace) -> Filter:
 
 
 def find_records(path: Path) -> Source:
-    """Returns the records in a folder, or of a line's configuration.
+    """Returns the records in a folder, or those of a line by its configuration.
 
     Raises:
         ConfigError: the configuration is wrong, or keeps no records.
@@ -81,11 +86,11 @@ def find_records(path: Path) -> Source:
 
 
 def _moment(text: str) -> datetime:
-    """Returns a time of the command line; ArgumentTypeError when it is none."""
+    """Parses a time; raises ArgumentTypeError for anything else."""
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no time; write 2026-11-21 or 2026-11-21T06:00"
+            f"{text!r} is not a time; write 2026-11-21 or 2026-11-21T06:00"
         ) from error
     return moment.astimezone(timezone.utc)

@@ -1,4 +1,4 @@
-"""What the commands share that talk to a running line."""
+"""Access to a running line, for the commands that control it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from linewarden.options import add_line_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare how the line is found."""
+    """Declares the options that select the line."""
     add_line_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="the answer as JSON")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
 class RunningLine:
@@ -34,5 +34,5 @@ class RunningLine:
         self._socket = self.config.control_socket
 
     def ask(self, command: str, **arguments: object) -> dict[str, Any]:
-        """Its answer; LineError when it does not run, or refuses."""
+        """Returns the answer of the line; raises LineError when it does not run or refuses."""
         return ask(self._socket, command, **arguments)

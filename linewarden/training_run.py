@@ -17,7 +17,7 @@ from training.checkpoint import Progress, RunRecord
 from training.config import TrainConfig
 from training.fit import fit
 
-# What --config configs/train/supersimplenet-cpu.yaml says, for a machine that has only the wheel.
+# The settings of configs/train/supersimplenet-cpu.yaml, for a machine that has only the wheel.
 DEFAULTS = (
     "model.name=supersimplenet",
     "model.noise_std=auto",
@@ -35,8 +35,8 @@ def load_train_config(
 
     Args:
         path: None starts from `DEFAULTS`.
-        settings: they win over the file.
-        default_weights: let LINEWARDEN_WEIGHTS name the weights where the configuration says "hub".
+        settings: override the file.
+        default_weights: whether LINEWARDEN_WEIGHTS replaces the weights "hub" of the configuration.
     """
     source = path or Path(os.devnull)
     settings = settings if path is not None else [*DEFAULTS, *settings]
@@ -53,7 +53,7 @@ def load_train_config(
 
 
 def fit_with_progress(config: TrainConfig, out: Path) -> RunRecord:
-    """Fit with a progress bar on stderr; see `fit`."""
+    """Fits with a progress bar on standard error."""
     with tqdm(desc="train", unit="epoch", file=sys.stderr, disable=None) as bar:
 
         def show(progress: Progress, epochs: int, losses: dict[str, float]) -> None:
@@ -66,17 +66,21 @@ def fit_with_progress(config: TrainConfig, out: Path) -> RunRecord:
 
 @rank_zero_only
 def say(message: str) -> None:
-    """Prints a line for the operator, from the first process; results go to files."""
+    """Writes a line to standard error, from the first process only."""
     sys.stderr.write(message + "\n")
 
 
 def weights_setting(value: str) -> list[str]:
-    """Returns the setting for `--weights`; see `weights_value`."""
+    """Returns the setting that `--weights` stands for."""
     return [f"model.backbone.weights={json.dumps(weights_value(value))}"]
 
 
 def weights_value(value: str) -> str:
-    """What `--weights` means: a file, "hub" or "none"; ConfigError when it is none of them."""
+    """Returns the value of `--weights` for the configuration.
+
+    Raises:
+        ConfigError: the value is not a file, "hub" or "none".
+    """
     path = Path(value)
     if value not in ("hub", "none") and not path.is_file():
         raise ConfigError(f"--weights {value}: no such file (nor 'hub' or 'none')")

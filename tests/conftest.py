@@ -26,7 +26,7 @@ MakeRecord = Callable[..., InspectionRecord]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """List the reasons why tests were skipped, each once."""
+    """Lists the reasons of the skipped tests, each once."""
     reasons = Counter(
         report.longrepr[2].removeprefix("Skipped: ")
         for report in terminalreporter.stats.get("skipped", [])
@@ -39,7 +39,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder with real data sets and weights; the test skips where there is none."""
+    """Returns the folder with real data sets and weights; skips the test without one."""
     folder = Path(os.environ.get("LINEWARDEN_SHARED", ""))
     if not (folder / "data").is_dir() or not (folder / "weights").is_dir():
         pytest.skip("needs LINEWARDEN_SHARED=folder with data/ and weights/")
@@ -48,7 +48,7 @@ def shared() -> Path:
 
 @pytest.fixture
 def tiny_bundle(tmp_path: Path) -> Bundle:
-    """A calibrated bundle for grey 32x32 frames; a pixel above half brightness is a defect."""
+    """Returns a calibrated bundle for grey 32x32 frames; pixels above half brightness are defects."""
     tiny = pytest.importorskip("tests.tiny_bundle", reason="needs the package onnx")
     bundle: Bundle = tiny.build(tmp_path / "bundle")
     return bundle

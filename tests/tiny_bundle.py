@@ -1,4 +1,4 @@
-"""A bundle whose score can be worked out by hand: the brightest pixel (mean of BGR) over 255."""
+"""A bundle with a score to compute by hand: the brightest pixel (mean of BGR) over 255."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ THRESHOLD = 0.5
 
 
 def build(folder: Path, *, frame: tuple[int, int] = (SIZE, SIZE), channels: int = 1) -> Bundle:
-    """Write a calibrated bundle; above half brightness is a defect.
+    """Writes a calibrated bundle; a pixel above half brightness is a defect.
 
     Args:
-        frame: height and width of the camera's frames, which are resized to 32x32.
+        frame: height and width of the frames, which the bundle resizes to 32x32.
         channels: 1 for grey frames, 3 for BGR.
     """
     folder.mkdir(parents=True)

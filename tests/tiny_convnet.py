@@ -27,7 +27,7 @@ Change = Callable[[list[onnx.NodeProto], dict[str, npt.NDArray[np.float32]]], No
 
 
 def graph(change: Change | None = None) -> onnx.ModelProto:
-    """uint8 (1, 16, 16, 3) in; mean of 16 features as the map, its maximum as the score.
+    """Returns a graph for uint8 (1, 16, 16, 3): the map is the mean of 16 features.
 
     Args:
         change: edits nodes and weights before the graph is made.
@@ -66,7 +66,7 @@ def graph(change: Change | None = None) -> onnx.ModelProto:
 
 
 def images(count: int = 6) -> list[npt.NDArray[np.uint8]]:
-    """Prepared images, uint8 (1, 16, 16, 3), each noisier than the one before."""
+    """Returns prepared images, uint8 (1, 16, 16, 3), with growing noise."""
     random = np.random.default_rng(1)
     return [
         np.clip(random.normal(118, 10 + 12 * n, (1, SIZE, SIZE, 3)), 0, 255).astype(np.uint8)
@@ -77,14 +77,14 @@ def images(count: int = 6) -> list[npt.NDArray[np.uint8]]:
 def run(
     model: onnx.ModelProto, image: npt.NDArray[np.uint8]
 ) -> tuple[float, npt.NDArray[np.float32]]:
-    """Score and map (16, 16) of an image."""
+    """Returns score and map (16, 16) of an image."""
     session = ort.InferenceSession(model.SerializeToString())
     score, anomaly_map = session.run(["pred_score", "anomaly_map"], {"input": image})
     return float(score[0]), anomaly_map[0]
 
 
 def judge(model: onnx.ModelProto, shown: Sequence[npt.NDArray[np.uint8]] | None = None) -> Judge:
-    """Compares with `model` itself; the first half of the images is good."""
+    """Returns a judge that compares with `model`; the first half of the images is good."""
     shown = images() if shown is None else shown
     frames = [Expected(str(n), image, *run(model, image)) for n, image in enumerate(shown)]
     good = len(frames) // 2

@@ -1,13 +1,13 @@
-"""Judge a calibrated bundle by an acceptance study, as a report that one can sign.
+"""Test a calibrated bundle in an acceptance study, with a report to sign.
 
-Every labelled part is shown several times, in random order. Miss rate, false alarm
-rate, effectiveness and kappa are graded by the limits of the AIAG manual for attribute
+The study shows every labelled part several times, in random order. It grades miss rate,
+false alarm rate, effectiveness and kappa by the limits of the AIAG manual for attribute
 measurement systems, with bounds that count parts. DATA has a folder good and a folder
-for each kind of defect; a folder test in it is taken in its place. A part is an image,
-shown --repeats times, or a folder of shots, each shown once: only those study camera,
-light and position too. REVIEW and NO_VERDICT count as rejected.
+for each kind of defect, or a folder test with these. A part is an image, shown --repeats
+times, or a folder of shots, each shown once: only shots also test camera, light and
+position. REVIEW and NO_VERDICT count as rejected.
 
-The grade is no exit code: a study that is unacceptable ends with 0.
+The grade does not set the exit code: an unacceptable study ends with 0 too.
 
 examples:
   linewarden acceptance bundles/flange parts/flange
@@ -15,7 +15,7 @@ examples:
   linewarden acceptance bundles/flange parts/flange --repeats 5 --json | jq .agreement
 
 files, in OUT (default: BUNDLE-acceptance/DATA/RECIPE):
-  acceptance.html   the report, readable without a network; print it from the browser
+  acceptance.html   the report for a browser, which needs no network; print it from there
   acceptance.json   every verdict and score, hashes, figures, with a seal
 """
 
@@ -35,7 +35,7 @@ from linewarden.options import add_inspector_arguments, open_inspector
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="calibrated bundle")
     parser.add_argument("data", type=Path, metavar="DATA", help="folder of labelled parts")
     parser.add_argument(
@@ -45,16 +45,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"showings of each stored image (default: {REPEATS})",
     )
     parser.add_argument(
-        "--confidence", type=float, default=0.95, help="of the bounds (default: %(default)s)"
+        "--confidence",
+        type=float,
+        default=0.95,
+        help="confidence of the bounds (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the order (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the order (default: %(default)s)"
+    )
     add_inspector_arguments(parser)
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the files go")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for the files")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Study and report."""
+    """Studies and reports."""
     plan = read_plan(args.data, args.repeats)
     bundle = args.bundle.resolve()
     out = args.out or bundle.with_name(f"{bundle.name}-acceptance") / plan.data_set / args.recipe
@@ -79,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(result: AcceptanceStudy, out: Path) -> list[str]:
-    """Returns the study for a terminal."""
+    """Returns the study as text."""
     lines = [
         statement(result),
         *(

@@ -1,18 +1,18 @@
 """Build the TensorRT engines of a bundle, on the device that will run them.
 
-A plan fits this kind of device, this TensorRT and this CUDA only, so that it is
-built here and stands in the bundle with a sidecar that says so. The golden frames
-then run through it at native resolution: an engine whose verdicts are not the
-checkpoint's is not kept, and one of lower precision that is no faster here than a
-more precise one is not either. An engine that stands there already is replaced
-only by one that passed. The precision is the graph's own; see 'linewarden export'.
+A plan fits only this kind of device, this TensorRT and this CUDA, so build it here.
+The bundle keeps it with a sidecar that records all three. The golden frames then run
+through the plan at native resolution. The command drops an engine whose verdicts differ
+from the checkpoint's, and an engine of lower precision that is not faster here than a
+more precise one. Only an engine that passes replaces an older one. The precision comes
+from the graph; see 'linewarden export'.
 
-Building takes minutes and much memory; stop the line before. Ctrl-C and SIGTERM
-cancel it and leave nothing of the engine in work behind; a second signal ends the
-process at once. Thresholds hold for one engine: calibrate through the new one
-afterwards. Engines run on the GPU; the DLA of a Jetson Orin is not used.
+A build takes minutes and much memory: stop the line first. Ctrl-C and SIGTERM cancel
+the build and leave no unfinished engine behind; a second signal ends the process at
+once. Thresholds hold for one engine: calibrate through the new engine afterwards.
+Engines run on the GPU; the DLA of a Jetson Orin is not used.
 
-The exit code is 6 when an artefact that was named, or the FP32 one, gives no engine.
+The exit code is 6 when a named artefact, or the FP32 artefact, gives no engine.
 
 examples:
   linewarden build bundles/flange
@@ -21,7 +21,7 @@ examples:
       --artefact engines/orin-sm87-8mp/fp16/model.plan
 
 files:
-  BUNDLE/engines/DEVICE/PRECISION/model.plan          what TensorRT runs
+  BUNDLE/engines/DEVICE/PRECISION/model.plan          the engine
   BUNDLE/engines/DEVICE/PRECISION/model.plan.json     its sidecar
   BUNDLE/engines/DEVICE/PRECISION/model.layers.json   its layers, as built
   BUNDLE/engines/DEVICE/timings-VERSION.cache         makes the next build faster
@@ -49,20 +49,20 @@ from inspection.errors import EngineError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to build in")
     parser.add_argument(
         "--artefact",
         nargs="+",
         metavar="FILE",
-        help="ONNX files of the bundle (default: all that are made for TensorRT)",
+        help="ONNX files of the bundle (default: all files for TensorRT)",
     )
     parser.add_argument(
         "--workspace-mib",
         type=int,
         default=1024,
         metavar="N",
-        help="memory a kernel may use (default: %(default)s)",
+        help="memory that a kernel may use (default: %(default)s)",
     )
     parser.add_argument(
         "--optimisation-level",
@@ -70,13 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=3,
         choices=LEVELS,
         metavar="N",
-        help="0 to 5: more takes longer and may run faster (default: %(default)s)",
+        help="0 to 5: a higher level builds longer and may run faster (default: %(default)s)",
     )
     parser.add_argument(
         "--tf32",
         action="store_true",
         help="let the FP32 part of FP16 and INT8 graphs multiply with 10 bits of mantissa: faster, "
-        "and the golden frames judge it",
+        "if the golden frames pass",
     )
     parser.add_argument(
         "--timing-cache",
@@ -87,14 +87,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--this-device-only",
         action="store_true",
-        help="bind the engine to this very device, not to its kind",
+        help="bind the engine to this one device, not to its kind",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build and report; 130 or 143 when a signal cancelled it."""
+    """Builds and reports; returns 130 or 143 after a signal."""
     bundle = open_bundle(args.bundle)
-    # On a thread of its own: Python handles signals on this one only, and TensorRT would block it.
+    # On another thread: Python handles signals on this one only, and TensorRT would block it.
     with stopped_by_signals() as received, _Bars(received) as bars, ThreadPoolExecutor(1) as thread:
         build = partial(
             build_engine,
@@ -127,7 +127,11 @@ def _options(args: argparse.Namespace) -> BuildOptions:
 
 
 def _built(build: Callable[[str], Built], name: str, *, is_named: bool) -> Built | None:
-    """The engine, which is shown; None of an artefact that nobody named and that gives none."""
+    """Builds and shows one engine.
+
+    Returns:
+        None when an artefact that is neither named nor the FP32 one gives no engine.
+    """
     try:
         engine = build(name)
     except BuildCancelledError:
@@ -143,7 +147,7 @@ def _built(build: Callable[[str], Built], name: str, *, is_named: bool) -> Built
 
 
 def summary(bundle: Path, built: Sequence[Built]) -> list[str]:
-    """Which engine is the fastest, and what comes next."""
+    """Returns the fastest engine and the next step."""
     fastest = min(built, key=lambda engine: _used(engine.sidecar).p50_ms).name
     lines = [f"the fastest of {len(built)}: {fastest}"] if len(built) > 1 else []
     command = f"linewarden calibrate {bundle} --good FOLDER --engine tensorrt --artefact {fastest}"
@@ -151,7 +155,7 @@ def summary(bundle: Path, built: Sequence[Built]) -> list[str]:
 
 
 def describe(built: Built) -> list[str]:
-    """What was built, and what it proved."""
+    """Returns the size, the proof and the times of an engine."""
     sidecar, gate = built.sidecar, built.sidecar.gate
     lines = [
         f"{gate.frames} golden frames: {gate.verdict_flips} verdicts flip",
@@ -172,7 +176,7 @@ def _used(sidecar: Sidecar) -> Latency:
 
 
 class _Bars:
-    """TensorRT's phases as progress bars on standard error, where that is a terminal.
+    """Shows the phases of TensorRT as progress bars on a terminal.
 
     Args:
         received: the signals so far; the first one cancels the build.
@@ -184,22 +188,22 @@ class _Bars:
         self._lock = threading.Lock()
 
     def start(self, phase: str, steps: int) -> None:
-        """See `Progress`."""
+        """Implements `Progress.start`."""
         with self._lock:
             self._bars[phase] = tqdm(
                 total=steps, desc=phase, leave=False, file=sys.stderr, disable=None
             )
 
     def step(self, phase: str) -> bool:
-        """See `Progress`."""
+        """Implements `Progress.step`."""
         with self._lock:
-            # An exception would end the process inside TensorRT, so that an odd order is no error.
+            # An exception inside TensorRT would end the process, so an odd order is not an error.
             if phase in self._bars:
                 self._bars[phase].update()
         return not self._received
 
     def finish(self, phase: str) -> None:
-        """See `Progress`."""
+        """Implements `Progress.finish`."""
         with self._lock:
             if phase in self._bars:
                 self._bars.pop(phase).close()

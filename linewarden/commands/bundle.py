@@ -1,16 +1,16 @@
 """Install bundles on a device, choose the active version, sign and authenticate them.
 
-Each bundle is kept in several versions under the store; 'active' is a link to one of
-them, and what a line opens: 'bundle: /var/lib/linewarden/bundles/flange/active'. Nothing
-becomes active before every file, the signature, the calibrations and the golden frames
-are verified on this machine. A running line keeps its version; restart it to change.
+The store keeps several versions of each bundle. The link 'active' leads to one of them,
+which lines open: 'bundle: /var/lib/linewarden/bundles/flange/active'. A version becomes
+active only after this machine has verified every file, the signature, the calibrations
+and the golden frames. A running line keeps its version: restart it to change.
 
-Bundles are signed with an Ed25519 key on another machine, over the manifest and the
-calibrations in it. A device that has public keys in /etc/linewarden/keys (or the folder
-in LINEWARDEN_KEYS) runs no other bundle. 'device-key' makes the device's own secret
-there, with which it vouches for calibrations and engines that are made on it; 'adopt'
-vouches for those that stand in a bundle already. docs/guides/deployment-security.md says what
-that protects against, and what not.
+Another machine signs bundles with an Ed25519 key, over the manifest and the calibrations
+in it. A device with public keys in /etc/linewarden/keys (or the folder in LINEWARDEN_KEYS)
+runs only bundles that these keys sign. 'device-key' makes the secret of the device there,
+which vouches for calibrations and engines made on the device; 'adopt' vouches for those
+that a bundle already has. docs/guides/deployment-security.md describes the protection
+and its limits.
 
 examples:
   linewarden bundle install flange.zip
@@ -50,14 +50,14 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the actions and their options."""
+    """Declares the actions and their options."""
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     _add_store_actions(actions)
     _add_key_actions(actions)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do one of the actions."""
+    """Does one of the actions."""
     args.act(args)
     return 0
 
@@ -73,12 +73,14 @@ def _add_store_actions(actions: _Parsers) -> None:
     for action in (activate, remove):
         action.add_argument("name", metavar="NAME")
         action.add_argument(
-            "version", metavar="VERSION", help="as 'list' prints it, or the start of time or hash"
+            "version",
+            metavar="VERSION",
+            help="version as 'list' prints it, or the start of its time or hash",
         )
     activate.add_argument(
         "--allow-changes",
         action="store_true",
-        help="the version may lack recipes that run now, or take other artefacts for them",
+        help="accept a version that lacks recipes in use, or takes other artefacts for them",
     )
     back = _action(actions, "rollback", _rollback, "make the previous version active again")
     back.add_argument("name", metavar="NAME")
@@ -109,7 +111,7 @@ def _add_key_actions(actions: _Parsers) -> None:
         help="public key; may be repeated (default: the keys of this machine)",
     )
     _action(actions, "device-key", _device_key, "make the secret of this machine")
-    adopt = _action(actions, "adopt", _adopt, "vouch for the calibrations in a bundle")
+    adopt = _action(actions, "adopt", _adopt, "vouch for the calibrations and engines in a bundle")
     for action in (signing, verify, adopt):
         action.add_argument("bundle", type=Path, metavar="BUNDLE")
 
@@ -146,7 +148,7 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _described(version: Version) -> dict[str, Any]:
-    """What stands there, verified or not: a damaged version is to be seen, too."""
+    """Returns the state of a version, also of a damaged one."""
     try:
         signature = read_signature(version.folder)
         key_id = signature.statement.key_id if signature else None
@@ -199,7 +201,7 @@ def _sign(args: argparse.Namespace) -> None:
     encrypted = ed25519.is_encrypted(args.key)
     passphrase = getpass.getpass(f"passphrase of {args.key}: ") if encrypted else None
     key = ed25519.read_private_key(args.key, passphrase)
-    bundle = open_bundle(args.bundle, Keys())  # whole; who signed it before does not matter
+    bundle = open_bundle(args.bundle, Keys())  # no keys: an earlier signature does not matter
     for name in bundle.calibrations():
         bundle.read_calibration(bundle.folder / name, "a damaged one is not signed")
     signature = sign(bundle.folder, MANIFEST, bundle.calibrations(), key)
@@ -217,7 +219,7 @@ def _verify(args: argparse.Namespace) -> None:
     signature = read_signature(bundle.folder)
     signer = signature.statement.key_id if signature and keys.trusted else None
     print(f"{args.bundle}: {len(bundle.manifest.files)} files as exported")
-    print(f"signature: {f'right, by {signer}' if signer else 'not looked at, no key is trusted'}")
+    print(f"signature: {f'right, by {signer}' if signer else 'not checked, no key is trusted'}")
     print(f"calibrations: {len(bundle.calibrations())}")
     print(f"this machine {keys.describe()}")
 

@@ -1,28 +1,26 @@
 """Set the thresholds of a bundle from images of good parts, through the artefact
 that will run.
 
-No defect is needed. The threshold is the lowest score for which the false reject
-rate of further good parts stays below --false-reject-rate, with --confidence; it
-holds for any distribution of scores, as long as the images are of independent
-parts. With too few images the highest score is taken, and the command says which
-rate they support and how many parts the target needs. Images that the model was
-trained on are recognised and left out.
+The command needs no defects. The threshold is the lowest score that keeps the false
+reject rate of further good parts below --false-reject-rate, with --confidence. It holds
+for any distribution of scores, as long as the images show independent parts. With too
+few images the command takes the highest score, and reports the rate that they support
+and the number of parts that the target needs. It leaves out the images of the training.
 
-With --layout, polygons say what is inspected and what is ignored, and a mark tells
-where the part lies; docs/guides/zones.md has the file. Each zone gets thresholds of its own,
-and the promise holds for all zones together, which takes more parts: 299 for 1 % with
-one zone, 473 with two, 628 with three. A recipe keeps its layout when it is calibrated
-again, until --whole-frame.
+With --layout, polygons mark the inspected and the ignored areas, and a mark locates the
+part; docs/guides/zones.md describes the file. Each zone has its own thresholds. The
+promise holds for all zones together, which takes more parts: 299 for 1 % with one zone,
+473 with two, 628 with three. A recipe keeps its layout in later calibrations, until
+--whole-frame.
 
-Parts that came in lots (days, batches, tools) are more alike within a lot: with
---lot-name the promise is made for parts of new lots. Where the rate is lower than the
-number of parts can promise, --extrapolate takes the threshold that a model of the
-highest scores gives, and says so.
+Parts of one lot (day, batch, tool) are more alike than parts of others: with --lot-name
+the promise holds for parts of new lots. When the number of parts cannot promise the
+rate, --extrapolate takes the threshold from a model of the highest scores, and reports
+that it did.
 
-The calibration that was active before is kept: linewarden calibrations lists, compares
-and brings back. Good parts that the line rejected join the set by --more-good: they
-raise the threshold, which keeps the promise on the safe side and may let more defects
-pass; check with evaluate or acceptance.
+The previous calibration is kept: 'linewarden calibrations' lists, compares and restores
+it. Add good parts that the line rejected with --more-good. They raise the threshold,
+which keeps the promise and may let more defects pass: check with evaluate or acceptance.
 
 examples:
   linewarden calibrate bundles/flange --good parts/flange/train/good
@@ -30,7 +28,7 @@ examples:
       --false-reject-rate 0.001 --confidence 0.99 --recipe 7
   linewarden calibrate bundles/flange --good shots --review-rate 0.05 \\
       --part-name '^(.*)_view'
-      (part12_view1.png and part12_view2.png are one part)
+      (part12_view1.png and part12_view2.png show one part)
   linewarden calibrate bundles/flange --good shots --layout flange-layout.yaml
   linewarden calibrate bundles/flange --good shots --lot-name '^(lot\\d+)_'
   linewarden calibrate bundles/flange --good shots --more-good false-rejects \\
@@ -38,7 +36,7 @@ examples:
 
 files:
   BUNDLE/calibration/RECIPE.json            thresholds, scores, the hash of the artefact
-  BUNDLE/calibration/history/RECIPE/*.json  the calibrations it replaced
+  BUNDLE/calibration/history/RECIPE/*.json  the replaced calibrations
 """
 
 from __future__ import annotations
@@ -71,7 +69,7 @@ ReportWriter = Callable[[Path, CalibrationResult, Inspector], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to calibrate")
     _add_images(parser)
     _add_targets(parser)
@@ -79,11 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shape.add_argument(
         "--layout", type=Path, metavar="FILE.yaml", help="zones and alignment of the recipe"
     )
-    shape.add_argument(
-        "--whole-frame", action="store_true", help="give up the layout that the recipe has"
-    )
+    shape.add_argument("--whole-frame", action="store_true", help="remove the layout of the recipe")
     add_author_argument(parser)
-    parser.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the history")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="reason, for the history")
     parser.add_argument(
         "--report", type=Path, metavar="FILE.html", help="write a page with histogram and pictures"
     )
@@ -91,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_images(parser: argparse.ArgumentParser) -> None:
-    """What is measured, and what belongs together in it."""
+    """Declares the images, and the names of parts and lots in them."""
     parser.add_argument(
         "--good", required=True, type=Path, metavar="FOLDER", help="images of good parts"
     )
@@ -106,17 +102,17 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part-name",
         metavar="REGEX",
-        help="what in a file's name says which part it shows, where a part has several images",
+        help="names the part of an image in its file name, for parts with several images",
     )
     parser.add_argument(
         "--lot-name",
         metavar="REGEX",
-        help="what in a file's name says which lot its part came from, where parts come in lots",
+        help="names the lot of an image in its file name, for parts that come in lots",
     )
 
 
 def _add_targets(parser: argparse.ArgumentParser) -> None:
-    """What is to be promised."""
+    """Declares the promise."""
     add_rate_argument(parser)
     parser.add_argument(
         "--confidence",
@@ -128,7 +124,7 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
         "--review-rate",
         type=float,
         metavar="RATE",
-        help="share of good parts that may be reviewed or rejected; gives a review band",
+        help="share of good parts that may be reviewed or rejected; makes a review band",
     )
     parser.add_argument(
         "--minimum-area",
@@ -136,17 +132,17 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
         choices=AREAS,
         metavar="PX",
         help="smallest region of the defect mask, in pixels of the anomaly map: "
-        f"{', '.join(map(str, AREAS))} (default: as good parts need it)",
+        f"{', '.join(map(str, AREAS))} (default: from the good parts)",
     )
     parser.add_argument(
         "--extrapolate",
         action="store_true",
-        help="where the parts cannot promise the rate, take the threshold of a model of their tail",
+        help="take the threshold from a model of the tail when the parts cannot promise the rate",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Calibrate and report."""
+    """Calibrates and reports."""
     write_report = _report_writer() if args.report else None
     bundle = open_bundle(args.bundle)
     bundle.keys.require_for_records()
@@ -176,7 +172,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _report_writer() -> ReportWriter:
-    """Returns the only part that needs jinja2, loaded before anything is measured."""
+    """Loads the only module that needs jinja2, before anything is measured."""
     from calibration.report import write_calibration_report  # noqa: PLC0415 - optional package
 
     return write_calibration_report
@@ -191,17 +187,17 @@ def _report(
 
 
 def _layout(args: argparse.Namespace, bundle: Bundle) -> Layout | None:
-    """Returns the layout that is given, or else that of the recipe.
+    """Returns the given layout, or else the layout of the recipe.
 
     Raises:
-        ConfigError: it is not given, and the active calibration is damaged.
+        ConfigError: no layout is given, and the active calibration is damaged.
     """
     if args.layout is not None:
         return read_layout(args.layout, bundle.manifest.preprocessing)
     path = bundle.calibration_path(args.recipe)
     if args.whole_frame or not path.exists():
         return None
-    mend = "say --layout FILE.yaml or --whole-frame: whether the recipe has zones is not known"
+    mend = "give --layout FILE.yaml or --whole-frame: the zones of the recipe are not known"
     try:
         active = bundle.read_calibration(path, mend)
     except BundleError as error:
@@ -212,7 +208,7 @@ def _layout(args: argparse.Namespace, bundle: Bundle) -> Layout | None:
 
 
 def described(layout: Layout) -> str:
-    """What a layout holds, in words."""
+    """Returns the zones of a layout in words."""
     names = ", ".join(zone.name for zone in layout.zones) or "whole frame"
     ignored = f", {len(layout.ignore)} ignored" if layout.ignore else ""
     return f"{names}{ignored}{', aligned to a mark' if layout.alignment else ''}"
@@ -231,15 +227,17 @@ def _targets(args: argparse.Namespace) -> CalibrationTargets:
 
 
 def namer(option: str, expression: str) -> Callable[[Path], str]:
-    """Names what an image belongs to by the first group, or the whole, of what matches in its name.
+    """Returns a function that names an image by the first group, or the whole, of a match.
 
     Raises:
-        ConfigError: no regular expression; and, when it is called, a name that does not match.
+        ConfigError: the expression is not a regular one; from the function: a name does not match.
     """
     try:
         pattern = re.compile(expression)
     except re.error as error:
-        raise ConfigError(f"{option} {expression}: no regular expression ({error})") from error
+        raise ConfigError(
+            f"{option} {expression}: is not a regular expression ({error})"
+        ) from error
 
     def name_of(path: Path) -> str:
         found = pattern.search(path.name)

@@ -1,18 +1,18 @@
-"""Show the calibrations that a bundle has had, compare two of them, bring one back, or
-move the sensitivity of the active one.
+"""List the calibrations of a bundle, compare two of them, restore one, or move the
+sensitivity of the active one.
 
-Each calibration keeps its time, author, reason, scores and the seal of the one that it
-replaced. WHEN is a time as 'list' prints it, the first 8 digits or more of a seal, or
-'active'. A rollback makes the older thresholds active as a new entry; nothing is
-deleted, and only a calibration of the artefact that is calibrated now comes back.
-'compare' takes two calibrations of one artefact; its bounds hold for good parts as they
-come, not for false rejects that somebody picked.
+Each calibration keeps its time, author, reason, scores and the seal of the calibration
+that it replaced. WHEN is a time as 'list' prints it, the first 8 digits or more of a
+seal, or 'active'. A rollback makes the older thresholds active as a new entry and
+deletes nothing; the older calibration must be of the artefact that is calibrated now.
+'compare' takes two calibrations of one artefact. Its bounds hold for good parts as they
+come, not for a selection of false rejects.
 
-'sensitivity' shows the thresholds that the good parts of the active calibration give,
-from 0, which rejects least, to 1, each with the false reject rate to expect of it and
-its upper bound; --to takes one of them, as a new entry. With --defects it also says how
-many of your defective parts would pass at each, and the upper bound of that share for
-defects like these: kinds that are not among them it does not know.
+'sensitivity' shows thresholds from the good parts of the active calibration, from 0,
+which rejects least, to 1. Each line has the expected false reject rate and its upper
+bound; --to makes one of them active, as a new entry. With --defects each line also has
+the number of your defective parts that would pass, and the upper bound of that share
+for defects like these; it does not hold for other kinds of defects.
 
 examples:
   linewarden calibrations list bundles/flange
@@ -54,24 +54,29 @@ _HEAD = ("", "time", "threshold", "bound", "parts", "artefact", "author", "reaso
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the actions and their options."""
+    """Declares the actions and their options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = _action(actions, "list", "all calibrations, the newest first")
     listing.add_argument("--recipe", help="only this recipe (default: all)")
     showing = _action(actions, "show", "one calibration as JSON")
     showing.add_argument("when", metavar="WHEN", nargs="?", default=ACTIVE)
-    comparing = _action(actions, "compare", "what one does to the good parts of the other")
+    comparing = _action(
+        actions, "compare", "apply the thresholds of one to the good parts of the other"
+    )
     comparing.add_argument("older", metavar="OLDER")
     comparing.add_argument("newer", metavar="NEWER", nargs="?", default=ACTIVE)
     back = _action(actions, "rollback", "make an older calibration active again")
     back.add_argument("when", metavar="WHEN")
-    back.add_argument("--reason", required=True, metavar="TEXT", help="why; kept in the history")
+    back.add_argument("--reason", required=True, metavar="TEXT", help="reason, for the history")
     add_author_argument(back)
-    slider = _action(actions, "sensitivity", "thresholds along the curve; --to takes one")
+    slider = _action(actions, "sensitivity", "thresholds along the curve; --to makes one active")
     slider.add_argument(
-        "--to", type=float, metavar="POSITION", help="0 rejects least, 1 most; takes effect"
+        "--to",
+        type=float,
+        metavar="POSITION",
+        help="make a position active: 0 rejects least, 1 most",
     )
-    slider.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the history")
+    slider.add_argument("--reason", default="", metavar="TEXT", help="reason, for the history")
     add_author_argument(slider)
     slider.add_argument(
         "--defects",
@@ -79,10 +84,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="FOLDER",
-        help="images of defective parts: shows how many would pass",
+        help="images of defective parts, to count those that would pass",
     )
     slider.add_argument(
-        "--engine", default="onnxruntime", help="that measures them (default: %(default)s)"
+        "--engine", default="onnxruntime", help="engine that measures them (default: %(default)s)"
     )
     for action in (showing, comparing, back, slider):
         action.add_argument("--recipe", default="default", help="default: %(default)s")
@@ -99,7 +104,7 @@ def _action(
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do one of the actions."""
+    """Does one of the actions."""
     bundle = open_bundle(args.bundle)
     if args.action == "list":
         _list(bundle, args.recipe, as_json=args.json)
@@ -121,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
-    """Returns the slider as a table, after it was moved if that is asked for."""
+    """Moves the slider where --to asks for it, and returns it as a table."""
     active = find(bundle, args.recipe, ACTIVE).whole()
     defects = (
         defect_values(bundle, active, args.defects, engine=args.engine) if args.defects else []
@@ -199,7 +204,7 @@ def _record(entry: Entry) -> dict[str, object]:
 
 
 def figures(found: Comparison) -> dict[str, object]:
-    """Returns the comparison for machines."""
+    """Returns the comparison as JSON values."""
     unseen = found.rejected_unseen
     return {
         "older": {"created_utc": found.older.created_utc, "seal": found.older.seal},
@@ -217,7 +222,7 @@ def figures(found: Comparison) -> dict[str, object]:
 
 
 def describe(found: Comparison) -> list[str]:
-    """Returns the comparison for people."""
+    """Returns the comparison as text."""
     older, newer = found.older, found.newer
     lines = [
         f"older {older.moment} ({older.seal[:12]}), {found.parts[0]} good parts",

@@ -1,16 +1,16 @@
-"""Commission a camera: find it, see its settings, focus it, save images of good parts.
+"""Commission a camera: find it, show its settings, focus it, save images of good parts.
 
-  list   the cameras of each family that is installed, with the line for the configuration
-  show   the settings of one camera by their names (SFNC for GenICam cameras)
-  grab   save frames as lossless PNG into a folder, as 'linewarden teach' and 'train' take them
-  live   numbers for focus and exposure, frame by frame, until Ctrl-C
+  list   list the cameras of each installed family, with the line for the configuration
+  show   show the settings of one camera by their names (SFNC for GenICam cameras)
+  grab   save frames as lossless PNG into a folder, for 'linewarden teach' and 'train'
+  live   print figures for focus and exposure, frame by frame, until Ctrl-C
 
-The camera is that of a line (--config) or one by itself (--kind, with --set for its settings).
-A camera whose trigger source is Software is triggered by this command.
+Take the camera of a line (--config), or a camera without a line (--kind, with --set for
+its settings). This command triggers a camera whose trigger source is Software.
 
-Numbers of 'live': sharpness is the variance of the Laplacian, higher is sharper, to be compared
-on the same scene only; mean is 0 to 255; saturated and black are the shares of pixels at 255 and
-at 0 (a colour pixel counts when one channel is): keep both near zero.
+Figures of 'live': sharpness is the variance of the Laplacian; compare it on one scene only,
+higher is sharper. The mean is 0 to 255. Saturated and black are the shares of pixels at 255
+and at 0 (a colour pixel counts when one channel does): keep both near zero.
 
 examples:
   linewarden camera list
@@ -53,10 +53,12 @@ class _OneCamera(StrictModel):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("action", choices=("list", "show", "grab", "live"), help="what to do")
+    """Declares the options."""
+    parser.add_argument(
+        "action", choices=("list", "show", "grab", "live"), help="list, show, grab or live"
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of a line")
-    parser.add_argument("--view", help="which of the line's cameras, where it has several")
+    parser.add_argument("--view", help="view of a line with several cameras")
     parser.add_argument("--kind", choices=sorted(CAMERAS), help="family of the camera")
     parser.add_argument(
         "--set",
@@ -66,17 +68,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a setting: camera.settings.gain_db=2 with --config, settings.gain_db=2 with --kind",
     )
     parser.add_argument("--count", type=int, help="frames (grab: 10, live: until Ctrl-C)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="grab: where images are saved")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="grab: folder for the images")
     parser.add_argument("--prefix", default="part", help="grab: start of the file names")
     parser.add_argument("--interval-s", type=float, default=0.0, help="grab: time between images")
     parser.add_argument(
-        "--timeout-s", type=float, default=5.0, help="how long to wait for a frame (%(default)s)"
+        "--timeout-s", type=float, default=5.0, help="longest wait for a frame (%(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="list, show, live: JSON lines")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what `action` says."""
+    """Does the action."""
     if args.action == "list":
         return _list(args)
     config = _config(args)
@@ -129,7 +131,7 @@ def _list(args: argparse.Namespace) -> int:
         if found is None:
             if args.kind:
                 print(
-                    f"{kind}: cannot be looked for; name it in the configuration", file=sys.stderr
+                    f"{kind}: cannot be searched for; name it in the configuration", file=sys.stderr
                 )
             continue
         for camera in found:
@@ -188,7 +190,7 @@ def _live(args: argparse.Namespace, _camera: Camera, frames: Iterator[Frame]) ->
             print(line(figures, best, _rate_hz(times)), end=end, flush=True)
             if number == args.count:
                 break
-    except KeyboardInterrupt:  # the way to end it
+    except KeyboardInterrupt:  # the user ends it so
         pass
     print()
     return 0

@@ -1,10 +1,10 @@
 """Check a running line with its reference parts.
 
 The line runs with the same configuration (`linewarden run`), which has `checks` and
-a `control_socket`. From now on it is not READY, and the parts that it sees next are
-taken for the reference parts: show them in the order that this command says. It ends
-when all of them were judged rightly, or with the first one that was not (exit code
-7). The line stays not READY until all are right, also when this command is stopped.
+a `control_socket`. From now on the line is not READY, and takes the next parts for the
+reference parts: show them in the order that this command asks for. The command ends
+when all verdicts are right, or at the first wrong one (exit code 7). The line is READY
+again only after a check with all verdicts right, also when you stop this command.
 
 examples:
   linewarden check --config configs/line/checked.yaml
@@ -27,12 +27,12 @@ _POLL_S = 0.1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     running_line.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Begin the check and follow it; a part that was judged wrongly is raised."""
+    """Starts the check and follows it; raises LineError at the first wrong verdict."""
     line = RunningLine(args)
     begun = check = line.ask("check")["check"]
     _tell(check)
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 def _check(line: RunningLine) -> dict[str, Any]:
     check: dict[str, Any] | None = line.ask("state")["check"]
     if check is None:
-        raise LineError("the recipe that is in force now has no reference parts")
+        raise LineError("the recipe in force has no reference parts")
     return check
 
 

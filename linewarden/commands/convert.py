@@ -1,14 +1,14 @@
-"""Write what another runtime needs to serve a bundle's graph.
+"""Write the files with which another runtime serves the graph of a bundle.
 
-triton       a model repository: the ONNX file, and every TensorRT plan of the bundle,
+triton       a model repository: the ONNX file and every TensorRT plan of the bundle,
              with configurations that warm the model up before it is ready.
-deepstream   a configuration of Gst-nvinfer with a graph that takes its planar floats.
+deepstream   a configuration of Gst-nvinfer, with a graph that takes its planar floats.
 openvino     a check that OpenVINO gives the golden scores; --ir also writes its format.
-             (The daemon needs no conversion for OpenVINO: engine: openvino.)
+             (A line needs no conversion for OpenVINO: engine: openvino.)
 
-Each folder has a README.md for whoever writes the client, linewarden.json with the
-preprocessing and the thresholds, and golden frames to prove the client right. The resize
-before the graph and the verdict behind it are the client's then.
+Each folder has a README.md for the author of the client, linewarden.json with the
+preprocessing and the thresholds, and golden frames to test the client with. The client
+does the resize before the graph and the verdict after it.
 
 examples:
   linewarden convert bundles/flange served/flange --to triton
@@ -29,7 +29,7 @@ from inspection.files import new_directory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to serve")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     parser.add_argument("--to", required=True, choices=sorted(RUNTIMES), help="the runtime")
@@ -44,16 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="triton: where the ONNX file runs (default: cpu)",
     )
     parser.add_argument("--ir", action="store_true", help="openvino: also write model.xml")
-    parser.add_argument("--replace", action="store_true", help="take the place of an old folder")
+    parser.add_argument("--replace", action="store_true", help="replace an old folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert and report."""
+    """Converts and reports."""
     if args.out.exists() and not args.replace:
         raise ConfigError(f"{args.out}: exists; choose another folder, or --replace it")
     if not args.artefact.endswith(".onnx"):
         raise ConfigError(
-            f"--artefact {args.artefact}: is no ONNX file; plans go to Triton by themselves"
+            f"--artefact {args.artefact}: is not an ONNX file; Triton gets the plans anyway"
         )
     _require_effect("--device", "triton", args.device is not None, args.to)
     _require_effect("--ir", "openvino", args.ir, args.to)
@@ -70,4 +70,4 @@ def run(args: argparse.Namespace) -> int:
 
 def _require_effect(option: str, runtime: str, is_given: bool, to: str) -> None:
     if is_given and to != runtime:
-        raise ConfigError(f"{option} is for --to {runtime} alone: leave it out for {to}")
+        raise ConfigError(f"{option} works with --to {runtime} only: leave it out for {to}")

@@ -1,6 +1,6 @@
-"""Show what a data set consists of, convert it to another layout, or make one from records.
+"""Show the content of a data set, convert it to another layout, or make one from records.
 
-DATA is a folder in one of these layouts, found by what is in it:
+DATA is a folder in one of these layouts, which its files tell:
   mvtec      train/good, test/good, test/<defect>, ground_truth/<defect>; or
              folders of several categories with these
   plain      images of good parts, with test/good and test/<defect> if there are any
@@ -12,14 +12,14 @@ DATA is a folder in one of these layouts, found by what is in it:
 `show` reads every file and counts images by split, category and defect, sizes,
 channels, masks, and files with the same content.
 
-`convert` writes the data set to the new folder OUT. It refuses what the layout
-cannot hold, and says what is lost where it holds less. Masks become PNG files of
-0 and 255. OUT is there when it is complete; after a kill, give the command again.
+`convert` writes the data set to the new folder OUT. It refuses content that the layout
+cannot hold, and lists the details that the layout loses. Masks become PNG files of 0 and
+255. OUT appears when it is complete; after a kill, give the command again.
 
 `from-records` copies the frames of labelled parts from the records of a line
 (`linewarden records label`) to the new folder OUT: with --to mvtec to train/good and
-test/<defect>, with --to plain the good ones alone, for calibrate --more-good.
-OUT/origin.jsonl tells where each image comes from.
+test/<defect>, with --to plain only the good ones, for calibrate --more-good.
+OUT/origin.jsonl has the record of each image.
 
 examples:
   linewarden dataset show parts/flange
@@ -51,7 +51,7 @@ _CHANNELS = {1: "grey", 3: "colour"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     show = actions.add_parser("show", help="count images, masks, sizes and duplicates")
     show.add_argument("data", type=Path, metavar="DATA", help="data set")
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     to.add_argument(
         "--link",
         action="store_true",
-        help="hard links instead of copies: no space is needed, and an image that is changed in "
+        help="hard links instead of copies: they take no space, and an image that is changed in "
         "place changes in DATA and in OUT",
     )
     gathering = actions.add_parser("from-records", help="make a data set from labelled records")
@@ -72,14 +72,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gathering.add_argument("out", type=Path, metavar="OUT", help="new folder to write")
     gathering.add_argument("--to", required=True, choices=get_args(Layout), help="layout of OUT")
     gathering.add_argument(
-        "--passes", action="store_true", help="a PASS that nobody labelled counts as good"
+        "--passes", action="store_true", help="count a PASS without a label as good"
     )
-    gathering.add_argument("--view", metavar="NAME", help="of a line with several cameras")
+    gathering.add_argument("--view", metavar="NAME", help="view of a line with several cameras")
     add_filter_arguments(gathering)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show, convert or make one."""
+    """Shows, converts or makes a data set."""
     if args.action == "from-records":
         _from_records(args)
         return 0
@@ -111,7 +111,7 @@ def _from_records(args: argparse.Namespace) -> None:
     for problem in found.damaged:
         sys.stderr.write(f"warning: left out: {problem}\n")
     if found.missing:
-        sys.stderr.write(f"warning: {found.missing} parts have no frame (any more)\n")
+        sys.stderr.write(f"warning: {found.missing} parts no longer have a frame\n")
     counts = ", ".join(f"{count} {label}" for label, count in found.images.items())
     print(f"{args.out}: {counts}")
 

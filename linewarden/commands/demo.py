@@ -1,14 +1,13 @@
-"""The whole chain in one go: images, training, export, calibration, evaluation, and
-a line that inspects parts from a replayed camera.
+"""Run the whole chain: images, training, export, calibration, evaluation, and a line
+that inspects parts from a replayed camera.
 
-Without --data it draws its own parts: turned flanges with all the variation that
-good parts have, and six kinds of defects. With --data it takes your folder of good
-images (and test/ in it, if there is one). What it runs is what the other commands
-run; each step is printed as the command that does it.
+Without --data the command draws its own parts: turned flanges with the variation of
+good parts, and six kinds of defects. With --data it takes your folder of good images
+(and test/ in it, if there is one). Each step prints the command that does the same.
 
-Backbone weights come from --weights, else from LINEWARDEN_WEIGHTS, else from the
-hub or its cache; when none can be had, the demonstration goes on with an untrained
-backbone and says so: it shows the chain, not the accuracy.
+Backbone weights come from --weights, else from LINEWARDEN_WEIGHTS, else from the hub or
+its cache. Without weights the demonstration goes on with an untrained backbone and says
+so: it then shows the chain, not the accuracy.
 
 examples:
   linewarden demo
@@ -16,9 +15,9 @@ examples:
   linewarden demo --weights resnet18.pth
 
 files:
-  OUT/data      the drawn parts            OUT/bundle          what a device gets
+  OUT/data      the drawn parts            OUT/bundle          bundle for a device
   OUT/run       the training               OUT/verdicts.jsonl  one record per part
-  OUT/line      frames that are replayed   OUT/report/         figures and pictures
+  OUT/line      replayed frames           OUT/report/         figures and pictures
 """
 
 from __future__ import annotations
@@ -62,12 +61,12 @@ _SETTINGS = {
 }
 _UNTRAINED = (
     "The backbone is untrained: no ImageNet weights are used. This shows the chain and its speed; "
-    "with weights it finds more (--weights FILE or make demo WEIGHTS=FILE)."
+    "with weights it finds more defects (--weights FILE or make demo WEIGHTS=FILE)."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     parser.add_argument("--data", type=Path, help="your folder of good images, or MVTec layout")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="default: %(default)s")
     parser.add_argument("--weights", help="backbone weights: a file, 'hub' or 'none'")
@@ -77,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the chain; each step replaces what an earlier demonstration left."""
+    """Runs the chain; each step replaces the files of an earlier demonstration."""
     started = time.monotonic()
     out: Path = args.out
     _make_room(out)
@@ -107,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _make_room(out: Path) -> None:
-    """Remove what an earlier demonstration wrote, and nothing else."""
+    """Removes the files of an earlier demonstration, and nothing else."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file")
     for name in ("data", "run", "bundle", "line", "report"):
@@ -129,7 +128,7 @@ def _draw(out: Path) -> Path:
 
 
 def _train_config(args: argparse.Namespace, folder: Path) -> TrainConfig:
-    """Returns the configuration, with the best weights that can be had."""
+    """Returns the configuration, with the best weights available."""
     args.out.mkdir(parents=True, exist_ok=True)
     source = args.out / "train.yaml"
     data = {"folder": str(folder.resolve())} | ({} if args.data else {"crop": _CROP})
@@ -162,7 +161,7 @@ def _evaluate(out: Path, folder: Path, data_set: DataSet, doubts: Sequence[str])
 
 
 def _run_line(out: Path, data_set: DataSet, held_out: list[Path]) -> None:
-    """Replay test parts (or the held-out good ones) as the camera of a station."""
+    """Replays test parts, or else the held-out good ones, as the camera of a station."""
     parts = [sample.path for sample in data_set.test] or held_out
     (out / "line").mkdir()
     for path in parts:

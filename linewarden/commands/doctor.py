@@ -1,8 +1,8 @@
-"""Look whether this machine has what the engines need, and say how to get what is missing.
+"""Check this machine for everything that the engines need, and say how to get the rest.
 
-Driver, device nodes, groups, libraries, Python packages, JetPack version, disk
-space. Nothing is changed. Without --engine, TensorRT is looked at only where there
-is an NVIDIA device, and OpenVINO is not.
+Checks driver, device nodes, groups, libraries, Python packages, JetPack version and
+disk space, and changes nothing. Without --engine it checks ONNX Runtime, and TensorRT
+where there is an NVIDIA device.
 
 The exit code is 0 when the machine is ready, and 6 when something is missing.
 
@@ -24,21 +24,23 @@ from inspection.errors import ConfigError, EngineError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("--engine", choices=ENGINES, help="look at this engine only")
+    """Declares the options."""
+    parser.add_argument("--engine", choices=ENGINES, help="check for this engine only")
     parser.add_argument(
         "--folder",
         type=Path,
         default=Path(),
-        help="where bundles are kept (default: the current folder)",
+        help="folder of the bundles (default: the current folder)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Examine and report; 6 when something is missing."""
+    """Examines and reports; returns 6 when something is missing."""
     if not args.folder.is_dir():
-        raise ConfigError(f"{args.folder}: no such folder; --folder takes the one of the bundles")
+        raise ConfigError(
+            f"{args.folder}: no such folder; give the folder of the bundles as --folder"
+        )
     machine = Machine()
     engines = engines_here(machine) if args.engine is None else (args.engine,)
     checks = examine(machine, args.folder.resolve(), engines)
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(checks: list[Check]) -> list[str]:
-    """Returns the checks for people, one under the other."""
+    """Returns the checks as text, with the remedy of each missing item."""
     lines = []
     for check in checks:
         lines.append(f"{'ok     ' if check.is_met else 'MISSING'}  {check.name}: {check.found}")

@@ -1,9 +1,8 @@
 """Measure a calibrated bundle on labelled images, through its artefact.
 
 DATA has a folder test/good and folders test/<defect>, with masks in
-ground_truth/<defect> for the pixel figures. Nothing is tuned here: the threshold
-is the calibrated one, and no test image changes it. Images that the model was
-trained on are refused.
+ground_truth/<defect> for the pixel figures. The command tunes nothing: it takes the
+calibrated threshold, and no test image changes it. It refuses images of the training.
 
 examples:
   linewarden evaluate bundles/flange parts/flange
@@ -32,16 +31,16 @@ from training.report import figure_rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="calibrated bundle")
     parser.add_argument("data", type=Path, metavar="DATA", help="data set with test images")
     add_inspector_arguments(parser)
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the files go")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for the files")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate and report."""
+    """Evaluates and reports."""
     data_set = read_data_set(args.data)
     bundle = args.bundle.resolve()
     out = args.out or bundle.with_name(f"{bundle.name}-evaluation") / data_set.name / args.recipe

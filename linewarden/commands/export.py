@@ -1,14 +1,14 @@
 """Turn a finished run into a bundle: the one folder that goes to the devices.
 
-Backbone and head become one fused graph, which is compared with the checkpoint
-on frames at native resolution: the held-out good images, and frames made to find
-a difference (constant, saturated, noise, lines one pixel wide). A bundle is only
-written when every score and map agrees and no verdict flips.
+Backbone and head become one fused graph. The command compares it with the checkpoint
+on frames at native resolution: the held-out good images, and frames made to find a
+difference (constant, saturated, noise, lines one pixel wide). It writes a bundle only
+when every score and map agrees and no verdict flips.
 
---precision adds artefacts of lower precision. What stays in FP32 is found by
-measurement: no verdict may flip on the same frames. An artefact that costs
-verdicts, or is not faster where that can be timed here, is left out; the manifest
-says so with figures. INT8 is calibrated on the good images of the training.
+--precision adds artefacts of lower precision. Measurement decides which nodes stay in
+FP32: no verdict may flip on the same frames. The command leaves out an artefact that
+flips verdicts or, where it can be timed here, is not faster; the manifest has the
+figures. The good images of the training calibrate INT8.
 
 examples:
   linewarden export runs/flange bundles/flange
@@ -16,7 +16,7 @@ examples:
   linewarden export runs/flange bundles/flange --precision fp16 int8
 
 files:
-  BUNDLE/manifest.json     what it is, and the SHA-256 of each file
+  BUNDLE/manifest.json     description, and the SHA-256 of each file
   BUNDLE/model.onnx        uint8 NHWC BGR in; pred_score and anomaly_map out, raw
   BUNDLE/model.fp16.onnx   FP16 with the head in FP32, for TensorRT
   BUNDLE/model.int8.tensorrt.onnx      Q/DQ as TensorRT wants it
@@ -38,10 +38,10 @@ from inspection.bundle import Artefact
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of 'linewarden train'")
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder to write")
-    parser.add_argument("--replace", action="store_true", help="take the place of an old bundle")
+    parser.add_argument("--replace", action="store_true", help="replace an old bundle")
     parser.add_argument(
         "--dynamic-batch",
         action="store_true",
@@ -52,18 +52,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=PRECISIONS,
         default=["fp32"],
-        help="artefacts to make; FP32 is always there (default: fp32 only)",
+        help="artefacts to make besides FP32 (default: none)",
     )
     parser.add_argument(
         "--calibration",
         type=Path,
         metavar="FOLDER",
-        help="where the good images of the training are now, for int8 (default: the data set)",
+        help="folder of the good images of the training, for int8 (default: the data set)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export and report."""
+    """Exports and reports."""
     bundle = export_bundle(
         args.run_folder,
         args.bundle,
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(artefact: Artefact) -> str:
-    """What export measured of an artefact."""
+    """Returns the figures of an artefact from its export."""
     of = artefact.lowered_nodes + artefact.fp32_nodes
     words = [f"{artefact.lowered_nodes} of {of} nodes in {artefact.precision}"]
     if artefact.calibrator is not None:

@@ -1,12 +1,12 @@
-"""Inspect single images: one line for each.
+"""Inspect single images, and print one line for each.
 
-The images go through the same preprocessing, engine and thresholds as the parts
-on the line, so they must have the size the model was trained on. An image that
-cannot be inspected is named with the reason, and the others go on.
+The images take the same preprocessing, engine and thresholds as the parts on the line,
+so they must have the size that the model was trained on. The command names an image
+that it cannot inspect, with the reason, and goes on with the others.
 
 exit codes of this command, besides those below:
-  5   some image could not be inspected
-  10  some image was rejected, with --fail-on-reject
+  5   an image could not be inspected
+  10  an image was rejected, with --fail-on-reject
 
 examples:
   linewarden inspect --bundle bundles/flange parts/flange/test/scratch/*.png
@@ -40,19 +40,19 @@ REJECTED = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image to inspect")
     parser.add_argument("--bundle", required=True, type=Path, help="bundle to inspect with")
     add_inspector_arguments(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per image")
-    parser.add_argument("--save", type=Path, metavar="FOLDER", help="write overlay and mask here")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="folder for overlay and mask")
     parser.add_argument(
         "--fail-on-reject", action="store_true", help="exit code 10 when an image is rejected"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Inspect and report."""
+    """Inspects and reports."""
     verdicts = []
     with open_inspector(args, args.bundle) as inspector:
         for number, path in enumerate(args.images, start=1):

@@ -1,13 +1,13 @@
 """Change a running line over to another recipe, or show its recipes.
 
 The line runs with the same configuration (`linewarden run`), which has `recipes` and
-a `control_socket`. The next recipe is verified and loaded while the line inspects,
-and takes over between two triggers. When it cannot be loaded the line goes on with
-the recipe before, and this command says why (exit code 7). To stop the command does
-not stop the changeover.
+a `control_socket`. The line verifies and loads the next recipe while it inspects, and
+changes over between two triggers. When the recipe cannot be loaded, the line goes on
+with the recipe in force, and this command says why (exit code 7). Stopping this command
+does not stop the changeover.
 
-Without a number the recipes are listed; a star marks the one in force. The number in
-force may be given too: its calibration is read again.
+Without a number the command lists the recipes; a star marks the recipe in force. The
+number of the recipe in force reads its calibration again.
 
 examples:
   linewarden recipe --config configs/line/recipes.yaml
@@ -31,13 +31,13 @@ _POLL_S = 0.1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     parser.add_argument("number", nargs="?", type=int, help="the recipe to change over to")
     running_line.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask the line; a refusal or a failed changeover is raised."""
+    """Asks the line; raises LineError when the line refuses or the changeover fails."""
     line = RunningLine(args)
     recipe = line.ask("recipe") if args.number is None else _change_to(line, args.number)
     if args.json:
@@ -67,6 +67,6 @@ def _print_recipes(config: LineConfig, recipe: dict[str, Any]) -> None:
     if not config.recipes:
         print("the line has no numbered recipes")
     if recipe["loading"] is not None:
-        print(f"recipe {recipe['loading']} is being loaded")
+        print(f"recipe {recipe['loading']} is loading")
     if recipe["failure"] is not None:
         print(recipe["failure"])

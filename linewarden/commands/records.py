@@ -1,12 +1,12 @@
 """List the records of a line, count them by recipe and shift, and label parts.
 
-RECORDS is the folder of the records, or the YAML file of the line, which names it and
-the shifts. A line that runs is not disturbed. Times are ISO 8601, as 2026-11-21 or
-2026-11-21T06:00; without an offset they are the device's local time.
+RECORDS is the folder of the records, or the YAML file of the line, which also has the
+shifts. The command does not disturb a running line. Times are ISO 8601, such as
+2026-11-21 or 2026-11-21T06:00; without an offset they are local time.
 
-`label` notes what a person says of a part: a false reject is `good`, an escape is the
-name of its defect. `linewarden dataset from-records` makes a folder to train on or to
-calibrate with.
+`label` keeps the judgement of a person: `good` for a false reject, the name of the defect
+for an escape. `linewarden dataset from-records` makes a folder for training or
+calibration from labelled parts.
 
 examples:
   linewarden records list configs/line/replay.yaml --limit 20
@@ -51,30 +51,30 @@ _COUNT_ROW = "{:<16}  {:<8}  {:<10}  {:>7}  {:>7}  {:>7}  {:>7}  {:>10}  {}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the actions and their options."""
+    """Declares the actions and their options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = _action(actions, "list", "records as a table, CSV, JSON lines or Parquet")
     add_filter_arguments(listing)
-    listing.add_argument("--limit", type=_positive, metavar="N", help="only the newest N")
+    listing.add_argument("--limit", type=_positive, metavar="N", help="list only the newest N")
     listing.add_argument(
         "--format", choices=(*TEXT_FORMATS, "parquet"), default="table", help="%(choices)s"
     )
     listing.add_argument(
-        "--out", type=Path, metavar="FILE", help="write there, not to standard output"
+        "--out", type=Path, metavar="FILE", help="write to this file, not to standard output"
     )
     counters = _action(actions, "counters", "parts by recipe and shift")
     add_filter_arguments(counters)
     counters.add_argument("--json", action="store_true", help="one JSON object per row")
-    label = _action(actions, "label", "note what a person says of a part")
+    label = _action(actions, "label", "note the judgement of a person")
     label.add_argument("trigger_id", metavar="ID", help="trigger id of the record")
     label.add_argument("label", metavar="LABEL", help="good, or the name of the defect")
     add_author_argument(label)
-    label.add_argument("--note", default="", metavar="TEXT", help="why")
+    label.add_argument("--note", default="", metavar="TEXT", help="reason")
     outbox = _action(actions, "outbox", "verdicts that wait for each output")
     outbox.add_argument(
         "--drop",
         metavar="OUTPUT",
-        help="give up those that wait for an output; the line is stopped",
+        help="drop the verdicts that wait for an output; stop the line first",
     )
 
 
@@ -87,7 +87,7 @@ def _action(
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do one of the actions."""
+    """Does one of the actions."""
     source = find_records(args.records)
     if args.action == "list":
         _list(args, source)
@@ -121,7 +121,7 @@ def _list(args: argparse.Namespace, source: Source) -> None:
 
 
 def _found(reader: RecordReader, which: Filter, limit: int | None) -> Iterator[StoredRecord]:
-    """By time; the newest ones where there is a limit."""
+    """Finds records in the order of time; with a limit, the newest ones."""
     if limit is None:
         return reader.find(which)
     return iter(list(reader.find(which, limit=limit, newest_first=True))[::-1])
@@ -165,7 +165,7 @@ def _outbox(args: argparse.Namespace, source: Source) -> None:
     for output, those in waiting.items():
         print(f"{those.count:>8}  since {those.since.astimezone():%Y-%m-%d %H:%M:%S}  {output}")
     if not waiting:
-        print("nothing waits")
+        print("no verdict waits")
 
 
 def _positive(text: str) -> int:

@@ -1,26 +1,26 @@
 """Inspect the parts on a line until it is stopped or the recording ends.
 
 Each part gives one line on standard error and one verdict on every output of the
-configuration. A part without a verdict in time is NO_VERDICT, with its cause. At
-the end a summary stands on standard output.
+configuration. A part without a verdict in time is NO_VERDICT, with its cause. At the
+end the line prints a summary to standard output.
 
-With --service the line runs under systemd: it tells systemd when it works and
-while it works (Type=notify, watchdog), and waits for a camera or an output that is
-absent at the start instead of giving up. No line is written for each part; the
-journal has what goes wrong, as JSON. See docs/guides/deployment.md.
+With --service the line runs under systemd: it reports to systemd when and while it
+inspects (Type=notify, watchdog), and waits for a camera or an output that is absent at
+the start. It prints no line for each part; the journal has the problems, as JSON. See
+docs/guides/deployment.md.
 
 With --json, standard output has one JSON object per part and, as the last line,
-{"summary": {...}}; nothing is written for people.
+{"summary": {...}}; standard error has no line for each part.
 
-The parts are watched for drift against the good parts of the calibration. An alarm
-names what moved (light, focus, position, contrast, texture); it stands on standard
-error, and in the summary.
+The line compares the parts with the good parts of the calibration. A drift alarm names
+the change (light, focus, position, contrast, texture) on standard error and in the
+summary.
 
 SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal is closed) stop the line after the
-parts in hand; a second signal stops at once. A lost camera is opened again, with
-`lost_camera: stop` it stops the line (exit code 5). A verdict that an output did not
-take leaves the line running and gives exit code 7 at the end; not under --service,
-where a line that was stopped is well (143).
+parts in hand; a second signal ends the process at once. The line opens a lost camera
+again; with `lost_camera: stop` it stops (exit code 5). When an output does not take a
+verdict, the line runs on and ends with exit code 7; under --service, a line that was
+stopped ends with the code of the signal (143).
 
 examples:
   linewarden run --config configs/line/replay.yaml
@@ -102,7 +102,7 @@ def print_line(record: InspectionRecord) -> None:
 
 
 def _origin(record: InspectionRecord) -> str:
-    """Part, view where there are several, and frame."""
+    """Returns part, view where there are several, and frame."""
     view = record.view if len(record.views) > 1 else None
     return "  ".join(filter(None, [record.part_id, view, record.source or "-"]))
 

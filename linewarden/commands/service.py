@@ -1,14 +1,14 @@
-"""Make lines services of systemd on a device, with or without internet.
+"""Make a line a service of systemd on a device, with or without internet.
 
-  install     put units, user, udev rules and drop-ins of a line in place, and enable it
-  status      what is installed for each line, and what systemd says of it
-  remove      take a line's service away; configuration, bundle and records stay
+  install     install units, user, udev rules and drop-ins of a line, and enable it
+  status      show the files of each line, and its state in systemd
+  remove      remove the service of a line; configuration, bundle and records stay
   safe        bring the outputs of a line to their safe state; the units call it after a crash
   wheelhouse  gather all wheels for a device without internet in a folder
 
-'install' may be repeated: it says of every file whether it is new, changed or as it was.
-With --root it fills the image of a device instead of this one; with --dry-run it writes
-nothing. docs/guides/deployment.md goes through a whole installation.
+You may repeat 'install': it lists every file as new, changed or as it was. With --root it
+fills the image of a device instead of this device; with --dry-run it writes nothing.
+docs/guides/deployment.md describes a whole installation.
 
 examples:
   linewarden service install press3 --config /srv/linewarden/press3.yaml --drop-in jetpack6
@@ -36,18 +36,22 @@ _PLATFORMS = ("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux2014
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the actions and their options."""
+    """Declares the actions and their options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     install = actions.add_parser("install", help="make a line a service")
     install.add_argument("line", help="name of the line")
     install.add_argument("--config", required=True, type=Path, metavar="FILE", help="its YAML file")
     install.add_argument(
-        "--drop-in", nargs="+", default=[], choices=DROP_INS, help="what the device and line need"
+        "--drop-in",
+        nargs="+",
+        default=[],
+        choices=DROP_INS,
+        help="drop-ins for the device and the line",
     )
     install.add_argument("--dry-run", action="store_true", help="write nothing")
-    status = actions.add_parser("status", help="show what is installed and how it runs")
+    status = actions.add_parser("status", help="show the files and the state of each line")
     status.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    remove = actions.add_parser("remove", help="take the service of a line away")
+    remove = actions.add_parser("remove", help="remove the service of a line")
     remove.add_argument("line", help="name of the line")
     for action in (install, status, remove):
         action.add_argument(
@@ -56,10 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     safe = actions.add_parser("safe", help="bring outputs to their safe state")
     safe.add_argument("--config", required=True, type=Path, metavar="FILE", help="a line's YAML")
     safe.add_argument(
-        "--within-s", type=float, default=0.0, help="try again so long (default: one attempt)"
+        "--within-s",
+        type=float,
+        default=0.0,
+        help="time for further attempts (default: one attempt)",
     )
     wheels = actions.add_parser("wheelhouse", help="gather wheels for a device without internet")
-    wheels.add_argument("folder", type=Path, help="where they are gathered")
+    wheels.add_argument("folder", type=Path, help="folder for the wheels")
     wheels.add_argument("--source", type=Path, default=Path(), help="working copy, or a wheel")
     wheels.add_argument(
         "--extras",
@@ -69,12 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     wheels.add_argument("--python", default="3.10", help="version on the device (%(default)s)")
     wheels.add_argument(
-        "--platform", nargs="+", default=_PLATFORMS, help="tags that the device takes"
+        "--platform", nargs="+", default=_PLATFORMS, help="platform tags of the device"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what `action` says."""
+    """Does the action."""
     actions = {
         "install": _install,
         "status": _status,
@@ -91,7 +98,7 @@ def _install(args: argparse.Namespace) -> int:
     found = units.service_files(args.line, args.config, args.drop_in, root=args.root)
     own = args.root / units.CONFIGURATIONS / f"{args.line}.yaml"
     if any(isinstance(file.content, Path) for file in found) and units.is_owned(own):
-        raise ConfigError(f"{own}: is a configuration of its own; give it as --config, or move it")
+        raise ConfigError(f"{own}: is another configuration; give it as --config, or move it")
     for file in found:
         state = file.state(args.root)
         if state != "installed" and not args.dry_run:
@@ -109,7 +116,7 @@ def _install(args: argparse.Namespace) -> int:
         if args.root == Path("/"):
             print(f"start it:  systemctl restart {UNIT.format(line=args.line)}")
         else:
-            print("the user and the folders are made when the device starts")
+            print("systemd makes the user and the folders when the device starts")
     return 0
 
 
@@ -161,8 +168,8 @@ def _wheelhouse(args: argparse.Namespace) -> int:
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if here != args.python:
         sys.stderr.write(
-            f"linewarden: gathered by Python {here} for {args.python}: what is needed there alone "
-            f"may be missing; try the installation, or run this with Python {args.python}\n"
+            f"linewarden: gathered by Python {here} for {args.python}: wheels that only that "
+            f"version needs may be missing; try the installation, or use Python {args.python}\n"
         )
     megabytes = sum(path.stat().st_size for path in wheels) / 1e6
     wanted = f"linewarden[{','.join(args.extras)}]" if args.extras else "linewarden"
@@ -175,4 +182,6 @@ def _wheelhouse(args: argparse.Namespace) -> int:
 
 def _require_folder(root: Path) -> None:
     if not root.is_dir():
-        raise ConfigError(f"{root}: no such folder; --root takes the root of a device's image")
+        raise ConfigError(
+            f"{root}: no such folder; give the root of the image of a device as --root"
+        )

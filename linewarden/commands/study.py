@@ -1,10 +1,9 @@
 """Measure the whole chain: train, export, calibrate and evaluate, several times.
 
 'accuracy' runs every --config on every DATA folder with every seed. The figures come
-from the exported artefact at its calibrated threshold; the last epoch is used, and no
-test image chooses an epoch, a threshold or a setting. Each finished training is kept
-in --work, so that a study that was stopped goes on where it was; the pages show all
-seeds that are there.
+from the exported artefact at its calibrated threshold, after the last epoch; no test
+image chooses an epoch, a threshold or a setting. --work keeps each finished training,
+so that a stopped study continues; the pages show all seeds in it.
 
 examples:
   linewarden study accuracy --config configs/train/supersimplenet-cpu.yaml \\
@@ -13,7 +12,7 @@ examples:
 
 files:
   OUT                 tables, Markdown
-  WORK/study.html     the same with charts and pictures, readable without a network
+  WORK/study.html     the same with charts and pictures, without a network
   WORK/<config>-<data>-<seed>/   run, bundle, row.json, sheet.jpg
 """
 
@@ -29,7 +28,7 @@ from linewarden.training_run import fit_with_progress, load_train_config, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     parser.add_argument("study", choices=["accuracy"], help="which study")
     parser.add_argument(
         "--data", nargs="+", required=True, type=Path, help="data sets with test images"
@@ -39,12 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="setting")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="default: 1 2 3")
-    parser.add_argument("--work", required=True, type=Path, metavar="FOLDER", help="what is kept")
+    parser.add_argument(
+        "--work", required=True, type=Path, metavar="FOLDER", help="folder of finished trainings"
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="Markdown to write")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what is not done yet, then write the pages."""
+    """Runs the missing trainings, then writes the pages."""
     for data in args.data:
         for source in args.config:
             for seed in args.seeds:

@@ -1,13 +1,12 @@
-"""From a folder of good parts to a calibrated bundle, in the minutes you have.
+"""Make a calibrated bundle from a folder of good parts, in the minutes you have.
 
-Looks at every image, chooses model, input size and number of training steps by the
-number of images, their proportions and the time, trains, exports, calibrates on
-images that were held out, and says which false reject rate to expect. What it chose
-is printed and kept in BUNDLE-run/run.json; every single choice can be made with
-'linewarden train' instead.
+The command reads every image and chooses model, input size and number of training steps
+by the number of images, their proportions and the time. Then it trains, exports,
+calibrates on held-out images, and reports the false reject rate to expect. It prints its
+choices and keeps them in BUNDLE-run/run.json; use 'linewarden train' to choose yourself.
 
-How long a step takes is measured here, at the beginning. The time is kept roughly:
-reading the images, export and calibration come on top of the training.
+It first measures the time of a step on this machine. The time is approximate: reading
+the images, export and calibration are not part of it.
 
 examples:
   linewarden teach --good parts/flange --out bundles/flange
@@ -15,7 +14,7 @@ examples:
   linewarden teach --good parts/flange --out bundles/flange --weights resnet18.pth
 
 files:
-  BUNDLE          what a device gets, calibrated for the recipe 'default'
+  BUNDLE          for a device, calibrated for the recipe 'default'
   BUNDLE-run      the training, for 'linewarden export' and 'linewarden train'
 """
 
@@ -46,13 +45,13 @@ _PLAN = "teach.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     parser.add_argument(
         "--good", required=True, type=Path, metavar="FOLDER", help="images of good parts"
     )
     parser.add_argument("--out", required=True, type=Path, metavar="BUNDLE", help="bundle to write")
     parser.add_argument(
-        "--minutes", type=float, default=5.0, help="for the training (default: %(default)s)"
+        "--minutes", type=float, default=5.0, help="time for the training (default: %(default)s)"
     )
     add_rate_argument(parser)
     parser.add_argument("--weights", help="backbone weights: a file, 'hub', or 'none' (untrained)")
@@ -61,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Teach and report."""
+    """Teaches and reports."""
     if args.out.exists():
         raise BundleError(f"{args.out}: exists; choose another folder")
     if not args.minutes > 0:
@@ -85,7 +84,7 @@ def _planned(args: argparse.Namespace, run_folder: Path) -> TrainConfig:
     """Returns the plan of an interrupted call with the same run folder, or a new one."""
     kept = run_folder / _PLAN
     if kept.exists():
-        say(f"{run_folder}: going on with what was begun; remove it to plan anew")
+        say(f"{run_folder}: continuing an earlier training; remove it to plan again")
         return load_config(kept, TrainConfig)
     samples = survey(read_data_set(args.good).good)
     backbone = BackboneConfig()

@@ -1,11 +1,10 @@
 """Learn good parts from a folder of images, and write a run folder.
 
 DATA is a data set in MVTec layout (train/good, test/...), or a plain folder of
-images of good parts. A fifth of the good images is held out of fitting: the
-threshold is calibrated on them later. Settings come from --config, from --set
-and from the options below, the later ones win. Without --config it is
-SuperSimpleNet on resnet18 with settings that take minutes on a CPU, those of
-configs/train/supersimplenet-cpu.yaml.
+images of good parts. A fifth of the good images is held out of fitting, to calibrate
+the threshold later. Settings come from --config, then from --set, then from the options
+below; the later ones win. Without --config the model is SuperSimpleNet on resnet18 with
+the settings of configs/train/supersimplenet-cpu.yaml, which take minutes on a CPU.
 
 examples:
   linewarden train parts/flange --out runs/flange
@@ -13,8 +12,8 @@ examples:
   linewarden train --config configs/train/supersimplenet.yaml \\
       --set data.folder=parts/flange --set fit.epochs=100 --out runs/flange
 
-A training that was stopped, by Ctrl-C or by a power cut, goes on where it was
-when the same command is given again, and ends with the same result.
+After Ctrl-C or a power cut, give the same command again: the training continues and
+ends with the same result.
 
 files:
   RUN/run.json             configuration, data and weights by hash, losses
@@ -23,7 +22,7 @@ files:
 
 environment:
   LINEWARDEN_WEIGHTS       a weights file, or a folder of weights files by name of
-                           the backbone; taken when no --weights is given
+                           the backbone; used without --weights
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from linewarden.training_run import fit_with_progress, load_train_config, say, w
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help="folder of images")
     parser.add_argument(
         "--out", required=True, type=Path, metavar="RUN", help="run folder to write"
@@ -59,10 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and report."""
+    """Trains and reports."""
     settings = [*args.set, *_options(args)]
     if args.config is None and args.data is None:
-        raise ConfigError("there is nothing to learn from: give DATA, or --config FILE")
+        raise ConfigError("there are no images to learn from: give DATA, or --config FILE")
     config = load_train_config(args.config, settings, default_weights=args.weights is None)
     if args.weights is not None:
         if not hasattr(config.model, "backbone"):
@@ -81,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace) -> list[str]:
-    """Command-line options as `--set` settings."""
+    """Returns the command-line options as `--set` settings."""
     options: dict[str, Any] = {
         "data.folder": args.data and str(args.data.resolve()),
         "fit.device": args.device,

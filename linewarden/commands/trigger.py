@@ -1,9 +1,9 @@
 """Trigger one part on a running line, as a PLC would.
 
 The line runs with the same configuration (`linewarden run`), which has a
-`control_socket` and a trigger that is told of parts: software, interval, encoder,
-modbus or mqtt. The id of the trigger stands on standard output; the verdict goes
-where all verdicts go.
+`control_socket` and a trigger that announces parts: software, interval, encoder,
+modbus or mqtt. The command prints the id of the trigger; the verdict goes to the
+outputs of the line.
 
 examples:
   linewarden trigger --config configs/line/software.yaml
@@ -21,13 +21,13 @@ from linewarden.running_line import RunningLine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     running_line.add_arguments(parser)
-    parser.add_argument("--part-id", help="what the part is called in its record")
+    parser.add_argument("--part-id", help="id of the part in its record")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask the line; a refusal is raised."""
+    """Asks the line; raises LineError when it refuses."""
     answer = RunningLine(args).ask("trigger", part_id=args.part_id)
     if args.json:
         print(json.dumps(answer))

@@ -1,16 +1,17 @@
-"""Check that a bundle is whole, and that its artefacts give the golden results here.
+"""Check that a bundle is complete, and that its artefacts give the golden results here.
 
-Every file is compared with the SHA-256 in the manifest. Then the golden frames,
-which are stored at native resolution with the scores and maps of the checkpoint,
-run through preprocessing and engine of this machine: every ONNX artefact on --engine,
-and every TensorRT plan that was built for this kind of device. A plan that does not
-belong to its sidecar, to the bundle or to this machine is refused before TensorRT sees
-it, and the rest is still run. The calibrations of all recipes are read, and must be
-vouched for where this machine has keys (see 'linewarden bundle'). The FP32 artefact may
-differ from the checkpoint by rounding only; one of lower precision by what export
-measured, a plan by what its build did, and each with the same verdicts. (ONNX Runtime's
-CPU computes FP16 in FP32 and rounds nothing: the figures of an artefact for TensorRT are
-not those that a device gives.)
+The command compares every file with its SHA-256 in the manifest. Then it runs the golden
+frames, which are stored at native resolution with the scores and maps of the checkpoint,
+through preprocessing and engine of this machine: every ONNX artefact on --engine, and
+every TensorRT plan for this kind of device. It refuses a plan that does not belong to its
+sidecar, to the bundle or to this machine before TensorRT sees it, and runs the others.
+It reads the calibrations of all recipes; where this machine has keys, these must vouch
+for them (see 'linewarden bundle').
+
+Every artefact must give the verdicts of the checkpoint. The FP32 artefact may differ
+from it by rounding only, an artefact of lower precision by the difference of its export,
+a plan by that of its build. (ONNX Runtime on a CPU computes FP16 in FP32 and rounds
+nothing: a device gives other figures for an artefact for TensorRT.)
 
 examples:
   linewarden verify bundles/flange
@@ -19,8 +20,8 @@ examples:
 columns:
   score, map     largest difference from the checkpoint, raw
   flips          frames that get another verdict at the threshold of the export
-  mask IoU       overlap with the checkpoint's masks, over all frames: the pixels above
-                 every one of the frames that it passes
+  mask IoU       overlap with the masks of the checkpoint over all frames; a mask has the
+                 pixels above every pixel of the frames that the checkpoint passes
   p50, p99       milliseconds of one inference
 """
 
@@ -44,14 +45,14 @@ _COLUMNS = ("artefact", "engine", "score", "map", "flips", "mask IoU", "p50 ms",
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declares the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to check")
     parser.add_argument("--engine", default="onnxruntime", help="engine of ONNX artefacts")
     parser.add_argument("--artefact", help="the only file of the bundle to run (default: all)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Verify and report; EngineError when a golden frame gives another result."""
+    """Verifies and reports; raises EngineError when a golden frame gives another result."""
     bundle = open_bundle(args.bundle)
     print(f"{args.bundle}: {len(bundle.manifest.files)} files as exported")
     for recipe, artefact in bundle.recipes().items():

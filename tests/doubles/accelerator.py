@@ -1,7 +1,7 @@
-"""An accelerator for tests on machines without one: CPU tensors that keep to their own device.
+"""Stands in for an accelerator: CPU tensors that refuse tensors of another device.
 
 As on CUDA, an operation refuses tensors of two devices, except numbers (0 dimensions) and indices.
-`torch.device("meta")` stands for the accelerator, whose name nothing initialises.
+Its name is `torch.device("meta")`, which torch does not initialise.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _INDEXING = {_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.defau
 
 
 class OnAccelerator(Tensor):
-    """A tensor that says it is on DEVICE; its values are in `held`."""
+    """A tensor that claims to be on DEVICE; `held` has its values."""
 
     held: Tensor
 
@@ -45,7 +45,7 @@ class OnAccelerator(Tensor):
 
 
 class Accelerator(TorchDispatchMode):
-    """Within it tensors can be made on DEVICE, and moved there."""
+    """Lets code in its block make tensors on DEVICE, and move them there."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

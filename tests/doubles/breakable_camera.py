@@ -1,6 +1,6 @@
-"""The process of a camera whose SDK can be told to fail, by signals.
+"""The process of a camera whose SDK fails at a signal.
 
-SIGUSR1: the next frames of the pylon emulator are not whole. SIGUSR2: its next call raises.
+SIGUSR1: the next frames of the pylon emulator are incomplete. SIGUSR2: its next call raises.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ BAD_FRAMES = 20
 
 
 class BreakablePylon(PylonCamera):
-    """One that fails as it is told."""
+    """Fails at the next read after a signal."""
 
     failing = 0
 
     def read(self, timeout_s: float) -> Frame | None:
-        """See `Camera.read`."""
+        """Reads a frame, after the failure that a signal asked for."""
         number, self.failing = self.failing, 0
         if number == signal.SIGUSR1:
             nodes = self._camera.GetNodeMap()
@@ -33,7 +33,7 @@ class BreakablePylon(PylonCamera):
 
 
 def build(config: str) -> LiveCamera:
-    """The camera of a configuration in JSON."""
+    """Returns the camera of a configuration in JSON."""
     given = child.config_from_json(config)
     if not isinstance(given, PylonConfig):
         return given.driver()

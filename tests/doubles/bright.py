@@ -1,4 +1,4 @@
-"""Lines whose cameras and recipes go together: a frame tells which camera took it."""
+"""Lines whose cameras belong to recipes: the brightness of a frame names its camera."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARTS = 100_000
 
 
 class Bright(FakeCamera):
-    """Frames of one brightness, which tells the camera; it can refuse to open or take its time."""
+    """Gives frames of one brightness; can refuse to open, or open slowly."""
 
     def __init__(self, brightness: int, refuses: bool = False) -> None:
         super().__init__(*[None] * PARTS)
@@ -42,7 +42,7 @@ class Bright(FakeCamera):
 
 
 class Expects(FakeInspector):
-    """Fails on frames of a camera that is not the recipe's."""
+    """Fails on frames from the camera of another recipe."""
 
     def __init__(self, name: str, brightness: int) -> None:
         def check(image: Image) -> None:
@@ -53,7 +53,7 @@ class Expects(FakeInspector):
 
 @contextmanager
 def running(names: str) -> Iterator[Line]:
-    """A line with the cameras and the recipe "old", a view for each letter, that gives parts."""
+    """Runs a line with the recipe "old" and a view for each letter; yields it after some parts."""
     views = [View(name, Bright(10), Expects("old", 10)) for name in names]
     line = Line(views)
     thread = threading.Thread(target=line.pipeline.run)

@@ -1,4 +1,4 @@
-"""Cameras that fail in the middle of a line, and how the line takes it."""
+"""Cameras that fail while a line runs, and the time until the line recovers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Source:
 
     Attributes:
         frame: height and width.
-        faults: what can be done to it: name -> what begins it, and what ends it.
+        faults: name -> the functions that begin and end the fault.
     """
 
     config: CameraConfig
@@ -55,13 +55,13 @@ def pylon() -> Iterator[Source]:
 
 @contextmanager
 def gige() -> Iterator[Source]:
-    """Streams our own pictures."""
+    """Opens a GigE camera that streams the pictures of `picture_gige`."""
     with fake_gige(kind=PictureGige) as camera:
         yield _gige_source(camera)
 
 
 def lossy_gige(lost_per_1000: int) -> AbstractContextManager[Source]:
-    """Loses so many of 1000 packets of its own test picture."""
+    """Opens a GigE camera that loses some of 1000 packets of its test picture."""
 
     @contextmanager
     def opened() -> Iterator[Source]:
@@ -72,7 +72,7 @@ def lossy_gige(lost_per_1000: int) -> AbstractContextManager[Source]:
 
 
 def _gige_source(camera: FakeGige) -> Source:
-    # Aravis takes about 4 s to find that a camera answers no more: no less may count as hung.
+    # Aravis takes about 4 s to notice a silent camera; a shorter time must not count as hung.
     limits = LIMITS | {"hung_limit_s": 5.0}
     config = camera.config(frame_rate_hz=100.0).model_copy(update=limits)
     return Source(
@@ -138,7 +138,7 @@ def opencv() -> Iterator[Source]:
     with mjpeg_camera() as server:
         config = OpenCvConfig(kind="opencv", device=server.url, **LIMITS)
         faults = _mjpeg_faults(server)
-        del faults["bad frames"]  # OpenCV shows half a JPEG as a whole one
+        del faults["bad frames"]  # OpenCV returns half a JPEG as a complete frame
         yield Source(config, SIZE[::-1], 3, faults=faults)
 
 
@@ -169,21 +169,21 @@ FAULTS = {
     "mjpeg": ("bad frames", "server ends", "server hung"),
     "opencv": ("server ends", "server hung", "grabber killed"),
 }
-CAUSES = {"bad frames": Cause.FRAME, "slow consumer": Cause.OVERTRIGGER}  # others: camera
+CAUSES = {"bad frames": Cause.FRAME, "slow consumer": Cause.OVERTRIGGER}  # all others: camera
 
-# Seconds from the fault, or where it lasts from its end, within which there are verdicts again.
-# A killed program keeps a GigE camera for its heartbeat, 3 s; a lost camera is tried again after
-# pauses that grow to 5 s.
+# Longest time from the fault, or from the end of a lasting fault, to the next verdict. A GigE
+# camera stays with a killed program for its heartbeat of 3 s, and the line tries a lost camera
+# again after pauses of up to 5 s.
 BACK_WITHIN_S = 15.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a line took a fault.
+    """The reaction of a line to a fault.
 
     Attributes:
-        noticed_s: from the fault to the first NO_VERDICT with its cause.
-        back_s: from the fault, or where it lasts from its end, to the first verdict again.
+        noticed_s: time from the fault to the first NO_VERDICT with its cause.
+        back_s: time from the fault, or from the end of a lasting fault, to the next verdict.
     """
 
     account: Account
@@ -192,7 +192,7 @@ class Outcome:
 
 
 def break_line(folder: Path, source: Source, fault: str) -> Outcome:
-    """Run a line, make the fault, end it, and wait for verdicts."""
+    """Runs a line, begins and ends the fault, and waits for verdicts."""
     line = CameraLine(
         folder,
         source.config,

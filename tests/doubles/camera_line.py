@@ -1,4 +1,4 @@
-"""A whole line around one camera: what it told its output and its records, part by part."""
+"""A whole line around one camera, and an account of its parts."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ PATIENCE_S = 60.0
 
 @dataclass(frozen=True)
 class Account:
-    """What became of the triggers of a run; `CameraLine.account` has checked it.
+    """The triggers of a run, as checked by `CameraLine.account`.
 
     Attributes:
         records: rows in SQLite, one for each trigger.
-        causes: of the parts without a verdict.
-        scores: of the parts with one.
-        part_ids: of the parts that were announced with one.
+        causes: causes of the parts without a verdict.
+        scores: scores of the parts with a verdict.
+        part_ids: ids of the parts that have one.
     """
 
     triggers: int
@@ -49,11 +49,11 @@ class Account:
 
 
 class CameraLine:
-    """One camera, the tiny bundle, JSON lines and records; runs on a thread of its own.
+    """One camera, the tiny bundle, JSON lines and records; runs on another thread.
 
     Args:
-        module: the process of the camera; None for that of the product.
-        changes: of the `LineConfig`.
+        module: module of the camera process; None for that of the product.
+        changes: settings of the `LineConfig`.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class CameraLine:
         self._module = module
         self._told: list[tuple[float, Cause | None]] = []
         self._summary: RunSummary | None = None
-        self.infer_s = 0.0  # that the engine takes longer
+        self.infer_s = 0.0  # extra time of each inference
         self._config = LineConfig.model_validate(
             {
                 "bundle": folder / "bundle",
@@ -87,7 +87,7 @@ class CameraLine:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """The line runs until the end of the block, and stops in order."""
+        """Runs the line until the end of the block, and stops it in order."""
         with open_station(self._config, self._note, waits_to_open=True) as station:
             self.pipeline = station.pipeline
             view = self.pipeline._views[0]
@@ -112,30 +112,30 @@ class CameraLine:
 
     @property
     def camera_process(self) -> int:
-        """The number of the camera's process."""
+        """Process id of the camera."""
         assert isinstance(self.camera, IsolatedCamera)
         return process_of(self.camera)
 
     @property
     def parts(self) -> int:
-        """That were told."""
+        """Number of parts with a record."""
         return len(self._told)
 
     def wait_for_parts(self, parts: int, limit_s: float = PATIENCE_S) -> None:
-        """Until so many more were told."""
+        """Waits for so many more parts."""
         wanted = self.parts + parts
         wait_for(lambda: self.parts >= wanted, limit_s)
 
     def wait_for_end(self, limit_s: float) -> None:
-        """Of a recording."""
+        """Waits for the end of a recording."""
         wait_for(lambda: self._summary is not None, limit_s)
 
     def wait_for_cause(self, cause: Cause, since: int) -> None:
-        """Until a part after the first `since` had no verdict because of `cause`."""
+        """Waits for a part after the first `since` parts that has this cause."""
         wait_for(lambda: any(why is cause for _, why in self._told[since:]), PATIENCE_S)
 
     def verdict_after(self, since: int) -> float:
-        """When the first verdict came after the last part without one; waits for five of them."""
+        """Returns the time of the first verdict after the last failure; waits for five verdicts."""
 
         def is_back() -> bool:
             latest = [why for _, why in self._told[since:]][-5:]
@@ -147,9 +147,11 @@ class CameraLine:
         return told[last + 1][0]
 
     def account(self) -> Account:
-        """What became of each trigger, after the run; AssertionError unless it all adds up.
+        """Accounts for each trigger after the run.
 
-        Each trigger has one record in SQLite and one line in the output, with the same verdict.
+        Raises:
+            AssertionError: a trigger does not have exactly one record in SQLite and one line in
+                the output, with the same verdict.
         """
         assert self._summary is not None
         assert self._summary.error is None

@@ -1,4 +1,4 @@
-"""Every kind of camera as it can run without hardware, for tests; skips say what is missing."""
+"""Cameras of every kind that run without hardware; a skip names the missing package."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ FAKE_GIGE = "arv-fake-gv-camera-0.8"
 
 
 def require(config: CameraConfig) -> None:
-    """Skip the test when what `config` needs is not installed."""
+    """Skips the test when a package that `config` needs is not installed."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the packages themselves, when first imported
+            warnings.simplefilter("ignore")  # warnings of the packages, at their first import
             if not isinstance(config, ReplayConfig):
                 config.driver()
     except CameraError as error:
@@ -87,12 +87,12 @@ def pylon(_folder: Path) -> Iterator[CameraConfig]:
 
 
 class FakeGige:
-    """A GigE Vision camera on loopback in a process of its own."""
+    """A GigE Vision camera on loopback, in a separate process."""
 
     def __init__(self, *options: str) -> None:
         if shutil.which(FAKE_GIGE) is None:
             pytest.skip(f"needs {FAKE_GIGE}: apt install aravis-tools")
-        # Its port is fixed: two on one computer would take each other's packets.
+        # The port is fixed: two cameras on one computer would take each other's packets.
         self._lock = (Path(tempfile.gettempdir()) / "linewarden-fake-gige.lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.serial = f"T{uuid.uuid4().hex[:6]}"
@@ -103,7 +103,7 @@ class FakeGige:
         return [FAKE_GIGE, "-i", "127.0.0.1", "-s", self.serial, *options]
 
     def start(self) -> None:
-        """Switch it on; also again after it was killed."""
+        """Starts the camera, also after a kill."""
         self.process = subprocess.Popen(
             self._command,
             stdout=subprocess.DEVNULL,
@@ -111,13 +111,13 @@ class FakeGige:
         )
 
     def config(self, **changes: Any) -> AravisConfig:
-        """Small frames, exposed so long that they are not black."""
+        """Returns settings for small frames, with an exposure that does not leave them black."""
         settings = SMALL.model_copy(update={"exposure_us": 10000.0} | changes)
         return AravisConfig(kind="aravis", camera=self.serial, settings=settings)
 
     def wait(self) -> None:
-        """Until it answers."""
-        time.sleep(0.2)  # a discovery takes a second, also in vain
+        """Waits for the first answer."""
+        time.sleep(0.2)  # a discovery takes a second, also without a camera
         until_s = time.monotonic() + 5.0
         while not any(self.serial in camera.names for camera in AravisConfig.discover()):
             if time.monotonic() > until_s:
@@ -130,7 +130,7 @@ class FakeGige:
 
 
 class PictureGige(FakeGige):
-    """One that streams the pictures of `tests.doubles.picture_gige`."""
+    """A camera that streams the pictures of `tests.doubles.picture_gige`."""
 
     def _program(self, *options: str) -> list[str]:
         return [sys.executable, "-m", "tests.doubles.picture_gige", self.serial, *options]
@@ -154,7 +154,7 @@ def aravis(_folder: Path) -> Iterator[CameraConfig]:
 
 
 def simulated_producer() -> Path:
-    """The GenTL producer that the package genicam brings along."""
+    """Returns the GenTL producer of the package genicam."""
     found = find_spec("genicam")
     if found is None or found.origin is None:
         pytest.skip("needs the package genicam: pip install harvesters")
@@ -168,7 +168,7 @@ def harvesters(_folder: Path) -> Iterator[CameraConfig]:
 
 @contextmanager
 def rtsp_server(port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Address and process of an RTSP camera; port 0 takes a free one."""
+    """Yields address and process of an RTSP camera; port 0 takes a free port."""
     script = Path(__file__).with_name("rtsp_server.py")
     environment = os.environ | {"PYTHONPATH": str(script.parents[2])}
     command = [sys.executable, str(script), str(port)]
@@ -183,7 +183,7 @@ def rtsp_server(port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 def process_of(camera: IsolatedCamera) -> int:
-    """The number of its process."""
+    """Returns the process id of the camera."""
     assert camera._process is not None
     return camera._process._process.pid
 
@@ -200,7 +200,7 @@ WORKING: dict[str, Callable[[Path], AbstractContextManager[CameraConfig]]] = {
 
 
 def broken(kind: str, folder: Path) -> CameraConfig:
-    """A camera that is not there."""
+    """Returns a camera that does not exist."""
     nobody = "http://127.0.0.1:9/video"
     configs: dict[str, CameraConfig] = {
         "replay": ReplayConfig(kind="replay", path=folder / "missing"),

@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 def certificate(folder: Path, name: str, uri: str = "urn:test") -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, valid for an hour, and its key, both PEM."""
+    """Makes a self-signed certificate for 127.0.0.1, valid for an hour, and its key, both PEM."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(timezone.utc)

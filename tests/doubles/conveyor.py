@@ -6,7 +6,7 @@ from inspection.errors import LineError
 
 
 class Counter:
-    """An encoder turned by hand."""
+    """An encoder that the test turns."""
 
     def __init__(self) -> None:
         self.at = 0

@@ -1,8 +1,8 @@
-"""A GPU that is not there: memory with guard bytes, streams that wait, graphs that replay, errors.
+"""A simulated GPU: memory with guard bytes, streams that wait, graphs that replay, errors.
 
 The modules `cuda_python` and `pycuda` beside this one are the two Python bindings over it, with the
-return values and exceptions of the real ones. Work that is enqueued runs when something waits for
-it, not before: a missing wait shows as stale results.
+return values and exceptions of the real ones. Enqueued work runs only when the program waits for
+it: a missing wait shows as stale results.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Operation = Callable[[], None]
 
 
 class CallError(Exception):
-    """A CUDA call that gives an error code."""
+    """The error code of a CUDA call."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -50,7 +50,7 @@ class SimulatedDevice:
 
     Attributes:
         calls: names of the CUDA calls made, in order.
-        faults: what a correct program never does; a test asserts that there is none.
+        faults: mistakes of the program; a test asserts that there are none.
         lost: the sticky error that ended the context, or 0.
     """
 
@@ -78,11 +78,11 @@ class SimulatedDevice:
         self._next = 0x1000
 
     def inject(self, call: str, code: int, nth: int = 1) -> None:
-        """Let the n-th call of this name from here on fail."""
+        """Lets the n-th call of this name from now on fail."""
         self._injected[call, self.calls.count(call) + nth] = code
 
     def alive(self) -> dict[str, int]:
-        """Number of objects of each kind that nobody released."""
+        """Number of unreleased objects of each kind."""
         kinds = [a.kind for a in self._allocations.values()]
         counts = {kind: kinds.count(kind) for kind in sorted(set(kinds))}
         for what in ("streams", "events", "graphs", "executables"):
@@ -91,7 +91,7 @@ class SimulatedDevice:
         return counts
 
     def enter(self, call: str) -> None:
-        """What every call does first; raises the error it is to give."""
+        """Begins a call; raises the injected error."""
         self.calls.append(call)
         code = self._injected.pop((call, self.calls.count(call)), 0)
         if code in STICKY:
@@ -100,7 +100,7 @@ class SimulatedDevice:
             raise CallError(self.lost or code)
 
     def allocate(self, kind: str, size: int) -> int:
-        """Address of memory with guard bytes around it, filled with nonsense."""
+        """Returns the address of memory with guard bytes around it, filled with arbitrary bytes."""
         self._forbid_in_capture()
         buffer = (ctypes.c_ubyte * (size + 2 * GUARD))()
         ctypes.memset(buffer, GUARD_BYTE, len(buffer))
@@ -110,7 +110,7 @@ class SimulatedDevice:
         return address
 
     def free(self, kind: str, address: int) -> None:
-        """Release memory; a double release, or damage around it, is a fault."""
+        """Releases memory; a double release, or damage around it, is a fault."""
         allocation = self._allocations.pop(address, None)
         if allocation is None or allocation.kind != kind:
             self.faults.append(f"{kind} memory released that is not allocated")
@@ -118,56 +118,56 @@ class SimulatedDevice:
             self.faults.append(f"{kind} memory was written beyond its end")
 
     def read(self, address: int, size: int) -> bytes:
-        """Read memory as the device does."""
+        """Reads memory as the device does."""
         self._check(address, size)
         return ctypes.string_at(address, size)
 
     def write(self, address: int, content: bytes) -> None:
-        """Write memory as the device does."""
+        """Writes memory as the device does."""
         self._check(address, len(content))
         ctypes.memmove(address, content, len(content))
 
     def create_stream(self) -> int:
-        """A stream with nothing in it."""
+        """Returns an empty stream."""
         handle = self._handle()
         self._streams[handle] = _Stream()
         return handle
 
     def destroy_stream(self, handle: int) -> None:
-        """Release a stream."""
+        """Releases a stream."""
         if self._streams.pop(handle, None) is None:
             self.faults.append("a stream was released twice")
 
     def create_event(self) -> int:
-        """An event that was not recorded."""
+        """Returns an event that is not recorded."""
         handle = self._handle()
         self._events[handle] = 0
         return handle
 
     def destroy_event(self, handle: int) -> None:
-        """Release an event."""
+        """Releases an event."""
         if self._events.pop(handle, None) is None:
             self.faults.append("an event was released twice")
 
     def enqueue(self, stream: int, operation: Operation) -> None:
-        """Put work into a stream, or into the graph that is recorded on it."""
+        """Puts work into a stream, or into the graph that the stream records."""
         target = self._stream(stream)
         (target.pending if target.captured is None else target.captured).append(operation)
 
     def copy(self, target: int, source: int, size: int, kinds: tuple[str, str]) -> None:
-        """Copy now, from memory of one kind to memory of another."""
+        """Copies now, from memory of one kind to memory of another."""
         for address, kind in zip((target, source), kinds, strict=True):
             if self._check(address, size).kind != kind:
                 self.faults.append(f"a copy took {kind} memory for what is none")
         self.write(target, self.read(source, size))
 
     def record(self, event: int, stream: int) -> None:
-        """Mark the end of what is in the stream."""
+        """Marks the end of the work in the stream."""
         self._stream(stream)
         self._events[event] = stream
 
     def synchronize(self, event: int) -> None:
-        """Run what stands before the mark."""
+        """Runs the work before the mark."""
         self._forbid_in_capture()
         stream = self._stream(self._events[event])
         pending, stream.pending = stream.pending, []
@@ -175,11 +175,11 @@ class SimulatedDevice:
             operation()
 
     def begin_capture(self, stream: int) -> None:
-        """Record what is enqueued instead of running it."""
+        """Records enqueued work instead of running it."""
         self._stream(stream).captured = []
 
     def end_capture(self, stream: int) -> int:
-        """The recorded graph."""
+        """Returns the recorded graph."""
         target = self._stream(stream)
         captured, target.captured = target.captured, None
         broken, target.is_capture_broken = target.is_capture_broken, False
@@ -190,22 +190,22 @@ class SimulatedDevice:
         return handle
 
     def abandon_capture(self, stream: int) -> None:
-        """What the end of a capture does when it gives an error: it is over all the same."""
+        """Ends a capture that failed."""
         self._stream(stream).captured = None
 
     def instantiate(self, graph: int) -> int:
-        """A graph that can be launched."""
+        """Returns a graph that can be launched."""
         handle = self._handle()
         self._executables[handle] = list(self._graphs[graph])
         return handle
 
     def launch(self, executable: int, stream: int) -> None:
-        """Replay a graph."""
+        """Replays a graph."""
         for operation in self._executables[executable]:
             self.enqueue(stream, operation)
 
     def destroy_graph(self, kind: str, handle: int) -> None:
-        """Release a graph or an executable one."""
+        """Releases a graph or an executable graph."""
         held = self._graphs if kind == "graph" else self._executables
         if held.pop(handle, None) is None:
             self.faults.append("a graph was released twice")

@@ -1,4 +1,4 @@
-"""What a CUDA binding must do: the same bodies for the simulated device and for a real one."""
+"""Requirements on a CUDA binding: the same bodies for the simulated device and for a real one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIZE = 4096
 
 
 def host_view(address: int, size: int = SIZE) -> npt.NDArray[np.uint8]:
-    """Pinned memory as an array."""
+    """Returns pinned memory as an array."""
     return np.frombuffer(memoryview((ctypes.c_ubyte * size).from_address(address)), np.uint8)
 
 
@@ -37,7 +37,7 @@ def copies_travel_to_the_device_and_back(cuda: Cuda) -> None:
 
 
 def mapped_memory_has_an_address_on_the_device(cuda: Cuda) -> None:
-    """What a device computes in it is TensorRT's to show: `every_way_to_run_gives_the_same`."""
+    """`every_way_to_run_gives_the_same` shows that a device computes in it."""
     memory = cuda.allocate_host(SIZE)
     assert cuda.mapped(memory) != 0
     host_view(memory)[:] = 7

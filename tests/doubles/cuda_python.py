@@ -17,7 +17,7 @@ NAMES = {
     900: "cudaErrorStreamCaptureUnsupported",
     901: "cudaErrorStreamCaptureInvalidated",
 }
-# They report an earlier error and release all the same.
+# These calls report an earlier error, and release nevertheless.
 RELEASES = {
     "cudaFree", "cudaFreeHost", "cudaStreamDestroy", "cudaEventDestroy", "cudaGraphDestroy",
     "cudaGraphExecDestroy",
@@ -25,7 +25,7 @@ RELEASES = {
 
 
 class _Handle:
-    """cuda-python wraps handles; they turn into numbers on request."""
+    """A wrapped handle of cuda-python, which `int` turns into a number."""
 
     def __init__(self, value: int) -> None:
         self._value = value
@@ -35,7 +35,7 @@ class _Handle:
 
 
 def cuda_python(device: SimulatedDevice) -> ModuleType:
-    """The module `cuda.bindings.runtime`: each call gives (error, values...)."""
+    """Returns the module `cuda.bindings.runtime`: each call gives (error, values...)."""
     h2d, d2h = SimpleNamespace(pair=("device", "host")), SimpleNamespace(pair=("host", "device"))
     properties = SimpleNamespace(
         name=device.name.encode().ljust(256, b"\0"),

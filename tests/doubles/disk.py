@@ -11,10 +11,10 @@ GENEROUS_S = 30.0
 
 
 class Disk:
-    """Stands in for `write` of every journal.
+    """Replaces `write` of every journal.
 
     Attributes:
-        answers: clear it, and writes hang until it is set.
+        answers: while it is clear, writes hang.
         is_full: whether writes fail.
     """
 

@@ -1,4 +1,4 @@
-"""What TensorRT must do: the same bodies for the double and for a real device."""
+"""Requirements on TensorRT: the same bodies for the double and for a real device."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOLERANCE = 1e-4
 
 
 class Quiet:
-    """Progress that nobody watches."""
+    """Ignores the progress."""
 
     def __init__(self) -> None:
         self.phases: list[str] = []
@@ -37,7 +37,7 @@ class Quiet:
 
 
 def build(bundle: Bundle, options: BuildOptions | None = None) -> Built:
-    """Build an engine of the reference artefact."""
+    """Builds an engine of the reference artefact."""
     progress = Quiet()
     built = build_engine(bundle, options=options or BuildOptions(), progress=progress)
     assert progress.phases == []
@@ -45,7 +45,7 @@ def build(bundle: Bundle, options: BuildOptions | None = None) -> Built:
 
 
 def images(bundle: Bundle, count: int = 5) -> list[npt.NDArray[np.uint8]]:
-    """Random prepared frames (1, H, W, 3)."""
+    """Returns random prepared frames (1, H, W, 3)."""
     graph = bundle.manifest.graph
     rng = np.random.default_rng(0)
     shape = (1, graph.height, graph.width, 3)
@@ -53,7 +53,7 @@ def images(bundle: Bundle, count: int = 5) -> list[npt.NDArray[np.uint8]]:
 
 
 def an_engine_is_built_runs_and_closes(bundle: Bundle) -> Built:
-    """The whole path; what the engine says is what ONNX Runtime says."""
+    """Takes the whole path, and compares the results with those of ONNX Runtime."""
     built = build(bundle)
     plan = bundle.file(built.name)
     assert read_sidecar(plan) == built.sidecar
@@ -73,7 +73,7 @@ def an_engine_is_built_runs_and_closes(bundle: Bundle) -> Built:
 
 
 def every_way_to_run_gives_the_same(bundle: Bundle, rounds: int = 20) -> None:
-    """Copied or mapped, as a graph or not: bit for bit."""
+    """Compares bit for bit: copied or mapped memory, with a graph and without."""
     built = build(bundle)
     plan = bundle.file(built.name).read_bytes()
     shape = GraphShape(bundle.manifest.graph.height, bundle.manifest.graph.width)

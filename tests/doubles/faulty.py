@@ -1,8 +1,8 @@
-"""The command `linewarden` with faults at a word, for machines that are meant to be broken.
+"""The command `linewarden` with faults on request, for machines that a test breaks.
 
-The file `fault` in the state directory says what happens at the next call of a stage: "engine
-raise", "camera hang"; a third word makes it happen at every call. Beside it, `frames` has a line
-for each frame that the camera gave: who counts parts, counts here.
+The file `fault` in the state directory has the fault of the next call of a stage, such as "engine
+raise" or "camera hang"; a third word repeats it at every call. The file `frames` beside it has a
+line for each frame that the camera gave, to count the parts.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ STAGES: dict[str, tuple[Any, str]] = {
 
 
 def strike(stage: str) -> None:
-    """Do what the file says, if it speaks of this stage."""
+    """Makes the fault in the file, if the file names this stage."""
     try:
         wanted, action, *always = (STATE / "fault").read_text().split()
     except (OSError, ValueError):
@@ -93,7 +93,7 @@ def _note(frame: Frame) -> None:
 
 
 def main() -> int:
-    """Run the command."""
+    """Runs the command."""
     for stage, (owner, name) in STAGES.items():
         _break(stage, owner, name)
     return command_line.main()

@@ -1,4 +1,4 @@
-"""The tiny bundle with golden frames, so that an engine of it can be judged."""
+"""The tiny bundle with golden frames, which an engine must reproduce."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BRIGHTNESS = (40, 90, 200)
 
 
 def build(folder: Path) -> Bundle:
-    """A calibrated bundle for grey 32x32 frames with three golden ones; the last has a defect."""
+    """Builds a calibrated bundle for grey 32x32 frames; the last golden frame has a defect."""
     bundle = tiny_bundle.build(folder)
     calibration = bundle.calibration("default", "model.onnx")
     golden = []
@@ -46,7 +46,7 @@ def build(folder: Path) -> Bundle:
 
 
 def artefact(precision: str, engine: str = "tensorrt") -> Artefact:
-    """A record of an artefact that nothing was measured of."""
+    """Returns the record of an artefact without measurements."""
     return Artefact.model_validate(
         {
             "precision": precision,
@@ -61,7 +61,7 @@ def artefact(precision: str, engine: str = "tensorrt") -> Artefact:
 
 
 def with_artefacts(bundle: Bundle, artefacts: Mapping[str, Artefact]) -> Bundle:
-    """The same bundle, uncalibrated, with copies of its graph that are named as their files are."""
+    """Returns the bundle without calibration, with copies of its graph under the names of files."""
     for name in artefacts:
         graph = onnx.load(bundle.folder / "model.onnx")
         graph.graph.name = name

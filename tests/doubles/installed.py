@@ -1,4 +1,4 @@
-"""Puts the doubles of tensorrt and CUDA where `import` finds them, for one test."""
+"""Installs the doubles of TensorRT and CUDA as packages, for one test."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.doubles.tensorrt import World, tensorrt
 
 @dataclass(frozen=True)
 class Installed:
-    """What a test steers and asks."""
+    """The doubles that a test controls."""
 
     tensorrt: Any
     device: SimulatedDevice
     world: World
 
     def assert_clean(self) -> None:
-        """Nothing is left on the device, and nothing wrong was done to it."""
+        """Asserts that nothing is left on the device, and that it saw no fault."""
         assert self.device.alive() == {}
         assert self.device.faults == []
 
@@ -35,7 +35,7 @@ def install(
     device: SimulatedDevice | None = None,
     binding: str = "cuda-python",
 ) -> Installed:
-    """TensorRT of this version, on this device, reached through cuda-python or pycuda."""
+    """Installs TensorRT of this version on this device, through cuda-python or pycuda."""
     device = device or SimulatedDevice()
     patch.setattr("export.timing.WARM_UP", 1)
     patch.setattr("export.timing.RUNS", 3)

@@ -13,13 +13,13 @@ from inspection.trust.keys import KEYS_VARIABLE, new_device_key
 
 
 def own_key(patch: pytest.MonkeyPatch, folder: Path) -> Path:
-    """Gives this machine a key of its own; returns its file."""
+    """Gives this machine a secret key, and returns its file."""
     _use(patch, folder)
     return new_device_key()
 
 
 def trusted_key(patch: pytest.MonkeyPatch, folder: Path, name: str = "owner") -> PrivateKey:
-    """Makes a key pair in a folder beside, and this machine trust it."""
+    """Makes a key pair in a folder beside, which this machine trusts."""
     _use(patch, folder)
     private = folder.with_name("away") / f"{name}.pem"
     private.parent.mkdir(exist_ok=True)
@@ -29,7 +29,7 @@ def trusted_key(patch: pytest.MonkeyPatch, folder: Path, name: str = "owner") ->
 
 
 def give_away(patch: pytest.MonkeyPatch, path: Path) -> None:
-    """Make `path` belong to a user who is neither this one nor root."""
+    """Gives `path` to a user other than this one and root."""
     if os.geteuid() == 0:
         os.chown(path, 12345, -1)
     else:

@@ -1,4 +1,4 @@
-"""A line with real records that runs until somebody kills it."""
+"""A line with real records that runs until a test kills it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.doubles.pipelines import FakeInspector, frame
 
 
 class Belt:
-    """A camera with frames at random moments; endless without `parts`."""
+    """A camera with frames at random moments; `parts` None never ends."""
 
     waits = False
 
@@ -44,7 +44,7 @@ class Belt:
 
 
 class Notes:
-    """An output whose other end is a file: a line `trigger_id verdict` for each part."""
+    """An output that writes a line `trigger_id verdict` for each part to a file."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -63,7 +63,7 @@ class Notes:
 
 
 def run(folder: Path, parts: int | None = None) -> None:
-    """Inspect; `folder` gets `told`, `consumed` and `records`."""
+    """Inspects, and writes `told`, `consumed` and `records` into the folder."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = RecordsConfig(folder=folder / "records", max_outbox=1_000_000)
     station = StationRecords(config, {"mqtt test": Notes(folder / "consumed")})

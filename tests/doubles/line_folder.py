@@ -37,7 +37,7 @@ outputs:
 
 
 def part(grey: int = 50, *, spot: bool = False) -> npt.NDArray[np.uint8]:
-    """A part for the tiny bundle, which rejects the bright spot."""
+    """Returns the image of a part; the tiny bundle rejects the spot."""
     image = np.full((32, 32), grey, np.uint8)
     if spot:
         image[10:14, 20:24] = 250
@@ -45,7 +45,7 @@ def part(grey: int = 50, *, spot: bool = False) -> npt.NDArray[np.uint8]:
 
 
 def write_parts(folder: Path, *parts: npt.NDArray[np.uint8]) -> Path:
-    """A recording: `0.png` and so on."""
+    """Writes a recording: `0.png` and so on."""
     folder.mkdir()
     for number, image in enumerate(parts):
         (folder / f"{number}.png").write_bytes(encode_png(image))
@@ -53,10 +53,10 @@ def write_parts(folder: Path, *parts: npt.NDArray[np.uint8]) -> Path:
 
 
 def write_line(folder: Path, *settings: str) -> Path:
-    """The configuration of a line with `bundle` in this folder and verdicts in `parts.jsonl`.
+    """Writes the configuration of a line with `bundle` beside it, and verdicts in `parts.jsonl`.
 
     Args:
-        settings: lines of YAML, the camera among them.
+        settings: lines of YAML, with the camera.
     """
     path = folder / "line.yaml"
     path.write_text("".join(settings) + _LINE)
@@ -73,19 +73,19 @@ def add_tolerant_recipe(bundle: Bundle) -> None:
 
 
 def command(*words: object) -> list[str]:
-    """The words that start `linewarden`."""
+    """Returns the words that start `linewarden`."""
     return [sys.executable, "-m", "linewarden", *map(str, words)]
 
 
 def linewarden(*words: object) -> subprocess.CompletedProcess[str]:
-    """Run `linewarden` to its end."""
+    """Runs `linewarden` to its end."""
     return subprocess.run(
         command(*words), cwd=ROOT, capture_output=True, text=True, timeout=GENEROUS_S, check=False
     )
 
 
 def told(config: Path) -> list[dict[str, Any]]:
-    """The verdicts in `parts.jsonl`; none before the line has started."""
+    """Returns the verdicts in `parts.jsonl`, which is absent before the line starts."""
     path = config.parent / "parts.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 

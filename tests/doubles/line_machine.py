@@ -1,4 +1,4 @@
-"""A line in a machine of its own, with a PLC and a broker, and what became of its parts."""
+"""A line in a virtual machine with a PLC and a broker, and an account of its parts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tests.doubles.nspawn import SOURCE, Machine, booted, wait_until
 
 UNIT = "linewarden@press3.service"
 RATE_HZ = 10
-# A PLC takes a station for dead when the heartbeat stands still for so long.
+# A PLC considers a station dead when the heartbeat stops for this time.
 SILENCE_S = 1.0
 
-# Parts that a deadline of 500 ms leaves open, and those behind the outputs.
+# Parts within a deadline of 500 ms, and parts in the queues of the outputs.
 IN_HAND_MAX = 8
 
 _CONFIG = f"""\
@@ -49,7 +49,7 @@ ExecStart=/opt/linewarden/bin/python -m tests.doubles.plc 1502 /srv/plc.jsonl
 
 @dataclass(frozen=True)
 class Told:
-    """What the PLC was told by one write."""
+    """One write to the PLC."""
 
     at: float
     bits: Bits
@@ -57,12 +57,12 @@ class Told:
 
     @property
     def run(self) -> str:
-        """The process that inspected the part: what trigger ids begin with."""
+        """Prefix of the trigger ids, which identifies the process."""
         return self.part.partition("-")[0]
 
 
 class LineMachine:
-    """A line press3 that was installed as a service and is not started yet."""
+    """The line press3, installed as a service and not started yet."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
@@ -78,17 +78,17 @@ class LineMachine:
         machine.write("/srv/linewarden/press3.yaml", _CONFIG)
         machine.write("/etc/systemd/system/plc.service", _PLC)
         machine.run("systemctl", "daemon-reload")
-        machine.run("systemctl", "stop", "mosquitto")  # Debian starts it with the machine
+        machine.run("systemctl", "stop", "mosquitto")  # Debian starts the broker with the machine
         self.installed = self.linewarden(
             "service", "install", "press3", "--config", "/srv/linewarden/press3.yaml"
         )
 
     def linewarden(self, *words: str) -> str:
-        """Run the command in the machine."""
+        """Runs the command in the machine."""
         return self.machine.run("/opt/linewarden/bin/linewarden", *words)
 
     def override(self, settings: str) -> None:
-        """Lay settings over the unit, as an administrator would."""
+        """Overrides settings of the unit, as an administrator would."""
         self.machine.write(f"/etc/systemd/system/{UNIT}.d/override.conf", settings)
         self.machine.run("systemctl", "daemon-reload")
 
@@ -100,44 +100,44 @@ class LineMachine:
         return answer.strip() == "200"
 
     def start(self, *units: str) -> None:
-        """Start units, by default PLC, broker and the line; returns when they are ready."""
+        """Starts units, by default PLC, broker and line, and waits until they are ready."""
         self.machine.run("systemctl", "start", *(units or ("plc", "mosquitto", UNIT)))
 
     def stop(self) -> None:
-        """Stop the line in order."""
+        """Stops the line in order."""
         self.machine.run("systemctl", "stop", UNIT)
 
     def pid(self) -> str:
-        """The line's process, as the machine counts."""
+        """Process id of the line in the machine."""
         return self.machine.show(UNIT, "MainPID")
 
     def break_stage(self, fault: str) -> None:
-        """Let a stage fail at its next call; see `tests.doubles.faulty`."""
+        """Lets a stage fail at its next call, through `tests.doubles.faulty`."""
         path = self.machine.write("/var/lib/linewarden/.fault", fault)
         self.machine.run("chown", "linewarden:", "/var/lib/linewarden/.fault")
         path.rename(path.with_name("fault"))
 
     def struck_at(self) -> float:
-        """When the fault of `break_stage` happened; waits for it."""
+        """Waits for the fault of `break_stage`, and returns its time."""
         path = self.state / "struck"
         wait_until(lambda: path.exists() and path.read_text())
         return float(path.read_text())
 
     def move(self, name: str, to: str) -> None:
-        """Rename a folder of the line: its bundle, its parts."""
+        """Renames a folder of the line, such as its bundle or its parts."""
         (self._folder / name).rename(self._folder / to)
 
     def bundle_file(self, name: str) -> Path:
-        """A file of the bundle."""
+        """Returns a file of the bundle."""
         return self._folder / "bundle" / name
 
     def told(self) -> list[Told]:
-        """Everything that the PLC was told."""
+        """Returns every write to the PLC."""
         notes = _lines(self.machine.root / "srv/plc.jsonl")
         return [Told(note["at"], Bits(note["bits"]), note["part"]) for note in notes]
 
     def verdicts(self) -> list[Told]:
-        """The verdict of each part that the PLC was told, once."""
+        """Returns the verdicts that the PLC received, one for each part."""
         first: dict[str, Told] = {}
         for told in self.told():
             if Bits.RESULT_VALID in told.bits:
@@ -145,7 +145,7 @@ class LineMachine:
         return list(first.values())
 
     def records(self) -> list[dict[str, Any]]:
-        """The records that are kept."""
+        """Returns the records on disk."""
         folder = self.state / "records"
         if not (folder / FILE_NAME).exists():
             return []
@@ -153,21 +153,21 @@ class LineMachine:
             return [one.record.model_dump(mode="json") for one in reader.find(Filter())]
 
     def waiting(self) -> int:
-        """Verdicts that are stored for the broker."""
+        """Returns the number of verdicts that wait for the broker."""
         with RecordReader(self.state / "records") as reader:
             return sum(those.count for those in reader.waiting().values())
 
     def frames(self) -> int:
-        """How many frames the camera gave."""
+        """Returns the number of frames from the camera."""
         path = self.state / "frames"
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     def wait_for_verdicts(self, count: int, after: float = 0.0, limit_s: float = 90.0) -> None:
-        """Wait until the PLC was told so many verdicts after a moment."""
+        """Waits for so many verdicts at the PLC after a moment."""
         wait_until(lambda: sum(told.at > after for told in self.verdicts()) >= count, limit_s)
 
     def safe_after_s(self, fault_at: float) -> float:
-        """How long after a fault the PLC still took the station for a living, ready one."""
+        """Returns the time after a fault in which the PLC still considered the station ready."""
         last = fault_at
         for told in self.told():
             if told.at <= fault_at:
@@ -180,17 +180,17 @@ class LineMachine:
         return last + SILENCE_S - fault_at
 
     def recovered_after_s(self, fault_at: float) -> float | None:
-        """How long after a fault another process told its first verdict; None: not yet."""
+        """Returns the time from a fault to the first verdict of another process; None before it."""
         runs = {told.run for told in self.verdicts() if told.at <= fault_at}
         news = [told.at for told in self.verdicts() if told.at > fault_at and told.run not in runs]
         return news[0] - fault_at if news else None
 
     def account(self) -> Account:
-        """Count the parts; call it when the line is stopped.
+        """Counts the parts of a stopped line.
 
         Raises:
-            AssertionError: a part has two records, one in a row has none, or the PLC was told
-                something that no record says.
+            AssertionError: a part has two records, a part in between has none, or a verdict at the
+                PLC has no record.
         """
         records = self.records()
         runs: dict[str, list[int]] = {}
@@ -207,7 +207,7 @@ class LineMachine:
         }
         for told in self.verdicts():
             assert told.part in verdicts, "the PLC was told a part that has no record"
-            if told.part in interrupted:  # the record says that nobody knows what the line was told
+            if told.part in interrupted:  # the record says that the verdict on the wire is unknown
                 continue
             is_pass = verdicts[told.part] == Verdict.PASS.value
             assert (Bits.PASS in told.bits) == is_pass, "the PLC was told another verdict"
@@ -221,12 +221,12 @@ class LineMachine:
 
 @dataclass(frozen=True)
 class Account:
-    """What became of the parts.
+    """The parts of a line.
 
     Attributes:
         frames: triggers: frames that the camera gave, and its losses.
         records: those with a record, one each.
-        no_verdicts: records without a verdict.
+        no_verdicts: number of records without a verdict.
     """
 
     frames: int
@@ -235,23 +235,23 @@ class Account:
 
     @property
     def in_hand(self) -> int:
-        """Frames that a process took from the camera and died before it made triggers of them."""
+        """Frames that a process took and lost when it died, before they were triggers."""
         return self.frames - self.records
 
 
 @contextlib.contextmanager
 def line_machine(folder: Path) -> Iterator[LineMachine]:
-    """A machine with the line installed and nothing started."""
+    """Yields a machine with the line installed and nothing started."""
     with booted(folder) as machine:
         yield LineMachine(machine)
 
 
 def now() -> float:
-    """The clock that all notes use."""
+    """Returns the time on the clock of all notes."""
     return time.time()
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a file, also while somebody writes to it."""
+    """Returns the complete lines of a file, also while a process writes to it."""
     text = path.read_text() if path.exists() else ""
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]

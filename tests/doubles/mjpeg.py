@@ -1,4 +1,4 @@
-"""A network camera: MJPEG over HTTP on loopback, which can be made to fail."""
+"""A network camera that fails on request: MJPEG over HTTP on loopback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZE = (96, 64)  # width, height
 
 
 class MjpegCamera:
-    """Sends numbered grey frames until it is told otherwise; its mean rises with each frame."""
+    """Sends grey frames whose mean rises with each frame."""
 
     def __init__(self) -> None:
         self.size = SIZE
@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def mjpeg_camera() -> Iterator[MjpegCamera]:
-    """A camera at `url` until the end of the block."""
+    """Serves a camera at `url` until the end of the block."""
     camera = MjpegCamera()
     handler = type("Handler", (_Handler,), {"camera": camera})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)

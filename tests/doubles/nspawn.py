@@ -1,7 +1,7 @@
-"""A machine with a systemd of its own: systemd-nspawn over a cached root file system.
+"""A virtual machine with systemd: systemd-nspawn over a cached root file system.
 
-The host's root is never touched: the machine runs on an overlay over `cached_root`, and what it
-writes is gone with it. Python and the packages come from the environment that runs the tests.
+The machine runs on an overlay over `cached_root`, never on the root of the host, and its files
+vanish with it. Python and the packages come from the environment that runs the tests.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _TOOLS = ("systemd-nspawn", "nsenter", "mount", "umount")
 
 
 def suite() -> str:
-    """The Debian or Ubuntu release of this host, whose libraries its Python needs."""
+    """Returns the Debian or Ubuntu release of this host, whose libraries its Python needs."""
     with contextlib.suppress(OSError):
         return platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
     return "bookworm"
 
 
 def cached_root() -> Path:
-    """Where the root file system is kept between runs."""
+    """Returns the folder of the root file system, which stays between runs."""
     return REPOSITORY / "build" / "nspawn" / suite()
 
 
 def why_not() -> str:
-    """Why no machine can be started here; empty when one can."""
+    """Returns the reason why no machine can start here; empty when one can."""
     if os.geteuid() != 0:
         return "needs root, for systemd-nspawn"
     if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
@@ -47,7 +47,7 @@ def why_not() -> str:
 
 
 def build_root() -> None:
-    """Make the root file system, once; takes a minute or two and the network."""
+    """Makes the root file system, once; needs a minute or two and the network."""
     if (root := cached_root()).exists():
         return
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ class Machine:
         self._leader = leader
 
     def run(self, *words: str, check: bool = True) -> str:
-        """Run a command in the machine as root; its output and errors."""
+        """Runs a command in the machine as root, and returns its output and errors."""
         enter = ["nsenter", "-t", str(self._leader), "-m", "-p", "-n", "-i", "-u", "-C"]
         done = subprocess.run(
             [*enter, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -79,15 +79,15 @@ class Machine:
         return done.stdout
 
     def show(self, unit: str, name: str) -> str:
-        """A property of a unit."""
+        """Returns a property of a unit."""
         return self.run("systemctl", "show", unit, f"--property={name}", "--value").strip()
 
     def journal(self, unit: str) -> str:
-        """The messages of a unit."""
+        """Returns the messages of a unit."""
         return self.run("journalctl", "--no-pager", "--output=cat", "--unit", unit)
 
     def write(self, path: str, content: str, mode: int = 0o644) -> Path:
-        """Write a file in the machine."""
+        """Writes a file in the machine."""
         target = self.root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(content)
@@ -96,7 +96,7 @@ class Machine:
 
 
 def wait_until(condition: Callable[[], object], limit_s: float = 60.0) -> None:
-    """Poll until it holds; AssertionError when it does not in time."""
+    """Polls until `condition` holds; raises AssertionError when it does not in time."""
     end = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
@@ -105,10 +105,10 @@ def wait_until(condition: Callable[[], object], limit_s: float = 60.0) -> None:
 
 @contextlib.contextmanager
 def booted(folder: Path) -> Iterator[Machine]:
-    """A running machine, with /opt/linewarden in it as an installation would be.
+    """Boots a machine with /opt/linewarden in it, as after an installation.
 
     Args:
-        folder: empty, for what the machine writes.
+        folder: empty folder for the files of the machine.
     """
     root = folder / "root"
     with _overlay(folder, root):
@@ -152,7 +152,7 @@ def _overlay(folder: Path, root: Path) -> Iterator[None]:
 
 
 def _install_python(root: Path) -> None:
-    """A virtual environment at /opt/linewarden around the packages of the tests."""
+    """Makes a virtual environment at /opt/linewarden around the packages of the tests."""
     home = "/usr/bin" if sys.base_prefix == "/usr" else "/opt/python/bin"
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = root / "opt/linewarden/lib" / version / "site-packages"
@@ -167,7 +167,7 @@ def _install_python(root: Path) -> None:
         "from tests.doubles.faulty import main\nsys.exit(main())\n"
     )
     command.chmod(0o755)
-    # A Python of its own looks for its library where it was built.
+    # A Python that was built elsewhere looks for its library there.
     (root / "etc/ld.so.conf.d/python.conf").write_text("/opt/python/lib\n")
 
 
@@ -181,7 +181,7 @@ def _binds() -> list[str]:
 
 
 def _leader(process: subprocess.Popen[bytes]) -> int:
-    """The machine's first process, as the host counts."""
+    """Returns the process id of the machine on the host."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
 
     def found() -> list[str]:

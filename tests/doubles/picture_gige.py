@@ -1,9 +1,9 @@
-"""A GigE Vision camera on loopback that streams our own pictures, until it is killed.
+"""A GigE Vision camera on loopback that streams known pictures until a test kills it.
 
 python -m tests.doubles.picture_gige SERIAL
 
-Its frames are of one grey level each, in the order of `LEVELS`: the score of the tiny bundle tells
-which picture was judged.
+Each frame has one grey level, in the order of `LEVELS`, so that the score of the tiny bundle
+identifies the picture.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LEVELS = tuple(range(8, 256, 16))
 
 
 def main(serial: str) -> None:
-    """Serve until the process is killed."""
+    """Serves until a signal ends the process."""
     aravis, glib = load_gi("aravis", "gir1.2-aravis-0.8", Aravis="0.8", GLib="2.0")
     camera = aravis.GvFakeCamera.new("127.0.0.1", serial)
     inner = camera.get_fake_camera()
@@ -35,7 +35,7 @@ def main(serial: str) -> None:
     def fill(buffer: int, _data: int, _exposure: int, _gain: int, _format: int) -> None:
         size = ctypes.c_size_t()
         pixels = library.arv_buffer_get_data(ctypes.c_void_p(buffer), ctypes.byref(size))
-        # The size that the buffer tells is 0 here.
+        # The buffer reports a size of 0 here.
         ctypes.memset(pixels, next(levels), inner.get_payload())
 
     # The address of a GObject is its hash; introspection does not offer this function.

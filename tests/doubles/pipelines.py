@@ -1,4 +1,4 @@
-"""A pipeline of fakes: cameras, inspectors, outputs and an archive that do as they are told."""
+"""A pipeline of fakes: cameras, inspectors, outputs and an archive under the control of a test."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Image = npt.NDArray[np.uint8]
 
 
 class FakeCamera:
-    """Gives each item of a script: None for a frame, or an error to raise."""
+    """Follows a script: gives a frame for None, and raises an error."""
 
     def __init__(self, *script: Exception | None, waits: bool = True) -> None:
         self.waits = waits
@@ -57,7 +57,7 @@ class FakeCamera:
 
 
 def frame(number: int) -> Frame:
-    """A frame of that brightness, captured now."""
+    """Returns a frame of this brightness, captured now."""
     image = np.full((8, 8), number % 256, np.uint8)
     return Frame(image, time.monotonic_ns(), number, f"{number}.png")
 
@@ -103,7 +103,7 @@ def judged(verdict: Verdict) -> Inspection:
 
 
 class FakeOutput:
-    """Remembers what it was sent; `on_send` may hang or raise."""
+    """Keeps the records it is sent; `on_send` may hang or raise."""
 
     def __init__(self, on_send: Callable[[InspectionRecord], None] = lambda _record: None) -> None:
         self.sent: list[InspectionRecord] = []
@@ -139,10 +139,10 @@ class FakeArchive:
 
 
 class Line:
-    """A pipeline of fakes with what came out of it.
+    """A pipeline of fakes, and its records.
 
     Args:
-        views: one camera, whose view is called "main", or several.
+        views: one camera, whose view is "main", or several views.
         given: further settings, hooks and arguments of `Pipeline`.
     """
 
@@ -186,7 +186,7 @@ class Line:
         return summary
 
     def check(self, triggers: int) -> None:
-        """One record and one verdict on every output for each trigger; all closed."""
+        """Asserts one record, and one verdict on every output, for each trigger; and all closed."""
         identities = [record.trigger_id for record in self.records]
         assert len(identities) == len(set(identities)) == triggers
         for output in self.outputs:
@@ -200,5 +200,5 @@ class Line:
 
 
 def _taken(given: dict[str, Any], kind: type) -> dict[str, Any]:
-    """Take those out that are fields of `kind`."""
+    """Takes the fields of `kind` out of the settings."""
     return {field.name: given.pop(field.name) for field in fields(kind) if field.name in given}

@@ -18,14 +18,14 @@ TEXTS = {
 
 
 class Error(Exception):
-    """What pycuda raises for every error code."""
+    """The exception of pycuda for every error code."""
 
 
 class _OnDevice:
     device: SimulatedDevice
 
     def call(self, name: str, function: Callable[[], Any]) -> Any:
-        """Call the driver; its error code becomes an exception."""
+        """Calls the driver, and turns its error code into an exception."""
         try:
             self.device.enter(name)
             return function()
@@ -126,7 +126,7 @@ class _Copies(_OnDevice):
 
 
 def pycuda_driver(device: SimulatedDevice) -> ModuleType:
-    """The module over this device."""
+    """Returns the module over this device."""
 
     def on(base: type[Any], **more: Any) -> Any:
         return type(base.__name__, (base,), {"device": device, **more})

@@ -1,4 +1,4 @@
-"""What is done to a line under systemd, and what is measured of it."""
+"""The faults of a line under systemd, and the measurements of each."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _PARTS = 8
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was seen.
+    """The result of a case.
 
     Attributes:
-        recovered_s: from the fault, or its end where the line waits for that, to the next verdict
-            that the PLC was told; None where the line does not come back.
-        safe_s: from the fault until the PLC no longer took the station for a ready one; None where
-            it was never told that it is ready, or still inspects.
-        account: the parts, after the line was stopped.
-        seen: what else there is to say.
+        recovered_s: time from the fault, or from its end where the line waits for that, to the
+            next verdict at the PLC; None where the line does not recover.
+        safe_s: time from the fault until the PLC no longer considers the station ready; None where
+            the station was never ready, or still inspects.
+        account: the parts, after the stop of the line.
+        seen: further observations.
     """
 
     recovered_s: float | None
@@ -37,17 +37,17 @@ class Outcome:
 
 
 def killed(line: LineMachine) -> Outcome:
-    """The process is killed (SIGKILL)."""
+    """Kills the process (SIGKILL)."""
     return _signalled(line, signal.SIGKILL)
 
 
 def stopped(line: LineMachine) -> Outcome:
-    """The process is frozen (SIGSTOP)."""
+    """Freezes the process (SIGSTOP)."""
     return _signalled(line, signal.SIGSTOP)
 
 
 def fails_in(stage: str, action: str) -> Callable[[LineMachine], Outcome]:
-    """A stage fails by itself."""
+    """Lets a stage fail."""
 
     def case(line: LineMachine) -> Outcome:
         _inspecting(line)
@@ -58,7 +58,7 @@ def fails_in(stage: str, action: str) -> Callable[[LineMachine], Outcome]:
 
 
 def output_hangs(line: LineMachine) -> Outcome:
-    """An output hangs: the process ends in order and counts every part."""
+    """Lets an output hang: the process ends in order and counts every part."""
     _inspecting(line)
     line.break_stage("output hang")
     outcome = _recovered(line, line.struck_at())
@@ -70,7 +70,7 @@ def output_hangs(line: LineMachine) -> Outcome:
 
 
 def archive_fails(line: LineMachine) -> Outcome:
-    """Images cannot be written: the line goes on, with the same process."""
+    """Lets the archive fail: the line goes on, with the same process."""
     _inspecting(line)
     pid = line.pid()
     line.break_stage("archive raise")
@@ -82,7 +82,7 @@ def archive_fails(line: LineMachine) -> Outcome:
 
 
 def crash_loop(line: LineMachine) -> Outcome:
-    """Every start fails, until systemd gives up (limit lowered to five for this case)."""
+    """Lets every start fail until systemd gives up (after five, in this case)."""
     line.override("[Unit]\nStartLimitBurst=5\n")
     _inspecting(line)
     line.break_stage("camera raise always")
@@ -98,7 +98,7 @@ def crash_loop(line: LineMachine) -> Outcome:
 
 
 def slow_start(line: LineMachine) -> Outcome:
-    """The engine loads for 20 s, with TimeoutStartSec=5: the process asks for more time."""
+    """Loads the engine for 20 s with TimeoutStartSec=5: the process asks for more time."""
     line.override("[Service]\nTimeoutStartSec=5\n")
     line.break_stage("start slow")
     started_at = now()
@@ -109,7 +109,7 @@ def slow_start(line: LineMachine) -> Outcome:
 
 
 def terminated(line: LineMachine) -> Outcome:
-    """SIGTERM while a part is inspected: it gets its verdict first."""
+    """Sends SIGTERM during an inspection: the part gets its verdict first."""
     _inspecting(line)
     line.break_stage("engine nap")
     struck_at = line.struck_at()
@@ -122,7 +122,7 @@ def terminated(line: LineMachine) -> Outcome:
 
 
 def camera_absent(line: LineMachine) -> Outcome:
-    """No camera at the start; it comes after five seconds."""
+    """Starts without a camera, which appears after five seconds."""
     line.move("parts", "unplugged")
     line.start()
     time.sleep(5)
@@ -133,7 +133,7 @@ def camera_absent(line: LineMachine) -> Outcome:
 
 
 def broker_absent(line: LineMachine) -> Outcome:
-    """No broker at the start: the line inspects and tells the PLC; the broker comes later."""
+    """Starts without a broker, which appears later: the line inspects and tells the PLC."""
     line.start("plc", UNIT)
     line.wait_for_verdicts(_PARTS)
     wait_until(lambda: line.waiting() >= _PARTS)
@@ -146,7 +146,7 @@ def broker_absent(line: LineMachine) -> Outcome:
 
 
 def plc_absent(line: LineMachine) -> Outcome:
-    """No PLC at the start."""
+    """Starts without a PLC, which appears later."""
     line.start("mosquitto", UNIT)
     wait_until(lambda: len(line.records()) >= _PARTS)
     line.start("plc")
@@ -154,7 +154,7 @@ def plc_absent(line: LineMachine) -> Outcome:
 
 
 def bundle_corrupted(line: LineMachine) -> Outcome:
-    """A byte of the model is wrong at the start; it is mended after some attempts."""
+    """Starts with a wrong byte in the model, which the case corrects after some attempts."""
     path = line.bundle_file("model.onnx")
     genuine = path.read_bytes()
     path.write_bytes(genuine[:-1] + bytes([genuine[-1] ^ 1]))

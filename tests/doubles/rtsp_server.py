@@ -1,4 +1,4 @@
-"""An RTSP camera on loopback: run, it prints its address and serves until it is killed.
+"""An RTSP camera on loopback: prints its address and serves until a signal ends it.
 
 python tests/doubles/rtsp_server.py [port]
 """
@@ -9,7 +9,7 @@ import sys
 
 from edge.camera.kind import load_gi
 
-# Stamped with the time since the start, as cameras do; VP8 needs no patent-laden plugin.
+# Frames carry the time since the start, as those of cameras do. VP8 needs no patented plugin.
 _PIPELINE = (
     "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=160,height=120,framerate=25/1"
     " ! videoconvert ! video/x-raw,format=I420 ! vp8enc deadline=1 keyframe-max-dist=10"

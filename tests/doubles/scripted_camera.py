@@ -1,4 +1,4 @@
-"""A camera that does what its configuration says, to be the `module` of an `IsolatedCamera`."""
+"""A camera that follows a script in its configuration, as the `module` of an `IsolatedCamera`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _OtherKindError(CameraLostError):
 
 
 def picture(number: int, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """The frame `number`."""
+    """Returns the image of frame `number`."""
     return np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
 
 
@@ -57,11 +57,11 @@ _DOES: dict[str, Callable[[], object]] = {
 
 
 class ScriptedCamera:
-    """Gives the frames of `picture`, one when it is asked.
+    """Gives the frames of `picture`, one for each read.
 
     Args:
-        shape: of the frames.
-        shapes: number of a frame -> its shape and that of those behind it.
+        shape: shape of the frames.
+        shapes: number of a frame -> shape of this frame and the following ones.
         reads: number of a frame -> name of an error, "nothing", "trigger"
             (waits for one), or a key of `_DOES`; "all" for all frames.
         on: "open", "close" or "trigger" -> a key of `_DOES`.

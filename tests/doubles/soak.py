@@ -1,10 +1,10 @@
-"""A line that runs long, and whether its memory grows: all of its processes together.
+"""Runs a line for a long time, and measures the memory of all of its processes together.
 
 python -m tests.doubles.soak FOLDER FRAMES [line|camera LEAK_BYTES]
 
-The command runs a line with a camera of its own as fast as `RATE_HZ`, and prints one JSON line with
-the samples. The two last arguments make one of its processes leak so much for each frame: the
-control that the check must catch.
+The command runs a line with a simulated camera at `RATE_HZ`, and prints one JSON line with the
+samples. The last two arguments make one of the processes leak for each frame: the control that the
+check must catch.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from edge.store.reader import Filter, RecordReader
 
 RATE_HZ = 400.0
 FRAME = (256, 256)
-# A line fills what it keeps of the latest parts, then stays: the first fifth is left out.
+# A line first fills its figures of the latest parts: the growth leaves out the first fifth.
 _WARM_UP = 0.2
 
 
 class PacedCamera:
-    """Gives a new picture at a fixed rate; leaks so many bytes for each."""
+    """Gives a new picture at a fixed rate, and leaks some bytes for each."""
 
     waits = False
     runs_free = True
@@ -47,10 +47,10 @@ class PacedCamera:
         self._count = 0
 
     def open(self) -> None:
-        """Nothing to do."""
+        """Does nothing."""
 
     def read(self, timeout_s: float) -> Frame:
-        """A frame of a grey level that changes."""
+        """Returns a frame of a changing grey level."""
         time.sleep(min(timeout_s, 1 / RATE_HZ))
         self._leaked.append(os.urandom(self._leak_bytes))
         self._leaked = self._leaked if self._leak_bytes else []
@@ -59,15 +59,15 @@ class PacedCamera:
         return Frame(image, time.monotonic_ns(), self._count - 1, "paced")
 
     def describe(self) -> Mapping[str, object]:
-        """Nothing to tell."""
+        """Returns no settings."""
         return {}
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Does nothing."""
 
 
 def soak(folder: Path, frames: int, leaks: str = "", leak_bytes: int = 0) -> dict[str, Any]:
-    """Run a line until it has judged `frames`, in processes of its own.
+    """Runs a line in separate processes until it has judged `frames`.
 
     Returns:
         samples, each [frames judged, bytes resident in all processes]; triggers; seconds.
@@ -81,17 +81,17 @@ def soak(folder: Path, frames: int, leaks: str = "", leak_bytes: int = 0) -> dic
 
 
 def growth_bytes(samples: list[list[int]], after: float = _WARM_UP) -> float:
-    """Bytes for each frame: the slope of a line through the samples after a share of the frames."""
+    """Returns bytes for each frame: the slope of a line through the samples after this share."""
     frames, resident = np.array(samples, float).T
     is_warm = frames >= after * frames[-1]
     return float(np.polyfit(frames[is_warm], resident[is_warm], 1)[0])
 
 
 def require_flat(samples: list[list[int]], limit_bytes: float) -> float:
-    """The growth for each frame.
+    """Returns the growth for each frame.
 
     Raises:
-        AssertionError: it is above the limit.
+        AssertionError: the growth is above the limit.
     """
     growth = growth_bytes(samples)
     if growth > limit_bytes:
@@ -107,7 +107,7 @@ def _run(folder: Path, frames: int, leaks: str, leak_bytes: int) -> dict[str, An
         {
             "bundle": folder / "bundle",
             "engine": {"threads": 1},
-            "camera": {"kind": "opencv"},  # another process takes its place, see below
+            "camera": {"kind": "opencv"},  # the process below replaces it
             "outputs": [{"kind": "jsonlines", "path": folder / "parts.jsonl"}],
             "records": {"folder": folder / "records"},
         }
@@ -149,10 +149,10 @@ def _run(folder: Path, frames: int, leaks: str, leak_bytes: int) -> dict[str, An
 
 
 def _resident() -> int:
-    """Bytes of this process and of those it started."""
+    """Returns the resident bytes of this process and its children."""
     own = os.getpid()
     children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
-    for task in Path(f"/proc/{own}/task").iterdir():  # started by any of its threads
+    for task in Path(f"/proc/{own}/task").iterdir():  # any thread may have started them
         children += (task / "children").read_text().split()
     pages = 0
     for process in {str(own), *children}:
@@ -161,7 +161,7 @@ def _resident() -> int:
 
 
 def main() -> None:
-    """The line, or when `edge.camera.isolated` starts it, its camera."""
+    """Runs the line, or its camera when `edge.camera.isolated` starts it."""
     if sys.argv[2].isdigit() and Path(sys.argv[1]).is_dir():
         leaks, leak_bytes = (sys.argv[3], int(sys.argv[4])) if len(sys.argv) > 3 else ("", 0)
         print(json.dumps(_run(Path(sys.argv[1]), int(sys.argv[2]), leaks, leak_bytes)))

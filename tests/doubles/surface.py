@@ -1,8 +1,8 @@
-"""Classes that have exactly the members of a recording, and the manners of pybind11.
+"""Classes with exactly the members of a recording, which behave as those of pybind11.
 
-A member that the recording does not name is an AttributeError, a wrong argument a TypeError, a
-class that only TensorRT makes cannot be made. What a member does is a behaviour: a plain class
-whose methods carry the recorded names.
+A member outside the recording raises AttributeError, a wrong argument raises TypeError, and only
+TensorRT makes the classes that it alone may make. A behaviour implements the members: a plain class
+whose methods have the recorded names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ VERSIONS = {
 
 
 class Named:
-    """A value of one of TensorRT's enumerations; it turns into its number on request."""
+    """A value of an enumeration of TensorRT, which `int` turns into its number."""
 
     def __init__(self, owner: str, name: str, value: int) -> None:
         self._owner, self.name, self.value = owner, name, value
@@ -48,8 +48,8 @@ class Surface:
     """One recorded version with behaviours behind it.
 
     Args:
-        behaviours: by class name. Each is made with this surface as its first argument.
-        world: what the behaviours share.
+        behaviours: behaviour by class name; its first argument is this surface.
+        world: state that the behaviours share.
     """
 
     def __init__(self, version: str, behaviours: Mapping[str, type], world: Any) -> None:
@@ -63,13 +63,13 @@ class Surface:
             self.classes[name] = make(name, record)
 
     def wrap(self, name: str, *arguments: Any) -> Any:
-        """An object that only TensorRT makes."""
+        """Returns an object that only TensorRT may make."""
         instance = object.__new__(self.classes[name])
         instance._it = self._behaviours[name](self, *arguments)
         return instance
 
     def named(self, owner: str, name: str) -> Any:
-        """A value of an enumeration."""
+        """Returns a value of an enumeration."""
         return getattr(self.classes[owner], name)
 
     def _enumeration(self, name: str, record: Mapping[str, Any]) -> Any:
@@ -115,7 +115,7 @@ class Surface:
 
 
 class _Nothing:
-    """Behaviour of a class whose methods the tested program writes itself."""
+    """Behaviour of a class whose methods the program under test implements."""
 
     def __init__(self, surface: Surface) -> None:
         self.surface = surface
@@ -124,7 +124,7 @@ class _Nothing:
 def bind(
     what: str, kind: str | list[str], arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Check arguments against the recorded parameters; overloads check themselves."""
+    """Checks arguments against the recorded parameters; overloads check themselves."""
     if not isinstance(kind, list):
         return arguments, named
     names = [parameter.rstrip("=") for parameter in kind]
@@ -141,7 +141,7 @@ def bind(
 
 
 def initialised(instance: Any, name: str) -> Any:
-    """An object of a class that Python code may inherit from, refused as pybind11 does."""
+    """Returns an object of a class that Python code may derive from; refuses as pybind11 does."""
     if not hasattr(instance, "_it"):
         raise TypeError(f"{name}.__init__() must be called when overriding __init__")
     return instance

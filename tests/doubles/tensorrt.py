@@ -1,7 +1,7 @@
 """A double of the package `tensorrt`, generated from a recording; ONNX Runtime executes.
 
-It fails as TensorRT does: by None and False with words in the log, by a TypeError where a factory
-gives nothing, and by attributes that a version no longer has.
+It fails as TensorRT does: with None or False and a message in the log, with a TypeError where a
+factory returns nothing, and with missing attributes that a version no longer has.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.doubles.tensorrt_runtime import BEHAVIOURS as RUNTIME
 from tests.doubles.tensorrt_runtime import NO_DRIVER, PLAN_MAGIC
 
 PRECISION_FLAGS = {"FP16", "BF16", "INT8", "FP8", "INT4", "FP4"}
-# Not in the parser's table, of what an exporter could produce.
+# Operators that an exporter could produce and the parser does not know.
 UNSUPPORTED = {"Col2Im", "QLinearConv", "ConvInteger", "MatMulInteger", "Unique", "BitShift"}
 _NUMPY = {
     "FLOAT": np.float32,
@@ -39,13 +39,13 @@ _NUMPY = {
 
 @dataclass
 class World:
-    """What the objects of one double share, and how a test makes them fail.
+    """The state of one double, and the failures that a test asks for.
 
     Attributes:
-        refuse: names of calls that give None or False.
-        noise: added to every output: another result than the checkpoint's.
-        seconds: how long a run takes, by the name of the graph; as long as it takes without.
-        builds: one entry per build: flags, workspace, level and what the timing cache held.
+        refuse: names of calls that return None or False.
+        noise: added to every output, so that results differ from the checkpoint's.
+        seconds: extra duration of a run, by the name of the graph.
+        builds: one entry for each build: flags, workspace, level and content of the timing cache.
     """
 
     device: SimulatedDevice
@@ -57,7 +57,7 @@ class World:
     builds: list[dict[str, Any]] = field(default_factory=list)
 
     def say(self, surface: Surface, logger: Any, severity: str, text: str) -> None:
-        """Write to the log, from a thread of TensorRT's own."""
+        """Writes to the log, from a thread of TensorRT."""
         level = surface.named("ILogger.Severity", severity)
         thread = threading.Thread(target=logger.log, args=(level, text))
         thread.start()
@@ -65,7 +65,7 @@ class World:
 
 
 def tensorrt(version: str, device: SimulatedDevice) -> ModuleType:
-    """The package as it is in TensorRT `version`, "10.3" for instance; `world` is the test's."""
+    """Returns the package of a TensorRT version, such as "10.3"."""
     world = World(device)
     surface = Surface(version, {**BEHAVIOURS, **RUNTIME}, world)
     module: Any = ModuleType("tensorrt")
@@ -97,7 +97,7 @@ class _Builder:
             raise TypeError("pybind11::init(): factory function returned nullptr")
 
     def create_network(self, flags: int = 0) -> Any:
-        """Strongly typed by flag before 11, and always since."""
+        """Makes a network, strongly typed by a flag before TensorRT 11 and always since."""
         major = int(self.surface.version.split(".")[0])
         flag = int(self.surface.named("NetworkDefinitionCreationFlag", "STRONGLY_TYPED"))
         return self.surface.wrap("INetworkDefinition", major >= 11 or bool(flags & 1 << flag))
@@ -106,7 +106,7 @@ class _Builder:
         return self.surface.wrap("IBuilderConfig")
 
     def build_serialized_network(self, network: Any, config: Any) -> Any:
-        """The plan, or None with the reason in the log."""
+        """Returns the plan, or None with the reason in the log."""
         reason = self._obstacle(network._it, config._it)
         if reason is None and not self._proceed(config._it.progress_monitor):
             reason = "Build was cancelled by the progress monitor"
@@ -192,7 +192,7 @@ class _Config:
         self.pools[pool.name] = pool_size
 
     def create_timing_cache(self, serialized_timing_cache: bytes) -> Any:
-        """A cache, also of content that will not fit; None of what is no cache at all."""
+        """Returns a cache, also one of another device; None for content that is not a cache."""
         content = bytes(serialized_timing_cache)
         if content and not content.startswith(b"timings "):
             return None
@@ -244,7 +244,7 @@ class _Parser:
         return self.surface.wrap("ParserError", *self._errors[index])
 
     def parse_from_file(self, model: str) -> bool:
-        """Take the graph; False with errors when it cannot."""
+        """Reads the graph; returns False with errors when it cannot."""
         if not isinstance(model, str):
             raise TypeError("parse_from_file(): incompatible function arguments")
         try:
@@ -275,7 +275,7 @@ class _ParserError:
 
 
 class _HostMemory(bytes):
-    """`memoryview` of it works, which a class of Python 3.11 cannot offer by itself."""
+    """Supports `memoryview`, which a plain class cannot before Python 3.12."""
 
     nbytes = property(len)
 

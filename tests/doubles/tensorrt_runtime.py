@@ -30,7 +30,7 @@ class _Runtime:
             raise TypeError("pybind11::init(): factory function returned nullptr")
 
     def deserialize_cuda_engine(self, serialized_engine: bytes) -> Any:
-        """The engine, or None with the reason in the log."""
+        """Returns the engine, or None with the reason in the log."""
         content = bytes(serialized_engine)
         reason = self._obstacle(content)
         if reason is not None:
@@ -78,7 +78,7 @@ class _Engine:
         return tuple(self.tensors[name][1].shape)
 
     def create_execution_context(self, strategy: Any = None) -> Any:
-        """The context, or None with the reason in the log."""
+        """Returns the context, or None with the reason in the log."""
         world = self.surface.world
         try:
             world.device.enter("context memory")
@@ -106,7 +106,7 @@ class _Context:
         return True
 
     def execute_async_v3(self, stream_handle: int) -> bool:
-        """Put a run into the stream; False when an address is missing."""
+        """Puts a run into the stream; returns False when an address is missing."""
         refused = "execute_async_v3" in self.surface.world.refuse
         if refused or self._addresses.keys() != self._engine.tensors.keys():
             self._say("Error Code 3: enqueueV3: address not set")
@@ -130,7 +130,7 @@ class _Context:
         return True
 
     def compute(self) -> None:
-        """Read the inputs where they are bound, run, write the outputs."""
+        """Reads the inputs at their addresses, runs, and writes the outputs."""
         feeds, outputs = {}, []
         for name, (mode, value) in self._engine.tensors.items():
             dtype = np.dtype(_NUMPY[_TYPES[value.type]])

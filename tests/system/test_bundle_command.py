@@ -134,7 +134,7 @@ def test_a_bundle_is_verified_with_a_key_that_is_given(
         assert bundle_command("keygen", tmp_path / f"{name}.pem") == 0
     assert bundle_command("sign", bundle.folder, "--key", tmp_path / "ours.pem") == 0
     assert bundle_command("verify", bundle.folder) == 0
-    assert "signature: not looked at, no key is trusted" in capsys.readouterr().out
+    assert "signature: not checked, no key is trusted" in capsys.readouterr().out
     assert bundle_command("verify", bundle.folder, "--trust", tmp_path / "ours.pub") == 0
     assert bundle_command("verify", bundle.folder, "--trust", tmp_path / "theirs.pub") == 4
     assert bundle_command("verify", bundle.folder, "--trust", tmp_path / "none.pub") == 3

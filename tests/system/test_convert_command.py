@@ -73,9 +73,9 @@ def test_an_option_without_effect_is_refused(
 ) -> None:
     out = tmp_path / "served"
     assert convert(bundle, out, "--to", "triton", "--ir") == 3
-    assert "--ir is for --to openvino alone: leave it out for triton" in capsys.readouterr().err
+    assert "--ir works with --to openvino only: leave it out for triton" in capsys.readouterr().err
     assert convert(bundle, out, "--to", "deepstream", "--device", "gpu") == 3
-    assert "--device is for --to triton alone" in capsys.readouterr().err
+    assert "--device works with --to triton only" in capsys.readouterr().err
 
 
 def test_a_plan_is_no_choice(
@@ -83,7 +83,7 @@ def test_a_plan_is_no_choice(
 ) -> None:
     words = ["--to", "triton", "--artefact", "engines/x/fp32/model.plan"]
     assert convert(bundle, tmp_path / "served", *words) == 3
-    assert "is no ONNX file; plans go to Triton by themselves" in capsys.readouterr().err
+    assert "is not an ONNX file; Triton gets the plans anyway" in capsys.readouterr().err
 
 
 def test_a_model_repository_needs_neither_torch_nor_onnx(bundle: Bundle, tmp_path: Path) -> None:

@@ -142,6 +142,6 @@ def test_what_does_not_fit_is_refused_before_anything_is_measured(
     code, lines = said(capsys, *words[:4])
     assert code == 3
     assert lines[-1].endswith(
-        "say --layout FILE.yaml or --whole-frame: whether the recipe has zones is not known"
+        "give --layout FILE.yaml or --whole-frame: the zones of the recipe are not known"
     )
     assert active.read_text() == "{}"

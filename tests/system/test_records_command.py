@@ -85,7 +85,7 @@ def test_a_line_is_listed_counted_and_labelled(line: Path) -> None:
     told("records", "label", line, identities[3], "good", "--note", "only dust")
     told("records", "label", line, identities[4], "spot", "--author", "A. Inspector")
     assert told("records", "list", line, "--labelled").count("REJECT") == 2
-    assert told("records", "outbox", line) == "nothing waits\n"
+    assert told("records", "outbox", line) == "no verdict waits\n"
     dropped = told("records", "outbox", line, "--drop", "mqtt old")
     assert dropped == "mqtt old: 0 verdicts will not be sent; their records stay\n"
 
@@ -117,7 +117,7 @@ def test_a_data_set_is_made_of_records(line: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{out}: 2 good, 1 spot\n"
     assert "left out" in done.stderr
-    assert "1 parts have no frame (any more)" in done.stderr
+    assert "1 parts no longer have a frame" in done.stderr
     images = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
     assert images == [
         f"test/spot/{identities[4]}.png",
@@ -147,7 +147,7 @@ REFUSED: list[tuple[tuple[str, ...], int, str]] = [
     (("list", "other.yaml"), 3, "has no section 'records'"),
     (("list", "line.yaml", "--format", "parquet"), 3, "needs --out FILE"),
     (("list", "line.yaml", "--out", "nowhere/a.csv"), 9, "cannot be written"),
-    (("list", "line.yaml", "--since", "yesterday"), 2, "'yesterday' is no time"),
+    (("list", "line.yaml", "--since", "yesterday"), 2, "'yesterday' is not a time"),
     (("list", "line.yaml", "--verdict", "BAD"), 2, "invalid"),
     (("list", "line.yaml", "--limit", "0"), 2, "should be 1 or more"),
     (("label", "line.yaml", "nobody", "good"), 9, "no record 'nobody'"),

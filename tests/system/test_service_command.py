@@ -181,7 +181,7 @@ def test_a_configuration_of_the_device_is_not_replaced(config: Path, tmp_path: P
     words = ("--root", tmp_path / "image", "--config", tmp_path / "image/other.yaml")
     done = linewarden("service", "install", "press3", *words)
     assert done.returncode == 3
-    assert f"{own}: is a configuration of its own" in done.stderr
+    assert f"{own}: is another configuration" in done.stderr
     assert own.read_text() == "a: 1\n"
 
 

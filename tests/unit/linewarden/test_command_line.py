@@ -30,7 +30,7 @@ def test_a_file_that_cannot_be_written_is_one_line_and_nothing_is_half_written(
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"linewarden: {folder / '9.json'}: File too large; free some room, or choose another "
+        f"linewarden: {folder / '9.json'}: File too large; free some space, or choose another "
         "place\n"
     )
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
