@@ -28,8 +28,8 @@ from export.timing import Image
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.engine import Engine
 from inspection.engine.cuda import Cuda, Device, open_cuda
+from inspection.engine.tensorrt import RunningPlan
 from inspection.engine.tensorrt_bindings import load_bindings, platform_here
-from inspection.engine.tensorrt_plan import RunningPlan
 from inspection.errors import EngineError, LinewardenError
 from inspection.files import write_text
 from inspection.golden import golden_frames
