@@ -6,21 +6,21 @@ from typing import Protocol
 
 
 class Encoder(Protocol):
-    """Counts the way of the conveyor. Safe for threads; several may read one encoder."""
+    """Counts the travel of the conveyor. Safe for threads; several may read one encoder."""
 
     def open(self) -> None:
-        """Begin to count; nothing when it counts already.
+        """Starts to count; does nothing when it counts already.
 
         Raises:
-            LineError: it cannot be opened; the message says what to check.
+            LineError: the encoder cannot be opened; the message says what to check.
         """
 
     def position(self) -> int:
-        """Counts since it was opened; it may go back where the encoder tells the direction.
+        """Returns the counts since `open`; they may fall where the encoder senses the direction.
 
         Raises:
-            LineError: it is lost, or not open; `open` begins anew, from 0.
+            LineError: the encoder is lost, or not open; `open` starts again from 0.
         """
 
     def close(self) -> None:
-        """Release it. Safe to call twice, and without `open`."""
+        """Releases the encoder. Safe to call twice, and without `open`."""

@@ -1,7 +1,7 @@
 """An encoder at a digital input, counted by the kernel (GPIO character device, libgpiod 2).
 
-One channel tells no direction: a conveyor that goes back counts up. The kernel numbers every edge,
-also those that found its buffer full, so that a reader that comes late misses none.
+One channel does not tell the direction: a conveyor that goes back counts up. The kernel numbers
+every edge, also those beyond its full buffer, so that a late reader misses none.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _INSTALL = "pip install 'linewarden[gpio]'"
 
 
 class EncoderConfig(StrictModel):
-    """One channel of an incremental encoder at a digital input; see `edge.encoder.gpio`.
+    """Configures one channel of an incremental encoder at a digital input; see `edge.encoder.gpio`.
 
     Attributes:
-        chip: device file.
-        line: name of the line.
+        chip: device file, as /dev/gpiochip0.
+        line: name of the line in the device tree.
     """
 
     chip: ConfigPath
@@ -44,7 +44,7 @@ class EncoderConfig(StrictModel):
 
 
 class EdgeEvent(Protocol):
-    """What is used of `gpiod.EdgeEvent`."""
+    """The used part of `gpiod.EdgeEvent`."""
 
     @property
     def line_seqno(self) -> int:
@@ -52,16 +52,16 @@ class EdgeEvent(Protocol):
 
 
 class EdgeRequest(Protocol):
-    """What is used of `gpiod.LineRequest`."""
+    """The used part of `gpiod.LineRequest`."""
 
     def wait_edge_events(self, timeout: float) -> bool:
         """Returns whether events can be read."""
 
     def read_edge_events(self) -> Sequence[EdgeEvent]:
-        """Those that came, the oldest first."""
+        """Returns the new events, the oldest first."""
 
     def release(self) -> None:
-        """Give the line back."""
+        """Releases the line."""
 
 
 class GpioEncoder:
@@ -69,8 +69,8 @@ class GpioEncoder:
 
     Args:
         chip: device file, as /dev/gpiochip0.
-        line: its name in the device tree.
-        request_lines: stands in for `gpiod.request_lines` in tests.
+        line: name of the line in the device tree.
+        request_lines: replaces `gpiod.request_lines` in tests.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class GpioEncoder:
         self._position = 0
 
     def open(self) -> None:
-        """Take the line; see `Encoder.open`."""
+        """Takes the line, unless it holds it already."""
         with self._lock:
             if self._request is not None:
                 return
@@ -119,7 +119,7 @@ class GpioEncoder:
             return self._position
 
     def close(self) -> None:
-        """Give the line back; see `Encoder.close`."""
+        """Releases the line."""
         with self._lock:
             self._release()
 

@@ -1,4 +1,4 @@
-"""What every kind of trigger offers: it sees parts in frames, or it is told of them."""
+"""The contracts of triggers: one kind sees parts in frames, a peer announces them to the other."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class KindConfig(StrictModel):
     """The settings of every kind of trigger.
 
     Attributes:
-        frame_limit_ms: from the trigger to the frame of the last view: a view without one by then
-            has none. None: half of the deadline. With several cameras less than half of the time
+        frame_limit_ms: time from the trigger to the frame of the last view; a later frame does
+            not count. None: half of the deadline. Several cameras need less than half of the time
             between two parts.
     """
 
@@ -29,10 +29,10 @@ class KindConfig(StrictModel):
 
 
 class FiredConfig(KindConfig):
-    """The settings of the kinds that a peer tells of parts.
+    """The settings of the kinds to which a peer announces parts.
 
     Attributes:
-        debounce_ms: a trigger that follows the one before so soon is not a part, and only counted.
+        debounce_ms: a trigger so soon after the last one is not a part; the station only counts it.
     """
 
     debounce_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
@@ -40,11 +40,11 @@ class FiredConfig(KindConfig):
 
 @dataclass(frozen=True)
 class Firing:
-    """One part announced from outside.
+    """One part that a peer announced.
 
     Attributes:
-        part_id: what the line calls it; None when it does not say.
-        fired_ns: when it was announced, on the monotonic clock.
+        part_id: name of the part on the line; None without one.
+        fired_ns: time of the announcement on the monotonic clock.
     """
 
     part_id: str | None = None
@@ -52,44 +52,44 @@ class Firing:
 
 
 class FrameTrigger(Protocol):
-    """Sees parts in the frames of cameras that nobody else triggers."""
+    """Sees parts in the frames of cameras that run by themselves."""
 
     def opens(self, view: str, frame: Frame | None) -> bool:
         """Returns whether a frame that belongs to no part yet shows the next one.
 
-        Called with every such frame, in order, never by two threads at once.
+        The pipeline calls it with every such frame, in order, one thread at a time.
 
         Args:
-            frame: None for a frame that came and cannot be used.
+            frame: None for an unusable frame.
         """
 
 
 @runtime_checkable
 class FiredTrigger(Protocol):
-    """Is told of parts. One thread owns it from `open` to `close`."""
+    """Receives announcements of parts. One thread owns it from `open` to `close`."""
 
     def open(self) -> None:
-        """Connect. Called again after every LineError: what is lost is connected anew.
+        """Connects. The owner calls it again after every LineError, to replace a lost connection.
 
         Raises:
-            LineError: it cannot be opened; the message says what to check.
+            LineError: the trigger cannot be opened; the message says what to check.
         """
 
     def wait(self, timeout_s: float) -> Firing | None:
-        """Wait for the next part; None when none came within `timeout_s`.
+        """Waits for the next part; returns None when none came within `timeout_s`.
 
         Raises:
-            LineError: it is lost.
+            LineError: the connection is lost.
         """
 
     def close(self) -> None:
-        """Disconnect. Safe to call twice, and without `open`."""
+        """Disconnects. Safe to call twice, and without `open`."""
 
 
 def part_id_from_text(text: str) -> str | None:
-    """The part id in what the line sent: without blanks around it, and printable; None for none.
+    """Returns the part id in a text of the line, stripped and printable; None without one.
 
-    It is never refused: the part is there whatever it is called.
+    Accepts every text: the part is there under any name.
     """
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return printable.strip()[:PART_ID_MAX] or None

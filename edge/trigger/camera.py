@@ -10,7 +10,7 @@ from edge.trigger.base import KindConfig
 
 
 class CameraTriggerConfig(KindConfig):
-    """Each frame is a part: a hardware trigger at the camera, or a recording."""
+    """Takes each frame as a part: a hardware trigger at the camera, or a recording."""
 
     kind: Literal["camera"] = "camera"
 
@@ -20,8 +20,8 @@ class CameraTriggerConfig(KindConfig):
 
 
 class CameraTrigger:
-    """The cameras themselves are triggered, and give a frame for every part."""
+    """Relies on triggered cameras, which deliver a frame for every part."""
 
     def opens(self, view: str, frame: Frame | None) -> bool:  # noqa: ARG002 - any frame will do
-        """Always; see `FrameTrigger.opens`."""
+        """Returns True for every frame."""
         return True

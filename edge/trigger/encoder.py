@@ -1,4 +1,4 @@
-"""A part for every so many counts of the conveyor."""
+"""A trigger at every fixed number of counts of the conveyor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POLL_S = 0.001
 
 
 class EncoderTriggerConfig(FiredConfig):
-    """A part for every so many counts of the line's `encoder`.
+    """Announces a part at every fixed number of counts of the line's `encoder`.
 
     Attributes:
         counts: between two parts.
@@ -35,11 +35,12 @@ class EncoderTriggerConfig(FiredConfig):
 class EncoderTrigger:
     """Announces a part each time the conveyor has gone `counts` on.
 
-    A conveyor that goes back and comes again announces nothing twice. Several parts that passed
-    between two looks are all announced: those that nobody can inspect are counted as overtriggers.
+    A conveyor that goes back and forth announces no part twice. The trigger announces each of
+    several parts between two looks; the pipeline counts those that it cannot inspect as
+    overtriggers.
 
     Args:
-        encoder: opened here, and closed by its owner.
+        encoder: the trigger opens it; its owner closes it.
         sleep: waits for a number of seconds.
     """
 
@@ -52,12 +53,12 @@ class EncoderTrigger:
         self._next = counts
 
     def open(self) -> None:
-        """Count from where the conveyor stands now; see `FiredTrigger.open`."""
+        """Counts from the present position of the conveyor."""
         self._encoder.open()
         self._next = self._encoder.position() + self._counts
 
     def wait(self, timeout_s: float) -> Firing | None:
-        """See `FiredTrigger.wait`."""
+        """Waits for the next part, with a look at the encoder every few milliseconds."""
         until_s = time.monotonic() + timeout_s
         while self._encoder.position() < self._next:
             if time.monotonic() >= until_s:

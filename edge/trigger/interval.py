@@ -1,4 +1,4 @@
-"""A part at fixed times."""
+"""A trigger at fixed times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge.trigger.base import FiredConfig, Firing, Milliseconds
 
 
 class IntervalTriggerConfig(FiredConfig):
-    """A part at fixed times, on a schedule that does not drift."""
+    """Announces parts at fixed times, on a schedule that does not drift."""
 
     kind: Literal["interval"]
     period_ms: Milliseconds
@@ -24,8 +24,8 @@ class IntervalTriggerConfig(FiredConfig):
 class IntervalTrigger:
     """Announces a part every `period_ms`, from `open` on.
 
-    Each has its place in a fixed schedule, so that the rate does not drift. Those that nobody
-    waited for in time are left out.
+    Each part has its time in a fixed schedule, so that the rate does not drift. The trigger leaves
+    out parts whose time passed without a `wait`.
 
     Args:
         clock_ns: monotonic clock in nanoseconds.
@@ -44,11 +44,11 @@ class IntervalTrigger:
         self._due_ns = 0
 
     def open(self) -> None:
-        """Begin the schedule; see `FiredTrigger.open`."""
+        """Starts the schedule."""
         self._due_ns = self._clock_ns() + self._period_ns
 
     def wait(self, timeout_s: float) -> Firing | None:
-        """See `FiredTrigger.wait`."""
+        """Waits for the next time in the schedule."""
         left_s = (self._due_ns - self._clock_ns()) / 1e9
         self._sleep(max(0.0, min(left_s, timeout_s)))
         now_ns = self._clock_ns()
@@ -60,4 +60,4 @@ class IntervalTrigger:
         return Firing(None, fired_ns)
 
     def close(self) -> None:
-        """Nothing to disconnect; see `FiredTrigger.close`."""
+        """Does nothing: there is no connection."""

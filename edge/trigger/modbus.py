@@ -1,7 +1,7 @@
 """A register or coil of a PLC, which the station polls by Modbus TCP.
 
 A change to a value other than 0 is a trigger: the PLC may raise a bit and take it back, or count.
-What stands there when the station connects is none: its part was before the station was READY.
+A value that the station finds when it connects is not: its part came before the station was READY.
 The PLC writes the part id before the trigger.
 """
 
@@ -23,15 +23,15 @@ _INSTALL = "pip install 'linewarden[modbus]'"
 
 
 class ModbusTriggerConfig(FiredConfig, ModbusPeer):
-    """A register or coil of a PLC, which the station polls; see `edge.trigger.modbus`.
+    """Polls a register or coil of a PLC; see `edge.trigger.modbus`.
 
     Attributes:
-        table: where the trigger stands: a holding register (function code 3) or a coil (1).
+        table: kind of the trigger: a holding register (function code 3) or a coil (1).
         address: of the trigger, counted from 0.
         part_id_address: first holding register of the part id, in ASCII, two characters each; None:
-            the PLC gives none.
-        part_id_registers: how many there are.
-        poll_ms: the PLC holds each value several times as long.
+            the PLC gives no part id.
+        part_id_registers: number of these registers.
+        poll_ms: time between two reads; the PLC must hold each value several times as long.
     """
 
     kind: Literal["modbus"]
@@ -48,7 +48,7 @@ class ModbusTriggerConfig(FiredConfig, ModbusPeer):
 
 
 class ModbusTrigger:
-    """Polls a PLC."""
+    """Polls a PLC every `poll_ms`."""
 
     def __init__(self, config: ModbusTriggerConfig) -> None:
         self._config = config
@@ -56,12 +56,12 @@ class ModbusTrigger:
         self._last = 0
 
     def open(self) -> None:
-        """Connect, and note what stands there; see `FiredTrigger.open`."""
+        """Connects, and notes the present value."""
         self._plc.open()
         self._last = self._read_trigger()
 
     def wait(self, timeout_s: float) -> Firing | None:
-        """See `FiredTrigger.wait`."""
+        """Polls until the value changes."""
         until_s = time.monotonic() + timeout_s
         while True:
             value = self._read_trigger()
@@ -74,7 +74,7 @@ class ModbusTrigger:
             time.sleep(self._config.poll_ms / 1e3)
 
     def close(self) -> None:
-        """Disconnect; see `FiredTrigger.close`."""
+        """Disconnects."""
         self._plc.close()
 
     def _read_trigger(self) -> int:

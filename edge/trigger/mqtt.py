@@ -1,7 +1,7 @@
-"""Messages of an MQTT topic: the text of each is the id of a part, or nothing.
+"""Messages of an MQTT topic as triggers: the text of each is a part id, or empty.
 
-Quality of service 0: a trigger that comes late is worth nothing. A retained message is left out,
-which the broker would send again after every connection.
+Quality of service 0: a late trigger is worthless. The trigger ignores a retained message, which
+the broker would send again after every connection.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _INSTALL = "pip install 'linewarden[mqtt]'"
 
 
 class MqttTriggerConfig(FiredConfig, MqttBroker):
-    """Messages of a topic; see `edge.trigger.mqtt`.
+    """Takes the messages of a topic as triggers; see `edge.trigger.mqtt`.
 
     Attributes:
-        topic: whose messages are triggers; the text of one is the part id.
+        topic: its messages are triggers, with the part id as text.
     """
 
     kind: Literal["mqtt"]
@@ -39,7 +39,7 @@ class MqttTriggerConfig(FiredConfig, MqttBroker):
 
 
 class MqttTrigger:
-    """Subscribes to a topic."""
+    """Subscribes to a topic; each message announces a part."""
 
     def __init__(self, config: MqttTriggerConfig) -> None:
         self._broker = Broker(
@@ -50,7 +50,7 @@ class MqttTrigger:
         self._firings: queue.SimpleQueue[Firing] = queue.SimpleQueue()
 
     def open(self) -> None:
-        """Connect and subscribe; see `FiredTrigger.open`."""
+        """Connects and subscribes."""
         self._broker.close()
         self._firings = queue.SimpleQueue()
         self._broker.open()
@@ -63,7 +63,7 @@ class MqttTrigger:
         return None
 
     def close(self) -> None:
-        """Disconnect; see `FiredTrigger.close`."""
+        """Disconnects."""
         self._broker.close()
 
     def _on_message(self, payload: bytes) -> None:

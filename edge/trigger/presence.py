@@ -1,10 +1,11 @@
-"""Parts seen in the frames of a camera that runs free.
+"""Detects parts in the frames of a free-running camera.
 
-The empty line is learned from the first frames and followed slowly while it is empty, so that
-slow changes of the light are no parts. A part is there when enough pixels of the region differ from
-it in several frames in a row; it is gone when less than half as many do, again in several frames.
-One part gives one trigger: on the frame with which it counts as there. Place the region where the
-parts are when they should be judged, and so small that there is a gap between two of them.
+The trigger learns the empty line from the first frames and follows it slowly while it is empty, so
+that slow changes of the light are not parts. A part is there when enough pixels of the region
+differ from the empty line in several frames in a row; it is gone when less than half as many do,
+again in several frames. One part gives one trigger, on the last of the frames that show its
+arrival. Place the region at the place of judgement, and make it small enough for a gap between two
+parts.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from edge.trigger.base import KindConfig
 from inspection.errors import LineError
 from inspection.preprocess import Crop
 
-_SIDE_PX = 64  # the region is reduced to this, which takes the noise of the sensor away
-_FOLLOWED = 0.02  # of a change of the empty line, with each frame
-_GONE = 0.5  # of the share that makes a part
+_SIDE_PX = 64  # the reduced region, which averages the noise of the sensor
+_FOLLOWED = 0.02  # share of a change of the empty line, per frame
+_GONE = 0.5  # part of `share`
 
 _log = logging.getLogger(__name__)
 
@@ -34,16 +35,15 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class PresenceTriggerConfig(KindConfig):
-    """A camera that runs free, and frames that show a part; see `edge.trigger.presence`.
+    """Detects parts in the frames of a free-running camera; see `edge.trigger.presence`.
 
     Attributes:
-        view: whose frames are looked at, where the line has several.
-        region: where the part is looked for; it is inspected when it is there. None: all of the
-            frame.
+        view: the view with the frames of the trigger, where the line has several.
+        region: place where a part triggers its inspection. None: the whole frame.
         difference: grey levels by which a pixel differs from the empty line.
-        share: of the region's pixels, for a part to be there.
-        frames: in a row that show it, and that do not, for one part.
-        learn_frames: at the start, of the empty line.
+        share: least share of different pixels in the region for a part.
+        frames: number of frames in a row for the arrival of a part, and for its end.
+        learn_frames: number of frames of the empty line at the start.
     """
 
     kind: Literal["presence"]
@@ -67,7 +67,7 @@ class PresenceTrigger:
         self._learned = 0
         self._empty: npt.NDArray[np.float32] | None = None  # (H, W) at most _SIDE_PX, grey
         self._is_there = False
-        self._streak = 0  # frames in a row that say otherwise than `_is_there`
+        self._streak = 0  # frames in a row that contradict `_is_there`
 
     def opens(self, view: str, frame: Frame | None) -> bool:
         """Returns whether a part has come with this frame; see `FrameTrigger.opens`."""

@@ -1,4 +1,4 @@
-"""No source of its own: `linewarden trigger`, or another program, through the control socket."""
+"""A trigger by `linewarden trigger`, or another program, through the control socket."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge.trigger.base import FiredConfig, Firing
 
 
 class SoftwareTriggerConfig(FiredConfig):
-    """`linewarden trigger`, or another program, through the control socket."""
+    """Takes triggers of `linewarden trigger`, or another program, through the control socket."""
 
     kind: Literal["software"]
 
@@ -23,12 +23,12 @@ class SoftwareTrigger:
     """Announces nothing by itself; `edge.pipeline.pipeline.Pipeline.fire` does."""
 
     def open(self) -> None:
-        """Nothing to connect; see `FiredTrigger.open`."""
+        """Does nothing: there is no connection."""
 
     def wait(self, timeout_s: float) -> Firing | None:
-        """None after the time is over; see `FiredTrigger.wait`."""
+        """Returns None after `timeout_s`."""
         time.sleep(timeout_s)
         return None
 
     def close(self) -> None:
-        """Nothing to disconnect; see `FiredTrigger.close`."""
+        """Does nothing: there is no connection."""

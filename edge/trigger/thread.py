@@ -1,4 +1,4 @@
-"""A trigger that is told of parts, on a thread of its own."""
+"""The thread that waits for the announcements of a trigger."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _log = logging.getLogger(__name__)
 
 
 class TriggerThread:
-    """Waits for parts, and connects a trigger that was lost again, after growing pauses.
+    """Waits for parts, and connects a lost trigger again, after growing pauses.
 
     Args:
-        trigger: used by this thread alone after `start`.
+        trigger: belongs to this thread alone after `start`.
         fire: receives each firing.
         on_error: receives an error that is a defect of the program.
 
     Attributes:
-        turned_ns: when the thread last went round, on the monotonic clock; None while it does not
-            wait for parts.
+        turned_ns: start of the last turn of the thread, on the monotonic clock; None while it does
+            not wait for parts.
     """
 
     def __init__(
@@ -45,24 +45,24 @@ class TriggerThread:
 
     @property
     def lost(self) -> str:
-        """Why no part can be announced; empty while one can."""
+        """Reason of a lost trigger; empty while it works."""
         return self._connection.lost
 
     def start(self) -> None:
-        """Open the trigger and begin to wait.
+        """Opens the trigger and starts to wait.
 
         Raises:
-            LineError: it cannot be opened.
+            LineError: the trigger cannot be opened.
         """
         self._connection.open()
         self._thread.start()
 
     def stop(self) -> None:
-        """Wait for no further part; from any thread or signal handler."""
+        """Stops waiting for parts; from any thread or signal handler."""
         self._stopping.set()
 
     def close(self, limit_s: float) -> None:
-        """Stop, and wait until the trigger is closed. Safe without `start`."""
+        """Stops, and waits until the trigger is closed. Safe without `start`."""
         self.stop()
         if self._thread.ident is not None:
             self._thread.join(limit_s)
@@ -71,7 +71,7 @@ class TriggerThread:
         try:
             while not self._stopping.is_set():
                 self._wait_or_reopen()
-        except Exception as error:  # noqa: BLE001 - a defect: told to the pipeline, which stops
+        except Exception as error:  # noqa: BLE001 - a defect: the pipeline stops
             self._on_error(error)
         finally:
             self.turned_ns = None
@@ -92,7 +92,7 @@ class TriggerThread:
             self._fire(firing)
 
     def _open(self) -> None:
-        """Opens the trigger; `turned_ns` shows when that hangs."""
+        """Opens the trigger; `turned_ns` shows a hang."""
         self.turned_ns = time.monotonic_ns()
         try:
             self._trigger.open()

@@ -119,3 +119,10 @@ def test_the_input_of_the_model_is_never_the_frame_itself(crop: Crop | None) -> 
     assert prepared.shape == (64, 64, 3)
     assert not prepared.any()
     assert prepared.flags.c_contiguous
+
+
+@pytest.mark.parametrize(("height", "width"), [(59, 64), (71, 64), (64, 59), (64, 71)])
+def test_a_frame_beyond_any_border_of_the_range_is_refused(height: int, width: int) -> None:
+    spec = taught(64, 64, frame_height=(60, 70), frame_width=(60, 70))
+    with pytest.raises(FrameError, match=re.escape(f"the frame is {height}x{width}")):
+        preprocess(np.zeros((height, width, 3), np.uint8), spec)

@@ -280,3 +280,25 @@ def test_who_waits_for_a_note_waits_until_the_deadline_at_most() -> None:
     ledger.wait_until_noted(noted)
     ledger.wait_until_noted(late)
     assert 0.04 < (time.monotonic_ns() - now_ns) / 1e9 < 30
+
+
+def test_a_trigger_is_open_until_its_deadline_or_its_verdict() -> None:
+    clock = FakeClock()
+    ledger = Ledger(clock)
+    judged_part, overdue = trigger(1), trigger(2)
+    for part in (judged_part, overdue):
+        ledger.open(part)
+        assert ledger.is_open(part)
+    ledger.settle(judged_part, judged(Verdict.PASS))
+    assert not ledger.is_open(judged_part)
+    clock.now_ns = overdue.deadline_ns
+    assert not ledger.is_open(overdue)
+
+
+def test_a_missing_frame_is_told_when_it_was_due_and_not_at_the_deadline() -> None:
+    ledger, now_ns = Ledger(), time.monotonic_ns()
+    ledger.open(trigger(1, now_ns + 60_000_000_000, due_ns=now_ns + 50_000_000))
+    settled = ledger.take(30.0)
+    assert settled is not None
+    assert settled.inspection.cause is Cause.NO_FRAME
+    assert (time.monotonic_ns() - now_ns) / 1e9 < 20

@@ -26,7 +26,7 @@ GENEROUS_S = 10.0
 
 
 class Plc(RegisterPlc):
-    """Holds registers and coils; the test writes them."""
+    """A PLC with registers and coils, which the test writes."""
 
     def name(self, part_id: str) -> None:
         text = part_id.encode().ljust(16, b"\0")
@@ -82,7 +82,7 @@ def test_each_change_of_the_register_to_something_is_a_part(plc: Plc) -> None:
     trigger = plc.trigger()
     with closing(trigger):
         trigger.open()
-        assert trigger.wait(0.02) is None  # what stood there is none
+        assert trigger.wait(0.02) is None  # the value before is not a trigger
         for value, name in ((8, "A-17"), (9, "A-18"), (1, "")):
             plc.name(name)
             plc.write(10, value)

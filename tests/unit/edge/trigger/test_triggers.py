@@ -86,7 +86,7 @@ def test_the_encoder_announces_each_part_once_also_when_the_conveyor_goes_back()
 
 
 class FakeEdges:
-    """The kernel's counter of edges: a double of the little of `gpiod` that is used."""
+    """The kernel's counter of edges: a double of the used part of `gpiod`."""
 
     class Event:
         def __init__(self, number: int) -> None:
@@ -159,7 +159,7 @@ def presence(**settings: Any) -> PresenceTrigger:
 
 
 def belt(parts: Iterable[float], light: float, noise: np.random.Generator) -> Frame:
-    """80x160 pixels of a grey belt with bright parts of 30 pixels beginning at `parts`."""
+    """Returns 80x160 pixels of a grey belt with bright parts of 30 pixels from `parts` on."""
     image = np.full((80, 160), 90.0 + light)
     for left in parts:
         image[15:65, max(0, int(left)) : max(0, int(left) + 30)] = 180 + light
@@ -180,7 +180,7 @@ def test_each_part_that_passes_is_seen_once_at_any_speed_while_the_light_drifts(
         if trigger.opens("main", belt(moved, light, noise)):
             fired_at.append(moved)
     assert len(fired_at) == 12
-    for moved in fired_at:  # each while a part stands in the region
+    for moved in fired_at:  # each while a part is in the region
         assert any(10 < left < 60 for left in moved)
 
 
