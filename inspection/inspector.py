@@ -269,7 +269,11 @@ def open_engine(
     shape = GraphShape(graph.height, graph.width)
     factory = engine_class(engine)
     opened = OwnThreadEngine(lambda: factory(bundle.file(artefact), shape, threads=threads))
-    _run_empty(opened, shape)
+    try:
+        _run_empty(opened, shape)
+    except EngineError:
+        opened.close()  # on its thread: memory of the device is freed on no other
+        raise
     return opened
 
 

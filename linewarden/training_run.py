@@ -66,7 +66,7 @@ def fit_with_progress(config: TrainConfig, out: Path) -> RunRecord:
 
 @rank_zero_only
 def say(message: str) -> None:
-    """Returns a line for the person who watches, from the first process; results go to files."""
+    """Prints a line for the operator, from the first process; results go to files."""
     sys.stderr.write(message + "\n")
 
 

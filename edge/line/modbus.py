@@ -153,8 +153,12 @@ class ModbusClient:
 
     def _give_up(self) -> None:
         """Disconnects behind the safe state with FAULT."""
-        block = registers_from_signals(self._handshake.safe(fault=True))
-        self._connection.disconnect(Registers(self._config.register_address, block))
+        address = self._config.register_address
+
+        def safe() -> Registers:
+            return Registers(address, registers_from_signals(self._handshake.safe(fault=True)))
+
+        self._connection.disconnect(safe)
 
     async def _connect(self) -> None:
         self._awaited = "connection"

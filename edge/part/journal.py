@@ -1,9 +1,9 @@
 """Entries that are still open, in a file that survives the death of the process.
 
 An entry is one `write` to the system's page cache: cheap as a rule, and safe from a kill of the
-process. It is not flushed to the disk: after a power cut the last ones are gone. A kernel whose
-caches are full of what a slow disk has still to take lets it wait for seconds; `edge.store.notes`
-keeps that from the way of a part.
+process. It is not flushed to the disk: after a power cut the last ones are gone. When its
+caches are full and the disk is slow, the kernel holds the write up for seconds; `edge.store.notes`
+keeps that away from the parts.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Journal:
 
     Args:
         path: the file; it has one writer at a time. Made by `open`, in a folder that exists.
-        slack_bytes: a file that is longer by this than twice what is open is written anew by the
-            next `settle`; `add`, which is on the way of a part, never does.
+        slack_bytes: `settle` rewrites a file that is longer by this than twice its open entries;
+            `add`, which is on the way of a part, never does.
     """
 
     def __init__(self, path: Path, slack_bytes: int = _SLACK_BYTES) -> None:
@@ -95,7 +95,7 @@ class Journal:
                 self._rewrite()
 
     def close(self) -> None:
-        """Close the file; what is open stays in it. Safe to call twice."""
+        """Close the file; open entries stay in it. Safe to call twice."""
         with self._lock:
             if self._file is not None:
                 os.close(self._file)
@@ -107,7 +107,7 @@ class Journal:
             self._open_bytes -= len(key) + len(entry)
 
     def _rewrite(self) -> None:
-        """Replace the file in one step by one that holds what is open."""
+        """Replace the file in one step by one that holds the open entries."""
         if self._file is None:
             return
         content = b"".join(_line(key, entry) for key, entry in self._entries.items())

@@ -63,12 +63,12 @@ class ModbusConnection:
             self._loop = LoopThread(self._name)
         return self._loop.run(work(), self._config.timeout_ms / 1e3)
 
-    def disconnect(self, farewell: Registers | None = None) -> None:
+    def disconnect(self, farewell: Callable[[], Registers] | None = None) -> None:
         """Disconnects. Safe to call twice, and without `connect`.
 
         Args:
-            farewell: written last, without waiting for the answer. The loop runs on, so that it
-                leaves before the connection does.
+            farewell: returns the registers to write last, without waiting for the answer. The
+                loop runs on, so that they leave before the connection does.
         """
         client, self._client = self._client, None
         if client is None or self._loop is None:
@@ -123,11 +123,14 @@ class ModbusConnection:
             raise ConnectionError("the connection is lost")  # pymodbus would connect in silence
         return self._client
 
-    async def _leave(self, client: AsyncModbusTcpClient, farewell: Registers | None) -> None:
+    async def _leave(
+        self, client: AsyncModbusTcpClient, farewell: Callable[[], Registers] | None
+    ) -> None:
         if farewell is not None and client.connected:
+            last = farewell()
             await client.write_registers(
-                farewell.address,
-                list(farewell.values),
+                last.address,
+                list(last.values),
                 device_id=self._config.device_id,
                 no_response_expected=True,
             )

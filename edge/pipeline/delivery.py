@@ -96,9 +96,9 @@ class Delivery:
         self._thread.start()
 
     def close(self, limit_s: float) -> None:
-        """Deliver what is left in the closed ledger, then end.
+        """Delivers the rest of the closed ledger, then ends.
 
-        What an output that hangs keeps from being delivered after `limit_s` is recorded as such.
+        After `limit_s` an output hangs: the parts that it holds up are recorded as undelivered.
         """
         self._thread.join(limit_s)
         if not self._thread.is_alive():

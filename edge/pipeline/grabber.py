@@ -117,8 +117,9 @@ class Grabber:
         self._on_error = on_error
         self._on_end = on_end
         self._limit_s = settings.limit_s
+        # Every part counts: the first attempt follows soon after each loss.
         self._connection = Reconnector(
-            self._open_own, CameraError, longest_pause_s=settings.longest_pause_s
+            self._open_own, CameraError, held_s=0.0, longest_pause_s=settings.longest_pause_s
         )
         if settings.waits_to_open:
             self._connection.lose("it is being opened")

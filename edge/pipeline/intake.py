@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import partial
+from typing import NamedTuple
 
 from edge.part.frame import Frame
 from edge.part.shot import PartInspector, Shot
@@ -65,6 +66,13 @@ class WaitingPart:
     inspectors: Mapping[str, PartInspector]
     lacking: set[str]
     refusal: str = ""
+
+
+class _Debt(NamedTuple):
+    """A frame that a closed part still owes, and the end of the time in which it may come."""
+
+    part: WaitingPart
+    until_ns: int
 
 
 class TriggerFactory:
@@ -145,7 +153,7 @@ class FrameMatcher:
         self._frame_limit_ns = frame_limit_ns
         self._clock_ns = clock_ns
         self._part: WaitingPart | None = None
-        self._owed_until_ns: dict[str, int] = {}
+        self._debts: dict[str, _Debt] = {}
 
     @property
     def part(self) -> WaitingPart | None:
@@ -161,17 +169,24 @@ class FrameMatcher:
         self._part = part
 
     def was_owed(self, view: str) -> bool:
-        """Returns whether a frame that came belongs to an earlier part. Ask once for each frame."""
+        """Whether a frame that came belongs to an earlier part. Ask once for each frame."""
         self._close_done()  # an overdue part owes the frame from now on
-        return self._clock_ns() < self._owed_until_ns.pop(view, 0)
+        debt = self._settle_debt(view)
+        return debt is not None and self._clock_ns() < debt.until_ns
 
-    def owe(self, view: str) -> None:
+    def owe(self, view: str, part: WaitingPart) -> None:
         """Expect a frame of an earlier part, whose exposure has only ended now."""
-        self._owed_until_ns[view] = self._clock_ns() + self._frame_limit_ns
+        self._debts[view] = _Debt(part, self._clock_ns() + self._frame_limit_ns)
 
     def forgive(self, view: str) -> None:
         """Expect no earlier frame of a view: its camera is lost."""
-        self._owed_until_ns.pop(view, None)
+        self._settle_debt(view)
+
+    def _settle_debt(self, view: str) -> _Debt | None:
+        debt = self._debts.pop(view, None)
+        if debt is not None:
+            debt.part.lacking.discard(view)  # an exposure that ends later owes nothing
+        return debt
 
     def _close_done(self) -> None:
         """Close a part that lacks no frame or whose time is over."""
@@ -184,8 +199,8 @@ class FrameMatcher:
     def _close(self, part: WaitingPart) -> None:
         self._part = None
         closed_ns = min(self._clock_ns(), part.trigger.frames_due_ns)
-        until_ns = closed_ns + self._frame_limit_ns
-        self._owed_until_ns |= dict.fromkeys(part.lacking, until_ns)
+        debt = _Debt(part, closed_ns + self._frame_limit_ns)
+        self._debts |= dict.fromkeys(part.lacking, debt)
 
 
 class Intake:
@@ -418,4 +433,4 @@ class Intake:
             if error is not None:
                 self._do_without(part, view, str(error))
             elif view in part.lacking and self._matcher.part is not part:
-                self._matcher.owe(view)  # the exposure ended late, and so comes its frame
+                self._matcher.owe(view, part)  # the exposure ended late, and so comes its frame

@@ -92,7 +92,7 @@ class RunSettings:
 
 
 def note_nowhere(_trigger: Trigger, noted: Callable[[], None]) -> None:
-    """Returns the `Hooks.on_trigger` of a line that keeps no records."""
+    """Serves as `Hooks.on_trigger` of a line that keeps no records."""
     noted()
 
 

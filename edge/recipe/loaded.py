@@ -1,4 +1,4 @@
-"""A recipe, verified and loaded: what judges each view, and the check with reference parts."""
+"""A recipe, verified and loaded: the inspector of each view, and the check with reference parts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from inspection.inspector import Inspector, open_engine
 
 @dataclass(frozen=True)
 class LoadedRecipe:
-    """What a line inspects by.
+    """The recipe that a line inspects by.
 
     Attributes:
         number: None where the line has no numbered recipes.
@@ -40,11 +40,11 @@ class LoadedRecipe:
 
     @property
     def identities(self) -> dict[str, RecipeIdentity]:
-        """What the verdicts of each view rest on."""
+        """The recipe, artefact and thresholds behind the verdicts of each view."""
         return {view: inspector.identity for view, inspector in self.inspectors.items()}
 
     def watch(self, drift: DriftWatch) -> None:
-        """Have each view watched whose calibration holds a baseline."""
+        """Watches each view with a baseline in its calibration."""
         for name, inspector in self.inspectors.items():
             baseline = inspector.calibration.drift
             if baseline is not None:
@@ -68,8 +68,7 @@ def load_recipe(config: RecipesConfig, number: int | None) -> LoadedRecipe:
     """Verify and open a recipe of a line, from any thread; engines that pass the self-test.
 
     Args:
-        number: one of `config.recipes`, whose engines get threads of their own; None for what the
-            line itself says, whose engines belong to the calling thread.
+        number: one of `config.recipes`; None for the recipe of the line itself.
 
     Raises:
         BundleError: a bundle does not verify, or the recipe is not calibrated for the artefact.
@@ -97,7 +96,7 @@ def view_camera(config: CameraConfig) -> ViewCamera:
     """The camera that `config` describes, not yet opened; fired where it waits for the program.
 
     Raises:
-        CameraError: what it needs is not installed.
+        CameraError: a package for it is not installed.
     """
     camera = camera_from_config(config)
     if is_fired(config) and isinstance(camera, SoftwareTriggered):

@@ -26,14 +26,14 @@ _log = logging.getLogger(__name__)
 
 
 class ReferencePart(StrictModel):
-    """A part that is kept beside the line.
+    """A part that is kept at the line for checks.
 
     Attributes:
-        name: what is written on it.
+        name: the label on the part.
         expect: the verdict it must get.
         score: lowest and highest raw score it may have; measure it again after calibrating. Without
-            it, a part that must pass may have any score that the good parts of the calibration had:
-            a lower one means that the camera sees something else.
+            it, a part that must pass may have any score from the lowest of the good parts on: a
+            lower one means that the camera sees something else.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -63,10 +63,10 @@ class ChecksConfig(StrictModel):
 
 @dataclass(frozen=True)
 class CheckStatus:
-    """Where a check stands.
+    """The state of a check.
 
     Attributes:
-        due: what was seen, and which part to show; None when no check is due.
+        due: the last result, and the part to show next; None when no check is due.
         passed, failed: sequences that ended so.
     """
 
@@ -76,7 +76,7 @@ class CheckStatus:
 
 
 class PartCheck:
-    """Where the check of a station stands. Safe for threads.
+    """The check of a station. Safe for threads.
 
     Args:
         good_scores: of the calibration of each view.
@@ -113,12 +113,12 @@ class PartCheck:
 
     @property
     def status(self) -> CheckStatus:
-        """Where the check stands."""
+        """The state of the check."""
         with self._lock:
             return CheckStatus(self._reason(), self.passed, self.failed)
 
     def blocked(self) -> str | None:
-        """Why the station is not ready, and what to do; None when nothing is due."""
+        """Returns why the station is not ready, and the part to show; None when no check is due."""
         with self._lock:
             self._begin_when_due()
             return self._reason()

@@ -1,4 +1,4 @@
-"""Configuration of what is kept of a line: the section `records` of its file."""
+"""Configuration of the records of a line: the section `records` of its file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Days = Annotated[float, Field(gt=0, le=36_500)]
 
 
 class ImagesConfig(StrictModel):
-    """Which images are kept, and for how long. Passes go first, then the others, oldest first.
+    """The images to keep, and for how long. Passes go first, then the others, oldest first.
 
     Attributes:
         keep: verdicts whose images are all kept.

@@ -23,7 +23,7 @@ Layout = Literal["mvtec", "plain"]
 
 @dataclass(frozen=True)
 class Gathered:
-    """What a folder was made of.
+    """The content of a gathered folder.
 
     Attributes:
         images: number of images by label.
@@ -51,9 +51,9 @@ def gather(
 
     Args:
         images: folder that the records name their images in.
-        layout: "mvtec": `train/good` and `test/<defect>`; masks are left to people. "plain": good
+        layout: "mvtec": `train/good` and `test/<defect>`; people draw the masks. "plain": good
             parts alone, directly in the folder, as `calibrate` takes them.
-        take_passes: a PASS that nobody labelled counts as good.
+        take_passes: an unlabelled PASS counts as good.
         view: the one to take where a part has several.
 
     Raises:

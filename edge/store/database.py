@@ -143,7 +143,7 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit what is done in the block, all or nothing.
+    """Commit the work of the block, all or nothing.
 
     Raises:
         sqlite3.Error: nothing of it was written, or it is not known whether all was.

@@ -5,7 +5,7 @@
     2026-11-21/
         041455.123456_3f9a2c1d-000017_REJECT.frame.png      the frame as it was inspected
         041455.123456_3f9a2c1d-000017_REJECT.mask.png       the defect, 0 or 255
-        041455.123456_3f9a2c1d-000017_REJECT.overlay.jpg    for people
+        041455.123456_3f9a2c1d-000017_REJECT.overlay.jpg    to look at
 
 Frames and masks are lossless: they may train a model. A pass has its frame alone. A line with
 several views has the view's name before that of the kind: `REJECT.side.frame.png`. Names sort by

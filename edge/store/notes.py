@@ -1,8 +1,8 @@
-"""Notes of what is open: in memory at once, in the journal soon, whatever the disk does meanwhile.
+"""Notes of open triggers: in memory at once, and in the journal soon, even on a slow disk.
 
 A `write` to a file seldom waits, and then for seconds: a kernel that must first empty its caches to
-a slow disk holds up who fills them. No trigger, camera or verdict waits for that, so the journal is
-written by a thread of its own; who must know that an entry is there is told.
+a slow disk holds up the writer. No trigger, camera or verdict may wait for that, so a thread writes
+the journal, and reports each entry once it is there.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Notes:
         path: of the journal.
 
     Attributes:
-        failure: why entries cannot be written now; None while they can. Nobody waits for them then:
-            they would be missing after a kill.
+        failure: why entries cannot be written now; None while they can. Verdicts do not wait for
+            them then: they would be missing after a kill.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,10 +49,10 @@ class Notes:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
     def open(self) -> dict[str, str]:
-        """Open the journal and begin to write; the entries that an earlier process left open.
+        """Open the journal and begin to write; returns the open entries of an earlier process.
 
         Raises:
-            OSError: it cannot be opened. What is added all the same is a `failure`.
+            OSError: it cannot be opened. Entries that are added all the same end in `failure`.
         """
         self._thread.start()
         left = self._journal.open()
@@ -86,14 +86,14 @@ class Notes:
 
     @property
     def slow(self) -> str | None:
-        """That the disk does not answer, for people; None while it does."""
+        """The warning that the disk does not answer; None while it does."""
         begun_ns = self._begun_ns
         if begun_ns is None or time.monotonic_ns() - begun_ns < _SLOW_S * 1e9:
             return None
         return f"{self._path}: the disk did not answer for {_SLOW_S:g} s, no trigger can be noted"
 
     def close(self, limit_s: float) -> None:
-        """Write what waits, within `limit_s`, and close the journal. Safe without `open`."""
+        """Write waiting entries, within `limit_s`, and close the journal. Safe without `open`."""
         with self._changed:
             self._ended = True
             self._changed.notify()
@@ -106,7 +106,7 @@ class Notes:
         self._journal.close()
 
     def _turn(self) -> bool:
-        """Write what there is, or wait for something; False at the end."""
+        """Write the waiting entries, or wait for some; False at the end."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._unwritten or self._settled or self._waiting or self._ended

@@ -38,14 +38,14 @@ _log = logging.getLogger(__name__)
 class StoredOutput:
     """An output in front of which verdicts wait in the database.
 
-    It is a `LineOutput` to the pipeline, which it never keeps waiting. `start` and `stop` frame
-    the life of its thread, which alone calls the real output; an output that cannot be reached is
-    no error, also at the start.
+    It is a `LineOutput` that never makes the pipeline wait. `start` and `stop` frame the life of
+    its thread, which alone calls the real output; an output out of reach is not an error, also at
+    the start.
 
     Args:
-        name: stands in the database; the same after a restart.
+        name: in the database; the same after a restart.
         folder: of the database.
-        max_waiting: verdicts that may wait; the pipeline is told of one that finds no place.
+        max_waiting: verdicts that may wait; a further one is an error to the pipeline.
     """
 
     def __init__(self, output: LineOutput, *, name: str, folder: Path, max_waiting: int) -> None:
@@ -62,7 +62,7 @@ class StoredOutput:
         self._state: StationState | None = None
         self._sent = 0  # the last entry that was confirmed
         self._failing_since: datetime | None = None
-        self._told: set[str] = set()  # reasons of this failure that stand in the log
+        self._told: set[str] = set()  # reasons of this failure that are in the log
         self._pauses = Pauses(_LONGEST_PAUSE_S)
         self._retry_at = 0.0
         self._stop_at: float | None = None
@@ -89,7 +89,7 @@ class StoredOutput:
         self._thread.start()
 
     def stop(self, limit_s: float) -> None:
-        """Send what waits as long as it is taken, within `limit_s`, and close the output."""
+        """Send the waiting verdicts while the output takes them, within `limit_s`, and close it."""
         self._stop_at = time.monotonic() + limit_s
         self._wake.set()
         self._thread.join(limit_s + _LONGEST_PAUSE_S)
@@ -97,7 +97,7 @@ class StoredOutput:
             _log.warning("%s: %d verdicts wait for the next start", self.name, self._waiting)
 
     def open(self) -> None:
-        """Nothing to wait for; see `LineOutput.open`."""
+        """Does nothing: the thread opens the real output."""
 
     def send(self, record: InspectionRecord) -> None:
         """Reserve a place in the outbox; the verdict is stored with its record."""
@@ -111,13 +111,13 @@ class StoredOutput:
             self._reserved.add(record.trigger_id)
 
     def show(self, state: StationState) -> None:
-        """Have the state told as soon as the thread is free; see `LineOutput.show`."""
+        """Show the state as soon as the thread is free."""
         with self._lock:
             self._state = state
         self._wake.set()
 
     def close(self) -> None:
-        """Returns the pipeline has ended; what waits is sent until `stop`."""
+        """Show FAULT: the pipeline has ended. Waiting verdicts are sent until `stop`."""
         self.show(StationState.FAULT)
 
     def claims(self, record: InspectionRecord) -> bool:
@@ -129,23 +129,23 @@ class StoredOutput:
             return True
 
     def give_up(self, count: int = 1) -> None:
-        """Verdicts that had a place will not come."""
+        """Give back the places of verdicts that will not come."""
         with self._lock:
             self._waiting -= count
 
     def wake(self) -> None:
-        """There is something to send."""
+        """Wake the thread: there is something to send."""
         self._wake.set()
 
     def _run(self) -> None:
-        with contextlib.suppress(LineError):  # told when the first verdict cannot be sent
+        with contextlib.suppress(LineError):  # the first verdict that cannot be sent reports it
             self._link.open()
         while not self._is_done():
             self._wake.wait(self._idle_s())
             self._wake.clear()
             try:
                 self._work()
-            except Exception as error:  # noqa: BLE001 - goes on after a pause, and is told
+            except Exception as error:  # noqa: BLE001 - goes on after a pause, and is logged
                 is_defect = not isinstance(error, sqlite3.Error | RecordsError)
                 self._fail(f"the outbox fails: {error}", exc_info=is_defect)
                 self._disconnect()
@@ -159,7 +159,7 @@ class StoredOutput:
         return min(_IDLE_S, max(_SHORT_IDLE_S, self._retry_at - time.monotonic()))
 
     def _is_done(self) -> bool:
-        """Returns whether to end: asked to, and all is sent, or something stands in the way."""
+        """Returns whether to end: after `stop`, when all is sent, or the output fails."""
         if self._stop_at is None:
             return False
         fails = self._failing_since is not None
@@ -209,7 +209,7 @@ class StoredOutput:
         return [(row["entry"], record_from_row(row)) for row in rows]
 
     def _forget(self) -> None:
-        """Delete what was confirmed. On a full disk that is left for the next time."""
+        """Delete the confirmed verdicts. On a full disk the next call does."""
         with contextlib.suppress(sqlite3.OperationalError):
             self._connected().execute(
                 "DELETE FROM outbox WHERE output = ? AND number <= ?", (self.name, self._sent)
@@ -227,7 +227,7 @@ class StoredOutput:
         self._connection = None
 
     def _fail(self, why: str, *, exc_info: bool = False) -> None:
-        """Pause, longer after every failure; tell each reason once."""
+        """Pause, longer after every failure; log each reason once."""
         if self._failing_since is None:
             self._failing_since = datetime.now(timezone.utc)
         if why not in self._told:
@@ -240,7 +240,7 @@ class StoredOutput:
         self._retry_at = time.monotonic() + self._pauses.next_s()
 
     def _recover(self) -> None:
-        """Tell that a failure is over."""
+        """Log the end of a failure."""
         if self._failing_since is None:
             return
         _log.warning(

@@ -27,7 +27,7 @@ _Parts = dict[str, dict[str, int]]  # stem relative to the folder -> names and b
 class Quota:
     """Counts the images in a folder and deletes those that have to go. For one thread.
 
-    What is there already is counted at the first call.
+    The first call counts the images that are there already.
 
     Args:
         now_utc: wall clock.
@@ -42,7 +42,7 @@ class Quota:
         self._bytes: int | None = None  # of all parts
 
     def make_room(self, stem: str, size: int) -> None:
-        """Delete what is too old, and what stands in the way of `size` bytes for the part `stem`.
+        """Delete images that are too old, and more until `size` bytes fit for the part `stem`.
 
         Raises:
             OSError: there is no room, or something cannot be deleted.
@@ -59,14 +59,14 @@ class Quota:
             raise OSError(f"{self._folder}: no room for {size} bytes of {stem}: {lack}")
 
     def add(self, stem: str, name: str, size: int) -> None:
-        """Returns a file of the part `stem` was written; `make_room` was called before."""
+        """Counts a written file of the part `stem`; call `make_room` before."""
         parts = self._passes if stem.endswith(_PASS) else self._others
         files = parts.setdefault(stem, {})
         self._bytes = (self._bytes or 0) + size - files.get(name, 0)
         files[name] = size
 
     def _lack(self, size: int) -> str:
-        """Which limit stands against `size` more bytes; empty for none."""
+        """Returns the limit that `size` more bytes would break; empty for none."""
         if (self._bytes or 0) + size > self._config.max_bytes:
             return f"max_bytes is {self._config.max_bytes}"
         existing = next(path for path in (self._folder, *self._folder.parents) if path.exists())

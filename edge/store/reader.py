@@ -26,12 +26,12 @@ _LABEL = "(SELECT label FROM labels WHERE record = records.number ORDER BY numbe
 
 @dataclass(frozen=True)
 class Filter:
-    """Which records; what is None or empty leaves them all.
+    """A choice of records; a field that is None or empty leaves all.
 
     Attributes:
         since, until: when the part was announced; `until` itself is not in it.
         min_score, max_score: raw scores, both in it.
-        recipe_number: of the line, as a PLC asks for it.
+        recipe_number: number that a PLC requests.
         label: the last label.
         is_labelled: whether it has one.
     """
@@ -76,7 +76,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """A record with what a person said of it: "good", the name of a defect, or None."""
+    """A record with its label: "good", the name of a defect, or None."""
 
     record: InspectionRecord
     label: str | None
@@ -184,7 +184,7 @@ class RecordReader:
 
 
 def add_label(folder: Path, trigger_id: str, label: str, *, author: str, note: str) -> None:
-    """Note what a person says of a part: "good", or the name of a defect. Earlier labels stay.
+    """Add a label to a part: "good", or the name of a defect. Earlier labels stay.
 
     Raises:
         ConfigError: the label cannot name a folder.

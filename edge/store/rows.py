@@ -80,7 +80,7 @@ def record_from_row(row: sqlite3.Row) -> InspectionRecord:
 
 
 def _difference(view: Mapping[str, object], part: Mapping[str, object]) -> dict[str, object]:
-    """What a view says otherwise than the part; mostly its latency alone."""
+    """Returns the fields of a view that differ from the part's; mostly its latency alone."""
     return {name: value for name, value in view.items() if value != part[name]}
 
 
@@ -90,7 +90,7 @@ def _common(part: Mapping[str, object]) -> dict[str, object]:
 
 
 def _identity(connection: sqlite3.Connection, values: Sequence[object]) -> int:
-    """Returns the number of what the verdict rests on; entered when it is new."""
+    """Returns the number of the recipe, artefact and thresholds; enters new ones."""
     same = " AND ".join(f"{name} IS ?" for name in IDENTITY)
     found = connection.execute(
         f"SELECT identity FROM identities WHERE {same}",  # noqa: S608 - names

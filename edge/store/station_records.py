@@ -1,13 +1,13 @@
-"""The records of a running line: what it calls at each trigger and each record.
+"""The records of a running line, which calls them at each trigger and each record.
 
 A trigger is noted in the journal before its verdict leaves, and has its row soon after. When the
-process dies in between, also by a kill, the next start makes the row up: with the verdict, if it
-had fallen, else as NO_VERDICT with the cause `interrupted`.
+process dies in between, also by a kill, the next start makes up the row: with the verdict, if there
+was one, else as NO_VERDICT with the cause `interrupted`.
 
-So every verdict that a line was told has its record, with two exceptions, both of which the status
-tells while they last: the disk is full, and takes no note; or it is so slow that the deadline comes
-before the note. The line is told NO_VERDICT then, and nothing else ever without a note. A power cut
-takes the notes that were not on the disk yet, see `edge.part.journal`.
+So every verdict on the wire has its record, with two exceptions, which the status shows while they
+last: the disk is full, and takes no note; or it is so slow that the deadline comes before the note.
+Only a NO_VERDICT ever leaves without a note. A power cut takes the notes that were not on the disk
+yet, see `edge.part.journal`.
 """
 
 from __future__ import annotations
@@ -123,10 +123,10 @@ class StationRecords:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[StationRecords]:
-        """Make up for what an earlier process left, and keep records within the block.
+        """Finish the work of an earlier process, and keep records within the block.
 
-        At its end what waits is committed, and sent as long as the outputs take it. A full disk
-        keeps nobody from starting.
+        At its end it commits the waiting records, and sends verdicts while the outputs take them. A
+        line starts on a full disk too.
 
         Raises:
             RecordsError: the folder cannot be written, another process writes to it, or the
@@ -167,7 +167,7 @@ class StationRecords:
             return {}
 
     def _look_into_database(self, left: dict[str, str]) -> dict[str, int]:
-        """Verdicts that wait for each output; takes out of `left` what has its row already."""
+        """Verdicts that wait for each output; takes triggers with a row out of `left`."""
         try:
             with contextlib.closing(connect(self._folder, synchronous="FULL")) as connection:
                 for trigger_id in list(left):

@@ -61,14 +61,14 @@ def _cells(stored: StoredRecord) -> tuple[str, ...]:
 
 
 def write_csv(records: Iterable[StoredRecord], stream: TextIO) -> None:
-    """RFC 4180 with a header; what is not known is empty."""
+    """RFC 4180 with a header; an unknown value is empty."""
     writer = csv.DictWriter(stream, HEADER)
     writer.writeheader()
     writer.writerows(map(flat, records))
 
 
 def write_json_lines(records: Iterable[StoredRecord], stream: TextIO) -> None:
-    """Returns the records as the outputs send them, with "label"."""
+    """Writes the records as the outputs send them, with "label"."""
     for stored in records:
         values = stored.record.model_dump(mode="json")
         stream.write(json.dumps({**values, "label": stored.label}) + "\n")
@@ -82,7 +82,7 @@ TEXT_FORMATS: dict[str, Callable[[Iterable[StoredRecord], TextIO], None]] = {
 
 
 def write_parquet(records: Iterable[StoredRecord], path: Path) -> None:
-    """Returns a Parquet file, there when it is complete.
+    """Writes a Parquet file, which appears when it is complete.
 
     Raises:
         RecordsError: pyarrow is not installed.

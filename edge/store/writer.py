@@ -1,7 +1,8 @@
-"""Writes records to the database, on a thread of its own.
+"""Writes records to the database, on a thread.
 
 A commit waits for the disk, 3 to 12 ms as a rule and seconds at times; no verdict waits for it.
-What comes meanwhile is committed together. While nothing can be written, records wait in memory.
+Records that come meanwhile are committed together. While nothing can be written, they wait in
+memory.
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ class RecordWriter:
 
     Args:
         folder: of the database.
-        max_age_days: older rows are deleted, except those an output still has to be sent.
+        max_age_days: older rows are deleted, except those that wait in an outbox.
         max_backlog: records that wait in memory while nothing can be written.
-        on_commit: receives what was committed, on the writer's thread.
+        on_commit: receives the committed records, on the writer's thread.
 
     Attributes:
-        lost: records that were given up because `max_backlog` waited.
-        failure: why nothing can be written now; None while it can.
+        lost: records that were dropped because `max_backlog` waited.
+        failure: why the database cannot be written now; None while it can.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class RecordWriter:
         return False
 
     def close(self, limit_s: float) -> None:
-        """Commit what waits, within `limit_s` and if it can be written."""
+        """Commit the waiting records, within `limit_s` and if the database can be written."""
         with self._changed:
             self._ended = True
             self._changed.notify()
@@ -106,11 +107,11 @@ class RecordWriter:
             try:
                 self._step()
             except Exception as error:  # noqa: BLE001 - the writer goes on after a pause
-                self._note(error)
+                self._log_failure(error)
         self._disconnect()
 
     def _step(self) -> None:
-        """Commit what waits, or wait for something."""
+        """Commit the waiting records, or wait for some."""
         if self._connection is None:
             self._connection = connect(self._folder, synchronous="FULL")
         if time.monotonic() >= self._prune_at:
@@ -134,15 +135,15 @@ class RecordWriter:
         with self._changed:
             for _ in batch:
                 self._waiting.popleft()
-        self._note_success()
+        self._log_recovery()
         self._on_commit(batch)
 
-    def _note_success(self) -> None:
+    def _log_recovery(self) -> None:
         if self.failure is not None:
             _log.warning("records are written again; none of those that waited is lost")
         self.failure = None
 
-    def _note(self, error: Exception) -> None:
+    def _log_failure(self, error: Exception) -> None:
         """Tell once that nothing can be written, and wait a little."""
         if self.failure is None:
             is_defect = not isinstance(error, sqlite3.Error | RecordsError)
@@ -166,7 +167,7 @@ class RecordWriter:
                 "triggered_utc < ? AND number NOT IN (SELECT record FROM outbox) LIMIT ?)",
                 (oldest, _PRUNED_AT_ONCE),
             ).rowcount
-        self._note_success()
+        self._log_recovery()
         if deleted == _PRUNED_AT_ONCE:
             self._prune_at = time.monotonic()
 

@@ -68,4 +68,4 @@ class EncoderTrigger:
         return Firing()
 
     def close(self) -> None:
-        """Returns the encoder stays its owner's; see `FiredTrigger.close`."""
+        """Does nothing: the encoder stays its owner's."""

@@ -12,6 +12,7 @@ from edge.trigger.base import FiredTrigger, Firing
 from inspection.errors import LineError
 
 _POLL_S = 0.2
+_OPEN_LIMIT_S = 60.0  # a name server that does not answer holds `open` up for so long
 
 _log = logging.getLogger(__name__)
 
@@ -25,8 +26,8 @@ class TriggerThread:
         on_error: receives an error that is a defect of the program.
 
     Attributes:
-        turned_ns: start of the last turn of the thread, on the monotonic clock; None while it does
-            not wait for parts.
+        turned_ns: start of the last turn of the thread, on the monotonic clock, or the time by
+            which the trigger must be open; None while it pauses.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class TriggerThread:
 
     def _open(self) -> None:
         """Opens the trigger; `turned_ns` shows a hang."""
-        self.turned_ns = time.monotonic_ns()
+        self.turned_ns = time.monotonic_ns() + round(_OPEN_LIMIT_S * 1e9)
         try:
             self._trigger.open()
         finally:

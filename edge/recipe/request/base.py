@@ -1,4 +1,4 @@
-"""What every way to ask for a recipe offers, and the answers that it gets."""
+"""The contract of a source of recipe requests, and the answers to it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PollMilliseconds = Annotated[float, Field(ge=10, le=10_000)]
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for.
+    """One request.
 
     Attributes:
         number: of the recipe; 0 asks for none.
-        request_id: what the asker calls it; None when it does not say.
-        was_there: it stood there when the station came, which need not be asked for again.
-        problem: why it is no request; empty when it is one.
+        request_id: the peer's name for it; None when it gives none.
+        was_there: it was there when the station connected, and may be in force already.
+        problem: why it is not valid; empty when it is.
     """
 
     number: int
@@ -29,21 +29,21 @@ class Request:
 
 
 class State(str, Enum):
-    """How the station gets on with the requests."""
+    """The progress of a request."""
 
     IDLE = "idle"  # nothing to do
     LOADING = "loading"
-    FAILED = "failed"  # the last request came to nothing
+    FAILED = "failed"  # the last request failed
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Where the recipes stand.
+    """The state of the recipes.
 
     Attributes:
         active: number of the recipe in force.
-        request: the one that this is the answer to; None before the first.
-        failure: why it came to nothing; empty when it did not.
+        request: the answered one; None before the first.
+        failure: why it failed; empty when it did not.
     """
 
     active: int | None
@@ -53,7 +53,7 @@ class Answer:
 
 
 class RecipeStanding(Protocol):
-    """What is used of `edge.recipe.changeover.RecipeStatus`."""
+    """The used part of `edge.recipe.changeover.RecipeStatus`."""
 
     @property
     def active(self) -> int | None:
@@ -61,29 +61,29 @@ class RecipeStanding(Protocol):
 
     @property
     def loading(self) -> int | None:
-        """What is being loaded."""
+        """Number of the recipe that is being loaded."""
 
     @property
     def failure(self) -> str | None:
-        """Why the last request came to nothing."""
+        """Why the last request failed."""
 
 
 class Recipes(Protocol):
-    """What is used of `edge.recipe.changeover.Changeover`."""
+    """The used part of `edge.recipe.changeover.Changeover`."""
 
     @property
     def status(self) -> RecipeStanding:
-        """Where the recipes stand."""
+        """The state of the recipes."""
 
     def request(self, number: int) -> None:
         """Begin to load a recipe; LineError when it is refused."""
 
 
 class RequestSource(Protocol):
-    """Somebody who asks for recipes. One thread calls it."""
+    """A peer that requests recipes. One thread calls it."""
 
     def open(self) -> None:
-        """Connect. Called again after every LineError: what is lost is connected anew.
+        """Connect. Called again after every LineError.
 
         Raises:
             LineError: it cannot be opened; the message says what to check.
@@ -97,7 +97,7 @@ class RequestSource(Protocol):
         """
 
     def answer(self, answer: Answer) -> None:
-        """Tell where the recipes stand; called again and again.
+        """Tell the state of the recipes; called again and again.
 
         Raises:
             LineError: the connection is lost.

@@ -1,16 +1,16 @@
-"""Recipes that a PLC asks for by Modbus TCP; the station is the client and polls.
+"""A PLC requests recipes by Modbus TCP; the station is the client and polls.
 
-The PLC holds four holding registers, the last three of them written by the station:
+The PLC has four holding registers; the station writes the last three:
 
     request_address      number of the recipe that the PLC wants (RecipeRequest); 0 asks for none
     status_address + 0   number of the recipe in force (RecipeActive)
     status_address + 1   0 nothing to do, 1 a recipe is being loaded, 2 the last request failed
-    status_address + 2   the request that this is the answer to
+    status_address + 2   the request that this answers
 
-A number is asked for once, when it comes to stand there; also when the station starts with another
-recipe. To ask for the same one again the PLC writes 0, waits until that is answered, and writes the
-number. The PLC sends the next parts when the answer is to its request, the state is 0, RecipeActive
-is the number, and the station is READY.
+A new number is one request; so is the number that the station finds at its start, unless that
+recipe is in force. To ask for the same one again the PLC writes 0, waits for the answer, and then
+writes the number. The PLC sends the next parts when the answer is to its request, the state is 0,
+RecipeActive is the number, and the station is READY.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class ModbusRequests:
         self._plc.open()
 
     def take(self) -> Request | None:
-        """What stands there, unless it did at the last look."""
+        """Returns the number in the register, unless it is that of the last look."""
         (wanted,) = self._plc.registers(self._config.request_address)
         before, self._wanted = self._wanted, wanted
         return Request(wanted, was_there=before is None) if wanted != before else None

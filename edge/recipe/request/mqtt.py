@@ -1,20 +1,19 @@
-"""Recipes that are asked for by MQTT 3.1.1.
+"""A peer requests recipes by MQTT 3.1.1.
 
 ::
 
-    <topic>/recipe/set    for whoever asks, QoS 1: the number, as 2; or {"number": 2, "id": "..."}
-    <topic>/recipe/state  QoS 1, retained: a JSON object, told at every change
+    <topic>/recipe/set    from the peer, QoS 1: the number, as 2; or {"number": 2, "id": "..."}
+    <topic>/recipe/state  QoS 1, retained: a JSON object at every change
         active    number of the recipe in force
-        state     idle, loading, failed; "offline" is the last will, and then stands alone
-        request   the number that this is the answer to; null before the first one
+        state     idle, loading, failed; "offline" is the last will, without the other keys
+        request   the number that this answers; null before the first one
         id        that of the request; null when it had none
-        failure   why the request came to nothing; empty when it did not
+        failure   why the request failed; empty when it did not
 
-A request is asked for once, when it comes. One that is retained at the broker is left out, which
-would come again with every connection and change the recipe long after; so is what was published
-while the station was away (clean session). Whoever asks publishes without "retain" and looks for
-its id in the answer. The next parts may come when the state is idle, "active" is the number, and
-the station is READY.
+Each message is one request. The station leaves out a message that the broker retained, which would
+come again with every connection, and messages from the time when it was away (clean session). The
+peer publishes without "retain" and looks for its id in the answer. The next parts may come when the
+state is idle, "active" is the number, and the station is READY.
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ class MqttRecipeRequestConfig(MqttBroker):
     """Messages of a topic; see `edge.recipe.request.mqtt`.
 
     Attributes:
-        client_id: another one than that of an output or a trigger.
-        topic: what the topics begin with, as plant/hall2/line3.
-        poll_ms: how soon a recipe that is loaded is told.
+        client_id: different from those of outputs and triggers.
+        topic: the beginning of the topics, as plant/hall2/line3.
+        poll_ms: longest delay of an answer.
     """
 
     kind: Literal["mqtt"]
@@ -75,7 +74,7 @@ class MqttRequests:
         self._broker.open()
 
     def take(self) -> Request | None:
-        """Returns the last message that came."""
+        """Returns the last request since the call before."""
         self._broker.require()
         request = None
         while not self._requests.empty():
@@ -98,7 +97,7 @@ class MqttRequests:
             self._told = text
 
     def close(self) -> None:
-        """Say that nobody answers any more, and disconnect."""
+        """Publish that the station is offline, and disconnect."""
         self._broker.close()
 
     def _on_message(self, payload: bytes) -> None:

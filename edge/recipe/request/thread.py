@@ -1,7 +1,7 @@
-"""Recipes that somebody asks for, on a thread of their own.
+"""Follows the recipe requests of a peer, on a thread.
 
-A request is dealt with once. One that comes while a recipe is being loaded waits, and a later one
-takes its place.
+Each request counts once. One that comes while a recipe is being loaded waits, and a later one takes
+its place.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class RecipeRequestThread:
         self._source = source
         self._recipes = recipes
         self._poll_s = poll_ms / 1e3
-        self._request: Request | None = None  # the last one that was dealt with
+        self._request: Request | None = None  # the last one that was handled
         self._refusal = ""
         self._connection = Reconnector(self._open, LineError)
         self._stopping = threading.Event()

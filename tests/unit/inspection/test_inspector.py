@@ -1,6 +1,7 @@
 """One frame in, one verdict out, on a bundle whose score can be worked out by hand."""
 
 import base64
+import threading
 import time
 
 import cv2
@@ -258,3 +259,25 @@ def test_a_part_that_moved_is_judged_by_the_zones_that_moved_with_it(tiny_bundle
     assert (found.zones == np.repeat([1, 2], 16)[np.newaxis]).all()
     assert np.argwhere(found.native_mask(moved)).tolist() == [[58, 55]]
     assert (lost.verdict, lost.cause) == (Verdict.NO_VERDICT, Cause.PART_NOT_FOUND)
+
+
+def test_an_engine_that_fails_its_first_run_is_closed_on_its_thread(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+
+    class Failing:
+        def __init__(self, *_args: object, **_settings: object) -> None:
+            threads.append(threading.current_thread())
+
+        def infer(self, _batch: object) -> None:
+            raise EngineError("out of memory")
+
+        def close(self) -> None:
+            threads.append(threading.current_thread())
+
+    monkeypatch.setattr("inspection.inspector.engine_class", lambda _name: Failing)
+    with pytest.raises(EngineError, match="out of memory"):
+        open_engine(tiny_bundle)
+    opened, closed = threads
+    assert opened is closed is not threading.current_thread()

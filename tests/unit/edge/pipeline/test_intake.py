@@ -420,3 +420,16 @@ def test_an_exposure_that_fails_late_leaves_the_verdict_as_it_was() -> None:
     assert bench.outcomes() == ["no_frame"]
     bench.exposers["main"].answer(CameraError("unplugged"))
     assert bench.outcomes() == []
+
+
+def test_a_late_frame_that_comes_before_its_exposure_has_ended_is_owed_once() -> None:
+    bench = Bench("main", fired=True)
+    bench.exposers["main"].is_stuck = True
+    bench.fire("first")
+    bench.wait(25)
+    bench.see("main", "of the first")
+    assert bench.outcomes() == ["no_frame"]
+    bench.exposers["main"].answer()
+    bench.fire("second")
+    bench.see("main", "of the second")
+    assert [shot.frame.source for shot in bench.shots()] == ["of the second"]
