@@ -17,7 +17,7 @@ import numpy as np
 
 from inspection.errors import CudaError, DeviceLostError, EngineError
 
-# The context is dead after these (driver_types.h: "must be terminated and relaunched").
+# These errors destroy the context (driver_types.h: "must be terminated and relaunched").
 STICKY = frozenset({214, 220, 226, 700, 702, 709, 710, *range(714, 720), 721, 999})
 _INSUFFICIENT_DRIVER = 35
 # pycuda gives no code, only the driver's text for it.

@@ -1,7 +1,8 @@
 """TensorRT on an NVIDIA device: runs a plan that `linewarden build` made here; never builds one.
 
 Order and rules of the calls follow NVIDIA's developer guide for TensorRT 10.3 to 11. TensorRT
-reports a failure by None or False and in its log, so each answer is checked and the log is quoted.
+reports failures by None or False and in its log, so this file checks each answer and quotes the
+log.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class RunningPlan:
             if graph and cuda.graphs is not None:
                 self._graph = self._captured(cuda.graphs)
         except BaseException:
-            with suppress(CudaError, DeviceLostError):  # the first error is the one to report
+            with suppress(CudaError, DeviceLostError):  # report the first error, not this one
                 self.close()
             raise
         self.launch: Launch = "plain" if self._graph is None else "graph"
@@ -254,8 +255,8 @@ class RunningPlan:
         try:
             return self._capture(graphs)
         except EngineError as error:
-            _log.warning("no CUDA graph, the launches are made one by one: %s", error)
-        self._run()  # proves that a failed capture left the stream usable
+            _log.warning("no CUDA graph, so each run launches its steps one by one: %s", error)
+        self._run()  # proves that the stream is usable after the failed capture
         return None
 
     def _capture(self, graphs: Graphs) -> int:

@@ -146,7 +146,7 @@ def test_a_key_of_the_machine_goes_into_what_it_builds(
     assert main(["build", str(bundle.folder)]) == 0
     own_key(monkeypatch, tmp_path / "keys")
     assert main(["verify", str(bundle.folder)]) == 4
-    assert "vouches for this calibration" in capsys.readouterr().err
+    assert "covers this calibration" in capsys.readouterr().err
     assert main(["bundle", "adopt", str(bundle.folder)]) == 0
     assert f"{PLAN}: vouched for by this machine" in capsys.readouterr().out
     assert main(["verify", str(bundle.folder)]) == 0
@@ -193,7 +193,7 @@ def test_verify_runs_the_plans_of_this_kind_of_device(
     plan.write_bytes(plan.read_bytes()[:-1])
     assert main(["verify", str(bundle.folder)]) == 4
     captured = capsys.readouterr()
-    assert "truncated, or of another build" in captured.err
+    assert "truncated, or from another build" in captured.err
     assert f"{PLAN}: refused: " in captured.out
     assert "\nmodel.onnx  onnxruntime" in captured.out, "what can run is in the table all the same"
     installed.assert_clean()

@@ -181,7 +181,7 @@ def test_a_forged_pair_is_refused_where_the_machine_has_a_key(
     says = {"plan_sha256": hashlib.sha256(evil).hexdigest(), "plan_bytes": len(evil)}
     write_sidecar(plan, built.sidecar.model_copy(update=says), Keys())
     refuses(plan, "neither this machine's key nor a trusted signature", BundleError)
-    with pytest.raises(BundleError, match="vouches for this sidecar"):
+    with pytest.raises(BundleError, match="covers this sidecar"):
         bundle.file(built.name)
     installed.assert_clean()
 
@@ -199,7 +199,7 @@ def test_an_engine_of_another_size_is_refused(bundle: Bundle, built: Built) -> N
 
 def test_an_engine_of_an_older_export_is_refused(bundle: Bundle, built: Built) -> None:
     bundle.manifest.files["model.onnx"] = "b" * 64
-    with pytest.raises(BundleError, match=r"was built of model\.onnx"):
+    with pytest.raises(BundleError, match=r"was built from model\.onnx"):
         open_engine(bundle, engine="tensorrt", artefact=built.name)
 
 
@@ -288,7 +288,7 @@ def test_a_graph_that_is_not_captured_is_logged_and_the_engine_runs(
         with closing(TensorRtEngine(plan, SHAPE)) as engine:
             assert engine.launch == "plain"
             assert engine.infer(IMAGE).scores[0] == pytest.approx(100 / 255)
-        assert "no CUDA graph, the launches are made one by one: CUDA: cuda" in caplog.text
+        assert "no CUDA graph, so each run launches its steps one by one: CUDA: cuda" in caplog.text
     with closing(TensorRtEngine(plan, SHAPE)) as engine:
         assert engine.launch == "graph"
     installed.assert_clean()

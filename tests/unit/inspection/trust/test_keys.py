@@ -24,8 +24,8 @@ def test_a_machine_without_keys_says_what_is_not_authenticated(
     monkeypatch.setattr("inspection.trust.keys.KEYS_FOLDER", tmp_path / "none")
     assert configured_keys() == Keys()
     assert Keys().describe() == (
-        "runs any bundle, for it trusts no key; takes calibrations and engines that are sealed "
-        "only, for it has no key of its own"
+        "runs any bundle, because it trusts no key; accepts calibrations and engines with a seal "
+        "alone, because it has no device key"
     )
 
 
@@ -45,8 +45,8 @@ def test_both_kinds_are_read(monkeypatch: pytest.MonkeyPatch, folder: Path) -> N
     assert keys.device == bytes.fromhex(own.read_text())
     assert own.read_text() not in repr(keys)
     assert keys.describe() == (
-        f"runs bundles signed by {private.public.id}; vouches for its calibrations and engines "
-        "with a key of its own"
+        f"runs bundles signed by {private.public.id}; authenticates its calibrations and engines "
+        "with its device key"
     )
 
 
@@ -56,7 +56,7 @@ def test_a_key_of_the_machine_is_never_replaced(
     path = own_key(monkeypatch, folder)
     assert path.stat().st_mode & 0o777 == 0o600
     before = path.read_text()
-    with pytest.raises(ConfigError, match="exists; what was made with it would be refused"):
+    with pytest.raises(ConfigError, match="exists; under a new key, this machine would"):
         new_device_key()
     assert path.read_text() == before
 
@@ -117,7 +117,7 @@ def test_what_is_no_public_key_is_refused(
 ) -> None:
     trusted_key(monkeypatch, folder)
     (folder / "owner.pub").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"owner\.pub: is no public key in PEM"):
+    with pytest.raises(ConfigError, match=r"owner\.pub: is not a public key in PEM"):
         configured_keys()
 
 
@@ -137,7 +137,7 @@ def test_a_private_key_may_have_a_passphrase(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert read_private_key(path, "correct").public.id == public.id
     for wrong in ("wrong", None):
-        with pytest.raises(ConfigError, match="is no private key that can be read"):
+        with pytest.raises(ConfigError, match="is not a readable private key"):
             read_private_key(path, wrong)
-    with pytest.raises(ConfigError, match="exists; a key is not replaced"):
+    with pytest.raises(ConfigError, match="exists and will not be replaced"):
         new_key_pair(path)

@@ -75,7 +75,7 @@ def test_a_stranger_cannot_take_the_id_of_the_owner(
     statement = forged.statement.model_copy(update={"key_id": owner.public.id})
     path = tiny_bundle.folder / SIGNATURE
     path.write_text(forged.model_copy(update={"statement": statement}).model_dump_json())
-    with pytest.raises(BundleError, match=f"its signature is not one of the key {owner.public.id}"):
+    with pytest.raises(BundleError, match=f"its signature does not fit the key {owner.public.id}"):
         open_bundle(tiny_bundle.folder)
 
 
@@ -136,13 +136,13 @@ def test_a_machine_with_its_own_key_takes_only_its_own_calibrations(
 ) -> None:
     own_key(monkeypatch, tmp_path / "keys")
     bundle = open_bundle(tiny_bundle.folder)
-    with pytest.raises(BundleError, match="vouches for this calibration"):
+    with pytest.raises(BundleError, match="covers this calibration"):
         bundle.calibration("default", "model.onnx")
     unkeyed = tiny_bundle.calibration("default", "model.onnx")
     bundle.add_calibration(unkeyed)
     bundle.calibration("default", "model.onnx")
     edited(bundle, thresholds=Thresholds(99.0, 0.5))
-    with pytest.raises(BundleError, match="vouches for this calibration"):
+    with pytest.raises(BundleError, match="covers this calibration"):
         bundle.calibration("default", "model.onnx")
 
 
@@ -154,7 +154,7 @@ def test_the_key_of_another_machine_does_not_count(
     there.add_calibration(tiny_bundle.calibration("default", "model.onnx"))
     own_key(monkeypatch, tmp_path / "other")
     assert configured_keys().device != there.keys.device
-    with pytest.raises(BundleError, match="vouches for this calibration"):
+    with pytest.raises(BundleError, match="covers this calibration"):
         open_bundle(tiny_bundle.folder).calibration("default", "model.onnx")
 
 
