@@ -1,4 +1,4 @@
-"""What every engine must do; each one in `ENGINES` is here, TensorRT over its double."""
+"""Holds every engine of `ENGINES` to the contract, TensorRT over its double."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def image(seed: int = 0) -> npt.NDArray[np.uint8]:
 
 
 def brightness(batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """What the tiny graph computes: the mean of BGR over 255."""
+    """Computes what the tiny graph computes: the mean of BGR over 255."""
     return np.asarray(batch.mean(axis=3, dtype=np.float64) / 255)
 
 

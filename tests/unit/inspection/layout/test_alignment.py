@@ -69,7 +69,7 @@ def expected(points: np.ndarray, right: float, down: float, clockwise: float) ->
 def test_a_pose_is_found_to_fractions_of_a_pixel(
     settings: dict[str, float], pose: tuple[float, float, float], mark: Crop
 ) -> None:
-    """The large mark is compared at half size; its odd side is no whole number of those pixels."""
+    """The large mark is compared at half size; its odd side does not fill whole pixels there."""
     picture = part(mark=mark)
     alignment = alignment_to(as_frame(picture), mark, AlignmentSettings.model_validate(settings))
     found = MarkFinder(alignment).find(posed(picture, *pose))

@@ -1,4 +1,4 @@
-"""What a machine with keys believes: signed bundles, and records that it vouches for itself."""
+"""A machine with keys accepts signed bundles, and records that carry its own MAC."""
 
 import shutil
 from pathlib import Path
