@@ -1,4 +1,4 @@
-"""Measures the time to find a mark: two frame sizes, with and without rotation and search area.
+"""Measures the time to find a mark, with and without rotation and search area.
 
 python tests/bench/bench_alignment.py
 """
@@ -23,7 +23,7 @@ _SETTINGS = {
 
 
 def frame_of(size: int, side: int) -> tuple[np.ndarray, Crop]:
-    """Draws a rough frame with a mark in its middle."""
+    """Makes a textured frame with a mark in its middle."""
     noise = np.random.default_rng(1).normal(size=(size, size)).astype(np.float32)
     rough = cv2.GaussianBlur(noise, (0, 0), size / 60)
     frame = 110 + 20 * rough / rough.std()

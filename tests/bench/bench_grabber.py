@@ -1,11 +1,10 @@
-"""Measures the time from a frame in the camera's driver to the frame in the pipeline's process.
+"""Measures the way of a frame from the camera's driver to the process of the pipeline.
 
     python tests/bench/bench_grabber.py [rounds]
 
-The camera gives a frame every 20 ms and copies it once, as the drivers do. The bench reads it in
-this process, in a separate process, and in a separate process with one more copy. The shared memory
-saves that copy, because it reaches the pipeline directly. Runs are interleaved, so that load on the
-machine affects all sides alike.
+A camera gives a frame every 20 ms, copied once as the drivers do. The benchmark reads it in this
+process, in another process, and there with one more copy: the pipeline saves that copy, because it
+gets the shared memory itself. Runs are interleaved, so that load on the machine hits all alike.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ SHAPES = ((1024, 1024), (1024, 1024, 3), (2048, 2048), (2048, 2048, 3))
 
 
 class PacedCamera:
-    """Returns the same picture on each read, after a delay."""
+    """Gives the same picture, a while after each call."""
 
     waits = False
     runs_free = False
@@ -38,7 +37,7 @@ class PacedCamera:
         """Does nothing."""
 
     def read(self, timeout_s: float) -> Frame:
-        """Returns a frame with a time before the copy."""
+        """Returns a frame with the time before its copy."""
         time.sleep(PERIOD_S)
         ready_ns = time.monotonic_ns()
         return Frame(self._buffer.copy(), ready_ns, 0, "paced")
@@ -92,7 +91,7 @@ def copied(frame: Frame | None) -> Frame | None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 3:  # this is the camera's process
+    if len(sys.argv) > 3:  # this is the process of the camera
         child.main(lambda config: PacedCamera(tuple(json.loads(config))))
     else:
         main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)

@@ -1,9 +1,9 @@
-"""Compares the fused graph with the literal one, and measures the latency with idle gaps.
+"""Measures an inspection: the fused graph against the literal one, and latency with idle gaps.
 
     python tests/bench/bench_inspector.py [backbone] [threads]
 
-Prints medians of interleaved runs, so that load on the machine affects all sides alike, and the
-ratio to the first row. The weights are random, which does not change the speed.
+Prints medians of interleaved runs, so that load on the machine hits all sides alike, and the ratio
+to the first row. The weights are random, which does not change the speed.
 """
 
 from __future__ import annotations

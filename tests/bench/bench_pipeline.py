@@ -5,12 +5,12 @@
     python tests/bench/bench_pipeline.py zones
     python tests/bench/bench_pipeline.py idle BUNDLE [parts]
 
-`overhead` runs an engine that does nothing, so that it measures only the pipeline: from the frame
-in memory to the verdict at the output, with preprocessing to 256x256, record and one output. For
-comparison it runs the same steps as plain calls. `views` measures from the software trigger, with
-one camera and with four, each with an exposure of 2 ms. `zones` times the decision on a map with
-zones. `idle` runs a bundle through the pipeline with pauses between the parts, without and with
-`keep_warm_ms`. All sides are interleaved.
+`overhead` runs an engine that does nothing, so that it measures the pipeline alone: from the frame
+in memory to the verdict at the output, with preprocessing to 256x256, record and one output; beside
+it the same steps as plain calls. `views` begins at the software trigger, with one camera and with
+four, each of which needs 2 ms to expose. `zones` times the decision on a map with zones. `idle`
+runs a bundle through the pipeline with pauses between the parts, without and with `keep_warm_ms`.
+All sides are interleaved.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ EXPOSURE_S = 0.002  # a round trip to the process of a camera
 
 
 class Source:
-    """A camera that returns a given frame at once; `captured_ns` is the time of `give`."""
+    """A camera that passes on a frame at once; `captured_ns` is that moment."""
 
     waits = False
 
@@ -112,7 +112,7 @@ class NoEngine:
 
 
 class Told:
-    """An output that notes the time of each record."""
+    """An output that notes the time of each verdict."""
 
     def __init__(self) -> None:
         self.at_ns = 0
@@ -137,8 +137,8 @@ class Running:
     """A pipeline on a thread, one part at a time.
 
     Args:
-        fired_views: number of cameras that the software trigger exposes; 0 for one camera that
-            announces the parts itself.
+        fired_views: cameras that a software trigger exposes; 0 for a camera that announces the
+            parts.
     """
 
     def __init__(
@@ -204,7 +204,7 @@ def overhead() -> None:
 
 
 def views() -> None:
-    """Measures from the software trigger to the verdict, with one camera and with four."""
+    """Times a part from the software trigger to the verdict, with one camera and with four."""
     random = np.random.default_rng(1)
     with ExitStack() as stack:
         sides: dict[str, Callable[[], float]] = {}
@@ -236,7 +236,7 @@ def zones() -> None:
 
 
 def _compare(sides: dict[str, Callable[[], float]]) -> None:
-    """Measures the sides in turn and prints the percentiles of each in milliseconds."""
+    """Prints the percentiles of each side in milliseconds, measured in turn."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(ROUNDS + 10):
         for name, run in sides.items():
@@ -254,7 +254,7 @@ def _plain(inspector: NoEngine, image: npt.NDArray[np.uint8]) -> float:
 
 
 def idle(bundle: str, parts: int) -> None:
-    """Runs blocks of ten parts with the same pause, in turn without and with `keep_warm_ms`."""
+    """Runs blocks of ten parts with the same pause, in turn without and with warmth."""
     for pause_s in PAUSES_S:
         times: dict[float | None, list[float]] = {warm: [] for warm in WARM_MS}
         with Inspector.open(bundle, threads=2) as inspector:

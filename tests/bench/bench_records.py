@@ -1,9 +1,9 @@
-"""Measures the cost of records, in the path of a part and in the background.
+"""Measures the cost of records: on the way of a part, and behind it.
 
     python tests/bench/bench_records.py [FOLDER]
 
-FOLDER lies on the disk to measure (default: the temporary folder). The bench runs 2000 parts at 100
-per second, with an outbox that never empties, and then inserts 300 rows with one commit each.
+FOLDER is on the disk to measure (default: the temporary folder). Runs 2000 parts at 100 a second,
+with an outbox that nothing empties; then writes 300 rows with a commit for each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs ONNX Runtime with a chosen provider, for comparisons on a GPU without TensorRT."""
+"""Runs ONNX Runtime with a chosen provider, to compare with a GPU without TensorRT."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from inspection.engine import Prediction
 from inspection.errors import EngineError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-# By default CUDA rounds FP32 convolutions to 10 bits of mantissa.
+# With TF32 the provider rounds FP32 convolutions to 10 bits of mantissa.
 _OPTIONS = {CPU: {}, CUDA: {"use_tf32": "0"}}
 
 
 class ProviderEngine:
-    """Runs an artefact on one provider, as an `inspection.engine.Engine`.
+    """Runs an artefact on one provider.
 
     Raises:
-        EngineError: ONNX Runtime does not have the provider here, or fell back to another one.
+        EngineError: ONNX Runtime lacks the provider here, or took another one.
     """
 
     def __init__(self, artefact: Path, provider: str) -> None:
@@ -35,7 +35,7 @@ class ProviderEngine:
             ort.preload_dlls()
         chosen = [(provider, _OPTIONS[provider])]
         self._session = ort.InferenceSession(str(artefact), options, providers=chosen)
-        # ONNX Runtime falls back to the CPU silently.
+        # It falls back to the CPU without a message.
         if self._session.get_providers()[0] != provider:
             raise EngineError(f"{artefact}: ONNX Runtime cannot use its {provider} here")
 

@@ -184,7 +184,7 @@ def test_verify_runs_the_plans_of_this_kind_of_device(
     assert main(["verify", str(bundle.folder)]) == 0
     printed = capsys.readouterr().out
     assert "recipe default: calibrated through model.onnx" in printed
-    assert "runs any bundle, for it trusts no key" in printed
+    assert "runs any bundle, because it trusts no key" in printed
     assert "thor-sm110-20mp/fp16/model.plan: not run, this machine is simulated-orin" in printed
     assert [line.split()[:2] for line in printed.splitlines() if line.startswith(("mod", "eng"))][
         -2:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from inspection.engine.cuda import STICKY, Cuda, open_cuda
-from inspection.engine.cuda_python import CudaPython
+from inspection.engine.cuda import STICKY, Cuda, _CudaPython, open_cuda
 from inspection.errors import CudaError, DeviceLostError, EngineError
 from tests.doubles import cuda_cases
 from tests.doubles.cuda import STICKY as DEVICE_STICKY
@@ -58,7 +57,7 @@ def test_cuda_python_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
     device = SimulatedDevice()
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", cuda_python(device))
     monkeypatch.setitem(sys.modules, "pycuda.driver", pycuda_driver(device))
-    assert isinstance(open_cuda(), CudaPython)
+    assert isinstance(open_cuda(), _CudaPython)
 
 
 def test_no_binding_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,11 +143,11 @@ def test_the_genuine_cuda_python_takes_our_arguments() -> None:
     runtime = pytest.importorskip("cuda.bindings.runtime", reason="needs cuda-python")
     if int(runtime.cudaGetDeviceCount()[0]) == 0:
         pytest.skip("there is a GPU here: tests/gpu uses it")
-    cuda = object.__new__(CudaPython)
+    cuda = object.__new__(_CudaPython)
     cuda._runtime = runtime
     names = [
         name
-        for name, value in inspect.getmembers(CudaPython, inspect.isfunction)
+        for name, value in inspect.getmembers(_CudaPython, inspect.isfunction)
         if not name.startswith("_") and name != "release"
     ]
     assert len(names) == 17

@@ -5,7 +5,7 @@ import re
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -33,6 +33,7 @@ def corners(points: object) -> np.ndarray:
     return np.asarray(points, dtype=np.float64)
 
 
+@settings(deadline=None)  # 256 pixels for each example, on a machine that is busy
 @given(TRIANGLES)
 def test_a_pixel_is_inside_when_its_centre_is(points: list[tuple[float, float]]) -> None:
     mask = polygon_mask(corners(points), 16, 16)
