@@ -1,11 +1,11 @@
-"""What reflection padding of the backbone does to the border of UniAD's map.
+"""Measure the effect of reflection padding in the backbone on the border of UniAD's map.
 
     python -m studies.border configs/train/uniad-cpu.yaml DATA... [--set KEY=VALUE]
 
-Trains once with zero padding and once with reflection, everything else alike, and prints for the
-test images: mean and 99.9th percentile of the map of good parts on the outer ring of 16 px over
-those of the interior (1 is ideal), image AUROC, pixel AUROC, false rejects at the calibrated
-threshold. LINEWARDEN_WEIGHTS names the backbone's weights.
+The study trains once with zero padding and once with reflection, everything else alike. For the
+test images it prints mean and 99.9th percentile of the map of good parts on the outer ring of 16 px
+over those of the interior (1 is ideal), image AUROC, pixel AUROC, and the false reject rate at the
+calibrated threshold. LINEWARDEN_WEIGHTS names the weights of the backbone.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def measure(config: TrainConfig) -> str:
 
 
 def border_ratios(inspected: list[InspectedSample]) -> tuple[float, float]:
-    """Ring over interior of good parts' maps: means, and 99.9th percentiles."""
+    """Returns ring over interior of the maps of good parts: means, and 99.9th percentiles."""
     good = [s.inspection.anomaly_map for s in inspected if s.sample.is_good]
     maps = np.stack([found for found in good if found is not None])
     inside = np.zeros(maps.shape[1:], dtype=np.bool_)

@@ -1,11 +1,11 @@
-"""What calibration promises and drift alarms find, on real images: docs/measured/calibration.md.
+"""Measure the promises of calibration and the delay of drift alarms on real images.
 
     python -m studies.calibration --out docs/measured/calibration.md BUNDLE=DATA ...
 
-DATA is a data set in MVTec AD layout, BUNDLE a model that was taught few of its good images. All
-others are scored once through the bundle, as they are and changed step by step; then they are drawn
-again and again. What was measured is kept beside the bundle, so that a study that was stopped goes
-on. The report of a calibration on all these images is written there too.
+DATA is a data set in MVTec AD layout, BUNDLE a model that trained on few of its good images. The
+study scores all others once through the bundle, as they are and changed step by step; then it draws
+from them again and again. It keeps the measurements beside the bundle, so that a stopped study
+continues, and writes the report of a calibration on all these images there too.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from studies.calibration_trials.order import order_table
 from studies.calibration_trials.promise import promise_tables
 
 CHANGED_IMAGES = 100
-# What makes images of a data set more alike than images of others.
+# The groups within which the images of a data set are more alike.
 GROUPS = {
     "ball_screw": ("place on the screw", r"_(\d+_\d+)_crop"),
     "kolektorsdd": ("commutator", r"^(kos\d+)_"),
@@ -51,21 +51,20 @@ HEAD = """\
 Made by `make calibration-study` on {date:%Y-%m-%d}, ONNX Runtime on {cores} shared CPU cores; no
 figure is a time.
 
-Each model (SuperSimpleNet, resnet18, 256x256) was taught a fifth of the good training images; all
-other good images, of training and test folders, were scored once through the exported bundle:
+Each model (SuperSimpleNet, resnet18, 256x256) trained on a fifth of the good training images. The
+study scores all other good images, of training and test folders, once through the exported bundle:
 
 | data set | good images scored | groups |
 |---|---|---|
 {sets}
 
-Cookies (45 good images in all) and hazelnut_toy (34) are too few to teach a model, to calibrate and
+Cookies (45 good images in all) and hazelnut_toy (34) are too few to train a model, to calibrate and
 to measure; kolektorsdd is too small for n = 200.
 
-What follows for a line: the promise holds for parts like those of the calibration, and breaks where
-the line brings what calibration has not seen, other groups and later days. Calibrate on parts of
-many days, tools and lots rather than on many parts of one, and take a drift alarm for the end of
-the promise. A drift baseline takes 30 good parts at least; with 100, false alarms are as rare as
-they should be.
+For a line: the promise holds for parts like those of the calibration, and breaks for parts that the
+calibration has not seen, such as other groups and later days. Calibrate on parts of many days,
+tools and lots rather than on many parts of one, and treat a drift alarm as its end. A drift
+baseline takes at least 30 good parts; with 100, false alarms are as rare as intended.
 
 """
 
@@ -95,7 +94,7 @@ def main() -> None:
 
 
 def measured_once(folder: Path, data: Path) -> Measured:
-    """The images of a data set through a bundle, unless an earlier call has measured them."""
+    """Measures the images of a data set through a bundle, unless an earlier call has."""
     kept = folder.parent / "measured.json"
     if not kept.exists():
         bundle = open_bundle(folder)
@@ -108,7 +107,7 @@ def measured_once(folder: Path, data: Path) -> Measured:
 
 
 def unseen(bundle: Bundle, folders: Sequence[Path]) -> list[Path]:
-    """Images that the model was not taught, each content once."""
+    """Returns the images that were not in the training, each content once."""
     fitted = bundle.trained_on()
     images = {
         sha256(path.read_bytes()).hexdigest(): path
@@ -119,14 +118,14 @@ def unseen(bundle: Bundle, folders: Sequence[Path]) -> list[Path]:
 
 
 def write_report(bundle: Bundle, images: Sequence[Path], path: Path) -> None:
-    """Calibrate with all images and write the page about it."""
+    """Calibrates with all images, and writes the report."""
     result = calibrate(bundle, images, CalibrationTargets(0.01), reason="study")
     with Inspector.open(bundle) as inspector:
         write_calibration_report(path, result, inspector)
 
 
 def measure(bundle: Bundle, engine: Engine, data_set: str, images: Sequence[Path]) -> Measured:
-    """Scores and figures of all images as they are, and of some after each change."""
+    """Returns scores and figures of all images as they are, and of some after each change."""
     group_kind, pattern = GROUPS[data_set]
     reference = reference_from(read_image(images[0]))
     some = set(

@@ -1,8 +1,8 @@
-"""Run whole lines on cameras that need no hardware, break them, run them long; write the tables.
+"""Run whole lines on cameras that need no hardware, break them, and measure their memory.
 
     python -m studies.cameras --work FOLDER --out docs/measured/cameras.md [--only NAME ...]
 
-Each part of the study keeps its result in the work folder, where it is taken from the next time.
+Each part of the study keeps its result in the work folder, for the next call.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ HEAD = """\
 
 Made by `make camera-study` on {date} ({host}). Whole lines as `linewarden run` builds them: the
 camera in its own process, a small ONNX model in ONNX Runtime, JSON lines, records in SQLite, one
-camera a line. After each run the records, the JSON lines and the count of triggers are compared:
-each trigger has exactly one record and one line, with the same verdict and cause, or the study
-ends with an error.
+camera a line. After each run the study compares the records, the JSON lines and the number of
+triggers: each trigger has exactly one record and one line, with the same verdict and cause, or the
+study ends with an error.
 
 - **pylon**: the emulator of Basler's SDK, 128x64 Mono8.
 - **gige**: real GigE Vision over loopback to a fake camera of Aravis, 128x64 Mono8, 100 frames a
-  second. It streams our own pictures, one grey level each; with packet loss its own test picture.
+  second. It streams known pictures, one grey level each; with packet loss its own test picture.
 - **rtsp**, **mjpeg**: servers on loopback through PyAV. **opencv**: MJPEG through OpenCV; **file**:
   a video file through OpenCV.
 
@@ -59,15 +59,16 @@ ends with an error.
 |---|---|---|---|---|---|
 """
 FAULTS_HEAD = """
-"gige" has judged {levels} grey levels, and each score was that of one of them.
+"gige" judged {levels} grey levels, and each score belongs to one of them.
 
 ## Faults
 
-From the fault to the first NO_VERDICT with its cause, and to the first of five verdicts in a row;
-where a fault lasts (camera or server killed or hung, slow consumer), from its end, which comes when
-the line has noticed it. All are back within {back_s:g} s, or the study ends with an error. A call
-into an SDK that hangs is ended after `hung_limit_s` (2 s here, on GigE 5 s, which is the default),
-and one more for its stack. A program that was killed holds a GigE camera until its heartbeat ends.
+"Noticed" is the time from the fault to the first NO_VERDICT with its cause. "Verdicts again" is the
+time to the first of five verdicts in a row; for a lasting fault (camera or server killed or hung,
+slow consumer) it counts from the end of the fault, which the study ends when the line has noticed
+it. A line that needs more than {back_s:g} s ends the study with an error. The line ends a call
+into a hung SDK after `hung_limit_s` (2 s here, on GigE the default of 5 s), and one second later,
+for its stack. A killed program holds a GigE camera until its heartbeat ends.
 
 | source | fault | noticed | verdicts again | triggers | records | verdicts | NO_VERDICT by cause |
 |---|---|---|---|---|---|---|---|
@@ -75,19 +76,18 @@ and one more for its stack. A program that was killed holds a GigE camera until 
 SOAK_HEAD = """
 ## Memory
 
-Resident memory of the line and its camera's process together, sampled a hundred times or more. A
-straight line is fitted to all but the first fifth of the frames; above {limit:g} bytes a frame the
-check fails. The controls leak {leak} bytes for each frame in one of the two processes, and the
-study ends with an error unless the check fails on them. Frames of {frame} from a camera that costs
-nothing.
+Resident memory of the line and the process of its camera together, in a hundred samples or more. A
+straight line fits all but the first fifth of the frames; a slope above {limit:g} bytes a frame
+fails the check. The controls leak {leak} bytes for each frame in one of the two processes, and the
+study ends with an error unless the check fails on them. The frames of {frame} come from a camera
+that takes no time.
 
 | run | judged | triggers | MB at 20 % | MB at the end | bytes a frame | last fifth | check |
 |---|---|---|---|---|---|---|---|
 """
-FOOT = """
-Memory that goes back to the system in between hides growth from the straight line: the last fifth
-alone tells more. The line itself keeps the latencies of the latest 100,000 parts, about 32 bytes
-for each until then. Speed around the engine and after idle gaps: [performance.md](performance.md).
+FOOT = """ Memory that returns to the system in between hides growth from the straight line: the
+last fifth shows more. The line keeps the latencies of the latest 100,000 parts, about 32 bytes for
+each. Speed around the engine and after idle gaps: [performance.md](performance.md).
 
 Not in this study: packet resend, jumbo frames and a real network card, USB3 Vision, hardware
 trigger timing, unplugging a Basler camera. They need hardware.
@@ -95,7 +95,7 @@ trigger timing, unplugging a Basler camera. They need hardware.
 
 
 def main() -> None:
-    """Run what has no result yet, and write the page when all have one."""
+    """Runs the parts without a result, and writes the page when all have one."""
     parser = argparse.ArgumentParser(
         prog="python -m studies.cameras",
         description=__doc__,
@@ -182,7 +182,7 @@ def _lossy() -> list[str]:
 
 
 def _fired() -> list[str]:
-    """Each part is announced by us, with its own id, at a steady pace."""
+    """Triggers each part with its id, at a steady pace."""
     with SOURCES["pylon"]() as camera, tempfile.TemporaryDirectory() as folder:
         assert camera.config.kind == "pylon"
         settings = camera.config.settings.model_copy(

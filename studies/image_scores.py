@@ -1,11 +1,11 @@
-"""What the image scores of GANomaly and DifferNet are worth beside simpler ones.
+"""Compare the image scores of GANomaly and DifferNet with simpler ones.
 
     python -m studies.image_scores RUN...
 
-Takes finished runs of the two models and prints the image AUROC on the test images of their data
-set. GANomaly: the trained score, the maximum of the map, and the contrast of the prepared image,
-for which nothing is learnt. DifferNet: the trained flow, and a Gaussian fitted to the same vectors
-in the closed form, its covariance shrunk by 1 %.
+The study takes finished runs of the two models and prints the image AUROC on the test images of
+their data set. GANomaly: the trained score, the maximum of the map, and the contrast of the
+prepared image, which needs no training. DifferNet: the trained flow, and a Gaussian that fits the
+same vectors in closed form, its covariance shrunk by 1 %.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def of_differnet(model: differnet.Model, good: Tensor, test: Tensor) -> dict[str
 
 
 def vectors(model: differnet.Model, images: Tensor) -> Tensor:
-    """The vectors (N, T, D) of the copies that inference makes."""
+    """Returns the vectors (N, T, D) of the copies that inference makes."""
     turned = [
         differnet.pooled(
             pyramid(model.backbone, model.turn(part).flatten(0, 1), model.config.scales)

@@ -1,11 +1,11 @@
-"""Measure what FP16 and INT8 cost in verdicts and gain in time, on finished runs.
+"""Measure the verdicts that FP16 and INT8 flip, and the time that they save, on finished runs.
 
     python -m studies.precision --work build/precision --out docs/measured/precision.md RUN ...
 
-Each run is exported with all precisions. Each artefact takes its threshold from the held-out good
-images of the run and scores the test images of the run's data set, through ONNX Runtime's CPU and
-with every value rounded that is FP16. A finished run is kept as one JSON file in --work, so that a
-study that was stopped goes on.
+The study exports each run with all precisions. Each artefact takes its threshold from the held-out
+good images of the run and scores the test images of its data set, through ONNX Runtime on a CPU,
+with all FP16 values rounded. --work keeps each finished run as one JSON file, so that a stopped
+study continues.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ ROUNDS, TIMED_IMAGES = 20, 8
 METHOD = """\
 # Precision
 
-Made by `make precision`. Every artefact scores the test images of its run's data set through ONNX
-Runtime's CPU. That computes FP16 in FP32 and rounds nothing, so that an FP16 graph is judged by its
-twin, which rounds every value that is FP16. Flips are test images that an artefact judges otherwise
-than the FP32 one, each at its own threshold: the highest score of the held-out good images. The
+Made by `make precision`. Every artefact scores the test images of its data set through ONNX Runtime
+on a CPU. That computes FP16 in FP32 and rounds nothing, so the twin of an FP16 graph, which rounds
+every FP16 value, takes its place. Flips are test images with another verdict than the FP32
+artefact, each artefact at its own threshold: the highest score of the held-out good images. The
 score difference is the largest over the spread of the FP32 scores. The time is the median of
 interleaved runs over that of FP32, on the machine of the study. The files for TensorRT are slow
-there by design: `linewarden build` times their engines on the device, and keeps one only where it
-is faster than the more precise ones and gives the verdicts of the golden frames. No test image
-chooses anything: what stays in FP32, and how INT8 is calibrated, is decided on the frames of the
-export.
+there by design: `linewarden build` times their engines on the device, and keeps an engine only
+where it is faster than the more precise ones and gives the verdicts of the golden frames. No test
+image chooses anything: the frames of the export decide which nodes stay in FP32, and how INT8 is
+calibrated.
 
 """
 COLUMNS = (
@@ -70,7 +70,7 @@ COLUMNS = (
 
 
 class Scored(NamedTuple):
-    """Scores of the test images (N,), and the threshold above which an image is rejected."""
+    """Scores of the test images (N,), and the threshold of their artefact."""
 
     scores: npt.NDArray[np.float64]
     threshold: float
@@ -80,10 +80,10 @@ class Measured(StrictModel):
     """One artefact of one run.
 
     Attributes:
-        refusal: why it is not in the bundle; empty when it is, and all that follows is None if not.
-        flips: test images that it judges otherwise than FP32, of `images`.
+        refusal: reason why the bundle lacks it, and all figures are None; empty when it has it.
+        flips: test images, of `images`, with another verdict than FP32.
         score_difference: largest on a test image, over the spread of the scores of FP32.
-        time: median over that of FP32.
+        time: median time over that of FP32.
     """
 
     artefact: str
@@ -130,7 +130,7 @@ def main() -> None:
 
 
 def study(run: Path, record: RunRecord, folder: Path) -> StudiedRun:
-    """Export a run with all precisions, then score and time every artefact of its bundle."""
+    """Exports a run with all precisions, then scores and times every artefact of its bundle."""
     shutil.rmtree(folder, ignore_errors=True)
     bundle = export_bundle(run, folder / "bundle", precisions=PRECISIONS)
     names = [REFERENCE_ARTEFACT, *bundle.manifest.artefacts]
@@ -153,7 +153,7 @@ def study(run: Path, record: RunRecord, folder: Path) -> StudiedRun:
 
 
 def prepared(paths: Sequence[Path], bundle: Bundle) -> list[Image]:
-    """Images as the graph takes them, (1, H, W, 3)."""
+    """Returns images as the graph takes them, (1, H, W, 3)."""
     spec = bundle.manifest.preprocessing
     return [preprocess(read_image(path), spec)[np.newaxis] for path in paths]
 
@@ -161,7 +161,7 @@ def prepared(paths: Sequence[Path], bundle: Bundle) -> list[Image]:
 def score(
     bundle: Bundle, name: str, folder: Path, good: Sequence[Image], test: Sequence[Image]
 ) -> Scored:
-    """Scores of the test images, and the threshold that the held-out good images give."""
+    """Returns the scores of the test images, and the threshold from the held-out good images."""
     twin = folder / f"rounded-{name}"
     save_graph(rounded_twin(onnx.load(bundle.file(name))), twin)
     shape = GraphShape(bundle.manifest.graph.height, bundle.manifest.graph.width)
@@ -175,7 +175,7 @@ def score(
 def relative_times(
     bundle: Bundle, names: Sequence[str], images: Sequence[Image]
 ) -> dict[str, float]:
-    """Median time of an inference through each artefact over that through the first."""
+    """Returns the median time of each artefact over that of the first."""
     with ExitStack() as stack:
         engines = {
             name: stack.enter_context(closing(open_engine(bundle, artefact=name))) for name in names
@@ -194,7 +194,7 @@ def measure(
     *,
     time: float,
 ) -> Measured:
-    """Figures of one artefact against the FP32 one."""
+    """Returns the figures of one artefact against the FP32 one."""
     flips = (got.scores > got.threshold) != (expected.scores > expected.threshold)
     area = auroc(got.scores, labels)
     return Measured(
@@ -213,7 +213,7 @@ def measure(
 
 
 def table(studied: Sequence[StudiedRun]) -> str:
-    """One line for each model, data set and artefact, over all runs."""
+    """Returns one line for each model, data set and artefact, over all runs."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
     groups: dict[tuple[str, str, str], list[Measured]] = {}
     for run in studied:
@@ -225,7 +225,7 @@ def table(studied: Sequence[StudiedRun]) -> str:
 
 
 def refusals(groups: Mapping[tuple[str, str, str], Sequence[Measured]]) -> list[str]:
-    """Why artefacts are not offered, a line for each."""
+    """Returns the reason of each artefact that is not offered."""
     lines = [
         f"- {' '.join(key)}: {row.refusal}."
         for key, rows in sorted(groups.items())
@@ -236,7 +236,7 @@ def refusals(groups: Mapping[tuple[str, str, str], Sequence[Measured]]) -> list[
 
 
 def cells(rows: Sequence[Measured]) -> tuple[str, ...]:
-    """The figures of one artefact over several runs."""
+    """Returns the figures of one artefact over several runs."""
     offered = [row for row in rows if not row.refusal]
     flips = sum(row.flips or 0 for row in offered)
     images = sum(row.images for row in offered)

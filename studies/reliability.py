@@ -1,4 +1,4 @@
-"""Break a line under systemd in every way of `tests.doubles.reliability`; write the table.
+"""Break a line under systemd in every way of `tests.doubles.reliability`, and write the table.
 
 python -m studies.reliability --out docs/measured/reliability.md [--case NAME ...]
 """
@@ -21,39 +21,37 @@ HEAD = """\
 # Reliability under systemd
 
 Made by `make reliability` on {date} ({host}). A line runs as an installed service, with the
-settings of [linewarden@.service](../../systemd/linewarden@.service) as they are shipped but for two
-cases (crash loop: StartLimitBurst=5; slow start: TimeoutStartSec=5), in a `systemd-nspawn` machine
-of its own ({suite}, {systemd}): a recording as camera ({rate} parts a second),
-ONNX Runtime, a PLC by Modbus, a broker by MQTT, JSON lines, records and images. Each case
-starts a new machine, once: the times are single figures. Faults inside the process come from
-`tests/doubles/faulty.py` around the command.
+settings of [linewarden@.service](../../systemd/linewarden@.service) but for two cases (crash loop:
+StartLimitBurst=5; slow start: TimeoutStartSec=5), in a `systemd-nspawn` machine ({suite},
+{systemd}): a recording as camera ({rate} parts a second), ONNX Runtime, a PLC by Modbus, a broker
+by MQTT, JSON lines, records and images. Each case runs once, in a new machine: the times are single
+figures. `tests/doubles/faulty.py` makes the faults inside the process.
 
-- **verdict again**: from the fault to the next verdict that the PLC was told. Where the line waits
-  for something, from the moment that it is there.
-- **safe after**: from the fault until the PLC no longer takes the station for a ready one: it was
-  told so, or the heartbeat stood still for {silence:g} s. No part got a PASS that its record does
-  not say. "-" where the line goes on, or was not ready before.
-- **parts**: frames that the camera gave, and its losses / records in SQLite, one for each trigger
-  and no more / of these without a verdict / frames that a process died with before they were
-  triggers. A part that was in a process when it died has its record from the next start, as
-  NO_VERDICT, interrupted, unless its verdict had fallen.
+- **verdict again**: time from the fault to the next verdict at the PLC; where the line waits for a
+  device, from the moment that the device is there.
+- **safe after**: time from the fault until the PLC no longer considers the station ready: the line
+  says so, or the heartbeat stops for {silence:g} s. No part got a PASS without a PASS in its
+  record. "-" where the line goes on, or was not ready before.
+- **parts**: frames and losses of the camera / records in SQLite, exactly one for each trigger /
+  records without a verdict / frames that a process lost when it died, before they were triggers. A
+  trigger without a verdict at the death of its process gets its record at the next start, as
+  NO_VERDICT, interrupted.
 
-| case | verdict again | safe after | parts | what was seen |
+| case | verdict again | safe after | parts | observed |
 |---|---|---|---|---|
 """
 FOOT = """
-An engine that hangs is ended by the watchdog after 10 s; until then its parts get NO_VERDICT at
-their deadline. A camera thread or an output that hangs is found after 10 s in which it did not go
-round, and systemd ends the process 10 s later. Real cameras and outputs have shorter limits of
-their own. A restart is one second of RestartSec=, about one of `linewarden service safe`, and the
-start of Python and the engine.
+The watchdog ends a process with a hung engine after 10 s; until then its parts get NO_VERDICT at
+their deadline. The line notices a hung camera thread or output after 10 s, and systemd ends the
+process 10 s later. Real cameras and outputs have shorter limits. A restart takes one second for
+RestartSec=, about one for `linewarden service safe`, and the start of Python and the engine.
 
-Not in this table: a power cut, a GPU that is lost, a real camera.
+Not in this table: a power cut, a lost GPU, a real camera.
 """
 
 
 def main() -> int:
-    """Run the cases; 1 when one did not end as it should."""
+    """Runs the cases, and writes the page."""
     parser = argparse.ArgumentParser(
         prog="python -m studies.reliability",
         description=__doc__,
@@ -94,7 +92,7 @@ def main() -> int:
 
 
 def row(name: str, outcome: Outcome) -> str:
-    """One line of the table."""
+    """Returns one line of the table."""
     account = outcome.account
     parts = f"{account.frames} / {account.records} / {account.no_verdicts} / {account.in_hand}"
     times = [_seconds(outcome.recovered_s), _seconds(outcome.safe_s)]

@@ -1,4 +1,4 @@
-"""Changes of real frames, step by step: what light, focus, position and texture do on a line."""
+"""Changes of real frames, step by step, as light, focus, position and texture change on a line."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ AS_IS = "as it is"
 
 
 def dimmed(image: Image, *, share: float) -> Image:
-    """Less light by a share."""
+    """Takes away a share of the light."""
     return np.asarray((image * (1 - share)).round(), dtype=np.uint8)
 
 
 def blurred(image: Image, *, sigma_px: float) -> Image:
-    """Out of focus: a Gaussian of that deviation, in pixels of the frame."""
+    """Blurs by a Gaussian of this deviation, in pixels of the frame."""
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma_px), dtype=np.uint8)
 
 
 def shifted(image: Image, *, pixels: int) -> Image:
-    """To the right; the edge is repeated."""
+    """Shifts to the right, and repeats the edge."""
     move = np.array([[1, 0, pixels], [0, 1, 0]], dtype=np.float64)
     size = (image.shape[1], image.shape[0])
     moved = cv2.warpAffine(image, move, size, borderMode=cv2.BORDER_REPLICATE)
@@ -36,13 +36,13 @@ def shifted(image: Image, *, pixels: int) -> Image:
 
 
 def grainy(image: Image, *, deviation: float) -> Image:
-    """Gaussian noise of the sensor or grain of the surface, in grey levels."""
+    """Adds Gaussian noise, in grey levels, like a sensor or the grain of a surface."""
     grain = np.random.default_rng(0).normal(0, deviation, image.shape)
     return np.asarray(np.clip(image + grain, 0, 255).round(), dtype=np.uint8)
 
 
 def compressed(image: Image, *, quality: int) -> Image:
-    """Artefacts of JPEG at a quality."""
+    """Adds the artefacts of JPEG at a quality."""
     return decode_image(encode_jpeg(image, quality), "JPEG")
 
 

@@ -1,4 +1,4 @@
-"""Drift alarms on real good images: false ones, and how soon a change is found and named."""
+"""Drift alarms on real good images: the rate of false ones, and the delay after a change."""
 
 from __future__ import annotations
 
@@ -35,14 +35,13 @@ _Row = Mapping[str, float]
 METHOD = f"""\
 ## Drift alarms
 
-The charts of `edge/drift` as `linewarden run` has them, set for one false alarm in 10 000 good
-parts. A baseline is n images drawn from all good images of a data set, and so is the line, both
-with replacement: parts are independent, as the charts assume. What changes slowly on a real line,
-and what the baseline has not seen, is not in these figures; see the last table.
+The charts of `linewarden run` (`inspection/drift`), set for one false alarm in 10 000 good parts. A baseline is n images drawn from all good images of a data set, and so is the line, both
+with replacement: parts are independent, as the charts assume. These figures contain neither slow
+changes of a real line nor parts that the baseline has not seen; see the last table.
 
 ### False alarms
 
-{BASELINES} baselines, each watched over {GOOD_PARTS} good parts. An alarm counts once, until it
+{BASELINES} baselines, each with {GOOD_PARTS} good parts to watch. An alarm counts once, until it
 clears. Defective parts are good ones with a score above all others. Of stations with exactly one
 false alarm in 10 000 parts, 74 % have at most one in such a run.
 """
@@ -50,31 +49,31 @@ DELAYS = f"""\
 
 ### Detection
 
-Frames of a hundred good images are changed by steps: dimmed by a share, blurred by a Gaussian and
-shifted to the right in pixels of the frame, Gaussian noise in grey levels, JPEG at a quality. The
-change comes after {BEFORE} good parts and stays; baselines of 100 images, {DELAY_BASELINES} of them
-with {STREAMS} streams each. The delay is in parts until the first alarm, of those found within
-{LONGEST} parts. "Rejected" is the share of the changed good parts above the threshold that the same
-100 images set: what the change does before anybody notices. "Named" is what the station says
-{LATER} parts after the first alarm (with which alarm it starts, in brackets, where that differs).
-The surfaces of kolektorsdd have no picture in common, so that no position can be measured: a shift
-shows late, or in the score.
-How a change is named (by the farthest figure; more detail is texture) was chosen on an earlier run
-of this study with the same images: expect less on others.
+The study changes the frames of a hundred good images by steps: it dims them by a share, blurs them
+by a Gaussian and shifts them to the right in pixels of the frame, adds Gaussian noise in grey
+levels, or compresses them as JPEG. The change comes after {BEFORE} good parts and stays; baselines
+of 100 images, {DELAY_BASELINES} of them with {STREAMS} streams each. The delay is the number of
+parts until the first alarm, where one comes within {LONGEST} parts. "Rejected" is the share of the
+changed good parts above the threshold that the same 100 images set: the effect of the change before
+anybody notices. "Named" is the change that the station reports {LATER} parts after the first alarm
+(in brackets: with the first alarm, where that differs). The surfaces of kolektorsdd share no
+picture, so nothing measures their position: a shift shows late, or in the score. The name of a
+change follows the farthest figure, and more detail is texture; an earlier run of this study on the
+same images chose that rule: expect less on others.
 """
 
 IN_ORDER = f"""\
 
 ### In the order in which the pictures were taken
 
-The good images of {IN_TIME} were taken over nineteen days: the first n are the baseline, the others
-are watched in their order. All alarms:
+The good images of {IN_TIME} are from nineteen days: the first n make the baseline, and the charts
+watch the others in their order. All alarms:
 """
 
 
 @dataclass
 class Trial:
-    """What came of the streams of one change."""
+    """The alarms in the streams of one change."""
 
     delays: list[int] = field(default_factory=list)
     missed: int = 0
@@ -84,7 +83,7 @@ class Trial:
 
 
 def drift_tables(measured: Sequence[Measured]) -> str:
-    """The chapter of the page."""
+    """Returns the chapter of the page."""
     false = [
         (one, size, defects)
         for one in measured
@@ -125,7 +124,7 @@ def _draw(rows: Sequence[_Row], count: int, random: np.random.Generator) -> list
 
 
 def _alarms(monitor: DriftMonitor, rows: Sequence[_Row]) -> Iterator[int]:
-    """After how many parts each alarm is raised."""
+    """Yields the number of parts before each alarm."""
     known: set[str] = set()
     for number, row in enumerate(rows, start=1):
         monitor.add(row, str(number), NOW)
@@ -187,7 +186,7 @@ def _stream(
 ) -> None:
     monitor = DriftMonitor(baseline)
     if list(_alarms(monitor, before)):
-        return  # a false alarm, which the other table counts
+        return  # a false alarm: the other table counts it
     delay = next(_alarms(monitor, after), None)
     if delay is None:
         trial.missed += 1
@@ -211,7 +210,7 @@ def _named(trial: Trial) -> str:
 
 
 def _in_order(measured: Sequence[Measured]) -> str:
-    """The images of the data set that tells the time, in their order."""
+    """Returns the alarms in the data set whose names have the time, in their order."""
     rows = [
         (
             str(size),

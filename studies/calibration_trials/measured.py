@@ -1,4 +1,4 @@
-"""What the calibration study keeps of the good images of a data set."""
+"""The measurements of the calibration study on the good images of a data set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from inspection.config.loading import StrictModel
 
-IN_TIME = "ball_screw"  # the data set whose file names tell when a picture was taken
+IN_TIME = "ball_screw"  # the data set whose file names have the time of the picture
 
 
 class Part(StrictModel):
@@ -18,7 +18,7 @@ class Part(StrictModel):
     Attributes:
         group: images of one group are more alike than others.
         is_test: whether it comes from the test folder of the data set.
-        figures: score and frame figures after each change of `changes` that was made.
+        figures: score and frame figures by the name of the change.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Part(StrictModel):
 
 
 class Measured(StrictModel):
-    """All good images of a data set that the model was not taught."""
+    """All good images of a data set outside the training."""
 
     data_set: str
     group_kind: str
@@ -45,5 +45,5 @@ class Measured(StrictModel):
         return self.column("score", "as it is")
 
     def column(self, channel: str, change: str) -> npt.NDArray[np.float64]:
-        """A figure of every image to which the change was made."""
+        """Returns a figure of every image with this change."""
         return np.array([p.figures[change][channel] for p in self.parts if change in p.figures])

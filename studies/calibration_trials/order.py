@@ -1,4 +1,4 @@
-"""How often `linewarden calibrate` warns of the order of images, and how often without cause."""
+"""The rate of warnings of `linewarden calibrate` about the order of images, true and false."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ METHOD = f"""\
 `linewarden calibrate` warns when figures of neighbouring files are more alike than those of
 independent parts (`calibration/order.py`), at a level of {LEVEL:.0%}. "At random" are n images in
 random order, {TRIALS} times: the false alarms. "In a row" are n images in the order of their files,
-from every start; kolektorsdd is in the order of its commutators. A warning says that the images are
-no independent parts, not by how much a promise is off: the promise of such a set may well be kept.
+from every start; kolektorsdd is in the order of its commutators. A warning means that the images do
+not show independent parts. It does not mean that the promise of such a set fails.
 
 """
 
 
 def order_table(measured: Sequence[Measured]) -> str:
-    """The chapter of the page."""
+    """Returns the chapter of the page."""
     lines = ["| data set | n | warned at random | warned in a row |", "|---|---|---|---|"]
     random = np.random.default_rng(0)
     for one in measured:
@@ -42,7 +42,7 @@ def order_table(measured: Sequence[Measured]) -> str:
 
 
 def _warned(measured: Measured, divisions: Iterable[npt.NDArray[np.intp]]) -> float:
-    """The share of sets that are warned of, in the order in which their places are given."""
+    """Returns the share of sets with a warning, each in the order of its places."""
     ordered = np.argsort([part.name for part in measured.parts])
     figures = {name: measured.column(name, "as it is")[ordered] for name in MOVED}
     found = []

@@ -1,4 +1,4 @@
-"""Promised against measured false reject rates, over divisions of good images."""
+"""Promised and measured false reject rates, over divisions of good images."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Division = tuple[_Indices, _Indices]  # images to calibrate with, and to measure
 METHOD = f"""\
 ## False reject rate: promised and measured
 
-n good images set the threshold (`linewarden calibrate`, confidence {CONFIDENCE:.0%}), the others
-are measured. Three ways to divide them:
+n good images set the threshold (`linewarden calibrate`, confidence {CONFIDENCE:.0%}), and the
+others measure its rate. Three ways to divide them:
 
 - **at random**, {TRIALS} times: images for calibration and line are exchangeable, as the promise
-  assumes. Here it holds by mathematics; the row checks the code.
-- **by groups**, {TRIALS} times: the images to measure come from groups that calibration has not
-  seen. This is how a line differs from its calibration.
-- **in time** ({IN_TIME} alone has times): n images in a row calibrate, the {FEWEST_LEFT} after
-  them are measured, from every start.
+  assumes. Here it holds by mathematics; the row tests the code.
+- **by groups**, {TRIALS} times: the images to measure come from groups that the calibration has not
+  seen, as the parts of a line do.
+- **in time** (only {IN_TIME} has times): n images in a row calibrate, the next {FEWEST_LEFT}
+  measure, from every start.
 
 "Promised" is the bound. "Measured" is the mean over the divisions, beside what a perfectly
 exchangeable division gives, (n - k + 1) / (n + 1) for the k-th smallest score. "Kept" is the share
@@ -54,7 +54,7 @@ COLUMNS = (
 
 
 def promise_tables(measured: Sequence[Measured]) -> str:
-    """The chapter of the page."""
+    """Returns the chapter of the page."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
     for one in measured:
         for name, divide in DIVISIONS.items():
@@ -67,7 +67,7 @@ def promise_tables(measured: Sequence[Measured]) -> str:
 
 
 def at_random(measured: Measured, count: int) -> Iterator[Division]:
-    """Any images."""
+    """Yields random divisions."""
     n, random = len(measured.parts), np.random.default_rng(1)
     if n - count >= FEWEST_LEFT:
         for _ in range(TRIALS):
@@ -76,7 +76,7 @@ def at_random(measured: Measured, count: int) -> Iterator[Division]:
 
 
 def by_groups(measured: Measured, count: int) -> Iterator[Division]:
-    """Whole groups, as many as it takes; the others are measured."""
+    """Yields divisions by whole groups: enough to calibrate with, the others to measure on."""
     names, random = np.array([part.group for part in measured.parts]), np.random.default_rng(2)
     for _ in range(TRIALS):
         taken = np.zeros(len(names), dtype=np.bool_)
@@ -91,7 +91,7 @@ def by_groups(measured: Measured, count: int) -> Iterator[Division]:
 
 
 def in_time(measured: Measured, count: int) -> Iterator[Division]:
-    """Images in a row, where the names tell the time."""
+    """Yields images in a row, where the names have the time."""
     if measured.data_set != IN_TIME:
         return
     order = np.argsort([part.name for part in measured.parts])
@@ -108,7 +108,7 @@ DIVISIONS: dict[str, Callable[[Measured, int], Iterator[Division]]] = {
 
 
 def _rows(measured: Measured, divisions: Sequence[Division]) -> Iterator[tuple[str, ...]]:
-    """A row for each target that these divisions tell apart."""
+    """Yields a row for each target that these divisions tell apart."""
     seen = set()
     for target in TARGETS if divisions else ():
         limits = [_limit(measured.scores[calibrating], target) for calibrating, _ in divisions]
@@ -142,13 +142,13 @@ def _limit(scores: npt.NDArray[np.float64], target: float) -> ToleranceLimit:
 
 
 def _due(limit: ToleranceLimit, left: int) -> float:
-    """Probability that exchangeable images keep the bound: beta-binomial."""
+    """Returns the probability that exchangeable images keep the bound: beta-binomial."""
     highest = int(np.floor(limit.bound * left + 1e-9))
     return float(betabinom.cdf(highest, left, limit.parts - limit.rank + 1, limit.rank))
 
 
 def _as_delivered(measured: Sequence[Measured]) -> str:
-    """One division as the data sets come: train folder for calibration, test folder to measure."""
+    """Returns the rates with the train folder for calibration and the test folder to measure."""
     lines = ["As the data sets are divided by their authors, target 1 %:", ""]
     for one in measured:
         scores = one.scores

@@ -1,4 +1,4 @@
-"""What the tests on a real device need; they skip with the reason where it is not there."""
+"""The device and TensorRT for the tests on a GPU; a skip says which one is missing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from inspection.errors import EngineError
 
 @pytest.fixture
 def cuda() -> Iterator[Cuda]:
-    """The binding that is installed, on the device that is there."""
+    """Yields the installed binding, on the device of this machine."""
     try:
         opened = open_cuda()
     except EngineError as error:
@@ -24,7 +24,7 @@ def cuda() -> Iterator[Cuda]:
 
 @pytest.fixture
 def tensorrt(cuda: Cuda) -> None:
-    """TensorRT on that device."""
+    """Skips the test without TensorRT."""
     try:
         load_bindings()
     except EngineError as error:

@@ -1,4 +1,4 @@
-"""The CUDA layer on a real device: the bodies that the simulated one passes."""
+"""The CUDA layer on a real device: the bodies that the simulated device passes."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
-"""What the graphs of lower precision compute on a device, without TensorRT: by ONNX Runtime.
+"""Graphs of lower precision on a device without TensorRT, through ONNX Runtime.
 
-The bodies run on the CPU provider everywhere, so that they are known to run at all.
+The bodies also run on the CPU provider, so that they are tested everywhere.
 """
 
 from contextlib import closing
@@ -35,7 +35,7 @@ def scores(model: onnx.ModelProto, provider: str, folder: Path) -> list[float]:
 
 
 def agree(got: list[float], expected: list[float], share: float) -> None:
-    """No verdict flips, and no score is farther away than this share of their spread."""
+    """Asserts that no verdict flips, and no score differs by more than this share of the spread."""
     threshold = tiny_convnet.judge(tiny_convnet.graph()).threshold
     assert [score > threshold for score in got] == [score > threshold for score in expected]
     spread = max(expected) - min(expected)
@@ -58,7 +58,7 @@ def test_fp32_is_the_same_everywhere(provider: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_the_twin_says_what_fp16_gives_on_a_device(provider: str, tmp_path: Path) -> None:
-    """Export judges FP16 by its twin on the CPU; a device may use as much as the budget again."""
+    """Export judges FP16 by its twin on the CPU; a device may differ by the budget once more."""
     mixed = to_half(tiny_convnet.graph(), tiny_convnet.BACKBONE)
     expected = scores(rounded_twin(mixed), CPU, tmp_path)
     agree(scores(mixed, provider, tmp_path), expected, FP16_BUDGET.score)

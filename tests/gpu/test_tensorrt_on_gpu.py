@@ -1,4 +1,4 @@
-"""TensorRT on a real device: the bodies that the double passes, and what only a device can show."""
+"""TensorRT on a real device: the bodies that the double passes, and more."""
 
 from contextlib import closing
 from pathlib import Path

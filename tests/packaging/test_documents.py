@@ -1,4 +1,4 @@
-"""README, configurations and changelog are true."""
+"""Documents and configurations agree with the program."""
 
 import argparse
 import re

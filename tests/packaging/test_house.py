@@ -1,4 +1,4 @@
-"""The house is as pyproject.toml and CONTRIBUTING.md say: contracts, rooms, tables, decisions."""
+"""The layout agrees with pyproject.toml and CONTRIBUTING.md: contracts, rooms, decisions."""
 
 import re
 import shutil

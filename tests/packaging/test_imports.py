@@ -1,4 +1,4 @@
-"""What the device runs starts where the training frameworks are absent."""
+"""The code for devices starts without the training frameworks."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A line is configured, and runs, without the packages of the outputs that it does not name."""
+"""A line needs only the packages of the outputs in its configuration."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The recordings that the double of TensorRT is made of are what NVIDIA's bindings have.
+"""The recordings behind the double of TensorRT agree with NVIDIA's bindings.
 
-The genuine bindings are loaded over empty libraries: names, parameters and enumeration values need
-neither TensorRT nor a GPU.
+The tests load the genuine bindings over empty libraries: names, parameters and enumeration values
+need neither TensorRT nor a GPU.
 """
 
 import json
@@ -27,7 +27,7 @@ WHEELS = {
 }
 
 
-# Runs where only the genuine bindings are, over empty libraries: TensorRT's factories give nothing.
+# Runs on the genuine bindings over empty libraries: the factories of TensorRT return nothing.
 MEET = """
 import sys
 from pathlib import Path
@@ -55,7 +55,7 @@ except EngineError as error:
 
 @pytest.fixture(scope="module", params=WHEELS)
 def unpacked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder named after its version, with the genuine bindings in it."""
+    """Returns a folder of the genuine bindings, with the version as its name."""
     version: str = request.param
     if shutil.which("gcc") is None:
         pytest.skip("needs gcc, for empty libraries under TensorRT's names")

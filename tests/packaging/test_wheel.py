@@ -1,4 +1,4 @@
-"""The built wheel, in a virtual environment of its own with what a device needs."""
+"""The built wheel, in a virtual environment with the packages of a device."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""`linewarden build` and `linewarden doctor` as they are called, with the doubles behind them."""
+"""`linewarden build` and `linewarden doctor`, over the doubles of TensorRT and CUDA."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from tests.tiny_bundle import SIZE
 
 ROOT = Path(__file__).parents[2]
 PLAN = "engines/simulated-orin-sm87-16mp/fp32/model.plan"
-# A build that takes as long as TensorRT says it does; "stuck" never asks whether to go on.
+# A long build; "stuck" never asks to go on.
 SLOW_BUILD = """
 import sys, time
 import pytest
@@ -142,7 +142,7 @@ def test_a_key_of_the_machine_goes_into_what_it_builds(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Records from before the key are adopted by a person, and no others are taken."""
+    """A person adopts the records from before the key; the bundle refuses all others."""
     assert main(["build", str(bundle.folder)]) == 0
     own_key(monkeypatch, tmp_path / "keys")
     assert main(["verify", str(bundle.folder)]) == 4
@@ -202,7 +202,7 @@ def test_verify_runs_the_plans_of_this_kind_of_device(
 def test_a_line_starts_with_an_engine_that_was_kept(
     bundle: Bundle, installed: Installed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A plan may differ by what its build measured, and not by more."""
+    """A plan may differ by the difference that its build measured, and not by more."""
     installed.world.noise = 5e-4  # of a spread of 0.6: a kernel that sums in another way
     assert main(["build", str(bundle.folder)]) == 0
     bundle = open_bundle(bundle.folder)
@@ -311,7 +311,7 @@ def test_a_lost_device_has_its_own_exit_code(
 
 
 def test_a_lost_device_is_no_verdict_but_the_end(bundle: Bundle, installed: Installed) -> None:
-    """The inspector lets it through, so that the process ends and is started anew."""
+    """The inspector lets the error through, so that the process ends and systemd restarts it."""
     assert main(["build", str(bundle.folder)]) == 0
     words = ["--engine", "tensorrt", "--artefact", PLAN]
     installed.device.inject("cudaEventSynchronize", 700, nth=3)

@@ -1,4 +1,4 @@
-"""`linewarden bundle` as it is called: from the machine that signs to the line that runs."""
+"""`linewarden bundle`, from the machine that signs to the line that runs."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The empty folder of this machine's keys."""
+    """Returns the empty key folder of this machine."""
     folder = tmp_path / "keys"
     folder.mkdir(mode=0o755)
     monkeypatch.setenv(KEYS_VARIABLE, str(folder))

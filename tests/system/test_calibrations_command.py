@@ -1,4 +1,4 @@
-"""Calibrating again, looking back, going back: the commands, on a bundle of known scores."""
+"""The commands that calibrate again, compare and restore, on a bundle of known scores."""
 
 import json
 import re

@@ -1,6 +1,6 @@
-"""A whole line on real camera software: each fault ends in NO_VERDICT, and verdicts come again.
+"""A whole line on real camera software: each fault gives NO_VERDICT, and verdicts come again.
 
-`make camera-study` runs all faults and 10,000 triggers; here is one fault of each kind.
+`make camera-study` runs all faults and 10,000 triggers; this file has one fault of each kind.
 """
 
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_frames_with_lost_packets_have_no_verdict(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("process", ["", "line", "camera"])
 def test_a_leak_in_either_process_is_caught(process: str, tmp_path: Path) -> None:
-    """Short, so the leak is large; `make camera-study` runs 100,000 frames with a small one."""
+    """The leak is large because the run is short; `make camera-study` finds a small one."""
     leak_bytes = 65_536
     result = soak(tmp_path, 1000, process, leak_bytes)
     if process:

@@ -1,4 +1,4 @@
-"""The commands of the chain, one after the other, on drawn parts; and what goes wrong in them."""
+"""The commands of the chain, one after the other, on drawn parts, and their errors."""
 
 import json
 import os
@@ -38,7 +38,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with parts, a finished run, and a calibrated bundle."""
+    """Makes a folder with parts, a finished run, and a calibrated bundle."""
     root = tmp_path_factory.mktemp("chain")
     write_dataset(root / "parts", good=24, test_good=4, defective_per_kind=1, size=(120, 160))
     write_text(root / "train.yaml", yaml.safe_dump(SMALL))

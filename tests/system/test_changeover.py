@@ -1,4 +1,4 @@
-"""Changeover on a line that inspects: real bundles and engines, fed as fast as it takes parts."""
+"""Changeovers while a line inspects as fast as it can, with real bundles and engines."""
 
 import gc
 import shutil
@@ -56,7 +56,7 @@ def config(tmp_path: Path, tiny_bundle: Bundle) -> Path:
 
 
 class Line:
-    """A line that runs, and what became of its parts."""
+    """A line that runs, and the records of its parts."""
 
     def __init__(self, config: Path, *changes: str) -> None:
         self.config = load_config(config, LineConfig, changes)
@@ -105,7 +105,7 @@ def line(config: Path) -> Line:
 
 
 def judged(line: Line) -> list[str]:
-    """The recipe of each part that was judged, in the order of the triggers."""
+    """Returns the recipe of each judged part, in the order of the triggers."""
     assert len(line.records) == len(line.fired)
     by_id = {record.trigger_id: record for record in line.records}
     assert by_id.keys() == set(line.fired)
@@ -115,7 +115,7 @@ def judged(line: Line) -> list[str]:
     assert all(part.views[0].recipe_number == part.recipe_number for part in parts)
     decided = [part for part in parts if part.verdict is not Verdict.NO_VERDICT]
     assert all(part.verdict is VERDICTS[part.recipe] for part in decided)
-    assert len(decided) > len(parts) / 4  # the others came too fast, on purpose
+    assert len(decided) > len(parts) / 4  # the test sends the others too fast
     return [part.recipe for part in parts]
 
 
@@ -189,7 +189,7 @@ def test_a_request_is_refused_by_name(line: Line) -> None:
         with pytest.raises(LineError, match="no recipe 7: known are 1, 2, 3, 4, 5, 6"):
             changeover.request(7)
         changeover.request(2)
-        if changeover.status.loading is not None:  # else the load was faster than this test
+        if changeover.status.loading is not None:  # otherwise the load was faster than this test
             with pytest.raises(LineError, match="recipe 2 is being loaded; ask again"):
                 changeover.request(1)
     with pytest.raises(LineError, match="the line stops"):
@@ -208,7 +208,7 @@ def test_fifty_changeovers_leave_nothing_behind(line: Line) -> None:
             line.fire()
         gc.collect()
         assert first() is None
-        assert threading.active_count() <= threads + 1  # one that is just ending
+        assert threading.active_count() <= threads + 1  # one may be ending
         grown = memory_bytes() - before
     assert line.station.changeover.status.changed == 60
     assert grown < 8e6  # an engine of this bundle and its thread hold about a megabyte

@@ -1,4 +1,4 @@
-"""`linewarden convert`: whole folders or none."""
+"""`linewarden convert` writes whole folders or none."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_plan_is_no_choice(
 
 
 def test_a_model_repository_needs_neither_torch_nor_onnx(bundle: Bundle, tmp_path: Path) -> None:
-    """A serving machine makes its own of a bundle."""
+    """A serving machine makes its repository from a bundle."""
     assert COMMANDS["convert"].module == "linewarden.commands.convert"
     out = tmp_path / "served"
     code = (

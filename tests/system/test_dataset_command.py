@@ -1,4 +1,4 @@
-"""The command `dataset`: what it prints, what a kill leaves, and real images there and back."""
+"""`linewarden dataset`: its output, the files after a kill, and real images there and back."""
 
 import re
 import signal
@@ -18,7 +18,7 @@ from training.demo_parts import write_dataset
 
 ROOT = Path(__file__).parents[2]
 
-# A converter that loses its power while it adds the fifth file.
+# A converter that dies while it adds the fifth file.
 KILLED = """
 import os, shutil, signal, sys
 from pathlib import Path
@@ -102,14 +102,14 @@ def test_a_kill_leaves_no_half_of_a_data_set(parts: Path, tmp_path: Path) -> Non
     )
     assert killed.returncode == -signal.SIGKILL
     assert not out.exists()
-    assert len(list(tmp_path.iterdir())) == 1  # what the dead one had written
+    assert len(list(tmp_path.iterdir())) == 1  # files of the dead process
     assert main(["dataset", "convert", str(parts), str(out), "--to", "uniad"]) == 0
     assert list(tmp_path.iterdir()) == [out]
     assert len(read_data_set(out).good) == 5
 
 
 def pictures(data: DataSet, names: bool) -> list[tuple[str, str, str, str]]:
-    """Every sample by its pixels: split, image, defect, mask."""
+    """Returns every sample by its pixels: split, image, defect, mask."""
     return sorted(
         (
             split,

@@ -1,4 +1,4 @@
-"""`make gpu-bench` over the doubles: the section it writes, and none where there is no GPU."""
+"""`make gpu-bench` over the doubles writes a section, and none without a GPU."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The chain on real images with real weights, where they are at hand."""
+"""The chain on real images with real weights, where both are available."""
 
 from pathlib import Path
 

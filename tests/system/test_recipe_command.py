@@ -36,7 +36,7 @@ checks:
 
 @pytest.fixture
 def config(tmp_path: Path, tiny_bundle: Bundle) -> Iterator[Path]:
-    """The configuration of a line that runs: grey parts, bright and dark by turns."""
+    """Runs a line with grey parts, dark and bright in turn, and yields its configuration."""
     write_parts(tmp_path / "parts", part(90), part(200))
     add_tolerant_recipe(tiny_bundle)
     path = write_line(tmp_path, SOFTWARE_TRIGGER, RECIPES)

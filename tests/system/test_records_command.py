@@ -1,4 +1,4 @@
-"""`linewarden records` and `linewarden dataset from-records` on what a line has inspected."""
+"""`linewarden records` and `linewarden dataset from-records` on the records of a line."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ class Done(NamedTuple):
 
 
 def linewarden(*words: str | Path) -> Done:
-    """The command in this process, which saves its start."""
+    """Runs the command in this process, which is faster."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         try:
@@ -41,7 +41,7 @@ def told(*words: str | Path) -> str:
 
 @pytest.fixture
 def line(tmp_path: Path, tiny_bundle: Bundle) -> Path:
-    """A line that has inspected three dark parts (pass) and two with a spot (reject)."""
+    """Runs a line over three dark parts (pass) and two with a spot (reject)."""
     parts = [part(50 + number, spot=number > 2) for number in range(5)]
     write_parts(tmp_path / "parts", *parts)
     config = write_line(

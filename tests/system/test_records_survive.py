@@ -1,4 +1,4 @@
-"""Records against kills, full disks and brokers that are away."""
+"""Records survive kills, full disks and absent brokers."""
 
 import multiprocessing
 import os
@@ -36,7 +36,7 @@ def lines(path: Path) -> list[tuple[str, str]]:
 
 
 def stored(folder: Path) -> list[InspectionRecord]:
-    """In the order they were committed."""
+    """Returns the records in the order of their commits."""
     with RecordReader(folder) as reader:
         return [one.record for one in reader.find(Filter())]
 
@@ -91,7 +91,7 @@ def test_kills_at_random_moments_leave_one_record_for_every_trigger(tmp_path: Pa
 
 @pytest.fixture
 def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A file system of 4 MB, or as a test says."""
+    """Mounts a file system of 4 MB, or of the size of a parameter."""
     size = getattr(request, "param", "4m")
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -228,6 +228,6 @@ def test_a_broker_that_is_killed_gets_every_verdict_once(
         broker.close()
     once = list(dict.fromkeys(received))
     assert once == sorted(once)
-    # What the killed broker had confirmed and not passed on is lost with it: QoS 1 ends there.
+    # The killed broker loses the verdicts that it confirmed and did not pass on: QoS 1 ends there.
     assert set(names[200:]) <= set(once)
     assert len(received) - len(once) <= 2

@@ -33,7 +33,7 @@ from tests.doubles.waiting import wait_for
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Path:
-    """Two dark parts (pass), one with a bright spot (reject), one damaged file."""
+    """Writes two dark parts (pass), one with a bright spot (reject), and one damaged file."""
     folder = write_parts(tmp_path / "parts", part(), part(spot=True), part(), part())
     (folder / "2.png").write_bytes(b"damaged")
     return folder
@@ -45,14 +45,14 @@ def config(tmp_path: Path, tiny_bundle: Bundle, parts: Path) -> Path:
 
 
 def told_bytes(config: Path) -> int:
-    """The size of the JSON lines."""
+    """Returns the size of the JSON lines."""
     path = config.parent / "parts.jsonl"
     return path.stat().st_size if path.exists() else 0
 
 
 @contextmanager
 def hangups(handler: signal.Handlers) -> Iterator[None]:
-    """What processes that are started here do with SIGHUP: it is inherited."""
+    """Sets the handler of SIGHUP that new processes inherit."""
     before = signal.signal(signal.SIGHUP, handler)
     try:
         yield
@@ -61,7 +61,7 @@ def hangups(handler: signal.Handlers) -> Iterator[None]:
 
 
 def ended(process: subprocess.Popen[str]) -> str:
-    """Wait for a process that was told to stop; what it printed. One that does not is killed."""
+    """Waits for the end of a process and returns its output; kills it when it does not end."""
     try:
         return process.communicate(timeout=GENEROUS_S)[0]
     finally:
@@ -69,7 +69,7 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 
 def start_looping(config: Path, *settings: str) -> subprocess.Popen[str]:
-    """A line that runs for ever; returns when it has inspected parts."""
+    """Starts a line that never ends by itself, and waits until it has inspected parts."""
     before = told_bytes(config)
     process = subprocess.Popen(
         command("run", "--config", config, "--set", "camera.loop=true", *settings),
@@ -164,7 +164,7 @@ def test_a_line_under_nohup_outlives_its_terminal(config: Path) -> None:
 
 
 def test_a_second_signal_forces(config: Path) -> None:
-    # A full pipe that nobody reads: the output hangs, and so does the orderly stop.
+    # Nothing reads the full pipe: the output hangs, and so does the orderly stop.
     reader, writer = os.pipe()
     with (config.parent / "stderr.txt").open("w") as stderr:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The installed service under a systemd of its own; `make reliability` runs all of its cases."""
+"""The installed service under systemd in a machine; `make reliability` runs all cases."""
 
 from pathlib import Path
 

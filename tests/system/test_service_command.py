@@ -39,14 +39,14 @@ def config(tmp_path: Path, tiny_bundle: Bundle) -> Path:
 
 
 class Manager:
-    """What stands in for systemd: it starts the service and hears what it says."""
+    """Plays systemd: starts the service and receives its messages."""
 
     def __init__(self, listener: socket.socket, process: subprocess.Popen[str]) -> None:
         self.process = process
         self._listener = listener
 
     def hear(self, word: str) -> str:
-        """The next message with a word in it."""
+        """Returns the next message with a word in it."""
         while word not in (message := self._listener.recv(4096).decode()):
             pass
         return message
@@ -231,7 +231,7 @@ def test_safe_tries_again_within_its_time(config: Path) -> None:
 
 
 def make_wheel(folder: Path, name: str, version: str, *requirements: str) -> Path:
-    """A wheel with nothing in it."""
+    """Makes an empty wheel."""
     tag = f"{name}-{version}"
     lines = [f"Requires-Dist: {requirement}\n" for requirement in requirements]
     meta = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: mqtt\n"
@@ -245,7 +245,7 @@ def make_wheel(folder: Path, name: str, version: str, *requirements: str) -> Pat
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that pip takes for the internet."""
+    """Makes a folder that pip uses in place of the internet."""
     folder = tmp_path / "index"
     folder.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")

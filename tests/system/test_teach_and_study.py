@@ -1,4 +1,4 @@
-"""`teach` and `study`: whole runs on drawn parts, interrupted ones, and bad input."""
+"""`teach` and `study`: whole runs on drawn parts, interrupted runs, and bad input."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_teach_gives_a_calibrated_bundle(
 def test_teach_goes_on_behind_a_finished_training(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A kill between training and export: the training is not repeated."""
+    """After a kill between training and export the command does not train again."""
     config = {
         "data": {"folder": str(parts), "image_size": [64, 64]},
         "model": {"name": "supersimplenet", "backbone": {"weights": "none"}, "noise_std": "auto"},

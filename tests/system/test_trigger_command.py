@@ -1,4 +1,4 @@
-"""`linewarden trigger` on a running line, views, and what a kill leaves behind, as processes."""
+"""`linewarden trigger` on a running line, several views, and a restart after a kill."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""The command itself: what the machine refuses is one line, and mistakes of ours are not hidden."""
+"""The command itself: an error of the machine is one line, a mistake of ours has its trace."""
 
 import resource
 import subprocess
@@ -16,7 +16,7 @@ from linewarden.command_line import main
 def test_a_file_that_cannot_be_written_is_one_line_and_nothing_is_half_written(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    """A limit of the file size stands for a full disk: the write fails in its middle."""
+    """A limit of the file size replaces a full disk: the write fails in the middle."""
     cv2.imwrite(str(tmp_path / "part.png"), np.full((32, 32), 5, np.uint8))
     folder = tiny_bundle.folder / "calibration"
     before = {path: path.read_bytes() for path in folder.iterdir()}

@@ -302,3 +302,46 @@ def test_a_missing_frame_is_told_when_it_was_due_and_not_at_the_deadline() -> No
     assert settled is not None
     assert settled.inspection.cause is Cause.NO_FRAME
     assert (time.monotonic_ns() - now_ns) / 1e9 < 20
+
+
+def test_a_closed_ledger_is_finished_when_each_verdict_was_taken() -> None:
+    ledger = Ledger(FakeClock())
+    part = trigger(1)
+    ledger.open(part)
+    assert not ledger.is_finished
+    ledger.close()
+    assert not ledger.is_finished
+    ledger.settle(part, judged(Verdict.PASS))
+    assert not ledger.is_finished
+    taken(ledger)
+    assert ledger.is_finished
+
+
+def test_there_is_room_for_fewer_verdicts_than_the_size() -> None:
+    ledger = Ledger(FakeClock())
+    part = trigger(1)
+    ledger.open(part)
+    ledger.settle(part, judged(Verdict.PASS))
+    assert not ledger.wait_for_room(1, 0.0)
+    assert ledger.wait_for_room(2, 0.0)
+
+
+def test_room_is_told_when_a_verdict_is_taken() -> None:
+    ledger, part = Ledger(FakeClock()), trigger(1)
+    ledger.open(part)
+    ledger.settle(part, judged(Verdict.PASS))
+    started_s = time.monotonic()
+    threading.Timer(0.05, ledger.take, [0.0]).start()
+    assert ledger.wait_for_room(1, 30.0)
+    assert time.monotonic() - started_s < 20
+
+
+def test_a_ledger_keeps_nothing_of_a_part_that_left_without_a_note() -> None:
+    clock = FakeClock()
+    ledger, part = Ledger(clock), trigger(1)
+    ledger.open(part, is_noted=False)
+    clock.now_ns = part.deadline_ns
+    taken(ledger)
+    assert not ledger._open
+    assert not ledger._settled
+    assert not ledger._unnoted
