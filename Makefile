@@ -1,4 +1,4 @@
-# Everything starts here; Python and make are all that is needed.
+# All tasks of the project. They need only Python and make.
 #
 #   make demo               the whole chain on drawn parts              (DATA=folder for your own)
 #   make test               lint, types, import rules, tests: what CI runs
@@ -67,7 +67,7 @@ camera-study: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.cameras \
 	  --work build/camera-study --out docs/measured/cameras.md
 
-# Models that were taught few images, so that many are left to calibrate with and to measure.
+# Models that train on few images and leave many to calibrate and to measure with.
 build/study-calibration/%/bundle/manifest.json: | $(STAMP)
 	LINEWARDEN_WEIGHTS="$(SHARED)/weights" $(BIN)/linewarden train $(SHARED)/data/$* \
 	  --config configs/train/supersimplenet-cpu.yaml --set data.hold_out=0.8 \

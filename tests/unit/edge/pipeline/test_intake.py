@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -433,3 +434,54 @@ def test_a_late_frame_that_comes_before_its_exposure_has_ended_is_owed_once() ->
     bench.fire("second")
     bench.see("main", "of the second")
     assert [shot.frame.source for shot in bench.shots()] == ["of the second"]
+
+
+def test_a_part_is_dated_when_it_was_announced_and_not_when_it_was_opened() -> None:
+    bench = Bench("main", fired=True)
+    bench.intake.fire(Firing(None, bench.now_ns - 40_000 * MS))
+    age_s = (datetime.now(timezone.utc) - bench.opened[0].triggered_utc).total_seconds()
+    assert 40 <= age_s < 60
+
+
+def test_frames_are_due_within_their_limit_of_the_frame_that_came_first() -> None:
+    bench = Bench("top", "side")
+    captured_ns = bench.now_ns
+    bench.wait(5)
+    image = np.zeros((8, 8), np.uint8)
+    bench.intake.on_frame("top", Frame(image, captured_ns, 0, "top"))
+    assert bench.opened[0].triggered_ns == captured_ns
+    assert bench.opened[0].frames_due_ns == bench.now_ns + 20 * MS
+
+
+def test_a_part_with_one_view_that_shows_itself_waits_for_no_frame() -> None:
+    bench = Bench("main")
+    bench.see("main")
+    assert bench.opened[0].frames_due_ns == bench.opened[0].deadline_ns
+
+
+def test_a_late_frame_of_an_overdue_part_announces_no_new_part() -> None:
+    bench = Bench("top", "side")
+    bench.see("top")
+    bench.wait(21)
+    bench.see("side")
+    assert len(bench.opened) == 1
+    assert bench.intake.counts.stray_frames == 1
+
+
+def test_a_camera_that_comes_back_owes_no_frame() -> None:
+    bench = Bench("main", fired=True)
+    bench.fire("lost")
+    bench.wait(21)
+    bench.see("main", "its frame at last")
+    bench.fire("lost again")
+    bench.wait(21)
+    bench.intake.on_camera_lost("main", CameraError("gone"))
+    bench.intake.on_camera_back("main")
+    bench.fire("the next one")
+    bench.see("main", "new")
+    frames = {
+        one.trigger.part_id: one.views[0].frame.source
+        for one in bench.out()
+        if one.views[0].frame is not None
+    }
+    assert frames == {"the next one": "new"}

@@ -345,3 +345,14 @@ def test_a_ledger_keeps_nothing_of_a_part_that_left_without_a_note() -> None:
     assert not ledger._open
     assert not ledger._settled
     assert not ledger._unnoted
+
+
+def test_a_verdict_without_a_note_leaves_at_the_deadline_while_nothing_else_happens() -> None:
+    ledger, now_ns = Ledger(), time.monotonic_ns()
+    part = trigger(1, now_ns + 50_000_000)
+    ledger.open(part, is_noted=False)
+    ledger.settle(part, judged(Verdict.PASS))
+    settled = ledger.take(30.0)
+    assert settled is not None
+    assert settled.inspection.cause is Cause.DEADLINE
+    assert (time.monotonic_ns() - now_ns) / 1e9 < 20
