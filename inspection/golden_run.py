@@ -1,4 +1,4 @@
-"""Golden frames through every artefact of a bundle, on the engines of this machine."""
+"""Runs the golden frames through every artefact of a bundle, on the engines of this machine."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _TIMED_RUNS = 30
 
 @dataclass(frozen=True)
 class GoldenRun:
-    """One artefact on one engine, over all golden frames.
+    """Results of one artefact on one engine, over all golden frames.
 
     Attributes:
-        flips: frames that get another verdict.
-        iou: overlap of all masks with the checkpoint's; 1 when none has a mask.
+        flips: names of the frames with another verdict.
+        iou: intersection over union of all masks and the checkpoint's; 1 without any mask.
         times_ms: durations of single inferences.
-        wrong: frames that differ by more than they may.
+        wrong: names of the frames that differ by more than allowed.
     """
 
     artefact: str

@@ -48,7 +48,7 @@ def shared() -> Path:
 
 @pytest.fixture
 def tiny_bundle(tmp_path: Path) -> Bundle:
-    """Returns a calibrated bundle for grey 32x32 frames; a defect is above half brightness."""
+    """Returns a calibrated bundle for grey 32x32 frames; bright pixels are defects."""
     tiny = pytest.importorskip("tests.tiny_bundle", reason="needs the package onnx")
     bundle: Bundle = tiny.build(tmp_path / "bundle")
     return bundle

@@ -28,8 +28,7 @@ from inspection.engine.sidecar import (
     Platform,
     Tensor,
 )
-from inspection.engine.tensorrt import TensorRtEngine
-from inspection.engine.tensorrt_plan import RunningPlan
+from inspection.engine.tensorrt import RunningPlan, TensorRtEngine
 from inspection.errors import BundleError, EngineError
 from inspection.golden import GoldenFrame, golden_frames, golden_results
 

@@ -1,20 +1,20 @@
-"""The model bundle: one directory (or .zip) with everything a device needs to inspect parts.
+"""Opens a model bundle: one directory (or .zip) with everything a device needs to inspect parts.
 
 ::
 
     manifest.json            identity of the model, and the SHA-256 of every file below
     model.onnx               the fused FP32 graph, the reference artefact
     model.<precision>.onnx   artefacts of lower precision that keep the verdicts; see `Artefact`
-    golden/<n>.png, .npz     native frames with the scores and maps the checkpoint gave them
-    training.json            the training images by hash, so that calibration can leave them out
+    golden/<n>.png, .npz     native frames with the checkpoint's scores and maps
+    training.json            hashes of the training images, so that calibration can leave them out
     signature                over manifest and calibrations; see `inspection.trust.signature`
     engines/<device>/<precision>/   a TensorRT plan; see `inspection.engine.sidecar`
-    calibration/<recipe>.json   thresholds, bound to the SHA-256 of the artefact they came through
-    calibration/history/<recipe>/<UTC time>.json   the calibrations before it
+    calibration/<recipe>.json   thresholds, bound to the SHA-256 of the artefact behind them
+    calibration/history/<recipe>/<UTC time>.json   earlier calibrations of the recipe
 
-`manifest.json` covers the files that export writes. Engines and calibrations are added on the
-device later: they name the artefact they belong to. All carry a seal over their own content, and a
-machine that has keys believes only what those vouch for; see `inspection.trust.keys`.
+`manifest.json` covers the files that export writes. The device adds engines and calibrations later;
+each names its artefact. All carry a seal over their content, and a machine with keys accepts only
+files that its keys authenticate; see `inspection.trust.keys`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Bundle:
     """A verified bundle on disk. Obtain one with `open_bundle`.
 
     Attributes:
-        keys: verify the bundle, and authenticate the calibrations and engines made in it.
+        keys: the keys that verified the bundle and that authenticate new files in it.
     """
 
     def __init__(
@@ -73,10 +73,11 @@ class Bundle:
         self._signed = signed
 
     def file(self, name: str) -> Path:
-        """Returns path of a file the manifest lists, or of a plan that was built of one.
+        """Returns the path of a file that the manifest lists, or of a plan built from one.
 
         Raises:
-            BundleError: the manifest does not list it, or the plan is not what its sidecar says.
+            BundleError: the manifest does not list the file, or the plan does not match its
+                sidecar.
         """
         if self.sidecar(name) is None and name not in self.manifest.files:
             raise BundleError(
@@ -86,18 +87,18 @@ class Bundle:
         return self.folder / name
 
     def sha256(self, name: str) -> str:
-        """Returns SHA-256 of a file of the bundle; see `file`."""
+        """Returns the SHA-256 of a file of the bundle; raises like `file`."""
         sidecar = self.sidecar(name)
         if sidecar is not None:
             return sidecar.plan_sha256
-        self.file(name)  # refuses an unknown one
+        self.file(name)  # raises for an unknown name
         return self.manifest.files[name]
 
     def sidecar(self, name: str) -> Sidecar | None:
-        """The sidecar of a plan that was built of a file of the bundle; None for another name.
+        """Returns the sidecar of a plan in the bundle; None when `name` is not a plan.
 
         Raises:
-            BundleError: the plan is not what its sidecar says.
+            BundleError: the plan does not match its sidecar.
         """
         if PurePosixPath(name).parts[:1] != (ENGINES_FOLDER,):
             return None
@@ -105,14 +106,14 @@ class Bundle:
         return verified_plan(self.folder, name, self.manifest.files, self.keys)
 
     def trained_on(self) -> frozenset[str]:
-        """Returns SHA-256 of every image file the model was trained on."""
+        """Returns the SHA-256 of every training image file."""
         return frozenset(json.loads(self.file(TRAINING_RECORD).read_text())["images_sha256"])
 
     def calibration(self, recipe: str, artefact: str) -> Calibration:
-        """Returns the thresholds of `recipe`, refused unless they were measured through `artefact`.
+        """Reads the active calibration of `recipe`, measured through `artefact`.
 
         Raises:
-            BundleError: there is none, it was changed, or it belongs to another artefact.
+            BundleError: the calibration is missing, was changed, or belongs to another artefact.
         """
         path = self.calibration_path(recipe)
         mend = f"linewarden calibrate {self.folder} --recipe {recipe} --good FOLDER"
@@ -134,10 +135,10 @@ class Bundle:
         return calibration
 
     def read_calibration(self, path: Path, mend: str) -> Calibration:
-        """Returns a calibration of this bundle, active or not.
+        """Reads a calibration of this bundle, active or not.
 
         Raises:
-            BundleError: it was changed, or no key of this machine authenticates it.
+            BundleError: the file was changed, or this machine has keys and none authenticates it.
         """
         content = read_content(path, mend)
         calibration = parse_sealed(content, path, Calibration, SCHEMA_VERSION, mend)
@@ -146,7 +147,7 @@ class Bundle:
         return calibration
 
     def recipes(self) -> dict[str, str]:
-        """Returns the recipes that are calibrated, with the artefact of each."""
+        """Returns the calibrated recipes, each with the name of its artefact."""
         mend = f"linewarden calibrate {self.folder}"
         return {
             recipe: self.read_calibration(self.calibration_path(recipe), mend).artefact
@@ -154,29 +155,29 @@ class Bundle:
         }
 
     def plans(self) -> list[str]:
-        """Returns names of all plans in the bundle, for this machine and others; not verified."""
+        """Returns the names of all plans in the bundle, for this machine and others, unverified."""
         engines = self.folder / ENGINES_FOLDER
         files = (file.relative_to(self.folder) for file in engines.glob(f"[!.]*/[!.]*/{PLAN}"))
         return sorted(file.as_posix() for file in files)
 
     def calibrations(self) -> list[str]:
-        """Returns names of the files of all calibrations, those of the history too."""
+        """Returns the file names of all calibrations, including the history."""
         files = (self.folder / CALIBRATION_FOLDER).rglob("*.json")
         names = (file.relative_to(self.folder).as_posix() for file in files)
         return sorted(name for name in names if TEMPORARY_PREFIX not in name)
 
     def calibration_path(self, recipe: str) -> Path:
-        """Returns the file with the thresholds of `recipe`."""
+        """Returns the path of the active calibration of `recipe`; it may not exist yet."""
         _require_name(recipe)
         return self.folder / CALIBRATION_FOLDER / f"{recipe}.json"
 
     def history_folder(self, recipe: str) -> Path:
-        """Returns the folder of the earlier calibrations; it may not exist yet."""
+        """Returns the folder of the recipe's earlier calibrations; it may not exist yet."""
         _require_name(recipe)
         return self.folder / CALIBRATION_FOLDER / HISTORY_FOLDER / recipe
 
     def history_path(self, recipe: str, name: str, content: bytes) -> Path:
-        """Returns the file of `content` in the history, numbered when another has its name."""
+        """Returns the path of `content` in the history; adds a number when the name is taken."""
         folder = self.history_folder(recipe)
         path, number = folder / f"{name}.json", 1
         while path.exists() and path.read_bytes() != content:
@@ -185,13 +186,14 @@ class Bundle:
         return path
 
     def add_calibration(self, calibration: Calibration) -> Path:
-        """Make a calibration the active one of its recipe, atomically.
+        """Activates a calibration for its recipe, atomically, and returns its path.
 
-        The one before goes to the history first, and the new one names it by `previous_seal`.
+        The replaced calibration goes to the history first; the new one refers to it in
+        `previous_seal`.
 
         Raises:
-            BundleError: another process keeps writing into the bundle.
-            ConfigError: this machine trusts keys and has none to authenticate the calibration with.
+            BundleError: another process holds the lock of the bundle for too long.
+            ConfigError: this machine has trusted keys and no device key.
         """
         path = self.calibration_path(calibration.recipe)
         with self.locked():
@@ -203,12 +205,12 @@ class Bundle:
 
     @contextmanager
     def locked(self, name: str = LOCK) -> Iterator[None]:
-        """Keep other processes from writing; raises BundleError when one keeps writing."""
+        """Keeps other processes from writing; BundleError when one holds the lock for too long."""
         with locked(self.folder / name, str(self.folder), wait_s=LOCK_WAIT_S):
             yield
 
     def _keep(self, path: Path, recipe: str) -> str | None:
-        """Copy the active calibration to the history; returns its seal, None when it is damaged."""
+        """Copies the active calibration to the history; returns its seal, or None when damaged."""
         try:
             active = self.read_calibration(path, "calibrate again")
             name, seal = active.moment, active.seal
@@ -222,22 +224,22 @@ class Bundle:
 
 
 def calibrated_recipes(bundle: Path) -> list[str]:
-    """Returns names of the recipes that have a calibration in the bundle, which need not verify."""
+    """Returns the names of the recipes with a calibration in a bundle, without verifying any."""
     folder = bundle / CALIBRATION_FOLDER
     return sorted(path.stem for path in folder.glob("*.json") if not path.name.startswith("."))
 
 
 def open_bundle(path: Path, keys: Keys | None = None) -> Bundle:
-    """Open a bundle directory; verify its signature, and every file against the manifest.
-
-    It follows a symbolic link once: the open bundle stays one version when the link moves.
+    """Opens a bundle directory and verifies its signature, and every file against the manifest.
 
     Args:
-        keys: to verify with; None for those of this machine.
+        path: the directory, or a symbolic link to it. The bundle stays on the same version when the
+            link moves later.
+        keys: keys to verify with; None takes the keys of this machine.
 
     Raises:
-        BundleError: it is missing, incomplete or changed, or not signed by a trusted key;
-            the message names the file.
+        BundleError: the bundle is missing, incomplete or changed, or no trusted key signed it; the
+            message names the file.
         ConfigError: the keys of this machine cannot be read.
     """
     if path.is_symlink():
@@ -266,6 +268,6 @@ def open_bundle(path: Path, keys: Keys | None = None) -> Bundle:
 def _require_name(recipe: str) -> None:
     if not recipe or recipe.startswith(".") or set(recipe) & set("/\\"):
         raise BundleError(
-            f"the recipe {recipe!r} names a file: give a name or number without / that does not "
-            "start with a dot"
+            f"the recipe {recipe!r} is part of a file name: give a name or number without / that "
+            "does not start with a dot"
         )

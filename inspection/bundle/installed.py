@@ -1,15 +1,15 @@
-"""The bundles on a device: several versions of each, of which one is active.
+"""Installs bundles on a device: several versions of each, of which one is active.
 
 ::
 
     STORE/<name of the bundle>/
-        20261121T093000Z-1a2b3c4d5e6f/   a version: when it was installed, and what it is
-        active -> 20261121T093000Z-...   what a line opens: `bundle: STORE/<name>/active`
-        previous -> ...                  what was active before, for the way back
+        20261121T093000Z-1a2b3c4d5e6f/   a version: time of the installation and digest
+        active -> 20261121T093000Z-...   the version that a line opens: `STORE/<name>/active`
+        previous -> ...                  the version that was active before, for a rollback
 
-A version is copied, verified and only then renamed to its place, so that it is whole whenever it is
-there. `active` changes by one rename; a line that is running keeps what it opened. Calibrations and
-engines that are made on the device stay with their version.
+The store copies and verifies a version before it renames it to its place, so that an installed
+version is always complete. `active` changes by one rename; a running line keeps its version.
+Calibrations and engines made on the device stay with their version.
 """
 
 from __future__ import annotations
@@ -58,15 +58,19 @@ class BundleStore:
     """The bundles under one folder.
 
     Args:
-        keys: to verify with; None for those of this machine.
+        keys: keys to verify with; None takes the keys of this machine.
+        max_bytes: largest size of a bundle's files.
     """
 
-    def __init__(self, folder: Path = STORE, keys: Keys | None = None) -> None:
+    def __init__(
+        self, folder: Path = STORE, keys: Keys | None = None, *, max_bytes: int = MAX_BYTES
+    ) -> None:
         self.folder = folder
         self._keys = configured_keys() if keys is None else keys
+        self._max_bytes = max_bytes
 
     def names(self) -> list[str]:
-        """Returns names of the bundles that have a version here."""
+        """Returns the names of the bundles with at least one version here."""
         folders = self.folder.iterdir() if self.folder.is_dir() else ()
         return sorted(folder.name for folder in folders if self.versions(folder.name))
 
@@ -79,10 +83,10 @@ class BundleStore:
         return [Version(name, v, home / v, v == active, v == previous != active) for v in found]
 
     def find(self, name: str, version: str) -> Version:
-        """Returns the version with that name, or whose time or hash begins so.
+        """Returns the only version whose name or digest begins with `version`.
 
         Raises:
-            BundleError: no version fits, or several do.
+            BundleError: no version matches, or several do.
         """
         versions = self.versions(name)
         found = [v for v in versions if _is_named(v.version, version)]
@@ -93,14 +97,14 @@ class BundleStore:
         raise BundleError(f"{self.folder}: has {what} {version!r} of {name}; it has {there}")
 
     def install(self, source: Path) -> Version:
-        """Copy a bundle, or the .zip of one, into the store as a new version, and verify it there.
+        """Copies a bundle or its .zip into the store as a new version, and verifies it there.
 
-        Its calibrations come along; engines do not: a plan is built on the device that runs it.
-        A bundle that is there already is not installed again, if both are whole.
+        Copies the calibrations too, but no engines: each device builds its plans. Returns the
+        installed version when the same bundle is already there and complete.
 
         Raises:
-            BundleError: it does not verify, a calibration in it is not vouched for, or it is too
-                large for the store.
+            BundleError: the bundle does not verify, no key authenticates one of its calibrations,
+                or it is too large for the store.
         """
         with open_package(source) as package:
             sizes = package.sizes()
@@ -115,7 +119,7 @@ class BundleStore:
                         return version
                 remove_all_leftovers(home)
                 large = {file: sizes.get(file, 0) for file in manifest.files}
-                _require_room(source, home, sum(large.values()))
+                _require_room(source, home, sum(large.values()), self._max_bytes)
                 now = datetime.now(timezone.utc)
                 target = home / f"{now:%Y%m%dT%H%M%SZ}-{content}"
                 with _telling_of_the_disk(home), new_directory(target) as folder:
@@ -133,15 +137,16 @@ class BundleStore:
         *,
         allow_changes: bool = False,
     ) -> None:
-        """Make a version the active one, once it is verified; the active one becomes the previous.
+        """Verifies a version and activates it; the active version becomes the previous one.
 
         Args:
             prove: raises when the bundle does not run on this machine.
-            allow_changes: it may lack recipes of the active version, or have calibrated them
-                through other artefacts.
+            allow_changes: accepts a version that lacks recipes of the active one, or that
+                calibrated them through other artefacts.
 
         Raises:
-            BundleError: it does not verify, or a line that runs now would not start with it.
+            BundleError: the version does not verify, or a line that runs now would not start with
+                it.
         """
         with self._writing(version.name) as home:
             bundle = self._ready(version.folder, prove)
@@ -155,9 +160,10 @@ class BundleStore:
             point_link(home / ACTIVE, version.version)
 
     def roll_back(self, name: str, prove: Callable[[Bundle], None]) -> Version:
-        """Make the previous version the active one, once it is verified.
+        """Verifies the previous version and activates it; returns it.
 
-        There is no previous version afterwards, so that a second call does not undo the first.
+        Afterwards there is no previous version, so that a second call cannot bring back the version
+        that this call deactivated.
 
         Raises:
             BundleError: there is no previous version, or it no longer verifies.
@@ -167,7 +173,7 @@ class BundleStore:
             if previous is None:
                 raise BundleError(
                     f"{home}: has no previous version to go back to; linewarden bundle list shows "
-                    "what there is, and linewarden bundle activate takes any of them"
+                    "the versions, and linewarden bundle activate takes any of them"
                 )
             self._ready(previous.folder, prove)
             point_link(home / ACTIVE, previous.version)
@@ -175,10 +181,10 @@ class BundleStore:
             return self.find(name, previous.version)
 
     def remove(self, version: Version) -> None:
-        """Delete a version with its calibrations and engines.
+        """Deletes a version with its calibrations and engines.
 
         Raises:
-            BundleError: it is the active one or the previous one.
+            BundleError: the version is the active or the previous one.
         """
         with self._writing(version.name) as home:
             if version.version in {_target(home / ACTIVE), _target(home / PREVIOUS)}:
@@ -186,7 +192,7 @@ class BundleStore:
                     f"{version.folder}: is the active or the previous version; both are kept"
                 )
             retired = home / f"{TEMPORARY_PREFIX}{version.version}"
-            version.folder.rename(retired)  # at once: half a version never has its name
+            version.folder.rename(retired)  # first, so that half a version never has its name
             shutil.rmtree(retired)
 
     def _ready(self, folder: Path, prove: Callable[[Bundle], None]) -> Bundle:
@@ -214,11 +220,11 @@ class BundleStore:
             for name in bundle.calibrations():
                 bundle.read_calibration(
                     folder / name,
-                    f"have the bundle signed with its calibrations, or take {CALIBRATION_FOLDER} "
-                    "out of it and calibrate on this machine",
+                    f"have the bundle signed with its calibrations, or remove {CALIBRATION_FOLDER} "
+                    "from it and calibrate on this machine",
                 )
         except BundleError as error:
-            # The copy is about to go; the fault is the source's.
+            # The copy will be removed; the fault lies in the source.
             raise BundleError(str(error).replace(str(folder), str(source))) from error
 
     @contextmanager
@@ -246,7 +252,7 @@ def _write(path: Path, blocks: Iterator[bytes]) -> None:
 
 
 def _require_files(package: Package, manifest: Manifest, source: Path) -> None:
-    """Raise BundleError when a file of the package is not that of its manifest."""
+    """Raises BundleError when a file of the package does not match the manifest."""
     sizes = package.sizes()
     for name, expected in manifest.files.items():
         digest = hashlib.sha256()
@@ -266,21 +272,21 @@ def _telling_of_the_disk(home: Path) -> Iterator[None]:
         ) from error
 
 
-def _require_room(source: Path, home: Path, size: int) -> None:
-    free = shutil.disk_usage(home).free
-    if size > min(MAX_BYTES, free):
+def _require_room(source: Path, home: Path, size: int, max_bytes: int) -> None:
+    room = min(max_bytes, shutil.disk_usage(home).free)
+    if size > room:
         raise BundleError(
             f"{source}: has {size / 2**20:.0f} MiB, and {home} takes at most "
-            f"{min(MAX_BYTES, free) / 2**20:.0f} MiB: free some room (linewarden bundle remove)"
+            f"{room / 2**20:.0f} MiB: free some room (linewarden bundle remove)"
         )
 
 
 def _require_recipes_of(active: Path, bundle: Bundle) -> None:
-    """Raise BundleError when a recipe that runs now is not calibrated like that in `bundle`."""
+    """Raises BundleError when `bundle` lacks a recipe of `active`, or its artefact differs."""
     try:
         wanted = open_bundle(active, bundle.keys).recipes()
     except BundleError:
-        return  # no line starts with it any more: nothing can get worse
+        return  # no line can start with the active version: the change makes nothing worse
     there = bundle.recipes()
     lost = {
         recipe: artefact for recipe, artefact in wanted.items() if there.get(recipe) != artefact
@@ -303,7 +309,7 @@ def _folder_name(name: str, source: Path) -> str:
 
 
 def _target(link: Path) -> str | None:
-    """Returns the version that a link points to; None when there is no such version."""
+    """Returns the version that a link points to; None when that version does not exist."""
     if not link.is_symlink() or not link.is_dir():
         return None
     return link.readlink().name

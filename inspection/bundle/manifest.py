@@ -1,4 +1,4 @@
-"""The models behind `manifest.json`: the identity of a bundle."""
+"""Describes a bundle: the models behind `manifest.json`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MEND = "copy the bundle again, or export it again"
 
 
 class GraphIO(Strict):
-    """Input size of the fused graph; its contract is fixed otherwise (see `inspection.engine`)."""
+    """Input size of the fused graph; `inspection.engine` fixes the rest of its contract."""
 
     height: int
     width: int
 
 
 class Golden(Strict):
-    """A native frame with the result of the checkpoint.
+    """A native frame with the checkpoint's result.
 
     Attributes:
         frame: file name of the PNG in the bundle.
@@ -42,16 +42,16 @@ class Golden(Strict):
 
 
 class Parity(Strict):
-    """Largest difference between checkpoint and artefact over the frames compared at export.
+    """Largest differences between checkpoint and artefact over the frames compared at export.
 
     Attributes:
         score: absolute difference of the raw score.
         map: absolute difference of the anomaly map.
-        score_range: spread (max - min) of the checkpoint's scores, the unit to judge the rest by.
+        score_range: spread (max - min) of the checkpoint's scores, a scale for the differences.
         verdict_flips: frames whose verdict differs at `threshold`.
-        threshold: the highest checkpoint score of a good frame that was held out of training.
+        threshold: highest checkpoint score of a good frame that was held out of training.
         map_tolerance: share of the largest map value by which the FP32 map may differ; larger for a
-            model whose map jumps, so that rounding can put a frame on the other side.
+            model whose map jumps, because rounding can move a frame across such a jump.
     """
 
     frames: int
@@ -64,19 +64,20 @@ class Parity(Strict):
 
 
 class Artefact(Strict):
-    """A graph of lower precision, with what export measured of it.
+    """A graph of lower precision, with the measurements of the export.
 
     Attributes:
-        engine: the engine it is for.
-        parity: against the checkpoint, through ONNX Runtime on the CPU with every FP16 value
-            rounded; None when there is no result, or none that is finite: only of a refused one.
-        latency_ratio: median time over that of the FP32 graph, on the machine of the export; None
-            when it was not timed there.
-        remark: the way of timing, or the reason for none; of a refused artefact, the reason.
-        lowered_nodes: nodes that compute in the lower precision.
-        fp32_nodes: nodes that could, and stay in FP32 by measurement.
-        form: notation of INT8; see `export.precision.int8`.
-        calibrator: method for the ranges of INT8, on good images of the training.
+        engine: name of the engine that runs it.
+        parity: difference from the checkpoint, through ONNX Runtime on the CPU with every FP16
+            value rounded; None when a refused artefact gave no finite result.
+        latency_ratio: median time divided by that of the FP32 graph, on the machine of the export;
+            None when export did not time it.
+        remark: the way of timing, or the reason against it; for a refused artefact, the reason of
+            the refusal.
+        lowered_nodes: number of nodes that compute in the lower precision.
+        fp32_nodes: number of nodes that measurement kept in FP32.
+        form: representation of INT8 in the graph; see `export.precision.int8`.
+        calibrator: method that found the INT8 ranges, on good training images.
     """
 
     precision: Literal["fp16", "int8"]
@@ -94,9 +95,8 @@ class Manifest(Sealed):
     """Identity of a bundle.
 
     Attributes:
-        artefacts: files beside the reference artefact that an engine may run.
-        refused: artefacts that were asked for and are not in the bundle: too slow, or other
-            verdicts.
+        artefacts: files that an engine may run besides the reference artefact.
+        refused: requested artefacts that export left out: too slow, or with other verdicts.
     """
 
     schema_version: Literal[1] = 1
@@ -119,7 +119,7 @@ class Manifest(Sealed):
 
     @model_serializer(mode="wrap")
     def _without_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave empty additions out, so that the seal of an older bundle stays right."""
+        """Leaves out empty later additions, so that the seal of an older bundle stays valid."""
         content: dict[str, Any] = serialise(self)
         if self.parity.map_tolerance == Parity.model_fields["map_tolerance"].default:
             del content["parity"]["map_tolerance"]
@@ -128,26 +128,28 @@ class Manifest(Sealed):
 
 
 def parse_manifest(content: bytes, where: Path) -> Manifest:
-    """Returns the manifest of the bundle `where`, whose files are all such as export writes.
+    """Parses the manifest of the bundle `where`.
 
     Raises:
-        BundleError: it is not a manifest, was changed, or names a file that it must not name.
+        BundleError: the content is not a manifest, was changed, or names a file that export does
+            not write.
     """
     manifest = parse_sealed(content, where / MANIFEST, Manifest, SCHEMA_VERSION, MEND)
     for name in manifest.files:
         first = PurePosixPath(safe_name(name, where)).parts[:1]
         if first in {(ENGINES_FOLDER,), (CALIBRATION_FOLDER,), (SIGNATURE,), (MANIFEST,)}:
             raise BundleError(
-                f"{where}: its manifest names {name}, which no export writes; refuse this bundle"
+                f"{where}: its manifest names {name}, which export never writes; do not use this "
+                "bundle"
             )
     return manifest
 
 
 def seal_bundle(folder: Path, fields: Mapping[str, Any]) -> Manifest:
-    """Hash all files in `folder` and write the manifest over them.
+    """Hashes all files in `folder` and writes the manifest over them.
 
     Args:
-        folder: the bundle being written, complete but for the manifest.
+        folder: the bundle, complete except for the manifest.
         fields: every field of `Manifest` except `files`.
     """
     files = {
@@ -161,8 +163,8 @@ def seal_bundle(folder: Path, fields: Mapping[str, Any]) -> Manifest:
 
 
 def safe_name(name: str, where: Path) -> str:
-    """`name`; BundleError when it leaves the bundle `where`."""
+    """Returns `name`; raises BundleError when it leaves the bundle `where`."""
     parts = PurePosixPath(name)
     if not parts.parts or parts.is_absolute() or ".." in parts.parts:
-        raise BundleError(f"{where}: the name {name!r} leaves the bundle; refuse this bundle")
+        raise BundleError(f"{where}: the name {name!r} leaves the bundle; do not use this bundle")
     return name

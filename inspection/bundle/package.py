@@ -1,6 +1,6 @@
-"""A bundle on its way to a device: a folder, or a .zip of one, from which single files are taken.
+"""Reads a bundle on its way to a device, from a folder or from a .zip of the folder.
 
-Nothing is unpacked by the names in an archive: a reader asks for the files of the manifest.
+The names in an archive never choose a place on disk: the reader asks for the files of the manifest.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from inspection.trust.signature import SIGNATURE
 _BLOCK_BYTES = 1 << 20
 _ENCRYPTED = 1
 _MAX_RECORDS_BYTES = 256 << 20
-# Other methods unpack a small block to any size at once.
+# Other methods can unpack a small block to any size in one step.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# What zipfile raises for a damaged archive, or one of a version that it does not know.
+# zipfile raises these for a damaged archive and for an unknown version of the format.
 _ARCHIVE_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -38,25 +38,26 @@ _ARCHIVE_ERRORS = (
 
 
 class Package(Protocol):
-    """Files by their names in the bundle."""
+    """Gives the files of a bundle by their names in the bundle."""
 
     def sizes(self) -> dict[str, int]:
         """Returns every regular file with its size in bytes."""
 
     def blocks(self, name: str) -> Iterator[bytes]:
-        """Returns the content of a file, never more than its size.
+        """Yields the content of a file, never more than its size.
 
         Raises:
-            BundleError: it cannot be read.
+            BundleError: the file cannot be read.
         """
 
 
 @contextmanager
 def open_package(path: Path) -> Iterator[Package]:
-    """Open a bundle folder, or a .zip of one with the bundle at its top or in its only folder.
+    """Opens a bundle folder, or a .zip with the bundle at its top or in its only folder.
 
     Raises:
-        BundleError: it is neither, or has names that leave the bundle, links or encryption.
+        BundleError: `path` is neither, or contains links, encrypted files, or names that leave the
+            bundle.
     """
     if path.is_dir():
         yield _Folder(path)
@@ -66,30 +67,32 @@ def open_package(path: Path) -> Iterator[Package]:
         with archive:
             yield _Archive(path, archive)
     else:
-        raise BundleError(f"{path}: is no bundle: give its folder, or a .zip of it")
+        raise BundleError(f"{path}: is not a bundle: give its folder, or a .zip of it")
 
 
-def records_of(package: Package, source: Path) -> dict[str, bytes]:
-    """Read manifest, signature and calibrations of a package, which name the other files.
+def records_of(
+    package: Package, source: Path, *, max_bytes: int = _MAX_RECORDS_BYTES
+) -> dict[str, bytes]:
+    """Reads manifest, signature and calibrations of a package.
 
     Raises:
-        BundleError: there is no manifest, or they are larger than those of any bundle.
+        BundleError: the manifest is missing, or the files together exceed `max_bytes`.
     """
     sizes = package.sizes()
     names = [name for name in sizes if name in {MANIFEST, SIGNATURE} or _is_calibration(name)]
     if MANIFEST not in names:
-        raise BundleError(f"{source}: has no {MANIFEST}: it is no bundle")
+        raise BundleError(f"{source}: has no {MANIFEST}: it is not a bundle")
     size = sum(sizes[name] for name in names)
-    if size > _MAX_RECORDS_BYTES:
+    if size > max_bytes:
         raise BundleError(
             f"{source}: its manifest and calibrations have {size / 2**20:.0f} MiB; no bundle has "
-            f"more than {_MAX_RECORDS_BYTES / 2**20:.0f}: refuse it"
+            f"more than {max_bytes / 2**20:.0f}: do not use it"
         )
     return {name: b"".join(package.blocks(name)) for name in names}
 
 
 def digest_of(records: dict[str, bytes]) -> str:
-    """Returns the SHA-256 over the manifest, the signature and the calibrations."""
+    """Returns the SHA-256 over manifest, signature and calibrations: the identity of a bundle."""
     digest = hashlib.sha256()
     for name, content in sorted(records.items()):
         digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
@@ -97,7 +100,7 @@ def digest_of(records: dict[str, bytes]) -> str:
 
 
 class _Folder:
-    """A bundle as a folder; links in it are not followed."""
+    """A bundle as a folder; skips links in it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -134,7 +137,7 @@ def _blocks(what: Path, open_stream: Callable[[], IO[bytes]]) -> Iterator[bytes]
         stream = open_stream()
     with stream:
         while True:
-            # Only the reading: what happens to a block is not told as a fault of the file.
+            # Around the read alone: an error of the consumer is not a fault of the file.
             with _telling(what):
                 block = stream.read(_BLOCK_BYTES)
             if not block:
@@ -156,16 +159,16 @@ def _entries(path: Path, listed: list[zipfile.ZipInfo]) -> dict[str, zipfile.Zip
             continue
         name = safe_name(entry.filename, path)
         if stat.S_ISLNK(entry.external_attr >> 16) or name in files:
-            raise BundleError(f"{path}: {name} is a link, or is there twice; refuse this bundle")
+            raise BundleError(f"{path}: {name} is a link, or occurs twice; do not use this bundle")
         if entry.flag_bits & _ENCRYPTED or entry.compress_type not in _METHODS:
-            raise BundleError(f"{path}: {name} is encrypted, or packed by another way than deflate")
+            raise BundleError(f"{path}: {name} is encrypted, or is not packed with deflate")
         files[name] = entry
     top = _top(files)
     return {name.removeprefix(top): file for name, file in files.items() if name.startswith(top)}
 
 
 def _top(names: dict[str, zipfile.ZipInfo]) -> str:
-    """Returns the prefix of the names: the only folder with a manifest, when none is at the top."""
+    """Returns the only folder with a manifest as a prefix; "" when the manifest is at the top."""
     if MANIFEST in names:
         return ""
     tops = [name.removesuffix(MANIFEST) for name in names if name.count("/") == 1]

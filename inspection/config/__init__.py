@@ -1,1 +1,1 @@
-"""Strict YAML: loading, source positions, problems, tables of drivers."""
+"""Reads strict YAML: loading, source positions, problems, tables of drivers."""

@@ -1,8 +1,8 @@
-"""Reading YAML configurations: strict, and every error with its file, line and key.
+"""Reads YAML configurations strictly; every error names file, line and key.
 
-All configurations are pydantic models that derive from `StrictModel` and are read with
-`load_config`. The model decides what a plain word means where YAML 1.1 would guess: `on` is true
-for a bool and "on" for a text, `010` is ten, `1e-4` is a number, and keys are always text.
+All configurations are pydantic models that derive from `StrictModel`; `load_config` reads them. The
+model decides the meaning of a plain word where YAML 1.1 would guess: `on` is true for a bool and
+"on" for a string, `010` is ten, `1e-4` is a number, and keys are always strings.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class StrictModel(BaseModel):
-    """Base of all configuration models: unknown keys, NaN and infinity are refused."""
+    """Base of all configuration models; refuses unknown keys, NaN and infinity."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -41,21 +41,21 @@ def _beside_the_file(value: Any, info: ValidationInfo) -> Any:
 
 
 ConfigPath = Annotated[Path, BeforeValidator(_beside_the_file)]
-"""A path relative to the configuration file it stands in; as given where none is being loaded."""
+"""A path relative to its configuration file; unchanged when no file is being loaded."""
 
 
 def load_config(path: Path, model: type[M], overrides: Sequence[str] = ()) -> M:
-    """Read a YAML file into a configuration model.
+    """Reads a YAML file into a configuration model.
 
     Args:
-        path: the file; an empty one gives the model's defaults.
-        model: the kind of configuration.
-        overrides: settings `a.b=value` that replace those of the file, as given with `--set`. The
-            value is YAML; a number as key counts in a list. Later ones win.
+        path: the file; an empty file gives the model's defaults.
+        model: the model to fill.
+        overrides: settings `a.b=value` of `--set`, which replace settings of the file. The value is
+            YAML; a number as key is an index into a list. Later overrides win.
 
     Raises:
-        ConfigError: the file cannot be read, is not a YAML mapping or does not fit `model`; all
-            problems at once, each with file and line or with its `--set`.
+        ConfigError: the file cannot be read, is not a YAML mapping, or does not fit `model`. The
+            message lists all problems, each with file and line or with its `--set`.
     """
     problems: list[Problem] = []
     root = read(path, problems)
@@ -74,11 +74,11 @@ def load_config(path: Path, model: type[M], overrides: Sequence[str] = ()) -> M:
 
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of the files that `load_config` reads, for editors."""
+    """Returns the JSON Schema (draft 2020-12) of files that `load_config` reads, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
 
 
 def dump_yaml(model: BaseModel) -> str:
-    """YAML that `load_config` reads back as an equal model."""
+    """Returns YAML that `load_config` reads back as an equal model."""
     values = model.model_dump(mode="json", by_alias=True)
     return yaml.dump(values, Dumper=Dumper, sort_keys=False, allow_unicode=True)

@@ -13,7 +13,7 @@ _OURS = ("inspection", "edge", "export", "linewarden")
 
 
 class Plugin(NamedTuple):
-    """The place of a driver, and the command that installs the package it needs."""
+    """Names the module and class of a driver, and the installation of its packages."""
 
     module: str
     attribute: str
@@ -23,10 +23,13 @@ class Plugin(NamedTuple):
 def load_plugin(
     family: str, name: str, table: Mapping[str, Plugin], error_class: type[LinewardenError]
 ) -> Any:
-    """Import and return what `table[name]` names.
+    """Imports and returns the attribute that `table[name]` names.
+
+    Args:
+        family: kind of the drivers, for the message: "camera".
 
     Raises:
-        error_class: `name` is not in the table, or a package for the driver is not installed.
+        error_class: `name` is not in the table, or a package of the driver is not installed.
     """
     if name not in table:
         near = difflib.get_close_matches(name, table, n=1)
@@ -38,10 +41,10 @@ def load_plugin(
 
 
 class Sdk:
-    """A package that a driver needs, imported when the first of its names is used.
+    """Imports a driver's package on first use.
 
-    A file with a driver holds its configuration too, which is read where the package is not
-    installed. The type checker sees the package itself: import it under TYPE_CHECKING.
+    The file of a driver holds its configuration too, and Linewarden reads configurations where the
+    package is not installed. For the type checker, import the package under TYPE_CHECKING.
     """
 
     def __init__(self, module: str) -> None:
@@ -56,7 +59,7 @@ def require(driver: str, package: str, install: str, error_class: type[Linewarde
     """Imports `package`.
 
     Args:
-        driver: its user, for the message: "output 'mqtt'".
+        driver: the driver that needs it, for the message: "output 'mqtt'".
         install: the command that installs it.
 
     Raises:
@@ -67,7 +70,7 @@ def require(driver: str, package: str, install: str, error_class: type[Linewarde
     except ModuleNotFoundError as error:
         missing = (error.name or package).partition(".")[0]
         if missing in _OURS:
-            raise  # a typo of ours is not a missing package
+            raise  # a wrong import in Linewarden itself is not a missing package
         raise error_class(
             f"{driver} needs the package {missing}, and it is not installed: {install}"
         ) from error

@@ -1,4 +1,4 @@
-"""The problems that pydantic finds in a configuration, as lines with file, line and key."""
+"""Turns pydantic's errors about a configuration into lines with file, line and key."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from inspection.config.yaml_source import SET, Node, Problem, child, shown, wher
 
 
 def described(error: ErrorDetails, model: type[BaseModel], root: Node) -> Problem:
-    """Returns an error of pydantic with its place in the file.
+    """Finds the place of a pydantic error in the file.
 
-    pydantic's location also names members of unions; the annotations tell which parts those are.
+    pydantic's location also names members of unions; the annotations show which parts those are.
     """
     kind: Any = model
     parent: Any = model
@@ -52,7 +52,7 @@ def _members(kind: Any) -> list[Any]:
 
 
 def _is_called(kind: Any, label: str) -> bool:
-    """Returns whether pydantic calls this member of a union so: by its tag or by its class."""
+    """Returns True when pydantic uses `label` for this member of a union: its tag or class name."""
     alternatives = _members(kind)
     if len(alternatives) > 1:
         return any(_is_called(one, label) for one in alternatives)
@@ -68,7 +68,7 @@ def _is_model(kind: Any) -> bool:
 
 
 def _below(kind: Any, key: str | int) -> Any:
-    """Returns the annotation of the value at `key` in a model, list, tuple or mapping."""
+    """Returns the annotation of the value at `key` of a model, list, tuple or mapping."""
     if _is_model(kind):
         fields = kind.model_fields.items()
         return next((f.annotation for name, f in fields if key in (name, *_names(name, f))), Any)
@@ -94,7 +94,7 @@ _KINDS = {
 
 
 def _explained(error: ErrorDetails, parent: Any) -> tuple[str, str]:
-    """Returns the problem, and the value found if that helps."""
+    """Returns the problem, and the offending value when it helps."""
     kind, context = error["type"], error.get("ctx", {})
     if kind in ("missing", "union_tag_not_found"):
         return "is missing", ""
@@ -120,9 +120,9 @@ def _hint(given: str, known: list[str]) -> str:
 
 
 def report(problems: list[Problem]) -> str:
-    """One line for each problem, in the order of the file and then of the overrides.
+    """Returns one line for each problem, in the order of the file and then of the overrides.
 
-    The problems of all alternatives of a union share a line.
+    Problems of several union alternatives with the same value share a line.
     """
     lines: dict[tuple[str, str, str], list[str]] = {}
     for mark, keys, what, found in sorted(

@@ -1,4 +1,4 @@
-"""YAML as a tree of values with their places in the file, with `--set` settings laid over it."""
+"""Reads YAML as a tree of values with their positions, and lays `--set` settings over it."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _TAG = "tag:yaml.org,2002:"
 
 
 class CommandLineText(str):
-    """Text of a `--set`: a path in it is relative to the working directory, as in a shell."""
+    """Text of a `--set`; a path in it is relative to the working directory, as in a shell."""
 
     __slots__ = ()
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that takes fewer plain words for something else than text."""
+    """SafeLoader that reads more plain words as text."""
 
 
 class Dumper(yaml.SafeDumper):
-    """SafeDumper that quotes what YAML 1.1 or `_Loader` would not read as text."""
+    """SafeDumper that quotes text which YAML 1.1 or `_Loader` would read as something else."""
 
 
 _NUMBER_STARTS = "-+.0123456789"
 _FLOAT = r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9][0-9_]*(?=[eE]))([eE][-+]?[0-9]+)?$"
-_PLAIN = [  # tag, what it looks like, characters it begins with
+_PLAIN = [  # tag, pattern, first characters
     ("float", _FLOAT, _NUMBER_STARTS),
     ("int", r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)$", _NUMBER_STARTS),
     ("bool", r"(true|True|TRUE|false|False|FALSE)$", "tTfF"),
@@ -47,7 +47,7 @@ _Loader.yaml_implicit_resolvers = {}
 for _name, _pattern, _starts in _PLAIN:
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(_pattern), list(_starts))
 Dumper.add_implicit_resolver(_TAG + "float", re.compile(_FLOAT), list(_NUMBER_STARTS))
-Dumper.add_representer(  # PyYAML writes U+0085 and its like as they are, and reads line breaks
+Dumper.add_representer(  # PyYAML writes U+0085 and the like unquoted, and reads them as line breaks
     str,
     lambda dumper, text: dumper.represent_scalar(
         _TAG + "str", text, style=None if text.isprintable() else '"'
@@ -65,14 +65,14 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
 
 @dataclass
 class Node:
-    """A value with the place of its key, or its own place in a list."""
+    """A value with the position of its key, or its own position in a list."""
 
     mark: yaml.Mark
     value: Any  # dict[str, Node], list[Node], or a scalar
 
 
 class Problem(NamedTuple):
-    """A problem at a place of a file or in a `--set`; `found` is the value there."""
+    """A problem at a place of a file or in a `--set`; `found` shows the value there."""
 
     mark: yaml.Mark
     keys: Keys
@@ -81,10 +81,10 @@ class Problem(NamedTuple):
 
 
 def read(path: Path, problems: list[Problem]) -> Node:
-    """Returns the tree of a YAML file; it adds forbidden constructs to `problems`.
+    """Reads a YAML file as a tree, and adds forbidden content to `problems`.
 
     Raises:
-        ConfigError: it cannot be read, or is not a YAML mapping.
+        ConfigError: the file cannot be read, or is not a YAML mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -113,13 +113,13 @@ def _composed(text: str, name: str) -> yaml.Node | None:
         before = text[: error.position].split("\n")
         place = where(_mark(name, len(before) - 1, len(before[-1])), column=True)
         character = f"U+{ord(text[error.position]):04X}"
-        raise ConfigError(f"{place}: is not YAML: it holds the character {character}") from error
+        raise ConfigError(f"{place}: is not YAML: it has the character {character}") from error
     except RecursionError as error:
         raise ConfigError(f"{name}: is nested too deeply") from error
 
 
 class _Tree:
-    """Builds values from PyYAML's nodes, merge keys resolved, and notes what is not allowed."""
+    """Builds values from PyYAML's nodes, resolves merge keys, and notes forbidden content."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self._problems = problems
@@ -150,7 +150,7 @@ class _Tree:
                 what = "a key should be plain text; quote a text that begins with { or ["
                 self._problems.append(Problem(mark, keys, what))
             elif name in lines:
-                what = f"stands here and on line {lines[name]}; keep one"
+                what = f"is given here and on line {lines[name]}; keep one"
                 self._problems.append(Problem(mark, (*keys, name), what))
             elif key.tag == _TAG + "merge":
                 merged = self._merged(value, mark, keys)
@@ -170,7 +170,7 @@ class _Tree:
         return merged
 
     def _scalar(self, node: yaml.Node, mark: yaml.Mark, keys: Keys) -> Any:
-        tag = node.tag if isinstance(node, yaml.ScalarNode) else ""  # `!!str [a]` is no text
+        tag = node.tag if isinstance(node, yaml.ScalarNode) else ""  # `!!str [a]` is not text
         try:
             value = _SCALARS[tag](node.value)
         except (KeyError, ValueError):
@@ -182,7 +182,7 @@ class _Tree:
 
 
 def data(node: Node) -> Any:
-    """Plain values of a tree."""
+    """Returns the plain values of a tree."""
     if isinstance(node.value, dict):
         return {key: data(below) for key, below in node.value.items()}
     if isinstance(node.value, list):
@@ -191,7 +191,7 @@ def data(node: Node) -> Any:
 
 
 def lay_over(root: Node, override: str, problems: list[Problem]) -> None:
-    """Set `a.b=value` in a tree; it adds what it refuses to `problems`."""
+    """Sets `a.b=value` in a tree, and adds what is wrong with it to `problems`."""
     mark = _mark(SET + override)
     name, separator, text = override.partition("=")
     keys = tuple(name.split("."))
@@ -222,7 +222,7 @@ def _child_to_set(node: Node, key: str, mark: yaml.Mark) -> Node:
 
 
 def child(node: Node | None, key: str | int) -> Node | None:
-    """Returns the value at a key or at a place of a list; None without one."""
+    """Returns the value at a key of a mapping or an index of a list; None when there is none."""
     if node is not None and isinstance(node.value, dict):
         return node.value.get(str(key))
     if node is not None and isinstance(node.value, list) and isinstance(key, int):
@@ -231,7 +231,7 @@ def child(node: Node | None, key: str | int) -> Node | None:
 
 
 def shown(value: Any) -> str:
-    """Returns a value for an error message."""
+    """Formats a value for an error message."""
     if isinstance(value, dict | BaseModel):
         return "a mapping"
     if isinstance(value, list | tuple):
@@ -240,7 +240,7 @@ def shown(value: Any) -> str:
 
 
 def where(mark: yaml.Mark, *, column: bool = False) -> str:
-    """Returns a place for an error message: `file:line`, or the `--set`."""
+    """Formats a place for an error message: `file:line`, or the `--set`."""
     if mark.name.startswith(SET):
         return mark.name
     return f"{mark.name}:{mark.line + 1}" + (f":{mark.column + 1}" if column else "")

@@ -1,1 +1,1 @@
-"""Has the line moved away from the good parts? Baseline, charts, figures of a frame."""
+"""Detects a line that has moved away from its good parts: baseline, charts, figures of a frame."""

@@ -1,4 +1,4 @@
-"""The good parts as the charts of `inspection.drift.charts` see them."""
+"""Defines the baseline of good parts for `inspection.drift.charts`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from inspection.trust.sealed import Strict
 
 
 class Baseline(Strict):
-    """The figures of good parts, and the limits that follow; kept with the thresholds.
+    """Figures of the good parts and the limits derived from them; stored with the thresholds.
 
     Attributes:
         values: for each channel, the figures of the good parts in ascending order.
-        run_length: parts between two false alarms that the limits are set for.
-        slack: of the CUSUM, in standard deviations; half the shift that it finds soonest.
-        weight: of the newest part in the EWMA.
-        cusum_limit: in standard deviations.
-        ewma_limit: of the EWMA itself, in standard deviations of one part.
-        window: parts in one Kolmogorov-Smirnov test.
-        window_limit: largest distance of distribution functions without alarm.
-        reference_png: the image to measure positions against, see
-            `inspection.drift.frame_figures`; empty when positions are not watched.
+        run_length: number of parts between two false alarms for which the limits are set.
+        slack: slack of the CUSUM, in standard deviations; half the shift that it finds soonest.
+        weight: weight of the newest part in the EWMA, 0 to 1.
+        cusum_limit: limit of the CUSUM, in standard deviations.
+        ewma_limit: limit of the EWMA, in standard deviations of one part.
+        window: number of parts in one Kolmogorov-Smirnov test.
+        window_limit: largest distance of the distribution functions without alarm.
+        reference_png: reference image for positions, see `inspection.drift.frame_figures`; empty
+            when the charts do not watch positions.
     """
 
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -42,7 +42,7 @@ class Baseline(Strict):
         """Returns the reference image; None when there is none.
 
         Raises:
-            BundleError: it is not an image.
+            BundleError: the stored bytes are not an image.
         """
         if not self.reference_png:
             return None

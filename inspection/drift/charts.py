@@ -1,18 +1,18 @@
-"""Drift: has the line moved away from the good parts it was calibrated on, and what has moved?
+"""Detects when a line moves away from the good parts of its calibration, and names what moved.
 
-Raw scores and a few figures of the frames are compared with a baseline of good parts. Each figure
-(channel) has three charts:
+The charts compare raw scores and a few figures of the frames with a baseline of good parts. Each
+figure (channel) has three charts:
 
 - CUSUM, two-sided (Page 1954), fast for lasting shifts of about one standard deviation;
-- EWMA (Roberts 1959), for slow creeping ones;
+- EWMA (Roberts 1959), for slow creeping shifts;
 - a Kolmogorov-Smirnov test of every full window, for a change of shape at equal mean.
 
-Values become normal scores of their rank in the baseline, so that no distribution is assumed, and
-a single part, however odd, moves a chart by no more than the outermost good part would. The limits
-come with the baseline, see `calibration.drift`.
+Values become normal scores of their rank in the baseline. So the charts assume no distribution, and
+a single odd part moves a chart no further than the outermost good part would. The limits come with
+the baseline, see `calibration.drift`.
 
-Assumed: in control, parts are independent. Slow waves of the line (shifts, temperature) that the
-baseline has not seen are reported, as they should be.
+The charts assume that parts are independent while the line is in control. They report slow waves
+of the line (shifts, temperature) that are not in the baseline, as they should.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ import numpy.typing as npt
 
 from inspection.drift.baseline import Baseline
 
-# What moved, by channel, causes before consequences: another view has another brightness, less
-# focus less contrast, and a score follows the image.
+# Name of the change by channel, causes before consequences: another view changes the brightness,
+# less focus lowers the contrast, and the score follows the image.
 MOVED = {
     "row": "position",
     "column": "position",
@@ -37,14 +37,14 @@ MOVED = {
     "contrast": "contrast",
     "score": "texture",
 }
-# Less detail is focus, more than the lens gave is noise of the sensor or another surface.
+# Less detail means focus; more detail than the lens gave means sensor noise or another surface.
 _ROSE = {**MOVED, "sharpness": "texture"}
 _NORMAL = NormalDist()
 
 
 @dataclass
 class ChannelState:
-    """The state of the charts of one channel, in plain numbers for `dataclasses.asdict`."""
+    """State of the charts of one channel; plain numbers that `dataclasses.asdict` can store."""
 
     up: float = 0.0
     down: float = 0.0
@@ -59,10 +59,10 @@ class ChartAlarm:
     """One chart beyond its limit.
 
     Attributes:
-        moved: position, light, focus, contrast or texture.
+        moved: name of the change in the words of the plant: "light".
         chart: "cusum", "ewma" or "window".
         direction: 1 for higher than the baseline, -1 for lower, 0 when the shape changed.
-        parts: about how many parts ago it began, as far as the chart can tell.
+        parts: estimated number of parts since the change began.
     """
 
     channel: str
@@ -75,13 +75,13 @@ class ChartAlarm:
 def update(
     baseline: Baseline, state: dict[str, ChannelState], figures: Mapping[str, float]
 ) -> list[ChartAlarm]:
-    """Add one part to the charts; a chart that alarms starts afresh.
+    """Adds one part to the charts and returns their alarms; a chart with an alarm starts again.
 
-    The cost of a part does not depend on the parts before it. A full window is sorted once.
+    The cost of a part does not depend on earlier parts, except for one sort per full window.
 
     Args:
-        state: one entry for each channel, made here where it is missing; changed in place.
-        figures: the channels of the baseline; a channel that is missing is left as it is.
+        state: state of each channel; changed in place, with a new entry for a missing channel.
+        figures: values of the part by channel; a missing channel keeps its state.
     """
     alarms = []
     for channel in baseline.values.keys() & figures.keys():
@@ -100,7 +100,7 @@ def update(
 
 
 def normal_score(ordered: Sequence[float], value: float) -> float:
-    """Returns the standard normal value that has the rank of `value` in an ascending baseline."""
+    """Returns the standard normal value at the rank of `value` in an ascending baseline."""
     place = (bisect_left(ordered, value) + bisect_right(ordered, value)) / 2
     return _NORMAL.inv_cdf((place + 0.5) / (len(ordered) + 1))
 
@@ -142,7 +142,7 @@ def _window(baseline: Baseline, channel: str, charts: ChannelState, value: float
 
 
 def _distance(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:
-    """Kolmogorov-Smirnov distance of two samples in ascending order."""
+    """Returns the Kolmogorov-Smirnov distance of two samples in ascending order."""
     both = np.concatenate([first, second])
     shares = [np.searchsorted(one, both, side="right") / len(one) for one in (first, second)]
     return float(np.abs(shares[0] - shares[1]).max())

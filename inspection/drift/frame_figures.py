@@ -1,4 +1,4 @@
-"""Figures of a frame that tell what moved on the line: light, contrast, focus, position."""
+"""Measures figures of a frame that show changes of the line: light, contrast, focus, position."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 GrayImage = npt.NDArray[np.uint8]  # (H, W)
 _FloatImage = npt.NDArray[np.float64]
 
-# Twice the usual side of a model's input: a blur that does not show here, no model sees.
+# Twice the usual side of a model's input: no model sees a blur that is invisible at this size.
 _SIDE_PX = 512
 _REFERENCE_SIDE_PX = 128
 
@@ -24,25 +24,25 @@ def reduced(frame: npt.NDArray[np.uint8]) -> GrayImage:
 
 
 def reference_from(frame: npt.NDArray[np.uint8]) -> GrayImage:
-    """Returns the image to measure positions against: grey, no side above 128 pixels."""
+    """Returns the reference image for positions: grey, no side above 128 pixels."""
     return _within(reduced(frame), _REFERENCE_SIDE_PX)
 
 
 def frame_figures(
     frame: npt.NDArray[np.uint8], reference: GrayImage | None = None
 ) -> dict[str, float]:
-    """Brightness, contrast and sharpness of a frame, and its position against a reference.
+    """Returns brightness, contrast and sharpness of a frame, and its position to a reference.
 
-    Contrast and sharpness are relative, so that more or less light moves the brightness alone:
+    Contrast and sharpness are relative, so that more or less light changes only the brightness:
     contrast is the deviation divided by the mean, sharpness the variance of the Laplacian (Pech-
-    Pacheco et al. 2000) divided by the variance. They are measured on the reduced frame.
+    Pacheco et al. 2000) divided by the variance. Both are measured on the reduced frame.
 
     Args:
         frame: (H, W) or (H, W, 3) BGR, of any size.
-        reference: of `reference_from`; with it, `row` and `column` tell by how many pixels of the
-            frame its content is shifted down and to the right. Parts that have no picture in common
-            (plain or random surfaces) have no position: the figures vary so much that their charts
-            find nothing.
+        reference: image of `reference_from`. With it, `row` and `column` give the shift of the
+            content down and to the right, in pixels of the frame. Parts without a common picture
+            (plain or random surfaces) have no position: these figures vary so much that their
+            charts find nothing.
     """
     gray = reduced(frame)
     image = gray.astype(np.float64)
@@ -61,11 +61,12 @@ def frame_figures(
 def position_figures(
     gray: GrayImage, reference: GrayImage, height: int, width: int
 ) -> dict[str, float]:
-    """`row` and `column` of `frame_figures`, from a reduced frame.
+    """Returns `row` and `column` of `frame_figures`, from a reduced frame.
 
     Args:
-        gray: of `reduced`, or of `reference_from`, which says the same.
-        height: of the frame itself; likewise `width`.
+        gray: image of `reduced` or of `reference_from`; both give the same result.
+        height: height of the frame in pixels.
+        width: width of the frame in pixels.
     """
     rows, columns = reference.shape
     small = cv2.resize(gray, (columns, rows), interpolation=cv2.INTER_AREA)
@@ -74,9 +75,10 @@ def position_figures(
 
 
 def phase_shift(gray: GrayImage, reference: GrayImage) -> tuple[float, float]:
-    """By how many pixels `gray` is shifted down and right: phase correlation, to about 0.2 pixel.
+    """Returns the shift of `gray` down and right in pixels, to about 0.2 pixel.
 
-    Kuglin and Hines 1975; a parabola through the peak gives the fraction. Both have one size.
+    Phase correlation (Kuglin and Hines 1975); a parabola through the peak gives the fraction. Both
+    images have the same size.
     """
     window = np.outer(np.hanning(gray.shape[0]), np.hanning(gray.shape[1]))
     first, second = (np.fft.rfft2((image - image.mean()) * window) for image in (gray, reference))

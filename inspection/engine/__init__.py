@@ -1,4 +1,4 @@
-"""Inference engines, imported only when a configuration names them.
+"""Lists the inference engines, and imports one only when a configuration names it.
 
 To add one, write a file with a class like `onnxruntime.OnnxRuntimeEngine` and add a line to
 `ENGINES`.
@@ -31,7 +31,7 @@ def engine_class(name: str) -> EngineFactory:
     """Returns the class of engine `name`.
 
     Raises:
-        EngineError: the name is unknown, or a package for it is not installed.
+        EngineError: the name is unknown, or a package of the engine is not installed.
     """
     factory: EngineFactory = load_plugin("engine", name, ENGINES, EngineError)
     return factory

@@ -1,4 +1,4 @@
-"""The contract of an inference engine."""
+"""Defines the interface of all inference engines."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Prediction:
-    """Raw outputs of the graph for a batch; higher is more anomalous. The caller owns both arrays.
+    """Raw outputs of the graph for a batch; the caller owns both arrays.
 
     Attributes:
-        scores: float32 (N,).
-        maps: float32 (N, H, W).
+        scores: float32 (N,); higher is more anomalous.
+        maps: float32 (N, H, W); higher is more anomalous.
     """
 
     scores: npt.NDArray[np.float32]
@@ -36,18 +36,18 @@ class Engine(Protocol):
     """Runs one artefact. One thread owns it from construction to `close`."""
 
     def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
-        """Run the graph on uint8 (N, H, W, 3) BGR.
+        """Runs the graph on uint8 (N, H, W, 3) BGR.
 
         Raises:
-            EngineError: wrong shape, or the run failed.
+            EngineError: the shape is wrong, the engine is closed, or the run failed.
         """
 
     def close(self) -> None:
-        """Release the device. Safe to call twice."""
+        """Releases the device. Safe to call twice."""
 
 
 class EngineFactory(Protocol):
-    """Opens an artefact of a bundle; construction verifies that it has the graph's contract."""
+    """Opens an artefact of a bundle and verifies its inputs and outputs."""
 
     def __call__(self, artefact: Path, shape: GraphShape, *, threads: int | None) -> Engine:
-        """Load `artefact`; raises EngineError when it cannot run here."""
+        """Loads `artefact`; raises EngineError when it cannot run here."""

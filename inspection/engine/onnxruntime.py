@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the default engine, on every laptop and every board."""
+"""Runs ONNX Runtime on the CPU: the default engine, on every laptop and board."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from inspection.engine.base import GraphShape, Prediction
 from inspection.errors import EngineError
 
 _PROVIDER = "CPUExecutionProvider"
-# ONNX Runtime's exceptions have no base class of their own.
+# ONNX Runtime's exceptions have no common base class.
 _ORT_ERRORS = (
     ort_errors.EPFail,
     ort_errors.Fail,
@@ -27,15 +27,15 @@ _ORT_ERRORS = (
 
 
 class OnnxRuntimeEngine:
-    """One ONNX artefact with the options of a low-latency daemon.
+    """Runs one ONNX artefact with the options of a low-latency daemon.
 
     Args:
-        artefact: the .onnx file; its hash is the caller's to check.
+        artefact: the .onnx file; the caller verifies its hash.
         shape: fixed input shape the artefact must have.
         threads: intra-op threads; None lets ONNX Runtime take the physical cores.
 
     Raises:
-        EngineError: the file does not load, or its inputs and outputs are not the contract's.
+        EngineError: the file does not load, or its inputs and outputs do not fit the contract.
     """
 
     def __init__(self, artefact: Path, shape: GraphShape, *, threads: int | None = None) -> None:
@@ -52,7 +52,7 @@ class OnnxRuntimeEngine:
         _check_contract(self._session, self._shape, artefact)
 
     def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
-        """Run uint8 (N, H, W, 3) BGR; see `Engine.infer`."""
+        """Runs the graph on uint8 (N, H, W, 3) BGR; raises like `Engine.infer`."""
         if self._session is None:
             raise EngineError(f"{self._artefact}: the engine is closed")
         if batch.shape != self._shape or batch.dtype != np.uint8:
@@ -67,7 +67,7 @@ class OnnxRuntimeEngine:
         return Prediction(scores, maps)
 
     def close(self) -> None:
-        """Release the session; it has no device to free beyond memory."""
+        """Releases the session and its memory. Safe to call twice."""
         self._session = None
 
 
@@ -78,7 +78,7 @@ def _low_latency(threads: int | None) -> ort.SessionOptions:
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    # Spinning threads burn a core between parts and slow everything else on the device.
+    # Spinning threads would burn a core between parts and slow everything else on the device.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     return options

@@ -1,7 +1,7 @@
-"""OpenVINO on the CPU: takes the same ONNX files; `tests/bench/bench_engines.py` says if it pays.
+"""Runs OpenVINO on the CPU with the same ONNX files; `tests/bench/bench_engines.py` compares both.
 
-The precision is never left to OpenVINO: on a processor with bfloat16 or float16 units its default
-computes in those, and thresholds would depend on the machine.
+The engine never leaves the precision to OpenVINO: by default a processor with bfloat16 or float16
+units computes in these types, and thresholds would depend on the machine.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from openvino.properties import hint, intel_cpu
 from inspection.engine.base import GraphShape, Prediction
 from inspection.errors import EngineError
 
-_DEVICE = "CPU"
-# The exceptions of OpenVINO's frontends have no base class of their own.
+# The exceptions of OpenVINO's frontends have no common base class.
 _OPENVINO_ERRORS = (
     RuntimeError,
     frontend.GeneralFailure,
@@ -30,21 +29,29 @@ _OPENVINO_ERRORS = (
 
 
 class OpenVinoEngine:
-    """One ONNX artefact with the options of a low-latency daemon.
+    """Runs one ONNX artefact with the options of a low-latency daemon.
 
-    Every floating-point operation is computed in float32, also those that an artefact of lower
-    precision has in float16, as ONNX Runtime does; integer operations of an INT8 artefact stay.
+    All floating-point operations run in float32, even the float16 operations of an artefact of
+    lower precision; ONNX Runtime does the same. Integer operations of an INT8 artefact stay.
 
     Args:
-        artefact: the .onnx file; its hash is the caller's to check.
+        artefact: the .onnx file; the caller verifies its hash.
         shape: fixed input shape the artefact must have.
-        threads: of one inference; None lets OpenVINO take the physical cores.
+        threads: threads of one inference; None lets OpenVINO take the physical cores.
+        device: OpenVINO's name of the device.
 
     Raises:
-        EngineError: the file does not load, or its inputs and outputs are not the contract's.
+        EngineError: the file does not load, or its inputs and outputs do not fit the contract.
     """
 
-    def __init__(self, artefact: Path, shape: GraphShape, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        artefact: Path,
+        shape: GraphShape,
+        *,
+        threads: int | None = None,
+        device: str = "CPU",
+    ) -> None:
         self._artefact = artefact
         batch, height, width = shape.batch, shape.height, shape.width
         self._input = np.zeros((batch, height, width, 3), dtype=np.uint8)
@@ -52,10 +59,10 @@ class OpenVinoEngine:
         self._maps = np.zeros((batch, height, width), dtype=np.float32)
         model = read_graph(artefact)
         self._check_contract(model)
-        self._request: ov.InferRequest | None = self._compiled(model, threads)
+        self._request: ov.InferRequest | None = self._compiled(model, device, threads)
 
     def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
-        """Run uint8 (N, H, W, 3) BGR; see `Engine.infer`."""
+        """Runs the graph on uint8 (N, H, W, 3) BGR; raises like `Engine.infer`."""
         if self._request is None:
             raise EngineError(f"{self._artefact}: the engine is closed")
         if batch.shape != self._input.shape or batch.dtype != np.uint8:
@@ -71,7 +78,7 @@ class OpenVinoEngine:
         return Prediction(self._scores.copy(), self._maps.copy())
 
     def close(self) -> None:
-        """Release the compiled graph; it has no device to free beyond memory."""
+        """Releases the compiled graph and its memory. Safe to call twice."""
         self._request = None
 
     def _buffers(self) -> dict[str, npt.NDArray[np.generic]]:
@@ -88,9 +95,9 @@ class OpenVinoEngine:
                 f"{expected}; export the bundle again"
             )
 
-    def _compiled(self, model: ov.Model, threads: int | None) -> ov.InferRequest:
+    def _compiled(self, model: ov.Model, device: str, threads: int | None) -> ov.InferRequest:
         try:
-            compiled = ov.Core().compile_model(model, _DEVICE, _low_latency(threads))
+            compiled = ov.Core().compile_model(model, device, _low_latency(threads))
             request = compiled.create_infer_request()
             for name, buffer in self._buffers().items():
                 request.set_tensor(name, ov.Tensor(buffer, shared_memory=True))
@@ -102,13 +109,13 @@ class OpenVinoEngine:
 
 
 def read_graph(artefact: Path) -> ov.Model:
-    """Returns the graph of an ONNX file, or of OpenVINO's own .xml, as OpenVINO reads it.
+    """Reads the graph of an ONNX file or of an OpenVINO .xml file.
 
     Raises:
-        EngineError: OpenVINO does not take the file.
+        EngineError: OpenVINO does not accept the file.
     """
     try:
-        # By name: otherwise each of OpenVINO's frontends tries the file, and complains.
+        # By name: otherwise each OpenVINO frontend tries the file, and logs an error.
         form = "ir" if artefact.suffix == ".xml" else "onnx"
         reader = frontend.FrontEndManager().load_by_framework(form)
         return reader.convert(reader.load(str(artefact)))
@@ -123,7 +130,7 @@ def _low_latency(threads: int | None) -> dict[object, object]:
         hint.performance_mode: hint.PerformanceMode.LATENCY,
         hint.execution_mode: hint.ExecutionMode.ACCURACY,
         hint.inference_precision: ov.Type.f32,
-        # Processes that pin their threads all take the first cores, and wait for each other.
+        # Processes that pin their threads all take the first cores and wait for each other.
         hint.enable_cpu_pinning: False,
         intel_cpu.denormals_optimization: True,
     }
@@ -133,7 +140,7 @@ def _low_latency(threads: int | None) -> dict[object, object]:
 
 
 def _name(port: ov.Output) -> str:
-    """A port has all names that a value ever had in the graph; those of the contract are ours."""
+    """Returns the contract's name of a port, which carries every name of its value in the graph."""
     names = sorted(port.get_names())
     known = [name for name in names if name in ("input", "pred_score", "anomaly_map")]
     return str((known or names or ["unnamed"])[0])
@@ -145,6 +152,6 @@ def _describe(port: ov.Output) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """In one line, without the places in OpenVINO's source."""
+    """Returns the message in one line, without positions in OpenVINO's source."""
     lines = str(error).splitlines()
     return " ".join(line for line in lines if line and not line.startswith("Exception from "))

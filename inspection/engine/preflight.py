@@ -1,6 +1,6 @@
-"""Looks for everything that a machine needs to run an engine, and says how to get the rest.
+"""Checks what a machine needs to run an engine, and names the remedy for each missing piece.
 
-Read-only: nothing is installed, started or changed.
+Only reads: installs, starts and changes nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Scope = Literal["common", "onnxruntime", "openvino", "tensorrt"]
 ENGINES: tuple[Scope, ...] = ("onnxruntime", "openvino", "tensorrt")
 _FREE_GIB = 2
 _MAJORS = (11, 10)
-# L4T release to JetPack and its TensorRT (NVIDIA's release notes); the first prefix that fits.
+# L4T release to JetPack and its TensorRT (NVIDIA's release notes); the first fitting prefix wins.
 _JETPACKS = {
     "R36.3": ("6.0", "8.6"),
     "R36": ("6.1 or 6.2", "10.3"),
@@ -48,12 +48,12 @@ _LIBRARIES = {
 
 @dataclass(frozen=True)
 class Check:
-    """One requirement.
+    """Result of one check.
 
     Attributes:
-        scope: the engine that needs it, or "common".
-        found: the state of this machine.
-        mend: the way to meet it; empty when it is met.
+        scope: engine that needs it, or "common".
+        found: the state that the check found.
+        mend: remedy; empty when the check is met.
     """
 
     scope: Scope
@@ -65,7 +65,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where to look; a test gives another machine."""
+    """Access to the examined machine; a test passes another one."""
 
     root: Path = Path("/")
     load: Callable[[str], object] = ctypes.CDLL
@@ -75,31 +75,31 @@ class Machine:
 
     @property
     def l4t(self) -> str | None:
-        """The Jetson release, None elsewhere."""
+        """Returns the Jetson release; None on other machines."""
         return l4t_release(self.root / L4T_RELEASE.relative_to("/"))
 
     @property
     def release(self) -> str:
-        """L4T release as R36.4 for instance; empty elsewhere."""
+        """Returns the L4T release such as R36.4; empty on other machines."""
         found = re.search(r"R(\d+) \(release\), REVISION: (\d+)", self.l4t or "")
         return f"R{found[1]}.{found[2]}" if found else ""
 
     @property
     def has_nvidia(self) -> bool:
-        """Whether there is an NVIDIA device to look after."""
+        """Returns True when the machine has an NVIDIA device."""
         nodes = (*_NODES_JETSON, *_NODES_CARD)
         return self.l4t is not None or any(self.nodes(node) for node in nodes)
 
     def nodes(self, pattern: str) -> list[Path]:
-        """Device nodes of a name or pattern."""
+        """Returns the device nodes that match a name or pattern."""
         return sorted(self.root.glob(pattern))
 
 
 def examine(machine: Machine, folder: Path, engines: tuple[Scope, ...]) -> list[Check]:
-    """Look for everything that these engines need.
+    """Checks everything that these engines need.
 
     Args:
-        folder: of the bundles; its disk must have room.
+        folder: folder of the bundles; its disk must have room.
     """
     checks = list(_common(machine, folder))
     for engine in engines:
@@ -111,7 +111,7 @@ def examine(machine: Machine, folder: Path, engines: tuple[Scope, ...]) -> list[
 
 
 def engines_here(machine: Machine) -> tuple[Scope, ...]:
-    """Returns the engines that this machine is made for."""
+    """Returns the engines that suit this machine."""
     return ("onnxruntime", "tensorrt") if machine.has_nvidia else ("onnxruntime",)
 
 
@@ -271,5 +271,5 @@ def _own_groups() -> Iterator[str]:
     for number in {os.getegid(), *os.getgroups()}:
         try:
             yield grp.getgrgid(number).gr_name
-        except KeyError:  # a container need not name all of its groups
+        except KeyError:  # a container may have groups without names
             yield str(number)

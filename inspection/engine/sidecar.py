@@ -1,15 +1,15 @@
-"""The sidecar of a TensorRT plan: its source, its machine, and the proof of its accuracy.
+"""Reads and writes the sidecar of a TensorRT plan: source, machine and measurements of its build.
 
-A plan is an executable file that fits one TensorRT version on one kind of device, and TensorRT has
-no call that says so beforehand. Therefore each plan has a sealed JSON file beside it, and nothing
-is deserialised before both agree with each other and with this machine. The MAC of this
-machine's key proves that they were built here (see `inspection.trust.keys`); without a key, only
-their owner may be able to write to them::
+A plan is an executable file for one TensorRT version on one kind of device, and TensorRT has no
+call that checks this beforehand. Therefore a sealed JSON file lies beside each plan, and Linewarden
+deserialises a plan only when plan, sidecar and this machine agree. The MAC of the device key proves
+that they were built here (see `inspection.trust.keys`). Without a device key, only root and the
+user of the line may have write access to them::
 
     BUNDLE/engines/<device>/<precision>/
-        model.plan           the plan of TensorRT
+        model.plan           the plan
         model.plan.json      the sidecar
-        model.layers.json    TensorRT's list of the layers and their precisions
+        model.layers.json    TensorRT's list of layers with their precisions
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ class Tensor(Strict):
 
 
 class Platform(Strict):
-    """The machine that a plan is bound to.
+    """The machine and software that a plan is bound to.
 
     Attributes:
         cuda_driver: CUDA version of the driver, 1000 * major + 10 * minor.
-        cuda_runtime: CUDA version of the runtime, counted in the same way.
+        cuda_runtime: CUDA version of the runtime, in the same form.
         compute_capability: "8.7" for instance.
-        uuid: of this very device; None where the CUDA binding does not tell.
-        l4t: first line of the Jetson release file; None elsewhere.
+        uuid: identity of this one device; None when the CUDA binding does not report it.
+        l4t: first line of the Jetson release file; None on other machines.
     """
 
     tensorrt: str
@@ -71,13 +71,13 @@ class Platform(Strict):
 
     @property
     def folder(self) -> str:
-        """Name of this kind of device under `engines/`."""
+        """Returns the folder name of this kind of device under `engines/`."""
         name = re.sub(r"[^a-z0-9]+", "-", self.device.lower()).strip("-")
         return f"{name}-sm{self.compute_capability.replace('.', '')}-{self.multiprocessors}mp"
 
 
 class BuildSettings(Strict):
-    """The settings of the builder; `seconds` is its duration."""
+    """Settings of the builder; `seconds` is the duration of the build."""
 
     workspace_mib: int
     optimisation_level: int
@@ -94,7 +94,7 @@ class Latency(Strict):
 
 
 class AccuracyGate(Strict):
-    """Golden frames through the engine against the checkpoint.
+    """Comparison of engine and checkpoint on the golden frames.
 
     Attributes:
         score: largest absolute difference of the raw score.
@@ -113,16 +113,17 @@ class AccuracyGate(Strict):
 
 
 class Sidecar(Vouched):
-    """The file beside a plan.
+    """The record beside a plan.
 
     Attributes:
-        artefact: file of the bundle that the plan was built of.
-        bound_to: "model" lets the plan run on every device of the same kind, "device" on this one.
-        memory: how a frame reaches the device, and
-        launch: how the work does: the fastest as measured.
-        timings: by "<memory>, <launch>", such as "copied, graph".
-        compared: median time over that of each more precise engine that was here, by precision;
-            in interleaved runs, each in its fastest way.
+        artefact: file of the bundle that the plan was built from.
+        bound_to: "model" lets the plan run on every device of the same kind, "device" only on this
+            one.
+        memory: fastest way of moving a frame to the device, as measured.
+        launch: fastest way of launching the work, as measured.
+        timings: latency by "<memory>, <launch>", such as "copied, graph".
+        compared: median time divided by that of each more precise engine in the bundle, by
+            precision; from interleaved runs, each engine in its fastest way.
     """
 
     schema_version: Literal[2] = 2
@@ -150,10 +151,10 @@ def sidecar_path(plan: Path) -> Path:
 
 
 def write_sidecar(plan: Path, sidecar: Sidecar, keys: Keys | None = None) -> None:
-    """Seal and write the sidecar of a plan, atomically, with the MAC of this machine if it has one.
+    """Seals and writes the sidecar of a plan atomically, with a MAC when there is a device key.
 
     Args:
-        keys: None for those of this machine.
+        keys: None takes the keys of this machine.
     """
     keys = configured_keys() if keys is None else keys
     content = keys.vouched(sidecar).model_dump_json(indent=2) + "\n"
@@ -161,13 +162,13 @@ def write_sidecar(plan: Path, sidecar: Sidecar, keys: Keys | None = None) -> Non
 
 
 def read_sidecar(plan: Path, keys: Keys | None = None) -> Sidecar:
-    """Read the sidecar of a plan.
+    """Reads the sidecar of a plan.
 
     Args:
-        keys: None for those of this machine.
+        keys: None takes the keys of this machine.
 
     Raises:
-        BundleError: there is none, it is damaged, or it may have been made by somebody else.
+        BundleError: the sidecar is missing or damaged, or another user could have written it.
     """
     keys = configured_keys() if keys is None else keys
     sidecar = read_sealed(sidecar_path(plan), Sidecar, SCHEMA_VERSION, _mend(plan))
@@ -178,16 +179,16 @@ def read_sidecar(plan: Path, keys: Keys | None = None) -> Sidecar:
 
 
 def verify(plan: Path, content: bytes, sidecar: Sidecar, here: Platform) -> None:
-    """Refuse a plan that is not what its sidecar says, or that was built elsewhere.
+    """Refuses a plan that does not match its sidecar, or that was built for another machine.
 
     Args:
-        plan: its path, for the message.
-        content: the bytes that are to be deserialised.
+        plan: path of the plan, for the message.
+        content: bytes of the plan.
         here: this machine.
 
     Raises:
-        BundleError: the bytes are not those that were built.
-        EngineError: another TensorRT, CUDA or device; every difference is named.
+        BundleError: the bytes differ from the built ones.
+        EngineError: TensorRT, CUDA or device differ; the message names every difference.
     """
     _check_content(plan, len(content), hashlib.sha256(content).hexdigest(), sidecar)
     differences = list(_differences(sidecar, here))
@@ -199,10 +200,10 @@ def verify(plan: Path, content: bytes, sidecar: Sidecar, here: Platform) -> None
 
 
 def verified_plan(bundle: Path, name: str, files: Mapping[str, str], keys: Keys) -> Sidecar:
-    """Returns the sidecar of a plan in a bundle, once plan, sidecar, folder and artefact agree.
+    """Checks that plan, sidecar, folder and artefact in a bundle agree; returns the sidecar.
 
     Args:
-        name: of the plan, relative to the bundle.
+        name: path of the plan, relative to the bundle.
         files: SHA-256 of the files of the manifest, by name.
 
     Raises:
@@ -216,24 +217,24 @@ def verified_plan(bundle: Path, name: str, files: Mapping[str, str], keys: Keys)
     _check_content(plan, plan.stat().st_size, sha256_of(plan), sidecar)
     if files.get(sidecar.artefact) != sidecar.artefact_sha256:
         raise BundleError(
-            f"{plan}: was built of {sidecar.artefact} ({sidecar.artefact_sha256[:12]}), and the "
+            f"{plan}: was built from {sidecar.artefact} ({sidecar.artefact_sha256[:12]}), and the "
             f"bundle has {files.get(sidecar.artefact, 'no such file')[:12]}: {mend}"
         )
     expected = (ENGINES_FOLDER, sidecar.platform.folder, sidecar.precision)
     if Path(name).parent.parts != expected:
-        raise BundleError(f"{plan}: belongs into {'/'.join(expected)} and was moved: {mend}")
+        raise BundleError(f"{plan}: belongs in {'/'.join(expected)} and was moved: {mend}")
     return sidecar
 
 
 def l4t_release(path: Path = L4T_RELEASE) -> str | None:
-    """The first line of the Jetson release file without its dates; None on other machines."""
+    """Returns the first line of the Jetson release file without dates; None on other machines."""
     if not path.is_file():
         return None
     return path.read_text().splitlines()[0].lstrip("# ").partition(", GCID")[0]
 
 
 def _require_guarded(plan: Path) -> None:
-    """Raise BundleError when others than root and this user could have put the plan there.
+    """Raises BundleError when users other than root and this one could have written the plan.
 
     A plan is executable, and anybody can make a seal.
     """
@@ -241,7 +242,7 @@ def _require_guarded(plan: Path) -> None:
         try:
             status = path.stat()
         except FileNotFoundError:
-            continue  # a missing plan is told by whoever reads it
+            continue  # the reader of a missing plan reports it
         others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         if others or status.st_uid not in (0, os.geteuid()):
             raise BundleError(
@@ -255,7 +256,7 @@ def _check_content(plan: Path, size: int, digest: str, sidecar: Sidecar) -> None
     mend = _mend(plan, sidecar.artefact)
     if size != sidecar.plan_bytes:
         raise BundleError(
-            f"{plan}: has {size} bytes and {sidecar.plan_bytes} were built (truncated, or of "
+            f"{plan}: has {size} bytes and {sidecar.plan_bytes} were built (truncated, or from "
             f"another build): {mend}"
         )
     if digest != sidecar.plan_sha256:

@@ -1,4 +1,4 @@
-"""The package `tensorrt` as it is installed here: found, new enough, and logging."""
+"""Loads the installed package `tensorrt`, checks its version, and routes its log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LEVELS = {
 
 
 def load_bindings() -> Any:
-    """Returns the module `tensorrt`; EngineError when it is missing, broken or too old."""
+    """Returns the module `tensorrt`; raises EngineError when it is missing, broken or too old."""
     try:
         bindings = import_module("tensorrt")
     except ModuleNotFoundError as error:
@@ -52,19 +52,17 @@ def load_bindings() -> Any:
 
 @cache
 def process_logger(trt: Any) -> Any:
-    """Returns the logger for all of TensorRT, which keeps the first one it saw as long as it lives.
-
-    Its `take()` gives the errors since the last call, for a message.
-    """
+    """Returns the process-wide logger of TensorRT; its `take()` returns the latest errors."""
+    # TensorRT keeps the first logger that it gets for the whole process.
 
     class Log(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
-            trt.ILogger.__init__(self)  # pybind11 wants it by name
+            trt.ILogger.__init__(self)  # pybind11 needs the call by name
             self._errors: list[str] = []
             self._lock = threading.Lock()
 
         def log(self, severity: Any, msg: str) -> None:
-            """Called by TensorRT, on any of its threads."""
+            """Logs a message; TensorRT calls this from any thread."""
             level = _LEVELS[severity.name]
             if level == logging.ERROR:
                 with self._lock:
@@ -81,7 +79,7 @@ def process_logger(trt: Any) -> Any:
 
 
 def platform_here(trt: Any, device: Device) -> Platform:
-    """This machine as a plan sees it."""
+    """Describes this machine, for comparison with the platform of a plan."""
     return Platform(
         tensorrt=trt.__version__,
         cuda_driver=device.driver,

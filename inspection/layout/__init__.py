@@ -1,11 +1,11 @@
-"""The layout of a recipe: its zones, and the mark that locates the part.
+"""Defines the layout of a recipe: its zones, and the mark that locates the part.
 
-It is drawn on one reference frame, given as a YAML file when a recipe is calibrated, and kept in
-the calibration, because the thresholds hold with these zones only. Calibration and line bring
-their frames into it by the same `FramePreparer`.
+The user draws a layout on one reference frame, in a YAML file. Calibration keeps the layout with
+the thresholds, because they hold for these zones only. Calibration and line apply the layout to
+their frames with the same `FramePreparer`.
 
-A part that moved is not moved back: that would resample the frame a second time. Its zones move
-with it, by fractions of a pixel and with its rotation, and so does the crop, by whole pixels.
+The zones follow a part that moved, by fractions of a pixel and with its rotation. The crop follows
+by whole pixels. The frame itself stays in place: moving it would resample it a second time.
 """
 
 from inspection.layout.layout import Layout

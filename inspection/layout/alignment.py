@@ -1,9 +1,9 @@
-"""Where a part lies: a fixture mark of the reference frame is found again in each frame.
+"""Locates a part: finds a fixture mark of the reference frame again in each frame.
 
-An image pyramid: the whole search area at the coarsest level, then a few pixels around each
-candidate at every finer one, and the fraction of a pixel at the end; `inspection.layout.mark`
-compares. The frame itself is not resampled: zones, and a crop, move with the part; see
-`inspection.layout`.
+The search goes through an image pyramid: the whole search area at the coarsest level, then a few
+pixels around each candidate at every finer level, and fractions of a pixel at the end.
+`inspection.layout.mark` compares the pictures. The search does not resample the frame for the
+model: zones and crop move with the part; see `inspection.layout`.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ SMALLEST_MARK_PX = 16
 _COARSEST_SIDE, _FINEST_SIDE = 16, 192  # px, shorter side of the mark at those levels
 _LEAST_CONTRAST = 4.0  # grey levels, standard deviation
 _CANDIDATES = 4
-_REACH = 4  # px, on each side of what the coarser level found
+_REACH = 4  # px, on each side of the match at the coarser level
 
 
 class AlignmentSettings(StrictModel):
-    """How the mark is looked for.
+    """Limits of the search for the mark.
 
     Attributes:
-        search_px: how far its centre may have moved, right, left, up and down; None looks in the
+        search_px: largest shift of the mark's centre, right, left, up and down; None searches the
             whole frame.
-        rotation_deg: how far it may have turned, either way.
-        minimum_score: lowest correlation, of at most 1, at which it counts as found. Less light or
-            contrast does not change it.
-        minimum_lead: by how much it must exceed that of the next best place.
+        rotation_deg: largest rotation, in either direction.
+        minimum_score: lowest correlation of a found mark, at most 1. Light and contrast do not
+            change the correlation.
+        minimum_lead: smallest lead of its correlation over the next best place.
     """
 
     search_px: Annotated[int, Field(ge=1)] | None = None
@@ -53,11 +53,11 @@ class AlignmentSettings(StrictModel):
 
 
 class Alignment(AlignmentSettings):
-    """The mark of a calibration.
+    """The mark to search for, in a calibration.
 
     Attributes:
-        mark: its place in the reference frame.
-        mark_png: its picture, a grey PNG in base64.
+        mark: rectangle of the mark in the reference frame.
+        mark_png: picture of the mark, a grey PNG in base64.
     """
 
     mark: Crop
@@ -66,13 +66,14 @@ class Alignment(AlignmentSettings):
 
 @dataclass(frozen=True)
 class Pose:
-    """How a part lies in a frame, against the reference frame.
+    """Position and angle of a part in a frame, relative to the reference frame.
 
     Attributes:
-        right_px: shift of the mark's centre to the right; `down_px` likewise.
+        right_px: shift of the mark's centre to the right.
+        down_px: shift of the mark's centre downwards.
         clockwise_deg: rotation as seen in the picture.
-        score: correlation of the mark.
-        to_frame: reference to frame, native pixels.
+        score: correlation of the mark, -1 to 1.
+        to_frame: maps the reference frame to the frame, in native pixels.
     """
 
     right_px: float
@@ -88,7 +89,7 @@ def alignment_to(
     """Returns the alignment to a mark of the reference frame.
 
     Raises:
-        ConfigError: the mark is not in the frame, too small, flat, or not the only one like it.
+        ConfigError: the mark is outside the frame, too small, flat, or not unique.
     """
     height, width = reference.shape[:2]
     place = f"the mark {mark.width}x{mark.height} at ({mark.left}, {mark.top})"
@@ -113,7 +114,7 @@ def alignment_to(
 
 
 class MarkFinder:
-    """Looks for the mark of an alignment in frames.
+    """Searches frames for the mark of an alignment.
 
     Raises:
         ConfigError: the stored mark is damaged.
@@ -131,7 +132,7 @@ class MarkFinder:
         coarsest = max(0, int(math.log2(shorter / _COARSEST_SIDE)))
         finest = min(coarsest, max(0, math.ceil(math.log2(shorter / _FINEST_SIDE))))
         self._levels = range(coarsest, finest - 1, -1)
-        # A level holds whole pixels of it only: at the finest one, the centre is that of those.
+        # A level covers only whole pixels of the mark, so its centre at the finest level is theirs.
         side = 1 << self._levels[-1]
         self._centre = (
             mark.left + mark.width // side * side / 2,
@@ -148,14 +149,14 @@ class MarkFinder:
 
     @property
     def contrast(self) -> float:
-        """Standard deviation of the mark, where it is looked at most coarsely, in grey levels."""
+        """Returns the standard deviation of the mark at the coarsest level, in grey levels."""
         return self._marks[self._levels[0]].contrast
 
     def find(self, frame: npt.NDArray[np.uint8]) -> Pose:
-        """How the part lies in a frame, uint8 (H, W) or (H, W, 3) BGR.
+        """Finds the pose of the part in a frame, uint8 (H, W) or (H, W, 3) BGR.
 
         Raises:
-            PartNotFoundError: nothing looks enough like the mark, or two places do.
+            PartNotFoundError: no place looks enough like the mark, or two places do.
         """
         pyramid = Pyramid(_grey(frame))
         found = self._candidates(pyramid)
@@ -167,12 +168,12 @@ class MarkFinder:
         return self._pose(self._exact(best, pyramid), scale)
 
     def _candidates(self, pyramid: Pyramid) -> list[Match]:
-        """Returns the best places at the coarsest level, no two of them closer than half a mark."""
+        """Returns the best places at the coarsest level, at least half a mark apart."""
         level = self._levels[0]
         mark, angles = self._marks[level], self._angles(level)
         left, top, area = self._search_area(pyramid, level)
         if area.shape[0] < mark.height or area.shape[1] < mark.width:
-            raise PartNotFoundError("the mark is larger than the area that is searched")
+            raise PartNotFoundError("the mark is larger than the search area")
         scores = np.stack(mark.correlate(area, angles))
         found = []
         for _ in range(_CANDIDATES):
@@ -188,7 +189,7 @@ class MarkFinder:
         return found
 
     def _search_area(self, pyramid: Pyramid, level: int) -> tuple[int, int, Picture]:
-        """Left, top and pixels of where the mark can be at a level."""
+        """Returns left, top and pixels of the search area at a level."""
         reach_px = self._settings.search_px
         if reach_px is None:
             height, width = pyramid.size(level)
@@ -199,18 +200,18 @@ class MarkFinder:
         return pyramid.around(level, centre, mark.height + reach, mark.width + reach)
 
     def _angles(self, level: int) -> list[float]:
-        """Rotations to try at a level; from one to the next, the rim moves by about a pixel."""
+        """Returns the rotations to try at a level, in steps that move the rim by about a pixel."""
         most = self._settings.rotation_deg
         count = math.ceil(most / self._marks[level].turn_of_a_pixel_deg) if most else 0
         return [most * number / count for number in range(-count, count + 1)] if count else [0.0]
 
     def _closer(self, match: Match, pyramid: Pyramid, level: int) -> Match:
-        """Returns the best match near one of the next coarser level."""
+        """Returns the best match near a match of the next coarser level."""
         mark = self._marks[level]
         step = mark.turn_of_a_pixel_deg if self._settings.rotation_deg else 0.0
         angles = [match.angle_deg + turn * step for turn in (-1, 0, 1)] if step else [0.0]
         centre = (2 * match.x, 2 * match.y)
-        # Pixels that fill no pixel of the coarser level can put a match beyond the border.
+        # The border that the coarser level left out can put a match beyond the frame.
         left, top, near = pyramid.around(
             level, centre, mark.height + 2 * _REACH, mark.width + 2 * _REACH
         )
@@ -219,7 +220,7 @@ class MarkFinder:
         return mark.best_in(near, angles).shifted(left, top)
 
     def _exact(self, match: Match, pyramid: Pyramid) -> Match:
-        """Returns the match to fractions of a pixel and of a degree."""
+        """Refines a match to fractions of a pixel and of a degree."""
         level = self._levels[-1]
         mark = self._marks[level]
         side = 1.5 * math.hypot(mark.height, mark.width)
@@ -227,8 +228,8 @@ class MarkFinder:
         exact = mark.refined(near, match.shifted(-left, -top))
         if exact is None:
             raise PartNotFoundError(
-                "the part was not found: the match of its mark does not hold when it is looked at "
-                "more closely"
+                "the part was not found: the match of its mark does not hold at the finest "
+                "resolution"
             )
         return exact.shifted(left, top)
 

@@ -1,4 +1,4 @@
-"""The layout of a calibration: the zones, and the mark that locates the part."""
+"""Defines the layout of a recipe in a calibration: its zones, and the alignment of the part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WHOLE = "frame"  # the zone of a layout without zones that ignores something
 
 
 class Layout(StrictModel):
-    """The layout of a calibration; sizes and corners in native pixels."""
+    """A layout in a calibration; sizes and corners in native pixels."""
 
     frame_height: int
     frame_width: int
@@ -20,6 +20,6 @@ class Layout(StrictModel):
 
     @property
     def zone_names(self) -> tuple[str, ...]:
-        """Name of each zone of the zone map, in its order; empty when the whole map counts."""
+        """Returns the zone names in the order of the zone map; empty when the whole map counts."""
         names = tuple(zone.name for zone in self.zones)
         return names or ((WHOLE,) if self.ignore else ())

@@ -1,4 +1,4 @@
-"""The YAML file that draws a layout on a reference frame: `linewarden calibrate --layout`."""
+"""Reads the YAML file that draws a layout on a reference frame: `linewarden calibrate --layout`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from inspection.preprocess import Crop, Preprocessing, check_frame
 
 
 class AlignmentConfig(AlignmentSettings):
-    """Alignment as it is asked for; `mark` is a rectangle of the reference frame."""
+    """Alignment in the layout file; `mark` is a rectangle of the reference frame."""
 
     mark: Crop
 
@@ -29,11 +29,11 @@ class LayoutConfig(StrictModel):
     """The file of `linewarden calibrate --layout`.
 
     Attributes:
-        reference: the frame that polygons and mark were drawn on.
-        zones: the inspected parts of the frame, each with its thresholds; without any, the whole
-            frame, or its crop.
-        ignore: the parts that are not inspected.
-        alignment: the mark that locates the part; None where it always lies at the same place.
+        reference: image of the frame under the polygons and the mark.
+        zones: inspected areas, each with separate thresholds; without any, the whole frame or crop
+            is inspected.
+        ignore: areas left out of the inspection.
+        alignment: search for the part; None when it always lies at the same place.
     """
 
     reference: ConfigPath
@@ -44,19 +44,19 @@ class LayoutConfig(StrictModel):
     @model_validator(mode="after")
     def _says_something(self) -> LayoutConfig:
         if not (self.zones or self.ignore or self.alignment):
-            raise ValueError("has neither zones, nor ignore, nor alignment: say one of them")
+            raise ValueError("has neither zones, nor ignore, nor alignment: give one of them")
         return self
 
 
 def read_layout(path: Path, preprocessing: Preprocessing) -> Layout:
-    """Read the YAML file of a layout.
+    """Reads the YAML file of a layout.
 
     Args:
-        preprocessing: of the bundle that it is for.
+        preprocessing: preprocessing of the bundle that will use the layout.
 
     Raises:
-        ConfigError: the file, or what it draws, does not fit the frames of the bundle: a polygon
-            outside of them, nothing left to inspect, a mark that cannot be found.
+        ConfigError: the file is wrong, or its layout does not fit the frames of the bundle: a
+            polygon outside the frame, nothing left to inspect, a mark that cannot be found.
     """
     config = load_config(path, LayoutConfig)
     try:
@@ -86,7 +86,7 @@ def read_layout(path: Path, preprocessing: Preprocessing) -> Layout:
 
 
 def _require_inside(layout: Layout, crop: Crop | None) -> None:
-    """Refuse polygons that leave the frame, and zones that leave the crop."""
+    """Refuses polygons that leave the frame, and zones that leave the crop."""
     size = np.array([layout.frame_width, layout.frame_height])
     shown = (np.zeros(2), size)
     where = f"the frame of {layout.frame_width}x{layout.frame_height}"

@@ -1,4 +1,4 @@
-"""A mark in an image pyramid: normalised cross-correlation (Lewis 1995), turned if need be."""
+"""Finds a mark in an image pyramid: normalised cross-correlation (Lewis 1995), with rotation."""
 
 from __future__ import annotations
 
@@ -14,29 +14,34 @@ from inspection.layout.zones import Affine
 
 Picture = npt.NDArray[np.float32]  # (H, W) grey levels
 
-_MARGIN = 4  # px around the mark, for the last step
+_MARGIN = 4  # px around the mark, for the refinement
 _BACKWARDS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-4)
 _NO_SMOOTHING = 1  # px
 
 
 class Pyramid:
-    """A grey frame, uint8 (H, W), at 1 / 2**level of its size, as the search uses it.
+    """A grey frame, uint8 (H, W), at 1 / 2**level of its size, computed only where needed.
 
-    Every pixel of the frame is averaged in, but for a rest that fills no pixel of a level.
+    A pixel of a level averages all pixels of the frame under it. The border of the frame that does
+    not fill a pixel is left out.
     """
 
     def __init__(self, grey: npt.NDArray[np.uint8]) -> None:
         self._grey = grey
 
     def size(self, level: int) -> tuple[int, int]:
-        """Height and width of a level."""
+        """Returns height and width of a level."""
         return self._grey.shape[0] >> level, self._grey.shape[1] >> level
 
     def around(
         self, level: int, centre: tuple[float, float], height: float, width: float
     ) -> tuple[int, int, Picture]:
-        """Returns left, top and pixels of a box of that size in a level, cut at the frame."""
+        """Returns left, top and pixels of a box of a level, cut at the border of the frame.
+
+        Args:
+            centre: (x, y) of the box, in pixels of the level, as are `height` and `width`.
+        """
         bottom, right = self.size(level)
         top = min(max(0, math.floor(centre[1] - height / 2)), bottom)
         left = min(max(0, math.floor(centre[0] - width / 2)), right)
@@ -52,7 +57,7 @@ class Pyramid:
 
 @dataclass(frozen=True)
 class Match:
-    """Where a mark was found: its centre in the picture, and how well it fits, -1 to 1."""
+    """A found mark: its centre in the picture, and its correlation `score`, -1 to 1."""
 
     x: float
     y: float
@@ -60,7 +65,7 @@ class Match:
     score: float
 
     def shifted(self, right: float, down: float) -> Match:
-        """Returns the same match counted from another place."""
+        """Returns the same match in the coordinates of another origin."""
         return replace(self, x=self.x + right, y=self.y + down)
 
 
@@ -69,7 +74,7 @@ class Mark:
 
     Args:
         picture: float32 (height, width).
-        turns: compare the inscribed disc, not the whole rectangle.
+        turns: True compares the inscribed disc instead of the whole rectangle.
     """
 
     def __init__(self, picture: Picture, *, turns: bool) -> None:
@@ -86,12 +91,12 @@ class Mark:
 
     @property
     def contrast(self) -> float:
-        """Standard deviation over the pixels that are compared."""
+        """Returns the standard deviation over the compared pixels, in grey levels."""
         return float(self._picture[self._weights > 0].std())
 
     def correlate(self, picture: Picture, angles_deg: Sequence[float]) -> list[Picture]:
-        """Correlation, -1 to 1, at each place of the mark's upper left corner, for each angle."""
-        # Around the mean: the energies below are differences of large numbers in float32.
+        """Returns the correlation, -1 to 1, at each place of the upper left corner, per angle."""
+        # Centring keeps precision: the energies below are differences of large float32 numbers.
         centred = picture - picture.mean()
         sums = cv2.matchTemplate(centred, self._weights, cv2.TM_CCORR)
         squares = cv2.matchTemplate(centred**2, self._weights, cv2.TM_CCORR)
@@ -107,7 +112,7 @@ class Mark:
         return scores
 
     def _turned(self, angle_deg: float) -> Picture:
-        """Returns the mark turned clockwise, less its mean, zero where it is not compared."""
+        """Returns the mark turned clockwise, without its mean, and zero at pixels not compared."""
         picture = self._picture
         if angle_deg:
             centre = ((self.width - 1) / 2, (self.height - 1) / 2)
@@ -132,12 +137,12 @@ class Mark:
         )
 
     def refined(self, picture: Picture, match: Match) -> Match | None:
-        """Returns a match to fractions of a pixel and of a degree, the whole rectangle compared.
+        """Refines a match to fractions of a pixel and of a degree, over the whole rectangle.
 
-        Evangelidis and Psarakis 2008 (ECC) climbs the same correlation, from less than a pixel
-        away. None when it does not hold.
+        ECC (Evangelidis and Psarakis 2008) climbs the same correlation, from less than a pixel
+        away. Returns None when ECC does not converge.
         """
-        # OpenCV counts from the centre of the first pixel, here its corner is (0, 0).
+        # OpenCV counts from the centre of the first pixel; here the pixel's corner is (0, 0).
         middle = np.array([self.width / 2 - 0.5, self.height / 2 - 0.5])
         upright = rigid(match.angle_deg, middle + _MARGIN, (match.x - 0.5, match.y - 0.5))
         size = (self.width + 2 * _MARGIN, self.height + 2 * _MARGIN)
@@ -159,7 +164,7 @@ class Mark:
 
 
 def rigid(clockwise_deg: float, start: npt.ArrayLike, end: npt.ArrayLike) -> Affine:
-    """Returns the rotation that takes one point to another."""
+    """Returns the rotation that maps `start` (x, y) to `end` (x, y)."""
     turn = math.radians(clockwise_deg)
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     return np.column_stack([rotation, np.asarray(end) - rotation @ np.asarray(start)])

@@ -1,4 +1,4 @@
-"""From a native frame to the model's input, with the zones where the part lies."""
+"""Turns a native frame into the model's input, and places the zones on the part."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PreparedFrame:
 
     Attributes:
         image: uint8 (height, width, 3), see `preprocess`.
-        crop: the part of the frame that it shows; None for all of it.
+        crop: part of the frame that the image shows; None for the whole frame.
         zones: the zone of each pixel of the anomaly map; None when the whole map counts.
         pose: position of the part; None without alignment.
         preprocess_ns: duration of the preparation.
@@ -39,11 +39,11 @@ class FramePreparer:
     """Finds the part, places its zones, and makes the model's input.
 
     Args:
-        preprocessing: of the bundle.
-        layout: None for recipes that inspect the whole frame, or its crop, wherever the part lies.
+        preprocessing: preprocessing of the bundle.
+        layout: layout of the recipe; None inspects the whole frame or crop wherever the part lies.
 
     Raises:
-        ConfigError: the layout leaves some zone nothing to inspect, or its mark is damaged.
+        ConfigError: the layout leaves a zone without pixels, or its mark is damaged.
     """
 
     def __init__(self, preprocessing: Preprocessing, layout: Layout | None = None) -> None:
@@ -62,11 +62,12 @@ class FramePreparer:
             )
 
     def prepare(self, frame: npt.NDArray[np.uint8]) -> PreparedFrame:
-        """Prepare a native frame, uint8 (H, W) grey or (H, W, 3) BGR.
+        """Prepares a native frame, uint8 (H, W) grey or (H, W, 3) BGR.
 
         Raises:
-            FrameError: the frame does not fit the model, or not the layout.
-            PartNotFoundError: the part is not found, or lies so that zones or crop leave the frame.
+            FrameError: the frame does not fit the model or the layout.
+            PartNotFoundError: the part is not found, or zones or crop leave the frame where it
+                lies.
         """
         started_ns = time.monotonic_ns()
         check_frame(frame, self._preprocessing)
@@ -91,7 +92,7 @@ class FramePreparer:
             )
 
     def _zone_map(self, to_frame: Affine | None, crop: Crop | None) -> ZoneMap | None:
-        """Returns the zones at the place of the part, in the map of the crop."""
+        """Returns the zones where the part lies, in pixels of the map of `crop`."""
         if not self._names or self._layout is None:
             return None
         target = self._preprocessing
@@ -111,15 +112,15 @@ class FramePreparer:
         return zone_map(zones, ignored, target.height, target.width)
 
     def _require_visible(self, zones: Sequence[Sequence[Corners]]) -> None:
-        """Refuse zones that leave the map by half a pixel or more: something would go unseen."""
+        """Refuses zones that leave the map by half a pixel or more: that part would go unseen."""
         end = np.array([self._preprocessing.width, self._preprocessing.height])
         for name, polygons in zip(self._names, zones, strict=False):
             for corners in polygons:
                 beyond = float(np.maximum(-corners, corners - end).max())
                 if beyond >= 0.5:
                     raise PartNotFoundError(
-                        f"zone {name!r} reaches {beyond:.1f} px of the anomaly map beyond what the "
-                        "camera shows of the part: the part lies too far off"
+                        f"zone {name!r} reaches {beyond:.1f} px of the anomaly map beyond the "
+                        "camera's view: the part lies too far off"
                     )
 
     def _lost_zones(self, zones: ZoneMap | None) -> list[str]:
@@ -130,14 +131,14 @@ class FramePreparer:
 
 
 def _moved_crop(crop: Crop, to_frame: Affine, height: int, width: int) -> Crop:
-    """Returns the crop around the place that its centre has gone to, by whole pixels."""
+    """Returns the crop moved with the part by whole pixels, at its centre."""
     centre = np.array([[crop.left + crop.width / 2, crop.top + crop.height / 2]])
     right, down = np.rint(moved(centre, to_frame)[0] - centre[0]).astype(int)
     left, top = crop.left + int(right), crop.top + int(down)
     if left < 0 or top < 0 or left + crop.width > width or top + crop.height > height:
         raise PartNotFoundError(
-            f"the part lies {right:+d} px to the right and {down:+d} px down of its place, and the "
-            "crop that goes with it leaves the frame"
+            f"the part lies {right:+d} px to the right of its place and {down:+d} px below it, and "
+            "the crop that moves with it leaves the frame"
         )
-    # Inside the frame, as checked above: a validation of every frame would find nothing.
+    # The check above makes a validation for every frame unnecessary.
     return Crop.model_construct(top=top, left=left, height=crop.height, width=crop.width)

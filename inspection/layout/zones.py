@@ -1,11 +1,11 @@
-"""Zones: the parts of a frame that are inspected or ignored, as polygons. Pure functions.
+"""Defines zones, the inspected and ignored parts of a frame, as polygons. Pure functions.
 
 Corners are native pixels (x, y) from the upper left corner of the frame: the pixel in column c and
 row r covers c to c + 1 and r to r + 1, so that a 640x480 frame ends at (640, 480).
 
 A pixel of the anomaly map belongs to a zone when its centre lies in a polygon of the zone and in no
-ignored polygon. The centre decides for every polygon by the same half-open rule, so that zones that
-share an edge share no pixel and leave none out. Where zones overlap, the first one has the pixel.
+ignored polygon. Every polygon applies the same half-open rule to the centre, so that zones with a
+common edge share no pixel and leave none out. Where zones overlap, the first one gets the pixel.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from inspection.config.loading import StrictModel
 
 Affine = npt.NDArray[np.float64]  # (2, 3): (x, y, 1) to (x, y)
 Corners = npt.NDArray[np.float64]  # (n, 2)
-ZoneMap = npt.NDArray[np.uint8]  # (H, W), the zone of each pixel counted from 1; IGNORED
+ZoneMap = npt.NDArray[np.uint8]  # (H, W), the zone of each pixel counted from 1, or IGNORED
 
 AreaPx = Literal[1, 2, 4, 8, 16, 32, 64, 128]
 
@@ -34,7 +34,7 @@ Coordinate = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def _simple(corners: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-    """Refuse a polygon that does not enclose exactly one area."""
+    """Refuses a polygon whose inside is not one area."""
     here = np.asarray(corners, dtype=np.float64)
     after = np.roll(here, -1, axis=0)
     if (short := np.flatnonzero((here == after).all(axis=1))).size:
@@ -69,12 +69,12 @@ def _some(polygons: tuple[Polygon, ...]) -> tuple[Polygon, ...]:
 
 
 class Zone(StrictModel):
-    """A part of the frame with its thresholds.
+    """A part of the frame with separate thresholds.
 
     Attributes:
-        polygons: its outline; several share the thresholds.
-        minimum_area_px: smallest region of the defect mask, in pixels of the anomaly map; None
-            chooses it by the good parts.
+        polygons: areas of the zone; they share its thresholds.
+        minimum_area_px: smallest region of the defect mask, in pixels of the anomaly map; None lets
+            calibration choose it from the good parts.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=64, coerce_numbers_to_str=True)]
@@ -86,7 +86,7 @@ def _different_names(zones: tuple[Zone, ...]) -> tuple[Zone, ...]:
     names = [zone.name for zone in zones]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(
-            f"the name {repeated[0]!r} stands twice: give one zone several polygons, or two names"
+            f"the name {repeated[0]!r} occurs twice: give one zone several polygons, or two names"
         )
     return zones
 
@@ -100,12 +100,11 @@ def zone_map(
     height: int,
     width: int,
 ) -> ZoneMap:
-    """Returns the zone of each pixel of a map.
+    """Returns the zone of each pixel of a map (height, width).
 
     Args:
-        zones: the polygons of each zone, in pixels of the map; without any, all of the map is
-            zone 1.
-        ignored: polygons that are taken out of all zones.
+        zones: polygons of each zone, in pixels of the map; without any, the whole map is zone 1.
+        ignored: polygons to leave out of all zones, in pixels of the map.
     """
     labels = np.full((height, width), IGNORED if zones else 1, dtype=np.uint8)
     for number in range(len(zones), 0, -1):
@@ -117,12 +116,12 @@ def zone_map(
 
 
 def polygon_mask(corners: Corners, height: int, width: int) -> npt.NDArray[np.bool_]:
-    """(height, width): whether the centre of each pixel lies in the polygon (even-odd rule).
+    """Returns (height, width): True where the pixel's centre lies in the polygon (even-odd rule).
 
-    A row meets an edge when its centre line is at or below the upper end and above the lower end,
-    and an edge counts for the centres left of it. OpenCV's `fillPoly` draws the outline too, half
-    a pixel too wide on each side.
+    A row meets an edge when its centre line is at or below the upper end and above the lower end.
+    An edge counts for the centres left of it.
     """
+    # OpenCV's `fillPoly` draws the outline too, half a pixel too wide on each side.
     starts, ends = corners, np.roll(corners, -1, axis=0)
     rising = (starts[:, 1] > ends[:, 1])[:, np.newaxis]
     upper, lower = np.where(rising, ends, starts), np.where(rising, starts, ends)
@@ -137,18 +136,18 @@ def polygon_mask(corners: Corners, height: int, width: int) -> npt.NDArray[np.bo
 
 
 def moved(corners: Corners, by: Affine) -> Corners:
-    """Corners (n, 2) under an affine map."""
+    """Returns corners (n, 2) after an affine map."""
     return np.asarray(corners @ by[:, :2].T + by[:, 2])
 
 
 def _turn(a: Corners, b: Corners, c: Corners) -> npt.NDArray[np.float64]:
-    """Cross product of b - a and c - a: positive, negative or zero as c lies beside the line."""
+    """Returns the cross product of b - a and c - a: its sign gives c's side of the line."""
     first, second = b - a, c - a
     return np.asarray(first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0])
 
 
 def _edges_that_meet(here: Corners, after: Corners) -> npt.NDArray[np.bool_]:
-    """(n, n): whether two edges that are not neighbours have a point in common."""
+    """Returns (n, n): True where two edges that are not neighbours have a point in common."""
     n = len(here)
     a, b, c, d = here[:, np.newaxis], after[:, np.newaxis], here[np.newaxis], after[np.newaxis]
     apart = (np.minimum(a, b) > np.maximum(c, d)) | (np.minimum(c, d) > np.maximum(a, b))

@@ -1,1 +1,1 @@
-"""Seals, signatures and keys: the proof that a file is what its owner wrote."""
+"""Seals, signatures and keys: decide which files a device accepts."""

@@ -1,4 +1,4 @@
-"""Ed25519 keys (RFC 8032) in PEM files, as `openssl genpkey -algorithm ed25519` writes them too."""
+"""Reads and writes Ed25519 keys (RFC 8032) in PEM files, like `openssl genpkey`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PublicKey:
     key: Ed25519PublicKey
 
     def verifies(self, signature: bytes, content: bytes) -> bool:
-        """Returns whether the owner of the key signed this content."""
+        """Returns True when the owner of the key signed this content."""
         try:
             self.key.verify(signature, content)
         except InvalidSignature:
@@ -41,34 +41,34 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class PrivateKey:
-    """A key that signs."""
+    """A private key, for signing."""
 
     key: Ed25519PrivateKey
 
     @property
     def public(self) -> PublicKey:
-        """The key that others verify with."""
+        """Returns the public key, for verification by others."""
         return _with_id(self.key.public_key())
 
     def sign(self, content: bytes) -> bytes:
-        """Returns the signature, 64 bytes."""
+        """Returns the signature of the content, 64 bytes."""
         return self.key.sign(content)
 
 
 def public_path(path: Path) -> Path:
-    """Returns the file of the public key that belongs to the private key in `path`."""
+    """Returns the path of the public key for the private key in `path`."""
     return path.with_suffix(".pub")
 
 
 def new_key_pair(path: Path, passphrase: str | None = None) -> PublicKey:
-    """Write a new private key to `path`, for its owner alone, and its public key beside it.
+    """Writes a new private key to `path`, readable by its owner only, and the public key beside it.
 
     Raises:
         ConfigError: one of the files exists.
     """
     for file in (path, public_path(path)):
         if file.exists():
-            raise ConfigError(f"{file}: exists; a key is not replaced, choose another name")
+            raise ConfigError(f"{file}: exists and will not be replaced; choose another name")
     key = Ed25519PrivateKey.generate()
     encryption: KeySerializationEncryption = NoEncryption()
     if passphrase:
@@ -81,34 +81,34 @@ def new_key_pair(path: Path, passphrase: str | None = None) -> PublicKey:
 
 
 def read_private_key(path: Path, passphrase: str | None = None) -> PrivateKey:
-    """Read a private key.
+    """Reads a private key.
 
     Raises:
-        ConfigError: the file cannot be read, is not such a key, or the passphrase is wrong.
+        ConfigError: the file cannot be read, is not an Ed25519 key, or the passphrase is wrong.
     """
     content = _content(path)
     try:
         key = load_pem_private_key(content, passphrase.encode() if passphrase else None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigError(f"{path}: is no private key that can be read ({error})") from error
+        raise ConfigError(f"{path}: is not a readable private key ({error})") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"{path}: is no Ed25519 key: linewarden bundle keygen FILE makes one")
+        raise ConfigError(f"{path}: is not an Ed25519 key: linewarden bundle keygen FILE makes one")
     return PrivateKey(key)
 
 
 def is_encrypted(path: Path) -> bool:
-    """Whether the private key in `path` has a passphrase; ConfigError when it cannot be read."""
+    """Returns True when the private key in `path` has a passphrase; ConfigError when unreadable."""
     return b"ENCRYPTED" in _content(path)
 
 
 def read_public_key(path: Path) -> PublicKey:
-    """Read a public key; ConfigError when the file cannot be read or is not a key."""
+    """Reads a public key; raises ConfigError when the file is unreadable or not a public key."""
     try:
         key = load_pem_public_key(_content(path))
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ConfigError(f"{path}: is no public key in PEM ({error})") from error
+        raise ConfigError(f"{path}: is not a public key in PEM ({error})") from error
     if not isinstance(key, Ed25519PublicKey):
-        raise ConfigError(f"{path}: is no Ed25519 key: linewarden bundle keygen FILE makes one")
+        raise ConfigError(f"{path}: is not an Ed25519 key: linewarden bundle keygen FILE makes one")
     return _with_id(key)
 
 

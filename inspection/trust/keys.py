@@ -1,17 +1,18 @@
-"""The keys of this machine: for the bundles it runs, and for the files it makes itself.
+"""Reads the keys of this machine: trusted public keys for bundles, and the secret device key.
 
 ::
 
     /etc/linewarden/keys/      or the folder in the variable LINEWARDEN_KEYS
-        <owner>.pub            Ed25519 public keys of those whose bundles this machine runs
+        <owner>.pub            Ed25519 public key; this machine runs bundles of this owner
         device.key             secret of this machine, for calibrations and engines made on it
 
-A service gets `device.key` as a systemd credential instead, which is looked for first:
+A service gets `device.key` as a systemd credential instead, and looks there first:
 `LoadCredential=device.key:/etc/linewarden/keys/device.key`.
 
-Without a key nothing is authenticated: seals find damage, and anybody with write access to a bundle
-can replace it. With any key, calibrations must be signed by a trusted one or carry the MAC of this
-machine's, and engines carry that MAC. Only a trusted key authenticates the files of an export.
+Without keys the machine authenticates nothing: seals only detect damage, and any user who can write
+to a bundle decides its verdicts. With any key, calibrations need the signature of a trusted key or
+the MAC of the device key, and engines need that MAC. Only a trusted key authenticates the files of
+an export.
 """
 
 from __future__ import annotations
@@ -42,33 +43,33 @@ _READER = {"ed25519": Plugin("inspection.trust.ed25519", "read_public_key", _INS
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys that this machine trusts.
+    """The keys that this machine trusts, and its device key.
 
     Attributes:
-        trusted: public keys by their id; without any, every bundle runs.
-        device: the secret of this machine; None without one.
+        trusted: public keys by id; without any, the machine runs every bundle.
+        device: secret of this machine, 32 bytes; None when it has none.
     """
 
     trusted: Mapping[str, PublicKey] = field(default_factory=dict)
     device: bytes | None = field(default=None, repr=False)
 
     def describe(self) -> str:
-        """Returns a sentence about the files that this machine authenticates, and the others."""
-        bundles = "runs any bundle, for it trusts no key"
-        own = "takes calibrations and engines that are sealed only, for it has no key of its own"
+        """Describes in one line what this machine authenticates."""
+        bundles = "runs any bundle, because it trusts no key"
+        own = "accepts calibrations and engines with a seal alone, because it has no device key"
         if self.trusted:
             bundles = f"runs bundles signed by {', '.join(sorted(self.trusted))}"
-            own = "takes signed calibrations and no engine, for it has no key of its own"
+            own = "accepts signed calibrations and no engine, because it has no device key"
         if self.device:
-            own = "vouches for its calibrations and engines with a key of its own"
+            own = "authenticates its calibrations and engines with its device key"
         return f"{bundles}; {own}"
 
     def require_for_records(self) -> None:
-        """Raise ConfigError when a record that is made here would be refused here."""
+        """Raises ConfigError when this machine would refuse the records that it makes."""
         if self.trusted and self.device is None:
             raise ConfigError(
-                "this machine trusts signed bundles alone and has no key to vouch for what it "
-                "makes itself: linewarden bundle device-key"
+                "this machine trusts only signed bundles and has no device key for its own "
+                "calibrations and engines: linewarden bundle device-key"
             )
 
     def vouched(self, record: VouchedModel) -> VouchedModel:
@@ -77,24 +78,25 @@ class Keys:
         return record.sealed() if self.device is None else record.vouched(self.device)
 
     def require_vouched(self, record: Vouched, path: Path, mend: str) -> None:
-        """Raise BundleError when this machine has keys and none authenticates the record."""
+        """Raises BundleError when this machine has keys and its MAC is not on the record."""
         if not self.trusted and self.device is None:
             return
         if self.device is None or not record.is_vouched(self.device):
             name = type(record).__name__.lower()
             raise BundleError(
-                f"{path}: neither this machine's key nor a trusted signature vouches for this "
-                f"{name}: {mend}"
+                f"{path}: neither this machine's key nor a trusted signature covers this {name}: "
+                f"{mend}"
             )
 
 
-def configured_keys() -> Keys:
-    """Returns the keys in the folder of keys; none when that is not there.
+def configured_keys(default: Path = KEYS_FOLDER) -> Keys:
+    """Reads the keys in `keys_folder(default)`; no keys when that folder does not exist.
 
     Raises:
-        ConfigError: a key cannot be read or is none, or others than its owner could change it.
+        ConfigError: a key cannot be read, a file is not a key, another user could change a key, or
+            LINEWARDEN_KEYS names a missing folder.
     """
-    folder = keys_folder()
+    folder = keys_folder(default)
     try:
         names = sorted(path.name for path in folder.iterdir())
     except FileNotFoundError as error:
@@ -107,20 +109,23 @@ def configured_keys() -> Keys:
     return Keys({key.id: key for key in trusted}, _device_key(folder))
 
 
-def keys_folder() -> Path:
-    """Returns the folder with the keys of this machine."""
-    return Path(os.environ.get(KEYS_VARIABLE, KEYS_FOLDER))
+def keys_folder(default: Path = KEYS_FOLDER) -> Path:
+    """Returns the folder with the keys of this machine; `default` when LINEWARDEN_KEYS is unset."""
+    return Path(os.environ.get(KEYS_VARIABLE, default))
 
 
 def new_device_key() -> Path:
-    """Make the secret of this machine, for its owner alone to read; returns its file.
+    """Makes the secret of this machine, readable by its owner only; returns its path.
 
     Raises:
-        ConfigError: there is one, or it cannot be written.
+        ConfigError: the secret exists already, or cannot be written.
     """
     path = keys_folder() / DEVICE_KEY
     if path.exists():
-        raise ConfigError(f"{path}: exists; what was made with it would be refused under another")
+        raise ConfigError(
+            f"{path}: exists; under a new key, this machine would refuse its calibrations and "
+            "engines"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, secrets.token_hex(32) + "\n", private=True)
@@ -158,9 +163,9 @@ def _device_key(folder: Path) -> bytes | None:
 
 
 def _require_guarded(path: Path, *, is_secret: bool = False) -> None:
-    """Raise ConfigError when others than root and this user could change a key, or read a secret.
+    """Raises ConfigError when users other than root and this one can change a key or read a secret.
 
-    The group may read: systemd shows the service's right to its credentials there.
+    The group may read: systemd gives the service access to its credentials through the group mode.
     """
     status = path.stat()
     if status.st_uid not in (0, os.geteuid()):

@@ -1,6 +1,6 @@
-"""Records on disk that notice when they were changed: strict JSON with a hash over its content.
+"""Defines records on disk that detect changes: strict JSON with a hash over its content.
 
-A record that is made on a device may carry a MAC too, which takes the key of that device.
+A record made on a device may also carry a MAC with the key of that device.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ VouchedModel = TypeVar("VouchedModel", bound="Vouched")
 
 
 class Strict(BaseModel):
-    """A frozen record that knows all of its keys."""
+    """A frozen record that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -29,18 +29,18 @@ class Strict(BaseModel):
 class Sealed(Strict):
     """A record that carries the SHA-256 over its other fields.
 
-    The seal finds damage and hasty edits; only a key finds forgery: see `Vouched`, and
+    The seal detects damage and hasty edits. Only a key protects against intent: see `Vouched`, and
     `inspection.trust.signature` for the files of an export.
     """
 
     seal: str = ""
 
     def sealed(self: SealedModel) -> SealedModel:
-        """Returns a copy with the right seal."""
+        """Returns a copy with a valid seal."""
         return self.model_copy(update={"seal": self._digest()})
 
     def is_intact(self) -> bool:
-        """Returns whether the seal fits the content."""
+        """Returns True when the seal fits the content."""
         return self.seal == self._digest()
 
     def _digest(self) -> str:
@@ -55,36 +55,39 @@ class Vouched(Sealed):
     """A record that a device makes and authenticates with its key.
 
     Attributes:
-        mac: HMAC-SHA256 (RFC 2104) over the content under that key; empty without a key.
+        mac: HMAC-SHA256 (RFC 2104) over the content under the device key; empty without a key.
     """
 
     mac: str = ""
 
     def vouched(self: VouchedModel, key: bytes) -> VouchedModel:
-        """Returns a copy with the right seal and MAC."""
+        """Returns a copy with a valid seal and MAC."""
         return self.sealed().model_copy(update={"mac": self._mac(key)})
 
     def is_vouched(self, key: bytes) -> bool:
-        """Returns whether the holder of `key` wrote this very content."""
+        """Returns True when the holder of `key` wrote exactly this content."""
         return hmac.compare_digest(self.mac.encode(), self._mac(key).encode())
 
     def _mac(self, key: bytes) -> str:
-        # The kind stands in front, so that no record passes for one of another kind.
+        # The kind comes first, so that a record of one kind never passes as another kind.
         kind = type(self).__name__.lower().encode()
         return hmac.new(key, kind + b"\n" + self._content(), hashlib.sha256).hexdigest()
 
 
 def read_sealed(path: Path, model: type[SealedModel], schema: int, mend: str) -> SealedModel:
-    """Read a sealed record.
+    """Reads a sealed record.
+
+    Args:
+        mend: the remedy; the messages end with it.
 
     Raises:
-        BundleError: it is missing, not of this schema, or changed; the message ends in `mend`.
+        BundleError: the file is missing, has another schema, or was changed.
     """
     return parse_sealed(read_content(path, mend), path, model, schema, mend)
 
 
 def read_content(path: Path, mend: str) -> bytes:
-    """Returns the bytes of a file; BundleError, which ends in `mend`, when it cannot be read."""
+    """Returns the bytes of a file; raises BundleError, which ends in `mend`, when unreadable."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -94,7 +97,7 @@ def read_content(path: Path, mend: str) -> bytes:
 def parse_sealed(
     content: bytes, path: Path, model: type[SealedModel], schema: int, mend: str
 ) -> SealedModel:
-    """Returns the sealed record with this content; `path` is for the message, see `read_sealed`."""
+    """Parses a sealed record like `read_sealed`; `path` only appears in the messages."""
     name = model.__name__.lower()
     try:
         record = model.model_validate_json(content)

@@ -1,11 +1,11 @@
-"""The owner's signature of a bundle, over its export and its calibrations.
+"""Signs a bundle for its owner, and verifies the signature.
 
 The file `signature` holds a statement with an Ed25519 signature (RFC 8032) over it. The statement
-names the SHA-256 of `manifest.json`, which names that of every exported file, and the SHA-256 of
-each calibration in the bundle at that moment. Engines are never in it: a plan is
-built on the device that runs it, and that device vouches for it.
+names the SHA-256 of `manifest.json`, which names the SHA-256 of every exported file, and the
+SHA-256 of each calibration that was in the bundle at that time. It never names engines: each device
+builds its plans, and its device key authenticates them.
 
-A signature says who made a bundle. It does not say that there is no newer one.
+A signature proves the origin of a bundle. It does not prove that there is no newer bundle.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from inspection.trust.ed25519 import PrivateKey
 
 SIGNATURE = "signature"
-# No other use of the key may give a signature that fits here.
+# Separates these signatures from any other use of the same key.
 _PURPOSE = b"linewarden bundle 1\n"
 
 
 class Statement(Strict):
-    """The signed content: name and SHA-256 of the manifest and of the calibrations."""
+    """The signed content: SHA-256 of the manifest, and of the calibrations by name."""
 
     key_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     signed_utc: str
@@ -53,11 +53,11 @@ class Signature(Strict):
 
 
 def sign(bundle: Path, manifest: str, calibrations: list[str], key: PrivateKey) -> Signature:
-    """Sign a whole bundle and write the file into it.
+    """Signs a complete bundle and writes the signature into it.
 
     Args:
-        manifest: name of its manifest.
-        calibrations: names of its calibrations.
+        manifest: file name of the manifest in the bundle.
+        calibrations: file names of the calibrations in the bundle.
     """
     statement = Statement(
         key_id=key.public.id,
@@ -71,7 +71,7 @@ def sign(bundle: Path, manifest: str, calibrations: list[str], key: PrivateKey) 
 
 
 def read_signature(bundle: Path) -> Signature | None:
-    """Returns the signature of a bundle, not verified; None when there is none.
+    """Reads the signature of a bundle without verifying it; None when there is none.
 
     Raises:
         BundleError: the file is not a signature.
@@ -82,16 +82,21 @@ def read_signature(bundle: Path) -> Signature | None:
     try:
         return Signature.model_validate_json(read_content(path, "copy the bundle again"))
     except ValidationError as error:
-        raise BundleError(f"{path}: is no signature of schema 1: sign the bundle again") from error
+        raise BundleError(
+            f"{path}: is not a signature of schema 1: sign the bundle again"
+        ) from error
 
 
 def signed_calibrations(bundle: Path, manifest: bytes, keys: Keys) -> frozenset[str]:
-    """SHA-256 of the calibrations that a trusted key signed, once its signature is verified.
+    """Verifies the signature of a bundle and returns the SHA-256 of the signed calibrations.
 
-    Nothing is looked at, and no calibration counts as signed, when no key is trusted.
+    Without trusted keys the function reads no signature, and no calibration counts as signed.
+
+    Args:
+        manifest: content of the manifest.
 
     Raises:
-        BundleError: a key is trusted, and the bundle is not signed by it as it is.
+        BundleError: keys are trusted, and none of them signed this bundle in its present state.
     """
     if not keys.trusted:
         return frozenset()
@@ -100,7 +105,7 @@ def signed_calibrations(bundle: Path, manifest: bytes, keys: Keys) -> frozenset[
     if found is None:
         raise BundleError(
             f"{bundle}: is not signed, and {trusted}: linewarden bundle sign {bundle} --key FILE, "
-            "where such a key is"
+            "on the machine with such a key"
         )
     statement = found.statement
     by = f"the key {statement.key_id}"
@@ -108,16 +113,16 @@ def signed_calibrations(bundle: Path, manifest: bytes, keys: Keys) -> frozenset[
     if key is None:
         raise BundleError(
             f"{bundle}: is signed by {by}, and {trusted}: take a bundle that such a key signed, or "
-            "put the public key of its owner there"
+            "put the public key of the owner into that folder"
         )
     if not key.verifies(bytes.fromhex(found.signature), statement.content()):
         raise BundleError(
-            f"{bundle}: its signature is not one of {by}, which it names: take the bundle from its "
+            f"{bundle}: its signature does not fit {by} that it names: get the bundle from its "
             "owner again"
         )
     if hashlib.sha256(manifest).hexdigest() != statement.manifest_sha256:
         raise BundleError(
-            f"{bundle}: its manifest is not the one that {by} signed: take the bundle from its "
+            f"{bundle}: its manifest is not the one that {by} signed: get the bundle from its "
             "owner again, or have it signed again"
         )
     return frozenset(statement.calibrations.values())

@@ -37,8 +37,8 @@ METHOD = f"""\
 
 The charts of `linewarden run` (`inspection/drift`), set for one false alarm in 10 000 good parts. A
 baseline is n images drawn from all good images of a data set, and so is the line, both with
-replacement: parts are independent, as the charts assume. These figures contain neither slow changes
-of a real line nor parts that the baseline has not seen; see the last table.
+replacement: parts are independent, as the charts assume. These figures contain neither slow
+changes of a real line nor parts that the baseline has not seen; see the last table.
 
 ### False alarms
 

@@ -1,4 +1,4 @@
-"""Time to find a mark: frames of two sizes, with and without rotation and search area.
+"""Measures the time to find a mark, with and without rotation and search area.
 
 python tests/bench/bench_alignment.py
 """
@@ -23,7 +23,7 @@ _SETTINGS = {
 
 
 def frame_of(size: int, side: int) -> tuple[np.ndarray, Crop]:
-    """A rough frame with a mark in its middle."""
+    """Makes a textured frame with a mark in its middle."""
     noise = np.random.default_rng(1).normal(size=(size, size)).astype(np.float32)
     rough = cv2.GaussianBlur(noise, (0, 0), size / 60)
     frame = 110 + 20 * rough / rough.std()
@@ -37,7 +37,7 @@ def frame_of(size: int, side: int) -> tuple[np.ndarray, Crop]:
 
 
 def main() -> None:
-    """Print one line for each setting."""
+    """Prints one line for each setting."""
     print("| frame | mark | settings | best ms | p50 ms |\n|---|---|---|---|---|")
     for size, side in ((1024, 128), (2048, 192)):
         frame, mark = frame_of(size, side)

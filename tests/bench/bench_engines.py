@@ -1,9 +1,9 @@
-"""Speed of the CPU engines on one graph, in interleaved runs.
+"""Compares the speed of the CPU engines on one graph, in interleaved runs.
 
     python tests/bench/bench_engines.py BUNDLE [threads] [rounds]
 
 Prints times and the ratio to ONNX Runtime, without and with a pause before each run (a line waits
-for its next part), and how far the engines' results are apart.
+for its next part), and the largest difference between the results of the engines.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(folder: Path, threads: int, rounds: int) -> None:
 def interleaved(
     engines: dict[str, Engine], image: npt.NDArray[np.uint8], rounds: int, pause_s: float
 ) -> dict[str, list[float]]:
-    """Milliseconds of each run; every round starts with another engine."""
+    """Times each run in milliseconds; every round starts with another engine."""
     times: dict[str, list[float]] = {name: [] for name in engines}
     order = list(engines)
     for number in range(rounds + WARM_UP):
@@ -65,7 +65,7 @@ def interleaved(
 
 
 def report(title: str, times: dict[str, list[float]]) -> None:
-    """One line per engine; the ratio is the median of the ratios within a round."""
+    """Prints one line per engine; the ratio is the median of the ratios within a round."""
     print(title)
     first = np.array(next(iter(times.values())))
     for name, values in times.items():

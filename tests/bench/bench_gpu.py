@@ -1,10 +1,10 @@
-"""Speed and verdicts of a bundle on an NVIDIA device: a section of docs/measured/performance.md.
+"""Measures a bundle on an NVIDIA device, for a section of docs/measured/performance.md.
 
     python tests/bench/bench_gpu.py BUNDLE --out docs/measured/performance.md [--images FOLDER]
 
 Times every plan that `linewarden build` made here, in each way to run it, and by how many lines at
 once; then compares the verdicts of every plan, and of every ONNX artefact on ONNX Runtime's CUDA
-provider, with those of the FP32 artefact on the CPU. Where there is no device nothing is written.
+provider, with those of the FP32 artefact on the CPU. Without a device it writes nothing.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from export.timing import Image
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.engine import Engine
 from inspection.engine.cuda import Cuda, Device, open_cuda
+from inspection.engine.tensorrt import RunningPlan
 from inspection.engine.tensorrt_bindings import load_bindings, platform_here
-from inspection.engine.tensorrt_plan import RunningPlan
 from inspection.errors import EngineError, LinewardenError
 from inspection.files import write_text
 from inspection.golden import golden_frames
@@ -45,14 +45,14 @@ LINES = (1, 2, 4)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bundle", type=Path, help="bundle with engines that were built here")
-    parser.add_argument("--out", required=True, type=Path, help="Markdown whose section is written")
-    parser.add_argument("--images", type=Path, help="native images to compare verdicts on as well")
+    parser.add_argument("bundle", type=Path, help="bundle with engines built on this machine")
+    parser.add_argument("--out", required=True, type=Path, help="Markdown file for the section")
+    parser.add_argument("--images", type=Path, help="folder of native images for more verdicts")
     args = parser.parse_args(arguments)
     try:
         body = "\n".join(section(open_bundle(args.bundle), args.images))
     except LinewardenError as error:
-        sys.stderr.write(f"not measured, {args.out} is as it was: {error}\n")
+        sys.stderr.write(f"not measured, {args.out} is unchanged: {error}\n")
         return error.exit_code
     write_text(args.out, with_section(args.out.read_text(), body))
     print(body)
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def section(bundle: Bundle, folder: Path | None) -> Iterator[str]:
-    """The lines of the section; EngineError where there is no device, or nothing that uses it."""
+    """Writes the lines of the section; raises EngineError without a device, or a plan for it."""
     cuda = open_cuda()
     try:
         images = [*prepared(bundle, folder)]
@@ -79,7 +79,7 @@ def section(bundle: Bundle, folder: Path | None) -> Iterator[str]:
 
 
 def built_here(bundle: Bundle, device: Device) -> tuple[list[str], str]:
-    """The plans that were built for this kind of device, and why there are none."""
+    """Returns the plans for this kind of device, and the reason when there are none."""
     try:
         folder = platform_here(load_bindings(), device).folder
     except EngineError as error:
@@ -89,7 +89,7 @@ def built_here(bundle: Bundle, device: Device) -> tuple[list[str], str]:
 
 
 def introduction(bundle: Bundle, device: Device, images: int) -> Iterator[str]:
-    """What was measured, and on what."""
+    """Names the bundle, the device and the versions."""
     yield f"{TITLE}\n"
     yield (
         f"`make gpu-bench BUNDLE=folder` ({bundle.manifest.model}, "
@@ -101,7 +101,7 @@ def introduction(bundle: Bundle, device: Device, images: int) -> Iterator[str]:
 
 
 def prepared(bundle: Bundle, folder: Path | None) -> Iterator[Image]:
-    """The golden frames and the images of a folder, as the graph takes them."""
+    """Prepares the golden frames and the images of a folder for the graph."""
     for frame in golden_frames(bundle):
         yield frame.image
     for path in list_images(folder) if folder is not None else []:
@@ -111,7 +111,7 @@ def prepared(bundle: Bundle, folder: Path | None) -> Iterator[Image]:
 def timed_ways(
     cuda: Cuda, bundle: Bundle, plans: Sequence[str], images: Sequence[Image]
 ) -> Iterator[str]:
-    """A table of every plan in every way to run it."""
+    """Writes a table of every plan, in every way to run it."""
     trt = load_bindings()
     yield f"\nTensorRT {trt.__version__}, one line:\n"
     yield f"| engine | memory | launch | p50 ms | p99 ms | p99 ms after {1e3 * PAUSE_S:.0f} ms |"
@@ -128,7 +128,7 @@ def timed_ways(
 
 
 def times_ms(engine: Engine, images: Sequence[Image], *, pause_s: float) -> tuple[float, float]:
-    """Median and 99th percentile of `infer`."""
+    """Returns the median and the 99th percentile of `infer`."""
     times = []
     for number in range(WARM_UP + ROUNDS):
         time.sleep(pause_s)
@@ -140,8 +140,8 @@ def times_ms(engine: Engine, images: Sequence[Image], *, pause_s: float) -> tupl
 
 
 def lines_at_once(bundle: Bundle, plans: Sequence[str], images: Sequence[Image]) -> Iterator[str]:
-    """A table of the frames per second of several engines, each on a thread of its own."""
-    yield "\nFrames per second of several lines, each with an engine and a thread of its own:\n"
+    """Writes a table of the frames per second of several engines, each with its thread."""
+    yield "\nFrames per second of several lines, each with its engine and its thread:\n"
     yield "| engine | " + " | ".join(f"{count} at once" for count in LINES) + " |"
     yield "|---" * (1 + len(LINES)) + "|"
     for name in plans:
@@ -150,7 +150,7 @@ def lines_at_once(bundle: Bundle, plans: Sequence[str], images: Sequence[Image])
 
 
 def rate(open_one: Callable[[], Engine], count: int, images: Sequence[Image]) -> float:
-    """Frames per second of `count` engines together."""
+    """Returns the frames per second of `count` engines together."""
 
     def drive(engine: Engine) -> None:
         for number in range(ROUNDS):
@@ -165,7 +165,7 @@ def rate(open_one: Callable[[], Engine], count: int, images: Sequence[Image]) ->
 
 
 def verdicts(bundle: Bundle, plans: Sequence[str], images: Sequence[Image]) -> Iterator[str]:
-    """A table of what each artefact says on the device against FP32 on the CPU."""
+    """Writes a table of the verdicts of each artefact on the device against FP32 on the CPU."""
     threshold, spread = bundle.manifest.parity.threshold, bundle.manifest.parity.score_range
     with closing(open_engine(bundle)) as engine:
         expected = scores(engine, images)
@@ -187,7 +187,7 @@ def verdicts(bundle: Bundle, plans: Sequence[str], images: Sequence[Image]) -> I
 def on_device(
     bundle: Bundle, plans: Sequence[str]
 ) -> Iterator[tuple[str, str, Callable[[], Engine]]]:
-    """Everything that computes on the device, with how to open it."""
+    """Returns a function that opens it, for everything that computes on the device."""
     for name in plans:
         yield precision(name), "TensorRT", partial(open_tensorrt, bundle, name)
     for name in (REFERENCE_ARTEFACT, *bundle.manifest.artefacts):
@@ -195,22 +195,22 @@ def on_device(
 
 
 def scores(engine: Engine, images: Sequence[Image]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Scores (N,) of the images."""
+    """Returns the scores (N,) of the images."""
     return np.array([float(engine.infer(image).scores[0]) for image in images])
 
 
 def open_tensorrt(bundle: Bundle, name: str) -> Engine:
-    """A plan, in the way that its sidecar names the fastest."""
+    """Opens a plan, in the way that is the fastest by its sidecar."""
     return open_engine(bundle, engine="tensorrt", artefact=name)
 
 
 def precision(plan: str) -> str:
-    """The precision of a plan by its name."""
+    """Returns the precision of a plan by its name."""
     return PurePosixPath(plan).parts[2]
 
 
 def with_section(text: str, body: str) -> str:
-    """A document with this section in the place of the old one, or at its end."""
+    """Returns a document with this section in the place of the old one, or at its end."""
     before, found, after = text.partition(f"{TITLE}\n")
     _, next_title, rest = after.partition("\n## ")
     if not found:

@@ -1,10 +1,10 @@
-"""From the frame ready in the camera's driver to the frame in the pipeline's process.
+"""Measures the way of a frame from the camera's driver to the process of the pipeline.
 
     python tests/bench/bench_grabber.py [rounds]
 
-A camera that gives a frame every 20 ms, copied once as the drivers do; read in this process, in a
-process of its own, and there with one more copy, which is what the shared memory saves by being
-handed out itself. Runs are interleaved, so that load on the machine hits all alike.
+A camera gives a frame every 20 ms, copied once as the drivers do. The benchmark reads it in this
+process, in another process, and there with one more copy: the pipeline saves that copy, because it
+gets the shared memory itself. Runs are interleaved, so that load on the machine hits all alike.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHAPES = ((1024, 1024), (1024, 1024, 3), (2048, 2048), (2048, 2048, 3))
 
 
 class PacedCamera:
-    """Gives the same picture, a while after it is asked."""
+    """Gives the same picture, a while after each call."""
 
     waits = False
     runs_free = False
@@ -34,20 +34,20 @@ class PacedCamera:
         self._buffer = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
     def open(self) -> None:
-        """Nothing to do."""
+        """Does nothing."""
 
     def read(self, timeout_s: float) -> Frame:
-        """A frame whose time is before the copy."""
+        """Returns a frame with the time before its copy."""
         time.sleep(PERIOD_S)
         ready_ns = time.monotonic_ns()
         return Frame(self._buffer.copy(), ready_ns, 0, "paced")
 
     def describe(self) -> Mapping[str, object]:
-        """Nothing to tell."""
+        """Returns no properties."""
         return {}
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Does nothing."""
 
 
 def main(rounds: int) -> None:
@@ -60,7 +60,7 @@ def main(rounds: int) -> None:
 
 
 def measured(shape: tuple[int, ...], rounds: int) -> list[list[float]]:
-    """Milliseconds of each side, in the order of the table."""
+    """Returns the milliseconds of each side, in the order of the table."""
     beside = PacedCamera(shape)
     isolated = IsolatedCamera(
         json.dumps(shape),
@@ -91,7 +91,7 @@ def copied(frame: Frame | None) -> Frame | None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 3:  # this is the camera's process
+    if len(sys.argv) > 3:  # this is the process of the camera
         child.main(lambda config: PacedCamera(tuple(json.loads(config))))
     else:
         main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)

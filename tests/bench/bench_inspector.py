@@ -1,9 +1,9 @@
-"""Speed of an inspection: the fused graph against the literal one, and latency with idle gaps.
+"""Measures an inspection: the fused graph against the literal one, and latency with idle gaps.
 
     python tests/bench/bench_inspector.py [backbone] [threads]
 
 Prints medians of interleaved runs, so that load on the machine hits all sides alike, and the ratio
-to the first row. Random weights: they change nothing in the speed.
+to the first row. The weights are random, which does not change the speed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROUNDS, SIZE = 40, (256, 256)
 
 
 class Literal(torch.nn.Module):
-    """The model as the paper computes it, for export."""
+    """Computes the model as in the paper, for export."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()

@@ -1,16 +1,16 @@
-"""Speed of the runtime around the engine: its overhead, and what idle gaps cost.
+"""Measures the runtime around the engine: its overhead, and the cost of idle gaps.
 
     python tests/bench/bench_pipeline.py overhead
     python tests/bench/bench_pipeline.py views
     python tests/bench/bench_pipeline.py zones
     python tests/bench/bench_pipeline.py idle BUNDLE [parts]
 
-`overhead` runs an engine that does nothing, so that all that is measured is the pipeline itself:
-from the frame in memory to the verdict at the output, with preprocessing to 256x256, record and
-one output; beside it the same steps as plain calls. `views` does the same from the software trigger
-on, with one camera and with four, each of which takes 2 ms to be exposed. `zones` times the
-decision on a map with zones. `idle` runs a bundle through the pipeline with pauses between the
-parts, without and with `keep_warm_ms`. All sides are interleaved.
+`overhead` runs an engine that does nothing, so that it measures the pipeline alone: from the frame
+in memory to the verdict at the output, with preprocessing to 256x256, record and one output; beside
+it the same steps as plain calls. `views` begins at the software trigger, with one camera and with
+four, each of which needs 2 ms to expose. `zones` times the decision on a map with zones. `idle`
+runs a bundle through the pipeline with pauses between the parts, without and with `keep_warm_ms`.
+All sides are interleaved.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ EXPOSURE_S = 0.002  # a round trip to the process of a camera
 
 
 class Source:
-    """A camera that gives the frame that is put in, at once; `captured_ns` is that moment."""
+    """A camera that passes on a frame at once; `captured_ns` is that moment."""
 
     waits = False
 
@@ -71,7 +71,7 @@ class Source:
 
 
 class NoEngine:
-    """Preprocesses and decides, with a fixed map between."""
+    """Preprocesses, and decides on a fixed map."""
 
     identity = RecipeIdentity("bench", Thresholds(2.5, 2.5), "0" * 64, "0" * 64)
 
@@ -112,7 +112,7 @@ class NoEngine:
 
 
 class Told:
-    """An output that notes when it was told."""
+    """An output that notes the time of each verdict."""
 
     def __init__(self) -> None:
         self.at_ns = 0
@@ -137,7 +137,8 @@ class Running:
     """A pipeline on a thread, one part at a time.
 
     Args:
-        fired_views: cameras that a software trigger exposes; 0 for one that announces the parts.
+        fired_views: cameras that a software trigger exposes; 0 for a camera that announces the
+            parts.
     """
 
     def __init__(
@@ -203,7 +204,7 @@ def overhead() -> None:
 
 
 def views() -> None:
-    """From the software trigger to the verdict, with one camera and with four."""
+    """Times a part from the software trigger to the verdict, with one camera and with four."""
     random = np.random.default_rng(1)
     with ExitStack() as stack:
         sides: dict[str, Callable[[], float]] = {}
@@ -217,7 +218,7 @@ def views() -> None:
 
 
 def zones() -> None:
-    """The decision on a rejected 256x256 map."""
+    """Times the decision on a rejected 256x256 map."""
     random = np.random.default_rng(1)
     anomaly_map = random.normal(size=(256, 256)).astype(np.float32)
     sides: dict[str, Callable[[], float]] = {}
@@ -235,7 +236,7 @@ def zones() -> None:
 
 
 def _compare(sides: dict[str, Callable[[], float]]) -> None:
-    """Print the percentiles of each side in milliseconds, measured in turn."""
+    """Prints the percentiles of each side in milliseconds, measured in turn."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(ROUNDS + 10):
         for name, run in sides.items():
@@ -253,7 +254,7 @@ def _plain(inspector: NoEngine, image: npt.NDArray[np.uint8]) -> float:
 
 
 def idle(bundle: str, parts: int) -> None:
-    """Blocks of ten parts with the same pause, in turn without and with warmth."""
+    """Runs blocks of ten parts with the same pause, in turn without and with warmth."""
     for pause_s in PAUSES_S:
         times: dict[float | None, list[float]] = {warm: [] for warm in WARM_MS}
         with Inspector.open(bundle, threads=2) as inspector:
@@ -274,7 +275,7 @@ def idle(bundle: str, parts: int) -> None:
 def _block(running: Running, image: npt.NDArray[np.uint8], pause_s: float) -> list[float]:
     random = np.random.default_rng()
     values = []
-    for _ in range(11):  # the first one after the start is left out
+    for _ in range(11):  # the first part after the start does not count
         time.sleep(pause_s * random.uniform(0.5, 1.5))
         values.append(running.part_ms(image))
     return values[1:]

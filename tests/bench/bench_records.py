@@ -1,9 +1,9 @@
-"""What keeping records costs: on the way of a part, and behind it.
+"""Measures the cost of records: on the way of a part, and behind it.
 
     python tests/bench/bench_records.py [FOLDER]
 
-FOLDER stands on the disk to measure (default: the temporary folder). 2000 parts at 100 in a second,
-with an outbox that nobody empties; then 300 rows with a commit for each.
+FOLDER is on the disk to measure (default: the temporary folder). Runs 2000 parts at 100 a second,
+with an outbox that nothing empties; then writes 300 rows with a commit for each.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ IDENTITY = RecipeIdentity("default", Thresholds(2.5, 1.5, review=2.0), "a" * 64,
 
 
 class Away:
-    """An output that nobody answers."""
+    """An output whose peer never answers."""
 
     def open(self) -> None:
         raise LineError("away")

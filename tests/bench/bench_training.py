@@ -1,4 +1,4 @@
-"""Speed of a training step: the whole grid against a sample of it, and what freed memory costs.
+"""Measures a training step: the whole grid against a sample of it, and the cost of freed memory.
 
     python tests/bench/bench_training.py
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime with a provider of choice, so that a GPU without TensorRT can be compared with."""
+"""Runs ONNX Runtime with a chosen provider, to compare with a GPU without TensorRT."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from inspection.engine import Prediction
 from inspection.errors import EngineError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-# Otherwise FP32 convolutions are rounded to 10 bits of mantissa.
+# With TF32 the provider rounds FP32 convolutions to 10 bits of mantissa.
 _OPTIONS = {CPU: {}, CUDA: {"use_tf32": "0"}}
 
 
 class ProviderEngine:
-    """An artefact on one provider; see `inspection.engine.Engine`.
+    """Runs an artefact on one provider.
 
     Raises:
-        EngineError: ONNX Runtime has no such provider here, or gave another one.
+        EngineError: ONNX Runtime lacks the provider here, or took another one.
     """
 
     def __init__(self, artefact: Path, provider: str) -> None:
         if provider not in ort.get_available_providers():
             raise EngineError(
                 f"ONNX Runtime {ort.__version__} has no {provider} here: pip install "
-                "onnxruntime-gpu in the place of onnxruntime"
+                "onnxruntime-gpu instead of onnxruntime"
             )
         options = ort.SessionOptions()
         options.log_severity_level = 3
@@ -35,14 +35,14 @@ class ProviderEngine:
             ort.preload_dlls()
         chosen = [(provider, _OPTIONS[provider])]
         self._session = ort.InferenceSession(str(artefact), options, providers=chosen)
-        # It falls back to the CPU without a word.
+        # It falls back to the CPU without a message.
         if self._session.get_providers()[0] != provider:
             raise EngineError(f"{artefact}: ONNX Runtime cannot use its {provider} here")
 
     def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
-        """See `Engine.infer`."""
+        """Implements `Engine.infer`."""
         scores, maps = self._session.run(["pred_score", "anomaly_map"], {"input": batch})
         return Prediction(scores, maps)
 
     def close(self) -> None:
-        """See `Engine.close`."""
+        """Implements `Engine.close`."""

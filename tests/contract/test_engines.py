@@ -1,4 +1,4 @@
-"""What every engine must do; each one in `ENGINES` is here, TensorRT over its double."""
+"""Holds every engine of `ENGINES` to the contract, TensorRT over its double."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.doubles.installed import install
 from tests.tiny_bundle import SIZE
 
 SHAPE = GraphShape(SIZE, SIZE)
-# Sums in another order; the graph has a mean of three values.
+# Engines sum in another order; the graph computes a mean of three values.
 TOLERANCE = 1e-6
 
 
@@ -74,7 +74,7 @@ def image(seed: int = 0) -> npt.NDArray[np.uint8]:
 
 
 def brightness(batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """What the tiny graph computes: the mean of BGR over 255."""
+    """Computes what the tiny graph computes: the mean of BGR over 255."""
     return np.asarray(batch.mean(axis=3, dtype=np.float64) / 255)
 
 
@@ -102,7 +102,7 @@ def test_the_same_frame_gives_the_same_bits(kind: Kind) -> None:
 
 def test_the_input_is_only_read_and_need_not_be_contiguous(engine: Engine) -> None:
     frame = image()
-    expected = engine.infer(frame).maps.copy()
+    expected = engine.infer(frame).maps
     frame.flags.writeable = False
     np.testing.assert_array_equal(engine.infer(frame).maps, expected)
     mirrored = np.ascontiguousarray(frame[:, :, ::-1])[:, :, ::-1]
@@ -110,11 +110,14 @@ def test_the_input_is_only_read_and_need_not_be_contiguous(engine: Engine) -> No
     np.testing.assert_array_equal(engine.infer(mirrored).maps, expected)
 
 
-def test_scores_outlive_the_next_frame(engine: Engine) -> None:
+def test_the_caller_owns_the_prediction(engine: Engine) -> None:
     first = engine.infer(image(0))
-    score = float(first.scores[0])
-    engine.infer(np.zeros((1, SIZE, SIZE, 3), np.uint8))
+    score, anomaly_map = float(first.scores[0]), first.maps.tobytes()
+    second = engine.infer(np.zeros((1, SIZE, SIZE, 3), np.uint8))
     assert float(first.scores[0]) == score
+    assert first.maps.tobytes() == anomaly_map
+    first.maps[:] = 7.0
+    assert not second.maps.any()
 
 
 @pytest.mark.parametrize(

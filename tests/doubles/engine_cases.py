@@ -13,8 +13,8 @@ from inspection.bundle import Bundle
 from inspection.engine import GraphShape
 from inspection.engine.cuda import open_cuda
 from inspection.engine.sidecar import LAYERS, Memory, read_sidecar
+from inspection.engine.tensorrt import RunningPlan
 from inspection.engine.tensorrt_bindings import load_bindings
-from inspection.engine.tensorrt_plan import RunningPlan
 from inspection.inspector import open_engine
 
 TOLERANCE = 1e-4

@@ -146,7 +146,7 @@ def test_a_key_of_the_machine_goes_into_what_it_builds(
     assert main(["build", str(bundle.folder)]) == 0
     own_key(monkeypatch, tmp_path / "keys")
     assert main(["verify", str(bundle.folder)]) == 4
-    assert "vouches for this calibration" in capsys.readouterr().err
+    assert "covers this calibration" in capsys.readouterr().err
     assert main(["bundle", "adopt", str(bundle.folder)]) == 0
     assert f"{PLAN}: vouched for by this machine" in capsys.readouterr().out
     assert main(["verify", str(bundle.folder)]) == 0
@@ -184,7 +184,7 @@ def test_verify_runs_the_plans_of_this_kind_of_device(
     assert main(["verify", str(bundle.folder)]) == 0
     printed = capsys.readouterr().out
     assert "recipe default: calibrated through model.onnx" in printed
-    assert "runs any bundle, for it trusts no key" in printed
+    assert "runs any bundle, because it trusts no key" in printed
     assert "thor-sm110-20mp/fp16/model.plan: not run, this machine is simulated-orin" in printed
     assert [line.split()[:2] for line in printed.splitlines() if line.startswith(("mod", "eng"))][
         -2:
@@ -193,7 +193,7 @@ def test_verify_runs_the_plans_of_this_kind_of_device(
     plan.write_bytes(plan.read_bytes()[:-1])
     assert main(["verify", str(bundle.folder)]) == 4
     captured = capsys.readouterr()
-    assert "truncated, or of another build" in captured.err
+    assert "truncated, or from another build" in captured.err
     assert f"{PLAN}: refused: " in captured.out
     assert "\nmodel.onnx  onnxruntime" in captured.out, "what can run is in the table all the same"
     installed.assert_clean()

@@ -124,7 +124,7 @@ def test_from_the_key_to_the_device(
     assert main(["calibrate", str(active), "--good", str(good)]) == 0
     assert main(["calibrations", "list", str(active)]) == 0
     assert main(["verify", str(active)]) == 0
-    assert "with a key of its own" in capsys.readouterr().out
+    assert "with its device key" in capsys.readouterr().out
 
 
 def test_a_bundle_is_verified_with_a_key_that_is_given(

@@ -171,8 +171,8 @@ def test_a_recipe_that_is_a_path_is_refused(tiny_bundle: Bundle, name: str) -> N
     with pytest.raises(BundleError) as caught:
         tiny_bundle.add_calibration(first.model_copy(update={"recipe": name}))
     assert str(caught.value) == (
-        f"the recipe {name!r} names a file: give a name or number without / that does not start "
-        "with a dot"
+        f"the recipe {name!r} is part of a file name: give a name or number without / that does "
+        "not start with a dot"
     )
 
 

@@ -1,4 +1,4 @@
-"""Atomic writing: whatever happens, the old content or the new one."""
+"""Tests that a file always has the old content or the new content."""
 
 import signal
 import subprocess

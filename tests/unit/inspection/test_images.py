@@ -1,4 +1,4 @@
-"""Decoding image files without silent conversions."""
+"""Tests that image files decode without silent conversions."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One frame in, one verdict out, on a bundle whose score can be worked out by hand."""
+"""Tests verdicts on single frames, with a bundle whose score is easy to compute by hand."""
 
 import base64
 import threading
@@ -46,7 +46,7 @@ def test_a_wrong_frame_is_no_verdict_and_the_next_one_is_judged(tiny_bundle: Bun
 
 
 class BrokenEngine:
-    """Gives what a broken device gives."""
+    """Returns the output of a broken device."""
 
     def __init__(self, score: float = 0.0, error: str | None = None) -> None:
         self.score, self.error = score, error

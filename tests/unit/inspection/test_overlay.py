@@ -1,4 +1,4 @@
-"""Heat map with a fixed scale; outline and caption that hide nothing."""
+"""Tests that heat maps have a fixed scale, and that outline and caption hide nothing."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""The one preprocessing: what it refuses, and that thin lines survive it everywhere."""
+"""Tests that preprocessing refuses wrong frames and keeps thin lines at every position."""
 
 import re
 
@@ -23,7 +23,7 @@ def test_shrinking_averages_every_pixel() -> None:
 
 @pytest.mark.parametrize("height", [500, 1270, 2048])
 def test_a_line_one_pixel_wide_is_visible_at_every_position(height: int) -> None:
-    """Without antialiasing it is gone at most positions."""
+    """Without antialiasing the line disappears at most positions."""
     spec = taught(height, 64, channels=1)
     for row in range(0, height, 7):
         frame = np.zeros((height, 64), np.uint8)
@@ -99,7 +99,7 @@ def test_the_input_is_not_changed() -> None:
     "shape", [(64, 64), (64, 64, 3), (200, 64), (64, 90, 3), (40, 30), (40, 99)]
 )
 def test_a_resize_that_is_not_needed_changes_no_bit(shape: tuple[int, ...]) -> None:
-    """By area, then linearly: each step alone where the other has nothing to do."""
+    """Both steps always, by area and then linearly, would give the same bits."""
     frame = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     shrunk = (min(64, shape[1]), min(64, shape[0]))
     both = cv2.resize(frame, shrunk, interpolation=cv2.INTER_AREA)

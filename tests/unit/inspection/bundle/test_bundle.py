@@ -1,4 +1,4 @@
-"""Bundles: every changed byte is found, and thresholds stay with their artefact."""
+"""Tests that a bundle detects every changed byte, and that thresholds stay with their artefact."""
 
 import json
 import re

@@ -16,7 +16,7 @@ from inspection.errors import ConfigError
 class Mqtt(StrictModel):
     kind: Literal["mqtt"] = "mqtt"
     port: Annotated[int, Field(ge=1, le=65535)]
-    mqtt: int = 0  # named as its kind, which pydantic puts into locations
+    mqtt: int = 0  # has the name of its kind, which pydantic puts into locations
     topics: tuple[str, ...] = ()
 
 
@@ -64,7 +64,7 @@ def message(tmp_path: Path, text: str, *overrides: str) -> str:
     return str(caught.value).replace(f"{tmp_path}/", "")
 
 
-# --- What is read -------------------------------------------------------------------------------
+# --- Valid files --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "null", "{}", "\ufeff"])
@@ -157,7 +157,7 @@ def test_a_path_stays_as_given_where_no_file_is_loaded() -> None:
     assert Line.model_validate({"folder": "x"}, context={"other": 1}).folder == Path("x")
 
 
-# --- Files that are no configuration ------------------------------------------------------------
+# --- Files that are not a configuration ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_path_stays_as_given_where_no_file_is_loaded() -> None:
             ),
         ),
         ("a: *z", "line.yaml:1:4: is not YAML: found undefined alias 'z'"),
-        ("a: 1\nb: \x00", "line.yaml:2:4: is not YAML: it holds the character U+0000"),
+        ("a: 1\nb: \x00", "line.yaml:2:4: is not YAML: it has the character U+0000"),
         ("[" * 3000, "line.yaml: is nested too deeply"),
         ("notes:\n  - &x\n    - *x", "line.yaml:2: notes.0.0: contains itself"),
         ("notes: &x\n  <<: *x", "line.yaml:2: notes: contains itself"),
@@ -253,7 +253,7 @@ fit:
         "line.yaml:12: outputs.3.port: is missing",
         "line.yaml:13: outputs.3.mqtt: should be a valid integer, found 'x'",
         "line.yaml:16: outputs.3.topics.1: should be a valid string, found 3",
-        "line.yaml:18: loop: stands here and on line 17; keep one",
+        "line.yaml:18: loop: is given here and on line 17; keep one",
         "line.yaml:19: size.1: is missing",
         "line.yaml:21: fit.noise_std: should be greater than 0 or should be 'auto', found -1",
         "line.yaml:22: fit.max-cycle: unknown key; did you mean 'max-cycles'?",
@@ -302,7 +302,7 @@ fit:
         ("exposure_us: 1:30", "line.yaml:1: exposure_us: should be a valid number, found '1:30'"),
         (
             "zones: {a: {path: x}, a: {}}",
-            "line.yaml:1: zones.a: stands here and on line 1; keep one",
+            "line.yaml:1: zones.a: is given here and on line 1; keep one",
         ),
         ("\nfit:\n  epochs: 13", "line.yaml:2: fit: epochs should not be 13"),
         ("fit: {epochs: !!int x}", "line.yaml:1: fit.epochs: cannot be read as !!int"),
@@ -356,7 +356,7 @@ outputs:
         "line.yaml:3: outputs.0.port: should be greater than or equal to 1, found 0",
         "line.yaml:7: outputs.0.prt: unknown key; did you mean 'port'?",
         "line.yaml:8: outputs.1.<<: should name mappings",
-        "line.yaml:8: outputs.1.<<: stands here and on line 8; keep one",
+        "line.yaml:8: outputs.1.<<: is given here and on line 8; keep one",
         "line.yaml:8: outputs.1.port: is missing",
     ]
 
@@ -364,10 +364,10 @@ outputs:
 def test_keys_that_stand_twice_are_all_listed(tmp_path: Path) -> None:
     text = "fit:\n  epochs: 1\n  epochs: 2\nlabel: a\nfit: {}\nlabel: b\nlabel: c\n'on': 1\n"
     assert message(tmp_path, text).splitlines() == [
-        "line.yaml:3: fit.epochs: stands here and on line 2; keep one",
-        "line.yaml:5: fit: stands here and on line 1; keep one",
-        "line.yaml:6: label: stands here and on line 4; keep one",
-        "line.yaml:7: label: stands here and on line 4; keep one",
+        "line.yaml:3: fit.epochs: is given here and on line 2; keep one",
+        "line.yaml:5: fit: is given here and on line 1; keep one",
+        "line.yaml:6: label: is given here and on line 4; keep one",
+        "line.yaml:7: label: is given here and on line 4; keep one",
         (
             "line.yaml:8: on: unknown key; known are exposure_us, fallback, fit, folder, label, "
             "loop, notes, outputs, size, spare, zones"
@@ -434,8 +434,8 @@ def test_problems_of_overrides_follow_those_of_the_file(tmp_path: Path) -> None:
         ),
         "--set label.x=1: nothing can be set at 'x' of 'x'",
         "--set outputs.1.port=3: nothing can be set at '1' of a list",
-        "--set notes={a: 1, a: 2}: notes.a: stands here and on line 1; keep one",
-        "--set exposure_us=\x00: is not YAML: it holds the character U+0000",
+        "--set notes={a: 1, a: 2}: notes.a: is given here and on line 1; keep one",
+        "--set exposure_us=\x00: is not YAML: it has the character U+0000",
         (
             "--set outputs.0={kind: mqtt, port: 0}: outputs.0.port: "
             "should be greater than or equal to 1, found 0"

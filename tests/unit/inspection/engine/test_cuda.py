@@ -1,4 +1,4 @@
-"""The CUDA layer over both bindings: the same bodies as on a real GPU, then errors."""
+"""Tests the CUDA layer over both bindings: the checks of a real GPU, then errors."""
 
 import inspect
 import sys
@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from inspection.engine.cuda import STICKY, Cuda, open_cuda
-from inspection.engine.cuda_python import CudaPython
+from inspection.engine.cuda import STICKY, Cuda, _CudaPython, open_cuda
 from inspection.errors import CudaError, DeviceLostError, EngineError
 from tests.doubles import cuda_cases
 from tests.doubles.cuda import STICKY as DEVICE_STICKY
@@ -58,7 +57,7 @@ def test_cuda_python_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
     device = SimulatedDevice()
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", cuda_python(device))
     monkeypatch.setitem(sys.modules, "pycuda.driver", pycuda_driver(device))
-    assert isinstance(open_cuda(), CudaPython)
+    assert isinstance(open_cuda(), _CudaPython)
 
 
 def test_no_binding_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +84,7 @@ def test_a_sticky_error_ends_the_process_and_not_only_the_part(
     device.inject("cudaMalloc", code)
     with pytest.raises(DeviceLostError, match="the GPU is lost to this process; start it again"):
         cuda.allocate_device(16)
-    with pytest.raises(DeviceLostError):  # and every call after it
+    with pytest.raises(DeviceLostError):  # every later call fails too
         cuda.create_stream()
     assert not issubclass(DeviceLostError, EngineError)
     assert DeviceLostError.exit_code == 8
@@ -140,21 +139,21 @@ def test_memory_written_beyond_its_end_is_a_fault_of_the_double() -> None:
 
 
 def test_the_genuine_cuda_python_takes_our_arguments() -> None:
-    """Without a driver each call gives error 35, and none of them a TypeError."""
+    """Without a driver each call returns error 35, and no call raises a TypeError."""
     runtime = pytest.importorskip("cuda.bindings.runtime", reason="needs cuda-python")
     if int(runtime.cudaGetDeviceCount()[0]) == 0:
         pytest.skip("there is a GPU here: tests/gpu uses it")
-    cuda = object.__new__(CudaPython)
+    cuda = object.__new__(_CudaPython)
     cuda._runtime = runtime
     names = [
         name
-        for name, value in inspect.getmembers(CudaPython, inspect.isfunction)
+        for name, value in inspect.getmembers(_CudaPython, inspect.isfunction)
         if not name.startswith("_") and name != "release"
     ]
     assert len(names) == 17
     for name in names:
         method = getattr(cuda, name)
-        # Size, address, stream: all of them are numbers, and 1 MiB is an address of nobody.
+        # Size, address and stream are all numbers, and 1 MiB is not a valid address.
         arguments = [1 << 20] * len(inspect.signature(method).parameters)
         with pytest.raises(CudaError, match=r"failed with cudaError\w+ \(\d+\)"):
             method(*arguments)

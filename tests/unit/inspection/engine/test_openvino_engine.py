@@ -1,4 +1,4 @@
-"""OpenVINO's engine: what is its own beside the contract of all engines."""
+"""Tests the OpenVINO engine beyond the contract of all engines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytest.importorskip("openvino")
 import openvino as ov
 
 from inspection.bundle import Bundle
-from inspection.engine import GraphShape, openvino
+from inspection.engine import GraphShape
 from inspection.engine.openvino import OpenVinoEngine, read_graph
 from inspection.errors import EngineError
 from inspection.inspector import Inspector
@@ -39,7 +39,7 @@ def compiled_options(engine: OpenVinoEngine) -> dict[str, object]:
 
 
 def changed(bundle: Bundle, **types: int) -> Path:
-    """The tiny graph with other element types of its inputs or outputs."""
+    """Writes the tiny graph with other element types of its inputs or outputs."""
     path = bundle.folder / "model.onnx"
     model = onnx.load(path)
     for value in (*model.graph.input, *model.graph.output):
@@ -127,12 +127,9 @@ def test_a_run_that_fails_is_an_engine_error(
         engine.infer(np.zeros((1, SIZE, SIZE, 3), np.uint8))
 
 
-def test_a_compilation_that_fails_is_an_engine_error(
-    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(openvino, "_DEVICE", "NOWHERE")
+def test_a_compilation_that_fails_is_an_engine_error(tiny_bundle: Bundle) -> None:
     with pytest.raises(EngineError, match=r"cannot compile it: .*NOWHERE"):
-        OpenVinoEngine(tiny_bundle.file("model.onnx"), SHAPE)
+        OpenVinoEngine(tiny_bundle.file("model.onnx"), SHAPE, device="NOWHERE")
 
 
 def test_its_own_format_gives_the_same_bits(tiny_bundle: Bundle, tmp_path: Path) -> None:

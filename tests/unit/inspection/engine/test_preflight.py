@@ -1,4 +1,4 @@
-"""The doctor on machines that are not this one."""
+"""Tests the preflight checks on other machines than this one."""
 
 import sys
 from collections.abc import Callable

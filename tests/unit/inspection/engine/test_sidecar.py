@@ -1,4 +1,4 @@
-"""Sidecars: a plan that is not what it says, or not for this machine, is refused by name."""
+"""Tests that a plan is refused by name when it differs from its sidecar or from this machine."""
 
 import hashlib
 import json
@@ -76,7 +76,7 @@ def sidecar(**fields: Any) -> Sidecar:
 
 
 def put(bundle: Bundle, **fields: Any) -> str:
-    """A plan with its sidecar in a bundle; returns its name."""
+    """Writes a plan with its sidecar into a bundle; returns the name of the plan."""
     record = sidecar(**{"artefact_sha256": bundle.manifest.files["model.onnx"], **fields})
     name = f"engines/{HERE.folder}/fp32/model.plan"
     plan = bundle.folder / name
@@ -144,8 +144,8 @@ def test_a_plan_bound_to_its_device_runs_on_no_other() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (CONTENT[:-1], "has 5 bytes and 6 were built (truncated, or of another build)"),
-        (b"", "has 0 bytes and 6 were built (truncated, or of another build)"),
+        (CONTENT[:-1], "has 5 bytes and 6 were built (truncated, or from another build)"),
+        (b"", "has 0 bytes and 6 were built (truncated, or from another build)"),
         (b"a Plan", "is not what was built (SHA-256 "),
     ],
 )
@@ -191,7 +191,7 @@ def test_a_bundle_finds_a_plan_through_its_sidecar(tiny_bundle: Bundle) -> None:
 def test_a_bundle_refuses_a_plan_of_an_older_artefact(tiny_bundle: Bundle) -> None:
     name = put(tiny_bundle, artefact_sha256="a" * 64)
     with pytest.raises(
-        BundleError, match=r"was built of model\.onnx \(aaaaaaaaaaaa\), and the bund"
+        BundleError, match=r"was built from model\.onnx \(aaaaaaaaaaaa\), and the bund"
     ):
         tiny_bundle.file(name)
 
@@ -204,7 +204,7 @@ def test_a_bundle_refuses_a_plan_of_a_file_it_does_not_have(tiny_bundle: Bundle)
 
 def test_a_bundle_refuses_a_plan_that_was_moved(tiny_bundle: Bundle) -> None:
     name = put(tiny_bundle, precision="fp16")
-    with pytest.raises(BundleError, match=r"belongs into engines/orin-nvgpu-sm87-8mp/fp16 and was"):
+    with pytest.raises(BundleError, match=r"belongs in engines/orin-nvgpu-sm87-8mp/fp16 and was"):
         tiny_bundle.file(name)
 
 
@@ -241,7 +241,7 @@ def test_a_machine_with_a_key_takes_its_own_sidecars_alone(tmp_path: Path) -> No
     assert read_sidecar(plan, here).is_vouched(b"h" * 32)
     for keys in (Keys(), there):
         write_sidecar(plan, sidecar(), keys)
-        with pytest.raises(BundleError, match="vouches for this sidecar: linewarden build BUNDLE"):
+        with pytest.raises(BundleError, match="covers this sidecar: linewarden build BUNDLE"):
             read_sidecar(plan, here)
 
 
@@ -251,7 +251,7 @@ def test_a_machine_that_trusts_signed_bundles_takes_no_engine_without_a_key_of_i
     plan = tmp_path / "model.plan"
     write_sidecar(plan, sidecar(), Keys())
     trusting = Keys(trusted={"0" * 16: None})  # type: ignore[dict-item]
-    with pytest.raises(BundleError, match="vouches for this sidecar"):
+    with pytest.raises(BundleError, match="covers this sidecar"):
         read_sidecar(plan, trusting)
 
 

@@ -1,4 +1,4 @@
-"""The TensorRT engine over doubles of five versions: results, refusals, errors, orderly ends."""
+"""Tests the TensorRT engine over doubles of five versions: results, refusals, errors, cleanup."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ def built(bundle: Bundle, installed: Installed) -> Built:
 
 
 def refuses(plan: Path, message: str, error: type[LinewardenError]) -> None:
-    """The engine is refused, and TensorRT never saw the plan."""
+    """Asserts that the engine is refused before TensorRT sees the plan."""
     seen: list[bytes] = []
     runtime: Any = sys.modules["tensorrt"]
     with pytest.MonkeyPatch.context() as patch:
@@ -170,7 +170,7 @@ def test_an_older_sidecar_is_refused_beside_a_newer_plan(bundle: Bundle, built: 
 def test_a_forged_pair_is_refused_where_the_machine_has_a_key(
     bundle: Bundle, installed: Installed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Another plan with a sidecar that was sealed for it: only the key tells."""
+    """Another plan with a valid seal in its sidecar: only the key detects it."""
     own_key(monkeypatch, tmp_path / "keys")
     bundle = open_bundle(bundle.folder)
     built = engine_cases.build(bundle)
@@ -181,7 +181,7 @@ def test_a_forged_pair_is_refused_where_the_machine_has_a_key(
     says = {"plan_sha256": hashlib.sha256(evil).hexdigest(), "plan_bytes": len(evil)}
     write_sidecar(plan, built.sidecar.model_copy(update=says), Keys())
     refuses(plan, "neither this machine's key nor a trusted signature", BundleError)
-    with pytest.raises(BundleError, match="vouches for this sidecar"):
+    with pytest.raises(BundleError, match="covers this sidecar"):
         bundle.file(built.name)
     installed.assert_clean()
 
@@ -199,7 +199,7 @@ def test_an_engine_of_another_size_is_refused(bundle: Bundle, built: Built) -> N
 
 def test_an_engine_of_an_older_export_is_refused(bundle: Bundle, built: Built) -> None:
     bundle.manifest.files["model.onnx"] = "b" * 64
-    with pytest.raises(BundleError, match=r"was built of model\.onnx"):
+    with pytest.raises(BundleError, match=r"was built from model\.onnx"):
         open_engine(bundle, engine="tensorrt", artefact=built.name)
 
 
@@ -229,7 +229,7 @@ def test_no_driver_is_named(bundle: Bundle, built: Built, installed: Installed) 
 def test_each_cuda_call_may_fail_and_nothing_is_left(
     bundle: Bundle, built: Built, installed: Installed
 ) -> None:
-    """Every call from opening to closing fails once, in turn."""
+    """Each call from opening to closing fails once, one after the other."""
     device = installed.device
     run_by("copied", "graph", bundle, built)
     device.calls.clear()
@@ -240,7 +240,7 @@ def test_each_cuda_call_may_fail_and_nothing_is_left(
         nth = calls[: position + 1].count(call)
         device.calls.clear()
         device.inject(call, 2, nth)
-        with suppress(EngineError):  # a graph that is not captured is no error
+        with suppress(EngineError):  # the engine runs without the graph
             run(bundle, built)
         assert device.alive() == {}, f"{call} number {nth} left something"
         assert device.faults == [], f"{call} number {nth}"
@@ -261,13 +261,13 @@ def test_each_cuda_call_may_lose_the_device(
         device.inject(call, 700, calls[: position + 1].count(call))
         with pytest.raises((DeviceLostError, EngineError)) as caught:
             run(bundle, built)
-        # TensorRT itself only says that it failed; while it opens, the process ends all the same.
+        # TensorRT gives no reason for a failure; while it opens, the process must end anyway.
         if call != "context memory":
             assert isinstance(caught.value, DeviceLostError), call
 
 
 def run_by(memory: str, launch: str, bundle: Bundle, built: Built) -> None:
-    """Let the engine run this way, whichever was the fastest."""
+    """Makes the engine run this way, instead of its fastest way."""
     way = {"memory": memory, "launch": launch}
     write_sidecar(bundle.folder / built.name, built.sidecar.model_copy(update=way))
 
@@ -288,7 +288,7 @@ def test_a_graph_that_is_not_captured_is_logged_and_the_engine_runs(
         with closing(TensorRtEngine(plan, SHAPE)) as engine:
             assert engine.launch == "plain"
             assert engine.infer(IMAGE).scores[0] == pytest.approx(100 / 255)
-        assert "no CUDA graph, the launches are made one by one: CUDA: cuda" in caplog.text
+        assert "no CUDA graph, so each run launches its steps one by one: CUDA: cuda" in caplog.text
     with closing(TensorRtEngine(plan, SHAPE)) as engine:
         assert engine.launch == "graph"
     installed.assert_clean()
@@ -361,7 +361,7 @@ def test_a_frame_that_is_not_contiguous_is_taken(bundle: Bundle, built: Built) -
 
 def test_a_missing_tensorrt_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    engine_class("tensorrt")  # the module itself needs nothing
+    engine_class("tensorrt")  # importing the module needs no package
     with pytest.raises(EngineError, match="needs the package tensorrt, and it is not installed"):
         load_bindings()
 

@@ -1,4 +1,4 @@
-"""The mark of a reference frame is found again, wherever the part lies."""
+"""Tests that the alignment finds the mark of a reference frame wherever the part lies."""
 
 import base64
 import math
@@ -16,7 +16,7 @@ MARK = Crop(top=120, left=140, height=49, width=51)
 
 
 def part(*, mark: Crop = MARK, marks: int = 1, size: int = SIZE) -> np.ndarray:
-    """A textured part with an angle and a hole; the mark is what is drawn into its rectangle."""
+    """Draws a textured part with an angle and a hole inside the rectangle of the mark."""
     random = np.random.default_rng(4)
     rough = cv2.GaussianBlur(random.normal(size=(size, size)).astype(np.float32), (0, 0), 5)
     frame = np.asarray(110 + 20 * rough / rough.std(), dtype=np.float32)
@@ -35,7 +35,7 @@ def as_frame(picture: np.ndarray) -> np.ndarray:
 
 
 def posed(picture: np.ndarray, right: float, down: float, clockwise: float) -> np.ndarray:
-    """The picture turned around its middle and shifted, in less light, with noise."""
+    """Turns a picture around its middle and shifts it, with less light and added noise."""
     turn = math.radians(clockwise)
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     middle = np.array([picture.shape[1] - 1, picture.shape[0] - 1]) / 2
@@ -69,7 +69,7 @@ def expected(points: np.ndarray, right: float, down: float, clockwise: float) ->
 def test_a_pose_is_found_to_fractions_of_a_pixel(
     settings: dict[str, float], pose: tuple[float, float, float], mark: Crop
 ) -> None:
-    """The large mark is compared at half size; its odd side is no whole number of those pixels."""
+    """The large mark is compared at half size, where its odd side ends within a pixel."""
     picture = part(mark=mark)
     alignment = alignment_to(as_frame(picture), mark, AlignmentSettings.model_validate(settings))
     found = MarkFinder(alignment).find(posed(picture, *pose))

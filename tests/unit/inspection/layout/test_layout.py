@@ -1,4 +1,4 @@
-"""The layout of a recipe: read from a file, and applied to frames wherever the part lies."""
+"""Tests the layout of a recipe, from the file to frames wherever the part lies."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def taught(crop: Crop | None = None) -> Preprocessing:
 
 
 def part() -> np.ndarray:
-    """A textured part with a mark around (82, 62)."""
+    """Draws a textured part with a mark around (82, 62)."""
     random = np.random.default_rng(1)
     frame = cv2.GaussianBlur(random.normal(size=(HEIGHT, WIDTH)).astype(np.float32), (0, 0), 3)
     frame = 110 + 15 * frame / frame.std()
@@ -42,7 +42,7 @@ def part() -> np.ndarray:
 
 
 def shifted(frame: np.ndarray, right: int, down: int) -> np.ndarray:
-    """The frame moved by whole pixels, its border repeated."""
+    """Moves a frame by whole pixels and repeats its border."""
     grown = np.pad(frame, 40, mode="edge")
     return grown[40 - down : 40 - down + HEIGHT, 40 - right : 40 - right + WIDTH]
 
@@ -77,7 +77,7 @@ def test_a_layout_keeps_what_the_file_says(tmp_path: Path) -> None:
     [
         (
             "",
-            "{path}:1: has neither zones, nor ignore, nor alignment: say one of them",
+            "{path}:1: has neither zones, nor ignore, nor alignment: give one of them",
         ),
         (
             "zones:\n  - name: rim\n    polygons:\n      - [[0, 0], [9, 9], [9, 0], [0, 9]]",
@@ -89,7 +89,7 @@ def test_a_layout_keeps_what_the_file_says(tmp_path: Path) -> None:
         ),
         (
             f"zones:\n  - {{name: rim, polygons: [{RIM}]}}\n  - {{name: rim, polygons: [{RIM}]}}",
-            "{path}:2: zones: the name 'rim' stands twice: {twice}",
+            "{path}:2: zones: the name 'rim' occurs twice: {twice}",
         ),
         (
             "zones:\n  - {name: rim, polygons: [[[0, 0], [161, 0], [0, 50]]]}",
@@ -209,7 +209,7 @@ def test_a_part_that_leaves_the_frame_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(PartNotFoundError) as caught:
         preparation.prepare(shifted(part(), 0, 36))
     assert str(caught.value) == (
-        "zone 'rim' reaches 3.0 px of the anomaly map beyond what the camera shows of the part: "
+        "zone 'rim' reaches 3.0 px of the anomaly map beyond the camera's view: "
         "the part lies too far off"
     )
     crop = Crop(left=36, top=26, width=90, height=70)
@@ -217,6 +217,6 @@ def test_a_part_that_leaves_the_frame_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(PartNotFoundError) as caught:
         cropped.prepare(shifted(part(), -3, 30))
     assert str(caught.value) == (
-        "the part lies -3 px to the right and +30 px down of its place, and the crop that goes "
-        "with it leaves the frame"
+        "the part lies -3 px to the right of its place and +30 px below it, and the crop that "
+        "moves with it leaves the frame"
     )

@@ -1,11 +1,11 @@
-"""Zones: polygons on the native frame, pixels of the map."""
+"""Tests zones: from polygons on the native frame to pixels of the map."""
 
 import re
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,10 +21,10 @@ from inspection.verdict import (
     zone_values,
 )
 
-# Quarters: corners that lie on centres of pixels, on their borders, and between.
+# Quarters put corners on pixel centres, on pixel borders, and between.
 PLACES = st.integers(-8, 72).map(lambda n: n / 4)
-# As a graph gives them. No floats of hypothesis: a library in the same process may have switched
-# subnormal numbers off, and then it gives none around zero.
+# Values like those of a graph. A library in the same process may have switched subnormal numbers
+# off, and then hypothesis cannot make floats around zero.
 VALUES = st.integers(-(10**6), 10**6).map(lambda n: float(np.float32(n / 1000)))
 TRIANGLES = st.lists(st.tuples(PLACES, PLACES), min_size=3, max_size=3)
 
@@ -33,6 +33,7 @@ def corners(points: object) -> np.ndarray:
     return np.asarray(points, dtype=np.float64)
 
 
+@settings(deadline=None)  # 256 pixels for each example, on a machine that is busy
 @given(TRIANGLES)
 def test_a_pixel_is_inside_when_its_centre_is(points: list[tuple[float, float]]) -> None:
     mask = polygon_mask(corners(points), 16, 16)
@@ -47,7 +48,7 @@ def test_a_pixel_is_inside_when_its_centre_is(points: list[tuple[float, float]])
 def test_polygons_that_share_edges_share_no_pixel_and_leave_none_out(
     points: list[tuple[float, float]],
 ) -> None:
-    """A frame cut into four triangles around any inner point is covered exactly once."""
+    """Four triangles around any inner point cover the frame exactly once."""
     x, y = (min(max(place, 0.25), 15.75) for place in points[0])
     frame = [(0, 0), (16, 0), (16, 16), (0, 16)]
     fan = [[frame[n], frame[(n + 1) % 4], (x, y)] for n in range(4)]
@@ -59,7 +60,7 @@ def test_polygons_that_share_edges_share_no_pixel_and_leave_none_out(
 def test_drawn_on_the_frame_and_enlarged_is_drawn_on_the_map(
     points: list[tuple[float, float]], scale: tuple[int, int]
 ) -> None:
-    """A native pixel is in a zone when the centre of the map pixel that covers it is."""
+    """A native pixel is in a zone exactly when the centre of its map pixel is."""
     down, right = scale
     native = corners(points) * [right, down]
     zones = zone_map([[corners(points)]], [], 16, 16)
@@ -154,7 +155,7 @@ class TestDecideByZone:
 
     @pytest.mark.parametrize("broken", [(np.nan, 0.0), (0.0, np.inf)])
     def test_what_is_not_finite_gives_no_verdict(self, broken: tuple[float, float]) -> None:
-        """Also where it is ignored: the engine that gave it is not to be trusted."""
+        """An ignored zone does not help: an engine with such a value cannot be trusted."""
         score, ignored = broken
         values = np.array([[0, 0, 0, 0, ignored]], np.float32)
         decision = decide_by_zone(score, values, self.ZONES, self.LIMITS)
@@ -186,7 +187,7 @@ def test_a_zone_counts_by_its_highest_value() -> None:
 @pytest.mark.parametrize("count", [1, 3, 255])
 @pytest.mark.parametrize("seed", range(4))
 def test_all_zones_at_once_decide_like_each_alone(count: int, seed: int) -> None:
-    """Values and mask are those of the map masked for one zone after the other."""
+    """Values and mask equal those of the map masked for one zone after the other."""
     random = np.random.default_rng(seed)
     zones = random.integers(0, count + 1, (32, 32), dtype=np.uint8)
     zones.flat[:count] = range(1, count + 1)

@@ -1,4 +1,4 @@
-"""The keys of a machine: read only when nobody else could have put them there."""
+"""Tests that a machine reads only keys that no other user could have written."""
 
 import re
 import sys
@@ -21,11 +21,10 @@ def test_a_machine_without_keys_says_what_is_not_authenticated(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("LINEWARDEN_KEYS", raising=False)
-    monkeypatch.setattr("inspection.trust.keys.KEYS_FOLDER", tmp_path / "none")
-    assert configured_keys() == Keys()
+    assert configured_keys(tmp_path / "none") == Keys()
     assert Keys().describe() == (
-        "runs any bundle, for it trusts no key; takes calibrations and engines that are sealed "
-        "only, for it has no key of its own"
+        "runs any bundle, because it trusts no key; accepts calibrations and engines with a seal "
+        "alone, because it has no device key"
     )
 
 
@@ -45,8 +44,8 @@ def test_both_kinds_are_read(monkeypatch: pytest.MonkeyPatch, folder: Path) -> N
     assert keys.device == bytes.fromhex(own.read_text())
     assert own.read_text() not in repr(keys)
     assert keys.describe() == (
-        f"runs bundles signed by {private.public.id}; vouches for its calibrations and engines "
-        "with a key of its own"
+        f"runs bundles signed by {private.public.id}; authenticates its calibrations and engines "
+        "with its device key"
     )
 
 
@@ -56,7 +55,7 @@ def test_a_key_of_the_machine_is_never_replaced(
     path = own_key(monkeypatch, folder)
     assert path.stat().st_mode & 0o777 == 0o600
     before = path.read_text()
-    with pytest.raises(ConfigError, match="exists; what was made with it would be refused"):
+    with pytest.raises(ConfigError, match="exists; under a new key, this machine would"):
         new_device_key()
     assert path.read_text() == before
 
@@ -70,7 +69,7 @@ def test_a_service_has_its_key_as_a_credential(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
     assert configured_keys().device == bytes.fromhex((folder / "device.key").read_text())
     (credentials / "device.key").write_text("ab" * 32)
-    (credentials / "device.key").chmod(0o440)  # systemd shows its access list as the group's
+    (credentials / "device.key").chmod(0o440)  # systemd shows its access list as the group mode
     assert configured_keys().device == bytes.fromhex("ab" * 32)
 
 
@@ -117,7 +116,7 @@ def test_what_is_no_public_key_is_refused(
 ) -> None:
     trusted_key(monkeypatch, folder)
     (folder / "owner.pub").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"owner\.pub: is no public key in PEM"):
+    with pytest.raises(ConfigError, match=r"owner\.pub: is not a public key in PEM"):
         configured_keys()
 
 
@@ -137,7 +136,7 @@ def test_a_private_key_may_have_a_passphrase(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert read_private_key(path, "correct").public.id == public.id
     for wrong in ("wrong", None):
-        with pytest.raises(ConfigError, match="is no private key that can be read"):
+        with pytest.raises(ConfigError, match="is not a readable private key"):
             read_private_key(path, wrong)
-    with pytest.raises(ConfigError, match="exists; a key is not replaced"):
+    with pytest.raises(ConfigError, match="exists and will not be replaced"):
         new_key_pair(path)

@@ -1,4 +1,4 @@
-"""What a machine with keys believes: signed bundles, and records that it vouches for itself."""
+"""Tests that a machine with keys accepts only signed bundles and its own records."""
 
 import shutil
 from pathlib import Path
@@ -21,7 +21,7 @@ MEND = "calibrate again"
 
 @pytest.fixture
 def owner(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> PrivateKey:
-    """The key that signed the bundle, which this machine trusts."""
+    """Signs the bundle, makes this machine trust the key, and returns it."""
     key = trusted_key(monkeypatch, tmp_path / "keys")
     sign(tiny_bundle.folder, MANIFEST, tiny_bundle.calibrations(), key)
     return key
@@ -33,7 +33,7 @@ def stranger(tmp_path: Path) -> PrivateKey:
 
 
 def edited(bundle: Bundle, **values: object) -> None:
-    """Another active calibration, with a seal that fits it."""
+    """Activates another calibration, with a valid seal."""
     path = bundle.calibration_path("default")
     forged = bundle.calibration("default", "model.onnx").model_copy(update={**values, "mac": ""})
     write_text(path, forged.sealed().model_dump_json())
@@ -75,7 +75,7 @@ def test_a_stranger_cannot_take_the_id_of_the_owner(
     statement = forged.statement.model_copy(update={"key_id": owner.public.id})
     path = tiny_bundle.folder / SIGNATURE
     path.write_text(forged.model_copy(update={"statement": statement}).model_dump_json())
-    with pytest.raises(BundleError, match=f"its signature is not one of the key {owner.public.id}"):
+    with pytest.raises(BundleError, match=f"its signature does not fit the key {owner.public.id}"):
         open_bundle(tiny_bundle.folder)
 
 
@@ -136,13 +136,13 @@ def test_a_machine_with_its_own_key_takes_only_its_own_calibrations(
 ) -> None:
     own_key(monkeypatch, tmp_path / "keys")
     bundle = open_bundle(tiny_bundle.folder)
-    with pytest.raises(BundleError, match="vouches for this calibration"):
+    with pytest.raises(BundleError, match="covers this calibration"):
         bundle.calibration("default", "model.onnx")
     unkeyed = tiny_bundle.calibration("default", "model.onnx")
     bundle.add_calibration(unkeyed)
     bundle.calibration("default", "model.onnx")
     edited(bundle, thresholds=Thresholds(99.0, 0.5))
-    with pytest.raises(BundleError, match="vouches for this calibration"):
+    with pytest.raises(BundleError, match="covers this calibration"):
         bundle.calibration("default", "model.onnx")
 
 
@@ -154,7 +154,7 @@ def test_the_key_of_another_machine_does_not_count(
     there.add_calibration(tiny_bundle.calibration("default", "model.onnx"))
     own_key(monkeypatch, tmp_path / "other")
     assert configured_keys().device != there.keys.device
-    with pytest.raises(BundleError, match="vouches for this calibration"):
+    with pytest.raises(BundleError, match="covers this calibration"):
         open_bundle(tiny_bundle.folder).calibration("default", "model.onnx")
 
 
