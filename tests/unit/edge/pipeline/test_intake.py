@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
@@ -485,3 +487,48 @@ def test_a_camera_that_comes_back_owes_no_frame() -> None:
         if one.views[0].frame is not None
     }
     assert frames == {"the next one": "new"}
+
+
+def test_parts_in_the_stages_are_counted_and_not_their_frames() -> None:
+    bench = Bench("top", "side", parts_max=2)
+    for _ in range(3):
+        bench.see("top")
+        bench.see("side")
+        bench.wait(1)
+    assert len(bench.shots()) == 4
+    assert bench.outcomes() == ["overtrigger"]
+
+
+def test_the_frames_end_after_the_last_view() -> None:
+    bench = Bench("top", "side")
+    bench.intake.end("top")
+    assert bench.intake.shots.empty()
+    bench.intake.end("side")
+    assert bench.intake.shots.get() is None
+
+
+def test_an_inspector_is_used_by_the_part_that_waits_and_by_the_parts_in_the_stages() -> None:
+    bench = Bench("main", fired=True)
+    before = bench.views[0].inspector
+    bench.fire()
+    bench.intake.change_inspectors({"main": FakeInspector()})
+    assert not bench.intake.wait_until_unused([before], 0.0)  # the part waits for its frame
+    bench.see("main")
+    (shot,) = bench.shots()
+    assert not bench.intake.wait_until_unused([before], 0.0)  # the frame is in the stages
+    bench.intake.finish(shot)
+    assert bench.intake.wait_until_unused([before], 0.0)
+
+
+@pytest.mark.parametrize("fired", [False, True])
+def test_a_recording_that_waits_is_woken(fired: bool) -> None:
+    """By the trigger of a part, or by the end of the one before."""
+    bench = Bench("main", fired=fired)
+    if not fired:
+        bench.see("main")
+    assert not bench.intake.wants("main")
+    started_s = time.monotonic()
+    threading.Timer(0.05, bench.fire if fired else bench.work).start()
+    bench.intake.wait_wanted("main", 30.0)
+    assert bench.intake.wants("main")
+    assert time.monotonic() - started_s < 20
