@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from inspection.errors import LinewardenError
 
-_OURS = ("inspection", "edge", "export", "linewarden")
+_OURS = ("calibration", "edge", "export", "inspection", "linewarden", "reports", "training")
 
 
 class Plugin(NamedTuple):
