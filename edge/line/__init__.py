@@ -12,7 +12,13 @@ from edge.line.modbus import ModbusConfig
 from edge.line.modbus_server import ModbusServerConfig
 from edge.line.mqtt import MqttConfig
 from edge.line.opcua import OpcUaConfig
-from edge.line.outputs_config import OUTPUTS, OutputConfig, StorableConfig, output_from_config
+from edge.line.outputs_config import (
+    OUTPUTS,
+    OutputConfig,
+    StorableConfig,
+    output_from_config,
+    output_names,
+)
 from edge.line.webhook import WebhookConfig
 from edge.peers.access import OpcUaSecurity, Secret, TlsConfig
 
@@ -34,4 +40,5 @@ __all__ = [
     "TlsConfig",
     "WebhookConfig",
     "output_from_config",
+    "output_names",
 ]

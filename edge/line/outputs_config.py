@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, get_args
 
 from pydantic import Field
@@ -27,6 +27,15 @@ OUTPUTS: Mapping[str, Any] = {
     get_args(config.model_fields["kind"].annotation)[0]: config
     for config in get_args(_Kinds | StorableConfig)
 }
+
+
+def output_names(configs: Sequence[OutputConfig]) -> list[str]:
+    """Returns a name for each output: its kind, with its position where a kind repeats."""
+    kinds = [config.kind for config in configs]
+    return [
+        kind if kinds.count(kind) == 1 else f"{kind}-{place}"
+        for place, kind in enumerate(kinds, start=1)
+    ]
 
 
 def output_from_config(config: OutputConfig, encoder: Encoder | None = None) -> LineOutput:

@@ -6,7 +6,7 @@ import math
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from edge.part.result import Settled, ViewResult
 from edge.part.trigger import Trigger
@@ -73,6 +73,21 @@ class _Judged(_Frozen):
     latency_ms: LatencyMs
 
 
+class Told(_Frozen):
+    """The verdict that one output was told.
+
+    Attributes:
+        output: its name; empty in records of versions that noted errors alone.
+        verdict: what the output took: NO_VERDICT where the verdict came to it too late; None when
+            it took nothing, or it is not known.
+        error: why it took nothing; empty when it took the verdict.
+    """
+
+    output: str
+    verdict: Verdict | None = None
+    error: str = ""
+
+
 class ViewRecord(_Judged):
     """The result of one view."""
 
@@ -89,14 +104,29 @@ class InspectionRecord(_Judged, _Announced):
         views: the result of each view, in the order of the configuration.
         images: files handed to the archive, relative to its folder. The quota removes them in
             time, and a failed write is in the log.
-        line_errors: errors of the outputs that did not take the verdict. They are known after the
+        told: what each output was told, in the order of the configuration. It is known after the
             delivery, so an output always sends an empty list.
     """
 
     deadline_ms: float
     views: tuple[ViewRecord, ...]
     images: tuple[str, ...] = ()
-    line_errors: tuple[str, ...] = ()
+    told: tuple[Told, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _errors_alone(cls, values: Any) -> Any:
+        """Reads records of earlier versions, which noted the errors of the outputs alone."""
+        if isinstance(values, dict) and "line_errors" in values:
+            others = {name: one for name, one in values.items() if name != "line_errors"}
+            told = [{"output": "", "error": error} for error in values["line_errors"]]
+            return {**others, "told": told}
+        return values
+
+    @property
+    def line_errors(self) -> tuple[str, ...]:
+        """The errors of the outputs that did not take the verdict."""
+        return tuple(one.error for one in self.told if one.verdict is None)
 
 
 def record_from_settled(settled: Settled, images: tuple[str, ...] = ()) -> InspectionRecord:
@@ -120,7 +150,7 @@ def record_from_settled(settled: Settled, images: tuple[str, ...] = ()) -> Inspe
 
 def interrupted_record(trigger: Trigger) -> InspectionRecord:
     """Returns the record of a trigger whose process died before it wrote one; without latency."""
-    message = "the process died before the part had its record; whether the line was told is open"
+    message = "the process died before the part had its verdict; no output was told one"
     nothing = no_verdict(Cause.INTERRUPTED, message)
     views = tuple(
         ViewResult(view, recipe, None, nothing, trigger.triggered_ns)

@@ -1,43 +1,47 @@
-"""Sends settled parts to the line and records them, on a thread."""
+"""Notes each verdict, hands it to the outputs, and records what they were told, on a thread."""
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
-from edge.line.base import LineOutput, StationState
-from edge.line.link import linked
-from edge.part.record import InspectionRecord, record_from_settled
+from edge.part.record import record_from_settled
 from edge.part.result import Settled
-from edge.peers.reconnect import LONGEST_PAUSE_S
 from edge.pipeline.background import Background
 from edge.pipeline.ledger import Ledger
+from edge.pipeline.outputs import Outputs
+from edge.pipeline.settings import Hooks
 from edge.pipeline.status import Tally
+from edge.pipeline.telling import Telling
 from inspection.errors import LineError
 
-HEARTBEAT_S = 0.3
+_TURN_S = 0.3
+_GRACE_S = 0.01  # a working output answers within; the record waits no longer for the others
+_SLOW_DISK = "the disk was too slow to note it; see 'records'"
 
 _log = logging.getLogger(__name__)
 
 
-class Delivery:
-    """Takes verdicts from the ledger in order; sends each to every output, then records it.
+class _HandedOut(NamedTuple):
+    telling: Telling
+    since_s: float
 
-    An output that fails hinders neither the other outputs nor the record, and is opened again.
-    Between the verdicts the outputs receive the state of the station, which is their heartbeat.
+
+class Delivery:
+    """Takes verdicts from the ledger; each is noted, then told, then recorded.
+
+    The note comes first: when the process is killed, the record still has each verdict that the
+    line was told. Only a NO_VERDICT leaves without a note, at the deadline of the part, when the
+    disk is too slow.
 
     Args:
         background: receives each part before its delivery.
-        state: returns the state of the station.
-        on_record: receives each record once, after its delivery.
-        on_error: receives the first LineError, and every error that is a defect of the program.
-        waits_to_open: treat an output that cannot be opened at the start as a lost one: the line
-            goes on without it and opens it again and again.
-        longest_pause_s: between two attempts to open a lost output.
+        on_error: receives an error of the outputs, and every error that is a defect of the program.
+        limit_s: an output that does not answer within this time has not taken the verdict.
 
     Attributes:
         turned_ns: start of the present turn, on the monotonic clock; None while the thread does
@@ -48,70 +52,41 @@ class Delivery:
         self,
         *,
         ledger: Ledger,
-        outputs: Sequence[LineOutput],
+        outputs: Outputs,
         background: Background,
-        state: Callable[[], StationState],
-        on_record: Callable[[InspectionRecord], None],
+        hooks: Hooks,
         on_error: Callable[[Exception], None],
-        waits_to_open: bool = False,
-        longest_pause_s: float = LONGEST_PAUSE_S,
+        limit_s: float,
     ) -> None:
         self.tally = Tally()
         self.turned_ns: int | None = None
-        self._waits_to_open = waits_to_open
         self._ledger = ledger
-        self._links = [linked(output, longest_pause_s) for output in outputs]
-        self._state = state
-        self._shown: StationState | None = None
-        self._shown_at = 0.0
+        self._outputs = outputs
         self._background = background
-        self._on_record = on_record
+        self._hooks = hooks
         self._on_error = on_error
-        self._recording = threading.Lock()
-        self._in_hand: dict[str, InspectionRecord] = {}
+        self._limit_s = limit_s
+        self._ends_s: float | None = None
+        self._handing = threading.Lock()
+        self._unnoted: dict[str, Telling] = {}
+        self._handed_out: dict[str, _HandedOut] = {}
+        self._pending: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
-
-    def open(self, stack: ExitStack) -> None:
-        """Opens the outputs; `stack` closes them.
-
-        Raises:
-            LineError: one cannot be opened, and the line does not wait for it.
-        """
-        for link in self._links:
-            stack.callback(link.close)
-            try:
-                link.open()
-            except LineError as error:
-                if not self._waits_to_open:
-                    raise
-                _log.warning("the line starts without an output: %s", error)
-
-    @property
-    def outputs_up(self) -> tuple[bool, ...]:
-        """Whether each output works, as far as is known; from any thread."""
-        return tuple(link.is_up for link in self._links)
 
     def start(self) -> None:
         """Begins to deliver."""
         self._thread.start()
 
-    def close(self, limit_s: float) -> None:
-        """Delivers the rest of the closed ledger, then ends.
-
-        After `limit_s` an output hangs: the parts that it holds up are recorded as undelivered.
-        """
-        self._thread.join(limit_s)
-        if not self._thread.is_alive():
-            return
-        error = LineError(f"an output to the line hangs: no answer within {limit_s:g} s")
-        self._on_error(error)
-        while self._next() is not None:
-            pass
-        for record in list(self._in_hand.values()):
-            self._record(record, [str(error)])
+    def close(self) -> None:
+        """Delivers the rest of the closed ledger, within `limit_s`, then ends."""
+        self._ends_s = time.monotonic() + self._limit_s
+        self._ledger.wake()
+        self._thread.join(2 * self._limit_s)
+        if self._thread.is_alive():
+            self._on_error(LineError(f"the delivery hangs, for {2 * self._limit_s:g} s"))
 
     def _run(self) -> None:
-        while not self._ledger.is_finished:
+        while not self._is_finished:
             self.turned_ns = time.monotonic_ns()
             try:
                 self._turn()
@@ -119,29 +94,28 @@ class Delivery:
                 self._on_error(error)
         self.turned_ns = None
 
+    @property
+    def _is_finished(self) -> bool:
+        return self._ledger.is_finished and not self._unnoted and not self._handed_out
+
     def _turn(self) -> None:
-        record = self._next(HEARTBEAT_S)
-        if record is not None:
-            self._record(record, self._send(record))
-        self._show()
+        settled = self._ledger.take(self._until_next_s())
+        if settled is not None:
+            self._note(settled)
+        self._hand_out_unnoted()
+        self._record()
 
-    def _show(self) -> None:
-        """Shows the outputs a new state at once, and READY repeatedly as the heartbeat."""
-        state, now = self._state(), time.monotonic()
-        is_due = state is StationState.READY and now - self._shown_at >= HEARTBEAT_S
-        if state is self._shown and not is_due:
-            return
-        self._shown, self._shown_at = state, now
-        for link in self._links:
-            self._attempt(functools.partial(link.show, state), state.value)
-
-    def _next(self, timeout_s: float | None = None) -> InspectionRecord | None:
-        settled = self._ledger.take(timeout_s)
-        if settled is None:
-            return None
+    def _note(self, settled: Settled) -> None:
+        """Has the verdict noted; the outputs are told once it is."""
         record = record_from_settled(settled, self._offer_background(settled))
-        self._in_hand[record.trigger_id] = record
-        return record
+        telling = Telling(settled.trigger, record, self._outputs.names, self._ledger.wake)
+        self._unnoted[telling.trigger_id] = telling
+        noted = partial(self._hand_out, telling)
+        try:
+            self._hooks.on_verdict(telling.record(), noted)
+        except Exception as error:  # noqa: BLE001 - a defect costs no part its verdict
+            self._on_error(error)
+            noted()
 
     def _offer_background(self, settled: Settled) -> tuple[str, ...]:
         """Hands a part to the background work; returns the files that its images will have."""
@@ -151,34 +125,80 @@ class Delivery:
             self._on_error(error)
             return ()
 
-    def _send(self, record: InspectionRecord) -> list[str]:
-        attempts = [
-            self._attempt(functools.partial(link.send, record), record.trigger_id)
-            for link in self._links
-        ]
-        return [error for error in attempts if error]
+    def _hand_out(self, telling: Telling) -> None:
+        """Lets the outputs be told, once; called when the verdict is noted, from any thread."""
+        with self._handing:  # keeps the order of the verdicts
+            if self._unnoted.pop(telling.trigger_id, None) is None:
+                return
+            self._handed_out[telling.trigger_id] = _HandedOut(telling, time.monotonic())
+            self._outputs.offer(telling)
+        if telling.is_answered:
+            self._ledger.wake()
 
-    def _attempt(self, call: Callable[[], None], what: str) -> str:
-        """Calls an output; returns its error, or an empty text."""
-        try:
-            call()
-        except LineError as error:
-            _log.warning("%s: not delivered: %s", what, error)
-            self._on_error(error)
-            return str(error)
-        except Exception as error:  # noqa: BLE001 - a defect: told to the pipeline, which stops
-            self._on_error(error)
-            return repr(error)
-        return ""
+    def _hand_out_unnoted(self) -> None:
+        """Lets the outputs be told NO_VERDICT of the parts whose note does not come in time."""
+        now_ns = time.monotonic_ns()
+        for telling in list(self._unnoted.values()):
+            if now_ns >= telling.trigger.deadline_ns or self._is_over:
+                telling.delay(_SLOW_DISK)
+                self._hooks.on_verdict(telling.record(), _do_nothing)
+                self._hand_out(telling)
 
-    def _record(self, record: InspectionRecord, errors: list[str]) -> None:
-        with self._recording:
-            if self._in_hand.pop(record.trigger_id, None) is None:
-                return  # recorded as undelivered while the output hung
-        if errors:
-            record = record.model_copy(update={"line_errors": tuple(errors)})
+    @property
+    def _is_over(self) -> bool:
+        return self._ends_s is not None and time.monotonic() >= self._ends_s
+
+    def _record(self) -> None:
+        """Records the parts that are told, in order; the others once they have waited a moment."""
+        in_order = True
+        for handed_out in list(self._handed_out.values()):
+            in_order = in_order and self._has_answers(handed_out)
+            if in_order:
+                self._finish(handed_out.telling)
+            elif time.monotonic() - handed_out.since_s >= _GRACE_S:
+                self._record_pending(handed_out.telling)
+
+    def _has_answers(self, handed_out: _HandedOut) -> bool:
+        """Returns whether every output has answered, or has taken too long."""
+        telling, since_s = handed_out
+        if telling.is_answered:
+            return True
+        if time.monotonic() - since_s < self._limit_s and not self._is_over:
+            return False
+        why = f"the output hangs: no answer within {self._limit_s:g} s"
+        for name in telling.give_up(why):
+            self._on_error(LineError(f"{name}: {why}"))
+        return True
+
+    def _finish(self, telling: Telling) -> None:
+        del self._handed_out[telling.trigger_id]
+        self._pending.discard(telling.trigger_id)
+        record = telling.record()
         self.tally.add(record)
+        self._call(partial(self._hooks.on_record, record))
+        self._ledger.finish()
+
+    def _record_pending(self, telling: Telling) -> None:
+        if telling.trigger_id not in self._pending:
+            self._pending.add(telling.trigger_id)
+            self._call(partial(self._hooks.on_pending, telling.record()))
+
+    def _call(self, hook: Callable[[], None]) -> None:
         try:
-            self._on_record(record)
+            hook()
         except Exception as error:  # noqa: BLE001 - a defect: told to the pipeline, which stops
             self._on_error(error)
+
+    def _until_next_s(self) -> float:
+        """Seconds until the next moment to act, if no verdict comes before."""
+        now_s = time.monotonic()
+        moments = [one.trigger.deadline_ns / 1e9 for one in list(self._unnoted.values())]
+        for telling, since_s in list(self._handed_out.values()):
+            is_pending = telling.trigger_id in self._pending
+            moments.append(since_s + (self._limit_s if is_pending else _GRACE_S))
+        moments += [] if self._ends_s is None else [self._ends_s]
+        return max(0.0, min([*moments, now_s + _TURN_S]) - now_s)
+
+
+def _do_nothing() -> None:
+    pass

@@ -13,10 +13,10 @@ from edge.peers.reconnect import Reconnector
 from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
 from edge.pipeline.settings import RunSettings, View, ViewCamera
-from inspection.errors import CameraError, FrameError, LineError
+from inspection.errors import CameraError, FrameError
 
 _POLL_S = 0.2  # longest delay until it sees a stop or a change of the camera
-_UNDELIVERED_MAX = 64  # verdicts; more, and the outputs are what is too slow
+_UNTOLD_MAX = 16  # verdicts of a recording; fewer than an output has room for
 _OPEN_LIMIT_S = 60.0  # of a recording, whose folder may be on a network
 
 _log = logging.getLogger(__name__)
@@ -191,8 +191,6 @@ class Grabber:
                 self._grab_or_reopen()
         except EndOfRecording:
             pass
-        except LineError as error:
-            self._on_error(error)
         except Exception as error:  # noqa: BLE001 - the camera is lost: the pipeline stops
             self._lose(error)
             self._on_error(error)
@@ -264,11 +262,8 @@ class Grabber:
     def _grab_all(self) -> None:
         while not self._stopping.is_set() and self._change is None:
             self.turned_ns = time.monotonic_ns()
-            if self._camera.waits and not self._intake.wants(self._view.name):
-                self._intake.wait_wanted(self._view.name, _POLL_S)
+            if self._camera.waits and not self._may_read():
                 continue  # a stop may have come meanwhile
-            if not self._ledger.wait_for_room(_UNDELIVERED_MAX, self._limit_s):
-                raise LineError(f"the outputs took no verdict for {self._limit_s:g} s")
             try:
                 frame = self._camera.read(_POLL_S)
             except FrameError as error:
@@ -276,6 +271,16 @@ class Grabber:
             else:
                 if frame is not None:
                     self._intake.on_frame(self._view.name, frame)
+
+    def _may_read(self) -> bool:
+        """Whether a recording should give its next frame; waits a moment for it.
+
+        It waits for the outputs, which a camera cannot.
+        """
+        if not self._intake.wants(self._view.name):
+            self._intake.wait_wanted(self._view.name, _POLL_S)
+            return False
+        return self._ledger.wait_for_room(_UNTOLD_MAX, _POLL_S)
 
     def _open(self, camera: Camera) -> None:
         """Opens a camera in place of the one before; `turned_ns` shows when that hangs."""

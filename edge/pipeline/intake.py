@@ -28,15 +28,22 @@ from edge.part.frame import Frame
 from edge.part.shot import PartInspector, Shot
 from edge.part.trigger import Trigger
 from edge.pipeline.exposure import Exposer
-from edge.pipeline.ledger import Ledger
+from edge.pipeline.ledger import PARTS_MAX, Ledger
 from edge.pipeline.settings import OnTrigger, PartLimits, View, note_nowhere
 from edge.trigger.base import Firing, FrameTrigger
 from inspection.bundle.calibration_file import RecipeIdentity
-from inspection.errors import CameraError, FrameError
+from inspection.errors import CameraError, FrameError, LineError
 from inspection.inspector import no_verdict
 from inspection.verdict import Cause
 
 _log = logging.getLogger(__name__)
+
+
+class TooManyPartsError(LineError):
+    """A flood of triggers: no further part is opened until some have their verdict."""
+
+    def __init__(self) -> None:
+        super().__init__(f"{PARTS_MAX} parts wait for their verdict: the triggers come too fast")
 
 
 @dataclass
@@ -45,10 +52,12 @@ class IntakeCounts:
 
     Attributes:
         bounced: firings within the debounce time of the one before.
+        refused: firings and frames while too many parts waited for their verdict.
         stray_frames: frames that belonged to no part.
     """
 
     bounced: int = 0
+    refused: int = 0
     stray_frames: int = 0
 
 
@@ -251,11 +260,15 @@ class Intake:
         self._lost: dict[str, str] = {}  # view -> the reason why its camera gives no frame
         self._ended: set[str] = set()
         self._is_closed = False
+        self._was_flooded = False
 
     def fire(self, firing: Firing) -> Trigger | None:
         """Open the announced part, and let its cameras be exposed.
 
         None when the firing was a bounce, or came after `close`.
+
+        Raises:
+            TooManyPartsError: it is counted, and no part.
         """
         with self._changed:
             if self._is_closed:
@@ -263,6 +276,8 @@ class Intake:
             if self._triggers.bounces(firing):
                 self.counts.bounced += 1
                 return None
+            if self._is_flooded():
+                raise TooManyPartsError
             is_early = self._matcher.part is not None
             part = self._open(firing.fired_ns, firing.part_id)
             if is_early:
@@ -390,10 +405,21 @@ class Intake:
             if self._is_closed or not self._is_opened_by(view, frame):
                 self.counts.stray_frames += 1
                 return None
+            if self._is_flooded():
+                return None
             part = self._open(came_ns)
             self._wait_for_frames(part)
         part.lacking.discard(view)
         return part
+
+    def _is_flooded(self) -> bool:
+        """Whether no part may be opened; a flood of triggers must cost neither time nor memory."""
+        was_flooded, self._was_flooded = self._was_flooded, self._ledger.is_crowded
+        if self._was_flooded:
+            self.counts.refused += 1
+            if not was_flooded:
+                _log.error("%s; further ones are counted and are no parts", TooManyPartsError())
+        return self._was_flooded
 
     def _is_opened_by(self, view: str, frame: Frame | None) -> bool:
         return self._frame_trigger is not None and self._frame_trigger.opens(view, frame)

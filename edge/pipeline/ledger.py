@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,9 @@ from edge.part.result import Settled, ViewResult, decisive
 from edge.part.trigger import Trigger
 from inspection.inspector import Inspection, no_verdict
 from inspection.verdict import Cause
+
+PARTS_MAX = 256
+"""Parts that wait for their verdict. Of a flood of triggers no more than these are opened."""
 
 
 @dataclass
@@ -39,9 +43,8 @@ class _Part:
 class Ledger:
     """Triggers from `open` to the one verdict that `take` gives for each. Safe for threads.
 
-    A part has its verdict when all of its views were reported, or when it is settled as a whole.
-    The verdict leaves once the trigger is noted, so that a verdict on the wire is on record even
-    when this process dies; at the deadline it leaves without the note, as NO_VERDICT.
+    A part has its verdict when all of its views were reported, when it is settled as a whole, or at
+    its deadline.
 
     A thread takes its lock as the last one, and waits for nothing while it holds it.
 
@@ -53,7 +56,9 @@ class Ledger:
         self._clock_ns = clock_ns
         self._changed = threading.Condition()
         self._open: dict[str, _Part] = {}
-        self._settled: list[tuple[_Part, Inspection]] = []
+        self._settled: deque[tuple[_Part, Inspection]] = deque()
+        self._unfinished = 0
+        self._is_woken = False
         self._unnoted: set[str] = set()
         self._closed = False
 
@@ -61,7 +66,7 @@ class Ledger:
         """Enters a trigger, which gets a verdict from now on; ignored after `close`.
 
         Args:
-            is_noted: whether the verdict need not wait for `note`.
+            is_noted: whether `wait_until_noted` need not wait for `note`.
         """
         with self._changed:
             if self._closed:
@@ -72,7 +77,7 @@ class Ledger:
             self._changed.notify_all()
 
     def note(self, trigger: Trigger) -> None:
-        """Marks a trigger as noted, so that its verdict may leave."""
+        """Marks a trigger as noted."""
         with self._changed:
             self._unnoted.discard(trigger.trigger_id)
             self._changed.notify_all()
@@ -136,10 +141,8 @@ class Ledger:
     def take(self, timeout_s: float | None = None) -> Settled | None:
         """Waits for the next verdict, in the order of their decision.
 
-        None when there was none within `timeout_s`, or when closed and all were taken.
-
-        A trigger that is open at its deadline leaves then, as NO_VERDICT. So does a verdict that
-        was decided in time and could not leave in time: sent late it would meet the next part.
+        None when there was none within `timeout_s` or before `wake`, or when closed and all were
+        taken. A trigger that is open at its deadline leaves then, as NO_VERDICT.
         """
         ends_ns = None if timeout_s is None else self._clock_ns() + round(timeout_s * 1e9)
         with self._changed:
@@ -148,14 +151,34 @@ class Ledger:
                 if (settled := self._take_first()) is not None:
                     return settled
                 is_late = ends_ns is not None and self._clock_ns() >= ends_ns
-                if is_late or self.is_finished:
+                if is_late or self._is_woken or self.is_finished:
+                    self._is_woken = False
                     return None
                 self._changed.wait(self._until_next_s(ends_ns))
 
-    def wait_for_room(self, size: int, timeout_s: float) -> bool:
-        """Waits until fewer than `size` verdicts are left to take; False after `timeout_s`."""
+    def wake(self) -> None:
+        """Lets `take` return at once, the present call or the next."""
         with self._changed:
-            return self._changed.wait_for(lambda: len(self._settled) < size, timeout_s)
+            self._is_woken = True
+            self._changed.notify_all()
+
+    def finish(self) -> None:
+        """Marks that the outputs were told one of the verdicts that were taken."""
+        with self._changed:
+            self._unfinished -= 1
+            self._changed.notify_all()
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many parts wait for their verdict that a further one must not be opened."""
+        return len(self._open) + len(self._settled) >= PARTS_MAX
+
+    def wait_for_room(self, size: int, timeout_s: float) -> bool:
+        """Waits until fewer than `size` verdicts are untold; False after `timeout_s`."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: len(self._settled) + self._unfinished < size, timeout_s
+            )
 
     def close(self) -> None:
         """Opens no more triggers."""
@@ -174,26 +197,18 @@ class Ledger:
         self._changed.notify_all()
 
     def _take_first(self) -> Settled | None:
-        """Takes the first verdict that may leave."""
-        now_ns = self._clock_ns()
-        for place, (part, inspection) in enumerate(self._settled):
-            trigger = part.trigger
-            is_noted = trigger.trigger_id not in self._unnoted
-            is_late = now_ns >= trigger.deadline_ns
-            if is_noted or is_late:
-                del self._settled[place]
-                self._unnoted.discard(trigger.trigger_id)
-                self._changed.notify_all()
-                if is_late and inspection.cause is None:
-                    return Settled(trigger, _delayed(trigger, is_noted), part.views, now_ns)
-                return Settled(trigger, inspection, part.views, now_ns)
-        return None
+        if not self._settled:
+            return None
+        part, inspection = self._settled.popleft()
+        self._unfinished += 1
+        self._changed.notify_all()
+        return Settled(part.trigger, inspection, part.views, self._clock_ns())
 
     def _expire_overdue(self) -> None:
         now_ns = self._clock_ns()
         for part in list(self._open.values()):
             if now_ns >= part.trigger.deadline_ns:
-                self.settle(part.trigger, _missed(part.trigger, "the inspection was not done"))
+                self.settle(part.trigger, _missed(part.trigger))
             elif now_ns >= part.trigger.frames_due_ns and part.lacks_frames:
                 self._report_frameless(part)
 
@@ -209,20 +224,13 @@ class Ledger:
 
     def _until_next_s(self, ends_ns: int | None) -> float | None:
         """Seconds until the next moment to act, or the end of a wait; None when neither comes."""
-        parts = [*self._open.values(), *(part for part, _ in self._settled)]
-        moments = [part.trigger.deadline_ns for part in parts]
+        moments = [part.trigger.deadline_ns for part in self._open.values()]
         moments += [part.trigger.frames_due_ns for part in self._open.values() if part.lacks_frames]
         moments += [] if ends_ns is None else [ends_ns]
         return max(0.0, (min(moments) - self._clock_ns()) / 1e9) if moments else None
 
 
-def _missed(trigger: Trigger, why: str) -> Inspection:
+def _missed(trigger: Trigger) -> Inspection:
     limit_ms = (trigger.deadline_ns - trigger.triggered_ns) / 1e6
+    why = "the inspection was not done"
     return no_verdict(Cause.DEADLINE, f"no verdict within {limit_ms:g} ms of the trigger: {why}")
-
-
-def _delayed(trigger: Trigger, is_noted: bool) -> Inspection:
-    """Returns the inspection in place of a verdict that was decided in time and could not leave."""
-    if is_noted:
-        return _missed(trigger, "the outputs were still busy with earlier parts")
-    return _missed(trigger, "the disk was too slow to note it; see 'records'")

@@ -9,19 +9,23 @@ each on its thread:
 - "preparation" preprocesses the frame of the next part (`edge.pipeline.preprocess_thread`);
 - "inspection", the caller of `Pipeline.run`, owns the engines and infers
   (`edge.pipeline.inference_loop`);
-- "delivery" sends each verdict and records it, and sends NO_VERDICT at the deadline of a part
-  whose inspection is not done, also when the engine hangs (`edge.pipeline.delivery`);
+- "delivery" has each verdict noted, hands it to the outputs and records it; at the deadline of a
+  part whose inspection is not done that is NO_VERDICT, also when the engine hangs
+  (`edge.pipeline.delivery`);
+- "output NAME", one for each, tells the line (`edge.pipeline.outputs`);
 - "archive" writes images and "drift monitor" looks for drift; each leaves parts out when it is too
   slow (`edge.pipeline.background`).
 
 Cameras and triggers meet in the `Intake`, which opens a trigger for each part and gives it its
 frames. From there all stages meet in the `Ledger`, which settles each trigger once. There are
 never more than `PartLimits.parts_max` parts in the stages: a further one is refused as overtrigger.
+Of a flood of triggers no more than `edge.pipeline.ledger.PARTS_MAX` are opened at a time.
 A thread that holds the lock of the `Intake` may take that of the `Ledger`, and never the other way.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -34,8 +38,9 @@ from edge.pipeline.delivery import Delivery
 from edge.pipeline.exposure import ExposureThread
 from edge.pipeline.grabber import CameraChange, Grabber, open_limit_s
 from edge.pipeline.inference_loop import InferenceLoop
-from edge.pipeline.intake import Intake
+from edge.pipeline.intake import Intake, TooManyPartsError
 from edge.pipeline.ledger import Ledger
+from edge.pipeline.outputs import Outputs
 from edge.pipeline.preprocess_thread import PreprocessThread
 from edge.pipeline.settings import Hooks, RunSettings, View, ViewCamera
 from edge.pipeline.status import Connected, PipelineStatus, RunSummary, Stage, StageHealth
@@ -52,7 +57,7 @@ class Pipeline:
     Args:
         views: one or more. Their inspectors stay the caller's, and infer on the thread that calls
             `run`; views may share an engine.
-        outputs: opened and closed by `run`.
+        outputs: by name; opened and closed by `run`.
         trigger: announces the parts; the cameras themselves when not given.
         archive: keeps images; None for none.
         watch: watches the views for drift; None for none.
@@ -62,7 +67,7 @@ class Pipeline:
         self,
         *,
         views: Sequence[View],
-        outputs: Sequence[LineOutput],
+        outputs: Mapping[str, LineOutput],
         settings: RunSettings,
         trigger: FrameTrigger | FiredTrigger | None = None,
         archive: Archive | None = None,
@@ -88,7 +93,7 @@ class Pipeline:
             exposers=self._exposures,
             on_trigger=hooks.on_trigger,
         )
-        self._trigger = TriggerThread(fired, self._intake.fire, self._halt) if fired else None
+        self._trigger = TriggerThread(fired, self._announce, self._halt) if fired else None
         self._grabbers = [
             Grabber(
                 view=view,
@@ -110,15 +115,20 @@ class Pipeline:
             on_turn=self._report_turn,
         )
         self._background = Background(archive, watch)
+        self._outputs = Outputs(
+            outputs,
+            state=lambda: self.state,
+            on_verdict=hooks.on_verdict,
+            on_error=self._note_error,
+            settings=settings,
+        )
         self._delivery = Delivery(
             ledger=self._ledger,
-            outputs=outputs,
+            outputs=self._outputs,
             background=self._background,
-            state=lambda: self.state,
-            on_record=hooks.on_record,
+            hooks=hooks,
             on_error=self._note_error,
-            waits_to_open=settings.waits_to_open,
-            longest_pause_s=settings.longest_pause_s,
+            limit_s=settings.limit_s,
         )
         self._health = self._stage_health()
 
@@ -129,8 +139,8 @@ class Pipeline:
             The id of its trigger; None when it came within the debounce time.
 
         Raises:
-            LineError: the line is not running any more or not yet, or the frames of its cameras
-                announce the parts. No trigger was opened.
+            LineError: the line is not running any more or not yet, the frames of its cameras
+                announce the parts, or too many parts wait for their verdict. No trigger was opened.
         """
         if self._inference.turned_ns is None:
             raise LineError("the line is not running")
@@ -143,6 +153,11 @@ class Pipeline:
             return None
         self._ledger.wait_until_noted(trigger)
         return trigger.trigger_id
+
+    def _announce(self, firing: Firing) -> None:
+        """Takes a firing of the trigger; the intake counts those of a flood."""
+        with contextlib.suppress(TooManyPartsError):
+            self._intake.fire(firing)
 
     def change_inspectors(self, inspectors: Mapping[str, PartInspector]) -> None:
         """Judges the parts from the next trigger on by others, in all views at once; any thread."""
@@ -218,10 +233,11 @@ class Pipeline:
             is_running=self._inference.turned_ns is not None,
             faults=tuple(self.faults),
             stalled=self._health.stalled,
-            outputs_up=self._delivery.outputs_up,
+            outputs=self._outputs.status,
             parts=tally.parts,
             no_verdicts=tally.no_verdicts,
             late_results=self._inference.late_results,
+            refused_triggers=self._intake.counts.refused,
             images_dropped=self._background.images_dropped,
             images_failed=self._background.images_failed,
         )
@@ -237,7 +253,7 @@ class Pipeline:
             CameraError: a camera cannot be opened and is not waited for; no part was inspected.
         """
         with ExitStack() as stack:
-            self._delivery.open(stack)
+            self._outputs.open(stack)
             stack.enter_context(self._background.running(self._limit_s))
             self._delivery.start()
             stack.callback(self._settle_all)
@@ -250,9 +266,11 @@ class Pipeline:
             seconds=seconds,
             late_results=self._inference.late_results,
             bounced_triggers=self._intake.counts.bounced,
+            refused_triggers=self._intake.counts.refused,
             stray_frames=self._intake.counts.stray_frames,
             images_dropped=background.images_dropped,
             images_failed=background.images_failed,
+            late_verdicts=sum(output.late for output in self._outputs.status.values()),
             drift=background.drift,
             drift_left_out=background.drift_left_out,
             error=self._error,
@@ -267,6 +285,7 @@ class Pipeline:
             "inspection": self._inference,
             "preparation": self._preprocessing,
             "delivery": self._delivery,
+            "outputs": self._outputs,
         }
         connected: list[Connected] = [*self._grabbers]
         if self._trigger is not None:
@@ -304,7 +323,7 @@ class Pipeline:
         self._intake.close()  # a part announced from now on would stay open
         self._ledger.settle_open(Cause.STOPPING, "the pipeline was stopped before the inspection")
         self._ledger.close()
-        self._delivery.close(self._limit_s)
+        self._delivery.close()
 
     def _halt(self, error: Exception) -> None:
         """Stop because of `error`."""

@@ -14,6 +14,7 @@ from edge.peers.reconnect import LONGEST_PAUSE_S
 from edge.pipeline.status import PipelineStatus
 
 OnTrigger = Callable[[Trigger, Callable[[], None]], None]
+OnVerdict = Callable[[InspectionRecord, Callable[[], None]], None]
 
 
 class ViewCamera(NamedTuple):
@@ -79,7 +80,7 @@ class RunSettings:
         waits_to_open: try a camera or output that cannot be opened at the start again and again,
             instead of ending the run.
         keep_warm_ms: run an engine on an empty image when it was idle for so long; None: never.
-        limit_s: how long a thread may take for one turn or to end, and the outputs for a verdict.
+        limit_s: how long a thread may take for one turn or to end, and an output for a verdict.
         longest_pause_s: between two attempts to open a lost camera or output.
     """
 
@@ -96,8 +97,13 @@ def note_nowhere(_trigger: Trigger, noted: Callable[[], None]) -> None:
     noted()
 
 
-def _ignore(_record: InspectionRecord) -> None:
-    pass
+def note_no_verdict(_record: InspectionRecord, noted: Callable[[], None]) -> None:
+    """Serves as `Hooks.on_verdict` of a line that keeps no records."""
+    noted()
+
+
+def ignore(_record: InspectionRecord) -> None:
+    """Serves as a hook that nobody needs."""
 
 
 def _never_blocked() -> str | None:
@@ -110,15 +116,24 @@ class Hooks:
 
     Attributes:
         blocked: returns the reason why the station must not be READY; None when it may.
-        on_trigger: receives each trigger once it is open, and the call that reports it noted: until
-            then, or until its deadline, the verdict does not leave. It must not wait: the caller
-            holds the lock of the `Intake`.
-        on_record: receives each record once, on the delivery thread.
+        on_trigger: receives each trigger once it is open, and the call that reports it noted:
+            `Pipeline.fire` waits for it. It must not wait: the caller holds the lock of the
+            `Intake`.
+        on_verdict: receives each record before any output is told, and the call that reports it
+            noted: until then, or until the deadline of the part, the verdict does not leave. It
+            receives the record again when an output is to be told something else. It must not
+            wait; several threads call it.
+        on_pending: receives a record whose outputs have not all answered in a moment, on the
+            delivery thread; `on_record` follows.
+        on_record: receives each record once, when the outputs have answered or have taken too long,
+            on the delivery thread.
         on_turn: receives the status from the inference loop several times a second, also when no
             part comes, and once at the end.
     """
 
     blocked: Callable[[], str | None] = _never_blocked
     on_trigger: OnTrigger = note_nowhere
-    on_record: Callable[[InspectionRecord], None] = _ignore
+    on_verdict: OnVerdict = note_no_verdict
+    on_pending: Callable[[InspectionRecord], None] = ignore
+    on_record: Callable[[InspectionRecord], None] = ignore
     on_turn: Callable[[PipelineStatus], None] | None = None

@@ -19,6 +19,26 @@ _LATEST = 100_000
 
 
 @dataclass(frozen=True)
+class OutputStatus:
+    """The state of one output at one moment.
+
+    Attributes:
+        is_up: whether it takes verdicts, as far as is known; one behind an outbox always does, see
+            `edge.store.station_records.RecordsStatus`.
+        why: what its last failure was; empty while it is up.
+        waiting: verdicts in its queue.
+        late: verdicts whose deadline passed in its queue: it was told NO_VERDICT in their place.
+        undelivered: verdicts that it did not take.
+    """
+
+    is_up: bool
+    why: str = ""
+    waiting: int = 0
+    late: int = 0
+    undelivered: int = 0
+
+
+@dataclass(frozen=True)
 class PipelineStatus:
     """The state of a running pipeline at one moment.
 
@@ -26,20 +46,21 @@ class PipelineStatus:
         is_running: whether the inspection loop runs; not before, and not while it stops.
         faults: reasons why the station takes no part; empty while it is READY.
         stalled: stages whose thread hangs: "inspection", "preparation", "delivery", "trigger",
-            "camera NAME", "exposure NAME".
-        outputs_up: for each output, in the order of the configuration, whether it takes verdicts;
-            one behind an outbox always does, see `edge.store.station_records.RecordsStatus`.
+            "camera NAME", "exposure NAME"; "outputs" when none of the outputs works.
+        outputs: the state of each, by name, in the order of the configuration.
         parts: triggers that have their record.
         no_verdicts: those of them without a verdict.
+        refused_triggers: firings of a flood, which were no part any more.
     """
 
     is_running: bool
     faults: tuple[str, ...]
     stalled: tuple[str, ...]
-    outputs_up: tuple[bool, ...]
+    outputs: Mapping[str, OutputStatus]
     parts: int
     no_verdicts: int
     late_results: int
+    refused_triggers: int
     images_dropped: int
     images_failed: int
 
@@ -51,7 +72,8 @@ class PipelineStatus:
     @property
     def is_ready(self) -> bool:
         """Whether the station takes parts, and every output tells their verdict."""
-        return self.is_inspecting and not self.stalled and all(self.outputs_up)
+        works = all(output.is_up for output in self.outputs.values())
+        return self.is_inspecting and not self.stalled and works
 
 
 class Stage(Protocol):
@@ -114,10 +136,12 @@ class RunSummary:
         parts_per_minute: over the whole run.
         late_results: results that came after their deadline and were discarded.
         bounced_triggers: announced within the debounce time of the one before, and no parts.
+        refused_triggers: announced while too many parts waited for their verdict, and no parts.
         stray_frames: frames that belonged to no part.
         images_dropped: parts whose images the archive had no time for.
         images_failed: parts whose images could not be written.
         line_errors: verdicts that an output did not take.
+        late_verdicts: verdicts that came too late to an output, which was told NO_VERDICT.
         drift: the drift of each view and recipe that was watched.
         drift_left_out: parts that were not examined for drift.
         error: the error that stopped the run, or the first one of an output; None after an
@@ -132,10 +156,12 @@ class RunSummary:
     parts_per_minute: float
     late_results: int
     bounced_triggers: int
+    refused_triggers: int
     stray_frames: int
     images_dropped: int
     images_failed: int
     line_errors: int
+    late_verdicts: int
     drift: tuple[DriftReport, ...]
     drift_left_out: int
     error: Exception | None
@@ -191,9 +217,11 @@ class Tally:
         seconds: float,
         late_results: int,
         bounced_triggers: int,
+        refused_triggers: int,
         stray_frames: int,
         images_dropped: int,
         images_failed: int,
+        late_verdicts: int,
         drift: tuple[DriftReport, ...] = (),
         drift_left_out: int = 0,
         error: Exception | None,
@@ -210,10 +238,12 @@ class Tally:
             parts_per_minute=60 * triggers / seconds if seconds > 0 else 0.0,
             late_results=late_results,
             bounced_triggers=bounced_triggers,
+            refused_triggers=refused_triggers,
             stray_frames=stray_frames,
             images_dropped=images_dropped,
             images_failed=images_failed,
             line_errors=self.line_errors,
+            late_verdicts=late_verdicts,
             drift=drift,
             drift_left_out=drift_left_out,
             error=error,

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
@@ -37,18 +38,14 @@ class HealthPage:
     Args:
         host: address to listen on.
         port: TCP port; 0 takes a free one.
-        outputs: a name for each output, in the order of the configuration.
         silent_s: the server disconnects a client after this time without a request.
     """
 
-    def __init__(
-        self, *, host: str, port: int, outputs: Sequence[str], silent_s: float = 5.0
-    ) -> None:
+    def __init__(self, *, host: str, port: int, silent_s: float = 5.0) -> None:
         self._silent_s = silent_s
         self._host = host
         self._port = port
-        self._outputs = outputs
-        self._metrics = Metrics(outputs=outputs)
+        self._metrics = Metrics()
 
     def observe(self, record: InspectionRecord) -> None:
         """Counts one part."""
@@ -90,7 +87,7 @@ class HealthPage:
         seen = {
             "faults": pipeline.faults,
             "stalled": pipeline.stalled,
-            "outputs": dict(zip(self._outputs, pipeline.outputs_up, strict=True)),
+            "outputs": {name: asdict(output) for name, output in pipeline.outputs.items()},
             "parts": pipeline.parts,
             "no_verdicts": pipeline.no_verdicts,
             **status.as_json(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,23 +39,16 @@ class Metrics:
     """The metrics of one line in one registry.
 
     Args:
-        outputs: a name for each output, in the order of the configuration.
         root: folder of the kernel's files sys/ and proc/.
     """
 
-    def __init__(self, *, outputs: Sequence[str], root: Path = Path("/")) -> None:
+    def __init__(self, root: Path = Path("/")) -> None:
         disable_created_metrics()  # they double the page
         self._registry = CollectorRegistry(auto_describe=True)
-        self._outputs = outputs
         ProcessCollector(registry=self._registry)
         self._registry.register(_DeviceCollector(root))
         self._parts = self._counter("parts", "Parts by verdict.", "verdict", Verdict)
         self._causes = self._counter("no_verdicts", "Parts without a verdict.", "cause", Cause)
-        self._line_errors = Counter(
-            "linewarden_undelivered",
-            "Verdicts that an output did not accept.",
-            registry=self._registry,
-        )
         self._latency = self._histogram("latency", "From the frame to the verdict at the outputs.")
         self._stages = {
             stage: self._histogram(stage, f"Time of the stage {stage}.")
@@ -72,7 +65,6 @@ class Metrics:
         self._parts.labels(record.verdict.value).inc()
         if record.cause is not None:
             self._causes.labels(record.cause.value).inc()
-        self._line_errors.inc(len(record.line_errors))
         self._last_part.set(record.triggered_utc.timestamp())
         if record.source is not None:
             self._latency.observe(record.latency_ms.total / 1e3)
@@ -83,7 +75,7 @@ class Metrics:
     def watch(self, status: Callable[[], StationStatus]) -> None:
         """Reads the status of the line at every scrape. Call it once."""
         self._registry.register(_IdentityCollector(status))
-        self._registry.register(_StationCollector(status, self._outputs))
+        self._registry.register(_StationCollector(status))
 
     def exposition(self) -> bytes:
         """Returns all metrics in Prometheus' text format."""
@@ -123,32 +115,45 @@ class _IdentityCollector(Collector):
 
 
 class _StationCollector(Collector):
-    def __init__(self, status: Callable[[], StationStatus], outputs: Sequence[str]) -> None:
+    def __init__(self, status: Callable[[], StationStatus]) -> None:
         self._status = status
-        self._outputs = outputs
 
     def collect(self) -> Iterator[Metric]:
         status = self._status()
-        yield from _pipeline_metrics(status.pipeline, self._outputs)
+        yield from _pipeline_metrics(status.pipeline)
+        yield from _output_metrics(status.pipeline)
         yield from _recipe_metrics(status.recipe)
         yield from _alarms_metrics(status)
         if status.records is not None:
             yield from _records_metrics(status.records)
 
 
-def _pipeline_metrics(status: PipelineStatus, outputs: Sequence[str]) -> Iterator[Metric]:
+def _pipeline_metrics(status: PipelineStatus) -> Iterator[Metric]:
     for name, what, count in (
         ("late_results", "Results after their deadline.", status.late_results),
+        ("refused_triggers", "Triggers of a flood, which were no parts.", status.refused_triggers),
         ("images_dropped", "Parts whose images were dropped.", status.images_dropped),
         ("images_failed", "Parts whose images could not be written.", status.images_failed),
     ):
         yield CounterMetricFamily(f"linewarden_{name}", what, value=count)
     inspecting = float(status.is_inspecting)
     yield GaugeMetricFamily("linewarden_inspecting", "1 while the line takes parts.", inspecting)
+
+
+def _output_metrics(status: PipelineStatus) -> Iterator[Metric]:
     up = GaugeMetricFamily("linewarden_output_up", "1 while the output works.", labels=["output"])
-    for name, is_up in zip(outputs, status.outputs_up, strict=True):
-        up.add_metric([name], float(is_up))
-    yield up
+    what = "Verdicts in the queue of the output."
+    waiting = GaugeMetricFamily("linewarden_output_waiting", what, labels=["output"])
+    what = "Verdicts that came to the output too late; it was told NO_VERDICT."
+    late = CounterMetricFamily("linewarden_late_verdicts", what, labels=["output"])
+    what = "Verdicts that the output did not accept."
+    undelivered = CounterMetricFamily("linewarden_undelivered", what, labels=["output"])
+    for name, output in status.outputs.items():
+        up.add_metric([name], float(output.is_up))
+        waiting.add_metric([name], output.waiting)
+        late.add_metric([name], output.late)
+        undelivered.add_metric([name], output.undelivered)
+    yield from (up, waiting, late, undelivered)
 
 
 def _recipe_metrics(status: RecipeStatus) -> Iterator[Metric]:

@@ -94,7 +94,11 @@ def describe(summary: RunSummary) -> list[str]:
         "frames that belonged to no part": summary.stray_frames,
         "parts whose images were dropped": summary.images_dropped,
         "parts whose images could not be written": summary.images_failed,
+        "triggers that came while too many parts waited": summary.refused_triggers,
         "verdicts that an output did not take": summary.line_errors,
+        "verdicts that came too late to an output, which was told NO_VERDICT": (
+            summary.late_verdicts
+        ),
         "parts not checked for drift": summary.drift_left_out,
     }
     lines += [f"{name}: {count}" for name, count in counts.items() if count]

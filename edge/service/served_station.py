@@ -33,7 +33,7 @@ def open_served_station(
         ConfigError: the health page cannot be served.
         LinewardenError: as `open_station`.
     """
-    page = _health_page(config, config.health) if config.health is not None else None
+    page = _health_page(config.health) if config.health is not None else None
 
     def observe(record: InspectionRecord) -> None:
         if page is not None:
@@ -49,16 +49,7 @@ def open_served_station(
         yield station
 
 
-def _health_page(config: LineConfig, health: HealthConfig) -> HealthPage:
+def _health_page(health: HealthConfig) -> HealthPage:
     factory = load_plugin("page", "health", _PAGES, ConfigError)
-    page: HealthPage = factory(host=health.host, port=health.port, outputs=_output_names(config))
+    page: HealthPage = factory(host=health.host, port=health.port)
     return page
-
-
-def _output_names(config: LineConfig) -> list[str]:
-    """Returns a name for each output: its kind, with its position where a kind repeats."""
-    kinds = [output.kind for output in config.outputs]
-    return [
-        kind if kinds.count(kind) == 1 else f"{kind}-{place}"
-        for place, kind in enumerate(kinds, start=1)
-    ]

@@ -10,10 +10,18 @@ from typing import NamedTuple
 
 from edge.drift.monitor import DriftWatch
 from edge.encoder import Encoder
-from edge.line import LineOutput, StorableConfig, output_from_config
+from edge.line import LineOutput, StorableConfig, output_from_config, output_names
 from edge.part.record import InspectionRecord
 from edge.pipeline.pipeline import Pipeline
-from edge.pipeline.settings import Hooks, PartLimits, RunSettings, View, note_nowhere
+from edge.pipeline.settings import (
+    Hooks,
+    PartLimits,
+    RunSettings,
+    View,
+    ignore,
+    note_no_verdict,
+    note_nowhere,
+)
 from edge.pipeline.status import PipelineStatus
 from edge.recipe.changeover import Changeover
 from edge.recipe.loaded import LoadedRecipe, load_recipe, view_camera
@@ -116,7 +124,7 @@ def _hooks(
 ) -> Hooks:
     """Returns the calls of the pipeline; each record goes to the database first."""
     observers = [
-        records.on_record if records is not None else None,
+        records.write if records is not None else None,
         alarm.add if alarm is not None else None,
         changeover.on_record,
         on_record,
@@ -124,6 +132,8 @@ def _hooks(
     return Hooks(
         blocked=partial(_blocked, changeover, records),
         on_trigger=records.on_trigger if records is not None else note_nowhere,
+        on_verdict=records.on_verdict if records is not None else note_no_verdict,
+        on_pending=records.write if records is not None else ignore,
         on_record=partial(_pass_on, [observe for observe in observers if observe is not None]),
         on_turn=on_turn,
     )
@@ -169,22 +179,25 @@ def _open_requests(config: LineConfig, station: Station, stack: ExitStack) -> No
 
 def _open_outputs(
     config: LineConfig, encoder: Encoder | None, stack: ExitStack
-) -> tuple[list[LineOutput], StationRecords | None]:
-    """Opens the outputs in their order; with records, the storable ones behind an outbox."""
+) -> tuple[dict[str, LineOutput], StationRecords | None]:
+    """Returns the outputs by name, in their order; with records, the storable behind an outbox."""
     outputs = [output_from_config(output, encoder) for output in config.outputs]
+    names = output_names(config.outputs)
     if config.records is None:
-        return outputs, None
-    stored = {
-        output.outbox: outputs[place]
-        for place, output in enumerate(config.outputs)
+        return dict(zip(names, outputs, strict=True)), None
+    storable = [
+        (output.outbox, name, direct)
+        for name, output, direct in zip(names, config.outputs, outputs, strict=True)
         if isinstance(output, StorableConfig)
-    }
-    records = stack.enter_context(StationRecords(config.records, stored).open())
+    ]
+    stored = {outbox: direct for outbox, _, direct in storable}
+    labels = {outbox: name for outbox, name, _ in storable}
+    records = stack.enter_context(StationRecords(config.records, stored, labels).open())
     behind = {output.name: output for output in records.outputs}
-    return [
-        behind[output.outbox] if isinstance(output, StorableConfig) else direct
-        for output, direct in zip(config.outputs, outputs, strict=True)
-    ], records
+    return {
+        name: behind[output.outbox] if isinstance(output, StorableConfig) else direct
+        for name, output, direct in zip(names, config.outputs, outputs, strict=True)
+    }, records
 
 
 def _settings(config: LineConfig, waits_to_open: bool) -> RunSettings:

@@ -43,8 +43,9 @@ FIELDS = f"{', '.join(f'records.{name}' for name in COLUMNS)}, records.details, 
 
 _INSERT = (
     f"INSERT INTO records ({', '.join(COLUMNS)}, details, identity) "  # noqa: S608 - names
-    f"VALUES ({', '.join('?' * len(COLUMNS))}, ?, ?) ON CONFLICT (trigger_id) DO NOTHING"
+    f"VALUES ({', '.join('?' * len(COLUMNS))}, ?, ?)"
 )
+_UPDATE = f"UPDATE records SET ({', '.join(COLUMNS)}, details, identity) = ({', '.join('?' * len(COLUMNS))}, ?, ?) WHERE trigger_id = ?"  # noqa: S608, E501 - names
 
 
 def text_from_moment(moment: datetime) -> str:
@@ -57,16 +58,28 @@ def moment_from_text(text: str) -> datetime:
     return datetime.strptime(text, _MOMENT).replace(tzinfo=timezone.utc)
 
 
-def insert_record(connection: sqlite3.Connection, record: InspectionRecord) -> int | None:
-    """Add the row of a trigger; its number, or None when the trigger has a row already."""
+def write_record(connection: sqlite3.Connection, record: InspectionRecord) -> int | None:
+    """Add the row of a trigger, or replace it; the number of a new row, None for one replaced."""
     values = record.model_dump(mode="json")
     values["views"] = [_difference(view, values) for view in values["views"]]
     values["triggered_utc"] = text_from_moment(record.triggered_utc)
     latency = values.pop("latency_ms")
     row = [values.pop(name) for name in _SCALARS] + [latency[stage] for stage in _STAGES]
     identity = _identity(connection, [values.pop(name) for name in IDENTITY])
-    cursor = connection.execute(_INSERT, (*row, json.dumps(values), identity))
-    return cursor.lastrowid if cursor.rowcount else None
+    fields = (*row, json.dumps(values), identity)
+    if connection.execute(_UPDATE, (*fields, record.trigger_id)).rowcount:
+        return None
+    return connection.execute(_INSERT, fields).lastrowid
+
+
+def answers_in_row(connection: sqlite3.Connection, trigger_id: str) -> int | None:
+    """Returns how many outputs are known to have taken the verdict; None without a row."""
+    found = connection.execute(
+        "SELECT details FROM records WHERE trigger_id = ?", (trigger_id,)
+    ).fetchone()
+    if found is None:
+        return None
+    return sum(told["verdict"] is not None for told in json.loads(found["details"]).get("told", []))
 
 
 def record_from_row(row: sqlite3.Row) -> InspectionRecord:

@@ -1,8 +1,8 @@
 """The records of a running line, which calls them at each trigger and each record.
 
-A trigger is noted in the journal before its verdict leaves, and has its row soon after. When the
-process dies in between, also by a kill, the next start makes up the row: with the verdict, if there
-was one, else as NO_VERDICT with the cause `interrupted`.
+A trigger is noted in the journal when it is opened, and its verdict before the first output is
+told; the row follows soon. When the process dies in between, also by a kill, the next start makes
+up the row: with the verdict, if there was one, else as NO_VERDICT with the cause `interrupted`.
 
 So every verdict on the wire has its record, with two exceptions, which the status shows while they
 last: the disk is full, and takes no note; or it is so slow that the deadline comes before the note.
@@ -18,6 +18,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -25,12 +26,13 @@ from datetime import datetime, timezone
 from pydantic import ValidationError
 
 from edge.line.base import LineOutput
-from edge.part.record import InspectionRecord, LatencyMs, interrupted_record
+from edge.part.record import InspectionRecord, LatencyMs, Told, interrupted_record
 from edge.part.trigger import Trigger
 from edge.store.config import RecordsConfig
 from edge.store.database import connect
 from edge.store.notes import Notes
 from edge.store.outbox import StoredOutput
+from edge.store.rows import answers_in_row
 from edge.store.writer import Entry, RecordWriter
 from inspection.errors import LineError, RecordsError
 from inspection.verdict import Cause
@@ -69,6 +71,7 @@ class StationRecords:
 
     Args:
         outputs: outputs behind an outbox, by a name that stays the same after a restart.
+        labels: their names in records, by that name; the same where not given.
 
     Attributes:
         outputs: the same, for the pipeline.
@@ -78,6 +81,7 @@ class StationRecords:
         self,
         config: RecordsConfig,
         outputs: Mapping[str, LineOutput],
+        labels: Mapping[str, str] | None = None,
         max_backlog: int = _MAX_BACKLOG,
     ) -> None:
         folder = config.folder
@@ -85,7 +89,10 @@ class StationRecords:
             StoredOutput(output, name=name, folder=folder, max_waiting=config.max_outbox)
             for name, output in outputs.items()
         ]
+        self._labels = labels or {}
         self._folder = folder
+        self._settling = threading.Lock()
+        self._latest: dict[str, InspectionRecord] = {}  # of each trigger that is not settled
         self._notes = Notes(folder / JOURNAL_NAME)
         self._writer = RecordWriter(
             folder,
@@ -116,9 +123,20 @@ class StationRecords:
             trigger.trigger_id, lambda: interrupted_record(trigger).model_dump_json(), noted
         )
 
-    def on_record(self, record: InspectionRecord) -> None:
-        """Take over the record of a trigger, without waiting for the disk."""
-        self._notes.add(record.trigger_id, record.model_dump_json)
+    def on_verdict(self, record: InspectionRecord, noted: Callable[[], None]) -> None:
+        """Have a verdict noted, without waiting for the disk.
+
+        Args:
+            noted: called when it is, or when the disk is full.
+        """
+        self._note(record, noted)
+
+    def write(self, record: InspectionRecord) -> None:
+        """Take over the record of a trigger, without waiting for the disk.
+
+        A further one of the same trigger replaces it.
+        """
+        self._note(record)
         self._write(record)
 
     @contextlib.contextmanager
@@ -135,13 +153,13 @@ class StationRecords:
         with contextlib.ExitStack() as stack:
             self._lock_folder(stack)
             left = self._open_journal(stack)
-            waiting = self._look_into_database(left)
+            waiting, updates = self._look_into_database(left)
             for output in self.outputs:
                 stack.callback(output.stop, _CLOSE_S)
                 output.start(waiting.get(output.name, 0))
             self._writer.start()
             stack.callback(self._writer.close, _CLOSE_S)
-            self._make_up(left)
+            self._make_up(left, updates)
             yield self
 
     def _lock_folder(self, stack: contextlib.ExitStack) -> None:
@@ -166,13 +184,19 @@ class StationRecords:
                 raise RecordsError(f"{self._folder}: {error.strerror}") from error
             return {}
 
-    def _look_into_database(self, left: dict[str, str]) -> dict[str, int]:
-        """Verdicts that wait for each output; takes triggers with a row out of `left`."""
+    def _look_into_database(self, left: dict[str, str]) -> tuple[dict[str, int], set[str]]:
+        """Verdicts that wait for each output, and the triggers whose row is to be replaced.
+
+        Takes triggers whose row knows all that the journal does out of `left`.
+        """
+        updates = set()
         try:
             with contextlib.closing(connect(self._folder, synchronous="FULL")) as connection:
-                for trigger_id in list(left):
-                    row = "SELECT 1 FROM records WHERE trigger_id = ?"
-                    if connection.execute(row, (trigger_id,)).fetchone():
+                for trigger_id, entry in list(left.items()):
+                    known = answers_in_row(connection, trigger_id)
+                    if known is not None and _answers(entry) > known:
+                        updates.add(trigger_id)
+                    elif known is not None:
                         self._notes.settle([trigger_id])
                         del left[trigger_id]
                 counts = connection.execute("SELECT output, count(*) FROM outbox GROUP BY output")
@@ -181,36 +205,45 @@ class StationRecords:
             if not self._disk_is_full():
                 raise RecordsError(f"{self._folder}: {error}; see records.folder") from error
             left.clear()  # stays in the journal, for the next start
-            return {}
+            return {}, set()
         for name in waiting.keys() - {output.name for output in self.outputs}:
             _log.warning(
                 "%d verdicts wait for %s, which is not configured any more; see "
                 "'linewarden records outbox %s'",
                 *(waiting[name], name, self._folder),
             )
-        return waiting
+        return waiting, updates
 
-    def _make_up(self, left: Mapping[str, str]) -> None:
+    def _make_up(self, left: Mapping[str, str], updates: set[str]) -> None:
         for trigger_id, entry in left.items():
-            try:
-                record = InspectionRecord.model_validate_json(entry)
-            except ValidationError:  # of another version of this program
+            record = _record(entry)
+            if record is None:
                 _log.error("a trigger of a process that died cannot be recorded: %s", entry)
                 self._notes.settle([trigger_id])
-            else:
-                self._write(self._reserve(_ended_now(record)))
+                continue
+            made_up = record if trigger_id in updates else self._reserve(_ended_now(record))
+            self._latest[trigger_id] = made_up
+            self._write(made_up)
         if left:
             _log.warning("%d triggers of a process that died have their records now", len(left))
 
     def _reserve(self, record: InspectionRecord) -> InspectionRecord:
         """The record, which the outputs now expect; with the error of one that has no room."""
-        errors = []
+        told = {one.output: one for one in record.told}
         for output in self.outputs:
+            label = self._labels.get(output.name, output.name)
             try:
                 output.send(record)
             except LineError as error:
-                errors.append(str(error))
-        return record.model_copy(update={"line_errors": (*record.line_errors, *errors)})
+                told[label] = Told(output=label, error=str(error))
+            else:
+                told[label] = Told(output=label, verdict=record.verdict)
+        return record.model_copy(update={"told": tuple(told.values())})
+
+    def _note(self, record: InspectionRecord, noted: Callable[[], None] | None = None) -> None:
+        with self._settling:
+            self._latest[record.trigger_id] = record
+            self._notes.add(record.trigger_id, record.model_dump_json, noted or _do_nothing)
 
     def _write(self, record: InspectionRecord) -> None:
         outputs = [output for output in self.outputs if output.claims(record)]
@@ -226,10 +259,34 @@ class StationRecords:
             output.wake()
 
     def _settle(self, entries: Sequence[Entry]) -> None:
-        self._notes.settle(entry.record.trigger_id for entry in entries)
+        """Close the notes of triggers whose latest record is written."""
+        records = [entry.record for entry in entries]
+        with self._settling:
+            done = [one for one in records if self._latest.get(one.trigger_id) is one]
+            for record in done:
+                del self._latest[record.trigger_id]
+            self._notes.settle([record.trigger_id for record in done])
 
     def _disk_is_full(self) -> bool:
         return shutil.disk_usage(self._folder).free < _FULL_BYTES
+
+
+def _record(entry: str) -> InspectionRecord | None:
+    """Returns the record of a note; None for one of another version of this program."""
+    try:
+        return InspectionRecord.model_validate_json(entry)
+    except ValidationError:
+        return None
+
+
+def _answers(entry: str) -> int:
+    """Returns how many outputs have taken the verdict of a note."""
+    record = _record(entry)
+    return sum(one.verdict is not None for one in record.told) if record is not None else 0
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def _ended_now(record: InspectionRecord) -> InspectionRecord:

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from edge.part.record import Told
 from edge.store.reader import StoredRecord
 from edge.store.rows import COLUMNS, IDENTITY
 from inspection.errors import RecordsError
@@ -18,7 +19,7 @@ _PARQUET_ROWS = 10_000
 _TIMES = frozenset({"triggered_utc"})
 _NUMBERS = frozenset({"score", "deadline_ms", "threshold", "threshold_review", "threshold_pixel"})
 _INTEGERS = frozenset({"recipe_number"})
-_LISTS = ("images", "line_errors")
+_LISTS = ("images", "told")
 
 _HEAD = ("triggered", "trigger", "part", "recipe", "verdict", "score", "threshold", "ms", "label")
 _ROW = "{:<23}  {:<15}  {:<12}  {:<10}  {:<22}  {:>9}  {:>9}  {:>8}  {}"
@@ -31,9 +32,14 @@ def flat(stored: StoredRecord) -> dict[str, Any]:
     values = stored.record.model_dump(mode="json")
     latency = values.pop("latency_ms")
     values |= {f"{stage}_ms": duration for stage, duration in latency.items()}
+    values["told"] = [_told(one) for one in stored.record.told]
     values |= {name: "; ".join(values[name]) for name in _LISTS}
     values["label"] = stored.label
     return {name: values[name] for name in HEADER}
+
+
+def _told(told: Told) -> str:
+    return f"{told.output}: {told.error if told.verdict is None else told.verdict.value}"
 
 
 def write_table(records: Iterable[StoredRecord], stream: TextIO) -> None:

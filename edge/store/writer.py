@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from edge.part.record import InspectionRecord
 from edge.store.database import connect, transaction
-from edge.store.rows import insert_record, text_from_moment
+from edge.store.rows import text_from_moment, write_record
 from inspection.errors import RecordsError
 
 _LARGEST_COMMIT = 500
@@ -126,7 +126,7 @@ class RecordWriter:
     def _commit(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> None:
         with transaction(connection):
             for record, outputs in batch:
-                number = insert_record(connection, record)
+                number = write_record(connection, record)
                 if number is not None:
                     connection.executemany(
                         "INSERT INTO outbox (output, record) VALUES (?, ?)",

@@ -66,13 +66,20 @@ def run(folder: Path, parts: int | None = None) -> None:
     """Inspects, and writes `told`, `consumed` and `records` into the folder."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = RecordsConfig(folder=folder / "records", max_outbox=1_000_000)
-    station = StationRecords(config, {"mqtt test": Notes(folder / "consumed")})
+    station = StationRecords(
+        config, {"mqtt test": Notes(folder / "consumed")}, {"mqtt test": "test"}
+    )
     images = ImagesConfig(max_bytes=200_000, min_free_bytes=0)
     with station.open():
         Pipeline(
             views=[View(ONLY_VIEW, Belt(parts), FakeInspector())],
-            outputs=[Notes(folder / "told"), *station.outputs],
+            outputs={"notes": Notes(folder / "told"), "test": station.outputs[0]},
             settings=RunSettings(PartLimits(deadline_ms=30_000)),
             archive=ImageArchive(config.folder / IMAGES_NAME, images),
-            hooks=Hooks(on_trigger=station.on_trigger, on_record=station.on_record),
+            hooks=Hooks(
+                on_trigger=station.on_trigger,
+                on_verdict=station.on_verdict,
+                on_pending=station.write,
+                on_record=station.write,
+            ),
         ).run()

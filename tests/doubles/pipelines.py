@@ -166,7 +166,7 @@ class Line:
         self.records: list[InspectionRecord] = []
         self.pipeline = Pipeline(
             views=views,
-            outputs=self.outputs,
+            outputs={f"output {place}": one for place, one in enumerate(self.outputs)},
             settings=RunSettings(
                 PartLimits(deadline_ms, frame_limit_ms, debounce_ms),
                 limit_s=limit_s,
@@ -189,9 +189,11 @@ class Line:
         """Asserts one record, and one verdict on every output, for each trigger; and all closed."""
         identities = [record.trigger_id for record in self.records]
         assert len(identities) == len(set(identities)) == triggers
-        for output in self.outputs:
+        for place, output in enumerate(self.outputs):
             assert [record.trigger_id for record in output.sent] == identities
-            assert [r.verdict for r in output.sent] == [r.verdict for r in self.records]
+            assert [r.verdict for r in output.sent] == [
+                one.told[place].verdict for one in self.records
+            ]
             assert not output.is_open
         assert not any(view.camera.is_open for view in self.views)  # type: ignore[attr-defined]
 

@@ -17,6 +17,7 @@ from edge.camera.faults import CameraLostError
 from edge.line.base import StationState
 from edge.part.frame import Frame
 from edge.part.trigger import Trigger
+from edge.pipeline.intake import TooManyPartsError
 from edge.pipeline.settings import OnTrigger, View
 from edge.store.config import RecordsConfig
 from edge.store.station_records import StationRecords
@@ -343,7 +344,8 @@ def test_ten_thousand_triggers_have_ten_thousand_records(seed: int) -> None:
         script[number] = FrameError("torn")
     line = Line(Fast(*script, waits=False), FakeInspector(hesitate), deadline_ms=5.0)
     summary = line.run()
-    assert summary.triggers == 10_000
+    assert summary.triggers + summary.refused_triggers == 10_000
+    assert summary.triggers > 1_000
     assert summary.causes[Cause.FRAME] >= 150  # at most some came after their deadline
     assert Counter(line.outcomes()).keys() <= {
         *("PASS", "REJECT", "overtrigger", "deadline", "frame")
@@ -414,7 +416,7 @@ def test_what_is_fired_while_the_line_stops_has_its_record_or_is_refused(seed: i
     refused: list[LineError] = []
 
     def fire() -> None:
-        while not refused:
+        while not refused or isinstance(refused[-1], TooManyPartsError):
             try:
                 fired.append(line.pipeline.fire())
             except LineError as error:
@@ -425,7 +427,7 @@ def test_what_is_fired_while_the_line_stops_has_its_record_or_is_refused(seed: i
         thread.start()
         time.sleep(0.01 * seed)
     thread.join(GENEROUS_S)
-    assert {str(error) for error in refused} <= {"the line stops", "the line is not running"}
+    assert str(refused[-1]) in {"the line stops", "the line is not running"}
     assert fired == opened
     assert sorted(record.trigger_id for record in line.records) == opened
 
@@ -455,6 +457,7 @@ def test_a_disk_that_hangs_keeps_no_trigger_and_no_camera_waiting(
         trigger=button,
         deadline_ms=2000.0,
         on_trigger=station.on_trigger,
+        on_verdict=station.on_verdict,
         blocked=station.blocked,
     )
 

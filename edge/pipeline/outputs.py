@@ -1,0 +1,294 @@
+"""The outputs to the line: each has a queue and a thread of its own.
+
+So an output that is away, slow or hung costs the others nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+
+from edge.line.base import LineOutput, StationState
+from edge.line.link import linked
+from edge.part.record import Told
+from edge.pipeline.ledger import PARTS_MAX
+from edge.pipeline.settings import OnVerdict, RunSettings
+from edge.pipeline.status import OutputStatus
+from edge.pipeline.telling import Telling
+from inspection.errors import LineError
+from inspection.verdict import Verdict
+
+HEARTBEAT_S = 0.3
+QUEUE_MAX = 2 * PARTS_MAX  # verdicts; more, and the line has long missed the first ones
+
+_OPEN_LIMIT_S = 60.0  # a name server that does not answer holds `open` up for so long
+_NOTE_LIMIT_S = 0.1  # a NO_VERDICT does not wait longer for a slow disk
+
+_log = logging.getLogger(__name__)
+
+
+class OutputThread:
+    """Tells one output the verdicts in order, and between them the state of the station.
+
+    A verdict whose deadline has passed when its turn comes is told as NO_VERDICT: the line would
+    take it for that of the next part. When more verdicts wait than `QUEUE_MAX`, or the output
+    hangs, all that wait are given up. The output then shows FAULT for a moment: the line counts its
+    parts anew from the next READY (`edge.line.handshake`).
+
+    Args:
+        name: of the output, in records, status and log.
+        state: returns the state of the station.
+        on_verdict: see `Hooks`.
+        on_error: receives each LineError, and every error that is a defect of the program.
+
+    Attributes:
+        turned_ns: start of the present turn, on the monotonic clock, or the time by which the
+            output must be open; None while the thread does not run.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        output: LineOutput,
+        *,
+        state: Callable[[], StationState],
+        on_verdict: OnVerdict,
+        on_error: Callable[[Exception], None],
+        settings: RunSettings,
+    ) -> None:
+        self.turned_ns: int | None = None
+        self._name = name
+        self._link = linked(output, settings.longest_pause_s)
+        self._state = state
+        self._on_verdict = on_verdict
+        self._on_error = on_error
+        self._limit_s = settings.limit_s
+        self._waits_to_open = settings.waits_to_open
+        self._late = 0
+        self._undelivered = 0
+        self._why = "it is being opened"
+        self._has_tried = False
+        self._shown: StationState | None = None
+        self._shown_at = 0.0
+        self._changed = threading.Condition()
+        self._queue: deque[Telling] = deque()
+        self._has_given_up = False
+        self._fault_until = 0.0
+        self._ended = False
+        self._opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=f"output {name}", daemon=True)
+
+    @property
+    def status(self) -> OutputStatus:
+        """The state of the output; from any thread."""
+        hangs = self._hangs
+        return OutputStatus(
+            is_up=self._has_tried and self._link.is_up and not hangs,
+            why=self._hang_message if hangs else self._why,
+            waiting=len(self._queue),
+            late=self._late,
+            undelivered=self._undelivered,
+        )
+
+    def start(self) -> None:
+        """Begins to open the output."""
+        self.turned_ns = time.monotonic_ns() + round(_OPEN_LIMIT_S * 1e9)
+        self._thread.start()
+
+    def wait_until_open(self) -> None:
+        """Waits until the output is open; returns at once where the line goes on without it.
+
+        Raises:
+            LineError: it cannot be opened.
+        """
+        if self._waits_to_open:
+            return
+        try:
+            error = self._opened.get(timeout=_OPEN_LIMIT_S)
+        except queue.Empty:
+            raise LineError(f"{self._name}: not open within {_OPEN_LIMIT_S:g} s") from None
+        if error is not None:
+            raise error
+
+    def offer(self, telling: Telling) -> None:
+        """Takes over a verdict without waiting; the telling gets its answer in time."""
+        with self._changed:
+            self._queue.append(telling)
+            if len(self._queue) <= QUEUE_MAX and not self._hangs:
+                self._changed.notify()
+                return
+            given_up = list(self._queue)
+            self._queue.clear()
+            was_told, self._has_given_up = self._has_given_up, True
+        why = self._hang_message if self._hangs else f"{QUEUE_MAX} verdicts waited for the output"
+        if not was_told:
+            _log.error("%s: gives up the verdicts that wait for it: %s", self._name, why)
+        for one in given_up:
+            self._answer(one, Told(output=self._name, error=why))
+
+    def close(self, limit_s: float) -> None:
+        """Tells the waiting verdicts, within `limit_s`, and closes the output."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        if self._thread.ident is not None:
+            self._thread.join(limit_s)
+
+    @property
+    def _hangs(self) -> bool:
+        turned_ns = self.turned_ns
+        return turned_ns is not None and time.monotonic_ns() - turned_ns > self._limit_s * 1e9
+
+    @property
+    def _hang_message(self) -> str:
+        return f"the output hangs: no answer within {self._limit_s:g} s"
+
+    def _run(self) -> None:
+        error = self._open()
+        self._has_tried = True
+        self._opened.put(error)
+        if error is None or (self._waits_to_open and isinstance(error, LineError)):
+            while not (self._ended and not self._queue):
+                self.turned_ns = time.monotonic_ns()
+                try:
+                    self._turn()
+                except Exception as error:  # noqa: BLE001 - a defect: told to the pipeline
+                    self._on_error(error)
+        self.turned_ns = None
+        self._attempt(self._link.close, "the end")
+
+    def _open(self) -> Exception | None:
+        try:
+            self._link.open()
+        except Exception as error:  # noqa: BLE001 - raised by `wait_until_open`, or told
+            self._why = str(error)
+            if self._waits_to_open:
+                _log.warning("the line starts without an output: %s", error)
+                if not isinstance(error, LineError):
+                    self._on_error(error)
+            return error
+        return None
+
+    def _turn(self) -> None:
+        telling = self._next()
+        if telling is not None:
+            self._answer(telling, self._tell(telling))
+        self._show()
+
+    def _next(self) -> Telling | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._ended, HEARTBEAT_S)
+            if self._has_given_up:
+                self._has_given_up = False
+                self._fault_until = time.monotonic() + HEARTBEAT_S
+            return self._queue.popleft() if self._queue else None
+
+    def _tell(self, telling: Telling) -> Told:
+        message = telling.message()
+        if message.verdict is not telling.verdict:
+            self._late += 1
+            self._note_late(telling)
+        error = self._attempt(functools.partial(self._link.send, message), telling.trigger_id)
+        if error:
+            return Told(output=self._name, error=error)
+        return Told(output=self._name, verdict=message.verdict)
+
+    def _note_late(self, telling: Telling) -> None:
+        """Notes that this output is about to be told NO_VERDICT, so that no kill can hide it."""
+        noted = threading.Event()
+        expected = Told(output=self._name, verdict=Verdict.NO_VERDICT)
+        self._on_verdict(telling.record(expected), noted.set)
+        noted.wait(_NOTE_LIMIT_S)
+
+    def _show(self) -> None:
+        """Shows a new state at once, and READY repeatedly as the heartbeat."""
+        now = time.monotonic()
+        state = StationState.FAULT if now < self._fault_until else self._state()
+        is_due = state is StationState.READY and now - self._shown_at >= HEARTBEAT_S
+        if state is self._shown and not is_due:
+            return
+        self._shown, self._shown_at = state, now
+        self._attempt(functools.partial(self._link.show, state), state.value)
+
+    def _attempt(self, call: Callable[[], None], what: str) -> str:
+        """Calls the output; returns its error, or an empty text."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - a defect is told to the pipeline, which stops
+            self._on_error(error)
+            is_expected = isinstance(error, LineError)
+            self._why = str(error) if is_expected else repr(error)
+            _log.warning("%s: not delivered: %s", what, self._why)
+            return self._why
+        if self._link.is_up:
+            self._why = ""
+        return ""
+
+    def _answer(self, telling: Telling, told: Told) -> None:
+        self._undelivered += told.verdict is None
+        telling.answer(told)
+
+
+class Outputs:
+    """All outputs of a line; see `OutputThread` for the arguments."""
+
+    def __init__(
+        self,
+        outputs: Mapping[str, LineOutput],
+        *,
+        state: Callable[[], StationState],
+        on_verdict: OnVerdict,
+        on_error: Callable[[Exception], None],
+        settings: RunSettings,
+    ) -> None:
+        self._threads = {
+            name: OutputThread(
+                name,
+                output,
+                state=state,
+                on_verdict=on_verdict,
+                on_error=on_error,
+                settings=settings,
+            )
+            for name, output in outputs.items()
+        }
+        self._limit_s = settings.limit_s
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, in the order of the configuration."""
+        return tuple(self._threads)
+
+    @property
+    def status(self) -> dict[str, OutputStatus]:
+        """The state of each output; from any thread."""
+        return {name: thread.status for name, thread in self._threads.items()}
+
+    @property
+    def turned_ns(self) -> int | None:
+        """The latest turn of any output: while one works, the line goes on without the others."""
+        turns = [thread.turned_ns for thread in self._threads.values()]
+        return max((turn for turn in turns if turn is not None), default=None)
+
+    def open(self, stack: ExitStack) -> None:
+        """Opens the outputs, all at once; `stack` closes them.
+
+        Raises:
+            LineError: one cannot be opened, and the line does not wait for it.
+        """
+        for thread in self._threads.values():
+            stack.callback(thread.close, self._limit_s)
+            thread.start()
+        for thread in self._threads.values():
+            thread.wait_until_open()
+
+    def offer(self, telling: Telling) -> None:
+        """Hands a verdict to every output, without waiting."""
+        for thread in self._threads.values():
+            thread.offer(telling)

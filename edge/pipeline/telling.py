@@ -1,0 +1,117 @@
+"""One verdict on its way to the outputs, and what each of them was told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from edge.part.record import InspectionRecord, Told
+from edge.part.trigger import Trigger
+from inspection.verdict import Cause, Verdict
+
+BUSY = "the outputs were still busy with earlier parts"
+
+_UNKNOWN = "whether it was told is unknown: the process died before its answer"
+
+
+class Telling:
+    """A record, and the answers of the outputs to it. Safe for threads.
+
+    Args:
+        record: as it was decided.
+        outputs: names of those that are to be told.
+        on_answered: called once, when the last output has answered.
+    """
+
+    def __init__(
+        self,
+        trigger: Trigger,
+        record: InspectionRecord,
+        outputs: Sequence[str],
+        on_answered: Callable[[], None],
+    ) -> None:
+        self.trigger = trigger
+        self._decided = record
+        self._lock = threading.Lock()
+        self._told = {name: Told(output=name, error=_UNKNOWN) for name in outputs}
+        self._waiting = set(outputs)
+        self._on_answered = on_answered
+
+    @property
+    def trigger_id(self) -> str:
+        """Identifies the part."""
+        return self.trigger.trigger_id
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether every output has answered."""
+        return not self._waiting
+
+    @property
+    def verdict(self) -> Verdict:
+        """The decided verdict."""
+        return self._decided.verdict
+
+    def delay(self, why: str) -> None:
+        """Turns the verdict into NO_VERDICT for all outputs, unless it is one already."""
+        self._decided = self._delayed(why)
+
+    def message(self) -> InspectionRecord:
+        """Returns the record as an output sends it now; NO_VERDICT when it is overdue."""
+        now_ns = time.monotonic_ns()
+        is_late = now_ns >= self.trigger.deadline_ns
+        decided = self._delayed(BUSY) if is_late else self._decided
+        total_ms = (now_ns - self.trigger.triggered_ns) / 1e6
+        latency = decided.latency_ms.model_copy(update={"total": total_ms})
+        return decided.model_copy(update={"latency_ms": latency})
+
+    def answer(self, told: Told) -> None:
+        """Notes the answer of an output. One that comes after `give_up` is passed over."""
+        with self._lock:
+            if told.output not in self._waiting:
+                return
+            self._told[told.output] = told
+            self._waiting.discard(told.output)
+            if self._waiting:
+                return
+        self._on_answered()
+
+    def give_up(self, why: str) -> list[str]:
+        """Answers for the outputs that have not; returns their names."""
+        with self._lock:
+            silent = [name for name in self._told if name in self._waiting]
+            self._told |= {name: Told(output=name, error=why) for name in silent}
+            self._waiting.clear()
+        return silent
+
+    def record(self, expected: Told | None = None) -> InspectionRecord:
+        """Returns the record with the answers so far.
+
+        Its verdict is the decided one, unless the outputs were told NO_VERDICT alone.
+
+        Args:
+            expected: the answer of an output that is about to be told.
+        """
+        with self._lock:
+            told = dict(self._told)
+        if expected is not None:
+            told[expected.output] = expected
+        decided = self._decided
+        if {one.verdict for one in told.values()} - {None} == {Verdict.NO_VERDICT}:
+            decided = self._delayed(BUSY)
+        return decided.model_copy(update={"told": tuple(told.values())})
+
+    def _delayed(self, why: str) -> InspectionRecord:
+        """Returns the record of a verdict that was decided in time and could not leave in time."""
+        if self._decided.cause is not None:
+            return self._decided
+        limit_ms = (self.trigger.deadline_ns - self.trigger.triggered_ns) / 1e6
+        return self._decided.model_copy(
+            update={
+                "verdict": Verdict.NO_VERDICT,
+                "cause": Cause.DEADLINE,
+                "message": f"no verdict within {limit_ms:g} ms of the trigger: {why}",
+                "score": None,
+            }
+        )
