@@ -124,7 +124,7 @@ def _hooks(
 ) -> Hooks:
     """Returns the calls of the pipeline; each record goes to the database first."""
     observers = [
-        records.write if records is not None else None,
+        records.on_record if records is not None else None,
         alarm.add if alarm is not None else None,
         changeover.on_record,
         on_record,
@@ -133,7 +133,7 @@ def _hooks(
         blocked=partial(_blocked, changeover, records),
         on_trigger=records.on_trigger if records is not None else note_nowhere,
         on_verdict=records.on_verdict if records is not None else note_no_verdict,
-        on_pending=records.write if records is not None else ignore,
+        on_pending=records.on_record if records is not None else ignore,
         on_record=partial(_pass_on, [observe for observe in observers if observe is not None]),
         on_turn=on_turn,
     )

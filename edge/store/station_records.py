@@ -131,7 +131,7 @@ class StationRecords:
         """
         self._note(record, noted)
 
-    def write(self, record: InspectionRecord) -> None:
+    def on_record(self, record: InspectionRecord) -> None:
         """Take over the record of a trigger, without waiting for the disk.
 
         A further one of the same trigger replaces it.

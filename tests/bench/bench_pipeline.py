@@ -152,7 +152,7 @@ class Running:
                 View(f"view{place}", source, inspector, self._exposing(source))
                 for place, source in enumerate(self._sources)
             ],
-            outputs=[self._told],
+            outputs={"told": self._told},
             settings=RunSettings(PartLimits(deadline_ms=60_000.0), keep_warm_ms=keep_warm_ms),
             trigger=SoftwareTrigger() if self._is_fired else None,
         )

@@ -25,7 +25,7 @@ from edge.part.result import ONLY_VIEW, Settled, ViewResult
 from edge.part.trigger import Trigger
 from edge.store.config import RecordsConfig
 from edge.store.database import connect, transaction
-from edge.store.rows import insert_record
+from edge.store.rows import write_record
 from edge.store.station_records import StationRecords
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.errors import LineError
@@ -106,7 +106,7 @@ def commits(folder: Path, records: list[InspectionRecord]) -> list[float]:
 
     def commit(record: InspectionRecord) -> None:
         with transaction(connection):
-            insert_record(connection, record)
+            write_record(connection, record)
 
     seconds = [timed(partial(commit, record)) for record in records]
     connection.close()

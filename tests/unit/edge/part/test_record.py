@@ -43,7 +43,7 @@ def test_json_form(make_settled: MakeSettled) -> None:
         "deadline_ms": 40.0,
         "views": [{**judged, "latency_ms": {**stages, "total": 12.0}}],
         "images": ["2026-11-21/a.frame.png"],
-        "line_errors": [],
+        "told": [],
     }
 
 
@@ -92,9 +92,11 @@ def test_tally_counts_and_takes_percentiles(make_settled: MakeSettled) -> None:
         seconds=10.0,
         late_results=1,
         bounced_triggers=2,
+        refused_triggers=4,
         stray_frames=3,
         images_dropped=0,
         images_failed=0,
+        late_verdicts=0,
         error=None,
     )
     assert summary.triggers == 5
@@ -111,9 +113,11 @@ def test_summary_of_nothing() -> None:
         seconds=0.0,
         late_results=0,
         bounced_triggers=0,
+        refused_triggers=0,
         stray_frames=0,
         images_dropped=0,
         images_failed=0,
+        late_verdicts=0,
         error=None,
     )
     assert (summary.triggers, summary.latency_p99_ms, summary.parts_per_minute) == (0, None, 0.0)

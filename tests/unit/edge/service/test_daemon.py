@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.pipeline.status import PipelineStatus
+from edge.pipeline.status import OutputStatus, PipelineStatus
 from edge.service.daemon import (
     LOAD_LIMIT_S,
     Daemon,
@@ -18,7 +18,9 @@ from edge.service.daemon import (
     watchdog_s_from_environment,
 )
 
-WELL = PipelineStatus(True, (), (), (True, True), 12, 1, 0, 0, 0)
+OUTPUTS = {"modbus": OutputStatus(is_up=True), "mqtt": OutputStatus(is_up=True)}
+MQTT_IS_DOWN = {**OUTPUTS, "mqtt": OutputStatus(is_up=False, why="no broker")}
+WELL = PipelineStatus(True, (), (), OUTPUTS, 12, 1, 0, 0, 0, 0)
 
 
 class Heard(Notifier):
@@ -112,10 +114,10 @@ def test_the_end_of_the_loop_is_the_beginning_of_the_stop(clock: list[float]) ->
 
 
 def test_the_status_is_for_people() -> None:
-    waiting = replace(WELL, faults=("view main: the camera is lost",), outputs_up=(True, False))
+    waiting = replace(WELL, faults=("view main: the camera is lost",), outputs=MQTT_IS_DOWN)
     assert status_line(waiting) == (
         "not inspecting (view main: the camera is lost): 12 parts, 1 without a verdict; "
-        "outputs down: 1 of 2"
+        "outputs down, 1 of 2: mqtt (no broker)"
     )
 
 

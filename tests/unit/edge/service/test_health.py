@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge.drift.monitor import DriftAlarm
-from edge.pipeline.status import PipelineStatus
+from edge.pipeline.status import OutputStatus, PipelineStatus
 from edge.recipe.changeover import RecipeStatus
 from edge.recipe.part_check import CheckStatus
 from edge.service.health import HealthPage
@@ -29,7 +29,12 @@ from tests.conftest import IDENTITY, MakeRecord
 
 UTC = datetime(2026, 1, 1, tzinfo=timezone.utc)
 SILENT_S = 10.0
-WELL = PipelineStatus(True, (), (), (True, True), 12, 1, 3, 4, 5)
+OUTPUTS = {
+    "modbus": OutputStatus(is_up=True, waiting=1, late=2),
+    "mqtt": OutputStatus(is_up=True, undelivered=3),
+}
+MQTT_IS_DOWN = {**OUTPUTS, "mqtt": OutputStatus(is_up=False, why="no broker")}
+WELL = PipelineStatus(True, (), (), OUTPUTS, 12, 1, 3, 6, 4, 5)
 
 
 class Line:
@@ -41,7 +46,6 @@ class Line:
         self.health = HealthPage(
             host="127.0.0.1",
             port=0,
-            outputs=["modbus", "mqtt"],
             silent_s=silent_s,
         )
         self.port = 0
@@ -88,7 +92,7 @@ def line() -> Iterator[Line]:
     [
         ({}, 200, 200),
         ({"faults": ("view main: the camera is lost",)}, 200, 503),
-        ({"outputs_up": (True, False)}, 200, 503),
+        ({"outputs": MQTT_IS_DOWN}, 200, 503),
         ({"stalled": ("inspection",)}, 503, 503),
     ],
 )
@@ -100,11 +104,20 @@ def test_health_and_readiness(
 
 
 def test_the_answer_says_why(line: Line) -> None:
-    line.status = replace(WELL, outputs_up=(True, False), stalled=("camera",))
+    line.status = replace(WELL, outputs=MQTT_IS_DOWN, stalled=("camera",))
     assert json.loads(line.get("/readyz")[1]) == {
         "faults": [],
         "stalled": ["camera"],
-        "outputs": {"modbus": True, "mqtt": False},
+        "outputs": {
+            "modbus": {"is_up": True, "why": "", "waiting": 1, "late": 2, "undelivered": 0},
+            "mqtt": {
+                "is_up": False,
+                "why": "no broker",
+                "waiting": 0,
+                "late": 0,
+                "undelivered": 0,
+            },
+        },
         "parts": 12,
         "no_verdicts": 1,
         "recipe": {"active": None, "loading": None, "failure": None, "changed": 0, "failed": 0},
@@ -167,7 +180,6 @@ def test_parts_are_counted(line: Line, make_record: MakeRecord) -> None:
     assert found["linewarden_latency_seconds_bucket 0.01"] == 0
     assert found["linewarden_latency_seconds_bucket 0.02"] == 3
     assert found["linewarden_infer_seconds_sum"] == pytest.approx(3 * 0.009)
-    assert found["linewarden_undelivered_total"] == 0
     moment = record.triggered_utc.timestamp()
     assert found["linewarden_last_part_timestamp_seconds"] == moment
     assert not any(name.endswith("_created") for name in found)
@@ -177,11 +189,9 @@ def test_parts_without_a_verdict_or_a_frame_are_counted(
     line: Line, make_record: MakeRecord
 ) -> None:
     lost = {"verdict": Verdict.NO_VERDICT, "cause": Cause.CAMERA, "source": None}
-    errors = {"line_errors": ("mqtt: no broker", "modbus: no PLC")}
-    line.health.observe(make_record(1).model_copy(update=lost | errors))
+    line.health.observe(make_record(1).model_copy(update=lost))
     found = line.samples()
     assert found["linewarden_no_verdicts_total camera"] == 1
-    assert found["linewarden_undelivered_total"] == 2
     assert found["linewarden_latency_seconds_count"] == 0
 
 
@@ -203,7 +213,7 @@ def test_only_events_of_the_device_are_counters(tmp_path: Path) -> None:
     ):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(text)
-    page = Metrics(outputs=[], root=tmp_path).exposition().decode()
+    page = Metrics(tmp_path).exposition().decode()
     kinds = {family.name: family.type for family in text_string_to_metric_families(page)}
     assert kinds["linewarden_device_throttle_events"] == "counter"
     assert kinds["linewarden_device_temperature_celsius"] == "gauge"
@@ -213,11 +223,15 @@ def test_the_pipeline_and_the_process_are_asked_at_each_scrape(line: Line) -> No
     found = line.samples()
     assert found["linewarden_inspecting"] == 1
     assert found["linewarden_output_up mqtt"] == 1
+    assert found["linewarden_output_waiting modbus"] == 1
+    assert found["linewarden_late_verdicts_total modbus"] == 2
+    assert found["linewarden_undelivered_total mqtt"] == 3
     assert found["linewarden_late_results_total"] == 3
+    assert found["linewarden_refused_triggers_total"] == 6
     assert found["linewarden_images_dropped_total"] == 4
     assert found["linewarden_images_failed_total"] == 5
     assert found["process_resident_memory_bytes"] > 0
-    line.status = replace(WELL, faults=("it stops",), outputs_up=(True, False))
+    line.status = replace(WELL, faults=("it stops",), outputs=MQTT_IS_DOWN)
     found = line.samples()
     assert (found["linewarden_inspecting"], found["linewarden_output_up mqtt"]) == (0, 0)
 
@@ -249,7 +263,7 @@ def test_a_port_that_is_taken_is_named() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        health = HealthPage(host="127.0.0.1", port=port, outputs=["a", "b"])
+        health = HealthPage(host="127.0.0.1", port=port)
         with (
             pytest.raises(ConfigError, match=f"health: cannot listen on 127.0.0.1:{port} "),
             health.serving(lambda: StationStatus(WELL, RecipeStatus(None))),

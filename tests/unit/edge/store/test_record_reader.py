@@ -19,7 +19,7 @@ from edge.part.record import InspectionRecord
 from edge.store.config import RecordsConfig
 from edge.store.database import connect, transaction
 from edge.store.reader import Filter, RecordReader, add_label, empty_outbox
-from edge.store.rows import insert_record
+from edge.store.rows import write_record
 from edge.store.shifts import shifts_between
 from edge.store.station_records import StationRecords
 from edge.store.tables import HEADER, write_csv, write_json_lines, write_parquet
@@ -181,7 +181,7 @@ def test_parquet(folder: Path, tmp_path: Path) -> None:
 def test_an_outbox_can_be_emptied(tmp_path: Path, make_record: MakeRecord) -> None:
     with closing(connect(tmp_path, synchronous="NORMAL")) as connection, transaction(connection):
         for number in (1, 2):
-            row = insert_record(connection, make_record(number))
+            row = write_record(connection, make_record(number))
             connection.execute("INSERT INTO outbox (output, record) VALUES ('old', ?)", (row,))
     assert empty_outbox(tmp_path, "other") == 0
     assert empty_outbox(tmp_path, "old") == 2

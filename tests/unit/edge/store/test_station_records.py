@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edge.line.base import StationState
-from edge.part.record import InspectionRecord
+from edge.part.record import InspectionRecord, Told
 from edge.part.result import Settled
 from edge.store import database
 from edge.store.config import RecordsConfig
@@ -66,20 +66,22 @@ def records(
     folder: Path, receiver: Receiver | None = None, max_backlog: int = 10_000, **settings: Any
 ) -> Iterator[StationRecords]:
     outputs = {"mqtt test": receiver} if receiver is not None else {}
-    station = StationRecords(config(folder, **settings), outputs, max_backlog)
+    station = StationRecords(config(folder, **settings), outputs, max_backlog=max_backlog)
     with station.open():
         yield station
 
 
 def deliver(station: StationRecords, record: InspectionRecord) -> None:
     """As the pipeline does: to the outputs, then to the records."""
-    errors = []
+    told = []
     for output in station.outputs:
         try:
             output.send(record)
         except LineError as error:
-            errors.append(str(error))
-    station.on_record(record.model_copy(update={"line_errors": tuple(errors)}))
+            told.append(Told(output=output.name, error=str(error)))
+        else:
+            told.append(Told(output=output.name, verdict=record.verdict))
+    station.on_record(record.model_copy(update={"told": tuple(told)}))
 
 
 def stored(folder: Path) -> list[InspectionRecord]:
@@ -90,7 +92,11 @@ def stored(folder: Path) -> list[InspectionRecord]:
 def test_a_record_comes_back_as_it_was(tmp_path: Path, make_record: MakeRecord) -> None:
     made = [
         make_record(1).model_copy(
-            update={"part_id": "A-7", "images": ("a.png",), "line_errors": ("off",)}
+            update={
+                "part_id": "A-7",
+                "images": ("a.png",),
+                "told": (Told(output="gpio", error="off"),),
+            }
         ),
         make_record(2, Verdict.NO_VERDICT).model_copy(
             update={"cause": Cause.DEADLINE, "score": None, "source": None, "recipe": "9"}
@@ -112,7 +118,7 @@ OLD_ROW = """
     INSERT INTO records VALUES (1, 't1', 'A-7', '2026-11-21T04:14:01.000000Z', 'main', '1.png', 1,
         'REJECT', NULL, '', 3.25, 1.0, 9.0, 0.5, 12.5, 40.0,
         '{"views": [{"latency_ms": {"preprocess": 1, "infer": 9, "decide": 0.5, "total": 12}}],
-          "images": ["a.png"], "line_errors": []}');
+          "images": ["a.png"], "line_errors": ["no PLC"]}');
     INSERT INTO outbox VALUES (1, 'mqtt test', 1);
 """
 
@@ -132,6 +138,7 @@ def test_rows_of_an_older_version_are_kept_read_and_sent(
         wait_for(lambda: receiver.seen == ["t1", "test-000002"])
     old, new = stored(tmp_path)
     assert (old.part_id, old.score, old.images) == ("A-7", 3.25, ("a.png",))
+    assert old.told == (Told(output="", error="no PLC"),)
     assert (old.recipe_number, old.views[0].recipe_number) == (None, None)
     assert (new.recipe_number, new.threshold) == (3, 2.5)
 
@@ -160,7 +167,7 @@ def test_an_open_trigger_of_a_dead_process_gets_its_record(
     first, second = stored(after_the_kill)
     assert (first.verdict, first.cause) == (Verdict.NO_VERDICT, Cause.INTERRUPTED)
     assert first.latency_ms.total >= 0
-    assert "whether the line was told is open" in first.message
+    assert "no output was told one" in first.message
     assert second == make_record(2)
     assert (after_the_kill / JOURNAL_NAME).read_bytes() == b""
 
@@ -187,8 +194,66 @@ def test_a_verdict_that_fell_before_the_kill_is_kept(
         wait_for(lambda: receiver.seen)
     with records(tmp_path, receiver):
         pass
-    assert stored(tmp_path) == [make_record(1)]
+    told = (Told(output="mqtt test", verdict=Verdict.REJECT),)
+    assert stored(tmp_path) == [make_record(1).model_copy(update={"told": told})]
     assert receiver.seen == ["test-000001"]
+
+
+UNKNOWN = Told(output="plc", error="not known")
+TAKEN = Told(output="plc", verdict=Verdict.REJECT)
+
+
+def test_a_row_is_replaced_when_more_is_known_of_the_part(
+    tmp_path: Path, make_record: MakeRecord
+) -> None:
+    receiver = Receiver()
+    with records(tmp_path, receiver) as station:
+        deliver(station, make_record(1).model_copy(update={"told": (UNKNOWN,)}))
+        wait_for(lambda: receiver.seen)
+        late = {"verdict": Verdict.NO_VERDICT, "cause": Cause.DEADLINE, "told": (TAKEN,)}
+        station.on_record(make_record(1).model_copy(update=late))
+        wait_for(lambda: stored(tmp_path)[0].told == (TAKEN,))
+    (record,) = stored(tmp_path)
+    assert (record.verdict, record.cause) == (Verdict.NO_VERDICT, Cause.DEADLINE)
+    assert receiver.seen == ["test-000001"]
+    assert (tmp_path / JOURNAL_NAME).read_bytes() == b""
+
+
+def test_a_commit_closes_no_note_that_is_newer_than_its_record(
+    tmp_path: Path, make_settled: MakeSettled, make_record: MakeRecord
+) -> None:
+    first, last = (make_record(1).model_copy(update={"told": (one,)}) for one in (UNKNOWN, TAKEN))
+    with records(tmp_path) as station, closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
+        other.execute("BEGIN EXCLUSIVE")  # no commit now
+        station.on_record(first)
+        noted = threading.Event()
+        station.on_verdict(last, noted.set)
+        assert noted.wait(30)
+        other.execute("ROLLBACK")
+        wait_for(lambda: stored(tmp_path) == [first])
+        noted.clear()
+        station.on_trigger(
+            make_settled(2).trigger, noted.set
+        )  # the journal has done all that was before
+        assert noted.wait(30)
+        assert last.model_dump_json() in (tmp_path / JOURNAL_NAME).read_text()
+
+
+@pytest.mark.parametrize(("in_row", "in_note"), [(UNKNOWN, TAKEN), (TAKEN, UNKNOWN)])
+def test_after_a_kill_the_record_that_knows_more_answers_stands(
+    tmp_path: Path, make_record: MakeRecord, in_row: Told, in_note: Told
+) -> None:
+    with records(tmp_path) as station:
+        station.on_record(make_record(1).model_copy(update={"told": (in_row,)}))
+    noted = make_record(1).model_copy(update={"told": (in_note,)})
+    (tmp_path / JOURNAL_NAME).write_text(f"test-000001 {noted.model_dump_json()}\n")
+    receiver = Receiver()
+    with records(tmp_path, receiver):
+        pass
+    (record,) = stored(tmp_path)
+    assert record.told == (TAKEN,)
+    assert not receiver.seen  # its verdict was committed with the row before
+    assert (tmp_path / JOURNAL_NAME).read_bytes() == b""
 
 
 def test_an_entry_of_another_version_keeps_nobody_from_starting(

@@ -1,0 +1,265 @@
+"""Each output has a queue and a thread of its own; each verdict is noted before it is told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from edge.line.base import StationState
+from edge.part.record import InspectionRecord, Told
+from edge.part.trigger import Trigger
+from edge.pipeline import outputs as outputs_module
+from edge.pipeline.outputs import QUEUE_MAX
+from edge.pipeline.pipeline import Pipeline
+from edge.pipeline.settings import View
+from edge.trigger.software import SoftwareTrigger
+from inspection.errors import LineError
+from inspection.verdict import Cause, Verdict
+from tests.doubles.pipelines import GENEROUS_S, FakeCamera, FakeInspector, FakeOutput, Line, frame
+from tests.doubles.waiting import wait_for
+
+
+class Exposed(FakeCamera):
+    """Gives one frame of a good part for each call of `expose`."""
+
+    def __init__(self) -> None:
+        super().__init__(waits=False)
+        self._exposed = threading.Semaphore(0)
+
+    def expose(self) -> None:
+        self._exposed.release()
+
+    def read(self, timeout_s: float) -> Any:
+        if not self._exposed.acquire(timeout=0.01):
+            return None
+        return frame(0)
+
+
+class Hangs:
+    """Holds up each call until it is let go."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.is_in = threading.Event()
+
+    def __call__(self, _record: InspectionRecord) -> None:
+        self.is_in.set()
+        assert self.go_on.wait(GENEROUS_S)
+
+
+class Running:
+    """A fired line of these outputs, on a thread; `fire` waits for the verdict at the last one."""
+
+    def __init__(self, *outputs: FakeOutput, **given: Any) -> None:
+        camera = Exposed()
+        view = View("main", camera, FakeInspector(), camera.expose)
+        self.line = Line([view], outputs=list(outputs), trigger=SoftwareTrigger(), **given)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        self.summary = self.line.pipeline.run()
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self.line.pipeline
+
+    def fire(self) -> None:
+        healthy = self.line.outputs[-1]
+        before = len(healthy.sent)
+        assert self.pipeline.fire() is not None
+        wait_for(lambda: len(healthy.sent) > before, GENEROUS_S)
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        wait_for(lambda: self.pipeline.state is StationState.READY, GENEROUS_S)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.pipeline.stop()
+        self._thread.join(GENEROUS_S)
+        assert not self._thread.is_alive()
+
+
+def test_an_output_that_hangs_costs_the_others_nothing() -> None:
+    hangs, healthy = Hangs(), FakeOutput()
+    with Running(FakeOutput(hangs), healthy, limit_s=0.5) as running:
+        for _ in range(30):
+            running.fire()
+        wait_for(lambda: len(running.line.records) == 30, GENEROUS_S)
+        status = running.pipeline.status()
+        assert not status.outputs["output 0"].is_up
+        assert status.outputs["output 0"].why == "the output hangs: no answer within 0.5 s"
+        assert (status.stalled, status.faults) == ((), ())
+        assert not status.is_ready
+        assert running.pipeline.state is StationState.READY
+        hangs.go_on.set()
+    assert [record.verdict for record in healthy.sent] == [Verdict.PASS] * 30
+    for record in running.line.records:
+        assert record.verdict is Verdict.PASS
+        assert record.told[1] == Told(output="output 1", verdict=Verdict.PASS)
+        assert record.told[0].verdict is None
+        assert "the output hangs" in record.told[0].error
+
+
+def test_a_record_that_waits_for_an_output_is_pending_before() -> None:
+    hangs, pending = Hangs(), list[InspectionRecord]()
+    with Running(FakeOutput(hangs), FakeOutput(), on_pending=pending.append) as running:
+        running.fire()
+        wait_for(lambda: pending, GENEROUS_S)
+        assert not running.line.records
+        (record,) = pending
+        assert [told.verdict for told in record.told] == [None, Verdict.PASS]
+        assert "unknown" in record.told[0].error
+        hangs.go_on.set()
+        wait_for(lambda: running.line.records, GENEROUS_S)
+    assert len(pending) == 1
+    assert [told.verdict for told in running.line.records[0].told] == [Verdict.PASS] * 2
+
+
+def test_a_verdict_that_is_late_at_one_output_is_no_verdict_there() -> None:
+    hangs, slow, healthy = Hangs(), FakeOutput(), FakeOutput()
+    slow._on_send = hangs
+    with Running(slow, healthy, deadline_ms=1000.0) as running:
+        running.fire()
+        assert hangs.is_in.wait(GENEROUS_S)
+        running.fire()
+        time.sleep(1.1)  # the second part's deadline is over in the queue
+        hangs.go_on.set()
+        wait_for(lambda: len(running.line.records) == 2, GENEROUS_S)
+        assert running.pipeline.status().outputs["output 0"].late == 1
+    first, second = running.line.records
+    assert [one.verdict for one in first.told] == [Verdict.PASS, Verdict.PASS]
+    assert [one.verdict for one in second.told] == [Verdict.NO_VERDICT, Verdict.PASS]
+    assert (second.verdict, second.cause) == (Verdict.PASS, None)
+    assert (slow.sent[1].verdict, slow.sent[1].cause) == (Verdict.NO_VERDICT, Cause.DEADLINE)
+    assert slow.sent[1].message.endswith("the outputs were still busy with earlier parts")
+    assert slow.sent[1].latency_ms.total >= 1000
+    assert running.summary.late_verdicts == 1
+
+
+def test_a_record_says_what_the_only_output_was_told() -> None:
+    hangs, slow = Hangs(), FakeOutput()
+    slow._on_send = hangs
+    with Running(slow, deadline_ms=1000.0) as running:
+        running.pipeline.fire()
+        assert hangs.is_in.wait(GENEROUS_S)
+        running.pipeline.fire()
+        time.sleep(1.1)
+        hangs.go_on.set()
+        wait_for(lambda: len(running.line.records) == 2, GENEROUS_S)
+    assert [record.verdict for record in running.line.records] == [
+        *(Verdict.PASS, Verdict.NO_VERDICT)
+    ]
+    assert running.line.records[1].cause is Cause.DEADLINE
+
+
+def test_each_verdict_is_noted_before_it_is_told() -> None:
+    """What an output is told is in the last note of its part, whatever is late or hangs."""
+    notes: dict[str, InspectionRecord] = {}
+    wrong: list[InspectionRecord] = []
+    hesitates = iter([0.0, 0.3, 0.0, 0.0, 0.0] * 20)
+
+    def note(record: InspectionRecord, noted: Callable[[], None]) -> None:
+        notes[record.trigger_id] = record
+        noted()
+
+    def compare(record: InspectionRecord) -> None:
+        known = notes.get(record.trigger_id)
+        if known is None or known.verdict is not record.verdict:
+            wrong.append(record)
+        time.sleep(next(hesitates))
+
+    output = FakeOutput(compare)
+    with Running(output, deadline_ms=200.0, on_verdict=note) as running:
+        for _ in range(20):
+            running.pipeline.fire()
+            time.sleep(0.02)
+        wait_for(lambda: len(running.line.records) == 20, GENEROUS_S)
+    assert not wrong
+    assert {record.cause for record in output.sent} >= {None, Cause.DEADLINE}
+
+
+def test_a_verdict_whose_note_comes_too_late_leaves_as_no_verdict_at_the_deadline() -> None:
+    unnoted: list[Callable[[], None]] = []
+
+    def never(record: InspectionRecord, noted: Callable[[], None]) -> None:
+        unnoted.append(noted)
+
+    output = FakeOutput()
+    with Running(output, deadline_ms=100.0, on_verdict=never) as running:
+        running.fire()
+        for noted in unnoted:
+            noted()  # too late: it must not be told twice
+        wait_for(lambda: running.line.records, GENEROUS_S)
+    (record,) = running.line.records
+    assert (record.verdict, record.cause) == (Verdict.NO_VERDICT, Cause.DEADLINE)
+    assert record.message.endswith("the disk was too slow to note it; see 'records'")
+    assert [sent.verdict for sent in output.sent] == [Verdict.NO_VERDICT]
+
+
+def test_a_defect_in_the_notes_stops_the_line_and_costs_no_part_its_verdict() -> None:
+    def defect(record: InspectionRecord, noted: Callable[[], None]) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    line = Line(FakeCamera(*[None] * 5), on_verdict=defect)
+    summary = line.run()
+    assert isinstance(summary.error, ZeroDivisionError)
+
+
+def test_an_output_that_falls_behind_gives_up_what_waits_and_shows_fault_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The line then counts its parts anew, from the next READY."""
+    monkeypatch.setattr(outputs_module, "QUEUE_MAX", 4)
+    hangs, slow, healthy = Hangs(), FakeOutput(), FakeOutput()
+    slow._on_send = hangs
+    with Running(slow, healthy) as running:
+        wait_for(lambda: StationState.READY in slow.shown, GENEROUS_S)
+        for _ in range(6):
+            running.fire()
+        hangs.go_on.set()
+        wait_for(lambda: len(running.line.records) == 6, GENEROUS_S)
+        wait_for(lambda: slow.shown[-1] is StationState.READY, GENEROUS_S)
+        running.fire()
+        wait_for(lambda: len(running.line.records) == 7, GENEROUS_S)
+    told = [record.told[0].verdict for record in running.line.records]
+    assert told == [Verdict.PASS, *[None] * 5, Verdict.PASS]
+    assert "4 verdicts waited for the output" in running.line.records[1].told[0].error
+    shown = slow.shown[slow.shown.index(StationState.READY) :]
+    assert StationState.READY in shown[shown.index(StationState.FAULT) :]
+    assert running.pipeline.status().outputs["output 0"].undelivered == 5
+
+
+def test_a_flood_of_triggers_is_bounded_and_counted() -> None:
+    """The refused ones are no parts; every opened one has its record."""
+    opened: list[str] = []
+
+    def note(trigger: Trigger, noted: Callable[[], None]) -> None:
+        opened.append(trigger.trigger_id)
+        noted()
+
+    stuck = threading.Event()
+
+    def hold(_record: InspectionRecord, noted: Callable[[], None]) -> None:
+        assert stuck.wait(GENEROUS_S)  # holds up the delivery, as a busy machine does
+        noted()
+
+    refused, messages = 0, set()
+    with Running(FakeOutput(), on_trigger=note, on_verdict=hold) as running:
+        for _ in range(QUEUE_MAX):
+            try:
+                running.pipeline.fire()
+            except LineError as error:
+                messages.add(str(error))
+                refused += 1
+        stuck.set()
+        wait_for(lambda: len(running.line.records) == len(opened), GENEROUS_S)
+        assert running.pipeline.status().refused_triggers == refused > 0
+    assert running.summary.refused_triggers == refused
+    assert len(opened) + refused == QUEUE_MAX
+    assert sorted(record.trigger_id for record in running.line.records) == opened
+    assert messages == {"256 parts wait for their verdict: the triggers come too fast"}
