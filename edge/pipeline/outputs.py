@@ -183,7 +183,9 @@ class OutputThread:
 
     def _next(self) -> Telling | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._ended, HEARTBEAT_S)
+            self._changed.wait_for(
+                lambda: self._queue or self._has_given_up or self._ended, HEARTBEAT_S
+            )
             if self._has_given_up:
                 self._has_given_up = False
                 self._fault_until = time.monotonic() + HEARTBEAT_S

@@ -71,7 +71,13 @@ def test_a_line_is_listed_counted_and_labelled(line: Path) -> None:
     stored = [
         json.loads(text) for text in told("records", "list", line, "--format", "jsonl").splitlines()
     ]
-    assert [{**record, "label": None} for record in line_folder.told(line)] == stored
+    for record, sent in zip(stored, line_folder.told(line), strict=True):
+        assert record.pop("label") is None
+        answer = {"output": "jsonlines", "verdict": record["verdict"], "error": ""}
+        assert (record.pop("told"), sent.pop("told")) == ([answer], [])
+        # The output sent its own total: until it was told.
+        assert record["latency_ms"].pop("total") <= sent["latency_ms"].pop("total")
+        assert record == sent
     out = line.parent / "all.csv"
     assert told("records", "list", line, "--format", "csv", "--out", out) == f"written to {out}\n"
     with out.open(newline="") as stream:

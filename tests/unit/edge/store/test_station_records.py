@@ -232,9 +232,8 @@ def test_a_commit_closes_no_note_that_is_newer_than_its_record(
         other.execute("ROLLBACK")
         wait_for(lambda: stored(tmp_path) == [first])
         noted.clear()
-        station.on_trigger(
-            make_settled(2).trigger, noted.set
-        )  # the journal has done all that was before
+        # Once this one is noted, the journal has done all that came before.
+        station.on_trigger(make_settled(2).trigger, noted.set)
         assert noted.wait(30)
         assert last.model_dump_json() in (tmp_path / JOURNAL_NAME).read_text()
 
