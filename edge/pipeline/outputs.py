@@ -173,6 +173,7 @@ class OutputThread:
                 if not isinstance(error, LineError):
                     self._on_error(error)
             return error
+        self._why = ""
         return None
 
     def _turn(self) -> None:
@@ -224,13 +225,18 @@ class OutputThread:
             call()
         except Exception as error:  # noqa: BLE001 - a defect is told to the pipeline, which stops
             self._on_error(error)
-            is_expected = isinstance(error, LineError)
-            self._why = str(error) if is_expected else repr(error)
-            _log.warning("%s: not delivered: %s", what, self._why)
+            self._note_failure(what, str(error) if isinstance(error, LineError) else repr(error))
             return self._why
-        if self._link.is_up:
+        if self._why and self._link.is_up:
+            _log.warning("%s: takes verdicts; %d were not delivered", self._name, self._undelivered)
             self._why = ""
         return ""
+
+    def _note_failure(self, what: str, why: str) -> None:
+        """Logs the first failure in a row; each verdict that is not delivered is in its record."""
+        if not self._why:
+            _log.warning("%s: not delivered to %s: %s", what, self._name, why)
+        self._why = why
 
     def _answer(self, telling: Telling, told: Told) -> None:
         self._undelivered += told.verdict is None

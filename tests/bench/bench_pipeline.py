@@ -2,29 +2,32 @@
 
     python tests/bench/bench_pipeline.py overhead
     python tests/bench/bench_pipeline.py views
+    python tests/bench/bench_pipeline.py outputs
     python tests/bench/bench_pipeline.py zones
     python tests/bench/bench_pipeline.py idle BUNDLE [parts]
 
 `overhead` runs an engine that does nothing, so that it measures the pipeline alone: from the frame
 in memory to the verdict at the output, with preprocessing to 256x256, record and one output; beside
 it the same steps as plain calls. `views` begins at the software trigger, with one camera and with
-four, each of which needs 2 ms to expose. `zones` times the decision on a map with zones. `idle`
+four, each of which needs 2 ms to expose. `outputs` times a part beside servers that nobody polls,
+whose verdicts all run into their time limit. `zones` times the decision on a map with zones. `idle`
 runs a bundle through the pipeline with pauses between the parts, without and with `keep_warm_ms`.
 All sides are interleaved.
 """
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import numpy as np
 import numpy.typing as npt
 
-from edge.line.base import StationState
+from edge.line import LineOutput, ModbusServerConfig, StationState
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord
 from edge.part.shot import PartInspector
@@ -139,10 +142,15 @@ class Running:
     Args:
         fired_views: cameras that a software trigger exposes; 0 for a camera that announces the
             parts.
+        others: further outputs, in front of the one whose verdicts are timed.
     """
 
     def __init__(
-        self, inspector: PartInspector, keep_warm_ms: float | None = None, fired_views: int = 0
+        self,
+        inspector: PartInspector,
+        keep_warm_ms: float | None = None,
+        fired_views: int = 0,
+        others: Sequence[LineOutput] = (),
     ) -> None:
         self._sources, self._told = [Source() for _ in range(max(1, fired_views))], Told()
         self._image = np.zeros((1, 1), np.uint8)
@@ -152,8 +160,11 @@ class Running:
                 View(f"view{place}", source, inspector, self._exposing(source))
                 for place, source in enumerate(self._sources)
             ],
-            outputs={"told": self._told},
-            settings=RunSettings(PartLimits(deadline_ms=60_000.0), keep_warm_ms=keep_warm_ms),
+            outputs={f"other {place}": one for place, one in enumerate(others)}
+            | {"told": self._told},
+            settings=RunSettings(
+                PartLimits(deadline_ms=60_000.0), keep_warm_ms=keep_warm_ms, waits_to_open=True
+            ),
             trigger=SoftwareTrigger() if self._is_fired else None,
         )
         self._thread = threading.Thread(target=self._pipeline.run)
@@ -215,6 +226,24 @@ def views() -> None:
                 name = f"{size}x{size} grey, {count} view{'s' if count > 1 else ''}"
                 sides[name] = lambda r=running, m=image: r.part_ms(m)  # type: ignore[misc]
         _compare(sides)
+
+
+def outputs() -> None:
+    """Times a part until a working output is told, beside servers that nobody polls."""
+    image = np.zeros((1024, 1024), np.uint8)
+    with ExitStack() as stack:
+        sides: dict[str, Callable[[], float]] = {}
+        for count in (0, 1, 3):
+            dead = [_unpolled_server() for _ in range(count)]
+            running = stack.enter_context(Running(NoEngine(1024, 1), others=dead))
+            sides[f"{count} dead outputs beside it"] = lambda r=running: r.part_ms(image)  # type: ignore[misc]
+        _compare(sides)
+
+
+def _unpolled_server() -> LineOutput:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    return ModbusServerConfig(kind="modbus_server", host="127.0.0.1", port=port).driver()
 
 
 def zones() -> None:
@@ -291,4 +320,6 @@ if __name__ == "__main__":
     if given.get(1) == "idle":
         idle(given[2], int(given.get(3, "100")))
     else:
-        {"overhead": overhead, "views": views, "zones": zones}[given.get(1, "overhead")]()
+        {"overhead": overhead, "views": views, "outputs": outputs, "zones": zones}[
+            given.get(1, "overhead")
+        ]()
