@@ -14,7 +14,8 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 
-from inspection.config.problems import described, report
+from inspection.config.paths import plain_path, typed_path
+from inspection.config.problems import problems_of, report
 from inspection.config.yaml_source import CommandLineText, Dumper, Problem, data, lay_over, read
 from inspection.errors import ConfigError
 
@@ -36,12 +37,17 @@ class StrictModel(BaseModel):
 def _beside_the_file(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str | Path) or not info.context or "folder" not in info.context:
         return value
-    folder = Path.cwd() if isinstance(value, CommandLineText) else info.context["folder"]
-    return folder / value
+    if isinstance(value, CommandLineText):
+        return Path.cwd() / typed_path(value)
+    folder: Path = info.context["folder"]
+    return folder / (plain_path(value) if isinstance(value, str) else value)
 
 
 ConfigPath = Annotated[Path, BeforeValidator(_beside_the_file)]
-"""A path relative to its configuration file; unchanged when no file is being loaded."""
+"""A path relative to its configuration file; unchanged when no file is being loaded.
+
+A text with `~` or a variable is refused; see `inspection.config.paths`.
+"""
 
 
 def load_config(path: Path, model: type[M], overrides: Sequence[str] = ()) -> M:
@@ -65,7 +71,7 @@ def load_config(path: Path, model: type[M], overrides: Sequence[str] = ()) -> M:
         config = model.model_validate(data(root), context={"folder": path.resolve().parent})
     except ValidationError as error:
         flawed = {problem.keys for problem in problems}
-        found = [described(details, model, root) for details in error.errors()]
+        found = problems_of(error, model, root)
         problems += [problem for problem in found if problem.keys not in flawed]
         raise ConfigError(report(problems)) from error
     if problems:

@@ -7,15 +7,33 @@ import re
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import AliasChoices, BaseModel
+import yaml
+from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from inspection.config.flaws import FLAWED, Flaw, Keys, dotted
 from inspection.config.yaml_source import SET, Node, Problem, child, shown, where
 
 
-def described(error: ErrorDetails, model: type[BaseModel], root: Node) -> Problem:
-    """Finds the place of a pydantic error in the file.
+def problems_of(error: ValidationError, model: type[BaseModel], root: Node) -> list[Problem]:
+    """Finds the problems of a configuration, and their places in the file."""
+    details = error.errors(include_url=False)
+    found = [(one["type"], problem) for one in details for problem in _described(one, model, root)]
+    return [
+        problem
+        for kind, problem in found
+        if kind != "too_short" or not any(_is_below(other, problem) for _, other in found)
+    ]
+
+
+def _is_below(one: Problem, other: Problem) -> bool:
+    """Returns True for a problem in a list; pydantic counts only the items without one."""
+    return len(one.keys) > len(other.keys) and one.keys[: len(other.keys)] == other.keys
+
+
+def _described(error: ErrorDetails, model: type[BaseModel], root: Node) -> list[Problem]:
+    """Finds the places of a pydantic error.
 
     pydantic's location also names members of unions; the annotations show which parts those are.
     """
@@ -36,7 +54,29 @@ def described(error: ErrorDetails, model: type[BaseModel], root: Node) -> Proble
         keys.append(error["ctx"]["discriminator"].strip("'"))
         chosen = child(node, keys[-1])
         mark = chosen.mark if chosen else mark
-    return Problem(mark, tuple(keys), *_explained(error, parent))
+    if error["type"] == FLAWED:
+        return [_flaw(flaw, tuple(keys), root) for flaw in error["ctx"]["flaws"]]
+    return [Problem(mark, tuple(keys), *_explained(error, parent))]
+
+
+def _flaw(flaw: Flaw, above: Keys, root: Node) -> Problem:
+    """Returns the problem at its setting, with the place of the other one."""
+    keys = (*above, *flaw.keys)
+    if flaw.other is None:
+        return Problem(_mark_of(keys, root), keys, flaw.what)
+    other = (*above, *flaw.other)
+    place = where(_mark_of(other, root))
+    return Problem(_mark_of(keys, root), keys, flaw.told(f"{dotted(other)} ({place})"))
+
+
+def _mark_of(keys: Keys, root: Node) -> yaml.Mark:
+    """Returns the mark of a setting, or of the next one above it that the file has."""
+    node: Node | None = root
+    mark = root.mark
+    for key in keys:
+        node = child(node, key)
+        mark = node.mark if node else mark
+    return mark
 
 
 def _members(kind: Any) -> list[Any]:
@@ -128,7 +168,7 @@ def report(problems: list[Problem]) -> str:
     for mark, keys, what, found in sorted(
         problems, key=lambda problem: (problem.mark.name.startswith(SET), problem.mark.line)
     ):
-        place = ": ".join(filter(None, (where(mark), ".".join(map(str, keys)))))
+        place = ": ".join(filter(None, (where(mark), dotted(keys))))
         lines.setdefault((place, found, "" if found else what), []).append(what)
     return "\n".join(
         f"{place}: {' or '.join(dict.fromkeys(alternatives))}{found}"
