@@ -27,6 +27,7 @@ change together between two requests: read them by one Read request, or take Res
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,7 +36,8 @@ from edge.line.server_output import ServerOutput
 from edge.part.record import InspectionRecord
 from edge.peers.access import OpcUaSecurity
 from edge.peers.addresses import Host, Milliseconds, Port
-from inspection.config.loading import StrictModel
+from edge.peers.resources import ListeningPort
+from inspection.config.claims import Claim, Claimant
 from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
 from inspection.verdict import Verdict
@@ -79,7 +81,7 @@ _COMPLETED, _FAILED = 1, 4
 _INSTALL = "pip install 'linewarden[opcua]'"
 
 
-class OpcUaConfig(StrictModel):
+class OpcUaConfig(Claimant):
     """Serves OPC UA clients; see `edge.line.opcua`.
 
     Attributes:
@@ -97,6 +99,10 @@ class OpcUaConfig(StrictModel):
     acknowledge: bool = False
     hold_ms: Milliseconds = 200.0
     timeout_ms: Milliseconds = 500.0
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claim to the port."""
+        yield Claim(("port",), ListeningPort(self.host, self.port))
 
     def driver(self) -> OpcUa:
         """Returns the output, not yet opened; raises LineError without the package."""

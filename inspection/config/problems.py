@@ -62,21 +62,25 @@ def _described(error: ErrorDetails, model: type[BaseModel], root: Node) -> list[
 def _flaw(flaw: Flaw, above: Keys, root: Node) -> Problem:
     """Returns the problem at its setting, with the place of the other one."""
     keys = (*above, *flaw.keys)
+    mark = _lowest(keys, root)[0]
     if flaw.other is None:
-        return Problem(_mark_of(keys, root), keys, flaw.what)
+        return Problem(mark, keys, flaw.what)
     other = (*above, *flaw.other)
-    place = where(_mark_of(other, root))
-    return Problem(_mark_of(keys, root), keys, flaw.told(f"{dotted(other)} ({place})"))
+    other_mark, depth = _lowest(other, root)
+    place = where(other_mark) if depth else "not given"
+    default = ", by default" if 0 < depth < len(other) else ""
+    return Problem(mark, keys, flaw.told(f"{dotted(other)} ({place}{default})"))
 
 
-def _mark_of(keys: Keys, root: Node) -> yaml.Mark:
-    """Returns the mark of a setting, or of the next one above it that the file has."""
-    node: Node | None = root
-    mark = root.mark
-    for key in keys:
-        node = child(node, key)
-        mark = node.mark if node else mark
-    return mark
+def _lowest(keys: Keys, root: Node) -> tuple[yaml.Mark, int]:
+    """Returns the mark of a setting, or of the next one above it, and its number of keys."""
+    mark, node = root.mark, root
+    for depth, key in enumerate(keys):
+        below = child(node, key)
+        if below is None:
+            return mark, depth
+        mark, node = below.mark, below
+    return mark, len(keys)
 
 
 def _members(kind: Any) -> list[Any]:

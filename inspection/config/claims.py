@@ -1,0 +1,81 @@
+"""Claims: the things that one part of a configuration has for itself, such as a port or a file.
+
+Settings that are right alone can be wrong together. Each model says what it claims, and every model
+compares the claims of all models below it, so that a new driver takes part by its `claims` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
+from typing import Any, NamedTuple, Protocol
+
+from pydantic import BaseModel, model_validator
+
+from inspection.config.flaws import Flaw, Keys, flawed
+from inspection.config.loading import StrictModel
+
+
+class Resource(Protocol):
+    """A thing that has one user. `str` names it for messages."""
+
+    @property
+    def advice(self) -> str:
+        """What to do where two parts claim it."""
+
+    def meets(self, other: Resource) -> bool:
+        """Returns whether nobody can have both."""
+
+
+class Claim(NamedTuple):
+    """A claim of a model; `keys` lead from the model to the setting."""
+
+    keys: Keys
+    resource: Resource
+
+
+class Claimant(StrictModel):
+    """A configuration that claims things for itself, or that holds several which do."""
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claims of this model, without those of the models in it."""
+        return ()
+
+    @model_validator(mode="after")
+    def _claims_nothing_twice(self) -> Claimant:
+        flaws = [
+            flaw
+            for first, second in combinations(all_claims(self), 2)
+            if (flaw := collision(first, second)) is not None
+        ]
+        if flaws:
+            raise flawed(flaws)
+        return self
+
+
+def all_claims(value: Any, keys: Keys = ()) -> Iterator[Claim]:
+    """Returns the claims of a configuration and of everything in it."""
+    if isinstance(value, Claimant):
+        yield from (Claim((*keys, *claim.keys), claim.resource) for claim in value.claims())
+    for key, below in _below(value):
+        yield from all_claims(below, (*keys, key))
+
+
+def collision(first: Claim, second: Claim) -> Flaw | None:
+    """Returns the flaw of two claims to the same thing; None where they go together."""
+    if not first.resource.meets(second.resource):
+        return None
+    mine, theirs = str(second.resource), str(first.resource)
+    same = "it too" if mine == theirs else theirs
+    what = f"takes {mine}, and {{other}} takes {same}; {second.resource.advice}"
+    return Flaw(second.keys, what, first.keys)
+
+
+def _below(value: Any) -> Iterable[tuple[str | int, Any]]:
+    if isinstance(value, BaseModel):
+        return value
+    if isinstance(value, Mapping):
+        return value.items()
+    if isinstance(value, list | tuple):
+        return enumerate(value)
+    return ()
