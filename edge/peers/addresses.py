@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from edge.peers.access import Secret, TlsConfig
 from edge.peers.resources import LAST_REGISTER, RegisterRange, Table, client_at
 from inspection.config.claims import Claim, Claimant
-from inspection.config.flaws import Flaw, flawed
+from inspection.config.flaws import Flaw, refuse
 
 Host = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -42,13 +42,11 @@ class ModbusPeer(Claimant):
 
     @model_validator(mode="after")
     def _within_the_tables(self) -> ModbusPeer:
-        flaws = [
+        refuse(
             Flaw(claim.keys, f"{claim.resource.name} reach beyond {LAST_REGISTER}, the last one")
             for claim in self.claims()
             if isinstance(claim.resource, RegisterRange) and claim.resource.last > LAST_REGISTER
-        ]
-        if flaws:
-            raise flawed(flaws)
+        )
         return self
 
 

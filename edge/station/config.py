@@ -27,7 +27,7 @@ from edge.trigger import (
     TriggerConfig,
 )
 from inspection.config.claims import Claim, Claimant
-from inspection.config.flaws import Flaw, Keys, flawed
+from inspection.config.flaws import Flaw, Keys, refuse
 from inspection.config.loading import ConfigPath
 from inspection.config.resources import Use, UsedPath
 
@@ -90,19 +90,17 @@ class LineConfig(RecipesConfig):
     @model_validator(mode="after")
     def _requests_its_recipes(self) -> LineConfig:
         if self.recipe_request is not None and not self.recipes:
-            raise flawed([Flaw(("recipe_request",), "needs {other}", ("recipes",))])
+            refuse([Flaw(("recipe_request",), "needs {other}", ("recipes",))])
         return self
 
     @model_validator(mode="after")
     def _gates_have_their_encoder(self) -> LineConfig:
-        flaws = [
+        refuse(
             flaw
             for place, output in enumerate(self.outputs)
             if isinstance(output, GpioConfig) and output.gate is not None
             for flaw in self._flaws_of_gate(output.gate, ("outputs", place, "gate"))
-        ]
-        if flaws:
-            raise flawed(flaws)
+        )
         return self
 
     def _flaws_of_gate(self, gate: GateConfig, keys: Keys) -> Iterable[Flaw]:
@@ -117,10 +115,10 @@ class LineConfig(RecipesConfig):
         trigger = self.trigger
         if (trigger.frame_limit_ms or 0) > self.deadline_ms:
             limit = ("trigger", "frame_limit_ms")
-            raise flawed([Flaw(limit, "should not be above {other}", ("deadline_ms",))])
+            refuse([Flaw(limit, "should not be above {other}", ("deadline_ms",))])
         for kind, key in (("software", "control_socket"), ("encoder", "encoder")):
             if trigger.kind == kind and getattr(self, key) is None:
-                raise flawed([Flaw(("trigger", "kind"), f"{kind!r} needs {{other}}", (key,))])
+                refuse([Flaw(("trigger", "kind"), f"{kind!r} needs {{other}}", (key,))])
         if isinstance(trigger, PresenceTriggerConfig):
             _check_view(trigger.view, list(self.all_views))
         fired = [name for name, view in self.all_views.items() if is_fired(view.camera)]

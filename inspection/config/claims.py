@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, model_validator
 
-from inspection.config.flaws import Flaw, Keys, flawed
+from inspection.config.flaws import Flaw, Keys, refuse
 from inspection.config.loading import StrictModel
 
 
@@ -43,13 +43,8 @@ class Claimant(StrictModel):
 
     @model_validator(mode="after")
     def _claims_nothing_twice(self) -> Claimant:
-        flaws = [
-            flaw
-            for first, second in combinations(all_claims(self), 2)
-            if (flaw := collision(first, second)) is not None
-        ]
-        if flaws:
-            raise flawed(flaws)
+        pairs = combinations(all_claims(self), 2)
+        refuse(flaw for pair in pairs for flaw in collisions(*pair))
         return self
 
 
@@ -61,14 +56,14 @@ def all_claims(value: Any, keys: Keys = ()) -> Iterator[Claim]:
         yield from all_claims(below, (*keys, key))
 
 
-def collision(first: Claim, second: Claim) -> Flaw | None:
-    """Returns the flaw of two claims to the same thing; None where they go together."""
+def collisions(first: Claim, second: Claim) -> Iterator[Flaw]:
+    """Returns the flaw of two claims to the same thing; nothing where they go together."""
     if not first.resource.meets(second.resource):
-        return None
+        return
     mine, theirs = str(second.resource), str(first.resource)
     same = "it too" if mine == theirs else theirs
     what = f"takes {mine}, and {{other}} takes {same}; {second.resource.advice}"
-    return Flaw(second.keys, what, first.keys)
+    yield Flaw(second.keys, what, first.keys)
 
 
 def _below(value: Any) -> Iterable[tuple[str | int, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from pydantic_core import PydanticCustomError
@@ -31,10 +31,16 @@ class Flaw(NamedTuple):
         return self.what.replace(_OTHER, other)
 
 
-def flawed(flaws: Sequence[Flaw]) -> PydanticCustomError:
-    """Returns the error to raise in a validator; `load_config` finds the lines of the settings."""
-    told = [f"{dotted(flaw.keys)}: {flaw.told(dotted(flaw.other or ()))}" for flaw in flaws]
-    return PydanticCustomError(FLAWED, "{told}", {"told": "; ".join(told), "flaws": list(flaws)})
+def refuse(flaws: Iterable[Flaw]) -> None:
+    """Raises the error of a validator, where there are flaws; `load_config` finds their lines.
+
+    Raises:
+        PydanticCustomError: there are some.
+    """
+    found = list(flaws)
+    if found:
+        told = [f"{dotted(flaw.keys)}: {flaw.told(dotted(flaw.other or ()))}" for flaw in found]
+        raise PydanticCustomError(FLAWED, "{told}", {"told": "; ".join(told), "flaws": found})
 
 
 def dotted(keys: Keys) -> str:

@@ -50,7 +50,14 @@ A text with `~` or a variable is refused; see `inspection.config.paths`.
 """
 
 
-def load_config(path: Path, model: type[M], overrides: Sequence[str] = ()) -> M:
+def reads_files(info: ValidationInfo) -> bool:
+    """Returns whether a validator should look into the files that a configuration names."""
+    return bool(info.context and info.context.get("files"))
+
+
+def load_config(
+    path: Path, model: type[M], overrides: Sequence[str] = (), *, files: bool = False
+) -> M:
     """Reads a YAML file into a configuration model.
 
     Args:
@@ -58,6 +65,8 @@ def load_config(path: Path, model: type[M], overrides: Sequence[str] = ()) -> M:
         model: the model to fill.
         overrides: settings `a.b=value` of `--set`, which replace settings of the file. The value is
             YAML; a number as key is an index into a list. Later overrides win.
+        files: look also into the files that it names, as certificates: for a line that is about to
+            run. Without, it can be read on another machine, and for a line that must be made safe.
 
     Raises:
         ConfigError: the file cannot be read, is not a YAML mapping, or does not fit `model`. The
@@ -67,8 +76,9 @@ def load_config(path: Path, model: type[M], overrides: Sequence[str] = ()) -> M:
     root = read(path, problems)
     for override in overrides:
         lay_over(root, override, problems)
+    context = {"folder": path.resolve().parent, "files": files}
     try:
-        config = model.model_validate(data(root), context={"folder": path.resolve().parent})
+        config = model.model_validate(data(root), context=context)
     except ValidationError as error:
         flawed = {problem.keys for problem in problems}
         found = problems_of(error, model, root)

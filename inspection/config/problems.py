@@ -67,9 +67,10 @@ def _flaw(flaw: Flaw, above: Keys, root: Node) -> Problem:
         return Problem(mark, keys, flaw.what)
     other = (*above, *flaw.other)
     other_mark, depth = _lowest(other, root)
-    place = where(other_mark) if depth else "not given"
-    default = ", by default" if 0 < depth < len(other) else ""
-    return Problem(mark, keys, flaw.told(f"{dotted(other)} ({place}{default})"))
+    place = [where(other_mark)] if depth else []
+    absent = ["not given"] if depth < len(other) else []
+    told = flaw.told(f"{dotted(other)} ({', '.join(place + absent)})")
+    return Problem(mark, keys, told)
 
 
 def _lowest(keys: Keys, root: Node) -> tuple[yaml.Mark, int]:

@@ -75,9 +75,8 @@ def test_an_output_topic_that_is_the_trigger(tmp_path: Path) -> None:
             (
                 "line.yaml:4: outputs.0.acknowledge_register: takes holding register 114 of "
                 "10.0.0.9:502, device_id 1, and outputs.0.register_address (line.yaml:4) takes "
-                "holding registers 100 to 114 of 10.0.0.9:502, device_id 1; give each holding registers of "
-                "its "
-                "own"
+                "holding registers 100 to 114 of 10.0.0.9:502, device_id 1; give each holding "
+                "registers of its own"
             ),
         ),
         (
@@ -197,7 +196,7 @@ def test_two_servers_on_one_port(tmp_path: Path, first: str, second: str, is_ref
     lines = refusal(tmp_path, text)
     assert re.match(
         r"line.yaml:5: outputs\.1\.port: takes port \d+ on .*, and outputs\.0\.port "
-        r"\(line\.yaml:4(, by default)?\) takes .*; give each a port of its own",
+        r"\(line\.yaml:4(, not given)?\) takes .*; give each a port of its own",
         lines[0],
     )
 
@@ -314,7 +313,7 @@ def test_one_camera_for_two_views(tmp_path: Path, first: str, second: str, key: 
     (line,) = refusal(tmp_path, views + FILE)
     assert re.match(
         rf"line.yaml:6: views\.side\.camera\.{key}: takes the (same|only) camera, and "
-        rf"views\.top\.camera\.{key} \(line\.yaml:4(, by default)?\) takes .*; "
+        rf"views\.top\.camera\.{key} \(line\.yaml:4(, not given)?\) takes .*; "
         r"give each view a camera of its own$",
         line,
     )

@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from inspection.config.claims import Claim, Claimant, all_claims
-from inspection.config.flaws import Flaw, flawed
+from inspection.config.flaws import Flaw, refuse
 from inspection.config.loading import ConfigPath, StrictModel, load_config
 from inspection.config.resources import Named, Use, UsedPath
 from inspection.errors import ConfigError
@@ -68,7 +68,7 @@ def test_a_default_has_the_line_of_its_section(tmp_path: Path) -> None:
     assert message(tmp_path, text) == [
         (
             "house.yaml:5: gate.number: takes door 1, and floors.0.doors.0.number "
-            "(house.yaml:3, by default) takes it too; take another"
+            "(house.yaml:3, not given) takes it too; take another"
         )
     ]
 
@@ -102,7 +102,8 @@ def test_a_flaw_of_one_setting_has_its_line(tmp_path: Path) -> None:
         up: ConfigPath
 
         def claims(self) -> Iterable[Claim]:
-            raise flawed([Flaw(("up",), "goes nowhere")])
+            refuse([Flaw(("up",), "goes nowhere")])
+            return ()
 
     class Tower(StrictModel):
         lift: Lift
