@@ -43,8 +43,7 @@ class Claimant(StrictModel):
 
     @model_validator(mode="after")
     def _claims_nothing_twice(self) -> Claimant:
-        pairs = combinations(all_claims(self), 2)
-        refuse(flaw for pair in pairs for flaw in collisions(*pair))
+        refuse(collisions(combinations(all_claims(self), 2)))
         return self
 
 
@@ -56,14 +55,16 @@ def all_claims(value: Any, keys: Keys = ()) -> Iterator[Claim]:
         yield from all_claims(below, (*keys, key))
 
 
-def collisions(first: Claim, second: Claim) -> Iterator[Flaw]:
-    """Returns the flaw of two claims to the same thing; nothing where they go together."""
-    if not first.resource.meets(second.resource):
-        return
-    mine, theirs = str(second.resource), str(first.resource)
-    same = "it too" if mine == theirs else theirs
-    what = f"takes {mine}, and {{other}} takes {same}; {second.resource.advice}"
-    yield Flaw(second.keys, what, first.keys)
+def collisions(pairs: Iterable[tuple[Claim, Claim]]) -> list[Flaw]:
+    """Returns one flaw of each two settings that claim the same thing."""
+    found: dict[tuple[Keys, Keys], Flaw] = {}
+    for first, second in pairs:
+        if first.resource.meets(second.resource):
+            mine, theirs = str(second.resource), str(first.resource)
+            same = "it too" if mine == theirs else theirs
+            what = f"takes {mine}, and {{other}} takes {same}; {second.resource.advice}"
+            found.setdefault((first.keys, second.keys), Flaw(second.keys, what, first.keys))
+    return list(found.values())
 
 
 def _below(value: Any) -> Iterable[tuple[str | int, Any]]:

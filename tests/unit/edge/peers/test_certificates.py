@@ -178,8 +178,8 @@ def test_a_key_without_a_certificate(tmp_path: Path, files: bool) -> None:
 @pytest.mark.parametrize(
     "flaws",
     [
-        lambda pair, now: list(opcua_flaws(*pair, "urn:test", now)),
-        lambda pair, now: list(tls_flaws(None, *pair, now)),
+        lambda pair, now: list(opcua_flaws(pair[0], pair[1], "urn:test", now)),
+        lambda pair, now: list(tls_flaws(None, pair[0], pair[1], now)),
     ],
 )
 def test_a_clock_behind_is_no_reason(

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from edge.camera import CAMERAS
+from edge.line.outputs_config import OUTPUTS
+from edge.peers.addresses import ModbusPeer, MqttBroker
+from edge.recipe.request.config import RecipeRequestConfig
 from edge.station.config import LineConfig
+from edge.trigger.config import FiredTriggerConfig
+from inspection.config.claims import Claimant
 from inspection.config.loading import load_config
 from inspection.errors import ConfigError
 
@@ -18,6 +25,21 @@ MODBUS_OUT = (
     "  - {kind: modbus, host: 10.0.0.9, register_address: 100, acknowledge_register: 120}\n"
 )
 RECIPES = "recipes: {1: {}}\nstart_recipe: 1\n"
+
+
+KINDS: list[type[Claimant]] = [
+    *OUTPUTS.values(),
+    *CAMERAS.values(),
+    *(one for one in get_args(FiredTriggerConfig) if issubclass(one, ModbusPeer | MqttBroker)),
+    *get_args(get_args(RecipeRequestConfig)[0]),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.__name__))
+def test_each_kind_says_what_it_claims(kind: type[Claimant]) -> None:
+    """A new kind takes part in the comparison too."""
+    assert issubclass(kind, Claimant)
+    assert kind.claims not in (Claimant.claims, ModbusPeer.claims)
 
 
 def refusal(tmp_path: Path, text: str) -> list[str]:
