@@ -19,7 +19,7 @@ SET = "--set "
 _TAG = "tag:yaml.org,2002:"
 
 # Far above every configuration that a person writes, and read within seconds.
-_MAX_BYTES = 1 << 20
+_MAX_BYTES = 1 << 19
 _MAX_VALUES = 100_000  # aliases count each time: nine lines of them can stand for 10^9 values
 _MAX_DEPTH = 60  # Python ends a recursion at 1000 calls, its regular expressions and pydantic too
 _MAX_DIGITS = 100  # an int of more than 4300 digits cannot be written into a message
@@ -155,7 +155,7 @@ class _Tree:
         if self._count > _MAX_VALUES:
             high = self._open[:3][-1].start_mark  # `mark` is where the last of the aliases leads
             raise ConfigError(
-                f"{where(high)}: stands for more than {_MAX_VALUES} values; use fewer aliases"
+                f"{where(high)}: has more than {_MAX_VALUES} values; each alias counts"
             )
         self._open.append(node)
         value: Any

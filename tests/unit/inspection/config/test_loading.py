@@ -224,7 +224,7 @@ def test_a_path_stays_as_given_where_no_file_is_loaded() -> None:
         ("a: 1\nb: \x00", "line.yaml:2:4: is not YAML: it has the character U+0000"),
         ("[" * 3000, "line.yaml: is nested too deeply"),
         (f"notes: {'[' * 100}{']' * 100}", "line.yaml:1: is nested too deeply"),
-        (f"#{' ' * 1_048_576}", "line.yaml: has more than 1048576 bytes: not a configuration"),
+        (f"#{' ' * 524_288}", "line.yaml: has more than 524288 bytes: not a configuration"),
         ("notes:\n  - &x\n    - *x", "line.yaml:2: notes.0.0: contains itself"),
         ("notes: &x\n  <<: *x", "line.yaml:2: notes: contains itself"),
     ],
@@ -240,15 +240,15 @@ def test_few_aliases_that_stand_for_millions_of_values(tmp_path: Path) -> None:
     started = time.monotonic()
     found = message(tmp_path, text)
     assert time.monotonic() - started < 20
-    assert found == "line.yaml:6: stands for more than 100000 values; use fewer aliases"
+    assert found == "line.yaml:6: has more than 100000 values; each alias counts"
     merges = "notes: {a: &a {x: 1}}\n" + "".join(
         f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}' if n else '*a'] * 10)}]}}\n" for n in range(8)
     )
-    assert "stands for more than 100000 values" in message(tmp_path, merges)
+    assert "has more than 100000 values" in message(tmp_path, merges)
 
 
 def test_a_device_that_never_ends_is_not_read_to_its_end() -> None:
-    with pytest.raises(ConfigError, match="/dev/zero: has more than 1048576 bytes"):
+    with pytest.raises(ConfigError, match="/dev/zero: has more than 524288 bytes"):
         load_config(Path("/dev/zero"), Line)
 
 
