@@ -16,8 +16,8 @@
     |-- DeviceLostError             8   the GPU is lost to this process: start a new one
     `-- RecordsError                9   the records of a line cannot be opened or read
 
-argparse exits with 2 on wrong usage. 129, 130 and 143 mean stopped by SIGHUP, SIGINT and SIGTERM.
-A message says what is wrong, where, and what to do about it.
+`linewarden.exit_codes` has all exit codes of the command. A message says what is wrong, where, and
+what to do about it.
 """
 
 from __future__ import annotations

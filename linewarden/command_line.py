@@ -14,6 +14,8 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 from inspection.errors import LinewardenError
+from linewarden import exit_codes
+from linewarden.parser import Parser
 
 
 class Command(NamedTuple):
@@ -115,16 +117,6 @@ _OF_THE_MACHINE = frozenset(
     [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO]
 )
 
-EXIT_CODES = """\
-exit codes:
-  0  done                          5  camera, image or data set
-  1  disk, or unexpected error     6  inference engine
-  2  wrong usage                   7  output to the line
-  3  configuration                 8  GPU lost: start the process again
-  4  bundle, checkpoint, calibration
-  9  records of a line             130, 143  stopped by SIGINT, SIGTERM
-"""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line, and returns the exit code."""
@@ -145,10 +137,10 @@ def _run(name: str, words: list[str]) -> int:
     command = COMMANDS[name]
     try:
         module = import_module(command.module)
-        parser = argparse.ArgumentParser(
+        parser = Parser(
             prog=f"linewarden {name}",
             description=module.__doc__,
-            epilog=EXIT_CODES,
+            epilog=exit_codes.epilog(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(parser)
@@ -183,15 +175,15 @@ def _complain(message: str) -> None:
     sys.stderr.write(f"linewarden: {message}\n")
 
 
-def _top_level_parser() -> argparse.ArgumentParser:
+def _top_level_parser() -> Parser:
     width = max(map(len, COMMANDS))
     table = "\n".join(f"  {name:<{width}}  {entry.summary}" for name, entry in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="linewarden",
         usage="linewarden COMMAND [options]",
         description=f"Inspect parts on a production line: good parts in, verdicts out.\n\n"
         f"commands:\n{table}\n\n'linewarden COMMAND --help' explains each.",
-        epilog=EXIT_CODES,
+        epilog=exit_codes.epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

@@ -21,6 +21,7 @@ from calibration.thresholds import CalibrationTargets
 from export.bundle import export_bundle
 from inspection.bundle import open_bundle
 from inspection.inspector import Inspector
+from linewarden.parser import Parser
 from linewarden.training_run import fit_with_progress, load_train_config
 from training.checkpoint import load_run
 from training.config import TrainConfig
@@ -32,7 +33,7 @@ RING = 16  # px of the anomaly map
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m studies.border",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

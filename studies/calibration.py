@@ -33,6 +33,7 @@ from inspection.files import write_text
 from inspection.images import list_images, read_image
 from inspection.inspector import Inspector, open_engine
 from inspection.preprocess import preprocess
+from linewarden.parser import Parser
 from studies.calibration_trials.changes import AS_IS, CHANGES, Image
 from studies.calibration_trials.drift import drift_tables
 from studies.calibration_trials.measured import Measured, Part
@@ -70,7 +71,7 @@ baseline takes at least 30 good parts; with 100, false alarms are as rare as int
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m studies.calibration",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -26,6 +26,7 @@ import pytest
 from edge.camera import ReplayConfig
 from edge.camera.genicam import TriggerSettings
 from inspection.files import write_text
+from linewarden.parser import Parser
 from tests.doubles.camera_faults import BACK_WITHIN_S, FAULTS, SOURCES, break_line, lossy_gige
 from tests.doubles.camera_line import Account, CameraLine
 from tests.doubles.picture_gige import LEVELS
@@ -96,7 +97,7 @@ trigger timing, unplugging a Basler camera. They need hardware.
 
 def main() -> None:
     """Runs the parts without a result, and writes the page when all have one."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m studies.cameras",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

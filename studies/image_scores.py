@@ -20,6 +20,7 @@ from torch import Tensor
 
 from inspection.images import read_image
 from inspection.preprocess import Preprocessing, preprocess
+from linewarden.parser import Parser
 from training.checkpoint import RunRecord, load_run
 from training.data.data_set import Sample
 from training.data.layout import read_data_set
@@ -31,7 +32,7 @@ SHRINKAGE = 0.01
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m studies.image_scores",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

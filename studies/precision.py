@@ -34,6 +34,7 @@ from inspection.files import write_text
 from inspection.images import read_image
 from inspection.inspector import open_engine
 from inspection.preprocess import preprocess
+from linewarden.parser import Parser
 from training.checkpoint import RunRecord, load_run
 from training.data.layout import read_data_set
 from training.metrics import auroc
@@ -107,7 +108,7 @@ class StudiedRun(StrictModel):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m studies.precision",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

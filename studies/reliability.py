@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from inspection.files import write_text
+from linewarden.parser import Parser
 from tests.doubles.line_machine import RATE_HZ, SILENCE_S, line_machine
 from tests.doubles.nspawn import build_root, cached_root, suite, why_not
 from tests.doubles.reliability import CASES, Outcome
@@ -52,7 +53,7 @@ Not in this table: a power cut, a lost GPU, a real camera.
 
 def main() -> int:
     """Runs the cases, and writes the page."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m studies.reliability",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

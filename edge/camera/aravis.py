@@ -7,6 +7,7 @@ or a large net.core.rmem_max. Without either, frames of a megapixel miss packets
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -20,7 +21,8 @@ from edge.camera.faults import (
 )
 from edge.camera.genicam import Value, words_of
 from edge.camera.genicam_camera import Acquired, Acquisition, GenicamCamera, GenicamConfig
-from edge.camera.kind import Found, load_gi, only_one
+from edge.camera.kind import Found, load_gi, only_camera, only_one
+from inspection.config.claims import Claim
 
 _PACKAGES = "gir1.2-aravis-0.8"
 _BUFFERS = 8
@@ -40,6 +42,10 @@ class AravisConfig(GenicamConfig):
     kind: Literal["aravis"]
     camera: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
     packet_bytes: Annotated[int, Field(ge=576, le=16384)] | None = None
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claim to the camera."""
+        yield Claim(("camera",), only_camera("aravis", self.camera))
 
     @classmethod
     def discover(cls) -> list[Found]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -15,9 +15,10 @@ from edge.camera.faults import (
     StaleFrameError,
     WrongFrameError,
 )
-from edge.camera.kind import Found, LiveConfig, load_gi
+from edge.camera.kind import Found, LiveConfig, load_gi, only_camera
 from edge.camera.pixels import image_from_raw
 from edge.part.frame import Frame
+from inspection.config.claims import Claim
 from inspection.errors import CameraError
 
 _PACKAGES = "gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-good"
@@ -42,6 +43,10 @@ class GstreamerConfig(LiveConfig):
 
     kind: Literal["gstreamer"]
     pipeline: str
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claim to the source of the pipeline."""
+        yield Claim(("pipeline",), only_camera("gstreamer", " ".join(self.pipeline.split())))
 
     @classmethod
     def discover(cls) -> list[Found]:

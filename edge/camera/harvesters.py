@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,8 @@ from pydantic import Field
 from edge.camera.faults import CameraNotFoundError, CameraSettingError, PartialFrameError
 from edge.camera.genicam import Value, wait_until, words_of
 from edge.camera.genicam_camera import Acquired, Acquisition, GenicamCamera, GenicamConfig
-from edge.camera.kind import Found, load_sdk, only_one
+from edge.camera.kind import Found, load_sdk, only_camera, only_one
+from inspection.config.claims import Claim
 from inspection.config.loading import ConfigPath
 
 _INSTALL = "pip install 'linewarden[harvesters]', and the GenTL producer of the camera"
@@ -35,6 +36,10 @@ class HarvestersConfig(GenicamConfig):
     kind: Literal["harvesters"]
     producer: ConfigPath | None = None
     serial: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claim to the camera."""
+        yield Claim(("serial",), only_camera("harvesters", self.serial))
 
     @classmethod
     def discover(cls) -> list[Found]:

@@ -11,8 +11,9 @@ from pydantic import Field
 
 from edge.camera.base import Camera, LiveCamera
 from edge.camera.faults import CameraNotFoundError
-from inspection.config.loading import StrictModel
+from inspection.config.claims import Claimant
 from inspection.config.plugins import require
+from inspection.config.resources import Named
 from inspection.errors import CameraError
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -36,7 +37,7 @@ class Found(NamedTuple):
     setting: str
 
 
-class KindConfig(StrictModel, ABC):
+class KindConfig(Claimant, ABC):
     """The configuration of one kind of camera; the field `kind` has the kind's name.
 
     Reading a configuration loads no package of a camera's maker.
@@ -86,6 +87,17 @@ class LiveConfig(KindConfig):
     @abstractmethod
     def driver(self) -> LiveCamera:
         """Narrows `KindConfig.driver`."""
+
+
+def only_camera(family: str, name: str | None) -> Named:
+    """Returns the claim to a camera, which the message does not name: an address holds a password.
+
+    Args:
+        family: kind of cameras whose names are unique.
+        name: None takes the only camera of the family.
+    """
+    what = "the same camera" if name is not None else "the only camera"
+    return Named(f"camera {family}", name, what, "give each view a camera of its own")
 
 
 def only_one(kind: str, found: Sequence[Found], wanted: str | None) -> int:

@@ -8,8 +8,9 @@ time limits of the backend, and reads on a thread that keeps the newest frame on
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,9 +24,10 @@ from edge.camera.faults import (
     CameraSettingError,
     WrongFrameError,
 )
-from edge.camera.kind import Found, LiveConfig
+from edge.camera.kind import Found, LiveConfig, only_camera
 from edge.camera.newest import NewestFrame
 from edge.part.frame import Frame
+from inspection.config.claims import Claim
 from inspection.errors import CameraError
 
 _READ_LIMIT_S = 2.0
@@ -55,6 +57,11 @@ class OpenCvConfig(LiveConfig):
     frame_rate_hz: Annotated[float, Field(gt=0)] | None = None
     exposure_us: Annotated[float, Field(ge=100)] | None = None
     gain: float | None = None
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claim to the device, which links of udev name too, or to the stream."""
+        device = f"/dev/video{self.device}" if isinstance(self.device, int) else self.device
+        yield Claim(("device",), only_camera("opencv", os.path.realpath(device)))
 
     @classmethod
     def discover(cls, devices: Path = Path("/sys/class/video4linux")) -> list[Found]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -18,9 +18,10 @@ from edge.camera.faults import (
     StaleFrameError,
     WrongFrameError,
 )
-from edge.camera.kind import LiveConfig, Seconds, load_sdk
+from edge.camera.kind import LiveConfig, Seconds, load_sdk, only_camera
 from edge.camera.newest import NewestFrame, StreamClock
 from edge.part.frame import Frame
+from inspection.config.claims import Claim
 from inspection.errors import CameraError
 
 _INSTALL = "pip install 'linewarden[pyav]'"
@@ -46,6 +47,10 @@ class PyAvConfig(LiveConfig):
     colour: Literal["bgr", "grey"] = "bgr"
     silent_limit_s: Seconds = 3.0
     options: dict[str, str] = Field(default_factory=dict)
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claim to the stream."""
+        yield Claim(("url",), only_camera("pyav", self.url))
 
     def driver(self) -> PyAvCamera:
         """Implements `KindConfig.driver`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -10,7 +11,8 @@ from pydantic import Field
 from edge.camera.faults import CameraLostError, CameraSettingError, PartialFrameError
 from edge.camera.genicam import Value, tick_ns, wait_until, words_of
 from edge.camera.genicam_camera import Acquired, Acquisition, GenicamCamera, GenicamConfig
-from edge.camera.kind import Found, load_sdk, only_one
+from edge.camera.kind import Found, load_sdk, only_camera, only_one
+from inspection.config.claims import Claim
 from inspection.errors import CameraError
 
 _INSTALL = "pip install 'linewarden[pylon]'"
@@ -28,6 +30,10 @@ class PylonConfig(GenicamConfig):
 
     kind: Literal["pylon"]
     serial: Annotated[str, Field(coerce_numbers_to_str=True)] | None = None
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claim to the camera."""
+        yield Claim(("serial",), only_camera("pylon", self.serial))
 
     @classmethod
     def discover(cls) -> list[Found]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -16,7 +16,9 @@ from pydantic import Field
 from edge.camera.base import EndOfRecording
 from edge.camera.kind import KindConfig
 from edge.part.frame import Frame
+from inspection.config.claims import Claim
 from inspection.config.loading import ConfigPath
+from inspection.config.resources import Use, UsedPath
 from inspection.errors import CameraError
 from inspection.images import IMAGE_SUFFIXES, list_images, read_image
 
@@ -34,6 +36,10 @@ class ReplayConfig(KindConfig):
     path: ConfigPath
     loop: bool = False
     rate_hz: Annotated[float, Field(gt=0)] | None = None
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the use of the images; several views may have the same recording."""
+        yield Claim(("path",), UsedPath(self.path, Use.SOURCE, "a recording"))
 
     def driver(self) -> ReplayCamera:
         """Implements `KindConfig.driver`."""

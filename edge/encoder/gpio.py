@@ -7,14 +7,16 @@ every edge, also those beyond its full buffer, so that a late reader misses none
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 from pydantic import Field
 
-from inspection.config.loading import ConfigPath, StrictModel
+from inspection.config.claims import Claim, Claimant
+from inspection.config.loading import ConfigPath
 from inspection.config.plugins import Sdk, require
+from inspection.config.resources import gpio_line
 from inspection.errors import LineError
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ else:
 _INSTALL = "pip install 'linewarden[gpio]'"
 
 
-class EncoderConfig(StrictModel):
+class EncoderConfig(Claimant):
     """Configures one channel of an incremental encoder at a digital input; see `edge.encoder.gpio`.
 
     Attributes:
@@ -36,6 +38,10 @@ class EncoderConfig(StrictModel):
 
     chip: ConfigPath
     line: Annotated[str, Field(min_length=1)]
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claim to the line."""
+        yield Claim(("line",), gpio_line(self.chip, self.line))
 
     def driver(self) -> GpioEncoder:
         """Returns the encoder, not yet opened; raises LineError without the package."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -10,7 +11,9 @@ from edge.encoder import Encoder
 from edge.line.belt import Belt, BeltClock, EncoderBelt
 from edge.line.tracking import Gate, ShiftRegister
 from edge.part.journal import Journal
-from inspection.config.loading import ConfigPath, StrictModel
+from inspection.config.claims import Claim, Claimant
+from inspection.config.loading import ConfigPath
+from inspection.config.resources import Use, UsedPath
 from inspection.errors import LineError
 
 Milliseconds = Annotated[float, Field(gt=0, le=60_000)]
@@ -18,7 +21,7 @@ Milliseconds = Annotated[float, Field(gt=0, le=60_000)]
 _TOLERANCE = 0.05  # of the travel
 
 
-class GateConfig(StrictModel):
+class GateConfig(Claimant):
     """Configures the gate; give either `travel_ms` or `travel_counts`.
 
     Attributes:
@@ -39,6 +42,11 @@ class GateConfig(StrictModel):
     tolerance: Annotated[float, Field(gt=0)] | None = None
     unseen: Literal["reject", "pass"] = "reject"
     register_file: ConfigPath | None = None
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claim to the file of the register."""
+        if self.register_file is not None:
+            yield Claim(("register_file",), UsedPath(self.register_file, Use.FILE, "the gate"))
 
     @model_validator(mode="after")
     def _one_travel(self) -> GateConfig:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,8 +26,10 @@ from edge.line.handshake import NOTHING, STATE_BITS, VERDICT_BITS, Bits
 from edge.line.tracking import Gate, ShiftRegister
 from edge.part.record import InspectionRecord
 from edge.peers.addresses import Milliseconds
-from inspection.config.loading import ConfigPath, StrictModel
+from inspection.config.claims import Claim, Claimant
+from inspection.config.loading import ConfigPath
 from inspection.config.plugins import Sdk, require
+from inspection.config.resources import gpio_line
 from inspection.errors import LineError
 from inspection.verdict import Verdict
 
@@ -41,7 +43,7 @@ else:
 _INSTALL = "pip install 'linewarden[gpio]'"
 
 
-class GpioConfig(StrictModel):
+class GpioConfig(Claimant):
     """Drives digital outputs; see `edge.line.gpio`.
 
     Attributes:
@@ -63,16 +65,18 @@ class GpioConfig(StrictModel):
     gate: GateConfig | None = None
     timeout_ms: Milliseconds = 100.0
 
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claims to the lines."""
+        for role, line in self.lines.items():
+            yield Claim(("lines", role), gpio_line(self.chip, line))
+
     @model_validator(mode="after")
     def _two_signals(self) -> GpioConfig:
         if not {"pass", "reject"} <= set(self.lines):
             raise ValueError("lines should have 'pass' and 'reject'")
-        names = list(self.lines.values())
-        if len(set(names)) < len(names):
-            raise ValueError("each role should have a line of its own")
         if ("gate" in self.lines) != (self.gate is not None):
             raise ValueError("a line of role 'gate' and the section 'gate' belong together")
-        if unknown := set(self.active_low) - set(names):
+        if unknown := set(self.active_low) - set(self.lines.values()):
             raise ValueError(f"active_low names {', '.join(sorted(unknown))}, not among the lines")
         return self
 

@@ -7,13 +7,16 @@ import json
 import logging
 import os
 import stat
+from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
 from typing import Literal
 
 from edge.line.base import StationState
 from edge.part.record import InspectionRecord
-from inspection.config.loading import ConfigPath, StrictModel
+from inspection.config.claims import Claim, Claimant
+from inspection.config.loading import ConfigPath
+from inspection.config.resources import Named, Use, UsedPath
 from inspection.errors import LineError
 
 STANDARD_OUTPUT: Literal["-"] = "-"
@@ -21,7 +24,7 @@ STANDARD_OUTPUT: Literal["-"] = "-"
 _log = logging.getLogger(__name__)
 
 
-class JsonLinesConfig(StrictModel):
+class JsonLinesConfig(Claimant):
     """Writes one JSON object per part and line.
 
     Attributes:
@@ -30,6 +33,13 @@ class JsonLinesConfig(StrictModel):
 
     kind: Literal["jsonlines"]
     path: Literal["-"] | ConfigPath
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claim to the file, or to standard output."""
+        if isinstance(self.path, str):
+            yield Claim(("path",), Named("output", self.path, "standard output", "remove one"))
+        else:
+            yield Claim(("path",), UsedPath(self.path, Use.FILE, "verdicts"))
 
     def driver(self) -> JsonLines:
         """Returns the output, not yet opened."""

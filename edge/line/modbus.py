@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +25,7 @@ from edge.line.handshake import Handshake, Signals
 from edge.part.record import InspectionRecord
 from edge.peers.addresses import Milliseconds, ModbusPeer, Register
 from edge.peers.modbus import ModbusConnection, Registers
+from inspection.config.claims import Claim
 from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
 from inspection.verdict import Cause
@@ -64,6 +65,11 @@ class ModbusConfig(ModbusOutputConfig):
     """Writes to a PLC; see `edge.line.modbus`."""
 
     kind: Literal["modbus"]
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claims to the block and to the acknowledge register."""
+        yield from self.registers("register_address", "holding register", BLOCK_REGISTERS)
+        yield from self.registers("acknowledge_register", "holding register")
 
     def driver(self) -> ModbusClient:
         """Returns the output, not yet opened; raises LineError without the package."""

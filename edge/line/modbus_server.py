@@ -8,12 +8,15 @@ the network of the machine.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from edge.line.handshake import Signals
 from edge.line.modbus import BLOCK_REGISTERS, ModbusOutputConfig, registers_from_signals
 from edge.line.server_output import ServerOutput
 from edge.part.record import InspectionRecord
+from edge.peers.resources import ListeningPort
+from inspection.config.claims import Claim
 from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
 
@@ -33,6 +36,12 @@ class ModbusServerConfig(ModbusOutputConfig):
     """Serves a PLC that polls; see `edge.line.modbus_server`."""
 
     kind: Literal["modbus_server"]
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claims to the port, and to the registers in their two tables."""
+        yield Claim(("port",), ListeningPort(self.host, self.port))
+        yield from self.registers("register_address", "input register", BLOCK_REGISTERS)
+        yield from self.registers("acknowledge_register", "holding register")
 
     def driver(self) -> ModbusServer:
         """Returns the output, not yet opened; raises LineError without the package."""

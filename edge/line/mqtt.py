@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import json
+from collections.abc import Iterable
 from typing import Literal
 
 from edge.line.base import StationState
@@ -20,6 +21,8 @@ from edge.line.handshake import SEQUENCE_MAX, fresh_sequence
 from edge.part.record import InspectionRecord
 from edge.peers.addresses import MqttBroker, TopicPrefix
 from edge.peers.mqtt import Broker, Will
+from edge.peers.resources import topic_at
+from inspection.config.claims import Claim
 from inspection.config.plugins import require
 from inspection.errors import LineError
 
@@ -37,6 +40,12 @@ class MqttConfig(MqttBroker):
 
     kind: Literal["mqtt"]
     topic: TopicPrefix
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claims to the client id and to the topics."""
+        yield from super().claims()
+        for name in ("verdict", "state", "heartbeat"):
+            yield Claim(("topic",), topic_at(self.host, f"{self.topic}/{name}"))
 
     @property
     def outbox(self) -> str:

@@ -27,15 +27,22 @@ change together between two requests: read them by one Read request, or take Res
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationInfo, model_validator
 
 from edge.line.handshake import Bits, Signals
 from edge.line.server_output import ServerOutput
 from edge.part.record import InspectionRecord
 from edge.peers.access import OpcUaSecurity
 from edge.peers.addresses import Host, Milliseconds, Port
-from inspection.config.loading import StrictModel
+from edge.peers.certificates import below, opcua_flaws
+from edge.peers.resources import ListeningPort
+from inspection.config.claims import Claim, Claimant
+from inspection.config.flaws import refuse
+from inspection.config.loading import reads_files
 from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
 from inspection.verdict import Verdict
@@ -79,7 +86,7 @@ _COMPLETED, _FAILED = 1, 4
 _INSTALL = "pip install 'linewarden[opcua]'"
 
 
-class OpcUaConfig(StrictModel):
+class OpcUaConfig(Claimant):
     """Serves OPC UA clients; see `edge.line.opcua`.
 
     Attributes:
@@ -97,6 +104,18 @@ class OpcUaConfig(StrictModel):
     acknowledge: bool = False
     hold_ms: Milliseconds = 200.0
     timeout_ms: Milliseconds = 500.0
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claim to the port."""
+        yield Claim(("port",), ListeningPort(self.host, self.port))
+
+    @model_validator(mode="after")
+    def _certificate_is_its_own(self, info: ValidationInfo) -> OpcUaConfig:
+        security = self.security
+        if security is not None and reads_files(info):
+            flaws = opcua_flaws(security.certificate_file, security.key_file, NAMESPACE)
+            refuse(below("security", flaws))
+        return self
 
     def driver(self) -> OpcUa:
         """Returns the output, not yet opened; raises LineError without the package."""

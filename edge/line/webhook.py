@@ -15,7 +15,7 @@ import hashlib
 import hmac
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -26,8 +26,9 @@ from edge.part.record import InspectionRecord
 from edge.peers.access import Secret
 from edge.peers.addresses import Milliseconds
 from edge.peers.loop_thread import LoopThread
-from inspection.config.loading import StrictModel
+from inspection.config.claims import Claim, Claimant
 from inspection.config.plugins import Sdk, require
+from inspection.config.resources import Named
 from inspection.errors import LineError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _log = logging.getLogger(__name__)
 _INSTALL = "pip install 'linewarden[webhook]'"
 
 
-class WebhookConfig(StrictModel):
+class WebhookConfig(Claimant):
     """Posts to a web server; see `edge.line.webhook`.
 
     Attributes:
@@ -55,6 +56,10 @@ class WebhookConfig(StrictModel):
     url: Annotated[str, Field(pattern=r"^https?://[^\s/]")]
     secret: Secret | None = None
     timeout_ms: Milliseconds = 500.0
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claim to the address, which the message leaves out: it may hold a token."""
+        yield Claim(("url",), Named("webhook", self.url, "this address", "remove one"))
 
     @property
     def outbox(self) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, model_validator
 
-from inspection.config.loading import ConfigPath, StrictModel
+from edge.peers.certificates import CERTIFICATE, KEY, tls_flaws
+from inspection.config.flaws import Flaw, refuse
+from inspection.config.loading import ConfigPath, StrictModel, reads_files
 from inspection.errors import LineError
 
 
@@ -58,6 +60,14 @@ class TlsConfig(StrictModel):
     ca_file: ConfigPath | None = None
     certificate_file: ConfigPath | None = None
     key_file: ConfigPath | None = None
+
+    @model_validator(mode="after")
+    def _files_go_together(self, info: ValidationInfo) -> TlsConfig:
+        if self.key_file is not None and self.certificate_file is None:
+            refuse([Flaw(KEY, "needs {other}", CERTIFICATE)])
+        if reads_files(info):
+            refuse(tls_flaws(self.ca_file, self.certificate_file, self.key_file))
+        return self
 
 
 class OpcUaSecurity(StrictModel):

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from edge.peers.access import Secret, TlsConfig
-from inspection.config.loading import StrictModel
+from edge.peers.resources import LAST_REGISTER, RegisterRange, Table, client_at
+from inspection.config.claims import Claim, Claimant
+from inspection.config.flaws import Flaw, refuse
 
 Host = Annotated[str, Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Register = Annotated[int, Field(ge=0, le=65535)]
+Register = Annotated[int, Field(ge=0, le=LAST_REGISTER)]
 Milliseconds = Annotated[float, Field(gt=0, le=60_000)]
 TopicPrefix = Annotated[str, Field(pattern=r"^[^+#\x00/][^+#\x00]*[^+#\x00/]$")]
 
 
-class ModbusPeer(StrictModel):
+class ModbusPeer(Claimant):
     """The address of a PLC by Modbus TCP, or of the station for a PLC that polls it.
 
     Attributes:
@@ -30,8 +33,24 @@ class ModbusPeer(StrictModel):
     device_id: Annotated[int, Field(ge=0, le=255)] = 1
     timeout_ms: Milliseconds = 200.0
 
+    def registers(self, key: str, table: Table, count: int = 1) -> Iterable[Claim]:
+        """Returns the claim to the registers from the address in `key` on; none for None."""
+        first = getattr(self, key)
+        if first is not None:
+            where = self.host, self.port, self.device_id
+            yield Claim((key,), RegisterRange(*where, table, first, count))
 
-class MqttBroker(StrictModel):
+    @model_validator(mode="after")
+    def _within_the_tables(self) -> ModbusPeer:
+        refuse(
+            Flaw(claim.keys, f"{claim.resource.name} reach beyond {LAST_REGISTER}, the last one")
+            for claim in self.claims()
+            if isinstance(claim.resource, RegisterRange) and claim.resource.last > LAST_REGISTER
+        )
+        return self
+
+
+class MqttBroker(Claimant):
     """The address of an MQTT broker.
 
     Attributes:
@@ -50,6 +69,10 @@ class MqttBroker(StrictModel):
     tls: TlsConfig | None = None
     keepalive_s: Annotated[int, Field(ge=1, le=3600)] = 5
     timeout_ms: Milliseconds = 500.0
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claim to the client id."""
+        yield Claim(("client_id",), client_at(self.host, self.client_id))
 
     @model_validator(mode="after")
     def _password_of_somebody(self) -> MqttBroker:

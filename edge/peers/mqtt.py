@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edge.peers.access import TlsConfig
 from edge.peers.addresses import MqttBroker
+from edge.peers.certificates import load_pair
 from inspection.config.plugins import Sdk
 from inspection.errors import LineError
 
@@ -281,7 +282,7 @@ class Broker:
 def _tls_context(tls: TlsConfig) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=tls.ca_file)
     if tls.certificate_file is not None:
-        context.load_cert_chain(tls.certificate_file, tls.key_file)
+        load_pair(context, tls.certificate_file, tls.key_file)
     return context
 
 

@@ -12,6 +12,7 @@ from edge.camera.genicam import GenicamSettings
 from edge.part.result import ONLY_VIEW
 from edge.recipe.part_check import ChecksConfig
 from inspection.bundle import REFERENCE_ARTEFACT
+from inspection.config.claims import Claimant
 from inspection.config.loading import ConfigPath, StrictModel
 
 Camera = TypeVar("Camera", CameraConfig, CameraConfig | None)
@@ -20,7 +21,7 @@ RecipeNumber = Annotated[int, Field(ge=1, le=65535)]  # fits a register of a PLC
 ViewName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
-class ViewConfig(StrictModel):
+class ViewConfig(Claimant):
     """One of several cameras that look at every part.
 
     Attributes:
@@ -87,7 +88,7 @@ class EngineConfig(StrictModel):
     keep_warm_ms: Annotated[float, Field(ge=1)] | None = None
 
 
-class RecipesConfig(StrictModel):
+class RecipesConfig(Claimant):
     """The inspection of a line: bundle, engine, cameras, and numbered recipes.
 
     Attributes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from edge.encoder import EncoderConfig
-from edge.line import GpioConfig, OutputConfig, StorableConfig
+from edge.line import GpioConfig, OutputConfig
+from edge.line.gate import GateConfig
+from edge.peers.resources import ListeningPort
 from edge.recipe.config import (
     RecipesConfig,
     is_fired,
@@ -16,16 +18,21 @@ from edge.recipe.config import (
 from edge.recipe.request.config import RecipeRequestConfig
 from edge.station.alarm import AlarmConfig
 from edge.store.config import RecordsConfig
+from edge.store.database import FILE_NAME
+from edge.store.station_records import IMAGES_NAME, JOURNAL_NAME
 from edge.trigger import (
     CameraTriggerConfig,
     FrameTriggerConfig,
     PresenceTriggerConfig,
     TriggerConfig,
 )
-from inspection.config.loading import ConfigPath, StrictModel
+from inspection.config.claims import Claim, Claimant
+from inspection.config.flaws import Flaw, Keys, refuse
+from inspection.config.loading import ConfigPath
+from inspection.config.resources import Use, UsedPath
 
 
-class HealthConfig(StrictModel):
+class HealthConfig(Claimant):
     """The health page: /metrics, /healthz, /readyz; see `edge.service.health`.
 
     Attributes:
@@ -34,6 +41,10 @@ class HealthConfig(StrictModel):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9540
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claim to the port."""
+        yield Claim(("port",), ListeningPort(self.host, self.port))
 
 
 class LineConfig(RecipesConfig):
@@ -65,31 +76,49 @@ class LineConfig(RecipesConfig):
     health: HealthConfig | None = None
     control_socket: ConfigPath | None = None
 
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claims to the control socket and to the files of the records."""
+        if self.control_socket is not None:
+            yield Claim(("control_socket",), UsedPath(self.control_socket, Use.FILE, "the socket"))
+        if self.records is not None:
+            folder = self.records.folder
+            for name in (FILE_NAME, JOURNAL_NAME):
+                yield Claim(("records", "folder"), UsedPath(folder / name, Use.FILE, "records"))
+            images = UsedPath(folder / IMAGES_NAME, Use.FOLDER, "images of records")
+            yield Claim(("records", "folder"), images)
+
     @model_validator(mode="after")
     def _requests_its_recipes(self) -> LineConfig:
         if self.recipe_request is not None and not self.recipes:
-            raise ValueError("'recipe_request' needs 'recipes'")
+            refuse([Flaw(("recipe_request",), "needs {other}", ("recipes",))])
         return self
 
     @model_validator(mode="after")
-    def _outputs_of_their_own(self) -> LineConfig:
-        names = [output.outbox for output in self.outputs if isinstance(output, StorableConfig)]
-        if self.records is not None and len(set(names)) < len(names):
-            raise ValueError("two outputs send to the same place; remove one")
-        gates = [one.gate for one in self.outputs if isinstance(one, GpioConfig) and one.gate]
-        if self.encoder is None and any(gate.travel_counts is not None for gate in gates):
-            raise ValueError("gate.travel_counts needs 'encoder'")
+    def _gates_have_their_encoder(self) -> LineConfig:
+        refuse(
+            flaw
+            for place, output in enumerate(self.outputs)
+            if isinstance(output, GpioConfig) and output.gate is not None
+            for flaw in self._flaws_of_gate(output.gate, ("outputs", place, "gate"))
+        )
         return self
+
+    def _flaws_of_gate(self, gate: GateConfig, keys: Keys) -> Iterable[Flaw]:
+        if gate.travel_counts is not None and self.encoder is None:
+            yield Flaw((*keys, "travel_counts"), "needs {other}", ("encoder",))
+        if gate.travel_ms is not None and gate.travel_ms <= self.deadline_ms:
+            what = "should be above {other}: a part would be at the gate before its verdict"
+            yield Flaw((*keys, "travel_ms"), what, ("deadline_ms",))
 
     @model_validator(mode="after")
     def _has_what_the_trigger_needs(self) -> LineConfig:
         trigger = self.trigger
         if (trigger.frame_limit_ms or 0) > self.deadline_ms:
-            raise ValueError("trigger.frame_limit_ms should not be above deadline_ms")
-        if trigger.kind == "software" and self.control_socket is None:
-            raise ValueError("trigger.kind 'software' needs 'control_socket'")
-        if trigger.kind == "encoder" and self.encoder is None:
-            raise ValueError("trigger.kind 'encoder' needs 'encoder'")
+            limit = ("trigger", "frame_limit_ms")
+            refuse([Flaw(limit, "should not be above {other}", ("deadline_ms",))])
+        for kind, key in (("software", "control_socket"), ("encoder", "encoder")):
+            if trigger.kind == kind and getattr(self, key) is None:
+                refuse([Flaw(("trigger", "kind"), f"{kind!r} needs {{other}}", (key,))])
         if isinstance(trigger, PresenceTriggerConfig):
             _check_view(trigger.view, list(self.all_views))
         fired = [name for name, view in self.all_views.items() if is_fired(view.camera)]

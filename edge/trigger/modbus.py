@@ -8,6 +8,7 @@ The PLC writes the part id before the trigger.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -15,7 +16,9 @@ from pydantic import Field
 from edge.encoder import Encoder
 from edge.peers.addresses import ModbusPeer, Register
 from edge.peers.modbus import Plc
+from edge.peers.resources import Table
 from edge.trigger.base import FiredConfig, Firing, part_id_from_text
+from inspection.config.claims import Claim
 from inspection.config.plugins import require
 from inspection.errors import LineError
 
@@ -40,6 +43,12 @@ class ModbusTriggerConfig(FiredConfig, ModbusPeer):
     part_id_address: Register | None = None
     part_id_registers: Annotated[int, Field(ge=1, le=32)] = 8
     poll_ms: Annotated[float, Field(ge=1, le=1000)] = 5.0
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claims to the trigger and to the part id."""
+        table: Table = "coil" if self.table == "coil" else "holding register"
+        yield from self.registers("address", table)
+        yield from self.registers("part_id_address", "holding register", self.part_id_registers)
 
     def driver(self, _encoder: Encoder | None) -> ModbusTrigger:
         """Returns the trigger, not yet opened; raises LineError without the package."""

@@ -7,6 +7,7 @@ the broker would send again after every connection.
 from __future__ import annotations
 
 import queue
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Annotated, Literal
 
@@ -15,7 +16,9 @@ from pydantic import Field
 from edge.encoder import Encoder
 from edge.peers.addresses import MqttBroker
 from edge.peers.mqtt import Broker, Subscription
+from edge.peers.resources import topic_at
 from edge.trigger.base import FiredConfig, Firing, part_id_from_text
+from inspection.config.claims import Claim
 from inspection.config.plugins import require
 from inspection.errors import LineError
 
@@ -31,6 +34,11 @@ class MqttTriggerConfig(FiredConfig, MqttBroker):
 
     kind: Literal["mqtt"]
     topic: Annotated[str, Field(pattern=r"^[^+#\x00]+$")]
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claims to the client id and to the topic."""
+        yield from super().claims()
+        yield Claim(("topic",), topic_at(self.host, self.topic))
 
     def driver(self, _encoder: Encoder | None) -> MqttTrigger:
         """Returns the trigger, not yet opened; raises LineError without the package."""

@@ -14,7 +14,8 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 
-from inspection.config.problems import described, report
+from inspection.config.paths import plain_path, typed_path
+from inspection.config.problems import problems_of, report
 from inspection.config.yaml_source import CommandLineText, Dumper, Problem, data, lay_over, read
 from inspection.errors import ConfigError
 
@@ -36,15 +37,27 @@ class StrictModel(BaseModel):
 def _beside_the_file(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str | Path) or not info.context or "folder" not in info.context:
         return value
-    folder = Path.cwd() if isinstance(value, CommandLineText) else info.context["folder"]
-    return folder / value
+    if isinstance(value, CommandLineText):
+        return Path.cwd() / typed_path(value)
+    folder: Path = info.context["folder"]
+    return folder / (plain_path(value) if isinstance(value, str) else value)
 
 
 ConfigPath = Annotated[Path, BeforeValidator(_beside_the_file)]
-"""A path relative to its configuration file; unchanged when no file is being loaded."""
+"""A path relative to its configuration file; unchanged when no file is being loaded.
+
+A text with `~` or a variable is refused; see `inspection.config.paths`.
+"""
 
 
-def load_config(path: Path, model: type[M], overrides: Sequence[str] = ()) -> M:
+def reads_files(info: ValidationInfo) -> bool:
+    """Returns whether a validator should look into the files that a configuration names."""
+    return bool(info.context and info.context.get("files"))
+
+
+def load_config(
+    path: Path, model: type[M], overrides: Sequence[str] = (), *, files: bool = False
+) -> M:
     """Reads a YAML file into a configuration model.
 
     Args:
@@ -52,6 +65,8 @@ def load_config(path: Path, model: type[M], overrides: Sequence[str] = ()) -> M:
         model: the model to fill.
         overrides: settings `a.b=value` of `--set`, which replace settings of the file. The value is
             YAML; a number as key is an index into a list. Later overrides win.
+        files: look also into the files that it names, as certificates: for a line that is about to
+            run. Without, it can be read on another machine, and for a line that must be made safe.
 
     Raises:
         ConfigError: the file cannot be read, is not a YAML mapping, or does not fit `model`. The
@@ -61,11 +76,12 @@ def load_config(path: Path, model: type[M], overrides: Sequence[str] = ()) -> M:
     root = read(path, problems)
     for override in overrides:
         lay_over(root, override, problems)
+    context = {"folder": path.resolve().parent, "files": files}
     try:
-        config = model.model_validate(data(root), context={"folder": path.resolve().parent})
+        config = model.model_validate(data(root), context=context)
     except ValidationError as error:
         flawed = {problem.keys for problem in problems}
-        found = [described(details, model, root) for details in error.errors()]
+        found = problems_of(error, model, root)
         problems += [problem for problem in found if problem.keys not in flawed]
         raise ConfigError(report(problems)) from error
     if problems:

@@ -7,15 +7,33 @@ import re
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import AliasChoices, BaseModel
+import yaml
+from pydantic import AliasChoices, BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from inspection.config.flaws import FLAWED, Flaw, Keys, dotted
 from inspection.config.yaml_source import SET, Node, Problem, child, shown, where
 
 
-def described(error: ErrorDetails, model: type[BaseModel], root: Node) -> Problem:
-    """Finds the place of a pydantic error in the file.
+def problems_of(error: ValidationError, model: type[BaseModel], root: Node) -> list[Problem]:
+    """Finds the problems of a configuration, and their places in the file."""
+    details = error.errors(include_url=False)
+    found = [(one["type"], problem) for one in details for problem in _described(one, model, root)]
+    return [
+        problem
+        for kind, problem in found
+        if kind != "too_short" or not any(_is_below(other, problem) for _, other in found)
+    ]
+
+
+def _is_below(one: Problem, other: Problem) -> bool:
+    """Returns True for a problem in a list; pydantic counts only the items without one."""
+    return len(one.keys) > len(other.keys) and one.keys[: len(other.keys)] == other.keys
+
+
+def _described(error: ErrorDetails, model: type[BaseModel], root: Node) -> list[Problem]:
+    """Finds the places of a pydantic error.
 
     pydantic's location also names members of unions; the annotations show which parts those are.
     """
@@ -36,7 +54,34 @@ def described(error: ErrorDetails, model: type[BaseModel], root: Node) -> Proble
         keys.append(error["ctx"]["discriminator"].strip("'"))
         chosen = child(node, keys[-1])
         mark = chosen.mark if chosen else mark
-    return Problem(mark, tuple(keys), *_explained(error, parent))
+    if error["type"] == FLAWED:
+        return [_flaw(flaw, tuple(keys), root) for flaw in error["ctx"]["flaws"]]
+    return [Problem(mark, tuple(keys), *_explained(error, parent))]
+
+
+def _flaw(flaw: Flaw, above: Keys, root: Node) -> Problem:
+    """Returns the problem at its setting, with the place of the other one."""
+    keys = (*above, *flaw.keys)
+    mark = _lowest(keys, root)[0]
+    if flaw.other is None:
+        return Problem(mark, keys, flaw.what)
+    other = (*above, *flaw.other)
+    other_mark, depth = _lowest(other, root)
+    place = [where(other_mark)] if depth else []
+    absent = ["not given"] if depth < len(other) else []
+    told = flaw.told(f"{dotted(other)} ({', '.join(place + absent)})")
+    return Problem(mark, keys, told)
+
+
+def _lowest(keys: Keys, root: Node) -> tuple[yaml.Mark, int]:
+    """Returns the mark of a setting, or of the next one above it, and its number of keys."""
+    mark, node = root.mark, root
+    for depth, key in enumerate(keys):
+        below = child(node, key)
+        if below is None:
+            return mark, depth
+        mark, node = below.mark, below
+    return mark, len(keys)
 
 
 def _members(kind: Any) -> list[Any]:
@@ -128,7 +173,7 @@ def report(problems: list[Problem]) -> str:
     for mark, keys, what, found in sorted(
         problems, key=lambda problem: (problem.mark.name.startswith(SET), problem.mark.line)
     ):
-        place = ": ".join(filter(None, (where(mark), ".".join(map(str, keys)))))
+        place = ": ".join(filter(None, (where(mark), dotted(keys))))
         lines.setdefault((place, found, "" if found else what), []).append(what)
     return "\n".join(
         f"{place}: {' or '.join(dict.fromkeys(alternatives))}{found}"

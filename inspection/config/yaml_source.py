@@ -12,12 +12,18 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import BaseModel
 
+from inspection.config.flaws import Keys, dotted
 from inspection.errors import ConfigError
-
-Keys = tuple[str | int, ...]
 
 SET = "--set "
 _TAG = "tag:yaml.org,2002:"
+
+# Far above every configuration that a person writes, and read within seconds.
+_MAX_BYTES = 1 << 19
+_MAX_VALUES = 100_000  # aliases count each time: nine lines of them can stand for 10^9 values
+_MAX_DEPTH = 60  # Python ends a recursion at 1000 calls, its regular expressions and pydantic too
+_MAX_DIGITS = 100  # an int of more than 4300 digits cannot be written into a message
+_MAX_SHOWN = 200
 
 
 class CommandLineText(str):
@@ -54,10 +60,17 @@ Dumper.add_representer(  # PyYAML writes U+0085 and the like unquoted, and reads
     ),
 )
 
+
+def _integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError("too many digits")
+    return int(text, 0)
+
+
 _SCALARS: dict[str, Callable[[str], Any]] = {
     _TAG + "null": lambda _: None,
     _TAG + "bool": lambda text: {"true": True, "false": False}[text.lower()],
-    _TAG + "int": lambda text: int(text.replace("_", ""), 0),
+    _TAG + "int": lambda text: _integer(text.replace("_", "")),
     _TAG + "float": lambda text: float(text.replace("_", "")),
     _TAG + "str": str,
 }
@@ -86,17 +99,24 @@ def read(path: Path, problems: list[Problem]) -> Node:
     Raises:
         ConfigError: the file cannot be read, or is not a YAML mapping.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read: {reason}") from error
-    node = _composed(text, str(path))
+    node = _composed(_text(path), str(path))
     if node is None or node.tag == _TAG + "null":
         return Node(_mark(str(path)), {})
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(f"{where(node.start_mark)}: should be a mapping of keys to values")
     return _Tree(problems).built(node, node.start_mark)
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)  # a device or a pipe may never end
+        if len(content) > _MAX_BYTES:
+            raise ConfigError(f"{path}: has more than {_MAX_BYTES} bytes: not a configuration")
+        return content.decode("utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read: {reason}") from error
 
 
 def _composed(text: str, name: str) -> yaml.Node | None:
@@ -124,10 +144,19 @@ class _Tree:
     def __init__(self, problems: list[Problem]) -> None:
         self._problems = problems
         self._open: list[yaml.Node] = []
+        self._count = 0
 
     def built(self, node: yaml.Node, mark: yaml.Mark, keys: Keys = ()) -> Node:
+        self._count += 1
         if node in self._open:
-            raise ConfigError(f"{where(mark)}: {'.'.join(map(str, keys))}: contains itself")
+            raise ConfigError(f"{where(mark)}: {dotted(keys)}: contains itself")
+        if len(self._open) >= _MAX_DEPTH:
+            raise ConfigError(f"{where(mark)}: is nested too deeply")
+        if self._count > _MAX_VALUES:
+            high = self._open[:3][-1].start_mark  # `mark` is where the last of the aliases leads
+            raise ConfigError(
+                f"{where(high)}: has more than {_MAX_VALUES} values; each alias counts"
+            )
         self._open.append(node)
         value: Any
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
@@ -215,9 +244,10 @@ def _child_to_set(node: Node, key: str, mark: yaml.Mark) -> Node:
     if isinstance(node.value, dict):
         below: Node = node.value.setdefault(key, Node(mark, None))
         return below
-    found = child(node, int(key)) if key.isdecimal() else None
+    is_index = key.isdecimal() and len(key) <= _MAX_DIGITS
+    found = child(node, int(key)) if is_index else None
     if found is None:
-        raise ConfigError(f"nothing can be set at {key!r} of {shown(data(node))}")
+        raise ConfigError(f"nothing can be set at {shown(key)} of {shown(data(node))}")
     return found
 
 
@@ -236,7 +266,8 @@ def shown(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
-    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def where(mark: yaml.Mark, *, column: bool = False) -> str:

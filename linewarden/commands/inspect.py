@@ -4,9 +4,8 @@ The images take the same preprocessing, engine and thresholds as the parts on th
 so they must have the size that the model was trained on. The command names an image
 that it cannot inspect, with the reason, and goes on with the others.
 
-exit codes of this command, besides those below:
-  5   an image could not be inspected
-  10  an image was rejected, with --fail-on-reject
+It exits with 5 when an image could not be inspected, else with 10 when one was rejected
+and --fail-on-reject is given.
 
 examples:
   linewarden inspect --bundle bundles/flange parts/flange/test/scratch/*.png
@@ -34,9 +33,8 @@ from inspection.inspector import Inspection, Inspector, no_verdict
 from inspection.layout.alignment import Pose
 from inspection.overlay import caption, overlay
 from inspection.verdict import Cause, Verdict
+from linewarden.exit_codes import REJECTED
 from linewarden.options import add_inspector_arguments, open_inspector
-
-REJECTED = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

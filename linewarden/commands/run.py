@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     logs.configure(logging.INFO if args.service else logging.WARNING)
     if args.service:
         return _as_service(args)
-    config = load_config(args.config, LineConfig, args.set)
+    config = load_config(args.config, LineConfig, args.set, files=True)
     if args.json:
         config = _with_standard_output(config)
     summary, number = run_line(config, _ignore if args.json else print_line)
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 def _as_service(args: argparse.Namespace) -> int:
     """Runs under systemd; an error goes to the journal with its severity."""
     try:
-        return run_service(load_config(args.config, LineConfig, args.set))
+        return run_service(load_config(args.config, LineConfig, args.set, files=True))
     except LinewardenError as error:
         _log.error("%s", error)
         return error.exit_code

@@ -6,8 +6,9 @@
   safe        bring the outputs of a line to their safe state; the units call it after a crash
   wheelhouse  gather all wheels for a device without internet in a folder
 
-You may repeat 'install': it lists every file as new, changed or as it was. With --root it
-fills the image of a device instead of this device; with --dry-run it writes nothing.
+You may repeat 'install': it lists every file as new, changed or as it was, and warns of a
+port, a client id, a file or a camera that another line of the device has too. With --root
+it fills the image of a device instead of this device; with --dry-run it writes nothing.
 docs/guides/deployment.md describes a whole installation.
 
 examples:
@@ -28,6 +29,7 @@ from edge.line.safe import make_safe
 from edge.service import logs, systemctl, units, wheelhouse
 from edge.service.units import DROP_INS, UNIT
 from edge.station.config import LineConfig
+from edge.station.neighbours import shared_with
 from inspection.config.loading import load_config
 from inspection.errors import ConfigError
 
@@ -93,8 +95,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _install(args: argparse.Namespace) -> int:
-    load_config(args.config, LineConfig)
+    config = load_config(args.config, LineConfig)
     _require_folder(args.root)
+    for shared in shared_with(config, _neighbours(args)):
+        print(f"warning: {shared}", file=sys.stderr)
     found = units.service_files(args.line, args.config, args.drop_in, root=args.root)
     own = args.root / units.CONFIGURATIONS / f"{args.line}.yaml"
     if any(isinstance(file.content, Path) for file in found) and units.is_owned(own):
@@ -118,6 +122,19 @@ def _install(args: argparse.Namespace) -> int:
         else:
             print("systemd makes the user and the folders when the device starts")
     return 0
+
+
+def _neighbours(args: argparse.Namespace) -> dict[str, LineConfig]:
+    """Returns the other lines of the device that can be read, and names the rest."""
+    found = {}
+    for name in sorted(set(units.lines(args.root)) - {args.line}):
+        try:
+            path = args.root / units.CONFIGURATIONS / f"{name}.yaml"
+            found[name] = load_config(path, LineConfig)
+        except ConfigError as error:
+            first = str(error).splitlines()[0]
+            print(f"warning: not compared with {name}: {first}", file=sys.stderr)
+    return found
 
 
 def _status(args: argparse.Namespace) -> int:

@@ -9,7 +9,6 @@ provider, with those of the FP32 artefact on the CPU. Without a device it writes
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +35,7 @@ from inspection.golden import golden_frames
 from inspection.images import list_images, read_image
 from inspection.inspector import open_engine
 from inspection.preprocess import preprocess
+from linewarden.parser import Parser
 from tests.bench.cuda_provider import CUDA, ProviderEngine
 
 TITLE = "## On a GPU"
@@ -44,7 +44,7 @@ LINES = (1, 2, 4)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("bundle", type=Path, help="bundle with engines built on this machine")
     parser.add_argument("--out", required=True, type=Path, help="Markdown file for the section")
     parser.add_argument("--images", type=Path, help="folder of native images for more verdicts")

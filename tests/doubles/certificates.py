@@ -12,8 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
-def certificate(folder: Path, name: str, uri: str = "urn:test") -> tuple[Path, Path]:
-    """Makes a self-signed certificate for 127.0.0.1, valid for an hour, and its key, both PEM."""
+def certificate(
+    folder: Path, name: str, uri: str = "urn:test", *, ends: timedelta = timedelta(hours=1)
+) -> tuple[Path, Path]:
+    """Makes a self-signed certificate for 127.0.0.1, and its key, both PEM.
+
+    Args:
+        ends: time from now to its expiry; negative for an expired one.
+    """
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(timezone.utc)
@@ -38,8 +44,8 @@ def certificate(folder: Path, name: str, uri: str = "urn:test") -> tuple[Path, P
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(hours=1))
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now + ends)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)

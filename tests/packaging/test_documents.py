@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from edge.station.config import LineConfig
+from inspection import errors
 from inspection.config.loading import load_config
 from inspection.layout import LayoutConfig
 from linewarden.command_line import COMMANDS
+from linewarden.exit_codes import EXIT_CODES
+from linewarden.parser import Parser
 from training.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +90,51 @@ def test_make_targets_of_the_readme_exist() -> None:
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", readme, re.MULTILINE))
     assert named
     assert named <= targets
+
+
+def test_the_readme_has_the_exit_codes_of_the_program() -> None:
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
+
+
+def test_the_exit_codes_are_those_of_the_errors() -> None:
+    family = [errors.LinewardenError]
+    for one in family:
+        family += one.__subclasses__()
+    here = [one for one in family if one.__module__ == errors.__name__]
+    assert {one.exit_code for one in here} == set(EXIT_CODES) & set(range(1, 10)) - {2}
+    written = dict(re.findall(r"(\w+Error) [ .]*(\d+)", errors.__doc__ or ""))
+    drawn = {one.__name__: str(one.exit_code) for one in family if one.__name__ in written}
+    assert written == drawn
+    assert {one.__name__ for one in here} <= written.keys()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_names_an_exit_code_that_the_table_lacks(command: str) -> None:
+    manual = import_module(COMMANDS[command].module).__doc__ or ""
+    named = re.findall(r"exit codes?(?: is)? (\d+)|exits? with (\d+)", manual)
+    assert {int(code) for pair in named for code in pair if code} <= set(EXIT_CODES)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_home_that_the_shell_did_not_replace_is_refused(command: str) -> None:
+    """Every argument of type Path, in every action of a command."""
+    parser = Parser(prog=command)
+    import_module(COMMANDS[command].module).add_arguments(parser)
+    for one in parsers_in(parser):
+        for argument in (each for each in one._actions if each.type is Path):
+            with pytest.raises(argparse.ArgumentError, match="write '/"):
+                one._get_value(argument, "~/parts")
+
+
+def parsers_in(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    below = [
+        child
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for child in action.choices.values()
+    ]
+    return [parser, *(one for child in below for one in parsers_in(child))]
 
 
 def test_the_version_is_the_installed_one() -> None:

@@ -185,6 +185,27 @@ def test_a_configuration_of_the_device_is_not_replaced(config: Path, tmp_path: P
     assert own.read_text() == "a: 1\n"
 
 
+def test_a_line_that_takes_what_another_has_is_warned(config: Path, tmp_path: Path) -> None:
+    """The other line is a copy, with outputs of its own."""
+    installed = tmp_path / "image/etc/linewarden"
+    installed.mkdir(parents=True)
+    text = config.read_text() + "health: {port: 9600}\n"
+    config.write_text(text)
+    (installed / "press3.yaml").write_text(text)
+    (installed / "press4.yaml").write_text(text.replace("parts.jsonl", "other.jsonl"))
+    (installed / "press5.yaml").write_text("colour: red\n")
+    words = ("--root", tmp_path / "image", "--config", config, "--dry-run")
+    done = linewarden("service", "install", "press3", *words)
+    assert done.returncode == 3, done.stderr  # the copy in the image is another file
+    assert done.stderr.splitlines()[:2] == [
+        f"warning: not compared with press5: {installed}/press5.yaml:1: bundle: is missing",
+        (
+            "warning: health.port: takes port 9600 on 127.0.0.1, and health.port of press4 takes "
+            "it too; give each a port of its own"
+        ),
+    ]
+
+
 def test_a_wrong_configuration_is_not_installed(config: Path, tmp_path: Path) -> None:
     (tmp_path / "image").mkdir()
     config.write_text(config.read_text() + "colour: red\n")

@@ -98,8 +98,12 @@ def test_a_killed_line_starts_again_beside_its_old_socket(config: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "exit_code", "message"),
     [
-        ("control_socket=null", 3, "trigger.kind 'software' needs 'control_socket'"),
-        ("trigger={kind: encoder, counts: 5}", 3, "trigger.kind 'encoder' needs 'encoder'"),
+        ("control_socket=null", 3, "trigger.kind: 'software' needs control_socket ("),
+        (
+            "trigger={kind: encoder, counts: 5}",
+            3,
+            "'encoder' needs encoder (not given)",
+        ),
         ("trigger.kind=sofware", 3, "software"),
         ("trigger.frame_limit_ms=40000", 3, "should not be above deadline_ms"),
         ("trigger={kind: presence, view: side}", 3, "trigger.view should be one of main"),

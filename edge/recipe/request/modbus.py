@@ -15,13 +15,13 @@ RecipeActive is the number, and the station is READY.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
-
-from pydantic import model_validator
 
 from edge.peers.addresses import ModbusPeer, Register
 from edge.peers.modbus import Plc
 from edge.recipe.request.base import Answer, PollMilliseconds, Request, State
+from inspection.config.claims import Claim
 from inspection.config.plugins import require
 from inspection.errors import LineError
 
@@ -44,11 +44,10 @@ class ModbusRecipeRequestConfig(ModbusPeer):
     status_address: Register
     poll_ms: PollMilliseconds = 100.0
 
-    @model_validator(mode="after")
-    def _apart(self) -> ModbusRecipeRequestConfig:
-        if 0 <= self.request_address - self.status_address < 3:
-            raise ValueError("request_address lies among the three registers of status_address")
-        return self
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claims to the request and to the three registers of the answer."""
+        yield from self.registers("request_address", "holding register")
+        yield from self.registers("status_address", "holding register", 3)
 
     def driver(self, name: str) -> ModbusRequests:
         """Returns the source of requests, not yet opened; raises LineError without the package."""

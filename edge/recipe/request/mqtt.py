@@ -20,11 +20,14 @@ from __future__ import annotations
 
 import json
 import queue
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from edge.peers.addresses import MqttBroker, TopicPrefix
 from edge.peers.mqtt import Broker, Subscription, Will
+from edge.peers.resources import topic_at
 from edge.recipe.request.base import Answer, PollMilliseconds, Request
+from inspection.config.claims import Claim
 from inspection.config.plugins import require
 from inspection.errors import LineError
 
@@ -47,6 +50,12 @@ class MqttRecipeRequestConfig(MqttBroker):
     kind: Literal["mqtt"]
     topic: TopicPrefix
     poll_ms: PollMilliseconds = 100.0
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claims to the client id and to the topics."""
+        yield from super().claims()
+        for name in ("set", "state"):
+            yield Claim(("topic",), topic_at(self.host, f"{self.topic}/recipe/{name}"))
 
     def driver(self, name: str) -> MqttRequests:
         """Returns the source of requests, not yet opened; raises LineError without the package."""

@@ -71,7 +71,8 @@ def read(path: Path) -> DataSet:
     """Reads the listed images; the lists may be beside the images, above or below them.
 
     Raises:
-        CameraError: a line is malformed or has another label, or a listed file is missing.
+        CameraError: a list is no list of lines, a line is malformed or has another label, or a
+            listed file is missing.
     """
     lists = {_split_of(path): path} if path.is_file() else _lists(path)
     folder = path.resolve().parent if path.is_file() else path
@@ -123,7 +124,12 @@ def _split_of(path: Path) -> str:
 
 
 def _records(path: Path) -> Iterator[Record]:
-    for number, line in enumerate(read_list(path).split("\n"), start=1):
+    text = read_list(path)
+    if text.lstrip().startswith("["):
+        raise CameraError(
+            f"{path}: is a JSON array; write one JSON object on each line, as jq -c '.[]' does"
+        )
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 yield Record.model_validate_json(line)

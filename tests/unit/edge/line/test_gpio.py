@@ -358,7 +358,10 @@ def test_an_action_that_fails_ends_the_timetable() -> None:
     ("change", "message"),
     [
         ({"lines": {"pass": "A"}}, "should have 'pass' and 'reject'"),
-        ({"lines": {"pass": "A", "reject": "A"}}, "a line of its own"),
+        (
+            {"lines": {"pass": "A", "reject": "A"}},
+            "lines.reject: takes the line A of",
+        ),
         ({"active_low": ("C",)}, "active_low names C, not among the lines"),
         ({"lines": {"pass": "A", "reject": "B", "horn": "C"}}, "horn"),
         ({"pulse_ms": 0}, "greater than 0"),

@@ -304,7 +304,7 @@ def test_payloads_that_are_none(payload: bytes) -> None:
 
 
 def test_a_request_among_the_answers_is_refused() -> None:
-    with pytest.raises(ValidationError, match="lies among the three registers"):
+    with pytest.raises(ValidationError, match="give each holding registers of its own"):
         TypeAdapter(RecipeRequestConfig).validate_python(
             {"kind": "modbus", "host": "plc", "request_address": 11, "status_address": 10}
         )

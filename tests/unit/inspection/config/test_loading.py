@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -45,6 +46,7 @@ class Line(StrictModel):
     folder: ConfigPath | None = None
     size: tuple[int, int] = (1, 2)
     outputs: tuple[Annotated[Mqtt | JsonLines, Field(discriminator="kind")], ...] = ()
+    cameras: Annotated[tuple[JsonLines, ...], Field(min_length=1)] = (JsonLines(path=Path("/x")),)
     zones: dict[str, JsonLines] = Field(default_factory=dict)
     fallback: Mqtt | JsonLines | None = None
     spare: Annotated[Mqtt | JsonLines, Field(discriminator="kind")] | Literal["none"] = "none"
@@ -152,6 +154,38 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert load_config(Path("line.yaml"), Line) == config
 
 
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        (
+            "~/data",
+            "'~' is not replaced in a path; write '/home/ann/data', or './~/data' for a file",
+        ),
+        ("~nobody-of-us/x", "'~' is not replaced in a path; write the whole path, or"),
+        ("$HOME/data", "variables are not replaced in a path; write '/home/ann/data'"),
+        ("/x/${HOME}", "variables are not replaced in a path; write '/x//home/ann'"),
+        ("/x/$NOT_SET/y", "variables are not replaced in a path; write the whole path"),
+    ],
+)
+def test_a_home_or_variable_in_a_path_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, advice: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.delenv("NOT_SET", raising=False)
+    assert message(tmp_path, f"folder: {path}").startswith(f"line.yaml:1: folder: {advice}")
+    assert message(tmp_path, "", f"folder={path}").startswith(
+        f"--set folder={path}: folder: {advice}"
+    )
+
+
+def test_other_signs_in_a_path_are_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("./~/x", "a~", "a$", "$ 3", "%HOME%"):
+        assert load(tmp_path, f"folder: '{name}'").folder == tmp_path / name
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a$b").mkdir()  # a name that is there is no variable that a shell forgot
+    assert load(tmp_path, "", "folder=a$b").folder == tmp_path / "a$b"
+
+
 def test_a_path_stays_as_given_where_no_file_is_loaded() -> None:
     assert JsonLines(path=Path("x")).path == Path("x")
     assert Line.model_validate({"folder": "x"}, context={"other": 1}).folder == Path("x")
@@ -189,12 +223,33 @@ def test_a_path_stays_as_given_where_no_file_is_loaded() -> None:
         ("a: *z", "line.yaml:1:4: is not YAML: found undefined alias 'z'"),
         ("a: 1\nb: \x00", "line.yaml:2:4: is not YAML: it has the character U+0000"),
         ("[" * 3000, "line.yaml: is nested too deeply"),
+        (f"notes: {'[' * 100}{']' * 100}", "line.yaml:1: is nested too deeply"),
+        (f"#{' ' * 524_288}", "line.yaml: has more than 524288 bytes: not a configuration"),
         ("notes:\n  - &x\n    - *x", "line.yaml:2: notes.0.0: contains itself"),
         ("notes: &x\n  <<: *x", "line.yaml:2: notes: contains itself"),
     ],
 )
 def test_what_cannot_be_loaded(tmp_path: Path, text: str, expected: str) -> None:
     assert message(tmp_path, text) == expected
+
+
+def test_few_aliases_that_stand_for_millions_of_values(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    text = "notes:\n" + "".join(f"  {line}\n" for line in lines)
+    started = time.monotonic()
+    found = message(tmp_path, text)
+    assert time.monotonic() - started < 20
+    assert found == "line.yaml:6: has more than 100000 values; each alias counts"
+    merges = "notes: {a: &a {x: 1}}\n" + "".join(
+        f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}' if n else '*a'] * 10)}]}}\n" for n in range(8)
+    )
+    assert "has more than 100000 values" in message(tmp_path, merges)
+
+
+def test_a_device_that_never_ends_is_not_read_to_its_end() -> None:
+    with pytest.raises(ConfigError, match="/dev/zero: has more than 524288 bytes"):
+        load_config(Path("/dev/zero"), Line)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -313,6 +368,12 @@ fit:
         ),
         ("label: !!str [a]", "line.yaml:1: label: cannot be read as !!str"),
         (f"exposure_us: {'9' * 5000}", "line.yaml:1: exposure_us: cannot be read as !!int"),
+        (f"label: 0x{'f' * 5000}", "line.yaml:1: label: cannot be read as !!int"),
+        (f"fit: {{epochs: {'9' * 101}}}", "line.yaml:1: fit.epochs: cannot be read as !!int"),
+        (
+            f"exposure_us: {'x' * 5000}",
+            f"line.yaml:1: exposure_us: should be a valid number, found '{'x' * 199}...",
+        ),
         ("notes: !!set {a}", "line.yaml:1: notes: cannot be read as !!set"),
         (
             "label: {{name}}",
@@ -322,6 +383,20 @@ fit:
 )
 def test_one_problem(tmp_path: Path, text: str, expected: str) -> None:
     assert message(tmp_path, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cameras: [{kind: x, path: a}]", "cameras.0.kind: should be 'jsonlines', found 'x'"),
+        ("cameras: [{}]", "cameras.0.path: is missing"),
+        ("cameras: []", "cameras: should have at least 1 item after validation, not 0"),
+    ],
+)
+def test_a_list_with_one_wrong_item_is_not_too_short_as_well(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    assert message(tmp_path, text) == f"line.yaml:1: {expected}"
 
 
 def test_problems_of_a_union_without_discriminator(tmp_path: Path) -> None:
@@ -369,8 +444,8 @@ def test_keys_that_stand_twice_are_all_listed(tmp_path: Path) -> None:
         "line.yaml:6: label: is given here and on line 4; keep one",
         "line.yaml:7: label: is given here and on line 4; keep one",
         (
-            "line.yaml:8: on: unknown key; known are exposure_us, fallback, fit, folder, label, "
-            "loop, notes, outputs, size, spare, zones"
+            "line.yaml:8: on: unknown key; known are cameras, exposure_us, fallback, fit, folder, "
+            "label, loop, notes, outputs, size, spare, zones"
         ),
     ]
 

@@ -327,6 +327,14 @@ class TestUniad:
         file.write_text(f'{{"filename": "0.png", "label": 0}}\n\n{line}\n')
         assert refusal(lambda: read_data_set(tmp_path)) == f"{file}:3: {message}"
 
+    @pytest.mark.parametrize("indent", [None, 2])
+    def test_a_json_array(self, tmp_path: Path, indent: int | None) -> None:
+        file = tmp_path / "train.json"
+        file.write_text(json.dumps([{"filename": "0.png", "label": 0}], indent=indent))
+        assert refusal(lambda: read_data_set(tmp_path)) == (
+            f"{file}: is a JSON array; write one JSON object on each line, as jq -c '.[]' does"
+        )
+
     def test_not_a_text(self, tmp_path: Path) -> None:
         (tmp_path / "test.json").write_bytes(b"\xff\xfe\x00")
         expected = f"{tmp_path / 'test.json'}: not a text in UTF-8"
