@@ -231,8 +231,8 @@ class ServiceTime:
         moved = after.utc - before.utc
         if not _NOTHING <= moved <= self._at_once and not after.is_synchronized:
             _log.warning(
-                "the clock went from %s to %s while the device was off, and no time server confirms "
-                "it: for the age of records and images this counts for nothing",
+                "the clock went from %s to %s while the device was off, and no time server "
+                "confirms it: for the age of records and images this counts for nothing",
                 *(f"{moment:%Y-%m-%d %H:%M} UTC" for moment in (before.utc, after.utc)),
             )
 
@@ -242,8 +242,8 @@ def _announcement(state: ServiceState, wait: timedelta) -> str:
     left = max(_NOTHING, wait - (state.now - announced))
     return (
         f"the clock is {_days(state.waiting)} ahead of the running time of this device: if it was "
-        f"off for so long, records and images that are too old expire in {_days(left)}; if not, set "
-        "the clock right before, and nothing expires by it"
+        f"off for so long, records and images that are too old by it expire in {_days(left)}; if "
+        "not, set the clock right before, and nothing expires"
     )
 
 

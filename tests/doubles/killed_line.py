@@ -73,6 +73,6 @@ def run(folder: Path, parts: int | None = None) -> None:
             views=[View(ONLY_VIEW, Belt(parts), FakeInspector())],
             outputs=[Notes(folder / "told"), *station.outputs],
             settings=RunSettings(PartLimits(deadline_ms=30_000)),
-            archive=ImageArchive(config.folder / IMAGES_NAME, images),
+            archive=ImageArchive(config.folder / IMAGES_NAME, images, station.service.now),
             hooks=Hooks(on_trigger=station.on_trigger, on_record=station.on_record),
         ).run()

@@ -1,41 +1,17 @@
 """The service time moves with real time alone, whatever the time of day does."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
-from edge.store.clock import ClockReading, read_clocks
+from edge.store.clock import read_clocks
 from edge.store.service_time import FILE_NAME, ServiceTime
+from tests.doubles.device_clock import NOON, Device
 
-NOON = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 AGE = 100 * DAY  # so that four days off count at once
-
-
-@dataclass
-class Device:
-    """The clocks of a device that runs, is off, and has its time of day set."""
-
-    utc: datetime = NOON
-    boot: int = 1
-    since_boot_s: float = 100.0
-    is_synchronized: bool = True
-
-    def __call__(self) -> ClockReading:
-        return ClockReading(self.utc, f"boot-{self.boot}", self.since_boot_s, self.is_synchronized)
-
-    def run(self, span: timedelta) -> None:
-        self.utc += span
-        self.since_boot_s += span.total_seconds()
-
-    def off(self, span: timedelta, shows: timedelta | None = None) -> None:
-        """Is off; `shows` is what the time of day moves by, when it is not right after it."""
-        self.utc += span if shows is None else shows
-        self.boot += 1
-        self.since_boot_s = 5.0
 
 
 @pytest.fixture
