@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from inspection.errors import BundleError
@@ -27,11 +28,14 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
+def write_bytes(
+    path: Path, content: bytes, *, private: bool = False, changed: datetime | None = None
+) -> None:
     """Replaces `path` by `content` atomically and durably (temporary file, fsync, rename, fsync).
 
     Args:
         private: True lets only the owner read the file; False leaves its mode to the umask.
+        changed: its time of change; None for the present time of day.
 
     Raises:
         OSError: the file cannot be written; `filename` is `path`.
@@ -43,6 +47,8 @@ def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
                 os.fchmod(stream.fileno(), 0o600)
             stream.write(content)
             stream.flush()
+            if changed is not None:
+                os.utime(stream.fileno(), (changed.timestamp(), changed.timestamp()))
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:  # a full disk raises one without the file's name

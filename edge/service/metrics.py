@@ -191,6 +191,11 @@ def _records_metrics(status: RecordsStatus) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "linewarden_records_lost", "Records that were dropped.", value=status.lost
     )
+    what = "Damaged databases of records that were set aside."
+    yield GaugeMetricFamily("linewarden_records_set_aside", what, len(status.set_aside))
+    what = "1 while much is going to expire by a jump of the clock."
+    held = float(status.notice is not None)
+    yield GaugeMetricFamily("linewarden_expiry_held", what, held)
     what = "Verdicts that are not sent yet."
     waiting = GaugeMetricFamily("linewarden_outbox_waiting", what, labels=["output"])
     for name, count in status.outboxes.items():

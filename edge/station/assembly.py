@@ -105,7 +105,7 @@ def open_station(
             outputs=outputs,
             settings=_settings(config, waits_to_open),
             trigger=config.trigger.driver(encoder),
-            archive=_archive(config),
+            archive=_archive(config, records),
             watch=drift if drift.is_watching or config.recipes else None,
             hooks=_hooks(records, alarm, changeover, on_record, on_turn),
         )
@@ -214,8 +214,9 @@ def _settings(config: LineConfig, waits_to_open: bool) -> RunSettings:
     )
 
 
-def _archive(config: LineConfig) -> ImageArchive | None:
-    records = config.records
-    if records is None or records.images is None:
+def _archive(config: LineConfig, records: StationRecords | None) -> ImageArchive | None:
+    if records is None or config.records is None or config.records.images is None:
         return None
-    return ImageArchive(records.folder / IMAGES_NAME, records.images)
+    return ImageArchive(
+        config.records.folder / IMAGES_NAME, config.records.images, records.service.now
+    )

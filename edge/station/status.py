@@ -39,7 +39,8 @@ class StationStatus:
     def alarms(self) -> tuple[str, ...]:
         """The messages of the present alarms."""
         drift = [f"view {view}: {alarm}" for view, found in self.drift.items() for alarm in found]
-        return (*(alarm.message for alarm in self.rejects.values()), *drift)
+        records = self.records.alarms if self.records is not None else ()
+        return (*(alarm.message for alarm in self.rejects.values()), *drift, *records)
 
     def as_json(self) -> dict[str, Any]:
         """Returns everything but the pipeline's status, as JSON values."""

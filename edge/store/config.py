@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import time
+from datetime import time, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -40,7 +40,8 @@ class RecordsConfig(StrictModel):
     """Records of a line, in a folder with one writer at a time.
 
     Attributes:
-        max_age_days: older rows are deleted.
+        max_age_days: older rows are deleted. All ages are in service time, see
+            `edge.store.service_time`.
         max_outbox: verdicts that may wait for each output of kind mqtt or webhook.
         images: leave out to keep none.
         shifts: name of each shift and when it begins; none: one shift from midnight.
@@ -53,6 +54,13 @@ class RecordsConfig(StrictModel):
     images: ImagesConfig | None = None
     shifts: dict[Annotated[str, Field(min_length=1)], time] = Field(default_factory=dict)
     time_zone: str | None = None
+
+    @property
+    def shortest_age(self) -> timedelta:
+        """The time after which the first of all records and images expire."""
+        images = self.images
+        ages = () if images is None else (images.max_age_days, images.reject_max_age_days)
+        return timedelta(days=min((self.max_age_days, *ages)))
 
     @field_validator("shifts")
     @classmethod

@@ -80,7 +80,25 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX outbox_by_record ON outbox (record)",
     ),
     ("ALTER TABLE identities ADD COLUMN recipe_number INTEGER",),
+    (
+        """
+        CREATE TABLE marks (           -- when rows up to a number were there, see edge.store.expiry
+            number INTEGER PRIMARY KEY,
+            reached TEXT NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE TABLE checked (         -- how far a check of the rows has come
+            what TEXT PRIMARY KEY,
+            number INTEGER NOT NULL
+        ) STRICT
+        """,
+    ),
 )
+
+
+class DamagedDatabaseError(RecordsError):
+    """The content of the database is damaged, as by a disk that wrote to a wrong place."""
 
 
 def connect(folder: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Connection:
@@ -89,7 +107,8 @@ def connect(folder: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.
     The connection may be handed from thread to thread. It begins no transaction by itself.
 
     Raises:
-        RecordsError: the file is damaged, is something else, or comes from a newer version.
+        DamagedDatabaseError: the file is damaged.
+        RecordsError: it is something else, or comes from a newer version.
         sqlite3.OperationalError: the disk is full, or the file cannot be opened.
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
@@ -100,9 +119,9 @@ def connect(folder: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.
     connection = sqlite3.connect(
         path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
     )
-    connection.row_factory = sqlite3.Row
+    _settle_types(connection)
     try:
-        with _told_where(path):
+        with telling_of_damage(folder):
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             connection.execute("PRAGMA foreign_keys = ON")
@@ -117,6 +136,7 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
     """Open an existing database for reading only.
 
     Raises:
+        DamagedDatabaseError: it is damaged.
         RecordsError: there is none, or it cannot be read.
     """
     path = folder / FILE_NAME
@@ -130,8 +150,8 @@ def connect_to_read(folder: Path) -> sqlite3.Connection:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.row_factory = sqlite3.Row
-        with _told_where(path):
+        _settle_types(connection)
+        with telling_of_damage(folder):
             _require_version(connection, path)
     except sqlite3.OperationalError as error:
         raise RecordsError(
@@ -156,6 +176,34 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+@contextlib.contextmanager
+def telling_of_damage(folder: Path) -> Iterator[None]:
+    """Raise DamagedDatabaseError for what a damaged database in `folder` does in the block."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        # The class itself is for damage and for a file that is no database; derived ones are for
+        # the disk, a lock or a mistake (PEP 249).
+        if type(error) is not sqlite3.DatabaseError:
+            raise
+        raise _damaged(folder, error) from error
+    except UnicodeDecodeError as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: Exception) -> DamagedDatabaseError:
+    return DamagedDatabaseError(
+        f"{folder / FILE_NAME}: is damaged ({error}); a line sets it aside and begins a new one. "
+        f"Save what can be read: linewarden records recover {folder} --to NEW"
+    )
+
+
+def _settle_types(connection: sqlite3.Connection) -> None:
+    connection.row_factory = sqlite3.Row
+    # By itself the module raises OperationalError for damaged text, as it does for a full disk.
+    connection.text_factory = bytes.decode
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
@@ -191,14 +239,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
-@contextlib.contextmanager
-def _told_where(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError:
-        raise  # the disk, not the content
-    except sqlite3.DatabaseError as error:
-        raise RecordsError(
-            f"{path}: {error}; move the file away and start again, and rescue what it held with: "
-            f"sqlite3 {path.name} .recover"
-        ) from error
+def migrations(count: int | None = None) -> Iterator[str]:
+    """Yields the statements that make the schema; of the first `count` versions, or of all."""
+    for statements in _MIGRATIONS[:count]:
+        yield from statements

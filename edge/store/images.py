@@ -8,15 +8,16 @@
         041455.123456_3f9a2c1d-000017_REJECT.overlay.jpg    to look at
 
 Frames and masks are lossless: they may train a model. A pass has its frame alone. A line with
-several views has the view's name before that of the kind: `REJECT.side.frame.png`. Names sort by
-time (UTC). Files with other names are neither counted nor deleted.
+several views has the view's name before that of the kind: `REJECT.side.frame.png`. Names have the
+time of day (UTC); the time of change is service time (`edge.store.service_time`), by which images
+grow old. Files with other names are neither counted nor deleted.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -36,24 +37,19 @@ from inspection.verdict import Verdict
 FRAME_SUFFIX = ".frame.png"
 
 
-def _now_utc() -> datetime:
-    return datetime.now(timezone.utc)
-
-
 class ImageArchive:
     """An `edge.pipeline.background.Archive` in a folder. One thread calls `save`.
 
     Args:
         folder: made when the first image is written.
-        now_utc: wall clock.
+        now: service time.
     """
 
-    def __init__(
-        self, folder: Path, config: ImagesConfig, now_utc: Callable[[], datetime] = _now_utc
-    ) -> None:
+    def __init__(self, folder: Path, config: ImagesConfig, now: Callable[[], datetime]) -> None:
         self._folder = folder
         self._config = config
-        self._quota = Quota(folder, config, now_utc)
+        self._now = now
+        self._quota = Quota(folder, config)
 
     def names(self, settled: Settled) -> tuple[str, ...]:
         """File names relative to the folder; see `Archive.names`."""
@@ -67,12 +63,13 @@ class ImageArchive:
             return
         stem = _stem(settled)
         contents = {image.name: image.encode() for image in _images(stem, settled)}
-        self._quota.make_room(stem, sum(map(len, contents.values())))
+        now = self._now()
+        self._quota.make_room(stem, sum(map(len, contents.values())), now)
         for name, content in contents.items():
             path = self._folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, content)
-            self._quota.add(stem, name, len(content))
+            write_bytes(path, content, changed=now)
+            self._quota.add(stem, name, len(content), now)
 
     def _is_kept(self, settled: Settled) -> bool:
         inspection, config = settled.inspection, self._config

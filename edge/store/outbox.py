@@ -12,6 +12,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -19,18 +20,11 @@ from edge.line.base import LineOutput, StationState
 from edge.line.link import Link
 from edge.part.record import InspectionRecord
 from edge.peers.reconnect import Pauses
-from edge.store.database import connect
-from edge.store.rows import FIELDS, record_from_row
+from edge.store.outbox_table import OutboxTable, Waiting
 from inspection.errors import LineError, RecordsError
 
 _LONGEST_PAUSE_S = 10.0
 _SHORT_IDLE_S, _IDLE_S = 0.1, 0.5
-_READ_AT_ONCE = 50
-_NEXT = f"""
-    SELECT outbox.number AS entry, {FIELDS}
-    FROM outbox JOIN records ON records.number = outbox.record JOIN identities USING (identity)
-    WHERE output = ? AND outbox.number > ? ORDER BY outbox.number LIMIT {_READ_AT_ONCE}
-"""  # noqa: S608 - names of columns
 
 _log = logging.getLogger(__name__)
 
@@ -46,21 +40,31 @@ class StoredOutput:
         name: in the database; the same after a restart.
         folder: of the database.
         max_waiting: verdicts that may wait; a further one is an error to the pipeline.
+        on_damage: told when the database is damaged.
+
+    Attributes:
+        table: the verdicts in the database.
     """
 
-    def __init__(self, output: LineOutput, *, name: str, folder: Path, max_waiting: int) -> None:
+    def __init__(
+        self,
+        output: LineOutput,
+        *,
+        name: str,
+        folder: Path,
+        max_waiting: int,
+        on_damage: Callable[[str], None],
+    ) -> None:
         self.name = name
-        self._folder = folder
+        self.table = OutboxTable(name, folder, on_damage)
         self._max_waiting = max_waiting
         self._output = output
         self._link = Link(output)
-        self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
         self._reserved: set[str] = set()
         self._waiting = 0
         self._wake = threading.Event()
         self._state: StationState | None = None
-        self._sent = 0  # the last entry that was confirmed
         self._failing_since: datetime | None = None
         self._told: set[str] = set()  # reasons of this failure that are in the log
         self._pauses = Pauses(_LONGEST_PAUSE_S)
@@ -86,6 +90,7 @@ class StoredOutput:
     def start(self, waiting: int) -> None:
         """Begin to send; `waiting` verdicts wait from earlier."""
         self._waiting = waiting
+        self.table.add(waiting)
         self._thread.start()
 
     def stop(self, limit_s: float) -> None:
@@ -148,8 +153,8 @@ class StoredOutput:
             except Exception as error:  # noqa: BLE001 - goes on after a pause, and is logged
                 is_defect = not isinstance(error, sqlite3.Error | RecordsError)
                 self._fail(f"the outbox fails: {error}", exc_info=is_defect)
-                self._disconnect()
-        self._disconnect()
+                self.table.close()
+        self.table.close()
         self._link.close()
 
     def _idle_s(self) -> float:
@@ -168,11 +173,11 @@ class StoredOutput:
     def _work(self) -> None:
         self._show()
         while self._waiting and time.monotonic() >= self._retry_at:
-            entries = self._read()
+            entries = self.table.read()
             if not entries:
                 return
-            for number, record in entries:
-                if not self._forward(number, record):
+            for entry in entries:
+                if not self._forward(entry):
                     return
                 self._show()
                 if self._stop_at is not None and time.monotonic() >= self._stop_at:
@@ -191,40 +196,16 @@ class StoredOutput:
             if self._link.is_up and not self._waiting:
                 self._recover()
 
-    def _forward(self, number: int, record: InspectionRecord) -> bool:
+    def _forward(self, entry: Waiting) -> bool:
         try:
-            self._link.send(record)
+            self._link.send(entry.record)
         except LineError as error:
             self._fail(str(error))
             return False
-        self._sent = number
         self._recover()
-        self.give_up()
-        self._forget()
+        if self.table.confirm(entry):
+            self.give_up()
         return True
-
-    def _read(self) -> list[tuple[int, InspectionRecord]]:
-        connection = self._connected()
-        rows = connection.execute(_NEXT, (self.name, self._sent)).fetchall()
-        return [(row["entry"], record_from_row(row)) for row in rows]
-
-    def _forget(self) -> None:
-        """Delete the confirmed verdicts. On a full disk the next call does."""
-        with contextlib.suppress(sqlite3.OperationalError):
-            self._connected().execute(
-                "DELETE FROM outbox WHERE output = ? AND number <= ?", (self.name, self._sent)
-            )
-
-    def _connected(self) -> sqlite3.Connection:
-        if self._connection is None:
-            # Without a flush to the disk: after a power cut the last verdicts are sent again.
-            self._connection = connect(self._folder, synchronous="NORMAL")
-        return self._connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
 
     def _fail(self, why: str, *, exc_info: bool = False) -> None:
         """Pause, longer after every failure; log each reason once."""

@@ -12,13 +12,15 @@ from pathlib import Path
 from types import TracebackType
 
 from edge.part.record import InspectionRecord
-from edge.store.database import connect, connect_to_read, transaction
+from edge.store.database import connect, connect_to_read, telling_of_damage, transaction
 from edge.store.rows import FIELDS, moment_from_text, record_from_row, text_from_moment
 from edge.store.shifts import Shift, shifts_between
 from inspection.errors import ConfigError, RecordsError
 from inspection.verdict import Cause, Verdict
 
 GOOD = "good"
+
+_INSTANT = timedelta(microseconds=1)  # the resolution of moments
 
 _FROM = "FROM records JOIN identities USING (identity)"
 _LABEL = "(SELECT label FROM labels WHERE record = records.number ORDER BY number DESC LIMIT 1)"
@@ -109,10 +111,11 @@ class RecordReader:
     """Reads the records in a folder. Use it as a context manager. For one thread at a time.
 
     Raises:
-        RecordsError: there are none, or they cannot be read.
+        RecordsError: there are none, or they cannot be read; every method raises it.
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._connection = connect_to_read(folder)
 
     def __enter__(self) -> RecordReader:
@@ -132,40 +135,48 @@ class RecordReader:
         """Yields the records of a filter, by time."""
         condition, values = which.condition()
         order = "DESC" if newest_first else "ASC"
-        rows = self._connection.execute(
-            f"SELECT {FIELDS}, {_LABEL} AS label {_FROM} WHERE {condition} "
-            f"ORDER BY triggered_utc {order}, records.number {order} LIMIT ?",
-            (*values, -1 if limit is None else limit),
-        )
-        for row in rows:
-            yield StoredRecord(record_from_row(row), row["label"])
+        with telling_of_damage(self._folder):
+            rows = self._connection.execute(
+                f"SELECT {FIELDS}, {_LABEL} AS label {_FROM} WHERE {condition} "
+                f"ORDER BY triggered_utc {order}, records.number {order} LIMIT ?",
+                (*values, -1 if limit is None else limit),
+            )
+            for row in rows:
+                yield StoredRecord(record_from_row(row), row["label"])
 
     def count(
         self, which: Filter, begins: Mapping[str, time], zone: tzinfo | None
     ) -> Iterator[Count]:
         """Counts for each recipe and shift that has records; for the arguments see `shifts`."""
         condition, values = which.condition()
-        first, last = self._connection.execute(
-            f"SELECT min(triggered_utc), max(triggered_utc) {_FROM} WHERE {condition}",
-            values,
-        ).fetchone()
-        if first is None:
-            return
-        since, latest = (moment_from_text(text) for text in (first, last))
-        until = latest + timedelta(microseconds=1)
-        for shift in shifts_between(since, until, begins, zone):
-            yield from self._count_shift(shift, condition, values)
+        after = ""
+        with telling_of_damage(self._folder):
+            # From shift to shift with records: a clock that was wrong may lie a century ahead.
+            while first := self._first(condition, values, after):
+                since = moment_from_text(first)
+                (shift,) = shifts_between(since, since + _INSTANT, begins, zone)
+                yield from self._count_shift(shift, condition, values)
+                after = text_from_moment(shift.end)
 
     def waiting(self) -> dict[str, Waiting]:
         """Verdicts that wait for each output."""
-        rows = self._connection.execute(
-            "SELECT output, count(*), min(triggered_utc) "
-            "FROM outbox JOIN records ON records.number = outbox.record GROUP BY output"
-        )
-        return {
-            str(output): Waiting(int(count), moment_from_text(since))
-            for output, count, since in rows
-        }
+        with telling_of_damage(self._folder):
+            rows = self._connection.execute(
+                "SELECT output, count(*), min(triggered_utc) "
+                "FROM outbox JOIN records ON records.number = outbox.record GROUP BY output"
+            )
+            return {
+                str(output): Waiting(int(count), moment_from_text(since))
+                for output, count, since in rows
+            }
+
+    def _first(self, condition: str, values: list[object], after: str) -> str | None:
+        """Returns the moment of the first record of a condition, `after` or later."""
+        (first,) = self._connection.execute(
+            f"SELECT min(triggered_utc) {_FROM} WHERE {condition} AND triggered_utc >= ?",
+            (*values, after),
+        ).fetchone()
+        return None if first is None else str(first)
 
     def _count_shift(self, shift: Shift, condition: str, values: list[object]) -> Iterator[Count]:
         rows = self._connection.execute(
@@ -225,7 +236,10 @@ def empty_outbox(folder: Path, output: str) -> int:
 def _opened(folder: Path) -> Iterator[sqlite3.Connection]:
     connect_to_read(folder).close()  # which tells when there is none
     try:
-        with contextlib.closing(connect(folder, synchronous="FULL")) as connection:
+        with (
+            telling_of_damage(folder),
+            contextlib.closing(connect(folder, synchronous="FULL")) as connection,
+        ):
             yield connection
     except sqlite3.OperationalError as error:
         raise RecordsError(f"{folder}: cannot be written: {error}") from error

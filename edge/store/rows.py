@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
 from edge.part.record import InspectionRecord, ViewRecord
+from edge.store.database import DamagedDatabaseError
 
 IDENTITY = (
     "recipe",
@@ -83,7 +84,21 @@ def answers_in_row(connection: sqlite3.Connection, trigger_id: str) -> int | Non
 
 
 def record_from_row(row: sqlite3.Row) -> InspectionRecord:
-    """Returns the record that was written."""
+    """Returns the record that was written.
+
+    Raises:
+        DamagedDatabaseError: the row has something that nobody wrote.
+    """
+    try:
+        return _record_from_row(row)
+    except (ValueError, TypeError, KeyError) as error:
+        raise DamagedDatabaseError(
+            f"the row of trigger {row['trigger_id']!r} is damaged ({error}); 'linewarden records "
+            "recover' saves the others"
+        ) from error
+
+
+def _record_from_row(row: sqlite3.Row) -> InspectionRecord:
     values = {name: row[name] for name in (*_SCALARS, *IDENTITY)}
     latency = {stage: row[f"{stage}_ms"] for stage in _STAGES}
     details = json.loads(row["details"])

@@ -29,10 +29,15 @@ from edge.line.base import LineOutput
 from edge.part.record import InspectionRecord, LatencyMs, Told, interrupted_record
 from edge.part.trigger import Trigger
 from edge.store.config import RecordsConfig
-from edge.store.database import connect
+from edge.store.damage import damaged_files, keep_broken_log, set_aside
+from edge.store.database import DamagedDatabaseError, connect, telling_of_damage
+from edge.store.expiry import RowExpiry, mark, newest_mark
 from edge.store.notes import Notes
 from edge.store.outbox import StoredOutput
+from edge.store.reconcile import ImageNames
 from edge.store.rows import answers_in_row
+from edge.store.service_time import FILE_NAME as SERVICE_TIME_NAME
+from edge.store.service_time import ServiceTime
 from edge.store.writer import Entry, RecordWriter
 from inspection.errors import LineError, RecordsError
 from inspection.verdict import Cause
@@ -57,6 +62,8 @@ class RecordsStatus:
         lost: records that were given up.
         outboxes: verdicts that wait for each output behind an outbox.
         outboxes_up: whether each of these outputs works. While one does not, its verdicts wait.
+        set_aside: damaged databases in the folder, until somebody moves them away.
+        notice: what the clock will have expire, see `edge.store.service_time`; None for nothing.
     """
 
     failure: str | None
@@ -64,6 +71,18 @@ class RecordsStatus:
     lost: int
     outboxes: dict[str, int]
     outboxes_up: dict[str, bool]
+    set_aside: tuple[str, ...] = ()
+    notice: str | None = None
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """The messages that somebody has to act on."""
+        aside = [
+            f"{name} is a damaged database of records: save what can be read with 'linewarden "
+            "records recover', then move it away"
+            for name in self.set_aside
+        ]
+        return (*aside, *filter(None, [self.notice]))
 
 
 class StationRecords:
@@ -72,9 +91,11 @@ class StationRecords:
     Args:
         outputs: outputs behind an outbox, by a name that stays the same after a restart.
         labels: their names in records, by that name; the same where not given.
+        service: None for one in the folder, by the clocks of the device.
 
     Attributes:
         outputs: the same, for the pipeline.
+        service: by which records and images grow old.
     """
 
     def __init__(
@@ -83,22 +104,36 @@ class StationRecords:
         outputs: Mapping[str, LineOutput],
         labels: Mapping[str, str] | None = None,
         max_backlog: int = _MAX_BACKLOG,
+        service: ServiceTime | None = None,
     ) -> None:
         folder = config.folder
         self.outputs = [
-            StoredOutput(output, name=name, folder=folder, max_waiting=config.max_outbox)
+            StoredOutput(
+                output,
+                name=name,
+                folder=folder,
+                max_waiting=config.max_outbox,
+                on_damage=self._report_damage,
+            )
             for name, output in outputs.items()
         ]
         self._labels = labels or {}
         self._folder = folder
         self._settling = threading.Lock()
         self._latest: dict[str, InspectionRecord] = {}  # of each trigger that is not settled
+        self._set_aside: tuple[str, ...] = ()
+        self.service = service or ServiceTime(
+            folder / SERVICE_TIME_NAME, shortest_age=config.shortest_age
+        )
         self._notes = Notes(folder / JOURNAL_NAME)
         self._writer = RecordWriter(
             folder,
-            max_age_days=config.max_age_days,
+            images=folder / IMAGES_NAME,
+            service=self.service,
+            expiry=RowExpiry(config.max_age_days),
             max_backlog=max_backlog,
             on_commit=self._on_commit,
+            replacing=self._replacing,
         )
 
     def status(self) -> RecordsStatus:
@@ -107,7 +142,15 @@ class StationRecords:
         waiting = {output.name: output.waiting for output in self.outputs}
         is_up = {output.name: output.reaches_receiver for output in self.outputs}
         failure = writer.failure or self._notes.failure or self._notes.slow
-        return RecordsStatus(failure, writer.backlog, writer.lost, waiting, is_up)
+        return RecordsStatus(
+            failure,
+            writer.backlog,
+            writer.lost,
+            waiting,
+            is_up,
+            self._set_aside,
+            self.service.notice,
+        )
 
     def blocked(self) -> str | None:
         """Why the station must not be READY: no verdict can leave; None when it may."""
@@ -144,16 +187,21 @@ class StationRecords:
         """Finish the work of an earlier process, and keep records within the block.
 
         At its end it commits the waiting records, and sends verdicts while the outputs take them. A
-        line starts on a full disk too.
+        line starts on a full disk and with a damaged database too.
 
         Raises:
             RecordsError: the folder cannot be written, another process writes to it, or the
-                database is damaged.
+                database is of another program or version.
         """
         with contextlib.ExitStack() as stack:
             self._lock_folder(stack)
+            self._set_aside = tuple(path.name for path in damaged_files(self._folder))
             left = self._open_journal(stack)
-            waiting, updates = self._look_into_database(left)
+            try:
+                waiting, updates = self._look_into_database(left)
+            except DamagedDatabaseError as error:
+                with self._replacing(str(error)):
+                    waiting, updates = self._look_into_database(left)
             for output in self.outputs:
                 stack.callback(output.stop, _CLOSE_S)
                 output.start(waiting.get(output.name, 0))
@@ -191,7 +239,12 @@ class StationRecords:
         """
         updates = set()
         try:
-            with contextlib.closing(connect(self._folder, synchronous="FULL")) as connection:
+            with (
+                telling_of_damage(self._folder),
+                contextlib.closing(connect(self._folder, synchronous="FULL")) as connection,
+            ):
+                self._keep_broken_log(connection)
+                mark(connection, self.service.open(newest_mark(connection)))
                 for trigger_id, entry in list(left.items()):
                     known = answers_in_row(connection, trigger_id)
                     if known is not None and _answers(entry) > known:
@@ -214,7 +267,40 @@ class StationRecords:
             )
         return waiting, updates
 
+    def _keep_broken_log(self, connection: sqlite3.Connection) -> None:
+        copy = keep_broken_log(connection, self._folder)
+        if copy is not None:
+            self._set_aside += (copy.name,)
+            _log.error(
+                "%s: the log of the database is damaged, and the last records in it are missing; "
+                "'linewarden records recover %s --to NEW' saves what can be read of the copy",
+                *(copy, self._folder),
+            )
+
+    def _report_damage(self, damage: str) -> None:
+        self._writer.report_damage(damage)
+
+    @contextlib.contextmanager
+    def _replacing(self, damage: str) -> Iterator[None]:
+        """Set the damaged database aside, with all connections of this process closed."""
+        with contextlib.ExitStack() as stack:
+            stored = {
+                output: stack.enter_context(output.table.replaced()) for output in self.outputs
+            }
+            aside = set_aside(self._folder)
+            self._set_aside += (aside.name,)
+            for output, count in stored.items():
+                output.give_up(count)
+            unsent = ", ".join(f"{count} for {output.name}" for output, count in stored.items())
+            _log.error(
+                "%s; it is now %s, and a new one is begun. Verdicts in it that are not sent, and "
+                "will not be by themselves: %s",
+                *(damage, aside.name, unsent or "none"),
+            )
+            yield
+
     def _make_up(self, left: Mapping[str, str], updates: set[str]) -> None:
+        names = ImageNames(self._folder / IMAGES_NAME)
         for trigger_id, entry in left.items():
             record = _record(entry)
             if record is None:
@@ -222,6 +308,7 @@ class StationRecords:
                 self._notes.settle([trigger_id])
                 continue
             made_up = record if trigger_id in updates else self._reserve(_ended_now(record))
+            made_up = names.correct(made_up)
             self._latest[trigger_id] = made_up
             self._write(made_up)
         if left:
@@ -256,6 +343,7 @@ class StationRecords:
     def _on_commit(self, entries: Sequence[Entry]) -> None:
         self._settle(entries)
         for output in self.outputs:
+            output.table.add(sum(output.name in entry.outputs for entry in entries))
             output.wake()
 
     def _settle(self, entries: Sequence[Entry]) -> None:

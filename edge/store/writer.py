@@ -13,20 +13,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta, timezone
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from edge.part.record import InspectionRecord
-from edge.store.database import connect, transaction
-from edge.store.rows import text_from_moment, write_record
+from edge.store.database import DamagedDatabaseError, connect, telling_of_damage, transaction
+from edge.store.expiry import RowExpiry
+from edge.store.reconcile import ImageNames, reconcile
+from edge.store.rows import write_record
+from edge.store.service_time import ServiceTime
 from inspection.errors import RecordsError
 
 _LARGEST_COMMIT = 500
 _PAUSE_S = 1.0
 _PRUNE_EVERY_S = 60.0
-_PRUNED_AT_ONCE = 2_000
+_REPLACE_EVERY_S = 60.0  # a disk that damages every new database would be filled with them
 
 _log = logging.getLogger(__name__)
 
@@ -43,9 +46,13 @@ class RecordWriter:
 
     Args:
         folder: of the database.
-        max_age_days: older rows are deleted, except those that wait in an outbox.
+        images: folder that the records name their images in.
+        service: the writer keeps it for the next process.
+        expiry: deletes the rows that are too old.
         max_backlog: records that wait in memory while nothing can be written.
         on_commit: receives the committed records, on the writer's thread.
+        replacing: replaces the database, which is damaged, when the block is entered; the argument
+            is the damage.
 
     Attributes:
         lost: records that were dropped because `max_backlog` waited.
@@ -56,16 +63,25 @@ class RecordWriter:
         self,
         folder: Path,
         *,
-        max_age_days: float,
+        images: Path,
+        service: ServiceTime,
+        expiry: RowExpiry,
         max_backlog: int,
         on_commit: Callable[[Sequence[Entry]], None],
+        replacing: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self.lost = 0
         self.failure: str | None = None
         self._folder = folder
-        self._max_age = timedelta(days=max_age_days)
+        self._images = images
+        self._service = service
+        self._expiry = expiry
         self._max_backlog = max_backlog
         self._on_commit = on_commit
+        self._replacing = replacing
+        self._damage: str | None = None
+        self._is_reconciled = False
+        self._replace_at = time.monotonic()
         self._connection: sqlite3.Connection | None = None
         self._changed = threading.Condition()
         self._waiting: deque[Entry] = deque()
@@ -93,6 +109,12 @@ class RecordWriter:
         _log.error("a record is lost: %s", entry.record.model_dump_json())
         return False
 
+    def report_damage(self, damage: str) -> None:
+        """Have the database replaced, without waiting."""
+        with self._changed:
+            self._damage = damage
+            self._changed.notify()
+
     def close(self, limit_s: float) -> None:
         """Commit the waiting records, within `limit_s` and if the database can be written."""
         with self._changed:
@@ -105,20 +127,29 @@ class RecordWriter:
     def _run(self) -> None:
         while not (self._ended and (not self._waiting or self.failure is not None)):
             try:
-                self._step()
+                with telling_of_damage(self._folder):
+                    self._step()
+            except DamagedDatabaseError as error:
+                self._damage = str(error)
             except Exception as error:  # noqa: BLE001 - the writer goes on after a pause
                 self._log_failure(error)
+        self._service.save()
         self._disconnect()
 
     def _step(self) -> None:
         """Commit the waiting records, or wait for some."""
+        if self._damage is not None:
+            self._replace(self._damage)
         if self._connection is None:
             self._connection = connect(self._folder, synchronous="FULL")
+        if not self._is_reconciled:
+            reconcile(self._connection, ImageNames(self._images))
+            self._is_reconciled = True
         if time.monotonic() >= self._prune_at:
             self._prune(self._connection)
         with self._changed:
             pause_s = max(0.0, self._prune_at - time.monotonic())
-            self._changed.wait_for(lambda: self._waiting or self._ended, pause_s)
+            self._changed.wait_for(lambda: self._waiting or self._ended or self._damage, pause_s)
             batch = list(islice(self._waiting, _LARGEST_COMMIT))
         if batch:
             self._commit(self._connection, batch)
@@ -137,6 +168,15 @@ class RecordWriter:
                 self._waiting.popleft()
         self._log_recovery()
         self._on_commit(batch)
+
+    def _replace(self, damage: str) -> None:
+        """Begin a new database in the place of the damaged one."""
+        self._disconnect()
+        if time.monotonic() < self._replace_at:
+            raise RecordsError(damage)
+        self._replace_at = time.monotonic() + _REPLACE_EVERY_S
+        with self._replacing(damage), self._changed:
+            self._damage = None
 
     def _log_recovery(self) -> None:
         if self.failure is not None:
@@ -160,15 +200,10 @@ class RecordWriter:
     def _prune(self, connection: sqlite3.Connection) -> None:
         """Delete some of the rows that are too old."""
         self._prune_at = time.monotonic() + _PRUNE_EVERY_S
-        oldest = text_from_moment(datetime.now(timezone.utc) - self._max_age)
-        with transaction(connection):
-            deleted = connection.execute(
-                "DELETE FROM records WHERE number IN (SELECT number FROM records WHERE "
-                "triggered_utc < ? AND number NOT IN (SELECT record FROM outbox) LIMIT ?)",
-                (oldest, _PRUNED_AT_ONCE),
-            ).rowcount
+        self._service.save()
+        has_more = self._expiry.expire(connection, self._service.now())
         self._log_recovery()
-        if deleted == _PRUNED_AT_ONCE:
+        if has_more:
             self._prune_at = time.monotonic()
 
     def _disconnect(self) -> None:

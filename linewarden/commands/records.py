@@ -1,4 +1,4 @@
-"""List the records of a line, count them by recipe and shift, and label parts.
+"""List the records of a line, count them by recipe and shift, label parts, recover them.
 
 RECORDS is the folder of the records, or the YAML file of the line, which also has the
 shifts. The command does not disturb a running line. Times are ISO 8601, such as
@@ -7,6 +7,9 @@ shifts. The command does not disturb a running line. Times are ISO 8601, such as
 `label` keeps the judgement of a person: `good` for a false reject, the name of the defect
 for an escape. `linewarden dataset from-records` makes a folder for training or
 calibration from labelled parts.
+
+`recover` saves what can be read of a damaged database: those that a line set aside in its
+folder, else the one that is there, else a file that you name. They stay as they are.
 
 examples:
   linewarden records list configs/line/replay.yaml --limit 20
@@ -17,6 +20,7 @@ examples:
   linewarden records label records/flange 3f9a2c1d-000017 good --note 'only dust'
   linewarden records label records/flange 3f9a2c1d-000020 scratch
   linewarden records outbox records/flange
+  linewarden records recover records/flange --to recovered
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge.store.damage import damaged_files
+from edge.store.database import FILE_NAME
 from edge.store.reader import (
     Count,
     Filter,
@@ -35,6 +41,8 @@ from edge.store.reader import (
     add_label,
     empty_outbox,
 )
+from edge.store.recovery import LOST, recover
+from edge.store.station_records import IMAGES_NAME
 from edge.store.tables import TEXT_FORMATS, write_parquet
 from inspection.errors import ConfigError, RecordsError
 from inspection.files import new_file
@@ -71,6 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_author_argument(label)
     label.add_argument("--note", default="", metavar="TEXT", help="reason")
     outbox = _action(actions, "outbox", "verdicts that wait for each output")
+    recovery = _action(actions, "recover", "save what can be read of a damaged database")
+    recovery.add_argument(
+        "--to", type=Path, required=True, metavar="FOLDER", help="new folder of records"
+    )
     outbox.add_argument(
         "--drop",
         metavar="OUTPUT",
@@ -88,6 +100,9 @@ def _action(
 
 def run(args: argparse.Namespace) -> int:
     """Does one of the actions."""
+    if args.action == "recover":
+        _recover(args)
+        return 0
     source = find_records(args.records)
     if args.action == "list":
         _list(args, source)
@@ -166,6 +181,26 @@ def _outbox(args: argparse.Namespace, source: Source) -> None:
         print(f"{those.count:>8}  since {those.since.astimezone():%Y-%m-%d %H:%M:%S}  {output}")
     if not waiting:
         print("no verdict waits")
+
+
+def _recover(args: argparse.Namespace) -> None:
+    database = args.records.with_name(args.records.name.removesuffix("-wal"))
+    if database.suffix == ".sqlite":
+        folder, sources = database.parent, [database]
+    else:
+        folder = find_records(args.records).folder
+        sources = damaged_files(folder) or [folder / FILE_NAME]
+    done = recover(sources, args.to, folder / IMAGES_NAME)
+    print(f"{args.to}: {done.records} records and {done.labels} labels saved")
+    if done.missing:
+        print(f"{done.missing} records between the first and the last cannot be read")
+    if done.without_identity:
+        print(
+            f"{done.without_identity} records have lost recipe and thresholds: their recipe is "
+            f"{LOST!r}, and their threshold says nothing"
+        )
+    for output, count in done.waiting.items():
+        print(f"{count} verdicts were perhaps not sent to {output}")
 
 
 def _positive(text: str) -> int:

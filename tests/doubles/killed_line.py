@@ -75,7 +75,7 @@ def run(folder: Path, parts: int | None = None) -> None:
             views=[View(ONLY_VIEW, Belt(parts), FakeInspector())],
             outputs={"notes": Notes(folder / "told"), "test": station.outputs[0]},
             settings=RunSettings(PartLimits(deadline_ms=30_000)),
-            archive=ImageArchive(config.folder / IMAGES_NAME, images),
+            archive=ImageArchive(config.folder / IMAGES_NAME, images, station.service.now),
             hooks=Hooks(
                 on_trigger=station.on_trigger,
                 on_verdict=station.on_verdict,

@@ -89,6 +89,9 @@ def test_kills_at_random_moments_leave_one_record_for_every_trigger(tmp_path: Pa
     images = tmp_path / "records" / IMAGES_NAME
     for path in images.rglob("*.png"):
         read_image(path)  # whole
+    there = {str(path.relative_to(images)) for path in images.rglob("*.*g")}
+    assert there
+    assert there <= {name for record in records.values() for name in record.images}
 
 
 @pytest.fixture
@@ -153,8 +156,8 @@ def test_a_line_starts_on_a_full_disk(small_disk: Path, make_record: MakeRecord)
 def test_images_leave_room_for_the_records(small_disk: Path, make_settled: MakeSettled) -> None:
     folder = small_disk / "records"
     images = ImagesConfig(max_bytes=10_000_000, min_free_bytes=1_000_000)
-    archive = ImageArchive(folder / IMAGES_NAME, images)
     with StationRecords(RecordsConfig(folder=folder), {}).open() as station:
+        archive = ImageArchive(folder / IMAGES_NAME, images, station.service.now)
         for number in range(300):
             settled = make_settled(number % 60)
             trigger = replace(settled.trigger, trigger_id=f"t-{number:06d}")

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ def test_an_unwritable_folder_is_counted_and_told_once(
 ) -> None:
     blocked = tmp_path / "images"
     blocked.write_text("a file where the folder should be")
-    archive = ImageArchive(blocked, ImagesConfig(max_bytes=10_000_000, min_free_bytes=0))
+    config = ImagesConfig(max_bytes=10_000_000, min_free_bytes=0)
+    archive = ImageArchive(blocked, config, lambda: datetime.now(timezone.utc))
     background = Background(archive)
     with background.running(10.0):
         for number in range(3):

@@ -137,12 +137,21 @@ def test_alarms_records_and_recipe_are_shown_and_leave_the_line_ready(line: Line
         "drift": {"main": (drift,), "side": ()},
         "records": RecordsStatus("disk full", 17, 2, {"mqtt plant": 5}, {"mqtt plant": False}),
     }
+    line.beside["records"] = replace(
+        line.beside["records"], set_aside=("a.sqlite", "b.sqlite"), notice="the clock is ahead"
+    )
     status, text = line.get("/readyz")
     said = json.loads(text)
     assert status == 200
     assert said["recipe"]["active"] == 2
     assert said["check"] == {"due": None, "passed": 3, "failed": 1}
-    assert said["alarms"] == ["5 parts in a row did not pass", f"view main: {drift}"]
+    assert said["alarms"][:2] == ["5 parts in a row did not pass", f"view main: {drift}"]
+    assert [text.partition(" is ")[0] for text in said["alarms"][2:]] == [
+        "a.sqlite",
+        "b.sqlite",
+        "the clock",
+    ]
+    assert said["records"]["set_aside"] == ["a.sqlite", "b.sqlite"]
     assert said["records"]["outboxes"] == {"mqtt plant": 5}
     assert said["records"]["outboxes_up"] == {"mqtt plant": False}
     found = line.samples()
@@ -155,6 +164,8 @@ def test_alarms_records_and_recipe_are_shown_and_leave_the_line_ready(line: Line
         "linewarden_drift_alarm mean light main"
     }
     assert found["linewarden_records_failing"] == 1
+    assert found["linewarden_records_set_aside"] == 2
+    assert found["linewarden_expiry_held"] == 1
     assert found["linewarden_records_backlog"] == 17
     assert found["linewarden_records_lost_total"] == 2
     assert found["linewarden_outbox_waiting mqtt plant"] == 5

@@ -14,7 +14,7 @@ import pytest
 from edge.part.result import Settled
 from edge.store.config import ImagesConfig
 from edge.store.images import ImageArchive
-from inspection.files import TEMPORARY_PREFIX
+from inspection.files import TEMPORARY_PREFIX, write_bytes
 from inspection.images import read_image
 from inspection.inspector import Inspection, no_verdict
 from inspection.verdict import Cause, Thresholds, Verdict
@@ -99,7 +99,8 @@ def test_the_oldest_files_go_first(tmp_path: Path, make_settled: MakeSettled) ->
 def test_emptied_days_are_removed(tmp_path: Path, make_settled: MakeSettled) -> None:
     old = tmp_path / "2020-01-01"
     old.mkdir()
-    (old / "000000.000000_a_REJECT.frame.png").write_bytes(b"0" * 1000)
+    image = old / "000000.000000_a_REJECT.frame.png"
+    write_bytes(image, b"0" * 1000, changed=DAY - timedelta(days=1))
     for number in (1, 2):
         assert old.exists()
         reject_archive(tmp_path, 12_000, reject_max_age_days=36_500).save(make_settled(number))
@@ -209,3 +210,55 @@ def test_space_is_left_free(
     with pytest.raises(OSError, match="min_free_bytes keeps it from the rest"):
         archive.save(make_settled(12))
     assert files(tmp_path) == ["other"]
+
+
+@pytest.mark.parametrize("wrong", [1157, -20_000, 47_000])
+def test_the_time_of_day_in_a_name_makes_no_image_old(
+    tmp_path: Path, make_settled: MakeSettled, wrong: int
+) -> None:
+    now = DAY
+    config = ImagesConfig(max_bytes=PLENTY, min_free_bytes=0, reject_max_age_days=10)
+    archive = ImageArchive(tmp_path, config, lambda: now)
+    archive.save(at_a_wrong_time(make_settled(1), wrong))
+    now += timedelta(days=4)
+    ImageArchive(tmp_path, config, lambda: now).save(make_settled(2))  # another process
+    assert len(names_of(tmp_path, "000001")) == 3
+    now += timedelta(days=7)
+    ImageArchive(tmp_path, config, lambda: now).save(make_settled(3))
+    assert not names_of(tmp_path, "000001")
+    assert len(names_of(tmp_path, "000002")) == 3
+
+
+@pytest.mark.parametrize("wrong", [1157, -20_000])
+def test_the_oldest_go_first_when_the_clock_was_wrong(
+    tmp_path: Path, make_settled: MakeSettled, wrong: int
+) -> None:
+    now = DAY
+    plenty = ImagesConfig(max_bytes=PLENTY, min_free_bytes=0)
+    archive = ImageArchive(tmp_path, plenty, lambda: now)
+    for number, days in ((1, 0), (2, wrong), (3, 0)):
+        now += timedelta(minutes=1)
+        archive.save(at_a_wrong_time(make_settled(number), days))
+    limit = plenty.model_copy(update={"max_bytes": size(tmp_path) + 100})
+    ImageArchive(tmp_path, limit, lambda: now).save(make_settled(4))
+    assert not names_of(tmp_path, "000001")
+    assert len(names_of(tmp_path, "000002")) == 3
+
+
+def test_an_image_of_a_clock_that_was_ahead_grows_old_from_now(
+    tmp_path: Path, make_settled: MakeSettled
+) -> None:
+    config = ImagesConfig(max_bytes=PLENTY, min_free_bytes=0, reject_max_age_days=10)
+    ImageArchive(tmp_path, config, lambda: DAY + timedelta(days=1157)).save(make_settled(1))
+    ImageArchive(tmp_path, config, lambda: DAY).save(make_settled(2))
+    ImageArchive(tmp_path, config, lambda: DAY + timedelta(days=11)).save(make_settled(3))
+    assert not names_of(tmp_path, "000001")
+
+
+def at_a_wrong_time(settled: Settled, days: int) -> Settled:
+    moment = settled.trigger.triggered_utc + timedelta(days=days)
+    return replace(settled, trigger=replace(settled.trigger, triggered_utc=moment))
+
+
+def names_of(folder: Path, number: str) -> list[str]:
+    return [name for name in files(folder) if number in name]

@@ -112,6 +112,22 @@ def test_counters_by_recipe_and_shift(folder: Path) -> None:
     ]
 
 
+def test_counters_pass_over_the_years_of_a_clock_that_was_wrong(
+    tmp_path: Path, make_record: MakeRecord
+) -> None:
+    with closing(connect(tmp_path, synchronous="NORMAL")) as connection:
+        for number, year in enumerate((1970, 2026, 2157), start=1):
+            made = make_record(number)
+            moment = made.triggered_utc.replace(year=year)
+            write_record(connection, made.model_copy(update={"triggered_utc": moment}))
+        statements: list[str] = []
+        with RecordReader(tmp_path) as reader:
+            reader._connection.set_trace_callback(statements.append)
+            counts = list(reader.count(Filter(), SHIFTS, BERLIN))
+    assert [one.shift.start.year for one in counts] == [1970, 2026, 2157]
+    assert len(statements) < 10
+
+
 moments = st.integers(0, 10 * 365 * 24 * 60).map(
     lambda minutes: datetime(2020, 1, 1, tzinfo=timezone.utc) + timedelta(minutes=minutes)
 )

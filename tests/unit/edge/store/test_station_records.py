@@ -19,7 +19,7 @@ from edge.store import database
 from edge.store.config import RecordsConfig
 from edge.store.database import FILE_NAME, connect, connect_to_read
 from edge.store.reader import Filter, RecordReader, Waiting
-from edge.store.station_records import JOURNAL_NAME, StationRecords
+from edge.store.station_records import IMAGES_NAME, JOURNAL_NAME, StationRecords
 from inspection.errors import LineError, RecordsError
 from inspection.verdict import Cause, Verdict
 from tests.doubles.waiting import wait_for
@@ -130,6 +130,8 @@ def test_rows_of_an_older_version_are_kept_read_and_sent(
         older.setattr(database, "_MIGRATIONS", database._MIGRATIONS[:1])
         with closing(connect(tmp_path, synchronous="FULL")) as connection:
             connection.executescript(OLD_ROW)
+    (tmp_path / IMAGES_NAME).mkdir()
+    (tmp_path / IMAGES_NAME / "a.png").write_bytes(b"image")
     with pytest.raises(RecordsError, match="older version of Linewarden; start the line once"):
         RecordReader(tmp_path)
     receiver = Receiver()
@@ -438,24 +440,6 @@ def test_what_is_not_written_at_the_end_is_made_up_by_the_next_start(
     assert stored(tmp_path) == [make_record(1), make_record(2)]
 
 
-def test_old_rows_are_deleted_unless_they_wait_to_be_sent(
-    tmp_path: Path, make_record: MakeRecord
-) -> None:
-    receiver = Receiver()
-    receiver.is_away = True
-    old = make_record(1).model_copy(
-        update={"triggered_utc": make_record(1).triggered_utc.replace(year=2020)}
-    )
-    with records(tmp_path, receiver, max_age_days=30_000) as station:
-        deliver(station, old)
-    with records(tmp_path) as station:
-        station.on_record(old.model_copy(update={"trigger_id": "other"}))
-    assert len(stored(tmp_path)) == 2
-    with records(tmp_path, max_age_days=1.0) as station:
-        wait_for(lambda: len(stored(tmp_path)) == 1)
-    assert stored(tmp_path)[0].trigger_id == "test-000001"
-
-
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     second = StationRecords(config(tmp_path), {})
     told = pytest.raises(RecordsError, match="another line writes its records")
@@ -468,7 +452,9 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
 def test_what_is_no_database_of_records_is_refused(tmp_path: Path) -> None:
     path = tmp_path / FILE_NAME
     path.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(RecordsError, match=r"records\.sqlite: file is not a database; move"):
+    with pytest.raises(
+        RecordsError, match=r"records\.sqlite: is damaged \(file is not a database\)"
+    ):
         connect(tmp_path, synchronous="FULL")
     path.unlink()
     with closing(sqlite3.connect(path)) as connection:
