@@ -73,6 +73,9 @@ class _Judged(_Frozen):
     latency_ms: LatencyMs
 
 
+NOT_KNOWN = "whether it was told is not known: the process died before its answer"
+
+
 class Told(_Frozen):
     """The verdict that one output was told.
 
@@ -86,6 +89,11 @@ class Told(_Frozen):
     output: str
     verdict: Verdict | None = None
     error: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the output has answered."""
+        return self.verdict is not None or self.error != NOT_KNOWN
 
 
 class ViewRecord(_Judged):

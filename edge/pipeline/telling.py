@@ -6,13 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from edge.part.record import InspectionRecord, Told
+from edge.part.record import NOT_KNOWN, InspectionRecord, Told
 from edge.part.trigger import Trigger
 from inspection.verdict import Cause, Verdict
 
 BUSY = "the outputs were still busy with earlier parts"
-
-_UNKNOWN = "whether it was told is unknown: the process died before its answer"
 
 
 class Telling:
@@ -34,7 +32,7 @@ class Telling:
         self.trigger = trigger
         self._decided = record
         self._lock = threading.Lock()
-        self._told = {name: Told(output=name, error=_UNKNOWN) for name in outputs}
+        self._told = {name: Told(output=name, error=NOT_KNOWN) for name in outputs}
         self._waiting = set(outputs)
         self._on_answered = on_answered
 

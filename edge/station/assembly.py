@@ -133,7 +133,7 @@ def _hooks(
         blocked=partial(_blocked, changeover, records),
         on_trigger=records.on_trigger if records is not None else note_nowhere,
         on_verdict=records.on_verdict if records is not None else note_no_verdict,
-        on_pending=records.on_record if records is not None else ignore,
+        on_pending=records.on_pending if records is not None else ignore,
         on_record=partial(_pass_on, [observe for observe in observers if observe is not None]),
         on_turn=on_turn,
     )

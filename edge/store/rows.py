@@ -46,7 +46,12 @@ _INSERT = (
     f"INSERT INTO records ({', '.join(COLUMNS)}, details, identity) "  # noqa: S608 - names
     f"VALUES ({', '.join('?' * len(COLUMNS))}, ?, ?)"
 )
-_UPDATE = f"UPDATE records SET ({', '.join(COLUMNS)}, details, identity) = ({', '.join('?' * len(COLUMNS))}, ?, ?) WHERE trigger_id = ?"  # noqa: S608, E501 - names
+_FIND = (
+    f"SELECT {FIELDS} FROM records JOIN identities USING (identity) "  # noqa: S608 - names
+    "WHERE trigger_id = ?"
+)
+_NUMBER = "SELECT number FROM records WHERE trigger_id = ?"
+_UPDATE = f"UPDATE records SET ({', '.join(COLUMNS)}, details, identity) = ({', '.join('?' * len(COLUMNS))}, ?, ?) WHERE number = ?"  # noqa: S608, E501 - names
 
 
 def text_from_moment(moment: datetime) -> str:
@@ -59,8 +64,8 @@ def moment_from_text(text: str) -> datetime:
     return datetime.strptime(text, _MOMENT).replace(tzinfo=timezone.utc)
 
 
-def write_record(connection: sqlite3.Connection, record: InspectionRecord) -> int | None:
-    """Add the row of a trigger, or replace it; the number of a new row, None for one replaced."""
+def write_record(connection: sqlite3.Connection, record: InspectionRecord) -> int:
+    """Add the row of a trigger, or replace it; returns its number."""
     values = record.model_dump(mode="json")
     values["views"] = [_difference(view, values) for view in values["views"]]
     values["triggered_utc"] = text_from_moment(record.triggered_utc)
@@ -68,19 +73,17 @@ def write_record(connection: sqlite3.Connection, record: InspectionRecord) -> in
     row = [values.pop(name) for name in _SCALARS] + [latency[stage] for stage in _STAGES]
     identity = _identity(connection, [values.pop(name) for name in IDENTITY])
     fields = (*row, json.dumps(values), identity)
-    if connection.execute(_UPDATE, (*fields, record.trigger_id)).rowcount:
-        return None
-    return connection.execute(_INSERT, fields).lastrowid
-
-
-def answers_in_row(connection: sqlite3.Connection, trigger_id: str) -> int | None:
-    """Returns how many outputs are known to have taken the verdict; None without a row."""
-    found = connection.execute(
-        "SELECT details FROM records WHERE trigger_id = ?", (trigger_id,)
-    ).fetchone()
+    found = connection.execute(_NUMBER, (record.trigger_id,)).fetchone()
     if found is None:
-        return None
-    return sum(told["verdict"] is not None for told in json.loads(found["details"]).get("told", []))
+        return int(connection.execute(_INSERT, fields).lastrowid or 0)
+    connection.execute(_UPDATE, (*fields, found["number"]))
+    return int(found["number"])
+
+
+def find_record(connection: sqlite3.Connection, trigger_id: str) -> InspectionRecord | None:
+    """Returns the record of a trigger; None without a row."""
+    found = connection.execute(_FIND, (trigger_id,)).fetchone()
+    return record_from_row(found) if found is not None else None
 
 
 def record_from_row(row: sqlite3.Row) -> InspectionRecord:

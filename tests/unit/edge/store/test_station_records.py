@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edge.line.base import StationState
-from edge.part.record import InspectionRecord, Told
+from edge.part.record import NOT_KNOWN, InspectionRecord, Told, interrupted_record
 from edge.part.result import Settled
 from edge.store import database
 from edge.store.config import RecordsConfig
@@ -201,7 +201,7 @@ def test_a_verdict_that_fell_before_the_kill_is_kept(
     assert receiver.seen == ["test-000001"]
 
 
-UNKNOWN = Told(output="plc", error="not known")
+UNKNOWN = Told(output="plc", error=NOT_KNOWN)
 TAKEN = Told(output="plc", verdict=Verdict.REJECT)
 
 
@@ -210,7 +210,8 @@ def test_a_row_is_replaced_when_more_is_known_of_the_part(
 ) -> None:
     receiver = Receiver()
     with records(tmp_path, receiver) as station:
-        deliver(station, make_record(1).model_copy(update={"told": (UNKNOWN,)}))
+        station.outputs[0].send(make_record(1))
+        station.on_pending(make_record(1).model_copy(update={"told": (UNKNOWN,)}))
         wait_for(lambda: receiver.seen)
         late = {"verdict": Verdict.NO_VERDICT, "cause": Cause.DEADLINE, "told": (TAKEN,)}
         station.on_record(make_record(1).model_copy(update=late))
@@ -227,7 +228,7 @@ def test_a_commit_closes_no_note_that_is_newer_than_its_record(
     first, last = (make_record(1).model_copy(update={"told": (one,)}) for one in (UNKNOWN, TAKEN))
     with records(tmp_path) as station, closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
         other.execute("BEGIN EXCLUSIVE")  # no commit now
-        station.on_record(first)
+        station.on_pending(first)
         noted = threading.Event()
         station.on_verdict(last, noted.set)
         assert noted.wait(30)
@@ -240,6 +241,51 @@ def test_a_commit_closes_no_note_that_is_newer_than_its_record(
         assert last.model_dump_json() in (tmp_path / JOURNAL_NAME).read_text()
 
 
+def test_a_verdict_whose_pending_row_was_committed_is_sent_after_a_kill(
+    tmp_path: Path, make_record: MakeRecord
+) -> None:
+    """The process died before the outbox had its entry: neither row nor note says that it has."""
+    waits = Told(output="mqtt test", error=NOT_KNOWN)
+    pending = make_record(1).model_copy(update={"told": (waits,)})
+    noted = threading.Event()
+    with records(tmp_path) as station:
+        station.on_verdict(pending, noted.set)
+        station.on_pending(pending)
+        wait_for(lambda: stored(tmp_path) == [pending])
+        assert noted.wait(30)
+    receiver = Receiver()
+    with records(tmp_path, receiver):
+        wait_for(lambda: receiver.seen)
+    with records(tmp_path, receiver):
+        pass
+    assert receiver.seen == ["test-000001"]
+    (record,) = stored(tmp_path)
+    assert record.told == (Told(output="mqtt test", verdict=Verdict.REJECT),)
+
+
+def test_an_outbox_that_is_told_after_the_pending_row_gets_its_entry(
+    tmp_path: Path, make_record: MakeRecord
+) -> None:
+    receiver = Receiver()
+    with records(tmp_path, receiver) as station:
+        station.on_pending(make_record(1))
+        wait_for(lambda: stored(tmp_path))
+        deliver(station, make_record(1))
+        wait_for(lambda: receiver.seen == ["test-000001"])
+
+
+def test_a_note_without_a_verdict_does_not_replace_a_row_with_one(
+    tmp_path: Path, make_settled: MakeSettled, make_record: MakeRecord
+) -> None:
+    with records(tmp_path) as station:
+        station.on_record(make_record(1))
+    entry = interrupted_record(make_settled(1).trigger).model_dump_json()
+    (tmp_path / JOURNAL_NAME).write_text(f"test-000001 {entry}\n")
+    with records(tmp_path):
+        pass
+    assert stored(tmp_path) == [make_record(1)]
+
+
 @pytest.mark.parametrize(("in_row", "in_note"), [(UNKNOWN, TAKEN), (TAKEN, UNKNOWN)])
 def test_after_a_kill_the_record_that_knows_more_answers_stands(
     tmp_path: Path, make_record: MakeRecord, in_row: Told, in_note: Told
@@ -248,12 +294,10 @@ def test_after_a_kill_the_record_that_knows_more_answers_stands(
         station.on_record(make_record(1).model_copy(update={"told": (in_row,)}))
     noted = make_record(1).model_copy(update={"told": (in_note,)})
     (tmp_path / JOURNAL_NAME).write_text(f"test-000001 {noted.model_dump_json()}\n")
-    receiver = Receiver()
-    with records(tmp_path, receiver):
+    with records(tmp_path):
         pass
     (record,) = stored(tmp_path)
     assert record.told == (TAKEN,)
-    assert not receiver.seen  # its verdict was committed with the row before
     assert (tmp_path / JOURNAL_NAME).read_bytes() == b""
 
 
