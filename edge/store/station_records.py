@@ -117,7 +117,7 @@ class StationRecords:
         self._labels = labels or {}
         self._folder = folder
         self._settling = threading.Lock()
-        self._latest: dict[str, InspectionRecord] = {}  # of each trigger that is not settled
+        self._final: dict[str, InspectionRecord] = {}  # those whose commit closes the note
         self._set_aside: tuple[str, ...] = ()
         self.service = service or ServiceTime(
             folder / SERVICE_TIME_NAME, shortest_age=config.shortest_age
@@ -169,7 +169,9 @@ class StationRecords:
         Args:
             noted: called when it is, or when the disk is full.
         """
-        self._note(record, noted)
+        with self._settling:
+            self._final.pop(record.trigger_id, None)
+            self._notes.add(record.trigger_id, record.model_dump_json, noted)
 
     def on_pending(self, record: InspectionRecord) -> None:
         """Take over a record that some outputs let wait; `on_record` replaces it.
@@ -180,7 +182,9 @@ class StationRecords:
 
     def on_record(self, record: InspectionRecord) -> None:
         """Take over the record of a trigger, without waiting for the disk."""
-        self._note(record)
+        with self._settling:
+            self._final[record.trigger_id] = record
+            self._notes.add(record.trigger_id, record.model_dump_json)
         self._write(record)
 
     @contextlib.contextmanager
@@ -305,7 +309,7 @@ class StationRecords:
                 continue
             has_row = trigger_id in rows
             made_up = names.correct(self._reserve(made_up, has_row=has_row))
-            self._latest[trigger_id] = made_up
+            self._final[trigger_id] = made_up
             self._write(made_up)
         if left:
             _log.warning("%d triggers of a process that died have their records now", len(left))
@@ -330,11 +334,6 @@ class StationRecords:
                 told[label] = Told(output=label, verdict=record.verdict)
         return record.model_copy(update={"told": tuple(told.values())})
 
-    def _note(self, record: InspectionRecord, noted: Callable[[], None] | None = None) -> None:
-        with self._settling:
-            self._latest[record.trigger_id] = record
-            self._notes.add(record.trigger_id, record.model_dump_json, noted or _do_nothing)
-
     def _write(self, record: InspectionRecord) -> None:
         outputs = [output for output in self.outputs if output.claims(record)]
         entry = Entry(record, tuple(output.name for output in outputs))
@@ -350,17 +349,13 @@ class StationRecords:
             output.wake()
 
     def _settle(self, entries: Sequence[Entry]) -> None:
-        """Close the notes of triggers whose latest record is written."""
+        """Close the notes of triggers whose final record is written."""
         records = [entry.record for entry in entries]
         with self._settling:
-            done = [one for one in records if self._latest.get(one.trigger_id) is one]
+            done = [one for one in records if self._final.get(one.trigger_id) is one]
             for record in done:
-                del self._latest[record.trigger_id]
+                del self._final[record.trigger_id]
             self._notes.settle([record.trigger_id for record in done])
 
     def _disk_is_full(self) -> bool:
         return shutil.disk_usage(self._folder).free < _FULL_BYTES
-
-
-def _do_nothing() -> None:
-    pass
