@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from edge.line.base import StationState
 from edge.line.handshake import Handshake, Signals, fresh_sequence
 from edge.part.record import InspectionRecord
-from edge.peers.loop_thread import LoopThread
+from edge.peers.loop_thread import LoopStoppedError, LoopThread
 from inspection.errors import LineError
 
 _START_S = 30.0  # OPC UA builds its standard address space; 1.3 s on a desktop
@@ -124,13 +124,16 @@ class ServerOutput(ABC, Generic[Server]):
         atexit.register(self.close)
 
     def _call(self, work: Callable[[Server], Work], what: str) -> None:
-        if self._loop is None or self._server is None:
+        loop, server = self._loop, self._server  # `close` may take them away at a stop
+        if loop is None or server is None:
             raise LineError(f"{self._name}: the output is not open")
         try:
-            self._loop.run(work(self._server), self._timeout_s)
+            loop.run(work(server), self._timeout_s)
+        except LoopStoppedError as error:
+            raise LineError(f"{self._name}: {error}") from error
         except self._errors as error:
             safe = partial(self._handshake.safe, fault=True)
-            self._loop.start(self._write(safe, self._server))
+            loop.start(self._write(safe, server))
             raise LineError(f"{self._name}: {what}: {error}") from error
 
     async def _write(self, change: Callable[[], Signals], server: Server) -> None:

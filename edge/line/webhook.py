@@ -25,7 +25,7 @@ from edge.line.base import StationState
 from edge.part.record import InspectionRecord
 from edge.peers.access import Secret
 from edge.peers.addresses import Milliseconds
-from edge.peers.loop_thread import LoopThread
+from edge.peers.loop_thread import LoopStoppedError, LoopThread
 from inspection.config.loading import StrictModel
 from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
@@ -103,14 +103,20 @@ class Webhook:
 
     def send(self, record: InspectionRecord) -> None:
         """Posts one verdict and waits for the answer."""
-        if self._loop is None or self._client is None:
+        loop, client = self._loop, self._client  # `close` may take them away at a stop
+        if loop is None or client is None:
             raise LineError(f"{self._name}: the output is not open")
         what = f"did not take the verdict of {record.trigger_id}"
         try:
-            status = self._loop.run(self._post(self._client, record), self._config.timeout_ms / 1e3)
+            status = loop.run(self._post(client, record), self._config.timeout_ms / 1e3)
+        except LoopStoppedError as error:
+            raise LineError(f"{self._name}: {error}") from error
         except (TimeoutError, httpx.HTTPError) as error:
+            why = (
+                str(error) or type(error).__name__
+            )  # httpx names no reason for a broken connection
             hint = "check url and that the receiver runs"
-            raise LineError(f"{self._name}: {what}: {error}; {hint}") from error
+            raise LineError(f"{self._name}: {what}: {why}; {hint}") from error
         if not 200 <= status < 300:
             raise LineError(f"{self._name}: {what}: it answered with status {status}")
 
@@ -126,7 +132,7 @@ class Webhook:
         if client is not None:
             try:
                 loop.run(client.aclose(), _CLOSE_S)
-            except (TimeoutError, httpx.HTTPError) as error:
+            except (OSError, httpx.HTTPError) as error:
                 _log.warning("%s: cannot be closed: %s", self._name, error)
         loop.stop()
 
