@@ -35,6 +35,7 @@ from edge.line.server_output import ServerOutput
 from edge.part.record import InspectionRecord
 from edge.peers.access import OpcUaSecurity
 from edge.peers.addresses import Host, Milliseconds, Port
+from edge.peers.connections import ConnectionLimits
 from inspection.config.loading import StrictModel
 from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
@@ -88,6 +89,7 @@ class OpcUaConfig(StrictModel):
         acknowledge: each verdict waits until a client has written AcknowledgedSequence.
         hold_ms: least time that a verdict is shown without `acknowledge`.
         timeout_ms: limit of `send` and `show`.
+        connections: limits of the connections of the clients.
     """
 
     kind: Literal["opcua"]
@@ -97,6 +99,7 @@ class OpcUaConfig(StrictModel):
     acknowledge: bool = False
     hold_ms: Milliseconds = 200.0
     timeout_ms: Milliseconds = 500.0
+    connections: ConnectionLimits = ConnectionLimits()
 
     def driver(self) -> OpcUa:
         """Returns the output, not yet opened; raises LineError without the package."""
@@ -113,6 +116,7 @@ class OpcUa(ServerOutput["Server"]):
             acknowledged=config.acknowledge,
             hold_ms=config.hold_ms,
             timeout_ms=config.timeout_ms,
+            limits=config.connections,
             errors=(uaerrors.UaError,),
             start_errors=(ValueError,),
             hint="check host, port and the files of the certificate",
@@ -167,8 +171,10 @@ class OpcUa(ServerOutput["Server"]):
             await self._hold(server, self._handshake.signals)
 
     def _acknowledged(self, server: Server) -> int:
+        # A client may write null or an array; and then, in place of null, any type.
         value = server.read_attribute_value(self._node_id("AcknowledgedSequence")).Value
-        return int(value.Value) if value is not None else 0
+        number = value.Value if value is not None else None
+        return number if isinstance(number, int) else 0
 
     async def _stop(self, server: Server) -> None:
         await self._hold(server, self._handshake.safe(fault=False), {"CurrentState": "Halted"})

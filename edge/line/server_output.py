@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 from edge.line.base import StationState
 from edge.line.handshake import Handshake, Signals, fresh_sequence
 from edge.part.record import InspectionRecord
+from edge.peers.bounded_loop import BoundedLoop
+from edge.peers.connections import ConnectionLimits, Connections
 from edge.peers.loop_thread import LoopStoppedError, LoopThread
 from inspection.errors import LineError
 
@@ -36,6 +38,7 @@ class ServerOutput(ABC, Generic[Server]):
         acknowledged: whether the peers acknowledge each verdict.
         hold_ms: least time that a verdict is shown where no peer acknowledges it.
         timeout_ms: limit of `send` and `show`.
+        limits: of the connections of the peers.
         errors: of the library, beside OSError.
         start_errors: of the library for a wrong configuration.
         hint: what to check when the server does not start.
@@ -48,6 +51,7 @@ class ServerOutput(ABC, Generic[Server]):
         acknowledged: bool,
         hold_ms: float,
         timeout_ms: float,
+        limits: ConnectionLimits,
         errors: tuple[type[Exception], ...] = (),
         start_errors: tuple[type[Exception], ...] = (),
         hint: str,
@@ -57,6 +61,7 @@ class ServerOutput(ABC, Generic[Server]):
         )
         self._name = name
         self._timeout_s = timeout_ms / 1e3
+        self._limits = limits
         self._errors: tuple[type[Exception], ...] = (OSError, *errors)
         self._start_errors: tuple[type[Exception], ...] = (*self._errors, *start_errors)
         self._hint = hint
@@ -112,7 +117,7 @@ class ServerOutput(ABC, Generic[Server]):
         """Returns the error of a verdict that no peer took, and what to check."""
 
     def _run(self) -> None:
-        self._loop = LoopThread(self._name)
+        self._loop = LoopThread(self._name, BoundedLoop(Connections(self._name, self._limits)))
         try:
             self._server = self._loop.run(self._start(), _START_S)
         except self._start_errors as error:

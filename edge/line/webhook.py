@@ -11,6 +11,7 @@ The receiver answers 2xx when it has the verdict. Redirections are not followed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import logging
@@ -36,6 +37,7 @@ else:
     httpx = Sdk("httpx")
 
 _CLOSE_S = 1.0
+_ANSWER_MAX_BYTES = 1 << 16
 _log = logging.getLogger(__name__)
 
 
@@ -149,8 +151,16 @@ class Webhook:
 
 
 async def _status(client: httpx.AsyncClient, url: str, body: bytes, headers: dict[str, str]) -> int:
+    """Posts; reads the answer to its end, without which the connection cannot be used again."""
     async with client.stream("POST", url, content=body, headers=headers) as response:
-        await response.aread()
+        raw = response.aiter_raw()  # as it came: a compressed answer does not grow
+        # httpx gives its generator the type of an iterator.
+        async with contextlib.aclosing(raw) as chunks:  # type: ignore[type-var]
+            left = _ANSWER_MAX_BYTES
+            async for chunk in chunks:
+                left -= len(chunk)
+                if left < 0:
+                    break  # the connection ends
         return response.status_code
 
 

@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge.drift.monitor import DriftAlarm
+from edge.peers.connections import ConnectionLimits
 from edge.pipeline.status import PipelineStatus
 from edge.recipe.changeover import RecipeStatus
 from edge.recipe.part_check import CheckStatus
@@ -28,21 +29,21 @@ from inspection.verdict import Cause, Verdict
 from tests.conftest import IDENTITY, MakeRecord
 
 UTC = datetime(2026, 1, 1, tzinfo=timezone.utc)
-SILENT_S = 10.0
+LIMITS = ConnectionLimits(max=8, idle_s=10.0)
 WELL = PipelineStatus(True, (), (), (True, True), 12, 1, 3, 4, 5)
 
 
 class Line:
     """A line whose status a test sets."""
 
-    def __init__(self, silent_s: float = SILENT_S) -> None:
+    def __init__(self, limits: ConnectionLimits = LIMITS) -> None:
         self.status = WELL
         self.beside: dict[str, Any] = {}
         self.health = HealthPage(
             host="127.0.0.1",
             port=0,
             outputs=["modbus", "mqtt"],
-            silent_s=silent_s,
+            limits=limits,
         )
         self.port = 0
 
@@ -228,11 +229,11 @@ def test_other_pages_are_not_there(line: Line) -> None:
 
 def test_a_client_that_says_nothing_holds_up_nobody(line: Line) -> None:
     with socket.create_connection(("127.0.0.1", line.port)):
-        assert line.get("/healthz", timeout_s=SILENT_S / 2)[0] == 200
+        assert line.get("/healthz", timeout_s=LIMITS.idle_s / 2)[0] == 200
 
 
 def test_a_client_that_says_nothing_is_cut_off() -> None:
-    line = Line(silent_s=0.1)
+    line = Line(ConnectionLimits(idle_s=0.1))
     with (
         line.health.serving(lambda: line.station) as port,
         socket.create_connection(("127.0.0.1", port), timeout=30) as client,
