@@ -171,10 +171,9 @@ class OpcUa(ServerOutput["Server"]):
             await self._hold(server, self._handshake.signals)
 
     def _acknowledged(self, server: Server) -> int:
-        # A client may write null or an array; and then, in place of null, any type.
         value = server.read_attribute_value(self._node_id("AcknowledgedSequence")).Value
-        number = value.Value if value is not None else None
-        return number if isinstance(number, int) else 0
+        # A client may also write an array of the same type.
+        return value.Value if value is not None and isinstance(value.Value, int) else 0
 
     async def _stop(self, server: Server) -> None:
         await self._hold(server, self._handshake.safe(fault=False), {"CurrentState": "Halted"})

@@ -141,8 +141,8 @@ class Connections:
             return
         self._report_at = self._clock() + _REPORT_S
         _log.warning(
-            "%s: full with %d connections: %d were closed for new ones so far, the last of %s; "
-            "find out who connects so often",
+            "%s: has %d connections, the most it may: closed %d for new ones so far, the last of "
+            "%s; find out who connects so often",
             self._name,
             self._limits.max,
             self._displaced,

@@ -95,8 +95,8 @@ def test_a_flood_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> No
         table.admit(f"{number}", "10.0.0.9")
     assert len(caplog.messages) == 2
     assert caplog.messages[1] == (
-        "the server: full with 1 connections: 61 were closed for new ones so far, the last of "
-        "10.0.0.9; find out who connects so often"
+        "the server: has 1 connections, the most it may: closed 61 for new ones so far, the last "
+        "of 10.0.0.9; find out who connects so often"
     )
 
 
