@@ -21,6 +21,7 @@ from inspection.errors import CameraError
 
 _START_LIMIT_S = 30.0  # to import the SDK while a small device boots
 _HEARTBEAT_S = 0.2  # a longer `read` is split into requests of this length
+_ANSWER_MAX_BYTES = 1 << 20  # names and values of the camera; frames go through shared memory
 _END_LIMIT_S = 1.0  # until the kernel has ended a signalled process
 _log = logging.getLogger(__name__)
 
@@ -295,7 +296,7 @@ class Requests:
         """
         self._asked = ""
         try:
-            answer = json.loads(self._connection.recv_bytes())
+            answer = json.loads(self._connection.recv_bytes(_ANSWER_MAX_BYTES))
         except (EOFError, OSError) as error:
             raise self._process.is_gone() from error
         if "error" in answer:

@@ -24,6 +24,7 @@ from edge.line.base import StationState
 from edge.line.handshake import Handshake, Signals
 from edge.part.record import InspectionRecord
 from edge.peers.addresses import Milliseconds, ModbusPeer, Register
+from edge.peers.loop_thread import LoopStoppedError
 from edge.peers.modbus import ModbusConnection, Registers
 from inspection.config.claims import Claim
 from inspection.config.plugins import Sdk, require
@@ -153,6 +154,8 @@ class ModbusClient:
             self._give_up()
             why = f"no {self._awaited} within {self._config.timeout_ms:g} ms"
             raise LineError(f"{self._name}: {what}: {why}") from error
+        except LoopStoppedError as error:
+            raise LineError(f"{self._name}: {error}") from error
         except (OSError, pymodbus.ModbusException) as error:
             self._give_up()
             raise LineError(f"{self._name}: {what}: {error}") from error

@@ -15,6 +15,7 @@ from edge.line.handshake import Signals
 from edge.line.modbus import BLOCK_REGISTERS, ModbusOutputConfig, registers_from_signals
 from edge.line.server_output import ServerOutput
 from edge.part.record import InspectionRecord
+from edge.peers.connections import ConnectionLimits
 from edge.peers.resources import ListeningPort
 from inspection.config.claims import Claim
 from inspection.config.plugins import Sdk, require
@@ -33,9 +34,14 @@ _INSTALL = "pip install 'linewarden[modbus]'"
 
 
 class ModbusServerConfig(ModbusOutputConfig):
-    """Serves a PLC that polls; see `edge.line.modbus_server`."""
+    """Serves a PLC that polls; see `edge.line.modbus_server`.
+
+    Attributes:
+        connections: limits of the connections of the PLC and others.
+    """
 
     kind: Literal["modbus_server"]
+    connections: ConnectionLimits = ConnectionLimits()
 
     def claims(self) -> Iterable[Claim]:
         """Returns the claims to the port, and to the registers in their two tables."""
@@ -58,6 +64,7 @@ class ModbusServer(ServerOutput["ModbusTcpServer"]):
             acknowledged=config.acknowledge_register is not None,
             hold_ms=config.hold_ms,
             timeout_ms=config.timeout_ms,
+            limits=config.connections,
             start_errors=(RuntimeError,),
             hint="check that the address is one of this device and no other program uses the port",
         )

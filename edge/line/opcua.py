@@ -39,6 +39,7 @@ from edge.part.record import InspectionRecord
 from edge.peers.access import OpcUaSecurity
 from edge.peers.addresses import Host, Milliseconds, Port
 from edge.peers.certificates import below, opcua_flaws
+from edge.peers.connections import ConnectionLimits
 from edge.peers.resources import ListeningPort
 from inspection.config.claims import Claim, Claimant
 from inspection.config.flaws import refuse
@@ -95,6 +96,7 @@ class OpcUaConfig(Claimant):
         acknowledge: each verdict waits until a client has written AcknowledgedSequence.
         hold_ms: least time that a verdict is shown without `acknowledge`.
         timeout_ms: limit of `send` and `show`.
+        connections: limits of the connections of the clients.
     """
 
     kind: Literal["opcua"]
@@ -104,6 +106,7 @@ class OpcUaConfig(Claimant):
     acknowledge: bool = False
     hold_ms: Milliseconds = 200.0
     timeout_ms: Milliseconds = 500.0
+    connections: ConnectionLimits = ConnectionLimits()
 
     def claims(self) -> Iterable[Claim]:
         """Returns the claim to the port."""
@@ -132,6 +135,7 @@ class OpcUa(ServerOutput["Server"]):
             acknowledged=config.acknowledge,
             hold_ms=config.hold_ms,
             timeout_ms=config.timeout_ms,
+            limits=config.connections,
             errors=(uaerrors.UaError,),
             start_errors=(ValueError,),
             hint="check host, port and the files of the certificate",
@@ -187,7 +191,8 @@ class OpcUa(ServerOutput["Server"]):
 
     def _acknowledged(self, server: Server) -> int:
         value = server.read_attribute_value(self._node_id("AcknowledgedSequence")).Value
-        return int(value.Value) if value is not None else 0
+        # A client may also write an array of the same type.
+        return value.Value if value is not None and isinstance(value.Value, int) else 0
 
     async def _stop(self, server: Server) -> None:
         await self._hold(server, self._handshake.safe(fault=False), {"CurrentState": "Halted"})

@@ -12,7 +12,9 @@ from typing import Any, Generic, TypeVar
 from edge.line.base import StationState
 from edge.line.handshake import Handshake, Signals, fresh_sequence
 from edge.part.record import InspectionRecord
-from edge.peers.loop_thread import LoopThread
+from edge.peers.bounded_loop import BoundedLoop
+from edge.peers.connections import ConnectionLimits, Connections
+from edge.peers.loop_thread import LoopStoppedError, LoopThread
 from inspection.errors import LineError
 
 _START_S = 30.0  # OPC UA builds its standard address space; 1.3 s on a desktop
@@ -36,6 +38,7 @@ class ServerOutput(ABC, Generic[Server]):
         acknowledged: whether the peers acknowledge each verdict.
         hold_ms: least time that a verdict is shown where no peer acknowledges it.
         timeout_ms: limit of `send` and `show`.
+        limits: of the connections of the peers.
         errors: of the library, beside OSError.
         start_errors: of the library for a wrong configuration.
         hint: what to check when the server does not start.
@@ -48,6 +51,7 @@ class ServerOutput(ABC, Generic[Server]):
         acknowledged: bool,
         hold_ms: float,
         timeout_ms: float,
+        limits: ConnectionLimits,
         errors: tuple[type[Exception], ...] = (),
         start_errors: tuple[type[Exception], ...] = (),
         hint: str,
@@ -57,20 +61,26 @@ class ServerOutput(ABC, Generic[Server]):
         )
         self._name = name
         self._timeout_s = timeout_ms / 1e3
+        self._limits = limits
         self._errors: tuple[type[Exception], ...] = (OSError, *errors)
         self._start_errors: tuple[type[Exception], ...] = (*self._errors, *start_errors)
         self._hint = hint
         self._loop: LoopThread | None = None
         self._server: Server | None = None
+        self._is_down = False  # since a failure, until `open`
 
     def open(self) -> None:
         """Starts the server, unless it runs already, and shows the safe state."""
         if self._server is None:
             self._run()
+        self._is_down = False
         self._call(partial(self._write, partial(self._handshake.safe, fault=False)), _HANGS)
 
     def send(self, record: InspectionRecord) -> None:
-        """Shows one verdict until a peer has it."""
+        """Shows one verdict until a peer has it. An output that is down counts the part."""
+        loop, server = self._loop, self._server
+        if self._is_down and loop is not None and server is not None:
+            loop.start(self._miss(record, server))
         self._call(partial(self._tell, record), self._not_taken(record.trigger_id))
 
     def show(self, state: StationState) -> None:
@@ -112,7 +122,7 @@ class ServerOutput(ABC, Generic[Server]):
         """Returns the error of a verdict that no peer took, and what to check."""
 
     def _run(self) -> None:
-        self._loop = LoopThread(self._name)
+        self._loop = LoopThread(self._name, BoundedLoop(Connections(self._name, self._limits)))
         try:
             self._server = self._loop.run(self._start(), _START_S)
         except self._start_errors as error:
@@ -124,14 +134,22 @@ class ServerOutput(ABC, Generic[Server]):
         atexit.register(self.close)
 
     def _call(self, work: Callable[[Server], Work], what: str) -> None:
-        if self._loop is None or self._server is None:
+        loop, server = self._loop, self._server  # `close` may take them away at a stop
+        if self._is_down or loop is None or server is None:
             raise LineError(f"{self._name}: the output is not open")
         try:
-            self._loop.run(work(self._server), self._timeout_s)
+            loop.run(work(server), self._timeout_s)
+        except LoopStoppedError as error:
+            raise LineError(f"{self._name}: {error}") from error
         except self._errors as error:
+            self._is_down = True
             safe = partial(self._handshake.safe, fault=True)
-            self._loop.start(self._write(safe, self._server))
+            loop.start(self._write(safe, server))
             raise LineError(f"{self._name}: {what}: {error}") from error
+
+    async def _miss(self, record: InspectionRecord, server: Server) -> None:
+        self._handshake.result(record)
+        await self._hold(server, self._handshake.safe(fault=True))
 
     async def _write(self, change: Callable[[], Signals], server: Server) -> None:
         await self._hold(server, change())

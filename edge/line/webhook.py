@@ -11,6 +11,7 @@ The receiver answers 2xx when it has the verdict. Redirections are not followed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import logging
@@ -25,7 +26,7 @@ from edge.line.base import StationState
 from edge.part.record import InspectionRecord
 from edge.peers.access import Secret
 from edge.peers.addresses import Milliseconds
-from edge.peers.loop_thread import LoopThread
+from edge.peers.loop_thread import LoopStoppedError, LoopThread
 from inspection.config.claims import Claim, Claimant
 from inspection.config.plugins import Sdk, require
 from inspection.config.resources import Named
@@ -37,6 +38,7 @@ else:
     httpx = Sdk("httpx")
 
 _CLOSE_S = 1.0
+_ANSWER_MAX_BYTES = 1 << 16
 _log = logging.getLogger(__name__)
 
 
@@ -108,14 +110,20 @@ class Webhook:
 
     def send(self, record: InspectionRecord) -> None:
         """Posts one verdict and waits for the answer."""
-        if self._loop is None or self._client is None:
+        loop, client = self._loop, self._client  # `close` may take them away at a stop
+        if loop is None or client is None:
             raise LineError(f"{self._name}: the output is not open")
         what = f"did not take the verdict of {record.trigger_id}"
         try:
-            status = self._loop.run(self._post(self._client, record), self._config.timeout_ms / 1e3)
+            status = loop.run(self._post(client, record), self._config.timeout_ms / 1e3)
+        except LoopStoppedError as error:
+            raise LineError(f"{self._name}: {error}") from error
         except (TimeoutError, httpx.HTTPError) as error:
+            why = (
+                str(error) or type(error).__name__
+            )  # httpx names no reason for a broken connection
             hint = "check url and that the receiver runs"
-            raise LineError(f"{self._name}: {what}: {error}; {hint}") from error
+            raise LineError(f"{self._name}: {what}: {why}; {hint}") from error
         if not 200 <= status < 300:
             raise LineError(f"{self._name}: {what}: it answered with status {status}")
 
@@ -131,7 +139,7 @@ class Webhook:
         if client is not None:
             try:
                 loop.run(client.aclose(), _CLOSE_S)
-            except (TimeoutError, httpx.HTTPError) as error:
+            except (OSError, httpx.HTTPError) as error:
                 _log.warning("%s: cannot be closed: %s", self._name, error)
         loop.stop()
 
@@ -148,8 +156,16 @@ class Webhook:
 
 
 async def _status(client: httpx.AsyncClient, url: str, body: bytes, headers: dict[str, str]) -> int:
+    """Posts; reads the answer to its end, without which the connection cannot be used again."""
     async with client.stream("POST", url, content=body, headers=headers) as response:
-        await response.aread()
+        raw = response.aiter_raw()  # as it came: a compressed answer does not grow
+        # httpx gives its generator the type of an iterator.
+        async with contextlib.aclosing(raw) as chunks:  # type: ignore[type-var]
+            left = _ANSWER_MAX_BYTES
+            async for chunk in chunks:
+                left -= len(chunk)
+                if left < 0:
+                    break  # the connection ends
         return response.status_code
 
 

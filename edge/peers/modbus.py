@@ -126,15 +126,17 @@ class ModbusConnection:
     async def _leave(
         self, client: AsyncModbusTcpClient, farewell: Callable[[], Registers] | None
     ) -> None:
-        if farewell is not None and client.connected:
-            last = farewell()
-            await client.write_registers(
-                last.address,
-                list(last.values),
-                device_id=self._config.device_id,
-                no_response_expected=True,
-            )
-        client.close()
+        try:
+            if farewell is not None and client.connected:
+                last = farewell()
+                await client.write_registers(
+                    last.address,
+                    list(last.values),
+                    device_id=self._config.device_id,
+                    no_response_expected=True,
+                )
+        finally:  # also when the loop is stopped meanwhile
+            client.close()
 
 
 class Plc:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edge.peers.access import TlsConfig
 from edge.peers.addresses import MqttBroker
 from edge.peers.certificates import load_pair
+from edge.peers.messages import MESSAGE_MAX_BYTES
 from inspection.config.plugins import Sdk
 from inspection.errors import LineError
 
@@ -50,8 +51,9 @@ class Subscription(NamedTuple):
     """A topic, and the receiver of its messages.
 
     Attributes:
-        on_message: takes the payload of each message, on the thread of the connection. Retained
-            messages are left out: the broker sends them again after every connection.
+        on_message: takes the payload of each message, on the thread of the connection, cut behind
+            `MESSAGE_MAX_BYTES` + 1 bytes. Retained messages are left out: the broker sends them
+            again after every connection.
     """
 
     topic: str
@@ -276,7 +278,7 @@ class Broker:
 
     def _take(self, _client: Client, _userdata: object, message: MQTTMessage) -> None:
         if self._subscription is not None and not message.retain:
-            self._subscription.on_message(bytes(message.payload))
+            self._subscription.on_message(bytes(message.payload[: MESSAGE_MAX_BYTES + 1]))
 
 
 def _tls_context(tls: TlsConfig) -> ssl.SSLContext:

@@ -13,15 +13,22 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BufferedIOBase
 from typing import NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from edge.part.record import InspectionRecord
+from edge.peers.bounded_threads import BoundedThreads
+from edge.peers.connections import ConnectionLimits, Connections
 from edge.service.metrics import Metrics
 from edge.station.status import StationStatus
 from inspection.errors import ConfigError
+
+LIMITS = ConnectionLimits(max=32, idle_s=5.0)
+
+_HEAD_MAX_BYTES = 1 << 14
 
 
 class Answer(NamedTuple):
@@ -38,11 +45,11 @@ class HealthPage:
     Args:
         host: address to listen on.
         port: TCP port; 0 takes a free one.
-        silent_s: the server disconnects a client after this time without a request.
+        limits: of the connections; a client has `idle_s` for its request and the answer.
     """
 
-    def __init__(self, *, host: str, port: int, silent_s: float = 5.0) -> None:
-        self._silent_s = silent_s
+    def __init__(self, *, host: str, port: int, limits: ConnectionLimits = LIMITS) -> None:
+        self._limits = limits
         self._host = host
         self._port = port
         self._metrics = Metrics()
@@ -61,7 +68,9 @@ class HealthPage:
         self._metrics.watch(status)
         try:
             server = _Server(
-                (self._host, self._port), lambda path: self._answer(path, status()), self._silent_s
+                (self._host, self._port),
+                lambda path: self._answer(path, status()),
+                Connections(f"health {self._host}:{self._port}", self._limits),
             )
         except OSError as error:
             raise ConfigError(
@@ -95,15 +104,36 @@ class HealthPage:
         return Answer(answers[path], "application/json", json.dumps(seen).encode())
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _Server(BoundedThreads, HTTPServer):
     def __init__(
-        self, address: tuple[str, int], answer: Callable[[str], Answer | None], silent_s: float
+        self,
+        address: tuple[str, int],
+        answer: Callable[[str], Answer | None],
+        connections: Connections,
     ) -> None:
         self.answer = answer
-        self.silent_s = silent_s
+        self.connections = connections
         super().__init__(address, _Handler)
+
+
+class _Head:
+    """Reads the lines of a request; ends after a size in all, where `http.server` takes 6 MB."""
+
+    def __init__(self, stream: BufferedIOBase) -> None:
+        self._stream = stream
+        self._left = _HEAD_MAX_BYTES
+        self.is_whole = True
+
+    def readline(self, limit: int) -> bytes:
+        line = self._stream.readline(min(limit, self._left + 1))
+        self._left -= len(line)
+        if self._left >= 0:
+            return line
+        self.is_whole = False
+        return b""
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -111,9 +141,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.connection.settimeout(self.server.silent_s)
+        self.head = _Head(self.rfile)
+        self.rfile = self.head  # type: ignore[assignment]  # has the used methods
 
     def do_GET(self) -> None:
+        if not self.head.is_whole:
+            self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return
         answer = self.server.answer(self.path.partition("?")[0])
         if answer is None:
             self.send_error(HTTPStatus.NOT_FOUND)

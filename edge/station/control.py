@@ -17,7 +17,6 @@ the socket and its group may connect.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -29,55 +28,98 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
+from edge.peers.bounded_threads import BoundedThreads
+from edge.peers.connections import ConnectionLimits, Connections
+from edge.peers.messages import MESSAGE_MAX_BYTES, Message, MessageError, Text, checked, json_value
 from edge.pipeline.pipeline import Pipeline
 from edge.recipe.changeover import Changeover
+from edge.recipe.request.base import RequestedNumber
 from edge.station.status import StationStatus
 from edge.trigger.base import part_id_from_text
 from inspection.errors import LineError, LinewardenError
 
-Request = Mapping[str, Any]
-Command = Callable[[Request], Mapping[str, Any]]
+LIMITS = ConnectionLimits(max=32, idle_s=60.0)
 
-_LINE_MAX_BYTES = 1 << 16
-_SILENT_LIMIT_S = 60.0  # of a client that keeps its connection
+_ANSWER_MAX_BYTES = 1 << 20
 _ANSWER_LIMIT_S = 10.0
 _PATH_MAX_BYTES = 107  # sun_path of Linux, without its end
 _MODE = 0o660
+_FORM = 'a request is a line with an object, as {"command": "state"}'
 
 _log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Message)
+
+
+class Command(NamedTuple, Generic[M]):
+    """A command.
+
+    Attributes:
+        message: the model of the request, without the key `command`.
+        run: returns the answer, without the key `ok`.
+    """
+
+    message: type[M]
+    run: Callable[[M], Mapping[str, Any]]
+
+
+class NoArguments(Message):
+    """A request that is its command alone."""
+
+
+class TriggerMessage(Message):
+    """Announces a part.
+
+    Attributes:
+        part_id: name of the part on the line; it is cut as every part id.
+    """
+
+    part_id: Text | None = None
+
+
+class RecipeMessage(Message):
+    """Requests a recipe, or asks for the one in force.
+
+    Attributes:
+        number: None asks.
+    """
+
+    number: RequestedNumber | None = None
 
 
 def station_commands(
     pipeline: Pipeline, changeover: Changeover, status: Callable[[], StationStatus]
-) -> dict[str, Command]:
+) -> dict[str, Command[Any]]:
     """Returns the commands of a line, by name."""
 
-    def trigger(request: Request) -> Mapping[str, Any]:
-        given = request.get("part_id")
-        part_id = None if given is None else part_id_from_text(str(given))
+    def trigger(request: TriggerMessage) -> Mapping[str, Any]:
+        part_id = part_id_from_text(request.part_id or "")
         return {"trigger_id": pipeline.fire(part_id), "part_id": part_id}
 
-    def state(_request: Request) -> Mapping[str, Any]:
+    def state(_request: NoArguments) -> Mapping[str, Any]:
         return {"state": pipeline.state.value, "faults": pipeline.faults, **status().as_json()}
 
-    def recipe(request: Request) -> Mapping[str, Any]:
-        number = request.get("number")
-        if number is not None:
-            if not isinstance(number, int):
-                raise LineError('"number" should be a whole number')
-            changeover.request(number)
+    def recipe(request: RecipeMessage) -> Mapping[str, Any]:
+        if request.number is not None:
+            changeover.request(request.number)
         return {**asdict(changeover.status), "numbers": changeover.numbers}
 
-    def check(_request: Request) -> Mapping[str, Any]:
+    def check(_request: NoArguments) -> Mapping[str, Any]:
         return {"check": asdict(changeover.begin_check())}
 
-    def stop(_request: Request) -> Mapping[str, Any]:
+    def stop(_request: NoArguments) -> Mapping[str, Any]:
         pipeline.stop()
         return {}
 
-    return {"trigger": trigger, "state": state, "recipe": recipe, "check": check, "stop": stop}
+    return {
+        "trigger": Command(TriggerMessage, trigger),
+        "state": Command(NoArguments, state),
+        "recipe": Command(RecipeMessage, recipe),
+        "check": Command(NoArguments, check),
+        "stop": Command(NoArguments, stop),
+    }
 
 
 class ControlSocket:
@@ -87,12 +129,19 @@ class ControlSocket:
         path: of the socket; its folder must exist. A socket left by a killed process is replaced.
         commands: by name. They run on the threads of the connections, and the client receives a
             LinewardenError as the answer.
+        limits: of the connections.
     """
 
-    def __init__(self, path: Path, commands: Mapping[str, Command]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        commands: Mapping[str, Command[Any]],
+        limits: ConnectionLimits = LIMITS,
+    ) -> None:
         self._path = path
         self._commands = commands
-        self._server: socketserver.ThreadingUnixStreamServer | None = None
+        self._limits = limits
+        self._server: _Server | None = None
 
     def __enter__(self) -> ControlSocket:
         """Begins to listen.
@@ -101,20 +150,10 @@ class ControlSocket:
             LineError: the socket cannot be made.
         """
         _check_length(self._path)
-        answer = self._answer
-
-        class Handler(socketserver.StreamRequestHandler):
-            timeout = _SILENT_LIMIT_S
-
-            def handle(self) -> None:
-                with contextlib.suppress(OSError):  # silent too long, or gone
-                    while line := self.rfile.readline(_LINE_MAX_BYTES):
-                        self.wfile.write(json.dumps(answer(line)).encode() + b"\n")
-
         _remove_leftover(self._path)
         before = os.umask(0o777 & ~_MODE)
         try:
-            server = socketserver.ThreadingUnixStreamServer(str(self._path), Handler)
+            server = _Server(str(self._path), _Handler)
         except OSError as error:
             raise LineError(
                 f"control_socket {self._path}: cannot be made ({error.strerror}); its folder must "
@@ -122,8 +161,8 @@ class ControlSocket:
             ) from error
         finally:
             os.umask(before)
-        server.daemon_threads = True
-        server.block_on_close = False
+        server.answer = self._answer
+        server.connections = Connections(f"control_socket {self._path}", self._limits)
         threading.Thread(
             target=server.serve_forever, args=(0.1,), name="control", daemon=True
         ).start()
@@ -144,21 +183,38 @@ class ControlSocket:
 
     def _answer(self, line: bytes) -> Mapping[str, Any]:
         try:
-            request = json.loads(line)
-            name = request["command"]
-            command = self._commands[name]
-        except (ValueError, TypeError):
-            return _refusal('a request is a line with an object, as {"command": "state"}')
-        except KeyError as error:
-            known = ", ".join(sorted(self._commands))
-            return _refusal(f"no command {error}: known are {known}")
+            request = json_value(line)
+        except MessageError as error:
+            return _refusal(f"{_FORM}: {error}")
+        name = request.pop("command", None) if isinstance(request, dict) else None
+        if not isinstance(name, str):
+            return _refusal(_FORM)
+        command = self._commands.get(name)
+        if command is None:
+            return _refusal(f"no command {name!r}: known are {', '.join(sorted(self._commands))}")
         try:
-            return {"ok": True, **command(request)}
-        except LinewardenError as error:
+            return {"ok": True, **command.run(checked(command.message, request))}
+        except (MessageError, LinewardenError) as error:
             return _refusal(str(error))
         except Exception as error:  # noqa: BLE001 - a defect: the client is answered, the line goes on
             _log.exception("the command %s failed", name)
             return _refusal(f"it failed: {error!r}")
+
+
+class _Server(BoundedThreads, socketserver.UnixStreamServer):
+    answer: Callable[[bytes], Mapping[str, Any]]
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    server: _Server
+
+    def handle(self) -> None:
+        while line := self.rfile.readline(MESSAGE_MAX_BYTES + 1):
+            answer = json.dumps(self.server.answer(line)).encode()
+            self.server.answered(self.request)
+            self.wfile.write(answer + b"\n")
+            if len(line) > MESSAGE_MAX_BYTES:
+                return  # the rest of the line is not a request
 
 
 def ask(path: Path, command: str, **arguments: object) -> dict[str, Any]:
@@ -174,8 +230,9 @@ def ask(path: Path, command: str, **arguments: object) -> dict[str, Any]:
             connection.connect(str(path))
             connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
             with connection.makefile("rb") as stream:
-                answer: dict[str, Any] = json.loads(stream.readline() or b"{}")
-    except (OSError, ValueError) as error:
+                line = stream.readline(_ANSWER_MAX_BYTES + 1)
+        answer = json_value(line, _ANSWER_MAX_BYTES) if line else {}
+    except (OSError, MessageError) as error:
         raise LineError(
             f"control_socket {path}: no answer ({error}); check that `linewarden run` runs with "
             "this configuration, and that you may write to the socket"

@@ -6,6 +6,7 @@ the broker would send again after every connection.
 
 from __future__ import annotations
 
+import logging
 import queue
 from collections.abc import Iterable
 from contextlib import suppress
@@ -22,7 +23,11 @@ from inspection.config.claims import Claim
 from inspection.config.plugins import require
 from inspection.errors import LineError
 
+WAITING_MAX = 1024  # announcements that are not taken yet; more are a flood
+
 _INSTALL = "pip install 'linewarden[mqtt]'"
+
+_log = logging.getLogger(__name__)
 
 
 class MqttTriggerConfig(FiredConfig, MqttBroker):
@@ -55,12 +60,12 @@ class MqttTrigger:
             config,
             subscription=Subscription(config.topic, self._on_message),
         )
-        self._firings: queue.SimpleQueue[Firing] = queue.SimpleQueue()
+        self._firings: queue.Queue[Firing] = queue.Queue(WAITING_MAX)
 
     def open(self) -> None:
         """Connects and subscribes."""
         self._broker.close()
-        self._firings = queue.SimpleQueue()
+        self._firings = queue.Queue(WAITING_MAX)
         self._broker.open()
 
     def wait(self, timeout_s: float) -> Firing | None:
@@ -75,4 +80,8 @@ class MqttTrigger:
         self._broker.close()
 
     def _on_message(self, payload: bytes) -> None:
-        self._firings.put(Firing(part_id_from_text(payload.decode(errors="replace"))))
+        firing = Firing(part_id_from_text(payload.decode(errors="replace")))
+        try:
+            self._firings.put_nowait(firing)
+        except queue.Full:
+            _log.error("%d announcements wait to be taken: this one is no part", WAITING_MAX)

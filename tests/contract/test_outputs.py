@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ PACKAGES = {
 STATELESS = {"jsonlines", "webhook"}
 CANNOT_HANG = {"jsonlines"}
 LISTENS = {"modbus_server", "opcua"}
+ON_A_LOOP = LISTENS | {"modbus", "webhook"}
 STATES = Bits.READY | Bits.BUSY | Bits.FAULT
 
 
@@ -242,6 +244,40 @@ def test_a_hung_peer_is_an_error_in_time_and_no_verdict_of_another_part(
         )
     numbers = [seen.sequence for seen in line.peer.seen if seen.sequence is not None]
     assert len(set(numbers)) == len(numbers)
+
+
+def test_a_stop_while_a_verdict_waits_is_an_error_of_the_line(
+    line: Line, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    if line.kind not in ON_A_LOOP:
+        pytest.skip("its calls do not wait on a loop that another thread stops")
+    line.open()
+    line.peer.hang()
+    time.sleep(0.05)
+    stop = threading.Timer(TIMEOUT_MS / 1e3 / 4, line.output.close)
+    stop.start()
+    with pytest.raises(LineError, match=f"^{line.kind} "):
+        line.output.send(make_record(1))
+    line.peer.wake()
+    stop.join()
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+def test_a_hung_peer_leaves_no_error_unseen(
+    line: Line, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    if line.kind not in ON_A_LOOP:
+        pytest.skip("has no tasks")
+    line.open()
+    line.peer.hang()
+    time.sleep(0.05)
+    with pytest.raises(LineError):
+        line.output.send(make_record(1))
+    line.peer.wake()
+    line.output.close()
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def open_again(output: LineOutput) -> None:

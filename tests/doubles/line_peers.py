@@ -177,10 +177,16 @@ class Poller(Peer):
         self._bits = Bits(0)
         self._looks = 0
         self._last: int | None = None
+        self._stepping = threading.Lock()
         self._thread = threading.Thread(target=self._poll, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def hang(self) -> None:
+        super().hang()
+        with self._stepping:
+            pass  # the step in progress has ended
 
     def look(self) -> tuple[Bits, Seen]:
         raise NotImplementedError
@@ -194,8 +200,9 @@ class Poller(Peer):
 
     def _poll(self) -> None:
         while not self._ended:
-            if self.running.is_set():
-                self._step()
+            with self._stepping:
+                if self.running.is_set():
+                    self._step()
             time.sleep(0.003)
 
     def _step(self) -> None:

@@ -67,7 +67,7 @@ def test_a_changeover_by_command(config: Path) -> None:
 
     told = json.loads(linewarden("recipe", "--config", config, "--json").stdout)
     assert (told["active"], told["changed"], told["failed"]) == (2, 1, 1)
-    with pytest.raises(LineError, match='"number" should be a whole number'):
+    with pytest.raises(LineError, match="'number': Input should be a valid integer"):
         ask(config.parent / "line.sock", "recipe", number="2")
 
 

@@ -8,6 +8,9 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
+RequestedNumber = Annotated[int, Field(ge=0, le=65535)]
+"""The number of a recipe in a request, as a register holds it; 0 asks for none."""
+
 PollMilliseconds = Annotated[float, Field(ge=10, le=10_000)]
 
 

@@ -19,21 +19,22 @@ state is idle, "active" is the number, and the station is READY.
 from __future__ import annotations
 
 import json
-import queue
+from collections import deque
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from edge.peers.addresses import MqttBroker, TopicPrefix
+from edge.peers.messages import NAME_MAX, Message, MessageError, Name, checked, json_value
 from edge.peers.mqtt import Broker, Subscription, Will
 from edge.peers.resources import topic_at
-from edge.recipe.request.base import Answer, PollMilliseconds, Request
+from edge.recipe.request.base import Answer, PollMilliseconds, Request, RequestedNumber
 from inspection.config.claims import Claim
 from inspection.config.plugins import require
 from inspection.errors import LineError
 
 OFFLINE = json.dumps({"state": "offline"})
 
-_ID_MAX = 128
+_QUOTED = 80
 _INSTALL = "pip install 'linewarden[mqtt]'"
 _NOT_TAKEN = "did not take the state of the recipes"
 
@@ -74,7 +75,7 @@ class MqttRequests:
             subscription=Subscription(f"{config.topic}/recipe/set", self._on_message, qos=1),
             will=Will(self._state_topic, OFFLINE, _NOT_TAKEN),
         )
-        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._newest: deque[Request] = deque(maxlen=1)
         self._told = ""
 
     def open(self) -> None:
@@ -85,10 +86,7 @@ class MqttRequests:
     def take(self) -> Request | None:
         """Returns the last request since the call before."""
         self._broker.require()
-        request = None
-        while not self._requests.empty():
-            request = self._requests.get()
-        return request
+        return self._newest.pop() if self._newest else None
 
     def answer(self, answer: Answer) -> None:
         """Publish a change, and wait until the broker has it."""
@@ -110,20 +108,36 @@ class MqttRequests:
         self._broker.close()
 
     def _on_message(self, payload: bytes) -> None:
-        self._requests.put(request_from_payload(payload))
+        self._newest.append(request_from_payload(payload))
+
+
+class RecipeMessage(Message):
+    """A request.
+
+    Attributes:
+        id: the peer's name for it, which comes back with the answer.
+    """
+
+    number: RequestedNumber
+    id: Name | None = None
 
 
 def request_from_payload(payload: bytes) -> Request:
     """Returns the request that a message holds; with its problem when it holds none."""
+    content: object = None
     try:
-        content: Any = json.loads(payload)
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        content = {"number": content}
-    number, request_id = content.get("number"), content.get("id")
-    text = None if request_id is None else str(request_id)[:_ID_MAX]
-    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        problem = f'no request: {payload[:80]!r}; publish a number, or {{"number": 2, "id": "a"}}'
-        return Request(0, text, problem=problem)
-    return Request(number, text)
+        content = json_value(payload)
+        if not isinstance(content, dict):
+            content = {"number": content}
+        message = checked(RecipeMessage, content)
+    except MessageError as error:
+        hint = 'publish a number, or {"number": 2, "id": "a"}'
+        problem = f"no request: {payload[:_QUOTED]!r}: {error}; {hint}"
+        return Request(0, _id_of(content), problem=problem)
+    return Request(message.number, message.id)
+
+
+def _id_of(content: object) -> str | None:
+    """Returns the id of a request that is wrong, by which its peer finds the answer."""
+    given = content.get("id") if isinstance(content, dict) else None
+    return str(given)[:NAME_MAX] if type(given) in (str, int) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ from inspection.errors import LineError
 from inspection.inspector import no_verdict
 from inspection.verdict import Cause
 from tests.doubles.certificates import certificate
+from tests.doubles.flooder import flooded
+from tests.doubles.line_peers import closing
 
 PORT = 14841
 URL = f"opc.tcp://127.0.0.1:{PORT}/linewarden"
@@ -127,6 +130,36 @@ def test_clients_write_nothing_but_the_acknowledge(output: OpcUa) -> None:
         number = ua.DataValue(ua.Variant(7, ua.VariantType.UInt16))
         client.get_node(f"ns={index};s=VisionSystem.AcknowledgedSequence").write_value(number)
         assert values(client)["AcknowledgedSequence"] == 7
+
+
+def test_an_array_of_acknowledges_is_none(
+    output: OpcUa, make_record: Callable[[int], InspectionRecord]
+) -> None:
+    output.close()
+    with closing(output_from_config(config(acknowledge=True))) as acknowledged:
+        acknowledged.open()
+        with connected() as client:
+            index = client.get_namespace_index(NAMESPACE)
+            numbers = ua.DataValue(ua.Variant([1, 2], ua.VariantType.UInt16))
+            client.get_node(f"ns={index};s=VisionSystem.AcknowledgedSequence").write_value(numbers)
+            with pytest.raises(LineError, match="no client acknowledged the verdict"):
+                acknowledged.send(make_record(1))
+
+
+def test_silent_connections_leave_the_clients_alone(output: OpcUa) -> None:
+    output.open()
+    with connected() as client, flooded(100, PORT):
+        assert "Valid" in values(client)
+        with connected() as another:
+            assert "Valid" in values(another)
+
+
+def test_a_message_without_an_end_is_broken_off(output: OpcUa) -> None:
+    output.open()
+    with socket.create_connection(("127.0.0.1", PORT), timeout=30) as client:
+        client.sendall(b"HELF" + (2**31).to_bytes(4, "little"))
+        with pytest.raises(ConnectionError):
+            client.sendall(b"x" * (64 << 20))
 
 
 # asyncua warns about certificates that name no host; these are for an address.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import hmac
 import json
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -36,9 +39,9 @@ def receiver(port: int) -> Iterator[Receiver]:
         yield receiver
 
 
-def config(port: int, secret: Secret | None = None) -> WebhookConfig:
+def config(port: int, secret: Secret | None = None, timeout_ms: float = 200) -> WebhookConfig:
     url = f"http://127.0.0.1:{port}/verdicts"
-    return WebhookConfig(kind="webhook", url=url, secret=secret, timeout_ms=200)
+    return WebhookConfig(kind="webhook", url=url, secret=secret, timeout_ms=timeout_ms)
 
 
 def test_a_repeat_has_the_same_id(port: int, receiver: Receiver, make_record: MakeRecord) -> None:
@@ -115,6 +118,52 @@ def test_an_answer_that_drips_is_broken_off(port: int, make_record: MakeRecord) 
         assert ended.wait(2), "the connection is still open"
         output.close()
         thread.join()
+
+
+def test_an_answer_without_an_end_is_broken_off(port: int, make_record: MakeRecord) -> None:
+    sent = [0]
+
+    def pour() -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.recv(1 << 16)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
+            while True:
+                sent[0] += connection.send(b"." * (1 << 16))
+
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        thread = threading.Thread(target=pour)
+        thread.start()
+        output = output_from_config(config(port, timeout_ms=30_000))
+        output.open()
+        output.send(make_record(1))
+        thread.join(30)
+        output.close()
+    assert sent[0] < 32 << 20  # what the buffers of the kernel hold
+
+
+def test_a_compressed_answer_does_not_grow(port: int, make_record: MakeRecord) -> None:
+    body = gzip.compress(bytes(1 << 26))[: 1 << 15]
+
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1 << 16)
+            head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}"
+            connection.sendall(head.encode() + b"\r\n\r\n" + body)
+
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        output = output_from_config(config(port, timeout_ms=30_000))
+        output.open()
+        tracemalloc.start()
+        output.send(make_record(1))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        thread.join()
+        output.close()
+    assert peak < 4 << 20
 
 
 def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,7 +247,7 @@ def test_what_is_no_number_or_not_known_is_answered(
         wait_for(lambda: asker.told(active=1))
         asker.ask("two")
         wait_for(lambda: asker.told(state="failed", request=0))
-        assert "no request: b'\"two\"'; publish a number" in caplog.text
+        assert "no request: b'\"two\"': 'number': Input should be a valid integer;" in caplog.text
         asker.ask({"number": 7, "id": "a"})
         wait_for(lambda: asker.told(failure="no recipe 7: known are 1, 2", id="a"))
     assert recipes.requests == []
@@ -287,6 +287,7 @@ def test_a_broker_that_hangs_at_the_end_is_told(
         (b' {"number": 2}\n', 2, None),
         (b'{"number": 2, "id": "a"}', 2, "a"),
         (b'{"number": 2, "id": 7}', 2, "7"),
+        (b'{"number": 2, "id": null}', 2, None),
         (b"0", 0, None),
     ],
 )
@@ -296,11 +297,24 @@ def test_payloads(payload: bytes, number: int, request_id: str | None) -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"two", b"2.0", b"-1", b"true", b"null", b"[2]", b'{"recipe": 2}', b"[" * 99_999],
+    [
+        *(b"", b"two", b"2.0", b"-1", b"true", b"null", b"[2]", b'"2"', b"65536", b"9" * 4000),
+        *(b'{"recipe": 2}', b'{"number": true}', b'{"number": 2, "id": true}', b"NaN"),
+        *(b'{"number": 2, "ID": "a"}', b'{"number": 2, "id": "%s"}' % (b"a" * 129)),
+        *(b"[" * 4000, b"[" * 99_999, b" " * 4096 + b"2", b"2 2", b"\xff"),
+    ],
+    ids=lambda payload: payload[:40],
 )
 def test_payloads_that_are_none(payload: bytes) -> None:
     request = request_from_payload(payload)
     assert (request.number, request.problem[:11]) == (0, "no request:")
+    assert len(request.problem) < 800
+
+
+def test_a_wrong_request_keeps_the_id_by_which_its_peer_finds_the_answer() -> None:
+    assert request_from_payload(b'{"number": true, "id": "order 7"}').request_id == "order 7"
+    assert request_from_payload(b'{"number": -1, "id": 7}').request_id == "7"
+    assert request_from_payload(b'{"number": 1, "id": [7]}').request_id is None
 
 
 def test_a_request_among_the_answers_is_refused() -> None:

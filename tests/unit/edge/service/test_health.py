@@ -5,6 +5,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -15,6 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge.drift.monitor import DriftAlarm
+from edge.peers.connections import ConnectionLimits
 from edge.pipeline.status import OutputStatus, PipelineStatus
 from edge.recipe.changeover import RecipeStatus
 from edge.recipe.part_check import CheckStatus
@@ -26,9 +28,10 @@ from edge.store.station_records import RecordsStatus
 from inspection.errors import ConfigError
 from inspection.verdict import Cause, Verdict
 from tests.conftest import IDENTITY, MakeRecord
+from tests.doubles.waiting import wait_for
 
 UTC = datetime(2026, 1, 1, tzinfo=timezone.utc)
-SILENT_S = 10.0
+LIMITS = ConnectionLimits(max=8, idle_s=10.0)
 OUTPUTS = {
     "modbus": OutputStatus(is_up=True, waiting=1, late=2),
     "mqtt": OutputStatus(is_up=True, undelivered=3),
@@ -40,13 +43,13 @@ WELL = PipelineStatus(True, (), (), OUTPUTS, 12, 1, 3, 6, 4, 5)
 class Line:
     """A line whose status a test sets."""
 
-    def __init__(self, silent_s: float = SILENT_S) -> None:
+    def __init__(self, limits: ConnectionLimits = LIMITS) -> None:
         self.status = WELL
         self.beside: dict[str, Any] = {}
         self.health = HealthPage(
             host="127.0.0.1",
             port=0,
-            silent_s=silent_s,
+            limits=limits,
         )
         self.port = 0
 
@@ -253,16 +256,66 @@ def test_other_pages_are_not_there(line: Line) -> None:
 
 def test_a_client_that_says_nothing_holds_up_nobody(line: Line) -> None:
     with socket.create_connection(("127.0.0.1", line.port)):
-        assert line.get("/healthz", timeout_s=SILENT_S / 2)[0] == 200
+        assert line.get("/healthz", timeout_s=LIMITS.idle_s / 2)[0] == 200
 
 
 def test_a_client_that_says_nothing_is_cut_off() -> None:
-    line = Line(silent_s=0.1)
+    line = Line(ConnectionLimits(idle_s=0.1))
     with (
         line.health.serving(lambda: line.station) as port,
         socket.create_connection(("127.0.0.1", port), timeout=30) as client,
     ):
         assert client.recv(1) == b""
+
+
+def test_silent_clients_leave_room_for_a_scrape(line: Line) -> None:
+    with ExitStack() as stack:
+        for _ in range(3 * LIMITS.max):
+            stack.enter_context(socket.create_connection(("127.0.0.1", line.port)))
+        assert line.get("/healthz")[0] == 200
+
+
+def test_a_client_that_drips_has_no_more_time_than_others() -> None:
+    line = Line(ConnectionLimits(idle_s=0.5))
+    with (
+        line.health.serving(lambda: line.station) as line.port,
+        socket.create_connection(("127.0.0.1", line.port), timeout=30) as client,
+    ):
+        client.sendall(b"GET /healthz HTTP/1.1\r\n")
+
+        def is_cut() -> bool:
+            assert line.get("/healthz")[0] == 200
+            try:
+                client.sendall(b"a: b\r\n")
+            except OSError:
+                return True
+            return False
+
+        wait_for(is_cut, 30.0)
+
+
+def raw(port: int, request: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(request)
+        with client.makefile("rb") as answer:
+            return answer.readline()
+
+
+def test_a_long_head_is_refused(line: Line) -> None:
+    head = b"GET /healthz HTTP/1.1\r\n"
+    assert raw(line.port, head + b"a: %s\r\n\r\n" % (b"b" * 8000)).startswith(b"HTTP/1.0 200")
+    assert raw(line.port, head + b"a: %s\r\n" % (b"b" * 8200) * 2).startswith(b"HTTP/1.0 431")
+
+
+def test_a_client_that_is_gone_leaves_nothing_on_standard_error(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", line.port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+    assert line.get("/healthz")[0] == 200
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_query_behind_the_path_is_passed_over(line: Line) -> None:

@@ -7,7 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from edge.peers.connections import ConnectionLimits
+from edge.service import health
 from edge.service.units import (
     CONFIGURATIONS,
     DROP_INS,
@@ -18,6 +21,7 @@ from edge.service.units import (
     remove,
     service_files,
 )
+from edge.station import control
 from inspection.errors import ConfigError
 
 UNIT = "linewarden@press3.service"
@@ -117,6 +121,19 @@ def test_no_line_takes_the_sockets_of_another_with_it(root: Path) -> None:
     unit = (root / UNITS / "linewarden@.service").read_text()
     # A folder of all lines would go, with every socket in it, when the first of them stops.
     assert "RuntimeDirectory=linewarden/%i\n" in unit
+
+
+def test_full_servers_leave_descriptors_for_the_line(root: Path) -> None:
+    install(root)
+    (soft,) = re.findall(
+        r"^LimitNOFILE=(\d+):", (root / UNITS / "linewarden@.service").read_text(), re.M
+    )
+    most = 200
+    with pytest.raises(ValidationError):
+        ConnectionLimits(max=most + 1)
+    two_outputs_page_and_socket = 2 * most + health.LIMITS.max + control.LIMITS.max
+    assert two_outputs_page_and_socket < int(soft) / 2
+    assert int(soft) <= 1024  # of select(2)
 
 
 def test_a_csi_camera_is_reached_through_the_tmp_of_the_system(root: Path) -> None:

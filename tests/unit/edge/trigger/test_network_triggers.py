@@ -14,6 +14,10 @@ pytest.importorskip("paho", reason="needs pip install 'linewarden[mqtt]'")
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+from edge.peers import mqtt
+from edge.peers.addresses import MqttBroker
+from edge.peers.messages import MESSAGE_MAX_BYTES
+from edge.peers.mqtt import Subscription
 from edge.trigger import ModbusTriggerConfig, MqttTriggerConfig
 from edge.trigger.base import FiredTrigger, Firing
 from edge.trigger.modbus import ModbusTrigger
@@ -21,6 +25,7 @@ from edge.trigger.mqtt import MqttTrigger
 from inspection.errors import LineError
 from tests.doubles.line_peers import Broker, closing, free_port
 from tests.doubles.register_plc import RegisterPlc
+from tests.doubles.waiting import wait_for
 
 GENEROUS_S = 10.0
 
@@ -168,3 +173,26 @@ def test_a_broker_that_dies_is_named_and_found_again(broker: Broker) -> None:
         broker.start()
         trigger.open()
         assert trigger.wait(0.05) is None
+
+
+def test_a_long_message_is_a_part_with_a_short_name(
+    broker: Broker, publish: Callable[..., None]
+) -> None:
+    trigger = mqtt_trigger(broker.port)
+    with closing(trigger):
+        trigger.open()
+        publish("A" * 10_000_000)
+        assert part_id(trigger.wait(3 * GENEROUS_S)) == "A" * 128
+
+
+def test_a_receiver_sees_the_beginning_of_a_long_message(
+    broker: Broker, publish: Callable[..., None]
+) -> None:
+    taken: list[bytes] = []
+    config = MqttBroker(host="127.0.0.1", port=broker.port, client_id="a", timeout_ms=3000.0)
+    topic = Subscription("line3/trigger", taken.append)
+    with closing(mqtt.Broker("a", config, subscription=topic)) as connection:
+        connection.open()
+        publish("A" * 10_000_000)
+        wait_for(lambda: taken, 3 * GENEROUS_S)
+        assert taken == [b"A" * (MESSAGE_MAX_BYTES + 1)]
