@@ -60,7 +60,8 @@ class Evaluation(Separation):
         promised_false_reject_rate: upper bound from the calibration, at `confidence`.
         map_size: (height, width) of the anomaly map, the resolution of the pixel figures.
         without_mask: number of defective parts without a drawn mask; pixel figures leave them out.
-        vanished_masks: number of defects outside the crop, or too small for a pixel at `map_size`.
+        vanished_masks: number of defects outside the crop, or too small for a pixel at `map_size`;
+            pixel figures leave these parts out.
         no_verdict: images without a verdict, with the reason; all figures leave them out.
         doubts: reasons against the figures.
     """
@@ -240,6 +241,6 @@ def _doubts_of_data(
         ],
         "there is no drawn mask, and pixel figures leave the part out": unmasked,
         "the defect lies outside the inspected region or is too small for one pixel of the anomaly "
-        "map, and pixel figures take it for good": vanished,
+        "map, and pixel figures leave the part out": vanished,
     }
     return [f"{what}: {named([s.name for s in of])}" for what, of in groups.items() if of]

@@ -264,6 +264,11 @@ class TestDoubts:
         cv2.imwrite(str(data_set.test[1].mask), point)
         found = evaluated(make_inspector(), data_set)
         assert (found.vanished_masks, found.without_mask) == (1, 1)
+        assert (
+            "the defect lies outside the inspected region or is too small for one pixel of the "
+            "anomaly map, and pixel figures leave the part out: crack/1.png"
+        ) in found.doubts
+        assert "pixel_auroc" in found.undefined
 
 
 class TestTruth:
