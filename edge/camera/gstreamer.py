@@ -18,7 +18,9 @@ from edge.camera.faults import (
 from edge.camera.kind import Found, LiveConfig, load_gi
 from edge.camera.pixels import image_from_raw
 from edge.part.frame import Frame
+from inspection.config.secret import SecretPipeline
 from inspection.errors import CameraError
+from inspection.redaction import redacted_value
 
 _PACKAGES = "gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-good"
 # The sink holds one frame; a newer frame replaces it.
@@ -36,12 +38,12 @@ class GstreamerConfig(LiveConfig):
 
     Attributes:
         pipeline: text for gst-launch; its last element must offer video/x-raw in BGR or GRAY8, as
-            `videoconvert` does.
+            `videoconvert` does. Messages show it without its passwords.
         silent_limit_s: None for a triggered camera, which a pipeline does not report.
     """
 
     kind: Literal["gstreamer"]
-    pipeline: str
+    pipeline: SecretPipeline
 
     @classmethod
     def discover(cls) -> list[Found]:
@@ -81,7 +83,8 @@ class GstreamerCamera:
         )
         self._gi_error = glib.Error
         self._gst.init(None)
-        self._text = config.pipeline
+        self._launch = config.pipeline.reveal() + _SINK
+        self._text = str(config.pipeline)
         self._open_limit_s = config.open_limit_s
         self._stale_ms = config.stale_ms
         self._pipeline: Any = None
@@ -93,10 +96,10 @@ class GstreamerCamera:
         """Builds the pipeline and starts it."""
         self.close()
         try:
-            self._pipeline = self._gst.parse_launch(self._text + _SINK)
+            self._pipeline = self._gst.parse_launch(self._launch)
         except self._gi_error as error:
             raise CameraNotFoundError(
-                f"{self._text}: GStreamer cannot build it: {error.message}; "
+                f"{self._text}: GStreamer cannot build it: {redacted_value(error.message)}; "
                 "'gst-inspect-1.0 NAME' shows an installed element"
             ) from error
         self._sink = self._pipeline.get_by_name("linewarden")
@@ -194,7 +197,7 @@ class GstreamerCamera:
         if message.type == self._gst.MessageType.EOS:
             return _ENDED
         error, debug = message.parse_error()
-        return f"{message.src.get_name()}: {error.message} ({debug})"
+        return redacted_value(f"{message.src.get_name()}: {error.message} ({debug})")
 
 
 def _layout(info: Any, meta: Any) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,9 @@ from edge.camera.faults import (
 from edge.camera.kind import LiveConfig, Seconds, load_sdk
 from edge.camera.newest import NewestFrame, StreamClock
 from edge.part.frame import Frame
+from inspection.config.secret import SecretText, SecretUrl
 from inspection.errors import CameraError
+from inspection.redaction import redacted
 
 _INSTALL = "pip install 'linewarden[pyav]'"
 # Not nobuffer: it drops the key frame that the search for streams has read.
@@ -33,19 +34,20 @@ class PyAvConfig(LiveConfig):
     """The settings of a network camera: RTSP, or MJPEG over HTTP.
 
     Attributes:
-        url: rtsp:// or http://; user and password as in rtsp://user:password@host.
+        url: rtsp:// or http://; user and password as in rtsp://user:password@host, with %2F for a
+            / in them. Messages and records show it without user, password and other secrets.
         transport: of RTSP; on a busy network udp loses frames and tcp delays them.
         colour: bgr; or grey, the luma plane.
         silent_limit_s: the stream is lost after this time without data.
-        options: further FFmpeg options of the protocol.
+        options: further FFmpeg options of the protocol; never shown.
     """
 
     kind: Literal["pyav"]
-    url: str
+    url: SecretUrl
     transport: Literal["tcp", "udp"] = "tcp"
     colour: Literal["bgr", "grey"] = "bgr"
     silent_limit_s: Seconds = 3.0
-    options: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, SecretText] = Field(default_factory=dict)
 
     def driver(self) -> PyAvCamera:
         """Implements `KindConfig.driver`."""
@@ -63,17 +65,17 @@ class PyAvCamera:
 
     def __init__(self, config: PyAvConfig) -> None:
         self._av = load_sdk("pyav", "av", _INSTALL)
-        self._url = config.url
-        self._name = _without_password(config.url)
+        self._url = config.url.reveal()
+        self._name = str(config.url)
         self._format = _FORMATS[config.colour]
         self._limits_s = (config.open_limit_s, config.silent_limit_s)
         self._stale_ms = config.stale_ms
         # MJPEG has no time stamps; FFmpeg invents some.
-        self._is_timed = not config.url.startswith("http")
+        self._is_timed = not self._url.startswith("http")
         self._options = dict(_LOW_LATENCY)
-        if config.url.startswith("rtsp"):
+        if self._url.startswith("rtsp"):
             self._options["rtsp_transport"] = config.transport
-        self._options |= config.options
+        self._options |= {name: value.reveal() for name, value in config.options.items()}
         self._container: Any = None
         self._packets: Iterator[Any] = iter(())
         self._decoded: deque[Any] = deque()
@@ -186,9 +188,5 @@ class PyAvCamera:
     def _why_not(self, error: Exception) -> str:
         if isinstance(error, self._av.error.ExitError):
             return f"no answer within {self._limits_s[0]:g} s; check address and network"
-        what = getattr(error, "strerror", None) or str(error)
+        what = getattr(error, "strerror", None) or redacted(str(error))
         return f"cannot be opened ({what}); check address, path, user and password"
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)

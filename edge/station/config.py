@@ -75,7 +75,9 @@ class LineConfig(RecipesConfig):
     def _outputs_of_their_own(self) -> LineConfig:
         names = [output.outbox for output in self.outputs if isinstance(output, StorableConfig)]
         if self.records is not None and len(set(names)) < len(names):
-            raise ValueError("two outputs send to the same place; remove one")
+            raise ValueError(
+                "two outputs send to the same place; remove one, or give webhooks a name"
+            )
         gates = [one.gate for one in self.outputs if isinstance(one, GpioConfig) and one.gate]
         if self.encoder is None and any(gate.travel_counts is not None for gate in gates):
             raise ValueError("gate.travel_counts needs 'encoder'")

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from inspection.config.yaml_source import SET, Node, Problem, child, shown, where
+from inspection.redaction import names_a_secret, redacted
 
 
 def described(error: ErrorDetails, model: type[BaseModel], root: Node) -> Problem:
@@ -36,7 +37,9 @@ def described(error: ErrorDetails, model: type[BaseModel], root: Node) -> Proble
         keys.append(error["ctx"]["discriminator"].strip("'"))
         chosen = child(node, keys[-1])
         mark = chosen.mark if chosen else mark
-    return Problem(mark, tuple(keys), *_explained(error, parent))
+    what, found = _explained(error, parent)
+    is_secret = any(names_a_secret(str(key)) for key in keys)
+    return Problem(mark, tuple(keys), what, "" if is_secret else found)
 
 
 def _members(kind: Any) -> list[Any]:
@@ -98,6 +101,8 @@ def _explained(error: ErrorDetails, parent: Any) -> tuple[str, str]:
     kind, context = error["type"], error.get("ctx", {})
     if kind in ("missing", "union_tag_not_found"):
         return "is missing", ""
+    if kind == "hidden":
+        return error["msg"], ""
     if kind == "extra_forbidden":
         fields = parent.model_fields.items() if _is_model(parent) else ()
         known = [key for name, field in fields for key in _names(name, field)]
@@ -131,6 +136,6 @@ def report(problems: list[Problem]) -> str:
         place = ": ".join(filter(None, (where(mark), ".".join(map(str, keys)))))
         lines.setdefault((place, found, "" if found else what), []).append(what)
     return "\n".join(
-        f"{place}: {' or '.join(dict.fromkeys(alternatives))}{found}"
+        redacted(f"{place}: {' or '.join(dict.fromkeys(alternatives))}{found}")
         for (place, found, _), alternatives in lines.items()
     )
