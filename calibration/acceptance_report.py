@@ -16,6 +16,7 @@ from calibration.agreement import (
 )
 from calibration.tolerance import parts_needed
 from inspection.digits import comparable
+from reports.classification import classification_tables
 from reports.pages import (
     Card,
     Cards,
@@ -55,6 +56,11 @@ def write_acceptance_report(
             f"Limits: {SOURCE}. Bounds (Clopper-Pearson) are one-sided, each at "
             f"{study.confidence:.0%} confidence. They count parts, since showings of one part are "
             "not independent. REVIEW and NO_VERDICT set a part aside and count as rejected.",
+        ),
+        *classification_tables(
+            study.classification,
+            "Counts showings, at the calibrated threshold: PASS predicts good, every other verdict "
+            "defective.",
         ),
         Table("Origin", _origin(study), kind="origin"),
         Signature(

@@ -21,12 +21,14 @@ from inspection.config.loading import StrictModel
 from inspection.errors import named
 from inspection.inspector import Inspector
 from inspection.verdict import Verdict
+from reports.classification import DEFECTIVE, GOOD, REVIEW, ClassificationReport, classification
 from reports.proportion import proportion
 from training.inspected import InspectedSample
 from training.metrics import UndefinedMetricError
 from training.separation import Metric, Separation, by_category, computed, separation
 
 BOUND_CONFIDENCE = 0.95
+_PREDICTED = {Verdict.PASS: GOOD, Verdict.REJECT: DEFECTIVE, Verdict.REVIEW: REVIEW}
 
 
 class Rate(StrictModel):
@@ -56,6 +58,7 @@ class Evaluation(Separation):
     Attributes:
         data_sha256: over the test images, their labels and their masks.
         good: number of good parts with a verdict, which rates refer to; likewise `defective`.
+        classification: at the calibrated threshold, of the parts with a verdict.
         categories: the same figures for each kind of product, where there are several.
         promised_false_reject_rate: upper bound from the calibration, at `confidence`.
         map_size: (height, width) of the anomaly map, the resolution of the pixel figures.
@@ -90,6 +93,7 @@ class Evaluation(Separation):
     review_rate_good: Rate | None
     review_rate_defective: Rate | None
     escapes_by_defect: dict[str, Rate]
+    classification: ClassificationReport
     latency_p50_ms: float | None
     map_size: tuple[int, int]
     without_mask: int
@@ -121,6 +125,9 @@ def evaluate(
         **values,
         categories=by_category(judged),
         escapes_by_defect=_escapes_by_defect(judged),
+        classification=classification(
+            (s.sample.defect, _PREDICTED[s.inspection.verdict]) for s in judged
+        ),
         without_mask=len(unmasked),
         vanished_masks=len(vanished),
         undefined=undefined,
