@@ -10,21 +10,19 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from edge.camera.decoder import StrictDecoder, load_av
 from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
-    PartialFrameError,
     StaleFrameError,
-    WrongFrameError,
 )
-from edge.camera.kind import LiveConfig, Seconds, load_sdk
+from edge.camera.kind import LiveConfig, Seconds
 from edge.camera.newest import NewestFrame, StreamClock
 from edge.part.frame import Frame
 from inspection.config.secret import SecretText, SecretUrl
 from inspection.errors import CameraError
 from inspection.redaction import redacted
 
-_INSTALL = "pip install 'linewarden[pyav]'"
 # Not nobuffer: it drops the key frame that the search for streams has read.
 _LOW_LATENCY = {"flags": "low_delay", "max_delay": "100000", "fpsprobesize": "0"}
 _FORMATS = {"bgr": "bgr24", "grey": "gray"}
@@ -64,7 +62,7 @@ class PyAvCamera:
     runs_free = True
 
     def __init__(self, config: PyAvConfig) -> None:
-        self._av = load_sdk("pyav", "av", _INSTALL)
+        self._av = load_av("pyav")
         self._url = config.url.reveal()
         self._name = str(config.url)
         self._format = _FORMATS[config.colour]
@@ -79,10 +77,8 @@ class PyAvCamera:
         self._container: Any = None
         self._packets: Iterator[Any] = iter(())
         self._decoded: deque[Any] = deque()
-        self._has_begun = False  # frames before the first key frame cannot be decoded
         self._newest: NewestFrame | None = None
         self._clock = StreamClock()
-        self._size: tuple[int, int] | None = None
 
     def open(self) -> None:
         """Connects and starts to decode."""
@@ -97,13 +93,10 @@ class PyAvCamera:
         if not videos:
             self.close()
             raise CameraNotFoundError(f"{self._name}: the stream has no video; check its path")
-        codec = videos[0].codec_context
-        codec.thread_type = "SLICE"  # threads by frame delay every frame by their number
-        codec.options = {"err_detect": "explode"}  # else half a JPEG counts as a good frame
-        self._clock, self._size = StreamClock(), None
+        decoder = StrictDecoder(self._av, videos[0], self._name, "the network loses data")
+        self._clock = StreamClock()
         self._packets, self._decoded = self._container.demux(videos[0]), deque()
-        self._has_begun = False
-        self._newest = NewestFrame(self._next, self._name)
+        self._newest = NewestFrame(lambda: self._next(decoder), self._name)
 
     def read(self, timeout_s: float) -> Frame | None:
         """Returns the newest frame."""
@@ -133,19 +126,10 @@ class PyAvCamera:
             "frame_rate_hz": float(stream.average_rate or 0),
         }
 
-    def _next(self) -> Frame:
+    def _next(self, decoder: StrictDecoder) -> Frame:
         while not self._decoded:
-            packet = self._next_packet()
-            self._has_begun = self._has_begun or packet.is_keyframe
-            if not self._has_begun:
-                continue
-            try:
-                self._decoded.extend(packet.decode())
-            except self._av.error.FFmpegError as error:
-                raise PartialFrameError(
-                    f"{self._name}: a damaged frame ({error.strerror}); the network loses data"
-                ) from error
-        return self._checked(self._decoded.popleft())
+            self._decoded.extend(decoder.decode(self._next_packet()))
+        return self._checked(decoder, self._decoded.popleft())
 
     def _next_packet(self) -> Any:
         try:
@@ -164,19 +148,11 @@ class PyAvCamera:
             )
         return packet
 
-    def _checked(self, decoded: Any) -> Frame:
+    def _checked(self, decoder: StrictDecoder, decoded: Any) -> Frame:
         is_timed = self._is_timed and decoded.time is not None
         lag_ns = self._clock.lag_ns(round(decoded.time * 1e9)) if is_timed else 0
         captured_ns = time.monotonic_ns() - lag_ns
-        if decoded.is_corrupt:
-            raise PartialFrameError(f"{self._name}: parts of the frame are missing")
-        size = (decoded.width, decoded.height)
-        self._size = self._size or size
-        if size != self._size:
-            raise WrongFrameError(
-                f"{self._name}: a frame of {size[0]}x{size[1]}, and the stream began with "
-                f"{self._size[0]}x{self._size[1]}; open the camera again"
-            )
+        decoder.require_whole(decoded)
         if self._stale_ms is not None and lag_ns > self._stale_ms * 1e6:
             raise StaleFrameError(
                 f"{self._name}: the frame is {lag_ns / 1e6:.0f} ms late; the network or this "

@@ -190,8 +190,16 @@ class Decoded:
 
 
 class Packet:
-    def __init__(self, *decoded: Decoded, is_keyframe: bool = True, after_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        *decoded: Decoded,
+        is_keyframe: bool = True,
+        is_corrupt: bool = False,
+        after_s: float = 0.0,
+    ) -> None:
         self.is_keyframe = is_keyframe
+        self.is_corrupt = is_corrupt
+        self.size = 1
         self.after_s = after_s
         self._decoded = decoded
 
