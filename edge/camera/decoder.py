@@ -37,7 +37,9 @@ class StrictDecoder:
         self._has_begun = False  # frames before the first key frame cannot be decoded
         self._is_damaged = False  # until the next key frame
         codec = video.codec_context
-        codec.thread_type = "SLICE"  # threads by frame delay every frame by their number
+        # Several threads delay frames (by frame), or leave gaps in H.264 that FFmpeg does not flag
+        # (by slice: libavcodec/h264_slice.c, enable_er).
+        codec.thread_count = 1
         codec.options = {"err_detect": "explode"}  # else half a JPEG counts as a good frame
 
     def decode(self, packet: Any) -> list[Any]:
@@ -58,9 +60,14 @@ class StrictDecoder:
         if packet.is_corrupt:
             raise self._damaged("a part of its packets is missing")
         try:
-            return list(packet.decode())
+            with self._av.logging.Capture(local=True):  # the error has the reason
+                return list(packet.decode())
         except self._av.error.FFmpegError as error:
             raise self._damaged(error.strerror) from error
+
+    def lose(self) -> None:
+        """Notes that packets were lost before the next one: FFmpeg does not flag a lost frame."""
+        self._is_damaged = True
 
     def require_whole(self, frame: Any) -> None:
         """Refuses a frame that is not whole, or has another size than the first.

@@ -25,6 +25,7 @@ from inspection.redaction import redacted
 
 # Not nobuffer: it drops the key frame that the search for streams has read.
 _LOW_LATENCY = {"flags": "low_delay", "max_delay": "100000", "fpsprobesize": "0"}
+_LOST = "RTP: missed"  # the only sign of a frame that the network lost; libavformat/rtpdec.c
 _FORMATS = {"bgr": "bgr24", "grey": "gray"}
 
 
@@ -83,6 +84,7 @@ class PyAvCamera:
     def open(self) -> None:
         """Connects and starts to decode."""
         self.close()
+        self._av.logging.set_level(self._av.logging.WARNING)  # else nothing is captured
         try:
             self._container = self._av.open(
                 self._url, options=self._options, timeout=self._limits_s
@@ -128,12 +130,13 @@ class PyAvCamera:
 
     def _next(self, decoder: StrictDecoder) -> Frame:
         while not self._decoded:
-            self._decoded.extend(decoder.decode(self._next_packet()))
+            self._decoded.extend(decoder.decode(self._next_packet(decoder)))
         return self._checked(decoder, self._decoded.popleft())
 
-    def _next_packet(self) -> Any:
+    def _next_packet(self, decoder: StrictDecoder) -> Any:
         try:
-            packet = next(self._packets, None)
+            with self._av.logging.Capture(local=True) as logged:
+                packet = next(self._packets, None)
         except self._av.error.ExitError as error:
             raise CameraLostError(
                 f"{self._name}: hangs: no data for {self._limits_s[1]:g} s; open the camera again"
@@ -146,6 +149,8 @@ class PyAvCamera:
             raise CameraLostError(
                 f"{self._name}: the sender ended the stream; open the camera again"
             )
+        if any(_LOST in message for _, _, message in logged):
+            decoder.lose()
         return packet
 
     def _checked(self, decoder: StrictDecoder, decoded: Any) -> Frame:

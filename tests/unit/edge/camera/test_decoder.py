@@ -51,7 +51,7 @@ def test_a_stream_that_changes_its_size_is_refused(tmp_path: Path) -> None:
 
 class Video:
     class codec_context:  # noqa: N801 - an attribute of PyAV
-        thread_type = ""
+        thread_count = 0
         options: dict[str, str] = {}  # noqa: RUF012 - PyAV's own
 
 
