@@ -23,6 +23,7 @@ from inspection.inspector import Inspection, Inspector
 from inspection.overlay import overlay
 from inspection.trust.sealed import Sealed, Sha256, Strict
 from inspection.verdict import Verdict
+from reports.classification import DEFECTIVE, ClassificationReport, classification
 from reports.pictures import small_jpeg
 from reports.proportion import proportion
 
@@ -67,6 +68,7 @@ class AcceptanceStudy(Sealed):
         showings: `shots` when each showing is another picture, `stored images` when one picture of
             each part was shown again.
         data_sha256: over the sorted image hashes.
+        classification: of the showings; a part that is set aside is predicted to be defective.
         remarks: reasons to doubt the figures.
     """
 
@@ -90,6 +92,7 @@ class AcceptanceStudy(Sealed):
     repeats: int
     showings: Literal["shots", "stored images"]
     agreement: Agreement
+    classification: ClassificationReport
     remarks: tuple[str, ...]
     parts: tuple[ShownPart, ...]
 
@@ -181,6 +184,11 @@ def _record(
         repeats=plan.repeats,
         showings="shots" if plan.has_shots else "stored images",
         agreement=found,
+        classification=classification(
+            (part.label, DEFECTIVE if showing.is_rejected else GOOD)
+            for part in shown
+            for showing in part.showings
+        ),
         remarks=tuple(_remarks(plan, shown, frozenset(calibration.scores))),
         parts=shown,
     ).sealed()

@@ -15,6 +15,8 @@ from calibration.agreement import (
     Kappa,
 )
 from calibration.tolerance import parts_needed
+from inspection.digits import comparable
+from reports.classification import classification_tables
 from reports.pages import (
     Card,
     Cards,
@@ -54,6 +56,11 @@ def write_acceptance_report(
             f"Limits: {SOURCE}. Bounds (Clopper-Pearson) are one-sided, each at "
             f"{study.confidence:.0%} confidence. They count parts, since showings of one part are "
             "not independent. REVIEW and NO_VERDICT set a part aside and count as rejected.",
+        ),
+        *classification_tables(
+            study.classification,
+            "Counts showings, at the calibrated threshold: PASS predicts good, every other verdict "
+            "defective.",
         ),
         Table("Origin", _origin(study), kind="origin"),
         Signature(
@@ -196,9 +203,10 @@ def _origin(study: AcceptanceStudy) -> list[tuple[str, str]]:
 
 
 def _card(study: AcceptanceStudy, part: ShownPart, picture: bytes) -> Card:
+    *_, threshold = _texts(study, part)
     lines = (
         f"label {part.label}: {_verdicts(part)}",
-        f"score {_scores(part)}; threshold {study.threshold:.4g}",
+        f"score {_scores(study, part)}; threshold {threshold}",
     )
     return Card(
         part.name, (Picture("first wrong showing", data_url(picture)),), lines=lines, columns=1
@@ -207,13 +215,19 @@ def _card(study: AcceptanceStudy, part: ShownPart, picture: bytes) -> Card:
 
 def _row(study: AcceptanceStudy, part: ShownPart) -> tuple[str, ...]:
     wrong = f"{part.wrong} of {study.repeats}" if part.wrong else ""
-    return part.name, part.label, _verdicts(part), _scores(part), wrong
+    return part.name, part.label, _verdicts(part), _scores(study, part), wrong
 
 
 def _verdicts(part: ShownPart) -> str:
     return ", ".join(showing.verdict.value for showing in part.showings)
 
 
-def _scores(part: ShownPart) -> str:
-    scores = [showing.score for showing in part.showings]
-    return ", ".join("none" if score is None else f"{score:.4g}" for score in scores)
+def _scores(study: AcceptanceStudy, part: ShownPart) -> str:
+    texts = iter(_texts(study, part))
+    return ", ".join("none" if one.score is None else next(texts) for one in part.showings)
+
+
+def _texts(study: AcceptanceStudy, part: ShownPart) -> tuple[str, ...]:
+    """Returns the scores of a part, and last the threshold."""
+    scores = [showing.score for showing in part.showings if showing.score is not None]
+    return comparable(*scores, study.threshold)

@@ -12,6 +12,7 @@ from calibration.statements import left_out, order_notice
 from calibration.thresholds import PromisedThresholds
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import Manifest
+from inspection.digits import comparable
 from inspection.images import read_image
 from inspection.inspector import Inspector
 from reports.charts import histogram, rate_curve
@@ -158,8 +159,8 @@ def worst_cards(result: CalibrationResult, inspector: Inspector) -> list[Card]:
             for title, one in drawn.items()
             if one is not None
         )
-        name, score = result.images[image].name, f"score {scores[image]:.6g}"
-        cards.append(Card(name, pictures, lines=(score,)))
+        score, _ = comparable(scores[image], result.calibration.thresholds.reject, digits=6)
+        cards.append(Card(result.images[image].name, pictures, lines=(f"score {score}",)))
     return cards
 
 

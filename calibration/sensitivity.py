@@ -10,6 +10,7 @@ from calibration.curve import SliderPoint, ThresholdCurve
 from calibration.good_parts import curve_of, reject_by_zone
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
+from inspection.digits import comparable
 from inspection.errors import ConfigError
 from inspection.verdict import Thresholds, score_of_zones
 
@@ -91,7 +92,8 @@ def _require_review_band(whole: Thresholds, zones: Iterable[Thresholds], positio
     if whole.review is None:
         return
     if not any(zone.review is not None and zone.review < zone.reject for zone in zones):
+        reject, review = comparable(whole.reject, whole.review, digits=6)
         raise ConfigError(
-            f"at {position} the line rejects above {whole.reject:.6g}, and the review band begins "
-            f"at {whole.review:.6g}: nothing would be left of it; calibrate again with other rates"
+            f"at {position} the line rejects above {reject}, and the review band begins at "
+            f"{review}: nothing would be left of it; calibrate again with other rates"
         )

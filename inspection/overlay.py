@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from inspection.digits import comparable
 from inspection.inspector import Inspection
 from inspection.verdict import Verdict
 
@@ -87,7 +88,8 @@ def caption(inspection: Inspection) -> str:
     relation = ">" if inspection.score > reject else "<="
     is_suspect = inspection.zone and inspection.verdict is not Verdict.PASS
     zone = f" in {inspection.zone}" if is_suspect else ""
-    return f"{inspection.verdict.value} {inspection.score:.4g} {relation} {reject:.4g}{zone}"
+    score, threshold = comparable(inspection.score, reject)
+    return f"{inspection.verdict.value} {score} {relation} {threshold}{zone}"
 
 
 def _outline(

@@ -8,12 +8,15 @@ import errno
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from types import TracebackType
 from typing import NamedTuple
 
 from inspection.errors import LinewardenError
+from inspection.redaction import redacted
 from linewarden import exit_codes
 from linewarden.parser import Parser
 
@@ -120,6 +123,7 @@ _OF_THE_MACHINE = frozenset(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line, and returns the exit code."""
+    sys.excepthook = _print_uncaught
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = _top_level_parser()
     if not words or words[0].startswith("-"):
@@ -171,8 +175,14 @@ def _run(name: str, words: list[str]) -> int:
         return 1
 
 
+def _print_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))
+
+
 def _complain(message: str) -> None:
-    sys.stderr.write(f"linewarden: {message}\n")
+    sys.stderr.write(f"linewarden: {redacted(message)}\n")
 
 
 def _top_level_parser() -> Parser:

@@ -10,6 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from inspection.digits import comparable
+
 
 def score_histogram(
     good: Sequence[float], defective: Sequence[float], reject: float, review: float | None = None
@@ -25,9 +27,10 @@ def score_histogram(
     ):
         label = f"{name} ({len(values)})"
         axes.hist(values, list(bins), color=colour, alpha=0.65, hatch=hatch, label=label)
-    axes.axvline(reject, color="black", lw=1.4, label=f"reject above {reject:.4g}")
+    shown = comparable(reject) if review is None else comparable(reject, review)
+    axes.axvline(reject, color="black", lw=1.4, label=f"reject above {shown[0]}")
     if review is not None:
-        axes.axvline(review, color="black", lw=1.4, ls="--", label=f"review above {review:.4g}")
+        axes.axvline(review, color="black", lw=1.4, ls="--", label=f"review above {shown[1]}")
     axes.set(xlabel="raw score", ylabel="parts")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)

@@ -51,8 +51,7 @@ study ends with an error.
 - **pylon**: the emulator of Basler's SDK, 128x64 Mono8.
 - **gige**: real GigE Vision over loopback to a fake camera of Aravis, 128x64 Mono8, 100 frames a
   second. It streams known pictures, one grey level each; with packet loss its own test picture.
-- **rtsp**, **mjpeg**: servers on loopback through PyAV. **opencv**: MJPEG through OpenCV; **file**:
-  a video file through OpenCV.
+- **rtsp**, **mjpeg**: servers on loopback through PyAV. **file**: a video file through PyAV.
 
 ## Triggers
 

@@ -21,12 +21,14 @@ from inspection.config.loading import StrictModel
 from inspection.errors import named
 from inspection.inspector import Inspector
 from inspection.verdict import Verdict
+from reports.classification import DEFECTIVE, GOOD, REVIEW, ClassificationReport, classification
 from reports.proportion import proportion
 from training.inspected import InspectedSample
 from training.metrics import UndefinedMetricError
 from training.separation import Metric, Separation, by_category, computed, separation
 
 BOUND_CONFIDENCE = 0.95
+_PREDICTED = {Verdict.PASS: GOOD, Verdict.REJECT: DEFECTIVE, Verdict.REVIEW: REVIEW}
 
 
 class Rate(StrictModel):
@@ -56,11 +58,13 @@ class Evaluation(Separation):
     Attributes:
         data_sha256: over the test images, their labels and their masks.
         good: number of good parts with a verdict, which rates refer to; likewise `defective`.
+        classification: at the calibrated threshold, of the parts with a verdict.
         categories: the same figures for each kind of product, where there are several.
         promised_false_reject_rate: upper bound from the calibration, at `confidence`.
         map_size: (height, width) of the anomaly map, the resolution of the pixel figures.
         without_mask: number of defective parts without a drawn mask; pixel figures leave them out.
-        vanished_masks: number of defects outside the crop, or too small for a pixel at `map_size`.
+        vanished_masks: number of defects outside the crop, or too small for a pixel at `map_size`;
+            pixel figures leave these parts out.
         no_verdict: images without a verdict, with the reason; all figures leave them out.
         doubts: reasons against the figures.
     """
@@ -89,6 +93,7 @@ class Evaluation(Separation):
     review_rate_good: Rate | None
     review_rate_defective: Rate | None
     escapes_by_defect: dict[str, Rate]
+    classification: ClassificationReport
     latency_p50_ms: float | None
     map_size: tuple[int, int]
     without_mask: int
@@ -120,6 +125,9 @@ def evaluate(
         **values,
         categories=by_category(judged),
         escapes_by_defect=_escapes_by_defect(judged),
+        classification=classification(
+            (s.sample.defect, _PREDICTED[s.inspection.verdict]) for s in judged
+        ),
         without_mask=len(unmasked),
         vanished_masks=len(vanished),
         undefined=undefined,
@@ -240,6 +248,6 @@ def _doubts_of_data(
         ],
         "there is no drawn mask, and pixel figures leave the part out": unmasked,
         "the defect lies outside the inspected region or is too small for one pixel of the anomaly "
-        "map, and pixel figures take it for good": vanished,
+        "map, and pixel figures leave the part out": vanished,
     }
     return [f"{what}: {named([s.name for s in of])}" for what, of in groups.items() if of]

@@ -8,6 +8,7 @@ from statistics import mean
 
 from inspection.images import encode_jpeg, encode_png
 from inspection.overlay import caption
+from reports.classification import classification_tables
 from reports.pages import (
     Card,
     Cards,
@@ -103,6 +104,11 @@ def write_report(
         Plot("Scores", scores),
         Figures(figure_table(evaluation)),
         Table("Categories", _categories(evaluation), ["category", *_BY_CATEGORY]),
+        *classification_tables(
+            evaluation.classification,
+            "At the calibrated threshold: PASS predicts good, REJECT defective, REVIEW neither. "
+            "Parts without a verdict are left out.",
+        ),
         Table(
             "Escapes by kind of defect",
             [(kind, *_rate(rate)) for kind, rate in evaluation.escapes_by_defect.items()],

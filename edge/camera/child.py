@@ -29,6 +29,7 @@ from edge.camera.base import LiveCamera, SoftwareTriggered
 from edge.camera.faults import name_of
 from edge.camera.slots import SlotWriter
 from inspection.errors import CameraError
+from inspection.redaction import RedactingFormatter
 
 _Calls = Mapping[str, Callable[..., Any]]
 _MARGIN = 2.0  # lets the parent, while it lives, be the first to end a call that overruns
@@ -139,7 +140,9 @@ def _prepare() -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     faulthandler.enable()  # on the parent's SIGABRT it prints the call that hangs
     threading.excepthook = _end
-    logging.basicConfig(level=logging.WARNING, format="linewarden: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactingFormatter("linewarden: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     Path("/proc/self/comm").write_text("linewarden-cam")
 
 
@@ -150,7 +153,7 @@ def _end(hook: threading.ExceptHookArgs) -> None:
 
 
 def config_from_json(text: str) -> LiveCameraConfig:
-    """Reads the configuration that `model_dump_json` of a live camera wrote."""
+    """Reads the configuration that `model_dump_json` of a live camera wrote, with `REVEALED`."""
     adapter: TypeAdapter[LiveCameraConfig] = TypeAdapter(LiveCameraConfig)
     return adapter.validate_json(text)
 

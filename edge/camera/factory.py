@@ -6,6 +6,7 @@ from edge.camera.base import Camera
 from edge.camera.isolated import IsolatedCamera
 from edge.camera.kind import LiveConfig
 from edge.camera.replay import ReplayConfig
+from inspection.config.secret import REVEALED
 
 
 def camera_from_config(config: ReplayConfig | LiveConfig) -> Camera:
@@ -17,7 +18,7 @@ def camera_from_config(config: ReplayConfig | LiveConfig) -> Camera:
     if not isinstance(config, LiveConfig):
         return config.driver()
     return IsolatedCamera(
-        config.model_dump_json(),
+        config.model_dump_json(context=dict(REVEALED)),
         name=f"camera {config.kind_name()!r}",
         open_limit_s=config.open_limit_s,
         hung_limit_s=config.hung_limit_s,

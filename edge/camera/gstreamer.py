@@ -11,6 +11,7 @@ import numpy as np
 from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
+    CameraSettingError,
     PartialFrameError,
     StaleFrameError,
     WrongFrameError,
@@ -19,7 +20,9 @@ from edge.camera.kind import Found, LiveConfig, load_gi, only_camera
 from edge.camera.pixels import image_from_raw
 from edge.part.frame import Frame
 from inspection.config.claims import Claim
+from inspection.config.secret import SecretPipeline
 from inspection.errors import CameraError
+from inspection.redaction import redacted_value
 
 _PACKAGES = "gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-good"
 # The sink holds one frame; a newer frame replaces it.
@@ -29,6 +32,10 @@ _SINK = (
 )
 _FIRST_FRAME_S = 2.0
 _ENDED = "the stream ended"
+# Elements that fill the gaps of a damaged frame and flag nothing, with the way to go instead.
+_CONCEALING = {
+    "jpegdec": "take kind: opencv with fourcc: MJPG for a USB camera, or kind: pyav for the network"
+}
 _PIXEL_FORMATS = {"BGR": "BGR8", "GRAY8": "Mono8"}
 
 
@@ -37,16 +44,18 @@ class GstreamerConfig(LiveConfig):
 
     Attributes:
         pipeline: text for gst-launch; its last element must offer video/x-raw in BGR or GRAY8, as
-            `videoconvert` does.
+            `videoconvert` does. Messages show it without its passwords.
         silent_limit_s: None for a triggered camera, which a pipeline does not report.
     """
 
     kind: Literal["gstreamer"]
-    pipeline: str
+    pipeline: SecretPipeline
 
     def claims(self) -> Iterable[Claim]:
         """Returns the claim to the source of the pipeline."""
-        yield Claim(("pipeline",), only_camera("gstreamer", " ".join(self.pipeline.split())))
+        yield Claim(
+            ("pipeline",), only_camera("gstreamer", " ".join(self.pipeline.reveal().split()))
+        )
 
     @classmethod
     def discover(cls) -> list[Found]:
@@ -86,26 +95,29 @@ class GstreamerCamera:
         )
         self._gi_error = glib.Error
         self._gst.init(None)
-        self._text = config.pipeline
+        self._launch = config.pipeline.reveal() + _SINK
+        self._text = str(config.pipeline)
         self._open_limit_s = config.open_limit_s
         self._stale_ms = config.stale_ms
         self._pipeline: Any = None
         self._sink: Any = None
         self._caps = ""
+        self._scaled: tuple[str, ...] = ()
         self._sequence = 0
 
     def open(self) -> None:
         """Builds the pipeline and starts it."""
         self.close()
         try:
-            self._pipeline = self._gst.parse_launch(self._text + _SINK)
+            self._pipeline = self._gst.parse_launch(self._launch)
         except self._gi_error as error:
             raise CameraNotFoundError(
-                f"{self._text}: GStreamer cannot build it: {error.message}; "
+                f"{self._text}: GStreamer cannot build it: {redacted_value(error.message)}; "
                 "'gst-inspect-1.0 NAME' shows an installed element"
             ) from error
         self._sink = self._pipeline.get_by_name("linewarden")
-        self._caps, self._sequence = "", 0
+        self._caps, self._scaled, self._sequence = "", (), 0
+        self._refuse_concealing()
         if reason := self._why_not_playing():
             self.close()
             raise CameraNotFoundError(f"{self._text}: cannot be started: {reason}")
@@ -148,6 +160,8 @@ class GstreamerCamera:
 
     def _frame(self, sample: Any, sequence: int) -> Frame:
         buffer, caps = sample.get_buffer(), sample.get_caps()
+        if not self._caps:  # decodebin adds its elements late
+            self._refuse_concealing()
         age_ns = self._age_ns(buffer)
         captured_ns = time.monotonic_ns() - age_ns
         self._refuse(buffer, caps.to_string(), age_ns)
@@ -171,6 +185,17 @@ class GstreamerCamera:
                 f"{self._text}: gives {caps} now, and it began with {self._caps}; open the camera "
                 "again"
             )
+        scaled = self._before_scaling()
+        self._scaled = self._scaled or scaled
+        if scaled != self._scaled:
+            raise WrongFrameError(
+                f"{self._text}: scales {', '.join(scaled)} now, and it began with "
+                f"{', '.join(self._scaled)}; open the camera again"
+            )
+        if buffer.has_flags(self._gst.BufferFlags.GAP):
+            raise StaleFrameError(
+                f"{self._text}: an element repeats the frame before; take videorate out"
+            )
         if buffer.has_flags(self._gst.BufferFlags.CORRUPTED):
             raise PartialFrameError(f"{self._text}: the frame is marked as damaged")
         if self._stale_ms is not None and age_ns > self._stale_ms * 1e6:
@@ -178,6 +203,37 @@ class GstreamerCamera:
                 f"{self._text}: the frame is {age_ns / 1e6:.0f} ms old; this computer is too slow "
                 "for the pipeline"
             )
+
+    def _before_scaling(self) -> tuple[str, ...]:
+        """Returns the elements that can scale, with the size of the frames before each.
+
+        Behind them a stream that changes its size looks as before.
+        """
+        scalers = [one for one in self._elements() if "Scaler" in _class_of(one)]
+        return tuple(f"{one.get_name()} {_size_at(one)}" for one in scalers)
+
+    def _refuse_concealing(self) -> None:
+        for element in self._elements():
+            kind = element.get_factory().get_name()
+            if kind in _CONCEALING:
+                self.close()
+                raise CameraSettingError(
+                    f"{self._text}: {kind} gives half a frame as a whole one; {_CONCEALING[kind]}"
+                )
+
+    def _elements(self) -> list[Any]:
+        """Returns the elements that a factory made, without bins and the pipeline itself."""
+        found = self._pipeline.iterate_recurse()
+        elements: list[Any] = []
+        while True:
+            result, element = found.next()
+            if result == self._gst.IteratorResult.RESYNC:  # an element came or went meanwhile
+                found.resync()
+                elements = []
+            elif result != self._gst.IteratorResult.OK:
+                return elements
+            elif element.get_factory() is not None:
+                elements.append(element)
 
     def _age_ns(self, buffer: Any) -> int:
         """Returns the time since the capture that a live source stamped; 0 without a stamp."""
@@ -199,7 +255,20 @@ class GstreamerCamera:
         if message.type == self._gst.MessageType.EOS:
             return _ENDED
         error, debug = message.parse_error()
-        return f"{message.src.get_name()}: {error.message} ({debug})"
+        return redacted_value(f"{message.src.get_name()}: {error.message} ({debug})")
+
+
+def _class_of(element: Any) -> str:
+    return str(element.get_factory().get_metadata("klass"))
+
+
+def _size_at(element: Any) -> str:
+    pad = element.get_static_pad("sink")
+    caps = pad.get_current_caps() if pad is not None else None
+    if caps is None:
+        return "of no size"
+    structure = caps.get_structure(0)
+    return f"{structure.get_value('width')}x{structure.get_value('height')}"
 
 
 def _layout(info: Any, meta: Any) -> tuple[int, int]:

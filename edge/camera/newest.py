@@ -9,6 +9,7 @@ from collections.abc import Callable
 from edge.camera.faults import CameraLostError
 from edge.part.frame import Frame
 from inspection.errors import CameraError, FrameError
+from inspection.redaction import redacted
 
 _BASELINE_DRIFT = 2e-4  # clocks of cameras are off by up to 100 ppm; allow twice that
 
@@ -68,7 +69,9 @@ class NewestFrame:
                 self._end(error)
                 return
             except Exception as error:  # noqa: BLE001 - raised by `take`
-                self._end(CameraLostError(f"{self._name}: the stream failed: {error!r}"))
+                self._end(
+                    CameraLostError(f"{self._name}: the stream failed: {redacted(repr(error))}")
+                )
                 return
 
     def _put(self, newest: Frame | FrameError) -> None:

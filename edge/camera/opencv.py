@@ -1,12 +1,16 @@
-"""V4L2 devices, and live addresses that `cv2.VideoCapture` opens.
+"""V4L2 devices through `cv2.VideoCapture`.
 
-OpenCV hides faults: a refused setting "succeeds", a dead device stays "open", and a network stream
-that hangs gives an old frame after 30 s. The driver therefore reads every setting back, sets the
-time limits of the backend, and reads on a thread that keeps the newest frame only.
+OpenCV hides faults: a refused setting "succeeds", a dead device stays "open", and half a JPEG is a
+frame. The driver therefore reads every setting back, sets the time limit of the backend, decodes
+the JPEG of a device itself, and reads on a thread that keeps the newest frame only.
+
+Streams of the network are not for OpenCV, which scales a stream whose size changes to its first
+size and gives frames of which parts are missing: they are of `kind: pyav`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -16,32 +20,50 @@ from typing import Annotated, Literal
 
 import cv2
 import numpy as np
-from pydantic import Field
+import numpy.typing as npt
+from pydantic import AfterValidator, Field
 
 from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
     CameraSettingError,
+    PartialFrameError,
     WrongFrameError,
 )
 from edge.camera.kind import Found, LiveConfig, only_camera
 from edge.camera.newest import NewestFrame
 from edge.part.frame import Frame
 from inspection.config.claims import Claim
-from inspection.errors import CameraError
+from inspection.config.secret import hidden_problem
+from inspection.errors import CameraError, FrameError
+from inspection.images import decode_image
 
 _READ_LIMIT_S = 2.0
 _CLOSE_LIMIT_S = 2 * _READ_LIMIT_S
 _MANUAL_EXPOSURE = 1  # V4L2_EXPOSURE_MANUAL
 _EXPOSURE_STEP_US = 100.0  # V4L2_CID_EXPOSURE_ABSOLUTE
 _TOLERANCE = 0.02
+_DAMAGED_AT_FIRST = 5  # frames
+
+
+def _in_dev(device: str) -> str:
+    if "://" in device:
+        raise hidden_problem(
+            "is an address on the network, where OpenCV scales frames and conceals damage: take "
+            "kind: pyav, with the address as url"
+        )
+    if not device.startswith("/dev/"):
+        raise hidden_problem(
+            "should be the number of /dev/videoN or a path in /dev; a video file is of kind: replay"
+        )
+    return device
 
 
 class OpenCvConfig(LiveConfig):
-    """The settings of a V4L2 device (USB webcam, frame grabber) or of a live address.
+    """The settings of a V4L2 device: a USB webcam, a frame grabber.
 
     Attributes:
-        device: number of /dev/videoN, its path, or an address such as rtsp://.
+        device: number of /dev/videoN, or its path.
         width: pixels; the device must accept it exactly, like every setting here.
         fourcc: V4L2 pixel format of four letters: YUYV, MJPG, GREY.
         exposure_us: switches the automatic exposure off; V4L2 counts in steps of 100 us.
@@ -50,7 +72,7 @@ class OpenCvConfig(LiveConfig):
     """
 
     kind: Literal["opencv"]
-    device: Annotated[int, Field(ge=0)] | str = 0
+    device: Annotated[int, Field(ge=0)] | Annotated[str, AfterValidator(_in_dev)] = 0
     width: Annotated[int, Field(gt=0)] | None = None
     height: Annotated[int, Field(gt=0)] | None = None
     fourcc: Annotated[str, Field(min_length=4, max_length=4)] | None = None
@@ -81,7 +103,7 @@ class OpenCvConfig(LiveConfig):
 
 
 class OpenCvCamera:
-    """A device or an address. Only network addresses have an open limit."""
+    """A device. Its driver has no limit for the time to open it."""
 
     waits = False
     runs_free = True
@@ -91,8 +113,8 @@ class OpenCvCamera:
         self._device = f"/dev/video{device}" if isinstance(device, int) else device
         self._fourcc = config.fourcc
         self._wanted = _settings(config)
-        self._open_limit_s = config.open_limit_s
         self._capture: cv2.VideoCapture | None = None
+        self._is_jpeg = False
         self._newest: NewestFrame | None = None
         self._shape: tuple[int, ...] = ()
 
@@ -102,7 +124,7 @@ class OpenCvCamera:
         self._capture = self._opened()
         try:
             self._set(self._capture)
-            self._shape = self._grab(self._capture).image.shape
+            self._shape = self._first(self._capture).image.shape
         except CameraError:
             self.close()
             raise
@@ -139,20 +161,16 @@ class OpenCvCamera:
         }
 
     def _opened(self) -> cv2.VideoCapture:
-        is_local = self._device.startswith("/dev/")
-        if is_local and not Path(self._device).exists():
+        if not Path(self._device).exists():
             raise CameraNotFoundError(
                 f"{self._device}: no such device; 'linewarden camera list' shows the cameras"
             )
         limits = [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(_READ_LIMIT_S * 1000)]
-        if not is_local:
-            limits += [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(self._open_limit_s * 1000)]
-        backend = cv2.CAP_V4L2 if is_local else cv2.CAP_FFMPEG
-        capture = cv2.VideoCapture(self._device, backend, limits)
+        capture = cv2.VideoCapture(self._device, cv2.CAP_V4L2, limits)
         if not capture.isOpened():
             raise CameraNotFoundError(
-                f"{self._device}: OpenCV cannot open it; another program may hold it, its address "
-                "may be wrong, or it is not a camera"
+                f"{self._device}: OpenCV cannot open it; another program may hold it, or it is not "
+                "a camera"
             )
         return capture
 
@@ -162,8 +180,9 @@ class OpenCvCamera:
             capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*self._fourcc))
             if (taken := _name_of(capture.get(cv2.CAP_PROP_FOURCC))) != self._fourcc:
                 refused.append(f"fourcc={self._fourcc} (it took {taken})")
-            if self._fourcc == "GREY":
-                capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+        self._is_jpeg = _name_of(capture.get(cv2.CAP_PROP_FOURCC)) in ("MJPG", "JPEG")
+        if self._is_jpeg or self._fourcc == "GREY":
+            capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # gives the bytes of the device
         for _, number, value in self._wanted:
             capture.set(number, value)
         for name, number, value in self._wanted:
@@ -180,6 +199,8 @@ class OpenCvCamera:
         captured_ns = time.monotonic_ns()
         if not taken:
             raise CameraLostError(f"{self._device}: {self._why_lost()}; open the camera again")
+        if self._is_jpeg:
+            return Frame(self._decoded(image), captured_ns, 0, self._device)
         if image.dtype != np.uint8:
             raise WrongFrameError(
                 f"{self._device}: gives {image.dtype} pixels; set fourcc to GREY, YUYV or MJPG"
@@ -187,6 +208,23 @@ class OpenCvCamera:
         frame = np.array(image, np.uint8)  # a copy: OpenCV may keep its buffer
         grey = frame.ndim == 3 and frame.shape[2] == 1
         return Frame(frame[:, :, 0] if grey else frame, captured_ns, 0, self._device)
+
+    def _first(self, capture: cv2.VideoCapture) -> Frame:
+        """Returns the first whole frame: many devices begin with a part of one."""
+        for _ in range(_DAMAGED_AT_FIRST):
+            with contextlib.suppress(PartialFrameError):
+                return self._grab(capture)
+        return self._grab(capture)
+
+    def _decoded(self, content: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+        # OpenCV's own reader of a device fills the missing part of a JPEG with grey.
+        try:
+            return decode_image(content.tobytes().rstrip(b"\0"), self._device)
+        except FrameError as error:
+            raise PartialFrameError(
+                f"{error}; the device lost a part of the frame: check its cable, and take other "
+                "devices off its USB controller"
+            ) from error
 
     def _checked(self, frame: Frame) -> Frame:
         if frame.image.shape != self._shape:
@@ -197,7 +235,7 @@ class OpenCvCamera:
         return frame
 
     def _why_lost(self) -> str:
-        if self._device.startswith("/dev/") and not Path(self._device).exists():
+        if not Path(self._device).exists():
             return "the device was unplugged"
         return f"gave no frame for {_READ_LIMIT_S:g} s, or ended its stream"
 

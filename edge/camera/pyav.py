@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,22 +10,23 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from edge.camera.decoder import StrictDecoder, load_av
 from edge.camera.faults import (
     CameraLostError,
     CameraNotFoundError,
-    PartialFrameError,
     StaleFrameError,
-    WrongFrameError,
 )
-from edge.camera.kind import LiveConfig, Seconds, load_sdk, only_camera
+from edge.camera.kind import LiveConfig, Seconds, only_camera
 from edge.camera.newest import NewestFrame, StreamClock
 from edge.part.frame import Frame
 from inspection.config.claims import Claim
+from inspection.config.secret import SecretText, SecretUrl
 from inspection.errors import CameraError
+from inspection.redaction import redacted
 
-_INSTALL = "pip install 'linewarden[pyav]'"
 # Not nobuffer: it drops the key frame that the search for streams has read.
 _LOW_LATENCY = {"flags": "low_delay", "max_delay": "100000", "fpsprobesize": "0"}
+_LOST = "RTP: missed"  # the only sign of a frame that the network lost; libavformat/rtpdec.c
 _FORMATS = {"bgr": "bgr24", "grey": "gray"}
 
 
@@ -34,23 +34,24 @@ class PyAvConfig(LiveConfig):
     """The settings of a network camera: RTSP, or MJPEG over HTTP.
 
     Attributes:
-        url: rtsp:// or http://; user and password as in rtsp://user:password@host.
+        url: rtsp:// or http://; user and password as in rtsp://user:password@host, with %2F for a
+            / in them. Messages and records show it without user, password and other secrets.
         transport: of RTSP; on a busy network udp loses frames and tcp delays them.
         colour: bgr; or grey, the luma plane.
         silent_limit_s: the stream is lost after this time without data.
-        options: further FFmpeg options of the protocol.
+        options: further FFmpeg options of the protocol; never shown.
     """
 
     kind: Literal["pyav"]
-    url: str
+    url: SecretUrl
     transport: Literal["tcp", "udp"] = "tcp"
     colour: Literal["bgr", "grey"] = "bgr"
     silent_limit_s: Seconds = 3.0
-    options: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, SecretText] = Field(default_factory=dict)
 
     def claims(self) -> Iterable[Claim]:
         """Returns the claim to the stream."""
-        yield Claim(("url",), only_camera("pyav", self.url))
+        yield Claim(("url",), only_camera("pyav", self.url.reveal()))
 
     def driver(self) -> PyAvCamera:
         """Implements `KindConfig.driver`."""
@@ -67,29 +68,28 @@ class PyAvCamera:
     runs_free = True
 
     def __init__(self, config: PyAvConfig) -> None:
-        self._av = load_sdk("pyav", "av", _INSTALL)
-        self._url = config.url
-        self._name = _without_password(config.url)
+        self._av = load_av("pyav")
+        self._url = config.url.reveal()
+        self._name = str(config.url)
         self._format = _FORMATS[config.colour]
         self._limits_s = (config.open_limit_s, config.silent_limit_s)
         self._stale_ms = config.stale_ms
         # MJPEG has no time stamps; FFmpeg invents some.
-        self._is_timed = not config.url.startswith("http")
+        self._is_timed = not self._url.startswith("http")
         self._options = dict(_LOW_LATENCY)
-        if config.url.startswith("rtsp"):
+        if self._url.startswith("rtsp"):
             self._options["rtsp_transport"] = config.transport
-        self._options |= config.options
+        self._options |= {name: value.reveal() for name, value in config.options.items()}
         self._container: Any = None
         self._packets: Iterator[Any] = iter(())
         self._decoded: deque[Any] = deque()
-        self._has_begun = False  # frames before the first key frame cannot be decoded
         self._newest: NewestFrame | None = None
         self._clock = StreamClock()
-        self._size: tuple[int, int] | None = None
 
     def open(self) -> None:
         """Connects and starts to decode."""
         self.close()
+        self._av.logging.set_level(self._av.logging.WARNING)  # else nothing is captured
         try:
             self._container = self._av.open(
                 self._url, options=self._options, timeout=self._limits_s
@@ -100,13 +100,10 @@ class PyAvCamera:
         if not videos:
             self.close()
             raise CameraNotFoundError(f"{self._name}: the stream has no video; check its path")
-        codec = videos[0].codec_context
-        codec.thread_type = "SLICE"  # threads by frame delay every frame by their number
-        codec.options = {"err_detect": "explode"}  # else half a JPEG counts as a good frame
-        self._clock, self._size = StreamClock(), None
+        decoder = StrictDecoder(self._av, videos[0], self._name, "the network loses data")
+        self._clock = StreamClock()
         self._packets, self._decoded = self._container.demux(videos[0]), deque()
-        self._has_begun = False
-        self._newest = NewestFrame(self._next, self._name)
+        self._newest = NewestFrame(lambda: self._next(decoder), self._name)
 
     def read(self, timeout_s: float) -> Frame | None:
         """Returns the newest frame."""
@@ -136,23 +133,15 @@ class PyAvCamera:
             "frame_rate_hz": float(stream.average_rate or 0),
         }
 
-    def _next(self) -> Frame:
+    def _next(self, decoder: StrictDecoder) -> Frame:
         while not self._decoded:
-            packet = self._next_packet()
-            self._has_begun = self._has_begun or packet.is_keyframe
-            if not self._has_begun:
-                continue
-            try:
-                self._decoded.extend(packet.decode())
-            except self._av.error.FFmpegError as error:
-                raise PartialFrameError(
-                    f"{self._name}: a damaged frame ({error.strerror}); the network loses data"
-                ) from error
-        return self._checked(self._decoded.popleft())
+            self._decoded.extend(decoder.decode(self._next_packet(decoder)))
+        return self._checked(decoder, self._decoded.popleft())
 
-    def _next_packet(self) -> Any:
+    def _next_packet(self, decoder: StrictDecoder) -> Any:
         try:
-            packet = next(self._packets, None)
+            with self._av.logging.Capture(local=True) as logged:
+                packet = next(self._packets, None)
         except self._av.error.ExitError as error:
             raise CameraLostError(
                 f"{self._name}: hangs: no data for {self._limits_s[1]:g} s; open the camera again"
@@ -165,21 +154,15 @@ class PyAvCamera:
             raise CameraLostError(
                 f"{self._name}: the sender ended the stream; open the camera again"
             )
+        if any(_LOST in message for _, _, message in logged):
+            decoder.lose()
         return packet
 
-    def _checked(self, decoded: Any) -> Frame:
+    def _checked(self, decoder: StrictDecoder, decoded: Any) -> Frame:
         is_timed = self._is_timed and decoded.time is not None
         lag_ns = self._clock.lag_ns(round(decoded.time * 1e9)) if is_timed else 0
         captured_ns = time.monotonic_ns() - lag_ns
-        if decoded.is_corrupt:
-            raise PartialFrameError(f"{self._name}: parts of the frame are missing")
-        size = (decoded.width, decoded.height)
-        self._size = self._size or size
-        if size != self._size:
-            raise WrongFrameError(
-                f"{self._name}: a frame of {size[0]}x{size[1]}, and the stream began with "
-                f"{self._size[0]}x{self._size[1]}; open the camera again"
-            )
+        decoder.require_whole(decoded)
         if self._stale_ms is not None and lag_ns > self._stale_ms * 1e6:
             raise StaleFrameError(
                 f"{self._name}: the frame is {lag_ns / 1e6:.0f} ms late; the network or this "
@@ -191,9 +174,5 @@ class PyAvCamera:
     def _why_not(self, error: Exception) -> str:
         if isinstance(error, self._av.error.ExitError):
             return f"no answer within {self._limits_s[0]:g} s; check address and network"
-        what = getattr(error, "strerror", None) or str(error)
+        what = getattr(error, "strerror", None) or redacted(str(error))
         return f"cannot be opened ({what}); check address, path, user and password"
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)

@@ -1,25 +1,30 @@
-"""A recording in place of a camera: a folder of images, a glob of images, or a video file."""
+"""A recording in place of a camera: a folder of images, a glob of images, or a video file.
+
+Videos need PyAV: OpenCV scales all frames to the size of the first, and conceals damage.
+"""
 
 from __future__ import annotations
 
 import glob
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from edge.camera.base import EndOfRecording
+from edge.camera.decoder import StrictDecoder, load_av
 from edge.camera.kind import KindConfig
 from edge.part.frame import Frame
 from inspection.config.claims import Claim
 from inspection.config.loading import ConfigPath
 from inspection.config.resources import Use, UsedPath
-from inspection.errors import CameraError
+from inspection.errors import CameraError, FrameError
 from inspection.images import IMAGE_SUFFIXES, list_images, read_image
 
 
@@ -27,7 +32,8 @@ class ReplayConfig(KindConfig):
     """The settings of a recording that takes the place of a camera.
 
     Attributes:
-        path: folder of images, one image, glob of images ("parts/*.png"), or a video file.
+        path: folder of images, one image, glob of images ("parts/*.png"), or a video file (needs
+            linewarden[pyav]).
         loop: starts again after the last frame.
         rate_hz: frames per second; None gives each frame when the reader asks for it.
     """
@@ -148,36 +154,61 @@ class _Images:
 class _Video:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._capture = cv2.VideoCapture(str(path))
-        if not self._capture.isOpened():
-            raise CameraError(f"{path}: not a video that OpenCV can open, or damaged")
-        # Without an index, a container gives an estimate, or zero or less.
-        self._promised = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self._index = 0
-        self._first: npt.NDArray[np.uint8] | None = self._decode()
-        if self._first is None:
-            raise CameraError(f"{path}: no frame of the video can be decoded; record it again")
+        self._av = load_av("replay")
+        try:
+            self._container = self._av.open(str(path))
+        except (self._av.error.FFmpegError, OSError) as error:
+            raise CameraError(
+                f"{path}: not a video that FFmpeg can open, or damaged ({error.strerror})"
+            ) from error
+        videos = self._container.streams.video
+        if not videos:
+            self.close()
+            raise CameraError(f"{path}: the file has no video; record it again")
+        self._promised = videos[0].frames  # 0 in a container without an index
+        self._decoder = StrictDecoder(self._av, videos[0], str(path), "record it again")
+        packets = self._container.demux(videos[0])
+        first = next(packets, None)
+        if first is None or not first.size:  # the last packet of any video is empty
+            self.close()
+            raise CameraError(f"{path}: the video has no frame; record it again")
+        self._packets: Iterator[Any] = chain([first], packets)
+        self._decoded: deque[Any] = deque()
+        self._index = 0  # of the next frame, refused ones too
 
     def read(self) -> tuple[npt.NDArray[np.uint8], str]:
-        image, self._first = self._first, None
-        if image is None:
-            image = self._decode()
-        if image is None:
-            if self._index < self._promised:
-                raise CameraError(
-                    f"{self._path}: ends after {self._index} frames and its header says "
-                    f"{self._promised}; the video is cut off or damaged, copy it again"
-                )
-            raise EndOfRecording
+        while not self._decoded:
+            packet = self._next_packet()
+            try:
+                self._decoded.extend(self._decoder.decode(packet))
+            except FrameError:
+                self._index += 1
+                raise
+        frame = self._decoded.popleft()
         self._index += 1
+        self._decoder.require_whole(frame)
+        image = np.array(frame.to_ndarray(format="bgr24"), np.uint8, order="C")
         return image, f"{self._path.name}#{self._index - 1}"
 
     def close(self) -> None:
-        self._capture.release()
+        self._container.close()
 
-    def _decode(self) -> npt.NDArray[np.uint8] | None:
-        decoded, image = self._capture.read()
-        return np.asarray(image, dtype=np.uint8) if decoded else None
+    def _next_packet(self) -> Any:
+        try:
+            packet = next(self._packets, None)
+        except (self._av.error.FFmpegError, OSError) as error:
+            raise CameraError(
+                f"{self._path}: cannot be read on after {self._index} frames ({error.strerror}); "
+                "copy it again"
+            ) from error
+        if packet is not None:
+            return packet
+        if self._index < self._promised:
+            raise CameraError(
+                f"{self._path}: ends after {self._index} frames and its header says "
+                f"{self._promised}; the video is cut off or damaged, copy it again"
+            )
+        raise EndOfRecording
 
 
 def _open_recording(path: Path) -> _Recording:

@@ -25,6 +25,7 @@ from typing import Any
 from edge.part.result import Settled, ViewResult
 from edge.part.trigger import Trigger
 from inspection.bundle.calibration_file import RecipeIdentity
+from inspection.digits import comparable
 from inspection.drift.baseline import Baseline
 from inspection.drift.charts import MOVED, ChannelState, ChartAlarm, normal_score, update
 from inspection.drift.frame_figures import frame_figures
@@ -66,9 +67,10 @@ class DriftAlarm:
 
     def __str__(self) -> str:
         change = {1: "rose", -1: "fell", 0: "changed its spread"}[self.direction]
+        baseline, now = comparable(self.baseline, self.now)
         return (
-            f"{self.moved} moved: {self.channel} {change}, from {self.baseline:.4g} on good parts "
-            f"to {self.now:.4g}, since about {self.since} (found at {self.trigger_id})"
+            f"{self.moved} moved: {self.channel} {change}, from {baseline} on good parts "
+            f"to {now}, since about {self.since} (found at {self.trigger_id})"
         )
 
 

@@ -15,12 +15,12 @@ import contextlib
 import hashlib
 import hmac
 import logging
+import re
 import time
 from collections.abc import Coroutine, Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from edge.line.base import StationState
 from edge.part.record import InspectionRecord
@@ -30,7 +30,9 @@ from edge.peers.loop_thread import LoopStoppedError, LoopThread
 from inspection.config.claims import Claim, Claimant
 from inspection.config.plugins import Sdk, require
 from inspection.config.resources import Named
+from inspection.config.secret import SecretUrl, hidden_problem
 from inspection.errors import LineError
+from inspection.redaction import redacted
 
 if TYPE_CHECKING:
     import httpx
@@ -49,29 +51,34 @@ class WebhookConfig(Claimant):
     """Posts to a web server; see `edge.line.webhook`.
 
     Attributes:
-        url: http or https.
+        url: http or https; with user and password, or a token, where the receiver asks for them.
+            Messages, records and status show it without its secrets.
+        name: shown in place of the url; needed where only secrets tell two receivers apart.
         secret: key of the HMAC-SHA256 signature; None for none.
         timeout_ms: limit of a request as a whole.
     """
 
     kind: Literal["webhook"]
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/]")]
+    url: SecretUrl
+    name: str | None = None
     secret: Secret | None = None
     timeout_ms: Milliseconds = 500.0
 
     def claims(self) -> Iterable[Claim]:
-        """Returns the claim to the address, which the message leaves out: it may hold a token."""
-        yield Claim(("url",), Named("webhook", self.url, "this address", "remove one"))
+        """Returns the claim to the outbox of the address, which the message leaves out."""
+        what, hint = "the outbox of this address", "remove one, or give each a name"
+        yield Claim(("name" if self.name else "url",), Named("webhook", self.outbox, what, hint))
 
     @property
     def outbox(self) -> str:
         """Name under which the outbox stores verdicts for this output."""
-        return f"webhook {self.url}"
+        return f"webhook {self.name or self.url}"
 
     @field_validator("url")
     @classmethod
-    def _has_a_port_that_exists(cls, url: str) -> str:
-        _ = urlsplit(url).port  # ValueError when it is not a number, or out of range
+    def _is_of_the_web(cls, url: SecretUrl) -> SecretUrl:
+        if re.match(r"https?://[^/?#]", url.reveal()) is None:
+            raise hidden_problem("should begin with http:// or https:// and a host")
         return url
 
     def driver(self) -> Webhook:
@@ -88,7 +95,7 @@ class Webhook:
     """
 
     def __init__(self, config: WebhookConfig) -> None:
-        self._name = f"webhook {config.url}"
+        self._name = config.outbox
         self._config = config
         self._key: bytes | None = None
         self._loop: LoopThread | None = None
@@ -98,9 +105,11 @@ class Webhook:
         """Reads the secret; only `send` contacts the receiver."""
         self.close()
         try:
-            httpx.URL(self._config.url)
+            httpx.URL(self._config.url.reveal())
         except httpx.InvalidURL as error:
-            raise LineError(f"{self._name}: is not an address: {error}; correct url") from error
+            raise LineError(
+                f"{self._name}: is not an address: {redacted(str(error))}; correct url"
+            ) from error
         self._key = self._config.secret.read().encode() if self._config.secret is not None else None
         # `send` limits a request as a whole; this limit begins anew with each of its steps.
         self._client = httpx.AsyncClient(
@@ -123,7 +132,7 @@ class Webhook:
                 str(error) or type(error).__name__
             )  # httpx names no reason for a broken connection
             hint = "check url and that the receiver runs"
-            raise LineError(f"{self._name}: {what}: {why}; {hint}") from error
+            raise LineError(f"{self._name}: {what}: {redacted(why)}; {hint}") from error
         if not 200 <= status < 300:
             raise LineError(f"{self._name}: {what}: it answered with status {status}")
 
@@ -152,7 +161,7 @@ class Webhook:
             timestamp = str(int(time.time()))
             headers["Linewarden-Timestamp"] = timestamp
             headers["Linewarden-Signature"] = f"v1={signature(self._key, timestamp, body)}"
-        return _status(client, self._config.url, body, headers)
+        return _status(client, self._config.url.reveal(), body, headers)
 
 
 async def _status(client: httpx.AsyncClient, url: str, body: bytes, headers: dict[str, str]) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationInfo, model_validator
 
 from edge.peers.certificates import CERTIFICATE, KEY, tls_flaws
 from inspection.config.flaws import Flaw, refuse
 from inspection.config.loading import ConfigPath, StrictModel, reads_files
+from inspection.config.secret import hidden_problem
 from inspection.errors import LineError
 
 
@@ -23,6 +24,16 @@ class Secret(StrictModel):
 
     file: ConfigPath | None = None
     env: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_a_place(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise hidden_problem(
+                "should name the place of the secret, as {file: PATH} or {env: NAME}; a "
+                "configuration holds none"
+            )
+        return value
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Secret:

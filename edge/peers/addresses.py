@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from edge.peers.access import Secret, TlsConfig
 from edge.peers.resources import LAST_REGISTER, RegisterRange, Table, client_at
 from inspection.config.claims import Claim, Claimant
 from inspection.config.flaws import Flaw, refuse
+from inspection.config.secret import hidden_problem
 
-Host = Annotated[str, Field(min_length=1)]
+
+def _host_alone(host: str) -> str:
+    if re.search(r"[\s@/?#]", host):
+        raise hidden_problem(
+            "should be a host name or an address alone, without scheme, user, password and path"
+        )
+    return host
+
+
+Host = Annotated[str, Field(min_length=1), AfterValidator(_host_alone)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Register = Annotated[int, Field(ge=0, le=LAST_REGISTER)]
 Milliseconds = Annotated[float, Field(gt=0, le=60_000)]

@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 
 from edge.part.record import InspectionRecord
 from inspection.config.loading import StrictModel
+from inspection.digits import comparable
 from inspection.verdict import Verdict
 
 _log = logging.getLogger(__name__)
@@ -154,8 +155,10 @@ class PartCheck:
             low, high = self._lowest_good[record.view], float("inf")
         else:
             return ""
-        is_usual = low <= score <= high
-        return "" if is_usual else f"has the score {score:.4g}, outside {low:.4g} to {high:.4g}"
+        if low <= score <= high:
+            return ""
+        had, lowest, highest = comparable(score, low, high)
+        return f"has the score {had}, outside {lowest} to {highest}"
 
     def _begin_when_due(self) -> None:
         every_h = self._config.every_h

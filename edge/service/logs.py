@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TextIO
 
+from inspection.redaction import RedactingFormatter, redacted
+
 REPEATS = 5
 REPEAT_S = 30.0
 
@@ -36,7 +38,7 @@ def configure(level: int = logging.WARNING, stream: TextIO | None = None) -> Non
     handler = QuietHandler(stream)
     is_journal = _is_journal(stream)
     handler.setFormatter(
-        JsonFormatter() if is_journal else logging.Formatter("linewarden: %(message)s")
+        JsonFormatter() if is_journal else RedactingFormatter("linewarden: %(message)s")
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # It dumps the last bytes of each failed connection, and the caller reports the failure.
@@ -58,10 +60,10 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "thread": record.threadName,
-            "message": record.getMessage(),
+            "message": redacted(record.getMessage()),
         }
         if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
+            entry["traceback"] = redacted(self.formatException(record.exc_info))
         return f"<{_SEVERITIES.get(record.levelno, 6)}>{json.dumps(entry, ensure_ascii=False)}"
 
 

@@ -9,9 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from edge.part.record import Told
+from edge.part.record import InspectionRecord, Told
 from edge.store.reader import StoredRecord
 from edge.store.rows import COLUMNS, IDENTITY
+from inspection.digits import comparable
 from inspection.errors import RecordsError
 from inspection.files import new_file
 
@@ -59,11 +60,16 @@ def _cells(stored: StoredRecord) -> tuple[str, ...]:
         record.part_id or "-",
         record.recipe if number is None else f"{number} {record.recipe}",
         outcome,
-        "-" if record.score is None else f"{record.score:.4g}",
-        f"{record.threshold:.4g}",
+        *_score_and_threshold(record),
         f"{record.latency_ms.total:.1f}",
         stored.label or "",
     )
+
+
+def _score_and_threshold(record: InspectionRecord) -> tuple[str, ...]:
+    if record.score is None:
+        return "-", *comparable(record.threshold)
+    return comparable(record.score, record.threshold)
 
 
 def write_csv(records: Iterable[StoredRecord], stream: TextIO) -> None:

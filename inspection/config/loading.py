@@ -30,6 +30,7 @@ class StrictModel(BaseModel):
         frozen=True,
         validate_default=True,
         allow_inf_nan=False,
+        hide_input_in_errors=True,  # a traceback prints them
         protected_namespaces=(),
     )
 
@@ -95,6 +96,6 @@ def json_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def dump_yaml(model: BaseModel) -> str:
-    """Returns YAML that `load_config` reads back as an equal model."""
+    """Returns YAML that `load_config` reads back as an equal model, but for its hidden secrets."""
     values = model.model_dump(mode="json", by_alias=True)
     return yaml.dump(values, Dumper=Dumper, sort_keys=False, allow_unicode=True)

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from inspection.config.flaws import FLAWED, Flaw, Keys, dotted
 from inspection.config.yaml_source import SET, Node, Problem, child, shown, where
+from inspection.redaction import names_a_secret, redacted
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], root: Node) -> list[Problem]:
@@ -56,7 +57,9 @@ def _described(error: ErrorDetails, model: type[BaseModel], root: Node) -> list[
         mark = chosen.mark if chosen else mark
     if error["type"] == FLAWED:
         return [_flaw(flaw, tuple(keys), root) for flaw in error["ctx"]["flaws"]]
-    return [Problem(mark, tuple(keys), *_explained(error, parent))]
+    what, found = _explained(error, parent)
+    is_secret = any(names_a_secret(str(key)) for key in keys)
+    return [Problem(mark, tuple(keys), what, "" if is_secret else found)]
 
 
 def _flaw(flaw: Flaw, above: Keys, root: Node) -> Problem:
@@ -143,6 +146,8 @@ def _explained(error: ErrorDetails, parent: Any) -> tuple[str, str]:
     kind, context = error["type"], error.get("ctx", {})
     if kind in ("missing", "union_tag_not_found"):
         return "is missing", ""
+    if kind == "hidden":
+        return error["msg"], ""
     if kind == "extra_forbidden":
         fields = parent.model_fields.items() if _is_model(parent) else ()
         known = [key for name, field in fields for key in _names(name, field)]
@@ -176,6 +181,6 @@ def report(problems: list[Problem]) -> str:
         place = ": ".join(filter(None, (where(mark), dotted(keys))))
         lines.setdefault((place, found, "" if found else what), []).append(what)
     return "\n".join(
-        f"{place}: {' or '.join(dict.fromkeys(alternatives))}{found}"
+        redacted(f"{place}: {' or '.join(dict.fromkeys(alternatives))}{found}")
         for (place, found, _), alternatives in lines.items()
     )

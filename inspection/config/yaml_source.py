@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from inspection.config.flaws import Keys, dotted
 from inspection.errors import ConfigError
+from inspection.redaction import HIDDEN, names_a_secret, redacted_value
 
 SET = "--set "
 _TAG = "tag:yaml.org,2002:"
@@ -59,6 +60,8 @@ Dumper.add_representer(  # PyYAML writes U+0085 and the like unquoted, and reads
         _TAG + "str", text, style=None if text.isprintable() else '"'
     ),
 )
+
+_NAMED = re.compile(r"(?:alias|anchor|tag handle) ('[^']*'|\"[^\"]*\")")
 
 
 def _integer(text: str) -> int:
@@ -128,7 +131,11 @@ def _composed(text: str, name: str) -> yaml.Node | None:
         mark = error.problem_mark or error.context_mark or _mark(name)
         what = ", ".join(filter(None, (error.context, error.problem)))
         hint = "; indent with spaces" if "'\\t'" in what else ""
-        raise ConfigError(f"{where(mark, column=True)}: is not YAML: {what}{hint}") from error
+        if named := _NAMED.search(what):  # a name from the file, which may be a password
+            what = what.replace(f" {named[1]}", "")
+            hint = "; quote a text that begins with *, & or !"
+        # Without the cause: it quotes the line.
+        raise ConfigError(f"{where(mark, column=True)}: is not YAML: {what}{hint}") from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position].split("\n")
         place = where(_mark(name, len(before) - 1, len(before[-1])), column=True)
@@ -203,7 +210,13 @@ class _Tree:
         try:
             value = _SCALARS[tag](node.value)
         except (KeyError, ValueError):
-            what = f"cannot be read as {node.tag.replace(_TAG, '!!')}"
+            kind = node.tag.removeprefix(_TAG)
+            is_known = kind != node.tag
+            what = (
+                f"cannot be read as !!{kind}"
+                if is_known
+                else "has an unknown tag; quote a text that begins with !"
+            )
             self._problems.append(Problem(mark, keys, what))
             return None
         is_typed = isinstance(value, str) and mark.name.startswith(SET)
@@ -221,9 +234,10 @@ def data(node: Node) -> Any:
 
 def lay_over(root: Node, override: str, problems: list[Problem]) -> None:
     """Sets `a.b=value` in a tree, and adds what is wrong with it to `problems`."""
-    mark = _mark(SET + override)
     name, separator, text = override.partition("=")
     keys = tuple(name.split("."))
+    is_secret = any(map(names_a_secret, keys))
+    mark = _mark(SET + (f"{name}={HIDDEN}" if is_secret else redacted_value(override)))
     if not separator or not all(keys):
         problems.append(Problem(mark, (), "should be of the form key.path=value"))
         return
@@ -266,7 +280,10 @@ def shown(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
-    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    if isinstance(value, str):
+        text = repr(redacted_value(value))
+    else:
+        text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 

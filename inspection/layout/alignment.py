@@ -19,6 +19,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from inspection.config.loading import StrictModel
+from inspection.digits import comparable
 from inspection.errors import ConfigError, FrameError, PartNotFoundError
 from inspection.images import decode_image, encode_png
 from inspection.layout.mark import Mark, Match, Picture, Pyramid, rigid
@@ -238,9 +239,10 @@ class MarkFinder:
         best, *others = sorted(found, key=lambda match: match.score, reverse=True)
         at = f"at ({best.x * scale:.0f}, {best.y * scale:.0f})"
         if best.score < settings.minimum_score:
+            reached, needed = comparable(best.score, settings.minimum_score, digits=2)
             raise PartNotFoundError(
-                f"the part was not found: the best match of its mark, {at}, scores "
-                f"{best.score:.2f} and {settings.minimum_score:.2f} is needed"
+                f"the part was not found: the best match of its mark, {at}, scores {reached} and "
+                f"{needed} is needed"
             )
         mark = self._marks[self._levels[-1]]
         elsewhere = [
@@ -250,10 +252,11 @@ class MarkFinder:
         ]
         if elsewhere and best.score - elsewhere[0].score < settings.minimum_lead:
             other = elsewhere[0]
+            lead, needed = comparable(best.score - other.score, settings.minimum_lead, digits=2)
             raise PartNotFoundError(
                 f"the part was not found: two places look like its mark, {at} with score "
                 f"{best.score:.2f} and at ({other.x * scale:.0f}, {other.y * scale:.0f}) with "
-                f"{other.score:.2f}; a lead of {settings.minimum_lead:.2f} is needed"
+                f"{other.score:.2f}; the lead is {lead} and {needed} is needed"
             )
 
     def _pose(self, match: Match, scale: float) -> Pose:

@@ -31,6 +31,7 @@ from calibration.acceptance import AcceptanceStudy, study
 from calibration.acceptance_report import figure_rows, proof, statement, write_acceptance_report
 from calibration.labelled_parts import REPEATS, read_plan
 from inspection.files import write_text
+from linewarden.classification_text import classification_lines
 from linewarden.options import add_inspector_arguments, open_inspector
 
 
@@ -92,6 +93,7 @@ def describe(result: AcceptanceStudy, out: Path) -> list[str]:
             for row in figure_rows(result.agreement)
         ),
         proof(result.agreement),
+        *classification_lines(result.classification, "showings"),
     ]
     lines += [f"note: {remark}" for remark in result.remarks]
     for part in result.disagreeing:

@@ -45,6 +45,7 @@ from calibration.history import (
 from calibration.sensitivity import move_slider, place_of, slider_of
 from inspection.bundle import Bundle, open_bundle
 from inspection.bundle.calibration_file import Calibration
+from inspection.digits import comparable
 from inspection.errors import BundleError
 from linewarden.options import add_author_argument
 from linewarden.text_table import aligned
@@ -249,7 +250,8 @@ def describe(found: Comparison) -> list[str]:
 
 
 def _change(name: str, older: float, newer: float) -> str:
-    return f"{name} {older:.6g} -> {newer:.6g} ({newer - older:+.3g})"
+    before, after = comparable(older, newer, digits=6)
+    return f"{name} {before} -> {after} ({newer - older:+.3g})"
 
 
 def _share(share: Proportion) -> str:

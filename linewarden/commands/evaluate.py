@@ -3,11 +3,14 @@
 DATA has a folder test/good and folders test/<defect>, with masks in
 ground_truth/<defect> for the pixel figures. The command tunes nothing: it takes the
 calibrated threshold, and no test image changes it. It refuses images of the training.
+The classification report has the form of scikit-learn's: PASS predicts good, REJECT
+defective, REVIEW neither; a part without a verdict is left out.
 
 examples:
   linewarden evaluate bundles/flange parts/flange
   linewarden evaluate bundles/flange parts/flange --recipe 7 --out evaluation
   linewarden evaluate bundles/flange parts/flange --json | jq .escape_rate
+  linewarden evaluate bundles/flange parts/flange --json | jq .classification.macro
 
 files, in OUT (default: BUNDLE-evaluation/DATA/RECIPE):
   result.json     all figures with counts and 95% bounds, hashes, score of each image
@@ -24,6 +27,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from linewarden.classification_text import classification_lines
 from linewarden.options import add_inspector_arguments, open_inspector
 from training.data.layout import read_data_set
 from training.evaluation_files import evaluate_to
@@ -56,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{data_set.name}: {evaluation.good} good and {evaluation.defective} defective parts")
     for name, value in figure_rows(evaluation):
         print(f"  {name:<28} {value}")
+    for line in classification_lines(evaluation.classification, "parts"):
+        print(line)
     for doubt in evaluation.doubts:
         print(f"note: {doubt}")
     print(f"report: {out / 'report.html'}")

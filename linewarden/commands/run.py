@@ -48,6 +48,7 @@ from edge.service import logs
 from edge.service.run import describe, run_line, run_service
 from edge.station.config import LineConfig
 from inspection.config.loading import load_config
+from inspection.digits import comparable
 from inspection.errors import LinewardenError
 from linewarden.options import add_line_arguments
 
@@ -91,10 +92,11 @@ def _as_service(args: argparse.Namespace) -> int:
 
 def print_line(record: InspectionRecord) -> None:
     """Writes one part to standard error."""
-    score = "" if record.score is None else f"{record.score:.4g} / {record.threshold:.4g}"
+    score, threshold = record.score, record.threshold
+    shown = "" if score is None else " / ".join(comparable(score, threshold))
     line = (
         f"{record.triggered_utc:%H:%M:%S.%f}"[:-3]
-        + f"  {record.trigger_id}  {record.verdict.value:<10}  {score:<19}"
+        + f"  {record.trigger_id}  {record.verdict.value:<10}  {shown:<19}"
         + f"  {record.latency_ms.total:7.1f} ms  {_origin(record)}"
     )
     with contextlib.suppress(OSError):  # a closed terminal stops no line

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.camera import CameraConfig, OpenCvConfig, PyAvConfig, PylonConfig
+from edge.camera import CameraConfig, PyAvConfig, PylonConfig
 from inspection.verdict import Cause
 from tests.doubles.camera_line import Account, CameraLine
 from tests.doubles.cameras import (
@@ -133,15 +133,6 @@ def mjpeg() -> Iterator[Source]:
         yield Source(config, SIZE[::-1], faults=_mjpeg_faults(server))
 
 
-@contextmanager
-def opencv() -> Iterator[Source]:
-    with mjpeg_camera() as server:
-        config = OpenCvConfig(kind="opencv", device=server.url, **LIMITS)
-        faults = _mjpeg_faults(server)
-        del faults["bad frames"]  # OpenCV returns half a JPEG as a complete frame
-        yield Source(config, SIZE[::-1], 3, faults=faults)
-
-
 def _mjpeg_faults(
     server: MjpegCamera,
 ) -> Faults:
@@ -160,14 +151,12 @@ SOURCES: dict[str, Callable[[], AbstractContextManager[Source]]] = {
     "gige": gige,
     "rtsp": rtsp,
     "mjpeg": mjpeg,
-    "opencv": opencv,
 }
 FAULTS = {
     "pylon": ("bad frames", "SDK raises", "grabber killed", "grabber hung", "slow consumer"),
     "gige": ("camera killed", "camera hung", "grabber killed", "grabber hung"),
     "rtsp": ("server killed", "server hung", "grabber killed"),
-    "mjpeg": ("bad frames", "server ends", "server hung"),
-    "opencv": ("server ends", "server hung", "grabber killed"),
+    "mjpeg": ("bad frames", "server ends", "server hung", "grabber killed"),
 }
 CAUSES = {"bad frames": Cause.FRAME, "slow consumer": Cause.OVERTRIGGER}  # all others: camera
 

@@ -94,6 +94,11 @@ def test_shots_show_whether_a_verdict_repeats(tiny_bundle: Bundle, tmp_path: Pat
     assert rows["False alarm rate"].value == "25.0%"
     assert rows["Repeatability"].value == "75.0%"
     assert found.agreement.grade.value == "unacceptable"
+    assert found.classification.confusion == {
+        "good": {"good": 3, "defective": 1},
+        "defective": {"good": 2, "defective": 2},
+    }
+    assert found.classification.recall_by_defect == {"dent": 0.5}
 
 
 def test_one_showing_gives_no_repeatability_and_says_so(
@@ -127,6 +132,9 @@ def test_the_page_can_be_signed_and_needs_no_network(tiny_bundle: Bundle, tmp_pa
         found.data_sha256,
         f"Linewarden {found.linewarden_version}",
         found.created_utc[:10],
+        "Classification report",
+        "Confusion matrix",
+        "Counts showings, at the calibrated threshold",
         "<div>Name</div><div>Date</div><div>Signature</div>",
         "&lt;b&gt;dent/1.png",
         "@media print",

@@ -175,7 +175,7 @@ def test_a_part_that_is_not_there_gives_no_verdict(tiny_bundle: Bundle, tmp_path
     assert there.pose is not None
     assert (there.pose.right_px, there.pose.down_px) == pytest.approx((2, -3), abs=0.05)
     assert (gone.verdict, gone.cause) == (Verdict.NO_VERDICT, Cause.PART_NOT_FOUND)
-    assert "and 0.70 is needed" in gone.message
+    assert "and 0.7 is needed" in gone.message
     assert again.verdict is Verdict.REJECT
     empty = tmp_path / "good/empty.png"
     cv2.imwrite(str(empty), np.full((32, 32), 20, np.uint8))

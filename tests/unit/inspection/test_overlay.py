@@ -1,5 +1,7 @@
 """Tests that heat maps have a fixed scale, and that outline and caption hide nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -102,4 +104,6 @@ def test_captions() -> None:
         )
         == "PASS 2.5 <= 2.5"
     )
+    closely = replace(rejected(mask), score=0.19312, thresholds=Thresholds(0.19308, 2.5))
+    assert caption(closely) == "REJECT 0.19312 > 0.19308"
     assert caption(no_verdict(Cause.ENGINE, "gone")) == "NO_VERDICT engine"

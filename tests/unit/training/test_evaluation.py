@@ -15,6 +15,7 @@ from inspection.files import sha256_of
 from inspection.inspector import Inspector
 from inspection.preprocess import Crop, Preprocessing
 from inspection.verdict import Verdict
+from reports.classification import classification
 from training.data.data_set import DataSet, Sample
 from training.evaluation import Evaluation, Rate, SampleResult, evaluate, rate_of
 from training.inspected import inspect_samples, truth_at_map_size
@@ -82,6 +83,15 @@ class TestFigures:
             review_rate_good=rate_of(0, 3),
             review_rate_defective=rate_of(0, 3),
             escapes_by_defect={"crack": rate_of(1, 2), "dent": rate_of(0, 1)},
+            classification=classification(
+                [
+                    *[("good", "good")] * 2,
+                    ("good", "defective"),
+                    ("crack", "defective"),
+                    ("crack", "good"),
+                    ("dent", "defective"),
+                ]
+            ),
             latency_p50_ms=found.latency_p50_ms,
             map_size=(16, 24),
             without_mask=0,
@@ -117,6 +127,10 @@ class TestFigures:
         assert found.review_rate_good == rate_of(1, 3)
         assert found.review_rate_defective == rate_of(0, 3)
         assert found.escape_rate == rate_of(1, 3)
+        assert found.classification.confusion == {
+            "good": {"good": 1, "defective": 1, "review": 1},
+            "defective": {"good": 1, "defective": 2, "review": 0},
+        }
 
     def test_without_defects(
         self, make_inspector: MakeInspector, make_data_set: MakeDataSet
@@ -264,6 +278,11 @@ class TestDoubts:
         cv2.imwrite(str(data_set.test[1].mask), point)
         found = evaluated(make_inspector(), data_set)
         assert (found.vanished_masks, found.without_mask) == (1, 1)
+        assert (
+            "the defect lies outside the inspected region or is too small for one pixel of the "
+            "anomaly map, and pixel figures leave the part out: crack/1.png"
+        ) in found.doubts
+        assert "pixel_auroc" in found.undefined
 
 
 class TestTruth:

@@ -52,6 +52,16 @@ class TestPage:
         assert "threshold chosen with the test labels: an upper limit, not a result" in text
         assert f"model.onnx, SHA-256 {evaluated[0].artefact_sha256}" in text
 
+    def test_shows_the_classification(self, evaluated: Evaluated, tmp_path: Path) -> None:
+        text = Page(written(tmp_path, evaluated)).text
+        at = text.index("Classification report")
+        heading = ["class", "precision", "recall", "f1-score", "support"]
+        assert text[at + 1 : at + 11] == [*heading, "good", "0.667", "0.667", "0.667", "3"]
+        at = text.index("Confusion matrix")
+        assert text[at + 4 : at + 10] == ["good", "2", "1", "defective", "1", "2"]
+        at = text.index("Defects by kind")
+        assert text[at + 6 : at + 11] == ["crack", "1", "1", "0.500", "2"]
+
     def test_wrong_verdicts_come_first(self, evaluated: Evaluated, tmp_path: Path) -> None:
         text = Page(written(tmp_path, evaluated)).text
         names = [word for word in text if word.endswith(".png")]

@@ -7,7 +7,14 @@ import pytest
 
 from edge.camera import GstreamerConfig
 from edge.camera.base import Camera
-from edge.camera.faults import CameraLostError, CameraNotFoundError, StaleFrameError
+from edge.camera.faults import (
+    CameraLostError,
+    CameraNotFoundError,
+    CameraSettingError,
+    StaleFrameError,
+    WrongFrameError,
+)
+from edge.camera.gstreamer import GstreamerCamera
 from tests.doubles.cameras import require
 
 LIVE = "videotestsrc is-live=true pattern={} ! video/x-raw,width=33,height=20,framerate=50/1"
@@ -90,3 +97,46 @@ def test_a_slow_reader_gets_the_newest() -> None:
     camera.close()
     assert frame is not None
     assert time.monotonic_ns() - frame.captured_ns < 100_000_000
+
+
+def test_a_repeated_frame_is_stale() -> None:
+    camera = opened(
+        "videotestsrc is-live=true ! video/x-raw,width=32,height=20,framerate=10/1 ! videorate"
+        " ! video/x-raw,framerate=30/1 ! videoconvert"
+    )
+    with pytest.raises(StaleFrameError, match="an element repeats the frame before; take videorat"):
+        read_many(camera)
+    camera.close()
+
+
+def test_a_decoder_that_conceals_damage_is_refused() -> None:
+    message = "jpegdec gives half a frame as a whole one; take kind: opencv with fourcc: MJPG"
+    with pytest.raises(CameraSettingError, match=message):
+        opened("videotestsrc is-live=true ! jpegenc ! jpegdec ! videoconvert")
+
+
+def test_a_decoder_that_decodebin_chose_is_refused() -> None:
+    with pytest.raises(CameraSettingError, match="jpegdec gives half a frame as a whole one"):
+        read_many(opened("videotestsrc is-live=true ! jpegenc ! decodebin ! videoconvert"))
+
+
+def test_a_size_that_changes_before_scaling_is_refused() -> None:
+    camera = opened(
+        "videotestsrc is-live=true ! capsfilter name=camera caps=video/x-raw,width=64,height=40"
+        " ! videoscale ! video/x-raw,width=32,height=20 ! videoconvert"
+    )
+    assert camera.read(2.0) is not None
+    assert isinstance(camera, GstreamerCamera)
+    changed = camera._gst.Caps.from_string("video/x-raw,width=96,height=60")
+    camera._pipeline.get_by_name("camera").set_property("caps", changed)
+    with pytest.raises(WrongFrameError, match=r"scales \w+ 96x60.* now, and it began with"):
+        read_many(camera)
+    camera.close()
+
+
+def test_no_password_is_shown() -> None:
+    pipeline = 'videotestsrc name="u" ! nosuch location=rtsp://u:hunter2@h user-pw="hunter 2"'
+    with pytest.raises(CameraNotFoundError) as caught:
+        opened(pipeline)
+    assert "hunter" not in str(caught.value)
+    assert "location=rtsp://h user-pw=***" in str(caught.value)

@@ -190,8 +190,18 @@ class Decoded:
 
 
 class Packet:
-    def __init__(self, *decoded: Decoded, is_keyframe: bool = True, after_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        *decoded: Decoded,
+        is_keyframe: bool = True,
+        is_corrupt: bool = False,
+        after_s: float = 0.0,
+        log: str = "",
+    ) -> None:
+        self.log = log
         self.is_keyframe = is_keyframe
+        self.is_corrupt = is_corrupt
+        self.size = 1
         self.after_s = after_s
         self._decoded = decoded
 
@@ -203,7 +213,7 @@ class Container:
     """A stream as PyAV opens it, with the packets that a test gives."""
 
     def __init__(self, *packets: Packet, has_video: bool = True) -> None:
-        self.codec = SimpleNamespace(thread_type="", options={})
+        self.codec = SimpleNamespace(thread_count=0, options={})
         video = SimpleNamespace(codec_context=self.codec)
         self.streams = SimpleNamespace(video=[video] if has_video else [])
         self.is_closed = False
@@ -212,6 +222,9 @@ class Container:
     def demux(self, _video: object) -> Iterator[Packet]:
         for packet in self._packets:
             time.sleep(packet.after_s)
+            if packet.log:
+                av = pytest.importorskip("av")
+                av.logging.log(av.logging.WARNING, "rtsp", packet.log)
             yield packet
 
     def close(self) -> None:
@@ -248,7 +261,7 @@ def test_settings_go_to_ffmpeg(stream: Opens) -> None:
     assert asked["options"]["buffer_size"] == "1"
     assert asked["timeout"] == (7, 0.5)
     assert container.codec.options == {"err_detect": "explode"}
-    assert container.codec.thread_type == "SLICE"
+    assert container.codec.thread_count == 1
     asked = stream(Container())
     opened("http://127.0.0.1/video").close()
     assert "rtsp_transport" not in asked["options"]
@@ -275,6 +288,18 @@ def test_a_frame_with_parts_missing_is_a_partial_frame(stream: Opens) -> None:
     camera = opened(RTSP)
     with pytest.raises(PartialFrameError, match="parts of the frame are missing"):
         camera.read(1.0)
+    camera.close()
+
+
+def test_frames_behind_lost_packets_wait_for_a_key_frame(stream: Opens) -> None:
+    """FFmpeg gives the second frame as whole; only its log knows of the frame before."""
+    lost = Packet(Decoded(), is_keyframe=False, after_s=0.2, log="RTP: missed 3 packets")
+    stream(Container(Packet(Decoded()), lost, Packet(Decoded(), after_s=0.2), Packet(after_s=1.0)))
+    camera = opened(RTSP)
+    assert camera.read(2.0) is not None
+    with pytest.raises(PartialFrameError, match="builds on a damaged one, until the next key"):
+        camera.read(2.0)
+    assert camera.read(2.0) is not None
     camera.close()
 
 

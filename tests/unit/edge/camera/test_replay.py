@@ -177,6 +177,8 @@ def test_cut_off_video_is_not_a_normal_end(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     camera = replay(path)
     camera.open()
+    with pytest.raises(FrameError, match=r"line\.avi: a damaged frame .*; record it again"):
+        read_all(camera)  # the one that was cut
     with pytest.raises(CameraError, match=r"ends after \d frames and its header says 10"):
         read_all(camera)
     camera.close()
@@ -185,7 +187,7 @@ def test_cut_off_video_is_not_a_normal_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("line.avi", b"not a video", "not a video that OpenCV can open"),
+        ("line.avi", b"not a video", "not a video that FFmpeg can open"),
         ("missing", None, "no such folder, video or image, and no images match it"),
         ("*.png", None, "no such folder, video or image, and no images match it"),
     ],

@@ -53,6 +53,7 @@ def test_the_line_is_ready_once_both_parts_are_right(show: Show) -> None:
         ([(Verdict.REJECT, 3.0)], "golden 12 got REJECT instead of PASS"),
         ([(Verdict.REVIEW, 2.2)], "golden 12 got REVIEW instead of PASS"),
         ([(Verdict.PASS, 0.9)], "golden 12 has the score 0.9, outside 1 to inf"),
+        ([(Verdict.PASS, 0.99999)], "golden 12 has the score 0.99999, outside 1 to inf"),
         ([GOLDEN, (Verdict.PASS, 1.9)], "limit 3 got PASS instead of REJECT"),
     ],
 )

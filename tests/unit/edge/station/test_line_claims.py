@@ -291,9 +291,9 @@ outputs:
                 "  - {kind: webhook, url: 'https://user:secret@mes/x'}\n"
             ),
             (
-                r"line.yaml:5: outputs.1.url: takes this address, and outputs.0.url "
+                r"line.yaml:5: outputs.1.url: takes the outbox of this address, and outputs.0.url "
                 r"\(line.yaml:4\) "
-                r"takes it too; remove one$"
+                r"takes it too; remove one, or give each a name$"
             ),
         ),
         (

@@ -22,7 +22,7 @@ from edge.store.reader import Filter, RecordReader, add_label, empty_outbox
 from edge.store.rows import write_record
 from edge.store.shifts import shifts_between
 from edge.store.station_records import StationRecords
-from edge.store.tables import HEADER, write_csv, write_json_lines, write_parquet
+from edge.store.tables import HEADER, write_csv, write_json_lines, write_parquet, write_table
 from inspection.errors import RecordsError
 from inspection.verdict import Cause, Verdict
 
@@ -164,6 +164,19 @@ def test_csv(folder: Path) -> None:
         'a "quoted", text',
     )
     assert rows[0]["triggered_utc"] == "2026-11-21T04:00:00Z"
+
+
+def test_a_table_shows_on_which_side_of_the_threshold_a_score_is(
+    tmp_path: Path, make_record: MakeRecord
+) -> None:
+    station = StationRecords(RecordsConfig(folder=tmp_path), {})
+    with station.open():
+        changes = {"score": 0.19312, "threshold": 0.19308}
+        station.on_record(make_record(1).model_copy(update=changes))
+    stream = io.StringIO()
+    with RecordReader(tmp_path) as reader:
+        write_table(reader.find(Filter()), stream)
+    assert "  0.19312    0.19308  " in stream.getvalue()
 
 
 def test_json_lines(folder: Path, make_record: MakeRecord) -> None:

@@ -220,7 +220,13 @@ def test_a_path_stays_as_given_where_no_file_is_loaded() -> None:
                 "but found another document"
             ),
         ),
-        ("a: *z", "line.yaml:1:4: is not YAML: found undefined alias 'z'"),
+        (
+            "a: *z",
+            (
+                "line.yaml:1:4: is not YAML: found undefined alias; quote a text that begins with "
+                "*, & or !"
+            ),
+        ),
         ("a: 1\nb: \x00", "line.yaml:2:4: is not YAML: it has the character U+0000"),
         ("[" * 3000, "line.yaml: is nested too deeply"),
         (f"notes: {'[' * 100}{']' * 100}", "line.yaml:1: is nested too deeply"),
@@ -361,7 +367,10 @@ fit:
         ),
         ("\nfit:\n  epochs: 13", "line.yaml:2: fit: epochs should not be 13"),
         ("fit: {epochs: !!int x}", "line.yaml:1: fit.epochs: cannot be read as !!int"),
-        ("label: !env HOME", "line.yaml:1: label: cannot be read as !env"),
+        (
+            "label: !env HOME",
+            "line.yaml:1: label: has an unknown tag; quote a text that begins with !",
+        ),
         (
             "label: !!python/name:os.system x",
             "line.yaml:1: label: cannot be read as !!python/name:os.system",

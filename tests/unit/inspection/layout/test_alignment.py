@@ -94,12 +94,12 @@ def test_no_part_and_two_parts_are_told() -> None:
     with pytest.raises(PartNotFoundError) as caught:
         finder.find(as_frame(part(marks=0)))
     assert "the part was not found: the best match of its mark, at (" in str(caught.value)
-    assert str(caught.value).endswith(" and 0.70 is needed")
+    assert str(caught.value).endswith(" and 0.7 is needed")
     with pytest.raises(PartNotFoundError) as caught:
         finder.find(as_frame(part(marks=2)))
     assert "two places look like its mark, at (" in str(caught.value)
-    assert str(caught.value).endswith("; a lead of 0.10 is needed")
-    with pytest.raises(PartNotFoundError, match=r"0\.70 is needed"):
+    assert str(caught.value).endswith(" and 0.1 is needed")
+    with pytest.raises(PartNotFoundError, match=r"and 0\.7 is needed"):
         finder.find(np.full((SIZE, SIZE), 128, np.uint8))
 
 
