@@ -1,5 +1,6 @@
 """Tests that a store installs only complete and verified bundles, and that it can roll back."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -15,7 +16,8 @@ import pytest
 
 from inspection.bundle import Bundle, open_bundle
 from inspection.bundle.installed import BundleStore, Version
-from inspection.bundle.package import open_package, records_of
+from inspection.bundle.manifest import parse_manifest
+from inspection.bundle.package import open_package, records_of, require_exported
 from inspection.errors import BundleError, ConfigError, EngineError
 from inspection.files import TEMPORARY_PREFIX, point_link
 from inspection.trust.keys import Keys
@@ -126,10 +128,15 @@ def test_a_damaged_source_of_an_installed_version_is_refused(
     with (tiny_bundle.folder / "model.onnx").open("ab") as stream:
         stream.write(b"x")
     source = pack(tiny_bundle, tmp_path / "b.zip") if packs else tiny_bundle.folder
-    with pytest.raises(BundleError, match=rf"^{source}: model.onnx is not what was exported: copy"):
+    refused = rf"^{source}: model.onnx is not what was exported \(\d+ bytes, and the manifest says"
+    with pytest.raises(BundleError, match=refused):
         store.install(source)
-    (tiny_bundle.folder / "model.onnx").unlink()
-    with pytest.raises(BundleError, match=r"model.onnx is not what was exported"):
+    model = tiny_bundle.folder / "model.onnx"
+    model.write_bytes(bytes(model.stat().st_size - 1))
+    with pytest.raises(BundleError, match=r"model.onnx is not what was exported: copy the bundle"):
+        store.install(tiny_bundle.folder)
+    model.unlink()
+    with pytest.raises(BundleError, match=r"model.onnx is missing"):
         store.install(tiny_bundle.folder)
 
 
@@ -198,13 +205,38 @@ def test_other_ways_to_pack_are_refused(
         store.install(packed)
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    (tiny_bundle.folder / "model.onnx").write_bytes(bytes(3 << 20))
+def resealed(bundle: Bundle, **values: object) -> None:
+    """Gives the manifest other values, with a valid seal."""
+    forged = bundle.manifest.model_copy(update=values).sealed()
+    (bundle.folder / "manifest.json").write_text(forged.model_dump_json())
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(
+    store: BundleStore, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    zeros = bytes(3 << 20)
+    (tiny_bundle.folder / "model.onnx").write_bytes(zeros)
     packed = pack(tiny_bundle, tmp_path / "b.zip")
     assert packed.stat().st_size < 100_000
+    with pytest.raises(BundleError, match=r"3145728 bytes, and the manifest says \d\d\d\)"):
+        store.install(packed)
+    # A manifest that names the zeros, of this release and of an older one without sizes.
+    files = {**tiny_bundle.manifest.files, "model.onnx": hashlib.sha256(zeros).hexdigest()}
     small = BundleStore(tmp_path / "store", Keys(), max_bytes=2 << 20)
-    with pytest.raises(BundleError, match=r"has 3 MiB, and .* takes at most 2 MiB: free some room"):
-        small.install(packed)
+    for sizes in ({**tiny_bundle.manifest.sizes, "model.onnx": len(zeros)}, {}):
+        resealed(tiny_bundle, files=files, sizes=sizes)
+        packed = pack(tiny_bundle, tmp_path / "b.zip")
+        with pytest.raises(BundleError, match=r"has 3 MiB, and .* takes at most 2 MiB: free some"):
+            small.install(packed)
+        manifest = parse_manifest((tiny_bundle.folder / "manifest.json").read_bytes(), packed)
+        with (
+            open_package(packed) as package,
+            pytest.raises(BundleError, match="has 0 MiB and unpacks to 3 MiB; the weights of a mo"),
+        ):
+            require_exported(package, manifest, packed, free_bytes=2 << 20)
+        with open_package(tiny_bundle.folder) as package:
+            require_exported(package, manifest, tiny_bundle.folder, free_bytes=2 << 20)
+    assert store.names() == []
     (tiny_bundle.folder / "calibration/more.json").write_bytes(bytes(3 << 20))
     packed = pack(tiny_bundle, tmp_path / "c.zip")
     with (
