@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 from inspection.errors import LinewardenError
+from linewarden.memory import HINT, lacks_memory
 
 
 class Command(NamedTuple):
@@ -118,7 +119,7 @@ _OF_THE_MACHINE = frozenset(
 EXIT_CODES = """\
 exit codes:
   0  done                          5  camera, image or data set
-  1  disk, or unexpected error     6  inference engine
+  1  disk, memory, or unexpected   6  inference engine
   2  wrong usage                   7  output to the line
   3  configuration                 8  GPU lost: start the process again
   4  bundle, checkpoint, calibration
@@ -163,7 +164,7 @@ def _run(name: str, words: list[str]) -> int:
         )
         return 1
     except LinewardenError as error:
-        _complain(str(error))
+        _complain(f"{error}; {HINT}" if lacks_memory(error) else str(error))
         return error.exit_code
     except KeyboardInterrupt:
         _complain("stopped")
@@ -171,12 +172,22 @@ def _run(name: str, words: list[str]) -> int:
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except OSError as error:
-        if error.errno not in _OF_THE_MACHINE:
+    except (MemoryError, ImportError, RuntimeError, OSError) as error:
+        complaint = _of_the_machine(error)
+        if complaint is None:
             raise  # most likely a mistake of this program
-        where = f"{error.filename}: " if error.filename else ""
-        _complain(f"{where}{os.strerror(error.errno)}; free some space, or choose another place")
+        _complain(complaint)
         return 1
+
+
+def _of_the_machine(error: Exception) -> str | None:
+    """Returns a message about an error of memory, disk or folders; None for any other error."""
+    if lacks_memory(error):
+        return HINT
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{os.strerror(error.errno)}; free some space, or choose another place"
+    return None
 
 
 def _complain(message: str) -> None:

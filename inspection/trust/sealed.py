@@ -105,20 +105,23 @@ def read_content(path: Path, mend: str, *, max_bytes: int = MAX_RECORD_BYTES) ->
         BundleError: the file cannot be read, or has more than `max_bytes`.
     """
     try:
-        # Opening a pipe would wait for its writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        with open(path, "rb", opener=_without_waiting) as stream:  # noqa: PTH123 - has an opener
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise BundleError(f"{path}: is not a file: {mend}")
-            content = stream.read(max_bytes + 1)
+            if status.st_size > max_bytes:
+                raise BundleError(
+                    f"{path}: has more than {max_bytes / 2**20:.0f} MiB, and no such file is so "
+                    f"large: {mend}"
+                )
+            return stream.read(status.st_size)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}): {mend}") from error
-    if len(content) > max_bytes:
-        raise BundleError(
-            f"{path}: has more than {max_bytes / 2**20:.0f} MiB, and no such file is so large: "
-            f"{mend}"
-        )
-    return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a file; a pipe would wait for its writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def parse_record(content: bytes, path: Path, model: type[StrictModel], mend: str) -> StrictModel:
