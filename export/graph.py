@@ -91,7 +91,7 @@ def build_graph(model: AnomalyModel, *, dynamic_batch: bool = False) -> onnx.Mod
         EngineError: the graph breaks the contract: operators, precision, shapes or size.
     """
     deployed = import_module(FOLDS[model.config.name]).Deployed(model).eval()
-    _require_one_file(deployed)
+    require_one_file(deployed)
     graph = _export(deployed, model.size)
     fold_zero_pads(graph)
     fold_batch_norms(graph)
@@ -137,7 +137,7 @@ def check_graph(graph: onnx.ModelProto) -> None:
         raise EngineError(f"the outputs are not {OUTPUTS}")
 
 
-def _require_one_file(deployed: nn.Module, max_bytes: int = MAX_GRAPH_BYTES) -> None:
+def require_one_file(deployed: nn.Module, max_bytes: int = MAX_GRAPH_BYTES) -> None:
     """Raises EngineError when the weights alone are too large for an ONNX file.
 
     The exporter would work for minutes and fail with a message of its own.

@@ -84,16 +84,16 @@ def require_self_contained(path: Path) -> None:
         )
 
 
-def reason_against(content: bytes | mmap.mmap) -> str | None:
+def reason_against(content: bytes | mmap.mmap, *, max_bytes: int = MAX_GRAPH_BYTES) -> str | None:
     """Returns why a bundle takes no such ONNX graph, or None.
 
     Reasons are external data in a tensor (an initialiser, also a sparse one, an attribute, a
     subgraph, a function, training information), an operator outside ONNX, and options of a runtime.
     """
     with memoryview(content) as view:
-        if len(view) > MAX_GRAPH_BYTES:
+        if len(view) > max_bytes:
             return (
-                f"has {len(view) / 2**30:.1f} GiB, and an ONNX graph of more than 2 GiB keeps its "
+                f"has {len(view)} bytes, and an ONNX graph of more than {max_bytes} keeps its "
                 "weights in other files"
             )
         try:

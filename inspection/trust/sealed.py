@@ -105,7 +105,7 @@ def read_content(path: Path, mend: str, *, max_bytes: int = MAX_RECORD_BYTES) ->
         BundleError: the file cannot be read, or has more than `max_bytes`.
     """
     try:
-        with open(path, "rb", opener=_without_waiting) as stream:  # noqa: PTH123 - has an opener
+        with open(path, "rb", opener=_without_waiting) as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise BundleError(f"{path}: is not a file: {mend}")

@@ -297,6 +297,15 @@ def test_a_bundle_with_external_data_does_not_open(tiny_bundle: Bundle) -> None:
     )
 
 
+def test_a_graph_that_protobuf_cannot_hold_is_refused() -> None:
+    content = graph_with(lambda _: None).SerializeToString()
+    assert reason_against(content, max_bytes=len(content)) is None
+    assert reason_against(content, max_bytes=len(content) - 1) == (
+        f"has {len(content)} bytes, and an ONNX graph of more than {len(content) - 1} keeps its "
+        "weights in other files"
+    )
+
+
 def test_an_empty_file_is_no_graph(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").touch()
     with pytest.raises(BundleError, match="is empty"):
