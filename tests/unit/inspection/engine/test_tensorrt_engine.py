@@ -78,8 +78,8 @@ def test_a_plan_may_bring_no_code_for_the_host(
     allowed: list[bool] = []
     start, deserialise = _Runtime.__init__, _Runtime.deserialize_cuda_engine
 
-    def permissive(runtime: _Runtime, *arguments: Any) -> None:
-        start(runtime, *arguments)
+    def permissive(runtime: _Runtime, *values: Any, **named: Any) -> None:
+        start(runtime, *values, **named)
         runtime.engine_host_code_allowed = True
 
     def recording(runtime: _Runtime, serialized_engine: bytes) -> Any:
