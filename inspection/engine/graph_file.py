@@ -46,8 +46,25 @@ MESSAGES: dict[str, dict[int, str]] = {
 }
 
 # Operators of ONNX itself compute. Those of other domains belong to a runtime: some open files, and
-# some call a library that somebody has loaded.
+# some call a library that somebody has loaded. ONNX Runtime's INT8 form has these, which compute.
 _DOMAINS = frozenset([b"", b"ai.onnx", b"ai.onnx.ml"])
+_RUNTIME_DOMAIN = b"com.microsoft"
+_RUNTIME_OPERATORS = frozenset(
+    [
+        "DequantizeLinear",
+        "QGemm",
+        "QLinearAdd",
+        "QLinearAveragePool",
+        "QLinearConcat",
+        "QLinearGlobalAveragePool",
+        "QLinearLeakyRelu",
+        "QLinearMul",
+        "QLinearSigmoid",
+        "QLinearSoftmax",
+        "QLinearWhere",
+        "QuantizeLinear",
+    ]
+)
 _OPERATORS = {b"EPContext": "takes the compiled binary of a device from a file or from the node"}
 _ATTRIBUTES = {
     b"ep_cache_context": "takes the compiled binary of a device from a file or from the node",
@@ -140,9 +157,9 @@ def _reason(
             name = _text(view, around, _TENSOR_NAME)
             yield f"keeps the values of the tensor {name!r} in another file"
     elif (message, number) == ("NodeProto", _DOMAIN):
-        if content not in _DOMAINS:
-            operator = _text(view, around, _OPERATOR)
-            domain = _shown(content)
+        operator, domain = _text(view, around, _OPERATOR), _shown(content)
+        is_known = content == _RUNTIME_DOMAIN and operator in _RUNTIME_OPERATORS
+        if content not in _DOMAINS and not is_known:
             yield f"has the operator {operator!r} of {domain!r}, which ONNX does not define"
     elif message == "NodeProto" and content in _OPERATORS:
         yield f"has the operator {_shown(content)!r}, which {_OPERATORS[content]}"

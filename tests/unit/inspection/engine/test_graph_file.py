@@ -164,6 +164,10 @@ def test_a_later_value_does_not_hide_an_earlier_one() -> None:
             "has the operator 'Own' of 'com.example', which ONNX does not define",
         ),
         (
+            lambda n: n.MergeFrom(onnx.NodeProto(op_type="PyOp", domain="com.microsoft")),
+            "has the operator 'PyOp' of 'com.microsoft', which ONNX does not define",
+        ),
+        (
             lambda n: n.MergeFrom(onnx.NodeProto(op_type="EPContext")),
             "has the operator 'EPContext', which takes the compiled binary of a device",
         ),
@@ -188,6 +192,12 @@ def test_operators_that_reach_outside_are_named(
     changed(reaching)
     model = graph_with(lambda m: m.graph.node.append(reaching))
     assert str(reason_against(model.SerializeToString())).startswith(expected)
+
+
+def test_quantised_operators_of_onnx_runtime_are_taken() -> None:
+    quantised = onnx.NodeProto(op_type="QLinearAdd", domain="com.microsoft")
+    model = graph_with(lambda m: m.graph.node.append(quantised))
+    assert reason_against(model.SerializeToString()) is None
 
 
 def test_options_of_a_runtime_in_the_metadata_are_named() -> None:
