@@ -29,7 +29,7 @@ from export.precision.select import Selection, select_artefacts
 from export.precision.training_images import calibration_images
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.bundle.bundle import TRAINING_RECORD
-from inspection.bundle.manifest import Golden, GraphIO, Parity, seal_bundle
+from inspection.bundle.manifest import Golden, GraphIO, Parity, require_readable, seal_bundle
 from inspection.engine import GraphShape, engine_class
 from inspection.errors import BundleError, EngineError
 from inspection.files import new_directory
@@ -74,6 +74,7 @@ def export_bundle(
     if target.exists() and not replace:
         raise BundleError(f"{target}: exists; choose another folder, or --replace it")
     record, model = load_run(run)
+    require_readable(record.name, run)
     images = calibration_images(record, calibration) if "int8" in precisions else []
     with new_directory(target, replace=replace) as folder:
         report("fusing backbone and head into one graph")

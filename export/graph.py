@@ -17,6 +17,7 @@ from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
 from torch import nn
 
 from export.fold import FOLDS
+from inspection.engine.graph_file import MAX_GRAPH_BYTES, reason_against
 from inspection.errors import EngineError
 from inspection.files import write_bytes
 from training.models.base import AnomalyModel
@@ -87,9 +88,10 @@ def build_graph(model: AnomalyModel, *, dynamic_batch: bool = False) -> onnx.Mod
         dynamic_batch: leave N open, for offline use; a daemon's graph has N = 1.
 
     Raises:
-        EngineError: the graph breaks the contract: operators, precision or shapes.
+        EngineError: the graph breaks the contract: operators, precision, shapes or size.
     """
     deployed = import_module(FOLDS[model.config.name]).Deployed(model).eval()
+    require_one_file(deployed)
     graph = _export(deployed, model.size)
     fold_zero_pads(graph)
     fold_batch_norms(graph)
@@ -101,8 +103,16 @@ def build_graph(model: AnomalyModel, *, dynamic_batch: bool = False) -> onnx.Mod
 
 
 def save_graph(graph: onnx.ModelProto, path: Path) -> None:
-    """Writes a graph as one file, atomically."""
-    write_bytes(path, graph.SerializeToString())
+    """Writes a graph as one file, atomically.
+
+    Raises:
+        EngineError: an engine would read another file than this one for the graph.
+    """
+    content = graph.SerializeToString()
+    reason = reason_against(content)
+    if reason is not None:
+        raise EngineError(f"{path.name}: the graph {reason}; a bundle takes no such graph")
+    write_bytes(path, content)
 
 
 def check_graph(graph: onnx.ModelProto) -> None:
@@ -125,6 +135,20 @@ def check_graph(graph: onnx.ModelProto) -> None:
         raise EngineError(f"the FP32 graph computes in another precision at {doubles[:3]}")
     if [value.name for value in graph.graph.output] != list(OUTPUTS):
         raise EngineError(f"the outputs are not {OUTPUTS}")
+
+
+def require_one_file(deployed: nn.Module, max_bytes: int = MAX_GRAPH_BYTES) -> None:
+    """Raises EngineError when the weights alone are too large for an ONNX file.
+
+    The exporter would work for minutes and fail with a message of its own.
+    """
+    weights = deployed.state_dict().values()
+    size = sum(weight.numel() * weight.element_size() for weight in weights)
+    if size > max_bytes:
+        raise EngineError(
+            f"the weights of the model have {size / 2**30:.1f} GiB, and an ONNX graph holds at "
+            f"most {max_bytes / 2**30:.0f} GiB in its own file: train a smaller backbone or model"
+        )
 
 
 def fold_batch_norms(model: onnx.ModelProto) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,7 @@ from inspection.bundle import Bundle
 from inspection.bundle.manifest import Golden, Parity
 from inspection.engine import Engine, Prediction
 from inspection.engine.sidecar import AccuracyGate
-from inspection.errors import EngineError
+from inspection.errors import BundleError, EngineError
 from inspection.images import read_image
 from inspection.preprocess import preprocess
 
@@ -24,6 +27,23 @@ FP32_TOLERANCE = 1e-4
 # Another machine or engine rounds at other places, and INT8 turns that into whole steps. The
 # verdicts are the measure; this limit finds an artefact that computes something else.
 _SLACK = 3.0
+
+# A name of four bytes per character fits on a disk.
+_NAME_LENGTH = 60
+_MAX_HEADER_BYTES = 1 << 16
+# Start of an array of NumPy's format 1.0; the length of the header follows in two bytes.
+_NPY = b"\x93NUMPY\x01\x00"
+# zipfile raises these for a damaged archive.
+_NPZ_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    KeyError,
+    ValueError,
+    OSError,
+)
 
 
 @dataclass(frozen=True)
@@ -76,9 +96,11 @@ def write_golden(
 ) -> Golden:
     """Writes one golden frame into `folder`, a bundle before it is sealed."""
     (folder / "golden").mkdir(exist_ok=True)
+    name = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in name)[:_NAME_LENGTH]
     golden = Golden(name=name, frame=f"golden/{name}.png", expected=f"golden/{name}.npz")
     (folder / golden.frame).write_bytes(png)
-    np.savez(folder / golden.expected, score=np.float32(score), map=anomaly_map)
+    values = np.ascontiguousarray(anomaly_map, np.float32)
+    np.savez(folder / golden.expected, score=np.float32(score), map=values)
     return golden
 
 
@@ -93,15 +115,49 @@ class GoldenFrame:
 
 
 def golden_frames(bundle: Bundle) -> list[GoldenFrame]:
-    """Reads the golden frames of a verified bundle and prepares them as on the line."""
+    """Reads the golden frames of a verified bundle and prepares them as on the line.
+
+    Raises:
+        BundleError: the expected score and map of a frame are not readable.
+        FrameError: a frame is not an image, or not one that the model takes.
+    """
+    graph = bundle.manifest.graph
     frames = []
     for golden in bundle.manifest.golden:
-        with np.load(bundle.file(golden.expected), allow_pickle=False) as expected:
-            score, anomaly_map = float(expected["score"]), expected["map"]
+        path = bundle.file(golden.expected)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                score = float(_array(archive, "score", ()))
+                anomaly_map = _array(archive, "map", (graph.height, graph.width))
+        except _NPZ_ERRORS as error:
+            raise BundleError(
+                f"{path}: is not the score and map of a golden frame ({error}); export the bundle "
+                "again"
+            ) from error
         native = read_image(bundle.file(golden.frame))
         image = preprocess(native, bundle.manifest.preprocessing)[np.newaxis]
         frames.append(GoldenFrame(golden.name, image, score, anomaly_map))
     return frames
+
+
+def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Reads a finite float32 array of the expected shape from an .npz, and nothing else.
+
+    `numpy.load` takes the memory that the header of an array asks for, and fails in many ways on a
+    damaged one. `numpy.savez` writes one form of header for one type and shape.
+    """
+    size = 4 * math.prod(shape)
+    with archive.open(f"{name}.npy") as stream:
+        content = stream.read(size + _MAX_HEADER_BYTES)
+    start = len(content) - size
+    header = content[: max(start, 0)]
+    expected = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    if header[: len(_NPY)] != _NPY or header[len(_NPY) + 2 :].strip() != expected:
+        raise ValueError(f"{name} is no float32 array of shape {shape}")
+    values = np.frombuffer(content, np.float32, offset=start)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} is not finite")
+    return values.reshape(shape)
 
 
 @dataclass(frozen=True)

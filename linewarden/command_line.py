@@ -18,6 +18,7 @@ from typing import NamedTuple
 from inspection.errors import LinewardenError
 from inspection.redaction import redacted
 from linewarden import exit_codes
+from linewarden.memory import HINT, lacks_memory
 from linewarden.parser import Parser
 
 
@@ -159,7 +160,7 @@ def _run(name: str, words: list[str]) -> int:
         )
         return 1
     except LinewardenError as error:
-        _complain(str(error))
+        _complain(f"{error}; {HINT}" if lacks_memory(error) else str(error))
         return error.exit_code
     except KeyboardInterrupt:
         _complain("stopped")
@@ -167,11 +168,11 @@ def _run(name: str, words: list[str]) -> int:
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except OSError as error:
-        if error.errno not in _OF_THE_MACHINE:
+    except (MemoryError, ImportError, RuntimeError, OSError) as error:
+        complaint = _of_the_machine(error)
+        if complaint is None:
             raise  # most likely a mistake of this program
-        where = f"{error.filename}: " if error.filename else ""
-        _complain(f"{where}{os.strerror(error.errno)}; free some space, or choose another place")
+        _complain(complaint)
         return 1
 
 
@@ -179,6 +180,16 @@ def _print_uncaught(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _of_the_machine(error: Exception) -> str | None:
+    """Returns a message about an error of memory, disk or folders; None for any other error."""
+    if lacks_memory(error):
+        return HINT
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{os.strerror(error.errno)}; free some space, or choose another place"
+    return None
 
 
 def _complain(message: str) -> None:

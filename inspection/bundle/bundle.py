@@ -20,7 +20,6 @@ files that its keys authenticate; see `inspection.trust.keys`.
 from __future__ import annotations
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,12 +30,14 @@ from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import (
     CALIBRATION_FOLDER,
     MANIFEST,
+    MAX_MANIFEST_BYTES,
     MEND,
-    SCHEMA_VERSION,
     Manifest,
     parse_manifest,
+    require_size,
     safe_name,
 )
+from inspection.engine.graph_file import GRAPH_SUFFIX, require_self_contained
 from inspection.engine.sidecar import ENGINES_FOLDER, PLAN, Sidecar, verified_plan
 from inspection.errors import BundleError
 from inspection.files import (
@@ -48,8 +49,8 @@ from inspection.files import (
     write_text,
 )
 from inspection.trust.keys import Keys, configured_keys
-from inspection.trust.sealed import parse_sealed, read_content
-from inspection.trust.signature import signed_calibrations
+from inspection.trust.sealed import Sha256, Strict, parse_record, parse_sealed, read_content
+from inspection.trust.signature import Statement, read_signature, verified_statement
 
 REFERENCE_ARTEFACT = "model.onnx"
 TRAINING_RECORD = "training.json"
@@ -57,20 +58,28 @@ HISTORY_FOLDER = "history"
 LOCK = ".lock"
 
 
+class TrainingRecord(Strict):
+    """The file `training.json`: the SHA-256 of every training image file."""
+
+    images_sha256: tuple[Sha256, ...]
+
+
 class Bundle:
     """A verified bundle on disk. Obtain one with `open_bundle`.
 
     Attributes:
         keys: the keys that verified the bundle and that authenticate new files in it.
+        statement: the verified statement of its signature; None on a machine without trusted keys.
     """
 
     def __init__(
-        self, folder: Path, manifest: Manifest, keys: Keys, signed: frozenset[str] = frozenset()
+        self, folder: Path, manifest: Manifest, keys: Keys, statement: Statement | None = None
     ) -> None:
         self.folder = folder
         self.manifest = manifest
         self.keys = keys
-        self._signed = signed
+        self.statement = statement
+        self._signed = {} if statement is None else statement.calibrations
 
     def file(self, name: str) -> Path:
         """Returns the path of a file that the manifest lists, or of a plan built from one.
@@ -106,8 +115,14 @@ class Bundle:
         return verified_plan(self.folder, name, self.manifest.files, self.keys)
 
     def trained_on(self) -> frozenset[str]:
-        """Returns the SHA-256 of every training image file."""
-        return frozenset(json.loads(self.file(TRAINING_RECORD).read_text())["images_sha256"])
+        """Returns the SHA-256 of every training image file.
+
+        Raises:
+            BundleError: the record is missing, or is not one.
+        """
+        path = self.file(TRAINING_RECORD)
+        record = parse_record(read_content(path, MEND), path, TrainingRecord, MEND)
+        return frozenset(record.images_sha256)
 
     def calibration(self, recipe: str, artefact: str) -> Calibration:
         """Reads the active calibration of `recipe`, measured through `artefact`.
@@ -141,10 +156,21 @@ class Bundle:
             BundleError: the file was changed, or this machine has keys and none authenticates it.
         """
         content = read_content(path, mend)
-        calibration = parse_sealed(content, path, Calibration, SCHEMA_VERSION, mend)
-        if hashlib.sha256(content).hexdigest() not in self._signed:
+        calibration = parse_sealed(content, path, Calibration, mend)
+        if not self._is_signed(path, hashlib.sha256(content).hexdigest()):
             self.keys.require_vouched(calibration, path, mend)
         return calibration
+
+    def _is_signed(self, path: Path, digest: str) -> bool:
+        """Returns True when the signature of the bundle covers a calibration at its place.
+
+        The owner signs the history too, and a calibration of it must not become the active one. The
+        other way is right: the active one goes to the history when a calibration replaces it.
+        """
+        name = path.relative_to(self.folder)
+        if name.parts[:2] == (CALIBRATION_FOLDER, HISTORY_FOLDER):
+            return digest in self._signed.values()
+        return self._signed.get(name.as_posix()) == digest
 
     def recipes(self) -> dict[str, str]:
         """Returns the calibrated recipes, each with the name of its artefact."""
@@ -249,20 +275,24 @@ def open_bundle(path: Path, keys: Keys | None = None) -> Bundle:
     if not path.is_dir():
         raise BundleError(f"{path}: no such bundle; make one with: linewarden export RUN {path}")
     keys = configured_keys() if keys is None else keys
-    content = read_content(path / MANIFEST, MEND)
-    signed = signed_calibrations(path, content, keys)
+    content = read_content(path / MANIFEST, MEND, max_bytes=MAX_MANIFEST_BYTES)
+    signature = read_signature(path) if keys.trusted else None
+    statement = verified_statement(signature, path, content, keys)
     manifest = parse_manifest(content, path)
     for name, expected in manifest.files.items():
         file = path / name
         if not file.is_file():
             raise BundleError(f"{path}: {name} is missing: {MEND}")
+        require_size(manifest, name, file.stat().st_size, path)
         actual = sha256_of(file)
         if actual != expected:
             raise BundleError(
                 f"{path}: {name} is not what was exported (SHA-256 {actual[:12]}, the manifest "
                 f"says {expected[:12]}): {MEND}"
             )
-    return Bundle(path, manifest, keys, signed)
+        if file.suffix == GRAPH_SUFFIX:
+            require_self_contained(file)
+    return Bundle(path, manifest, keys, statement)
 
 
 def _require_name(recipe: str) -> None:

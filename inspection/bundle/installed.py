@@ -3,6 +3,7 @@
 ::
 
     STORE/<name of the bundle>/
+        serial.json                      the highest serial so far, see `inspection.bundle.serials`
         20261121T093000Z-1a2b3c4d5e6f/   a version: time of the installation and digest
         active -> 20261121T093000Z-...   the version that a line opens: `STORE/<name>/active`
         previous -> ...                  the version that was active before, for a rollback
@@ -25,7 +26,15 @@ from pathlib import Path
 
 from inspection.bundle.bundle import Bundle, open_bundle
 from inspection.bundle.manifest import CALIBRATION_FOLDER, MANIFEST, Manifest, parse_manifest
-from inspection.bundle.package import Package, digest_of, open_package, records_of
+from inspection.bundle.package import (
+    Package,
+    digest_of,
+    manifest_content,
+    open_package,
+    records_of,
+    require_exported,
+)
+from inspection.bundle.serials import remember, remembered, require_newer, serial_of
 from inspection.errors import BundleError, ConfigError
 from inspection.files import (
     TEMPORARY_PREFIX,
@@ -35,6 +44,7 @@ from inspection.files import (
     remove_all_leftovers,
 )
 from inspection.trust.keys import Keys, configured_keys
+from inspection.trust.signature import SIGNATURE, parse_signature, verified_statement
 
 STORE = Path("/var/lib/linewarden/bundles")
 MAX_BYTES = 8 << 30
@@ -96,21 +106,26 @@ class BundleStore:
         what = "more than one version" if found else "no version"
         raise BundleError(f"{self.folder}: has {what} {version!r} of {name}; it has {there}")
 
-    def install(self, source: Path) -> Version:
+    def install(self, source: Path, *, allow_older: bool = False) -> Version:
         """Copies a bundle or its .zip into the store as a new version, and verifies it there.
 
         Copies the calibrations too, but no engines: each device builds its plans. Returns the
         installed version when the same bundle is already there and complete.
 
+        Args:
+            allow_older: accepts a bundle that was signed before one that this machine has had.
+
         Raises:
             BundleError: the bundle does not verify, no key authenticates one of its calibrations,
-                or it is too large for the store.
+                it is too large for the store, or it is older than one that this machine has had.
         """
         with open_package(source) as package:
-            sizes = package.sizes()
-            records = records_of(package, source)
-            manifest = parse_manifest(records[MANIFEST], source)
+            manifest = parse_manifest(manifest_content(package, source), source)
             name = _folder_name(manifest.name, source)
+            require_exported(package, manifest, source)
+            records = records_of(package, source)
+            serial = self._serial(records, source)
+            sizes = package.sizes()
             with self._writing(name, create=True) as home:
                 content = digest_of(records)[:12]
                 for version in self.versions(name):
@@ -118,16 +133,22 @@ class BundleStore:
                         _require_files(package, manifest, source)
                         return version
                 remove_all_leftovers(home)
-                large = {file: sizes.get(file, 0) for file in manifest.files}
-                _require_room(source, home, sum(large.values()), self._max_bytes)
+                highest = self._highest(home, allow_older=allow_older)
+                if self._keys.trusted and not allow_older:
+                    require_newer(serial, highest, name, source)
+                size = sum(sizes[file] for file in manifest.files)
+                _require_room(source, home, size, self._max_bytes)
                 now = datetime.now(timezone.utc)
                 target = home / f"{now:%Y%m%dT%H%M%SZ}-{content}"
                 with _telling_of_the_disk(home), new_directory(target) as folder:
                     for file, record in records.items():
-                        _write(folder / file, iter([record]))
-                    for file in large.keys() & sizes.keys():
-                        _write(folder / file, package.blocks(file))
+                        _write(folder / file, iter([record]), len(record))
+                    for file in manifest.files:
+                        _write(folder / file, package.blocks(file), sizes[file])
                     self._verify(folder, source)
+                    if serial:
+                        # First: a version that counts as installed has left its serial.
+                        remember(home, max(serial, highest))
                 return self.find(name, target.name)
 
     def activate(
@@ -227,6 +248,28 @@ class BundleStore:
             # The copy will be removed; the fault lies in the source.
             raise BundleError(str(error).replace(str(folder), str(source))) from error
 
+    def _serial(self, records: dict[str, bytes], source: Path) -> int:
+        """Returns the serial that a trusted key signed; 0 on a machine that trusts none."""
+        if not self._keys.trusted:
+            return 0
+        content = records.get(SIGNATURE)
+        signature = None if content is None else parse_signature(content, source / SIGNATURE)
+        statement = verified_statement(signature, source, records[MANIFEST], self._keys)
+        return 0 if statement is None else statement.order
+
+    def _highest(self, home: Path, *, allow_older: bool) -> int:
+        """Returns the highest serial that the bundle had here; counts the installed versions too.
+
+        A store of an older release remembers none.
+        """
+        known = [serial_of(version.folder, self._keys) for version in self.versions(home.name)]
+        try:
+            known.append(remembered(home))
+        except BundleError:
+            if not allow_older:
+                raise
+        return max(known, default=0)
+
     @contextmanager
     def _writing(self, name: str, *, create: bool = False) -> Iterator[Path]:
         home = self.folder / name
@@ -244,19 +287,22 @@ class BundleStore:
             yield home
 
 
-def _write(path: Path, blocks: Iterator[bytes]) -> None:
+def _write(path: Path, blocks: Iterator[bytes], size: int) -> None:
+    """Writes a file of `size` bytes; a source that grows meanwhile does not fill the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as stream:
         for block in blocks:
+            size -= len(block)
+            if size < 0:
+                raise BundleError(f"{path}: grew while it was copied: copy the bundle again")
             stream.write(block)
 
 
 def _require_files(package: Package, manifest: Manifest, source: Path) -> None:
     """Raises BundleError when a file of the package does not match the manifest."""
-    sizes = package.sizes()
     for name, expected in manifest.files.items():
         digest = hashlib.sha256()
-        for block in package.blocks(name) if name in sizes else ():
+        for block in package.blocks(name):
             digest.update(block)
         if digest.hexdigest() != expected:
             raise BundleError(f"{source}: {name} is not what was exported: copy the bundle again")

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from inspection.engine.graph_file import GRAPH_SUFFIX
 from inspection.engine.sidecar import ENGINES_FOLDER
 from inspection.errors import BundleError
 from inspection.files import sha256_of, write_text
 from inspection.preprocess import Preprocessing
-from inspection.trust.sealed import Sealed, Sha256, Strict, parse_sealed
+from inspection.trust.sealed import Sealed, Sha256, Strict, parse_sealed, printable
 from inspection.trust.signature import SIGNATURE
 
-SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+MAX_MANIFEST_BYTES = 16 << 20
 CALIBRATION_FOLDER = "calibration"
 MEND = "copy the bundle again, or export it again"
+
+# Engines choose a reader by the suffix, and other formats have files beside them.
+_SUFFIXES = frozenset({GRAPH_SUFFIX, ".png", ".npz", ".json"})
+_RESERVED = frozenset({ENGINES_FOLDER, CALIBRATION_FOLDER, SIGNATURE, MANIFEST})
+# Limits of file systems, in bytes.
+_MAX_NAME_BYTES, _MAX_PATH_BYTES = 255, 1024
+# Control characters, lone surrogates, line and paragraph separators.
+_NOT_IN_NAMES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# These reverse the direction of the text around them.
+_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+Side = Annotated[int, Field(ge=1, le=1 << 14)]
 
 
 class GraphIO(Strict):
     """Input size of the fused graph; `inspection.engine` fixes the rest of its contract."""
 
-    height: int
-    width: int
+    height: Side
+    width: Side
 
 
 class Golden(Strict):
@@ -97,6 +111,7 @@ class Manifest(Sealed):
     Attributes:
         artefacts: files that an engine may run besides the reference artefact.
         refused: requested artefacts that export left out: too slow, or with other verdicts.
+        sizes: bytes of each of the `files`; empty in bundles of older releases.
     """
 
     schema_version: Literal[1] = 1
@@ -116,6 +131,7 @@ class Manifest(Sealed):
     artefacts: dict[str, Artefact] = Field(default_factory=dict)
     refused: dict[str, Artefact] = Field(default_factory=dict)
     files: dict[str, Sha256]
+    sizes: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
 
     @model_serializer(mode="wrap")
     def _without_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -123,7 +139,7 @@ class Manifest(Sealed):
         content: dict[str, Any] = serialise(self)
         if self.parity.map_tolerance == Parity.model_fields["map_tolerance"].default:
             del content["parity"]["map_tolerance"]
-        empty = {"artefacts", "refused"} - {key for key, value in content.items() if value}
+        empty = {"artefacts", "refused", "sizes"} - {key for key, value in content.items() if value}
         return {key: value for key, value in content.items() if key not in empty}
 
 
@@ -134,37 +150,91 @@ def parse_manifest(content: bytes, where: Path) -> Manifest:
         BundleError: the content is not a manifest, was changed, or names a file that export does
             not write.
     """
-    manifest = parse_sealed(content, where / MANIFEST, Manifest, SCHEMA_VERSION, MEND)
+    manifest = parse_sealed(content, where / MANIFEST, Manifest, MEND)
+    for name in (manifest.name, *(golden.name for golden in manifest.golden)):
+        require_readable(name, where)
+    require_distinct(manifest.files, where)
     for name in manifest.files:
-        first = PurePosixPath(safe_name(name, where)).parts[:1]
-        if first in {(ENGINES_FOLDER,), (CALIBRATION_FOLDER,), (SIGNATURE,), (MANIFEST,)}:
+        path = PurePosixPath(safe_name(name, where))
+        if path.parts[0] in _RESERVED or path.suffix not in _SUFFIXES:
             raise BundleError(
                 f"{where}: its manifest names {name}, which export never writes; do not use this "
                 "bundle"
             )
+    if manifest.sizes and manifest.sizes.keys() != manifest.files.keys():
+        raise BundleError(
+            f"{where}: its manifest has sizes of other files than those it names; do not use this "
+            "bundle"
+        )
     return manifest
 
 
+def require_size(manifest: Manifest, name: str, size: int, where: Path) -> None:
+    """Raises BundleError when a file of the bundle `where` has another size than its export."""
+    exported = manifest.sizes.get(name, size)
+    if size != exported:
+        raise BundleError(
+            f"{where}: {name} is not what was exported ({size} bytes, and the manifest says "
+            f"{exported}): {MEND}"
+        )
+
+
 def seal_bundle(folder: Path, fields: Mapping[str, Any]) -> Manifest:
-    """Hashes all files in `folder` and writes the manifest over them.
+    """Hashes all files in `folder`, except hidden ones, and writes the manifest over them.
 
     Args:
         folder: the bundle, complete except for the manifest.
         fields: every field of `Manifest` except `files`.
     """
-    files = {
-        path.relative_to(folder).as_posix(): sha256_of(path)
-        for path in sorted(folder.rglob("*"))
+    written = {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("[!.]*"))
         if path.is_file()
     }
-    manifest = Manifest(**fields, files=files).sealed()
+    files = {name: sha256_of(path) for name, path in written.items()}
+    sizes = {name: path.stat().st_size for name, path in written.items()}
+    manifest = Manifest(**{**fields, "files": files, "sizes": sizes}).sealed()
     write_text(folder / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
     return manifest
 
 
 def safe_name(name: str, where: Path) -> str:
-    """Returns `name`; raises BundleError when it leaves the bundle `where`."""
-    parts = PurePosixPath(name)
-    if not parts.parts or parts.is_absolute() or ".." in parts.parts:
+    """Returns `name`, a path in the bundle `where`.
+
+    Raises:
+        BundleError: the name leaves the bundle, is not the plain form of a path, or does not fit
+            on a disk or a screen.
+    """
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts:
         raise BundleError(f"{where}: the name {name!r} leaves the bundle; do not use this bundle")
+    require_readable(name, where)
+    longest = max(len(part.encode()) for part in path.parts)
+    is_long = longest > _MAX_NAME_BYTES or len(name.encode()) > _MAX_PATH_BYTES
+    if is_long or path.as_posix() != name or "\\" in name:
+        raise BundleError(
+            f"{where}: the name {printable(name)!r} is too long or no plain path; do not use this "
+            "bundle"
+        )
     return name
+
+
+def require_readable(name: str, where: Path) -> None:
+    """Raises BundleError when a name holds characters that move the cursor or turn the text."""
+    if any(unicodedata.category(c) in _NOT_IN_NAMES or c in _OVERRIDES for c in name):
+        raise BundleError(
+            f"{where}: the name {name[:100]!r} holds control characters; export the bundle under "
+            "another name"
+        )
+
+
+def require_distinct(names: Iterable[str], where: Path) -> None:
+    """Raises BundleError when two names are one file on a disk that ignores their case."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if other != name:
+            raise BundleError(
+                f"{where}: {other} and {name} differ in their case alone, and some disks keep one "
+                "of them; do not use this bundle"
+            )

@@ -15,7 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
-from inspection.bundle.manifest import CALIBRATION_FOLDER, MANIFEST, safe_name
+from inspection.bundle.manifest import (
+    CALIBRATION_FOLDER,
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
+    MEND,
+    Manifest,
+    require_distinct,
+    require_size,
+    safe_name,
+)
 from inspection.errors import BundleError
 from inspection.files import TEMPORARY_PREFIX
 from inspection.trust.signature import SIGNATURE
@@ -23,6 +32,10 @@ from inspection.trust.signature import SIGNATURE
 _BLOCK_BYTES = 1 << 20
 _ENCRYPTED = 1
 _MAX_RECORDS_BYTES = 256 << 20
+# A graph is weights, which deflate packs to nine tenths. Constant maps pack to a thousandth, but
+# are small.
+_MAX_RATIO = 20
+_FREE_OF_RATIO_BYTES = 256 << 20
 # Other methods can unpack a small block to any size in one step.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # zipfile raises these for a damaged archive and for an unknown version of the format.
@@ -42,6 +55,9 @@ class Package(Protocol):
 
     def sizes(self) -> dict[str, int]:
         """Returns every regular file with its size in bytes."""
+
+    def packed_bytes(self) -> int:
+        """Returns the bytes that the package takes on its disk."""
 
     def blocks(self, name: str) -> Iterator[bytes]:
         """Yields the content of a file, never more than its size.
@@ -70,18 +86,64 @@ def open_package(path: Path) -> Iterator[Package]:
         raise BundleError(f"{path}: is not a bundle: give its folder, or a .zip of it")
 
 
+def manifest_content(package: Package, source: Path) -> bytes:
+    """Reads the manifest of a package.
+
+    Raises:
+        BundleError: there is none, or it is too large to be one.
+    """
+    size = package.sizes().get(MANIFEST)
+    if size is None:
+        raise BundleError(f"{source}: has no {MANIFEST}: it is not a bundle")
+    if size > MAX_MANIFEST_BYTES:
+        raise BundleError(
+            f"{source}: its {MANIFEST} has {size / 2**20:.0f} MiB; no bundle has more than "
+            f"{MAX_MANIFEST_BYTES / 2**20:.0f}: do not use it"
+        )
+    return b"".join(package.blocks(MANIFEST))
+
+
+def require_exported(
+    package: Package,
+    manifest: Manifest,
+    source: Path,
+    *,
+    free_bytes: int = _FREE_OF_RATIO_BYTES,
+) -> None:
+    """Checks the sizes in a package against its manifest, before anything is unpacked.
+
+    Args:
+        free_bytes: content of this size may be packed in any ratio.
+
+    Raises:
+        BundleError: a file is missing or has another size than its export, or the files unpack to
+            more than a bundle can.
+    """
+    sizes = package.sizes()
+    for name in manifest.files:
+        if name not in sizes:
+            raise BundleError(f"{source}: {name} is missing: {MEND}")
+        require_size(manifest, name, sizes[name], source)
+    total, packed = sum(sizes[name] for name in manifest.files), package.packed_bytes()
+    if total > max(free_bytes, _MAX_RATIO * packed):
+        raise BundleError(
+            f"{source}: has {packed / 2**20:.0f} MiB and unpacks to {total / 2**20:.0f} MiB; the "
+            "weights of a model do not pack like that: do not use it"
+        )
+
+
 def records_of(
     package: Package, source: Path, *, max_bytes: int = _MAX_RECORDS_BYTES
 ) -> dict[str, bytes]:
     """Reads manifest, signature and calibrations of a package.
 
     Raises:
-        BundleError: the manifest is missing, or the files together exceed `max_bytes`.
+        BundleError: the files together exceed `max_bytes`, or a calibration has a name that no
+            calibration gets.
     """
     sizes = package.sizes()
     names = [name for name in sizes if name in {MANIFEST, SIGNATURE} or _is_calibration(name)]
-    if MANIFEST not in names:
-        raise BundleError(f"{source}: has no {MANIFEST}: it is not a bundle")
+    names = [safe_name(name, source) for name in names]
     size = sum(sizes[name] for name in names)
     if size > max_bytes:
         raise BundleError(
@@ -112,6 +174,9 @@ class _Folder:
             if file.is_file() and not file.is_symlink()
         }
 
+    def packed_bytes(self) -> int:
+        return sum(self.sizes().values())
+
     def blocks(self, name: str) -> Iterator[bytes]:
         path = self._path / name
         return _blocks(path, lambda: path.open("rb"))
@@ -127,6 +192,9 @@ class _Archive:
 
     def sizes(self) -> dict[str, int]:
         return {name: entry.file_size for name, entry in self._entries.items()}
+
+    def packed_bytes(self) -> int:
+        return self._path.stat().st_size
 
     def blocks(self, name: str) -> Iterator[bytes]:
         return _blocks(self._path / name, lambda: self._archive.open(self._entries[name]))
@@ -157,12 +225,14 @@ def _entries(path: Path, listed: list[zipfile.ZipInfo]) -> dict[str, zipfile.Zip
     for entry in listed:
         if entry.is_dir():
             continue
-        name = safe_name(entry.filename, path)
+        # zipfile cuts a name at its first NUL.
+        name = safe_name(entry.orig_filename.removeprefix("./"), path)
         if stat.S_ISLNK(entry.external_attr >> 16) or name in files:
             raise BundleError(f"{path}: {name} is a link, or occurs twice; do not use this bundle")
         if entry.flag_bits & _ENCRYPTED or entry.compress_type not in _METHODS:
             raise BundleError(f"{path}: {name} is encrypted, or is not packed with deflate")
         files[name] = entry
+    require_distinct(files, path)
     top = _top(files)
     return {name.removeprefix(top): file for name, file in files.items() if name.startswith(top)}
 

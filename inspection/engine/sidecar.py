@@ -27,7 +27,6 @@ from inspection.files import sha256_of, write_text
 from inspection.trust.keys import Keys, configured_keys
 from inspection.trust.sealed import Sha256, Strict, Vouched, read_sealed
 
-SCHEMA_VERSION = 2
 ENGINES_FOLDER = "engines"
 PLAN = "model.plan"
 LAYERS = "model.layers.json"
@@ -171,7 +170,7 @@ def read_sidecar(plan: Path, keys: Keys | None = None) -> Sidecar:
         BundleError: the sidecar is missing or damaged, or another user could have written it.
     """
     keys = configured_keys() if keys is None else keys
-    sidecar = read_sealed(sidecar_path(plan), Sidecar, SCHEMA_VERSION, _mend(plan))
+    sidecar = read_sealed(sidecar_path(plan), Sidecar, _mend(plan))
     keys.require_vouched(sidecar, sidecar_path(plan), _mend(plan, sidecar.artefact))
     if keys.device is None:
         _require_guarded(plan)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -16,14 +18,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from inspection.errors import BundleError
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# A calibration with 700,000 images; every other record is far smaller.
+MAX_RECORD_BYTES = 64 << 20
+_SHOWN = 200
+
+StrictModel = TypeVar("StrictModel", bound="Strict")
 SealedModel = TypeVar("SealedModel", bound="Sealed")
 VouchedModel = TypeVar("VouchedModel", bound="Vouched")
 
 
 class Strict(BaseModel):
-    """A frozen record that refuses unknown keys."""
+    """A frozen record that refuses unknown keys, and numbers that are not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 class Sealed(Strict):
@@ -74,7 +83,7 @@ class Vouched(Sealed):
         return hmac.new(key, kind + b"\n" + self._content(), hashlib.sha256).hexdigest()
 
 
-def read_sealed(path: Path, model: type[SealedModel], schema: int, mend: str) -> SealedModel:
+def read_sealed(path: Path, model: type[SealedModel], mend: str) -> SealedModel:
     """Reads a sealed record.
 
     Args:
@@ -83,30 +92,69 @@ def read_sealed(path: Path, model: type[SealedModel], schema: int, mend: str) ->
     Raises:
         BundleError: the file is missing, has another schema, or was changed.
     """
-    return parse_sealed(read_content(path, mend), path, model, schema, mend)
+    return parse_sealed(read_content(path, mend), path, model, mend)
 
 
-def read_content(path: Path, mend: str) -> bytes:
-    """Returns the bytes of a file; raises BundleError, which ends in `mend`, when unreadable."""
+def read_content(path: Path, mend: str, *, max_bytes: int = MAX_RECORD_BYTES) -> bytes:
+    """Returns the bytes of a regular file.
+
+    Args:
+        mend: the remedy; the messages end with it.
+
+    Raises:
+        BundleError: the file cannot be read, or has more than `max_bytes`.
+    """
     try:
-        return path.read_bytes()
+        with open(path, "rb", opener=_without_waiting) as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise BundleError(f"{path}: is not a file: {mend}")
+            if status.st_size > max_bytes:
+                raise BundleError(
+                    f"{path}: has more than {max_bytes / 2**20:.0f} MiB, and no such file is so "
+                    f"large: {mend}"
+                )
+            return stream.read(status.st_size)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}): {mend}") from error
 
 
-def parse_sealed(
-    content: bytes, path: Path, model: type[SealedModel], schema: int, mend: str
-) -> SealedModel:
-    """Parses a sealed record like `read_sealed`; `path` only appears in the messages."""
-    name = model.__name__.lower()
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a file; a pipe would wait for its writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def parse_record(content: bytes, path: Path, model: type[StrictModel], mend: str) -> StrictModel:
+    """Parses a record in JSON. pydantic's parser bounds the depth and the digits of a number.
+
+    Args:
+        path: file of the record, for the messages.
+        mend: the remedy; the messages end with it.
+
+    Raises:
+        BundleError: names the first wrong key.
+    """
     try:
-        record = model.model_validate_json(content)
+        return model.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(
-            f"{path}: is not a {name} of schema {schema} ({where}: {first['msg']}): {mend}"
-        ) from error
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        where = f"{key}: {first['msg']}" if key else first["msg"]
+        schema = model.model_fields.get("schema_version")
+        kind = model.__name__.lower() + (f" of schema {schema.default}" if schema else "")
+        raise BundleError(f"{path}: is not a {kind} ({printable(where)}): {mend}") from error
+
+
+def printable(text: str) -> str:
+    """Returns text from a file for a message: short, and without control characters."""
+    shown = "".join(character if character.isprintable() else "?" for character in text)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+
+
+def parse_sealed(content: bytes, path: Path, model: type[SealedModel], mend: str) -> SealedModel:
+    """Parses a sealed record like `read_sealed`; `path` only appears in the messages."""
+    record = parse_record(content, path, model, mend)
     if not record.is_intact():
+        name = model.__name__.lower()
         raise BundleError(f"{path}: the {name} was changed after it was written: {mend}")
     return record

@@ -5,23 +5,25 @@ names the SHA-256 of `manifest.json`, which names the SHA-256 of every exported 
 SHA-256 of each calibration that was in the bundle at that time. It never names engines: each device
 builds its plans, and its device key authenticates them.
 
-A signature proves the origin of a bundle. It does not prove that there is no newer bundle.
+A signature proves the origin of a bundle. Its serial tells an older signature of a bundle from a
+newer one; a machine remembers the highest of each bundle, see `inspection.bundle.serials`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from inspection.errors import BundleError
+from inspection.errors import BundleError, ConfigError
 from inspection.files import sha256_of, write_text
 from inspection.trust.keys import Keys, keys_folder
-from inspection.trust.sealed import Sha256, Strict, read_content
+from inspection.trust.sealed import Sha256, Strict, parse_record, read_content
 
 if TYPE_CHECKING:
     from inspection.trust.ed25519 import PrivateKey
@@ -30,18 +32,33 @@ SIGNATURE = "signature"
 # Separates these signatures from any other use of the same key.
 _PURPOSE = b"linewarden bundle 1\n"
 
+_MAX_SERIAL = 10**18
+Serial = Annotated[int, Field(ge=1, lt=_MAX_SERIAL)]
+
 
 class Statement(Strict):
-    """The signed content: SHA-256 of the manifest, and of the calibrations by name."""
+    """The signed content: SHA-256 of the manifest, and of the calibrations by name.
+
+    Attributes:
+        signed_utc: time of the signature, ISO 8601 in UTC.
+        serial: grows with each signature of a bundle; None in signatures of older releases.
+    """
 
     key_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-    signed_utc: str
+    signed_utc: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$")]
     manifest_sha256: Sha256
     calibrations: dict[str, Sha256]
+    serial: Serial | None = None
+
+    @property
+    def order(self) -> int:
+        """Returns the serial; without one, the time of the signature in the form of a serial."""
+        return _serial_at(self.signed_utc) if self.serial is None else self.serial
 
     def content(self) -> bytes:
         """Returns the bytes that the signature covers."""
-        return _PURPOSE + json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()
+        signed = self.model_dump(mode="json", exclude={"serial"} if self.serial is None else None)
+        return _PURPOSE + json.dumps(signed, sort_keys=True).encode()
 
 
 class Signature(Strict):
@@ -52,18 +69,41 @@ class Signature(Strict):
     signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 
 
-def sign(bundle: Path, manifest: str, calibrations: list[str], key: PrivateKey) -> Signature:
+def sign(
+    bundle: Path,
+    manifest: str,
+    calibrations: list[str],
+    key: PrivateKey,
+    *,
+    serial: int | None = None,
+) -> Signature:
     """Signs a complete bundle and writes the signature into it.
 
     Args:
         manifest: file name of the manifest in the bundle.
         calibrations: file names of the calibrations in the bundle.
+        serial: must be above that of the signature in the bundle; None takes the time, as
+            20261121093000, or the next number when the clock is behind that signature.
+
+    Raises:
+        ConfigError: `serial` is not above that of the signature in the bundle.
+        BundleError: the file `signature` in the bundle is not one.
     """
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    present = read_signature(bundle)
+    least = present.statement.order + 1 if present else 1
+    chosen = max(_serial_at(now), least) if serial is None else serial
+    if not least <= chosen < _MAX_SERIAL:
+        raise ConfigError(
+            f"{bundle}: the serial must be {least} or more and have at most 18 digits, and is "
+            f"{chosen}; devices refuse to go back to an older one"
+        )
     statement = Statement(
         key_id=key.public.id,
-        signed_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        signed_utc=now,
         manifest_sha256=sha256_of(bundle / manifest),
         calibrations={name: sha256_of(bundle / name) for name in calibrations},
+        serial=chosen,
     )
     signature = Signature(statement=statement, signature=key.sign(statement.content()).hex())
     write_text(bundle / SIGNATURE, signature.model_dump_json(indent=2) + "\n")
@@ -79,29 +119,30 @@ def read_signature(bundle: Path) -> Signature | None:
     path = bundle / SIGNATURE
     if not path.exists():
         return None
-    try:
-        return Signature.model_validate_json(read_content(path, "copy the bundle again"))
-    except ValidationError as error:
-        raise BundleError(
-            f"{path}: is not a signature of schema 1: sign the bundle again"
-        ) from error
+    return parse_signature(read_content(path, "copy the bundle again"), path)
 
 
-def signed_calibrations(bundle: Path, manifest: bytes, keys: Keys) -> frozenset[str]:
-    """Verifies the signature of a bundle and returns the SHA-256 of the signed calibrations.
+def parse_signature(content: bytes, path: Path) -> Signature:
+    """Parses the file `signature`; raises BundleError when it is not one."""
+    return parse_record(content, path, Signature, "copy the bundle again, or sign it again")
 
-    Without trusted keys the function reads no signature, and no calibration counts as signed.
+
+def verified_statement(
+    found: Signature | None, bundle: Path, manifest: bytes, keys: Keys
+) -> Statement | None:
+    """Verifies the signature of a bundle; None on a machine without trusted keys.
 
     Args:
+        found: the signature in the bundle, if there is one.
+        bundle: for the messages.
         manifest: content of the manifest.
 
     Raises:
         BundleError: keys are trusted, and none of them signed this bundle in its present state.
     """
     if not keys.trusted:
-        return frozenset()
+        return None
     trusted = f"this machine trusts {', '.join(sorted(keys.trusted))} ({keys_folder()})"
-    found = read_signature(bundle)
     if found is None:
         raise BundleError(
             f"{bundle}: is not signed, and {trusted}: linewarden bundle sign {bundle} --key FILE, "
@@ -125,4 +166,9 @@ def signed_calibrations(bundle: Path, manifest: bytes, keys: Keys) -> frozenset[
             f"{bundle}: its manifest is not the one that {by} signed: get the bundle from its "
             "owner again, or have it signed again"
         )
-    return frozenset(statement.calibrations.values())
+    return statement
+
+
+def _serial_at(utc: str) -> int:
+    """Returns an ISO 8601 time as a number that people can read: 20261121093000."""
+    return int(re.sub(r"\D", "", utc[:19]))

@@ -9,11 +9,13 @@ Another machine signs bundles with an Ed25519 key, over the manifest and the cal
 in it. A device with public keys in /etc/linewarden/keys (or the folder in LINEWARDEN_KEYS)
 runs only bundles that these keys sign. 'device-key' makes the secret of the device there,
 which vouches for calibrations and engines made on the device; 'adopt' vouches for those
-that a bundle already has. docs/guides/deployment-security.md describes the protection
-and its limits.
+that a bundle already has. Each signature has a serial, and 'install' refuses a bundle
+with a lower serial than one that the device has had. docs/guides/deployment-security.md
+describes the protection and its limits.
 
 examples:
   linewarden bundle install flange.zip
+  linewarden bundle install flange-of-june.zip --allow-older
   linewarden bundle list
   linewarden bundle activate flange 1a2b3c4d5e6f
   linewarden bundle rollback flange
@@ -65,6 +67,11 @@ def run(args: argparse.Namespace) -> int:
 def _add_store_actions(actions: _Parsers) -> None:
     install = _action(actions, "install", _install, "copy a bundle or its .zip into the store")
     install.add_argument("source", type=Path, metavar="BUNDLE", help="folder or .zip")
+    install.add_argument(
+        "--allow-older",
+        action="store_true",
+        help="accept a bundle that was signed before one that this machine has had",
+    )
     listing = _action(actions, "list", _list, "every version, the newest first")
     listing.add_argument("name", nargs="?", metavar="NAME", help="only this bundle (default: all)")
     listing.add_argument("--json", action="store_true", help="print as JSON")
@@ -102,6 +109,12 @@ def _add_key_actions(actions: _Parsers) -> None:
     keygen.add_argument("--passphrase", action="store_true", help="ask for one, and encrypt")
     signing = _action(actions, "sign", _sign, "sign a bundle with its calibrations")
     signing.add_argument("--key", type=Path, required=True, metavar="FILE.pem", help="private key")
+    signing.add_argument(
+        "--serial",
+        type=int,
+        metavar="NUMBER",
+        help="above that of every earlier signature of this bundle (default: the time)",
+    )
     verify = _action(actions, "verify", _verify, "verify files, signature and calibrations")
     verify.add_argument(
         "--trust",
@@ -123,7 +136,7 @@ def _action(actions: _Parsers, name: str, act: object, summary: str) -> argparse
 
 
 def _install(args: argparse.Namespace) -> None:
-    version = BundleStore(args.store).install(args.source)
+    version = BundleStore(args.store).install(args.source, allow_older=args.allow_older)
     print(f"{version.name} {version.version}: verified, in {version.folder}")
     if not open_bundle(version.folder).recipes():
         print(f"next: linewarden calibrate {version.folder} --good FOLDER")
@@ -144,6 +157,7 @@ def _list(args: argparse.Namespace) -> None:
         found = _described(version)
         recipes = ", ".join(found["recipes"]) or "none"
         signer = f"signature {found['key_id']}" if found["key_id"] else "not signed"
+        signer += f", serial {found['serial']}" if found["serial"] else ""
         print(f"{version.name}  {version.version}  {mark:<8}  recipes: {recipes}; {signer}")
 
 
@@ -152,8 +166,9 @@ def _described(version: Version) -> dict[str, Any]:
     try:
         signature = read_signature(version.folder)
         key_id = signature.statement.key_id if signature else None
+        serial = signature.statement.order if signature else None
     except BundleError:
-        key_id = "unreadable"
+        key_id, serial = "unreadable", None
     return {
         "name": version.name,
         "version": version.version,
@@ -162,6 +177,7 @@ def _described(version: Version) -> dict[str, Any]:
         "is_previous": version.is_previous,
         "recipes": calibrated_recipes(version.folder),
         "key_id": key_id,
+        "serial": serial,
     }
 
 
@@ -204,9 +220,13 @@ def _sign(args: argparse.Namespace) -> None:
     bundle = open_bundle(args.bundle, Keys())  # no keys: an earlier signature does not matter
     for name in bundle.calibrations():
         bundle.read_calibration(bundle.folder / name, "a damaged one is not signed")
-    signature = sign(bundle.folder, MANIFEST, bundle.calibrations(), key)
+    signature = sign(bundle.folder, MANIFEST, bundle.calibrations(), key, serial=args.serial)
     recipes = ", ".join(calibrated_recipes(bundle.folder)) or "none"
-    print(f"{args.bundle}: signed by {signature.statement.key_id}; recipes in it: {recipes}")
+    statement = signature.statement
+    print(
+        f"{args.bundle}: signed by {statement.key_id} with the serial {statement.serial}; recipes "
+        f"in it: {recipes}"
+    )
 
 
 def _verify(args: argparse.Namespace) -> None:
@@ -216,8 +236,8 @@ def _verify(args: argparse.Namespace) -> None:
     bundle = open_bundle(args.bundle, keys)
     for name in bundle.calibrations():
         bundle.read_calibration(bundle.folder / name, "calibrate again, or sign again")
-    signature = read_signature(bundle.folder)
-    signer = signature.statement.key_id if signature and keys.trusted else None
+    statement = bundle.statement
+    signer = f"{statement.key_id}, serial {statement.order}" if statement else None
     print(f"{args.bundle}: {len(bundle.manifest.files)} files as exported")
     print(f"signature: {f'right, by {signer}' if signer else 'not checked, no key is trusted'}")
     print(f"calibrations: {len(bundle.calibrations())}")

@@ -127,6 +127,30 @@ def test_from_the_key_to_the_device(
     assert "with its device key" in capsys.readouterr().out
 
 
+def test_an_older_signature_is_installed_only_when_somebody_says_so(
+    bundle: Bundle, store: Path, keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private = tmp_path / "away.pem"
+    assert bundle_command("keygen", private) == 0
+    sign = ("sign", bundle.folder, "--key", private, "--serial")
+    assert bundle_command(*sign, 6) == 0
+    older = shutil.make_archive(str(tmp_path / "older"), "zip", bundle.folder)
+    assert bundle_command("sign", calibrated_anew(bundle, 0.9), *sign[2:], 7) == 0
+    assert "with the serial 7; recipes in it: default" in capsys.readouterr().out
+    assert bundle_command(*sign, 7) == 3
+    assert "the serial must be 8 or more" in capsys.readouterr().err
+    shutil.copy(private.with_suffix(".pub"), keys)
+    assert bundle_command("verify", bundle.folder) == 0
+    assert ", serial 7\n" in capsys.readouterr().out
+    assert bundle_command("install", bundle.folder, store=store) == 0
+    assert bundle_command("install", older, store=store) == 4
+    assert "with the serial 6, and this machine has had tiny with 7" in capsys.readouterr().err
+    assert bundle_command("install", older, "--allow-older", store=store) == 0
+    assert sorted(str(v["serial"]) for v in versions(store, capsys)) == ["6", "7"]
+    assert bundle_command("list", store=store) == 0
+    assert ", serial 7\n" in capsys.readouterr().out
+
+
 def test_a_bundle_is_verified_with_a_key_that_is_given(
     bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

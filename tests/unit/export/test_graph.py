@@ -9,7 +9,14 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from export.graph import build_graph, check_graph, fold_batch_norms, fold_zero_pads, save_graph
+from export.graph import (
+    build_graph,
+    check_graph,
+    fold_batch_norms,
+    fold_zero_pads,
+    require_one_file,
+    save_graph,
+)
 from export.macs import count_macs
 from inspection.engine import GraphShape, engine_class
 from inspection.errors import EngineError
@@ -67,6 +74,14 @@ def test_the_open_batch_gives_each_image_its_own_result(tmp_path: Path) -> None:
         score, anomaly_map = session.run(None, {"input": images[index : index + 1]})
         assert scores[index] == pytest.approx(score[0], rel=1e-5)
         assert np.allclose(maps[index], anomaly_map[0], atol=1e-5)
+
+
+def test_weights_that_no_onnx_file_holds_are_refused_before_the_export() -> None:
+    weights = torch.nn.Linear(256, 256, bias=False)
+    require_one_file(weights, max_bytes=256 * 256 * 4)
+    expected = r"the weights of the model have .* GiB, and an ONNX graph holds at most"
+    with pytest.raises(EngineError, match=expected):
+        require_one_file(weights, max_bytes=256 * 256 * 4 - 1)
 
 
 def tiny_graph(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray]) -> onnx.ModelProto:

@@ -235,7 +235,11 @@ def test_openvino_writes_its_format_in_full_precision(bundle: Bundle, out: Path)
 def test_openvino_that_computes_something_else_is_refused(bundle: Bundle, out: Path) -> None:
     pytest.importorskip("openvino")
     golden = bundle.manifest.golden[-1]
-    np.savez(bundle.folder / golden.expected, score=np.float32(0.1), map=np.zeros((SIZE, SIZE)))
+    np.savez(
+        bundle.folder / golden.expected,
+        score=np.float32(0.1),
+        map=np.zeros((SIZE, SIZE), np.float32),
+    )
     with pytest.raises(EngineError, match=r"other results .* on grey-200, 1 of them another verd"):
         writer_for("openvino")(bundle, out, Options())
 

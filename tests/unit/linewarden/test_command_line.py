@@ -1,5 +1,6 @@
 """The command itself: an error of the machine is one line, a mistake of ours has its trace."""
 
+import errno
 import resource
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 
 from inspection.bundle import Bundle
+from inspection.errors import EngineError
 from linewarden.command_line import main
+from linewarden.memory import HINT
 
 
 def test_a_file_that_cannot_be_written_is_one_line_and_nothing_is_half_written(
@@ -34,6 +37,74 @@ def test_a_file_that_cannot_be_written_is_one_line_and_nothing_is_half_written(
         "place\n"
     )
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+# Limits the memory of a process to little more than it has when all is imported.
+SMALL = """
+import resource, sys
+from pathlib import Path
+from linewarden import command_line
+from linewarden.commands import bundle
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + (8 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+sys.exit(command_line.main(["bundle", "verify", sys.argv[1]]))
+"""
+
+
+def test_a_limit_of_memory_is_one_line(tiny_bundle: Bundle) -> None:
+    with tiny_bundle.calibration_path("default").open("ab") as stream:
+        stream.truncate(50 << 20)
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL, tiny_bundle.folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, f"linewarden: {HINT}\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (MemoryError(), 1, HINT),
+        (np._core._exceptions._ArrayMemoryError((1 << 50,), np.dtype("u1")), 1, HINT),  # type: ignore[attr-defined]
+        (RuntimeError("can't start new thread"), 1, HINT),
+        (ImportError("libx.so: failed to map segment from shared object"), 1, HINT),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 1, HINT),
+        (
+            EngineError("it cannot load: std::bad_alloc"),
+            6,
+            f"it cannot load: std::bad_alloc; {HINT}",
+        ),
+        (EngineError("another"), 6, "another"),
+    ],
+)
+def test_every_lack_of_memory_has_a_message(
+    error: Exception,
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("linewarden.commands.inspect.run", fail)
+    assert main(["inspect", "--bundle", "b", "part.png"]) == code
+    assert capsys.readouterr().err == f"linewarden: {said}\n"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("other"), ImportError("other"), ValueError("o")])
+def test_a_mistake_of_the_program_keeps_its_trace(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("linewarden.commands.inspect.run", fail)
+    with pytest.raises(type(error), match="o"):
+        main(["inspect", "--bundle", "b", "part.png"])
 
 
 def test_other_errors_of_files_keep_their_trace(monkeypatch: pytest.MonkeyPatch) -> None:

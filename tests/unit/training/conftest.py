@@ -52,7 +52,7 @@ def make_inspector(tmp_path: Path) -> MakeInspector:
     ) -> Inspector:
         folder = tmp_path / "bundle"
         folder.mkdir()
-        (folder / "model.onnx").write_bytes(b"brightness")
+        (folder / "model.onnx").write_bytes(b"\x08\x09")  # a graph without nodes
         (folder / "training.json").write_text(json.dumps({"images_sha256": trained_on}))
         sealed = seal_bundle(folder, {**_MANIFEST, **(manifest or {})})
         fields = {"artefact_sha256": sealed.files["model.onnx"], **(calibration or {})}

@@ -50,6 +50,18 @@ def test_a_damaged_manifest_is_refused(tiny_bundle: Bundle, content: str, messag
         open_bundle(tiny_bundle.folder)
 
 
+@pytest.mark.parametrize("height", [0, 1 << 15, 10**30, "32 rows", None, float("nan")])
+def test_a_size_that_no_memory_holds_is_refused(tiny_bundle: Bundle, height: object) -> None:
+    path = tiny_bundle.folder / "manifest.json"
+    record = json.loads(path.read_text())
+    record["graph"]["height"] = height
+    path.write_text(json.dumps(record))
+    with pytest.raises(
+        BundleError, match=r"manifest of schema 1 \(graph\.height: Input should be "
+    ):
+        open_bundle(tiny_bundle.folder)
+
+
 def test_a_missing_file_is_named(tiny_bundle: Bundle) -> None:
     (tiny_bundle.folder / "model.onnx").unlink()
     with pytest.raises(BundleError, match=r"model\.onnx is missing"):

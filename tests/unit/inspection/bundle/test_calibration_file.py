@@ -52,7 +52,7 @@ WRITTEN: dict[str, Any] = {  # by the first release, sealed and vouched for unde
 
 
 def read(content: dict[str, Any]) -> Calibration:
-    return parse_sealed(json.dumps(content).encode(), Path("flange.json"), Calibration, 1, "mend")
+    return parse_sealed(json.dumps(content).encode(), Path("flange.json"), Calibration, "mend")
 
 
 def test_a_file_of_the_first_release_opens_and_verifies() -> None:

@@ -1,6 +1,8 @@
 """Tests that a store installs only complete and verified bundles, and that it can roll back."""
 
+import hashlib
 import os
+import re
 import shutil
 import signal
 import stat
@@ -9,13 +11,15 @@ import sys
 import threading
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from inspection.bundle import Bundle, open_bundle
+from inspection.bundle import Bundle, open_bundle, package
 from inspection.bundle.installed import BundleStore, Version
-from inspection.bundle.package import open_package, records_of
+from inspection.bundle.manifest import parse_manifest
+from inspection.bundle.package import open_package, records_of, require_exported
 from inspection.errors import BundleError, ConfigError, EngineError
 from inspection.files import TEMPORARY_PREFIX, point_link
 from inspection.trust.keys import Keys
@@ -62,6 +66,12 @@ def other(bundle: Bundle, threshold: float = 0.25, recipe: str = "default") -> B
     values = {"thresholds": Thresholds(threshold, 0.5), "recipe": recipe}
     bundle.add_calibration(active.model_copy(update=values))
     return bundle
+
+
+def resealed(bundle: Bundle, **values: object) -> None:
+    """Gives the manifest other values, with a valid seal."""
+    forged = bundle.manifest.model_copy(update=values).sealed()
+    (bundle.folder / "manifest.json").write_text(forged.model_dump_json())
 
 
 @pytest.fixture
@@ -126,10 +136,15 @@ def test_a_damaged_source_of_an_installed_version_is_refused(
     with (tiny_bundle.folder / "model.onnx").open("ab") as stream:
         stream.write(b"x")
     source = pack(tiny_bundle, tmp_path / "b.zip") if packs else tiny_bundle.folder
-    with pytest.raises(BundleError, match=rf"^{source}: model.onnx is not what was exported: copy"):
+    refused = rf"^{source}: model.onnx is not what was exported \(\d+ bytes, and the manifest says"
+    with pytest.raises(BundleError, match=refused):
         store.install(source)
-    (tiny_bundle.folder / "model.onnx").unlink()
-    with pytest.raises(BundleError, match=r"model.onnx is not what was exported"):
+    model = tiny_bundle.folder / "model.onnx"
+    model.write_bytes(bytes(model.stat().st_size - 1))
+    with pytest.raises(BundleError, match=r"model.onnx is not what was exported: copy the bundle"):
+        store.install(tiny_bundle.folder)
+    model.unlink()
+    with pytest.raises(BundleError, match=r"model.onnx is missing"):
         store.install(tiny_bundle.folder)
 
 
@@ -157,6 +172,106 @@ def test_a_zip_that_leaves_the_bundle_is_refused(
     with pytest.raises(BundleError, match=r"leaves the bundle; do not use"):
         store.install(packed)
     assert not list(tmp_path.rglob("evil"))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("GOLDEN\x1b[2J.png", "holds control characters"),
+        ("a\u202egnp.exe", "holds control characters"),
+        ("model.onnx\x00.png", "holds control characters"),
+        ("MODEL.onnx", "model.onnx and MODEL.onnx differ in their case alone"),
+        ("a//b", "is too long or no plain path"),
+        ("a/./b", "is too long or no plain path"),
+        ("a\\b", "is too long or no plain path"),
+        ("x" * 256, "is too long or no plain path"),
+        ("x/" * 600 + "y", "is too long or no plain path"),
+        ("calibration/\x1b[2J.json", "holds control characters"),
+    ],
+)
+def test_names_that_no_disk_or_screen_takes_are_refused(
+    name: str, reason: str, store: BundleStore, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    packed = pack(tiny_bundle, tmp_path / "b.zip")
+    entry = zipfile.ZipInfo("replaced")
+    entry.filename = name  # the constructor cuts a name at its first NUL
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr(entry, b"evil")
+    with pytest.raises(BundleError, match=re.escape(reason)) as refused:
+        store.install(packed)
+    assert str(refused.value).isprintable()
+    assert store.names() == []
+
+
+@pytest.mark.parametrize("name", ["flange\n", "flange\x1b[2J", "\x00", "flange\u202e"])
+def test_a_bundle_with_control_characters_in_its_name_is_refused(
+    name: str, store: BundleStore, tiny_bundle: Bundle
+) -> None:
+    resealed(tiny_bundle, name=name)
+    for refuse in (store.install, open_bundle):
+        with pytest.raises(BundleError, match="holds control characters; export the") as refused:
+            refuse(tiny_bundle.folder)
+        assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("model.xml", "its manifest names model.xml, which export never writes"),
+        ("model.bin", "its manifest names model.bin, which export never writes"),
+        ("model.ort", "its manifest names model.ort, which export never writes"),
+        ("Model.onnx", "model.onnx and Model.onnx differ in their case alone"),
+        ("a\x00.onnx", "holds control characters"),
+        ("x" * 300 + ".onnx", "is too long or no plain path"),
+    ],
+)
+def test_files_that_an_engine_could_read_otherwise_are_refused(
+    name: str, reason: str, tiny_bundle: Bundle
+) -> None:
+    resealed(tiny_bundle, files={**tiny_bundle.manifest.files, name: "0" * 64}, sizes={})
+    with pytest.raises(BundleError, match=re.escape(reason)):
+        open_bundle(tiny_bundle.folder, Keys())
+
+
+def test_sizes_of_other_files_are_refused(tiny_bundle: Bundle) -> None:
+    resealed(tiny_bundle, sizes={"model.onnx": 1})
+    with pytest.raises(BundleError, match="has sizes of other files than those it names"):
+        open_bundle(tiny_bundle.folder, Keys())
+
+
+def test_a_bundle_of_a_release_without_sizes_opens(store: BundleStore, tiny_bundle: Bundle) -> None:
+    resealed(tiny_bundle, sizes={})
+    assert "sizes" not in (tiny_bundle.folder / "manifest.json").read_text()
+    store.install(tiny_bundle.folder)
+
+
+def test_a_manifest_is_bounded_before_it_is_read(
+    store: BundleStore, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    with (tiny_bundle.folder / "manifest.json").open("ab") as stream:
+        stream.write(b" " * (17 << 20))
+    packed = pack(tiny_bundle, tmp_path / "b.zip")
+    for source in (packed, tiny_bundle.folder):
+        with pytest.raises(BundleError, match=r"its manifest\.json has 17 MiB; no bundle has more"):
+            store.install(source)
+    with pytest.raises(BundleError, match=r"has more than 16 MiB, and no such file is so large"):
+        open_bundle(tiny_bundle.folder, Keys())
+
+
+def test_a_file_that_grows_while_it_is_copied_is_refused(
+    store: BundleStore, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = package._Folder.blocks
+
+    def growing(folder: package._Folder, name: str) -> Iterator[bytes]:
+        yield from real(folder, name)
+        if name == "model.onnx":
+            yield b"more"
+
+    monkeypatch.setattr(package._Folder, "blocks", growing)
+    with pytest.raises(BundleError, match=r"model\.onnx: grew while it was copied"):
+        store.install(tiny_bundle.folder)
+    assert store.names() == []
 
 
 def test_links_in_a_zip_and_in_a_folder_are_not_followed(
@@ -198,13 +313,32 @@ def test_other_ways_to_pack_are_refused(
         store.install(packed)
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    (tiny_bundle.folder / "model.onnx").write_bytes(bytes(3 << 20))
+def test_a_bomb_is_refused_before_it_is_unpacked(
+    store: BundleStore, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    zeros = bytes(3 << 20)
+    (tiny_bundle.folder / "model.onnx").write_bytes(zeros)
     packed = pack(tiny_bundle, tmp_path / "b.zip")
     assert packed.stat().st_size < 100_000
+    with pytest.raises(BundleError, match=r"3145728 bytes, and the manifest says \d\d\d\)"):
+        store.install(packed)
+    # A manifest that names the zeros, of this release and of an older one without sizes.
+    files = {**tiny_bundle.manifest.files, "model.onnx": hashlib.sha256(zeros).hexdigest()}
     small = BundleStore(tmp_path / "store", Keys(), max_bytes=2 << 20)
-    with pytest.raises(BundleError, match=r"has 3 MiB, and .* takes at most 2 MiB: free some room"):
-        small.install(packed)
+    for sizes in ({**tiny_bundle.manifest.sizes, "model.onnx": len(zeros)}, {}):
+        resealed(tiny_bundle, files=files, sizes=sizes)
+        packed = pack(tiny_bundle, tmp_path / "b.zip")
+        with pytest.raises(BundleError, match=r"has 3 MiB, and .* takes at most 2 MiB: free some"):
+            small.install(packed)
+        manifest = parse_manifest((tiny_bundle.folder / "manifest.json").read_bytes(), packed)
+        with (
+            open_package(packed) as package,
+            pytest.raises(BundleError, match="has 0 MiB and unpacks to 3 MiB; the weights of a mo"),
+        ):
+            require_exported(package, manifest, packed, free_bytes=2 << 20)
+        with open_package(tiny_bundle.folder) as package:
+            require_exported(package, manifest, tiny_bundle.folder, free_bytes=2 << 20)
+    assert store.names() == []
     (tiny_bundle.folder / "calibration/more.json").write_bytes(bytes(3 << 20))
     packed = pack(tiny_bundle, tmp_path / "c.zip")
     with (

@@ -27,6 +27,7 @@ from tests.doubles.cuda import SimulatedDevice
 from tests.doubles.installed import Installed, install
 from tests.doubles.keys import own_key
 from tests.doubles.surface import VERSIONS
+from tests.doubles.tensorrt_runtime import _Runtime
 from tests.tiny_bundle import SIZE
 
 SHAPE = GraphShape(SIZE, SIZE)
@@ -68,6 +69,27 @@ def test_an_engine_is_built_runs_and_closes(
     built = engine_cases.an_engine_is_built_runs_and_closes(bundle)
     installed.assert_clean()
     assert built.sidecar.platform.tensorrt == VERSIONS[version]
+
+
+def test_a_plan_may_bring_no_code_for_the_host(
+    bundle: Bundle, built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan can hold libraries of plugins; TensorRT refuses them where host code is forbidden."""
+    allowed: list[bool] = []
+    start, deserialise = _Runtime.__init__, _Runtime.deserialize_cuda_engine
+
+    def permissive(runtime: _Runtime, *values: Any, **named: Any) -> None:
+        start(runtime, *values, **named)
+        runtime.engine_host_code_allowed = True
+
+    def recording(runtime: _Runtime, serialized_engine: bytes) -> Any:
+        allowed.append(runtime.engine_host_code_allowed)
+        return deserialise(runtime, serialized_engine)
+
+    monkeypatch.setattr(_Runtime, "__init__", permissive)
+    monkeypatch.setattr(_Runtime, "deserialize_cuda_engine", recording)
+    TensorRtEngine(bundle.file(built.name), SHAPE).close()
+    assert allowed == [False]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
