@@ -27,7 +27,7 @@ def test_pixels_come_as_stored() -> None:
 @pytest.mark.parametrize("keep", [0.3, 0.6, 0.99])
 def test_a_truncated_image_is_refused(suffix: str, keep: float) -> None:
     content = encoded(suffix)
-    with pytest.raises(FrameError, match=r"^part: the image is truncated"):
+    with pytest.raises(FrameError, match=r"^part: the image is damaged or cut off"):
         decode_image(content[: int(len(content) * keep)], "part")
 
 
