@@ -36,11 +36,19 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
             neither 8-bit grey nor 8-bit BGR. The function does not convert other images (16 bit,
             alpha channel, CMYK).
     """
+    return decode_image(read_content(path), str(path))
+
+
+def read_content(path: Path) -> bytes:
+    """Reads the bytes of an image file.
+
+    Raises:
+        FrameError: the file cannot be read.
+    """
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise FrameError(f"{path}: cannot be read ({error.strerror})") from error
-    return decode_image(content, str(path))
 
 
 def decode_image(content: bytes, name: str) -> npt.NDArray[np.uint8]:
