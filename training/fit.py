@@ -109,7 +109,7 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
     model.finish(source.all_good)
     _refuse_infinite_weights(model)
     record = _run_record(config, data_set, data, progress, losses)
-    left_out = not_learnt(data_set, model)
+    left_out = _left_out(data_set, data, model)
     record["doubts"] = (*data_set.doubts, *left_out, *model.doubts(losses))
     finished = save_run(folder, model.eval(), record, write=workers.is_first)
     workers.wait()
@@ -147,15 +147,16 @@ def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> 
     return TrainingData(split, tuple(bad), preprocessing)
 
 
-def not_learnt(data_set: DataSet, model: AnomalyModel) -> list[str]:
-    """Tells the defective training images that this training leaves out."""
-    left_out = [str(s.path) for s in data_set.defective if not _is_learnt(s, model)]
-    if not left_out:
-        return []
+def _left_out(data_set: DataSet, data: TrainingData, model: AnomalyModel) -> list[str]:
+    """Tells the training images that this training leaves out."""
+    defective = [str(s.path) for s in data_set.defective if not _is_learnt(s, model)]
+    repeated = list(map(str, data.split.duplicates))
     why = "have no mask" if model.learns_defects else "are not for a model of good parts"
-    return [
-        f"{len(left_out)} defective training images {why} and are not learnt: {named(left_out)}"
-    ]
+    groups = {
+        f"defective training images {why} and are not learnt": defective,
+        "good training images repeat another and are learnt once": repeated,
+    }
+    return [f"{len(paths)} {what}: {named(paths)}" for what, paths in groups.items() if paths]
 
 
 def _is_learnt(sample: Sample, model: AnomalyModel) -> bool:
