@@ -9,6 +9,15 @@ DATA is a folder in one of these layouts, which its files tell:
   visa       split_csv/1cls.csv; or the folder of one object beside it
   ksdd2      train/<id>.png with <id>_GT.png, the same in test
 
+Masks may have any image format; the mask of test/crack/7.png is ground_truth/crack/7_mask.png
+or 7.png, or a folder 7 of several masks. Every value but 0 is a defect; in JPEG and lossy
+WebP, which blur borders, half the scale or more. Images that no layout reads, masks that
+fit no image and defects without a mask are warnings.
+
+Prefer PNG: it has checksums, so that every damage is found. JPEG, LZW and PackBits TIFFs
+are refused for the damage that their decoders can see, which is not a single wrong byte;
+BMP, WebP and uncompressed TIFFs only when they are cut off.
+
 `show` reads every file and counts images by split, category and defect, sizes,
 channels, masks, and files with the same content.
 

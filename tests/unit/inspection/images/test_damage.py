@@ -255,3 +255,28 @@ def test_any_directory_of_a_tiff_ends_in_an_answer(kind: str) -> None:
             changed = content[:offset] + bytes([value]) + content[offset + 1 :]
             with suppress(FrameError):  # any other exception fails the test
                 decode_image(changed, "x")
+
+
+def test_the_message_names_the_damaged_chunk_of_a_png() -> None:
+    content = bytearray(WITH_CHECKSUM["png"])
+    content[-40] ^= 1  # in the data, which begins with the header at byte 8
+    with pytest.raises(FrameError, match=r"\(PNG: the checksum of the chunk at byte \d+ differs\)"):
+        decode_image(bytes(content), "x")
+
+
+def test_a_strip_without_its_checksum_is_refused() -> None:
+    file = io.BytesIO()
+    image = Image.fromarray(part(1)[:20])
+    image.save(file, "TIFF", compression="tiff_adobe_deflate")
+    content = file.getvalue()
+    assert np.array_equal(decode_image(content, "x"), part(1)[:20])
+    (directory,) = struct.unpack_from("<I", content, 4)
+    tags = [struct.unpack_from("<H", content, directory + 2 + 12 * n)[0] for n in range(10)]
+    length_at = directory + 2 + 12 * tags.index(279) + 8
+    (length,) = struct.unpack_from("<I", content, length_at)
+    cut = bytearray(content)
+    struct.pack_into("<I", cut, length_at, length - 4)
+    with pytest.raises(
+        FrameError, match=r"strip 0 is damaged \(Deflate: ends without its checksum"
+    ):
+        decode_image(bytes(cut), "x")
