@@ -28,14 +28,14 @@ class FolderContent:
         images: image files directly in the folder.
         hidden: image files whose name begins with a dot.
         others: visible files without the suffix of an image.
-        below: number of visible images in each subfolder and all folders in it; none for 0.
+        subfolders: visible folders.
     """
 
     folder: Path
     images: tuple[Path, ...]
     hidden: tuple[Path, ...]
     others: tuple[Path, ...]
-    below: dict[str, int]
+    subfolders: tuple[Path, ...]
 
     def passed_over(
         self, known: Collection[str] = (), *, images: bool = False, others: bool = True
@@ -47,7 +47,8 @@ class FolderContent:
             images: the caller reads no images directly in the folder.
             others: the caller expects files without the suffix of an image.
         """
-        below = {name: count for name, count in self.below.items() if name not in known}
+        unknown = (path for path in self.subfolders if path.name not in known)
+        below = {path.name: count for path in unknown if (count := _count_images(path))}
         groups = (
             (len(self.images) * images, "images directly in it", _names(self.images)),
             (sum(below.values()), "images in subfolders", [f"{name}/" for name in below]),
@@ -78,13 +79,12 @@ def content_of(folder: Path) -> FolderContent:
     folders = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
     files = [path for path in entries if not path.is_dir()]
     images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
-    below = {path.name: _count_images(path) for path in folders}
     return FolderContent(
         folder,
         tuple(path for path in images if not path.name.startswith(".")),
         tuple(path for path in images if path.name.startswith(".")),
         tuple(p for p in files if p not in set(images) and not p.name.startswith(".")),
-        {name: count for name, count in below.items() if count},
+        tuple(folders),
     )
 
 

@@ -7,7 +7,7 @@ name without `_mask`, or a folder `<stem>` of several masks, as in MVTec LOCO. C
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -79,15 +79,19 @@ class GroundTruth:
 
     def _find(self, folder: Path, tell: Tell) -> Iterator[Path]:
         content = content_of(folder)
-        for sentence in content.passed_over(content.below):
+        for sentence in content.passed_over(_names(content.subfolders)):
             tell(sentence)
         self._spare += content.images
-        for name in content.below:
-            kind = content_of(folder / name)
-            for sentence in kind.passed_over(kind.below):
+        for defect in content.subfolders:
+            kind = content_of(defect)
+            for sentence in kind.passed_over(_names(kind.subfolders)):
                 tell(sentence)
             yield from kind.images
-            yield from (kind.folder / below for below in kind.below)
+            yield from (folder for folder in kind.subfolders if content_of(folder).images)
+
+
+def _names(folders: Iterable[Path]) -> list[str]:
+    return [folder.name for folder in folders]
 
 
 def _key(defect: str, stem: str) -> _Key:
