@@ -195,7 +195,7 @@ def _record(
 
 
 def _remarks(plan: Plan, shown: Sequence[ShownPart], calibrated_on: frozenset[str]) -> list[str]:
-    remarks = []
+    remarks = list(plan.passed_over)
     if plan.repeats == 1:
         remarks.append(
             "each part was shown once, so there is no figure for repeatability: show each 3 times"

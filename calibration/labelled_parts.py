@@ -16,7 +16,7 @@ from pathlib import Path
 
 from inspection.errors import CameraError, ConfigError, named
 from inspection.files import sha256_of
-from inspection.images import list_images
+from inspection.images import Tell, content_of, list_images, refuse_nearly_good
 
 GOOD = "good"
 REPEATS = 3  # as AIAG asks
@@ -43,11 +43,13 @@ class Plan:
 
     Attributes:
         repeats: showings of each part.
+        passed_over: sentences about files that are not shown.
     """
 
     data_set: str
     parts: tuple[Part, ...]
     repeats: int
+    passed_over: tuple[str, ...] = ()
 
     @property
     def has_shots(self) -> bool:
@@ -63,7 +65,8 @@ def read_plan(folder: Path, repeats: int | None) -> Plan:
             None.
 
     Raises:
-        CameraError: the folder is missing or empty, or mixes images and folders of shots.
+        CameraError: the folder is missing or empty, mixes images and folders of shots, or has a
+            folder `OK` or the like beside the defects.
         ConfigError: `repeats` is below one or not the number of shots, or parts have different
             numbers of shots.
     """
@@ -71,11 +74,15 @@ def read_plan(folder: Path, repeats: int | None) -> Plan:
         raise ConfigError(f"--repeats {repeats}: show each part once or more, for instance 3 times")
     root = folder / "test" if (folder / "test").is_dir() else folder
     labels = sorted(path for path in root.iterdir() if _is_folder(path)) if root.is_dir() else []
+    refuse_nearly_good(labels, GOOD)
     if root / GOOD not in labels or len(labels) < 2:
         raise CameraError(
             f"{folder}: an acceptance study needs a folder {GOOD} and folders of defects in it"
         )
-    parts = tuple(part for label in labels for part in _parts_of(label))
+    passed_over = content_of(root).passed_over(
+        [_MASKS, *(label.name for label in labels)], images=True, others=False
+    )
+    parts = tuple(part for label in labels for part in _parts_of(label, passed_over.append))
     counts = {len(part.shots) for part in parts}
     if len(counts) > 1:
         usual = max(counts, key=[len(part.shots) for part in parts].count)
@@ -89,7 +96,8 @@ def read_plan(folder: Path, repeats: int | None) -> Plan:
             f"--repeats {repeats}: the parts in {folder} have {shots} shots each, and each shot is "
             "shown once: leave the option out"
         )
-    return Plan(folder.resolve().name, parts, shots if shots > 1 else repeats or REPEATS)
+    showings = shots if shots > 1 else repeats or REPEATS
+    return Plan(folder.resolve().name, parts, showings, tuple(passed_over))
 
 
 def image_hashes(parts: Sequence[Part], trained_on: frozenset[str]) -> dict[Path, str]:
@@ -118,10 +126,10 @@ def image_hashes(parts: Sequence[Part], trained_on: frozenset[str]) -> dict[Path
     return hashes
 
 
-def _parts_of(label: Path) -> list[Part]:
+def _parts_of(label: Path, tell: Tell) -> list[Part]:
     folders = sorted(path for path in label.iterdir() if _is_folder(path))
     if not folders:
-        return [Part(f"{label.name}/{p.name}", label.name, (p,)) for p in list_images(label)]
+        return [Part(f"{label.name}/{p.name}", label.name, (p,)) for p in list_images(label, tell)]
     files = [path.name for path in label.iterdir() if path.is_file() and path.name[0] != "."]
     if files:
         raise CameraError(
@@ -129,7 +137,8 @@ def _parts_of(label: Path) -> list[Part]:
             "folder with its shots"
         )
     return [
-        Part(f"{label.name}/{path.name}", label.name, tuple(list_images(path))) for path in folders
+        Part(f"{label.name}/{path.name}", label.name, tuple(list_images(path, tell)))
+        for path in folders
     ]
 
 

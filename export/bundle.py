@@ -75,7 +75,7 @@ def export_bundle(
         raise BundleError(f"{target}: exists; choose another folder, or --replace it")
     record, model = load_run(run)
     require_readable(record.name, run)
-    images = calibration_images(record, calibration) if "int8" in precisions else []
+    images = calibration_images(record, calibration, report) if "int8" in precisions else []
     with new_directory(target, replace=replace) as folder:
         report("fusing backbone and head into one graph")
         graph = build_graph(model)

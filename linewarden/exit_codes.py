@@ -8,7 +8,7 @@ REJECTED = 10
 
 EXIT_CODES = {
     0: "done",
-    1: "a file cannot be written, a package is missing, or an unexpected error",
+    1: "disk or memory is short, a package is missing, or an unexpected error",
     2: "wrong usage",
     3: "configuration",
     4: "bundle, checkpoint or calibration",

@@ -113,7 +113,7 @@ def unseen(bundle: Bundle, folders: Sequence[Path]) -> list[Path]:
     images = {
         sha256(path.read_bytes()).hexdigest(): path
         for folder in folders
-        for path in list_images(folder)
+        for path in list_images(folder, print)
     }
     return [path for digest, path in images.items() if digest not in fitted]
 

@@ -105,9 +105,16 @@ class Evaluation(Separation):
 
 
 def evaluate(
-    inspector: Inspector, data_set: str, inspected: Sequence[InspectedSample]
+    inspector: Inspector,
+    data_set: str,
+    inspected: Sequence[InspectedSample],
+    data_doubts: Sequence[str] = (),
 ) -> Evaluation:
-    """Computes the figures of samples that `inspector` inspected, of the data set so named."""
+    """Computes the figures of samples that `inspector` inspected, of the data set so named.
+
+    Args:
+        data_doubts: those of the data set.
+    """
     manifest, calibration = inspector.bundle.manifest, inspector.calibration
     judged = [s for s in inspected if s.is_judged]
     unmasked = [s for s in judged if s.truth is None]
@@ -134,6 +141,7 @@ def evaluate(
         no_verdict={s.name: s.inspection.message for s in inspected if not s.is_judged},
         doubts=(
             *_doubts_of_bundle(manifest, calibration),
+            *data_doubts,
             *_doubts_of_data(inspected, frozenset(calibration.scores), unmasked, vanished),
         ),
         samples=tuple(map(_result, inspected)),

@@ -32,7 +32,7 @@ def evaluate_to(
         report: called after each image.
     """
     inspected = inspect_samples(inspector, data_set.test, report)
-    evaluation = evaluate(inspector, data_set.name, inspected)
+    evaluation = evaluate(inspector, data_set.name, inspected, data_set.doubts)
     out.mkdir(parents=True, exist_ok=True)
     write_bytes(out / "sheet.png", encode_png(figure_sheet(inspected, evaluation)))
     write_bytes(out / "histogram.png", histogram(inspected, evaluation))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from inspection.errors import CameraError, ConfigError, LinewardenError
+from inspection.errors import CameraError, ConfigError, LinewardenError, named
 from inspection.preprocess import Preprocessing
 from training.checkpoint import (
     RUN,
@@ -30,7 +30,7 @@ from training.checkpoint import (
     save_state,
 )
 from training.config import TrainConfig
-from training.data.data_set import DataSet
+from training.data.data_set import DataSet, Sample
 from training.data.layout import read_data_set
 from training.data.order import Balanced, Draw, GoodOnly, batches
 from training.data.samples import SampleReader
@@ -109,7 +109,8 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
     model.finish(source.all_good)
     _refuse_infinite_weights(model)
     record = _run_record(config, data_set, data, progress, losses)
-    record["doubts"] = tuple(model.doubts(losses))
+    left_out = _left_out(data_set, data, model)
+    record["doubts"] = (*data_set.doubts, *left_out, *model.doubts(losses))
     finished = save_run(folder, model.eval(), record, write=workers.is_first)
     workers.wait()
     return finished
@@ -125,9 +126,7 @@ def _be_deterministic(device: str, seed: int) -> None:
 
 def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> TrainingData:
     """Reads and checks the files of this training, and divides the good ones."""
-    defective = data_set.defective if model.learns_defects else ()
-    if not model.learns_unsegmented:
-        defective = tuple(sample for sample in defective if sample.mask is not None)
+    defective = tuple(sample for sample in data_set.defective if _is_learnt(sample, model))
     if model.learns_defects and not defective:
         raise CameraError(
             f"{config.data.folder}: supervised training needs real defects in train/<defect> "
@@ -146,6 +145,22 @@ def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> 
         width=config.data.image_size[1],
     )
     return TrainingData(split, tuple(bad), preprocessing)
+
+
+def _left_out(data_set: DataSet, data: TrainingData, model: AnomalyModel) -> list[str]:
+    """Tells the training images that this training leaves out."""
+    defective = [str(s.path) for s in data_set.defective if not _is_learnt(s, model)]
+    repeated = list(map(str, data.split.duplicates))
+    why = "have no mask" if model.learns_defects else "are not for a model of good parts"
+    groups = {
+        f"defective training images {why} and are not learnt": defective,
+        "good training images repeat another and are learnt once": repeated,
+    }
+    return [f"{len(paths)} {what}: {named(paths)}" for what, paths in groups.items() if paths]
+
+
+def _is_learnt(sample: Sample, model: AnomalyModel) -> bool:
+    return model.learns_defects and (model.learns_unsegmented or sample.mask is not None)
 
 
 class _ResumeStates:

@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from inspection.errors import CameraError, named
-from inspection.files import sha256_of
 from inspection.images import read_image
 from inspection.inspector import Inspection, Inspector
 from inspection.preprocess import Crop, Preprocessing, preprocess
 from inspection.verdict import Verdict
 from training.data.data_set import Sample
-from training.data.masks import read_mask
+from training.data.masks import mask_sha256, read_mask
 from training.data.survey import SurveyedSample, survey
 
 Image = npt.NDArray[np.uint8]  # (H, W) grey or (H, W, 3) BGR
@@ -115,8 +114,10 @@ def _inspect(inspector: Inspector, surveyed: SurveyedSample) -> InspectedSample:
         native = _native_truth(sample, frame)
         shown = preprocessing.model_copy(update={"crop": inspection.crop})  # alignment may move it
         truth = None if native is None else truth_at_map_size(native, shown)
-    mask_sha256 = None if sample.mask is None else sha256_of(sample.mask)
-    return InspectedSample(sample, surveyed.sha256, inspection, truth, mask_sha256, inspection.crop)
+    truth_sha256 = None if sample.mask is None else mask_sha256(sample.mask)
+    return InspectedSample(
+        sample, surveyed.sha256, inspection, truth, truth_sha256, inspection.crop
+    )
 
 
 def _native_truth(sample: Sample, frame: Image) -> Truth | None:

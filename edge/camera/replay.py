@@ -6,6 +6,7 @@ Videos need PyAV: OpenCV scales all frames to the size of the first, and conceal
 from __future__ import annotations
 
 import glob
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -24,16 +25,18 @@ from edge.part.frame import Frame
 from inspection.config.claims import Claim
 from inspection.config.loading import ConfigPath
 from inspection.config.resources import Use, UsedPath
-from inspection.errors import CameraError, FrameError
-from inspection.images import IMAGE_SUFFIXES, list_images, read_image
+from inspection.errors import CameraError, FrameError, named
+from inspection.images import IMAGE_SUFFIXES, Tell, list_images, read_image
+
+_log = logging.getLogger(__name__)
 
 
 class ReplayConfig(KindConfig):
     """The settings of a recording that takes the place of a camera.
 
     Attributes:
-        path: folder of images, one image, glob of images ("parts/*.png"), or a video file (needs
-            linewarden[pyav]).
+        path: folder of images, one image, glob of images ("parts/*.png", or "parts/**/*.png" with
+            those in all subfolders), or a video file (needs linewarden[pyav]).
         loop: starts again after the last frame.
         rate_hz: frames per second; None gives each frame when the reader asks for it.
     """
@@ -78,6 +81,7 @@ class ReplayCamera:
         self._recording: _Recording | None = None
         self._opened_ns = 0
         self._sequence = 0
+        self._told: set[str] = set()
 
     @property
     def waits(self) -> bool:
@@ -87,7 +91,7 @@ class ReplayCamera:
     def open(self) -> None:
         """Finds the frames."""
         self.close()
-        self._recording = _open_recording(self._path)
+        self._recording = _open_recording(self._path, self._tell)
         self._opened_ns = self._clock_ns()
         self._sequence = 0
 
@@ -110,7 +114,7 @@ class ReplayCamera:
             if not self._loop:
                 raise
             self._recording.close()
-            self._recording = _open_recording(self._path)
+            self._recording = _open_recording(self._path, self._tell)
             image, name = self._recording.read()
         return Frame(image, self._clock_ns(), sequence, name)
 
@@ -119,6 +123,12 @@ class ReplayCamera:
         if self._recording is not None:
             self._recording.close()
         self._recording = None
+
+    def _tell(self, sentence: str) -> None:
+        """Logs a sentence once, for `loop` opens the recording again and again."""
+        if sentence not in self._told:
+            _log.warning("%s", sentence)
+        self._told.add(sentence)
 
     def _is_due_within(self, timeout_s: float) -> bool:
         due_ns = self._opened_ns + self._sequence * self._period_ns
@@ -211,14 +221,18 @@ class _Video:
         raise EndOfRecording
 
 
-def _open_recording(path: Path) -> _Recording:
+def _open_recording(path: Path, tell: Tell) -> _Recording:
     if path.is_dir():
-        return _Images(list_images(path))
+        return _Images(list_images(path, tell))
     if path.is_file():
         is_image = path.suffix.lower() in IMAGE_SUFFIXES
         return _Images([path]) if is_image else _Video(path)
-    paths = sorted(Path(name) for name in glob.glob(str(path)))  # noqa: PTH207 - may be absolute
-    images = [found for found in paths if found.suffix.lower() in IMAGE_SUFFIXES]
+    found = glob.glob(str(path), recursive=True)  # noqa: PTH207 - may be absolute
+    files = sorted(file for file in map(Path, found) if file.is_file())
+    images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise CameraError(f"{path}: no such folder, video or image, and no images match it")
+    others = [str(file) for file in files if file not in images]
+    if others:
+        tell(f"{path}: {len(others)} matching files are not images: {named(others)}")
     return _Images(images)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from inspection.errors import BundleError, CameraError
 from inspection.files import sha256_of
-from inspection.images import list_images, read_image
+from inspection.images import Tell, list_images, read_image
 from inspection.preprocess import preprocess
 from training.checkpoint import RunRecord
 from training.data.layout import read_data_set
@@ -20,18 +20,19 @@ MINIMUM_IMAGES = 4
 
 
 def calibration_images(
-    record: RunRecord, folder: Path | None = None
+    record: RunRecord, folder: Path | None, tell: Tell
 ) -> list[npt.NDArray[np.uint8]]:
     """Returns prepared good images of the training, uint8 (1, H, W, 3), at most 100.
 
     Args:
         record: names these images by hash.
         folder: images of good parts; None takes the data set of the training.
+        tell: takes a sentence for each reason to pass over files in `folder`.
 
     Raises:
         BundleError: the images are gone, or `folder` holds others.
     """
-    found = _fitted(_candidates(record, folder), frozenset(record.fitted_sha256))
+    found = _fitted(_candidates(record, folder, tell), frozenset(record.fitted_sha256))
     if len(found) < MINIMUM_IMAGES:
         raise BundleError(
             f"{folder or record.config.data.folder}: holds {len(found)} of the good training "
@@ -44,9 +45,9 @@ def calibration_images(
     ]
 
 
-def _candidates(record: RunRecord, folder: Path | None) -> list[Path]:
+def _candidates(record: RunRecord, folder: Path | None, tell: Tell) -> list[Path]:
     if folder is not None:
-        return list_images(folder)
+        return list_images(folder, tell)
     try:
         return [sample.path for sample in read_data_set(record.config.data.folder).good]
     except CameraError as error:

@@ -117,6 +117,7 @@ def engines_here(machine: Machine) -> tuple[Scope, ...]:
 
 def _common(machine: Machine, folder: Path) -> Iterator[Check]:
     yield _package(machine, "common", "cv2", "pip install opencv-python-headless")
+    yield _package(machine, "common", "simplejpeg", "pip install simplejpeg")
     free = shutil.disk_usage(folder).free / 2**30
     yield _check(
         "common",

@@ -64,6 +64,7 @@ from linewarden.options import (
     add_rate_argument,
     open_inspector,
 )
+from linewarden.warning import warn
 
 ReportWriter = Callable[[Path, CalibrationResult, Inspector], None]
 
@@ -147,7 +148,8 @@ def run(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle)
     bundle.keys.require_for_records()
     layout = _layout(args, bundle)
-    images = [path for folder in (args.good, *args.more_good) for path in list_images(folder)]
+    folders = (args.good, *args.more_good)
+    images = [path for folder in folders for path in list_images(folder, warn)]
     with tqdm(
         total=len(images), desc="calibrate", unit="image", file=sys.stderr, disable=None
     ) as bar:

@@ -49,6 +49,7 @@ from inspection.digits import comparable
 from inspection.errors import BundleError
 from linewarden.options import add_author_argument
 from linewarden.text_table import aligned
+from linewarden.warning import warn
 from reports.proportion import Proportion
 
 _HEAD = ("", "time", "threshold", "bound", "parts", "artefact", "author", "reason")
@@ -130,7 +131,9 @@ def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
     """Moves the slider where --to asks for it, and returns it as a table."""
     active = find(bundle, args.recipe, ACTIVE).whole()
     defects = (
-        defect_values(bundle, active, args.defects, engine=args.engine) if args.defects else []
+        defect_values(bundle, active, args.defects, engine=args.engine, tell=warn)
+        if args.defects
+        else []
     )
     if args.to is not None:
         active = move_slider(bundle, active, args.to, author=args.author, reason=args.reason)

@@ -9,6 +9,15 @@ DATA is a folder in one of these layouts, which its files tell:
   visa       split_csv/1cls.csv; or the folder of one object beside it
   ksdd2      train/<id>.png with <id>_GT.png, the same in test
 
+Masks may have any image format; the mask of test/crack/7.png is ground_truth/crack/7_mask.png
+or 7.png, or a folder 7 of several masks. Every value but 0 is a defect; in JPEG and lossy
+WebP, which blur borders, half the scale or more. Images that no layout reads, masks that
+fit no image and defects without a mask are warnings.
+
+Prefer PNG: it has checksums, so that every damage is found. JPEG, LZW and PackBits TIFFs
+are refused for the damage that their decoders can see, which is not a single wrong byte;
+BMP, WebP and uncompressed TIFFs only when they are cut off.
+
 `show` reads every file and counts images by split, category and defect, sizes,
 channels, masks, and files with the same content.
 
@@ -32,7 +41,6 @@ examples:
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -43,6 +51,7 @@ from edge.store.station_records import IMAGES_NAME
 from inspection.errors import listed
 from linewarden.record_source import add_filter_arguments, filter_from_arguments, find_records
 from linewarden.text_table import aligned
+from linewarden.warning import warn
 from training.data.layout import convert, find_layout
 from training.data.layouts import LAYOUTS, WRITABLE
 from training.data.summary import Summary, summarise
@@ -85,13 +94,15 @@ def run(args: argparse.Namespace) -> int:
         return 0
     layout = find_layout(args.data)
     data_set = LAYOUTS[layout].read(args.data)
+    for doubt in data_set.doubts:
+        warn(doubt)
     if args.action == "show":
         print(f"{args.data}: {data_set.name}, layout {layout}")
         print("\n".join(_report(summarise(data_set))))
         return 0
     losses = convert(data_set, args.to, args.out, link=args.link)
     for loss in losses:
-        sys.stderr.write(f"warning: not kept in layout {args.to}: {loss}\n")
+        warn(f"not kept in layout {args.to}: {loss}")
     images = sum(map(len, data_set.splits.values()))
     print(f"{args.out}: {images} images, from layout {layout} to {args.to}")
     return 0
@@ -109,9 +120,9 @@ def _from_records(args: argparse.Namespace) -> None:
             view=args.view,
         )
     for problem in found.damaged:
-        sys.stderr.write(f"warning: left out: {problem}\n")
+        warn(f"left out: {problem}")
     if found.missing:
-        sys.stderr.write(f"warning: {found.missing} parts no longer have a frame\n")
+        warn(f"{found.missing} parts no longer have a frame")
     counts = ", ".join(f"{count} {label}" for label, count in found.images.items())
     print(f"{args.out}: {counts}")
 

@@ -104,7 +104,7 @@ def prepared(bundle: Bundle, folder: Path | None) -> Iterator[Image]:
     """Prepares the golden frames and the images of a folder for the graph."""
     for frame in golden_frames(bundle):
         yield frame.image
-    for path in list_images(folder) if folder is not None else []:
+    for path in list_images(folder, print) if folder is not None else []:
         yield preprocess(read_image(path), bundle.manifest.preprocessing)[np.newaxis]
 
 

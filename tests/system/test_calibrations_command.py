@@ -155,3 +155,16 @@ def test_an_acceptance_study_writes_page_and_record(
     record = json.loads((out / "acceptance.json").read_text())
     assert record["agreement"]["miss_rate"] == 0.5
     assert record["seal"] in (out / "acceptance.html").read_text()
+
+
+def test_images_that_are_passed_over_are_a_warning(
+    tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = images(tmp_path / "good", [20, 60])
+    images(tmp_path / "good/monday", [30, 40, 50])
+    assert main(["calibrate", str(tiny_bundle.folder), "--good", good]) == 0
+    told = f"warning: {good}: 3 images in subfolders are not read: monday/"
+    assert told in capsys.readouterr().err.splitlines()
+    words = ["calibrations", "sensitivity", str(tiny_bundle.folder), "--defects", good]
+    assert main(words) == 0
+    assert told in capsys.readouterr().err.splitlines()

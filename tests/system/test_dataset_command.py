@@ -1,6 +1,7 @@
 """`linewarden dataset`: its output, the files after a kill, and real images there and back."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,3 +137,18 @@ def test_real_images_there_and_back(shared: Path, tmp_path: Path, to: str) -> No
     if to != "ksdd2":  # which is PNG
         kept = {sha256_of(s.path) for s in data.good + data.test}
         assert {sha256_of(s.path) for s in returned.good + returned.test} == kept
+
+
+@pytest.mark.parametrize("action", ["show", "convert"])
+def test_files_that_are_left_out_are_warnings(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    shutil.copytree(parts, tmp_path / "parts")
+    left_out = tmp_path / "parts/train/good/monday/a.png"
+    left_out.parent.mkdir()
+    shutil.copyfile(next((parts / "train/good").iterdir()), left_out)
+    words = [str(tmp_path / "out"), "--to", "uniad"] if action == "convert" else []
+    assert main(["dataset", action, str(tmp_path / "parts"), *words]) == 0
+    assert capsys.readouterr().err == (
+        f"warning: {tmp_path / 'parts/train/good'}: 1 images in subfolders are not read: monday/\n"
+    )

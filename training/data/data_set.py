@@ -14,7 +14,8 @@ class Sample:
 
     Attributes:
         defect: name of the kind of defect, or "good".
-        mask: file with the ground truth; None for a good part, or without a drawn mask.
+        mask: file with the ground truth, or folder of several such files; None for a good part, or
+            without a drawn mask.
         category: class of product; None in a data set of one class.
     """
 
@@ -42,12 +43,14 @@ class DataSet:
         good: training images of good parts.
         defective: training images of real defects; usually none.
         test: images for measurement only.
+        doubts: sentences about files that are not read, and defects without a mask.
     """
 
     name: str
     good: tuple[Sample, ...]
     defective: tuple[Sample, ...]
     test: tuple[Sample, ...]
+    doubts: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, tuple[Sample, ...]]:

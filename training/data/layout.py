@@ -7,7 +7,7 @@ from pathlib import Path
 from inspection.errors import CameraError
 from inspection.files import new_directory
 from training.data.data_set import DataSet
-from training.data.layouts import LAYOUTS, WRITABLE, plain
+from training.data.layouts import LAYOUTS, WRITABLE, mvtec, plain
 from training.data.layouts.store import Store
 
 
@@ -33,6 +33,7 @@ def find_layout(path: Path) -> str:
     if not found and plain.recognises(path):
         return "plain"
     if not found:
+        mvtec.refuse_nearly(path)
         looked_for = "".join(f"\n  {name}: {layout.EXPECTED}" for name, layout in LAYOUTS.items())
         raise CameraError(
             f"{path}: no layout of a data set; looked for{looked_for}\nit {_content(path)}"

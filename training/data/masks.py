@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from inspection.errors import CameraError
-from inspection.images import read_image
+from inspection.files import sha256_of
+from inspection.images import content_of, decode_image, is_lossy, read_content
+
+_HALF = 128
 
 Mask = npt.NDArray[np.uint8]  # (H, W) 0 or 1
 
@@ -31,19 +36,57 @@ class Annotation:
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Mask:
-    """Reads ground truth (H, W) of 0 and 1 from an image file; every value but 0 is a defect.
+    """Reads ground truth (H, W) of 0 and 1 from an image file, or from all images of a folder.
+
+    In a lossless file every value but 0 is a defect: masks are 0 and 1, 0 and 255, a number for
+    each defect, or colours. A lossy format changes zeros beside a defect to small values; there a
+    defect has half the scale or more.
 
     Raises:
-        CameraError: the file is unreadable, or differs in size from its image.
+        CameraError: a file is unreadable, differs in size from its image, or is lossy without a
+            pixel of half the scale.
     """
-    image = read_image(path)
+    mask = np.zeros(size, np.uint8)
+    for file in _files(path):
+        drawn = _read_file(file)
+        if drawn.shape != size:
+            raise CameraError(
+                f"{file}: the mask is {drawn.shape[0]}x{drawn.shape[1]} and its image "
+                f"{size[0]}x{size[1]} (height x width)"
+            )
+        mask |= drawn
+    return mask
+
+
+def is_drawn(path: Path) -> bool:
+    """Returns True when a mask shows a defect; raises like `read_mask`."""
+    return any(_read_file(file).any() for file in _files(path))
+
+
+def mask_sha256(path: Path) -> str:
+    """Returns the SHA-256 of a mask's file, or of the hashes of a folder's files."""
+    if path.is_file():
+        return sha256_of(path)
+    return hashlib.sha256("".join(map(sha256_of, _files(path))).encode()).hexdigest()
+
+
+def _files(path: Path) -> Sequence[Path]:
+    return content_of(path).images if path.is_dir() else [path]
+
+
+def _read_file(path: Path) -> Mask:
+    content = read_content(path)
+    image = decode_image(content, str(path))
     grey = image if image.ndim == 2 else image.max(axis=2)
-    if grey.shape != size:
+    if not is_lossy(content):
+        return (grey > 0).astype(np.uint8)
+    mask = (grey >= _HALF).astype(np.uint8)
+    if grey.any() and not mask.any():
         raise CameraError(
-            f"{path}: the mask is {grey.shape[0]}x{grey.shape[1]} and its image "
-            f"{size[0]}x{size[1]} (height x width)"
+            f"{path}: a lossy mask whose highest value is {grey.max()}: save the mask as PNG, or "
+            f"draw defects with {_HALF} or more, for lower values are also noise of the format"
         )
-    return (grey > 0).astype(np.uint8)
+    return mask
 
 
 def dilate(mask: Mask, side: int) -> Mask:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspection.errors import CameraError, FrameError, listed
-from inspection.images import decode_image
+from inspection.images import decode_image, read_content
 from training.data.data_set import Sample
 
 Range = tuple[int, int]
@@ -97,10 +97,7 @@ def data_sha256(samples: Iterable[SurveyedSample]) -> str:
 
 
 def _read_sample(sample: Sample) -> SurveyedSample:
-    try:
-        content = sample.path.read_bytes()
-    except OSError as error:
-        raise FrameError(f"{sample.path}: cannot be read ({error.strerror})") from error
+    content = read_content(sample.path)
     image = decode_image(content, str(sample.path))
     channels = 1 if image.ndim == 2 else image.shape[2]
     size = (image.shape[0], image.shape[1])

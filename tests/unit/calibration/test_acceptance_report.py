@@ -227,3 +227,25 @@ def test_an_image_of_the_training_is_refused(tiny_bundle: Bundle, tmp_path: Path
         "the model was trained on 1 of these images, so the figures would mean nothing; show it "
         f"others: {path}"
     )
+
+
+def test_files_that_nobody_shows_are_remarked(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    parts = labelled(tmp_path / "parts", SOUND)
+    picture(parts / "loose.png", 60)
+    (parts / "dent/raw.heic").touch()
+    (parts / "ground_truth/dent").mkdir(parents=True)
+    picture(parts / "ground_truth/dent/0.png", 255)
+    found, _ = studied(tiny_bundle, read_plan(parts, 3))
+    assert found.remarks[:2] == (
+        f"{parts}: 1 images directly in it are not read: loose.png",
+        f"{parts / 'dent'}: 1 files that are not images by their suffix are not read: raw.heic",
+    )
+
+
+def test_good_parts_of_another_name_are_no_defect(tmp_path: Path) -> None:
+    parts = labelled(tmp_path / "parts", {**SOUND, "OK": [60]})
+    with pytest.raises(CameraError) as caught:
+        read_plan(parts, None)
+    assert str(caught.value) == (
+        f"{parts / 'OK'}: looks like good parts and would count as a defect; rename it to good"
+    )

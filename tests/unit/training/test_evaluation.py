@@ -18,6 +18,7 @@ from inspection.verdict import Verdict
 from reports.classification import classification
 from training.data.data_set import DataSet, Sample
 from training.evaluation import Evaluation, Rate, SampleResult, evaluate, rate_of
+from training.evaluation_files import evaluate_to
 from training.inspected import inspect_samples, truth_at_map_size
 from training.metrics import aupro, auroc, average_precision, best_f1
 
@@ -267,6 +268,12 @@ class TestDoubts:
             "there is no drawn mask, and pixel figures leave the part out: crack/2.png",
         )
         assert found.without_mask == 1
+
+    def test_of_the_data_set(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet, tmp_path: Path
+    ) -> None:
+        data_set = replace(make_data_set({"good/1": 51, "crack/1": 230}), doubts=("left out",))
+        assert "left out" in evaluate_to(make_inspector(), data_set, tmp_path / "out").doubts
 
     def test_vanished_and_empty_masks(
         self, make_inspector: MakeInspector, make_data_set: MakeDataSet

@@ -1,6 +1,7 @@
 """Fitting: the same result after any interruption, and no incomplete files."""
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -260,3 +261,33 @@ def test_icpr_learns_only_defects_with_a_mask(parts: Path, tmp_path: Path) -> No
         tmp_path / "icpr",
     )
     assert len(jims.fitted_sha256) - len(icpr.fitted_sha256) == 1
+
+
+def test_images_that_are_not_learnt_are_doubts(parts: Path, tmp_path: Path) -> None:
+    shutil.copytree(parts, tmp_path / "parts")
+    good, spot = tmp_path / "parts/train/good", tmp_path / "parts/train/spot"
+    shutil.copyfile(good / "0.png", good / "again.png")
+    (good / "monday").mkdir()
+    shutil.copyfile(good / "0.png", good / "monday/0.png")
+    undrawn = "1 of 3 defective images have no mask, and the others have one: " + str(
+        spot / "0.png"
+    )
+    read = [f"{good}: 1 images in subfolders are not read: monday/", undrawn]
+    once = "1 good training images repeat another and are learnt once: "
+
+    def doubts(run: str, **model: str) -> list[str]:
+        record = fit(config(tmp_path / "parts", model={**model}, epochs=1), tmp_path / run)
+        return [re.sub("once: .*", "once: ", doubt) for doubt in record.doubts]
+
+    assert doubts("good")[:4] == [
+        *read,
+        "3 defective training images are not for a model of good parts and are not learnt: "
+        + ", ".join(str(spot / f"{number}.png") for number in range(3)),
+        once,
+    ]
+    assert doubts("icpr", supervision="mixed", version="icpr")[:4] == [
+        *read,
+        f"1 defective training images have no mask and are not learnt: {spot / '0.png'}",
+        once,
+    ]
+    assert doubts("jims", supervision="mixed")[:3] == [*read, once]

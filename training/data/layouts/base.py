@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
 
-from inspection.errors import CameraError, listed
+from inspection.errors import CameraError, listed, named
+from inspection.images import content_of
 from training.data.data_set import DataSet, Sample
 from training.data.layouts.store import Store
 
@@ -43,12 +44,20 @@ class WritableLayout(Layout, Protocol):
         """Puts all files into the store; the data set has no obstacles."""
 
 
-def assemble(origin: Path, name: str, train: Iterable[Sample], test: Iterable[Sample]) -> DataSet:
+def assemble(
+    origin: Path,
+    name: str,
+    train: Iterable[Sample],
+    test: Iterable[Sample],
+    *,
+    doubts: Sequence[str] = (),
+) -> DataSet:
     """Makes a data set of its samples; a data set of one class takes the name of the class.
 
     Args:
         origin: the folder or list that was read, for error messages.
         name: for several classes, or for one without a name.
+        doubts: sentences about files that were not read.
 
     Raises:
         CameraError: there is no sample, or a folder cannot have the name of a class or defect.
@@ -65,7 +74,29 @@ def assemble(origin: Path, name: str, train: Iterable[Sample], test: Iterable[Sa
         train, test = ([replace(s, category=None) for s in side] for side in (train, test))
     good = tuple(sample for sample in train if sample.is_good)
     defective = tuple(sample for sample in train if not sample.is_good)
-    return DataSet(name, good, defective, tuple(test))
+    undrawn = _undrawn([*defective, *test])
+    return DataSet(name, good, defective, tuple(test), (*doubts, *undrawn))
+
+
+def _undrawn(samples: Sequence[Sample]) -> list[str]:
+    """Tells the defects without a mask in a data set that has masks."""
+    defective = [sample for sample in samples if not sample.is_good]
+    undrawn = [str(sample.path) for sample in defective if sample.mask is None]
+    if not undrawn or len(undrawn) == len(defective):
+        return []
+    count = f"{len(undrawn)} of {len(defective)} defective images have no mask"
+    return [f"{count}, and the others have one: {named(undrawn)}"]
+
+
+def unlisted(samples: Sequence[Sample]) -> list[str]:
+    """Tells the images that lie beside the listed ones, and are in no list."""
+    files = (file for s in samples for file in (s.path, s.mask) if file is not None)
+    listed_files = {file.resolve() for file in files}
+    folders = sorted({sample.path.parent for sample in samples})
+    beside = [i for f in folders for i in content_of(f).images if i.resolve() not in listed_files]
+    if not beside:
+        return []
+    return [f"{len(beside)} images are in no list: {named(list(map(str, beside)))}"]
 
 
 def refuse_missing(origin: Path, samples: Sequence[Sample]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inspection.errors import CameraError
-from inspection.images import list_images
+from inspection.images import Tell, content_of, list_images
 from training.data.data_set import GOOD, DataSet, Sample
 from training.data.layouts.base import Limits, assemble, good_only, lost_names, one_category_only
 from training.data.layouts.mvtec import folders
@@ -16,12 +16,13 @@ NORMAL, ABNORMAL = "0.normal", "1.abnormal"
 DEFECT = "abnormal"
 EXPECTED = f"train/{NORMAL}"
 
+_SPLITS = ("train", "test")
 _DEFECTS = {NORMAL: GOOD, ABNORMAL: DEFECT}
 
 
 def recognises(path: Path) -> bool:
     """Returns True when one of the named folders exists."""
-    return any((path / split / kind).is_dir() for split in ("train", "test") for kind in _DEFECTS)
+    return any((path / split / kind).is_dir() for split in _SPLITS for kind in _DEFECTS)
 
 
 def read(path: Path) -> DataSet:
@@ -30,9 +31,9 @@ def read(path: Path) -> DataSet:
     Raises:
         CameraError: a folder has another name, or holds no image.
     """
-    return assemble(
-        path, path.resolve().name, _read_split(path / "train"), _read_split(path / "test")
-    )
+    doubts = content_of(path).passed_over(_SPLITS, images=True, others=False)
+    train, test = (list(_read_split(path / split, doubts.append)) for split in _SPLITS)
+    return assemble(path, path.resolve().name, train, test, doubts=doubts)
 
 
 def limits(data_set: DataSet) -> Limits:
@@ -52,9 +53,13 @@ def write(data_set: DataSet, store: Store) -> None:
             store.add_image(sample.path, f"{split}/{NORMAL if sample.is_good else ABNORMAL}")
 
 
-def _read_split(path: Path) -> Iterator[Sample]:
-    for kind in folders(path):
+def _read_split(path: Path, tell: Tell) -> Iterator[Sample]:
+    kinds = folders(path)
+    if path.is_dir():
+        for sentence in content_of(path).passed_over([k.name for k in kinds], images=True):
+            tell(sentence)
+    for kind in kinds:
         if kind.name not in _DEFECTS:
             raise CameraError(f"{kind}: an unknown label; name the folders {NORMAL} and {ABNORMAL}")
-        for image in list_images(kind):
+        for image in list_images(kind, tell):
             yield Sample(image, _DEFECTS[kind.name])

@@ -11,15 +11,17 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from inspection.errors import CameraError, listed
-from inspection.images import encode_png, list_images, read_image
+from inspection.images import Tell, content_of, encode_png, list_images, read_image
 from training.data.data_set import GOOD, DataSet, Sample
 from training.data.layouts.base import Limits, assemble, lost_names, one_category_only
 from training.data.layouts.store import Store
+from training.data.masks import is_drawn
 
-MASK_SUFFIX = "_GT.png"
+MASK_SUFFIX = "_GT.png"  # as published; other formats and cases are read too
 DEFECT = "defective"
 EXPECTED = f"train/<id>{MASK_SUFFIX} and test/<id>{MASK_SUFFIX}"
 
+_ENDING = "_gt"
 _FIRST_ID = {"train": 10_000, "test": 20_000}  # as in the published set
 
 
@@ -30,7 +32,7 @@ def recognises(path: Path) -> bool:
 
 def has_masks(folder: Path) -> bool:
     """Returns True when masks are in `folder`, beside the images of one split."""
-    return any(folder.glob(f"*{MASK_SUFFIX}"))
+    return folder.is_dir() and any(map(_is_mask, content_of(folder).images))
 
 
 def read(path: Path) -> DataSet:
@@ -39,8 +41,9 @@ def read(path: Path) -> DataSet:
     Raises:
         CameraError: an image without its mask or a mask without its image, or an unreadable mask.
     """
-    train, test = (_read_split(path / split) for split in _FIRST_ID)
-    return assemble(path, path.resolve().name, train, test)
+    doubts = content_of(path).passed_over(_FIRST_ID, images=True, others=False)
+    train, test = (list(_read_split(path / split, doubts.append)) for split in _FIRST_ID)
+    return assemble(path, path.resolve().name, train, test, doubts=doubts)
 
 
 def limits(data_set: DataSet) -> Limits:
@@ -69,20 +72,24 @@ def write(data_set: DataSet, store: Store) -> None:
                 store.add_mask(sample.mask, sample.path, mask)
 
 
-def _read_split(folder: Path) -> Iterator[Sample]:
+def _read_split(folder: Path, tell: Tell) -> Iterator[Sample]:
     if not folder.is_dir():
         return
-    files = list_images(folder)
-    masks = {f.name.removesuffix(MASK_SUFFIX): f for f in files if f.name.endswith(MASK_SUFFIX)}
-    images = {f.stem: f for f in files if not f.name.endswith(MASK_SUFFIX)}
+    files = list_images(folder, tell)
+    masks = {f.stem[: -len(_ENDING)]: f for f in files if _is_mask(f)}
+    images = {f.stem: f for f in files if not _is_mask(f)}
     alone = [str(images.get(stem) or masks[stem]) for stem in sorted(images.keys() ^ masks.keys())]
     if alone:
         title = f"{folder}: {len(alone)} files without their mask or image (<id>{MASK_SUFFIX}):"
         raise CameraError(listed(title, alone))
     for stem, image in images.items():
-        is_defective = bool(read_image(masks[stem]).any())
+        is_defective = is_drawn(masks[stem])
         yield Sample(image, DEFECT, masks[stem]) if is_defective else Sample(image, GOOD)
 
 
 def _is_drawn(sample: Sample) -> bool:
-    return sample.mask is not None and bool(read_image(sample.mask).any())
+    return sample.mask is not None and is_drawn(sample.mask)
+
+
+def _is_mask(file: Path) -> bool:
+    return file.stem.casefold().endswith(_ENDING)

@@ -6,16 +6,21 @@ categories are folders of this layout beside each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from inspection.errors import CameraError
-from inspection.images import list_images
+from inspection.images import Tell, content_of, list_images, refuse_nearly_good
 from training.data.data_set import GOOD, DataSet, Sample
+from training.data.layouts import ground_truth
 from training.data.layouts.base import Limits, assemble
+from training.data.layouts.ground_truth import GroundTruth
 from training.data.layouts.store import Store
 
 EXPECTED = f"train/{GOOD} or <category>/train/{GOOD}"
+SPLITS = ("train", "test")
+TREE = (*SPLITS, ground_truth.FOLDER)  # the folders of one category
 
 
 def recognises(path: Path) -> bool:
@@ -27,14 +32,20 @@ def read(path: Path) -> DataSet:
     """Lists all images of the folders, of every category.
 
     Raises:
-        CameraError: a folder holds no image, or lacks train/good beside whole categories.
+        CameraError: a folder holds no image, lacks train/good beside whole categories, or has
+            nearly the name of another.
     """
     roots = {None: path} if _is_category(path) else {f.name: f for f in _categories(path)}
-    train, test = (
-        [s for category, root in roots.items() for s in read_split(root, split, category)]
-        for split in ("train", "test")
-    )
-    return assemble(path, path.resolve().name, train, test)
+    doubts: list[str] = []
+    if None not in roots:
+        names = [root.name for root in roots.values()]
+        doubts += content_of(path).passed_over(names, images=True, others=False)
+    splits: dict[str, list[Sample]] = {split: [] for split in SPLITS}
+    for category, root in roots.items():
+        doubts += content_of(root).passed_over(TREE, images=True, others=False)
+        for split, samples in read_tree(root, doubts.append, category).items():
+            splits[split] += samples
+    return assemble(path, path.resolve().name, *splits.values(), doubts=doubts)
 
 
 def limits(data_set: DataSet) -> Limits:
@@ -58,7 +69,7 @@ def write_sample(
     folder = str(PurePosixPath(root, split, sample.defect))
     if sample.is_good:
         return store.add_image(sample.path, folder), None
-    masks = PurePosixPath(root, "ground_truth", sample.defect)  # of both splits
+    masks = PurePosixPath(root, ground_truth.FOLDER, sample.defect)  # of both splits
     image = store.add_image(sample.path, folder, str(masks))
     if sample.mask is None:
         return image, None
@@ -67,15 +78,50 @@ def write_sample(
     return image, mask
 
 
-def read_split(root: Path, split: str, category: str | None = None) -> Iterator[Sample]:
-    """Yields the images of one split with their masks; none without the folder of the split.
+def read_tree(
+    root: Path, tell: Tell, category: str | None = None, splits: Sequence[str] = SPLITS
+) -> dict[str, list[Sample]]:
+    """Returns the images of the splits with their masks; none without the folder of a split.
+
+    Args:
+        tell: takes a sentence for each reason to pass over files.
 
     Raises:
-        CameraError: a folder holds no image.
+        CameraError: a folder holds no image, or has nearly the name of another, or the masks of a
+            defect fit none of its images.
     """
-    for kind in folders(root / split):
-        for image in list_images(kind):
-            yield Sample(image, kind.name, _mask_of(root, kind.name, image), category)
+    refuse_nearly(root)
+    truth = GroundTruth(root / ground_truth.FOLDER, tell)
+    found = {split: list(_read_split(root / split, truth, tell, category)) for split in splits}
+    truth.finish(tell)
+    return found
+
+
+def refuse_nearly(root: Path) -> None:
+    """Refuses folders that nothing reads, or that count as defects, for their names alone.
+
+    Raises:
+        CameraError: a folder `Train`, `TEST` or `Ground Truth`; `train/Good` or `test/OK`.
+    """
+    for split in SPLITS:
+        refuse_nearly_good(folders(root / split), GOOD)
+    for folder in folders(root):
+        expected = re.sub(r"[\W_]+", "_", folder.name.casefold())
+        if expected in TREE and folder.name != expected:
+            raise CameraError(f"{folder}: the name must be {expected}; rename it")
+
+
+def _read_split(
+    folder: Path, truth: GroundTruth, tell: Tell, category: str | None
+) -> Iterator[Sample]:
+    kinds = folders(folder)
+    if folder.is_dir():
+        names = [kind.name for kind in kinds]
+        for sentence in content_of(folder).passed_over(names, images=True):
+            tell(sentence)
+    for kind in kinds:
+        for image in list_images(kind, tell):
+            yield Sample(image, kind.name, truth.mask_of(kind.name, image), category)
 
 
 def folders(path: Path) -> list[Path]:
@@ -93,15 +139,5 @@ def _categories(path: Path) -> Iterable[Path]:
     for folder in folders(path):
         if _is_category(folder):
             yield folder
-        elif any((folder / split).is_dir() for split in ("train", "test")):
+        elif any((folder / split).is_dir() for split in SPLITS):
             raise CameraError(f"{folder}: has no train/{GOOD}, unlike the categories beside it")
-
-
-def _mask_of(root: Path, defect: str, image: Path) -> Path | None:
-    if defect == GOOD:
-        return None
-    folder = root / "ground_truth" / defect
-    for name in (f"{image.stem}_mask.png", f"{image.stem}.png"):
-        if (folder / name).is_file():
-            return folder / name
-    return None

@@ -56,7 +56,11 @@ class Store:
         """
         height, width = read_image(image).shape[:2]
         pixels = (read_mask(mask, (height, width)) * 255).astype(np.uint8)
-        if mask.suffix.lower() == ".png" and np.array_equal(read_image(mask), pixels):
+        if (
+            mask.is_file()
+            and mask.suffix.lower() == ".png"
+            and np.array_equal(read_image(mask), pixels)
+        ):
             self._add_copy(mask, target)
         else:
             self.add_file(target, encode_png(pixels))

@@ -23,6 +23,7 @@ from training.data.layouts.base import (
     good_only,
     read_list,
     refuse_missing,
+    unlisted,
 )
 from training.data.layouts.mvtec import folders, write_sample
 from training.data.layouts.store import Store
@@ -82,7 +83,9 @@ def read(path: Path) -> DataSet:
     name = folder.resolve().name
     sides = [[r.sample(images, name) for r in records.get(split, ())] for split in _SPLITS]
     refuse_missing(path, sides[0] + sides[1])
-    return assemble(path, name, *sides)
+    # One list of two leaves the images of the other out on purpose.
+    doubts = unlisted([*sides[0], *sides[1]]) if path.is_dir() else []
+    return assemble(path, name, *sides, doubts=doubts)
 
 
 def limits(data_set: DataSet) -> Limits:

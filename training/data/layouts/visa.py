@@ -23,6 +23,7 @@ from training.data.layouts.base import (
     lost_names,
     read_list,
     refuse_missing,
+    unlisted,
 )
 from training.data.layouts.store import Store
 
@@ -75,7 +76,8 @@ def read(path: Path) -> DataSet:
         for split in ("train", "test")
     ]
     refuse_missing(root / LIST, sides[0] + sides[1])
-    return assemble(root / LIST, path.resolve().name, *sides)
+    doubts = unlisted([*sides[0], *sides[1]])
+    return assemble(root / LIST, path.resolve().name, *sides, doubts=doubts)
 
 
 def limits(data_set: DataSet) -> Limits:

@@ -210,3 +210,33 @@ def test_video_without_frames_is_refused(tmp_path: Path) -> None:
     write_video(tmp_path / "line.avi", 0)
     with pytest.raises(CameraError, match=r"line\.avi"):
         replay(tmp_path / "line.avi").open()
+
+
+def test_two_stars_match_all_subfolders(tmp_path: Path) -> None:
+    for folder in ("", "monday", "monday/early"):
+        write_images(tmp_path / folder, f"{Path(folder).name or 'top'}.png")
+    camera = replay(tmp_path / "**" / "*.png")
+    camera.open()
+    assert [frame.source for frame in read_all(camera)] == ["early.png", "monday.png", "top.png"]
+
+
+def test_the_log_has_the_files_that_are_passed_over_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_images(tmp_path, "a.png")
+    write_images(tmp_path / "more", "b.png", "c.png")
+    (tmp_path / "d.heic").touch()
+    camera = replay(tmp_path, loop=True)
+    camera.open()
+    for _ in range(3):
+        camera.read(1.0)
+    assert caplog.messages == [
+        f"{tmp_path}: 2 images in subfolders are not read: more/",
+        f"{tmp_path}: 1 files that are not images by their suffix are not read: d.heic",
+    ]
+    caplog.clear()
+    camera = replay(tmp_path / "*")
+    camera.open()
+    assert caplog.messages == [
+        f"{tmp_path / '*'}: 1 matching files are not images: {tmp_path / 'd.heic'}"
+    ]

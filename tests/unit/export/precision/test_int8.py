@@ -204,20 +204,20 @@ def parts(tmp_path: Path) -> Path:
 def test_training_images_are_found_by_their_hash(parts: Path) -> None:
     good = sorted((parts / "train/good").iterdir())
     fitted = tuple(sha256_of(path) for path in good[:5])
-    images = calibration_images(record(parts, fitted))
+    images = calibration_images(record(parts, fitted), None, print)
     assert [image.shape for image in images] == [(1, 16, 16, 3)] * 5
     assert sorted(int(image[0, 0, 0, 0]) for image in images) == [0, 20, 40, 60, 80]
     moved = parts.rename(parts.with_name("moved"))
-    assert len(calibration_images(record(parts, fitted), moved / "train/good")) == 5
+    assert len(calibration_images(record(parts, fitted), moved / "train/good", print)) == 5
 
 
 def test_images_that_are_gone_are_asked_for(parts: Path) -> None:
     fitted = tuple(sha256_of(path) for path in sorted((parts / "train/good").iterdir())[:5])
     moved = parts.rename(parts.with_name("moved"))
     with pytest.raises(BundleError, match=r"are gone \(.*no such folder.*\): give the folder"):
-        calibration_images(record(parts, fitted))
+        calibration_images(record(parts, fitted), None, print)
     with pytest.raises(BundleError) as caught:
-        calibration_images(record(parts, fitted), moved / "test/good")
+        calibration_images(record(parts, fitted), moved / "test/good", print)
     assert str(caught.value) == (
         f"{moved / 'test/good'}: holds 1 of the good training images, and the calibration of "
         "INT8 needs at least 4: give the folder that holds them now with --calibration FOLDER"

@@ -5,9 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from inspection.errors import CameraError
-from training.data.masks import dilate, distance_weights, read_mask
+from inspection.files import sha256_of
+from training.data.masks import dilate, distance_weights, is_drawn, mask_sha256, read_mask
 
 
 def test_weights_of_a_square_fall_to_its_border() -> None:
@@ -48,3 +50,59 @@ def test_every_value_but_zero_is_a_defect(tmp_path: Path) -> None:
     image[1, 2] = (0, 7, 0)
     cv2.imwrite(str(path), image)
     assert read_mask(path, (4, 4)).sum() == 1
+
+
+def blob() -> np.ndarray:
+    mask = np.zeros((120, 160), np.uint8)
+    cv2.circle(mask, (70, 60), 25, 255, -1)
+    cv2.line(mask, (5, 5), (150, 110), 255, 2)
+    return mask
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+@pytest.mark.parametrize("quality", [50, 75, 95])
+def test_a_lossy_mask_keeps_its_area(tmp_path: Path, suffix: str, quality: int) -> None:
+    path = tmp_path / f"mask{suffix}"
+    setting = cv2.IMWRITE_JPEG_QUALITY if suffix == ".jpg" else cv2.IMWRITE_WEBP_QUALITY
+    cv2.imwrite(str(path), blob(), [setting, quality])
+    truth = blob() > 0
+    assert read_mask(path, truth.shape).sum() == pytest.approx(truth.sum(), rel=0.04)
+
+
+def test_a_lossy_mask_of_small_values_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mask.jpg"
+    cv2.imwrite(str(path), blob() // 255)
+    with pytest.raises(CameraError, match=r"mask\.jpg: a lossy mask whose highest value is \d: "):
+        read_mask(path, (120, 160))
+
+
+def test_a_black_lossy_mask_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "mask.jpg"
+    cv2.imwrite(str(path), np.zeros((120, 160), np.uint8))
+    assert not is_drawn(path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".webp"])
+@pytest.mark.parametrize("value", [1, 255])
+def test_lossless_masks_are_exact(tmp_path: Path, suffix: str, value: int) -> None:
+    path = tmp_path / f"mask{suffix}"
+    lossless = [cv2.IMWRITE_WEBP_QUALITY, 101] if suffix == ".webp" else []
+    cv2.imwrite(str(path), np.minimum(blob(), value), lossless)
+    assert np.array_equal(read_mask(path, (120, 160)), blob() > 0)
+
+
+def test_a_palette_png_is_a_mask(tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    image = Image.fromarray(blob() // 255, "P")
+    image.putpalette([0, 0, 0, 128, 0, 0])
+    image.save(path)
+    assert np.array_equal(read_mask(path, (120, 160)), blob() > 0)
+
+
+def test_a_hash_covers_all_masks_of_a_folder(tmp_path: Path) -> None:
+    for name in ("0.png", "1.png"):
+        cv2.imwrite(str(tmp_path / name), blob())
+    before = mask_sha256(tmp_path)
+    cv2.imwrite(str(tmp_path / "1.png"), 255 - blob())
+    assert mask_sha256(tmp_path) != before
+    assert mask_sha256(tmp_path / "0.png") == sha256_of(tmp_path / "0.png")

@@ -74,7 +74,8 @@ class TestSurvey:
         assert str(caught.value) == (
             "2 unusable images:\n"
             f"  {samples[2].path}: the file is empty\n"
-            f"  {samples[5].path}: the image is truncated; copy or capture it again"
+            f"  {samples[5].path}: the image is damaged or cut off (PNG: ends at byte 200 within a "
+            "chunk that ends at 1876); copy or capture it again"
         )
 
     @pytest.mark.parametrize(

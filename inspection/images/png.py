@@ -1,0 +1,44 @@
+"""PNG: the checksum of every chunk (PNG specification, third edition, sections 5 and 11)."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from inspection.images.damage import DamageError, several_images
+
+START = b"\x89PNG\r\n\x1a\n"
+
+_AROUND = 12  # bytes of a chunk beside its data: length, type, checksum
+
+
+def check(content: bytes) -> None:
+    """Reads every chunk up to the end of the image; bytes behind it do not matter.
+
+    Raises:
+        DamageError: a checksum differs, or the end is missing.
+        UnsupportedError: an animation.
+    """
+    for kind, data in _chunks(content):
+        if kind == b"acTL" and len(data) >= 4:
+            (frames,) = struct.unpack_from(">I", data)
+            if frames > 1:
+                raise several_images(frames)
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yields type and data of each chunk, IEND last."""
+    place, kind = len(START), b""
+    while kind != b"IEND":
+        if place + _AROUND > len(content):
+            raise DamageError(f"PNG: ends at byte {len(content)} without its end mark")
+        length, kind = struct.unpack_from(">I4s", content, place)
+        end = place + _AROUND + length
+        if end > len(content):
+            raise DamageError(f"PNG: ends at byte {len(content)} within a chunk that ends at {end}")
+        (promised,) = struct.unpack_from(">I", content, end - 4)
+        if zlib.crc32(content[place + 4 : end - 4]) != promised:
+            raise DamageError(f"PNG: the checksum of the chunk at byte {place} differs")
+        yield kind, content[place + 8 : end - 4]
+        place = end
