@@ -223,6 +223,11 @@ def test_a_hung_peer_is_an_error_in_time_and_no_verdict_of_another_part(
         line.output.send(make_record(2, Verdict.PASS))
     assert time.monotonic() - began < TIMEOUT_MS / 1e3 + SLACK_S
     assert line.kind in str(caught.value)
+    began = time.monotonic()
+    with pytest.raises(LineError):  # known to be down: nothing is waited for
+        line.output.send(make_record(2, Verdict.PASS))
+    if line.kind not in STATELESS:
+        assert time.monotonic() - began < TIMEOUT_MS / 2e3
     line.peer.wake()
     open_again(line.output)
     line.peer.meet()
