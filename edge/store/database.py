@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from edge.store.watched_file import WatchedConnection
 from inspection.errors import RecordsError
 
 FILE_NAME = "records.sqlite"
@@ -83,7 +84,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def connect(folder: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Connection:
+def connect(folder: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> WatchedConnection:
     """Open the database for writing; make it, or bring it to this version, when needed.
 
     The connection may be handed from thread to thread. It begins no transaction by itself.
@@ -98,7 +99,11 @@ def connect(folder: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.
         )
     path = folder / FILE_NAME
     connection = sqlite3.connect(
-        path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+        path,
+        timeout=_BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=WatchedConnection,
     )
     connection.row_factory = sqlite3.Row
     try:
@@ -107,6 +112,7 @@ def connect(folder: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             connection.execute("PRAGMA foreign_keys = ON")
             _migrate(connection, path)
+        connection.watch(path)
     except (sqlite3.Error, RecordsError):
         connection.close()
         raise

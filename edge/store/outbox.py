@@ -21,6 +21,7 @@ from edge.part.record import InspectionRecord
 from edge.peers.reconnect import Pauses
 from edge.store.database import connect
 from edge.store.rows import FIELDS, record_from_row
+from edge.store.watched_file import WatchedConnection
 from inspection.errors import LineError, RecordsError
 
 _LONGEST_PAUSE_S = 10.0
@@ -54,7 +55,7 @@ class StoredOutput:
         self._max_waiting = max_waiting
         self._output = output
         self._link = Link(output)
-        self._connection: sqlite3.Connection | None = None
+        self._connection: WatchedConnection | None = None
         self._lock = threading.Lock()
         self._reserved: set[str] = set()
         self._waiting = 0
@@ -205,17 +206,22 @@ class StoredOutput:
 
     def _read(self) -> list[tuple[int, InspectionRecord]]:
         connection = self._connected()
-        rows = connection.execute(_NEXT, (self.name, self._sent)).fetchall()
+        # A cursor reads a file that was renamed or removed, too: what waits there is sent first.
+        rows = connection.cursor().execute(_NEXT, (self.name, self._sent)).fetchall()
+        if not rows and connection.has_moved():
+            self._disconnect()
+            self._sent = 0  # the next file counts anew
+            return self._read()
         return [(row["entry"], record_from_row(row)) for row in rows]
 
     def _forget(self) -> None:
         """Delete the confirmed verdicts. On a full disk the next call does."""
         with contextlib.suppress(sqlite3.OperationalError):
-            self._connected().execute(
+            self._connected().cursor().execute(
                 "DELETE FROM outbox WHERE output = ? AND number <= ?", (self.name, self._sent)
             )
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connected(self) -> WatchedConnection:
         if self._connection is None:
             # Without a flush to the disk: after a power cut the last verdicts are sent again.
             self._connection = connect(self._folder, synchronous="NORMAL")
