@@ -14,6 +14,7 @@ from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import Manifest
 from inspection.images import read_image
 from inspection.inspector import Inspector
+from inspection.names import printable
 from reports.charts import histogram, rate_curve
 from reports.pages import Card, Cards, Notices, Picture, Plot, Section, Table, Text, write_page
 from reports.pictures import data_url, native_heat, small_jpeg, with_zones
@@ -158,7 +159,7 @@ def worst_cards(result: CalibrationResult, inspector: Inspector) -> list[Card]:
             for title, one in drawn.items()
             if one is not None
         )
-        name, score = result.images[image].name, f"score {scores[image]:.6g}"
+        name, score = printable(result.images[image].name), f"score {scores[image]:.6g}"
         cards.append(Card(name, pictures, lines=(score,)))
     return cards
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inspection.errors import BundleError
+from inspection.names import ESCAPES
 
 LOCK_WAIT_S = 10.0
 TEMPORARY_PREFIX = ".incomplete-"
@@ -66,8 +67,11 @@ def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
 
 
 def write_text(path: Path, content: str, *, private: bool = False) -> None:
-    """Encodes `content` as UTF-8 and replaces `path` by it, like `write_bytes`."""
-    write_bytes(path, content.encode(), private=private)
+    """Encodes `content` as UTF-8 and replaces `path` by it, like `write_bytes`.
+
+    A raw name of a file in it becomes printable, see `inspection.names`.
+    """
+    write_bytes(path, content.encode(errors=ESCAPES), private=private)
 
 
 def point_link(link: Path, target: str) -> None:

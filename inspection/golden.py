@@ -15,6 +15,7 @@ from inspection.engine import Engine, Prediction
 from inspection.engine.sidecar import AccuracyGate
 from inspection.errors import EngineError
 from inspection.images import read_image
+from inspection.names import plain
 from inspection.preprocess import preprocess
 
 # Share of the largest expected map value by which an FP32 artefact may differ from the checkpoint.
@@ -76,7 +77,8 @@ def write_golden(
 ) -> Golden:
     """Writes one golden frame into `folder`, a bundle before it is sealed."""
     (folder / "golden").mkdir(exist_ok=True)
-    golden = Golden(name=name, frame=f"golden/{name}.png", expected=f"golden/{name}.npz")
+    stem = f"golden/{plain(name)}"
+    golden = Golden(name=name, frame=f"{stem}.png", expected=f"{stem}.npz")
     (folder / golden.frame).write_bytes(png)
     np.savez(folder / golden.expected, score=np.float32(score), map=anomaly_map)
     return golden

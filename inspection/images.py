@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inspection.errors import CameraError, FrameError
+from inspection.names import printable
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -27,7 +28,7 @@ def list_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         what = "is a file: give the folder that it is in" if folder.exists() else "no such folder"
-        raise CameraError(f"{folder}: {what}")
+        raise CameraError(f"{printable(folder)}: {what}")
     images = sorted(
         path
         for path in folder.iterdir()
@@ -35,7 +36,7 @@ def list_images(folder: Path) -> list[Path]:
     )
     if not images:
         raise CameraError(
-            f"{folder}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); "
+            f"{printable(folder)}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); "
             "Linewarden does not search its subfolders"
         )
     return images
@@ -53,8 +54,8 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise FrameError(f"{path}: cannot be read ({error.strerror})") from error
-    return decode_image(content, str(path))
+        raise FrameError(f"{printable(path)}: cannot be read ({error.strerror})") from error
+    return decode_image(content, printable(path))
 
 
 def decode_image(content: bytes, name: str) -> npt.NDArray[np.uint8]:

@@ -24,6 +24,7 @@ from torch import Tensor
 from inspection.config.loading import StrictModel
 from inspection.errors import BundleError, ConfigError
 from inspection.files import sha256_of, write_bytes
+from inspection.names import StoredPath
 from inspection.preprocess import Preprocessing
 from inspection.trust.sealed import Sha256
 from training.config import TrainConfig
@@ -37,7 +38,7 @@ RUN, WEIGHTS, RESUME = "run.json", "model.safetensors", "resume.safetensors"
 class HeldOut(StrictModel):
     """A good image that the training did not use."""
 
-    path: Path
+    path: StoredPath
     sha256: Sha256
 
 

@@ -19,6 +19,7 @@ from edge.part.frame import Frame
 from inspection.config.loading import ConfigPath
 from inspection.errors import CameraError
 from inspection.images import IMAGE_SUFFIXES, list_images, read_image
+from inspection.names import printable
 
 
 class ReplayConfig(KindConfig):
@@ -133,7 +134,7 @@ class _Images:
         path = next(self._paths, None)
         if path is None:
             raise EndOfRecording
-        return read_image(path), path.name
+        return read_image(path), printable(path.name)
 
     def close(self) -> None:
         pass
@@ -164,7 +165,7 @@ class _Video:
                 )
             raise EndOfRecording
         self._index += 1
-        return image, f"{self._path.name}#{self._index - 1}"
+        return image, f"{printable(self._path.name)}#{self._index - 1}"
 
     def close(self) -> None:
         self._capture.release()

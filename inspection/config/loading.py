@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Va
 from inspection.config.problems import described, report
 from inspection.config.yaml_source import CommandLineText, Dumper, Problem, data, lay_over, read
 from inspection.errors import ConfigError
+from inspection.names import StoredPath, path_of
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -37,11 +38,14 @@ def _beside_the_file(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str | Path) or not info.context or "folder" not in info.context:
         return value
     folder = Path.cwd() if isinstance(value, CommandLineText) else info.context["folder"]
-    return folder / value
+    return folder / (path_of(value) if isinstance(value, str) else value)
 
 
-ConfigPath = Annotated[Path, BeforeValidator(_beside_the_file)]
-"""A path relative to its configuration file; unchanged when no file is being loaded."""
+ConfigPath = Annotated[StoredPath, BeforeValidator(_beside_the_file)]
+"""A path relative to its configuration file; unchanged when no file is being loaded.
+
+The text of a path may name any file, see `inspection.names`.
+"""
 
 
 def load_config(path: Path, model: type[M], overrides: Sequence[str] = ()) -> M:

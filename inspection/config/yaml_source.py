@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from inspection.errors import ConfigError
+from inspection.names import encodable
 
 Keys = tuple[str | int, ...]
 
@@ -192,6 +193,7 @@ def data(node: Node) -> Any:
 
 def lay_over(root: Node, override: str, problems: list[Problem]) -> None:
     """Sets `a.b=value` in a tree, and adds what is wrong with it to `problems`."""
+    override = encodable(override)  # a path in it may have any bytes
     mark = _mark(SET + override)
     name, separator, text = override.partition("=")
     keys = tuple(name.split("."))

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from inspection.errors import CameraError
 from inspection.images import list_images
+from inspection.names import printable
 from training.data.data_set import GOOD, DataSet, Sample
 from training.data.layouts.base import Limits, assemble
 from training.data.layouts.store import Store
@@ -29,7 +30,9 @@ def read(path: Path) -> DataSet:
     Raises:
         CameraError: a folder holds no image, or lacks train/good beside whole categories.
     """
-    roots = {None: path} if _is_category(path) else {f.name: f for f in _categories(path)}
+    roots = (
+        {None: path} if _is_category(path) else {printable(f.name): f for f in _categories(path)}
+    )
     train, test = (
         [s for category, root in roots.items() for s in read_split(root, split, category)]
         for split in ("train", "test")
@@ -75,7 +78,7 @@ def read_split(root: Path, split: str, category: str | None = None) -> Iterator[
     """
     for kind in folders(root / split):
         for image in list_images(kind):
-            yield Sample(image, kind.name, _mask_of(root, kind.name, image), category)
+            yield Sample(image, printable(kind.name), _mask_of(root, kind, image), category)
 
 
 def folders(path: Path) -> list[Path]:
@@ -97,10 +100,10 @@ def _categories(path: Path) -> Iterable[Path]:
             raise CameraError(f"{folder}: has no train/{GOOD}, unlike the categories beside it")
 
 
-def _mask_of(root: Path, defect: str, image: Path) -> Path | None:
-    if defect == GOOD:
+def _mask_of(root: Path, kind: Path, image: Path) -> Path | None:
+    if kind.name == GOOD:
         return None
-    folder = root / "ground_truth" / defect
+    folder = root / "ground_truth" / kind.name
     for name in (f"{image.stem}_mask.png", f"{image.stem}.png"):
         if (folder / name).is_file():
             return folder / name
