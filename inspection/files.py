@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inspection.errors import BundleError
-from inspection.names import ESCAPES
+from inspection.names import ESCAPES, encodable
 
 LOCK_WAIT_S = 10.0
 TEMPORARY_PREFIX = ".incomplete-"
@@ -39,6 +39,22 @@ def is_still_at(descriptor: int, path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return os.path.samestat(os.fstat(descriptor), there)
+
+
+@contextmanager
+def utf8_path(path: Path) -> Iterator[str]:
+    """Yields the path of an existing file for a library that takes UTF-8 alone.
+
+    That is another path to the same file where its own is not UTF-8, good until the block ends.
+
+    Raises:
+        OSError: such a file cannot be opened.
+    """
+    if encodable(str(path)) == str(path):
+        yield str(path)
+    else:
+        with path.open("rb") as stream:
+            yield f"/proc/self/fd/{stream.fileno()}"
 
 
 def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:

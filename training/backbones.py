@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from inspection.config.loading import StrictModel
 from inspection.errors import BundleError, ConfigError
+from inspection.files import utf8_path
 from inspection.names import path_of, printable
 
 ALEXNET = "alexnet.tv_in1k"
@@ -261,7 +262,8 @@ def _no_weights(name: str, why: str) -> str:
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
+            with utf8_path(path) as readable:
+                return safetensors.torch.load_file(readable)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such weights file") from error

@@ -18,6 +18,7 @@ from edge.camera.kind import KindConfig
 from edge.part.frame import Frame
 from inspection.config.loading import ConfigPath
 from inspection.errors import CameraError
+from inspection.files import utf8_path
 from inspection.images import IMAGE_SUFFIXES, list_images, read_image
 from inspection.names import printable
 
@@ -143,7 +144,8 @@ class _Images:
 class _Video:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._capture = cv2.VideoCapture(str(path))
+        with utf8_path(path) as readable:
+            self._capture = cv2.VideoCapture(readable)
         if not self._capture.isOpened():
             raise CameraError(f"{path}: not a video that OpenCV can open, or damaged")
         # Without an index, a container gives an estimate, or zero or less.
