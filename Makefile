@@ -3,6 +3,8 @@
 #   make demo               the whole chain on drawn parts              (DATA=folder for your own)
 #   make test               lint, types, import rules, tests: what CI runs
 #   make check              the tests alone: all with their coverage, or some  (PYTEST=tests/unit)
+#   make lock               the versions and hashes of all wheels for a device, in locks  (PYTHON=python3.10)
+#   make wheelhouse         the locked wheels for a device without internet              (MACHINE=x86_64)
 #   make clean              remove what all targets made
 #
 # These write the pages of docs/measured:
@@ -19,12 +21,17 @@ VENV ?= .venv
 SHARED ?= ../shared
 OUT ?= demo
 SEEDS ?= 1 2 3
+MACHINE ?= aarch64
+EXTRAS ?= onnxruntime calibration health modbus mqtt opcua webhook gpio signing
 RUNS ?= $(wildcard build/study/*-1/run)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint check study precision reliability camera-study calibration-study bench gpu-bench \
-  clean
+MACHINES := aarch64 x86_64
+VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+
+.PHONY: demo lock wheelhouse test lint check study precision reliability camera-study calibration-study \
+  bench gpu-bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -79,6 +86,21 @@ STUDIED := ball_screw kolektorsdd
 calibration-study: $(STUDIED:%=build/study-calibration/%/bundle/manifest.json)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.calibration --out docs/measured/calibration.md \
 	  $(foreach name,$(STUDIED),build/study-calibration/$(name)/bundle=$(SHARED)/data/$(name))
+
+# pip decides conditions on the Python version for the one that it runs with: one call of each target
+# for each version on the devices, with PYTHON and a VENV of its own.
+lock: $(MACHINES:%=lock-%)
+
+lock-%: $(STAMP)
+	rm -rf build/lock/$*
+	$(call gather,build/lock/$*,$*) --write-lock locks/py$(VERSION)-$*.txt
+
+wheelhouse: $(STAMP)
+	rm -rf build/wheelhouse/py$(VERSION)-$(MACHINE)
+	$(call gather,build/wheelhouse/py$(VERSION)-$(MACHINE),$(MACHINE)) --lock locks/py$(VERSION)-$(MACHINE).txt
+
+gather = $(BIN)/linewarden service wheelhouse $(1) --python $(VERSION) --extras $(EXTRAS) \
+  --platform $(foreach tag,manylinux_2_34 manylinux_2_28 manylinux_2_17 manylinux2014,$(tag)_$(2))
 
 bench: $(STAMP)
 	$(BIN)/python tests/bench/bench_inspector.py

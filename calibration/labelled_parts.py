@@ -17,6 +17,7 @@ from pathlib import Path
 from inspection.errors import CameraError, ConfigError, named
 from inspection.files import sha256_of
 from inspection.images import Tell, content_of, list_images, refuse_nearly_good
+from inspection.names import printable
 
 GOOD = "good"
 REPEATS = 3  # as AIAG asks
@@ -97,7 +98,7 @@ def read_plan(folder: Path, repeats: int | None) -> Plan:
             "shown once: leave the option out"
         )
     showings = shots if shots > 1 else repeats or REPEATS
-    return Plan(folder.resolve().name, parts, showings, tuple(passed_over))
+    return Plan(printable(folder.resolve().name), parts, showings, tuple(passed_over))
 
 
 def image_hashes(parts: Sequence[Part], trained_on: frozenset[str]) -> dict[Path, str]:
@@ -109,7 +110,7 @@ def image_hashes(parts: Sequence[Part], trained_on: frozenset[str]) -> dict[Path
     hashes = {path: sha256_of(path) for part in parts for path in part.shots}
     first: dict[str, Path] = {}
     twice = [
-        f"{path} is {first[digest]}"
+        f"{printable(path)} is {printable(first[digest])}"
         for path, digest in hashes.items()
         if first.setdefault(digest, path) != path
     ]
@@ -117,7 +118,7 @@ def image_hashes(parts: Sequence[Part], trained_on: frozenset[str]) -> dict[Path
         raise CameraError(
             f"{len(twice)} images repeat another and would count twice; remove them: {named(twice)}"
         )
-    learnt = [str(path) for path, digest in hashes.items() if digest in trained_on]
+    learnt = [printable(path) for path, digest in hashes.items() if digest in trained_on]
     if learnt:
         raise CameraError(
             f"the model was trained on {len(learnt)} of these images, so the figures would mean "
@@ -128,16 +129,18 @@ def image_hashes(parts: Sequence[Part], trained_on: frozenset[str]) -> dict[Path
 
 def _parts_of(label: Path, tell: Tell) -> list[Part]:
     folders = sorted(path for path in label.iterdir() if _is_folder(path))
+    name = printable(label.name)
     if not folders:
-        return [Part(f"{label.name}/{p.name}", label.name, (p,)) for p in list_images(label, tell)]
+        return [Part(f"{name}/{printable(p.name)}", name, (p,)) for p in list_images(label, tell)]
     files = [path.name for path in label.iterdir() if path.is_file() and path.name[0] != "."]
     if files:
+        shown = sorted(map(printable, files))
         raise CameraError(
-            f"{label}: holds folders of shots and also {named(sorted(files))}: give each part one "
+            f"{label}: holds folders of shots and also {named(shown)}: give each part one "
             "folder with its shots"
         )
     return [
-        Part(f"{label.name}/{path.name}", label.name, tuple(list_images(path, tell)))
+        Part(f"{name}/{printable(path.name)}", name, tuple(list_images(path, tell)))
         for path in folders
     ]
 

@@ -15,6 +15,7 @@ from inspection.bundle.manifest import Manifest
 from inspection.digits import comparable
 from inspection.images import read_image
 from inspection.inspector import Inspector
+from inspection.names import printable
 from reports.charts import histogram, rate_curve
 from reports.pages import Card, Cards, Notices, Picture, Plot, Section, Table, Text, write_page
 from reports.pictures import data_url, native_heat, small_jpeg, with_zones
@@ -159,8 +160,9 @@ def worst_cards(result: CalibrationResult, inspector: Inspector) -> list[Card]:
             for title, one in drawn.items()
             if one is not None
         )
+        name = printable(result.images[image].name)
         score, _ = comparable(scores[image], result.calibration.thresholds.reject, digits=6)
-        cards.append(Card(result.images[image].name, pictures, lines=(f"score {score}",)))
+        cards.append(Card(name, pictures, lines=(f"score {score}",)))
     return cards
 
 

@@ -15,6 +15,7 @@ from inspection.engine import Engine
 from inspection.errors import CameraError, EngineError, FrameError, listed
 from inspection.images import decode_image
 from inspection.layout import FramePreparer, Layout, PreparedFrame
+from inspection.names import printable
 from inspection.preprocess import Preprocessing
 from inspection.verdict import zone_values
 
@@ -80,6 +81,7 @@ def score_images(
     problems: list[str] = []
     for path in images:
         report()
+        name = printable(path)
         try:
             content = path.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
@@ -88,15 +90,15 @@ def score_images(
             elif digest in scores:
                 repeated.append(path)
             else:
-                frame = decode_image(content, str(path))
+                frame = decode_image(content, name)
                 ready = preparation.prepare(frame)
                 seen = FrameSummary.of(frame, preprocessing.crop)
                 scores[digest] = _score(path, digest, ready, seen, engine)
         except OSError as error:
-            problems.append(f"{path}: cannot be read ({error.strerror})")
+            problems.append(f"{name}: cannot be read ({error.strerror})")
         except FrameError as error:
             message = str(error)
-            problems.append(message if str(path) in message else f"{path}: {message}")
+            problems.append(message if name in message else f"{name}: {message}")
     if problems:
         title = f"{len(problems)} of {len(images)} images cannot be used:"
         raise CameraError(listed(title, problems))

@@ -14,6 +14,7 @@ from inspection.engine import Engine
 from inspection.errors import BundleError
 from inspection.golden import FP32_TOLERANCE, Difference, compare
 from inspection.images import read_image
+from inspection.names import printable
 from inspection.preprocess import Preprocessing, preprocess
 from training.models.base import AnomalyModel
 
@@ -41,10 +42,10 @@ def real_frames(paths: Sequence[Path]) -> Iterator[tuple[str, Frame]]:
     for path in paths:
         if not path.is_file():
             raise BundleError(
-                f"{path}: the training held this image out, and it is gone; export on the machine "
-                "that has the data set"
+                f"{printable(path)}: the training held this image out, and it is gone; export on "
+                "the machine that has the data set"
             )
-        yield path.stem, read_image(path)
+        yield printable(path.stem), read_image(path)
 
 
 def adversarial_frames(

@@ -24,6 +24,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from inspection.names import encodable
+
 _SHOWN = 5
 
 
@@ -31,6 +33,10 @@ class LinewardenError(Exception):
     """Base of every error Linewarden raises on purpose."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Returns the message; a record, a log or a page takes it, whatever file it names."""
+        return encodable(super().__str__())
 
 
 class ConfigError(LinewardenError):

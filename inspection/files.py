@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from inspection.errors import BundleError
+from inspection.names import ESCAPES, encodable
 
 LOCK_WAIT_S = 10.0
 TEMPORARY_PREFIX = ".incomplete-"
@@ -26,6 +27,35 @@ def sha256_of(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def is_still_at(descriptor: int, path: Path) -> bool:
+    """Returns whether `path` still names the open file, which nobody renamed, removed or replaced.
+
+    Raises:
+        OSError: the folder cannot be searched, for another reason than that it is gone.
+    """
+    try:
+        there = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return os.path.samestat(os.fstat(descriptor), there)
+
+
+@contextmanager
+def utf8_path(path: Path) -> Iterator[str]:
+    """Yields the path of an existing file for a library that takes UTF-8 alone.
+
+    That is another path to the same file where its own is not UTF-8, good until the block ends.
+
+    Raises:
+        OSError: such a file cannot be opened.
+    """
+    if encodable(str(path)) == str(path):
+        yield str(path)
+    else:
+        with path.open("rb") as stream:
+            yield f"/proc/self/fd/{stream.fileno()}"
 
 
 def write_bytes(
@@ -59,8 +89,11 @@ def write_bytes(
 
 
 def write_text(path: Path, content: str, *, private: bool = False) -> None:
-    """Encodes `content` as UTF-8 and replaces `path` by it, like `write_bytes`."""
-    write_bytes(path, content.encode(), private=private)
+    """Encodes `content` as UTF-8 and replaces `path` by it, like `write_bytes`.
+
+    A raw name of a file in it becomes printable, see `inspection.names`.
+    """
+    write_bytes(path, content.encode(errors=ESCAPES), private=private)
 
 
 def point_link(link: Path, target: str) -> None:
@@ -100,23 +133,34 @@ def locked(path: Path, what: str, *, wait_s: float = LOCK_WAIT_S) -> Iterator[No
         BundleError: another process holds the lock for longer than `wait_s`, or the lock file
             cannot be created.
     """
+    deadline = time.monotonic() + wait_s
+    while (descriptor := _try_lock(path, what)) is None:
+        if time.monotonic() > deadline:
+            raise BundleError(
+                f"{what}: another linewarden is writing to it and has not finished in "
+                f"{wait_s:.0f} s; wait and try again (fuser {path} names the process)"
+            )
+        time.sleep(0.05)
     try:
-        stream = path.open("a")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(path: Path, what: str) -> int | None:
+    """Returns the descriptor of the locked file; None while another process holds it."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     except OSError as error:
         raise BundleError(
             f"{what}: cannot be written to ({path}: {error.strerror}); run this as the owner of "
             "that folder"
         ) from error
-    with stream:
-        deadline = time.monotonic() + wait_s
-        while not _is_locked(stream.fileno()):
-            if time.monotonic() > deadline:
-                raise BundleError(
-                    f"{what}: another linewarden is writing to it and has not finished in "
-                    f"{wait_s:.0f} s; wait and try again (fuser {path} names the process)"
-                )
-            time.sleep(0.05)
-        yield
+    # Somebody may remove the file in between: a lock on a file without a name keeps nobody out.
+    if _is_locked(descriptor) and is_still_at(descriptor, path):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _is_locked(descriptor: int) -> bool:

@@ -18,6 +18,7 @@ from inspection.engine import Engine, Prediction
 from inspection.engine.sidecar import AccuracyGate
 from inspection.errors import BundleError, EngineError
 from inspection.images import read_image
+from inspection.names import plain
 from inspection.preprocess import preprocess
 
 # Share of the largest expected map value by which an FP32 artefact may differ from the checkpoint.
@@ -96,8 +97,8 @@ def write_golden(
 ) -> Golden:
     """Writes one golden frame into `folder`, a bundle before it is sealed."""
     (folder / "golden").mkdir(exist_ok=True)
-    name = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in name)[:_NAME_LENGTH]
-    golden = Golden(name=name, frame=f"golden/{name}.png", expected=f"golden/{name}.npz")
+    stem = f"golden/{plain(name)}"
+    golden = Golden(name=name, frame=f"{stem}.png", expected=f"{stem}.npz")
     (folder / golden.frame).write_bytes(png)
     values = np.ascontiguousarray(anomaly_map, np.float32)
     np.savez(folder / golden.expected, score=np.float32(score), map=values)

@@ -12,10 +12,12 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from io import TextIOWrapper
 from types import TracebackType
 from typing import NamedTuple
 
 from inspection.errors import LinewardenError
+from inspection.names import ESCAPES
 from inspection.redaction import redacted
 from linewarden import exit_codes
 from linewarden.memory import HINT, lacks_memory
@@ -126,6 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line, and returns the exit code."""
     sys.excepthook = _print_uncaught
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=ESCAPES)  # a path that a command prints may have any bytes
     parser = _top_level_parser()
     if not words or words[0].startswith("-"):
         parser.parse_args(words)

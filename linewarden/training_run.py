@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from inspection.config.loading import load_config
 from inspection.errors import ConfigError
+from inspection.names import printable
 from training.backbones import WEIGHTS_VARIABLE, find_weights
 from training.checkpoint import Progress, RunRecord
 from training.config import TrainConfig
@@ -84,4 +85,4 @@ def weights_value(value: str) -> str:
     path = Path(value)
     if value not in ("hub", "none") and not path.is_file():
         raise ConfigError(f"--weights {value}: no such file (nor 'hub' or 'none')")
-    return value if value in ("hub", "none") else str(path.resolve())
+    return value if value in ("hub", "none") else printable(path.resolve())

@@ -24,6 +24,8 @@ from torch.nn import functional as F
 
 from inspection.config.loading import StrictModel
 from inspection.errors import BundleError, ConfigError
+from inspection.files import utf8_path
+from inspection.names import path_of, printable
 
 ALEXNET = "alexnet.tv_in1k"
 _ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"  # IMAGENET1K_V1
@@ -65,7 +67,7 @@ class Backbone(nn.Module):
         from_hub = load_weights and config.weights == "hub"
         self.body = _create(config, pretrained=from_hub)
         if load_weights and config.weights not in ("hub", "none"):
-            load_weights_file(self.body, Path(config.weights), config.name)
+            load_weights_file(self.body, path_of(config.weights), config.name)
         if config.padding == "reflect":
             reflect_borders(self.body)
         self.channels: list[int] = self.body.feature_info.channels()  # type: ignore[union-attr,operator]
@@ -100,7 +102,7 @@ class AlexNet(Backbone):
         if load_weights and config.weights == "hub":
             self.body.load_state_dict(_published_weights(), strict=False)
         elif load_weights and config.weights != "none":
-            load_weights_file(self.body, Path(config.weights), config.name)
+            load_weights_file(self.body, path_of(config.weights), config.name)
         if config.padding == "reflect":
             reflect_borders(self.body)
         self.channels, self.strides = [256], [32]
@@ -146,7 +148,7 @@ def find_weights(name: str) -> str | None:
         return None
     path = Path(value)
     if path.is_file():
-        return str(path)
+        return printable(path)
     architecture = name.partition(".")[0]
     for suffix in (".safetensors", ".pth", ".pt"):
         for candidate in sorted(path.glob(f"{architecture}*{suffix}")):
@@ -260,7 +262,8 @@ def _no_weights(name: str, why: str) -> str:
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
+            with utf8_path(path) as readable:
+                return safetensors.torch.load_file(readable)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such weights file") from error

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from inspection.config.loading import StrictModel
 from inspection.errors import BundleError, ConfigError
-from inspection.files import sha256_of, write_bytes
+from inspection.files import sha256_of, utf8_path, write_bytes
+from inspection.names import StoredPath
 from inspection.preprocess import Preprocessing
 from inspection.trust.sealed import Sha256
 from training.config import TrainConfig
@@ -37,7 +38,7 @@ RUN, WEIGHTS, RESUME = "run.json", "model.safetensors", "resume.safetensors"
 class HeldOut(StrictModel):
     """A good image that the training did not use."""
 
-    path: Path
+    path: StoredPath
     sha256: Sha256
 
 
@@ -154,7 +155,8 @@ def load_run(folder: Path) -> tuple[RunRecord, AnomalyModel]:
         raise BundleError(f"{weights}: missing, or not the weights of this run; train again")
     model = build_model(record.config, load_weights=False)
     try:
-        model.load_state_dict(safetensors.torch.load_file(weights))
+        with utf8_path(weights) as path:
+            model.load_state_dict(safetensors.torch.load_file(path))
     except (SafetensorError, RuntimeError) as error:
         raise BundleError(f"{weights}: does not fit its configuration: {error}") from error
     return record, model.eval()
@@ -207,7 +209,7 @@ def load_state(folder: Path, task: Task, fitting: Fitting) -> Progress | None:
     if not path.is_file():
         return None
     try:
-        with safetensors.safe_open(path, "pt") as file:
+        with utf8_path(path) as readable, safetensors.safe_open(readable, "pt") as file:
             notes = json.loads(file.metadata()["notes"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, ValueError) as error:

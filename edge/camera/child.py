@@ -134,9 +134,9 @@ def _no_limit(_seconds: float) -> None:
 
 
 def _prepare() -> None:
-    # The parent stops on these two signals and ends this process last.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # The parent obeys these signals, and ends this process last.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     faulthandler.enable()  # on the parent's SIGABRT it prints the call that hangs
     threading.excepthook = _end

@@ -27,6 +27,7 @@ from inspection.config.loading import ConfigPath
 from inspection.config.resources import Use, UsedPath
 from inspection.errors import CameraError, FrameError, named
 from inspection.images import IMAGE_SUFFIXES, Tell, list_images, read_image
+from inspection.names import printable
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ class _Images:
         path = next(self._paths, None)
         if path is None:
             raise EndOfRecording
-        return read_image(path), path.name
+        return read_image(path), printable(path.name)
 
     def close(self) -> None:
         pass
@@ -198,7 +199,7 @@ class _Video:
         self._index += 1
         self._decoder.require_whole(frame)
         image = np.array(frame.to_ndarray(format="bgr24"), np.uint8, order="C")
-        return image, f"{self._path.name}#{self._index - 1}"
+        return image, f"{printable(self._path.name)}#{self._index - 1}"
 
     def close(self) -> None:
         self._container.close()

@@ -4,7 +4,7 @@ To add one, write a file like `webhook`, with its configuration, its driver and 
 installs its package, and add the configuration to `outputs_config`.
 """
 
-from edge.line.base import LineOutput, StationState
+from edge.line.base import HoldsFile, LineOutput, StationState
 from edge.line.gate import GateConfig
 from edge.line.gpio import GpioConfig
 from edge.line.jsonlines import JsonLinesConfig
@@ -26,6 +26,7 @@ __all__ = [
     "OUTPUTS",
     "GateConfig",
     "GpioConfig",
+    "HoldsFile",
     "JsonLinesConfig",
     "LineOutput",
     "ModbusConfig",

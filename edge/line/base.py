@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edge.part.record import InspectionRecord
 
@@ -56,3 +56,11 @@ class LineOutput(Protocol):
 
     def close(self) -> None:
         """Goes to the safe state and disconnects. Safe to call twice, and without `open`."""
+
+
+@runtime_checkable
+class HoldsFile(Protocol):
+    """An output that holds a file open, which a log rotation takes away."""
+
+    def reopen(self) -> None:
+        """Has the next call open the file anew. A signal handler may call this."""

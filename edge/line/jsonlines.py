@@ -18,6 +18,7 @@ from inspection.config.claims import Claim, Claimant
 from inspection.config.loading import ConfigPath
 from inspection.config.resources import Named, Use, UsedPath
 from inspection.errors import LineError
+from inspection.files import is_still_at
 
 STANDARD_OUTPUT: Literal["-"] = "-"
 
@@ -51,61 +52,111 @@ class JsonLines:
 
     Sent lines survive a kill of the process. `open` cuts off, and logs, a line that a kill or a
     power cut left half written. A file has one writer at a time.
+
+    A log rotation may rename, remove or shorten the file at any time: each call looks for it, and
+    opens a new one in the place of a file that is gone.
     """
 
     def __init__(self, config: JsonLinesConfig) -> None:
         self._path = config.path
         self._stream: FileIO | None = None
+        self._is_open = False
+        self._has_folder = False
+        self._reopens = False
 
     def open(self) -> None:
-        """Opens the file and repairs its last line."""
+        """Opens the file and repairs its last line; makes its folder at the first time alone.
+
+        A folder that disappears later was removed, or is the place of a disk that is not mounted:
+        a new one would take verdicts that nobody looks for there.
+        """
         self.close()
         try:
+            if isinstance(self._path, Path) and not self._has_folder:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._has_folder = True
             self._stream = _open_stream(self._path)
-            if self._path != STANDARD_OUTPUT:
-                _mend_last_line(self._stream, str(self._path))
         except OSError as error:
-            self.close()
-            raise LineError(f"{self._path}: cannot be opened ({error.strerror})") from error
+            raise _failure(self._path, "opened", error) from error
+        self._is_open = True
 
     def send(self, record: InspectionRecord) -> None:
         """Appends one line. After an error the file holds nothing of it."""
-        if self._stream is None:
-            raise LineError(f"{self._path}: the output is not open")
         line = record.model_dump_json().encode() + b"\n"
+        stream = self._current()
         try:
-            before = os.fstat(self._stream.fileno())
+            before = os.fstat(stream.fileno())
             try:
-                _write_all(self._stream, line)
+                _write_all(stream, line)
             except OSError:
                 if self._path != STANDARD_OUTPUT and stat.S_ISREG(before.st_mode):
-                    self._stream.truncate(before.st_size)
+                    stream.truncate(before.st_size)
                 raise
         except OSError as error:
-            raise LineError(f"{self._path}: cannot be written ({error.strerror})") from error
+            raise _failure(self._path, "written", error) from error
 
-    def show(self, state: StationState) -> None:
-        """Does nothing: the file holds verdicts alone."""
+    def show(self, state: StationState) -> None:  # noqa: ARG002 - the file holds verdicts alone
+        """Lets go of a file that is gone, so that its space is free."""
+        self._current()
+
+    def reopen(self) -> None:
+        """Has the next call open the file anew, also where it seems to be the same.
+
+        A signal handler may call this.
+        """
+        self._reopens = self._path != STANDARD_OUTPUT
 
     def close(self) -> None:
         """Closes the file."""
+        self._is_open = False
+        self._let_go()
+
+    def _current(self) -> FileIO:
+        """Returns the file that the path names now.
+
+        Raises:
+            LineError: the output is not open, or the file cannot be opened anew.
+        """
+        if not self._is_open:
+            raise LineError(f"{self._path}: the output is not open")
+        try:
+            reopens, self._reopens = self._reopens, False
+            if reopens or (self._stream is not None and not _is_current(self._stream, self._path)):
+                self._let_go()
+            if self._stream is None:
+                self._stream = _open_stream(self._path)
+                _log.info("%s: opened anew", self._path)
+        except OSError as error:
+            raise _failure(self._path, "opened", error) from error
+        return self._stream
+
+    def _let_go(self) -> None:
         if self._stream is not None:
             self._stream.close()
         self._stream = None
+
+
+def _failure(path: Path | str, what: str, error: OSError) -> LineError:
+    return LineError(f"{path}: cannot be {what} ({error.strerror})")
+
+
+def _is_current(stream: FileIO, path: Path | Literal["-"]) -> bool:
+    return isinstance(path, str) or is_still_at(stream.fileno(), path)
 
 
 def _open_stream(path: Path | Literal["-"]) -> FileIO:
     if isinstance(path, str):
         # Not sys.stdout: after an error the rest of its buffer would fail once more at exit.
         return FileIO(1, "w", closefd=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
     stream = FileIO(path, "a+")
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+        _mend_last_line(stream, str(path))
+    except BlockingIOError as error:
         stream.close()
-        if isinstance(error, BlockingIOError):
-            raise LineError(f"{path}: another process writes to it; use another file") from error
+        raise LineError(f"{path}: another process writes to it; use another file") from error
+    except OSError:
+        stream.close()
         raise
     return stream
 

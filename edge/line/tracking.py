@@ -182,14 +182,19 @@ class ShiftRegister:
         return parts
 
     def _keep(self, trigger_id: str, part: _Part) -> None:
-        if self._journal is None:
-            return
+        if self._journal is not None:
+            entry = json.dumps([self._belt.epoch, *part])
+            self._is_kept = self._attempt(self._journal.add, trigger_id, entry)
+
+    def _attempt(self, call: Callable[..., None], *arguments: object) -> bool:
+        """Calls the journal; parts are tracked without it, too. False when it failed."""
         try:
-            self._journal.add(trigger_id, json.dumps([self._belt.epoch, *part]))
+            call(*arguments)
         except OSError as error:
             if self._is_kept:
                 _log.warning("%s: parts are not kept over a restart: %s", self._name, error)
-            self._is_kept = False
+            return False
+        return True
 
     def _track(self, trigger_id: str, part: _Part) -> None:
         self._parts[trigger_id] = part
@@ -206,7 +211,7 @@ class ShiftRegister:
                 words = self._belt.in_words(late)
                 self._troubles.append(f"the gate opened {words} late for {trigger_id}")
         if self._journal is not None:
-            self._journal.settle([trigger_id])
+            self._attempt(self._journal.settle, [trigger_id])
 
     def _reject(self, trigger_id: str) -> None:
         try:

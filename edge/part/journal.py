@@ -4,6 +4,9 @@ An entry is one `write` to the system's page cache: cheap as a rule, and safe fr
 process. It is not flushed to the disk: after a power cut the last ones are gone. When its
 caches are full and the disk is slow, the kernel holds the write up for seconds; `edge.store.notes`
 keeps that away from the parts.
+
+Somebody may remove, replace or shorten the file meanwhile. The journal has all open entries in
+memory, and writes them anew before the next entry.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from inspection.files import TEMPORARY_PREFIX
+from inspection.files import TEMPORARY_PREFIX, is_still_at
 
 _SLACK_BYTES = 1 << 18
 
@@ -70,6 +73,8 @@ class Journal:
         with self._lock:
             if self._file is None:
                 raise OSError(f"{self._path}: the journal is not open")
+            if not self._is_whole(self._file):
+                self._restore()
             written = os.write(self._file, line)
             if written < len(line):
                 os.ftruncate(self._file, self._size)
@@ -88,7 +93,11 @@ class Journal:
         with self._lock:
             for key in keys:
                 self._drop(key)
-            if self._size and not self._entries and self._file is not None:
+            if self._file is None:
+                return
+            if not self._is_whole(self._file):
+                self._restore()
+            elif self._size and not self._entries:
                 os.ftruncate(self._file, 0)
                 self._size = 0
             elif self._size > 2 * self._open_bytes + self._slack_bytes:
@@ -106,10 +115,20 @@ class Journal:
         if entry is not None:
             self._open_bytes -= len(key) + len(entry)
 
+    def _is_whole(self, file: int) -> bool:
+        """Whether the path still names the file, with all that was written to it."""
+        return os.fstat(file).st_size == self._size and is_still_at(file, self._path)
+
+    def _restore(self) -> None:
+        self._rewrite()
+        _log.warning(
+            "%s: somebody removed or changed it while it was in use; its %d open entries are "
+            "written anew",
+            *(self._path, len(self._entries)),
+        )
+
     def _rewrite(self) -> None:
         """Replace the file in one step by one that holds the open entries."""
-        if self._file is None:
-            return
         content = b"".join(_line(key, entry) for key, entry in self._entries.items())
         temporary = self._path.with_name(TEMPORARY_PREFIX + self._path.name)
         temporary.write_bytes(content)
@@ -119,8 +138,9 @@ class Journal:
         except OSError:
             os.close(rewritten)
             raise
-        os.close(self._file)
-        self._file = rewritten
+        before, self._file = self._file, rewritten
+        if before is not None:
+            os.close(before)
         self._size = len(content)
 
 

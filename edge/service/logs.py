@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TextIO
 
+from inspection.names import encodable
 from inspection.redaction import RedactingFormatter, redacted
 
 REPEATS = 5
@@ -60,7 +61,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "thread": record.threadName,
-            "message": redacted(record.getMessage()),
+            "message": encodable(redacted(record.getMessage())),
         }
         if record.exc_info:
             entry["traceback"] = redacted(self.formatException(record.exc_info))

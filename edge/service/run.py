@@ -10,7 +10,7 @@ from edge.part.record import InspectionRecord
 from edge.pipeline.status import RunSummary
 from edge.service.daemon import Daemon, Notifier, watchdog_s_from_environment
 from edge.service.served_station import open_served_station
-from edge.service.signals import stopped_by_signals
+from edge.service.signals import stopped_by_signals, surviving_hangups
 from edge.station.config import LineConfig
 from inspection.errors import LineError
 
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 def run_line(
     config: LineConfig, on_record: Callable[[InspectionRecord], None]
 ) -> tuple[RunSummary, int]:
-    """Runs a line until its recording ends or a signal stops it.
+    """Runs a line until its recording ends or a signal stops it; SIGHUP opens its files anew.
 
     Returns:
         The summary, and the number of the signal or 0.
@@ -29,8 +29,9 @@ def run_line(
         on_record: receives each record, on another thread.
     """
     with (
+        surviving_hangups(),
         open_served_station(config, on_record) as station,
-        stopped_by_signals(station.pipeline.stop, also_hangup=True) as received,
+        stopped_by_signals(station.pipeline.stop, on_hangup=station.reopen_files) as received,
     ):
         summary = station.pipeline.run()
     return summary, received[0] if received else 0
@@ -50,6 +51,7 @@ def run_service(config: LineConfig) -> int:
     daemon.loading()
     with (
         contextlib.closing(notifier),
+        surviving_hangups(),
         open_served_station(
             config, log_no_verdict, on_turn=daemon.report, waits_to_open=True
         ) as station,
@@ -59,7 +61,7 @@ def run_service(config: LineConfig) -> int:
             station.pipeline.stop()
             daemon.stopping()
 
-        with stopped_by_signals(stop, also_hangup=True) as received:
+        with stopped_by_signals(stop, on_hangup=station.reopen_files) as received:
             summary = station.pipeline.run()
     _log.info("%s", "; ".join(describe(summary)))
     # A line that was stopped has ended well, whatever an output did not take.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from edge.drift.monitor import DriftWatch
 from edge.encoder import Encoder
-from edge.line import LineOutput, StorableConfig, output_from_config, output_names
+from edge.line import HoldsFile, LineOutput, StorableConfig, output_from_config, output_names
 from edge.part.record import InspectionRecord
 from edge.pipeline.pipeline import Pipeline
 from edge.pipeline.settings import (
@@ -42,6 +42,7 @@ class Station(NamedTuple):
         alarm: None where none is configured.
         drift: watches nothing when no calibration holds a baseline.
         changeover: holds the recipe in force and its check with reference parts.
+        files: outputs that hold a file open.
     """
 
     pipeline: Pipeline
@@ -49,6 +50,12 @@ class Station(NamedTuple):
     alarm: RejectMonitor | None
     drift: DriftWatch
     changeover: Changeover
+    files: Sequence[HoldsFile]
+
+    def reopen_files(self) -> None:
+        """Has the outputs open their files anew, as after a log rotation; from a signal handler."""
+        for output in self.files:
+            output.reopen()
 
     def status(self) -> StationStatus:
         """Returns the state of the line at this moment; from any thread."""
@@ -110,7 +117,8 @@ def open_station(
             hooks=_hooks(records, alarm, changeover, on_record, on_turn),
         )
         changeover.serve(pipeline)
-        station = Station(pipeline, records, alarm, drift, changeover)
+        files = [output for output in outputs if isinstance(output, HoldsFile)]
+        station = Station(pipeline, records, alarm, drift, changeover, files)
         _open_requests(config, station, stack)
         yield station
 

@@ -17,6 +17,7 @@ the socket and its group may connect.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -47,6 +48,7 @@ _ANSWER_LIMIT_S = 10.0
 _PATH_MAX_BYTES = 107  # sun_path of Linux, without its end
 _MODE = 0o660
 _FORM = 'a request is a line with an object, as {"command": "state"}'
+_MODE_BEFORE = 0o600  # of the socket, which bind(2) takes over
 
 _log = logging.getLogger(__name__)
 
@@ -122,6 +124,67 @@ def station_commands(
     }
 
 
+class _Server(BoundedThreads, socketserver.UnixStreamServer):
+    """Listens at a path, also after somebody removed the socket there, as cleaners of /tmp do.
+
+    Raises:
+        OSError: the socket cannot be made.
+    """
+
+    answer: Callable[[bytes], Mapping[str, Any]]
+
+    def __init__(self, path: Path, handler: type[socketserver.BaseRequestHandler]) -> None:
+        self._path = path
+        self._is_lost = False
+        self._made: tuple[int, int, int] | None = None
+        super().__init__(str(path), handler)
+
+    def server_bind(self) -> None:
+        """Makes the socket at the path."""
+        self._made = self._bind(self.socket)
+
+    def service_actions(self) -> None:
+        """Makes a new socket where there is none; `serve_forever` calls this all the time."""
+        super().service_actions()
+        if not self._path.exists():
+            self._renew()
+
+    def _renew(self) -> None:
+        with socket.socket(socket.AF_UNIX) as renewed:
+            try:
+                made = self._bind(renewed)
+                renewed.listen(self.request_queue_size)
+            except OSError as error:
+                if not self._is_lost:
+                    _log.warning("control_socket %s: is gone: %s", self._path, error.strerror)
+                self._is_lost = True
+                return
+            # The loop waits on the number of the descriptor, which now stands for the new socket.
+            os.dup2(renewed.fileno(), self.socket.fileno(), inheritable=False)
+        self._made, self._is_lost = made, False
+        _log.warning("control_socket %s: somebody removed it; it is made anew", self._path)
+
+    def server_close(self) -> None:
+        """Stops listening, and removes the socket unless another process made one in its place."""
+        super().server_close()
+        with contextlib.suppress(FileNotFoundError):
+            if _identity(self._path) == self._made:
+                self._path.unlink()
+
+    def _bind(self, listener: socket.socket) -> tuple[int, int, int]:
+        # Not with umask(2), which would hold for the files of all threads.
+        os.fchmod(listener.fileno(), _MODE_BEFORE)
+        listener.bind(str(self._path))
+        self._path.chmod(_MODE)
+        return _identity(self._path)
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Returns what tells the socket from a later one of this name, which may have its inode."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
 class ControlSocket:
     """Answers requests within a `with` block; each connection has a thread.
 
@@ -151,16 +214,13 @@ class ControlSocket:
         """
         _check_length(self._path)
         _remove_leftover(self._path)
-        before = os.umask(0o777 & ~_MODE)
         try:
-            server = _Server(str(self._path), _Handler)
+            server = _Server(self._path, _Handler)
         except OSError as error:
             raise LineError(
                 f"control_socket {self._path}: cannot be made ({error.strerror}); its folder must "
                 "exist and be writable (systemd: RuntimeDirectory)"
             ) from error
-        finally:
-            os.umask(before)
         server.answer = self._answer
         server.connections = Connections(f"control_socket {self._path}", self._limits)
         threading.Thread(
@@ -179,7 +239,6 @@ class ControlSocket:
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
-            self._path.unlink(missing_ok=True)
 
     def _answer(self, line: bytes) -> Mapping[str, Any]:
         try:
@@ -199,10 +258,6 @@ class ControlSocket:
         except Exception as error:  # noqa: BLE001 - a defect: the client is answered, the line goes on
             _log.exception("the command %s failed", name)
             return _refusal(f"it failed: {error!r}")
-
-
-class _Server(BoundedThreads, socketserver.UnixStreamServer):
-    answer: Callable[[bytes], Mapping[str, Any]]
 
 
 class _Handler(socketserver.StreamRequestHandler):

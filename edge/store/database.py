@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from edge.store.watched_file import WatchedConnection
 from inspection.errors import RecordsError
 
 FILE_NAME = "records.sqlite"
@@ -101,7 +102,7 @@ class DamagedDatabaseError(RecordsError):
     """The content of the database is damaged, as by a disk that wrote to a wrong place."""
 
 
-def connect(folder: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Connection:
+def connect(folder: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> WatchedConnection:
     """Open the database for writing; make it, or bring it to this version, when needed.
 
     The connection may be handed from thread to thread. It begins no transaction by itself.
@@ -117,7 +118,11 @@ def connect(folder: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.
         )
     path = folder / FILE_NAME
     connection = sqlite3.connect(
-        path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+        path,
+        timeout=_BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=WatchedConnection,
     )
     _settle_types(connection)
     try:
@@ -126,6 +131,7 @@ def connect(folder: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             connection.execute("PRAGMA foreign_keys = ON")
             _migrate(connection, path)
+        connection.watch(path)
     except (sqlite3.Error, RecordsError):
         connection.close()
         raise

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from edge.part.record import InspectionRecord
 from edge.store.database import DamagedDatabaseError, connect, telling_of_damage
 from edge.store.rows import FIELDS, record_from_row
+from edge.store.watched_file import WatchedConnection
 
 _READ_AT_ONCE = 50
 _NEXT = f"""
@@ -47,7 +48,7 @@ class OutboxTable:
         self._folder = folder
         self._on_damage = on_damage
         self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        self._connection: WatchedConnection | None = None
         self._database = 0
         self._confirmed = 0  # the last entry that was
         self._stored = 0
@@ -64,7 +65,7 @@ class OutboxTable:
             RecordsError, sqlite3.Error: they cannot be read.
         """
         with self._lock, self._telling():
-            rows = self._connected().execute(_NEXT, (self._output, self._confirmed)).fetchall()
+            rows = self._rows(self._connected())
             return [Waiting(self._database, row["entry"], record_from_row(row)) for row in rows]
 
     def confirm(self, entry: Waiting) -> bool:
@@ -100,14 +101,23 @@ class OutboxTable:
             self._database += 1
             self._confirmed = self._stored = 0
 
+    def _rows(self, connection: WatchedConnection) -> list[sqlite3.Row]:
+        # A cursor reads a file that was renamed or removed, too: what waits there is sent first.
+        rows = connection.cursor().execute(_NEXT, (self._output, self._confirmed)).fetchall()
+        if not rows and connection.has_moved():
+            self._disconnect()
+            self._confirmed = 0  # the next file counts anew
+            return self._rows(self._connected())
+        return rows
+
     def _delete(self) -> None:
         with self._telling():
-            self._connected().execute(
+            self._connected().cursor().execute(
                 "DELETE FROM outbox WHERE output = ? AND number <= ?",
                 (self._output, self._confirmed),
             )
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connected(self) -> WatchedConnection:
         if self._connection is None:
             # Without a flush to the disk: after a power cut the last verdicts are sent again.
             self._connection = connect(self._folder, synchronous="NORMAL")

@@ -20,6 +20,7 @@ from inspection.bundle.calibration_file import Calibration
 from inspection.files import write_bytes, write_text
 from inspection.golden import FP32_TOLERANCE
 from inspection.images import encode_png, read_image
+from inspection.names import plain
 from inspection.preprocess import preprocess
 
 CLIENT_RECORD = "linewarden.json"
@@ -149,8 +150,8 @@ def _write_golden(bundle: Bundle, folder: Path) -> Iterator[dict[str, Any]]:
     (folder / GOLDEN_FOLDER).mkdir()
     for golden in bundle.manifest.golden:
         frame = read_image(bundle.file(golden.frame))
-        native = f"{GOLDEN_FOLDER}/{golden.name}.frame.png"
-        prepared = f"{GOLDEN_FOLDER}/{golden.name}.input.png"
+        native = f"{GOLDEN_FOLDER}/{plain(golden.name)}.frame.png"
+        prepared = f"{GOLDEN_FOLDER}/{plain(golden.name)}.input.png"
         write_bytes(folder / native, bundle.file(golden.frame).read_bytes())
         image = preprocess(frame, bundle.manifest.preprocessing)
         write_bytes(folder / prepared, encode_png(image))

@@ -27,7 +27,7 @@ from export.runtimes.base import README, Options, preprocessing_text, write_clie
 from inspection.bundle import Bundle
 from inspection.bundle.manifest import GraphIO
 from inspection.errors import EngineError
-from inspection.files import write_bytes, write_text
+from inspection.files import utf8_path, write_bytes, write_text
 from inspection.images import read_image
 from inspection.inspector import open_engine
 from inspection.preprocess import preprocess
@@ -148,7 +148,8 @@ def _renamed(name: str) -> str:
 
 def _check_same(bundle: Bundle, artefact: str, planar: Path) -> int:
     """Counts the compared frames; raises EngineError when the graphs differ in a single bit."""
-    session = ort.InferenceSession(str(planar), providers=["CPUExecutionProvider"])
+    with utf8_path(planar) as path:
+        session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     images = _images(bundle)
     with closing(open_engine(bundle, artefact=artefact)) as engine:
         for image in images:

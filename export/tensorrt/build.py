@@ -8,7 +8,6 @@ name what is newer than 10.3, and writes no enumeration value as a number.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 
 from inspection.engine.tensorrt_bindings import process_logger
 from inspection.errors import BundleError, ConfigError, EngineError, listed
-from inspection.files import locked, write_bytes
+from inspection.files import locked, utf8_path, write_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +90,9 @@ def build_plan(trt: Any, graph: Path, options: BuildOptions, progress: Progress)
         ) from error
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, log)
-    if not parser.parse_from_file(os.fspath(graph)):
+    with utf8_path(graph) as path:
+        is_read = parser.parse_from_file(path)
+    if not is_read:
         raise EngineError(f"{graph}: TensorRT {trt.__version__} {_parser_errors(parser, log)}")
     monitor = _monitor(trt, progress)  # kept alive here: the configuration only borrows it
     config = _configuration(trt, builder, options)

@@ -18,6 +18,7 @@ from inspection.config.paths import plain_path, typed_path
 from inspection.config.problems import problems_of, report
 from inspection.config.yaml_source import CommandLineText, Dumper, Problem, data, lay_over, read
 from inspection.errors import ConfigError
+from inspection.names import StoredPath, path_of
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,15 +40,16 @@ def _beside_the_file(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str | Path) or not info.context or "folder" not in info.context:
         return value
     if isinstance(value, CommandLineText):
-        return Path.cwd() / typed_path(value)
+        return Path.cwd() / path_of(str(typed_path(value)))
     folder: Path = info.context["folder"]
-    return folder / (plain_path(value) if isinstance(value, str) else value)
+    return folder / (path_of(str(plain_path(value))) if isinstance(value, str) else value)
 
 
-ConfigPath = Annotated[Path, BeforeValidator(_beside_the_file)]
+ConfigPath = Annotated[StoredPath, BeforeValidator(_beside_the_file)]
 """A path relative to its configuration file; unchanged when no file is being loaded.
 
-A text with `~` or a variable is refused; see `inspection.config.paths`.
+A text with `~` or a variable is refused, see `inspection.config.paths`; it may name any file, see
+`inspection.names`.
 """
 
 

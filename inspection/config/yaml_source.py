@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from inspection.config.flaws import Keys, dotted
 from inspection.errors import ConfigError
+from inspection.names import encodable
 from inspection.redaction import HIDDEN, names_a_secret, redacted_value
 
 SET = "--set "
@@ -234,6 +235,7 @@ def data(node: Node) -> Any:
 
 def lay_over(root: Node, override: str, problems: list[Problem]) -> None:
     """Sets `a.b=value` in a tree, and adds what is wrong with it to `problems`."""
+    override = encodable(override)  # a path in it may have any bytes
     name, separator, text = override.partition("=")
     keys = tuple(name.split("."))
     is_secret = any(map(names_a_secret, keys))

@@ -11,6 +11,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from inspection.engine.base import GraphShape, Prediction
 from inspection.errors import EngineError
+from inspection.files import utf8_path
 
 _PROVIDER = "CPUExecutionProvider"
 # ONNX Runtime's exceptions have no common base class.
@@ -40,9 +41,10 @@ class OnnxRuntimeEngine:
 
     def __init__(self, artefact: Path, shape: GraphShape, *, threads: int | None = None) -> None:
         try:
-            self._session: ort.InferenceSession | None = ort.InferenceSession(
-                str(artefact), sess_options=_low_latency(threads), providers=[_PROVIDER]
-            )
+            with utf8_path(artefact) as path:
+                self._session: ort.InferenceSession | None = ort.InferenceSession(
+                    path, sess_options=_low_latency(threads), providers=[_PROVIDER]
+                )
         except _ORT_ERRORS as error:
             raise EngineError(
                 f"{artefact}: ONNX Runtime {ort.__version__} cannot load it: {error}"

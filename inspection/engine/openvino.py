@@ -16,6 +16,7 @@ from openvino.properties import hint, intel_cpu
 
 from inspection.engine.base import GraphShape, Prediction
 from inspection.errors import EngineError
+from inspection.files import utf8_path
 
 # The exceptions of OpenVINO's frontends have no common base class.
 _OPENVINO_ERRORS = (
@@ -118,7 +119,8 @@ def read_graph(artefact: Path) -> ov.Model:
         # By name: otherwise each OpenVINO frontend tries the file, and logs an error.
         form = "ir" if artefact.suffix == ".xml" else "onnx"
         reader = frontend.FrontEndManager().load_by_framework(form)
-        return reader.convert(reader.load(str(artefact)))
+        with utf8_path(artefact) as path:
+            return reader.convert(reader.load(path))
     except _OPENVINO_ERRORS as error:
         raise EngineError(
             f"{artefact}: OpenVINO {ov.__version__} cannot load it: {_reason(error)}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspection.errors import CameraError, named
+from inspection.names import printable
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -48,7 +49,7 @@ class FolderContent:
             others: the caller expects files without the suffix of an image.
         """
         unknown = (path for path in self.subfolders if path.name not in known)
-        below = {path.name: count for path in unknown if (count := _count_images(path))}
+        below = {printable(path.name): count for path in unknown if (count := _count_images(path))}
         groups = (
             (len(self.images) * images, "images directly in it", _names(self.images)),
             (sum(below.values()), "images in subfolders", [f"{name}/" for name in below]),
@@ -60,7 +61,7 @@ class FolderContent:
             (len(self.hidden), "hidden images", _names(self.hidden)),
         )
         return [
-            f"{self.folder}: {count} {what} are not read: {named(names)}"
+            f"{printable(self.folder)}: {count} {what} are not read: {named(names)}"
             for count, what, names in groups
             if count
         ]
@@ -74,7 +75,7 @@ def content_of(folder: Path) -> FolderContent:
     """
     if not folder.is_dir():
         what = "is a file: give the folder that it is in" if folder.exists() else "no such folder"
-        raise CameraError(f"{folder}: {what}")
+        raise CameraError(f"{printable(folder)}: {what}")
     entries = sorted(folder.iterdir())
     folders = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
     files = [path for path in entries if not path.is_dir()]
@@ -102,7 +103,7 @@ def list_images(folder: Path, tell: Tell, *, known: Collection[str] = ()) -> lis
     passed_over = content.passed_over(known)
     if not content.images:
         raise CameraError(
-            f"{folder}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); "
+            f"{printable(folder)}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}); "
             + "; ".join(["Linewarden does not search its subfolders", *passed_over])
         )
     for sentence in passed_over:
@@ -121,7 +122,7 @@ def refuse_nearly_good(folders: Iterable[Path], good: str) -> None:
         CameraError: the message names all such folders.
     """
     near = [
-        str(folder)
+        printable(folder)
         for folder in folders
         if folder.name != good and re.sub(r"[\W_\d]", "", folder.name.casefold()) in _NEARLY_GOOD
     ]
@@ -137,4 +138,4 @@ def _count_images(folder: Path) -> int:
 
 
 def _names(paths: Iterable[Path]) -> list[str]:
-    return [path.name for path in paths]
+    return [printable(path.name) for path in paths]

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from inspection.errors import FrameError
 from inspection.images import jpeg, png, tiff, webp
 from inspection.images.damage import DamageError
+from inspection.names import printable
 
 Pixels = npt.NDArray[np.generic]
 
@@ -36,7 +37,7 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
             neither 8-bit grey nor 8-bit BGR. The function does not convert other images (16 bit,
             alpha channel, CMYK).
     """
-    return decode_image(read_content(path), str(path))
+    return decode_image(read_content(path), printable(path))
 
 
 def read_content(path: Path) -> bytes:
@@ -48,7 +49,7 @@ def read_content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FrameError(f"{path}: cannot be read ({error.strerror})") from error
+        raise FrameError(f"{printable(path)}: cannot be read ({error.strerror})") from error
 
 
 def decode_image(content: bytes, name: str) -> npt.NDArray[np.uint8]:

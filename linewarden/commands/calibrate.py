@@ -58,6 +58,7 @@ from inspection.errors import BundleError, ConfigError
 from inspection.images import list_images
 from inspection.inspector import Inspector
 from inspection.layout import Layout, read_layout
+from inspection.names import printable
 from linewarden.options import (
     add_author_argument,
     add_inspector_arguments,
@@ -242,9 +243,11 @@ def namer(option: str, expression: str) -> Callable[[Path], str]:
         ) from error
 
     def name_of(path: Path) -> str:
-        found = pattern.search(path.name)
+        found = pattern.search(printable(path.name))
         if found is None:
-            raise ConfigError(f"{option} {expression}: does not match the name of {path}")
+            raise ConfigError(
+                f"{option} {expression}: does not match the name of {printable(path)}"
+            )
         return found[1] if pattern.groups else found[0]
 
     return name_of

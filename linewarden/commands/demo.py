@@ -42,6 +42,7 @@ from inspection.config.loading import load_config
 from inspection.errors import ConfigError
 from inspection.files import write_text
 from inspection.inspector import Inspector
+from inspection.names import printable
 from linewarden.commands.run import print_line, print_summary
 from linewarden.training_run import fit_with_progress, load_train_config, weights_setting
 from training.backbones import Backbone
@@ -131,7 +132,7 @@ def _train_config(args: argparse.Namespace, folder: Path) -> TrainConfig:
     """Returns the configuration, with the best weights available."""
     args.out.mkdir(parents=True, exist_ok=True)
     source = args.out / "train.yaml"
-    data = {"folder": str(folder.resolve())} | ({} if args.data else {"crop": _CROP})
+    data = {"folder": printable(folder.resolve())} | ({} if args.data else {"crop": _CROP})
     write_text(source, yaml.safe_dump({**_SETTINGS, "data": data}, sort_keys=False))
     chosen = [] if args.weights is None else weights_setting(args.weights)
     config = load_train_config(source, [*args.set, *chosen], default_weights=not chosen)

@@ -31,6 +31,7 @@ from inspection.files import write_bytes
 from inspection.images import encode_jpeg, encode_png, read_image
 from inspection.inspector import Inspection, Inspector, no_verdict
 from inspection.layout.alignment import Pose
+from inspection.names import printable
 from inspection.overlay import caption, overlay
 from inspection.verdict import Cause, Verdict
 from linewarden.exit_codes import REJECTED
@@ -87,13 +88,13 @@ def _save(folder: Path, stem: str, image: npt.NDArray[np.uint8], inspection: Ins
 
 def _line(path: Path, inspection: Inspection) -> str:
     reason = f": {inspection.message}" if inspection.message else ""
-    return f"{path}: {caption(inspection)}{reason}"
+    return f"{printable(path)}: {caption(inspection)}{reason}"
 
 
 def _json_line(path: Path, inspection: Inspection) -> str:
     return json.dumps(
         {
-            "image": str(path),
+            "image": printable(path),
             "verdict": inspection.verdict.value,
             "score": _finite(inspection.score),
             "threshold": _finite(inspection.thresholds.reject),

@@ -16,11 +16,12 @@ The line compares the parts with the good parts of the calibration. A drift alar
 the change (light, focus, position, contrast, texture) on standard error and in the
 summary.
 
-SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal is closed) stop the line after the
-parts in hand; a second signal ends the process at once. The line opens a lost camera
-again; with `lost_camera: stop` it stops (exit code 5). When an output does not take a
-verdict, the line runs on and ends with exit code 7; under --service, a line that was
-stopped ends with the code of the signal (143).
+SIGINT (Ctrl-C), SIGTERM and the end of its terminal stop the line after the parts in
+hand; a second signal ends the process at once. SIGHUP makes the line open its files
+anew, as after a log rotation. The line opens a lost camera again; with `lost_camera:
+stop` it stops (exit code 5). When an output does not take a verdict, the line runs on
+and ends with exit code 7; under --service, a line that was stopped ends with the code
+of the signal (143).
 
 examples:
   linewarden run --config configs/line/replay.yaml

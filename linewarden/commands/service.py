@@ -16,6 +16,7 @@ examples:
   linewarden service status
   linewarden service safe --config /etc/linewarden/press3.yaml
   linewarden service wheelhouse wheels --python 3.10 --platform manylinux_2_34_aarch64
+  linewarden service wheelhouse wheels --lock locks/py3.10-aarch64.txt
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="time for further attempts (default: one attempt)",
     )
     wheels = actions.add_parser("wheelhouse", help="gather wheels for a device without internet")
-    wheels.add_argument("folder", type=Path, help="folder for the wheels")
+    wheels.add_argument("folder", type=Path, help="new folder for the wheels")
     wheels.add_argument("--source", type=Path, default=Path(), help="working copy, or a wheel")
     wheels.add_argument(
         "--extras",
@@ -79,6 +80,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     wheels.add_argument("--python", default="3.10", help="version on the device (%(default)s)")
     wheels.add_argument(
         "--platform", nargs="+", default=_PLATFORMS, help="platform tags of the device"
+    )
+    locks = wheels.add_mutually_exclusive_group()
+    locks.add_argument(
+        "--lock", type=Path, metavar="FILE", help="take the versions and hashes in this file alone"
+    )
+    locks.add_argument(
+        "--write-lock", type=Path, metavar="FILE", help="write versions and hashes for --lock"
     )
 
 
@@ -179,9 +187,18 @@ def _safe(args: argparse.Namespace) -> int:
 
 
 def _wheelhouse(args: argparse.Namespace) -> int:
+    if args.lock is not None and not args.lock.is_file():
+        raise ConfigError(f"--lock {args.lock}: no such file; write it with --write-lock")
     wheels = wheelhouse.fill(
-        args.folder, args.source, args.extras, python=args.python, platforms=args.platform
+        args.folder,
+        args.source,
+        args.extras,
+        python=args.python,
+        platforms=args.platform,
+        lock=args.lock,
     )
+    if args.write_lock is not None:
+        wheelhouse.write_lock(args.write_lock, wheels)
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if here != args.python:
         sys.stderr.write(
@@ -189,11 +206,13 @@ def _wheelhouse(args: argparse.Namespace) -> int:
             f"version needs may be missing; try the installation, or use Python {args.python}\n"
         )
     megabytes = sum(path.stat().st_size for path in wheels) / 1e6
-    wanted = f"linewarden[{','.join(args.extras)}]" if args.extras else "linewarden"
     print(f"{len(wheels)} wheels, {megabytes:.0f} MB. On the device:")
     print(f"  cd {args.folder.name} && sha256sum --check {wheelhouse.CHECKSUMS}")
     print("  python3 -m venv /opt/linewarden")
-    print(f"  /opt/linewarden/bin/pip install --no-index --find-links . '{wanted}'")
+    print(
+        "  /opt/linewarden/bin/pip install --no-index --find-links . --require-hashes "
+        f"--requirement {wheelhouse.LOCK}"
+    )
     return 0
 
 

@@ -32,6 +32,7 @@ from inspection.bundle import open_bundle
 from inspection.config.loading import dump_yaml, load_config
 from inspection.errors import BundleError, ConfigError
 from inspection.files import write_text
+from inspection.names import printable
 from linewarden.options import add_rate_argument
 from linewarden.training_run import fit_with_progress, say, weights_value
 from training.backbones import BackboneConfig, find_weights
@@ -90,7 +91,7 @@ def _planned(args: argparse.Namespace, run_folder: Path) -> TrainConfig:
     backbone = BackboneConfig()
     weights = weights_value(args.weights) if args.weights else find_weights(backbone.name) or "hub"
     fixed: dict[str, dict[str, Any]] = {
-        "data": {"folder": str(args.good.resolve())},
+        "data": {"folder": printable(args.good.resolve())},
         "model": {"backbone": {"weights": weights}},
         "fit": {"device": args.device, "seed": args.seed},
     }

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from inspection.errors import ConfigError
+from inspection.names import printable
 from linewarden.training_run import fit_with_progress, load_train_config, say, weights_setting
 
 
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 def _options(args: argparse.Namespace) -> list[str]:
     """Returns the command-line options as `--set` settings."""
     options: dict[str, Any] = {
-        "data.folder": args.data and str(args.data.resolve()),
+        "data.folder": args.data and printable(args.data.resolve()),
         "fit.device": args.device,
         "fit.seed": args.seed,
     }

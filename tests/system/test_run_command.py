@@ -1,14 +1,19 @@
 """`linewarden run` and `linewarden inspect` as processes: verdicts, exit codes, signals, kills."""
 
+import grp
+import gzip
 import json
 import os
+import pwd
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,10 +141,9 @@ def test_an_unwritable_archive_stops_nothing(config: Path) -> None:
     assert "parts whose images could not be written: 1" in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_in_order(config: Path, number: signal.Signals) -> None:
-    with hangups(signal.SIG_DFL):  # also where this runs under nohup
-        process = start_looping(config)
+    process = start_looping(config)
     process.send_signal(number)
     output = ended(process)
     assert process.returncode == 128 + number
@@ -150,6 +154,93 @@ def test_a_signal_stops_in_order(config: Path, number: signal.Signals) -> None:
     assert [int(name.rpartition("-")[2]) for name in identities] == list(
         range(1, len(identities) + 1)
     )
+
+
+def gapless(records: Iterable[dict[str, Any]]) -> bool:
+    """Whether the verdicts of one run are all there, in order."""
+    numbers = [int(record["trigger_id"].rpartition("-")[2]) for record in records]
+    return numbers == list(range(1, len(numbers) + 1))
+
+
+def lines_of(*files: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def test_a_renamed_file_and_a_hangup_lose_no_verdict(config: Path) -> None:
+    with hangups(signal.SIG_DFL):  # also where this runs under nohup
+        process = start_looping(config)
+    path = config.parent / "parts.jsonl"
+    old = [config.parent / f"parts.jsonl.{number}" for number in range(3)]
+    for file in old:
+        path.rename(file)
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: told_bytes(config) > 4000, GENEROUS_S)
+    process.send_signal(signal.SIGTERM)
+    assert ended(process).startswith(f"{len(lines_of(*old, path))} parts: ")
+    assert process.returncode == 128 + signal.SIGTERM
+    assert gapless(lines_of(*old, path))
+
+
+LOGROTATE = Path(shutil.which("logrotate", path=f"{os.environ['PATH']}:/usr/sbin") or "logrotate")
+needs_logrotate = pytest.mark.skipif(
+    not LOGROTATE.is_absolute(), reason="needs logrotate (apt install logrotate)"
+)
+
+
+def logrotate(folder: Path, settings: str) -> None:
+    """Rotates now, whatever the state; gzip and the rest as on a device."""
+    path = folder / "logrotate.conf"
+    path.write_text(settings)
+    path.chmod(0o644)
+    done = subprocess.run(
+        [LOGROTATE, "--force", "--state", folder / "logrotate.state", path],
+        capture_output=True,
+        text=True,
+        timeout=GENEROUS_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@needs_logrotate
+def test_the_logrotate_example_loses_no_verdict(config: Path) -> None:
+    folder = config.parent
+    user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    with hangups(signal.SIG_DFL):
+        process = start_looping(config)
+    example = (ROOT / "systemd/logrotate.d/linewarden").read_text()
+    shipped = {
+        "/var/lib/linewarden/*.jsonl": str(folder / "*.jsonl"),
+        "/var/lib/linewarden/*/*.jsonl": "",
+        "su linewarden linewarden": f"su {user} {group}",
+        "systemctl reload 'linewarden@*.service'": f"kill -HUP {process.pid}",
+    }
+    for text, here in shipped.items():
+        assert text in example
+        example = example.replace(text, here)
+    for _ in range(3):
+        logrotate(folder, example)
+        wait_for(lambda: told_bytes(config) > 4000, GENEROUS_S)
+    process.send_signal(signal.SIGTERM)
+    ended(process)
+    packed = [folder / f"parts.jsonl.{number}.gz" for number in (3, 2)]
+    lines = b"".join(gzip.decompress(file.read_bytes()) for file in packed).splitlines()
+    records = [*map(json.loads, lines), *lines_of(folder / "parts.jsonl.1")]
+    assert gapless([*records, *told(config)])
+
+
+@needs_logrotate
+def test_copytruncate_is_no_end_of_the_file(config: Path) -> None:
+    with hangups(signal.SIG_DFL):
+        process = start_looping(config)
+    logrotate(config.parent, f"{config.parent}/*.jsonl {{\n rotate 3\n copytruncate\n}}\n")
+    wait_for(lambda: told_bytes(config) > 4000, GENEROUS_S)
+    process.send_signal(signal.SIGTERM)
+    ended(process)
+    assert gapless(lines_of(config.parent / "parts.jsonl.1"))
+    # Verdicts between the copy and the cut are gone. None is missing after it, nor are there zeros.
+    numbers = [int(record["trigger_id"].rpartition("-")[2]) for record in told(config)]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
 def test_a_line_under_nohup_outlives_its_terminal(config: Path) -> None:

@@ -1,11 +1,13 @@
 """`linewarden run --service` and `linewarden service` as processes, without systemd."""
 
+import argparse
 import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import urllib.request
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +18,8 @@ import pytest
 
 from edge.line.handshake import Bits
 from inspection.bundle import Bundle
+from inspection.files import sha256_of
+from linewarden.commands import service
 from tests.doubles.line_folder import (
     GENEROUS_S,
     ROOT,
@@ -281,14 +285,115 @@ def test_a_wheelhouse_has_all_that_a_device_needs(index: Path, tmp_path: Path) -
     wheels = tmp_path / "wheels"
     done = linewarden("service", "wheelhouse", wheels, "--source", wheel, "--extras", "mqtt")
     assert done.returncode == 0, done.stderr
-    assert "pip install --no-index --find-links . 'linewarden[mqtt]'" in done.stdout
+    assert INSTALL in done.stdout
     checked = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=wheels, check=True,
                              capture_output=True, text=True)  # fmt: skip
     assert sorted(line.partition("-")[0] for line in checked.stdout.splitlines()) == [
         "linewarden",
         "numpy",
         "paho_mqtt",
+        "requirements.lock: OK",
     ]
+
+
+INSTALL = "pip install --no-index --find-links . --require-hashes --requirement requirements.lock"
+
+
+def install(wheels: Path) -> subprocess.CompletedProcess[str]:
+    """Installs as on the device, into a folder beside the wheels."""
+    words = [*INSTALL.split(), "--target", str(wheels.with_name("installed")), "--isolated"]
+    return subprocess.run(
+        [sys.executable, "-m", *words], cwd=wheels, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_locked_wheels_alone_are_installed(index: Path, tmp_path: Path) -> None:
+    make_wheel(index, "numpy", "2.0")
+    make_wheel(index, "paho_mqtt", "2.1")
+    wheel = make_wheel(tmp_path, "linewarden", "9.9", "numpy", "paho_mqtt; extra == 'mqtt'")
+    wheels = tmp_path / "wheels"
+    gather = ("service", "wheelhouse", wheels, "--source", wheel, "--extras", "mqtt")
+    assert linewarden(*gather).returncode == 0
+    again = linewarden(*gather)
+    assert (again.returncode, "exists already" in again.stderr) == (3, True)
+    done = install(wheels)
+    assert done.returncode == 0, done.stderr
+    installed = {path.name for path in (tmp_path / "installed").glob("*.dist-info")}
+    assert installed == {f"{n}.dist-info" for n in ("linewarden-9.9", "numpy-2.0", "paho_mqtt-2.1")}
+    make_wheel(wheels, "numpy", "2.0", "evil")  # the same name and version
+    changed = install(wheels)
+    assert changed.returncode != 0
+    assert "numpy==2.0" in changed.stderr
+    assert "DO NOT MATCH THE HASHES" in changed.stderr
+
+
+def test_a_lock_brings_back_its_versions_and_refuses_a_changed_wheel(
+    index: Path, tmp_path: Path
+) -> None:
+    make_wheel(index, "numpy", "2.0")
+    wheel = make_wheel(tmp_path, "linewarden", "9.9", "numpy")
+    lock = tmp_path / "locks/py3.10-aarch64.txt"
+
+    def gather(name: str, *words: object) -> subprocess.CompletedProcess[str]:
+        options = ("--source", wheel, "--extras", *words)
+        return linewarden("service", "wheelhouse", tmp_path / name, *options)
+
+    assert gather("first", "--write-lock", lock).returncode == 0
+    assert lock.read_text().startswith("numpy==2.0 --hash=sha256:")
+    assert "linewarden" not in lock.read_text()
+    make_wheel(index, "numpy", "2.1")
+    assert gather("newest").returncode == 0
+    assert (tmp_path / "newest/numpy-2.1-py3-none-any.whl").exists()
+    assert gather("locked", "--lock", lock).returncode == 0
+    assert [path.name for path in (tmp_path / "locked").glob("numpy*")] == [
+        "numpy-2.0-py3-none-any.whl"
+    ]
+    make_wheel(index, "numpy", "2.0", "evil")
+    changed = gather("changed", "--lock", lock)
+    assert changed.returncode == 3
+    assert "numpy==2.0" in changed.stderr
+    assert not (tmp_path / "changed").exists()
+    assert gather("none", "--lock", tmp_path / "no.txt").returncode == 3
+
+
+def test_a_lock_that_lacks_a_package_is_refused(index: Path, tmp_path: Path) -> None:
+    make_wheel(index, "numpy", "2.0")
+    make_wheel(index, "scipy", "1.1")
+    wheel = make_wheel(tmp_path, "linewarden", "9.9", "numpy", "scipy")
+    digest = sha256_of(index / "numpy-2.0-py3-none-any.whl")
+    (tmp_path / "lock.txt").write_text(f"numpy==2.0 --hash=sha256:{digest}\n")
+    words = ("--source", wheel, "--extras", "--lock", tmp_path / "lock.txt")
+    done = linewarden("service", "wheelhouse", tmp_path / "wheels", *words)
+    assert done.returncode == 3
+    assert "scipy" in done.stderr
+    assert not (tmp_path / "wheels").exists()
+
+
+@pytest.mark.parametrize("target", ["lock", "wheelhouse"])
+def test_make_locks_and_gathers_for_this_python(target: str, tmp_path: Path) -> None:
+    binaries = tmp_path / "venv/bin"
+    binaries.mkdir(parents=True)
+    (binaries / "python").symlink_to(sys.executable)
+    (tmp_path / "venv/.installed").touch()
+    done = subprocess.run(
+        ["make", "--dry-run", target, f"VENV={tmp_path}/venv", "MACHINE=x86_64"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    parser = argparse.ArgumentParser()
+    service.add_arguments(parser)
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    calls = [line.split()[2:] for line in done.stdout.splitlines() if "linewarden service" in line]
+    locks = set()
+    for call in calls:
+        args = parser.parse_args(call)
+        locks.add(str(args.lock or args.write_lock))
+        assert args.python == here
+        assert all(tag.endswith(args.folder.name.rpartition("-")[2]) for tag in args.platform)
+    machines = ["aarch64", "x86_64"] if target == "lock" else ["x86_64"]
+    assert locks == {f"locks/py{here}-{machine}.txt" for machine in machines}
 
 
 def test_a_wheel_that_is_not_to_be_had_is_named(index: Path, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from inspection.names import printable
+
 GOOD = "good"
 
 
@@ -32,7 +34,7 @@ class Sample:
     @property
     def name(self) -> str:
         """Returns the image's name within its split: `good/017.png`, or `bottle/good/017.png`."""
-        return "/".join((*filter(None, [self.category]), self.defect, self.path.name))
+        return "/".join((*filter(None, [self.category]), self.defect, printable(self.path.name)))
 
 
 @dataclass(frozen=True)

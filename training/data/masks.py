@@ -14,6 +14,7 @@ import numpy.typing as npt
 from inspection.errors import CameraError
 from inspection.files import sha256_of
 from inspection.images import content_of, decode_image, is_lossy, read_content
+from inspection.names import printable
 
 _HALF = 128
 
@@ -76,7 +77,7 @@ def _files(path: Path) -> Sequence[Path]:
 
 def _read_file(path: Path) -> Mask:
     content = read_content(path)
-    image = decode_image(content, str(path))
+    image = decode_image(content, printable(path))
     grey = image if image.ndim == 2 else image.max(axis=2)
     if not is_lossy(content):
         return (grey > 0).astype(np.uint8)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from inspection.errors import CameraError, FrameError, listed
 from inspection.images import decode_image, read_content
+from inspection.names import printable
 from training.data.data_set import Sample
 
 Range = tuple[int, int]
@@ -98,7 +99,7 @@ def data_sha256(samples: Iterable[SurveyedSample]) -> str:
 
 def _read_sample(sample: Sample) -> SurveyedSample:
     content = read_content(sample.path)
-    image = decode_image(content, str(sample.path))
+    image = decode_image(content, printable(sample.path))
     channels = 1 if image.ndim == 2 else image.shape[2]
     size = (image.shape[0], image.shape[1])
     return SurveyedSample(sample, hashlib.sha256(content).hexdigest(), size, channels)

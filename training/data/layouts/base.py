@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from inspection.errors import CameraError, listed, named
 from inspection.images import content_of
+from inspection.names import printable
 from training.data.data_set import DataSet, Sample
 from training.data.layouts.store import Store
 
@@ -56,12 +57,13 @@ def assemble(
 
     Args:
         origin: the folder or list that was read, for error messages.
-        name: for several classes, or for one without a name.
+        name: for several classes, or for one without a name; as the folder has it.
         doubts: sentences about files that were not read.
 
     Raises:
         CameraError: there is no sample, or a folder cannot have the name of a class or defect.
     """
+    name = printable(name)
     train, test = sorted(train, key=_order), sorted(test, key=_order)
     if not train and not test:
         raise CameraError(f"{origin}: an empty data set, without any image")
@@ -102,7 +104,7 @@ def unlisted(samples: Sequence[Sample]) -> list[str]:
 def refuse_missing(origin: Path, samples: Sequence[Sample]) -> None:
     """Raises CameraError when images or masks that `origin` lists are missing."""
     files = [file for s in samples for file in (s.path, s.mask) if file is not None]
-    missing = [str(file) for file in files if not file.is_file()]
+    missing = [printable(file) for file in files if not file.is_file()]
     if missing:
         title = f"{origin}: {len(missing)} of {len(files)} listed files are missing:"
         raise CameraError(listed(title, missing))

@@ -12,6 +12,7 @@ import numpy as np
 
 from inspection.errors import CameraError, listed
 from inspection.images import Tell, content_of, encode_png, list_images, read_image
+from inspection.names import printable
 from training.data.data_set import GOOD, DataSet, Sample
 from training.data.layouts.base import Limits, assemble, lost_names, one_category_only
 from training.data.layouts.store import Store
@@ -49,7 +50,7 @@ def read(path: Path) -> DataSet:
 def limits(data_set: DataSet) -> Limits:
     """Takes one category with drawn masks; numbers images, and encodes them as PNG."""
     samples = [sample for split in data_set.splits.values() for sample in split]
-    undrawn = [str(s.path) for s in samples if not s.is_good and not _is_drawn(s)]
+    undrawn = [printable(s.path) for s in samples if not s.is_good and not _is_drawn(s)]
     obstacles = one_category_only(data_set)
     if undrawn:
         title = f"{len(undrawn)} defective images without a drawn mask would count as good ones:"
@@ -78,7 +79,9 @@ def _read_split(folder: Path, tell: Tell) -> Iterator[Sample]:
     files = list_images(folder, tell)
     masks = {f.stem[: -len(_ENDING)]: f for f in files if _is_mask(f)}
     images = {f.stem: f for f in files if not _is_mask(f)}
-    alone = [str(images.get(stem) or masks[stem]) for stem in sorted(images.keys() ^ masks.keys())]
+    alone = [
+        printable(images.get(stem) or masks[stem]) for stem in sorted(images.keys() ^ masks.keys())
+    ]
     if alone:
         title = f"{folder}: {len(alone)} files without their mask or image (<id>{MASK_SUFFIX}):"
         raise CameraError(listed(title, alone))

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from inspection.errors import CameraError
 from inspection.images import Tell, content_of, list_images, refuse_nearly_good
+from inspection.names import printable
 from training.data.data_set import GOOD, DataSet, Sample
 from training.data.layouts import ground_truth
 from training.data.layouts.base import Limits, assemble
@@ -35,7 +36,9 @@ def read(path: Path) -> DataSet:
         CameraError: a folder holds no image, lacks train/good beside whole categories, or has
             nearly the name of another.
     """
-    roots = {None: path} if _is_category(path) else {f.name: f for f in _categories(path)}
+    roots = (
+        {None: path} if _is_category(path) else {printable(f.name): f for f in _categories(path)}
+    )
     doubts: list[str] = []
     if None not in roots:
         names = [root.name for root in roots.values()]
@@ -121,7 +124,8 @@ def _read_split(
             tell(sentence)
     for kind in kinds:
         for image in list_images(kind, tell):
-            yield Sample(image, kind.name, truth.mask_of(kind.name, image), category)
+            mask = truth.mask_of(kind.name, image)
+            yield Sample(image, printable(kind.name), mask, category)
 
 
 def folders(path: Path) -> list[Path]:

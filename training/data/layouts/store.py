@@ -10,6 +10,7 @@ import numpy as np
 
 from inspection.errors import CameraError
 from inspection.images import encode_png, read_image
+from inspection.names import printable
 from training.data.masks import read_mask
 
 
@@ -29,15 +30,16 @@ class Store:
     def add_image(self, source: Path, folder: str, masks: str | None = None) -> PurePosixPath:
         """Copies an image into `folder`; returns its place relative to the root.
 
-        The image keeps its name, with `-2` and so on after a stem that is taken: by another image
-        in `folder`, or by an image with its mask in the same folder `masks`.
+        The image keeps its printable name, with `-2` and so on after a stem that is taken: by
+        another image in `folder`, or by an image with its mask in the same folder `masks`.
         """
-        stem, count = source.stem, 1
+        name = printable(source.stem)  # the lists of some layouts are texts
+        stem, count = name, 1
         while (masks or folder, stem.casefold()) in self._taken:
             count += 1
-            stem = f"{source.stem}-{count}"
+            stem = f"{name}-{count}"
         self._taken.add((masks or folder, stem.casefold()))
-        target = PurePosixPath(folder, stem + source.suffix)
+        target = PurePosixPath(folder, stem + printable(source.suffix))
         self._add_copy(source, target)
         return target
 
@@ -78,7 +80,7 @@ class Store:
                 shutil.copyfile(source, place)
         except OSError as error:
             how = "linked; leave out --link" if self._link else "copied"
-            raise CameraError(f"{source}: cannot be {how} ({error.strerror})") from error
+            raise CameraError(f"{printable(source)}: cannot be {how} ({error.strerror})") from error
 
     def _place(self, target: PurePosixPath) -> Path:
         place = self._root / target

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inspection.errors import CameraError
+from inspection.names import printable
 from training.data.data_set import GOOD, DataSet, Sample
 from training.data.layouts.base import (
     Limits,
@@ -81,7 +82,9 @@ def read(path: Path) -> DataSet:
     everything = [record for side in records.values() for record in side]
     images = _images_of(folder, path, everything)
     name = folder.resolve().name
-    sides = [[r.sample(images, name) for r in records.get(split, ())] for split in _SPLITS]
+    sides = [
+        [r.sample(images, printable(name)) for r in records.get(split, ())] for split in _SPLITS
+    ]
     refuse_missing(path, sides[0] + sides[1])
     # One list of two leaves the images of the other out on purpose.
     doubts = unlisted([*sides[0], *sides[1]]) if path.is_dir() else []

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inspection.errors import CameraError
+from inspection.names import printable
 from training.data.data_set import DataSet, Sample
 from training.data.layouts.base import (
     Limits,
@@ -65,7 +66,7 @@ def read(path: Path) -> DataSet:
         CameraError: the list lacks a column or the object, or has another label or split, or a
             listed file is missing.
     """
-    chosen = None if (path / LIST).is_file() else path.resolve().name
+    chosen = None if (path / LIST).is_file() else printable(path.resolve().name)
     root = path if chosen is None else path.resolve().parent
     rows = list(_rows(root / LIST))
     objects = sorted({row.category for row in rows})

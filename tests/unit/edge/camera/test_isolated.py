@@ -437,7 +437,7 @@ def test_signals_to_the_whole_group_leave_it_alone(opened: Make) -> None:
     camera = opened()
     pid = process_of(camera)
     assert os.getsid(pid) != os.getsid(0)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(pid, number)
     assert is_right(next_frame(camera))
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from edge.line import JsonLinesConfig, output_from_config
+from edge.line import JsonLinesConfig, StationState, output_from_config
 from edge.line.jsonlines import JsonLines
 from edge.part.record import InspectionRecord
 from inspection.errors import LineError
@@ -125,6 +125,97 @@ def test_a_full_disk_leaves_no_half_line(
     output.send(make_record(3))
     output.close()
     assert ids(path) == ["test-000001", "test-000003"]
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Iterator[JsonLines]:
+    """Returns an open output to `parts.jsonl` in a folder of its own."""
+    output = json_lines(tmp_path / "lines" / "parts.jsonl")
+    output.open()
+    yield output
+    output.close()
+
+
+def test_a_renamed_file_is_left_and_a_new_one_begun(
+    tmp_path: Path, make_record: MakeRecord, output: JsonLines
+) -> None:
+    path = tmp_path / "lines" / "parts.jsonl"
+    output.send(make_record(1))
+    path.rename(tmp_path / "old.jsonl")
+    output.send(make_record(2))
+    output.send(make_record(3))
+    assert ids(tmp_path / "old.jsonl") == ["test-000001"]
+    assert ids(path) == ["test-000002", "test-000003"]
+
+
+def test_a_removed_or_replaced_file_is_left(
+    tmp_path: Path, make_record: MakeRecord, output: JsonLines
+) -> None:
+    path = tmp_path / "lines" / "parts.jsonl"
+    path.unlink()
+    output.send(make_record(1))
+    assert ids(path) == ["test-000001"]
+    (tmp_path / "other.jsonl").write_text('{"trigger_id": "other"}\n')
+    (tmp_path / "other.jsonl").replace(path)
+    output.send(make_record(2))
+    assert ids(path) == ["other", "test-000002"]
+
+
+def test_a_copied_and_emptied_file_goes_on_from_its_beginning(
+    tmp_path: Path, make_record: MakeRecord, output: JsonLines
+) -> None:
+    path = tmp_path / "lines" / "parts.jsonl"
+    output.send(make_record(1))
+    os.truncate(path, 0)
+    output.send(make_record(2))
+    assert ids(path) == ["test-000002"]
+
+
+def test_a_folder_that_is_gone_takes_no_verdict_until_it_is_back(
+    tmp_path: Path, make_record: MakeRecord, output: JsonLines
+) -> None:
+    folder = tmp_path / "lines"
+    folder.rename(tmp_path / "gone")
+    for _ in range(2):
+        with pytest.raises(LineError, match=r"parts\.jsonl: cannot be opened \(No such file"):
+            output.send(make_record(1))
+    with pytest.raises(LineError, match="No such file"):
+        output.open()  # as the link to the output does after an error
+    assert not folder.exists()
+    folder.mkdir()
+    output.open()
+    output.send(make_record(2))
+    assert ids(folder / "parts.jsonl") == ["test-000002"]
+
+
+def test_the_heartbeat_lets_go_of_a_file_that_is_gone(tmp_path: Path, output: JsonLines) -> None:
+    path = tmp_path / "lines" / "parts.jsonl"
+    path.unlink()
+    output.show(StationState.READY)
+    assert path.exists()
+
+
+def test_a_reopened_file_has_another_descriptor(
+    tmp_path: Path, make_record: MakeRecord, output: JsonLines
+) -> None:
+    path = tmp_path / "lines" / "parts.jsonl"
+    with pytest.raises(LineError, match="another process writes to it"):
+        json_lines(path).open()
+    output.reopen()
+    output.send(make_record(1))
+    assert ids(path) == ["test-000001"]
+    with pytest.raises(LineError, match="another process writes to it"):
+        json_lines(path).open()
+
+
+def test_standard_output_is_not_reopened(
+    make_record: MakeRecord, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = json_lines("-")
+    output.open()
+    output.reopen()
+    output.send(make_record(1))
+    assert json.loads(capfd.readouterr().out)["trigger_id"] == "test-000001"
 
 
 def test_standard_output(make_record: MakeRecord, capfd: pytest.CaptureFixture[str]) -> None:

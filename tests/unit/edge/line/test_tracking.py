@@ -292,6 +292,25 @@ def test_a_full_disk_hinders_no_tracking(tmp_path: Path, caplog: pytest.LogCaptu
     assert caplog.text.count("parts are not kept over a restart") == 1
 
 
+def test_a_folder_that_is_gone_hinders_no_tracking(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    belt = Conveyor()
+    folder = tmp_path / "records"
+    folder.mkdir()
+    line = Line(belt, journal=journal(folder), rejects_unseen=False)
+    line.register.open()
+    line.register.enter("a", 0, is_rejected=True)
+    folder.rename(tmp_path / "gone")
+    line.register.enter("b", 0, is_rejected=True)
+    move(belt, DISTANCE)
+    wait_for(lambda: line.names() == ["pulse", "pulse"])
+    line.register.report()
+    assert line.register.failure is None
+    line.register.close()
+    assert "parts are not kept over a restart" in caplog.text
+
+
 def test_the_clock_is_a_belt_that_goes_on_over_processes() -> None:
     clock = BeltClock()
     assert clock.epoch == BeltClock().epoch

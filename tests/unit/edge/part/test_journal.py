@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,50 @@ def test_a_closed_journal_takes_nothing(tmp_path: Path) -> None:
         journal.add("a", "one")
     with pytest.raises(OSError, match=os.strerror(2)):
         Journal(tmp_path / "nowhere" / "j").open()
+
+
+@pytest.mark.parametrize("harm", ["removed", "renamed", "emptied", "replaced", "appended"])
+@pytest.mark.parametrize("next_call", ["add", "settle"])
+def test_a_file_that_somebody_harmed_is_written_anew(
+    tmp_path: Path, harm: str, next_call: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "j"
+    journal = opened(path)
+    journal.add("a", "1")
+    journal.add("b", "2")
+    other = tmp_path / "other"
+    other.write_text("x 9\n")
+    harms: dict[str, Callable[[], object]] = {
+        "removed": path.unlink,
+        "renamed": lambda: path.rename(tmp_path / "old"),
+        "emptied": lambda: os.truncate(path, 0),
+        "replaced": lambda: other.replace(path),
+        "appended": lambda: path.write_bytes(path.read_bytes() + b"x 9\n"),
+    }
+    harms[harm]()
+    if next_call == "add":
+        journal.add("c", "3")
+        assert entries(path) == {"a": "1", "b": "2", "c": "3"}
+    else:
+        journal.settle(["a"])
+        assert entries(path) == {"b": "2"}
+    assert "somebody removed or changed it" in caplog.text
+    caplog.clear()
+    journal.add("d", "4")
+    assert entries(path)["d"] == "4"
+    assert not caplog.text
+    journal.close()
+
+
+def test_a_folder_that_is_gone_is_an_error_until_it_is_back(tmp_path: Path) -> None:
+    folder = tmp_path / "records"
+    folder.mkdir()
+    journal = opened(folder / "j")
+    journal.add("a", "1")
+    folder.rename(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError):
+        journal.add("b", "2")
+    folder.mkdir()
+    journal.add("c", "3")
+    assert entries(folder / "j") == {"a": "1", "c": "3"}
+    journal.close()

@@ -37,10 +37,11 @@ needs_analyze = pytest.mark.skipif(
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """An image of a device with the command installed, and a configuration."""
-    command = tmp_path / "opt/linewarden/bin/linewarden"
-    command.parent.mkdir(parents=True)
-    command.write_text("#!/bin/sh\n")
-    command.chmod(0o755)
+    for name in ("opt/linewarden/bin/linewarden", "bin/kill"):
+        command = tmp_path / name
+        command.parent.mkdir(parents=True)
+        command.write_text("#!/bin/sh\n")
+        command.chmod(0o755)
     (tmp_path / "srv").mkdir()
     (tmp_path / "srv/press3.yaml").write_text("")
     units = tmp_path / UNITS

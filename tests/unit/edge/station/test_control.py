@@ -109,6 +109,41 @@ def test_the_socket_is_gone_at_the_end(tmp_path: Path) -> None:
         ask(tmp_path / "line.sock", "echo")
 
 
+def answers(path: Path) -> bool:
+    try:
+        return bool(ask(path, "echo", word="hello")["ok"])
+    except LineError:
+        return False
+
+
+def test_a_removed_socket_is_made_anew(path: Path) -> None:
+    for _ in range(2):
+        path.unlink()
+        wait_for(lambda: answers(path))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+
+
+def test_a_removed_folder_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "run" / "line.sock"
+    path.parent.mkdir()
+    with ControlSocket(path, COMMANDS):
+        path.unlink()
+        path.parent.rmdir()
+        wait_for(lambda: "is gone: No such file" in caplog.text)
+        path.parent.mkdir()
+        wait_for(lambda: answers(path))
+    assert not path.exists()
+    assert caplog.text.count("is gone") == 1
+
+
+def test_the_socket_of_another_process_is_left(path: Path) -> None:
+    with ControlSocket(path.with_name("other.sock"), COMMANDS):
+        path.with_name("other.sock").rename(path)
+        with ControlSocket(path.with_name("third.sock"), COMMANDS):
+            path.replace(path.with_name("third.sock"))
+        assert path.with_name("third.sock").exists()
+
+
 def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "line.sock"
     with socket.socket(socket.AF_UNIX) as left:

@@ -112,6 +112,44 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path, make_record: MakeRecord) 
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 
+@pytest.mark.parametrize("how", ["renamed", "removed", "removed whole", "replaced"])
+def test_a_database_that_is_taken_away_is_followed_by_a_new_one(
+    tmp_path: Path, make_record: MakeRecord, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, old = tmp_path / "records", tmp_path / "old"
+    old.mkdir()
+    with closing(connect(old, synchronous="FULL")):
+        pass
+    receiver = Receiver()
+    with records(folder, receiver) as station:
+        deliver(station, make_record(1))
+        wait_for(lambda: receiver.seen == ["test-000001"])
+        receiver.is_away = True
+        deliver(station, make_record(2))
+        wait_for(lambda: len(stored(folder)) == 2)
+        if how == "renamed":
+            (folder / FILE_NAME).rename(old / FILE_NAME)
+        elif how == "replaced":
+            (old / FILE_NAME).replace(folder / FILE_NAME)
+        else:
+            for file in folder.glob(FILE_NAME + ("*" if how == "removed whole" else "")):
+                file.unlink()
+        for number in range(3, 6):
+            deliver(station, make_record(number))
+        wait_for(lambda: station.status().backlog == 0, 30)
+        receiver.is_away = False
+        # The verdict that waited in the old file is sent, too, and first.
+        wait_for(lambda: receiver.seen == [f"test-{number:06}" for number in range(1, 6)], 30)
+        assert station.status().outboxes == {"mqtt test": 0}
+        assert "renamed, removed or replaced while it was in use" in caplog.text
+    assert {one.trigger_id for one in stored(folder)} == {f"test-{n:06}" for n in range(3, 6)}
+    if how == "renamed":  # whole without its write-ahead log
+        assert {one.trigger_id for one in stored(old)} == {"test-000001", "test-000002"}
+    for where in (folder, old) if how == "renamed" else (folder,):
+        with closing(connect_to_read(where)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+
+
 # As the first version wrote it.
 OLD_ROW = """
     INSERT INTO identities VALUES (1, 'default', 2.5, 2.0, 1.5, 'aa', 'bb');
