@@ -118,8 +118,9 @@ def test_a_line_starts_with_a_damaged_database(
         wait_for(lambda: stored(folder) == ["t-001000"])
         (aside,) = damaged_files(folder)
         assert aside.read_bytes()[: len(damaged)] == damaged
+        wait_for(lambda: records.status().outboxes == {"mqtt test": 0})
         status = records.status()
-        assert (status.set_aside, status.outboxes) == ((aside.name,), {"mqtt test": 0})
+        assert status.set_aside == (aside.name,)
         assert "is a damaged database of records: save what can" in status.alarms[0]
     assert f"it is now {aside.name}, and a new one is begun" in caplog.text
     with station(folder).open() as records:  # until somebody moves it away
