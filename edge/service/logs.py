@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TextIO
 
+from edge.service.unblocked import UnblockedStream
 from inspection.names import encodable
 from inspection.redaction import RedactingFormatter, redacted
 
@@ -30,7 +31,7 @@ _SEVERITIES = {
 _log = logging.getLogger(__name__)
 
 
-def configure(level: int = logging.WARNING, stream: TextIO | None = None) -> None:
+def configure(level: int = logging.WARNING, stream: TextIO | UnblockedStream | None = None) -> None:
     """Logs to `stream`, by default standard error; in JSON when the stream is the journal.
 
     In the journal, uncaught errors of all threads are log lines too.
@@ -75,7 +76,7 @@ class _Burst:
     count: int = 0
 
 
-class QuietHandler(logging.StreamHandler[TextIO]):
+class QuietHandler(logging.StreamHandler[TextIO | UnblockedStream]):
     """Writes a line `REPEATS` times in `REPEAT_S`, then counts repeats and writes their number.
 
     Lines of the same log statement are repeats, also with other arguments.
@@ -84,7 +85,9 @@ class QuietHandler(logging.StreamHandler[TextIO]):
         clock: monotonic clock in seconds.
     """
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, stream: TextIO | UnblockedStream, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__(stream)
         self._clock = clock
         self._bursts: dict[tuple[str, int, str], _Burst] = {}
@@ -119,7 +122,7 @@ def _summary(record: logging.LogRecord, left_out: int) -> logging.LogRecord:
     return summary
 
 
-def _is_journal(stream: TextIO) -> bool:
+def _is_journal(stream: TextIO | UnblockedStream) -> bool:
     """True when the stream is journald's: see JOURNAL_STREAM in systemd.exec(5)."""
     try:
         found = os.fstat(stream.fileno())

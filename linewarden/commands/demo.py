@@ -27,6 +27,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -35,6 +36,7 @@ from calibration.calibrate import calibrate
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
 from edge.service.run import run_line
+from edge.service.unblocked import UnblockedStream
 from edge.station.config import LineConfig
 from export.bundle import export_bundle
 from inspection.bundle import open_bundle
@@ -174,7 +176,10 @@ def _run_line(out: Path, data_set: DataSet, held_out: list[Path]) -> None:
     }
     write_text(out / "line.yaml", yaml.safe_dump(station, sort_keys=False))
     _step(f"linewarden run --config {out / 'line.yaml'}")
-    summary, _ = run_line(load_config(out / "line.yaml", LineConfig), print_line)
+    terminal = UnblockedStream(sys.stderr)
+    config = load_config(out / "line.yaml", LineConfig)
+    summary, _ = run_line(config, partial(print_line, terminal))
+    terminal.close()
     print_summary(summary)
     if summary.error is not None:
         raise summary.error

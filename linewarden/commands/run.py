@@ -35,10 +35,10 @@ files:
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import logging
 import sys
+from functools import partial
 from typing import TextIO
 
 from edge.line import JsonLinesConfig
@@ -47,6 +47,7 @@ from edge.part.record import InspectionRecord
 from edge.pipeline.status import RunSummary
 from edge.service import logs
 from edge.service.run import describe, run_line, run_service
+from edge.service.unblocked import UnblockedStream
 from edge.station.config import LineConfig
 from inspection.config.loading import load_config
 from inspection.digits import comparable
@@ -66,13 +67,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the line; raises the error that stopped it after the orderly stop."""
-    logs.configure(logging.INFO if args.service else logging.WARNING)
     if args.service:
+        logs.configure(logging.INFO)
         return _as_service(args)
+    terminal = UnblockedStream(sys.stderr)
+    logs.configure(logging.WARNING, terminal)
     config = load_config(args.config, LineConfig, args.set, files=True)
     if args.json:
         config = _with_standard_output(config)
-    summary, number = run_line(config, _ignore if args.json else print_line)
+    summary, number = run_line(config, _ignore if args.json else partial(print_line, terminal))
+    terminal.close()
     if args.json:
         print(json.dumps({"summary": summary.as_json()}))
     else:
@@ -91,8 +95,8 @@ def _as_service(args: argparse.Namespace) -> int:
         return error.exit_code
 
 
-def print_line(record: InspectionRecord) -> None:
-    """Writes one part to standard error."""
+def print_line(stream: UnblockedStream, record: InspectionRecord) -> None:
+    """Writes one part."""
     score, threshold = record.score, record.threshold
     shown = "" if score is None else " / ".join(comparable(score, threshold))
     line = (
@@ -100,8 +104,7 @@ def print_line(record: InspectionRecord) -> None:
         + f"  {record.trigger_id}  {record.verdict.value:<10}  {shown:<19}"
         + f"  {record.latency_ms.total:7.1f} ms  {_origin(record)}"
     )
-    with contextlib.suppress(OSError):  # a closed terminal stops no line
-        sys.stderr.write(line + (f"  {record.message}" if record.message else "") + "\n")
+    stream.write(line + (f"  {record.message}" if record.message else "") + "\n")
 
 
 def _origin(record: InspectionRecord) -> str:
