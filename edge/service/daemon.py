@@ -111,7 +111,7 @@ def status_line(status: PipelineStatus) -> str:
     """Returns a pipeline's status as the line that `systemctl status` shows."""
     what = f"not inspecting ({'; '.join(status.faults)})" if status.faults else "inspecting"
     text = f"{what}: {status.parts} parts, {status.no_verdicts} without a verdict"
-    down = [f"{name} ({output.why})" for name, output in status.outputs.items() if not output.is_up]
+    down = [f"{name}: {output.why}" for name, output in status.outputs.items() if not output.is_up]
     if down:
-        text += f"; outputs down, {len(down)} of {len(status.outputs)}: {'; '.join(down)}"
+        text += f"; outputs down: {len(down)} of {len(status.outputs)} ({'; '.join(down)})"
     return text

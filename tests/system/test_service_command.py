@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
@@ -51,8 +52,9 @@ class Manager:
 
     def hear(self, word: str) -> str:
         """Returns the next message with a word in it."""
+        ends = time.monotonic() + GENEROUS_S
         while word not in (message := self._listener.recv(4096).decode()):
-            pass
+            assert time.monotonic() < ends, f"waited in vain for {word!r}; last: {message}"
         return message
 
 

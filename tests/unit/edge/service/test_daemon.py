@@ -117,7 +117,7 @@ def test_the_status_is_for_people() -> None:
     waiting = replace(WELL, faults=("view main: the camera is lost",), outputs=MQTT_IS_DOWN)
     assert status_line(waiting) == (
         "not inspecting (view main: the camera is lost): 12 parts, 1 without a verdict; "
-        "outputs down, 1 of 2: mqtt (no broker)"
+        "outputs down: 1 of 2 (mqtt: no broker)"
     )
 
 
