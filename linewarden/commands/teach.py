@@ -34,12 +34,13 @@ from inspection.errors import BundleError, ConfigError
 from inspection.files import write_text
 from linewarden.options import add_rate_argument
 from linewarden.training_run import fit_with_progress, say, weights_value
-from training.backbones import BackboneConfig, find_weights
+from training.backbones import BackboneConfig
 from training.checkpoint import RUN, load_run
 from training.config import TrainConfig
 from training.data.layout import read_data_set
 from training.data.survey import survey
 from training.teaching import measure_pace, plan_training
+from training.weights_source import choose_source
 
 _PLAN = "teach.yaml"
 
@@ -88,7 +89,7 @@ def _planned(args: argparse.Namespace, run_folder: Path) -> TrainConfig:
         return load_config(kept, TrainConfig)
     samples = survey(read_data_set(args.good).good)
     backbone = BackboneConfig()
-    weights = weights_value(args.weights) if args.weights else find_weights(backbone.name) or "hub"
+    weights = weights_value(args.weights) if args.weights else _found(backbone.name)
     fixed: dict[str, dict[str, Any]] = {
         "data": {"folder": str(args.good.resolve())},
         "model": {"backbone": {"weights": weights}},
@@ -100,3 +101,9 @@ def _planned(args: argparse.Namespace, run_folder: Path) -> TrainConfig:
     run_folder.mkdir(parents=True, exist_ok=True)
     write_text(kept, dump_yaml(plan.config))
     return plan.config
+
+
+def _found(backbone: str) -> str:
+    source = choose_source([backbone])
+    say(source.remark)
+    return source.weights
