@@ -54,7 +54,10 @@ from training.report import figure_rows
 
 _GOOD, _TEST_GOOD, _DEFECTIVE_PER_KIND = 60, 15, 4
 _CROP = {"top": 20, "left": 100, "height": 440, "width": 440}  # the flange in its frame
-_SETTINGS = {"model": {"name": "subspace"}}
+# Scratches are a pixel wide: at 256 x 256 they would fade. Many parts are held out, because a
+# threshold from n parts rejects one of n + 1 good ones on average.
+_DRAWN_DATA = {"crop": _CROP, "image_size": [384, 384], "hold_out": 0.4}
+_DRAWN_BACKBONE = {"layers": [1, 2, 3]}
 _UNTRAINED = (
     "The backbone is untrained: no ImageNet weights are used. This shows the chain and its speed; "
     "with weights it finds more defects (--weights FILE or make demo WEIGHTS=FILE)."
@@ -127,8 +130,9 @@ def _train_config(args: argparse.Namespace, folder: Path) -> TrainConfig:
     """Returns the configuration, with the best weights at hand."""
     args.out.mkdir(parents=True, exist_ok=True)
     source = args.out / "train.yaml"
-    data = {"folder": str(folder.resolve())} | ({} if args.data else {"crop": _CROP})
-    write_text(source, yaml.safe_dump({**_SETTINGS, "data": data}, sort_keys=False))
+    data = {"folder": str(folder.resolve())} | ({} if args.data else _DRAWN_DATA)
+    model = {"name": "subspace"} | ({} if args.data else {"backbone": _DRAWN_BACKBONE})
+    write_text(source, yaml.safe_dump({"data": data, "model": model}, sort_keys=False))
     chosen = [] if args.weights is None else weights_setting(args.weights)
     config = load_train_config(source, [*args.set, *chosen], default_weights=not chosen)
     backbone = getattr(config.model, "backbone", None)
