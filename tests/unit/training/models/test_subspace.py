@@ -42,7 +42,8 @@ def literal_residual(good: Array, away: Array, variance: float) -> tuple[Array, 
     principal = directions[: int(np.searchsorted(explained, variance)) + 1]
 
     def error(x: Array) -> Array:
-        return np.sum((x - x @ principal.T @ principal) ** 2, axis=-1)
+        errors: Array = np.sum((x - x @ principal.T @ principal) ** 2, axis=-1)
+        return errors
 
     return error(away), error(centred)
 
@@ -54,7 +55,10 @@ def literal_mahalanobis(good: Array, away: Array, shrinkage: float) -> tuple[Arr
     shrunk = covariance + shrinkage * np.trace(covariance) / width * np.eye(width)
 
     def distance(x: Array) -> Array:
-        return np.einsum("...d,...d->...", x, np.linalg.solve(shrunk, x[..., None])[..., 0])
+        distances: Array = np.einsum(
+            "...d,...d->...", x, np.linalg.solve(shrunk, x[..., None])[..., 0]
+        )
+        return distances
 
     return distance(away), distance(centred)
 
