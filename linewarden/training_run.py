@@ -28,7 +28,7 @@ DEFAULTS = (
 )
 
 
-PLACES = ("auto", "hub", "package", "none")  # of weights that are not a file
+PLACES = ("hub", "package", "none")  # of weights that are not a file
 
 
 def load_train_config(
@@ -41,12 +41,13 @@ def load_train_config(
     Args:
         path: None starts from `DEFAULTS`.
         settings: override the file.
-        default_weights: whether LINEWARDEN_WEIGHTS replaces the weights "hub" of the configuration.
+        default_weights: whether to look for weights: instead of "auto", and instead of "hub" where
+            LINEWARDEN_WEIGHTS is set.
     """
     settings = settings if path is not None else [*DEFAULTS, *settings]
     config = load_config(path or Path(os.devnull), TrainConfig, settings)
     backbone = getattr(config.model, "backbone", None)
-    if backbone is None:
+    if backbone is None or (backbone.weights == "auto" and not default_weights):
         return config
     named_here = default_weights and os.environ.get(WEIGHTS_VARIABLE)
     weights = "auto" if backbone.weights == "hub" and named_here else backbone.weights
