@@ -53,9 +53,11 @@ def redacted(text: str) -> str:
 
 def redacted_value(text: str) -> str:
     """Returns one value without its secrets. A space does not end it, and a scheme may lack."""
-    if _VALUE_ADDRESS.search(text):
-        return _without_assignments(_VALUE_ADDRESS.sub(_shown_address, text))
-    return _without_assignments(_WITHOUT_SCHEME.sub(f"{HIDDEN}@", text, count=1))
+    address = _VALUE_ADDRESS.search(text)
+    # A user before the first scheme: what looks like a scheme is in the password.
+    if address is None or ":" in text[: address.start()]:
+        text = _WITHOUT_SCHEME.sub(f"{HIDDEN}@", text, count=1)
+    return _without_assignments(_VALUE_ADDRESS.sub(_shown_address, text))
 
 
 def redacted_pipeline(text: str) -> str:

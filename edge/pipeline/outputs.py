@@ -216,8 +216,10 @@ class OutputThread:
         is_due = state is StationState.READY and now - self._shown_at >= HEARTBEAT_S
         if state is self._shown and not is_due:
             return
-        self._shown, self._shown_at = state, now
+        self._shown_at = now
         self._attempt(functools.partial(self._link.show, state), state.value)
+        # One that comes back is shown the state at once: with READY the line counts its parts anew.
+        self._shown = state if self._link.is_up else None
 
     def _attempt(self, call: Callable[[], None], what: str) -> str:
         """Calls the output; returns its error, or an empty text."""

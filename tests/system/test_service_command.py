@@ -31,6 +31,7 @@ from tests.doubles.line_folder import (
     write_parts,
 )
 from tests.doubles.line_peers import PlcServer, free_port
+from tests.doubles.waiting import wait_for
 
 needs_systemctl = pytest.mark.skipif(
     shutil.which("systemctl") is None, reason="needs systemctl (apt install systemd)"
@@ -86,7 +87,8 @@ def test_systemd_is_told_from_the_loading_to_the_stop(config: Path) -> None:
         manager.hear("READY=1")
         assert "WATCHDOG=1" in manager.hear("STATUS=inspecting")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=GENEROUS_S) as page:
-            assert json.load(page)["outputs"] == {"jsonlines": True}
+            outputs = json.load(page)["outputs"]
+        assert (outputs.keys(), outputs["jsonlines"]["is_up"]) == ({"jsonlines"}, True)
         manager.process.send_signal(signal.SIGTERM)
         manager.hear("STOPPING=1")
         _, said = manager.process.communicate(timeout=GENEROUS_S)
@@ -108,7 +110,7 @@ def test_a_camera_and_an_output_that_are_absent_are_waited_for(config: Path) -> 
         try:
             while "outputs down" in manager.hear("WATCHDOG=1"):
                 pass
-            assert Bits.READY in plc.shown_bits()
+            wait_for(lambda: Bits.READY in plc.shown_bits(), GENEROUS_S)
         finally:
             manager.process.terminate()
             _, said = manager.process.communicate(timeout=GENEROUS_S)

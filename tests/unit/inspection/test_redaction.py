@@ -5,7 +5,7 @@ import logging
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inspection.redaction import RedactingFormatter, names_a_secret, redacted, redacted_value
@@ -35,6 +35,8 @@ def test_a_password_that_a_client_wrote_in_percent(scheme: str, odd: str) -> Non
 
 
 @given(ODD_WITH_SPACES | SIGNS, ODD_WITH_SPACES | SIGNS)
+@example(before="", behind="://")
+@example(before="a ", behind="://b")
 def test_a_password_in_one_value(before: str, behind: str) -> None:
     password = f"{before}{WORD}{behind}"
     assert WORD not in redacted_value(f"rtsp://line3:{password}@host/stream")
