@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from edge.station.control import ask
 from inspection.bundle import Bundle
 from inspection.errors import LineError
 from inspection.images import encode_png
+from tests.doubles.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 GENEROUS_S = 60.0
@@ -96,3 +99,21 @@ def is_ready(config: Path) -> bool:
         return bool(ask(config.parent / "line.sock", "state")["state"] == "ready")
     except LineError:
         return False
+
+
+@contextmanager
+def running(config: Path) -> Iterator[subprocess.Popen[str]]:
+    """Runs a line with a control socket within the block; kills it at the end."""
+    process = subprocess.Popen(
+        command("run", "--config", config),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for(lambda: is_ready(config) or process.poll() is not None, GENEROUS_S)
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=GENEROUS_S)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,10 +14,8 @@ from inspection.bundle import Bundle
 from tests.doubles.line_folder import (
     GENEROUS_S,
     RECORDS,
-    ROOT,
-    command,
-    is_ready,
     part,
+    running,
     told,
     write_line,
     write_parts,
@@ -28,23 +24,6 @@ from tests.doubles.waiting import wait_for
 
 CAMERA = "camera: {kind: replay, path: parts, loop: true}\ncontrol_socket: line.sock\n"
 PARTS = 40
-
-
-@contextmanager
-def running(config: Path) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        command("run", "--config", config),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        wait_for(lambda: is_ready(config) or process.poll() is not None, GENEROUS_S)
-        yield process
-    finally:
-        process.kill()
-        process.communicate(timeout=GENEROUS_S)
 
 
 def stop(config: Path, process: subprocess.Popen[str]) -> str:

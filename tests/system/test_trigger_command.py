@@ -3,8 +3,6 @@
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,9 +15,9 @@ from tests.doubles.line_folder import (
     ROOT,
     SOFTWARE_TRIGGER,
     command,
-    is_ready,
     linewarden,
     part,
+    running,
     told,
     write_line,
     write_parts,
@@ -32,23 +30,6 @@ def config(tmp_path: Path, tiny_bundle: Bundle) -> Path:
     write_parts(tmp_path / "parts", part(), part(), part(spot=True))
     write_parts(tmp_path / "sides", part(), part(spot=True), part())
     return write_line(tmp_path, SOFTWARE_TRIGGER, RECORDS)
-
-
-@contextmanager
-def running(config: Path) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        command("run", "--config", config),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        wait_for(lambda: is_ready(config) or process.poll() is not None, GENEROUS_S)
-        yield process
-    finally:
-        process.kill()
-        process.communicate(timeout=GENEROUS_S)
 
 
 def test_each_trigger_has_one_record_with_its_part_id(config: Path) -> None:
