@@ -19,7 +19,7 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.line.base import LineOutput
@@ -302,29 +302,29 @@ class StationRecords:
     def _make_up(self, left: Mapping[str, str], rows: Mapping[str, InspectionRecord]) -> None:
         names = ImageNames(self._folder / IMAGES_NAME)
         for trigger_id, entry in left.items():
-            made_up = record_left(entry, rows.get(trigger_id))
+            row = rows.get(trigger_id)
+            made_up = record_left(entry, row)
             if made_up is None:
                 _log.error("a trigger of a process that died cannot be recorded: %s", entry)
                 self._notes.settle([trigger_id])
                 continue
-            has_row = trigger_id in rows
-            made_up = names.correct(self._reserve(made_up, has_row=has_row))
+            stored = {one.output for one in row.told if one.is_known} if row is not None else set()
+            made_up = names.correct(self._reserve(made_up, stored))
             self._final[trigger_id] = made_up
             self._write(made_up)
         if left:
             _log.warning("%d triggers of a process that died have their records now", len(left))
 
-    def _reserve(self, record: InspectionRecord, *, has_row: bool) -> InspectionRecord:
+    def _reserve(self, record: InspectionRecord, stored: Collection[str]) -> InspectionRecord:
         """The record, which the outputs now expect; with the error of one that has no room.
 
         Args:
-            has_row: the row was committed together with the entries of the outputs that it says
-                have answered.
+            stored: outputs that the row says have answered; it was committed with their entries.
         """
         told = {one.output: one for one in record.told}
         for output in self.outputs:
             label = self._labels.get(output.name, output.name)
-            if has_row and label in told and told[label].is_known:
+            if label in stored:
                 continue
             try:
                 output.send(record)

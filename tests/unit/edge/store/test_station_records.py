@@ -301,6 +301,23 @@ def test_a_verdict_whose_pending_row_was_committed_is_sent_after_a_kill(
     assert record.told == (Told(output="mqtt test", verdict=Verdict.REJECT),)
 
 
+def test_an_answer_in_the_note_alone_is_no_entry_in_the_outbox(
+    tmp_path: Path, make_record: MakeRecord
+) -> None:
+    """The process died after the final note, before the final row with its entry."""
+    waits = Told(output="mqtt test", error=NOT_KNOWN)
+    has = Told(output="mqtt test", verdict=Verdict.REJECT)
+    with records(tmp_path) as station:
+        station.on_pending(make_record(1).model_copy(update={"told": (waits,)}))
+        wait_for(lambda: stored(tmp_path))
+    noted = make_record(1).model_copy(update={"told": (has,)})
+    (tmp_path / JOURNAL_NAME).write_text(f"test-000001 {noted.model_dump_json()}\n")
+    receiver = Receiver()
+    with records(tmp_path, receiver):
+        wait_for(lambda: receiver.seen)
+    assert receiver.seen == ["test-000001"]
+
+
 def test_an_outbox_that_is_told_after_the_pending_row_gets_its_entry(
     tmp_path: Path, make_record: MakeRecord
 ) -> None:
