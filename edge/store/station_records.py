@@ -302,29 +302,30 @@ class StationRecords:
     def _make_up(self, left: Mapping[str, str], rows: Mapping[str, InspectionRecord]) -> None:
         names = ImageNames(self._folder / IMAGES_NAME)
         for trigger_id, entry in left.items():
-            made_up = record_left(entry, rows.get(trigger_id))
+            row = rows.get(trigger_id)
+            made_up = record_left(entry, row)
             if made_up is None:
                 _log.error("a trigger of a process that died cannot be recorded: %s", entry)
                 self._notes.settle([trigger_id])
                 continue
-            has_row = trigger_id in rows
-            made_up = names.correct(self._reserve(made_up, has_row=has_row))
+            made_up = names.correct(self._reserve(made_up, row))
             self._final[trigger_id] = made_up
             self._write(made_up)
         if left:
             _log.warning("%d triggers of a process that died have their records now", len(left))
 
-    def _reserve(self, record: InspectionRecord, *, has_row: bool) -> InspectionRecord:
+    def _reserve(self, record: InspectionRecord, row: InspectionRecord | None) -> InspectionRecord:
         """The record, which the outputs now expect; with the error of one that has no room.
 
         Args:
-            has_row: the row was committed together with the entries of the outputs that it says
-                have answered.
+            row: it was committed together with the entries of the outputs that it says have
+                answered. An answer that only the note has left no entry.
         """
         told = {one.output: one for one in record.told}
+        stored = {one.output for one in row.told if one.is_known} if row is not None else set()
         for output in self.outputs:
             label = self._labels.get(output.name, output.name)
-            if has_row and label in told and told[label].is_known:
+            if label in stored:
                 continue
             try:
                 output.send(record)

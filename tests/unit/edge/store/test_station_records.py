@@ -301,6 +301,27 @@ def test_a_verdict_whose_pending_row_was_committed_is_sent_after_a_kill(
     assert record.told == (Told(output="mqtt test", verdict=Verdict.REJECT),)
 
 
+def test_a_note_of_an_answer_is_no_entry_in_the_outbox(
+    tmp_path: Path, make_record: MakeRecord
+) -> None:
+    """The process died between the note of the last answer and the row that has the entry."""
+    waits, took = (
+        make_record(1).model_copy(update={"told": (Told(output="mqtt test", **answer),)})
+        for answer in ({"error": NOT_KNOWN}, {"verdict": Verdict.REJECT})
+    )
+    noted = threading.Event()
+    with records(tmp_path) as station:
+        station.on_pending(waits)
+        wait_for(lambda: stored(tmp_path) == [waits])
+        station.on_verdict(took, noted.set)
+        assert noted.wait(30)
+    receiver = Receiver()
+    with records(tmp_path, receiver):
+        wait_for(lambda: receiver.seen)
+    assert receiver.seen == ["test-000001"]
+    assert stored(tmp_path) == [took]
+
+
 def test_an_outbox_that_is_told_after_the_pending_row_gets_its_entry(
     tmp_path: Path, make_record: MakeRecord
 ) -> None:
