@@ -29,6 +29,7 @@ class Exposed(FakeCamera):
     def __init__(self) -> None:
         super().__init__(waits=False)
         self._exposed = threading.Semaphore(0)
+        self.holds_back = threading.Event()
 
     def expose(self) -> None:
         self._exposed.release()
@@ -36,6 +37,7 @@ class Exposed(FakeCamera):
     def read(self, timeout_s: float) -> Any:
         if not self._exposed.acquire(timeout=0.01):
             return None
+        wait_for(lambda: not self.holds_back.is_set(), GENEROUS_S)
         return frame(0)
 
 
@@ -139,6 +141,22 @@ def test_a_verdict_that_is_late_at_one_output_is_no_verdict_there() -> None:
     assert slow.sent[1].message.endswith("the outputs were still busy with earlier parts")
     assert slow.sent[1].latency_ms.total >= 1000
     assert running.summary.late_verdicts == 1
+
+
+def test_a_part_that_is_refused_at_once_is_told_after_the_part_before() -> None:
+    """A PLC takes verdicts by their number: it would take this PASS for the refused part."""
+    output = FakeOutput()
+    with Running(output) as running:
+        camera = running.line.camera
+        camera.holds_back.set()
+        first, second = running.pipeline.fire(), running.pipeline.fire()
+        camera.holds_back.clear()
+        wait_for(lambda: len(running.line.records) == 2, GENEROUS_S)
+    told = [(record.trigger_id, record.verdict, record.cause) for record in output.sent]
+    assert told == [
+        (first, Verdict.PASS, None),
+        (second, Verdict.NO_VERDICT, Cause.OVERTRIGGER),
+    ]
 
 
 def test_a_record_says_what_the_only_output_was_told() -> None:
