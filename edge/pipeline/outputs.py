@@ -16,7 +16,7 @@ from contextlib import ExitStack
 
 from edge.line.base import LineOutput, StationState
 from edge.line.link import linked
-from edge.part.record import Told
+from edge.part.record import InspectionRecord, Told
 from edge.pipeline.ledger import PARTS_MAX
 from edge.pipeline.settings import OnVerdict, RunSettings
 from edge.pipeline.status import OutputStatus
@@ -178,8 +178,12 @@ class OutputThread:
 
     def _turn(self) -> None:
         telling = self._next()
-        if telling is not None:
-            self._answer(telling, self._tell(telling))
+        message = telling.begin(self._name) if telling is not None else None
+        if telling is not None and message is not None:
+            self._answer(telling, self._tell(telling, message))
+        elif telling is not None:
+            self._undelivered += 1
+            self._count_anew()
         self._show()
 
     def _next(self) -> Telling | None:
@@ -189,11 +193,15 @@ class OutputThread:
             )
             if self._has_given_up:
                 self._has_given_up = False
-                self._fault_until = time.monotonic() + HEARTBEAT_S
+                self._count_anew()
+                return None  # FAULT first: the next verdict has the number of one given up
             return self._queue.popleft() if self._queue else None
 
-    def _tell(self, telling: Telling) -> Told:
-        message = telling.message()
+    def _count_anew(self) -> None:
+        """Shows FAULT for a moment: verdicts without a number were given up."""
+        self._fault_until = time.monotonic() + HEARTBEAT_S
+
+    def _tell(self, telling: Telling, message: InspectionRecord) -> Told:
         if message.verdict is not telling.verdict:
             self._late += 1
             self._note_late(telling)
@@ -216,6 +224,8 @@ class OutputThread:
         is_due = state is StationState.READY and now - self._shown_at >= HEARTBEAT_S
         if state is self._shown and not is_due:
             return
+        if state is StationState.READY and self._shown is not state and self._queue:
+            return  # the line would count the parts that wait here among those after READY
         self._shown_at = now
         self._attempt(functools.partial(self._link.show, state), state.value)
         # One that comes back is shown the state at once: with READY the line counts its parts anew.
