@@ -322,6 +322,24 @@ def test_a_note_of_an_answer_is_no_entry_in_the_outbox(
     assert stored(tmp_path) == [took]
 
 
+def test_a_defect_in_the_first_open_of_an_output_ends_no_outbox(
+    tmp_path: Path, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Defective(Receiver):
+        opened = 0
+
+        def open(self) -> None:
+            self.opened += 1
+            if self.opened == 1:
+                raise ZeroDivisionError("a mistake")
+
+    receiver = Defective()
+    with records(tmp_path, receiver) as station:
+        deliver(station, make_record(1))
+        wait_for(lambda: receiver.seen == ["test-000001"])
+    assert "the outbox fails: a mistake" in caplog.text
+
+
 def test_an_outbox_that_is_told_after_the_pending_row_gets_its_entry(
     tmp_path: Path, make_record: MakeRecord
 ) -> None:
