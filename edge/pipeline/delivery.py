@@ -125,24 +125,28 @@ class Delivery:
             self._on_error(error)
             return ()
 
-    def _hand_out(self, telling: Telling) -> None:
-        """Lets the outputs be told, once; called when the verdict is noted, from any thread."""
+    def _hand_out(self, telling: Telling, why_unnoted: str = "") -> None:
+        """Lets the outputs be told, once; called when the verdict is noted, from any thread.
+
+        Args:
+            why_unnoted: the reason why it leaves as NO_VERDICT, before its note; empty after it.
+        """
         with self._handing:  # keeps the order of the verdicts
             if self._unnoted.pop(telling.trigger_id, None) is None:
                 return
+            if why_unnoted:
+                telling.delay(why_unnoted)
+                self._call(partial(self._hooks.on_verdict, telling.record(), _do_nothing))
             self._handed_out[telling.trigger_id] = _HandedOut(telling, time.monotonic())
             self._outputs.offer(telling)
-        if telling.is_answered:
-            self._ledger.wake()
+        self._ledger.wake()
 
     def _hand_out_unnoted(self) -> None:
         """Lets the outputs be told NO_VERDICT of the parts whose note does not come in time."""
         now_ns = time.monotonic_ns()
         for telling in list(self._unnoted.values()):
             if now_ns >= telling.trigger.deadline_ns or self._is_over:
-                telling.delay(_SLOW_DISK)
-                self._hooks.on_verdict(telling.record(), _do_nothing)
-                self._hand_out(telling)
+                self._hand_out(telling, _SLOW_DISK)
 
     @property
     def _is_over(self) -> bool:
@@ -152,7 +156,8 @@ class Delivery:
         """Records the parts that are told, in order; the others once they have waited a moment."""
         in_order = True
         for handed_out in list(self._handed_out.values()):
-            in_order = in_order and self._has_answers(handed_out)
+            has_answers = self._has_answers(handed_out)
+            in_order = in_order and has_answers
             if in_order:
                 self._finish(handed_out.telling)
             elif time.monotonic() - handed_out.since_s >= _GRACE_S:
@@ -166,9 +171,9 @@ class Delivery:
         if time.monotonic() - since_s < self._limit_s and not self._is_over:
             return False
         why = f"the output hangs: no answer within {self._limit_s:g} s"
-        for name in telling.give_up(why):
+        for name in telling.give_up(why, 0.0 if self._is_over else self._limit_s):
             self._on_error(LineError(f"{name}: {why}"))
-        return True
+        return telling.is_answered
 
     def _finish(self, telling: Telling) -> None:
         del self._handed_out[telling.trigger_id]
@@ -195,7 +200,9 @@ class Delivery:
         moments = [one.trigger.deadline_ns / 1e9 for one in list(self._unnoted.values())]
         for telling, since_s in list(self._handed_out.values()):
             is_pending = telling.trigger_id in self._pending
-            moments.append(since_s + (self._limit_s if is_pending else _GRACE_S))
+            moment_s = since_s + (self._limit_s if is_pending else _GRACE_S)
+            if not is_pending or moment_s > now_s:  # else an output is being told, and wakes this
+                moments.append(moment_s)
         moments += [] if self._ends_s is None else [self._ends_s]
         return max(0.0, min([*moments, now_s + _TURN_S]) - now_s)
 

@@ -44,7 +44,8 @@ class Ledger:
     """Triggers from `open` to the one verdict that `take` gives for each. Safe for threads.
 
     A part has its verdict when all of its views were reported, when it is settled as a whole, or at
-    its deadline.
+    its deadline. The verdicts leave in the order of the triggers, by which a PLC counts its parts:
+    a part that is settled early waits for those before it, whose deadlines are earlier.
 
     A thread takes its lock as the last one, and waits for nothing while it holds it.
 
@@ -56,7 +57,8 @@ class Ledger:
         self._clock_ns = clock_ns
         self._changed = threading.Condition()
         self._open: dict[str, _Part] = {}
-        self._settled: deque[tuple[_Part, Inspection]] = deque()
+        self._settled: dict[str, tuple[_Part, Inspection]] = {}
+        self._order: deque[str] = deque()  # of the triggers that were not taken
         self._unfinished = 0
         self._is_woken = False
         self._unnoted: set[str] = set()
@@ -72,6 +74,7 @@ class Ledger:
             if self._closed:
                 return
             self._open[trigger.trigger_id] = _Part(trigger)
+            self._order.append(trigger.trigger_id)
             if not is_noted:
                 self._unnoted.add(trigger.trigger_id)
             self._changed.notify_all()
@@ -136,10 +139,10 @@ class Ledger:
     def is_finished(self) -> bool:
         """Whether the ledger is closed, and every verdict was taken."""
         with self._changed:
-            return self._closed and not self._open and not self._settled
+            return self._closed and not self._order
 
     def take(self, timeout_s: float | None = None) -> Settled | None:
-        """Waits for the next verdict, in the order of their decision.
+        """Waits for the next verdict, in the order of the triggers.
 
         None when there was none within `timeout_s` or before `wake`, or when closed and all were
         taken. A trigger that is open at its deadline leaves then, as NO_VERDICT.
@@ -171,7 +174,7 @@ class Ledger:
     @property
     def is_crowded(self) -> bool:
         """Whether so many parts wait for their verdict that a further one must not be opened."""
-        return len(self._open) + len(self._settled) >= PARTS_MAX
+        return len(self._order) >= PARTS_MAX
 
     def wait_for_room(self, size: int, timeout_s: float) -> bool:
         """Waits until fewer than `size` verdicts are untold; False after `timeout_s`."""
@@ -193,13 +196,13 @@ class Ledger:
 
     def _settle(self, part: _Part, inspection: Inspection) -> None:
         del self._open[part.trigger.trigger_id]
-        self._settled.append((part, inspection))
+        self._settled[part.trigger.trigger_id] = part, inspection
         self._changed.notify_all()
 
     def _take_first(self) -> Settled | None:
-        if not self._settled:
+        if not self._order or self._order[0] not in self._settled:
             return None
-        part, inspection = self._settled.popleft()
+        part, inspection = self._settled.pop(self._order.popleft())
         self._unfinished += 1
         self._changed.notify_all()
         return Settled(part.trigger, inspection, part.views, self._clock_ns())

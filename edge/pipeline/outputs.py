@@ -16,7 +16,7 @@ from contextlib import ExitStack
 
 from edge.line.base import LineOutput, StationState
 from edge.line.link import linked
-from edge.part.record import Told
+from edge.part.record import InspectionRecord, Told
 from edge.pipeline.ledger import PARTS_MAX
 from edge.pipeline.settings import OnVerdict, RunSettings
 from edge.pipeline.status import OutputStatus
@@ -132,11 +132,14 @@ class OutputThread:
         for one in given_up:
             self._answer(one, Told(output=self._name, error=why))
 
-    def close(self, limit_s: float) -> None:
-        """Tells the waiting verdicts, within `limit_s`, and closes the output."""
+    def end(self) -> None:
+        """Ends the thread once it has told the waiting verdicts, and closed the output."""
         with self._changed:
             self._ended = True
             self._changed.notify()
+
+    def join(self, limit_s: float) -> None:
+        """Waits for the end of the thread."""
         if self._thread.ident is not None:
             self._thread.join(limit_s)
 
@@ -178,8 +181,12 @@ class OutputThread:
 
     def _turn(self) -> None:
         telling = self._next()
-        if telling is not None:
-            self._answer(telling, self._tell(telling))
+        message = telling.begin(self._name) if telling is not None else None
+        if telling is not None and message is not None:
+            self._answer(telling, self._tell(telling, message))
+        elif telling is not None:
+            self._undelivered += 1
+            self._count_anew()
         self._show()
 
     def _next(self) -> Telling | None:
@@ -189,11 +196,15 @@ class OutputThread:
             )
             if self._has_given_up:
                 self._has_given_up = False
-                self._fault_until = time.monotonic() + HEARTBEAT_S
+                self._count_anew()
+                return None  # FAULT first: the next verdict has the number of one given up
             return self._queue.popleft() if self._queue else None
 
-    def _tell(self, telling: Telling) -> Told:
-        message = telling.message()
+    def _count_anew(self) -> None:
+        """Shows FAULT for a moment: verdicts without a number were given up."""
+        self._fault_until = time.monotonic() + HEARTBEAT_S
+
+    def _tell(self, telling: Telling, message: InspectionRecord) -> Told:
         if message.verdict is not telling.verdict:
             self._late += 1
             self._note_late(telling)
@@ -216,6 +227,8 @@ class OutputThread:
         is_due = state is StationState.READY and now - self._shown_at >= HEARTBEAT_S
         if state is self._shown and not is_due:
             return
+        if state is StationState.READY and self._shown is not state and self._queue:
+            return  # the line would count the parts that wait here among those after READY
         self._shown_at = now
         self._attempt(functools.partial(self._link.show, state), state.value)
         # One that comes back is shown the state at once: with READY the line counts its parts anew.
@@ -292,8 +305,8 @@ class Outputs:
         Raises:
             LineError: one cannot be opened, and the line does not wait for it.
         """
+        stack.callback(self._close)
         for thread in self._threads.values():
-            stack.callback(thread.close, self._limit_s)
             thread.start()
         for thread in self._threads.values():
             thread.wait_until_open()
@@ -302,3 +315,11 @@ class Outputs:
         """Hands a verdict to every output, without waiting."""
         for thread in self._threads.values():
             thread.offer(telling)
+
+    def _close(self) -> None:
+        """Ends all threads; those that hang have one common limit, and end with the process."""
+        ends_s = time.monotonic() + self._limit_s
+        for thread in self._threads.values():
+            thread.end()
+        for thread in self._threads.values():
+            thread.join(max(0.0, ends_s - time.monotonic()))

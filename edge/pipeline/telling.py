@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ class Telling:
         self._lock = threading.Lock()
         self._told = {name: Told(output=name, error=NOT_KNOWN) for name in outputs}
         self._waiting = set(outputs)
+        self._begun: dict[str, tuple[Verdict, float]] = {}  # what each is being told, since when
         self._on_answered = on_answered
 
     @property
@@ -55,8 +57,19 @@ class Telling:
         """Turns the verdict into NO_VERDICT for all outputs, unless it is one already."""
         self._decided = self._delayed(why)
 
-    def message(self) -> InspectionRecord:
-        """Returns the record as an output sends it now; NO_VERDICT when it is overdue."""
+    def begin(self, output: str) -> InspectionRecord | None:
+        """Returns the record as an output sends it now; NO_VERDICT when it is overdue.
+
+        None after `give_up`: the record says already that the output was not told.
+        """
+        with self._lock:
+            if output not in self._waiting:
+                return None
+            message = self._message()
+            self._begun[output] = message.verdict, time.monotonic()
+            return message
+
+    def _message(self) -> InspectionRecord:
         now_ns = time.monotonic_ns()
         is_late = now_ns >= self.trigger.deadline_ns
         decided = self._delayed(BUSY) if is_late else self._decided
@@ -75,28 +88,40 @@ class Telling:
                 return
         self._on_answered()
 
-    def give_up(self, why: str) -> list[str]:
-        """Answers for the outputs that have not; returns their names."""
+    def give_up(self, why: str, limit_s: float) -> list[str]:
+        """Answers for the outputs that have not; returns their names.
+
+        Args:
+            limit_s: one that is being told has as long to answer.
+        """
+        now_s = time.monotonic()
         with self._lock:
-            silent = [name for name in self._told if name in self._waiting]
+            began_s = {name: since_s for name, (_, since_s) in self._begun.items()}
+            silent = [
+                name
+                for name in self._told
+                if name in self._waiting and now_s - began_s.get(name, -math.inf) >= limit_s
+            ]
             self._told |= {name: Told(output=name, error=why) for name in silent}
-            self._waiting.clear()
+            self._waiting.difference_update(silent)
         return silent
 
     def record(self, expected: Told | None = None) -> InspectionRecord:
         """Returns the record with the answers so far.
 
-        Its verdict is the decided one, unless the outputs were told NO_VERDICT alone.
+        Its verdict is the decided one, unless the outputs are told NO_VERDICT alone.
 
         Args:
             expected: the answer of an output that is about to be told.
         """
         with self._lock:
             told = dict(self._told)
+            verdicts = {self._begun[name][0] for name in self._waiting & self._begun.keys()}
         if expected is not None:
             told[expected.output] = expected
         decided = self._decided
-        if {one.verdict for one in told.values()} - {None} == {Verdict.NO_VERDICT}:
+        verdicts |= {one.verdict for one in told.values() if one.verdict is not None}
+        if verdicts == {Verdict.NO_VERDICT}:
             decided = self._delayed(BUSY)
         return decided.model_copy(update={"told": tuple(told.values())})
 

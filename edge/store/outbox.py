@@ -143,19 +143,25 @@ class StoredOutput:
         self._wake.set()
 
     def _run(self) -> None:
-        with contextlib.suppress(LineError):  # the first verdict that cannot be sent reports it
-            self._link.open()
+        self._attempt(self._open)
         while not self._is_done():
             self._wake.wait(self._idle_s())
             self._wake.clear()
-            try:
-                self._work()
-            except Exception as error:  # noqa: BLE001 - goes on after a pause, and is logged
-                is_defect = not isinstance(error, sqlite3.Error | RecordsError)
-                self._fail(f"the outbox fails: {error}", exc_info=is_defect)
-                self.table.close()
+            self._attempt(self._work)
         self.table.close()
         self._link.close()
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - goes on after a pause, and is logged
+            is_defect = not isinstance(error, sqlite3.Error | RecordsError)
+            self._fail(f"the outbox fails: {error}", exc_info=is_defect)
+            self.table.close()
+
+    def _open(self) -> None:
+        with contextlib.suppress(LineError):  # the first verdict that cannot be sent reports it
+            self._link.open()
 
     def _idle_s(self) -> float:
         """Seconds until the thread looks for work again, unless it is woken."""

@@ -19,7 +19,7 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.line.base import LineOutput
@@ -308,20 +308,21 @@ class StationRecords:
                 _log.error("a trigger of a process that died cannot be recorded: %s", entry)
                 self._notes.settle([trigger_id])
                 continue
-            stored = {one.output for one in row.told if one.is_known} if row is not None else set()
-            made_up = names.correct(self._reserve(made_up, stored))
+            made_up = names.correct(self._reserve(made_up, row))
             self._final[trigger_id] = made_up
             self._write(made_up)
         if left:
             _log.warning("%d triggers of a process that died have their records now", len(left))
 
-    def _reserve(self, record: InspectionRecord, stored: Collection[str]) -> InspectionRecord:
+    def _reserve(self, record: InspectionRecord, row: InspectionRecord | None) -> InspectionRecord:
         """The record, which the outputs now expect; with the error of one that has no room.
 
         Args:
-            stored: outputs that the row says have answered; it was committed with their entries.
+            row: it was committed together with the entries of the outputs that it says have
+                answered. An answer that only the note has left no entry.
         """
         told = {one.output: one for one in record.told}
+        stored = {one.output for one in row.told if one.is_known} if row is not None else set()
         for output in self.outputs:
             label = self._labels.get(output.name, output.name)
             if label in stored:

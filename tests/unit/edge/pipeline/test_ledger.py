@@ -82,6 +82,22 @@ def test_it_expires_at_the_deadline_and_not_before() -> None:
     assert ledger.settle(late, no_verdict(Cause.ENGINE, "in time"))
 
 
+def test_verdicts_leave_in_the_order_of_the_triggers() -> None:
+    """A line that counts its parts takes the first verdict for that of the first part."""
+    clock = FakeClock()
+    ledger = Ledger(clock)
+    parts = [trigger(number, deadline_ns=100 + number) for number in range(3)]
+    for part in parts:
+        ledger.open(part)
+    ledger.settle(parts[1], no_verdict(Cause.OVERTRIGGER, "too fast"))
+    assert ledger.take(0.0) is None
+    ledger.settle(parts[0], judged(Verdict.PASS))
+    assert [taken(ledger).trigger, taken(ledger).trigger] == parts[:2]
+    assert not ledger.is_crowded
+    clock.now_ns = parts[2].deadline_ns
+    assert taken(ledger).trigger is parts[2]
+
+
 @pytest.mark.parametrize(
     ("top", "side", "verdict", "decisive"),
     [
@@ -202,6 +218,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def none_is_settled_twice(self) -> None:
         identities = [settled.trigger.trigger_id for settled in self.out]
         assert len(identities) == len(set(identities))
+
+    @invariant()
+    def they_leave_in_order(self) -> None:
+        assert [settled.trigger for settled in self.out] == self.opened[: len(self.out)]
 
     @invariant()
     def a_pass_was_said_of_every_view(self) -> None:

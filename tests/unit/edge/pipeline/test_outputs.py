@@ -29,6 +29,7 @@ class Exposed(FakeCamera):
     def __init__(self) -> None:
         super().__init__(waits=False)
         self._exposed = threading.Semaphore(0)
+        self.holds_back = threading.Event()
 
     def expose(self) -> None:
         self._exposed.release()
@@ -36,6 +37,7 @@ class Exposed(FakeCamera):
     def read(self, timeout_s: float) -> Any:
         if not self._exposed.acquire(timeout=0.01):
             return None
+        wait_for(lambda: not self.holds_back.is_set(), GENEROUS_S)
         return frame(0)
 
 
@@ -141,6 +143,22 @@ def test_a_verdict_that_is_late_at_one_output_is_no_verdict_there() -> None:
     assert running.summary.late_verdicts == 1
 
 
+def test_a_part_that_is_refused_at_once_is_told_after_the_part_before() -> None:
+    """A PLC takes verdicts by their number: it would take this PASS for the refused part."""
+    output = FakeOutput()
+    with Running(output) as running:
+        camera = running.line.camera
+        camera.holds_back.set()
+        first, second = running.pipeline.fire(), running.pipeline.fire()
+        camera.holds_back.clear()
+        wait_for(lambda: len(running.line.records) == 2, GENEROUS_S)
+    told = [(record.trigger_id, record.verdict, record.cause) for record in output.sent]
+    assert told == [
+        (first, Verdict.PASS, None),
+        (second, Verdict.NO_VERDICT, Cause.OVERTRIGGER),
+    ]
+
+
 def test_a_record_says_what_the_only_output_was_told() -> None:
     hangs, slow = Hangs(), FakeOutput()
     slow._on_send = hangs
@@ -231,6 +249,65 @@ def test_an_output_that_falls_behind_gives_up_what_waits_and_shows_fault_for_a_m
     assert told == [Verdict.PASS, *[None] * 5, Verdict.PASS]
     assert "4 verdicts waited for the output" in running.line.records[1].told[0].error
     assert running.pipeline.status().outputs["output 0"].undelivered == 5
+
+
+def test_an_output_that_is_too_slow_is_not_told_what_the_record_says_it_was_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No verdict is noted once its part is recorded: nothing would ever close that note."""
+    monkeypatch.setattr(outputs_module, "HEARTBEAT_S", 0.01)
+    recorded: list[InspectionRecord] = []
+    noted_late: list[str] = []
+
+    def note(record: InspectionRecord, noted: Callable[[], None]) -> None:
+        if record.trigger_id in {one.trigger_id for one in recorded}:
+            noted_late.append(record.trigger_id)
+        noted()
+
+    slow, healthy = FakeOutput(lambda _record: time.sleep(0.3)), FakeOutput()
+    with Running(
+        *(slow, healthy),
+        deadline_ms=300.0,
+        limit_s=0.9,
+        on_verdict=note,
+        on_record=recorded.append,
+    ) as running:
+        for _ in range(12):
+            running.fire()
+        wait_for(lambda: len(recorded) == 12, GENEROUS_S)
+        wait_for(lambda: not running.pipeline.status().outputs["output 0"].waiting, GENEROUS_S)
+    told = {record.trigger_id: record.told[0] for record in recorded}
+    assert any(one.verdict is None for one in told.values())
+    assert not noted_late
+    assert {record.trigger_id: record.verdict for record in slow.sent} == {
+        name: one.verdict for name, one in told.items() if one.verdict is not None
+    }
+
+
+def test_no_verdict_is_told_between_those_given_up_and_the_fault_that_counts_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would leave under the number of the first one that was given up."""
+    monkeypatch.setattr(outputs_module, "QUEUE_MAX", 2)
+    events: list[str | StationState] = []
+    hangs, slow, healthy = Hangs(), FakeOutput(), FakeOutput()
+
+    def send(record: InspectionRecord) -> None:
+        events.append(record.trigger_id)
+        hangs(record)
+
+    slow._on_send = send
+    slow.shown = events  # type: ignore[assignment]
+    with Running(slow, healthy) as running:
+        wait_for(lambda: StationState.READY in events, GENEROUS_S)
+        for _ in range(6):  # one is being told, three are given up, two wait
+            running.fire()
+        hangs.go_on.set()
+        wait_for(lambda: len(running.line.records) == 6, GENEROUS_S)
+        wait_for(lambda: events[-1] is StationState.READY, GENEROUS_S)
+    first, *_, fifth, sixth = [record.trigger_id for record in healthy.sent]
+    after = events[events.index(first) + 1 :]
+    assert after[: after.index(StationState.READY)] == [StationState.FAULT, fifth, sixth]
 
 
 def test_a_flood_of_triggers_is_bounded_and_counted() -> None:

@@ -301,21 +301,43 @@ def test_a_verdict_whose_pending_row_was_committed_is_sent_after_a_kill(
     assert record.told == (Told(output="mqtt test", verdict=Verdict.REJECT),)
 
 
-def test_an_answer_in_the_note_alone_is_no_entry_in_the_outbox(
+def test_a_note_of_an_answer_is_no_entry_in_the_outbox(
     tmp_path: Path, make_record: MakeRecord
 ) -> None:
-    """The process died after the final note, before the final row with its entry."""
-    waits = Told(output="mqtt test", error=NOT_KNOWN)
-    has = Told(output="mqtt test", verdict=Verdict.REJECT)
+    """The process died between the note of the last answer and the row that has the entry."""
+    waits, took = (
+        make_record(1).model_copy(update={"told": (Told(output="mqtt test", **answer),)})
+        for answer in ({"error": NOT_KNOWN}, {"verdict": Verdict.REJECT})
+    )
+    noted = threading.Event()
     with records(tmp_path) as station:
-        station.on_pending(make_record(1).model_copy(update={"told": (waits,)}))
-        wait_for(lambda: stored(tmp_path))
-    noted = make_record(1).model_copy(update={"told": (has,)})
-    (tmp_path / JOURNAL_NAME).write_text(f"test-000001 {noted.model_dump_json()}\n")
+        station.on_pending(waits)
+        wait_for(lambda: stored(tmp_path) == [waits])
+        station.on_verdict(took, noted.set)
+        assert noted.wait(30)
     receiver = Receiver()
     with records(tmp_path, receiver):
         wait_for(lambda: receiver.seen)
     assert receiver.seen == ["test-000001"]
+    assert stored(tmp_path) == [took]
+
+
+def test_a_defect_in_the_first_open_of_an_output_ends_no_outbox(
+    tmp_path: Path, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Defective(Receiver):
+        opened = 0
+
+        def open(self) -> None:
+            self.opened += 1
+            if self.opened == 1:
+                raise ZeroDivisionError("a mistake")
+
+    receiver = Defective()
+    with records(tmp_path, receiver) as station:
+        deliver(station, make_record(1))
+        wait_for(lambda: receiver.seen == ["test-000001"])
+    assert "the outbox fails: a mistake" in caplog.text
 
 
 def test_an_outbox_that_is_told_after_the_pending_row_gets_its_entry(
