@@ -275,12 +275,13 @@ class Grabber:
     def _may_read(self) -> bool:
         """Whether a recording should give its next frame; waits a moment for it.
 
-        It waits for the outputs, which a camera cannot.
+        One that announces the parts waits for the outputs, which a camera cannot. A part that is
+        announced already needs its frame: those behind it are not told before.
         """
         if not self._intake.wants(self._view.name):
             self._intake.wait_wanted(self._view.name, _POLL_S)
             return False
-        return self._ledger.wait_for_room(_UNTOLD_MAX, _POLL_S)
+        return self._intake.is_fired or self._ledger.wait_for_room(_UNTOLD_MAX, _POLL_S)
 
     def _open(self, camera: Camera) -> None:
         """Opens a camera in place of the one before; `turned_ns` shows when that hangs."""

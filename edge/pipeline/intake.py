@@ -262,6 +262,11 @@ class Intake:
         self._is_closed = False
         self._was_flooded = False
 
+    @property
+    def is_fired(self) -> bool:
+        """Whether `fire` announces the parts, not their frames."""
+        return self._frame_trigger is None
+
     def fire(self, firing: Firing) -> Trigger | None:
         """Open the announced part, and let its cameras be exposed.
 
