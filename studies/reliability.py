@@ -43,7 +43,8 @@ figures. The faults are in `tests/doubles`: `faulty.py` inside the process, `pee
 
 In each case every verdict at the PLC and in the JSON lines is compared with the record of the part:
 it is the verdict of the record, or the one that the record says that this output was told; none was
-told of a part that was interrupted, and no JSON line of a record is missing.
+told of a part that was interrupted, and no JSON line of a record is missing. Where the database was
+overwritten, this holds for the records that can be read.
 
 | case | verdict again | safe after | parts | observed |
 |---|---|---|---|---|

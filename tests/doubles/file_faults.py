@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from edge.store.damage import damaged_files
 from edge.store.database import FILE_NAME
@@ -50,7 +51,7 @@ def clock_jumps(*, is_trusted: bool) -> Callable[[LineMachine], Outcome]:
         clock = f"LD_PRELOAD={_LIBRARY} CLOCK_SHIFT={STATE / _SHIFT}"
         line.override(f"[Service]\nEnvironment={clock}\n")
         if is_trusted:
-            line.machine.write(_SYNCHRONIZED, "")
+            line.machine.run("install", "-D", "/dev/null", _SYNCHRONIZED)
         line.start("plc", UNIT)  # without the broker: its verdicts wait
         line.wait_for_verdicts(PARTS)
         _set_clock(line, years=5)
@@ -66,6 +67,7 @@ def clock_jumps(*, is_trusted: bool) -> Callable[[LineMachine], Outcome]:
         line.start()
         wait_until(lambda: line.waiting() < PARTS)
         account = stopped(line)
+        assert _service_time(line)["is_synchronized"] == is_trusted
         summaries = re.findall(r'"message": "(\d+) parts:', line.machine.journal(UNIT))
         assert sum(map(int, summaries)) == account.records == account.frames
         images = [name for record in line.records() for name in record["images"]]
@@ -158,12 +160,14 @@ def _wait_for_expiry(line: LineMachine, *, years: float) -> None:
     """Waits until the running line has looked for rows that are too old, by the new clock."""
     year = time.gmtime(now() + years * _YEARS * 86_400).tm_year
 
-    def has_looked() -> bool:
-        state = json.loads((line.state / "records/service-time.json").read_text())
-        return int(state["utc"][:4]) == year
-
-    wait_until(has_looked, 120)
+    wait_until(lambda: int(_service_time(line)["utc"][:4]) == year, 120)
     line.wait_for_verdicts(PARTS, after=now())
+
+
+def _service_time(line: LineMachine) -> dict[str, Any]:
+    """Returns the state of the clocks that the line keeps."""
+    state: dict[str, Any] = json.loads((line.state / "records/service-time.json").read_text())
+    return state
 
 
 def _checkpoint(folder: Path) -> None:
