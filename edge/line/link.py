@@ -51,16 +51,19 @@ class Link:
         self._connection.open()
 
     def send(self, record: InspectionRecord) -> None:
-        """Sends one verdict. An output that is down still counts the part."""
+        """Sends one verdict. An output that is down still counts the part.
+
+        Raises:
+            LineError: it was not taken; while the output is down, with the reason for that.
+        """
         self.mend()
+        lost = self._connection.lost
         try:
             self._output.send(record)
         except LineError as error:
-            connection = self._connection
-            why = connection.lost if connection.failed_attempts else ""
             self._note_loss(error)
-            if why:
-                raise LineError(f"{error}: {why}") from error
+            if lost and lost != str(error):
+                raise LineError(f"{error}: {lost}") from error
             raise
 
     def show(self, state: StationState) -> None:

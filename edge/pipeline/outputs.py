@@ -41,6 +41,9 @@ class OutputThread:
     hangs, all that wait are given up. The output then shows FAULT for a moment: the line counts its
     parts anew from the next READY (`edge.line.handshake`).
 
+    An output that did not take a verdict is down until it takes one, or for `settings.limit_s`: a
+    server that nobody polls can be opened and shows every state.
+
     Args:
         name: of the output, in records, status and log.
         state: returns the state of the station.
@@ -73,6 +76,7 @@ class OutputThread:
         self._late = 0
         self._undelivered = 0
         self._why = "it is being opened"
+        self._refused_until = 0.0
         self._has_tried = False
         self._shown: StationState | None = None
         self._shown_at = 0.0
@@ -89,7 +93,7 @@ class OutputThread:
         """The state of the output; from any thread."""
         hangs = self._hangs
         return OutputStatus(
-            is_up=self._has_tried and self._link.is_up and not hangs,
+            is_up=self._has_tried and self._link.is_up and not hangs and not self._has_refused,
             why=self._hang_message if hangs else self._why,
             waiting=len(self._queue),
             late=self._late,
@@ -147,6 +151,11 @@ class OutputThread:
     def _hangs(self) -> bool:
         turned_ns = self.turned_ns
         return turned_ns is not None and time.monotonic_ns() - turned_ns > self._limit_s * 1e9
+
+    @property
+    def _has_refused(self) -> bool:
+        """Whether the latest verdict was not taken, a moment ago."""
+        return time.monotonic() < self._refused_until
 
     @property
     def _hang_message(self) -> str:
@@ -210,7 +219,10 @@ class OutputThread:
             self._note_late(telling)
         error = self._attempt(functools.partial(self._link.send, message), telling.trigger_id)
         if error:
+            self._refused_until = time.monotonic() + self._limit_s
             return Told(output=self._name, error=error)
+        self._refused_until = 0.0
+        self._note_recovery()
         return Told(output=self._name, verdict=message.verdict)
 
     def _note_late(self, telling: Telling) -> None:
@@ -230,7 +242,9 @@ class OutputThread:
         if state is StationState.READY and self._shown is not state and self._queue:
             return  # the line would count the parts that wait here among those after READY
         self._shown_at = now
-        self._attempt(functools.partial(self._link.show, state), state.value)
+        error = self._attempt(functools.partial(self._link.show, state), state.value)
+        if not error and not self._has_refused:
+            self._note_recovery()
         # One that comes back is shown the state at once: with READY the line counts its parts anew.
         self._shown = state if self._link.is_up else None
 
@@ -242,10 +256,13 @@ class OutputThread:
             self._on_error(error)
             self._note_failure(what, str(error) if isinstance(error, LineError) else repr(error))
             return self._why
-        if self._why and self._link.is_up:
-            _log.warning("%s: takes verdicts; %d were not delivered", self._name, self._undelivered)
-            self._why = ""
         return ""
+
+    def _note_recovery(self) -> None:
+        if self._why and self._link.is_up:
+            message = "%s: works again; %d verdicts were not delivered"
+            _log.warning(message, self._name, self._undelivered)
+            self._why = ""
 
     def _note_failure(self, what: str, why: str) -> None:
         """Logs the first failure in a row; each verdict that is not delivered is in its record."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCE = Path("/opt/source")
-PACKAGES = "systemd,systemd-sysv,dbus,procps,python3,mosquitto,kmod,udev"
+PACKAGES = "systemd,systemd-sysv,dbus,procps,python3,mosquitto,kmod,udev,logrotate"
 _TOOLS = ("systemd-nspawn", "nsenter", "mount", "umount")
 
 
@@ -65,18 +65,24 @@ class Machine:
 
     def __init__(self, root: Path, leader: int) -> None:
         self.root = root
-        self._leader = leader
+        self._enter = ["nsenter", "-t", str(leader), "-m", "-p", "-n", "-i", "-u", "-C"]
 
     def run(self, *words: str, check: bool = True) -> str:
         """Runs a command in the machine as root, and returns its output and errors."""
-        enter = ["nsenter", "-t", str(self._leader), "-m", "-p", "-n", "-i", "-u", "-C"]
         done = subprocess.run(
-            [*enter, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            [*self._enter, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             check=False,
         )  # fmt: skip
         if check and done.returncode:
             raise AssertionError(f"{' '.join(words)}: {done.returncode}\n{done.stdout}")
         return done.stdout
+
+    @contextlib.contextmanager
+    def running(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+        """Runs a command in the machine until the end of the block, which ends its input."""
+        pipe = subprocess.PIPE
+        with subprocess.Popen([*self._enter, *words], stdin=pipe, stdout=pipe, text=True) as one:
+            yield one
 
     def show(self, unit: str, name: str) -> str:
         """Returns a property of a unit."""

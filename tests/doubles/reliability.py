@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import re
+import random
 import signal
+import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from edge.line.handshake import Bits
-from inspection.verdict import Cause
 from tests.doubles.faulty import STAGES
-from tests.doubles.line_machine import UNIT, Account, LineMachine, now
+from tests.doubles.file_faults import FILE_CASES
+from tests.doubles.line_machine import RATE_HZ, UNIT, LineMachine, now
 from tests.doubles.nspawn import wait_until
+from tests.doubles.outcome import PARTS, Outcome, back, inspecting, recovered, stopped
+from tests.doubles.peer_faults import PEER_CASES
 
-_PARTS = 8
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of a case.
-
-    Attributes:
-        recovered_s: time from the fault, or from its end where the line waits for that, to the
-            next verdict at the PLC; None where the line does not recover.
-        safe_s: time from the fault until the PLC no longer considers the station ready; None where
-            the station was never ready, or still inspects.
-        account: the parts, after the stop of the line.
-        seen: further observations.
-    """
-
-    recovered_s: float | None
-    safe_s: float | None
-    account: Account
-    seen: str
+_KILLS = 20
+_KILLED_RATE_HZ = 40
 
 
 def killed(line: LineMachine) -> Outcome:
@@ -41,7 +25,23 @@ def killed(line: LineMachine) -> Outcome:
     return _signalled(line, signal.SIGKILL)
 
 
-def stopped(line: LineMachine) -> Outcome:
+def killed_often(line: LineMachine) -> Outcome:
+    """Kills the process at random moments, at a higher rate of parts."""
+    line.rewrite(f"rate_hz: {RATE_HZ}", f"rate_hz: {_KILLED_RATE_HZ}")
+    inspecting(line)
+    took_s = []
+    for _ in range(_KILLS):
+        time.sleep(random.random())
+        at = now()
+        line.machine.run("kill", f"-{signal.SIGKILL.value}", line.pid())
+        took_s.append(line.wait_for_recovery_s(at))
+    line.wait_for_verdicts(PARTS, after=now())
+    account = stopped(line)
+    seen = f"{account.compared} verdicts at PLC and JSON lines, each that of its record"
+    return Outcome(statistics.median(took_s), None, account, seen)
+
+
+def frozen(line: LineMachine) -> Outcome:
     """Freezes the process (SIGSTOP)."""
     return _signalled(line, signal.SIGSTOP)
 
@@ -50,41 +50,29 @@ def fails_in(stage: str, action: str) -> Callable[[LineMachine], Outcome]:
     """Lets a stage fail."""
 
     def case(line: LineMachine) -> Outcome:
-        _inspecting(line)
+        inspecting(line)
         line.break_stage(f"{stage} {action}")
-        return _recovered(line, line.struck_at())
+        return recovered(line, line.struck_at())
 
     return case
 
 
-def output_hangs(line: LineMachine) -> Outcome:
-    """Lets an output hang: the process ends in order and counts every part."""
-    _inspecting(line)
-    line.break_stage("output hang")
-    outcome = _recovered(line, line.struck_at())
-    summaries = re.findall(r'"message": "(\d+) parts:', line.machine.journal(UNIT))
-    assert len(summaries) == 2  # one of each process
-    assert sum(map(int, summaries)) == outcome.account.frames
-    assert outcome.account.in_hand == 0
-    return replace(outcome, seen="ended in order, with a record of every part")
-
-
 def archive_fails(line: LineMachine) -> Outcome:
     """Lets the archive fail: the line goes on, with the same process."""
-    _inspecting(line)
+    inspecting(line)
     pid = line.pid()
     line.break_stage("archive raise")
     struck_at = line.struck_at()
-    line.wait_for_verdicts(_PARTS, after=struck_at)
+    line.wait_for_verdicts(PARTS, after=struck_at)
     assert line.pid() == pid
     first = next(told.at for told in line.verdicts() if told.at > struck_at)
-    return Outcome(first - struck_at, None, _stop(line), "goes on; counted and logged")
+    return Outcome(first - struck_at, None, stopped(line), "goes on; counted and logged")
 
 
 def crash_loop(line: LineMachine) -> Outcome:
     """Lets every start fail until systemd gives up (after five, in this case)."""
     line.override("[Unit]\nStartLimitBurst=5\n")
-    _inspecting(line)
+    inspecting(line)
     line.break_stage("camera raise always")
     struck_at = line.struck_at()
     wait_until(lambda: line.machine.show(UNIT, "ActiveState") == "failed")
@@ -94,7 +82,7 @@ def crash_loop(line: LineMachine) -> Outcome:
     assert Bits.READY not in line.told()[-1].bits
     safe_s = line.safe_after_s(struck_at)
     restarts = line.machine.show(UNIT, "NRestarts")
-    return Outcome(None, safe_s, _stop(line), f"failed after {restarts} restarts; OnFailure= ran")
+    return Outcome(None, safe_s, stopped(line), f"failed after {restarts} restarts; OnFailure= ran")
 
 
 def slow_start(line: LineMachine) -> Outcome:
@@ -102,18 +90,20 @@ def slow_start(line: LineMachine) -> Outcome:
     line.override("[Service]\nTimeoutStartSec=5\n")
     line.break_stage("start slow")
     started_at = now()
-    _inspecting(line)
+    inspecting(line)
     assert line.machine.show(UNIT, "NRestarts") == "0"
     first = line.verdicts()[0].at
-    return Outcome(first - started_at, None, _stop(line), "one start; the time limit was extended")
+    return Outcome(
+        first - started_at, None, stopped(line), "one start; the time limit was extended"
+    )
 
 
 def terminated(line: LineMachine) -> Outcome:
     """Sends SIGTERM during an inspection: the part gets its verdict first."""
-    _inspecting(line)
+    inspecting(line)
     line.break_stage("engine nap")
     struck_at = line.struck_at()
-    account = _stop(line)
+    account = stopped(line)
     assert account.in_hand == 0
     assert account.no_verdicts == 0
     assert line.machine.show(UNIT, "Result") == "success"
@@ -129,28 +119,28 @@ def camera_absent(line: LineMachine) -> Outcome:
     assert not any(Bits.READY in told.bits for told in line.told()), "ready without a camera"
     assert line.machine.show(UNIT, "ActiveState") == "active"
     line.move("unplugged", "parts")
-    return _back(line, now(), "active and waiting; FAULT shown until it came")
+    return back(line, now(), "active and waiting; FAULT shown until it came")
 
 
 def broker_absent(line: LineMachine) -> Outcome:
     """Starts without a broker, which appears later: the line inspects and tells the PLC."""
     line.start("plc", UNIT)
-    line.wait_for_verdicts(_PARTS)
-    wait_until(lambda: line.waiting() >= _PARTS)
+    line.wait_for_verdicts(PARTS)
+    wait_until(lambda: line.waiting() >= PARTS)
     line.start("mosquitto")
     came_at = now()
-    wait_until(lambda: line.waiting() < _PARTS)
+    wait_until(lambda: line.waiting() < PARTS)
     took_s = now() - came_at
     seen = "inspected without it, its verdicts stored; the time is until the broker had them"
-    return Outcome(took_s, None, _stop(line), seen)
+    return Outcome(took_s, None, stopped(line), seen)
 
 
 def plc_absent(line: LineMachine) -> Outcome:
     """Starts without a PLC, which appears later."""
     line.start("mosquitto", UNIT)
-    wait_until(lambda: len(line.records()) >= _PARTS)
+    wait_until(lambda: len(line.records()) >= PARTS)
     line.start("plc")
-    return _back(line, now(), "inspected without it; connected when it came")
+    return back(line, now(), "inspected without it; connected when it came")
 
 
 def bundle_corrupted(line: LineMachine) -> Outcome:
@@ -164,20 +154,20 @@ def bundle_corrupted(line: LineMachine) -> Outcome:
     assert "code=exited, status=4" in line.machine.journal(UNIT)
     assert not any(Bits.READY in told.bits for told in line.told())
     path.write_bytes(genuine)
-    return _back(line, now(), "exit code 4 at each start; never ready until it was mended")
+    return back(line, now(), "exit code 4 at each start; never ready until it was mended")
 
 
 CASES: dict[str, Callable[[LineMachine], Outcome]] = {
     "kill -9": killed,
-    "SIGSTOP": stopped,
+    f"kill -9, {_KILLS} times": killed_often,
+    "SIGSTOP": frozen,
     "engine spins (busy loop)": fails_in("engine", "spin"),
     "engine holds the interpreter": fails_in("engine", "hold"),
     "camera thread hangs": fails_in("camera", "hang"),
-    "output hangs": output_hangs,
     **{
         f"exception in {stage}": fails_in(stage, "raise")
         for stage in STAGES
-        if stage not in {"start", "record", "archive"}
+        if stage not in {"start", "plc", "record", "archive"}
     },
     "exception in archive": archive_fails,
     "crash loop": crash_loop,
@@ -187,39 +177,13 @@ CASES: dict[str, Callable[[LineMachine], Outcome]] = {
     "broker absent at boot": broker_absent,
     "PLC absent at boot": plc_absent,
     "corrupted bundle at boot": bundle_corrupted,
+    **PEER_CASES,
+    **FILE_CASES,
 }
 
 
-def _inspecting(line: LineMachine) -> None:
-    line.start()
-    line.wait_for_verdicts(_PARTS)
-
-
 def _signalled(line: LineMachine, number: signal.Signals) -> Outcome:
-    _inspecting(line)
+    inspecting(line)
     at = now()
     line.machine.run("kill", f"-{number.value}", line.pid())
-    return _recovered(line, at)
-
-
-def _recovered(line: LineMachine, fault_at: float) -> Outcome:
-    wait_until(lambda: line.recovered_after_s(fault_at) is not None, 120)
-    line.wait_for_verdicts(_PARTS, after=fault_at)
-    result = line.machine.show(UNIT, "NRestarts")
-    assert result == "1", f"{result} restarts"
-    causes = {record["cause"] for record in line.records()} - {None}
-    words = ", ".join(sorted(causes - {Cause.STOPPING.value} or causes))
-    seen = f"restarted once{f'; no verdict because of: {words}' if words else ''}"
-    safe_s, recovered_s = line.safe_after_s(fault_at), line.recovered_after_s(fault_at)
-    return Outcome(recovered_s, safe_s, _stop(line), seen)
-
-
-def _back(line: LineMachine, mended_at: float, seen: str) -> Outcome:
-    line.wait_for_verdicts(_PARTS, after=mended_at)
-    first = next(told.at for told in line.verdicts() if told.at > mended_at)
-    return Outcome(first - mended_at, None, _stop(line), seen)
-
-
-def _stop(line: LineMachine) -> Account:
-    line.stop()
-    return line.account()
+    return recovered(line, at)

@@ -25,7 +25,7 @@ class Plc:
     def _call(self, name: str) -> None:
         self.calls.append(name)
         if self.is_down:
-            raise LineError("the PLC does not answer")
+            raise LineError("no way to the PLC" if name == "open" else "the PLC does not answer")
 
     def open(self) -> None:
         self._call("open")
@@ -78,6 +78,36 @@ def test_every_part_is_sent_while_the_output_is_down(
     assert not link.is_up
 
 
+class UnpolledServer(Plc):
+    """Can be opened at any time, and nobody takes a verdict from it."""
+
+    is_open = False
+
+    def open(self) -> None:
+        self.is_open = True
+
+    def send(self, record: InspectionRecord) -> None:
+        was_open, self.is_open = self.is_open, False
+        why = f"nobody fetched {record.trigger_id}" if was_open else "the output is not open"
+        raise LineError(why)
+
+
+def test_a_verdict_for_an_output_that_is_down_has_the_reason_of_that(
+    clock: Clock, make_record: MakeRecord
+) -> None:
+    link = Link(UnpolledServer(), clock)
+    link.open()
+    messages = []
+    for number in (1, 2):
+        with pytest.raises(LineError) as caught:
+            link.send(make_record(number))
+        messages.append(str(caught.value))
+    assert messages == [
+        "nobody fetched test-000001",
+        "the output is not open: nobody fetched test-000001",
+    ]
+
+
 def test_pauses_grow_and_a_success_ends_them(
     plc: Plc, clock: Clock, link: Link, make_record: MakeRecord
 ) -> None:
@@ -127,7 +157,7 @@ def test_a_part_that_cannot_be_told_says_why_the_output_cannot_be_opened(
     plc.is_down = True
     fail(link, make_record(1))
     clock.now += 1
-    with pytest.raises(LineError, match=r"^the PLC does not answer: the PLC does not answer$"):
+    with pytest.raises(LineError, match=r"^the PLC does not answer: no way to the PLC$"):
         link.send(make_record(2))
     plc.is_down = False
     clock.now += 1

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from edge.line.base import StationState
-from edge.part.record import InspectionRecord, Told
+from edge.part.record import NOT_KNOWN, InspectionRecord, Told
 from edge.part.trigger import Trigger
 from edge.pipeline import outputs as outputs_module
 from edge.pipeline.outputs import QUEUE_MAX
 from edge.pipeline.pipeline import Pipeline
 from edge.pipeline.settings import View
+from edge.pipeline.status import OutputStatus
 from edge.trigger.software import SoftwareTrigger
 from inspection.errors import LineError
 from inspection.verdict import Cause, Verdict
@@ -107,6 +108,37 @@ def test_an_output_that_hangs_costs_the_others_nothing() -> None:
         assert "the output hangs" in record.told[0].error
 
 
+def test_an_output_that_takes_no_verdict_is_down_although_it_can_be_opened(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As a server that nobody polls: it shows the state and opens again, and takes nothing."""
+    takes = threading.Event()
+
+    def refuse(_record: InspectionRecord) -> None:
+        if not takes.is_set():
+            raise LineError("nobody polls")
+
+    dead = FakeOutput(refuse)
+    with Running(dead, FakeOutput(), longest_pause_s=0.01) as running:
+
+        def fire() -> OutputStatus:
+            running.fire()
+            wait_for(lambda: len(running.line.records) == len(running.line.outputs[1].sent))
+            shown = len(dead.shown)
+            wait_for(lambda: len(dead.shown) > shown, GENEROUS_S)  # it works again, it seems
+            return running.pipeline.status().outputs["output 0"]
+
+        for _ in range(3):
+            status = fire()
+            assert not status.is_up
+            assert "nobody polls" in status.why
+        assert len([line for line in caplog.messages if "output 0" in line]) == 1
+        takes.set()
+        assert fire() == OutputStatus(is_up=True, undelivered=3)
+    told = [line for line in caplog.messages if "output 0" in line]
+    assert told[1:] == ["output 0: works again; 3 verdicts were not delivered"]
+
+
 def test_a_record_that_waits_for_an_output_is_pending_before() -> None:
     hangs, pending = Hangs(), list[InspectionRecord]()
     with Running(FakeOutput(hangs), FakeOutput(), on_pending=pending.append) as running:
@@ -115,7 +147,7 @@ def test_a_record_that_waits_for_an_output_is_pending_before() -> None:
         assert not running.line.records
         (record,) = pending
         assert [told.verdict for told in record.told] == [None, Verdict.PASS]
-        assert not record.told[0].is_known
+        assert record.told[0].error == NOT_KNOWN
         hangs.go_on.set()
         wait_for(lambda: running.line.records, GENEROUS_S)
     assert len(pending) == 1
