@@ -152,7 +152,8 @@ def _head_width(attention: Attention) -> int:
 
 def _heads(x: Tensor, width: int) -> Tensor:
     """Cuts rows into heads: (N, T, K) -> (N, K / width, T, width)."""
-    return x.unflatten(2, (-1, width)).transpose(1, 2)
+    heads: Tensor = x.unflatten(2, (-1, width)).transpose(1, 2)
+    return heads
 
 
 def _projections(attention: Attention, position: Tensor) -> list[tuple[Tensor, Tensor]]:

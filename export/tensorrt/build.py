@@ -1,8 +1,10 @@
-"""From an ONNX graph to a TensorRT plan, on the device that will run it. No torch, no onnx.
+"""From an ONNX graph to a plan of TensorRT or TensorRT for RTX. No torch, no onnx.
 
-Networks are strongly typed on every version: the graph sets the precision. Precision flags,
-calibrators and layer precisions are not used (TensorRT 11 no longer has them). The code looks up by
-name what is newer than 10.3, and writes no enumeration value as a number.
+TensorRT builds on the device that will run the plan. TensorRT for RTX also builds for cards that
+are not there, without a GPU, when the options name compute capabilities. Networks are strongly
+typed on every version: the graph sets the precision. Precision flags, calibrators and layer
+precisions are not used (TensorRT 11 no longer has them). The code looks up by name what is newer
+than 10.3, and writes no enumeration value as a number.
 """
 
 from __future__ import annotations
@@ -51,12 +53,16 @@ class BuildOptions:
         optimisation_level: 0 to 5; more tries more kernels. 3 is TensorRT's default.
         timing_cache: file that makes the next build faster; each build rewrites it.
         tf32: multiply FP32 values of the graph with the 10 bits of mantissa that FP16 has.
+        capabilities: compute capabilities such as "8.9" that the plan must run on; empty for the
+            device here. Only TensorRT for RTX takes them, and only without a timing cache: a cache
+            makes it look for a device.
     """
 
     workspace_mib: int = 1024
     optimisation_level: int = 3
     timing_cache: Path | None = None
     tf32: bool = False
+    capabilities: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a value outside its range."""
@@ -73,7 +79,7 @@ def build_plan(trt: Any, graph: Path, options: BuildOptions, progress: Progress)
     """Builds a plan of an ONNX file.
 
     Args:
-        trt: the module `tensorrt`.
+        trt: the module of TensorRT or of TensorRT for RTX.
         graph: typed ONNX file with fixed shapes.
 
     Raises:
@@ -122,6 +128,11 @@ def _configuration(trt: Any, builder: Any, options: BuildOptions) -> Any:
         config.set_flag(tf32)
     else:
         config.clear_flag(tf32)
+    if options.capabilities:
+        config.num_compute_capabilities = len(options.capabilities)
+    for index, capability in enumerate(options.capabilities):
+        kind = getattr(trt.ComputeCapability, f"SM{capability.replace('.', '')}")
+        config.set_compute_capability(kind, index)
     return config
 
 

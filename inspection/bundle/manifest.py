@@ -64,7 +64,7 @@ class Parity(Strict):
 
 
 class Artefact(Strict):
-    """A graph of lower precision, with the measurements of the export.
+    """A graph of lower precision, or a portable plan, with the measurements of the export.
 
     Attributes:
         engine: name of the engine that runs it.
@@ -80,7 +80,7 @@ class Artefact(Strict):
         calibrator: method that found the INT8 ranges, on good training images.
     """
 
-    precision: Literal["fp16", "int8"]
+    precision: Literal["fp32", "fp16", "int8"]
     engine: str
     parity: Parity | None
     latency_ratio: float | None

@@ -1,0 +1,39 @@
+"""The graphs that a bundle can hold for one model: FP32, FP16, and INT8 for TensorRT."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
+
+from export.graph import build_graph
+from export.precision.build_variants import int8_nodes
+from export.precision.fp16 import lossy_nodes, to_half
+from export.precision.int8 import TENSORRT, quantise, quantiser_nodes, read_tensors
+from export.precision.nodes import lowerable_nodes, quantisable_nodes
+from export.precision.ranges import find_ranges
+from training.models.base import AnomalyModel
+
+
+def graphs_of(model: AnomalyModel, *, batch: int = 1) -> dict[str, onnx.ModelProto]:
+    """Returns the graphs by precision, with every node lowered that may leave FP32.
+
+    INT8 is missing for a model without a convolution that gains from it.
+    """
+    graph = build_graph(model, dynamic_batch=True)
+    make_dim_param_fixed(graph.graph, "batch", batch)
+    del graph.graph.value_info[:]
+    graph = onnx.shape_inference.infer_shapes(graph, strict_mode=True, data_prop=True)
+    has_backbone = hasattr(model, "backbone")
+    among = lowerable_nodes(graph, has_backbone=has_backbone)
+    half = frozenset(among) - lossy_nodes(graph, among)
+    found = {"fp32": graph, "fp16": to_half(graph, half)}
+    convolutions = quantisable_nodes(graph, among)
+    if convolutions:
+        tensors = read_tensors(graph, int8_nodes(graph, has_backbone=has_backbone))
+        shape = (batch, *model.size, 3)
+        noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        ranges = find_ranges(graph, tensors, [noise], "min-max")
+        quantised = quantise(graph, convolutions, ranges, TENSORRT)
+        found["int8"] = to_half(quantised, half | quantiser_nodes(quantised, half))
+    return found
