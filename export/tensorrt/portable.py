@@ -72,7 +72,7 @@ def build_portable(
     _require_unsigned(bundle)
     options = replace(options, capabilities=capabilities, tf32=options.tf32 and precision != "fp32")
     with bundle.locked(BUILD_LOCK):
-        report(f"building {precision} for {', '.join(cards)} with {trt.__version__}, without a GPU")
+        report(f"building {precision} for {', '.join(cards)} without a GPU")
         started = time.monotonic_ns()
         plan = build_plan(trt, bundle.file(artefact), options, progress)
         seconds = (time.monotonic_ns() - started) / 1e9
