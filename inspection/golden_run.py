@@ -66,7 +66,7 @@ def artefacts_here(bundle: Bundle, onnx_engine: str) -> tuple[dict[str, str], li
         try:
             here = _device_folder(runtime)
         except EngineError as error:
-            remarks.append(f"{len(plans)} plans for {runtime} are not run: {error}")
+            remarks.append(f"{len(plans)} plans are not run: {error}")
             continue
         for plan in plans:
             if PurePosixPath(plan).parts[1] == here:
