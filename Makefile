@@ -10,6 +10,7 @@
 #   make precision          precision.md, on the runs of the study      (RUNS="run ...")
 #   make calibration-study  calibration.md, on real data sets           (SHARED=folder)
 #   make camera-study       cameras.md: triggers, faults, memory        (needs pypylon and Aravis)
+#   make tensorrt-study     tensorrt.md: layers of NVIDIA's compiler     (no GPU; Linux x86-64)
 #   make reliability        reliability.md: faults under systemd        (needs root and systemd-nspawn)
 #   make gpu-bench          a section of performance.md, on a GPU       (BUNDLE=folder, IMAGES=folder)
 #   make bench              prints the other figures of performance.md  (BUNDLE=folder: engines too)
@@ -23,7 +24,7 @@ RUNS ?= $(wildcard build/study/*-1/run)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint check study precision reliability camera-study calibration-study bench gpu-bench \
+.PHONY: demo test lint check study precision tensorrt-study reliability camera-study calibration-study bench gpu-bench \
   clean
 
 $(STAMP): pyproject.toml
@@ -58,6 +59,9 @@ study: $(STAMP)
 precision: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.precision \
 	  --work build/precision --out docs/measured/precision.md $(RUNS)
+
+tensorrt-study: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.tensorrt --out docs/measured/tensorrt.md
 
 reliability: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.reliability \

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
@@ -12,6 +14,7 @@ from export.precision.fp16 import lossy_nodes, to_half
 from export.precision.int8 import TENSORRT, quantise, quantiser_nodes, read_tensors
 from export.precision.nodes import lowerable_nodes, quantisable_nodes
 from export.precision.ranges import find_ranges
+from export.tensorrt.layers import Layer
 from training.models.base import AnomalyModel
 
 
@@ -37,3 +40,18 @@ def graphs_of(model: AnomalyModel, *, batch: int = 1) -> dict[str, onnx.ModelPro
         quantised = quantise(graph, convolutions, ranges, TENSORRT)
         found["int8"] = to_half(quantised, half | quantiser_nodes(quantised, half))
     return found
+
+
+def convolutions_of(graph: onnx.ModelProto, layers: Sequence[Layer]) -> list[Layer]:
+    """Returns the layers of the convolutions of a graph, in whatever form they are computed."""
+    names = {n.name for n in graph.graph.node if n.op_type in {"Conv", "ConvTranspose"}}
+    return [layer for layer in layers if layer.is_product and not names.isdisjoint(layer.nodes)]
+
+
+def backbone_names(graph: onnx.ModelProto) -> frozenset[str]:
+    """Returns the names of the nodes that the exporter found in the backbone."""
+    return frozenset(
+        node.name
+        for node in graph.graph.node
+        if any("DeployedBackbone" in entry.value for entry in node.metadata_props)
+    )

@@ -21,7 +21,7 @@ _TENSOR = re.compile(
 _NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 # They order the streams and compute nothing.
 _EVENTS = frozenset({"signal", "wait"})
-_CONVOLUTIONS = frozenset({"correlation", "conv", "convolution", "deconvolution"})
+_PRODUCTS = frozenset({"correlation", "deconv", "gemm"})
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,10 @@ class Layer:
     nodes: tuple[str, ...]
 
     @property
-    def is_convolution(self) -> bool:
-        """Returns True for a convolution, also one that is fused with others."""
-        return self.kind in _CONVOLUTIONS
+    def is_product(self) -> bool:
+        """Returns True for a convolution or matrix product, also when fused with others."""
+        is_fused = self.kind == "runtime_fusion" and re.search("Corr|Deconv|Fc|Gemm", self.name)
+        return self.kind in _PRODUCTS or bool(is_fused)
 
     @property
     def type(self) -> str:

@@ -267,12 +267,12 @@ def describe(built: Built) -> list[str]:
 def describe_portable(built: PortableBuild) -> list[str]:
     """Returns the size, the cards and the layers of an engine for RTX cards."""
     record = built.record
-    counted = Counter(layer.type for layer in built.layers if layer.is_convolution)
-    convolutions = ", ".join(f"{count} {kind}" for kind, count in sorted(counted.items()))
+    counted = Counter(layer.type for layer in built.layers if layer.is_product)
+    products = ", ".join(f"{count} {kind}" for kind, count in sorted(counted.items()))
     cards, size = ", ".join(record.cards), record.plan_bytes / 2**20
     library = f"TensorRT for RTX {record.tensorrt_rtx}"
     return [
-        f"{len(built.layers)} layers; convolutions: {convolutions or 'none'}",
+        f"{len(built.layers)} layers; convolutions and products: {products or 'none'}",
         f"built in {record.settings.seconds:.1f} s for {cards} with {library}",
         f"{size:.1f} MiB: {built.name}",
     ]

@@ -238,7 +238,7 @@ def test_an_engine_for_rtx_cards_is_built_by_the_real_library_without_a_gpu(
     pytest.importorskip("tensorrt_rtx_bindings", reason="needs the extra tensorrt-rtx")
     assert main(["build", str(bundle.folder), "--for", "rtx-ada,rtx-blackwell"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "1 layers; convolutions: none"
+    assert lines[0] == "1 layers; convolutions and products: none"
     assert re.fullmatch(
         r"built in \d+\.\d s for rtx-ada, rtx-blackwell with TensorRT for RTX 1\.7\.\d+\.\d+",
         lines[1],

@@ -25,7 +25,7 @@ from inspection.engine.tensorrt_bindings import load_bindings, process_logger
 from inspection.errors import EngineError
 from tests.doubles import small_models
 from tests.doubles.engine_cases import Quiet
-from tests.graph_variants import graphs_of
+from tests.graph_variants import backbone_names, convolutions_of, graphs_of
 from training.models.base import AnomalyModel
 
 pytest.importorskip(
@@ -64,6 +64,14 @@ def compiled(graph: onnx.ModelProto, path: Path) -> tuple[bytes, tuple[Layer, ..
     return plan, read_layers(process_logger(trt).layers)
 
 
+def slow_convolutions(graph: onnx.ModelProto, layers: tuple[Layer, ...]) -> list[str]:
+    """Returns the names of the convolutions of the backbone that compute in FP32."""
+    inside = backbone_names(graph)
+    found = [c for c in convolutions_of(graph, layers) if inside.issuperset(c.nodes)]
+    assert found or not inside
+    return [layer.name for layer in found if layer.type == "Float"]
+
+
 def test_the_models_here_are_all() -> None:
     assert {name.partition(",")[0] for name in MODELS} == set(FOLDS)
 
@@ -80,6 +88,8 @@ def test_every_graph_of_a_bundle_builds(name: str, tmp_path: Path) -> None:
             refused.append(f"{precision}: {error}")
             continue
         assert len(plan) > 10_000
+        if precision != "fp32":
+            assert slow_convolutions(graph, layers) == [], precision
         assert layers, "the builder lists the layers"
     assert refused == []
 
