@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import PurePosixPath
 
-from inspection.bundle import REFERENCE_ARTEFACT, Bundle
+from inspection.bundle import Bundle
 from inspection.engine import Engine
 from inspection.engine.cuda import open_cuda
 from inspection.engine.sidecar import PLAN, Runtime, runtime_of
@@ -52,12 +52,11 @@ def artefacts_here(bundle: Bundle, onnx_engine: str) -> tuple[dict[str, str], li
     Returns:
         The engine by artefact, and a remark on each plan that this machine cannot run.
     """
-    graphs = [n for n, a in bundle.manifest.artefacts.items() if a.engine != "tensorrt-rtx"]
-    chosen = dict.fromkeys((REFERENCE_ARTEFACT, *graphs), onnx_engine)
+    chosen: dict[str, str] = dict.fromkeys(bundle.graphs(), onnx_engine)
     remarks = [
         f"{name}: not run before 'linewarden build --verify' has taken it into use"
         for name in bundle.manifest.artefacts
-        if name not in graphs
+        if name not in chosen
     ]
     by_runtime: dict[Runtime, list[str]] = {}
     for plan in bundle.plans():

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from inspection.engine.tensorrt_bindings import process_logger
+from inspection.engine.tensorrt_bindings import name_of, process_logger
 from inspection.errors import BundleError, ConfigError, EngineError, listed
 from inspection.files import locked, write_bytes
 
@@ -98,7 +98,7 @@ def build_plan(trt: Any, graph: Path, options: BuildOptions, progress: Progress)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(os.fspath(graph)):
-        raise EngineError(f"{graph}: TensorRT {trt.__version__} {_parser_errors(parser, log)}")
+        raise EngineError(f"{graph}: {name_of(trt)} {_parser_errors(parser, log)}")
     monitor = _monitor(trt, progress)  # kept alive here: the configuration only borrows it
     config = _configuration(trt, builder, options)
     config.progress_monitor = monitor
@@ -107,7 +107,7 @@ def build_plan(trt: Any, graph: Path, options: BuildOptions, progress: Progress)
         if plan is None and monitor.is_cancelled:
             raise BuildCancelledError(f"{graph}: the build was cancelled; nothing was written")
         if plan is None:
-            raise EngineError(f"{graph}: TensorRT {trt.__version__} built no engine: {log.take()}")
+            raise EngineError(f"{graph}: {name_of(trt)} built no engine: {log.take()}")
     return bytes(memoryview(plan))
 
 

@@ -14,17 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
-from export.tensorrt.build import BuildOptions, Progress, build_plan
+from export.tensorrt.build import BuildCancelledError, BuildOptions, Progress, build_plan
 from export.tensorrt.engine import build_settings, precision_of
 from export.tensorrt.layers import Layer, read_layers
 from inspection.bundle import Artefact, Bundle
 from inspection.bundle.manifest import MANIFEST, parse_manifest
 from inspection.engine.portable import PortablePlan, layers_name, portable_name, record_name
-from inspection.engine.rtx_cards import capabilities_of
+from inspection.engine.rtx_cards import RTX_LIMITS, capabilities_of
 from inspection.engine.sidecar import BUILD_LOCK
 from inspection.engine.tensorrt_bindings import load_bindings, process_logger
-from inspection.errors import BundleError, ConfigError
+from inspection.errors import BundleError, ConfigError, EngineError
 from inspection.files import write_bytes, write_text
 from inspection.trust.signature import SIGNATURE
 
@@ -74,7 +76,7 @@ def build_portable(
     with bundle.locked(BUILD_LOCK):
         report(f"building {precision} for {', '.join(cards)} without a GPU")
         started = time.monotonic_ns()
-        plan = build_plan(trt, bundle.file(artefact), options, progress)
+        plan = _plan(trt, bundle.file(artefact), cards, options, progress)
         seconds = (time.monotonic_ns() - started) / 1e9
         layers = read_layers(process_logger(trt).layers)
         record = PortablePlan(
@@ -92,6 +94,19 @@ def build_portable(
         built = PortableBuild(portable_name(precision), record, layers)
         _install(bundle, built, plan)
     return built
+
+
+def _plan(
+    trt: Any, graph: Path, cards: Sequence[str], options: BuildOptions, progress: Progress
+) -> bytes:
+    """Builds the plan; a refusal also names what a card may lack."""
+    try:
+        return build_plan(trt, graph, options, progress)
+    except BuildCancelledError:
+        raise
+    except EngineError as error:
+        lacking = [RTX_LIMITS[card] for card in cards if card in RTX_LIMITS]
+        raise EngineError("; ".join([str(error), *lacking])) from error
 
 
 def _install(bundle: Bundle, built: PortableBuild, plan: bytes) -> None:

@@ -29,7 +29,12 @@ from inspection.engine.sidecar import (
     read_sidecar,
     verify,
 )
-from inspection.engine.tensorrt_bindings import load_bindings, platform_here, process_logger
+from inspection.engine.tensorrt_bindings import (
+    load_bindings,
+    name_of,
+    platform_here,
+    process_logger,
+)
 from inspection.errors import CudaError, DeviceLostError, EngineError
 
 _log = logging.getLogger(__name__)
@@ -219,7 +224,7 @@ class RunningPlan:
         self._runtime.engine_host_code_allowed = False
         self.engine = self._runtime.deserialize_cuda_engine(plan)
         if self.engine is None:
-            raise EngineError(f"TensorRT {self._trt.__version__} refuses the plan: {log.take()}")
+            raise EngineError(f"{name_of(self._trt)} refuses the plan: {log.take()}")
         self._context = self._open_context(self._trt, self.engine)
         if self._context is None:
             raise EngineError(f"TensorRT gives no execution context: {log.take()}")

@@ -96,6 +96,12 @@ def load_bindings(runtime: Runtime = "tensorrt") -> Any:
     return bindings
 
 
+def name_of(trt: Any) -> str:
+    """Returns the name and version of a runtime for messages."""
+    titles = {package.module: package.title for package in _PACKAGES.values()}
+    return f"{titles[trt.__name__]} {trt.__version__}"
+
+
 @cache
 def process_logger(trt: Any) -> Any:
     """Returns the process-wide logger of TensorRT.

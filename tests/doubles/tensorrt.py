@@ -79,7 +79,7 @@ def tensorrt(version: str, device: SimulatedDevice) -> ModuleType:
     """Returns the package of a TensorRT version, such as "10.3", or of TensorRT for RTX."""
     world = World(device, is_rtx=version == RTX)
     surface = Surface(version, {**BEHAVIOURS, **RUNTIME}, world)
-    module: Any = ModuleType("tensorrt")
+    module: Any = ModuleType("tensorrt_rtx_bindings" if world.is_rtx else "tensorrt")
     for name, value in surface.classes.items():
         if "." not in name:
             setattr(module, name, value)

@@ -112,6 +112,18 @@ def test_what_a_build_refuses(bundle: Bundle, installed: Installed, tmp_path: Pa
     assert installed.world.builds == []
 
 
+def test_a_refusal_says_what_turing_lacks(bundle: Bundle, installed: Installed) -> None:
+    installed.world.refuse = {"build_serialized_network"}
+    with pytest.raises(
+        EngineError,
+        match=r"TensorRT for RTX 1\.7\.1\.116 built no engine: .* on Turing, .*leave out rtx-",
+    ):
+        built_for(bundle, "rtx-turing", "rtx-ada")
+    with pytest.raises(EngineError) as caught:
+        built_for(bundle, "rtx-ada")
+    assert "Turing" not in str(caught.value)
+
+
 def test_a_machine_without_the_library_says_how_to_get_it(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
