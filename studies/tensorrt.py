@@ -20,6 +20,7 @@ from typing import NamedTuple
 import onnx
 
 from export.graph import save_graph
+from export.macs import macs_by_node
 from export.tensorrt.build import BuildOptions, build_plan
 from export.tensorrt.layers import Layer, read_layers
 from inspection.engine.rtx_cards import capabilities_of
@@ -70,6 +71,7 @@ COLUMNS = (
     "convolutions FP32 / FP16 / INT8",
     "FP32 in the backbone",
     "matrix products FP32 / FP16",
+    "MACs in FP32",
     "only move",
     "requantise",
     "ONNX MB",
@@ -129,12 +131,21 @@ def figures(built: Built) -> list[str]:
         counts(convolutions, ("Float", "Half", "Int8")),
         str(sum(c.type == "Float" and inside.issuperset(c.nodes) for c in convolutions)),
         counts(products, ("Float", "Half")),
+        f"{fp32_share(built):.0%}",
         str(sum(layer.moves_only for layer in layers)),
         str(len(requantising(layers))),
         f"{built.graph.ByteSize() / 1e6:.1f}",
         f"{built.plan_bytes / 1e6:.1f}",
         f"{built.seconds:.1f}",
     ]
+
+
+def fp32_share(built: Built) -> float:
+    """Returns the share of the multiply-accumulates that FP32 layers compute."""
+    macs = macs_by_node(built.graph)
+    by_name = {node.name: macs[node.output[0]] for node in built.graph.graph.node}
+    slow = {n for c in built.layers if c.is_product and c.type == "Float" for n in c.nodes}
+    return sum(by_name.get(name, 0) for name in slow) / sum(by_name.values())
 
 
 def counts(layers: Sequence[Layer], types: Sequence[str]) -> str:

@@ -19,11 +19,22 @@ from training.models.base import AnomalyModel
 
 
 def graphs_of(model: AnomalyModel, *, batch: int = 1) -> dict[str, onnx.ModelProto]:
+    """Returns the graphs by precision; see `variants_of`."""
+    return variants_of(model, build_graph(model, dynamic_batch=True), batch=batch)
+
+
+def variants_of(
+    model: AnomalyModel, exported: onnx.ModelProto, *, batch: int = 1
+) -> dict[str, onnx.ModelProto]:
     """Returns the graphs by precision, with every node lowered that may leave FP32.
 
     INT8 is missing for a model without a convolution that gains from it.
+
+    Args:
+        exported: FP32 graph of the model with an open batch.
     """
-    graph = build_graph(model, dynamic_batch=True)
+    graph = onnx.ModelProto()
+    graph.CopyFrom(exported)
     make_dim_param_fixed(graph.graph, "batch", batch)
     del graph.graph.value_info[:]
     graph = onnx.shape_inference.infer_shapes(graph, strict_mode=True, data_prop=True)

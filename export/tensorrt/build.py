@@ -132,7 +132,10 @@ def _configuration(trt: Any, builder: Any, options: BuildOptions) -> Any:
         config.num_compute_capabilities = len(options.capabilities)
     for index, capability in enumerate(options.capabilities):
         kind = getattr(trt.ComputeCapability, f"SM{capability.replace('.', '')}")
-        config.set_compute_capability(kind, index)
+        if not config.set_compute_capability(kind, index):
+            raise EngineError(
+                f"{name_of(trt)} does not build for compute capability {capability}: leave it out"
+            )
     return config
 
 

@@ -100,6 +100,7 @@ def _plan(
     trt: Any, graph: Path, cards: Sequence[str], options: BuildOptions, progress: Progress
 ) -> bytes:
     """Builds the plan; a refusal also names what a card may lack."""
+    process_logger(trt).layers = ""  # of an earlier build
     try:
         return build_plan(trt, graph, options, progress)
     except BuildCancelledError:

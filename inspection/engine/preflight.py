@@ -40,6 +40,11 @@ _JETPACKS = {
 _NODES_JETSON = ("dev/nvmap", "dev/nvhost-gpu", "dev/nvhost-ctrl-gpu")
 _NODES_THOR = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/nvidia-uvm", "dev/nvmap")
 _NODES_CARD = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/nvidia-uvm")
+# The first drivers of CUDA 12.8 and of CUDA 13; the wheels of TensorRT for RTX need CUDA 13.
+_DRIVERS: dict[Runtime, str] = {
+    "tensorrt": "nvidia-driver-570",
+    "tensorrt-rtx": "nvidia-driver-580",
+}
 _LIBRARIES = {
     "nvinfer": "libnvinfer-dev",
     "nvinfer_plugin": "libnvinfer-plugin-dev",
@@ -189,7 +194,7 @@ def _jetpack(machine: Machine) -> Check:
     )
 
 
-def _device(machine: Machine, scope: Scope) -> Iterator[Check]:
+def _device(machine: Machine, scope: Runtime) -> Iterator[Check]:
     proc = machine.root / "proc/driver/nvidia/version"
     has_driver = machine.l4t is not None or proc.is_file()
     yield _check(
@@ -197,7 +202,7 @@ def _device(machine: Machine, scope: Scope) -> Iterator[Check]:
         "NVIDIA driver",
         has_driver,
         _driver(machine.l4t, proc) if has_driver else "none",
-        "install the driver of the card (Ubuntu: apt install nvidia-driver-570 or later)",
+        f"install the driver of the card (Ubuntu: apt install {_DRIVERS[scope]} or later)",
     )
     expected = _nodes(machine)
     nodes = [node for pattern in expected for node in machine.nodes(pattern)]

@@ -205,7 +205,8 @@ class _Config:
 
     def set_compute_capability(self, compute_capability: Named, index: int) -> bool:
         """Sets one target; returns False when there are fewer."""
-        if index >= self.num_compute_capabilities:
+        refused = "set_compute_capability" in self.surface.world.refuse
+        if refused or index >= self.num_compute_capabilities:
             return False
         self.targets[index:] = [compute_capability.name.removeprefix("SM")]
         return True

@@ -124,6 +124,14 @@ def test_a_refusal_says_what_turing_lacks(bundle: Bundle, installed: Installed) 
     assert "Turing" not in str(caught.value)
 
 
+def test_a_capability_that_the_library_does_not_take_is_named(
+    bundle: Bundle, installed: Installed
+) -> None:
+    installed.world.refuse = {"set_compute_capability"}
+    with pytest.raises(EngineError, match=r"does not build for compute capability 12\.0"):
+        built_for(bundle, "rtx-blackwell")
+
+
 def test_a_machine_without_the_library_says_how_to_get_it(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

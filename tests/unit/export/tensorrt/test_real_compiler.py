@@ -7,6 +7,7 @@ NVIDIA refuses fails here, and not on a device.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export.fold import FOLDS
-from export.graph import save_graph
+from export.graph import build_graph, save_graph
 from export.tensorrt.build import BuildOptions, build_plan
 from export.tensorrt.layers import Layer, read_layers
 from inspection.engine.rtx_cards import capabilities_of
@@ -25,7 +26,7 @@ from inspection.engine.tensorrt_bindings import load_bindings, process_logger
 from inspection.errors import EngineError
 from tests.doubles import small_models
 from tests.doubles.engine_cases import Quiet
-from tests.graph_variants import backbone_names, convolutions_of, graphs_of
+from tests.graph_variants import backbone_names, convolutions_of, variants_of
 from training.models.base import AnomalyModel
 
 pytest.importorskip(
@@ -76,12 +77,18 @@ def test_the_models_here_are_all() -> None:
     assert {name.partition(",")[0] for name in MODELS} == set(FOLDS)
 
 
+@cache
+def exported(name: str) -> tuple[AnomalyModel, onnx.ModelProto]:
+    """Returns a model and its graph, which two tests share: an export takes seconds."""
+    model = MODELS[name]()
+    return model, build_graph(model, dynamic_batch=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_graph_of_a_bundle_builds(name: str, tmp_path: Path) -> None:
     refused = []
-    model = MODELS[name]()
-    for precision, graph in graphs_of(model).items():
+    for precision, graph in variants_of(*exported(name)).items():
         try:
             plan, layers = compiled(graph, tmp_path / f"{precision}.onnx")
         except EngineError as error:
@@ -97,7 +104,7 @@ def test_every_graph_of_a_bundle_builds(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in MODELS if "," not in n])
 def test_a_batch_of_four_builds(name: str, tmp_path: Path) -> None:
-    for precision, graph in graphs_of(MODELS[name](), batch=4).items():
+    for precision, graph in variants_of(*exported(name), batch=4).items():
         compiled(graph, tmp_path / f"{precision}.onnx")
 
 
