@@ -98,8 +98,9 @@ def load_bindings(runtime: Runtime = "tensorrt") -> Any:
 
 def name_of(trt: Any) -> str:
     """Returns the name and version of a runtime for messages."""
-    titles = {package.module: package.title for package in _PACKAGES.values()}
-    return f"{titles[trt.__name__]} {trt.__version__}"
+    rtx = _PACKAGES["tensorrt-rtx"]
+    package = rtx if trt.__name__ == rtx.module else _PACKAGES["tensorrt"]
+    return f"{package.title} {trt.__version__}"
 
 
 @cache
