@@ -12,6 +12,7 @@
 #   make precision          precision.md, on the runs of the study      (RUNS="run ...")
 #   make calibration-study  calibration.md, on real data sets           (SHARED=folder)
 #   make camera-study       cameras.md: triggers, faults, memory        (needs pypylon and Aravis)
+#   make tensorrt-study     tensorrt.md: layers of NVIDIA's compiler     (no GPU; Linux x86-64)
 #   make reliability        reliability.md: faults under systemd        (needs root and systemd-nspawn)
 #   make gpu-bench          a section of performance.md, on a GPU       (BUNDLE=folder, IMAGES=folder)
 #   make bench              prints the other figures of performance.md  (BUNDLE=folder: engines too)
@@ -30,8 +31,8 @@ STAMP := $(VENV)/.installed
 MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-.PHONY: demo lock wheelhouse test lint check study precision reliability camera-study calibration-study \
-  bench gpu-bench clean
+.PHONY: demo lock wheelhouse test lint check study precision tensorrt-study reliability camera-study \
+  calibration-study bench gpu-bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -65,6 +66,9 @@ study: $(STAMP)
 precision: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.precision \
 	  --work build/precision --out docs/measured/precision.md $(RUNS)
+
+tensorrt-study: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.tensorrt --out docs/measured/tensorrt.md
 
 reliability: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.reliability \

@@ -15,8 +15,13 @@ def count_macs(model: onnx.ModelProto) -> int:
     Raises:
         ValueError: the count needs a shape that is unknown or dynamic.
     """
+    return sum(macs_by_node(model).values())
+
+
+def macs_by_node(model: onnx.ModelProto) -> dict[str, int]:
+    """Returns the multiply-accumulates of each node, by its first output; see `count_macs`."""
     shapes = _shapes(model.graph)
-    return sum(_macs_of(node, shapes) for node in model.graph.node)
+    return {node.output[0]: _macs_of(node, shapes) for node in model.graph.node}
 
 
 def _macs_of(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int:

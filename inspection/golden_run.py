@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import PurePosixPath
 
-from inspection.bundle import REFERENCE_ARTEFACT, Bundle
+from inspection.bundle import Bundle
 from inspection.engine import Engine
 from inspection.engine.cuda import open_cuda
-from inspection.engine.sidecar import PLAN
+from inspection.engine.sidecar import PLAN, Runtime, runtime_of
 from inspection.engine.tensorrt_bindings import load_bindings, platform_here
 from inspection.errors import EngineError
 from inspection.golden import Difference, GoldenFrame, allowance, golden_frames, golden_results
@@ -42,8 +42,8 @@ class GoldenRun:
 
 
 def engine_for(artefact: str, onnx_engine: str) -> str:
-    """Returns the engine of an artefact: plans run on TensorRT, all others on `onnx_engine`."""
-    return "tensorrt" if artefact.endswith(PLAN) else onnx_engine
+    """Returns the engine of an artefact: a plan names its own, all others run on `onnx_engine`."""
+    return runtime_of(artefact) if artefact.endswith(PLAN) else onnx_engine
 
 
 def artefacts_here(bundle: Bundle, onnx_engine: str) -> tuple[dict[str, str], list[str]]:
@@ -52,20 +52,26 @@ def artefacts_here(bundle: Bundle, onnx_engine: str) -> tuple[dict[str, str], li
     Returns:
         The engine by artefact, and a remark on each plan that this machine cannot run.
     """
-    chosen = dict.fromkeys((REFERENCE_ARTEFACT, *bundle.manifest.artefacts), onnx_engine)
-    plans = bundle.plans()
-    if not plans:
-        return chosen, []
-    try:
-        here = _device_folder()
-    except EngineError as error:
-        return chosen, [f"{len(plans)} TensorRT plans are not run: {error}"]
-    remarks = []
-    for plan in plans:
-        if PurePosixPath(plan).parts[1] == here:
-            chosen[plan] = "tensorrt"
-        else:
-            remarks.append(f"{plan}: not run, this machine is {here}")
+    chosen: dict[str, str] = dict.fromkeys(bundle.graphs(), onnx_engine)
+    remarks = [
+        f"{name}: not run before 'linewarden build --verify' has taken it into use"
+        for name in bundle.manifest.artefacts
+        if name not in chosen
+    ]
+    by_runtime: dict[Runtime, list[str]] = {}
+    for plan in bundle.plans():
+        by_runtime.setdefault(runtime_of(plan), []).append(plan)
+    for runtime, plans in by_runtime.items():
+        try:
+            here = _device_folder(runtime)
+        except EngineError as error:
+            remarks.append(f"{len(plans)} plans are not run: {error}")
+            continue
+        for plan in plans:
+            if PurePosixPath(plan).parts[1] == here:
+                chosen[plan] = runtime
+            else:
+                remarks.append(f"{plan}: not run, this machine is {here}")
     return chosen, remarks
 
 
@@ -112,11 +118,11 @@ def run_golden(
     )
 
 
-def _device_folder() -> str:
+def _device_folder(runtime: Runtime) -> str:
     """Returns the name of this kind of device under `engines/`."""
-    bindings, cuda = load_bindings(), open_cuda()
+    bindings, cuda = load_bindings(runtime), open_cuda()
     try:
-        return platform_here(bindings, cuda.device()).folder
+        return platform_here(bindings, cuda.device(), runtime).folder
     finally:
         cuda.release()
 

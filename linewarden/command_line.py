@@ -40,7 +40,7 @@ COMMANDS = {
     ),
     "train": Command("linewarden.commands.train", "learn good parts from images", "train"),
     "build": Command(
-        "linewarden.commands.build", "build TensorRT engines on the device", "tensorrt-cu13"
+        "linewarden.commands.build", "build engines for NVIDIA devices", "tensorrt-cu13"
     ),
     "doctor": Command(
         "linewarden.commands.doctor",

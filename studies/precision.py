@@ -27,7 +27,7 @@ from export.graph import save_graph
 from export.precision.rounding import rounded_twin
 from export.precision.select import PRECISIONS
 from export.timing import Image, interleaved_medians
-from inspection.bundle import REFERENCE_ARTEFACT, Artefact, Bundle
+from inspection.bundle import Artefact, Bundle
 from inspection.config.loading import StrictModel
 from inspection.engine import GraphShape, engine_class
 from inspection.files import write_text
@@ -134,7 +134,7 @@ def study(run: Path, record: RunRecord, folder: Path) -> StudiedRun:
     """Exports a run with all precisions, then scores and times every artefact of its bundle."""
     shutil.rmtree(folder, ignore_errors=True)
     bundle = export_bundle(run, folder / "bundle", precisions=PRECISIONS)
-    names = [REFERENCE_ARTEFACT, *bundle.manifest.artefacts]
+    names = bundle.graphs()
     samples = read_data_set(record.config.data.folder).test
     good = prepared([held.path for held in record.held_out], bundle)
     test = prepared([sample.path for sample in samples], bundle)

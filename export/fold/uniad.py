@@ -64,18 +64,29 @@ class Deployed(nn.Module):
 
 
 class _Projection(nn.Module):
-    """Tokens x (N, T, W) -> x W^T + constant (T, K); the constant holds the position codes."""
+    """Tokens x (N, T, W) -> heads of x W^T + constant (T, K); the constant holds position codes.
 
-    def __init__(self, weight: Tensor, constant: Tensor) -> None:
+    Args:
+        weight: (K, W), of one to three parts, such as queries and keys.
+        constant: (T, K).
+        width: of a head.
+    """
+
+    def __init__(self, weight: Tensor, constant: Tensor, width: int) -> None:
         super().__init__()
         self.register_buffer("weight", weight.T.float().contiguous())
         self.register_buffer("constant", constant.float())
+        self.width = width
 
     weight: Tensor
     constant: Tensor
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return tokens @ self.weight + self.constant
+        """Returns the heads of all parts, one part behind the other (N, K / width, T, width)."""
+        # Cut into parts by heads, behind the one transposition. TensorRT for RTX 1.7 refuses a cut
+        # before it (MatMul, Add of a constant (T, K), Split, Reshape, Transpose): it takes the
+        # constant for K values and ends with "logical memory size should be equal to payload size".
+        return _heads(tokens @ self.weight + self.constant, self.width)
 
 
 class _Attention(nn.Module):
@@ -83,12 +94,10 @@ class _Attention(nn.Module):
 
     def __init__(self, attention: Attention) -> None:
         super().__init__()
-        self.heads = attention.heads
         self.out = attention.out
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """Query, key and value (N or 1, T, W), mask (T, T) -> (N, T, W)."""
-        q, k, v = (x.unflatten(2, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
+        """Heads of query, key and value (N or 1, H, T, W / H), mask (T, T) -> (N, T, W)."""
         seen = (q @ k.transpose(2, 3) + mask).softmax(dim=3) @ v
         out: Tensor = self.out(seen.transpose(1, 2).flatten(2))
         return out
@@ -98,12 +107,13 @@ class _Encoder(nn.Module):
     def __init__(self, layer: EncoderLayer, position: Tensor) -> None:
         super().__init__()
         (wq, bq), (wk, bk), (wv, bv) = _projections(layer.attention, position)
-        self.project = _Projection(torch.cat([wq, wk, wv]), torch.cat([bq, bk, bv], dim=1))
+        width = _head_width(layer.attention)
+        self.project = _Projection(torch.cat([wq, wk, wv]), torch.cat([bq, bk, bv], dim=1), width)
         self.attend = _Attention(layer.attention)
         self.norms, self.feed_forward = layer.norms, layer.feed_forward
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        x = self.norms[0](x + self.attend(*self.project(x).chunk(3, dim=2), mask))
+        x = self.norms[0](x + self.attend(*self.project(x).chunk(3, dim=1), mask))
         out: Tensor = self.norms[1](x + self.feed_forward(x))
         return out
 
@@ -113,12 +123,13 @@ class _Decoder(nn.Module):
         super().__init__()
         (wq, bq), (wk, bk), (wv, bv) = _projections(layer.ask_encoder, position)
         asked = layer.query.detach().double() @ wq.T + bq
-        self.register_buffer("asked", asked.float()[None])
-        self.of_encoder = _Projection(torch.cat([wk, wv]), torch.cat([bk, bv], dim=1))
+        width = _head_width(layer.ask_encoder)
+        self.register_buffer("asked", _heads(asked.float()[None], width))
+        self.of_encoder = _Projection(torch.cat([wk, wv]), torch.cat([bk, bv], dim=1), width)
         self.ask_encoder = _Attention(layer.ask_encoder)
         (wq, bq), (wk, bk), (wv, bv) = _projections(layer.ask_before, position)
-        self.question = _Projection(wq, bq)
-        self.of_before = _Projection(torch.cat([wk, wv]), torch.cat([bk, bv], dim=1))
+        self.question = _Projection(wq, bq, width)
+        self.of_before = _Projection(torch.cat([wk, wv]), torch.cat([bk, bv], dim=1), width)
         self.ask_before = _Attention(layer.ask_before)
         self.register_buffer("query", layer.query.detach()[None])
         self.norms, self.feed_forward = layer.norms, layer.feed_forward
@@ -127,12 +138,22 @@ class _Decoder(nn.Module):
     query: Tensor
 
     def forward(self, encoded: Tensor, before: Tensor, mask: Tensor) -> Tensor:
-        seen = self.ask_encoder(self.asked, *self.of_encoder(encoded).chunk(2, dim=2), mask)
+        seen = self.ask_encoder(self.asked, *self.of_encoder(encoded).chunk(2, dim=1), mask)
         z = self.norms[0](self.query + seen)
-        seen = self.ask_before(self.question(z), *self.of_before(before).chunk(2, dim=2), mask)
+        seen = self.ask_before(self.question(z), *self.of_before(before).chunk(2, dim=1), mask)
         z = self.norms[1](z + seen)
         out: Tensor = self.norms[2](z + self.feed_forward(z))
         return out
+
+
+def _head_width(attention: Attention) -> int:
+    return len(attention.project.weight) // 3 // attention.heads
+
+
+def _heads(x: Tensor, width: int) -> Tensor:
+    """Cuts rows into heads: (N, T, K) -> (N, K / width, T, width)."""
+    heads: Tensor = x.unflatten(2, (-1, width)).transpose(1, 2)
+    return heads
 
 
 def _projections(attention: Attention, position: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from export.runtimes.base import README, Options, preprocessing_text, write_client_record
 from inspection.bundle import Bundle
-from inspection.engine.sidecar import PLAN, Sidecar, read_sidecar
+from inspection.engine.sidecar import PLAN, Sidecar, read_sidecar, runtime_of
 from inspection.files import write_text
 
 REPOSITORY = "models"
@@ -98,6 +98,8 @@ def _onnx(bundle: Bundle, options: Options) -> _Model:
 
 def _plans(bundle: Bundle) -> Iterator[_Model]:
     for source in bundle.plans():
+        if runtime_of(source) != "tensorrt":
+            continue  # Triton has no backend for TensorRT for RTX
         sidecar = read_sidecar(bundle.file(source), bundle.keys)
         device = sidecar.platform.folder
         yield _Model(

@@ -1,8 +1,10 @@
-"""From an ONNX graph to a TensorRT plan, on the device that will run it. No torch, no onnx.
+"""From an ONNX graph to a plan of TensorRT or TensorRT for RTX. No torch, no onnx.
 
-Networks are strongly typed on every version: the graph sets the precision. Precision flags,
-calibrators and layer precisions are not used (TensorRT 11 no longer has them). The code looks up by
-name what is newer than 10.3, and writes no enumeration value as a number.
+TensorRT builds on the device that will run the plan. TensorRT for RTX also builds for cards that
+are not there, without a GPU, when the options name compute capabilities. Networks are strongly
+typed on every version: the graph sets the precision. Precision flags, calibrators and layer
+precisions are not used (TensorRT 11 no longer has them). The code looks up by name what is newer
+than 10.3, and writes no enumeration value as a number.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from inspection.engine.tensorrt_bindings import process_logger
+from inspection.engine.tensorrt_bindings import name_of, process_logger
 from inspection.errors import BundleError, ConfigError, EngineError, listed
 from inspection.files import locked, utf8_path, write_bytes
 
@@ -50,12 +52,16 @@ class BuildOptions:
         optimisation_level: 0 to 5; more tries more kernels. 3 is TensorRT's default.
         timing_cache: file that makes the next build faster; each build rewrites it.
         tf32: multiply FP32 values of the graph with the 10 bits of mantissa that FP16 has.
+        capabilities: compute capabilities such as "8.9" that the plan must run on; empty for the
+            device here. Only TensorRT for RTX takes them, and only without a timing cache: a cache
+            makes it look for a device.
     """
 
     workspace_mib: int = 1024
     optimisation_level: int = 3
     timing_cache: Path | None = None
     tf32: bool = False
+    capabilities: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a value outside its range."""
@@ -72,7 +78,7 @@ def build_plan(trt: Any, graph: Path, options: BuildOptions, progress: Progress)
     """Builds a plan of an ONNX file.
 
     Args:
-        trt: the module `tensorrt`.
+        trt: the module of TensorRT or of TensorRT for RTX.
         graph: typed ONNX file with fixed shapes.
 
     Raises:
@@ -93,7 +99,7 @@ def build_plan(trt: Any, graph: Path, options: BuildOptions, progress: Progress)
     with utf8_path(graph) as path:
         is_read = parser.parse_from_file(path)
     if not is_read:
-        raise EngineError(f"{graph}: TensorRT {trt.__version__} {_parser_errors(parser, log)}")
+        raise EngineError(f"{graph}: {name_of(trt)} {_parser_errors(parser, log)}")
     monitor = _monitor(trt, progress)  # kept alive here: the configuration only borrows it
     config = _configuration(trt, builder, options)
     config.progress_monitor = monitor
@@ -102,7 +108,7 @@ def build_plan(trt: Any, graph: Path, options: BuildOptions, progress: Progress)
         if plan is None and monitor.is_cancelled:
             raise BuildCancelledError(f"{graph}: the build was cancelled; nothing was written")
         if plan is None:
-            raise EngineError(f"{graph}: TensorRT {trt.__version__} built no engine: {log.take()}")
+            raise EngineError(f"{graph}: {name_of(trt)} built no engine: {log.take()}")
     return bytes(memoryview(plan))
 
 
@@ -123,6 +129,14 @@ def _configuration(trt: Any, builder: Any, options: BuildOptions) -> Any:
         config.set_flag(tf32)
     else:
         config.clear_flag(tf32)
+    if options.capabilities:
+        config.num_compute_capabilities = len(options.capabilities)
+    for index, capability in enumerate(options.capabilities):
+        kind = getattr(trt.ComputeCapability, f"SM{capability.replace('.', '')}")
+        if not config.set_compute_capability(kind, index):
+            raise EngineError(
+                f"{name_of(trt)} does not build for compute capability {capability}: leave it out"
+            )
     return config
 
 

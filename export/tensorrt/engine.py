@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from export.tensorrt.build import BuildOptions, Progress, build_plan
 from export.tensorrt.examine import (
@@ -26,17 +26,19 @@ from export.tensorrt.examine import (
     graph_shape,
 )
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle
+from inspection.engine import engine_class
 from inspection.engine.cuda import Cuda, open_cuda
+from inspection.engine.portable import read_portable, require_fits
 from inspection.engine.sidecar import (
     BUILD_LOCK,
     ENGINES_FOLDER,
+    KERNELS,
     LAYERS,
     PLAN,
     BuildSettings,
     Sidecar,
     write_sidecar,
 )
-from inspection.engine.tensorrt import TensorRtEngine
 from inspection.engine.tensorrt_bindings import load_bindings, platform_here
 from inspection.errors import BundleError
 from inspection.files import new_directory, write_bytes, write_text
@@ -94,12 +96,85 @@ def build_engine(
         started = time.monotonic_ns()
         plan = build_plan(trt, bundle.file(artefact), options, progress)
         seconds = (time.monotonic_ns() - started) / 1e9
-        report("comparing with the checkpoint on the golden frames, and measuring")
         built = BuiltPlan(bundle, artefact, precision, plan, here)
-        findings = examine(trt, cuda, built, progress, report)
-        sidecar = _sidecar(built, bound_to, _build_settings(options, seconds), findings)
-        _install(home / precision, built, sidecar, findings.layers)
-    return Built(f"{ENGINES_FOLDER}/{here.folder}/{precision}/{PLAN}", sidecar)
+        return _keep(
+            trt,
+            cuda,
+            built,
+            bound_to=bound_to,
+            settings=build_settings(options, seconds),
+            progress=progress,
+            report=report,
+        )
+
+
+def verify_portable(
+    bundle: Bundle,
+    plan: str,
+    *,
+    progress: Progress,
+    bound_to: Literal["model", "device"] = "model",
+    report: Callable[[str], None] = lambda _: None,
+) -> Built:
+    """Compares a portable plan with the checkpoint on this card, and takes it into use.
+
+    Args:
+        plan: artefact for the engine "tensorrt-rtx"; see `inspection.engine.portable`.
+
+    Raises:
+        BundleError: like `build_engine`, or the plan is not the one of its record.
+        EngineNotKeptError: like `build_engine`.
+        EngineError: it was built for another card or library, or this machine cannot run it.
+        DeviceLostError: the device failed.
+    """
+    path = bundle.file(plan)
+    record = read_portable(path)
+    _require_golden_frames(bundle)
+    trt = load_bindings("tensorrt-rtx")
+    _require_owner(bundle)
+    bundle.keys.require_for_records()
+    with bundle.locked(BUILD_LOCK), _opened_cuda() as cuda:
+        here = platform_here(trt, cuda.device(), "tensorrt-rtx")
+        require_fits(path, record, here)
+        built = BuiltPlan(
+            bundle, plan, bundle.manifest.artefacts[plan].precision, path.read_bytes(), here
+        )
+        report(f"{plan}: {here.device} compiles its kernels")
+        return _keep(
+            trt,
+            cuda,
+            built,
+            bound_to=bound_to,
+            settings=record.settings,
+            progress=progress,
+            report=report,
+        )
+
+
+def portable_plans(bundle: Bundle) -> list[str]:
+    """Returns the portable plans of a bundle, the most precise first."""
+    plans = {n: a for n, a in bundle.manifest.artefacts.items() if a.engine == "tensorrt-rtx"}
+    order = list(TOLERANCES)
+    return sorted(plans, key=lambda name: order.index(plans[name].precision))
+
+
+def _keep(
+    trt: Any,
+    cuda: Cuda,
+    built: BuiltPlan,
+    *,
+    bound_to: Literal["model", "device"],
+    settings: BuildSettings,
+    progress: Progress,
+    report: Callable[[str], None],
+) -> Built:
+    """Compares and measures a plan, and puts it into the bundle when it passes."""
+    report("comparing with the checkpoint on the golden frames, and measuring")
+    findings = examine(trt, cuda, built, progress, report)
+    sidecar = _sidecar(built, bound_to, settings, findings)
+    place = f"{ENGINES_FOLDER}/{built.platform.folder}/{built.precision}"
+    _install(built.bundle.folder / place, built, sidecar, findings)
+    return Built(f"{place}/{PLAN}", sidecar)
 
 
 def buildable(bundle: Bundle) -> list[str]:
@@ -160,7 +235,8 @@ def _complete(options: BuildOptions, precision: Precision, cache: Path) -> Build
     )
 
 
-def _build_settings(options: BuildOptions, seconds: float) -> BuildSettings:
+def build_settings(options: BuildOptions, seconds: float) -> BuildSettings:
+    """Returns the record of the options of a build of this duration."""
     return BuildSettings(
         workspace_mib=options.workspace_mib,
         optimisation_level=options.optimisation_level,
@@ -192,18 +268,26 @@ def _sidecar(
         timings=findings.timings,
         compared=findings.compared,
         gate=findings.gate,
+        kernels_sha256=_digest(findings.kernels),
     ).sealed()
 
 
-def _install(target: Path, built: BuiltPlan, sidecar: Sidecar, layers: str) -> None:
+def _digest(content: bytes | None) -> str | None:
+    return None if content is None else hashlib.sha256(content).hexdigest()
+
+
+def _install(target: Path, built: BuiltPlan, sidecar: Sidecar, findings: Findings) -> None:
     """Puts the engine in its place, once it opens as on the line."""
     try:
         _make_private(target.parent.parent)
         with new_directory(target, replace=True, private=True) as folder:
             write_bytes(folder / PLAN, built.plan, private=True)
-            write_text(folder / LAYERS, layers, private=True)
+            write_text(folder / LAYERS, findings.layers, private=True)
+            if findings.kernels is not None:
+                write_bytes(folder / KERNELS, findings.kernels, private=True)
             write_sidecar(folder / PLAN, sidecar, built.bundle.keys)
-            TensorRtEngine(folder / PLAN, graph_shape(built.bundle)).close()
+            open_here = engine_class(built.platform.runtime)
+            open_here(folder / PLAN, graph_shape(built.bundle), threads=None).close()
     except OSError as error:
         raise BundleError(
             f"{target}: the engine cannot be written ({error.strerror}); make room or repair the "

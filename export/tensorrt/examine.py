@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from export.tensorrt.build import BuildCancelledError, Progress
 from export.timing import RUNS, WORTHWHILE, Image, interleaved_medians, measure
 from inspection.bundle import Bundle
-from inspection.engine import Engine, GraphShape
+from inspection.engine import Engine, GraphShape, engine_class
 from inspection.engine.cuda import Cuda
 from inspection.engine.sidecar import (
     ENGINES_FOLDER,
@@ -28,7 +29,8 @@ from inspection.engine.sidecar import (
     Platform,
     Tensor,
 )
-from inspection.engine.tensorrt import RunningPlan, TensorRtEngine
+from inspection.engine.tensorrt import RunningPlan, plain_context
+from inspection.engine.tensorrt_rtx import KernelCache
 from inspection.errors import BundleError, EngineError
 from inspection.golden import GoldenFrame, golden_frames, golden_results
 
@@ -57,6 +59,7 @@ class Findings:
         layers: JSON of TensorRT's engine inspector.
         timings: by "<memory>, <launch>".
         compared: median time over that of each more precise engine here, by precision.
+        kernels: compiled here at the first load; None when the plan contains its kernels.
     """
 
     io: tuple[Tensor, ...]
@@ -66,11 +69,12 @@ class Findings:
     memory: Memory
     launch: Launch
     compared: dict[str, float]
+    kernels: bytes | None
 
 
 @dataclass(frozen=True)
 class BuiltPlan:
-    """A new plan of an artefact, built on this machine."""
+    """A new plan of an artefact, for this machine."""
 
     bundle: Bundle
     artefact: str
@@ -83,9 +87,17 @@ class BuiltPlan:
         """Returns the input shape of the bundle's graphs."""
         return graph_shape(self.bundle)
 
+    @cached_property
+    def kernels(self) -> KernelCache | None:
+        """Returns the kernels of all ways to run; None when the plan contains its kernels."""
+        return KernelCache() if self.platform.runtime == "tensorrt-rtx" else None
+
     def running(self, trt: Any, cuda: Cuda, memory: Memory, *, graph: bool) -> RunningPlan:
         """Opens the plan with this memory, and as a CUDA graph or not."""
-        return RunningPlan(trt, cuda, self.plan, self.shape, memory=memory, graph=graph)
+        opener = plain_context if self.kernels is None else self.kernels.open_context
+        return RunningPlan(
+            trt, cuda, self.plan, self.shape, memory=memory, graph=graph, open_context=opener
+        )
 
 
 def examine(
@@ -112,6 +124,7 @@ def examine(
     memory, launch = min(timings, key=lambda way: timings[way].p50_ms)
     with closing(built.running(trt, cuda, memory, graph=launch == "graph")) as running:
         compared = compare_speed(built, running, report)
+        kernels = None if built.kernels is None else built.kernels.content()
     return Findings(
         io=io,
         layers=layers,
@@ -120,6 +133,7 @@ def examine(
         memory=memory,
         launch=launch,
         compared=compared,
+        kernels=kernels,
     )
 
 
@@ -176,7 +190,9 @@ def compare_speed(
         if not (built.bundle.folder / name).exists():
             continue
         try:
-            standing = TensorRtEngine(built.bundle.file(name), built.shape)
+            standing = engine_class(built.platform.runtime)(
+                built.bundle.file(name), built.shape, threads=None
+            )
         except (BundleError, EngineError) as error:
             report(f"not compared with the {precision} engine here: {error}")
             continue

@@ -5,6 +5,7 @@
     manifest.json            identity of the model, and the SHA-256 of every file below
     model.onnx               the fused FP32 graph, the reference artefact
     model.<precision>.onnx   artefacts of lower precision that keep the verdicts; see `Artefact`
+    model.<precision>.rtx.plan   engines for RTX cards; see `inspection.engine.portable`
     golden/<n>.png, .npz     native frames with the checkpoint's scores and maps
     training.json            hashes of the training images, so that calibration can leave them out
     signature                over manifest and calibrations; see `inspection.trust.signature`
@@ -38,7 +39,7 @@ from inspection.bundle.manifest import (
     safe_name,
 )
 from inspection.engine.graph_file import GRAPH_SUFFIX, require_self_contained
-from inspection.engine.sidecar import ENGINES_FOLDER, PLAN, Sidecar, verified_plan
+from inspection.engine.sidecar import ENGINES_FOLDER, PLAN, PORTABLE, Sidecar, verified_plan
 from inspection.errors import BundleError
 from inspection.files import (
     LOCK_WAIT_S,
@@ -179,6 +180,11 @@ class Bundle:
             recipe: self.read_calibration(self.calibration_path(recipe), mend).artefact
             for recipe in calibrated_recipes(self.folder)
         }
+
+    def graphs(self) -> list[str]:
+        """Returns the names of the ONNX artefacts, the reference first; a portable plan is none."""
+        artefacts = self.manifest.artefacts
+        return [REFERENCE_ARTEFACT, *(n for n in artefacts if not n.endswith(PORTABLE))]
 
     def plans(self) -> list[str]:
         """Returns the names of all plans in the bundle, for this machine and others, unverified."""

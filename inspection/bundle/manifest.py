@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from inspection.engine.graph_file import GRAPH_SUFFIX
-from inspection.engine.sidecar import ENGINES_FOLDER
+from inspection.engine.sidecar import ENGINES_FOLDER, PORTABLE
 from inspection.errors import BundleError
 from inspection.files import sha256_of, write_text
 from inspection.preprocess import Preprocessing
@@ -78,7 +78,7 @@ class Parity(Strict):
 
 
 class Artefact(Strict):
-    """A graph of lower precision, with the measurements of the export.
+    """A graph of lower precision, or a portable plan, with the measurements of the export.
 
     Attributes:
         engine: name of the engine that runs it.
@@ -94,7 +94,7 @@ class Artefact(Strict):
         calibrator: method that found the INT8 ranges, on good training images.
     """
 
-    precision: Literal["fp16", "int8"]
+    precision: Literal["fp32", "fp16", "int8"]
     engine: str
     parity: Parity | None
     latency_ratio: float | None
@@ -156,7 +156,8 @@ def parse_manifest(content: bytes, where: Path) -> Manifest:
     require_distinct(manifest.files, where)
     for name in manifest.files:
         path = PurePosixPath(safe_name(name, where))
-        if path.parts[0] in _RESERVED or path.suffix not in _SUFFIXES:
+        is_known = path.suffix in _SUFFIXES or path.name.endswith(PORTABLE)
+        if path.parts[0] in _RESERVED or not is_known:
             raise BundleError(
                 f"{where}: its manifest names {name}, which export never writes; do not use this "
                 "bundle"

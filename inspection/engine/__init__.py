@@ -24,6 +24,11 @@ ENGINES = {
     "tensorrt": Plugin(
         "inspection.engine.tensorrt", "TensorRtEngine", "linewarden doctor says what is missing"
     ),
+    "tensorrt-rtx": Plugin(
+        "inspection.engine.tensorrt_rtx",
+        "TensorRtRtxEngine",
+        "pip install 'linewarden[tensorrt-rtx]'",
+    ),
 }
 
 

@@ -17,15 +17,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from inspection.engine.cuda import open_cuda
-from inspection.engine.sidecar import L4T_RELEASE, l4t_release
+from inspection.engine.cuda import Device, open_cuda
+from inspection.engine.rtx_cards import require_rtx_card
+from inspection.engine.sidecar import L4T_RELEASE, Runtime, l4t_release
 from inspection.engine.tensorrt_bindings import load_bindings
 from inspection.errors import ConfigError, DeviceLostError, EngineError
 from inspection.trust.keys import configured_keys, keys_folder
 
-Scope = Literal["common", "onnxruntime", "openvino", "tensorrt"]
+Scope = Literal["common", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
 
-ENGINES: tuple[Scope, ...] = ("onnxruntime", "openvino", "tensorrt")
+ENGINES: tuple[Scope, ...] = ("onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
 _FREE_GIB = 2
 _MAJORS = (11, 10)
 # L4T release to JetPack and its TensorRT (NVIDIA's release notes); the first fitting prefix wins.
@@ -39,6 +40,11 @@ _JETPACKS = {
 _NODES_JETSON = ("dev/nvmap", "dev/nvhost-gpu", "dev/nvhost-ctrl-gpu")
 _NODES_THOR = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/nvidia-uvm", "dev/nvmap")
 _NODES_CARD = ("dev/nvidia[0-9]*", "dev/nvidiactl", "dev/nvidia-uvm")
+# The first drivers of CUDA 12.8 and of CUDA 13; the wheels of TensorRT for RTX need CUDA 13.
+_DRIVERS: dict[Runtime, str] = {
+    "tensorrt": "nvidia-driver-570",
+    "tensorrt-rtx": "nvidia-driver-580",
+}
 _LIBRARIES = {
     "nvinfer": "libnvinfer-dev",
     "nvinfer_plugin": "libnvinfer-plugin-dev",
@@ -105,6 +111,8 @@ def examine(machine: Machine, folder: Path, engines: tuple[Scope, ...]) -> list[
     for engine in engines:
         if engine == "tensorrt":
             checks += _tensorrt(machine)
+        elif engine == "tensorrt-rtx":
+            checks += _tensorrt_rtx(machine)
         else:
             checks.append(_package(machine, engine, engine, f"pip install 'linewarden[{engine}]'"))
     return checks
@@ -140,7 +148,7 @@ def _keys() -> Check:
 def _tensorrt(machine: Machine) -> Iterator[Check]:
     if machine.l4t is not None:
         yield _jetpack(machine)
-    yield from _device(machine)
+    yield from _device(machine, "tensorrt")
     for name, package in _LIBRARIES.items():
         yield _library(machine, name, package)
     if machine.release.startswith("R36"):
@@ -151,9 +159,27 @@ def _tensorrt(machine: Machine) -> Iterator[Check]:
             "libnvdla_compiler.so",
             "apt install nvidia-l4t-dla-compiler: TensorRT of JetPack 6 does not load without it",
         )
-    yield _asked("Python package tensorrt", lambda: f"tensorrt {load_bindings().__version__}")
+    yield _asked(
+        "tensorrt", "Python package tensorrt", lambda: f"tensorrt {load_bindings().__version__}"
+    )
     yield _package(machine, "tensorrt", "tqdm", "pip install tqdm: linewarden build needs it")
-    yield _asked("CUDA device", _cuda_device)
+    yield _asked("tensorrt", "CUDA device", lambda: _cuda_device(_describe_device))
+
+
+def _tensorrt_rtx(machine: Machine) -> Iterator[Check]:
+    scope: Runtime = "tensorrt-rtx"
+    yield _asked(
+        scope,
+        "Python package tensorrt_rtx_bindings",
+        lambda: f"TensorRT for RTX {load_bindings(scope).__version__}: builds here, without a GPU",
+    )
+    yield from _device(machine, scope)
+    yield _package(machine, scope, "tqdm", "pip install tqdm: linewarden build needs it")
+    yield _asked(scope, "RTX card", lambda: _cuda_device(_describe_card))
+    # No run on a card has tested the engine: `linewarden build --verify` is the proof on each.
+    yield _check(
+        scope, "proof on a card", True, "none yet but 'linewarden build --verify' here", ""
+    )
 
 
 def _jetpack(machine: Machine) -> Check:
@@ -169,21 +195,21 @@ def _jetpack(machine: Machine) -> Check:
     )
 
 
-def _device(machine: Machine) -> Iterator[Check]:
+def _device(machine: Machine, scope: Runtime) -> Iterator[Check]:
     proc = machine.root / "proc/driver/nvidia/version"
     has_driver = machine.l4t is not None or proc.is_file()
     yield _check(
-        "tensorrt",
+        scope,
         "NVIDIA driver",
         has_driver,
         _driver(machine.l4t, proc) if has_driver else "none",
-        "install the driver of the card (Ubuntu: apt install nvidia-driver-570 or later)",
+        f"install the driver of the card (Ubuntu: apt install {_DRIVERS[scope]} or later)",
     )
     expected = _nodes(machine)
     nodes = [node for pattern in expected for node in machine.nodes(pattern)]
     missing = [f"/{pattern}" for pattern in expected if not machine.nodes(pattern)]
     yield _check(
-        "tensorrt",
+        scope,
         "device nodes",
         not missing,
         ", ".join(f"/{node.relative_to(machine.root)}" for node in nodes),
@@ -194,7 +220,7 @@ def _device(machine: Machine) -> Iterator[Check]:
     lacking = {"video", "render"} - machine.groups
     is_needed = is_closed or (machine.l4t is not None and not machine.is_root)
     yield _check(
-        "tensorrt",
+        scope,
         "groups video and render",
         not (is_needed and lacking),
         ", ".join(sorted(machine.groups & {"video", "render"})) or "in neither",
@@ -245,19 +271,28 @@ def _package(machine: Machine, scope: Scope, name: str, mend: str) -> Check:
     return _check(scope, f"Python package {name}", True, found, mend)
 
 
-def _asked(name: str, answer: Callable[[], str]) -> Check:
+def _asked(scope: Scope, name: str, answer: Callable[[], str]) -> Check:
     try:
-        return _check("tensorrt", name, True, answer(), "")
+        return _check(scope, name, True, answer(), "")
     except (EngineError, DeviceLostError) as error:
-        return _check("tensorrt", name, False, "not usable", str(error))
+        return _check(scope, name, False, "not usable", str(error))
 
 
-def _cuda_device() -> str:
+def _cuda_device(describe: Callable[[Device], str]) -> str:
     cuda = open_cuda()
     try:
         device = cuda.device()
     finally:
         cuda.release()
+    return describe(device)
+
+
+def _describe_card(device: Device) -> str:
+    require_rtx_card(device)
+    return _describe_device(device)
+
+
+def _describe_device(device: Device) -> str:
     return (
         f"{device.name}, compute capability {device.compute_capability}, CUDA {device.runtime} on "
         f"driver {device.driver}"

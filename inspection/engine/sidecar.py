@@ -1,15 +1,17 @@
 """Reads and writes the sidecar of a TensorRT plan: source, machine and measurements of its build.
 
 A plan is an executable file for one TensorRT version on one kind of device, and TensorRT has no
-call that checks this beforehand. Therefore a sealed JSON file lies beside each plan, and Linewarden
-deserialises a plan only when plan, sidecar and this machine agree. The MAC of the device key proves
-that they were built here (see `inspection.trust.keys`). Without a device key, only root and the
-user of the line may have write access to them::
+call that checks this beforehand. A plan of TensorRT for RTX fits several kinds of cards, and its
+kernels, compiled at its first load, fit one. Therefore a sealed JSON file lies beside each plan,
+and Linewarden deserialises a plan only when plan, sidecar and this machine agree. The MAC of the
+device key proves that they were built here (see `inspection.trust.keys`). Without a device key,
+only root and the user of the line may have write access to them::
 
     BUNDLE/engines/<device>/<precision>/
         model.plan           the plan
         model.plan.json      the sidecar
         model.layers.json    TensorRT's list of layers with their precisions
+        model.kernels        TensorRT for RTX: kernels that it compiled for this device
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from inspection.errors import BundleError, EngineError
@@ -30,11 +32,18 @@ from inspection.trust.sealed import Sha256, Strict, Vouched, read_sealed
 ENGINES_FOLDER = "engines"
 PLAN = "model.plan"
 LAYERS = "model.layers.json"
+KERNELS = "model.kernels"
+PORTABLE = ".rtx.plan"  # end of the names of portable plans; see `inspection.engine.portable`
 BUILD_LOCK = ".build.lock"
 L4T_RELEASE = Path("/etc/nv_tegra_release")
 
+Runtime = Literal["tensorrt", "tensorrt-rtx"]  # names of engines that run plans
 Memory = Literal["copied", "mapped"]
 Launch = Literal["graph", "plain"]
+
+
+# Of the folders under `engines/`, so that one device can have engines of both.
+_SUFFIXES: dict[Runtime, str] = {"tensorrt": "", "tensorrt-rtx": "-rtx"}
 
 
 class Tensor(Strict):
@@ -50,6 +59,8 @@ class Platform(Strict):
     """The machine and software that a plan is bound to.
 
     Attributes:
+        runtime: engine that runs the plan.
+        tensorrt: version of TensorRT, or of TensorRT for RTX.
         cuda_driver: CUDA version of the driver, 1000 * major + 10 * minor.
         cuda_runtime: CUDA version of the runtime, in the same form.
         compute_capability: "8.7" for instance.
@@ -57,6 +68,7 @@ class Platform(Strict):
         l4t: first line of the Jetson release file; None on other machines.
     """
 
+    runtime: Runtime
     tensorrt: str
     cuda_driver: int
     cuda_runtime: int
@@ -70,9 +82,10 @@ class Platform(Strict):
 
     @property
     def folder(self) -> str:
-        """Returns the folder name of this kind of device under `engines/`."""
+        """Returns the folder name of this kind of device and runtime under `engines/`."""
         name = re.sub(r"[^a-z0-9]+", "-", self.device.lower()).strip("-")
-        return f"{name}-sm{self.compute_capability.replace('.', '')}-{self.multiprocessors}mp"
+        kind = f"{name}-sm{self.compute_capability.replace('.', '')}-{self.multiprocessors}mp"
+        return kind + _SUFFIXES[self.runtime]
 
 
 class BuildSettings(Strict):
@@ -123,9 +136,10 @@ class Sidecar(Vouched):
         timings: latency by "<memory>, <launch>", such as "copied, graph".
         compared: median time divided by that of each more precise engine in the bundle, by
             precision; from interleaved runs, each engine in its fastest way.
+        kernels_sha256: of the kernels beside the plan; None for a plan that contains its kernels.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     linewarden_version: str
     built_utc: str
     plan_sha256: Sha256
@@ -142,6 +156,14 @@ class Sidecar(Vouched):
     timings: dict[str, Latency]
     compared: dict[str, float]
     gate: AccuracyGate
+    kernels_sha256: Sha256 | None = None
+
+
+def runtime_of(plan: str) -> Runtime:
+    """Returns the engine that runs a plan, by the name of the plan in its bundle."""
+    folder = PurePosixPath(plan).parts[-3:-2]
+    is_rtx = bool(folder) and folder[0].endswith(_SUFFIXES["tensorrt-rtx"])
+    return "tensorrt-rtx" if is_rtx else "tensorrt"
 
 
 def sidecar_path(plan: Path) -> Path:
@@ -268,6 +290,7 @@ def _check_content(plan: Path, size: int, digest: str, sidecar: Sidecar) -> None
 def _differences(sidecar: Sidecar, here: Platform) -> Iterator[str]:
     there = sidecar.platform
     pairs = {
+        "engine": (there.runtime, here.runtime),
         "TensorRT": (there.tensorrt, here.tensorrt),
         "device": (there.device, here.device),
         "compute capability": (there.compute_capability, here.compute_capability),
@@ -288,4 +311,6 @@ def _differences(sidecar: Sidecar, here: Platform) -> Iterator[str]:
 def _mend(plan: Path, artefact: str | None = None) -> str:
     parts = plan.parts[-4:]
     bundle = str(plan.parents[3]) if len(parts) == 4 and parts[0] == ENGINES_FOLDER else "BUNDLE"
+    if (artefact or plan.name).endswith(PORTABLE):
+        return f"linewarden build {bundle} --verify"
     return f"linewarden build {bundle}" + (f" --artefact {artefact}" if artefact else "")

@@ -10,17 +10,31 @@ from __future__ import annotations
 import ctypes
 import logging
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from inspection.engine.base import GraphShape, Prediction
 from inspection.engine.cuda import Cuda, Graphs, open_cuda
-from inspection.engine.sidecar import Launch, Memory, Tensor, read_sidecar, verify
-from inspection.engine.tensorrt_bindings import load_bindings, platform_here, process_logger
+from inspection.engine.sidecar import (
+    Launch,
+    Memory,
+    Runtime,
+    Sidecar,
+    Tensor,
+    read_sidecar,
+    verify,
+)
+from inspection.engine.tensorrt_bindings import (
+    load_bindings,
+    name_of,
+    platform_here,
+    process_logger,
+)
 from inspection.errors import CudaError, DeviceLostError, EngineError
 
 _log = logging.getLogger(__name__)
@@ -28,11 +42,14 @@ _log = logging.getLogger(__name__)
 _ALIGNMENT = 256
 _DTYPES = {"UINT8": "uint8", "FLOAT": "float32"}
 
+OpenContext = Callable[[Any, Any], Any]
+
 
 class TensorRtEngine:
     """Runs one plan of a bundle, `engines/<device>/<precision>/model.plan`.
 
-    Deserialises nothing before the bytes of the plan, its sidecar and this machine agree.
+    A class for another runtime overrides `_runtime` and `_context_opener`. Deserialises nothing
+    before the bytes of the plan, its sidecar and this machine agree.
 
     Args:
         artefact: the plan.
@@ -46,6 +63,8 @@ class TensorRtEngine:
         DeviceLostError: the device failed. End the process.
     """
 
+    _runtime: ClassVar[Runtime] = "tensorrt"
+
     def __init__(self, artefact: Path, shape: GraphShape, *, threads: int | None = None) -> None:
         del threads
         sidecar = read_sidecar(artefact)
@@ -54,13 +73,19 @@ class TensorRtEngine:
         except OSError as error:
             raise EngineError(f"{artefact}: cannot be read ({error.strerror})") from error
         _check_contract(artefact, sidecar.io, shape)
-        trt = load_bindings()
+        trt = load_bindings(self._runtime)
         with ExitStack() as resources:
             cuda = open_cuda()
             resources.callback(cuda.release)
-            verify(artefact, plan, sidecar, platform_here(trt, cuda.device()))
+            verify(artefact, plan, sidecar, platform_here(trt, cuda.device(), self._runtime))
             self._plan = RunningPlan(
-                trt, cuda, plan, shape, memory=sidecar.memory, graph=sidecar.launch == "graph"
+                trt,
+                cuda,
+                plan,
+                shape,
+                memory=sidecar.memory,
+                graph=sidecar.launch == "graph",
+                open_context=self._context_opener(artefact, sidecar),
             )
             resources.callback(self._plan.close)
             self._resources = resources.pop_all()
@@ -78,6 +103,16 @@ class TensorRtEngine:
         """Releases the device. Safe to call twice; raises the last error of a release."""
         self._resources.close()
 
+    def _context_opener(self, artefact: Path, sidecar: Sidecar) -> OpenContext:
+        del artefact, sidecar
+        return plain_context
+
+
+def plain_context(trt: Any, engine: Any) -> Any:
+    """Returns the execution context of an engine; None when TensorRT gives none."""
+    del trt
+    return engine.create_execution_context()
+
 
 class RunningPlan:
     """A deserialised plan: one context, one stream, buffers bound once, a CUDA graph.
@@ -89,6 +124,7 @@ class RunningPlan:
         memory: "copied" moves frames through pinned memory; with "mapped" the device reads and
             writes the memory of the host.
         graph: record the launches as a CUDA graph, instead of making them one by one.
+        open_context: makes the execution context of the engine, None when it cannot.
 
     Attributes:
         engine: the engine of TensorRT, for TensorRT's inspector.
@@ -108,8 +144,10 @@ class RunningPlan:
         *,
         memory: Memory,
         graph: bool = True,
+        open_context: OpenContext = plain_context,
     ) -> None:
         self._trt, self._cuda, self._memory = trt, cuda, memory
+        self._open_context = open_context
         self._owner = threading.get_ident()
         self._host: dict[str, npt.NDArray[Any]] = {}
         self._transfers: dict[str, list[tuple[int, int, int]]] = {"input": [], "output": []}
@@ -186,8 +224,8 @@ class RunningPlan:
         self._runtime.engine_host_code_allowed = False
         self.engine = self._runtime.deserialize_cuda_engine(plan)
         if self.engine is None:
-            raise EngineError(f"TensorRT {self._trt.__version__} refuses the plan: {log.take()}")
-        self._context = self.engine.create_execution_context()
+            raise EngineError(f"{name_of(self._trt)} refuses the plan: {log.take()}")
+        self._context = self._open_context(self._trt, self.engine)
         if self._context is None:
             raise EngineError(f"TensorRT gives no execution context: {log.take()}")
 

@@ -1,4 +1,7 @@
-"""Build the TensorRT engines of a bundle, on the device that will run them.
+"""Build the engines of a bundle for NVIDIA devices.
+
+There are two ways. Without options the command builds with TensorRT, on the device that
+will run the engines: a Jetson, a data-centre card, or any other NVIDIA device.
 
 A plan fits only this kind of device, this TensorRT and this CUDA, so build it here.
 The bundle keeps it with a sidecar that records all three. The golden frames then run
@@ -12,6 +15,12 @@ the build and leave no unfinished engine behind; a second signal ends the proces
 once. Thresholds hold for one engine: calibrate through the new engine afterwards.
 Engines run on the GPU; the DLA of a Jetson Orin is not used.
 
+With --for it builds for RTX cards with TensorRT for RTX, on any x86-64 machine and
+without a GPU. That adds a file to the bundle, which the manifest then names: build
+before the owner signs the bundle. On the PC with the card, --verify compares the engine
+with the checkpoint, measures it, and takes it into use with the kernels that the card
+compiled. Such a PC needs 'linewarden[tensorrt-rtx]' and no TensorRT.
+
 The exit code is 6 when a named artefact, or the FP32 artefact, gives no engine.
 
 examples:
@@ -19,12 +28,18 @@ examples:
   linewarden build bundles/flange --artefact model.onnx model.fp16.onnx --workspace-mib 2048
   linewarden calibrate bundles/flange --good parts/good --engine tensorrt \\
       --artefact engines/orin-sm87-8mp/fp16/model.plan
+  linewarden build bundles/flange --for rtx-ampere,rtx-ada,rtx-blackwell
+  linewarden build bundles/flange --verify
 
 files:
   BUNDLE/engines/DEVICE/PRECISION/model.plan          the engine
   BUNDLE/engines/DEVICE/PRECISION/model.plan.json     its sidecar
   BUNDLE/engines/DEVICE/PRECISION/model.layers.json   its layers, as built
   BUNDLE/engines/DEVICE/timings-VERSION.cache         makes the next build faster
+  BUNDLE/engines/DEVICE-rtx/PRECISION/model.kernels   kernels that the card compiled
+  BUNDLE/model.PRECISION.rtx.plan                     engine for RTX cards, before --verify
+  BUNDLE/model.PRECISION.rtx.plan.json                its cards, versions and hashes
+  BUNDLE/model.PRECISION.rtx.layers.json              its layers, as built
 """
 
 from __future__ import annotations
@@ -32,20 +47,32 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar
 
 from tqdm import tqdm
 
 from edge.service.signals import stopped_by_signals
 from export.tensorrt.build import LEVELS, BuildCancelledError, BuildOptions
-from export.tensorrt.engine import Built, build_engine, buildable
-from inspection.bundle import REFERENCE_ARTEFACT, open_bundle
-from inspection.engine.sidecar import Latency, Sidecar
-from inspection.errors import EngineError
+from export.tensorrt.engine import (
+    Built,
+    build_engine,
+    buildable,
+    portable_plans,
+    verify_portable,
+)
+from export.tensorrt.portable import PortableBuild, build_portable
+from inspection.bundle import Bundle, open_bundle
+from inspection.engine.rtx_cards import RTX_CARDS
+from inspection.engine.sidecar import Latency, Sidecar, runtime_of
+from inspection.errors import BundleError, EngineError
+
+Made = TypeVar("Made")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +83,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="FILE",
         help="ONNX files of the bundle (default: all files for TensorRT)",
+    )
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument(
+        "--for",
+        dest="cards",
+        type=lambda text: tuple(text.split(",")),
+        metavar="CARDS",
+        help=f"build without a GPU for RTX cards: some of {','.join(RTX_CARDS)}",
+    )
+    way.add_argument(
+        "--verify",
+        action="store_true",
+        help="take engines that were built with --for into use on this machine",
     )
     parser.add_argument(
         "--workspace-mib",
@@ -96,25 +136,77 @@ def run(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle)
     # On another thread: Python handles signals on this one only, and TensorRT would block it.
     with stopped_by_signals() as received, _Bars(received) as bars, ThreadPoolExecutor(1) as thread:
-        build = partial(
-            build_engine,
-            bundle,
-            options=_options(args),
-            progress=bars,
-            bound_to="device" if args.this_device_only else "model",
-            report=_say,
-        )
+        way = _way(args, bundle, bars)
         built = []
         try:
-            for name in args.artefact or buildable(bundle):
-                engine = thread.submit(_built, build, name, is_named=bool(args.artefact)).result()
+            for name in args.artefact or way.names:
+                is_named = bool(args.artefact)
+                engine = thread.submit(_built, way, name, is_named=is_named).result()
                 built += [] if engine is None else [engine]
         except BuildCancelledError as error:
             _say(str(error))
             return 128 + received[0]
-    for line in summary(args.bundle, built):
+    for line in way.summary(built):
         print(line)
     return 0
+
+
+@dataclass(frozen=True)
+class _Way(Generic[Made]):
+    """A way to come to engines.
+
+    Attributes:
+        names: artefacts to build, or plans to verify, when the user names none.
+        make: makes one engine.
+        describe: its lines for the user.
+        summary: the lines after the last engine.
+    """
+
+    names: Sequence[str]
+    make: Callable[[str], Made]
+    describe: Callable[[Made], list[str]]
+    summary: Callable[[Sequence[Made]], list[str]]
+
+
+def _way(args: argparse.Namespace, bundle: Bundle, bars: _Bars) -> _Way[Any]:
+    bound_to: Literal["model", "device"] = "device" if args.this_device_only else "model"
+    options = _options(args)
+    if args.cards is not None:
+        return _Way(
+            buildable(bundle),
+            lambda name: build_portable(
+                bundle, name, args.cards, options=options, progress=bars, report=_say
+            ),
+            describe_portable,
+            partial(summary_of_portable, args.bundle),
+        )
+    if args.verify:
+        return _Way(
+            _require_portable(bundle),
+            lambda name: verify_portable(
+                bundle, name, progress=bars, bound_to=bound_to, report=_say
+            ),
+            describe,
+            partial(summary, args.bundle),
+        )
+    return _Way(
+        buildable(bundle),
+        lambda name: build_engine(
+            bundle, name, options=options, progress=bars, bound_to=bound_to, report=_say
+        ),
+        describe,
+        partial(summary, args.bundle),
+    )
+
+
+def _require_portable(bundle: Bundle) -> list[str]:
+    plans = portable_plans(bundle)
+    if not plans:
+        raise BundleError(
+            f"{bundle.folder}: has no engine for RTX cards; build one, without a GPU: "
+            f"linewarden build {bundle.folder} --for {','.join(RTX_CARDS)}"
+        )
+    return plans
 
 
 def _options(args: argparse.Namespace) -> BuildOptions:
@@ -126,22 +218,22 @@ def _options(args: argparse.Namespace) -> BuildOptions:
     )
 
 
-def _built(build: Callable[[str], Built], name: str, *, is_named: bool) -> Built | None:
+def _built(way: _Way[Made], name: str, *, is_named: bool) -> Made | None:
     """Builds and shows one engine.
 
     Returns:
         None when an artefact that is neither named nor the FP32 one gives no engine.
     """
     try:
-        engine = build(name)
+        engine = way.make(name)
     except BuildCancelledError:
         raise
     except EngineError as error:
-        if is_named or name == REFERENCE_ARTEFACT:
+        if is_named or name == way.names[0]:
             raise
         _say(f"{name}: {error}")
         return None
-    for line in describe(engine):
+    for line in way.describe(engine):
         print(line)
     return engine
 
@@ -150,7 +242,8 @@ def summary(bundle: Path, built: Sequence[Built]) -> list[str]:
     """Returns the fastest engine and the next step."""
     fastest = min(built, key=lambda engine: _used(engine.sidecar).p50_ms).name
     lines = [f"the fastest of {len(built)}: {fastest}"] if len(built) > 1 else []
-    command = f"linewarden calibrate {bundle} --good FOLDER --engine tensorrt --artefact {fastest}"
+    engine = runtime_of(fastest)
+    command = f"linewarden calibrate {bundle} --good FOLDER --engine {engine} --artefact {fastest}"
     return [*lines, f"next: {command}"]
 
 
@@ -169,6 +262,29 @@ def describe(built: Built) -> list[str]:
     lines += [f"  {ratio:.2f} x the time of {name}" for name, ratio in sidecar.compared.items()]
     lines.append(f"built in {sidecar.settings.seconds:.0f} s: {built.name}")
     return lines
+
+
+def describe_portable(built: PortableBuild) -> list[str]:
+    """Returns the size, the cards and the layers of an engine for RTX cards."""
+    record = built.record
+    counted = Counter(layer.type for layer in built.layers if layer.is_product)
+    products = ", ".join(f"{count} {kind}" for kind, count in sorted(counted.items()))
+    cards, size = ", ".join(record.cards), record.plan_bytes / 2**20
+    library = f"TensorRT for RTX {record.tensorrt_rtx}"
+    return [
+        f"{len(built.layers)} layers; convolutions and products: {products or 'none'}",
+        f"built in {record.settings.seconds:.1f} s for {cards} with {library}",
+        f"{size:.1f} MiB: {built.name}",
+    ]
+
+
+def summary_of_portable(bundle: Path, built: Sequence[PortableBuild]) -> list[str]:
+    """Returns the open proof and the next step."""
+    library = f"TensorRT for RTX {built[0].record.tensorrt_rtx}"
+    return [
+        "nothing has run: only the card shows results and times",
+        f"next, on the PC with the card and {library}: linewarden build {bundle} --verify",
+    ]
 
 
 def _used(sidecar: Sidecar) -> Latency:

@@ -2,13 +2,15 @@
 
 Checks driver, device nodes, groups, libraries, Python packages, JetPack version and
 disk space, and changes nothing. Without --engine it checks ONNX Runtime, and TensorRT
-where there is an NVIDIA device.
+where there is an NVIDIA device. A PC with an RTX card and without TensorRT runs the
+engine tensorrt-rtx.
 
 The exit code is 0 when the machine is ready, and 6 when something is missing.
 
 examples:
   linewarden doctor
   linewarden doctor --engine tensorrt
+  linewarden doctor --engine tensorrt-rtx
   linewarden doctor --json | jq '.checks[] | select(.is_met | not)'
 """
 

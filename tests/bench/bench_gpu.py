@@ -24,7 +24,7 @@ import onnxruntime as ort
 
 from export.tensorrt.examine import graph_shape, ways_to_run
 from export.timing import Image
-from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
+from inspection.bundle import Bundle, open_bundle
 from inspection.engine import Engine
 from inspection.engine.cuda import Cuda, Device, open_cuda
 from inspection.engine.tensorrt import RunningPlan
@@ -190,7 +190,7 @@ def on_device(
     """Returns a function that opens it, for everything that computes on the device."""
     for name in plans:
         yield precision(name), "TensorRT", partial(open_tensorrt, bundle, name)
-    for name in (REFERENCE_ARTEFACT, *bundle.manifest.artefacts):
+    for name in bundle.graphs():
         yield name, "ONNX Runtime, CUDA", partial(ProviderEngine, bundle.file(name), CUDA)
 
 

@@ -14,11 +14,12 @@ import pytest
 
 pytest.importorskip("onnx", reason="needs the package onnx")
 
-from inspection.bundle import Bundle
+from inspection.bundle import Bundle, open_bundle
 from inspection.engine import ENGINES, Engine, GraphShape, engine_class
 from inspection.errors import BundleError, EngineError
 from tests.doubles import engine_cases, golden_bundle
 from tests.doubles.installed import install
+from tests.doubles.surface import RTX
 from tests.tiny_bundle import SIZE
 
 SHAPE = GraphShape(SIZE, SIZE)
@@ -51,10 +52,18 @@ def tensorrt(bundle: Bundle, patch: pytest.MonkeyPatch) -> Kind:
     return Kind("tensorrt", bundle, bundle.file(engine_cases.build(bundle).name))
 
 
+def tensorrt_rtx(bundle: Bundle, patch: pytest.MonkeyPatch) -> Kind:
+    install(patch, RTX)
+    name = engine_cases.take_into_use(bundle).name
+    bundle = open_bundle(bundle.folder)
+    return Kind("tensorrt-rtx", bundle, bundle.file(name))
+
+
 KINDS: dict[str, Callable[[Bundle, pytest.MonkeyPatch], Kind]] = {
     "onnxruntime": of_onnx("onnxruntime"),
     "openvino": of_onnx("openvino"),
     "tensorrt": tensorrt,
+    "tensorrt-rtx": tensorrt_rtx,
 }
 
 
@@ -183,7 +192,7 @@ def test_an_artefact_that_is_none_is_refused_by_name(kind: Kind, content: bytes 
         kind.open()
 
 
-@pytest.mark.parametrize("name", ["tensorrt"])
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
 def test_an_engine_with_an_owner_refuses_other_threads(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from export.tensorrt.build import BuildOptions
-from export.tensorrt.engine import Built, build_engine
-from inspection.bundle import Bundle
+from export.tensorrt.engine import Built, build_engine, verify_portable
+from export.tensorrt.portable import build_portable
+from inspection.bundle import Bundle, open_bundle
 from inspection.engine import GraphShape
 from inspection.engine.cuda import open_cuda
+from inspection.engine.rtx_cards import RTX_CARDS
 from inspection.engine.sidecar import LAYERS, Memory, read_sidecar
 from inspection.engine.tensorrt import RunningPlan
 from inspection.engine.tensorrt_bindings import load_bindings
@@ -34,6 +36,14 @@ class Quiet:
 
     def finish(self, phase: str) -> None:
         self.phases.remove(phase)
+
+
+def take_into_use(bundle: Bundle) -> Built:
+    """Builds an engine of the reference artefact for RTX cards, and verifies it here."""
+    plan = build_portable(
+        bundle, "model.onnx", tuple(RTX_CARDS), options=BuildOptions(), progress=Quiet()
+    )
+    return verify_portable(open_bundle(bundle.folder), plan.name, progress=Quiet())
 
 
 def build(bundle: Bundle, options: BuildOptions | None = None) -> Built:

@@ -11,6 +11,7 @@ import pytest
 from tests.doubles.cuda import SimulatedDevice
 from tests.doubles.cuda_python import cuda_python
 from tests.doubles.pycuda import pycuda_driver
+from tests.doubles.surface import RTX
 from tests.doubles.tensorrt import World, tensorrt
 
 
@@ -28,6 +29,18 @@ class Installed:
         assert self.device.faults == []
 
 
+def rtx_card(**changes: Any) -> SimulatedDevice:
+    """Returns a card that TensorRT for RTX supports."""
+    ada: dict[str, Any] = {
+        "name": "Simulated RTX 4000 Ada",
+        "compute_capability": (8, 9),
+        "multiprocessors": 48,
+        "driver": 13000,
+        "runtime": 13000,
+    }
+    return SimulatedDevice(**{**ada, **changes})
+
+
 def install(
     patch: pytest.MonkeyPatch,
     version: str = "10.3",
@@ -35,13 +48,13 @@ def install(
     device: SimulatedDevice | None = None,
     binding: str = "cuda-python",
 ) -> Installed:
-    """Installs TensorRT of this version on this device, through cuda-python or pycuda."""
-    device = device or SimulatedDevice()
+    """Installs TensorRT of this version, or for RTX, on this device and binding of CUDA."""
+    device = device or (rtx_card() if version == RTX else SimulatedDevice())
     patch.setattr("export.timing.WARM_UP", 1)
     patch.setattr("export.timing.RUNS", 3)
     patch.setattr("export.tensorrt.examine.RUNS", 3)
     module: Any = tensorrt(version, device)
-    patch.setitem(sys.modules, "tensorrt", module)
+    patch.setitem(sys.modules, "tensorrt_rtx_bindings" if version == RTX else "tensorrt", module)
     if binding == "cuda-python":
         patch.setitem(sys.modules, "cuda.bindings.runtime", cuda_python(device))
     else:

@@ -4,6 +4,9 @@
     unzip -d unpacked wheels/*.whl
     python tests/doubles/record_surface.py unpacked tests/doubles/tensorrt_surface
 
+    pip install tensorrt-rtx-cu13-bindings tensorrt-rtx-cu13-libs
+    python tests/doubles/record_surface.py --installed tests/doubles/tensorrt_surface
+
 The bindings need three libraries of TensorRT only for nine symbols, which are called by nothing
 here: empty ones are compiled, so neither TensorRT nor a GPU is needed.
 
@@ -139,6 +142,11 @@ def _parameters(text: str) -> list[str]:
 
 def main(arguments: list[str]) -> None:
     """Record one unpacked wheel; `--print` is for the process that imports it."""
+    if arguments[0] == "--installed":
+        surface = surface_of(importlib.import_module("tensorrt_rtx_bindings"))
+        target = Path(arguments[1]) / f"rtx-{surface['version']}.json"
+        target.write_text(as_text(surface))
+        return
     if arguments[0] == "--print":
         sys.path.insert(0, arguments[1])
         sys.stdout.write(json.dumps(surface_of(importlib.import_module("tensorrt_bindings"))))

@@ -20,6 +20,8 @@ VERSIONS = {
     "10.16": "10.16.1.11",
     "11.4": "11.4.0.106",
 }
+RTX = "rtx-1.7"  # TensorRT for RTX
+RECORDINGS = {**VERSIONS, RTX: "rtx-1.7.1.116"}
 
 
 class Named:
@@ -53,7 +55,7 @@ class Surface:
     """
 
     def __init__(self, version: str, behaviours: Mapping[str, type], world: Any) -> None:
-        recording = json.loads((FOLDER / f"{VERSIONS[version]}.json").read_text())
+        recording = json.loads((FOLDER / f"{RECORDINGS[version]}.json").read_text())
         self.version: str = recording["version"]
         self.world = world
         self._behaviours = behaviours

@@ -1,4 +1,4 @@
-"""A double of the package `tensorrt`, generated from a recording; ONNX Runtime executes.
+"""A double of `tensorrt` or `tensorrt_rtx_bindings`, from a recording; ONNX Runtime executes.
 
 It fails as TensorRT does: with None or False and a message in the log, with a TypeError where a
 factory returns nothing, and with missing attributes that a version no longer has.
@@ -19,13 +19,20 @@ import onnx
 from onnx.checker import ValidationError
 
 from tests.doubles.cuda import SimulatedDevice
-from tests.doubles.surface import Named, Surface, initialised
+from tests.doubles.surface import RTX, Named, Surface, initialised
 from tests.doubles.tensorrt_runtime import BEHAVIOURS as RUNTIME
 from tests.doubles.tensorrt_runtime import NO_DRIVER, PLAN_MAGIC
 
 PRECISION_FLAGS = {"FP16", "BF16", "INT8", "FP8", "INT4", "FP4"}
 # Operators that an exporter could produce and the parser does not know.
 UNSUPPORTED = {"Col2Im", "QLinearConv", "ConvInteger", "MatMulInteger", "Unique", "BitShift"}
+LAYERS = (
+    "Layers:\nName: conv_myl0_0, LayerType: correlation, Inputs: [ { Name: input, Dimensions: "
+    "[1,32,32,3], Strides: [3072,96,3,1], StrideOrder: [3,2,1,0], Datatype: Half, Format: (Linear) "
+    "Row major linear format }], Constants: [], Outputs: [ { Name: anomaly_map, Dimensions: "
+    "[1,32,32], Strides: [1024,32,1], StrideOrder: [2,1,0], Datatype: Float, Format: (Linear) Row "
+    "major linear format }], TacticName: __myelin, StreamId: 0, Metadata: [ONNX Layer: conv]"
+)
 _NUMPY = {
     "FLOAT": np.float32,
     "HALF": np.float16,
@@ -46,9 +53,13 @@ class World:
         noise: added to every output, so that results differ from the checkpoint's.
         seconds: extra duration of a run, by the name of the graph.
         builds: one entry for each build: flags, workspace, level and content of the timing cache.
+        is_rtx: the library builds without a device, and compiles kernels at the first load.
+        compiled: number of plans whose kernels were compiled, and not found in a cache.
     """
 
     device: SimulatedDevice
+    is_rtx: bool = False
+    compiled: int = 0
     has_driver: bool = True
     refuse: set[str] = field(default_factory=set)
     noise: float = 0.0
@@ -65,10 +76,10 @@ class World:
 
 
 def tensorrt(version: str, device: SimulatedDevice) -> ModuleType:
-    """Returns the package of a TensorRT version, such as "10.3"."""
-    world = World(device)
+    """Returns the package of a TensorRT version, such as "10.3", or of TensorRT for RTX."""
+    world = World(device, is_rtx=version == RTX)
     surface = Surface(version, {**BEHAVIOURS, **RUNTIME}, world)
-    module: Any = ModuleType("tensorrt")
+    module: Any = ModuleType("tensorrt_rtx_bindings" if world.is_rtx else "tensorrt")
     for name, value in surface.classes.items():
         if "." not in name:
             setattr(module, name, value)
@@ -92,7 +103,7 @@ def _nptype(trt_type: Named) -> Any:
 class _Builder:
     def __init__(self, surface: Surface, logger: Any) -> None:
         self.surface, self.logger = surface, initialised(logger, "tensorrt.ILogger")
-        if not surface.world.has_driver:
+        if not surface.world.has_driver and not surface.world.is_rtx:
             surface.world.say(surface, logger, "ERROR", NO_DRIVER)
             raise TypeError("pybind11::init(): factory function returned nullptr")
 
@@ -113,6 +124,8 @@ class _Builder:
         if reason is not None:
             self.surface.world.say(self.surface, self.logger, "ERROR", reason)
             return None
+        if self.surface.world.is_rtx:
+            self.surface.world.say(self.surface, self.logger, "VERBOSE", LAYERS)
         return self._plan(network._it, config._it)
 
     def _obstacle(self, network: _Network, config: _Config) -> str | None:
@@ -151,10 +164,10 @@ class _Builder:
         )
         if cache is not None:
             cache.known.add(hashlib.sha256(model).hexdigest())
-        device = self.surface.world.device
+        here = "".join(str(part) for part in self.surface.world.device.compute_capability)
         header = {
             "tensorrt": self.surface.version,
-            "compute_capability": device.compute_capability,
+            "compute_capabilities": config.targets or [here],
             "sha256": hashlib.sha256(model).hexdigest(),
         }
         return _host_memory(PLAN_MAGIC + json.dumps(header).encode() + b"\n" + model)
@@ -174,6 +187,8 @@ class _Config:
         self.progress_monitor: Any = None
         self.pools: dict[str, int] = {}
         self.cache: Any = None
+        self.num_compute_capabilities = 0
+        self.targets: list[str] = []
         self._flags = {surface.named("BuilderFlag", "TF32")}
 
     def names(self) -> set[str]:
@@ -187,6 +202,14 @@ class _Config:
 
     def get_flag(self, flag: Any) -> bool:
         return self._checked(flag) in self._flags
+
+    def set_compute_capability(self, compute_capability: Named, index: int) -> bool:
+        """Sets one target; returns False when there are fewer."""
+        refused = "set_compute_capability" in self.surface.world.refuse
+        if refused or index >= self.num_compute_capabilities:
+            return False
+        self.targets[index:] = [compute_capability.name.removeprefix("SM")]
+        return True
 
     def set_memory_pool_limit(self, pool: Named, pool_size: int) -> None:
         self.pools[pool.name] = pool_size

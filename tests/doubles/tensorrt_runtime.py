@@ -47,7 +47,8 @@ class _Runtime:
         header = json.loads(head)
         if header["tensorrt"] != self.surface.version:
             return "The engine plan file is not compatible with this version of TensorRT"
-        if tuple(header["compute_capability"]) != world.device.compute_capability:
+        here = "".join(str(part) for part in world.device.compute_capability)
+        if here not in header["compute_capabilities"]:
             return "The engine plan file is generated on an incompatible device"
         if header["sha256"] != hashlib.sha256(model).hexdigest():
             return "Error Code 1: Serialization (a checksum does not match)"
@@ -56,7 +57,7 @@ class _Runtime:
 
 class _Engine:
     def __init__(self, surface: Surface, model: bytes, logger: Any) -> None:
-        self.surface, self.logger = surface, logger
+        self.surface, self.logger, self.model = surface, logger, model
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         providers = ["CPUExecutionProvider"]
@@ -77,9 +78,18 @@ class _Engine:
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return tuple(self.tensors[name][1].shape)
 
+    def create_runtime_config(self) -> Any:
+        return self.surface.wrap("IRuntimeConfig")
+
     def create_execution_context(self, strategy: Any = None) -> Any:
-        """Returns the context, or None with the reason in the log."""
+        """Returns the context, or None with the reason in the log.
+
+        Args:
+            strategy: or a runtime configuration of TensorRT for RTX.
+        """
         world = self.surface.world
+        if world.is_rtx:
+            self._compile(None if strategy is None else strategy._it.cache)
         try:
             world.device.enter("context memory")
         except CallError:
@@ -87,8 +97,59 @@ class _Engine:
             return None
         return self.surface.wrap("IExecutionContext", self)
 
+    def _compile(self, cache: Any) -> None:
+        kernels = hashlib.sha256(self.model).hexdigest()
+        if cache is not None and kernels in cache._it.known:
+            return
+        self.surface.world.compiled += 1
+        if cache is not None:
+            cache._it.known.append(kernels)
+
     def create_engine_inspector(self) -> Any:
         return self.surface.wrap("EngineInspector", self)
+
+
+class _RuntimeConfig:
+    def __init__(self, surface: Surface) -> None:
+        self.surface = surface
+        self.cache: Any = None
+
+    def create_runtime_cache(self) -> Any:
+        return self.surface.wrap("IRuntimeCache")
+
+    def set_runtime_cache(self, cache: Any = None) -> bool:
+        self.cache = cache
+        return True
+
+
+class _RuntimeCache:
+    def __init__(self, surface: Surface) -> None:
+        self.surface = surface
+        self.known: list[str] = []
+
+    def serialize(self) -> Any:
+        return _Kernels(json.dumps([*self._here(), *self.known]).encode())
+
+    def deserialize(self, blob: bytes) -> bool:
+        """Takes the kernels of the same library, device and driver; else returns False."""
+        try:
+            content = json.loads(bytes(blob))
+        except ValueError:
+            return False
+        version, name, driver = content[:3]
+        here = self._here()
+        if [version, name] != here[:2] or driver // 1000 != here[2] // 1000 or driver > here[2]:
+            return False
+        self.known = content[3:]
+        return True
+
+    def _here(self) -> list[Any]:
+        device = self.surface.world.device
+        return [self.surface.version, device.name, device.driver]
+
+
+class _Kernels(bytes):
+    """Supports `memoryview`, as memory of the host."""
 
 
 class _Context:
@@ -168,4 +229,6 @@ BEHAVIOURS: dict[str, type] = {
     "ICudaEngine": _Engine,
     "IExecutionContext": _Context,
     "EngineInspector": _Inspector,
+    "IRuntimeConfig": _RuntimeConfig,
+    "IRuntimeCache": _RuntimeCache,
 }

@@ -4,6 +4,7 @@ The tests load the genuine bindings over empty libraries: names, parameters and 
 need neither TensorRT nor a GPU.
 """
 
+import importlib
 import json
 import os
 import shutil
@@ -14,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.record_surface import as_text, compile_stubs, record
-from tests.doubles.surface import FOLDER, VERSIONS
+from tests.doubles.record_surface import as_text, compile_stubs, record, surface_of
+from tests.doubles.surface import FOLDER, RECORDINGS, RTX
 
 ROOT = Path(__file__).parents[2]
 WHEELS = {
@@ -84,6 +85,15 @@ def test_a_recording_is_what_the_bindings_have(unpacked: Path) -> None:
     assert record(unpacked) == recorded
 
 
+def test_the_recording_of_tensorrt_for_rtx_is_what_its_bindings_have() -> None:
+    """They are installed with their libraries, so that no empty ones are needed."""
+    bindings = pytest.importorskip("tensorrt_rtx_bindings", reason="needs the extra tensorrt-rtx")
+    if f"rtx-{bindings.__version__}" != RECORDINGS[RTX]:
+        pytest.skip(f"the recording is of {RECORDINGS[RTX]}, and {bindings.__version__} is here")
+    recorded = json.loads((FOLDER / f"{RECORDINGS[RTX]}.json").read_text())
+    assert surface_of(importlib.import_module("tensorrt_rtx_bindings")) == recorded
+
+
 def test_the_builder_meets_the_genuine_bindings(unpacked: Path, tmp_path: Path) -> None:
     compile_stubs(tmp_path)
     paths = os.pathsep.join([str(unpacked), str(ROOT)])
@@ -99,7 +109,7 @@ def test_the_builder_meets_the_genuine_bindings(unpacked: Path, tmp_path: Path) 
 
 
 def test_a_recording_holds_names_and_no_text() -> None:
-    assert sorted(path.stem for path in FOLDER.glob("*.json")) == sorted(VERSIONS.values())
+    assert sorted(path.stem for path in FOLDER.glob("*.json")) == sorted(RECORDINGS.values())
     for path in FOLDER.glob("*.json"):
         text = path.read_text()
         assert as_text(json.loads(text)) == text

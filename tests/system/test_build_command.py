@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,17 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.tensorrt.engine import verify_portable
 from inspection.bundle import Bundle, open_bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.engine.sidecar import read_sidecar, write_sidecar
-from inspection.errors import BundleError, EngineError
+from inspection.errors import BundleError, ConfigError, EngineError
 from inspection.golden import require_golden
 from inspection.inspector import Inspector, open_engine
+from inspection.trust.keys import new_device_key
+from inspection.trust.signature import sign
 from inspection.verdict import Verdict
 from linewarden.command_line import main
 from tests.doubles import golden_bundle
+from tests.doubles.engine_cases import Quiet
 from tests.doubles.installed import Installed, install
-from tests.doubles.keys import own_key
+from tests.doubles.keys import own_key, trusted_key
+from tests.doubles.surface import RTX
 from tests.tiny_bundle import SIZE
 
 ROOT = Path(__file__).parents[2]
@@ -223,7 +229,64 @@ def test_verify_tells_that_plans_are_not_run_without_tensorrt(
         assert main(["build", str(bundle.folder)]) == 0
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     assert main(["verify", str(bundle.folder)]) == 0
-    assert "1 TensorRT plans are not run: engine 'tensorrt' needs" in capsys.readouterr().out
+    assert "1 plans are not run: engine 'tensorrt' needs" in capsys.readouterr().out
+
+
+def test_an_engine_for_rtx_cards_is_built_by_the_real_library_without_a_gpu(
+    bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tensorrt_rtx_bindings", reason="needs the extra tensorrt-rtx")
+    assert main(["build", str(bundle.folder), "--for", "rtx-ada,rtx-blackwell"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "1 layers; convolutions and products: none"
+    assert re.fullmatch(
+        r"built in \d+\.\d s for rtx-ada, rtx-blackwell with TensorRT for RTX 1\.7\.\d+\.\d+",
+        lines[1],
+    )
+    assert lines[2].endswith("MiB: model.fp32.rtx.plan")
+    assert lines[3] == "nothing has run: only the card shows results and times"
+    assert lines[4].endswith(f": linewarden build {bundle.folder} --verify")
+    assert main(["verify", str(bundle.folder)]) == 0
+    out = capsys.readouterr().out
+    assert "model.fp32.rtx.plan: not run before 'linewarden build --verify' has taken it" in out
+
+
+def test_a_portable_engine_is_verified_and_calibrate_is_named(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed = install(monkeypatch, RTX)
+    folder = str(bundle.folder)
+    assert main(["build", folder, "--verify"]) == BundleError.exit_code
+    assert f"linewarden build {folder} --for rtx-turing,rtx-ampere" in capsys.readouterr().err
+    assert main(["build", folder, "--for", "rtx-ada"]) == 0
+    assert main(["build", folder, "--for", "rtx-adda"]) == ConfigError.exit_code
+    assert "'rtx-adda' is not a card" in capsys.readouterr().err
+    assert main(["build", folder, "--verify"]) == 0
+    plan = "engines/simulated-rtx-4000-ada-sm89-48mp-rtx/fp32/model.plan"
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"next: linewarden calibrate {folder} --good FOLDER --engine tensorrt-rtx --artefact {plan}"
+    )
+    assert main(["verify", folder]) == 0
+    assert f"{plan}  tensorrt-rtx" in capsys.readouterr().out
+    installed.assert_clean()
+
+
+def test_a_signature_covers_an_engine_for_rtx_cards(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = install(monkeypatch, RTX)
+    folder = str(bundle.folder)
+    assert main(["build", folder, "--for", "rtx-ada"]) == 0
+    key = trusted_key(monkeypatch, tmp_path / "keys")
+    sign(bundle.folder, "manifest.json", [], key)
+    with pytest.raises(ConfigError, match="device-key"):  # what is taken into use needs a MAC
+        verify_portable(open_bundle(bundle.folder), "model.fp32.rtx.plan", progress=Quiet())
+    new_device_key()
+    assert main(["build", folder, "--verify"]) == 0
+    plan = bundle.folder / "model.fp32.rtx.plan"
+    plan.write_bytes(plan.read_bytes()[:-1])
+    assert main(["build", folder, "--verify"]) == BundleError.exit_code
+    installed.assert_clean()
 
 
 def test_verify_accepts_the_engine(bundle: Bundle, installed: Installed) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from inspection.engine.preflight import Check, Machine, engines_here, examine
-from tests.doubles.installed import install
+from tests.doubles.installed import install, rtx_card
+from tests.doubles.surface import RTX
 
 JETPACK_6 = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic\n"
 JETPACK_7 = "# R39 (release), REVISION: 2.0, GCID: 1, BOARD: generic\n"
@@ -132,6 +133,28 @@ def test_nothing_of_tensorrt_is_there(tmp_path: Path, monkeypatch: pytest.Monkey
     assert found["device nodes"].startswith("missing: /dev/nvidia[0-9]*, /dev/nvidiactl, /dev/nv")
     assert "pip install tensorrt" in found["libnvinfer"]
     assert "needs the package cuda-python" in found["CUDA device"]
+
+
+def test_a_pc_with_an_rtx_card_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, RTX)
+    card = machine(tmp_path, nodes=CARD_NODES, driver=True, groups=frozenset())
+    checks = examine(card, tmp_path, ("tensorrt-rtx",))
+    assert missing(checks) == {}
+    found = {check.name: check.found for check in checks if check.scope == "tensorrt-rtx"}
+    assert found["Python package tensorrt_rtx_bindings"].startswith("TensorRT for RTX 1.7.1.116")
+    assert found["RTX card"].startswith("Simulated RTX 4000 Ada, compute capability 8.9")
+    assert found["proof on a card"] == "none yet but 'linewarden build --verify' here"
+
+
+def test_a_card_of_a_data_centre_is_sent_to_tensorrt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, RTX, device=rtx_card(name="H100", compute_capability=(9, 0)))
+    card = machine(tmp_path, nodes=CARD_NODES, driver=True, groups=frozenset())
+    (name, mend) = missing(examine(card, tmp_path, ("tensorrt-rtx",))).popitem()
+    assert name == "RTX card"
+    assert "does not support H100" in mend
+    assert "use the engine 'tensorrt'" in mend
 
 
 def test_a_lost_device_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

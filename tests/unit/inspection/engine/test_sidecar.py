@@ -29,6 +29,7 @@ from tests.doubles.keys import give_away
 
 CONTENT = b"a plan"
 HERE = Platform(
+    runtime="tensorrt",
     tensorrt="10.3.0",
     cuda_driver=12060,
     cuda_runtime=12060,
@@ -166,7 +167,7 @@ def test_a_missing_sidecar_names_the_command(tmp_path: Path) -> None:
 def test_a_damaged_sidecar_is_refused(content: bytes, tmp_path: Path) -> None:
     plan = tmp_path / "model.plan"
     sidecar_path(plan).write_bytes(content)
-    with pytest.raises(BundleError, match="is not a sidecar of schema 2"):
+    with pytest.raises(BundleError, match="is not a sidecar of schema 3"):
         read_sidecar(plan)
 
 
