@@ -53,6 +53,7 @@ def export_bundle(
     precisions: Collection[str] = ("fp32",),
     calibration: Path | None = None,
     report: Callable[[str], None] = lambda _: None,
+    finish: Callable[[Bundle], object] = lambda _: None,
 ) -> Bundle:
     """Turns the run in folder `run` into a bundle at `target`.
 
@@ -64,6 +65,8 @@ def export_bundle(
         calibration: folder with the good training images, for the calibration of INT8; None takes
             the data set of the run.
         report: called with a line about each step.
+        finish: called with the complete bundle in its temporary folder, before it becomes `target`:
+            a bundle that is calibrated here never exists without its thresholds.
 
     Raises:
         BundleError: the run is unfinished or damaged, `target` exists, or the calibration images
@@ -100,6 +103,7 @@ def export_bundle(
         trained_on = {"images_sha256": sorted(record.fitted_sha256)}
         (folder / TRAINING_RECORD).write_text(json.dumps(trained_on, indent=1) + "\n")
         _seal(folder, record, graph, parity, goldens=goldens, selection=selection)
+        finish(open_bundle(folder, Keys()))
     return open_bundle(target, Keys())  # the owner of the key signs it later
 
 

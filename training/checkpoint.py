@@ -49,6 +49,7 @@ class RunRecord(StrictModel):
         name: name of the data set.
         fitted_sha256: hashes of the training images.
         held_out: good images for calibration and for the golden frames of a bundle.
+        added: folders with good images that came after the training.
         losses: mean of each loss term over the last epoch.
         doubts: reasons against the use of this model.
     """
@@ -62,6 +63,7 @@ class RunRecord(StrictModel):
     data_sha256: Sha256
     fitted_sha256: tuple[Sha256, ...]
     held_out: tuple[HeldOut, ...]
+    added: tuple[Path, ...] = ()
     epochs: int
     steps: int
     seconds: float

@@ -29,6 +29,7 @@ from training.checkpoint import (
     save_run,
     save_state,
 )
+from training.closed_form import learn_images, refuse_unused_settings
 from training.config import TrainConfig
 from training.data.data_set import DataSet, Sample
 from training.data.layout import read_data_set
@@ -43,7 +44,7 @@ from training.data.survey import (
     survey,
 )
 from training.features import FeatureSource, keep_freed_memory
-from training.models.base import AnomalyModel, DataFacts
+from training.models.base import AnomalyModel, ClosedFormModel, DataFacts
 from training.workers import Steps, Workers
 
 Report = Callable[[Progress, int, dict[str, float]], None]
@@ -81,7 +82,8 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
 
     Raises:
         CameraError: the data set is unusable.
-        ConfigError: `folder` holds a finished run or cannot be made, or the device is not here.
+        ConfigError: `folder` holds a finished run or cannot be made, the device is not here, or the
+            model cannot use a setting.
         BundleError: `folder` cannot be written to, or holds the state of another training.
         DivergedError: a loss or a weight is not finite.
     """
@@ -92,12 +94,54 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
     workers = Workers(config.fit)
     _be_deterministic(config.fit.device, config.fit.seed)
     model = build_model(config)
+    if isinstance(model, ClosedFormModel):
+        refuse_unused_settings(config)
     data = survey_data(data_set, config, model)
     make_run_folder(folder)
-    most = config.fit.cache_max_bytes
     reader = SampleReader(
-        data.fitted, data.preprocessing, model.annotation, config.data.augment, most
+        data.fitted,
+        data.preprocessing,
+        model.annotation,
+        config.data.augment,
+        config.fit.cache_max_bytes,
     )
+    if isinstance(model, ClosedFormModel):
+        progress, losses = _fit_at_once(model, reader, workers)
+    else:
+        progress, losses = _fit_by_steps(
+            model, reader, workers, config=config, data=data, folder=folder, report=report
+        )
+    _refuse_infinite_weights(model)
+    record = _run_record(config, data_set, data, progress, losses)
+    left_out = _left_out(data_set, data, model)
+    record["doubts"] = (*data_set.doubts, *left_out, *model.doubts(losses))
+    finished = save_run(folder, model.eval(), record, write=workers.is_first)
+    workers.wait()
+    return finished
+
+
+def _fit_at_once(
+    model: ClosedFormModel, reader: SampleReader, workers: Workers
+) -> tuple[Progress, dict[str, float]]:
+    """Learns all images once. Every process learns all of them: there is nothing to share."""
+    started = time.monotonic()
+    workers.place(model)
+    learn_images(model, reader, workers.device)
+    return Progress(0, 0, time.monotonic() - started), {}
+
+
+def _fit_by_steps(
+    model: AnomalyModel,
+    reader: SampleReader,
+    workers: Workers,
+    *,
+    config: TrainConfig,
+    data: TrainingData,
+    folder: Path,
+    report: Report | None,
+) -> tuple[Progress, dict[str, float]]:
+    """Takes optimisation steps for all epochs."""
+    most = config.fit.cache_max_bytes
     source = FeatureSource(workers.place(model), reader, workers.device, most)
     model.prepare(_data_facts(data), source.all_good)
     good, defective = len(data.split.fit), len(data.defective)
@@ -107,13 +151,7 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
     states = _ResumeStates(Task(config, data.sha256), folder, fitting, workers)
     progress, losses = _fit_epochs(states, source, workers, report)
     model.finish(source.all_good)
-    _refuse_infinite_weights(model)
-    record = _run_record(config, data_set, data, progress, losses)
-    left_out = _left_out(data_set, data, model)
-    record["doubts"] = (*data_set.doubts, *left_out, *model.doubts(losses))
-    finished = save_run(folder, model.eval(), record, write=workers.is_first)
-    workers.wait()
-    return finished
+    return progress, losses
 
 
 def _be_deterministic(device: str, seed: int) -> None:
@@ -260,7 +298,7 @@ def _run_record(
         "linewarden_version": version("linewarden"),
         "config": config,
         "preprocessing": data.preprocessing,
-        "data_sha256": data_sha256(data.fitted),
+        "data_sha256": data_sha256(sample.sha256 for sample in data.fitted),
         "fitted_sha256": tuple(sample.sha256 for sample in data.fitted),
         "held_out": held_out,
         "epochs": progress.epoch,

@@ -58,11 +58,10 @@ def plan_training(
         seconds: for features and steps together.
         measure: measures the pace of a training on the device, as `measure_pace` does.
     """
-    size = input_size(samples)
-    hold_out = 0.3 if len(samples) < _FEW else 0.2
+    data, reasons = _data_choice(samples)
     on_cpu = fixed["fit"]["device"] == "cpu"
     chosen: Sections = {
-        "data": {"image_size": size, "hold_out": hold_out},
+        "data": data,
         "model": {
             "name": "supersimplenet",
             "noise_std": "auto",
@@ -74,12 +73,31 @@ def plan_training(
     pace = measure(config, samples)
     steps, remark = _steps(pace, len(samples), seconds)
     chosen["fit"]["minimum_steps"] = steps
+    steps_line = f"{steps} steps at {pace.per_step:.2f} s on {fixed['fit']['device']}{remark}"
+    return Plan(_config(chosen, fixed), [*reasons, steps_line])
+
+
+def plan_at_once(samples: Sequence[SurveyedSample], fixed: Sections) -> Plan:
+    """Plans a subspace model, which is learnt in seconds: chooses input size and hold-out.
+
+    Args:
+        samples: the good images.
+        fixed: the given settings by section, as for `plan_training`.
+    """
+    data, reasons = _data_choice(samples)
+    config = _config({"data": data, "model": {"name": "subspace"}, "fit": {}}, fixed)
+    return Plan(config, [*reasons, "subspace: one look at each image, no training"])
+
+
+def _data_choice(samples: Sequence[SurveyedSample]) -> tuple[dict[str, Any], list[str]]:
+    """Returns the settings of the section data, and the reasons for them."""
+    size = input_size(samples)
+    hold_out = 0.3 if len(samples) < _FEW else 0.2
     reasons = [
         f"{len(samples)} good images, {hold_out:.0%} of them held out for the threshold",
         f"input {size[0]}x{size[1]} (height x width), in the proportions of the frames",
-        f"{steps} steps at {pace.per_step:.2f} s on {fixed['fit']['device']}{remark}",
     ]
-    return Plan(_config(chosen, fixed), reasons)
+    return {"image_size": size, "hold_out": hold_out}, reasons
 
 
 def input_size(samples: Sequence[SurveyedSample]) -> tuple[int, int]:

@@ -10,6 +10,7 @@ FOLDS = {
     "differnet_spatial": "export.fold.differnet_spatial",
     "ganomaly": "export.fold.ganomaly",
     "simplenet": "export.fold.simplenet",
+    "subspace": "export.fold.subspace",
     "supersimplenet": "export.fold.supersimplenet",
     "uniad": "export.fold.uniad",
 }

@@ -12,8 +12,8 @@ from inspection.errors import BundleError, CameraError
 from inspection.files import sha256_of
 from inspection.images import Tell, list_images, read_image
 from inspection.preprocess import preprocess
+from training.adding import good_files
 from training.checkpoint import RunRecord
-from training.data.layout import read_data_set
 
 MAXIMUM_IMAGES = 100  # more do not change the ranges, and each costs a run of the graph
 MINIMUM_IMAGES = 4
@@ -49,7 +49,7 @@ def _candidates(record: RunRecord, folder: Path | None, tell: Tell) -> list[Path
     if folder is not None:
         return list_images(folder, tell)
     try:
-        return [sample.path for sample in read_data_set(record.config.data.folder).good]
+        return good_files(record)
     except CameraError as error:
         raise BundleError(
             f"the training images for the calibration of INT8 are gone ({error}): give the folder "

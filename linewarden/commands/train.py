@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one setting by its path in the configuration, for instance fit.epochs=100",
     )
     parser.add_argument(
-        "--weights", help="backbone weights: a file, 'hub', or 'none' for an untrained backbone"
+        "--weights", help="backbone weights: a file, 'hub', 'package', or 'none' (untrained)"
     )
     parser.add_argument("--device", help="cpu (default) or cuda")
     parser.add_argument("--seed", type=int, help="seed of all random numbers")
@@ -70,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
         settings += weights_setting(args.weights)
         config = load_train_config(args.config, settings, default_weights=False)
     record = fit_with_progress(config, args.out)
+    epochs = f" in {record.epochs} epochs" if record.epochs else ""
     say(
-        f"{args.out}: {len(record.fitted_sha256)} images learnt in {record.epochs} epochs, "
+        f"{args.out}: {len(record.fitted_sha256)} images learnt{epochs}, "
         f"{record.seconds:.0f} s; {len(record.held_out)} held out for calibration"
     )
     for doubt in record.doubts:

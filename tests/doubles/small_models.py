@@ -5,7 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from training.models import differnet, differnet_spatial, ganomaly, simplenet, supersimplenet, uniad
+from training.models import (
+    differnet,
+    differnet_spatial,
+    ganomaly,
+    simplenet,
+    subspace,
+    supersimplenet,
+    uniad,
+)
 from training.models.base import DataFacts
 
 RESNET = {"name": "resnet18.tv_in1k", "weights": "none"}
@@ -71,6 +79,16 @@ def small_simplenet(size: tuple[int, int] = (64, 64), **settings: object) -> sim
             values.add_(0.3 * torch.randn_like(values))
         assert norm.running_var is not None
         norm.running_var.uniform_(0.5, 2)
+    return made.eval()
+
+
+def small_subspace(size: tuple[int, int] = (64, 64), **settings: object) -> subspace.Model:
+    """Makes a model that has learnt four images."""
+    torch.manual_seed(0)
+    made = subspace.Model(subspace.Config.model_validate({"backbone": RESNET, **settings}), size)
+    for image in frames(4, size):
+        made.learn(made.extract(image[None]))
+    made.solve()
     return made.eval()
 
 

@@ -1,6 +1,9 @@
 """`teach` and `study`: whole runs on drawn parts, interrupted runs, and bad input."""
 
 import json
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import yaml
 from inspection.bundle import open_bundle
 from inspection.files import write_text
 from linewarden.command_line import main
+from tests.doubles.line_folder import ROOT, command
 from training.demo_parts import write_dataset
 
 
@@ -33,6 +37,87 @@ def test_teach_gives_a_calibrated_bundle(
     assert (manifest.graph.height, manifest.graph.width) == (224, 288)
     assert main(words) == 4
     assert "exists; choose another folder" in capsys.readouterr().err
+
+
+def test_teach_takes_seconds_without_minutes_and_good_parts_can_be_added(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = sorted((parts / "train/good").iterdir())
+    few, more = tmp_path / "few", tmp_path / "more"
+    for folder, files in ((few, good[:9]), (more, good[8:])):
+        folder.mkdir()
+        for file in files:
+            (folder / file.name).symlink_to(file)
+    bundle = tmp_path / "bundle"
+    options = ["--weights", "none"]
+    assert main(["teach", "--good", str(few), "--out", str(bundle), *options]) == 0
+    assert "subspace: one look at each image, no training" in capsys.readouterr().err
+    assert main(["teach", "--add", str(more), "--out", str(bundle)]) == 0
+    printed = capsys.readouterr()
+    assert f"left out 1 images that {bundle}-run has already" in printed.err
+    assert "5 images added: 9 learnt, 5 held out for the threshold" in printed.err
+    assert f"written to {bundle}/calibration/default.json" in printed.out
+    anew = tmp_path / "anew"
+    assert main(["teach", "--good", str(parts / "train/good"), "--out", str(anew), *options]) == 0
+    added, learnt = (open_bundle(path) for path in (bundle, anew))
+    assert added.manifest.data_sha256 == learnt.manifest.data_sha256
+    one, other = (path.calibration("default", "model.onnx") for path in (added, learnt))
+    assert one.scores == pytest.approx(other.scores, rel=1e-5)
+    assert one.thresholds.reject == pytest.approx(other.thresholds.reject, rel=1e-5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("anew", "anew-run", "bundle", "bundle-run", "few", "more")
+    ]
+    assert main(["verify", str(bundle)]) == 0
+
+
+@pytest.mark.slow
+def test_a_kill_during_an_addition_leaves_the_old_bundle(parts: Path, tmp_path: Path) -> None:
+    """Kills the command at each step that it reports; the next call ends the work."""
+    good = sorted((parts / "train/good").iterdir())
+    few, more = tmp_path / "few", tmp_path / "more"
+    for folder, files in ((few, good[:9]), (more, good[9:])):
+        folder.mkdir()
+        for file in files:
+            (folder / file.name).symlink_to(file)
+    bundle = tmp_path / "bundle"
+    words = ["teach", "--good", str(few), "--out", str(bundle), "--weights", "none"]
+    assert main(words) == 0
+    before = open_bundle(bundle)
+    add = command("teach", "--add", more, "--out", bundle)
+    for step in ("images added", "fusing backbone", "comparing checkpoint"):
+        with subprocess.Popen(add, cwd=ROOT, stdout=-3, stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            assert any(step.encode() in line for line in process.stderr)
+            os.kill(process.pid, signal.SIGKILL)
+        now = open_bundle(bundle)
+        assert now.manifest == before.manifest
+        assert now.recipes() == {"default": "model.onnx"}
+    subprocess.run(add, cwd=ROOT, capture_output=True, check=True)
+    assert open_bundle(bundle).manifest.data_sha256 != before.manifest.data_sha256
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "bundle-run", "few", "more"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--add", "{parts}"], 4, "no such bundle"),
+        (["--add", "{parts}", "--minutes", "2"], 3, "--minutes: --add keeps the settings"),
+        (["--add", "{parts}", "--weights", "hub"], 3, "--weights: --add keeps the settings"),
+    ],
+)
+def test_an_addition_refuses(
+    words: list[str],
+    code: int,
+    message: str,
+    *,
+    parts: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = [word.format(parts=parts / "train/good") for word in words]
+    assert main(["teach", *given, "--out", str(tmp_path / "bundle")]) == code
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_teach_goes_on_behind_a_finished_training(

@@ -87,14 +87,26 @@ def split_good(samples: Sequence[SurveyedSample], *, hold_out: float, seed: int)
             f"{len(unique)} different good images; at least {MINIMUM_GOOD_IMAGES} are needed, and "
             "100 or more make a reliable model"
         )
-    order = sorted(unique.values(), key=lambda sample: _draw_key(sample.sha256, seed))
+    fit, held_out = divide(unique, hold_out=hold_out, seed=seed)
+    return Split(
+        tuple(unique[sha256] for sha256 in fit),
+        tuple(unique[sha256] for sha256 in held_out),
+        tuple(duplicates),
+    )
+
+
+def divide(
+    hashes: Iterable[str], *, hold_out: float, seed: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Divides different images, by their hashes, into those to fit and those to hold out."""
+    order = sorted(hashes, key=lambda sha256: _draw_key(sha256, seed))
     count = min(max(1, math.ceil(hold_out * len(order))), len(order) - 1)
-    return Split(tuple(order[count:]), tuple(order[:count]), tuple(duplicates))
+    return tuple(order[count:]), tuple(order[:count])
 
 
-def data_sha256(samples: Iterable[SurveyedSample]) -> str:
-    """Returns one hash over the contents of all images, independent of names and order."""
-    return hashlib.sha256("".join(sorted(s.sha256 for s in samples)).encode()).hexdigest()
+def data_sha256(hashes: Iterable[str]) -> str:
+    """Returns one hash over the hashes of all images, independent of names and order."""
+    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
 
 
 def _read_sample(sample: Sample) -> SurveyedSample:

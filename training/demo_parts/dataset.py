@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -81,14 +83,23 @@ def write_dataset(
         groups: list[tuple[str, str | None, int]] = [("train/good", None, good)]
         groups += [("test/good", None, test_good)]
         groups += [(f"test/{kind}", kind, defective_per_kind) for kind in DEFECTS]
-        for number, (name, defect, count) in enumerate(groups):
+        parts = [
+            (np.random.SeedSequence((seed, number, part)), f"{name}/{part:03}", defect)
+            for number, (name, defect, count) in enumerate(groups)
+            for part in range(count)
+        ]
+        for name, _, _ in groups:
             (root / name).mkdir(parents=True)
-            for part in range(count):
-                parts_seed = np.random.SeedSequence((seed, number, part))
-                _write_part(root, f"{name}/{part:03}", *draw_part(parts_seed, defect, size))
+        # NumPy and OpenCV let other threads draw meanwhile; each part has its own random numbers.
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for written in [threads.submit(_write_part, root, *part, size) for part in parts]:
+                written.result()
 
 
-def _write_part(root: Path, name: str, image: Image, mask: Image) -> None:
+def _write_part(
+    root: Path, seed: np.random.SeedSequence, name: str, defect: str | None, size: tuple[int, int]
+) -> None:
+    image, mask = draw_part(seed, defect, size)
     (root / f"{name}.png").write_bytes(encode_png(image))
     if mask.any():
         truth = root / f"{name.replace('test', 'ground_truth', 1)}_mask.png"

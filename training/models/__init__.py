@@ -13,6 +13,7 @@ MODELS = {
     "differnet_spatial": "training.models.differnet_spatial",
     "ganomaly": "training.models.ganomaly",
     "simplenet": "training.models.simplenet",
+    "subspace": "training.models.subspace",
     "supersimplenet": "training.models.supersimplenet",
     "uniad": "training.models.uniad",
 }

@@ -141,6 +141,38 @@ class AnomalyModel(nn.Module, ABC):
         return {name: value.item() for name, value in losses.items()}
 
 
+class ClosedFormModel(AnomalyModel):
+    """A model that sees each good image once and takes no optimisation steps.
+
+    Images can be added to a finished model, and taken back: the result is that of learning what is
+    left from the start.
+    """
+
+    @abstractmethod
+    def views(self, images: Tensor) -> Iterator[Tensor]:
+        """Yields uint8 images (N, H, W, 3) to learn from: the given ones, and copies of them."""
+
+    @abstractmethod
+    def learn(self, features: Features) -> None:
+        """Adds good images to the statistics."""
+
+    @abstractmethod
+    def unlearn(self, features: Features) -> None:
+        """Removes images that were added."""
+
+    @abstractmethod
+    def solve(self) -> None:
+        """Computes the model from the statistics."""
+
+    def loss(self, features: Features, targets: Targets) -> Losses:  # noqa: ARG002
+        """Returns no terms."""
+        return {}
+
+    def optimisation(self, epochs: int) -> Optimisation:  # noqa: ARG002
+        """Makes none."""
+        return Optimisation([], [])
+
+
 def blank_image(size: tuple[int, int]) -> Tensor:
     """Makes a black image (1, H, W, 3) uint8, for the shapes of features."""
     return torch.zeros(1, *size, 3, dtype=torch.uint8)

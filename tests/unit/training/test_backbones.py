@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from inspection.errors import BundleError, ConfigError
-from training.backbones import WEIGHTS_VARIABLE, Backbone, BackboneConfig, find_weights
+from training.backbones import Backbone, BackboneConfig
 
 
 def whole_resnet18() -> dict[str, torch.Tensor]:
@@ -158,18 +158,3 @@ def test_missing_file_and_unknown_network() -> None:
         Backbone(config("nowhere.pth"))
     with pytest.raises(ConfigError, match="backbone resnet99"):
         Backbone(config(name="resnet99"))
-
-
-def test_the_environment_names_a_file_or_a_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
-    assert find_weights("resnet18.tv_in1k") is None
-    file = tmp_path / "resnet18_imagenet.pth"
-    file.touch()
-    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
-    assert find_weights("resnet18.tv_in1k") == str(file)
-    with pytest.raises(ConfigError, match="has no weights file for resnet34"):
-        find_weights("resnet34")
-    monkeypatch.setenv(WEIGHTS_VARIABLE, str(file))
-    assert find_weights("resnet34") == str(file)

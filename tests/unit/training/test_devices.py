@@ -81,6 +81,24 @@ def test_a_training_keeps_to_its_device(kind: str) -> None:
         assert all(isinstance(value, OnAccelerator) for value in model.state_dict().values())
 
 
+@pytest.mark.parametrize("layers_joined", [True, False])
+def test_a_closed_form_keeps_to_its_device(layers_joined: bool) -> None:
+    torch.manual_seed(0)
+    module = model_module("subspace")
+    settings = {"backbone": UNTRAINED, "layers_joined": layers_joined, "rotations": 2}
+    model = module.Model(module.Config.model_validate(settings), (64, 64))
+    images = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
+    with Accelerator():
+        model.to(DEVICE)
+        for view in model.views(images):
+            model.learn(model.extract(view.to(DEVICE)))
+        model.unlearn(model.extract(images[:1].to(DEVICE)))
+        model.solve()
+        predicted = model.eval()(images.to(DEVICE))
+        assert predicted.maps.cpu().shape == (4, 64, 64)
+        assert all(isinstance(value, OnAccelerator) for value in model.state_dict().values())
+
+
 def test_the_double_refuses_what_cuda_refuses() -> None:
     with Accelerator():
         there = torch.ones(3).to(DEVICE)

@@ -119,7 +119,7 @@ class TestSplit:
         assert (len(one.fit), len(one.held_out)) == (7, 3)
         other = split_good(here, hold_out=0.3, seed=2)
         assert {s.sha256 for s in other.held_out} != {s.sha256 for s in one.held_out}
-        assert data_sha256(here) == data_sha256(there)
+        assert data_sha256(s.sha256 for s in here) == data_sha256(s.sha256 for s in there)
 
     def test_the_same_picture_is_never_on_both_sides(self, tmp_path: Path) -> None:
         samples = good(tmp_path)

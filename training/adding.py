@@ -1,0 +1,145 @@
+"""Adding good images to a finished run, with the result of learning all of them from the start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inspection.errors import CameraError, ConfigError, listed
+from inspection.files import sha256_of
+from training.checkpoint import HeldOut, RunRecord, load_run
+from training.closed_form import learn_images
+from training.data.data_set import Sample
+from training.data.layout import read_data_set
+from training.data.samples import SampleReader
+from training.data.survey import SurveyedSample, data_sha256, divide, frame_ranges, survey
+from training.models.base import ClosedFormModel
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A run with more images.
+
+    Attributes:
+        model: on the CPU, in eval mode.
+        record: for `save_run`.
+        new: number of images that are new.
+        known: files left out because the run has the same images already.
+    """
+
+    model: ClosedFormModel
+    record: dict[str, Any]
+    new: int
+    known: tuple[Path, ...]
+
+
+def add_good_images(run: Path, folder: Path) -> Addition:
+    """Adds the good images of `folder` to the finished run in `run`, which stays as it is.
+
+    The division into images to learn and images to hold out is the one that all images together
+    have. Therefore a few images may change sides: the model forgets or learns them.
+
+    Raises:
+        BundleError: the run is missing, unfinished or damaged.
+        ConfigError: the model takes optimisation steps.
+        CameraError: `folder` has nothing new or unusable images, or an image that changes sides is
+            gone.
+    """
+    record, model = load_run(run)
+    if not isinstance(model, ClosedFormModel):
+        raise ConfigError(
+            f"{run}: {record.config.model.name} is trained by optimisation steps, so that images "
+            "cannot be added; teach or train again with all of them"
+        )
+    before = {*record.fitted_sha256, *(held.sha256 for held in record.held_out)}
+    found = survey(read_data_set(folder).good)
+    new = {sample.sha256: sample for sample in found if sample.sha256 not in before}
+    if not new:
+        raise CameraError(f"{folder}: {run} has all of its {len(found)} images already")
+    _refuse_other_frames(list(new.values()), record)
+    config = record.config
+    fitted, held_out = divide(
+        before | new.keys(), hold_out=config.data.hold_out, seed=config.fit.seed
+    )
+    learnt = frozenset(record.fitted_sha256)
+    leaving = [sha256 for sha256 in held_out if sha256 in learnt]
+    coming = [sha256 for sha256 in fitted if sha256 not in learnt]
+    paths = {sha256: sample.sample.path for sha256, sample in new.items()}
+    paths |= {held.sha256: held.path for held in record.held_out}
+    paths |= _found_again(leaving, record)
+    reader = SampleReader(
+        _read_again([*leaving, *coming], paths),
+        record.preprocessing,
+        model.annotation,
+        config.data.augment,
+        max_bytes=0,
+    )
+    learn_images(model, reader, torch.device("cpu"), removed=range(len(leaving)))
+    kept = {name: getattr(record, name) for name in RunRecord.model_fields}
+    del kept["weights_sha256"]
+    updated = {
+        **kept,
+        "fitted_sha256": fitted,
+        "data_sha256": data_sha256(fitted),
+        "held_out": tuple(HeldOut(path=paths[s].resolve(), sha256=s) for s in held_out),
+        "added": (*record.added, folder.resolve()),
+    }
+    known = tuple(sample.sample.path for sample in found if sample.sha256 not in new)
+    return Addition(model, updated, len(new), known)
+
+
+def good_files(record: RunRecord) -> list[Path]:
+    """Lists the good images in the folders that a run has learnt from.
+
+    Raises:
+        CameraError: a folder is gone, or does not hold a data set any longer.
+    """
+    folders = (record.config.data.folder, *record.added)
+    return [sample.path for folder in folders for sample in read_data_set(folder).good]
+
+
+def _refuse_other_frames(samples: Sequence[SurveyedSample], record: RunRecord) -> None:
+    preprocessing = record.preprocessing
+    frame_ranges(samples, preprocessing.frame_height, preprocessing.frame_width)
+    grey = preprocessing.channels == 1
+    odd = [s.sample.path for s in samples if (s.channels == 1) != grey]
+    if odd:
+        kind = "colour" if grey else "grey"
+        problem = f"{len(odd)} images are {kind}, and those learnt before are not:"
+        raise CameraError(listed(problem, [str(path) for path in odd]))
+
+
+def _found_again(hashes: Sequence[str], record: RunRecord) -> dict[str, Path]:
+    """Returns the files of images that the run has learnt, by hash."""
+    if not hashes:
+        return {}
+    wanted = frozenset(hashes)
+    found = {digest: p for p in good_files(record) if (digest := sha256_of(p)) in wanted}
+    missing = len(wanted) - len(found)
+    if missing:
+        folders = ", ".join(str(folder) for folder in (record.config.data.folder, *record.added))
+        raise CameraError(
+            f"{missing} of the images learnt before are needed again and are no longer in "
+            f"{folders}: bring them back, or teach again with the images that are there"
+        )
+    return found
+
+
+def _read_again(hashes: Sequence[str], paths: dict[str, Path]) -> list[SurveyedSample]:
+    """Surveys files again.
+
+    Raises:
+        CameraError: a file is gone or has another content.
+    """
+    samples = survey([Sample(paths[sha256]) for sha256 in hashes])
+    changed = [
+        s.sample.path for s, sha256 in zip(samples, hashes, strict=True) if s.sha256 != sha256
+    ]
+    if changed:
+        names = [str(path) for path in changed]
+        raise CameraError(listed(f"{len(changed)} images have changed since the training:", names))
+    return samples
