@@ -31,6 +31,7 @@ ALLOWED_OPERATORS = frozenset(
     [
         "Abs",
         "Add",
+        "ArgMax",
         "Atan",
         "AveragePool",
         "Cast",
@@ -45,6 +46,7 @@ ALLOWED_OPERATORS = frozenset(
         "Expand",
         "Flatten",
         "Gather",
+        "GatherElements",
         "Gelu",
         "Gemm",
         "GlobalAveragePool",
