@@ -20,7 +20,8 @@ from tests.doubles.small_models import RESNET, frames, small_memory
 from training.models.memory import Candidates, Config, Model, k_centres, neighbourhoods
 
 SIZE = (64, 96)
-MANY: dict[str, Any] = {"backbone": {**RESNET, "layers": (1, 2, 3)}, "entries": 1024}  # 384 patches an image
+# 384 patches an image.
+MANY: dict[str, Any] = {"backbone": {**RESNET, "layers": (1, 2, 3)}, "entries": 1024}
 Array = npt.NDArray[np.float64]
 
 
