@@ -213,8 +213,8 @@ class Model(ClosedFormModel):
             CameraError: all patches of the good images are the same.
         """
         vectors = self._candidates.vectors
-        self.mean = vectors.double().mean(0)
-        away = (vectors - self.mean).float()
+        self.mean = vectors.mean(0, dtype=torch.float64)
+        away = vectors - self.mean.float()
         if not away.any():
             raise CameraError("the good images show nothing: all their patches are the same")
         chosen = self._choose(away)
