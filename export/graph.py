@@ -32,6 +32,7 @@ ALLOWED_OPERATORS = frozenset(
     [
         "Abs",
         "Add",
+        "ArgMax",
         "Atan",
         "AveragePool",
         "Cast",
@@ -46,6 +47,7 @@ ALLOWED_OPERATORS = frozenset(
         "Expand",
         "Flatten",
         "Gather",
+        "GatherElements",
         "Gelu",
         "Gemm",
         "GlobalAveragePool",

@@ -9,6 +9,7 @@ FOLDS = {
     "differnet": "export.fold.differnet",
     "differnet_spatial": "export.fold.differnet_spatial",
     "ganomaly": "export.fold.ganomaly",
+    "memory": "export.fold.memory",
     "simplenet": "export.fold.simplenet",
     "subspace": "export.fold.subspace",
     "supersimplenet": "export.fold.supersimplenet",

@@ -9,6 +9,7 @@ from training.models import (
     differnet,
     differnet_spatial,
     ganomaly,
+    memory,
     simplenet,
     subspace,
     supersimplenet,
@@ -61,6 +62,18 @@ def small_ganomaly(size: int = 32, **settings: object) -> ganomaly.Model:
     nn.init.uniform_(made.pixel_mean, 0.3, 0.6)
     nn.init.uniform_(made.pixel_std, 0.1, 0.2)
     nn.init.uniform_(made.level_means, 0.5, 1.5)
+    return made.eval()
+
+
+def small_memory(
+    size: tuple[int, int] = (64, 64), images: int = 4, **settings: object
+) -> memory.Model:
+    """Makes a model that has learnt images; layers (1, 2, 3) give more patches than entries."""
+    torch.manual_seed(0)
+    made = memory.Model(memory.Config.model_validate({"backbone": RESNET, **settings}), size)
+    for image in frames(images, size):
+        made.learn(made.extract(image[None]))
+    made.solve()
     return made.eval()
 
 

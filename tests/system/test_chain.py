@@ -99,6 +99,34 @@ def test_precisions_are_exported_verified_and_can_run(
         assert main(["calibrate", str(target), "--good", good, "--artefact", name]) == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model", [{"name": "memory"}, {"name": "memory", "score": "reweighted"}, {"name": "subspace"}]
+)
+def test_closed_forms_go_the_same_way_in_every_precision(
+    model: dict[str, str], chain: Path, tmp_path: Path
+) -> None:
+    run, bundle = tmp_path / "run", tmp_path / "bundle"
+    config = {
+        "data": {"folder": str(chain / "parts"), "image_size": [64, 96]},
+        "model": {**model, "backbone": {"weights": "none"}},
+    }
+    write_text(tmp_path / "train.yaml", yaml.safe_dump(config))
+    assert main(["train", "--config", str(tmp_path / "train.yaml"), "--out", str(run)]) == 0
+    assert main(["export", str(run), str(bundle), "--precision", "fp16", "int8"]) == 0
+    manifest = open_bundle(bundle).manifest
+    assert manifest.model == model["name"]
+    assert manifest.parity.verdict_flips == 0
+    assert manifest.parity.map < 1e-4 * manifest.parity.score_range
+    names = {"model.fp16.onnx", "model.int8.tensorrt.onnx", "model.int8.onnxruntime.onnx"}
+    assert {*manifest.artefacts, *manifest.refused} == names
+    assert "model.fp16.onnx" in manifest.artefacts
+    assert main(["verify", str(bundle)]) == 0
+    good = str(chain / "parts/train/good")
+    for name in ("model.onnx", *manifest.artefacts):
+        assert main(["calibrate", str(bundle), "--good", good, "--artefact", name]) == 0
+
+
 def test_an_artefact_that_judges_otherwise_is_named(
     chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ MODELS = {
     "differnet": "training.models.differnet",
     "differnet_spatial": "training.models.differnet_spatial",
     "ganomaly": "training.models.ganomaly",
+    "memory": "training.models.memory",
     "simplenet": "training.models.simplenet",
     "subspace": "training.models.subspace",
     "supersimplenet": "training.models.supersimplenet",

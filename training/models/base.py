@@ -145,7 +145,7 @@ class ClosedFormModel(AnomalyModel):
     """A model that sees each good image once and takes no optimisation steps.
 
     Images can be added to a finished model, and taken back: the result is that of learning what is
-    left from the start.
+    left from the start. A model that cannot do so raises ConfigError from `learn` and `unlearn`.
     """
 
     @abstractmethod

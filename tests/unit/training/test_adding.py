@@ -157,6 +157,14 @@ def test_a_model_with_steps_takes_no_additions(tmp_path: Path) -> None:
         add_good_images(tmp_path / "run", draw(tmp_path / "more", range(10, 12)))
 
 
+def test_a_coreset_takes_no_additions(tmp_path: Path) -> None:
+    settings = config(draw(tmp_path / "few", range(10))).model_dump(mode="json")
+    settings["model"] = {"name": "memory", "backbone": settings["model"]["backbone"]}
+    fit(TrainConfig.model_validate(settings), tmp_path / "run")
+    with pytest.raises(ConfigError, match="memory: the bank is a choice from the patches"):
+        add_good_images(tmp_path / "run", draw(tmp_path / "more", range(10, 12)))
+
+
 def test_random_changes_are_refused_and_not_left_out(tmp_path: Path) -> None:
     settings = config(draw(tmp_path / "few", range(10))).model_dump(mode="json")
     settings["data"]["augment"] = {"rotation_deg": 10}

@@ -99,6 +99,27 @@ def test_a_closed_form_keeps_to_its_device(layers_joined: bool) -> None:
         assert all(isinstance(value, OnAccelerator) for value in model.state_dict().values())
 
 
+@pytest.mark.parametrize("score", ["map", "reweighted"])
+def test_a_memory_keeps_to_its_device(score: str) -> None:
+    """With a coreset of a sample, and with leaving one out."""
+    torch.manual_seed(0)
+    module = model_module("memory")
+    backbone = {**UNTRAINED, "layers": (1, 2, 3)}
+    images = torch.randint(0, 256, (6, 64, 64, 3), dtype=torch.uint8)
+    for candidates in (1100, 2000):
+        settings = {"backbone": backbone, "entries": 1024, "candidates": candidates, "score": score}
+        model = module.Model(module.Config.model_validate(settings), (64, 64))
+        with Accelerator():
+            model.to(DEVICE)
+            model.learn(model.extract(images.to(DEVICE)))
+            model.solve()
+            assert model.bank.shape[0] == 1024
+            assert len(model.leave_one_out) == (6 if candidates == 2000 else 0)
+            predicted = model.eval()(images.to(DEVICE))
+            assert predicted.maps.cpu().shape == (6, 64, 64)
+            assert all(isinstance(value, OnAccelerator) for value in model.state_dict().values())
+
+
 def test_the_double_refuses_what_cuda_refuses() -> None:
     with Accelerator():
         there = torch.ones(3).to(DEVICE)

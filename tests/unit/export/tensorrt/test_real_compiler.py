@@ -43,8 +43,11 @@ MODELS: dict[str, Callable[[], AnomalyModel]] = {
     "differnet_spatial, 96x160": lambda: small_models.small_differnet_spatial((96, 160)),
     "ganomaly": small_models.small_ganomaly,
     "ganomaly, 64": lambda: small_models.small_ganomaly(64),
+    "memory": small_models.small_memory,
     "simplenet": small_models.small_simplenet,
     "simplenet, 224x160": lambda: small_models.small_simplenet((224, 160)),
+    "subspace": small_models.small_subspace,
+    "subspace, 160x96": lambda: small_models.small_subspace((160, 96)),
     "supersimplenet": small_models.small_supersimplenet,
     "supersimplenet, 256x320, by classification": lambda: small_models.small_supersimplenet(
         (256, 320), score="classification"
