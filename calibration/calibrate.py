@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from calibration.drift import baseline_of_images, figures_of_images
+from calibration.learnt import LearntImages, without_promise
 from calibration.order import ordered_channels
 from calibration.scores import GoodScore, ScoredImages, score_images
 from calibration.thresholds import CalibrationTargets, PromisedThresholds, thresholds_for
+from calibration.tolerance import ToleranceLimit
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.engine import Engine
@@ -62,6 +64,7 @@ def calibrate(
     engine: str = "onnxruntime",
     artefact: str = REFERENCE_ARTEFACT,
     threads: int | None = None,
+    learnt: LearntImages = LearntImages(),  # noqa: B008 - frozen
     report: Callable[[], object] = lambda: None,
     author: str = "",
     reason: str = "",
@@ -76,6 +79,7 @@ def calibrate(
     Args:
         layout: zones and alignment of the recipe, kept with its thresholds; None inspects the whole
             frame, or the crop of the bundle.
+        learnt: images that count although the model was fitted to them, with their predictions.
         report: called after each image.
 
     Raises:
@@ -85,9 +89,11 @@ def calibrate(
         EngineError: the artefact does not run.
     """
     with closing(open_engine(bundle, engine=engine, artefact=artefact, threads=threads)) as opened:
-        scored = _scored(bundle, images, opened, layout, report)
+        scored = _scored(bundle, images, opened, layout, learnt=learnt, report=report)
     good = scored.scores
     promised = thresholds_for(good, targets, layout.zones if layout is not None else ())
+    if learnt.judged == "mirrored":
+        promised = without_promise(promised)
     scores = {g.sha256: score_of_zones(g.values, promised.reject) for g in good}
     figures, reference = figures_of_images([g.frame for g in good], list(scores.values()))
     path = bundle.add_calibration(
@@ -100,6 +106,7 @@ def calibrate(
             artefact_sha256=bundle.sha256(artefact),
             scores=scores,
             drift=baseline_of_images(figures, reference),
+            judged=learnt.judged,
             **_promise(promised, targets, layout),
             **_evidence(good, targets, layout),
         )
@@ -121,6 +128,8 @@ def _scored(
     images: Sequence[Path],
     engine: Engine,
     layout: Layout | None,
+    *,
+    learnt: LearntImages,
     report: Callable[[], object],
 ) -> ScoredImages:
     """Scores the images that the model was not fitted to; refuses a set without any."""
@@ -130,6 +139,7 @@ def _scored(
         bundle.manifest.preprocessing,
         layout,
         exclude=bundle.trained_on(),
+        known=learnt.predictions,
         report=report,
     )
     if not scored.scores:
@@ -144,10 +154,12 @@ def _promise(
     promised: PromisedThresholds, targets: CalibrationTargets, layout: Layout | None
 ) -> dict[str, Any]:
     """Returns the fields of a calibration with its targets, thresholds and promises."""
+    limit = promised.reject_limit
     return {
         "false_reject_rate_target": targets.false_reject_rate,
         "confidence": targets.confidence,
-        "false_reject_rate_bound": promised.reject_limit.bound,
+        "false_reject_rate_bound": limit.bound,
+        "false_reject_rate_average": limit.average if isinstance(limit, ToleranceLimit) else None,
         "review_rate_bound": promised.review_limit and promised.review_limit.bound,
         "mask_rate_bound": promised.mask_rate_bound,
         "modelled_rate": promised.tail and promised.tail.rate,

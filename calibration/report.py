@@ -8,7 +8,7 @@ from calibration.calibrate import MAP_DECIDES, CalibrationResult
 from calibration.curve import ThresholdCurve
 from calibration.good_parts import curve_of, good_part_scores
 from calibration.lots import LotLimit
-from calibration.statements import left_out, order_notice
+from calibration.statements import NO_PROMISE, left_out, order_notice, worth
 from calibration.thresholds import PromisedThresholds
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import Manifest
@@ -64,7 +64,9 @@ def promises(result: CalibrationResult) -> list[str]:
     promised, calibration = result.promised, result.calibration
     limit = promised.reject_limit
     confidence = f"{limit.confidence:.0%} confidence"
-    sentences = [_rejected(promised, calibration, confidence)]
+    if calibration.judged == "mirrored":
+        return [sentence(f"threshold {calibration.thresholds.reject:.6g}: {NO_PROMISE}")]
+    sentences = [_rejected(promised, calibration, confidence), *map(sentence, worth(result))]
     if promised.review_limit is not None:
         above = (
             "the review threshold of a zone"
@@ -93,6 +95,11 @@ def promises(result: CalibrationResult) -> list[str]:
             f"more above {pixel.pixel:.6g} in their anomaly map, with {confidence}."
         )
     return sentences
+
+
+def sentence(text: str) -> str:
+    """Returns a statement for a page."""
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _rejected(promised: PromisedThresholds, calibration: Calibration, confidence: str) -> str:

@@ -13,10 +13,12 @@ from inspection.errors import CameraError, ConfigError, listed
 from inspection.files import sha256_of
 from training.checkpoint import HeldOut, RunRecord, load_run
 from training.closed_form import learn_images
+from training.config import TrainConfig
 from training.data.data_set import Sample
 from training.data.layout import read_data_set
 from training.data.samples import SampleReader
 from training.data.survey import SurveyedSample, data_sha256, divide, frame_ranges, survey
+from training.few_images import hold_out_share
 from training.models.base import ClosedFormModel
 
 
@@ -61,16 +63,15 @@ def add_good_images(run: Path, folder: Path) -> Addition:
     if not new:
         raise CameraError(f"{folder}: {run} has all of its {len(found)} images already")
     _refuse_other_frames(list(new.values()), record)
-    config = record.config
-    fitted, held_out = divide(
-        before | new.keys(), hold_out=config.data.hold_out, seed=config.fit.seed
-    )
+    everything = before | new.keys()
+    config = _held_out_again(record.config, len(everything))
+    fitted, held_out = divide(everything, hold_out=config.data.hold_out, seed=config.fit.seed)
     learnt = frozenset(record.fitted_sha256)
     leaving = [sha256 for sha256 in held_out if sha256 in learnt]
     coming = [sha256 for sha256 in fitted if sha256 not in learnt]
     paths = {sha256: sample.sample.path for sha256, sample in new.items()}
-    paths |= {held.sha256: held.path for held in record.held_out}
-    paths |= _found_again(leaving, record)
+    paths |= {file.sha256: file.path for file in record.for_calibration}
+    paths |= _found_again([sha256 for sha256 in leaving if sha256 not in paths], record)
     reader = SampleReader(
         _read_again([*leaving, *coming], paths),
         record.preprocessing,
@@ -85,7 +86,9 @@ def add_good_images(run: Path, folder: Path) -> Addition:
         **kept,
         "fitted_sha256": fitted,
         "data_sha256": data_sha256(fitted),
-        "held_out": tuple(HeldOut(path=paths[s].resolve(), sha256=s) for s in held_out),
+        "config": config,
+        "held_out": _files(held_out, paths),
+        "judged_in_turn": () if held_out else _files(fitted, paths),
         "added": (*record.added, folder.resolve()),
     }
     known = tuple(sample.sample.path for sample in found if sample.sha256 not in new)
@@ -100,6 +103,18 @@ def good_files(record: RunRecord) -> list[Path]:
     """
     folders = (record.config.data.folder, *record.added)
     return [sample.path for folder in folders for sample in read_data_set(folder).good]
+
+
+def _held_out_again(config: TrainConfig, images: int) -> TrainConfig:
+    """Returns the configuration for more images: few hold none out, and then they are many."""
+    if config.data.hold_out > 0:
+        return config
+    data = config.data.model_copy(update={"hold_out": hold_out_share(images)})
+    return config.model_copy(update={"data": data})
+
+
+def _files(hashes: Sequence[str], paths: dict[str, Path]) -> tuple[HeldOut, ...]:
+    return tuple(HeldOut(path=paths[sha256].resolve(), sha256=sha256) for sha256 in hashes)
 
 
 def _refuse_other_frames(samples: Sequence[SurveyedSample], record: RunRecord) -> None:

@@ -29,7 +29,7 @@ from training.checkpoint import (
     save_run,
     save_state,
 )
-from training.closed_form import learn_images, refuse_unused_settings
+from training.closed_form import learn_images, refuse_no_hold_out, refuse_unused_settings
 from training.config import TrainConfig
 from training.data.data_set import DataSet, Sample
 from training.data.layout import read_data_set
@@ -96,6 +96,8 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
     model = build_model(config)
     if isinstance(model, ClosedFormModel):
         refuse_unused_settings(config)
+    else:
+        refuse_no_hold_out(config)
     data = survey_data(data_set, config, model)
     make_run_folder(folder)
     reader = SampleReader(
@@ -288,9 +290,9 @@ def _run_record(
     progress: Progress,
     losses: dict[str, float],
 ) -> dict[str, object]:
-    held_out = tuple(
-        HeldOut(path=sample.sample.path.resolve(), sha256=sample.sha256)
-        for sample in data.split.held_out
+    held_out, good = (
+        tuple(HeldOut(path=s.sample.path.resolve(), sha256=s.sha256) for s in samples)
+        for samples in (data.split.held_out, data.split.fit)
     )
     return {
         "name": data_set.name,
@@ -301,6 +303,7 @@ def _run_record(
         "data_sha256": data_sha256(sample.sha256 for sample in data.fitted),
         "fitted_sha256": tuple(sample.sha256 for sample in data.fitted),
         "held_out": held_out,
+        "judged_in_turn": () if held_out else good,
         "epochs": progress.epoch,
         "steps": progress.steps,
         "seconds": round(progress.seconds, 3),

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration.calibrate import calibrate
+from calibration.learnt import LearntImages
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
 from export.bundle import export_bundle
@@ -51,6 +52,7 @@ from training.checkpoint import RUN, load_run, save_run
 from training.config import TrainConfig
 from training.data.layout import read_data_set
 from training.data.survey import survey
+from training.few_images import judge_learnt
 from training.teaching import measure_pace, plan_at_once, plan_training
 from training.weights_source import named_source
 
@@ -127,15 +129,16 @@ def _name_losses(old: Bundle) -> None:
 
 def _export(args: argparse.Namespace, run_folder: Path) -> None:
     """Exports and calibrates in one go, so that no bundle exists without its thresholds."""
-    record, _ = load_run(run_folder)
+    record, model = load_run(run_folder)
     for doubt in record.doubts:
         say(f"warning: {doubt}")
-    held_out = [held.path for held in record.held_out]
+    images = [file.path for file in record.for_calibration]
+    learnt = LearntImages(*judge_learnt(record, model))
     targets = CalibrationTargets(args.false_reject_rate)
     lines: list[str] = []
 
     def finish(bundle: Bundle) -> None:
-        result = calibrate(bundle, held_out, targets)
+        result = calibrate(bundle, images, targets, learnt=learnt)
         written = args.out / result.path.relative_to(bundle.folder)
         lines.extend(describe(replace(result, path=written)))
 

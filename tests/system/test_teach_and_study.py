@@ -55,7 +55,7 @@ def test_teach_takes_seconds_without_minutes_and_good_parts_can_be_added(
     assert main(["teach", "--add", str(more), "--out", str(bundle)]) == 0
     printed = capsys.readouterr()
     assert f"left out 1 images that {bundle}-run has already" in printed.err
-    assert "5 images added: 9 learnt, 5 held out for the threshold" in printed.err
+    assert "5 images added: 14 learnt, 0 held out for the threshold" in printed.err
     assert f"written to {bundle}/calibration/default.json" in printed.out
     anew = tmp_path / "anew"
     assert main(["teach", "--good", str(parts / "train/good"), "--out", str(anew), *options]) == 0
