@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -61,6 +61,7 @@ def score_images(
     layout: Layout | None,
     *,
     exclude: frozenset[str],
+    without: Collection[str] = (),
     known: Mapping[str, Prediction] = MappingProxyType({}),
     report: Callable[[], object] = lambda: None,
 ) -> ScoredImages:
@@ -70,6 +71,7 @@ def score_images(
         preprocessing: that of the bundle.
         layout: that of the recipe, as the line will run it.
         exclude: SHA-256 of images to leave out, since the model was fitted to them.
+        without: SHA-256 of images to leave out, by a person's choice.
         known: predictions by SHA-256, which take the place of the engine's and of `exclude`.
         report: called for each file.
 
@@ -88,6 +90,8 @@ def score_images(
         try:
             content = path.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
+            if digest in without:
+                continue
             if digest in exclude and digest not in known:
                 fitted.append(path)
             elif digest in scores:

@@ -7,6 +7,8 @@ from calibration.drift import FEWEST_PARTS
 from calibration.lots import LotLimit
 from calibration.thresholds import PromisedThresholds
 from inspection.drift.charts import MOVED
+from inspection.errors import named
+from inspection.names import printable
 
 FEW = 20  # good parts up to which the average says something that the bound does not
 JUDGED = " (each part judged by a model of the others)"
@@ -44,7 +46,7 @@ def describe(result: CalibrationResult) -> list[str]:
             f"review above {promised.review_limit.threshold:.6g}: at most "
             f"{promised.review_limit.bound:.2%} of good parts are reviewed or rejected"
         )
-    order = [f"warning: {line}" for line in order_notice(result)]
+    order = [f"warning: {line}" for line in (*outlier_notice(result), *order_notice(result))]
     return [*lines, *_masks(result), _drift(result), *order, f"written to {result.path}"]
 
 
@@ -69,7 +71,27 @@ def left_out(result: CalibrationResult) -> list[str]:
         "the model was trained on": result.fitted,
         "repeat another": result.repeated,
     }
-    return [f"left out {len(of)} images that {why}" for why, of in reasons.items() if of]
+    lines = [f"left out {len(of)} images that {why}" for why, of in reasons.items() if of]
+    without = list(result.calibration.without.values())
+    return [*lines, *([f"left out by hand: {named(without)}"] if without else [])]
+
+
+def outlier_notice(result: CalibrationResult) -> list[str]:
+    """Names the images that stand out, and the threshold without them; empty without any."""
+    found = result.outliers
+    if not found.spreads:
+        return []
+    scores, reject = result.calibration.scores, result.calibration.thresholds.reject
+    images = [
+        f"{printable(found.paths[image].name)} ({scores[image]:.6g})" for image in found.spreads
+    ]
+    lower = "" if found.threshold is None else f"; without: {found.threshold:.6g}"
+    notice = (
+        f"{len(images)} of {len(scores)} good images stand out and count all the same: "
+        f"{named(images)}; with them the threshold is {reject:.6g}{lower}; look at them, and leave "
+        "out those that are not good with --without FILE"
+    )
+    return [notice]
 
 
 def order_notice(result: CalibrationResult) -> list[str]:

@@ -115,7 +115,7 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
         )
     _refuse_infinite_weights(model)
     record = _run_record(config, data_set, data, progress, losses)
-    left_out = _left_out(data_set, data, model)
+    left_out = _left_out(data_set, data, model, config)
     record["doubts"] = (*data_set.doubts, *left_out, *model.doubts(losses))
     finished = save_run(folder, model.eval(), record, write=workers.is_first)
     workers.wait()
@@ -172,9 +172,13 @@ def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> 
             f"{config.data.folder}: supervised training needs real defects in train/<defect> "
             "(masks in ground_truth/<defect>), and finds none"
         )
-    surveyed = survey([*data_set.good, *defective])
+    found = survey([*data_set.good, *defective])
+    good = [s for s in found[: len(data_set.good)] if s.sha256 not in config.data.without]
+    bad = found[len(data_set.good) :]
+    surveyed = [*good, *bad]
+    if not good:
+        raise CameraError(f"{config.data.folder}: data.without leaves no good image")
     heights, widths = frame_ranges(surveyed, config.data.frame_height, config.data.frame_width)
-    good, bad = surveyed[: len(data_set.good)], surveyed[len(data_set.good) :]
     split = split_good(good, hold_out=config.data.hold_out, seed=config.fit.seed)
     preprocessing = Preprocessing(
         frame_height=heights,
@@ -187,12 +191,15 @@ def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> 
     return TrainingData(split, tuple(bad), preprocessing)
 
 
-def _left_out(data_set: DataSet, data: TrainingData, model: AnomalyModel) -> list[str]:
+def _left_out(
+    data_set: DataSet, data: TrainingData, model: AnomalyModel, config: TrainConfig
+) -> list[str]:
     """Tells the training images that this training leaves out."""
     defective = [str(s.path) for s in data_set.defective if not _is_learnt(s, model)]
     repeated = list(map(str, data.split.duplicates))
     why = "have no mask" if model.learns_defects else "are not for a model of good parts"
     groups = {
+        "good training images are left out by hand": list(config.data.without.values()),
         f"defective training images {why} and are not learnt": defective,
         "good training images repeat another and are learnt once": repeated,
     }

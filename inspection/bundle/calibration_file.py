@@ -38,6 +38,8 @@ _ADDED = frozenset(
         "modelled_rate",
         "false_reject_rate_average",
         "judged",
+        "outliers",
+        "without",
     ]
 )
 
@@ -114,6 +116,9 @@ class Calibration(Vouched):
             many good parts; None for lots, and in files of older releases.
         judged: judge of images that the model has learnt, see `Judged`; None
             when the artefact judged images that it has not.
+        outliers: images that stand out and count all the same, by image hash: distance of the score
+            from the median in spreads, see `calibration.outliers`.
+        without: files that a person left out, by image hash.
         modelled_rate: false reject rate of `thresholds.reject` by a model of the tail of the
             scores, which is not a promise; None when the threshold is an order statistic.
     """
@@ -143,6 +148,8 @@ class Calibration(Vouched):
     modelled_rate: float | None = None
     false_reject_rate_average: float | None = None
     judged: Judged | None = None
+    outliers: dict[Sha256, float] = Field(default_factory=dict)
+    without: dict[Sha256, str] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod

@@ -171,9 +171,9 @@ def test_learnt_images_count_with_the_prediction_that_is_given(
     assert describe(result)[:2] == [
         "threshold 0.7 from 4 good parts: false reject rate at most 52.71% with 95% confidence",
         (
-            "on average over sets of good parts as small as this one at most 20.00% are rejected, but "
-            "a set may be an unlucky one: of 100 such sets 95 keep below 52.71% (each part judged by a "
-            "model of the others)"
+            "on average over sets of good parts as small as this one at most 20.00% are rejected, "
+            "but a set may be an unlucky one: of 100 such sets 95 keep below 52.71% (each part "
+            "judged by a model of the others)"
         ),
     ]
 
