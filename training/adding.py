@@ -74,7 +74,8 @@ def add_good_images(
     found = [s for s in survey(read_data_set(folder).good) if s.sha256 not in left_out]
     new = {sample.sha256: sample for sample in found if sample.sha256 not in before}
     if not new:
-        raise CameraError(f"{folder}: {run} has all of its {len(found)} images already")
+        rest = f", or leaves them out by hand ({len(left_out)})" if left_out else ""
+        raise CameraError(f"{folder}: {run} has all of its {len(found)} images already{rest}")
     _refuse_other_frames(list(new.values()), record)
     everything = before | new.keys()
     config = _for_more(record.config, len(everything), left_out)
