@@ -8,12 +8,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from calibration.drift import baseline_of_images, figures_of_images
+from calibration.learnt import LearntImages, without_promise
 from calibration.order import ordered_channels
+from calibration.outliers import Outliers, find_outliers
 from calibration.scores import GoodScore, ScoredImages, score_images
 from calibration.thresholds import CalibrationTargets, PromisedThresholds, thresholds_for
+from calibration.tolerance import ToleranceLimit
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.engine import Engine
@@ -40,6 +44,8 @@ class CalibrationResult:
         replaces_score: true when zones put the maximum of the map in place of another score.
         in_order: figures that are alike in neighbouring files, see `calibration.order`; none for
             parts in lots.
+        outliers: images that stand out and count all the same.
+        learnt: predictions that took the place of the artefact's.
     """
 
     calibration: Calibration
@@ -50,6 +56,8 @@ class CalibrationResult:
     images: dict[str, Path]
     replaces_score: bool
     in_order: tuple[str, ...]
+    outliers: Outliers
+    learnt: LearntImages
 
 
 def calibrate(
@@ -62,6 +70,8 @@ def calibrate(
     engine: str = "onnxruntime",
     artefact: str = REFERENCE_ARTEFACT,
     threads: int | None = None,
+    learnt: LearntImages = LearntImages(),  # noqa: B008 - frozen
+    without: Mapping[str, str] = MappingProxyType({}),
     report: Callable[[], object] = lambda: None,
     author: str = "",
     reason: str = "",
@@ -76,6 +86,8 @@ def calibrate(
     Args:
         layout: zones and alignment of the recipe, kept with its thresholds; None inspects the whole
             frame, or the crop of the bundle.
+        learnt: images that count although the model was fitted to them, with their predictions.
+        without: names of images that a person leaves out, by SHA-256 of the file.
         report: called after each image.
 
     Raises:
@@ -85,10 +97,16 @@ def calibrate(
         EngineError: the artefact does not run.
     """
     with closing(open_engine(bundle, engine=engine, artefact=artefact, threads=threads)) as opened:
-        scored = _scored(bundle, images, opened, layout, report)
+        scored = _scored(
+            bundle, images, opened, layout, learnt=learnt, without=without, report=report
+        )
     good = scored.scores
-    promised = thresholds_for(good, targets, layout.zones if layout is not None else ())
+    zones = layout.zones if layout is not None else ()
+    promised = thresholds_for(good, targets, zones)
+    if learnt.judged == "mirrored":
+        promised = without_promise(promised)
     scores = {g.sha256: score_of_zones(g.values, promised.reject) for g in good}
+    outliers = find_outliers(good, scores, targets, zones)
     figures, reference = figures_of_images([g.frame for g in good], list(scores.values()))
     path = bundle.add_calibration(
         Calibration(
@@ -100,6 +118,9 @@ def calibrate(
             artefact_sha256=bundle.sha256(artefact),
             scores=scores,
             drift=baseline_of_images(figures, reference),
+            judged=learnt.judged,
+            outliers=dict(outliers.spreads),
+            without=dict(without),
             **_promise(promised, targets, layout),
             **_evidence(good, targets, layout),
         )
@@ -113,6 +134,8 @@ def calibrate(
         images={g.sha256: g.path for g in good},
         replaces_score=_has_zones(layout) and not all(g.is_of_map for g in good),
         in_order=_in_order(good, figures, targets),
+        outliers=outliers,
+        learnt=learnt,
     )
 
 
@@ -121,6 +144,9 @@ def _scored(
     images: Sequence[Path],
     engine: Engine,
     layout: Layout | None,
+    *,
+    learnt: LearntImages,
+    without: Mapping[str, str],
     report: Callable[[], object],
 ) -> ScoredImages:
     """Scores the images that the model was not fitted to; refuses a set without any."""
@@ -130,12 +156,15 @@ def _scored(
         bundle.manifest.preprocessing,
         layout,
         exclude=bundle.trained_on(),
+        known=learnt.predictions,
+        without=without,
         report=report,
     )
     if not scored.scores:
+        rest = f", or they are left out by hand ({len(without)})" if without else ""
         raise CameraError(
-            f"the model was trained on all {len(images)} images: bring good parts that it has not "
-            "seen"
+            f"the model was trained on all {len(images)} images{rest}: bring good parts that it "
+            "has not seen"
         )
     return scored
 
@@ -144,10 +173,12 @@ def _promise(
     promised: PromisedThresholds, targets: CalibrationTargets, layout: Layout | None
 ) -> dict[str, Any]:
     """Returns the fields of a calibration with its targets, thresholds and promises."""
+    limit = promised.reject_limit
     return {
         "false_reject_rate_target": targets.false_reject_rate,
         "confidence": targets.confidence,
-        "false_reject_rate_bound": promised.reject_limit.bound,
+        "false_reject_rate_bound": limit.bound,
+        "false_reject_rate_average": limit.average if isinstance(limit, ToleranceLimit) else None,
         "review_rate_bound": promised.review_limit and promised.review_limit.bound,
         "mask_rate_bound": promised.mask_rate_bound,
         "modelled_rate": promised.tail and promised.tail.rate,

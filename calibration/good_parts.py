@@ -31,11 +31,11 @@ def reject_by_zone(calibration: Calibration) -> tuple[float, ...]:
 def curve_of(calibration: Calibration) -> ThresholdCurve | None:
     """Rebuilds the curve of the sensitivity slider.
 
-    None when the calibration keeps no scores, or when its parts came in lots and are not
-    independent.
+    None when the calibration keeps no scores, when its parts came in lots and are not independent,
+    or when it promises nothing.
     """
     values = list(good_part_values(calibration).values())
-    if not values or calibration.lots:
+    if not values or calibration.lots or calibration.judged == "mirrored":
         return None
     return ThresholdCurve.of_zones(values, confidence=calibration.confidence)
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from calibration.calibrate import MAP_DECIDES, CalibrationResult
 from calibration.curve import ThresholdCurve
 from calibration.good_parts import curve_of, good_part_scores
 from calibration.lots import LotLimit
-from calibration.statements import left_out, order_notice
+from calibration.statements import NO_PROMISE, left_out, order_notice, outlier_notice, worth
 from calibration.thresholds import PromisedThresholds
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import Manifest
 from inspection.digits import comparable
+from inspection.engine import Prediction
 from inspection.images import read_image
-from inspection.inspector import Inspector
+from inspection.inspector import Inspection, Inspector
 from inspection.names import printable
 from reports.charts import histogram, rate_curve
 from reports.pages import Card, Cards, Notices, Picture, Plot, Section, Table, Text, write_page
@@ -45,6 +48,7 @@ def write_calibration_report(path: Path, result: CalibrationResult, inspector: I
         _zones(calibration),
         Plot(f"Scores of {len(scores)} good parts", histogram(scores, marks)),
         *(_slider(curve, marks) if curve else ()),
+        *_outliers(result, inspector),
         Cards(
             "Good images with the highest scores",
             "They set the threshold. If one of them shows a defect, remove it and calibrate again. "
@@ -64,7 +68,9 @@ def promises(result: CalibrationResult) -> list[str]:
     promised, calibration = result.promised, result.calibration
     limit = promised.reject_limit
     confidence = f"{limit.confidence:.0%} confidence"
-    sentences = [_rejected(promised, calibration, confidence)]
+    if calibration.judged == "mirrored":
+        return [sentence(f"threshold {calibration.thresholds.reject:.6g}: {NO_PROMISE}")]
+    sentences = [_rejected(promised, calibration, confidence), *map(sentence, worth(result))]
     if promised.review_limit is not None:
         above = (
             "the review threshold of a zone"
@@ -93,6 +99,11 @@ def promises(result: CalibrationResult) -> list[str]:
             f"more above {pixel.pixel:.6g} in their anomaly map, with {confidence}."
         )
     return sentences
+
+
+def sentence(text: str) -> str:
+    """Returns a statement for a page."""
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _rejected(promised: PromisedThresholds, calibration: Calibration, confidence: str) -> str:
@@ -142,15 +153,24 @@ def worst_cards(result: CalibrationResult, inspector: Inspector) -> list[Card]:
     """Draws the good images with the highest scores, on one colour scale."""
     scores = result.calibration.scores
     worst = sorted(scores, key=scores.__getitem__, reverse=True)[:_WORST]
-    frames = [read_image(result.images[image]) for image in worst]
-    inspections = [inspector.inspect(frame) for frame in frames]
+    return cards_of(worst, result, inspector)
+
+
+def cards_of(images: Sequence[str], result: CalibrationResult, inspector: Inspector) -> list[Card]:
+    """Draws good images, by hash, on one colour scale; the maps are those behind the scores."""
+    calibration = result.calibration
+    frames = [read_image(result.images[image]) for image in images]
+    inspections = [
+        _as_judged(inspector.inspect(frame), result.learnt.predictions.get(image))
+        for image, frame in zip(images, frames, strict=True)
+    ]
     maps = [inspection.anomaly_map for inspection in inspections]
     known = [one for one in maps if one is not None]
     low = min((float(one.min()) for one in known), default=0.0)
     high = max((float(one.max()) for one in known), default=0.0)
     high = high if high > low else low + 1.0
     cards = []
-    for image, frame, inspection in zip(worst, frames, inspections, strict=True):
+    for image, frame, inspection in zip(images, frames, inspections, strict=True):
         drawn = {
             "frame": with_zones(frame, inspection),
             "anomaly map": native_heat(frame, inspection, low, high),
@@ -161,9 +181,24 @@ def worst_cards(result: CalibrationResult, inspector: Inspector) -> list[Card]:
             if one is not None
         )
         name = printable(result.images[image].name)
-        score, _ = comparable(scores[image], result.calibration.thresholds.reject, digits=6)
+        score, _ = comparable(calibration.scores[image], calibration.thresholds.reject, digits=6)
         cards.append(Card(name, pictures, lines=(f"score {score}",)))
     return cards
+
+
+def _outliers(result: CalibrationResult, inspector: Inspector) -> list[Cards]:
+    found = list(result.outliers.spreads)[:_WORST]
+    if not found:
+        return []
+    note = " ".join(map(sentence, outlier_notice(result)))
+    return [Cards("Good images that stand out", note, cards_of(found, result, inspector))]
+
+
+def _as_judged(inspection: Inspection, prediction: Prediction | None) -> Inspection:
+    """Returns the inspection with the map of a model that had not learnt the image, if any."""
+    if prediction is None:
+        return inspection
+    return replace(inspection, anomaly_map=prediction.maps[0])
 
 
 def _marks(calibration: Calibration) -> list[tuple[str, float]]:

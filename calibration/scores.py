@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from calibration.drift import FrameSummary
 from calibration.pixels import MapSummary, summarise_map
-from inspection.engine import Engine
+from inspection.engine import Engine, Prediction
 from inspection.errors import CameraError, EngineError, FrameError, listed
 from inspection.images import decode_image
 from inspection.layout import FramePreparer, Layout, PreparedFrame
@@ -60,6 +61,8 @@ def score_images(
     layout: Layout | None,
     *,
     exclude: frozenset[str],
+    without: Collection[str] = (),
+    known: Mapping[str, Prediction] = MappingProxyType({}),
     report: Callable[[], object] = lambda: None,
 ) -> ScoredImages:
     """Scores images of parts, each content once.
@@ -68,6 +71,8 @@ def score_images(
         preprocessing: that of the bundle.
         layout: that of the recipe, as the line will run it.
         exclude: SHA-256 of images to leave out, since the model was fitted to them.
+        without: SHA-256 of images to leave out, by a person's choice.
+        known: predictions by SHA-256, which take the place of the engine's and of `exclude`.
         report: called for each file.
 
     Raises:
@@ -85,7 +90,9 @@ def score_images(
         try:
             content = path.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
-            if digest in exclude:
+            if digest in without:
+                continue
+            if digest in exclude and digest not in known:
                 fitted.append(path)
             elif digest in scores:
                 repeated.append(path)
@@ -93,7 +100,8 @@ def score_images(
                 frame = decode_image(content, name)
                 ready = preparation.prepare(frame)
                 seen = FrameSummary.of(frame, preprocessing.crop)
-                scores[digest] = _score(path, digest, ready, seen, engine)
+                prediction = known.get(digest) or engine.infer(ready.image[np.newaxis])
+                scores[digest] = _score(path, digest, ready, seen, prediction)
         except OSError as error:
             problems.append(f"{name}: cannot be read ({error.strerror})")
         except FrameError as error:
@@ -106,9 +114,8 @@ def score_images(
 
 
 def _score(
-    path: Path, digest: str, ready: PreparedFrame, frame: FrameSummary, engine: Engine
+    path: Path, digest: str, ready: PreparedFrame, frame: FrameSummary, prediction: Prediction
 ) -> GoodScore:
-    prediction = engine.infer(ready.image[np.newaxis])
     score, anomaly_map = float(prediction.scores[0]), prediction.maps[0]
     if not (np.isfinite(score) and np.isfinite(anomaly_map).all()):
         raise EngineError(f"{path}: the artefact gives a score or a map that is not finite")

@@ -7,6 +7,15 @@ from calibration.drift import FEWEST_PARTS
 from calibration.lots import LotLimit
 from calibration.thresholds import PromisedThresholds
 from inspection.drift.charts import MOVED
+from inspection.errors import named
+from inspection.names import printable
+
+FEW = 20  # good parts up to which the average says something that the bound does not
+JUDGED = " (each part judged by a model of the others)"
+NO_PROMISE = (
+    "its false reject rate is not known, and nothing is promised; mirrored copies of the part set "
+    "it; add good parts with linewarden teach --add"
+)
 
 
 def describe(result: CalibrationResult) -> list[str]:
@@ -17,10 +26,14 @@ def describe(result: CalibrationResult) -> list[str]:
     if result.replaces_score:
         lines.append(f"note: {MAP_DECIDES}")
     lots = f" in {limit.lots} lots" if isinstance(limit, LotLimit) else ""
-    lines.append(
-        f"threshold {reject:.6g} from {limit.parts} good parts{lots}: "
-        f"false reject rate at most {limit.bound:.2%} with {limit.confidence:.0%} confidence"
-    )
+    if result.calibration.judged == "mirrored":
+        lines.append(f"threshold {reject:.6g} from 1 good part: {NO_PROMISE}")
+    else:
+        lines.append(
+            f"threshold {reject:.6g} from {limit.parts} good parts{lots}: "
+            f"false reject rate at most {limit.bound:.2%} with {limit.confidence:.0%} confidence"
+        )
+        lines += worth(result)
     if promised.tail is not None:
         lines.append(
             f"the threshold comes from a {promised.tail.label}, for {promised.tail.rate:.3g}; "
@@ -33,8 +46,23 @@ def describe(result: CalibrationResult) -> list[str]:
             f"review above {promised.review_limit.threshold:.6g}: at most "
             f"{promised.review_limit.bound:.2%} of good parts are reviewed or rejected"
         )
-    order = [f"warning: {line}" for line in order_notice(result)]
+    order = [f"warning: {line}" for line in (*outlier_notice(result), *order_notice(result))]
     return [*lines, *_masks(result), _drift(result), *order, f"written to {result.path}"]
+
+
+def worth(result: CalibrationResult) -> list[str]:
+    """Explains both promises about rejected parts in a sentence, where the parts are few.
+
+    Empty for more than `FEW` parts, for lots, and without a promise.
+    """
+    limit, judged = result.promised.reject_limit, result.calibration.judged
+    if isinstance(limit, LotLimit) or limit.parts > FEW or judged == "mirrored":
+        return []
+    return [
+        f"on average over sets of good parts as small as this one at most {limit.average:.2%} are "
+        f"rejected, but a set may be an unlucky one: of 100 such sets {100 * limit.confidence:.0f} "
+        f"keep below {limit.bound:.2%}" + (JUDGED if judged else "")
+    ]
 
 
 def left_out(result: CalibrationResult) -> list[str]:
@@ -43,7 +71,27 @@ def left_out(result: CalibrationResult) -> list[str]:
         "the model was trained on": result.fitted,
         "repeat another": result.repeated,
     }
-    return [f"left out {len(of)} images that {why}" for why, of in reasons.items() if of]
+    lines = [f"left out {len(of)} images that {why}" for why, of in reasons.items() if of]
+    without = list(result.calibration.without.values())
+    return [*lines, *([f"left out by hand: {named(without)}"] if without else [])]
+
+
+def outlier_notice(result: CalibrationResult) -> list[str]:
+    """Names the images that stand out, and the threshold without them; empty without any."""
+    found = result.outliers
+    if not found.spreads:
+        return []
+    scores, reject = result.calibration.scores, result.calibration.thresholds.reject
+    images = [
+        f"{printable(found.paths[image].name)} ({scores[image]:.6g})" for image in found.spreads
+    ]
+    lower = "" if found.threshold is None else f"; without: {found.threshold:.6g}"
+    notice = (
+        f"{len(images)} of {len(scores)} good images stand out and count all the same: "
+        f"{named(images)}; with them the threshold is {reject:.6g}{lower}; look at them, and leave "
+        "out those that are not good with --without FILE"
+    )
+    return [notice]
 
 
 def order_notice(result: CalibrationResult) -> list[str]:
@@ -82,7 +130,7 @@ def _drift(result: CalibrationResult) -> str:
 def _masks(result: CalibrationResult) -> list[str]:
     """Returns pixel threshold and smallest area of each zone, with the promise for all masks."""
     bound, zones = result.promised.mask_rate_bound, result.calibration.zone_thresholds
-    promise = "" if bound is None else f": at most {bound:.2%} of good parts show one"
+    promise = "" if bound is None or bound == 1 else f": at most {bound:.2%} of good parts show one"
     if not zones:
         (pixel,) = result.promised.pixels
         area = f"regions of {pixel.minimum_area_px} px or more"

@@ -4,7 +4,8 @@ With n independent good parts, the false reject rate of the k-th smallest score 
 distributed as Beta(n - k + 1, k), whatever the distribution of the scores (Wilks 1941: order
 statistics as tolerance limits). So there is a threshold whose false reject rate stays below a
 target with a stated confidence. With too few parts, the same distribution gives the rate that they
-support.
+support. The mean (n - k + 1) / (n + 1) is the rate on average over draws of good parts: 1 / (n + 1)
+for the highest score.
 
 With several values for a part, one for each zone, the part passes when none exceeds the threshold
 of its zone. Taking parts away gives the thresholds: the highest part of the first zone, of those
@@ -38,7 +39,8 @@ class ToleranceLimit:
         rank: its place among the ascending scores, from 1. With tied scores, more than `rank` of
             them are not above the threshold, and the bound is on the safe side.
         parts: number of good parts behind it.
-        bound: upper bound of the false reject rate at `confidence`.
+        bound: upper bound of the false reject rate at `confidence`; 1 promises nothing.
+        average: upper bound of the false reject rate on average over draws of good parts.
         target: the requested rate; met when `bound` is not above it.
         parts_needed: smallest number of good parts with which the target can be promised.
     """
@@ -47,6 +49,7 @@ class ToleranceLimit:
     rank: int
     parts: int
     bound: float
+    average: float
     target: float
     confidence: float
     parts_needed: int
@@ -140,6 +143,7 @@ def zone_limit(
             rank=n - most + 1,
             parts=n,
             bound=float(beta.ppf(confidence, most, n - most + 1)),
+            average=most / (n + 1),
             target=false_reject_rate,
             confidence=confidence,
             parts_needed=parts_needed(false_reject_rate, confidence, zones),

@@ -88,7 +88,7 @@ def export_bundle(
         report("comparing checkpoint and artefact on native frames")
         frames, comparisons = _compare(record, model, folder)
         parity = _parity_of(
-            comparisons, good=len(record.held_out), map_tolerance=model.map_tolerance
+            comparisons, good=len(record.for_calibration), map_tolerance=model.map_tolerance
         )
         selection = select_artefacts(
             graph,
@@ -99,7 +99,7 @@ def export_bundle(
             has_backbone=_backbone(record) is not None,
             report=report,
         )
-        goldens = _write_goldens(folder, frames, comparisons, real=len(record.held_out))
+        goldens = _write_goldens(folder, frames, comparisons, real=len(record.for_calibration))
         trained_on = {"images_sha256": sorted(record.fitted_sha256)}
         (folder / TRAINING_RECORD).write_text(json.dumps(trained_on, indent=1) + "\n")
         _seal(folder, record, graph, parity, goldens=goldens, selection=selection)
@@ -110,8 +110,8 @@ def export_bundle(
 def _compare(
     record: RunRecord, model: AnomalyModel, folder: Path
 ) -> tuple[list[Frame], list[Comparison]]:
-    """Returns frames and comparisons, the held-out good images first."""
-    named = list(real_frames([held_out.path for held_out in record.held_out]))
+    """Returns frames and comparisons, the good images for calibration first."""
+    named = list(real_frames([file.path for file in record.for_calibration]))
     named += adversarial_frames(named[0][1], record.preprocessing)
     height, width = record.config.data.image_size
     shape = GraphShape(height, width)
@@ -159,7 +159,7 @@ def _make_judge(
         )
         for frame, c in zip(frames, comparisons, strict=True)
     ]
-    return Judge(expected, good=len(record.held_out), threshold=threshold)
+    return Judge(expected, good=len(record.for_calibration), threshold=threshold)
 
 
 def _write_goldens(

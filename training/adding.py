@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from inspection.errors import CameraError, ConfigError, listed
+from inspection.errors import CameraError, ConfigError, listed, named
 from inspection.files import sha256_of
 from training.checkpoint import HeldOut, RunRecord, load_run
 from training.closed_form import learn_images
+from training.config import TrainConfig
 from training.data.data_set import Sample
 from training.data.layout import read_data_set
 from training.data.samples import SampleReader
 from training.data.survey import SurveyedSample, data_sha256, divide, frame_ranges, survey
+from training.few_images import hold_out_share
 from training.models.base import ClosedFormModel
 
 
@@ -37,15 +40,20 @@ class Addition:
     known: tuple[Path, ...]
 
 
-def add_good_images(run: Path, folder: Path) -> Addition:
+def add_good_images(
+    run: Path, folder: Path, without: Mapping[str, str] = MappingProxyType({})
+) -> Addition:
     """Adds the good images of `folder` to the finished run in `run`, which stays as it is.
 
     The division into images to learn and images to hold out is the one that all images together
     have. Therefore a few images may change sides: the model forgets or learns them.
 
+    Args:
+        without: names of images to leave out, by SHA-256, now and in later additions.
+
     Raises:
         BundleError: the run is missing, unfinished or damaged.
-        ConfigError: the model takes optimisation steps.
+        ConfigError: the model takes optimisation steps, or has learnt an image to leave out.
         CameraError: `folder` has nothing new or unusable images, or an image that changes sides is
             gone.
     """
@@ -56,21 +64,28 @@ def add_good_images(run: Path, folder: Path) -> Addition:
             "cannot be added; teach or train again with all of them"
         )
     before = {*record.fitted_sha256, *(held.sha256 for held in record.held_out)}
-    found = survey(read_data_set(folder).good)
+    learnt_before = [name for sha256, name in without.items() if sha256 in before]
+    if learnt_before:
+        raise ConfigError(
+            f"{run} has {named(learnt_before)} already; to leave it out teach again with --good, "
+            "which takes seconds"
+        )
+    left_out = {**record.config.data.without, **without}
+    found = [s for s in survey(read_data_set(folder).good) if s.sha256 not in left_out]
     new = {sample.sha256: sample for sample in found if sample.sha256 not in before}
     if not new:
-        raise CameraError(f"{folder}: {run} has all of its {len(found)} images already")
+        rest = f", or leaves them out by hand ({len(left_out)})" if left_out else ""
+        raise CameraError(f"{folder}: {run} has all of its {len(found)} images already{rest}")
     _refuse_other_frames(list(new.values()), record)
-    config = record.config
-    fitted, held_out = divide(
-        before | new.keys(), hold_out=config.data.hold_out, seed=config.fit.seed
-    )
+    everything = before | new.keys()
+    config = _for_more(record.config, len(everything), left_out)
+    fitted, held_out = divide(everything, hold_out=config.data.hold_out, seed=config.fit.seed)
     learnt = frozenset(record.fitted_sha256)
     leaving = [sha256 for sha256 in held_out if sha256 in learnt]
     coming = [sha256 for sha256 in fitted if sha256 not in learnt]
     paths = {sha256: sample.sample.path for sha256, sample in new.items()}
-    paths |= {held.sha256: held.path for held in record.held_out}
-    paths |= _found_again(leaving, record)
+    paths |= {file.sha256: file.path for file in record.for_calibration}
+    paths |= _found_again([sha256 for sha256 in leaving if sha256 not in paths], record)
     reader = SampleReader(
         _read_again([*leaving, *coming], paths),
         record.preprocessing,
@@ -85,7 +100,9 @@ def add_good_images(run: Path, folder: Path) -> Addition:
         **kept,
         "fitted_sha256": fitted,
         "data_sha256": data_sha256(fitted),
-        "held_out": tuple(HeldOut(path=paths[s].resolve(), sha256=s) for s in held_out),
+        "config": config,
+        "held_out": _files(held_out, paths),
+        "judged_in_turn": () if held_out else _files(fitted, paths),
         "added": (*record.added, folder.resolve()),
     }
     known = tuple(sample.sample.path for sample in found if sample.sha256 not in new)
@@ -100,6 +117,17 @@ def good_files(record: RunRecord) -> list[Path]:
     """
     folders = (record.config.data.folder, *record.added)
     return [sample.path for folder in folders for sample in read_data_set(folder).good]
+
+
+def _for_more(config: TrainConfig, images: int, without: dict[str, str]) -> TrainConfig:
+    """Returns the configuration for more images: few hold none out, and then they are many."""
+    hold_out = config.data.hold_out or hold_out_share(images)
+    data = config.data.model_copy(update={"hold_out": hold_out, "without": without})
+    return config.model_copy(update={"data": data})
+
+
+def _files(hashes: Sequence[str], paths: dict[str, Path]) -> tuple[HeldOut, ...]:
+    return tuple(HeldOut(path=paths[sha256].resolve(), sha256=sha256) for sha256 in hashes)
 
 
 def _refuse_other_frames(samples: Sequence[SurveyedSample], record: RunRecord) -> None:

@@ -36,7 +36,7 @@ RUN, WEIGHTS, RESUME = "run.json", "model.safetensors", "resume.safetensors"
 
 
 class HeldOut(StrictModel):
-    """A good image that the training did not use."""
+    """A good image for the calibration."""
 
     path: StoredPath
     sha256: Sha256
@@ -48,7 +48,9 @@ class RunRecord(StrictModel):
     Attributes:
         name: name of the data set.
         fitted_sha256: hashes of the training images.
-        held_out: good images for calibration and for the golden frames of a bundle.
+        held_out: good images that the training did not use, for calibration and golden frames.
+        judged_in_turn: the learnt good images, where none are held out: calibration judges each by
+            a model without it.
         added: folders with good images that came after the training.
         losses: mean of each loss term over the last epoch.
         doubts: reasons against the use of this model.
@@ -63,6 +65,7 @@ class RunRecord(StrictModel):
     data_sha256: Sha256
     fitted_sha256: tuple[Sha256, ...]
     held_out: tuple[HeldOut, ...]
+    judged_in_turn: tuple[HeldOut, ...] = ()
     added: tuple[Path, ...] = ()
     epochs: int
     steps: int
@@ -70,6 +73,11 @@ class RunRecord(StrictModel):
     losses: dict[str, float]
     doubts: tuple[str, ...] = ()
     weights_sha256: Sha256
+
+    @property
+    def for_calibration(self) -> tuple[HeldOut, ...]:
+        """Returns the good images for calibration and for the golden frames of a bundle."""
+        return self.held_out or self.judged_in_turn
 
 
 class Fitting(NamedTuple):

@@ -42,6 +42,15 @@ def learn_images(
     model.solve()
 
 
+def refuse_no_hold_out(config: TrainConfig) -> None:
+    """Raises ConfigError when a model of optimisation steps leaves no images for calibration."""
+    if config.data.hold_out == 0:
+        raise ConfigError(
+            f"data.hold_out 0: {config.model.name} cannot forget a learnt image to judge it; hold "
+            "some out, 0.2 for instance, or take the model subspace"
+        )
+
+
 def refuse_unused_settings(config: TrainConfig) -> None:
     """Raises ConfigError for settings of optimisation steps, which a closed form does not take."""
     name = config.model.name

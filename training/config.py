@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from inspection.config.loading import ConfigPath, StrictModel
 from inspection.preprocess import Crop, Pixels
+from inspection.trust.sealed import Sha256
 from training.data.augment import Augmentation
 from training.models import MODELS, model_module
 
@@ -24,7 +25,9 @@ class DataConfig(StrictModel):
         frame_height: lowest and highest height of frames, px; None takes the one height of all
             images. A line has one camera and one size: ranges are for collected images.
         frame_width: lowest and highest width, likewise.
-        hold_out: share of the good images that the training leaves for calibration.
+        hold_out: share of the good images that the training leaves for calibration. 0 learns all,
+            with a model in closed form: `linewarden teach` then judges each by a model without it.
+        without: good images that a person left out: file names by SHA-256.
         augment: random changes of the training images; none by default.
     """
 
@@ -33,7 +36,8 @@ class DataConfig(StrictModel):
     crop: Crop | None = None
     frame_height: tuple[Pixels, Pixels] | None = None
     frame_width: tuple[Pixels, Pixels] | None = None
-    hold_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    hold_out: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    without: dict[Sha256, str] = Field(default_factory=dict)
     augment: Augmentation = Augmentation()
 
     @model_validator(mode="after")

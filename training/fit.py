@@ -29,7 +29,7 @@ from training.checkpoint import (
     save_run,
     save_state,
 )
-from training.closed_form import learn_images, refuse_unused_settings
+from training.closed_form import learn_images, refuse_no_hold_out, refuse_unused_settings
 from training.config import TrainConfig
 from training.data.data_set import DataSet, Sample
 from training.data.layout import read_data_set
@@ -96,6 +96,8 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
     model = build_model(config)
     if isinstance(model, ClosedFormModel):
         refuse_unused_settings(config)
+    else:
+        refuse_no_hold_out(config)
     data = survey_data(data_set, config, model)
     make_run_folder(folder)
     reader = SampleReader(
@@ -113,7 +115,7 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
         )
     _refuse_infinite_weights(model)
     record = _run_record(config, data_set, data, progress, losses)
-    left_out = _left_out(data_set, data, model)
+    left_out = _left_out(data_set, data, model, config)
     record["doubts"] = (*data_set.doubts, *left_out, *model.doubts(losses))
     finished = save_run(folder, model.eval(), record, write=workers.is_first)
     workers.wait()
@@ -170,9 +172,13 @@ def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> 
             f"{config.data.folder}: supervised training needs real defects in train/<defect> "
             "(masks in ground_truth/<defect>), and finds none"
         )
-    surveyed = survey([*data_set.good, *defective])
+    found = survey([*data_set.good, *defective])
+    good = [s for s in found[: len(data_set.good)] if s.sha256 not in config.data.without]
+    bad = found[len(data_set.good) :]
+    surveyed = [*good, *bad]
+    if not good:
+        raise CameraError(f"{config.data.folder}: data.without leaves no good image")
     heights, widths = frame_ranges(surveyed, config.data.frame_height, config.data.frame_width)
-    good, bad = surveyed[: len(data_set.good)], surveyed[len(data_set.good) :]
     split = split_good(good, hold_out=config.data.hold_out, seed=config.fit.seed)
     preprocessing = Preprocessing(
         frame_height=heights,
@@ -185,12 +191,15 @@ def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> 
     return TrainingData(split, tuple(bad), preprocessing)
 
 
-def _left_out(data_set: DataSet, data: TrainingData, model: AnomalyModel) -> list[str]:
+def _left_out(
+    data_set: DataSet, data: TrainingData, model: AnomalyModel, config: TrainConfig
+) -> list[str]:
     """Tells the training images that this training leaves out."""
     defective = [str(s.path) for s in data_set.defective if not _is_learnt(s, model)]
     repeated = list(map(str, data.split.duplicates))
     why = "have no mask" if model.learns_defects else "are not for a model of good parts"
     groups = {
+        "good training images are left out by hand": list(config.data.without.values()),
         f"defective training images {why} and are not learnt": defective,
         "good training images repeat another and are learnt once": repeated,
     }
@@ -288,9 +297,9 @@ def _run_record(
     progress: Progress,
     losses: dict[str, float],
 ) -> dict[str, object]:
-    held_out = tuple(
-        HeldOut(path=sample.sample.path.resolve(), sha256=sample.sha256)
-        for sample in data.split.held_out
+    held_out, good = (
+        tuple(HeldOut(path=s.sample.path.resolve(), sha256=s.sha256) for s in samples)
+        for samples in (data.split.held_out, data.split.fit)
     )
     return {
         "name": data_set.name,
@@ -301,6 +310,7 @@ def _run_record(
         "data_sha256": data_sha256(sample.sha256 for sample in data.fitted),
         "fitted_sha256": tuple(sample.sha256 for sample in data.fitted),
         "held_out": held_out,
+        "judged_in_turn": () if held_out else good,
         "epochs": progress.epoch,
         "steps": progress.steps,
         "seconds": round(progress.seconds, 3),

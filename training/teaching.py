@@ -15,6 +15,7 @@ from training.config import TrainConfig
 from training.data.samples import SampleReader
 from training.data.survey import SurveyedSample
 from training.features import FeatureSource, keep_freed_memory
+from training.few_images import hold_out_share
 from training.workers import Workers
 
 _AREA = 256 * 256  # px of the model's input
@@ -58,7 +59,7 @@ def plan_training(
         seconds: for features and steps together.
         measure: measures the pace of a training on the device, as `measure_pace` does.
     """
-    data, reasons = _data_choice(samples)
+    data, reasons = _data_choice(samples, 0.3 if len(samples) < _FEW else 0.2)
     on_cpu = fixed["fit"]["device"] == "cpu"
     chosen: Sections = {
         "data": data,
@@ -84,17 +85,19 @@ def plan_at_once(samples: Sequence[SurveyedSample], fixed: Sections) -> Plan:
         samples: the good images.
         fixed: the given settings by section, as for `plan_training`.
     """
-    data, reasons = _data_choice(samples)
+    data, reasons = _data_choice(samples, hold_out_share(len(samples)))
     config = _config({"data": data, "model": {"name": "subspace"}, "fit": {}}, fixed)
     return Plan(config, [*reasons, "subspace: one look at each image, no training"])
 
 
-def _data_choice(samples: Sequence[SurveyedSample]) -> tuple[dict[str, Any], list[str]]:
+def _data_choice(
+    samples: Sequence[SurveyedSample], hold_out: float
+) -> tuple[dict[str, Any], list[str]]:
     """Returns the settings of the section data, and the reasons for them."""
     size = input_size(samples)
-    hold_out = 0.3 if len(samples) < _FEW else 0.2
+    part = f"{hold_out:.0%} of them held out for the threshold"
     reasons = [
-        f"{len(samples)} good images, {hold_out:.0%} of them held out for the threshold",
+        f"{len(samples)} good images, {part if hold_out else 'all of them learnt'}",
         f"input {size[0]}x{size[1]} (height x width), in the proportions of the frames",
     ]
     return {"image_size": size, "hold_out": hold_out}, reasons

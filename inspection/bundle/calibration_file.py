@@ -20,6 +20,9 @@ from inspection.layout import Layout
 from inspection.trust.sealed import Sha256, Vouched
 from inspection.verdict import Thresholds
 
+# A model of all other images judged each image; or the model of a single image its mirrored copies.
+Judged = Literal["without_itself", "mirrored"]
+
 # The file leaves these out when they are empty, so that the seals of older files stay right.
 _ADDED = frozenset(
     [
@@ -33,6 +36,10 @@ _ADDED = frozenset(
         "zone_scores",
         "lots",
         "modelled_rate",
+        "false_reject_rate_average",
+        "judged",
+        "outliers",
+        "without",
     ]
 )
 
@@ -105,6 +112,13 @@ class Calibration(Vouched):
             hold for all zones together.
         zone_scores: value of each zone, by image hash, where there are zones.
         lots: lot of each image, by image hash, where the parts came in named lots.
+        false_reject_rate_average: upper bound of the false reject rate on average over draws of as
+            many good parts; None for lots, and in files of older releases.
+        judged: judge of images that the model has learnt, see `Judged`; None
+            when the artefact judged images that it has not.
+        outliers: images that stand out and count all the same, by image hash: distance of the score
+            from the median in spreads, see `calibration.outliers`.
+        without: files that a person left out, by image hash.
         modelled_rate: false reject rate of `thresholds.reject` by a model of the tail of the
             scores, which is not a promise; None when the threshold is an order statistic.
     """
@@ -132,6 +146,10 @@ class Calibration(Vouched):
     zone_scores: dict[Sha256, tuple[float, ...]] = Field(default_factory=dict)
     lots: dict[Sha256, str] = Field(default_factory=dict)
     modelled_rate: float | None = None
+    false_reject_rate_average: float | None = None
+    judged: Judged | None = None
+    outliers: dict[Sha256, float] = Field(default_factory=dict)
+    without: dict[Sha256, str] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod

@@ -22,6 +22,9 @@ The previous calibration is kept: 'linewarden calibrations' lists, compares and 
 it. Add good parts that the line rejected with --more-good. They raise the threshold,
 which keeps the promise and may let more defects pass: check with evaluate or acceptance.
 
+Images that stand out, by marks or as other parts, are named with the threshold without
+them, and shown in the report. They count until you leave them out with --without.
+
 examples:
   linewarden calibrate bundles/flange --good parts/flange/train/good
   linewarden calibrate bundles/flange --good parts/flange/train/good \\
@@ -33,6 +36,8 @@ examples:
   linewarden calibrate bundles/flange --good shots --lot-name '^(lot\\d+)_'
   linewarden calibrate bundles/flange --good shots --more-good false-rejects \\
       --author 'A. Inspector' --reason 'new lamp' --report calibration.html
+
+  linewarden calibrate bundles/flange --good shots --without 017.png --without 023.png
 
 files:
   BUNDLE/calibration/RECIPE.json            thresholds, scores, the hash of the artefact
@@ -66,6 +71,7 @@ from linewarden.options import (
     open_inspector,
 )
 from linewarden.warning import warn
+from linewarden.without import add_without_argument, named_by_hash
 
 ReportWriter = Callable[[Path, CalibrationResult, Inspector], None]
 
@@ -101,6 +107,7 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="more images of good parts, such as false rejects; may be repeated",
     )
+    add_without_argument(parser)
     parser.add_argument(
         "--part-name",
         metavar="REGEX",
@@ -145,7 +152,7 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Calibrates and reports."""
-    write_report = _report_writer() if args.report else None
+    write_report = report_writer() if args.report else None
     bundle = open_bundle(args.bundle)
     bundle.keys.require_for_records()
     layout = _layout(args, bundle)
@@ -163,6 +170,7 @@ def run(args: argparse.Namespace) -> int:
             engine=args.engine,
             artefact=args.artefact,
             threads=args.threads,
+            without=named_by_hash(args.without, images),
             report=bar.update,
             author=args.author,
             reason=args.reason,
@@ -174,7 +182,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _report_writer() -> ReportWriter:
+def report_writer() -> ReportWriter:
     """Loads the only module that needs jinja2, before anything is measured."""
     from calibration.report import write_calibration_report  # noqa: PLC0415 - optional package
 

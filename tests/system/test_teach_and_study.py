@@ -55,7 +55,7 @@ def test_teach_takes_seconds_without_minutes_and_good_parts_can_be_added(
     assert main(["teach", "--add", str(more), "--out", str(bundle)]) == 0
     printed = capsys.readouterr()
     assert f"left out 1 images that {bundle}-run has already" in printed.err
-    assert "5 images added: 9 learnt, 5 held out for the threshold" in printed.err
+    assert "5 images added: 14 learnt, 0 held out for the threshold" in printed.err
     assert f"written to {bundle}/calibration/default.json" in printed.out
     anew = tmp_path / "anew"
     assert main(["teach", "--good", str(parts / "train/good"), "--out", str(anew), *options]) == 0
@@ -187,3 +187,47 @@ def test_a_study_compares_models_and_goes_on_where_it_was(
     assert html.count("data:image/jpeg") == 2
     assert html.count("data:image/png") == 1
     assert "http" not in html
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_teach_says_what_one_or_two_images_are_worth(
+    count: int, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for file in sorted((parts / "train/good").iterdir())[:count]:
+        (few / file.name).symlink_to(file)
+    words = ["teach", "--good", str(few), "--out", str(tmp_path / "bundle"), "--weights", "none"]
+    assert main(words) == 0
+    printed = capsys.readouterr()
+    assert f"{count} good images, all of them learnt" in printed.err
+    said = {
+        1: "from 1 good part: its false reject rate is not known, and nothing is promised",
+        2: "at most 33.33% are rejected, but a set may be an unlucky one: of 100 such sets 95 keep",
+    }
+    assert said[count] in printed.out
+    assert main(["verify", str(tmp_path / "bundle")]) == 0
+
+
+def test_teach_leaves_out_what_a_person_names(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few, more, bundle = tmp_path / "few", tmp_path / "more", tmp_path / "bundle"
+    good = sorted((parts / "train/good").iterdir())
+    for folder, files in ((few, good[:4]), (more, good[3:6])):
+        folder.mkdir()
+        for file in files:
+            (folder / file.name).symlink_to(file)
+    report = tmp_path / "page.html"
+    words = ["teach", "--good", str(few), "--out", str(bundle), "--weights", "none"]
+    assert main([*words, "--without", good[3].name, "--report", str(report)]) == 0
+    assert f"left out by hand: {good[3].name}" in capsys.readouterr().out
+    assert f"left out by hand: {good[3].name}" in report.read_text()
+    # A later addition leaves it out too, and may leave out others.
+    add = ["teach", "--add", str(more), "--out", str(bundle)]
+    assert main([*add, "--without", good[5].name]) == 0
+    kept = open_bundle(bundle).calibration("default", "model.onnx")
+    assert len(kept.scores) == 4
+    assert list(kept.without.values()) == [good[3].name, good[5].name]
+    assert main(["teach", "--add", str(few), "--out", str(bundle), "--without", good[0].name]) == 3
+    assert f"has {good[0].name} already; to leave it out teach again" in capsys.readouterr().err

@@ -70,11 +70,11 @@ def split_good(samples: Sequence[SurveyedSample], *, hold_out: float, seed: int)
 
     Args:
         samples: the good images.
-        hold_out: share to hold out, 0 < hold_out < 1; each side gets at least one image.
+        hold_out: share to hold out; each side gets at least one image. 0 holds none out.
         seed: another seed gives another division.
 
     Raises:
-        CameraError: there are fewer than MINIMUM_GOOD_IMAGES different images.
+        CameraError: there are fewer than MINIMUM_GOOD_IMAGES different images to hold some out of.
     """
     unique: dict[str, SurveyedSample] = {}
     duplicates = []
@@ -82,7 +82,7 @@ def split_good(samples: Sequence[SurveyedSample], *, hold_out: float, seed: int)
         if sample.sha256 in unique:
             duplicates.append(sample.sample.path)
         unique.setdefault(sample.sha256, sample)
-    if len(unique) < MINIMUM_GOOD_IMAGES:
+    if hold_out > 0 and len(unique) < MINIMUM_GOOD_IMAGES:
         raise CameraError(
             f"{len(unique)} different good images; at least {MINIMUM_GOOD_IMAGES} are needed, and "
             "100 or more make a reliable model"
@@ -98,8 +98,13 @@ def split_good(samples: Sequence[SurveyedSample], *, hold_out: float, seed: int)
 def divide(
     hashes: Iterable[str], *, hold_out: float, seed: int
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Divides different images, by their hashes, into those to fit and those to hold out."""
+    """Divides different images, by their hashes, into those to fit and those to hold out.
+
+    A share of 0 holds none out; any other at least one, and not all.
+    """
     order = sorted(hashes, key=lambda sha256: _draw_key(sha256, seed))
+    if hold_out == 0:
+        return tuple(order), ()
     count = min(max(1, math.ceil(hold_out * len(order))), len(order) - 1)
     return tuple(order[count:]), tuple(order[:count])
 

@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 
 from calibration.calibrate import calibrate
+from calibration.good_parts import curve_of
+from calibration.learnt import LearntImages
+from calibration.statements import NO_PROMISE, describe
 from calibration.thresholds import CalibrationTargets
 from edge import Inspector
 from inspection.bundle import Bundle, open_bundle
+from inspection.bundle.calibration_file import Judged
 from inspection.bundle.manifest import seal_bundle
 from inspection.drift.charts import MOVED
+from inspection.engine import Prediction
 from inspection.errors import BundleError, CameraError
 from inspection.files import sha256_of
 from inspection.images import read_image
@@ -145,3 +150,41 @@ def test_a_smallest_area_clears_the_mask(tiny_bundle: Bundle, tmp_path: Path) ->
     with Inspector.open(tiny_bundle.folder) as inspector:
         mask = inspector.inspect(frame).mask
     assert np.argwhere(mask).tolist() == [[20, 20], [21, 20]]
+
+
+def few(paths: list[Path], judged: Judged, level: float) -> LearntImages:
+    one = Prediction(np.array([level], np.float32), np.full((1, 32, 32), level, np.float32))
+    return LearntImages(judged, dict.fromkeys(map(sha256_of, paths), one))
+
+
+def test_learnt_images_count_with_the_prediction_that_is_given(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    paths = good_parts(tmp_path / "good", [20, 60, 40, 90])
+    learnt = few(paths, "without_itself", 0.7)
+    result = calibrate(tiny_bundle, paths, CalibrationTargets(0.01), learnt=learnt)
+    kept = result.calibration
+    assert kept.thresholds.reject == pytest.approx(0.7)
+    assert kept.judged == "without_itself"
+    assert kept.false_reject_rate_average == pytest.approx(1 / 5)
+    assert kept.false_reject_rate_bound == pytest.approx(1 - 0.05 ** (1 / 4))
+    assert describe(result)[:2] == [
+        "threshold 0.7 from 4 good parts: false reject rate at most 52.71% with 95% confidence",
+        (
+            "on average over sets of good parts as small as this one at most 20.00% are rejected, "
+            "but a set may be an unlucky one: of 100 such sets 95 keep below 52.71% (each part "
+            "judged by a model of the others)"
+        ),
+    ]
+
+
+def test_a_single_image_promises_nothing(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    paths = good_parts(tmp_path / "good", [20])
+    learnt = few(paths, "mirrored", 0.7)
+    result = calibrate(tiny_bundle, paths, CalibrationTargets(0.01), learnt=learnt)
+    kept = result.calibration
+    assert (kept.false_reject_rate_bound, kept.false_reject_rate_average) == (1.0, 1.0)
+    assert kept.mask_rate_bound == 1.0
+    assert curve_of(kept) is None
+    assert describe(result)[0] == f"threshold 0.7 from 1 good part: {NO_PROMISE}"
+    assert not any("at most" in line for line in describe(result))

@@ -120,7 +120,8 @@ def test_a_calibration_without_zones_is_written_as_before(
     result = calibrate(tiny_bundle, parts(tmp_path / "good", [(20, 100)]), CalibrationTargets(0.1))
     assert set(json.loads(result.path.read_text())) == {
         "seal", "schema_version", "recipe", "created_utc", "artefact", "artefact_sha256",
-        "false_reject_rate_target", "confidence", "false_reject_rate_bound", "threshold_score",
+        "false_reject_rate_target", "confidence", "false_reject_rate_bound",
+        "false_reject_rate_average", "threshold_score",
         "threshold_pixel", "threshold_review", "review_rate_bound", "mask_rate_bound",
         "minimum_area_px", "scores", "parts", "data_sha256", "previous_seal", "mac",
     }  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from inspection.errors import CameraError, ConfigError
+from inspection.files import sha256_of
 from training.adding import Addition, add_good_images, good_files
 from training.checkpoint import RunRecord, load_run, save_run
 from training.config import TrainConfig
@@ -170,3 +171,17 @@ def test_random_changes_are_refused_and_not_left_out(tmp_path: Path) -> None:
     settings["data"]["augment"] = {"rotation_deg": 10}
     with pytest.raises(ConfigError, match=r"data\.augment: subspace .*model\.rotations turns"):
         fit(TrainConfig.model_validate(settings), tmp_path / "run")
+
+
+def test_images_that_a_person_left_out_do_not_come_back(tmp_path: Path) -> None:
+    few, more = draw(tmp_path / "few", range(10)), draw(tmp_path / "more", range(10, 13))
+    record = taught(few, tmp_path / "run")
+    left = {sha256_of(more / "011.png"): "011.png"}
+    second = saved(add_good_images(tmp_path / "run", more, left), tmp_path / "run2")
+    assert second.config.data.without == left
+    assert not left.keys() & {*second.fitted_sha256, *held(second)}
+    alone = draw(tmp_path / "alone", range(11, 12))
+    with pytest.raises(CameraError, match=r"leaves them out by hand \(1\)"):
+        add_good_images(tmp_path / "run2", alone)
+    with pytest.raises(ConfigError, match=r"has old\.png already; to leave it out teach again"):
+        add_good_images(tmp_path / "run2", more, {record.fitted_sha256[0]: "old.png"})

@@ -1,0 +1,115 @@
+"""Few good images: the model learns all of them, and each is judged by a model without it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from inspection.bundle.calibration_file import Judged
+from inspection.engine import Prediction
+from training.checkpoint import RunRecord
+from training.data.augment import Change
+from training.data.data_set import Sample
+from training.data.samples import SampleReader
+from training.data.survey import survey
+from training.models.base import AnomalyModel, ClosedFormModel, Features
+
+FEW = 20  # good images up to which none is held out from a model in closed form
+
+_MIRRORED = (
+    Change(flip_horizontal=True),
+    Change(flip_vertical=True),
+    Change(flip_horizontal=True, flip_vertical=True),
+)
+
+
+def hold_out_share(images: int) -> float:
+    """Returns the share of good images to hold out from a model in closed form; 0 for few."""
+    if images <= FEW:
+        return 0.0
+    return 0.3 if images < 50 else 0.2
+
+
+class Judgement(NamedTuple):
+    """Predictions of batch 1 for learnt images, by SHA-256 of the file, and their judge."""
+
+    judged: Judged | None
+    predictions: dict[str, Prediction]
+
+
+def judge_learnt(record: RunRecord, model: AnomalyModel) -> Judgement:
+    """Judges the images of a run that holds none out, each once by a model without it.
+
+    The images pass the backbone once. A single image is judged by its mirrored copies, since no
+    model is left without it.
+
+    Returns:
+        no predictions for a run that holds images out.
+
+    Raises:
+        CameraError: an image is gone, or the others show nothing.
+    """
+    if not record.judged_in_turn or not isinstance(model, ClosedFormModel):
+        return Judgement(None, {})
+    files = record.judged_in_turn
+    reader = SampleReader(
+        survey([Sample(file.path) for file in files]),
+        record.preprocessing,
+        model.annotation,
+        record.config.data.augment,
+        max_bytes=0,
+    )
+    if len(files) == 1:
+        prediction = mirrored_prediction(model, reader.images([0]))
+        return Judgement("mirrored", {files[0].sha256: prediction})
+    images = (
+        [model.extract(view) for view in model.views(reader.images([number]))]
+        for number in range(len(files))
+    )
+    found = predictions_without(model, ([views] for views in images))
+    hashes = (file.sha256 for file in files)
+    return Judgement("without_itself", dict(zip(hashes, found, strict=True)))
+
+
+@torch.no_grad()
+def predictions_without(
+    model: ClosedFormModel, groups: Iterable[Sequence[Sequence[Features]]]
+) -> Iterator[Prediction]:
+    """Yields the prediction for each learnt image by a model without the images of its group.
+
+    Args:
+        model: on the CPU; it stays as it is and knows more images than those of a group.
+        groups: each a list of images; an image is the features of all its views, itself first.
+    """
+    others = copy.deepcopy(model)
+    for group in groups:
+        views = [features for image in group for features in image]
+        for features in views:
+            others.unlearn(features)
+        others.solve()
+        for image in group:
+            yield _prediction(others, image[0])
+        for features in views:
+            others.learn(features)
+
+
+@torch.no_grad()
+def mirrored_prediction(model: ClosedFormModel, image: Tensor) -> Prediction:
+    """Returns the prediction for the mirrored copy of an image with the highest score.
+
+    Args:
+        model: on the CPU.
+        image: model input (1, H, W, 3) uint8.
+    """
+    copies = [torch.from_numpy(change.of_image(image[0].numpy())) for change in _MIRRORED]
+    found = [_prediction(model, model.extract(one[None])) for one in copies]
+    return max(found, key=lambda prediction: float(prediction.scores[0]))
+
+
+def _prediction(model: ClosedFormModel, features: Features) -> Prediction:
+    prediction = model.predict(features)
+    return Prediction(prediction.scores.float().numpy(), prediction.maps.float().numpy())
