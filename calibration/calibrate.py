@@ -14,11 +14,11 @@ from calibration.drift import baseline_of_images, figures_of_images
 from calibration.order import ordered_channels
 from calibration.scores import GoodScore, ScoredImages, score_images
 from calibration.thresholds import CalibrationTargets, PromisedThresholds, thresholds_for
-from inspection.bundle import REFERENCE_ARTEFACT, Bundle
+from inspection.bundle import Bundle, chosen_here
 from inspection.bundle.calibration_file import Calibration
 from inspection.engine import Engine
 from inspection.errors import CameraError
-from inspection.inspector import open_engine
+from inspection.inspector import open_chosen
 from inspection.layout import Layout
 from inspection.verdict import score_of_zones
 
@@ -59,8 +59,8 @@ def calibrate(
     *,
     recipe: str = "default",
     layout: Layout | None = None,
-    engine: str = "onnxruntime",
-    artefact: str = REFERENCE_ARTEFACT,
+    engine: str | None = None,
+    artefact: str | None = None,
     threads: int | None = None,
     report: Callable[[], object] = lambda: None,
     author: str = "",
@@ -76,6 +76,7 @@ def calibrate(
     Args:
         layout: zones and alignment of the recipe, kept with its thresholds; None inspects the whole
             frame, or the crop of the bundle.
+        engine, artefact: None for what `linewarden build` chose here; see `chosen_here`.
         report: called after each image.
 
     Raises:
@@ -84,7 +85,8 @@ def calibrate(
             band.
         EngineError: the artefact does not run.
     """
-    with closing(open_engine(bundle, engine=engine, artefact=artefact, threads=threads)) as opened:
+    chosen = chosen_here(bundle, engine, artefact)
+    with closing(open_chosen(bundle, chosen, threads=threads)) as opened:
         scored = _scored(bundle, images, opened, layout, report)
     good = scored.scores
     promised = thresholds_for(good, targets, layout.zones if layout is not None else ())
@@ -96,8 +98,8 @@ def calibrate(
             created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             author=author,
             reason=reason,
-            artefact=artefact,
-            artefact_sha256=bundle.sha256(artefact),
+            artefact=chosen.artefact,
+            artefact_sha256=bundle.sha256(chosen.artefact),
             scores=scores,
             drift=baseline_of_images(figures, reference),
             **_promise(promised, targets, layout),
@@ -105,7 +107,7 @@ def calibrate(
         )
     )
     return CalibrationResult(
-        calibration=bundle.calibration(recipe, artefact),
+        calibration=bundle.calibration(recipe, chosen.artefact),
         promised=promised,
         path=path,
         fitted=scored.fitted,

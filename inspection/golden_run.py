@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle
 from inspection.engine import Engine
 from inspection.engine.cuda import open_cuda
+from inspection.engine.processor import processor_here
 from inspection.engine.sidecar import PLAN
 from inspection.engine.tensorrt_bindings import load_bindings, platform_here
 from inspection.errors import EngineError
@@ -41,8 +42,11 @@ class GoldenRun:
     wrong: tuple[str, ...]
 
 
-def engine_for(artefact: str, onnx_engine: str) -> str:
-    """Returns the engine of an artefact: plans run on TensorRT, all others on `onnx_engine`."""
+def engine_for(bundle: Bundle, artefact: str, onnx_engine: str) -> str:
+    """Returns the engine of an artefact: that of its plan or record, else `onnx_engine`."""
+    record = bundle.cpu_record(artefact)
+    if record is not None:
+        return record.engine
     return "tensorrt" if artefact.endswith(PLAN) else onnx_engine
 
 
@@ -50,17 +54,23 @@ def artefacts_here(bundle: Bundle, onnx_engine: str) -> tuple[dict[str, str], li
     """Returns the artefacts that this machine can run, each with its engine.
 
     Returns:
-        The engine by artefact, and a remark on each plan that this machine cannot run.
+        The engine by artefact, and a remark on each plan or record that is not for this machine.
     """
     chosen = dict.fromkeys((REFERENCE_ARTEFACT, *bundle.manifest.artefacts), onnx_engine)
+    here = processor_here().folder
+    remarks = []
+    for name in bundle.cpu_records():
+        if PurePosixPath(name).parts[1] == here:
+            chosen[name] = engine_for(bundle, name, onnx_engine)
+        else:
+            remarks.append(f"{name}: not run, this machine is {here}")
     plans = bundle.plans()
     if not plans:
-        return chosen, []
+        return chosen, remarks
     try:
         here = _device_folder()
     except EngineError as error:
-        return chosen, [f"{len(plans)} TensorRT plans are not run: {error}"]
-    remarks = []
+        return chosen, [*remarks, f"{len(plans)} TensorRT plans are not run: {error}"]
     for plan in plans:
         if PurePosixPath(plan).parts[1] == here:
             chosen[plan] = "tensorrt"
@@ -77,7 +87,7 @@ def require_golden_of_recipes(bundle: Bundle, onnx_engine: str) -> None:
     """
     frames = golden_frames(bundle)
     for artefact in sorted(set(bundle.recipes().values())):
-        name = engine_for(artefact, onnx_engine)
+        name = engine_for(bundle, artefact, onnx_engine)
         with closing(open_engine(bundle, engine=name, artefact=artefact)) as engine:
             wrong = run_golden(bundle, artefact, name, engine, frames).wrong
         if wrong:

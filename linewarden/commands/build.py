@@ -1,6 +1,16 @@
-"""Build the TensorRT engines of a bundle, on the device that will run them.
+"""Build what this machine runs best: TensorRT engines, or the choice for its processor.
 
-A plan fits only this kind of device, this TensorRT and this CUDA, so build it here.
+Without an NVIDIA device, the command tries the engines, artefacts and precisions that this
+processor has: ONNX Runtime and OpenVINO in FP32, OpenVINO in BF16 where the processor has
+the units, and the INT8 files of the bundle. Each runs on the golden frames and on the good
+images of --good. One that flips a verdict or moves the scores too far is refused. The
+others are timed in turn, and the fastest is kept. From then on, calibrate, evaluate,
+inspect and run use it on this kind of processor, until --engine or --artefact say
+otherwise. Thresholds from another precision do not hold for it: calibrate afterwards. A
+bundle that was never built runs its FP32 graph on ONNX Runtime.
+
+With an NVIDIA device, it builds TensorRT engines; --cpu builds for the processor there. A
+plan fits only this kind of device, this TensorRT and this CUDA, so build it here.
 The bundle keeps it with a sidecar that records all three. The golden frames then run
 through the plan at native resolution. The command drops an engine whose verdicts differ
 from the checkpoint's, and an engine of lower precision that is not faster here than a
@@ -16,11 +26,13 @@ The exit code is 6 when a named artefact, or the FP32 artefact, gives no engine.
 
 examples:
   linewarden build bundles/flange
+  linewarden build bundles/flange --good parts/flange/train/good --threads 2
   linewarden build bundles/flange --artefact model.onnx model.fp16.onnx --workspace-mib 2048
   linewarden calibrate bundles/flange --good parts/good --engine tensorrt \\
       --artefact engines/orin-sm87-8mp/fp16/model.plan
 
 files:
+  BUNDLE/engines/PROCESSOR/PRECISION/model.cpu.json   the choice for a processor, and why
   BUNDLE/engines/DEVICE/PRECISION/model.plan          the engine
   BUNDLE/engines/DEVICE/PRECISION/model.plan.json     its sidecar
   BUNDLE/engines/DEVICE/PRECISION/model.layers.json   its layers, as built
@@ -46,6 +58,7 @@ from export.tensorrt.engine import Built, build_engine, buildable
 from inspection.bundle import REFERENCE_ARTEFACT, open_bundle
 from inspection.engine.sidecar import Latency, Sidecar
 from inspection.errors import EngineError
+from linewarden.cpu_build import add_cpu_arguments, build_with_options, is_for_processor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,8 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--artefact",
         nargs="+",
         metavar="FILE",
-        help="ONNX files of the bundle (default: all files for TensorRT)",
+        help="ONNX files of the bundle (default: all that this machine runs)",
     )
+    add_cpu_arguments(parser)
     parser.add_argument(
         "--workspace-mib",
         type=int,
@@ -94,6 +108,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Builds and reports; returns 130 or 143 after a signal."""
     bundle = open_bundle(args.bundle)
+    if is_for_processor(args):
+        for line in build_with_options(args, bundle, _say):
+            print(line)
+        return 0
     # On another thread: Python handles signals on this one only, and TensorRT would block it.
     with stopped_by_signals() as received, _Bars(received) as bars, ThreadPoolExecutor(1) as thread:
         build = partial(

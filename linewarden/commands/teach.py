@@ -44,6 +44,7 @@ from inspection.config.loading import dump_yaml, load_config
 from inspection.errors import BundleError, ConfigError
 from inspection.files import new_directory, remove_leftovers, write_text
 from inspection.names import printable
+from linewarden.cpu_build import build_if_it_pays
 from linewarden.options import add_rate_argument
 from linewarden.training_run import fit_with_progress, say, weights_value
 from training.adding import add_good_images
@@ -135,6 +136,7 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
     lines: list[str] = []
 
     def finish(bundle: Bundle) -> None:
+        build_if_it_pays(bundle, held_out, say)
         result = calibrate(bundle, held_out, targets)
         written = args.out / result.path.relative_to(bundle.folder)
         lines.extend(describe(replace(result, path=written)))
