@@ -72,9 +72,9 @@ def build_if_it_pays(
 
 def describe(record: CpuRecord) -> list[str]:
     """Returns the candidates as a table, and the kept one."""
-    threads = "all cores" if record.threads is None else f"{record.threads} threads"
+    threads = "all cores" if record.threads is None else f"threads: {record.threads}"
     return [
-        f"{record.processor.model}, {threads}:",
+        f"{record.processor.model}, {threads}",
         *aligned([_COLUMNS, *map(_cells, record.trials)]),
         f"this machine runs {record.artefact} on {record.engine} in {record.precision}",
     ]

@@ -36,6 +36,7 @@ from inspection.preprocess import preprocess
 Runs = Mapping[str, Callable[[Image], object]]
 
 MAX_GOOD = 32  # good images that prove an artefact; more take longer and show the same
+_MAX_REASON = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -174,13 +175,18 @@ def _prove(proof: _Proof, candidate: Candidate, stack: ExitStack) -> _Tried:
             tried.outcome = proof.yardstick.outcome(got)
             tried.remark = _fault(proof, candidate, engine, tried.outcome)
     except EngineError as error:
-        tried.remark = f"does not run: {error}"
+        tried.remark = f"does not run: {_shortened(str(error))}"
         return tried
     if tried.remark:
         engine.close()
     else:
         tried.engine = stack.enter_context(closing(engine))
     return tried
+
+
+def _shortened(reason: str) -> str:
+    """Returns the start of a reason: engines name every operator that they do not take."""
+    return reason if len(reason) <= _MAX_REASON else f"{reason[:_MAX_REASON]}..."
 
 
 @contextmanager
