@@ -1,7 +1,8 @@
 """Make a calibrated bundle from a folder of good parts, in seconds, or in the minutes you have.
 
 The command reads every image and chooses the input size by their proportions. Then it
-learns, exports, calibrates on held-out images, and reports the false reject rate to expect.
+learns, exports, chooses the engine as 'linewarden build' does where OpenVINO is installed,
+calibrates on held-out images, and reports the false reject rate to expect.
 It prints its choices and keeps them in BUNDLE-run/run.json; use 'linewarden train' to
 choose yourself.
 

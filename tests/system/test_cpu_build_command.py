@@ -9,6 +9,7 @@ from inspection.inspector import Inspector
 from linewarden.command_line import main
 from tests.doubles import golden_bundle, processors
 from tests.doubles.installed import install
+from training.demo_parts import write_dataset
 
 
 @pytest.fixture
@@ -71,3 +72,17 @@ def test_a_machine_with_tensorrt_builds_its_engines(
     assert main(["build", str(bundle.folder), "--cpu"]) == 0
     assert open_bundle(bundle.folder).cpu_records()
     installed.assert_clean()
+
+
+@pytest.mark.parametrize("has_choice", [True, False])
+def test_teach_builds_before_it_calibrates_where_there_is_a_choice(
+    has_choice: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linewarden.cpu_build.has_choice", lambda _: has_choice)
+    write_dataset(tmp_path / "parts", good=8, test_good=1, defective_per_kind=1, size=(64, 64))
+    words = ["--good", str(tmp_path / "parts/train/good"), "--out", str(tmp_path / "bundle")]
+    assert main(["teach", *words, "--weights", "none"]) == 0
+    bundle = open_bundle(tmp_path / "bundle")
+    assert bool(bundle.cpu_records()) is has_choice
+    with Inspector.open(bundle) as inspector:
+        assert inspector.engine_name == chosen_here(bundle).engine
