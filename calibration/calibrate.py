@@ -18,11 +18,11 @@ from calibration.outliers import Outliers, find_outliers
 from calibration.scores import GoodScore, ScoredImages, score_images
 from calibration.thresholds import CalibrationTargets, PromisedThresholds, thresholds_for
 from calibration.tolerance import ToleranceLimit
-from inspection.bundle import REFERENCE_ARTEFACT, Bundle
+from inspection.bundle import Bundle, chosen_here
 from inspection.bundle.calibration_file import Calibration
 from inspection.engine import Engine
 from inspection.errors import CameraError
-from inspection.inspector import open_engine
+from inspection.inspector import open_chosen
 from inspection.layout import Layout
 from inspection.verdict import score_of_zones
 
@@ -67,8 +67,8 @@ def calibrate(
     *,
     recipe: str = "default",
     layout: Layout | None = None,
-    engine: str = "onnxruntime",
-    artefact: str = REFERENCE_ARTEFACT,
+    engine: str | None = None,
+    artefact: str | None = None,
     threads: int | None = None,
     learnt: LearntImages = LearntImages(),  # noqa: B008 - frozen
     without: Mapping[str, str] = MappingProxyType({}),
@@ -88,6 +88,7 @@ def calibrate(
             frame, or the crop of the bundle.
         learnt: images that count although the model was fitted to them, with their predictions.
         without: names of images that a person leaves out, by SHA-256 of the file.
+        engine, artefact: None for what `linewarden build` chose here; see `chosen_here`.
         report: called after each image.
 
     Raises:
@@ -96,7 +97,8 @@ def calibrate(
             band.
         EngineError: the artefact does not run.
     """
-    with closing(open_engine(bundle, engine=engine, artefact=artefact, threads=threads)) as opened:
+    chosen = chosen_here(bundle, engine, artefact)
+    with closing(open_chosen(bundle, chosen, threads=threads)) as opened:
         scored = _scored(
             bundle, images, opened, layout, learnt=learnt, without=without, report=report
         )
@@ -114,8 +116,8 @@ def calibrate(
             created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             author=author,
             reason=reason,
-            artefact=artefact,
-            artefact_sha256=bundle.sha256(artefact),
+            artefact=chosen.artefact,
+            artefact_sha256=bundle.sha256(chosen.artefact),
             scores=scores,
             drift=baseline_of_images(figures, reference),
             judged=learnt.judged,
@@ -126,7 +128,7 @@ def calibrate(
         )
     )
     return CalibrationResult(
-        calibration=bundle.calibration(recipe, artefact),
+        calibration=bundle.calibration(recipe, chosen.artefact),
         promised=promised,
         path=path,
         fitted=scored.fitted,

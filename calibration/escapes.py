@@ -37,7 +37,7 @@ def defect_values(
     calibration: Calibration,
     folders: Sequence[Path],
     *,
-    engine: str,
+    engine: str | None,
     tell: Tell,
 ) -> list[tuple[float, ...]]:
     """Measures images of defective parts as the calibration measured good ones.

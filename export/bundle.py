@@ -24,7 +24,8 @@ from export.parity import (
     too_different,
     verdict_flips,
 )
-from export.precision.judge import Expected, Judge
+from export.precision.judge import Judge
+from export.precision.outcome import Expected
 from export.precision.select import Selection, select_artefacts
 from export.precision.training_images import calibration_images
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle

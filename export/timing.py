@@ -31,15 +31,23 @@ def measure(engine: Engine, image: Image) -> Latency:
 
 
 def interleaved_medians(
-    runs: Mapping[str, Callable[[Image], object]], images: Sequence[Image], rounds: int
+    runs: Mapping[str, Callable[[Image], object]],
+    images: Sequence[Image],
+    rounds: int,
+    *,
+    gap_s: float = 0.0,
 ) -> dict[str, float]:
     """Returns the median seconds of each.
 
     Each round runs all of them in turn, so that load hits them alike.
+
+    Args:
+        gap_s: idle time before each run: between parts, a processor sleeps and its caches go cold.
     """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 2):  # the first two warm up
         for name, run in runs.items():
+            time.sleep(gap_s)
             started = time.monotonic_ns()
             run(images[number % len(images)])
             times[name].append((time.monotonic_ns() - started) / 1e9)

@@ -216,13 +216,14 @@ class Allowance:
 def allowance(bundle: Bundle, artefact: str) -> Allowance:
     """Returns the allowed differences of an artefact, from the measurements in the bundle.
 
-    Export measured an artefact of lower precision, and the build measured a plan. The FP32 graph
-    may differ by rounding only.
+    Export measured an artefact of lower precision, and the build measured a plan or the choice for
+    a processor. The FP32 graph may differ by rounding only.
 
     Raises:
-        BundleError: a plan does not match its sidecar.
+        BundleError: a plan does not match its sidecar, or a record was changed.
     """
-    sidecar, record = bundle.sidecar(artefact), bundle.manifest.artefacts.get(artefact)
+    sidecar = bundle.sidecar(artefact) or bundle.cpu_record(artefact)
+    record = bundle.manifest.artefacts.get(artefact)
     measured: AccuracyGate | Parity | None = None
     if sidecar is not None:
         measured = sidecar.gate

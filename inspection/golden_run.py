@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from inspection.bundle import Bundle
 from inspection.engine import Engine
 from inspection.engine.cuda import open_cuda
+from inspection.engine.processor import processor_here
 from inspection.engine.sidecar import PLAN, Runtime, runtime_of
 from inspection.engine.tensorrt_bindings import load_bindings, platform_here
 from inspection.errors import EngineError
@@ -41,8 +42,11 @@ class GoldenRun:
     wrong: tuple[str, ...]
 
 
-def engine_for(artefact: str, onnx_engine: str) -> str:
-    """Returns the engine of an artefact: a plan names its own, all others run on `onnx_engine`."""
+def engine_for(bundle: Bundle, artefact: str, onnx_engine: str) -> str:
+    """Returns the engine of an artefact: that of its plan or record, else `onnx_engine`."""
+    record = bundle.cpu_record(artefact)
+    if record is not None:
+        return record.engine
     return runtime_of(artefact) if artefact.endswith(PLAN) else onnx_engine
 
 
@@ -50,7 +54,7 @@ def artefacts_here(bundle: Bundle, onnx_engine: str) -> tuple[dict[str, str], li
     """Returns the artefacts that this machine can run, each with its engine.
 
     Returns:
-        The engine by artefact, and a remark on each plan that this machine cannot run.
+        The engine by artefact, and a remark on each plan or record that is not for this machine.
     """
     chosen: dict[str, str] = dict.fromkeys(bundle.graphs(), onnx_engine)
     remarks = [
@@ -58,6 +62,12 @@ def artefacts_here(bundle: Bundle, onnx_engine: str) -> tuple[dict[str, str], li
         for name in bundle.manifest.artefacts
         if name not in chosen
     ]
+    processor = processor_here().folder
+    for name in bundle.cpu_records():
+        if PurePosixPath(name).parts[1] == processor:
+            chosen[name] = engine_for(bundle, name, onnx_engine)
+        else:
+            remarks.append(f"{name}: not run, this machine is {processor}")
     by_runtime: dict[Runtime, list[str]] = {}
     for plan in bundle.plans():
         by_runtime.setdefault(runtime_of(plan), []).append(plan)
@@ -83,7 +93,7 @@ def require_golden_of_recipes(bundle: Bundle, onnx_engine: str) -> None:
     """
     frames = golden_frames(bundle)
     for artefact in sorted(set(bundle.recipes().values())):
-        name = engine_for(artefact, onnx_engine)
+        name = engine_for(bundle, artefact, onnx_engine)
         with closing(open_engine(bundle, engine=name, artefact=artefact)) as engine:
             wrong = run_golden(bundle, artefact, name, engine, frames).wrong
         if wrong:

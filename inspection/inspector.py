@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
+from inspection.bundle import Bundle, Chosen, chosen_here, open_bundle
 from inspection.bundle.calibration_file import Calibration, RecipeIdentity
 from inspection.engine import Engine, GraphShape, engine_class
 from inspection.engine.own_thread import OwnThreadEngine
@@ -121,6 +121,7 @@ class Inspector:
 
     Args:
         recipe_number: number that the line requested; None where recipes have no numbers.
+        engine_name: name of the engine, for reports.
     """
 
     def __init__(
@@ -129,9 +130,11 @@ class Inspector:
         calibration: Calibration,
         engine: Engine,
         recipe_number: int | None = None,
+        engine_name: str = "",
     ) -> None:
         self.bundle = bundle
         self.calibration = calibration
+        self.engine_name = engine_name
         self._engine = engine
         self._zone_names = tuple(calibration.zone_thresholds)
         self._zone_thresholds = tuple(calibration.zone_thresholds.values())
@@ -144,11 +147,14 @@ class Inspector:
         bundle: str | Path | Bundle,
         recipe: str = "default",
         *,
-        engine: str = "onnxruntime",
-        artefact: str = REFERENCE_ARTEFACT,
+        engine: str | None = None,
+        artefact: str | None = None,
         threads: int | None = None,
     ) -> Inspector:
         """Opens and warms an artefact of a bundle with a recipe that was calibrated through it.
+
+        Args:
+            engine, artefact: None for what `linewarden build` chose here; see `chosen_here`.
 
         Raises:
             BundleError: the bundle does not verify, or the thresholds belong to another artefact.
@@ -156,9 +162,10 @@ class Inspector:
         """
         if not isinstance(bundle, Bundle):
             bundle = open_bundle(Path(bundle))
-        calibration = bundle.calibration(recipe, artefact)
-        opened = open_engine(bundle, engine=engine, artefact=artefact, threads=threads)
-        return cls(bundle, calibration, opened)
+        chosen = chosen_here(bundle, engine, artefact)
+        calibration = bundle.calibration(recipe, chosen.artefact)
+        opened = open_chosen(bundle, chosen, threads=threads)
+        return cls(bundle, calibration, opened, engine_name=chosen.engine)
 
     def inspect(self, frame: npt.NDArray[np.uint8]) -> Inspection:
         """Inspects one native frame, uint8 (H, W) grey or (H, W, 3) BGR.
@@ -257,18 +264,23 @@ class Inspector:
 def open_engine(
     bundle: Bundle,
     *,
-    engine: str = "onnxruntime",
-    artefact: str = REFERENCE_ARTEFACT,
+    engine: str | None = None,
+    artefact: str | None = None,
     threads: int | None = None,
 ) -> Engine:
+    """Opens an artefact of a verified bundle; see `chosen_here` and `open_chosen`."""
+    return open_chosen(bundle, chosen_here(bundle, engine, artefact), threads=threads)
+
+
+def open_chosen(bundle: Bundle, chosen: Chosen, *, threads: int | None = None) -> Engine:
     """Opens an artefact of a verified bundle and runs it once, so that the first part is not slow.
 
     Any thread may call the engine, and any thread may close it; see `OwnThreadEngine`.
     """
     graph = bundle.manifest.graph
     shape = GraphShape(graph.height, graph.width)
-    factory = engine_class(engine)
-    opened = OwnThreadEngine(lambda: factory(bundle.file(artefact), shape, threads=threads))
+    factory = engine_class(chosen.engine, chosen.compute)
+    opened = OwnThreadEngine(lambda: factory(bundle.file(chosen.artefact), shape, threads=threads))
     try:
         _run_empty(opened, shape)
     except EngineError:

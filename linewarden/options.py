@@ -27,8 +27,14 @@ def add_line_arguments(parser: argparse.ArgumentParser) -> None:
 def add_inspector_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the recipe of a bundle and the engine that runs it."""
     parser.add_argument("--recipe", default="default", help="name or number (default: %(default)s)")
-    parser.add_argument("--engine", default="onnxruntime", help="engine (default: %(default)s)")
-    parser.add_argument("--artefact", default=REFERENCE_ARTEFACT, help="file of the bundle to run")
+    parser.add_argument(
+        "--engine", help="engine (default: the choice of linewarden build, else onnxruntime)"
+    )
+    parser.add_argument(
+        "--artefact",
+        help="file of the bundle to run "
+        f"(default: the choice of linewarden build, else {REFERENCE_ARTEFACT})",
+    )
     parser.add_argument("--threads", type=int, help="threads of the engine (default: all cores)")
 
 

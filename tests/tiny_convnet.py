@@ -10,7 +10,8 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from export.precision.judge import Expected, Judge
+from export.precision.judge import Judge
+from export.precision.outcome import Expected
 
 SIZE, CHANNELS = 16, 16
 BACKBONE = (

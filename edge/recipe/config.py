@@ -11,7 +11,6 @@ from edge.camera import CameraConfig, GenicamConfig
 from edge.camera.genicam import GenicamSettings
 from edge.part.result import ONLY_VIEW
 from edge.recipe.part_check import ChecksConfig
-from inspection.bundle import REFERENCE_ARTEFACT
 from inspection.config.claims import Claimant
 from inspection.config.loading import ConfigPath, StrictModel
 
@@ -76,14 +75,15 @@ class EngineConfig(StrictModel):
 
     Attributes:
         kind: name of the engine; see `inspection.engine.ENGINES`.
-        artefact: file of the bundle to run; the recipe must be calibrated through it.
+        artefact: file of the bundle to run; the recipe must be calibrated through it. Without
+            both, what `linewarden build` chose for this machine.
         threads: None for all physical cores.
         keep_warm_ms: run it on an empty image after so long without a part; None: never. A part
             that comes meanwhile waits.
     """
 
-    kind: str = "onnxruntime"
-    artefact: str = REFERENCE_ARTEFACT
+    kind: str | None = None
+    artefact: str | None = None
     threads: Annotated[int, Field(ge=1)] | None = None
     keep_warm_ms: Annotated[float, Field(ge=1)] | None = None
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from edge.camera import CameraConfig, camera_from_config
 from edge.camera.base import SoftwareTriggered
@@ -13,11 +14,11 @@ from edge.drift.monitor import DriftMonitor, DriftWatch
 from edge.pipeline.settings import ViewCamera
 from edge.recipe.config import RecipesConfig, is_fired
 from edge.recipe.part_check import PartCheck
-from inspection.bundle import Bundle, open_bundle
+from inspection.bundle import Bundle, chosen_here, open_bundle
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.engine import Engine
 from inspection.golden import require_golden
-from inspection.inspector import Inspector, open_engine
+from inspection.inspector import Inspector, open_chosen
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,15 @@ def load_recipe(config: RecipesConfig, number: int | None) -> LoadedRecipe:
     """
     if number is not None:
         config = config.with_recipe(number)
-    opened: dict[Path, tuple[Bundle, Engine]] = {}
+    opened: dict[Path, _Opened] = {}
     inspectors = {}
     with ExitStack() as stack:
         for name, view in config.all_views.items():
             path = view.bundle or config.bundle
             if path not in opened:
                 opened[path] = _open_engine(config, path, stack)
-            bundle, engine = opened[path]
-            calibration = bundle.calibration(view.recipe or config.recipe, config.engine.artefact)
+            bundle, artefact, engine = opened[path]
+            calibration = bundle.calibration(view.recipe or config.recipe, artefact)
             inspectors[name] = Inspector(bundle, calibration, engine, number)
         cameras = {name: view.camera for name, view in config.all_views.items()}
         check = _part_check(config, inspectors)
@@ -104,18 +105,20 @@ def view_camera(config: CameraConfig) -> ViewCamera:
     return ViewCamera(camera)
 
 
-def _open_engine(config: RecipesConfig, path: Path, stack: ExitStack) -> tuple[Bundle, Engine]:
+class _Opened(NamedTuple):
+    bundle: Bundle
+    artefact: str
+    engine: Engine
+
+
+def _open_engine(config: RecipesConfig, path: Path, stack: ExitStack) -> _Opened:
     """Opens a bundle and its engine, which passes the self-test; `stack` closes it."""
     bundle, settings = open_bundle(path), config.engine
-    engine = open_engine(
-        bundle,
-        engine=settings.kind,
-        artefact=settings.artefact,
-        threads=settings.threads,
-    )
+    chosen = chosen_here(bundle, settings.kind, settings.artefact)
+    engine = open_chosen(bundle, chosen, threads=settings.threads)
     stack.callback(engine.close)
-    require_golden(bundle, settings.artefact, engine)
-    return bundle, engine
+    require_golden(bundle, chosen.artefact, engine)
+    return _Opened(bundle, chosen.artefact, engine)
 
 
 def _part_check(config: RecipesConfig, inspectors: Mapping[str, Inspector]) -> PartCheck | None:

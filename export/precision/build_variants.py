@@ -23,8 +23,9 @@ from export.precision.int8 import (
     quantise,
     quantiser_nodes,
 )
-from export.precision.judge import FP16_BUDGET, INT8_BUDGET, Budget, Judge, Outcome
+from export.precision.judge import Judge
 from export.precision.nodes import lowerable_nodes, nodes_of_type, quantisable_nodes
+from export.precision.outcome import FP16_BUDGET, INT8_BUDGET, Budget, Outcome
 from export.precision.ranges import Calibrator
 from export.precision.search import largest_kept, ranked_fall_back
 

@@ -1,6 +1,15 @@
 """A bundle: one model with its artefacts, golden frames, engines and calibrations."""
 
 from inspection.bundle.bundle import REFERENCE_ARTEFACT, Bundle, calibrated_recipes, open_bundle
+from inspection.bundle.chosen import Chosen, chosen_here
 from inspection.bundle.manifest import Artefact
 
-__all__ = ["REFERENCE_ARTEFACT", "Artefact", "Bundle", "calibrated_recipes", "open_bundle"]
+__all__ = [
+    "REFERENCE_ARTEFACT",
+    "Artefact",
+    "Bundle",
+    "Chosen",
+    "calibrated_recipes",
+    "chosen_here",
+    "open_bundle",
+]

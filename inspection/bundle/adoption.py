@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from inspection.bundle.bundle import Bundle
+from inspection.engine.cpu_record import verified_record, write_record
 from inspection.engine.sidecar import verified_plan, write_sidecar
 from inspection.errors import BundleError, ConfigError
 from inspection.files import write_text
@@ -12,20 +13,23 @@ from inspection.trust.keys import Keys
 
 
 def adopt(bundle: Bundle) -> list[str]:
-    """Vouches for the calibrations and plans of a bundle that this machine does not trust yet.
+    """Vouches for what devices add to a bundle, where this machine does not trust it yet.
+
+    That is calibrations, plans, and the records of processors.
 
     Returns:
         The files that were adopted.
 
     Raises:
         ConfigError: this machine has no key.
-        BundleError: a calibration or a plan is damaged.
+        BundleError: one of them is damaged.
     """
     if bundle.keys.device is None:
         raise ConfigError("this machine has no key to vouch with: linewarden bundle device-key")
     with bundle.locked():
         adopted = [name for name in bundle.calibrations() if _adopt_calibration(bundle, name)]
         adopted += [name for name in bundle.plans() if _adopt_plan(bundle, name)]
+        adopted += [name for name in bundle.cpu_records() if _adopt_record(bundle, name)]
     return adopted
 
 
@@ -46,4 +50,13 @@ def _adopt_plan(bundle: Bundle, name: str) -> bool:
         return False
     found = verified_plan(bundle.folder, name, bundle.manifest.files, Keys())
     write_sidecar(bundle.folder / name, found, bundle.keys)
+    return True
+
+
+def _adopt_record(bundle: Bundle, name: str) -> bool:
+    with suppress(BundleError):
+        bundle.file(name)
+        return False
+    found = verified_record(bundle.folder, name, bundle.manifest.files, Keys())
+    write_record(bundle.folder / name, found, bundle.keys)
     return True

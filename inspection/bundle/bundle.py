@@ -10,6 +10,7 @@
     training.json            hashes of the training images, so that calibration can leave them out
     signature                over manifest and calibrations; see `inspection.trust.signature`
     engines/<device>/<precision>/   a TensorRT plan; see `inspection.engine.sidecar`
+    engines/<processor>/<precision>/   choice for a processor; see `inspection.engine.cpu_record`
     calibration/<recipe>.json   thresholds, bound to the SHA-256 of the artefact behind them
     calibration/history/<recipe>/<UTC time>.json   earlier calibrations of the recipe
 
@@ -38,6 +39,7 @@ from inspection.bundle.manifest import (
     require_size,
     safe_name,
 )
+from inspection.engine.cpu_record import CPU_RECORD, CpuRecord, verified_record
 from inspection.engine.graph_file import GRAPH_SUFFIX, require_self_contained
 from inspection.engine.sidecar import ENGINES_FOLDER, PLAN, PORTABLE, Sidecar, verified_plan
 from inspection.errors import BundleError
@@ -85,10 +87,15 @@ class Bundle:
     def file(self, name: str) -> Path:
         """Returns the path of a file that the manifest lists, or of a plan built from one.
 
+        For the record of a processor, it is the path of the artefact that the record names.
+
         Raises:
-            BundleError: the manifest does not list the file, or the plan does not match its
-                sidecar.
+            BundleError: the manifest does not list the file, the plan does not match its sidecar,
+                or the record was changed.
         """
+        record = self.cpu_record(name)
+        if record is not None:
+            return self.folder / record.artefact
         if self.sidecar(name) is None and name not in self.manifest.files:
             raise BundleError(
                 f"{self.folder}: has no artefact {name!r}; it holds "
@@ -97,7 +104,10 @@ class Bundle:
         return self.folder / name
 
     def sha256(self, name: str) -> str:
-        """Returns the SHA-256 of a file of the bundle; raises like `file`."""
+        """Returns the SHA-256 that thresholds through a file are bound to; raises like `file`."""
+        record = self.cpu_record(name)
+        if record is not None:
+            return record.digest
         sidecar = self.sidecar(name)
         if sidecar is not None:
             return sidecar.plan_sha256
@@ -110,10 +120,22 @@ class Bundle:
         Raises:
             BundleError: the plan does not match its sidecar.
         """
-        if PurePosixPath(name).parts[:1] != (ENGINES_FOLDER,):
+        path = PurePosixPath(name)
+        if path.parts[:1] != (ENGINES_FOLDER,) or path.name == CPU_RECORD:
             return None
         name = safe_name(name, self.folder)
         return verified_plan(self.folder, name, self.manifest.files, self.keys)
+
+    def cpu_record(self, name: str) -> CpuRecord | None:
+        """Returns the record of a processor in the bundle; None when `name` is not one.
+
+        Raises:
+            BundleError: the record is missing or was changed.
+        """
+        if PurePosixPath(name).name != CPU_RECORD:
+            return None
+        name = safe_name(name, self.folder)
+        return verified_record(self.folder, name, self.manifest.files, self.keys)
 
     def trained_on(self) -> frozenset[str]:
         """Returns the SHA-256 of every training image file.
@@ -188,9 +210,19 @@ class Bundle:
 
     def plans(self) -> list[str]:
         """Returns the names of all plans in the bundle, for this machine and others, unverified."""
-        engines = self.folder / ENGINES_FOLDER
-        files = (file.relative_to(self.folder) for file in engines.glob(f"[!.]*/[!.]*/{PLAN}"))
-        return sorted(file.as_posix() for file in files)
+        return self._built(f"[!.]*/[!.]*/{PLAN}")
+
+    def cpu_records(self, processor: str = "[!.]*") -> list[str]:
+        """Returns the names of the records of processors in the bundle, unverified.
+
+        Args:
+            processor: name of the folder of one kind; by default those of all.
+        """
+        return self._built(f"{processor}/[!.]*/{CPU_RECORD}")
+
+    def _built(self, pattern: str) -> list[str]:
+        files = (self.folder / ENGINES_FOLDER).glob(pattern)
+        return sorted(file.relative_to(self.folder).as_posix() for file in files)
 
     def calibrations(self) -> list[str]:
         """Returns the file names of all calibrations, including the history."""

@@ -6,6 +6,8 @@ To add one, write a file with a class like `onnxruntime.OnnxRuntimeEngine` and a
 
 from __future__ import annotations
 
+from functools import partial
+
 from inspection.config.plugins import Plugin, load_plugin
 from inspection.engine.base import Engine, EngineFactory, GraphShape, Prediction
 from inspection.errors import EngineError
@@ -32,11 +34,16 @@ ENGINES = {
 }
 
 
-def engine_class(name: str) -> EngineFactory:
+def engine_class(name: str, compute: str = "fp32") -> EngineFactory:
     """Returns the class of engine `name`.
+
+    Args:
+        compute: precision of the operations in floating point, where the engine has a choice; see
+            `inspection.engine.cpu_record`.
 
     Raises:
         EngineError: the name is unknown, or a package of the engine is not installed.
     """
-    factory: EngineFactory = load_plugin("engine", name, ENGINES, EngineError)
+    plugin = load_plugin("engine", name, ENGINES, EngineError)
+    factory: EngineFactory = plugin if compute == "fp32" else partial(plugin, compute=compute)
     return factory

@@ -1,7 +1,8 @@
 """Runs OpenVINO on the CPU with the same ONNX files; `tests/bench/bench_engines.py` compares both.
 
 The engine never leaves the precision to OpenVINO: by default a processor with bfloat16 or float16
-units computes in these types, and thresholds would depend on the machine.
+units computes in these types, and thresholds would depend on the machine. BF16 is for artefacts
+that `linewarden build` has proven with it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from openvino import frontend, properties
 from openvino.properties import hint, intel_cpu
 
 from inspection.engine.base import GraphShape, Prediction
+from inspection.engine.cpu_record import Compute
 from inspection.errors import EngineError
 from inspection.files import utf8_path
 
@@ -27,22 +29,26 @@ _OPENVINO_ERRORS = (
     frontend.OpConversionFailure,
     frontend.OpValidationFailure,
 )
+_TYPES: dict[Compute, ov.Type] = {"fp32": ov.Type.f32, "bf16": ov.Type.bf16}
 
 
 class OpenVinoEngine:
     """Runs one ONNX artefact with the options of a low-latency daemon.
 
-    All floating-point operations run in float32, even the float16 operations of an artefact of
-    lower precision; ONNX Runtime does the same. Integer operations of an INT8 artefact stay.
+    All floating-point operations run in the precision `compute`, even the float16 operations of an
+    artefact of lower precision; ONNX Runtime's run in float32. Integer operations of an INT8
+    artefact stay.
 
     Args:
         artefact: the .onnx file; the caller verifies its hash.
         shape: fixed input shape the artefact must have.
         threads: threads of one inference; None lets OpenVINO take the physical cores.
         device: OpenVINO's name of the device.
+        compute: "bf16" lets floating-point operations round to bfloat16.
 
     Raises:
-        EngineError: the file does not load, or its inputs and outputs do not fit the contract.
+        EngineError: the file does not load, the device does not compute in this precision, or its
+            inputs and outputs do not fit the contract.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class OpenVinoEngine:
         *,
         threads: int | None = None,
         device: str = "CPU",
+        compute: Compute = "fp32",
     ) -> None:
         self._artefact = artefact
         batch, height, width = shape.batch, shape.height, shape.width
@@ -60,7 +67,9 @@ class OpenVinoEngine:
         self._maps = np.zeros((batch, height, width), dtype=np.float32)
         model = read_graph(artefact)
         self._check_contract(model)
-        self._request: ov.InferRequest | None = self._compiled(model, device, threads)
+        self._request: ov.InferRequest | None = self._compiled(
+            model, device, _low_latency(threads, compute)
+        )
 
     def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
         """Runs the graph on uint8 (N, H, W, 3) BGR; raises like `Engine.infer`."""
@@ -96,9 +105,18 @@ class OpenVinoEngine:
                 f"{expected}; export the bundle again"
             )
 
-    def _compiled(self, model: ov.Model, device: str, threads: int | None) -> ov.InferRequest:
+    def _compiled(
+        self, model: ov.Model, device: str, options: dict[object, object]
+    ) -> ov.InferRequest:
+        wanted = options[hint.inference_precision]
         try:
-            compiled = ov.Core().compile_model(model, device, _low_latency(threads))
+            compiled = ov.Core().compile_model(model, device, options)
+            found = compiled.get_property(hint.inference_precision)
+            if found != wanted:
+                raise EngineError(
+                    f"{self._artefact}: OpenVINO {ov.__version__} computes it in {found} on this "
+                    f"processor, not in {wanted}: linewarden build chooses what runs here"
+                )
             request = compiled.create_infer_request()
             for name, buffer in self._buffers().items():
                 request.set_tensor(name, ov.Tensor(buffer, shared_memory=True))
@@ -127,11 +145,11 @@ def read_graph(artefact: Path) -> ov.Model:
         ) from error
 
 
-def _low_latency(threads: int | None) -> dict[object, object]:
+def _low_latency(threads: int | None, compute: Compute) -> dict[object, object]:
     options: dict[object, object] = {
         hint.performance_mode: hint.PerformanceMode.LATENCY,
         hint.execution_mode: hint.ExecutionMode.ACCURACY,
-        hint.inference_precision: ov.Type.f32,
+        hint.inference_precision: _TYPES[compute],
         # Processes that pin their threads all take the first cores and wait for each other.
         hint.enable_cpu_pinning: False,
         intel_cpu.denormals_optimization: True,

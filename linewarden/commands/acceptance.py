@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         result, pictures = study(
             inspector,
             plan,
-            engine=args.engine,
+            engine=inspector.engine_name,
             confidence=args.confidence,
             seed=args.seed,
             report=bar.update,

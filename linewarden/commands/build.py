@@ -1,9 +1,16 @@
-"""Build the engines of a bundle for NVIDIA devices.
+"""Build what this machine runs best: TensorRT engines, or the choice for its processor.
 
-There are two ways. Without options the command builds with TensorRT, on the device that
-will run the engines: a Jetson, a data-centre card, or any other NVIDIA device.
+Without an NVIDIA device, the command tries the engines, artefacts and precisions that this
+processor has: ONNX Runtime and OpenVINO in FP32, OpenVINO in BF16 where the processor has
+the units, and the INT8 files of the bundle. Each runs on the golden frames and on the good
+images of --good. One that flips a verdict or moves the scores too far is refused. The
+others are timed in turn, and the fastest is kept. From then on, calibrate, evaluate,
+inspect and run use it on this kind of processor, until --engine or --artefact say
+otherwise. Thresholds from another precision do not hold for it: calibrate afterwards. A
+bundle that was never built runs its FP32 graph on ONNX Runtime.
 
-A plan fits only this kind of device, this TensorRT and this CUDA, so build it here.
+With an NVIDIA device, it builds TensorRT engines; --cpu builds for the processor there. A
+plan fits only this kind of device, this TensorRT and this CUDA, so build it here.
 The bundle keeps it with a sidecar that records all three. The golden frames then run
 through the plan at native resolution. The command drops an engine whose verdicts differ
 from the checkpoint's, and an engine of lower precision that is not faster here than a
@@ -25,6 +32,7 @@ The exit code is 6 when a named artefact, or the FP32 artefact, gives no engine.
 
 examples:
   linewarden build bundles/flange
+  linewarden build bundles/flange --good parts/flange/train/good --threads 2
   linewarden build bundles/flange --artefact model.onnx model.fp16.onnx --workspace-mib 2048
   linewarden calibrate bundles/flange --good parts/good --engine tensorrt \\
       --artefact engines/orin-sm87-8mp/fp16/model.plan
@@ -32,6 +40,7 @@ examples:
   linewarden build bundles/flange --verify
 
 files:
+  BUNDLE/engines/PROCESSOR/PRECISION/model.cpu.json   the choice for a processor, and why
   BUNDLE/engines/DEVICE/PRECISION/model.plan          the engine
   BUNDLE/engines/DEVICE/PRECISION/model.plan.json     its sidecar
   BUNDLE/engines/DEVICE/PRECISION/model.layers.json   its layers, as built
@@ -71,6 +80,7 @@ from inspection.bundle import Bundle, open_bundle
 from inspection.engine.rtx_cards import RTX_CARDS
 from inspection.engine.sidecar import Latency, Sidecar, runtime_of
 from inspection.errors import BundleError, EngineError
+from linewarden.cpu_build import add_cpu_arguments, build_with_options, is_for_processor
 
 Made = TypeVar("Made")
 
@@ -82,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--artefact",
         nargs="+",
         metavar="FILE",
-        help="ONNX files of the bundle (default: all files for TensorRT)",
+        help="ONNX files of the bundle (default: all that this machine runs)",
     )
     way = parser.add_mutually_exclusive_group()
     way.add_argument(
@@ -97,6 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take engines that were built with --for into use on this machine",
     )
+    add_cpu_arguments(parser)
     parser.add_argument(
         "--workspace-mib",
         type=int,
@@ -134,6 +145,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Builds and reports; returns 130 or 143 after a signal."""
     bundle = open_bundle(args.bundle)
+    if not args.cards and not args.verify and is_for_processor(args):
+        for line in build_with_options(args, bundle, _say):
+            print(line)
+        return 0
     # On another thread: Python handles signals on this one only, and TensorRT would block it.
     with stopped_by_signals() as received, _Bars(received) as bars, ThreadPoolExecutor(1) as thread:
         way = _way(args, bundle, bars)

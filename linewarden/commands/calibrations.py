@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="images of defective parts, to count those that would pass",
     )
     slider.add_argument(
-        "--engine", default="onnxruntime", help="engine that measures them (default: %(default)s)"
+        "--engine", help="engine that measures them (default: onnxruntime, or that of the build)"
     )
     for action in (showing, comparing, back, slider):
         action.add_argument("--recipe", default="default", help="default: %(default)s")

@@ -46,6 +46,7 @@ from inspection.files import write_text
 from inspection.inspector import Inspector
 from inspection.names import printable
 from linewarden.commands.run import print_line, print_summary
+from linewarden.cpu_build import build_if_it_pays
 from linewarden.training_run import fit_with_progress, load_train_config, weights_setting
 from training.checkpoint import load_run
 from training.config import TrainConfig
@@ -89,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
     _step(f"linewarden export {out / 'run'} {out / 'bundle'}")
     export_bundle(out / "run", out / "bundle", report=_say)
     held_out = [held.path for held in load_run(out / "run")[0].held_out]
+    _step(f"linewarden build {out / 'bundle'} --good {held_out[0].parent}")
+    build_if_it_pays(open_bundle(out / "bundle"), held_out, _say)
     _step(f"linewarden calibrate {out / 'bundle'} --good {held_out[0].parent}")
     result = calibrate(
         open_bundle(out / "bundle"), held_out, CalibrationTargets(false_reject_rate=0.01)

@@ -63,7 +63,8 @@ def _print_recipes(config: LineConfig, recipe: dict[str, Any]) -> None:
     for number in config.recipes:
         there = config.with_recipe(number)
         mark = "*" if number == recipe["active"] else " "
-        print(f"{mark} {number:>5}  {there.bundle}  {there.recipe}  {there.engine.artefact}")
+        artefact = there.engine.artefact or "default"
+        print(f"{mark} {number:>5}  {there.bundle}  {there.recipe}  {artefact}")
     if not config.recipes:
         print("the line has no numbered recipes")
     if recipe["loading"] is not None:

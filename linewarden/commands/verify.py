@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     rows: list[GoldenRun] = []
     refused: list[BundleError | EngineError] = []
     if args.artefact is not None:
-        chosen = {args.artefact: engine_for(args.artefact, args.engine)}
+        chosen = {args.artefact: engine_for(bundle, args.artefact, args.engine)}
     else:
         chosen, remarks = artefacts_here(bundle, args.engine)
         for remark in remarks:

@@ -50,7 +50,7 @@ ACTIONS: dict[str, Callable[[], None]] = {
     "nap": lambda: time.sleep(0.4),
 }
 STAGES: dict[str, tuple[Any, str]] = {
-    "start": (edge.recipe.loaded, "open_engine"),
+    "start": (edge.recipe.loaded, "open_chosen"),
     "camera": (ReplayCamera, "read"),
     "preprocess": (inspection.layout.preparer, "model_input"),
     "engine": (OnnxRuntimeEngine, "infer"),

@@ -12,8 +12,8 @@ import pytest
 from export.graph import save_graph
 from export.precision.fp16 import to_half
 from export.precision.int8 import ONNXRUNTIME_FORMS, TENSORRT, quantise, read_tensors
-from export.precision.judge import FP16_BUDGET, INT8_BUDGET
 from export.precision.nodes import lowerable_nodes, quantisable_nodes
+from export.precision.outcome import FP16_BUDGET, INT8_BUDGET
 from export.precision.ranges import find_ranges
 from export.precision.rounding import rounded_twin
 from inspection.errors import EngineError

@@ -198,7 +198,7 @@ class OtherScore:
 def test_a_score_that_zones_replace_is_told(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("calibration.calibrate.open_engine", lambda *_, **__: OtherScore())
+    monkeypatch.setattr("calibration.calibrate.open_chosen", lambda *_, **__: OtherScore())
     good = parts(tmp_path / "good", [(20, 100), (60, 110)])
     zoned = calibrate(tiny_bundle, good, CalibrationTargets(0.01), layout=HALVES)
     assert zoned.calibration.zone_scores.keys() == zoned.images.keys()

@@ -195,7 +195,7 @@ def test_an_opened_engine_has_run_once(
 ) -> None:
     engine = RememberingEngine()
     monkeypatch.setattr(
-        "inspection.inspector.engine_class", lambda _name: lambda *_words, **_more: engine
+        "inspection.inspector.engine_class", lambda *_: lambda *_words, **_more: engine
     )
     open_engine(tiny_bundle).close()
     assert len(engine.batches) == 1
@@ -276,7 +276,7 @@ def test_an_engine_that_fails_its_first_run_is_closed_on_its_thread(
         def close(self) -> None:
             threads.append(threading.current_thread())
 
-    monkeypatch.setattr("inspection.inspector.engine_class", lambda _name: Failing)
+    monkeypatch.setattr("inspection.inspector.engine_class", lambda *_: Failing)
     with pytest.raises(EngineError, match="out of memory"):
         open_engine(tiny_bundle)
     opened, closed = threads

@@ -38,7 +38,7 @@ def client(plc: PlcServer, **settings: Any) -> ModbusClient:
         "port": plc.port,
         "acknowledge_register": ACKNOWLEDGE_REGISTER,
         "hold_ms": 50.0,
-        "timeout_ms": 200.0,
+        "timeout_ms": 1000.0,
     }
     return ModbusClient(ModbusConfig.model_validate(defaults | settings))
 
@@ -90,7 +90,7 @@ def test_a_missing_acknowledge_names_the_part_and_takes_the_verdict_back(
         LineError, match=r"test-000001; .* no acknowledge of sequence number \d+ in"
     ):
         output.send(make_record(1))
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < 5
     wait_for(lambda: plc.shown() & ~Bits.HEARTBEAT == Bits.FAULT)
     with pytest.raises(LineError, match="is not open"):
         output.send(make_record(2))
@@ -164,7 +164,7 @@ def test_a_host_without_a_name_is_refused_in_time(plc: PlcServer) -> None:
     began = time.monotonic()
     with pytest.raises(LineError, match=r"modbus no\.such\.host\.invalid:\d+: cannot be opened"):
         client(plc, host="no.such.host.invalid").open()
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < 5
 
 
 def test_a_plc_that_went_away_is_an_error(plc: PlcServer, make_record: MakeRecord) -> None:

@@ -245,6 +245,7 @@ def test_an_answer_that_is_not_json_is_an_error(tmp_path: Path) -> None:
     def answer() -> None:
         connection, _ = listener.accept()
         with connection:
+            connection.recv(4096)
             connection.sendall(b"[" * 999 + b"\n")
 
     with socket.socket(socket.AF_UNIX) as listener:

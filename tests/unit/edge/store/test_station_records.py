@@ -425,7 +425,7 @@ def test_the_log_tells_once_since_when_verdicts_wait_and_when_it_is_over(
     since = r"since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
     begin, over = (record.message for record in caplog.records)
     assert re.fullmatch(
-        rf"mqtt test: nothing is sent {since}, [12] verdicts wait: nobody there: nobody there",
+        rf"mqtt test: nothing is sent {since}, [12] verdicts wait: nobody there",
         begin,
     )
     assert re.fullmatch(

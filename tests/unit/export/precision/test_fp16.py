@@ -11,8 +11,8 @@ from onnx.reference import ReferenceEvaluator
 
 from export.precision.build_variants import find_half
 from export.precision.fp16 import check_typed, lossy_nodes, to_half
-from export.precision.judge import FP16_BUDGET
 from export.precision.nodes import element_types, key_of, lowerable_nodes, pixel_nodes
+from export.precision.outcome import FP16_BUDGET
 from export.precision.rounding import rounded_twin
 from export.precision.search import largest_kept, ranked_fall_back
 from inspection.errors import EngineError

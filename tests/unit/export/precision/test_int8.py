@@ -25,8 +25,8 @@ from export.precision.int8 import (
     quantiser_nodes,
     read_tensors,
 )
-from export.precision.judge import INT8_BUDGET
 from export.precision.nodes import lowerable_nodes, quantisable_nodes
+from export.precision.outcome import INT8_BUDGET
 from export.precision.ranges import CALIBRATORS, Calibrator, best_clip, find_ranges
 from export.precision.training_images import calibration_images
 from inspection.errors import BundleError, EngineError

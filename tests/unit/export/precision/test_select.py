@@ -10,15 +10,9 @@ from onnx import helper
 
 from export.precision.build_variants import Variant
 from export.precision.fp16 import to_half
-from export.precision.judge import (
-    FP16_BUDGET,
-    INT8_BUDGET,
-    Budget,
-    Expected,
-    Judge,
-    Outcome,
-)
+from export.precision.judge import Judge
 from export.precision.nodes import lowerable_nodes
+from export.precision.outcome import FP16_BUDGET, INT8_BUDGET, Budget, Expected, Outcome
 from export.precision.select import (
     FP16_ARTEFACT,
     INT8_ONNXRUNTIME_ARTEFACT,

@@ -192,8 +192,8 @@ def test_the_engine_of_a_plan_is_known_by_its_name(bundle: Bundle, installed: In
     chosen, remarks = artefacts_here(open_bundle(bundle.folder), "onnxruntime")
     assert chosen == {"model.onnx": "onnxruntime", ENGINE: "tensorrt-rtx"}
     assert remarks == [f"{PLAN}: not run before 'linewarden build --verify' has taken it into use"]
-    assert engine_for(ENGINE, "openvino") == "tensorrt-rtx"
-    assert engine_for("engines/orin-sm87-8mp/fp16/model.plan", "openvino") == "tensorrt"
+    assert engine_for(bundle, ENGINE, "openvino") == "tensorrt-rtx"
+    assert engine_for(bundle, "engines/orin-sm87-8mp/fp16/model.plan", "openvino") == "tensorrt"
 
 
 def test_other_results_are_not_taken_into_use(bundle: Bundle, installed: Installed) -> None:

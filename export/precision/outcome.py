@@ -1,0 +1,115 @@
+"""The measure of a lower precision: verdicts, scores and maps beside the expected ones; no onnx."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from export.timing import Image
+from inspection.bundle.manifest import Parity
+from inspection.engine import Prediction
+from inspection.golden import Difference, compare
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A prepared frame, uint8 (1, H, W, 3) BGR, with the checkpoint's score and map (H, W)."""
+
+    name: str
+    image: Image
+    score: float
+    map: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Largest distance of an artefact from the checkpoint; no verdict may flip.
+
+    Attributes:
+        good: score difference of a held-out good frame, as a share of the spread of their scores.
+        score: score difference of any frame, as a share of the spread of all scores.
+        map: difference of any pixel, as a share of the spread of all maps.
+    """
+
+    good: float
+    score: float
+    map: float
+
+
+# FP16 rounds, so that every frame is near. INT8 also clips: values that good parts never show score
+# lower, and only verdicts count there. A quarter of the spread of good scores is below their noise.
+FP16_BUDGET = Budget(good=0.05, score=5e-3, map=5e-3)
+INT8_BUDGET = Budget(good=0.25, score=0.5, map=0.5)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Results of an artefact on all frames.
+
+    Attributes:
+        good: largest score difference of a good frame over the spread of the good scores.
+        map: largest difference of a pixel over the spread of all expected maps.
+    """
+
+    parity: Parity
+    good: float
+    map: float
+
+    def is_within(self, budget: Budget) -> bool:
+        """Returns True when it keeps the budget; False when a value is not finite."""
+        score = self.parity.score / max(self.parity.score_range, 1e-12)
+        return (
+            self.parity.verdict_flips == 0
+            and self.good <= budget.good
+            and score <= budget.score
+            and self.map <= budget.map
+        )
+
+
+class Yardstick:
+    """Compares predictions with the expected results.
+
+    Args:
+        frames: the good ones first.
+        good: number of these; they were held out of training.
+        threshold: the score above which a frame is rejected.
+    """
+
+    def __init__(self, frames: Sequence[Expected], *, good: int, threshold: float) -> None:
+        self._frames = tuple(frames)
+        self._threshold = threshold
+        self._good = good
+        scores = [frame.score for frame in frames]
+        self._range = max(scores) - min(scores)
+        good_range = max(scores[:good]) - min(scores[:good]) if good else 0.0
+        self._good_range = good_range or self._range
+        self._map_range = float(max(f.map.max() for f in frames) - min(f.map.min() for f in frames))
+
+    def outcome(self, got: Mapping[int, Prediction]) -> Outcome:
+        """Compares the predictions for the frames with these numbers."""
+        differences: dict[int, Difference] = {}
+        flips = 0
+        for number, prediction in got.items():
+            frame, score = self._frames[number], float(prediction.scores[0])
+            flips += (frame.score > self._threshold) != (score > self._threshold)
+            differences[number] = compare(frame.name, frame.score, frame.map, prediction)
+        parity = Parity(
+            frames=len(got),
+            score=_largest([d.score for d in differences.values()]),
+            map=_largest([d.map for d in differences.values()]),
+            score_range=self._range,
+            verdict_flips=flips,
+            threshold=self._threshold,
+        )
+        good = _largest([d.score for number, d in differences.items() if number < self._good])
+        return Outcome(
+            parity, good / max(self._good_range, 1e-12), parity.map / max(self._map_range, 1e-12)
+        )
+
+
+def _largest(values: Sequence[float]) -> float:
+    """Returns the maximum, 0 without values, infinity when a value is not finite."""
+    return max(values, default=0.0) if np.isfinite(values).all() else float("inf")

@@ -1,0 +1,177 @@
+"""The record of what `linewarden build` kept for a processor: artefact, engine and precision.
+
+A graph computes in BF16 only where such a record says so, with the proof that its verdicts stay::
+
+    BUNDLE/engines/<processor>/<precision>/model.cpu.json
+
+A bundle has one record for each kind of processor, and that is the default there. The record is
+sealed, and vouched for by the device key like the sidecar of a plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Literal
+
+from inspection.engine.processor import Processor
+from inspection.engine.sidecar import ENGINES_FOLDER, AccuracyGate
+from inspection.errors import BundleError, EngineError
+from inspection.files import write_text
+from inspection.trust.keys import Keys
+from inspection.trust.sealed import Sha256, Strict, Vouched, read_sealed
+
+CPU_RECORD = "model.cpu.json"
+
+CpuEngine = Literal["onnxruntime", "openvino"]
+Compute = Literal["fp32", "bf16"]
+
+
+class Trial(Strict):
+    """A candidate that the build tried.
+
+    Attributes:
+        compute: precision of the operations that the graph has in floating point.
+        median_ms: median time of one inference, one after the other; None when it was not timed.
+        after_gap_ms: the same, each after an idle gap.
+        verdict_flips: frames with another verdict; None when it did not run.
+        good: largest score difference of a good image, as a share of the spread of their scores.
+        score: largest score difference of any frame, as a share of the spread of all scores.
+        remark: reason for which it was kept or not.
+    """
+
+    engine: CpuEngine
+    artefact: str
+    compute: Compute
+    median_ms: float | None = None
+    after_gap_ms: float | None = None
+    verdict_flips: int | None = None
+    good: float | None = None
+    score: float | None = None
+    remark: str
+
+
+class CpuRecord(Vouched):
+    """What a processor runs, and why.
+
+    Attributes:
+        engine_version: version of the engine's package.
+        artefact: ONNX file of the bundle.
+        compute: precision of the operations that the graph has in floating point.
+        precision: name of the folder: "fp32", "bf16", "int8" or "int8-bf16".
+        threads: threads that the times hold for; None for all cores.
+        trials: all candidates, with their times and differences.
+        gate: comparison with the checkpoint on golden frames and good images; its relative
+            difference is the score's, as a share of the spread of all scores.
+    """
+
+    schema_version: Literal[1] = 1
+    linewarden_version: str
+    built_utc: str
+    engine: CpuEngine
+    engine_version: str
+    artefact: str
+    artefact_sha256: Sha256
+    compute: Compute
+    precision: str
+    processor: Processor
+    threads: int | None
+    trials: tuple[Trial, ...]
+    gate: AccuracyGate
+
+    @property
+    def digest(self) -> str:
+        """Returns the SHA-256 that thresholds are bound to: of the artefact and its precision."""
+        return digest_of(self.artefact_sha256, self.compute)
+
+
+def digest_of(artefact_sha256: str, compute: Compute) -> str:
+    """Returns the identity of an artefact in a precision; in FP32, that of the file itself."""
+    if compute == "fp32":
+        return artefact_sha256
+    return hashlib.sha256(f"{artefact_sha256} {compute}".encode()).hexdigest()
+
+
+def record_name(processor: Processor, precision: str) -> str:
+    """Returns the name of a record in a bundle."""
+    return f"{ENGINES_FOLDER}/{processor.folder}/{precision}/{CPU_RECORD}"
+
+
+def engine_version(engine: CpuEngine) -> str:
+    """Returns the version of an engine's package, without the part that names a build.
+
+    Raises:
+        ModuleNotFoundError: it is not installed; `engine_class` says so in a user's words.
+    """
+    return str(import_module(engine).__version__).partition("-")[0]
+
+
+def write_record(path: Path, record: CpuRecord, keys: Keys) -> None:
+    """Seals and writes a record atomically, with a MAC when there is a device key."""
+    write_text(path, keys.vouched(record).model_dump_json(indent=2) + "\n")
+
+
+def verified_record(bundle: Path, name: str, files: Mapping[str, str], keys: Keys) -> CpuRecord:
+    """Checks that a record, its folder and its artefact in a bundle agree; returns the record.
+
+    Args:
+        name: path of the record, relative to the bundle.
+        files: SHA-256 of the files of the manifest, by name.
+
+    Raises:
+        BundleError: it is missing or was changed, or they do not belong together.
+    """
+    path, mend = bundle / name, f"linewarden build {bundle}"
+    record = read_sealed(path, CpuRecord, mend)
+    keys.require_vouched(record, path, mend)
+    if files.get(record.artefact) != record.artefact_sha256:
+        raise BundleError(
+            f"{path}: was made for {record.artefact} ({record.artefact_sha256[:12]}), and the "
+            f"bundle has {files.get(record.artefact, 'no such file')[:12]}: {mend}"
+        )
+    expected = record_name(record.processor, record.precision)
+    if name != expected:
+        raise BundleError(f"{path}: belongs in {expected} and was moved: {mend}")
+    return record
+
+
+def require_here(path: Path, record: CpuRecord, here: Processor, version: str) -> None:
+    """Refuses a record of another processor or of a newer engine.
+
+    Args:
+        path: of the record, for the message.
+        version: of the engine's package here.
+
+    Raises:
+        EngineError: names every difference.
+    """
+    differences = list(_differences(record, here, version))
+    if differences:
+        raise EngineError(
+            f"{path}: was built for another machine ({'; '.join(differences)}): linewarden build "
+            f"{path.parents[3]}"
+        )
+
+
+def _differences(record: CpuRecord, here: Processor, version: str) -> Iterator[str]:
+    built = record.processor
+    for what, there, found in (
+        ("processor", built.model, here.model),
+        ("machine", built.machine, here.machine),
+    ):
+        if there != found:
+            yield f"{what}: built {there}, here {found}"
+    missing, more = set(built.flags) - set(here.flags), set(here.flags) - set(built.flags)
+    if missing:
+        yield f"without {', '.join(sorted(missing))} here"
+    if more:
+        yield f"with {', '.join(sorted(more))} here"
+    if _numbers(version) < _numbers(record.engine_version):
+        yield f"{record.engine}: built {record.engine_version}, here the older {version}"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])

@@ -1,0 +1,289 @@
+"""The choice for a processor: what holds, what is kept, and what is refused later."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibration.calibrate import calibrate
+from calibration.thresholds import CalibrationTargets
+from export.cpu import build as cpu_build
+from export.cpu.build import CpuBuilt, build_for_processor, has_choice
+from export.cpu.candidates import candidates_for
+from inspection.bundle import Bundle, Chosen, chosen_here, open_bundle
+from inspection.bundle.adoption import adopt
+from inspection.engine.cpu_record import CpuRecord, write_record
+from inspection.errors import BundleError, EngineError
+from inspection.golden import require_golden
+from inspection.images import encode_png
+from inspection.inspector import Inspector, open_chosen, open_engine
+from tests.doubles import golden_bundle, processors
+from tests.doubles.keys import own_key
+from tests.tiny_bundle import SIZE
+
+ov = pytest.importorskip("openvino")
+
+BF16 = "engines/cpu-plain-cpu/bf16/model.cpu.json"
+FP32 = "engines/cpu-plain-cpu/fp32/model.cpu.json"
+INT8 = "model.int8.tensorrt.onnx"
+FASTEST_BF16 = {"bf16": 1.0, "openvino": 4.0, "onnxruntime": 5.0}
+FASTEST_OPENVINO = {"bf16": 4.0, "openvino": 1.0, "onnxruntime": 5.0}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return golden_bundle.build(tmp_path / "bundle")
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor with BF16 on every machine: OpenVINO computes it in FP32."""
+    processors.use(monkeypatch, processors.WITH_BF16)
+    types = {"fp32": ov.Type.f32, "bf16": ov.Type.f32}
+    monkeypatch.setattr("inspection.engine.openvino._TYPES", types)
+
+
+def build(bundle: Bundle, times_ms: dict[str, float], good: tuple[Path, ...] = ()) -> CpuBuilt:
+    return build_for_processor(bundle, good=good, stopwatch=processors.Stopwatch(times_ms))
+
+
+def good_images(folder: Path, count: int) -> list[Path]:
+    folder.mkdir()
+    paths = [folder / f"{number}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_bytes(encode_png(np.full((SIZE, SIZE), 20 + number, np.uint8)))
+    return paths
+
+
+def edit(bundle: Bundle, name: str, **changes: object) -> None:
+    """Rewrites a record with a valid seal."""
+    record = bundle.cpu_record(name)
+    assert record is not None
+    write_record(bundle.folder / name, record.model_copy(update=changes), bundle.keys)
+
+
+def remarks(record: CpuRecord) -> dict[str, str]:
+    return {f"{t.engine} {t.artefact} {t.compute}": t.remark for t in record.trials}
+
+
+def test_the_fastest_that_holds_is_kept_and_is_the_default(bundle: Bundle) -> None:
+    assert chosen_here(bundle) == Chosen("onnxruntime", "model.onnx")
+    built = build(bundle, FASTEST_BF16)
+    assert built.name == BF16
+    assert remarks(built.record) == {
+        "onnxruntime model.onnx fp32": "5.00 x the time of the kept one",
+        "openvino model.onnx fp32": "4.00 x the time of the kept one",
+        "openvino model.onnx bf16": "kept",
+    }
+    assert (built.record.gate.verdict_flips, built.record.gate.frames) == (0, 3)
+    bundle = open_bundle(bundle.folder)
+    assert chosen_here(bundle) == Chosen("openvino", BF16, "bf16")
+    with closing(open_engine(bundle)) as engine:
+        require_golden(bundle, BF16, engine)
+
+
+def test_a_more_precise_one_goes_before_one_that_is_hardly_faster(bundle: Bundle) -> None:
+    built = build(bundle, {"bf16": 0.97, "openvino": 1.0, "onnxruntime": 1.2})
+    assert built.name == FP32
+    assert remarks(built.record)["openvino model.onnx bf16"] == (
+        "hardly faster than the more precise one"
+    )
+    assert chosen_here(bundle) == Chosen("openvino", "model.onnx")
+
+
+def test_one_that_flips_a_verdict_or_leaves_the_budget_is_refused(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Brighter:
+        def __init__(self, factor: float, engine: object) -> None:
+            self._factor, self._engine = factor, engine
+
+        def infer(self, batch: np.ndarray) -> object:
+            got = self._engine.infer(batch)  # type: ignore[attr-defined]
+            return type(got)(got.scores * np.float32(self._factor), got.maps)
+
+        def close(self) -> None:
+            self._engine.close()  # type: ignore[attr-defined]
+
+    def opened(bundle: Bundle, chosen: Chosen, **more: int | None) -> object:
+        factor = {"bf16": 2.0, "fp32": 1.01 if chosen.engine == "openvino" else 1.0}
+        return Brighter(factor[chosen.compute], open_chosen(bundle, chosen, **more))
+
+    monkeypatch.setattr(cpu_build, "open_chosen", opened)
+    built = build(bundle, FASTEST_BF16)
+    found = remarks(built.record)
+    assert found["openvino model.onnx bf16"] == "1 of 3 verdicts flip"
+    assert found["openvino model.onnx fp32"] == (
+        "scores differ by 1.3% of their spread, and at most 0.1% may be"
+    )
+    assert built.record.engine == "onnxruntime"
+    assert [trial.median_ms for trial in built.record.trials] == [5.0, None, None]
+
+
+def test_a_precision_that_the_engine_does_not_take_is_never_replaced(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    types = {"fp32": ov.Type.f32, "bf16": ov.Type.i8}  # no processor computes all in it
+    monkeypatch.setattr("inspection.engine.openvino._TYPES", types)
+    built = build(bundle, FASTEST_BF16)
+    assert remarks(built.record)["openvino model.onnx bf16"].startswith("does not run: ")
+    assert built.name == FP32
+
+
+def test_good_images_are_part_of_the_proof(bundle: Bundle, tmp_path: Path) -> None:
+    built = build(bundle, FASTEST_BF16, tuple(good_images(tmp_path / "good", 40)))
+    assert built.record.gate.frames == 3 + cpu_build.MAX_GOOD
+
+
+def test_int8_files_are_tried_on_both_engines(bundle: Bundle) -> None:
+    precisions = {INT8: "int8", "model.fp16.onnx": "fp16"}
+    artefacts = {name: golden_bundle.artefact(value) for name, value in precisions.items()}
+    bundle = golden_bundle.with_artefacts(bundle, artefacts)
+    built = build(bundle, {f"openvino {INT8} bf16": 1.0, "": 2.0})
+    assert built.name == "engines/cpu-plain-cpu/int8-bf16/model.cpu.json"
+    assert [(t.engine, t.artefact) for t in built.record.trials if t.artefact == INT8] == [
+        ("onnxruntime", INT8),
+        ("openvino", INT8),
+        ("openvino", INT8),
+    ]
+    assert not [t for t in built.record.trials if "fp16" in t.artefact]
+    named = candidates_for(bundle, processors.PLAIN, [INT8])
+    assert [one.precision for one in named] == ["int8", "int8"]
+    with pytest.raises(BundleError, match=r"has no artefact 'model\.fp16\.onnx' for a processor"):
+        candidates_for(bundle, processors.PLAIN, ["model.fp16.onnx"])
+
+
+def test_a_new_build_takes_the_place_of_the_old_one(bundle: Bundle) -> None:
+    build(bundle, FASTEST_BF16)
+    build(bundle, FASTEST_OPENVINO)
+    assert bundle.cpu_records() == [FP32]
+
+
+def test_thresholds_hold_for_their_precision_alone(bundle: Bundle, tmp_path: Path) -> None:
+    build(bundle, FASTEST_BF16)
+    with pytest.raises(BundleError, match="thresholds hold for the artefact they were measured"):
+        Inspector.open(bundle)
+    images = good_images(tmp_path / "good", 3)
+    result = calibrate(bundle, images, CalibrationTargets(0.01))
+    assert result.calibration.artefact == BF16
+    with Inspector.open(bundle) as inspector:
+        assert inspector.engine_name == "openvino"
+        assert inspector.inspect(np.full((SIZE, SIZE), 20, np.uint8)).verdict == "PASS"
+    for engine in ("onnxruntime", "openvino"):
+        with pytest.raises(BundleError, match="thresholds hold for the artefact"):
+            Inspector.open(bundle, engine=engine)
+    build(bundle, FASTEST_BF16)  # the same choice, at another time
+    Inspector.open(bundle).close()
+
+
+def test_thresholds_in_fp32_hold_on_every_machine(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    build(bundle, FASTEST_OPENVINO)
+    result = calibrate(bundle, good_images(tmp_path / "good", 3), CalibrationTargets(0.01))
+    assert result.calibration.artefact == "model.onnx"
+    other = processors.PLAIN.model_copy(update={"model": "Other CPU"})
+    processors.use(monkeypatch, other)
+    with Inspector.open(bundle) as inspector:
+        assert inspector.engine_name == "onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("processor", "difference"),
+    [
+        (processors.PLAIN, "without avx512_bf16 here"),
+        (
+            processors.WITH_BF16.model_copy(
+                update={"flags": (*processors.WITH_BF16.flags, "amx_bf16")}
+            ),
+            "with amx_bf16 here",
+        ),
+        (
+            processors.WITH_BF16.model_copy(update={"machine": "aarch64"}),
+            "machine: built x86_64, here aarch64",
+        ),
+        (
+            processors.WITH_BF16.model_copy(update={"model": "plain cpu"}),
+            "processor: built Plain CPU, here plain cpu",
+        ),
+    ],
+)
+def test_the_record_of_another_processor_is_refused(
+    processor: object, difference: str, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(bundle, FASTEST_BF16)
+    processors.use(monkeypatch, processor)  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match=f"for another machine \\({difference}\\): linewarden"):
+        Inspector.open(bundle)
+
+
+def test_an_older_engine_is_refused_and_a_newer_one_is_not(bundle: Bundle) -> None:
+    build(bundle, FASTEST_BF16)
+    edit(bundle, BF16, engine_version="9999.1.0")
+    with pytest.raises(EngineError, match=r"openvino: built 9999\.1\.0, here the older 20"):
+        open_engine(bundle)
+    edit(bundle, BF16, engine_version="2024.9.9")
+    open_engine(bundle).close()
+
+
+def test_a_missing_engine_is_refused(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(bundle, FASTEST_BF16)
+    monkeypatch.delitem(sys.modules, "inspection.engine.openvino")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(EngineError, match="needs the package openvino, and it is not installed"):
+        open_engine(bundle)
+
+
+def test_an_edited_record_is_refused(bundle: Bundle) -> None:
+    build(bundle, FASTEST_BF16)
+    path = bundle.folder / BF16
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "compute": "fp32"}))
+    with pytest.raises(BundleError, match="was changed after it was written: linewarden build"):
+        open_engine(bundle)
+
+
+def test_a_moved_record_is_refused(bundle: Bundle) -> None:
+    build(bundle, FASTEST_BF16)
+    (bundle.folder / BF16).parent.rename((bundle.folder / FP32).parent)
+    with pytest.raises(BundleError, match=f"belongs in {BF16} and was moved"):
+        open_engine(bundle)
+
+
+def test_the_record_of_another_artefact_is_refused(bundle: Bundle) -> None:
+    build(bundle, FASTEST_BF16)
+    edit(bundle, BF16, artefact_sha256="0" * 64)
+    with pytest.raises(BundleError, match=r"was made for model\.onnx \(000000000000\)"):
+        open_engine(bundle)
+
+
+def test_a_record_runs_on_its_own_engine_alone(bundle: Bundle) -> None:
+    build(bundle, FASTEST_BF16)
+    with pytest.raises(EngineError, match="proven with the engine 'openvino' alone"):
+        open_engine(bundle, engine="onnxruntime", artefact=BF16)
+    assert chosen_here(bundle, engine="openvino") == Chosen("openvino", "model.onnx")
+    assert chosen_here(bundle, artefact="model.onnx") == Chosen("onnxruntime", "model.onnx")
+
+
+def test_a_key_of_the_machine_covers_the_record(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    build(bundle, FASTEST_BF16)
+    own_key(monkeypatch, tmp_path / "keys")
+    with pytest.raises(BundleError, match=r"model\.cpu\.json"):
+        chosen_here(open_bundle(bundle.folder))
+    assert BF16 in adopt(open_bundle(bundle.folder))
+    assert chosen_here(open_bundle(bundle.folder)).artefact == BF16
+
+
+def test_a_build_without_a_choice_has_no_purpose(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert has_choice(bundle)
+    monkeypatch.setattr(cpu_build, "_missing", lambda one: one.engine == "openvino")
+    assert not has_choice(bundle)
