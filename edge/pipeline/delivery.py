@@ -12,7 +12,7 @@ from typing import NamedTuple
 from edge.part.record import record_from_settled
 from edge.part.result import Settled
 from edge.pipeline.background import Background
-from edge.pipeline.ledger import Ledger
+from edge.pipeline.ledger import PARTS_MAX, Ledger
 from edge.pipeline.outputs import Outputs
 from edge.pipeline.settings import Hooks
 from edge.pipeline.status import Tally
@@ -21,6 +21,7 @@ from inspection.errors import LineError
 
 _TURN_S = 0.3
 _GRACE_S = 0.01  # a working output answers within; the record waits no longer for the others
+_BEHIND_S = 0.005
 _SLOW_DISK = "the disk was too slow to note it; see 'records'"
 
 _log = logging.getLogger(__name__)
@@ -99,8 +100,10 @@ class Delivery:
         return self._ledger.is_finished and not self._unnoted and not self._handed_out
 
     def _turn(self) -> None:
-        settled = self._ledger.take(self._until_next_s())
-        if settled is not None:
+        # In a flood the ledger fills meanwhile, and the intake refuses further triggers.
+        if self._outputs.are_behind or len(self._unnoted) >= PARTS_MAX:
+            time.sleep(_BEHIND_S)
+        elif (settled := self._ledger.take(self._until_next_s())) is not None:
             self._note(settled)
         self._hand_out_unnoted()
         self._record()

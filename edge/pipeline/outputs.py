@@ -25,7 +25,9 @@ from inspection.errors import LineError
 from inspection.verdict import Verdict
 
 HEARTBEAT_S = 0.3
-QUEUE_MAX = 2 * PARTS_MAX  # verdicts; more, and the line has long missed the first ones
+# Verdicts: as many as an output that works may be behind, and may be noted at once. With more, the
+# line has long missed the first ones.
+QUEUE_MAX = 2 * PARTS_MAX
 
 _OPEN_LIMIT_S = 60.0  # a name server that does not answer holds `open` up for so long
 _NOTE_LIMIT_S = 0.1  # a NO_VERDICT does not wait longer for a slow disk
@@ -315,6 +317,12 @@ class Outputs:
         """The latest turn of any output: while one works, the line goes on without the others."""
         turns = [thread.turned_ns for thread in self._threads.values()]
         return max((turn for turn in turns if turn is not None), default=None)
+
+    @property
+    def are_behind(self) -> bool:
+        """Whether every output that works has so many verdicts waiting that no more should come."""
+        queues = [status.waiting for status in self.status.values() if status.is_up]
+        return min(queues, default=0) >= PARTS_MAX
 
     def open(self, stack: ExitStack) -> None:
         """Opens the outputs, all at once; `stack` closes them.

@@ -102,7 +102,7 @@ def test_a_camera_and_an_output_that_are_absent_are_waited_for(config: Path) -> 
     config.write_text(text + f"  - {{kind: modbus, host: 127.0.0.1, port: {port}}}\n")
     with managed(config, "outputs.1.register_address=0") as manager:
         manager.hear("READY=1")
-        assert "not inspecting (view main:" in manager.hear("outputs down, 1 of 2: modbus")
+        assert "not inspecting (view main:" in manager.hear("outputs down: 1 of 2 (modbus")
         (config.parent / "unplugged").rename(config.parent / "parts")
         manager.hear("STATUS=inspecting")
         plc = PlcServer(port, acknowledges=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -371,3 +372,20 @@ def test_a_flood_of_triggers_is_bounded_and_counted() -> None:
     assert len(opened) + refused == QUEUE_MAX
     assert sorted(record.trigger_id for record in running.line.records) == opened
     assert messages == {"256 parts wait for their verdict: the triggers come too fast"}
+
+
+def test_a_flood_waits_for_an_output_that_works_and_loses_no_verdict_there() -> None:
+    slow = FakeOutput(lambda _record: time.sleep(0.001))
+    opened: list[str] = []
+
+    def note(trigger: Trigger, noted: Callable[[], None]) -> None:
+        opened.append(trigger.trigger_id)
+        noted()
+
+    with Running(slow, on_trigger=note) as running:
+        for _ in range(3 * QUEUE_MAX):
+            with suppress(LineError):
+                running.pipeline.fire()
+        wait_for(lambda: len(running.line.records) == len(opened), GENEROUS_S)
+        assert running.pipeline.status().outputs["output 0"].undelivered == 0
+    assert sorted(record.trigger_id for record in slow.sent) == opened
