@@ -7,10 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.fold.backbone import DeployedBackbone
-from training.linear_maps import Separable, bilinear, mean3, smoothing
+from training.linear_maps import smoothing
+from training.models.joined_patches import average_onto
 from training.models.memory import BLUR_RADIUS, BLUR_SIGMA, Model, neighbourhoods
-
-Grid = tuple[int, int]
 
 
 class Deployed(nn.Module):
@@ -36,7 +35,7 @@ class Deployed(nn.Module):
         self.layers = nn.ModuleList(
             nn.AvgPool2d(3, stride=1, padding=1)
             if source == self.grid
-            else _to_grid(source, self.grid)
+            else average_onto(source, self.grid)
             for source in model.layer_grids
         )
         centred = model.bank.double() - model.mean
@@ -81,11 +80,3 @@ class Deployed(nn.Module):
 
 def _length(vectors: Tensor) -> Tensor:
     return vectors.square().sum(-1).sqrt()
-
-
-def _to_grid(source: Grid, grid: Grid) -> Separable:
-    rows, columns = (
-        bilinear(size, cells, align_corners=False) @ mean3(cells)
-        for size, cells in zip(grid, source, strict=True)
-    )
-    return Separable(rows, columns)

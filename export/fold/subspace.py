@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from export.fold.affine import conv1x1
 from export.fold.backbone import DeployedBackbone
-from training.linear_maps import Separable, bilinear, mean3, smoothing
+from training.linear_maps import smoothing
+from training.models.joined_patches import average_onto
 from training.models.subspace import BLUR_RADIUS, BLUR_SIGMA, Model
 
 Grid = tuple[int, int]
@@ -59,7 +60,9 @@ class _Distance(nn.Module):
         rows = projection[projection.any(dim=1)]
         parts = rows.split([channels for channels, _ in layers], dim=1)
         self.parts = nn.ModuleList(
-            _on_grid(part) if source == grid else _to_grid(part, source, grid)
+            _on_grid(part)
+            if source == grid
+            else nn.Sequential(conv1x1(part), average_onto(source, grid))
             for part, (_, source) in zip(parts, layers, strict=True)
         )
         self.register_buffer("bias", -(rows @ mean).float()[:, None, None])
@@ -78,11 +81,3 @@ def _on_grid(part: Tensor) -> nn.Module:
     pool, project = nn.AvgPool2d(3, stride=1, padding=1), conv1x1(part)
     outputs, inputs = part.shape
     return nn.Sequential(project, pool) if outputs < inputs else nn.Sequential(pool, project)
-
-
-def _to_grid(part: Tensor, source: Grid, grid: Grid) -> nn.Module:
-    rows, columns = (
-        bilinear(size, cells, align_corners=False) @ mean3(cells)
-        for size, cells in zip(grid, source, strict=True)
-    )
-    return nn.Sequential(conv1x1(part), Separable(rows, columns))

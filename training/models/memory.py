@@ -26,6 +26,7 @@ from training.models.base import (
     Prediction,
     blank_image,
 )
+from training.models.joined_patches import average_neighbours, join
 
 BLUR_SIGMA, BLUR_RADIUS = 4.0, 16  # of the map at input size
 # Share of the largest squared norm: rounding leaves as much between two equal vectors.
@@ -224,11 +225,7 @@ class Model(ClosedFormModel):
 
     def patches(self, features: Features) -> Tensor:
         """Averages 3x3 neighbours and joins the layers on the first one's grid: (N, D, h, w)."""
-        pooled = [F.avg_pool2d(feature, 3, stride=1, padding=1) for feature in features]
-        grid = pooled[0].shape[-2:]
-        return torch.cat(
-            [F.interpolate(p, grid, mode="bilinear", align_corners=False) for p in pooled], 1
-        )
+        return join(average_neighbours(features))
 
     def predict(self, features: Features) -> Prediction:
         """Computes scores, and the blurred maps of distances; float64 inside."""

@@ -29,6 +29,7 @@ from training.models.base import (
     Prediction,
     blank_image,
 )
+from training.models.joined_patches import average_neighbours, join
 
 BLUR_SIGMA, BLUR_RADIUS = 4.0, 16  # of the map at input size
 
@@ -191,12 +192,8 @@ class Model(ClosedFormModel):
 
     def patches(self, features: Features) -> list[Tensor]:
         """Averages 3x3 neighbours; returns the patches (N, D, h, w) of each judged grid."""
-        pooled = [F.avg_pool2d(feature, 3, stride=1, padding=1) for feature in features]
-        if not self.config.layers_joined:
-            return pooled
-        grid = pooled[0].shape[-2:]
-        resized = [F.interpolate(p, grid, mode="bilinear", align_corners=False) for p in pooled]
-        return [torch.cat(resized, dim=1)]
+        pooled = average_neighbours(features)
+        return [join(pooled)] if self.config.layers_joined else pooled
 
     def predict(self, features: Features) -> Prediction:
         """Computes the sum of the blurred maps of distances, and its maximum; float64 inside."""
