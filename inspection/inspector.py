@@ -23,6 +23,7 @@ import numpy.typing as npt
 from inspection.bundle import Bundle, Chosen, chosen_here, open_bundle
 from inspection.bundle.calibration_file import Calibration, RecipeIdentity
 from inspection.engine import Engine, GraphShape, engine_class
+from inspection.engine.freed_memory import return_freed_memory
 from inspection.engine.own_thread import OwnThreadEngine
 from inspection.errors import EngineError, FrameError, PartNotFoundError
 from inspection.layout import FramePreparer, PreparedFrame
@@ -280,7 +281,13 @@ def open_chosen(bundle: Bundle, chosen: Chosen, *, threads: int | None = None) -
     graph = bundle.manifest.graph
     shape = GraphShape(graph.height, graph.width)
     factory = engine_class(chosen.engine, chosen.compute)
-    opened = OwnThreadEngine(lambda: factory(bundle.file(chosen.artefact), shape, threads=threads))
+
+    def open_trimmed() -> Engine:
+        engine = factory(bundle.file(chosen.artefact), shape, threads=threads)
+        return_freed_memory()  # before the first run, which takes memory of other sizes
+        return engine
+
+    opened = OwnThreadEngine(open_trimmed)
     try:
         _run_empty(opened, shape)
     except EngineError:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import gc
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from io import TextIOWrapper
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import NamedTuple
 
 from inspection.errors import LinewardenError
@@ -125,7 +126,11 @@ _OF_THE_MACHINE = frozenset(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line, and returns the exit code."""
+    """Runs the command line, and returns the exit code.
+
+    Args:
+        arguments: words behind the name of the program; None for those of this process.
+    """
     sys.excepthook = _print_uncaught
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
@@ -140,13 +145,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         parser.error(f"unknown command {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    return _run(name, words[1:])
+    return _run(name, words[1:], _imported if arguments is None else import_module)
 
 
-def _run(name: str, words: list[str]) -> int:
+def _imported(module: str) -> ModuleType:
+    """Imports a module for the life of this process.
+
+    The garbage collector then leaves its objects out. It walks through all of them otherwise: 30 ms
+    while a line inspects, and three times when a process ends.
+    """
+    gc.disable()
+    imported = import_module(module)
+    gc.freeze()
+    gc.enable()
+    return imported
+
+
+def _run(name: str, words: list[str], load: Callable[[str], ModuleType]) -> int:
     command = COMMANDS[name]
     try:
-        module = import_module(command.module)
+        module = load(command.module)
         parser = Parser(
             prog=f"linewarden {name}",
             description=module.__doc__,

@@ -12,28 +12,25 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ValidationError, ValidationInfo
 
 from inspection.config.paths import plain_path, typed_path
 from inspection.config.problems import problems_of, report
+from inspection.config.strict import StrictModel
 from inspection.config.yaml_source import CommandLineText, Dumper, Problem, data, lay_over, read
 from inspection.errors import ConfigError
 from inspection.names import StoredPath, path_of
 
+__all__ = [
+    "ConfigPath",
+    "StrictModel",
+    "dump_yaml",
+    "json_schema",
+    "load_config",
+    "reads_files",
+]
+
 M = TypeVar("M", bound=BaseModel)
-
-
-class StrictModel(BaseModel):
-    """Base of all configuration models; refuses unknown keys, NaN and infinity."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        validate_default=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,  # a traceback prints them
-        protected_namespaces=(),
-    )
 
 
 def _beside_the_file(value: Any, info: ValidationInfo) -> Any:

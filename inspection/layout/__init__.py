@@ -9,7 +9,6 @@ by whole pixels. The frame itself stays in place: moving it would resample it a 
 """
 
 from inspection.layout.layout import Layout
-from inspection.layout.layout_file import LayoutConfig, read_layout
 from inspection.layout.preparer import FramePreparer, PreparedFrame
 
-__all__ = ["FramePreparer", "Layout", "LayoutConfig", "PreparedFrame", "read_layout"]
+__all__ = ["FramePreparer", "Layout", "PreparedFrame"]

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from inspection.config.loading import StrictModel
+from inspection.config.strict import StrictModel
 from inspection.digits import comparable
 from inspection.errors import ConfigError, FrameError, PartNotFoundError
 from inspection.images import decode_image, encode_png

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inspection.config.loading import StrictModel
+from inspection.config.strict import StrictModel
 from inspection.layout.alignment import Alignment
 from inspection.layout.zones import Polygon, Zones
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, Field
 
-from inspection.config.loading import StrictModel
+from inspection.config.strict import StrictModel
 
 Affine = npt.NDArray[np.float64]  # (2, 3): (x, y, 1) to (x, y)
 Corners = npt.NDArray[np.float64]  # (n, 2)

@@ -62,7 +62,8 @@ from inspection.bundle import Bundle, open_bundle
 from inspection.errors import BundleError, ConfigError
 from inspection.images import list_images
 from inspection.inspector import Inspector
-from inspection.layout import Layout, read_layout
+from inspection.layout import Layout
+from inspection.layout.layout_file import read_layout
 from inspection.names import printable
 from linewarden.options import (
     add_author_argument,

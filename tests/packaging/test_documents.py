@@ -14,7 +14,7 @@ import pytest
 from edge.station.config import LineConfig
 from inspection import errors
 from inspection.config.loading import load_config
-from inspection.layout import LayoutConfig
+from inspection.layout.layout_file import LayoutConfig
 from linewarden.command_line import COMMANDS
 from linewarden.exit_codes import EXIT_CODES
 from linewarden.parser import Parser

@@ -8,7 +8,8 @@ import pytest
 
 from inspection.errors import ConfigError, FrameError, PartNotFoundError
 from inspection.images import encode_png
-from inspection.layout import FramePreparer, Layout, read_layout
+from inspection.layout import FramePreparer, Layout
+from inspection.layout.layout_file import read_layout
 from inspection.layout.zones import Zone
 from inspection.preprocess import Crop, Preprocessing, preprocess
 
