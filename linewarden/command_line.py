@@ -43,6 +43,11 @@ COMMANDS = {
     "build": Command(
         "linewarden.commands.build", "build engines for NVIDIA devices", "tensorrt-cu13"
     ),
+    "bench": Command(
+        "linewarden.commands.bench",
+        "time every engine, artefact and precision of this machine",
+        "onnxruntime",
+    ),
     "doctor": Command(
         "linewarden.commands.doctor",
         "list what this machine lacks, and how to get it",

@@ -13,6 +13,7 @@ from inspection.engine.preflight import Machine
 from inspection.engine.tensorrt_bindings import load_bindings
 from inspection.errors import EngineError
 from inspection.images import list_images
+from linewarden.options import thread_count
 from linewarden.text_table import aligned
 from linewarden.warning import warn
 
@@ -32,7 +33,7 @@ def add_cpu_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threads",
-        type=int,
+        type=thread_count,
         metavar="N",
         help="processor: threads that the line will have (default: all cores)",
     )
@@ -72,12 +73,21 @@ def build_if_it_pays(
 
 def describe(record: CpuRecord) -> list[str]:
     """Returns the candidates as a table, and the kept one."""
-    threads = "all cores" if record.threads is None else f"threads: {record.threads}"
+    kept = f"this machine runs {record.artefact} on {record.engine} in {record.precision}"
+    return [*table(record), kept]
+
+
+def table(record: CpuRecord) -> list[str]:
+    """Returns the processor, and the candidates as a table."""
     return [
-        f"{record.processor.model}, {threads}",
+        f"{record.processor.model}, {threads_of(record)}",
         *aligned([_COLUMNS, *map(_cells, record.trials)]),
-        f"this machine runs {record.artefact} on {record.engine} in {record.precision}",
     ]
+
+
+def threads_of(record: CpuRecord) -> str:
+    """Returns the threads that the times hold for."""
+    return "all cores" if record.threads is None else f"threads: {record.threads}"
 
 
 def _cells(trial: Trial) -> tuple[str, ...]:

@@ -35,7 +35,17 @@ def add_inspector_arguments(parser: argparse.ArgumentParser) -> None:
         help="file of the bundle to run "
         f"(default: the choice of linewarden build, else {REFERENCE_ARTEFACT})",
     )
-    parser.add_argument("--threads", type=int, help="threads of the engine (default: all cores)")
+    parser.add_argument(
+        "--threads", type=thread_count, help="threads of the engine (default: all cores)"
+    )
+
+
+def thread_count(text: str) -> int:
+    """Returns a number of threads; argparse names it when it is not one."""
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{count} threads run nothing: give 1 or more")
+    return count
 
 
 def open_inspector(args: argparse.Namespace, bundle: Path | Bundle) -> Inspector:

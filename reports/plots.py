@@ -64,6 +64,54 @@ def comparison_plot(
     return _png(figure, dpi=110)
 
 
+_COLOURS = {"best": "#2f7d4f", "slower": "#3b7dbf", "refused": "#b9bec4"}
+_STATES = {
+    "best": "keeps the verdicts, the fastest",
+    "slower": "keeps the verdicts",
+    "refused": "refused by a build",
+}
+
+
+def times_plot(
+    title: str,
+    engines: Sequence[tuple[str, float, float, str]],
+    preprocess_ms: float,
+    decide_ms: float,
+) -> bytes:
+    """Plots the times from frame to verdict as stacked bars; returns PNG bytes.
+
+    Args:
+        engines: from top to bottom the name, the median milliseconds of an inference, the same
+            after an idle gap, and the state: "best", "slower" or "refused".
+        preprocess_ms, decide_ms: of the steps around each engine; 0 when unknown.
+    """
+    figure = _figure(9, 1.6 + 0.5 * len(engines))
+    axes = figure.add_subplot()
+    places = np.arange(len(engines))
+    runs = np.array([steady for _, steady, _, _ in engines])
+    if preprocess_ms:
+        axes.barh(places, preprocess_ms, 0.6, color="#d9822b", label="prepare the frame")
+    for state, label in _STATES.items():
+        here = [place for place, engine in enumerate(engines) if engine[3] == state]
+        axes.barh(here, runs[here], 0.6, preprocess_ms, color=_COLOURS[state], label=label)
+    if decide_ms:
+        axes.barh(places, decide_ms, 0.6, preprocess_ms + runs, color="black", label="decide")
+    gaps = preprocess_ms + decide_ms + np.array([gap for _, _, gap, _ in engines])
+    axes.plot(gaps, places, "|", color="#444444", ms=14, mew=1.8, label="after an idle gap")
+    whole = preprocess_ms + runs + decide_ms
+    for place, total in zip(places, whole, strict=True):
+        text = f" {total:.1f}"
+        axes.annotate(
+            text, (max(total, gaps[place]), place), (4, 0), va="center", textcoords="offset points"
+        )
+    axes.set(title=title, xlabel="ms from frame to verdict", xlim=(0, 1.12 * max(*whole, *gaps)))
+    axes.set_yticks(places, [name for name, *_ in engines], fontsize=9)
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return _png(figure, dpi=120)
+
+
 def _figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)

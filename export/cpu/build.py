@@ -63,6 +63,20 @@ class CpuBuilt:
     record: CpuRecord
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What a build finds, before it keeps it.
+
+    Attributes:
+        kept: the trial that the record is of.
+        refused: trials that do not run or do not hold.
+    """
+
+    record: CpuRecord
+    kept: Trial
+    refused: tuple[Trial, ...]
+
+
 @dataclass
 class _Tried:
     """A candidate on the way: open while it holds, with a remark once it does not."""
@@ -116,30 +130,68 @@ def build_for_processor(
         EngineError: no candidate holds.
         FrameError: an image is not one that the model takes.
     """
+    bundle.keys.require_for_records()
+    with bundle.locked(BUILD_LOCK):
+        found = compare_on_processor(
+            bundle,
+            good=good,
+            artefacts=artefacts,
+            threads=threads,
+            processor=processor,
+            stopwatch=stopwatch,
+            report=report,
+        )
+        name = record_name(found.record.processor, found.record.precision)
+        _install(bundle, name, found.record)
+    return CpuBuilt(name, found.record)
+
+
+def compare_on_processor(
+    bundle: Bundle,
+    *,
+    good: Sequence[Path] = (),
+    artefacts: Collection[str] = (),
+    threads: int | None = None,
+    times_all: bool = False,
+    processor: Processor | None = None,
+    stopwatch: Stopwatch | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> Comparison:
+    """Proves and times the candidates as `build_for_processor` does, and writes nothing.
+
+    Args:
+        times_all: time also those that run and do not hold.
+
+    Raises:
+        BundleError, EngineError, FrameError: as `build_for_processor`.
+    """
     if not bundle.manifest.golden:
         raise BundleError(
             f"{bundle.folder}: has no golden frames to compare an engine with; export it again"
         )
-    bundle.keys.require_for_records()
     here = processor_here() if processor is None else processor
     candidates = candidates_for(bundle, here, artefacts)
     proof = _proof(bundle, good, threads)
-    with bundle.locked(BUILD_LOCK), ExitStack() as stack:
+    with ExitStack() as stack:
         tried = []
         for candidate in candidates:
             report(f"proving {candidate.title}")
-            tried.append(_prove(proof, candidate, stack))
+            tried.append(_prove(proof, candidate, stack, keeps_open=times_all))
         holding = [one for one in tried if not one.remark]
         if not holding:
             reasons = "; ".join(f"{one.candidate.title}: {one.remark}" for one in tried)
             raise EngineError(f"{bundle.folder}: nothing holds on this processor: {reasons}")
-        report(f"timing {len(holding)} in turn")
-        _time(holding, proof, stopwatch or _measure)
-        best = _fastest(holding)
-        record = _record(proof, here, best, tried)
-        name = record_name(here, record.precision)
-        _install(bundle, name, record)
-    return CpuBuilt(name, record)
+        running = [one for one in tried if one.engine is not None]
+        report(f"timing {len(running)} in turn")
+        _time(running, proof, stopwatch or _measure)
+    best = _fastest(holding)
+    trials = [_trial(one, best) for one in tried]
+    by_trial = list(zip(tried, trials, strict=True))
+    return Comparison(
+        record=_record(proof, here, best, trials),
+        kept=next(trial for one, trial in by_trial if one is best),
+        refused=tuple(trial for one, trial in by_trial if one.remark),
+    )
 
 
 def has_choice(bundle: Bundle) -> bool:
@@ -165,8 +217,12 @@ def _proof(bundle: Bundle, good: Sequence[Path], threads: int | None) -> _Proof:
     return _Proof(bundle, threads, golden, expected, yardstick)
 
 
-def _prove(proof: _Proof, candidate: Candidate, stack: ExitStack) -> _Tried:
-    """Opens a candidate and compares its results; it stays open only when it holds."""
+def _prove(proof: _Proof, candidate: Candidate, stack: ExitStack, *, keeps_open: bool) -> _Tried:
+    """Opens a candidate and compares its results.
+
+    Args:
+        keeps_open: it stays open also when it does not hold.
+    """
     tried = _Tried(candidate)
     chosen = Chosen(candidate.engine, candidate.artefact, candidate.compute)
     try:
@@ -177,7 +233,7 @@ def _prove(proof: _Proof, candidate: Candidate, stack: ExitStack) -> _Tried:
     except EngineError as error:
         tried.remark = f"does not run: {_shortened(str(error))}"
         return tried
-    if tried.remark:
+    if tried.remark and not keeps_open:
         engine.close()
     else:
         tried.engine = stack.enter_context(closing(engine))
@@ -234,10 +290,10 @@ def _measure(runs: Runs, images: Sequence[Image]) -> dict[str, Times]:
     return {name: Times(1e3 * steady[name], 1e3 * gaps[name]) for name in runs}
 
 
-def _time(holding: Sequence[_Tried], proof: _Proof, stopwatch: Stopwatch) -> None:
-    runs = {one.candidate.title: one.engine.infer for one in holding if one.engine is not None}
+def _time(running: Sequence[_Tried], proof: _Proof, stopwatch: Stopwatch) -> None:
+    runs = {one.candidate.title: one.engine.infer for one in running if one.engine is not None}
     times = stopwatch(runs, [frame.image for frame in proof.expected])
-    for one in holding:
+    for one in running:
         one.times = times[one.candidate.title]
 
 
@@ -248,7 +304,7 @@ def _fastest(holding: Sequence[_Tried]) -> _Tried:
     return next(one for time, one in by_time if time <= limit)
 
 
-def _record(proof: _Proof, here: Processor, best: _Tried, tried: Sequence[_Tried]) -> CpuRecord:
+def _record(proof: _Proof, here: Processor, best: _Tried, trials: Sequence[Trial]) -> CpuRecord:
     chosen = best.candidate
     return CpuRecord(
         linewarden_version=version("linewarden"),
@@ -261,7 +317,7 @@ def _record(proof: _Proof, here: Processor, best: _Tried, tried: Sequence[_Tried
         precision=chosen.precision,
         processor=here,
         threads=proof.threads,
-        trials=tuple(_trial(one, best) for one in tried),
+        trials=tuple(trials),
         gate=_gate(best),
     )
 

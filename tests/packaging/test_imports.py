@@ -1,5 +1,7 @@
 """The code for devices starts without the training frameworks."""
 
+import json
+import re
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
@@ -10,7 +12,17 @@ import pytest
 from linewarden.command_line import COMMANDS
 
 ROOT = Path(__file__).parents[2]
-ON_DEVICE = ("bundle", "camera", "doctor", "inspect", "records", "run", "service", "verify")
+ON_DEVICE = (
+    "bench",
+    "bundle",
+    "camera",
+    "doctor",
+    "inspect",
+    "records",
+    "run",
+    "service",
+    "verify",
+)
 DEVICE_MODULES = sorted(
     path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
     for room in ("inspection", "edge")
@@ -38,6 +50,32 @@ TRAINING = {
     "matplotlib",
     "tqdm",
 }
+
+
+# All that these commands may import before they know the engine, the cameras and the outputs: each
+# package is a part of the time until the first verdict.
+OF_A_START = {
+    "annotated_types",
+    "cv2",
+    "inspection",
+    "linewarden",
+    "numpy",
+    "pydantic",
+    "pydantic_core",
+    "simplejpeg",
+    "typing_extensions",
+    "typing_inspection",
+}
+IMPORTED = {"inspect": OF_A_START, "run": OF_A_START | {"edge", "yaml"}}
+NOT_FOR_ONE_IMAGE = (
+    "inspection.config.loading",
+    "inspection.engine.cuda",
+    "inspection.engine.onnxruntime",
+    "inspection.engine.tensorrt",
+    "inspection.golden",
+    "inspection.layout.layout_file",
+    "inspection.trust.ed25519",
+)
 
 
 def run_without(names: set[str], code: str) -> subprocess.CompletedProcess[str]:
@@ -68,6 +106,17 @@ def test_commands_of_the_device_start_there(command: str) -> None:
     result = run_without(TRAINING, code)
     assert result.returncode == 0, result.stderr
     assert f"usage: linewarden {command}" in result.stdout
+
+
+@pytest.mark.parametrize("command", sorted(IMPORTED))
+def test_a_command_imports_no_package_before_it_needs_it(command: str) -> None:
+    code = f"import json, sys, linewarden.commands.{command}; print(json.dumps([*sys.modules]))"
+    modules = json.loads(run_without(set(), code).stdout)
+    # Extension modules of Cython have modules with such names for themselves.
+    packages = {name.partition(".")[0] for name in modules if not re.match(r"_|cython", name)}
+    assert packages - sys.stdlib_module_names == IMPORTED[command]
+    if command == "inspect":
+        assert not set(NOT_FOR_ONE_IMAGE) & set(modules)
 
 
 def test_a_missing_package_is_named_with_what_to_install() -> None:

@@ -13,7 +13,7 @@ import pytest
 from calibration.calibrate import calibrate
 from calibration.thresholds import CalibrationTargets
 from export.cpu import build as cpu_build
-from export.cpu.build import CpuBuilt, build_for_processor, has_choice
+from export.cpu.build import CpuBuilt, build_for_processor, compare_on_processor, has_choice
 from export.cpu.candidates import candidates_for
 from inspection.bundle import Bundle, Chosen, chosen_here, open_bundle
 from inspection.bundle.adoption import adopt
@@ -287,3 +287,16 @@ def test_a_build_without_a_choice_has_no_purpose(
     assert has_choice(bundle)
     monkeypatch.setattr(cpu_build, "_missing", lambda one: one.engine == "openvino")
     assert not has_choice(bundle)
+
+
+def test_a_comparison_times_what_a_build_refuses_and_writes_nothing(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu_build, "_fault", lambda _, one, *__: "no" * (one.compute == "bf16"))
+    before = sorted(bundle.folder.rglob("*"))
+    stopwatch = processors.Stopwatch(FASTEST_BF16)
+    found = compare_on_processor(bundle, times_all=True, stopwatch=stopwatch)
+    assert [trial.median_ms for trial in found.record.trials] == [5.0, 4.0, 1.0]
+    assert found.kept.engine == found.record.engine == "openvino"
+    assert [(one.compute, one.remark) for one in found.refused] == [("bf16", "no")]
+    assert sorted(bundle.folder.rglob("*")) == before
