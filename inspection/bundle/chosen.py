@@ -62,7 +62,13 @@ def _recorded(bundle: Bundle, name: str, record: CpuRecord) -> Chosen:
 
     In FP32 it is the artefact itself, so that thresholds hold on every machine.
     """
-    engine_class(record.engine)  # raises when its package is missing
+    try:
+        engine_class(record.engine)
+    except EngineError as error:
+        raise EngineError(
+            f"{bundle.folder / name}: was proven on an engine that does not run here: {error}; or "
+            f"choose among those that do: linewarden build {bundle.folder}"
+        ) from error
     version = engine_version(record.engine)
     require_here(bundle.folder / name, record, processor_here(), version)
     is_exact = record.compute == "fp32"

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -141,7 +142,7 @@ def parse_record(content: bytes, path: Path, model: type[StrictModel], mend: str
         key = ".".join(str(part) for part in first["loc"])
         where = f"{key}: {first['msg']}" if key else first["msg"]
         schema = model.model_fields.get("schema_version")
-        kind = model.__name__.lower() + (f" of schema {schema.default}" if schema else "")
+        kind = _kind(model) + (f" of schema {schema.default}" if schema else "")
         raise BundleError(f"{path}: is not a {kind} ({printable(where)}): {mend}") from error
 
 
@@ -155,6 +156,10 @@ def parse_sealed(content: bytes, path: Path, model: type[SealedModel], mend: str
     """Parses a sealed record like `read_sealed`; `path` only appears in the messages."""
     record = parse_record(content, path, model, mend)
     if not record.is_intact():
-        name = model.__name__.lower()
-        raise BundleError(f"{path}: the {name} was changed after it was written: {mend}")
+        raise BundleError(f"{path}: the {_kind(model)} was changed after it was written: {mend}")
     return record
+
+
+def _kind(model: type[Strict]) -> str:
+    """Returns the name of a kind of record in words: "cpu record"."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", model.__name__).lower()

@@ -235,8 +235,14 @@ def test_a_missing_engine_is_refused(bundle: Bundle, monkeypatch: pytest.MonkeyP
     build(bundle, FASTEST_BF16)
     monkeypatch.delitem(sys.modules, "inspection.engine.openvino")
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(EngineError, match="needs the package openvino, and it is not installed"):
+    with pytest.raises(EngineError) as raised:
         open_engine(bundle)
+    assert str(raised.value) == (
+        f"{bundle.folder / BF16}: was proven on an engine that does not run here: engine "
+        "'openvino' needs the package openvino, and it is not installed: pip install "
+        "'linewarden[openvino]'; or choose among those that do: linewarden build "
+        f"{bundle.folder}"
+    )
 
 
 def test_an_edited_record_is_refused(bundle: Bundle) -> None:
@@ -244,7 +250,7 @@ def test_an_edited_record_is_refused(bundle: Bundle) -> None:
     path = bundle.folder / BF16
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "compute": "fp32"}))
-    with pytest.raises(BundleError, match="was changed after it was written: linewarden build"):
+    with pytest.raises(BundleError, match="the cpu record was changed after it was written: linew"):
         open_engine(bundle)
 
 
