@@ -113,6 +113,8 @@ bench: $(STAMP)
 	$(BIN)/python tests/bench/bench_grabber.py
 	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_engines.py $(BUNDLE))
 	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_pipeline.py idle $(BUNDLE))
+	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_start.py $(BUNDLE))
+	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_views.py $(BUNDLE))
 
 gpu-bench: $(STAMP)
 	PYTHONPATH=. $(BIN)/python tests/bench/bench_gpu.py $(BUNDLE) --out docs/measured/performance.md \
