@@ -12,7 +12,7 @@
 #   make precision          precision.md, on the runs of the study      (RUNS="run ...")
 #   make calibration-study  calibration.md, on real data sets           (SHARED=folder)
 #   make camera-study       cameras.md: triggers, faults, memory        (needs pypylon and Aravis)
-#   make tensorrt-study     tensorrt.md: layers of NVIDIA's compiler     (no GPU; Linux x86-64)
+#   make tensorrt-study     tensorrt.md: layers of NVIDIA's compiler     (RUNS="run ..."; no GPU)
 #   make reliability        reliability.md: faults under systemd        (needs root and systemd-nspawn)
 #   make gpu-bench          a section of performance.md, on a GPU       (BUNDLE=folder, IMAGES=folder)
 #   make bench              prints the other figures of performance.md  (BUNDLE=folder: engines too)
@@ -68,7 +68,7 @@ precision: $(STAMP)
 	  --work build/precision --out docs/measured/precision.md $(RUNS)
 
 tensorrt-study: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m studies.tensorrt --out docs/measured/tensorrt.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.tensorrt --out docs/measured/tensorrt.md $(RUNS)
 
 reliability: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.reliability \
