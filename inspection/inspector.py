@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from inspection.bundle import Bundle, Chosen, chosen_here, open_bundle
 from inspection.bundle.calibration_file import Calibration, RecipeIdentity
-from inspection.engine import Engine, GraphShape, engine_class
+from inspection.engine import Engine, GraphShape, TritonServer, engine_class
 from inspection.engine.own_thread import OwnThreadEngine
 from inspection.errors import EngineError, FrameError, PartNotFoundError
 from inspection.layout import FramePreparer, PreparedFrame
@@ -188,11 +188,15 @@ class Inspector:
         except FrameError as error:
             return self._no_verdict(Cause.FRAME, str(error))
 
-    def infer(self, prepared: PreparedFrame) -> Inspection:
-        """Does the second step of `inspect`: the engine and the decision."""
+    def infer(self, prepared: PreparedFrame, deadline_ns: int | None = None) -> Inspection:
+        """Does the second step of `inspect`: the engine and the decision.
+
+        Args:
+            deadline_ns: see `Engine.infer`.
+        """
         started = time.monotonic_ns()
         try:
-            prediction = self._engine.infer(prepared.image[np.newaxis])
+            prediction = self._engine.infer(prepared.image[np.newaxis], deadline_ns)
         except EngineError as error:
             return self._no_verdict(Cause.ENGINE, str(error))
         inferred = time.monotonic_ns()
@@ -272,14 +276,23 @@ def open_engine(
     return open_chosen(bundle, chosen_here(bundle, engine, artefact), threads=threads)
 
 
-def open_chosen(bundle: Bundle, chosen: Chosen, *, threads: int | None = None) -> Engine:
+def open_chosen(
+    bundle: Bundle,
+    chosen: Chosen,
+    *,
+    threads: int | None = None,
+    server: TritonServer | None = None,
+) -> Engine:
     """Opens an artefact of a verified bundle and runs it once, so that the first part is not slow.
 
     Any thread may call the engine, and any thread may close it; see `OwnThreadEngine`.
+
+    Args:
+        server: for the engine `triton` alone.
     """
     graph = bundle.manifest.graph
     shape = GraphShape(graph.height, graph.width)
-    factory = engine_class(chosen.engine, chosen.compute)
+    factory = engine_class(chosen.engine, chosen.compute, server)
     opened = OwnThreadEngine(lambda: factory(bundle.file(chosen.artefact), shape, threads=threads))
     try:
         _run_empty(opened, shape)

@@ -4,7 +4,7 @@
 
     README.md, linewarden.json, golden/     the client's files of `export.runtimes.base`
     models/                                 tritonserver --model-repository
-        <bundle>_onnx/config.pbtxt, 1/model.onnx
+        <bundle>_onnx/config.pbtxt, 1/model.onnx, 1/model.py with the Python backend
         <bundle>_<device>_<precision>/config.pbtxt, 1/model.plan
 
 Triton takes every folder of the repository for a model: all other files lie beside the repository.
@@ -23,10 +23,12 @@ from pathlib import Path
 from export.runtimes.base import README, Options, preprocessing_text, write_client_record
 from inspection.bundle import Bundle
 from inspection.engine.sidecar import PLAN, Sidecar, read_sidecar, runtime_of
+from inspection.engine.triton import HASH_PARAMETER
 from inspection.files import write_text
 
 REPOSITORY = "models"
 _VERSION = "1"
+_PYTHON_MODEL = Path(__file__).with_name("triton_model.py")
 
 _README = """\
 # {name} on Triton
@@ -71,6 +73,8 @@ def write_triton(bundle: Bundle, folder: Path, options: Options) -> list[str]:
         target = folder / REPOSITORY / model.name
         (target / _VERSION).mkdir(parents=True)
         shutil.copyfile(bundle.file(model.source), target / _VERSION / model.file)
+        if model.backend == "python":
+            shutil.copyfile(_PYTHON_MODEL, target / _VERSION / "model.py")
         write_text(target / "config.pbtxt", _config(bundle, model))
     write_client_record(bundle, folder, {model.name: model.source for model in models})
     descriptions = [f"- `{model.name}`: {model.description}" for model in models]
@@ -86,12 +90,15 @@ def write_triton(bundle: Bundle, folder: Path, options: Options) -> list[str]:
 def _onnx(bundle: Bundle, options: Options) -> _Model:
     on_gpu = options.device == "gpu"
     where = "GPU, without TF32" if on_gpu else "CPU"
+    settings = _ONNX_ON_GPU if on_gpu else _ONNX_ON_CPU
+    if options.backend == "python":
+        settings, where = _PYTHON_ON_CPU, "CPU, in the Python backend"
     return _Model(
         name=f"{_identifier(bundle.manifest.name)}_onnx",
         source=options.artefact,
         file="model.onnx",
-        backend="onnxruntime",
-        settings=_ONNX_ON_GPU if on_gpu else _ONNX_ON_CPU,
+        backend=options.backend,
+        settings=settings,
         description=f"{options.artefact} on ONNX Runtime, {where}",
     )
 
@@ -120,6 +127,10 @@ _ONNX_ON_CPU = """\
 instance_group [ { count: 1 kind: KIND_CPU } ]
 parameters { key: "intra_op_thread_count" value { string_value: "0" } }
 parameters { key: "execution_mode" value { string_value: "0" } }
+"""
+_PYTHON_ON_CPU = """\
+instance_group [ { count: 1 kind: KIND_CPU } ]
+parameters { key: "threads" value { string_value: "0" } }
 """
 # By default ONNX Runtime rounds FP32 convolutions to TF32 on a GPU.
 _ONNX_ON_GPU = """\
@@ -154,7 +165,7 @@ def _config(bundle: Bundle, model: _Model) -> str:
     return f"""\
 name: {json.dumps(model.name)}
 backend: "{model.backend}"
-default_model_filename: "{model.file}"
+default_model_filename: "{"model.py" if model.backend == "python" else model.file}"
 # The batch of one is part of the graph's shapes; Triton adds no axis.
 max_batch_size: 0
 input [ {{ name: "input" data_type: TYPE_UINT8 dims: {image} }} ]
@@ -163,6 +174,8 @@ output [
   {{ name: "anomaly_map" data_type: TYPE_FP32 dims: {anomaly_map} }}
 ]
 version_policy {{ specific {{ versions: [ {_VERSION} ] }} }}
+# A line that leaves inference to the server compares it with its bundle (engine: triton).
+parameters {{ key: "{HASH_PARAMETER}" value {{ string_value: "{bundle.sha256(model.source)}" }} }}
 {model.settings}# The model is ready only after this, so that the first part is not slow.
 model_warmup [
   {{
