@@ -11,6 +11,7 @@ from edge.peers.access import Secret, TlsConfig
 from edge.peers.addresses import Host, Milliseconds, Port
 from inspection.config.loading import StrictModel
 from inspection.engine import TritonServer
+from inspection.engine.triton import onnx_model_name
 from inspection.errors import LineError
 
 
@@ -19,7 +20,8 @@ class TritonServerConfig(StrictModel):
 
     Attributes:
         port: the one for gRPC, not that for HTTP.
-        model: name of the model's folder in the model repository.
+        model: name of the model's folder in the model repository; None for the name that `convert`
+            gives to the ONNX file of the bundle.
         version: folder of the version in it.
         tls: None: unencrypted.
         token: bearer token for a proxy in front of the server.
@@ -28,14 +30,17 @@ class TritonServerConfig(StrictModel):
 
     host: Host
     port: Port = 8001
-    model: Annotated[str, Field(min_length=1)]
+    model: Annotated[str, Field(min_length=1)] | None = None
     version: Annotated[int, Field(ge=1)] = 1
     tls: TlsConfig | None = None
     token: Secret | None = None
     timeout_ms: Milliseconds = 5000.0
 
-    def resolved(self) -> TritonServer:
+    def resolved(self, bundle: str) -> TritonServer:
         """Returns the address with the contents of its files.
+
+        Args:
+            bundle: name of the bundle whose model it is.
 
         Raises:
             LineError: a certificate, the key or the token cannot be read.
@@ -44,7 +49,7 @@ class TritonServerConfig(StrictModel):
         certificate, key = tls.certificate_file, tls.key_file or tls.certificate_file
         return TritonServer(
             address=f"{self.host}:{self.port}",
-            model=self.model,
+            model=self.model or onnx_model_name(bundle),
             version=self.version,
             is_encrypted=self.tls is not None,
             authorities=_content(tls.ca_file),

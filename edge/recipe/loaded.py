@@ -116,7 +116,7 @@ def _open_engine(config: RecipesConfig, path: Path, stack: ExitStack) -> _Opened
     """Opens a bundle and its engine, which passes the self-test; `stack` closes it."""
     bundle, settings = open_bundle(path), config.engine
     chosen = chosen_here(bundle, settings.kind, settings.artefact)
-    server = None if settings.server is None else settings.server.resolved()
+    server = None if settings.server is None else settings.server.resolved(bundle.manifest.name)
 
     def opened() -> Engine:
         engine = open_chosen(bundle, chosen, threads=settings.threads, server=server)

@@ -14,7 +14,6 @@ Fields: triton-inference-server/common, protobuf/model_config.proto.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from pathlib import Path
 from export.runtimes.base import README, Options, preprocessing_text, write_client_record
 from inspection.bundle import Bundle
 from inspection.engine.sidecar import PLAN, Sidecar, read_sidecar, runtime_of
-from inspection.engine.triton import HASH_PARAMETER
+from inspection.engine.triton import HASH_PARAMETER, model_name, onnx_model_name
 from inspection.files import write_text
 
 REPOSITORY = "models"
@@ -36,6 +35,9 @@ _README = """\
     tritonserver --model-repository=models
 
 {models}
+
+A line of Linewarden uses such a model by `engine: {{kind: triton}}`. It compares the hash in
+`config.pbtxt` with its bundle: serve this folder as it is.
 
 Send one image per request: the graphs have a fixed batch of one. Several lines share a model by
 more instances (`instance_group` in its `config.pbtxt`), or by several models side by side.
@@ -94,7 +96,7 @@ def _onnx(bundle: Bundle, options: Options) -> _Model:
     if options.backend == "python":
         settings, where = _PYTHON_ON_CPU, "CPU, in the Python backend"
     return _Model(
-        name=f"{_identifier(bundle.manifest.name)}_onnx",
+        name=onnx_model_name(bundle.manifest.name),
         source=options.artefact,
         file="model.onnx",
         backend=options.backend,
@@ -110,7 +112,7 @@ def _plans(bundle: Bundle) -> Iterator[_Model]:
         sidecar = read_sidecar(bundle.file(source), bundle.keys)
         device = sidecar.platform.folder
         yield _Model(
-            name=_identifier(f"{bundle.manifest.name}_{device}_{sidecar.precision}"),
+            name=model_name(f"{bundle.manifest.name}_{device}_{sidecar.precision}"),
             source=source,
             file=PLAN,
             backend="tensorrt",
@@ -189,8 +191,3 @@ model_warmup [
   }}
 ]
 """
-
-
-def _identifier(name: str) -> str:
-    """Makes a name that can be a folder and a part of a URL."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")

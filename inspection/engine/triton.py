@@ -10,6 +10,7 @@ Protocol: KServe's open inference protocol 2 with Triton's extension for the mod
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,16 @@ class TritonServer:
     key: bytes | None = None
     token: str | None = None
     timeout_ms: float = 5000.0
+
+
+def model_name(text: str) -> str:
+    """Makes a name that can be a folder of a model repository and a part of a URL."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")
+
+
+def onnx_model_name(bundle: str) -> str:
+    """Returns the name under which `linewarden convert` serves the ONNX file of a bundle."""
+    return f"{model_name(bundle)}_onnx"
 
 
 class TritonEngine:

@@ -64,11 +64,11 @@ def tensorrt_rtx(bundle: Bundle, patch: pytest.MonkeyPatch) -> Kind:
 
 def triton(bundle: Bundle, patch: pytest.MonkeyPatch) -> Kind:
     pytest.importorskip("tritonclient.grpc", reason="needs the packages of the extra triton")
-    from tests.doubles.triton_double import MODEL, TritonDouble
+    from tests.doubles.triton_double import TritonDouble
 
     artefact = bundle.file("model.onnx")
-    served = TritonDouble(artefact)
-    server = TritonServer(address=served.address, model=MODEL)
+    served = TritonDouble(artefact, "part")
+    server = TritonServer(address=served.address, model="part")
     kind = Kind("triton", bundle, artefact, server)
     kind.resources.callback(served.close)
     return kind

@@ -15,18 +15,18 @@ from tritonclient.grpc import service_pb2_grpc as stubs
 from inspection.files import sha256_of
 
 _TYPES = {"tensor(uint8)": "UINT8", "tensor(float)": "FP32"}
-MODEL = "part"
 
 
 class TritonDouble(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
-    """Serves one artefact as version 1 of the model "part".
+    """Serves one artefact as version 1 of a model.
 
     Attributes:
         sha256: what the configuration says; a test may set another.
         asked: number of parts that it judged.
     """
 
-    def __init__(self, artefact: Path) -> None:
+    def __init__(self, artefact: Path, model: str) -> None:
+        self._model = model
         self.sha256 = sha256_of(artefact)
         self.asked = 0
         self._session = ort.InferenceSession(
@@ -41,7 +41,7 @@ class TritonDouble(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         self._server.stop(None).wait()
 
     def ModelReady(self, request: Any, context: Any) -> Any:
-        return pb.ModelReadyResponse(ready=(request.name, request.version) == (MODEL, "1"))
+        return pb.ModelReadyResponse(ready=(request.name, request.version) == (self._model, "1"))
 
     def ModelConfig(self, request: Any, context: Any) -> Any:
         answer = pb.ModelConfigResponse()
@@ -49,7 +49,7 @@ class TritonDouble(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         return answer
 
     def ModelMetadata(self, request: Any, context: Any) -> Any:
-        answer = pb.ModelMetadataResponse(name=MODEL)
+        answer = pb.ModelMetadataResponse(name=self._model)
         for found, values in (
             (answer.inputs, self._session.get_inputs()),
             (answer.outputs, self._session.get_outputs()),
@@ -62,7 +62,7 @@ class TritonDouble(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         self.asked += 1
         (given,) = request.inputs
         image = np.frombuffer(request.raw_input_contents[0], np.uint8).reshape(given.shape)
-        answer = pb.ModelInferResponse(model_name=MODEL, model_version="1")
+        answer = pb.ModelInferResponse(model_name=self._model, model_version="1")
         names = [output.name for output in request.outputs]
         for name, value in zip(names, self._session.run(names, {given.name: image}), strict=True):
             answer.outputs.add(name=name, datatype="FP32", shape=value.shape)

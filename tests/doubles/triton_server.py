@@ -47,6 +47,7 @@ class TritonServer:
 
     def __init__(self, folder: Path, repository: Path, *options: str) -> None:
         self.grpc_port, self.http_port = free_port(), free_port()
+        self.repository = repository
         self._log = folder / "triton.log"
         self._backends = folder / "backends"
         shutil.copytree(SERVER / "backends", self._backends)
@@ -69,6 +70,7 @@ class TritonServer:
             *options,
         ]
         self._process: subprocess.Popen[bytes] | None = None
+        self._spent_s = 0.0
 
     @property
     def address(self) -> str:
@@ -106,6 +108,7 @@ class TritonServer:
     def kill(self) -> None:
         """Ends the server and the processes of its models at once. Safe to call twice."""
         if self._process is not None:
+            self._spent_s = self.cpu_s()
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
@@ -116,6 +119,24 @@ class TritonServer:
             stub = stubs.GRPCInferenceServiceStub(channel)
             found = stub.ModelStatistics(pb.ModelStatisticsRequest(name=model), timeout=10)
         return int(found.model_stats[0].inference_count)
+
+    def load(self, model: str) -> None:
+        """Loads a model again from its folder; the server was started with explicit control."""
+        with grpc.insecure_channel(self.address) as channel:
+            stub = stubs.GRPCInferenceServiceStub(channel)
+            stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name=model), timeout=60)
+
+    def cpu_s(self) -> float:
+        """Returns the processor time of the server and of its models, over all restarts."""
+        spent_s, ticks = self._spent_s, 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:  # it has ended
+                continue
+            if self._process is not None and int(fields[2]) == self._process.pid:
+                ticks += int(fields[11]) + int(fields[12])
+        return spent_s + ticks / os.sysconf("SC_CLK_TCK")
 
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None

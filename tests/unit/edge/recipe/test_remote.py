@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edge.part.result import ONLY_VIEW
+from edge.recipe.loaded import load_recipe
 from edge.recipe.remote import ReconnectingEngine
+from edge.station.config import LineConfig
+from inspection.config.loading import load_config
 from inspection.engine import Engine, Prediction
-from inspection.errors import EngineError
+from inspection.errors import ConfigError, EngineError
+from inspection.verdict import Cause, Verdict
+from tests.doubles import golden_bundle
 from tests.doubles.waiting import wait_for
+from tests.tiny_bundle import SIZE
 
 IMAGE = np.zeros((1, 2, 2, 3), np.uint8)
 
@@ -96,6 +104,44 @@ def test_it_closes_while_it_waits_for_the_server() -> None:
         engine.infer(IMAGE)
     engine.close()
     assert server.closed == 1
+
+
+@pytest.mark.parametrize(
+    "engine",
+    ["{kind: triton}", "{server: {host: a}}", "{kind: triton, server: {host: a}, threads: 2}"],
+)
+def test_settings_that_do_not_go_together_are_refused(engine: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"belong together|is for an engine on this device"):
+        line(tmp_path, engine)
+
+
+def test_a_line_takes_its_model_from_the_server(tmp_path: Path) -> None:
+    pytest.importorskip("tritonclient.grpc", reason="needs the packages of the extra triton")
+    from tests.doubles.triton_double import TritonDouble
+
+    bundle = golden_bundle.build(tmp_path / "bundle")
+    with closing(TritonDouble(bundle.file("model.onnx"), "tiny_onnx")) as server:
+        host, port = server.address.split(":")
+        text = f"{{kind: triton, server: {{host: {host}, port: {port}}}}}"
+        with closing(load_recipe(line(tmp_path, text), None)) as recipe:
+            inspector = recipe.inspectors[ONLY_VIEW]
+            frame = np.full((SIZE, SIZE), 20, np.uint8)
+            assert inspector.inspect(frame).verdict is Verdict.PASS
+            asked = server.asked
+            server.sha256 = "0" * 64
+            found = inspector.inspect(frame)
+            assert (found.verdict, found.cause) == (Verdict.NO_VERDICT, Cause.ENGINE)
+            assert "is another artefact" in found.message
+            assert server.asked == asked + 1
+
+
+def line(folder: Path, engine: str) -> LineConfig:
+    path = folder / "line.yaml"
+    path.write_text(
+        f"bundle: bundle\ncamera: {{kind: replay, path: parts}}\nengine: {engine}\n"
+        "outputs: [{kind: jsonlines, path: '-'}]\n"
+    )
+    return load_config(path, LineConfig)
 
 
 def _error(engine: Engine) -> str:
