@@ -150,11 +150,13 @@ class Inspector:
         engine: str | None = None,
         artefact: str | None = None,
         threads: int | None = None,
+        server: TritonServer | None = None,
     ) -> Inspector:
         """Opens and warms an artefact of a bundle with a recipe that was calibrated through it.
 
         Args:
             engine, artefact: None for what `linewarden build` chose here; see `chosen_here`.
+            server: for the engine `triton`.
 
         Raises:
             BundleError: the bundle does not verify, or the thresholds belong to another artefact.
@@ -164,7 +166,7 @@ class Inspector:
             bundle = open_bundle(Path(bundle))
         chosen = chosen_here(bundle, engine, artefact)
         calibration = bundle.calibration(recipe, chosen.artefact)
-        opened = open_chosen(bundle, chosen, threads=threads)
+        opened = open_chosen(bundle, chosen, threads=threads, server=server)
         return cls(bundle, calibration, opened, engine_name=chosen.engine)
 
     def inspect(self, frame: npt.NDArray[np.uint8]) -> Inspection:
@@ -271,9 +273,11 @@ def open_engine(
     engine: str | None = None,
     artefact: str | None = None,
     threads: int | None = None,
+    server: TritonServer | None = None,
 ) -> Engine:
     """Opens an artefact of a verified bundle; see `chosen_here` and `open_chosen`."""
-    return open_chosen(bundle, chosen_here(bundle, engine, artefact), threads=threads)
+    chosen = chosen_here(bundle, engine, artefact)
+    return open_chosen(bundle, chosen, threads=threads, server=server)
 
 
 def open_chosen(

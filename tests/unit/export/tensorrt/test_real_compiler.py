@@ -159,6 +159,61 @@ def test_the_reason_for_uniads_one_transposition_still_holds(tmp_path: Path) -> 
     compiled(projection(heads_first=True), tmp_path / "heads-first.onnx")
 
 
+def two_int8_convolutions(*, per_channel: bool, relu: bool, half: bool) -> onnx.ModelProto:
+    """Returns two convolutions in INT8 with a Q/DQ pair between them, as TensorRT fuses it."""
+    number = np.float16 if half else np.float32
+    kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+    random = np.random.default_rng(0)
+    scales = np.full(64 if per_channel else (), 0.01, number)
+    values = {
+        "scale": np.array(0.05, number),
+        "zero": np.array(0, np.int8),
+        "scales": scales,
+        "zeros": np.zeros(scales.shape, np.int8),
+        "w1": random.integers(-99, 99, (64, 64, 3, 3)).astype(np.int8),
+        "w2": random.integers(-99, 99, (64, 64, 3, 3)).astype(np.int8),
+    }
+    node = helper.make_node
+
+    def pair(name: str) -> list[onnx.NodeProto]:
+        return [
+            node("QuantizeLinear", [name, "scale", "zero"], [f"{name}.q"]),
+            node("DequantizeLinear", [f"{name}.q", "scale", "zero"], [f"{name}.dq"]),
+        ]
+
+    def convolution(source: str, weight: str, target: str) -> list[onnx.NodeProto]:
+        return [
+            node("DequantizeLinear", [weight, "scales", "zeros"], [f"{weight}.dq"], axis=0),
+            node("Conv", [f"{source}.dq", f"{weight}.dq"], [target], pads=[1, 1, 1, 1]),
+        ]
+
+    middle = "between" if relu else "first"
+    nodes = [*pair("x"), *convolution("x", "w1", "first")]
+    nodes += [node("Relu", ["first"], ["between"])] if relu else []
+    nodes += [*pair(middle), *convolution(middle, "w2", "y")]
+    graph = helper.make_graph(
+        nodes,
+        "int8",
+        [helper.make_tensor_value_info("x", kind, [1, 64, 32, 32])],
+        [helper.make_tensor_value_info("y", kind, None)],
+        [numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_the_reason_for_requantising_layers_still_holds(
+    per_channel: bool, relu: bool, half: bool, tmp_path: Path
+) -> None:
+    """When a newer library fails this, docs/measured/tensorrt.md is wrong about INT8."""
+    graph = two_int8_convolutions(per_channel=per_channel, relu=relu, half=half)
+    _, layers = compiled(graph, tmp_path / "int8.onnx", ("rtx-ada",))
+    first, *_ = [layer for layer in layers if layer.is_product and layer.type == "Int8"]
+    assert {tensor.type for tensor in first.outputs} <= {"Float", "Half"}
+
+
 def test_a_refusal_names_the_node(tmp_path: Path) -> None:
     graph = projection(heads_first=True)
     graph.graph.node[0].op_type = "MatMulInteger"
