@@ -47,8 +47,9 @@ class TritonServerConfig(StrictModel):
         """
         tls = self.tls or TlsConfig()
         certificate, key = tls.certificate_file, tls.key_file or tls.certificate_file
+        host = f"[{self.host}]" if ":" in self.host else self.host  # IPv6
         return TritonServer(
-            address=f"{self.host}:{self.port}",
+            address=f"{host}:{self.port}",
             model=self.model or onnx_model_name(bundle),
             version=self.version,
             is_encrypted=self.tls is not None,

@@ -29,23 +29,24 @@ class ReconnectingEngine:
 
     def __init__(self, open_engine: Callable[[], Engine]) -> None:
         self._open_engine = open_engine
+        self._opened: Engine | None = None  # by the reconnector, and not yet in use
         self._engine: Engine | None = None
         self._reconnector = Reconnector(self._open, EngineError)
-        self._lock = threading.Lock()  # of `_engine`, and of the reconnector while it is open
+        self._lock = threading.Lock()  # of `_engine`
         self._is_lost = threading.Event()
         self._stopping = threading.Event()
         self._reconnector.open()
+        self._take_into_use()
         self._thread = threading.Thread(target=self._reopen, name="remote engine", daemon=True)
         self._thread.start()
 
     def infer(self, batch: npt.NDArray[np.uint8], deadline_ns: int | None = None) -> Prediction:
         """Runs a batch like `Engine.infer`; fails at once while the engine is lost."""
-        with self._lock:
-            engine, lost = self._engine, self._reconnector.lost
+        engine = self._engine
         if self._stopping.is_set():
             raise EngineError("the engine was closed")
-        if engine is None or lost:
-            raise EngineError(lost)
+        if engine is None:
+            raise EngineError(self._reconnector.lost or "the engine is being opened")
         try:
             return engine.infer(batch, deadline_ns)
         except EngineError as error:
@@ -57,6 +58,7 @@ class ReconnectingEngine:
         self._stopping.set()
         self._is_lost.set()
         self._thread.join()
+        self._take_into_use()
         with self._lock:
             engine, self._engine = self._engine, None
         if engine is not None:
@@ -67,15 +69,20 @@ class ReconnectingEngine:
             if engine is not self._engine:
                 return  # another part noticed it before
             self._engine = None
+            # The thread waits: it calls the reconnector only while there is no engine.
             self._reconnector.lose(why)
         _log.warning("the engine is lost: %s", why)
         engine.close()
         self._is_lost.set()
 
     def _open(self) -> None:
-        engine = self._open_engine()
+        self._opened = self._open_engine()
+
+    def _take_into_use(self) -> None:
+        """Gives an opened engine to the parts, now that the reconnector has noted it."""
         with self._lock:
-            self._engine = engine
+            if self._opened is not None:
+                self._engine, self._opened = self._opened, None
 
     def _reopen(self) -> None:
         while True:
@@ -84,4 +91,5 @@ class ReconnectingEngine:
                 return
             self._is_lost.clear()
             if self._reconnector.wait_until_open(self._stopping):
+                self._take_into_use()
                 _log.warning("the engine is back, and passed its self-test")

@@ -36,7 +36,7 @@ _README = """\
 
 {models}
 
-A line of Linewarden uses such a model by `engine: {{kind: triton}}`. It compares the hash in
+A line of Linewarden can use such a model (`kind: triton` below `engine`). It compares the hash in
 `config.pbtxt` with its bundle: serve this folder as it is.
 
 Send one image per request: the graphs have a fixed batch of one. Several lines share a model by
@@ -162,12 +162,13 @@ def _plan_settings(sidecar: Sidecar) -> str:
 
 def _config(bundle: Bundle, model: _Model) -> str:
     graph = bundle.manifest.graph
+    started = "model.py" if model.backend == "python" else model.file
     image = f"[ 1, {graph.height}, {graph.width}, 3 ]"
     anomaly_map = f"[ 1, {graph.height}, {graph.width} ]"
     return f"""\
 name: {json.dumps(model.name)}
 backend: "{model.backend}"
-default_model_filename: "{"model.py" if model.backend == "python" else model.file}"
+default_model_filename: "{started}"
 # The batch of one is part of the graph's shapes; Triton adds no axis.
 max_batch_size: 0
 input [ {{ name: "input" data_type: TYPE_UINT8 dims: {image} }} ]

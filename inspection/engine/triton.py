@@ -2,8 +2,8 @@
 
 One artefact of the bundle is one model of the server: `linewarden convert --to triton` writes the
 model with the hash of its artefact among its parameters. This engine asks for that hash when it
-opens, and again beside every part on the same connection: a server that restarts between two parts
-with another model is noticed, and no part is judged by it.
+opens, and again behind every part: a server that restarted between two parts with another model is
+noticed, and no verdict comes from it.
 
 Protocol: KServe's open inference protocol 2 with Triton's extension for the model's configuration.
 """
@@ -37,6 +37,7 @@ _OPTIONS = (
     ("grpc.max_send_message_length", _MESSAGE_MAX_BYTES),
     ("grpc.max_receive_message_length", _MESSAGE_MAX_BYTES),
     ("grpc.enable_retries", 0),  # a part's frame is sent once
+    ("grpc.enable_http_proxy", 0),  # a proxy of the environment is not for the plant's network
     ("grpc.use_local_subchannel_pool", 1),  # each engine has a connection of its own
 )
 _HINTS = {
@@ -107,7 +108,10 @@ class TritonEngine:
         server: TritonServer | None = None,
     ) -> None:
         if server is None:
-            raise EngineError("engine 'triton' needs the address of a server: give 'server'")
+            raise EngineError(
+                "engine 'triton' needs the address of a server: engine.server of a line, or "
+                "--server FILE"
+            )
         del threads  # the server decides
         require("engine 'triton'", _STUBS, INSTALL, EngineError)
         self._server = server
@@ -138,17 +142,12 @@ class TritonEngine:
                 f"{self._name}: the input is {batch.dtype} {batch.shape} and the graph takes uint8 "
                 f"{self._shape}"
             )
-        timeout_s = self._server.timeout_ms / 1e3
-        if deadline_ns is not None:
-            timeout_s = (deadline_ns - time.monotonic_ns()) / 1e9
-            if timeout_s <= 0:
-                raise EngineError(f"{self._name}: not asked: the deadline of the part has passed")
-        judged = self._begin("ModelInfer", self._request(batch), timeout_s)
-        # The answer belongs to the connection of the part, or to a later one: it never hides that
-        # another model judged the part.
-        config = self._begin("ModelConfig", self._named(pb.ModelConfigRequest), timeout_s)
-        prediction = self._prediction(self._result(judged, timeout_s))
-        self._require_hash(self._result(config, timeout_s))
+        prediction = self._prediction(self._ask("ModelInfer", self._request(batch), deadline_ns))
+        # Behind the part: a server that was restarted, or loaded another model, before it judged
+        # the part says so now.
+        self._require_hash(
+            self._ask("ModelConfig", self._named(pb.ModelConfigRequest), deadline_ns)
+        )
         return prediction
 
     def close(self) -> None:
@@ -158,17 +157,13 @@ class TritonEngine:
             channel.close()
 
     def _verify(self) -> None:
-        timeout_s = self._server.timeout_ms / 1e3
-        ready = self._begin("ModelReady", self._named(pb.ModelReadyRequest), timeout_s)
-        if not self._result(ready, timeout_s).ready:
+        if not self._ask("ModelReady", self._named(pb.ModelReadyRequest)).ready:
             raise EngineError(
                 f"{self._name}: the server has not loaded it: look into its log; copy the folder "
                 "that 'linewarden convert --to triton' wrote as a whole"
             )
-        config = self._begin("ModelConfig", self._named(pb.ModelConfigRequest), timeout_s)
-        self._require_hash(self._result(config, timeout_s))
-        metadata = self._begin("ModelMetadata", self._named(pb.ModelMetadataRequest), timeout_s)
-        self._require_contract(self._result(metadata, timeout_s))
+        self._require_hash(self._ask("ModelConfig", self._named(pb.ModelConfigRequest)))
+        self._require_contract(self._ask("ModelMetadata", self._named(pb.ModelMetadataRequest)))
 
     def _require_hash(self, answer: Any) -> None:
         served = answer.config.parameters[HASH_PARAMETER].string_value
@@ -225,12 +220,14 @@ class TritonEngine:
         maps = found["anomaly_map"].reshape(batch, height, width)
         return Prediction(found["pred_score"].copy(), maps.copy())
 
-    def _begin(self, call: str, request: Any, timeout_s: float) -> Any:
-        return getattr(self._stub, call).future(request, timeout=timeout_s, metadata=self._metadata)
-
-    def _result(self, call: Any, timeout_s: float) -> Any:
+    def _ask(self, call: str, request: Any, deadline_ns: int | None = None) -> Any:
+        timeout_s = self._server.timeout_ms / 1e3
+        if deadline_ns is not None:
+            timeout_s = (deadline_ns - time.monotonic_ns()) / 1e9
+        if timeout_s <= 0:
+            raise EngineError(f"{self._name}: not asked: the deadline of the part has passed")
         try:
-            return call.result()
+            return getattr(self._stub, call)(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             code = error.code().name
             if code == "DEADLINE_EXCEEDED":
