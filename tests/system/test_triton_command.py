@@ -78,3 +78,8 @@ def test_the_address_is_that_of_grpc() -> None:
     assert (server.address, server.model) == ("[fe80::1]:8001", "a-flange_onnx")
     assert server.token
     assert not server.is_encrypted
+
+
+def test_doctor_checks_for_the_client(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--engine", "triton"]) == 0
+    assert "triton: ready" in capsys.readouterr().out
