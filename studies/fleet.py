@@ -69,7 +69,8 @@ Made by `make fleet`: Triton 2.51 with the Python backend, which runs the model 
 Stations are threads of one process, with the client of a real line. A part has a deadline of
 {deadline:.0f} ms from its trigger; the times are from the trigger to the verdict, of the parts that
 were judged. The drawn model `brightness` computes almost nothing, so that the figures are those of
-the server, the network and the client. The machine had other work, and no GPU.
+the server, the network and the client. The machine had no GPU and other work, with a load average
+of {load:.0f}: the times show waiting for a core, and the processor time of the server does not.
 
 One part takes {local:.1f} ms through the local engine and {remote:.1f} ms through the server on
 loopback: medians, taken in turn. The difference is the way of the frame ({frame_kb:.0f} kB) and of
@@ -226,6 +227,7 @@ class _Study:
             size=f"{graph.height} x {graph.width}",
             cores=len(os.sched_getaffinity(0)),
             deadline=self._args.deadline_ms,
+            load=os.getloadavg()[1],
             local=medians["local"] * 1e3,
             remote=medians["remote"] * 1e3,
             frame_kb=3 * pixels / 1e3,
