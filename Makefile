@@ -5,6 +5,7 @@
 #   make check              the tests alone: all with their coverage, or some  (PYTEST=tests/unit)
 #   make lock               the versions and hashes of all wheels for a device, in locks  (PYTHON=python3.10)
 #   make wheelhouse         the locked wheels for a device without internet              (MACHINE=x86_64)
+#   make triton-server      Triton's server for its tests, in build     (55 MB; Linux x86-64)
 #   make clean              remove what all targets made
 #
 # These write the pages of docs/measured:
@@ -12,8 +13,9 @@
 #   make precision          precision.md, on the runs of the study      (RUNS="run ...")
 #   make calibration-study  calibration.md, on real data sets           (SHARED=folder)
 #   make camera-study       cameras.md: triggers, faults, memory        (needs pypylon and Aravis)
-#   make tensorrt-study     tensorrt.md: layers of NVIDIA's compiler     (no GPU; Linux x86-64)
+#   make tensorrt-study     tensorrt.md: layers of NVIDIA's compiler     (RUNS="run ..."; no GPU)
 #   make reliability        reliability.md: faults under systemd        (needs root and systemd-nspawn)
+#   make fleet              scale.md: many lines on a Triton server     (needs root and nftables)
 #   make gpu-bench          a section of performance.md, on a GPU       (BUNDLE=folder, IMAGES=folder)
 #   make bench              prints the other figures of performance.md  (BUNDLE=folder: engines too)
 
@@ -32,7 +34,7 @@ MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .PHONY: demo lock wheelhouse test lint check study precision tensorrt-study reliability camera-study \
-  calibration-study bench gpu-bench clean
+  calibration-study triton-server fleet bench gpu-bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -68,7 +70,10 @@ precision: $(STAMP)
 	  --work build/precision --out docs/measured/precision.md $(RUNS)
 
 tensorrt-study: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m studies.tensorrt --out docs/measured/tensorrt.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.tensorrt --out docs/measured/tensorrt.md $(RUNS)
+
+fleet: $(STAMP) build/triton
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.fleet --out docs/measured/scale.md
 
 reliability: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.reliability \
@@ -105,6 +110,14 @@ wheelhouse: $(STAMP)
 
 gather = $(BIN)/linewarden service wheelhouse $(1) --python $(VERSION) --extras $(EXTRAS) \
   --platform $(foreach tag,manylinux_2_34 manylinux_2_28 manylinux_2_17 manylinux2014,$(tag)_$(2))
+
+# Only unpacked: as an installed package it would ask for an old NumPy.
+triton-server: build/triton
+
+build/triton: | $(STAMP)
+	$(BIN)/python -m pip download --quiet --no-deps --dest build/triton nvidia-pytriton==0.7.0
+	$(BIN)/python -m zipfile -e build/triton/nvidia_pytriton-*.whl build/triton
+	rm build/triton/nvidia_pytriton-*.whl
 
 bench: $(STAMP)
 	$(BIN)/python tests/bench/bench_inspector.py

@@ -20,7 +20,7 @@ from calibration.thresholds import CalibrationTargets, PromisedThresholds, thres
 from calibration.tolerance import ToleranceLimit
 from inspection.bundle import Bundle, chosen_here
 from inspection.bundle.calibration_file import Calibration
-from inspection.engine import Engine
+from inspection.engine import Engine, TritonServer
 from inspection.errors import CameraError
 from inspection.inspector import open_chosen
 from inspection.layout import Layout
@@ -70,6 +70,7 @@ def calibrate(
     engine: str | None = None,
     artefact: str | None = None,
     threads: int | None = None,
+    server: TritonServer | None = None,
     learnt: LearntImages = LearntImages(),  # noqa: B008 - frozen
     without: Mapping[str, str] = MappingProxyType({}),
     report: Callable[[], object] = lambda: None,
@@ -89,6 +90,7 @@ def calibrate(
         learnt: images that count although the model was fitted to them, with their predictions.
         without: names of images that a person leaves out, by SHA-256 of the file.
         engine, artefact: None for what `linewarden build` chose here; see `chosen_here`.
+        server: for the engine `triton`.
         report: called after each image.
 
     Raises:
@@ -98,7 +100,7 @@ def calibrate(
         EngineError: the artefact does not run.
     """
     chosen = chosen_here(bundle, engine, artefact)
-    with closing(open_chosen(bundle, chosen, threads=threads)) as opened:
+    with closing(open_chosen(bundle, chosen, threads=threads, server=server)) as opened:
         scored = _scored(
             bundle, images, opened, layout, learnt=learnt, without=without, report=report
         )

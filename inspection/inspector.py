@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from inspection.bundle import Bundle, Chosen, chosen_here, open_bundle
 from inspection.bundle.calibration_file import Calibration, RecipeIdentity
-from inspection.engine import Engine, GraphShape, engine_class
+from inspection.engine import Engine, GraphShape, TritonServer, engine_class
 from inspection.engine.freed_memory import return_freed_memory
 from inspection.engine.own_thread import OwnThreadEngine
 from inspection.errors import EngineError, FrameError, PartNotFoundError
@@ -151,11 +151,13 @@ class Inspector:
         engine: str | None = None,
         artefact: str | None = None,
         threads: int | None = None,
+        server: TritonServer | None = None,
     ) -> Inspector:
         """Opens and warms an artefact of a bundle with a recipe that was calibrated through it.
 
         Args:
             engine, artefact: None for what `linewarden build` chose here; see `chosen_here`.
+            server: for the engine `triton`.
 
         Raises:
             BundleError: the bundle does not verify, or the thresholds belong to another artefact.
@@ -165,7 +167,7 @@ class Inspector:
             bundle = open_bundle(Path(bundle))
         chosen = chosen_here(bundle, engine, artefact)
         calibration = bundle.calibration(recipe, chosen.artefact)
-        opened = open_chosen(bundle, chosen, threads=threads)
+        opened = open_chosen(bundle, chosen, threads=threads, server=server)
         return cls(bundle, calibration, opened, engine_name=chosen.engine)
 
     def inspect(self, frame: npt.NDArray[np.uint8]) -> Inspection:
@@ -189,11 +191,15 @@ class Inspector:
         except FrameError as error:
             return self._no_verdict(Cause.FRAME, str(error))
 
-    def infer(self, prepared: PreparedFrame) -> Inspection:
-        """Does the second step of `inspect`: the engine and the decision."""
+    def infer(self, prepared: PreparedFrame, deadline_ns: int | None = None) -> Inspection:
+        """Does the second step of `inspect`: the engine and the decision.
+
+        Args:
+            deadline_ns: see `Engine.infer`.
+        """
         started = time.monotonic_ns()
         try:
-            prediction = self._engine.infer(prepared.image[np.newaxis])
+            prediction = self._engine.infer(prepared.image[np.newaxis], deadline_ns)
         except EngineError as error:
             return self._no_verdict(Cause.ENGINE, str(error))
         inferred = time.monotonic_ns()
@@ -268,19 +274,30 @@ def open_engine(
     engine: str | None = None,
     artefact: str | None = None,
     threads: int | None = None,
+    server: TritonServer | None = None,
 ) -> Engine:
     """Opens an artefact of a verified bundle; see `chosen_here` and `open_chosen`."""
-    return open_chosen(bundle, chosen_here(bundle, engine, artefact), threads=threads)
+    chosen = chosen_here(bundle, engine, artefact)
+    return open_chosen(bundle, chosen, threads=threads, server=server)
 
 
-def open_chosen(bundle: Bundle, chosen: Chosen, *, threads: int | None = None) -> Engine:
+def open_chosen(
+    bundle: Bundle,
+    chosen: Chosen,
+    *,
+    threads: int | None = None,
+    server: TritonServer | None = None,
+) -> Engine:
     """Opens an artefact of a verified bundle and runs it once, so that the first part is not slow.
 
     Any thread may call the engine, and any thread may close it; see `OwnThreadEngine`.
+
+    Args:
+        server: for the engine `triton` alone.
     """
     graph = bundle.manifest.graph
     shape = GraphShape(graph.height, graph.width)
-    factory = engine_class(chosen.engine, chosen.compute)
+    factory = engine_class(chosen.engine, chosen.compute, server)
 
     def open_trimmed() -> Engine:
         engine = factory(bundle.file(chosen.artefact), shape, threads=threads)

@@ -6,7 +6,11 @@ import argparse
 import os
 from pathlib import Path
 
-from inspection.bundle import REFERENCE_ARTEFACT, Bundle
+from edge.peers.triton import TritonServerConfig
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
+from inspection.config.loading import load_config
+from inspection.engine import TritonServer
+from inspection.errors import ConfigError
 from inspection.inspector import Inspector
 
 
@@ -38,6 +42,31 @@ def add_inspector_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=thread_count, help="threads of the engine (default: all cores)"
     )
+    add_server_argument(parser)
+
+
+def add_server_argument(parser: argparse.ArgumentParser) -> None:
+    """Declares the server of the engine `triton`."""
+    parser.add_argument(
+        "--server",
+        type=Path,
+        metavar="FILE",
+        help="YAML file for --engine triton, with the keys below engine.server of a line",
+    )
+
+
+def server_of(args: argparse.Namespace, bundle: Bundle) -> TritonServer | None:
+    """Reads the file of `add_server_argument`.
+
+    Raises:
+        ConfigError: it is wrong, or given for another engine.
+        LineError: a certificate, the key or the token cannot be read.
+    """
+    if args.server is None:
+        return None
+    if args.engine != "triton":
+        raise ConfigError("--server is for --engine triton: give both, or neither")
+    return load_config(args.server, TritonServerConfig).resolved(bundle.manifest.name)
 
 
 def thread_count(text: str) -> int:
@@ -50,8 +79,15 @@ def thread_count(text: str) -> int:
 
 def open_inspector(args: argparse.Namespace, bundle: Path | Bundle) -> Inspector:
     """Opens the inspector that the options of `add_inspector_arguments` describe."""
+    if not isinstance(bundle, Bundle):
+        bundle = open_bundle(bundle)
     return Inspector.open(
-        bundle, args.recipe, engine=args.engine, artefact=args.artefact, threads=args.threads
+        bundle,
+        args.recipe,
+        engine=args.engine,
+        artefact=args.artefact,
+        threads=args.threads,
+        server=server_of(args, bundle),
     )
 
 

@@ -39,9 +39,10 @@ def variants_of(
     del graph.graph.value_info[:]
     graph = onnx.shape_inference.infer_shapes(graph, strict_mode=True, data_prop=True)
     has_backbone = hasattr(model, "backbone")
-    among = lowerable_nodes(graph, has_backbone=has_backbone)
-    half = frozenset(among) - lossy_nodes(graph, among)
+    lowerable = lowerable_nodes(graph, has_backbone=False)
+    half = frozenset(lowerable) - lossy_nodes(graph, lowerable)
     found = {"fp32": graph, "fp16": to_half(graph, half)}
+    among = lowerable_nodes(graph, has_backbone=has_backbone)
     convolutions = quantisable_nodes(graph, among)
     if convolutions:
         tensors = read_tensors(graph, int8_nodes(graph, has_backbone=has_backbone))
@@ -57,12 +58,3 @@ def convolutions_of(graph: onnx.ModelProto, layers: Sequence[Layer]) -> list[Lay
     """Returns the layers of the convolutions of a graph, in whatever form they are computed."""
     names = {n.name for n in graph.graph.node if n.op_type in {"Conv", "ConvTranspose"}}
     return [layer for layer in layers if layer.is_product and not names.isdisjoint(layer.nodes)]
-
-
-def backbone_names(graph: onnx.ModelProto) -> frozenset[str]:
-    """Returns the names of the nodes that the exporter found in the backbone."""
-    return frozenset(
-        node.name
-        for node in graph.graph.node
-        if any("DeployedBackbone" in entry.value for entry in node.metadata_props)
-    )

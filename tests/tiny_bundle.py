@@ -18,15 +18,22 @@ SIZE = 32
 THRESHOLD = 0.5
 
 
-def build(folder: Path, *, frame: tuple[int, int] = (SIZE, SIZE), channels: int = 1) -> Bundle:
+def build(
+    folder: Path,
+    *,
+    frame: tuple[int, int] = (SIZE, SIZE),
+    channels: int = 1,
+    size: int = SIZE,
+) -> Bundle:
     """Writes a calibrated bundle; a pixel above half brightness is a defect.
 
     Args:
-        frame: height and width of the frames, which the bundle resizes to 32x32.
+        frame: height and width of the frames, which the bundle resizes to its input.
         channels: 1 for grey frames, 3 for BGR.
+        size: height and width of the graph's input.
     """
     folder.mkdir(parents=True)
-    onnx.save(_graph(), folder / "model.onnx")
+    onnx.save(_graph(size), folder / "model.onnx")
     (folder / "training.json").write_text('{"images_sha256": []}')
     seal_bundle(
         folder,
@@ -43,10 +50,10 @@ def build(folder: Path, *, frame: tuple[int, int] = (SIZE, SIZE), channels: int 
                 "frame_height": (frame[0], frame[0]),
                 "frame_width": (frame[1], frame[1]),
                 "channels": channels,
-                "height": SIZE,
-                "width": SIZE,
+                "height": size,
+                "width": size,
             },
-            "graph": {"height": SIZE, "width": SIZE},
+            "graph": {"height": size, "width": size},
             "macs": 0,
             "parity": {
                 "frames": 1,
@@ -76,7 +83,7 @@ def build(folder: Path, *, frame: tuple[int, int] = (SIZE, SIZE), channels: int 
     return bundle
 
 
-def _graph() -> onnx.ModelProto:
+def _graph(size: int) -> onnx.ModelProto:
     nodes = [
         helper.make_node("Cast", ["input"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["float", "channel"], ["grey"], keepdims=0),
@@ -86,10 +93,10 @@ def _graph() -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "brightness",
-        [helper.make_tensor_value_info("input", TensorProto.UINT8, [1, SIZE, SIZE, 3])],
+        [helper.make_tensor_value_info("input", TensorProto.UINT8, [1, size, size, 3])],
         [
             helper.make_tensor_value_info("pred_score", TensorProto.FLOAT, [1]),
-            helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, [1, SIZE, SIZE]),
+            helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, [1, size, size]),
         ],
         [
             onnx.numpy_helper.from_array(np.array([3], dtype=np.int64), "channel"),

@@ -29,8 +29,8 @@ class PartInspector(Protocol):
     def prepare(self, frame: npt.NDArray[np.uint8]) -> PreparedFrame | Inspection:
         """Preprocess one frame, while `infer` runs on another thread; NO_VERDICT refuses it."""
 
-    def infer(self, prepared: PreparedFrame) -> Inspection:
-        """Judge it."""
+    def infer(self, prepared: PreparedFrame, deadline_ns: int | None = None) -> Inspection:
+        """Judge it; `deadline_ns` is that of its part, on the monotonic clock."""
 
     def warm(self) -> None:
         """Run the engine without a part; raises EngineError when it fails."""

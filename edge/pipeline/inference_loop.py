@@ -98,7 +98,7 @@ class InferenceLoop:
         if isinstance(prepared, Inspection):  # the frame was refused
             inspection = prepared
         else:
-            inspection = shot.inspector.infer(prepared)
+            inspection = shot.inspector.infer(prepared, shot.trigger.deadline_ns)
         is_in_time = self._ledger.report(shot.trigger, shot.view, inspection)
         self._intake.finish(shot)
         if not is_in_time:

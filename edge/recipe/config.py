@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from edge.camera import CameraConfig, GenicamConfig
 from edge.camera.genicam import GenicamSettings
 from edge.part.result import ONLY_VIEW
+from edge.peers.triton import TritonServerConfig
 from edge.recipe.part_check import ChecksConfig
 from inspection.config.claims import Claimant
 from inspection.config.loading import ConfigPath, StrictModel
@@ -79,13 +80,23 @@ class EngineConfig(StrictModel):
             both, what `linewarden build` chose for this machine.
         threads: None for all physical cores.
         keep_warm_ms: run it on an empty image after so long without a part; None: never. A part
-            that comes meanwhile waits.
+            that comes meanwhile waits. With a server this notices its loss between parts.
+        server: for the kind `triton`, which leaves inference to that server.
     """
 
     kind: str | None = None
     artefact: str | None = None
     threads: Annotated[int, Field(ge=1)] | None = None
     keep_warm_ms: Annotated[float, Field(ge=1)] | None = None
+    server: TritonServerConfig | None = None
+
+    @model_validator(mode="after")
+    def _server_of_triton(self) -> EngineConfig:
+        if (self.kind == "triton") != (self.server is not None):
+            raise ValueError("'kind: triton' and 'server' belong together")
+        if self.server is not None and self.threads is not None:
+            raise ValueError("'threads' is for an engine on this device: leave it out")
+        return self
 
 
 class RecipesConfig(Claimant):

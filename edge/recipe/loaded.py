@@ -14,6 +14,7 @@ from edge.drift.monitor import DriftMonitor, DriftWatch
 from edge.pipeline.settings import ViewCamera
 from edge.recipe.config import RecipesConfig, is_fired
 from edge.recipe.part_check import PartCheck
+from edge.recipe.remote import ReconnectingEngine
 from inspection.bundle import Bundle, chosen_here, open_bundle
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.engine import Engine
@@ -115,9 +116,19 @@ def _open_engine(config: RecipesConfig, path: Path, stack: ExitStack) -> _Opened
     """Opens a bundle and its engine, which passes the self-test; `stack` closes it."""
     bundle, settings = open_bundle(path), config.engine
     chosen = chosen_here(bundle, settings.kind, settings.artefact)
-    engine = open_chosen(bundle, chosen, threads=settings.threads)
+    server = None if settings.server is None else settings.server.resolved(bundle.manifest.name)
+
+    def opened() -> Engine:
+        engine = open_chosen(bundle, chosen, threads=settings.threads, server=server)
+        try:
+            require_golden(bundle, chosen.artefact, engine)
+        except BaseException:
+            engine.close()
+            raise
+        return engine
+
+    engine = opened() if server is None else ReconnectingEngine(opened)
     stack.callback(engine.close)
-    require_golden(bundle, chosen.artefact, engine)
     return _Opened(bundle, chosen.artefact, engine)
 
 

@@ -75,21 +75,25 @@ def find_half(graph: onnx.ModelProto, judge: Judge, *, has_backbone: bool) -> fr
     """Returns the nodes that can compute in FP16 within the budget; see `search.largest_kept`.
 
     A node stays in FP32 when FP16 cannot hold one of its weights, or when it reads or writes values
-    near the end of the range of FP16.
+    near the end of the range of FP16. The head behind a backbone leaves as a whole, or stays: a
+    search among its few nodes would put casts between them for little.
     """
-    possible = lowerable_nodes(graph, has_backbone=has_backbone)
+    possible = lowerable_nodes(graph, has_backbone=False)
     stays = lossy_nodes(graph, possible) | _hot_nodes(graph, possible, judge)
-    nodes = [name for name in possible if name not in stays]
-    if not nodes:
-        return frozenset()
-    return largest_kept(nodes, lambda half: judge.keeps(to_half(graph, half), FP16_BUDGET))
+
+    def keeps(half: frozenset[str]) -> bool:
+        return judge.keeps(to_half(graph, half), FP16_BUDGET)
+
+    searched = lowerable_nodes(graph, has_backbone=has_backbone)
+    nodes = [name for name in searched if name not in stays]
+    half = largest_kept(nodes, keeps) if nodes else frozenset()
+    head = frozenset(possible) - frozenset(searched) - stays
+    return half | head if half and head and keeps(half | head) else half
 
 
-def build_fp16(
-    graph: onnx.ModelProto, judge: Judge, half: frozenset[str], *, has_backbone: bool
-) -> Variant:
+def build_fp16(graph: onnx.ModelProto, judge: Judge, half: frozenset[str]) -> Variant:
     """Builds the FP16 graph for TensorRT; ONNX Runtime's CPU computes it in FP32 with casts."""
-    possible = len(lowerable_nodes(graph, has_backbone=has_backbone))
+    possible = len(lowerable_nodes(graph, has_backbone=False))
     made = to_half(graph, half) if half else None
     outcome = None if made is None else judge.judge(made)
     return Variant("fp16", "tensorrt", FP16_BUDGET, made, outcome, len(half), possible)

@@ -70,9 +70,9 @@ def pixel_nodes(graph: onnx.GraphProto) -> frozenset[str]:
 def lowerable_nodes(model: onnx.ModelProto, *, has_backbone: bool) -> tuple[str, ...]:
     """Returns the nodes that may leave FP32, in topological order.
 
-    With a backbone these are the nodes of the backbone, without its preparation of pixels. The head
-    behind it measures distances and stays. A model without a backbone has no such border, and the
-    search finds one. The metadata of torch's exporter name the module that made each node.
+    Args:
+        has_backbone: only the nodes of the backbone, without its preparation of pixels. The
+            metadata of torch's exporter name the module that made each node.
 
     Raises:
         EngineError: the graph does not name the nodes of the backbone.

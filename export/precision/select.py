@@ -61,7 +61,7 @@ def select_artefacts(
         judge: the comparison with the checkpoint.
         precisions: of PRECISIONS; FP32 exists already.
         images: good training images, for the calibration of INT8.
-        has_backbone: True for a model with a backbone, whose head stays in FP32.
+        has_backbone: True for a model with a backbone, whose head leaves FP32 as a whole or stays.
         report: called with a line about each step.
     """
     selection = Selection()
@@ -72,7 +72,7 @@ def select_artefacts(
         half = find_half(graph, judge, has_backbone=has_backbone)
     if "fp16" in precisions:
         variants[FP16_ARTEFACT] = refused_by_tensorrt(graph, "fp16") or build_fp16(
-            graph, judge, half, has_backbone=has_backbone
+            graph, judge, half
         )
     if "int8" in precisions:
         ranges = _all_ranges(graph, images, has_backbone=has_backbone, report=report)

@@ -72,11 +72,13 @@ class Options:
     Attributes:
         artefact: the ONNX file of the bundle.
         device: device on which Triton runs the ONNX file.
+        backend: backend of Triton that runs the ONNX file.
         ir: also write OpenVINO's own format.
     """
 
     artefact: str = REFERENCE_ARTEFACT
     device: Literal["cpu", "gpu"] = "cpu"
+    backend: Literal["onnxruntime", "python"] = "onnxruntime"
     ir: bool = False
 
 

@@ -4,7 +4,7 @@
 
     README.md, linewarden.json, golden/     the client's files of `export.runtimes.base`
     models/                                 tritonserver --model-repository
-        <bundle>_onnx/config.pbtxt, 1/model.onnx
+        <bundle>_onnx/config.pbtxt, 1/model.onnx, 1/model.py with the Python backend
         <bundle>_<device>_<precision>/config.pbtxt, 1/model.plan
 
 Triton takes every folder of the repository for a model: all other files lie beside the repository.
@@ -14,7 +14,6 @@ Fields: triton-inference-server/common, protobuf/model_config.proto.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,10 +22,12 @@ from pathlib import Path
 from export.runtimes.base import README, Options, preprocessing_text, write_client_record
 from inspection.bundle import Bundle
 from inspection.engine.sidecar import PLAN, Sidecar, read_sidecar, runtime_of
+from inspection.engine.triton import HASH_PARAMETER, model_name, onnx_model_name
 from inspection.files import write_text
 
 REPOSITORY = "models"
 _VERSION = "1"
+_PYTHON_MODEL = Path(__file__).with_name("triton_model.py")
 
 _README = """\
 # {name} on Triton
@@ -34,6 +35,9 @@ _README = """\
     tritonserver --model-repository=models
 
 {models}
+
+A line of Linewarden can use such a model (`kind: triton` below `engine`). It compares the hash in
+`config.pbtxt` with its bundle: serve this folder as it is.
 
 Send one image per request: the graphs have a fixed batch of one. Several lines share a model by
 more instances (`instance_group` in its `config.pbtxt`), or by several models side by side.
@@ -71,6 +75,8 @@ def write_triton(bundle: Bundle, folder: Path, options: Options) -> list[str]:
         target = folder / REPOSITORY / model.name
         (target / _VERSION).mkdir(parents=True)
         shutil.copyfile(bundle.file(model.source), target / _VERSION / model.file)
+        if model.backend == "python":
+            shutil.copyfile(_PYTHON_MODEL, target / _VERSION / "model.py")
         write_text(target / "config.pbtxt", _config(bundle, model))
     write_client_record(bundle, folder, {model.name: model.source for model in models})
     descriptions = [f"- `{model.name}`: {model.description}" for model in models]
@@ -86,12 +92,15 @@ def write_triton(bundle: Bundle, folder: Path, options: Options) -> list[str]:
 def _onnx(bundle: Bundle, options: Options) -> _Model:
     on_gpu = options.device == "gpu"
     where = "GPU, without TF32" if on_gpu else "CPU"
+    settings = _ONNX_ON_GPU if on_gpu else _ONNX_ON_CPU
+    if options.backend == "python":
+        settings, where = _PYTHON_ON_CPU, "CPU, in the Python backend"
     return _Model(
-        name=f"{_identifier(bundle.manifest.name)}_onnx",
+        name=onnx_model_name(bundle.manifest.name),
         source=options.artefact,
         file="model.onnx",
-        backend="onnxruntime",
-        settings=_ONNX_ON_GPU if on_gpu else _ONNX_ON_CPU,
+        backend=options.backend,
+        settings=settings,
         description=f"{options.artefact} on ONNX Runtime, {where}",
     )
 
@@ -103,7 +112,7 @@ def _plans(bundle: Bundle) -> Iterator[_Model]:
         sidecar = read_sidecar(bundle.file(source), bundle.keys)
         device = sidecar.platform.folder
         yield _Model(
-            name=_identifier(f"{bundle.manifest.name}_{device}_{sidecar.precision}"),
+            name=model_name(f"{bundle.manifest.name}_{device}_{sidecar.precision}"),
             source=source,
             file=PLAN,
             backend="tensorrt",
@@ -120,6 +129,10 @@ _ONNX_ON_CPU = """\
 instance_group [ { count: 1 kind: KIND_CPU } ]
 parameters { key: "intra_op_thread_count" value { string_value: "0" } }
 parameters { key: "execution_mode" value { string_value: "0" } }
+"""
+_PYTHON_ON_CPU = """\
+instance_group [ { count: 1 kind: KIND_CPU } ]
+parameters { key: "threads" value { string_value: "0" } }
 """
 # By default ONNX Runtime rounds FP32 convolutions to TF32 on a GPU.
 _ONNX_ON_GPU = """\
@@ -149,12 +162,13 @@ def _plan_settings(sidecar: Sidecar) -> str:
 
 def _config(bundle: Bundle, model: _Model) -> str:
     graph = bundle.manifest.graph
+    started = "model.py" if model.backend == "python" else model.file
     image = f"[ 1, {graph.height}, {graph.width}, 3 ]"
     anomaly_map = f"[ 1, {graph.height}, {graph.width} ]"
     return f"""\
 name: {json.dumps(model.name)}
 backend: "{model.backend}"
-default_model_filename: "{model.file}"
+default_model_filename: "{started}"
 # The batch of one is part of the graph's shapes; Triton adds no axis.
 max_batch_size: 0
 input [ {{ name: "input" data_type: TYPE_UINT8 dims: {image} }} ]
@@ -163,6 +177,8 @@ output [
   {{ name: "anomaly_map" data_type: TYPE_FP32 dims: {anomaly_map} }}
 ]
 version_policy {{ specific {{ versions: [ {_VERSION} ] }} }}
+# A line that leaves inference to the server compares it with its bundle (engine: triton).
+parameters {{ key: "{HASH_PARAMETER}" value {{ string_value: "{bundle.sha256(model.source)}" }} }}
 {model.settings}# The model is ready only after this, so that the first part is not slow.
 model_warmup [
   {{
@@ -176,8 +192,3 @@ model_warmup [
   }}
 ]
 """
-
-
-def _identifier(name: str) -> str:
-    """Makes a name that can be a folder and a part of a URL."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from export.tensorrt.products import replace_products
+from inspection.engine.rtx_cards import RTX_CARDS, TURING
 from inspection.engine.tensorrt_bindings import name_of, process_logger
 from inspection.errors import BundleError, ConfigError, EngineError, listed
 from inspection.files import locked, utf8_path, write_bytes
@@ -100,6 +102,8 @@ def build_plan(trt: Any, graph: Path, options: BuildOptions, progress: Progress)
         is_read = parser.parse_from_file(path)
     if not is_read:
         raise EngineError(f"{graph}: {name_of(trt)} {_parser_errors(parser, log)}")
+    if RTX_CARDS[TURING] in options.capabilities:
+        replace_products(trt, network)
     monitor = _monitor(trt, progress)  # kept alive here: the configuration only borrows it
     config = _configuration(trt, builder, options)
     config.progress_monitor = monitor

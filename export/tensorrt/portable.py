@@ -14,16 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
-from export.tensorrt.build import BuildCancelledError, BuildOptions, Progress, build_plan
+from export.tensorrt.build import BuildOptions, Progress, build_plan
 from export.tensorrt.engine import build_settings, precision_of
 from export.tensorrt.layers import Layer, read_layers
 from inspection.bundle import Artefact, Bundle
 from inspection.bundle.manifest import MANIFEST, parse_manifest
 from inspection.engine.portable import PortablePlan, layers_name, portable_name, record_name
-from inspection.engine.rtx_cards import RTX_LIMITS, capabilities_of
+from inspection.engine.rtx_cards import TURING, capabilities_of
 from inspection.engine.sidecar import BUILD_LOCK
 from inspection.engine.tensorrt_bindings import load_bindings, process_logger
 from inspection.errors import BundleError, ConfigError, EngineError
@@ -64,10 +62,11 @@ def build_portable(
             build is writing into it.
         ConfigError: a card is unknown, or a timing cache is given.
         BuildCancelledError: `progress` cancelled the build.
-        EngineError: TensorRT for RTX is missing or cannot build it.
+        EngineError: TensorRT for RTX is missing or cannot build it, or INT8 is asked for Turing.
     """
     capabilities = capabilities_of(cards)
     precision = precision_of(bundle, artefact)
+    _require_int8_cards(artefact, precision, cards)
     if options.timing_cache is not None:
         raise ConfigError("a timing cache needs a GPU: leave it out when building for other cards")
     trt = load_bindings("tensorrt-rtx")
@@ -76,7 +75,8 @@ def build_portable(
     with bundle.locked(BUILD_LOCK):
         report(f"building {precision} for {', '.join(cards)} without a GPU")
         started = time.monotonic_ns()
-        plan = _plan(trt, bundle.file(artefact), cards, options, progress)
+        process_logger(trt).layers = ""  # of an earlier build
+        plan = build_plan(trt, bundle.file(artefact), options, progress)
         seconds = (time.monotonic_ns() - started) / 1e9
         layers = read_layers(process_logger(trt).layers)
         record = PortablePlan(
@@ -96,18 +96,13 @@ def build_portable(
     return built
 
 
-def _plan(
-    trt: Any, graph: Path, cards: Sequence[str], options: BuildOptions, progress: Progress
-) -> bytes:
-    """Builds the plan; a refusal also names what a card may lack."""
-    process_logger(trt).layers = ""  # of an earlier build
-    try:
-        return build_plan(trt, graph, options, progress)
-    except BuildCancelledError:
-        raise
-    except EngineError as error:
-        lacking = [RTX_LIMITS[card] for card in cards if card in RTX_LIMITS]
-        raise EngineError("; ".join([str(error), *lacking])) from error
+def _require_int8_cards(artefact: str, precision: str, cards: Sequence[str]) -> None:
+    """Refuses INT8 in a plan for Turing: the compiler then makes FP16 of it, for every card."""
+    if precision == "int8" and TURING in cards:
+        raise EngineError(
+            f"{artefact}: a plan that fits Turing computes no convolution in INT8, on no card: "
+            f"build it without {TURING}"
+        )
 
 
 def _install(bundle: Bundle, built: PortableBuild, plan: bytes) -> None:

@@ -35,8 +35,12 @@ class GraphShape:
 class Engine(Protocol):
     """Runs one artefact. One thread owns it from construction to `close`."""
 
-    def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
+    def infer(self, batch: npt.NDArray[np.uint8], deadline_ns: int | None = None) -> Prediction:
         """Runs the graph on uint8 (N, H, W, 3) BGR.
+
+        Args:
+            deadline_ns: moment, on the monotonic clock, from which nobody waits for the result. An
+                engine on another machine gives up then; one on this device runs to its end.
 
         Raises:
             EngineError: the shape is wrong, the engine is closed, or the run failed.

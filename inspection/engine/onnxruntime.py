@@ -70,8 +70,9 @@ class OnnxRuntimeEngine:
         self._shape = (shape.batch, shape.height, shape.width, 3)
         _check_contract(self._session, self._shape, artefact)
 
-    def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
+    def infer(self, batch: npt.NDArray[np.uint8], deadline_ns: int | None = None) -> Prediction:
         """Runs the graph on uint8 (N, H, W, 3) BGR; raises like `Engine.infer`."""
+        del deadline_ns  # a run on this device cannot be stopped
         if self._session is None:
             raise EngineError(f"{self._artefact}: the engine is closed")
         if batch.shape != self._shape or batch.dtype != np.uint8:

@@ -71,8 +71,9 @@ class OpenVinoEngine:
             model, device, _low_latency(threads, compute)
         )
 
-    def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
+    def infer(self, batch: npt.NDArray[np.uint8], deadline_ns: int | None = None) -> Prediction:
         """Runs the graph on uint8 (N, H, W, 3) BGR; raises like `Engine.infer`."""
+        del deadline_ns  # a run on this device cannot be stopped
         if self._request is None:
             raise EngineError(f"{self._artefact}: the engine is closed")
         if batch.shape != self._input.shape or batch.dtype != np.uint8:

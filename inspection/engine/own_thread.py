@@ -34,10 +34,10 @@ class OwnThreadEngine:
             self._thread.shutdown(wait=False)
             raise
 
-    def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
+    def infer(self, batch: npt.NDArray[np.uint8], deadline_ns: int | None = None) -> Prediction:
         """Runs a batch like `Engine.infer`; waits for the batches of other threads."""
         try:
-            work: Future[Prediction] = self._thread.submit(self._engine.infer, batch)
+            work: Future[Prediction] = self._thread.submit(self._engine.infer, batch, deadline_ns)
         except RuntimeError as error:
             raise EngineError("the engine was closed") from error
         return work.result()

@@ -24,9 +24,9 @@ from inspection.engine.tensorrt_bindings import load_bindings
 from inspection.errors import ConfigError, DeviceLostError, EngineError
 from inspection.trust.keys import configured_keys, keys_folder
 
-Scope = Literal["common", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
+Scope = Literal["common", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx", "triton"]
 
-ENGINES: tuple[Scope, ...] = ("onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
+ENGINES: tuple[Scope, ...] = ("onnxruntime", "openvino", "tensorrt", "tensorrt-rtx", "triton")
 _FREE_GIB = 2
 _MAJORS = (11, 10)
 # L4T release to JetPack and its TensorRT (NVIDIA's release notes); the first fitting prefix wins.
@@ -114,7 +114,9 @@ def examine(machine: Machine, folder: Path, engines: tuple[Scope, ...]) -> list[
         elif engine == "tensorrt-rtx":
             checks += _tensorrt_rtx(machine)
         else:
-            checks.append(_package(machine, engine, engine, f"pip install 'linewarden[{engine}]'"))
+            package = "tritonclient.grpc" if engine == "triton" else engine
+            mend = f"pip install 'linewarden[{engine}]'"
+            checks.append(_package(machine, engine, package, mend))
     return checks
 
 

@@ -18,13 +18,7 @@ RTX_CARDS = {
     "rtx-ada": "8.9",
     "rtx-blackwell": "12.0",
 }
-# What a card lacks that others have.
-RTX_LIMITS = {
-    "rtx-turing": (
-        "TensorRT for RTX multiplies no FP32 matrices on Turing, and most models do: leave out "
-        "rtx-turing, and build with TensorRT on such a PC"
-    )
-}
+TURING = "rtx-turing"
 MACHINE = "x86_64"
 
 

@@ -95,9 +95,9 @@ class TensorRtEngine:
         """Returns the way in which the device gets its work: "graph" or "plain"."""
         return self._plan.launch
 
-    def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
+    def infer(self, batch: npt.NDArray[np.uint8], deadline_ns: int | None = None) -> Prediction:
         """Implements `Engine.infer`."""
-        return self._plan.infer(batch)
+        return self._plan.infer(batch, deadline_ns)
 
     def close(self) -> None:
         """Releases the device. Safe to call twice; raises the last error of a release."""
@@ -171,8 +171,9 @@ class RunningPlan:
         """Returns the inputs and outputs that TensorRT reports."""
         return tuple(self._tensor(i) for i in range(self._engine().num_io_tensors))
 
-    def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
+    def infer(self, batch: npt.NDArray[np.uint8], deadline_ns: int | None = None) -> Prediction:
         """Runs uint8 (N, H, W, 3) BGR; the caller owns the prediction."""
+        del deadline_ns  # a run on this device cannot be stopped
         self._check_owner()
         self._engine()
         image = self._host["input"]

@@ -70,6 +70,7 @@ from linewarden.options import (
     add_inspector_arguments,
     add_rate_argument,
     open_inspector,
+    server_of,
 )
 from linewarden.warning import warn
 from linewarden.without import add_without_argument, named_by_hash
@@ -171,6 +172,7 @@ def run(args: argparse.Namespace) -> int:
             engine=args.engine,
             artefact=args.artefact,
             threads=args.threads,
+            server=server_of(args, bundle),
             without=named_by_hash(args.without, images),
             report=bar.update,
             author=args.author,

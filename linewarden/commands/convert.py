@@ -13,6 +13,7 @@ does the resize before the graph and the verdict after it.
 examples:
   linewarden convert bundles/flange served/flange --to triton
   linewarden convert bundles/flange served/flange --to triton --device gpu
+  linewarden convert bundles/flange served/flange --to triton --backend python
   linewarden convert bundles/flange served/flange --to deepstream
   linewarden convert bundles/flange served/flange --to openvino --ir
 """
@@ -43,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("cpu", "gpu"),
         help="triton: where the ONNX file runs (default: cpu)",
     )
+    parser.add_argument(
+        "--backend",
+        choices=("onnxruntime", "python"),
+        help="triton: what runs the ONNX file; python for a server without the other "
+        "(default: onnxruntime)",
+    )
     parser.add_argument("--ir", action="store_true", help="openvino: also write model.xml")
     parser.add_argument("--replace", action="store_true", help="replace an old folder")
 
@@ -56,10 +63,18 @@ def run(args: argparse.Namespace) -> int:
             f"--artefact {args.artefact}: is not an ONNX file; Triton gets the plans anyway"
         )
     _require_effect("--device", "triton", args.device is not None, args.to)
+    _require_effect("--backend", "triton", args.backend is not None, args.to)
+    if args.backend == "python" and args.device == "gpu":
+        raise ConfigError("--backend python runs on the CPU: leave out --device gpu")
     _require_effect("--ir", "openvino", args.ir, args.to)
     write = writer_for(args.to)
     bundle = open_bundle(args.bundle)
-    options = Options(artefact=args.artefact, device=args.device or "cpu", ir=args.ir)
+    options = Options(
+        artefact=args.artefact,
+        device=args.device or "cpu",
+        backend=args.backend or "onnxruntime",
+        ir=args.ir,
+    )
     with new_directory(args.out, replace=args.replace) as folder:
         said = write(bundle, folder, options)
     print(f"{args.out}: {bundle.manifest.name} for {args.to}")

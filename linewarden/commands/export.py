@@ -18,7 +18,7 @@ examples:
 files:
   BUNDLE/manifest.json     description, and the SHA-256 of each file
   BUNDLE/model.onnx        uint8 NHWC BGR in; pred_score and anomaly_map out, raw
-  BUNDLE/model.fp16.onnx   FP16 with the head in FP32, for TensorRT
+  BUNDLE/model.fp16.onnx   FP16 for TensorRT, in FP32 where FP16 moves scores
   BUNDLE/model.int8.tensorrt.onnx      Q/DQ as TensorRT wants it
   BUNDLE/model.int8.onnxruntime.onnx   INT8 in the form that is fast on this CPU
   BUNDLE/golden/           frames with expected results, for 'linewarden verify'

@@ -39,6 +39,7 @@ from inspection.errors import BundleError, EngineError
 from inspection.golden import golden_frames
 from inspection.golden_run import GoldenRun, artefacts_here, engine_for, run_golden
 from inspection.inspector import open_engine
+from linewarden.options import add_server_argument, server_of
 from linewarden.text_table import aligned
 
 _COLUMNS = ("artefact", "engine", "score", "map", "flips", "mask IoU", "p50 ms", "p99 ms")
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to check")
     parser.add_argument("--engine", default="onnxruntime", help="engine of ONNX artefacts")
+    add_server_argument(parser)
     parser.add_argument("--artefact", help="the only file of the bundle to run (default: all)")
 
 
@@ -58,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     for recipe, artefact in bundle.recipes().items():
         print(f"recipe {recipe}: calibrated through {artefact}")
     print(f"this machine {bundle.keys.describe()}")
+    server = server_of(args, bundle)
     frames = golden_frames(bundle)
     rows: list[GoldenRun] = []
     refused: list[BundleError | EngineError] = []
@@ -68,8 +71,11 @@ def run(args: argparse.Namespace) -> int:
         for remark in remarks:
             print(remark)
     for name, engine_name in chosen.items():
+        at = server if engine_name == "triton" else None
         try:
-            with closing(open_engine(bundle, engine=engine_name, artefact=name)) as engine:
+            with closing(
+                open_engine(bundle, engine=engine_name, artefact=name, server=at)
+            ) as engine:
                 rows.append(run_golden(bundle, name, engine_name, engine, frames))
         except (BundleError, EngineError) as error:
             if args.artefact is not None:

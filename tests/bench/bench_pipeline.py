@@ -94,7 +94,7 @@ class NoEngine:
         image = preprocess(frame, self._to)
         return PreparedFrame(image, None, preprocess_ns=time.monotonic_ns() - started)
 
-    def infer(self, prepared: PreparedFrame) -> Inspection:
+    def infer(self, prepared: PreparedFrame, deadline_ns: int | None = None) -> Inspection:
         decision = decide(1.0, self._map, self.identity.thresholds)
         times = StageTimes(prepared.preprocess_ns, 1, 1)
         return Inspection(

@@ -39,7 +39,7 @@ class ProviderEngine:
         if self._session.get_providers()[0] != provider:
             raise EngineError(f"{artefact}: ONNX Runtime cannot use its {provider} here")
 
-    def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
+    def infer(self, batch: npt.NDArray[np.uint8], deadline_ns: int | None = None) -> Prediction:
         """Implements `Engine.infer`."""
         scores, maps = self._session.run(["pred_score", "anomaly_map"], {"input": batch})
         return Prediction(scores, maps)

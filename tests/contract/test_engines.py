@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("onnx", reason="needs the package onnx")
 
 from inspection.bundle import Bundle, open_bundle
-from inspection.engine import ENGINES, Engine, GraphShape, engine_class
+from inspection.engine import ENGINES, Engine, GraphShape, TritonServer, engine_class
 from inspection.errors import BundleError, EngineError
 from tests.doubles import engine_cases, golden_bundle
 from tests.doubles.installed import install
@@ -34,9 +34,12 @@ class Kind:
     name: str
     bundle: Bundle
     artefact: Path
+    server: TritonServer | None = None
+    resources: ExitStack = field(default_factory=ExitStack)
 
     def open(self, shape: GraphShape = SHAPE, threads: int | None = 1) -> Engine:
-        return engine_class(self.name)(self.artefact, shape, threads=threads)
+        factory = engine_class(self.name, server=self.server)
+        return factory(self.artefact, shape, threads=threads)
 
 
 def of_onnx(name: str) -> Callable[[Bundle, pytest.MonkeyPatch], Kind]:
@@ -59,17 +62,34 @@ def tensorrt_rtx(bundle: Bundle, patch: pytest.MonkeyPatch) -> Kind:
     return Kind("tensorrt-rtx", bundle, bundle.file(name))
 
 
+def triton(bundle: Bundle, patch: pytest.MonkeyPatch) -> Kind:
+    pytest.importorskip("tritonclient.grpc", reason="needs the packages of the extra triton")
+    from tests.doubles.triton_double import TritonDouble
+
+    artefact = bundle.file("model.onnx")
+    served = TritonDouble(artefact, "part")
+    server = TritonServer(address=served.address, model="part")
+    kind = Kind("triton", bundle, artefact, server)
+    kind.resources.callback(served.close)
+    return kind
+
+
 KINDS: dict[str, Callable[[Bundle, pytest.MonkeyPatch], Kind]] = {
     "onnxruntime": of_onnx("onnxruntime"),
     "openvino": of_onnx("openvino"),
     "tensorrt": tensorrt,
     "tensorrt-rtx": tensorrt_rtx,
+    "triton": triton,
 }
 
 
 @pytest.fixture(params=sorted(ENGINES))
-def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kind:
-    return KINDS[request.param](golden_bundle.build(tmp_path / "bundle"), monkeypatch)
+def kind(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Kind]:
+    made = KINDS[request.param](golden_bundle.build(tmp_path / "bundle"), monkeypatch)
+    with made.resources:
+        yield made
 
 
 @pytest.fixture

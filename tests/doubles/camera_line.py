@@ -97,9 +97,9 @@ class CameraLine:
                 self.camera._module = self._module
             infer = view.inspector.infer
 
-            def slowly(prepared: PreparedFrame) -> Inspection:
+            def slowly(prepared: PreparedFrame, deadline_ns: int | None = None) -> Inspection:
                 time.sleep(self.infer_s)
-                return infer(prepared)
+                return infer(prepared, deadline_ns)
 
             view.inspector.infer = slowly  # type: ignore[method-assign]
             thread = threading.Thread(target=self._run)

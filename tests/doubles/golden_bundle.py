@@ -21,14 +21,14 @@ from tests import tiny_bundle
 BRIGHTNESS = (40, 90, 200)
 
 
-def build(folder: Path) -> Bundle:
-    """Builds a calibrated bundle for grey 32x32 frames; the last golden frame has a defect."""
-    bundle = tiny_bundle.build(folder)
+def build(folder: Path, *, size: int = tiny_bundle.SIZE) -> Bundle:
+    """Builds a calibrated bundle for grey square frames; the last golden frame has a defect."""
+    bundle = tiny_bundle.build(folder, frame=(size, size), size=size)
     calibration = bundle.calibration("default", "model.onnx")
     golden = []
     with closing(open_engine(bundle)) as engine:
         for brightness in BRIGHTNESS:
-            frame = np.full((tiny_bundle.SIZE, tiny_bundle.SIZE), 20, np.uint8)
+            frame = np.full((size, size), 20, np.uint8)
             frame[8:12, 8:12] = brightness
             image = preprocess(frame, bundle.manifest.preprocessing)
             got = engine.infer(image[np.newaxis])

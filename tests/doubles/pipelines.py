@@ -78,7 +78,7 @@ class FakeInspector:
     def prepare(self, frame: Image) -> PreparedFrame:
         return PreparedFrame(frame, None, preprocess_ns=1)
 
-    def infer(self, prepared: PreparedFrame) -> Inspection:
+    def infer(self, prepared: PreparedFrame, deadline_ns: int | None = None) -> Inspection:
         image = prepared.image
         special = self._before(image)
         if special is not None:

@@ -174,6 +174,8 @@ class _Builder:
 
 
 class _Network:
+    num_layers = 0  # the double executes the ONNX file
+
     def __init__(self, surface: Surface, is_strongly_typed: bool) -> None:
         self.is_strongly_typed = is_strongly_typed
         self.model: bytes | None = None

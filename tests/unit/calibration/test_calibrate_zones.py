@@ -187,7 +187,7 @@ def test_a_part_that_is_not_there_gives_no_verdict(tiny_bundle: Bundle, tmp_path
 class OtherScore:
     """A model whose score is not the highest value of its map."""
 
-    def infer(self, batch: np.ndarray) -> Prediction:
+    def infer(self, batch: np.ndarray, deadline_ns: int | None = None) -> Prediction:
         maps = batch[..., 0].astype(np.float32)
         return Prediction(maps.mean(axis=(1, 2)), maps)
 

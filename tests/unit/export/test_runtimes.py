@@ -138,6 +138,22 @@ def test_triton_gets_the_graph_as_it_is(bundle: Bundle, out: Path) -> None:
     assert list(config.version_policy.specific.versions) == [1]
 
 
+def test_triton_gets_the_hash_of_what_it_serves(bundle: Bundle, out: Path) -> None:
+    writer_for("triton")(bundle, out, Options())
+    parameters = triton_config(out / "models/tiny_onnx").parameters
+    assert parameters["artefact_sha256"].string_value == bundle.sha256("model.onnx")
+
+
+def test_triton_runs_the_graph_in_its_python_backend(bundle: Bundle, out: Path) -> None:
+    (said,) = writer_for("triton")(bundle, out, Options(backend="python"))
+    assert said.endswith("model.onnx on ONNX Runtime, CPU, in the Python backend")
+    folder = out / "models/tiny_onnx"
+    assert sorted(path.name for path in (folder / "1").iterdir()) == ["model.onnx", "model.py"]
+    config = triton_config(folder)
+    assert (config.backend, config.default_model_filename) == ("python", "model.py")
+    assert set(config.parameters) == {"artefact_sha256", "threads"}
+
+
 def test_triton_on_a_gpu_keeps_float32(bundle: Bundle, out: Path) -> None:
     writer_for("triton")(bundle, out, Options(device="gpu"))
     config = triton_config(out / "models/tiny_onnx")

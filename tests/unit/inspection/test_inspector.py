@@ -51,7 +51,7 @@ class BrokenEngine:
     def __init__(self, score: float = 0.0, error: str | None = None) -> None:
         self.score, self.error = score, error
 
-    def infer(self, batch: np.ndarray) -> Prediction:
+    def infer(self, batch: np.ndarray, deadline_ns: int | None = None) -> Prediction:
         if self.error:
             raise EngineError(self.error)
         maps = np.zeros((1, 32, 32), np.float32)
@@ -163,7 +163,7 @@ class RememberingEngine(BrokenEngine):
         super().__init__()
         self.batches: list[np.ndarray] = []
 
-    def infer(self, batch: np.ndarray) -> Prediction:
+    def infer(self, batch: np.ndarray, deadline_ns: int | None = None) -> Prediction:
         self.batches.append(batch)
         time.sleep(0.02)
         return super().infer(batch)
@@ -270,7 +270,7 @@ def test_an_engine_that_fails_its_first_run_is_closed_on_its_thread(
         def __init__(self, *_args: object, **_settings: object) -> None:
             threads.append(threading.current_thread())
 
-        def infer(self, _batch: object) -> None:
+        def infer(self, _batch: object, _deadline_ns: object) -> None:
             raise EngineError("out of memory")
 
         def close(self) -> None:

@@ -29,7 +29,7 @@ MakeDataSet = Callable[[Mapping[str, int]], DataSet]
 class BrightnessEngine:
     """An engine whose anomaly map is the brightness, 0 to 1; the score is its maximum."""
 
-    def infer(self, batch: npt.NDArray[np.uint8]) -> Prediction:
+    def infer(self, batch: npt.NDArray[np.uint8], deadline_ns: int | None = None) -> Prediction:
         maps = (batch[..., 0] / 255).astype(np.float32)
         return Prediction(maps.max(axis=(1, 2)), maps)
 

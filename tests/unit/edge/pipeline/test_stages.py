@@ -251,7 +251,7 @@ def test_the_next_part_is_preprocessed_while_the_engine_runs() -> None:
             prepared.append(int(frame[0, 0]))
             return super().prepare(frame)
 
-        def infer(self, prepared_part: PreparedFrame) -> Inspection:
+        def infer(self, prepared_part: PreparedFrame, deadline_ns: int | None = None) -> Inspection:
             wait_until(lambda: len(prepared) == 2)  # never, were they one after the other
             return super().infer(prepared_part)
 

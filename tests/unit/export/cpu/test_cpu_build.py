@@ -103,16 +103,16 @@ def test_one_that_flips_a_verdict_or_leaves_the_budget_is_refused(
         def __init__(self, factor: float, engine: object) -> None:
             self._factor, self._engine = factor, engine
 
-        def infer(self, batch: np.ndarray) -> object:
+        def infer(self, batch: np.ndarray, deadline_ns: int | None = None) -> object:
             got = self._engine.infer(batch)  # type: ignore[attr-defined]
             return type(got)(got.scores * np.float32(self._factor), got.maps)
 
         def close(self) -> None:
             self._engine.close()  # type: ignore[attr-defined]
 
-    def opened(bundle: Bundle, chosen: Chosen, **more: int | None) -> object:
+    def opened(bundle: Bundle, chosen: Chosen, threads: int | None = None) -> object:
         factor = {"bf16": 2.0, "fp32": 1.01 if chosen.engine == "openvino" else 1.0}
-        return Brighter(factor[chosen.compute], open_chosen(bundle, chosen, **more))
+        return Brighter(factor[chosen.compute], open_chosen(bundle, chosen, threads=threads))
 
     monkeypatch.setattr(cpu_build, "open_chosen", opened)
     built = build(bundle, FASTEST_BF16)

@@ -152,7 +152,23 @@ def test_values_near_the_end_of_the_range_stay() -> None:
 
     graph = tiny_convnet.graph(change)
     half = find_half(graph, tiny_convnet.judge(graph), has_backbone=True)
-    assert half == {"first", "first_relu", "features"}
+    assert half == {"first", "first_relu", "features", "anomaly_map", "pred_score"}
+
+
+def test_a_head_that_fp16_cannot_compute_stays_whole() -> None:
+    def change(nodes: list[onnx.NodeProto], weights: Weights) -> None:
+        weights["large"] = np.array(4000, np.float32)
+        nodes[-1:-1] = [
+            helper.make_node("Add", ["anomaly_map", "large"], ["raised"]),
+            helper.make_node("Sub", ["raised", "large"], ["lowered"]),
+        ]
+        nodes[-1].input[0] = "lowered"
+
+    graph = tiny_convnet.graph(change)
+    for node in graph.graph.node[-3:]:
+        del node.metadata_props[:]
+    half = find_half(graph, tiny_convnet.judge(graph), has_backbone=True)
+    assert half == frozenset(tiny_convnet.BACKBONE)
 
 
 def test_the_search_keeps_what_cancels() -> None:

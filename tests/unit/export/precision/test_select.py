@@ -126,7 +126,7 @@ def test_what_is_offered_is_written_and_runs(tmp_path: Path) -> None:
     assert (fp16.precision, fp16.engine, fp16.lowered_nodes, fp16.fp32_nodes) == (
         "fp16",
         "tensorrt",
-        7,
+        9,
         0,
     )
     assert fp16.remark == ("not timed here: it is for tensorrt, which times it where it runs")

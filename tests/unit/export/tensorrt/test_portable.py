@@ -112,16 +112,14 @@ def test_what_a_build_refuses(bundle: Bundle, installed: Installed, tmp_path: Pa
     assert installed.world.builds == []
 
 
-def test_a_refusal_says_what_turing_lacks(bundle: Bundle, installed: Installed) -> None:
-    installed.world.refuse = {"build_serialized_network"}
-    with pytest.raises(
-        EngineError,
-        match=r"TensorRT for RTX 1\.7\.1\.116 built no engine: .* on Turing, .*leave out rtx-",
-    ):
-        built_for(bundle, "rtx-turing", "rtx-ada")
-    with pytest.raises(EngineError) as caught:
-        built_for(bundle, "rtx-ada")
-    assert "Turing" not in str(caught.value)
+def test_int8_is_refused_for_turing(bundle: Bundle, installed: Installed) -> None:
+    int8 = "model.int8.tensorrt.onnx"
+    bundle = golden_bundle.with_artefacts(bundle, {int8: golden_bundle.artefact("int8")})
+    with pytest.raises(EngineError, match=r"^model\.int8\.tensorrt\.onnx: .* without rtx-turing$"):
+        built_for(bundle, "rtx-ada", "rtx-turing", artefact=int8)
+    assert installed.world.builds == []
+    built_for(bundle, "rtx-ada", "rtx-turing")
+    assert len(installed.world.builds) == 1
 
 
 def test_a_capability_that_the_library_does_not_take_is_named(
