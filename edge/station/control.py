@@ -55,6 +55,10 @@ _log = logging.getLogger(__name__)
 M = TypeVar("M", bound=Message)
 
 
+class NoAnswerError(LineError):
+    """No line answers at the control socket: it does not run, or it hangs."""
+
+
 class Command(NamedTuple, Generic[M]):
     """A command.
 
@@ -272,23 +276,29 @@ class _Handler(socketserver.StreamRequestHandler):
                 return  # the rest of the line is not a request
 
 
-def ask(path: Path, command: str, **arguments: object) -> dict[str, Any]:
+def ask(
+    path: Path, command: str, *, within_s: float = _ANSWER_LIMIT_S, **arguments: object
+) -> dict[str, Any]:
     """Sends one request to a running line and returns its answer.
 
+    Args:
+        within_s: limit of each step: to connect, to send, to answer.
+
     Raises:
-        LineError: no line listens there, or the line refuses.
+        NoAnswerError: no line listens there, or it does not answer in time.
+        LineError: the line refuses.
     """
     _check_length(path)
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(_ANSWER_LIMIT_S)
+            connection.settimeout(within_s)
             connection.connect(str(path))
             connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
             with connection.makefile("rb") as stream:
                 line = stream.readline(_ANSWER_MAX_BYTES + 1)
         answer = json_value(line, _ANSWER_MAX_BYTES) if line else {}
     except (OSError, MessageError) as error:
-        raise LineError(
+        raise NoAnswerError(
             f"control_socket {path}: no answer ({error}); check that `linewarden run` runs with "
             "this configuration, and that you may write to the socket"
         ) from error

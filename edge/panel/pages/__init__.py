@@ -1,0 +1,10 @@
+"""The pages of the panel, in the order of the navigation."""
+
+from edge.panel.page import Page
+from edge.panel.pages import images, live, login
+
+PAGES: tuple[Page, ...] = (
+    live.PAGE,
+    login.PAGE,
+    images.PAGE,
+)

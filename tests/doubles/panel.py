@@ -1,0 +1,89 @@
+"""A panel in the test's process, with people of every role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from argon2 import PasswordHasher
+from starlette.testclient import TestClient
+
+from edge.panel.app import app_of
+from edge.panel.config import PanelConfig
+from edge.panel.roles import Role
+from edge.panel.services import Panel, open_panel
+
+ORIGIN = "http://panel.test"
+PASSWORD = "correct horse battery"  # noqa: S105 - of people who exist in tests alone
+
+# A test logs in often, and every hash of the real parameters takes 64 MiB and a core.
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+_TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
+
+
+class Browser:
+    """A person's browser.
+
+    Attributes:
+        csrf: the token of the session; empty before the login.
+    """
+
+    def __init__(self, panel: Panel, address: str = "10.0.0.1") -> None:
+        self._client = TestClient(
+            app_of(panel),
+            base_url=ORIGIN,
+            follow_redirects=False,
+            raise_server_exceptions=False,
+            client=(address, 50000),
+            headers={"accept": "text/html"},
+        )
+        self.csrf = ""
+
+    def get(self, path: str, **arguments: Any) -> Any:
+        """Opens an address."""
+        return self._client.get(path, **arguments)
+
+    def post(
+        self, path: str, form: dict[str, str] | None = None, *, origin: str = ORIGIN, **more: Any
+    ) -> Any:
+        """Sends a form from a page of the panel, with the token and a reason."""
+        values = {"csrf": self.csrf, "why": "a test", **(form or {})}
+        return self._client.post(path, data=values, headers={"origin": origin}, **more)
+
+    def log_in(self, name: str, password: str = PASSWORD) -> Browser:
+        """Logs in, and learns the token."""
+        assert self.post("/login", {"name": name, "password": password}).status_code == 303
+        found = _TOKEN.search(self.get("/password").text)
+        assert found is not None
+        self.csrf = found[1]
+        return self
+
+
+def config_of(folder: Path, line: Path, **settings: Any) -> PanelConfig:
+    """Returns the configuration of a panel that shows one line, named "line"."""
+    values = {"lines": {"line": line}, "folder": folder / "panel", **settings}
+    return PanelConfig.model_validate(values)
+
+
+@contextmanager
+def opened(config: PanelConfig) -> Iterator[Panel]:
+    """Opens a panel with one person of each role, named as the role."""
+    panel = open_panel(config, CHEAP)
+    for role in Role:
+        if role is not Role.ADMIN:
+            panel.accounts.add(role.value, role, PASSWORD)
+        panel.accounts.set_password(role.value, PASSWORD, is_one_time=False)
+    try:
+        yield panel
+    finally:
+        panel.database.close()
+
+
+def title_of(answer: Any) -> str:
+    """Returns the heading of a page."""
+    found = re.search(r"<h1[^>]*>(.*?)</h1>", answer.text, re.DOTALL)
+    return found[1].strip() if found else ""
