@@ -61,10 +61,14 @@ class Feeds:
 
     Args:
         most: pages at one time.
+
+    Attributes:
+        observers: of each line.
     """
 
     def __init__(self, lines: Mapping[str, PanelLine], most: int) -> None:
-        self._feeds = {name: Feed(Observer(line).snapshot) for name, line in lines.items()}
+        self.observers = {name: Observer(line) for name, line in lines.items()}
+        self._feeds = {name: Feed(one.snapshot) for name, one in self.observers.items()}
         self._most = most
         self._open = 0
 

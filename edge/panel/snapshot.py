@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import math
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -18,6 +20,7 @@ from inspection.errors import LinewardenError
 from inspection.verdict import Cause, Verdict
 
 STRIP = 12
+PICTURES = 24
 TREND = 200
 
 _INSTANT = timedelta(microseconds=1)
@@ -53,6 +56,16 @@ class Observer:
         self._parts: deque[StoredRecord] = deque(maxlen=TREND)
         self._counted: _Counted | None = None
         self._database: int | None = None
+        self._pictures: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def picture(self, trigger_id: str, kind: str) -> bytes | None:
+        """Returns a picture of one of the latest parts, from the line's memory; from any thread.
+
+        Args:
+            kind: "frame", "heat" or "mask"; see `edge.station.newest_part`.
+        """
+        text = self._pictures.get(trigger_id, {}).get(kind)
+        return None if text is None else base64.b64decode(text)
 
     def snapshot(self) -> dict[str, Any]:
         """Returns what a page shows, as JSON values; a LinewardenError becomes a text in it.
@@ -64,6 +77,7 @@ class Observer:
         """
         self._ask()
         problem = self._read()
+        self._look()
         told, now = self._told, datetime.now(timezone.utc)
         heard_ms = None if told.heard_s is None else (time.monotonic() - told.heard_s) * 1e3
         return {
@@ -71,7 +85,7 @@ class Observer:
             "silence": told.silence,
             "heard_ms": heard_ms,
             "state": told.state,
-            "parts": [part_values(one, now) for one in list(self._parts)[-STRIP:][::-1]],
+            "parts": [self._part(one, now) for one in list(self._parts)[-STRIP:][::-1]],
             "trend": [[one.record.score, one.record.verdict.value] for one in self._parts],
             "shift": _shift_values(self._counted),
             "records_problem": problem,
@@ -88,6 +102,26 @@ class Observer:
             told.silence = str(error)
         else:
             told.silence, told.heard_s = "", time.monotonic()
+
+    def _look(self) -> None:
+        """Asks for the picture of the newest part, unless the panel has it."""
+        newest = self._parts[-1].record.trigger_id if self._parts else None
+        if self._told.silence or newest is None or newest in self._pictures:
+            return
+        with contextlib.suppress(LinewardenError):  # `_ask` finds out, and says so
+            picture = self._line.ask("picture", within_s=_ANSWER_S)
+            self._pictures[picture["trigger_id"]] = picture
+        while len(self._pictures) > PICTURES:
+            self._pictures.popitem(last=False)
+
+    def _part(self, stored: StoredRecord, now: datetime) -> dict[str, Any]:
+        picture = self._pictures.get(stored.record.trigger_id)
+        kinds = ("frame", "heat", "mask")
+        return {
+            **part_values(stored, now),
+            "pictures": [kind for kind in kinds if picture and picture[kind] is not None],
+            "region": picture["region"] if picture and "region" in picture else [0, 0, 1, 1],
+        }
 
     def _read(self) -> str:
         """Reads the new records; returns why it cannot, or nothing."""
@@ -122,10 +156,9 @@ class Observer:
 
 
 def part_values(stored: StoredRecord, now: datetime) -> dict[str, Any]:
-    """Returns a part as a page shows it, as JSON values.
+    """Returns a part as a page shows it, as JSON values; ages and durations in milliseconds.
 
-    Keys: "trigger", "part", "recipe", "verdict", "cause", "message", "score", "threshold",
-    "threshold_review", "age_ms", "latency_ms", "images", the numbers of its images by kind.
+    "images" has the places of its archived images by kind, see `images_by_kind`.
     """
     record = stored.record
     return {

@@ -7,11 +7,13 @@ A request is one JSON object on one line, and so is its answer:
     {"command": "recipe", "number": 2}             {"ok": true, "active": 1, "loading": 2, ...}
     {"command": "recipe"}                          {"ok": true, "active": 2, "loading": null, ...}
     {"command": "check"}                           {"ok": true, "check": {"due": "...", ...}}
+    {"command": "picture"}                         {"ok": true, "trigger_id": "...", ...}
     {"command": "stop"}                            {"ok": true}
 
 The answer to "state" also holds `edge.station.status.StationStatus`, and the answer to "recipe" the
 state of the changeover (`edge.recipe.changeover.RecipeStatus`): the requested recipe takes over
-when it is loaded. The answer to a refused request is {"ok": false, "error": "..."}. The owner of
+when it is loaded. The answer to "picture" is `edge.station.newest_part.NewestPart.picture`. The
+answer to a refused request is {"ok": false, "error": "..."}. The owner of
 the socket and its group may connect.
 """
 
@@ -37,6 +39,7 @@ from edge.peers.messages import MESSAGE_MAX_BYTES, Message, MessageError, Text, 
 from edge.pipeline.pipeline import Pipeline
 from edge.recipe.changeover import Changeover
 from edge.recipe.request.base import RequestedNumber
+from edge.station.newest_part import NewestPart
 from edge.station.status import StationStatus
 from edge.trigger.base import part_id_from_text
 from inspection.errors import LineError, LinewardenError
@@ -96,7 +99,10 @@ class RecipeMessage(Message):
 
 
 def station_commands(
-    pipeline: Pipeline, changeover: Changeover, status: Callable[[], StationStatus]
+    pipeline: Pipeline,
+    changeover: Changeover,
+    status: Callable[[], StationStatus],
+    newest: NewestPart,
 ) -> dict[str, Command[Any]]:
     """Returns the commands of a line, by name."""
 
@@ -115,6 +121,9 @@ def station_commands(
     def check(_request: NoArguments) -> Mapping[str, Any]:
         return {"check": asdict(changeover.begin_check())}
 
+    def picture(_request: NoArguments) -> Mapping[str, Any]:
+        return newest.picture()
+
     def stop(_request: NoArguments) -> Mapping[str, Any]:
         pipeline.stop()
         return {}
@@ -124,6 +133,7 @@ def station_commands(
         "state": Command(NoArguments, state),
         "recipe": Command(RecipeMessage, recipe),
         "check": Command(NoArguments, check),
+        "picture": Command(NoArguments, picture),
         "stop": Command(NoArguments, stop),
     }
 

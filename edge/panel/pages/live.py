@@ -12,7 +12,10 @@ from collections.abc import AsyncGenerator
 from starlette.responses import Response
 
 from edge.panel.page import Page, Route, Visit
+from edge.panel.refusals import Refused
 from edge.panel.streams import EventStream, event
+
+_MEDIA = {"frame": "image/jpeg", "heat": "image/png", "mask": "image/png"}
 
 
 def _live(visit: Visit) -> Response:
@@ -20,8 +23,10 @@ def _live(visit: Visit) -> Response:
     return visit.render(
         data={
             "events": f"/lines/{line.name}/live/events",
+            "pictures": f"/lines/{line.name}/live/pictures/",
             "images": f"/lines/{line.name}/parts/",
             "texts": visit.texts.below("live"),
+            "verdicts": visit.texts.below("verdict"),
         }
     )
 
@@ -29,6 +34,19 @@ def _live(visit: Visit) -> Response:
 def _events(visit: Visit) -> Response:
     visit.panel.feeds.require_room()
     return EventStream(_snapshots(visit))
+
+
+def _picture(visit: Visit) -> Response:
+    """Returns a picture from the memory of the line, of a part whose image need not be kept."""
+    kind = visit.request.path_params["kind"]
+    if kind not in _MEDIA:
+        raise Refused(404, "problem.no_page")
+    observer = visit.panel.feeds.observers[visit.line.name]
+    content = observer.picture(visit.request.path_params["trigger"], kind)
+    if content is None:
+        raise Refused(404, "problem.image_gone")
+    headers = {"Cache-Control": "private, max-age=600, immutable"}
+    return Response(content, media_type=_MEDIA[kind], headers=headers)
 
 
 async def _snapshots(visit: Visit) -> AsyncGenerator[bytes, None]:
@@ -40,5 +58,9 @@ async def _snapshots(visit: Visit) -> AsyncGenerator[bytes, None]:
 
 PAGE = Page(
     "live",
-    (Route("/lines/{line}/live", _live), Route("/lines/{line}/live/events", _events)),
+    (
+        Route("/lines/{line}/live", _live),
+        Route("/lines/{line}/live/events", _events),
+        Route("/lines/{line}/live/pictures/{trigger}/{kind}", _picture),
+    ),
 )
