@@ -108,8 +108,8 @@ function showPart(part, at) {
   text(find("score"), part.score === null ? "–" : `${digits(part.score)} / ${digits(part.threshold)}`);
   showBar(part);
   stage.show(part, find("show-outline").checked, find("show-heat").checked, find("opacity").value / 100);
-  find("no-image").hidden = stage.hasImage;
-  find("canvas").hidden = !stage.hasImage;
+  find("no-image").hidden = stage.isCurrent;
+  find("canvas").hidden = !stage.isCurrent;
 }
 
 function duration(milliseconds) {

@@ -2,22 +2,32 @@
 
 // Inferno of matplotlib at eight places, from dark to bright.
 const INFERNO = [[0, 0, 4], [40, 11, 84], [101, 21, 110], [159, 42, 99], [212, 72, 66], [245, 125, 21], [250, 193, 39], [252, 255, 164]];
+const STALE_MS = 500;
 const OUTLINE = "#00ffff";
 
 export class Stage {
   constructor(canvas, settings) {
     this.canvas = canvas;
     this.settings = settings;
-    this.hasImage = false;
+    this.hasImage = false; // of the newest picture that was asked for
     this.shown = "";
+    this.trigger = ""; // of the part on the canvas
+    this.asked = { trigger: "", at: 0 };
     this.loaded = new Map();
   }
 
   show(part, outline, heat, opacity) {
     const key = [part.trigger, part.pictures.length, outline, heat, opacity].join();
     if (key === this.shown) return;
+    if (part.trigger !== this.asked.trigger) this.asked = { trigger: part.trigger, at: performance.now() };
     this.shown = key;
     this.draw(part, outline, heat, opacity, key);
+  }
+
+  // The picture of the part before may stay while the next one comes, and no longer.
+  get isCurrent() {
+    const { trigger, at } = this.asked;
+    return this.hasImage && (this.trigger === trigger || performance.now() - at < STALE_MS);
   }
 
   async draw(part, outline, heat, opacity, key) {
@@ -28,6 +38,8 @@ export class Stage {
     this.hasImage = frame !== null;
     if (!frame) return;
     const { canvas } = this;
+    this.trigger = part.trigger;
+    canvas.dataset.trigger = part.trigger;
     canvas.width = frame.naturalWidth;
     canvas.height = frame.naturalHeight;
     const context = canvas.getContext("2d");
