@@ -15,6 +15,8 @@ from edge.panel.app import app_of
 from edge.panel.config import PanelConfig
 from edge.panel.roles import Role
 from edge.panel.services import Panel, open_panel
+from edge.station.control import Command, ControlSocket, NoArguments, RecipeMessage
+from inspection.errors import LineError
 
 ORIGIN = "http://panel.test"
 PASSWORD = "correct horse battery"  # noqa: S105 - of people who exist in tests alone
@@ -87,3 +89,58 @@ def title_of(answer: Any) -> str:
     """Returns the heading of a page."""
     found = re.search(r"<h1[^>]*>(.*?)</h1>", answer.text, re.DOTALL)
     return found[1].strip() if found else ""
+
+
+class TalkingLine:
+    """The control socket of a line that answers as a test wants.
+
+    Attributes:
+        state: its answer to "state".
+        recipe: its answer to "recipe".
+        asked: the requests that changed something.
+    """
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {
+            "state": "ready",
+            "faults": [],
+            "alarms": [],
+            "check": None,
+            "records": None,
+            "recipe": {"active": None, "loading": None, "failure": None, "changed": 0, "failed": 0},
+            "pipeline": {
+                "parts": 0,
+                "late_results": 0,
+                "refused_triggers": 0,
+                "images_dropped": 0,
+                "images_failed": 0,
+                "faults": [],
+                "stalled": [],
+                "outputs": {"plc": {"is_up": True, "why": ""}},
+            },
+        }
+        self.asked: list[str] = []
+
+    def listening(self, socket: Path) -> ControlSocket:
+        """Returns the socket, to enter."""
+        return ControlSocket(
+            socket,
+            {
+                "state": Command(NoArguments, lambda _: self.state),
+                "picture": Command(NoArguments, lambda _: {"trigger_id": None}),
+                "recipe": Command(RecipeMessage, self._recipe),
+                "check": Command(NoArguments, self._check),
+            },
+        )
+
+    def _recipe(self, request: RecipeMessage) -> dict[str, Any]:
+        if request.number is not None:
+            if request.number not in {1, 2}:
+                raise LineError(f"no recipe {request.number}: known are 1, 2")
+            self.asked.append(f"recipe {request.number}")
+            self.state["recipe"]["active"] = request.number
+        return {**self.state["recipe"], "numbers": [1, 2]}
+
+    def _check(self, _request: NoArguments) -> dict[str, Any]:
+        self.asked.append("check")
+        return {"check": {"due": "show the golden part", "passed": 0, "failed": 0}}
