@@ -6,13 +6,13 @@ size and the time of the form, its token, its reason. Then the handler runs on a
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import time
 from collections.abc import Sequence
 from ipaddress import ip_address
 from urllib.parse import quote
 
+import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException
@@ -146,8 +146,9 @@ def _bounded(request: Request, most: int) -> Receive:
     async def receive() -> Message:
         nonlocal left
         try:
-            message = await asyncio.wait_for(request.receive(), until_s - time.monotonic())
-        except (asyncio.TimeoutError, TimeoutError) as error:
+            with anyio.fail_after(until_s - time.monotonic()):
+                message = await request.receive()
+        except TimeoutError as error:
             raise Refused(408, "problem.slow") from error
         left -= len(message.get("body", b""))
         if left < 0:

@@ -5,9 +5,10 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 
+import anyio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -37,25 +38,23 @@ class EventStream(Response):
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the events."""
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(start)
-        sending = asyncio.create_task(self._send_all(send))
-        leaving = asyncio.create_task(_left(receive))
-        await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (sending, leaving):
-            task.cancel()
-        await asyncio.gather(sending, leaving, return_exceptions=True)
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        async with anyio.create_task_group() as group:
+
+            async def end_with_the_page() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                group.cancel_scope.cancel()
+
+            group.start_soon(end_with_the_page)
+            await self._send_all(send)
+            group.cancel_scope.cancel()
 
     async def _send_all(self, send: Send) -> None:
-        try:
-            async for one in self._events:
-                body = {"type": "http.response.body", "body": one, "more_body": True}
-                await asyncio.wait_for(send(body), _SEND_S)
-        finally:
-            await self._events.aclose()
+        async with contextlib.aclosing(self._events) as events:
+            async for one in events:
+                with anyio.move_on_after(_SEND_S) as limit:
+                    await send({"type": "http.response.body", "body": one, "more_body": True})
+                if limit.cancelled_caught:
+                    return  # the server closes a connection whose answer is not complete
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -96,7 +96,7 @@ class TalkingLine:
 
     Attributes:
         state: its answer to "state".
-        recipe: its answer to "recipe".
+        picture: its answer to "picture".
         asked: the requests that changed something.
     """
 
@@ -119,6 +119,7 @@ class TalkingLine:
                 "outputs": {"plc": {"is_up": True, "why": ""}},
             },
         }
+        self.picture: dict[str, Any] = {"trigger_id": None}
         self.asked: list[str] = []
 
     def listening(self, socket: Path) -> ControlSocket:
@@ -127,7 +128,7 @@ class TalkingLine:
             socket,
             {
                 "state": Command(NoArguments, lambda _: self.state),
-                "picture": Command(NoArguments, lambda _: {"trigger_id": None}),
+                "picture": Command(NoArguments, lambda _: self.picture),
                 "recipe": Command(RecipeMessage, self._recipe),
                 "check": Command(NoArguments, self._check),
             },
