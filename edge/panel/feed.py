@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
@@ -17,8 +17,8 @@ from edge.panel.refusals import Refused
 from edge.panel.snapshot import Observer
 
 _PERIOD_S = 0.1
+_REST_S = 0.02  # for the others on a loaded machine
 
-_log = logging.getLogger(__name__)
 
 Snapshot = dict[str, Any]
 
@@ -48,10 +48,11 @@ class Feed:
     async def _run(self) -> None:
         try:
             while self._followers:
+                begun_s = time.monotonic()
                 self._latest = await asyncio.to_thread(self._observe)
                 turn, self._turn = self._turn, asyncio.Event()
                 turn.set()
-                await asyncio.sleep(_PERIOD_S)
+                await asyncio.sleep(max(_REST_S, begun_s + _PERIOD_S - time.monotonic()))
         finally:
             self._task = None
 

@@ -24,7 +24,7 @@ from inspection.inspector import Inspection
 _SIDE = 960  # px of the frame
 _MAP_SIDE = 480
 _QUALITY = 80
-_PERIOD_S = 0.1
+_PERIOD_S = 0.2
 
 Picture = dict[str, Any]
 _Scale = tuple[float, float]

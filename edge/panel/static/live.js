@@ -110,6 +110,7 @@ function showPart(part, at) {
   stage.show(part, find("show-outline").checked, find("show-heat").checked, find("opacity").value / 100);
   find("no-image").hidden = stage.isCurrent;
   find("canvas").hidden = !stage.isCurrent;
+  find("canvas").classList.toggle("old", stage.trigger !== part.trigger);
 }
 
 function duration(milliseconds) {
