@@ -17,7 +17,7 @@ from edge.panel.lines import PanelLine
 from edge.panel.refusals import Refused
 from edge.panel.roles import Role
 from edge.panel.services import Panel
-from edge.panel.sessions import Session
+from edge.panel.sessions import COOKIE, Session
 from edge.panel.texts import LANGUAGES, Texts
 
 WHY_MAX = 500
@@ -109,6 +109,13 @@ class Visit:
         if self.session is None:
             raise Refused(401, "problem.not_logged_in")
         return self.session.account
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the session has ended since; for an answer that goes on for hours."""
+        token = self.request.cookies.get(COOKIE, "")
+        is_person = self.session is not None and self.session.account.name != ""
+        return is_person and self.panel.sessions.find(token) is None
 
     def may(self, role: Role) -> bool:
         """Returns whether the person has a role."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from typing import Any, ClassVar
 
@@ -77,8 +78,9 @@ def _listening(config: PanelConfig) -> socket.socket:
         return socket.create_server((config.host, config.port), family=family)
     except OSError as error:
         raise LineError(
-            f"port {config.port} on {config.host}: cannot be used ({error.strerror}); give another "
-            "'host' or 'port' in the configuration of the panel"
+            f"port {config.port} on {config.host}: cannot be used "
+            f"({os.strerror(error.errno or 0)}); give another 'host' or 'port' in the "
+            "configuration of the panel"
         ) from error
 
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import AsyncGenerator
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
 from edge.panel.streams import EventStream, event
 
+_SESSION_EVERY_S = 5.0
 _MEDIA = {"frame": "image/jpeg", "heat": "image/png", "mask": "image/png"}
 
 
@@ -52,7 +55,12 @@ def _picture(visit: Visit) -> Response:
 async def _snapshots(visit: Visit) -> AsyncGenerator[bytes, None]:
     follow = visit.panel.feeds.follow(visit.line.name)
     async with contextlib.aclosing(follow) as snapshots:
+        looked_s = time.monotonic()
         async for snapshot in snapshots:
+            if time.monotonic() - looked_s > _SESSION_EVERY_S:
+                looked_s = time.monotonic()
+                if await run_in_threadpool(lambda: visit.is_over):
+                    return
             yield event("snapshot", json.dumps(snapshot))
 
 

@@ -75,7 +75,7 @@ function silence() {
 
 function show() {
   const silent = silence();
-  const faults = snapshot && !silent ? faultsOf(snapshot.state) : [];
+  const faults = snapshot && !silent ? faultsOf(snapshot) : [];
   const part = frozen ? frozen.part : snapshot?.parts[0];
   document.body.classList.toggle("no-signal", Boolean(silent));
   if (silent) showWord("NO_SIGNAL", words.no_signal, silent);
@@ -86,9 +86,11 @@ function show() {
   if (part) showPart(part, frozen ? frozen.at : arrived);
 }
 
-function faultsOf(state) {
+// Without new records the last verdict would be a stale one.
+function faultsOf({ state, records_problem: unread }) {
   const stalled = state.pipeline?.stalled ?? [];
-  return state.state === "fault" ? [...state.faults, ...stalled] : stalled;
+  const faults = state.state === "fault" ? state.faults : [];
+  return [...faults, ...stalled, unread, state.records?.failure].filter(Boolean);
 }
 
 function showWord(kind, word, why, isFrozen = false) {

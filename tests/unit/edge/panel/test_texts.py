@@ -46,6 +46,21 @@ def test_the_texts_that_pages_name_exist() -> None:
     assert sorted((named | refusals) - set(texts_of("en"))) == []
 
 
+def test_every_text_has_a_use() -> None:
+    """Texts of roles, verdicts, actions and the navigation are named by what they belong to."""
+    sources = [path for end in ("html", "py", "js") for path in FOLDER.rglob(f"*.{end}")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    computed = ("page.", "role.", "verdict.", "action.", "problem.title_")
+    unused = [
+        key
+        for key in texts_of("en")
+        if key not in text
+        and not key.startswith(computed)
+        and not re.search(rf"words\.{key.partition('.')[2]}\b", text)
+    ]
+    assert unused == []
+
+
 def test_every_refusal_has_all_values_of_its_text() -> None:
     """The values that the code gives, read from its calls."""
     calls = re.compile(r'Refused\(\s*\d+,\s*"([a-z_.]+)"((?:,\s*\w+=[^,)]+)*)')
