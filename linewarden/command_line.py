@@ -108,6 +108,11 @@ COMMANDS = {
     "service": Command(
         "linewarden.commands.service", "make a line a service of systemd", "onnxruntime"
     ),
+    "panel": Command(
+        "linewarden.commands.panel",
+        "serve web pages: live view, health, audit log",
+        "panel",
+    ),
     "verify": Command(
         "linewarden.commands.verify",
         "check that a bundle is complete and gives its golden scores",

@@ -33,6 +33,6 @@ class RunningLine:
             )
         self._socket = self.config.control_socket
 
-    def ask(self, command: str, **arguments: object) -> dict[str, Any]:
+    def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
         """Returns the answer of the line; raises LineError when it does not run or refuses."""
         return ask(self._socket, command, **arguments)

@@ -23,6 +23,7 @@ DROP_INS = ("jetpack6", "jetpack7", "nvidia-x86", "csi", "gige")
 _SHARED = {
     "linewarden@.service": UNITS,
     "linewarden-safe@.service": UNITS,
+    "linewarden-panel.service": UNITS,
     "sysusers.d/linewarden.conf": Path("etc/sysusers.d"),
     "tmpfiles.d/linewarden.conf": Path("etc/tmpfiles.d"),
     "udev/70-linewarden.rules": Path("etc/udev/rules.d"),

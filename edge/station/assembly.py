@@ -29,6 +29,7 @@ from edge.recipe.request import recipe_requests_from_config
 from edge.station.alarm import RejectAlarm, RejectMonitor, log_alarm
 from edge.station.config import LineConfig
 from edge.station.control import ControlSocket, station_commands
+from edge.station.newest_part import NewestPart
 from edge.station.status import StationStatus
 from edge.store.images import ImageArchive
 from edge.store.station_records import IMAGES_NAME, StationRecords
@@ -42,6 +43,7 @@ class Station(NamedTuple):
         alarm: None where none is configured.
         drift: watches nothing when no calibration holds a baseline.
         changeover: holds the recipe in force and its check with reference parts.
+        newest: the newest part as pictures.
         files: outputs that hold a file open.
     """
 
@@ -50,6 +52,7 @@ class Station(NamedTuple):
     alarm: RejectMonitor | None
     drift: DriftWatch
     changeover: Changeover
+    newest: NewestPart
     files: Sequence[HoldsFile]
 
     def reopen_files(self) -> None:
@@ -107,18 +110,19 @@ def open_station(
         stack.callback(changeover.close)
         outputs, records = _open_outputs(config, encoder, stack)
         alarm = RejectMonitor(config.alarm, on_alarm) if config.alarm is not None else None
+        newest = NewestPart(_archive(config, records))
         pipeline = Pipeline(
             views=_views(start),
             outputs=outputs,
             settings=_settings(config, waits_to_open),
             trigger=config.trigger.driver(encoder),
-            archive=_archive(config, records),
+            archive=newest,
             watch=drift if drift.is_watching or config.recipes else None,
             hooks=_hooks(records, alarm, changeover, on_record, on_turn),
         )
         changeover.serve(pipeline)
         files = [output for output in outputs if isinstance(output, HoldsFile)]
-        station = Station(pipeline, records, alarm, drift, changeover, files)
+        station = Station(pipeline, records, alarm, drift, changeover, newest, files)
         _open_requests(config, station, stack)
         yield station
 
@@ -179,7 +183,9 @@ def _blocked(changeover: Changeover, records: StationRecords | None) -> str | No
 def _open_requests(config: LineConfig, station: Station, stack: ExitStack) -> None:
     """Opens the control socket and the recipe requests of a peer, where configured."""
     if config.control_socket is not None:
-        commands = station_commands(station.pipeline, station.changeover, station.status)
+        commands = station_commands(
+            station.pipeline, station.changeover, station.status, station.newest
+        )
         stack.enter_context(ControlSocket(config.control_socket, commands))
     if config.recipe_request is not None:
         stack.enter_context(recipe_requests_from_config(config.recipe_request, station.changeover))

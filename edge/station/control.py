@@ -7,11 +7,13 @@ A request is one JSON object on one line, and so is its answer:
     {"command": "recipe", "number": 2}             {"ok": true, "active": 1, "loading": 2, ...}
     {"command": "recipe"}                          {"ok": true, "active": 2, "loading": null, ...}
     {"command": "check"}                           {"ok": true, "check": {"due": "...", ...}}
+    {"command": "picture"}                         {"ok": true, "trigger_id": "...", ...}
     {"command": "stop"}                            {"ok": true}
 
 The answer to "state" also holds `edge.station.status.StationStatus`, and the answer to "recipe" the
 state of the changeover (`edge.recipe.changeover.RecipeStatus`): the requested recipe takes over
-when it is loaded. The answer to a refused request is {"ok": false, "error": "..."}. The owner of
+when it is loaded. The answer to "picture" is `edge.station.newest_part.NewestPart.picture`. The
+answer to a refused request is {"ok": false, "error": "..."}. The owner of
 the socket and its group may connect.
 """
 
@@ -37,6 +39,7 @@ from edge.peers.messages import MESSAGE_MAX_BYTES, Message, MessageError, Text, 
 from edge.pipeline.pipeline import Pipeline
 from edge.recipe.changeover import Changeover
 from edge.recipe.request.base import RequestedNumber
+from edge.station.newest_part import NewestPart
 from edge.station.status import StationStatus
 from edge.trigger.base import part_id_from_text
 from inspection.errors import LineError, LinewardenError
@@ -53,6 +56,10 @@ _MODE_BEFORE = 0o600  # of the socket, which bind(2) takes over
 _log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Message)
+
+
+class NoAnswerError(LineError):
+    """No line answers at the control socket: it does not run, or it hangs."""
 
 
 class Command(NamedTuple, Generic[M]):
@@ -92,7 +99,10 @@ class RecipeMessage(Message):
 
 
 def station_commands(
-    pipeline: Pipeline, changeover: Changeover, status: Callable[[], StationStatus]
+    pipeline: Pipeline,
+    changeover: Changeover,
+    status: Callable[[], StationStatus],
+    newest: NewestPart,
 ) -> dict[str, Command[Any]]:
     """Returns the commands of a line, by name."""
 
@@ -111,6 +121,9 @@ def station_commands(
     def check(_request: NoArguments) -> Mapping[str, Any]:
         return {"check": asdict(changeover.begin_check())}
 
+    def picture(_request: NoArguments) -> Mapping[str, Any]:
+        return newest.picture()
+
     def stop(_request: NoArguments) -> Mapping[str, Any]:
         pipeline.stop()
         return {}
@@ -120,6 +133,7 @@ def station_commands(
         "state": Command(NoArguments, state),
         "recipe": Command(RecipeMessage, recipe),
         "check": Command(NoArguments, check),
+        "picture": Command(NoArguments, picture),
         "stop": Command(NoArguments, stop),
     }
 
@@ -272,23 +286,29 @@ class _Handler(socketserver.StreamRequestHandler):
                 return  # the rest of the line is not a request
 
 
-def ask(path: Path, command: str, **arguments: object) -> dict[str, Any]:
+def ask(
+    path: Path, command: str, *, within_s: float = _ANSWER_LIMIT_S, **arguments: object
+) -> dict[str, Any]:
     """Sends one request to a running line and returns its answer.
 
+    Args:
+        within_s: limit of each step: to connect, to send, to answer.
+
     Raises:
-        LineError: no line listens there, or the line refuses.
+        NoAnswerError: no line listens there, or it does not answer in time.
+        LineError: the line refuses.
     """
     _check_length(path)
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(_ANSWER_LIMIT_S)
+            connection.settimeout(within_s)
             connection.connect(str(path))
             connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
             with connection.makefile("rb") as stream:
                 line = stream.readline(_ANSWER_MAX_BYTES + 1)
         answer = json_value(line, _ANSWER_MAX_BYTES) if line else {}
     except (OSError, MessageError) as error:
-        raise LineError(
+        raise NoAnswerError(
             f"control_socket {path}: no answer ({error}); check that `linewarden run` runs with "
             "this configuration, and that you may write to the socket"
         ) from error

@@ -43,8 +43,9 @@ class StationStatus:
         return (*(alarm.message for alarm in self.rejects.values()), *drift, *records)
 
     def as_json(self) -> dict[str, Any]:
-        """Returns everything but the pipeline's status, as JSON values."""
+        """Returns the state as JSON values, without the identities."""
         return {
+            "pipeline": asdict(self.pipeline),
             "recipe": asdict(self.recipe),
             "check": asdict(self.check) if self.check is not None else None,
             "alarms": list(self.alarms),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta, timezone, tzinfo
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from edge.part.record import InspectionRecord
 from edge.store.database import connect, connect_to_read, telling_of_damage, transaction
@@ -78,10 +79,27 @@ class Filter:
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """A record with its label: "good", the name of a defect, or None."""
+    """A record with its label: "good", the name of a defect, or None.
+
+    Attributes:
+        number: of its row; a later record has a higher one.
+    """
 
     record: InspectionRecord
     label: str | None
+    number: int
+
+    @property
+    def place(self) -> Place:
+        """Its place among all records by time."""
+        return Place(self.record.triggered_utc, self.number)
+
+
+class Place(NamedTuple):
+    """The place of a record among all records by time."""
+
+    triggered_utc: datetime
+    number: int
 
 
 @dataclass(frozen=True)
@@ -130,19 +148,59 @@ class RecordReader:
         self._connection.close()
 
     def find(
-        self, which: Filter, *, limit: int | None = None, newest_first: bool = False
+        self,
+        which: Filter,
+        *,
+        limit: int | None = None,
+        newest_first: bool = False,
+        beyond: Place | None = None,
     ) -> Iterator[StoredRecord]:
-        """Yields the records of a filter, by time."""
+        """Yields the records of a filter, by time.
+
+        Args:
+            beyond: the place of the last record of the page before, in the same order.
+        """
         condition, values = which.condition()
-        order = "DESC" if newest_first else "ASC"
+        order, relation = ("DESC", "<") if newest_first else ("ASC", ">")
+        if beyond is not None:
+            condition += f" AND (triggered_utc, records.number) {relation} (?, ?)"
+            values += [text_from_moment(beyond.triggered_utc), beyond.number]
         with telling_of_damage(self._folder):
             rows = self._connection.execute(
-                f"SELECT {FIELDS}, {_LABEL} AS label {_FROM} WHERE {condition} "
+                f"SELECT records.number, {FIELDS}, {_LABEL} AS label {_FROM} WHERE {condition} "
                 f"ORDER BY triggered_utc {order}, records.number {order} LIMIT ?",
                 (*values, -1 if limit is None else limit),
             )
             for row in rows:
-                yield StoredRecord(record_from_row(row), row["label"])
+                yield StoredRecord(record_from_row(row), row["label"], row["number"])
+
+    def written_after(self, number: int, most: int) -> list[StoredRecord]:
+        """Returns the newest `most` of the records with a higher number, the newest last."""
+        with telling_of_damage(self._folder):
+            rows = self._connection.execute(
+                f"SELECT records.number, {FIELDS}, {_LABEL} AS label {_FROM} "
+                "WHERE records.number > ? ORDER BY records.number DESC LIMIT ?",
+                (number, most),
+            ).fetchall()
+            return [
+                StoredRecord(record_from_row(row), row["label"], row["number"])
+                for row in reversed(rows)
+            ]
+
+    def tally(
+        self, since: datetime, *, after: int = 0, upto: int
+    ) -> dict[tuple[Verdict, Cause | None], int]:
+        """Counts the parts since a moment, of records with a number above `after` up to `upto`."""
+        with telling_of_damage(self._folder):
+            rows = self._connection.execute(
+                "SELECT verdict, cause, count(*) FROM records "
+                "WHERE triggered_utc >= ? AND number > ? AND number <= ? GROUP BY verdict, cause",
+                (text_from_moment(since), after, upto),
+            )
+            return {
+                (Verdict(verdict), None if cause is None else Cause(cause)): int(count)
+                for verdict, cause, count in rows
+            }
 
     def count(
         self, which: Filter, begins: Mapping[str, time], zone: tzinfo | None

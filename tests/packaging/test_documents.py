@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.panel.config import PanelConfig
 from edge.station.config import LineConfig
 from inspection import errors
 from inspection.config.loading import load_config
@@ -68,6 +69,14 @@ def test_training_configurations_load(path: Path) -> None:
 )
 def test_line_configurations_load(path: Path) -> None:
     load_config(path, LineConfig)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs/panel").glob("*.yaml")), ids=lambda p: p.name
+)
+def test_panel_configurations_load(path: Path) -> None:
+    config = load_config(path, PanelConfig)
+    assert all(line.exists() for line in config.lines.values())
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,41 @@ def found(folder: Path, **wanted: Any) -> str:
         return "".join(one.record.trigger_id[1:] for one in reader.find(Filter(**wanted)))
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_pages_follow_each_other_without_gap(folder: Path, newest_first: bool) -> None:
+    """Also where two parts have the same moment, and while new ones come."""
+    with closing(connect(folder, synchronous="NORMAL")) as connection, transaction(connection):
+        connection.execute(
+            "UPDATE records SET triggered_utc = (SELECT min(triggered_utc) FROM records)"
+        )
+    ids: list[str] = []
+    with RecordReader(folder) as reader:
+        place = None
+        while page := list(reader.find(Filter(), limit=2, newest_first=newest_first, beyond=place)):
+            ids += [one.record.trigger_id for one in page]
+            place = page[-1].place
+    expected = [f"t{hour}" for hour in range(6)]
+    assert ids == (expected[::-1] if newest_first else expected)
+
+
+def test_records_are_followed_by_their_numbers(folder: Path) -> None:
+    with RecordReader(folder) as reader:
+        newest = reader.written_after(0, 2)
+        assert [one.record.trigger_id for one in newest] == ["t4", "t5"]
+        assert reader.written_after(newest[-1].number, 2) == []
+        since = datetime(2026, 11, 21, 5, tzinfo=timezone.utc)
+        assert reader.tally(since, after=0, upto=newest[-1].number) == {
+            (Verdict.PASS, None): 1,
+            (Verdict.REJECT, None): 1,
+            (Verdict.NO_VERDICT, Cause.DEADLINE): 1,
+            (Verdict.NO_VERDICT, Cause.FRAME): 1,
+            (Verdict.REVIEW, None): 1,
+        }
+        assert reader.tally(since, after=newest[0].number, upto=newest[1].number) == {
+            (Verdict.REVIEW, None): 1
+        }
+
+
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [

@@ -1,0 +1,121 @@
+"""The bundles of a line as people see them: manifest, signature, calibrations, installed versions.
+
+Nothing here verifies a bundle: that takes a core for seconds, and the line does it when it opens
+one. `BundleStore` does it before it activates a version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from edge.recipe.config import RecipesConfig
+from edge.station.config import LineConfig
+from inspection.bundle import calibrated_recipes
+from inspection.bundle.installed import ACTIVE, BundleStore, Version
+from inspection.bundle.manifest import MANIFEST, parse_manifest
+from inspection.errors import BundleError
+from inspection.golden_run import require_golden_of_recipes
+from inspection.trust.signature import read_signature
+
+_ENGINE = "onnxruntime"  # for graphs; an artefact of another engine names its own
+
+
+@dataclass(frozen=True)
+class BundleView:
+    """A bundle on the disk.
+
+    Attributes:
+        model: and backbone.
+        sha256: of the manifest, which has the hash of every file.
+        signer: id of the key; empty without a signature.
+        problem: why it cannot be read; the other fields are then empty.
+        versions: in the store, the newest first; empty for a bundle outside of one.
+    """
+
+    folder: Path
+    name: str = ""
+    model: str = ""
+    created_utc: str = ""
+    sha256: str = ""
+    signer: str = ""
+    recipes: tuple[str, ...] = ()
+    problem: str = ""
+    versions: tuple[Version, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecipeView:
+    """A recipe of a line; `number` is None for the only one of a line without numbers."""
+
+    number: int | None
+    recipe: str
+    bundle: Path
+
+
+def recipes_of(config: LineConfig) -> list[RecipeView]:
+    """Returns the recipes of a line, in the order of their numbers."""
+    if not config.recipes:
+        return [RecipeView(None, config.recipe, config.bundle)]
+    changed = {number: config.with_recipe(number) for number in sorted(config.recipes)}
+    return [RecipeView(number, one.recipe, one.bundle) for number, one in changed.items()]
+
+
+def bundles_of(config: LineConfig) -> list[BundleView]:
+    """Returns the bundles that the recipes and views of a line name, each once."""
+    return [_view(folder) for folder in dict.fromkeys(_folders(config))]
+
+
+def store_of(bundle: Path) -> tuple[BundleStore, str] | None:
+    """Returns the store of a bundle that a line opens by its link `active`, and its name there."""
+    if bundle.name != ACTIVE or not bundle.is_symlink():
+        return None
+    return BundleStore(bundle.parents[1]), bundle.parent.name
+
+
+def activate(bundle: Path, version: str) -> Version:
+    """Verifies a version, runs its golden frames on this device, and activates it.
+
+    Raises:
+        LinewardenError: the version does not verify or does not run here; nothing was changed.
+    """
+    found = store_of(bundle)
+    if found is None:
+        raise BundleError(
+            f"{bundle}: is not the active version of a store; linewarden bundle install makes one"
+        )
+    store, name = found
+    wanted = store.find(name, version)
+    store.activate(wanted, partial(require_golden_of_recipes, onnx_engine=_ENGINE))
+    return wanted
+
+
+def _folders(config: LineConfig) -> Iterator[Path]:
+    changed: list[RecipesConfig] = [config.with_recipe(number) for number in config.recipes]
+    for one in changed or [config]:
+        yield one.bundle
+        yield from (view.bundle for view in one.views.values() if view.bundle is not None)
+
+
+def _view(folder: Path) -> BundleView:
+    try:
+        content = (folder / MANIFEST).read_bytes()
+        manifest = parse_manifest(content, folder)
+        signature = read_signature(folder)
+        recipes = tuple(calibrated_recipes(folder))
+    except (BundleError, OSError) as error:
+        return BundleView(folder, problem=str(error))
+    found = store_of(folder)
+    return BundleView(
+        folder,
+        name=manifest.name,
+        model=" · ".join(filter(None, [manifest.model, manifest.backbone])),
+        created_utc=manifest.created_utc,
+        sha256=hashlib.sha256(content).hexdigest(),
+        signer=signature.statement.key_id if signature is not None else "",
+        recipes=recipes,
+        versions=tuple(found[0].versions(found[1])) if found is not None else (),
+    )

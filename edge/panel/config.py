@@ -1,0 +1,107 @@
+"""Configuration of the panel: `linewarden panel --config panel.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from edge.panel.texts import LANGUAGES
+from edge.peers.certificates import tls_flaws
+from edge.peers.resources import ListeningPort
+from inspection.config.claims import Claim, Claimant
+from inspection.config.flaws import Flaw, refuse
+from inspection.config.loading import ConfigPath, StrictModel, reads_files
+from inspection.config.resources import Use, UsedPath
+
+LineName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
+Address = Annotated[str, Field(min_length=1)]
+
+
+class TlsFiles(StrictModel):
+    """The certificate of the panel and its key, both PEM."""
+
+    certificate_file: ConfigPath
+    key_file: ConfigPath
+
+    @model_validator(mode="after")
+    def _go_together(self, info: ValidationInfo) -> TlsFiles:
+        if reads_files(info):
+            refuse(tls_flaws(None, self.certificate_file, self.key_file))
+        return self
+
+
+class ProxyConfig(StrictModel):
+    """A reverse proxy that has already authenticated the person.
+
+    Attributes:
+        peers: addresses from which its requests come; from any other, the headers count nothing.
+        user_header: header with the name of the person, who needs an account at the panel.
+        origin: address of the panel in the browser, as `https://panel.plant`.
+    """
+
+    peers: Annotated[tuple[Address, ...], Field(min_length=1)]
+    user_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "X-Remote-User"
+    origin: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
+
+    @field_validator("peers")
+    @classmethod
+    def _are_addresses(cls, peers: tuple[str, ...]) -> tuple[str, ...]:
+        for peer in peers:
+            try:
+                ip_address(peer)
+            except ValueError as error:
+                raise ValueError(f"{peer!r} is not an IP address") from error
+        return peers
+
+
+class PanelConfig(Claimant):
+    """The panel: its address, the lines it shows, the people who may use it.
+
+    Attributes:
+        host: address to listen at; the device itself alone unless another is given.
+        tls: None for plain HTTP.
+        lines: the configuration of each line that it shows, by the line's name.
+        folder: of the panel's own files: accounts, audit log, thumbnails.
+        session_hours: a person logs in again after so long.
+        open_to_viewers: whether pages of viewers need no login, as for a screen above the line.
+        thumbnails_max_bytes: limit of the files with small pictures.
+        connections_max: connections at one time.
+        streams_max: pages at one time that show a running line.
+        language: of people whose browser asks for none that the panel has.
+    """
+
+    schema_version: Literal[1] = 1
+    host: Address = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 9600
+    tls: TlsFiles | None = None
+    proxy: ProxyConfig | None = None
+    lines: dict[LineName, ConfigPath] = Field(min_length=1)
+    folder: ConfigPath
+    session_hours: Annotated[float, Field(gt=0, le=24 * 31)] = 12.0
+    open_to_viewers: bool = False
+    thumbnails_max_bytes: Annotated[int, Field(ge=1_000_000)] = 200_000_000
+    connections_max: Annotated[int, Field(ge=4, le=200)] = 100
+    streams_max: Annotated[int, Field(ge=1)] = 50
+    language: str = "en"
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns the claims to the port and to the folder."""
+        yield Claim(("port",), ListeningPort(self.host, self.port))
+        yield Claim(("folder",), UsedPath(self.folder, Use.FOLDER, "files of the panel"))
+
+    @field_validator("language")
+    @classmethod
+    def _is_known(cls, language: str) -> str:
+        if language not in LANGUAGES:
+            raise ValueError(f"no language {language!r}: known are {', '.join(LANGUAGES)}")
+        return language
+
+    @model_validator(mode="after")
+    def _connections_hold_the_streams(self) -> PanelConfig:
+        if self.streams_max >= self.connections_max:
+            what = "should be below {other}: every page that shows a running line has a connection"
+            refuse([Flaw(("streams_max",), what, ("connections_max",))])
+        return self

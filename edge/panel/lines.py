@@ -1,0 +1,95 @@
+"""The lines that the panel shows: their configuration, their records, their control socket."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from edge.station.config import LineConfig
+from edge.station.control import ask
+from edge.store.config import RecordsConfig
+from edge.store.reader import RecordReader
+from edge.store.station_records import IMAGES_NAME
+from inspection.config.loading import load_config
+from inspection.errors import ConfigError, RecordsError
+
+
+class PanelLine:
+    """One line. Safe for threads; every method reads what is there now.
+
+    Args:
+        path: its configuration, which may change, or be wrong, while the panel runs.
+    """
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name = name
+        self.path = path
+        self._lock = threading.Lock()
+        self._loaded: tuple[tuple[int, int, int], LineConfig] | None = None
+
+    @property
+    def config(self) -> LineConfig:
+        """The configuration, read again after a change of the file.
+
+        Raises:
+            ConfigError: it cannot be read, or is wrong.
+        """
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be read: {error.strerror}") from error
+        version = (found.st_ino, found.st_mtime_ns, found.st_size)
+        with self._lock:
+            if self._loaded is None or self._loaded[0] != version:
+                self._loaded = version, load_config(self.path, LineConfig)
+            return self._loaded[1]
+
+    def ask(self, command: str, *, within_s: float = 10.0, **arguments: object) -> dict[str, Any]:
+        """Sends a command to the running line; see `edge.station.control`.
+
+        Raises:
+            ConfigError: the configuration is wrong, or the line takes no commands.
+            NoAnswerError: the line does not run, or hangs.
+            LineError: the line refuses.
+        """
+        socket = self.config.control_socket
+        if socket is None:
+            raise ConfigError(
+                f"{self.path}: 'control_socket' is not set: the line takes no commands, and the "
+                "panel cannot see whether it runs"
+            )
+        return ask(socket, command, within_s=within_s, **arguments)
+
+    @property
+    def records(self) -> RecordsConfig:
+        """The configuration of the records.
+
+        Raises:
+            ConfigError: the configuration is wrong.
+            RecordsError: the line keeps none.
+        """
+        records = self.config.records
+        if records is None:
+            raise RecordsError(f"{self.path}: has no section 'records', so that it keeps none")
+        return records
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """The time zone of the shifts; None for that of the device."""
+        name = self.records.time_zone
+        return None if name is None else ZoneInfo(name)
+
+    @property
+    def images(self) -> Path:
+        """The folder that records name their images in."""
+        return self.records.folder / IMAGES_NAME
+
+    def reader(self) -> RecordReader:
+        """Opens the records to read; close it.
+
+        Raises:
+            RecordsError: there are none, they have an old schema, or they cannot be read.
+        """
+        return RecordReader(self.records.folder)

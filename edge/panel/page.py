@@ -1,0 +1,205 @@
+"""A page of the panel: its routes, and a visit to one of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from edge.panel.accounts import Account
+from edge.panel.audit import Change, Undo
+from edge.panel.lines import PanelLine
+from edge.panel.refusals import Refused
+from edge.panel.roles import Role
+from edge.panel.services import Panel
+from edge.panel.sessions import COOKIE, Session
+from edge.panel.texts import LANGUAGES, Texts
+
+WHY_MAX = 500
+
+
+@dataclass(frozen=True)
+class Route:
+    """One address of a page.
+
+    Attributes:
+        path: as Starlette writes it; one below `/lines/{line}` has `Visit.line`.
+        handler: runs on a thread of a pool, and may wait for disk and line.
+        role: the least that a person needs; None for people who are not logged in too.
+        changes: whether it changes something: then it takes a POST with the person's token, from a
+            page of the panel.
+        asks_why: whether a change needs a reason, in the field `why` of its form.
+        body_max_bytes: a larger form is refused.
+        for_one_time: whether a person with a one-time password may come here.
+    """
+
+    path: str
+    handler: Callable[[Visit], Response]
+    role: Role | None = Role.VIEWER
+    changes: bool = False
+    asks_why: bool = True
+    body_max_bytes: int = 65_536
+    for_one_time: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page with its routes.
+
+    Attributes:
+        name: of its template, its texts, its style and script.
+        routes: the first one is where the navigation leads.
+        is_in_navigation: whether the navigation names it.
+    """
+
+    name: str
+    routes: tuple[Route, ...]
+    is_in_navigation: bool = True
+
+    @property
+    def is_of_a_line(self) -> bool:
+        """Whether each line has one."""
+        return "{line}" in self.routes[0].path
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request to a page, by a person with the role that its route needs.
+
+    Attributes:
+        session: None where the route needs no role and nobody is logged in.
+        form: the fields of a change; empty otherwise.
+        address: of the person's machine.
+        pages: all pages, for the navigation.
+    """
+
+    panel: Panel
+    request: Request
+    page: Page
+    pages: Sequence[Page]
+    session: Session | None
+    texts: Texts
+    address: str
+    form: FormData = field(default_factory=FormData)
+
+    @property
+    def line(self) -> PanelLine:
+        """The line in the address.
+
+        Raises:
+            Refused: the panel does not show it.
+        """
+        name = self.request.path_params["line"]
+        if name not in self.panel.lines:
+            raise Refused(404, "problem.no_line", name=name)
+        return self.panel.lines[name]
+
+    @property
+    def account(self) -> Account:
+        """The person.
+
+        Raises:
+            Refused: nobody is logged in.
+        """
+        if self.session is None:
+            raise Refused(401, "problem.not_logged_in")
+        return self.session.account
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the session has ended since; for an answer that goes on for hours."""
+        token = self.request.cookies.get(COOKIE, "")
+        is_person = self.session is not None and self.session.account.name != ""
+        return is_person and self.panel.sessions.find(token) is None
+
+    def may(self, role: Role) -> bool:
+        """Returns whether the person has a role."""
+        return self.session is not None and self.session.account.role.may(role)
+
+    def field(self, name: str, most: int = 200) -> str:
+        """Returns a field of the form as text, without blanks around it.
+
+        Raises:
+            Refused: it is missing, is a file, or is longer than `most`.
+        """
+        value = self.form.get(name)
+        if not isinstance(value, str) or len(value) > most:
+            raise Refused(400, "problem.field", name=name)
+        return value.strip()
+
+    @contextlib.contextmanager
+    def change(self, action: str, subject: str, undo: Undo | None = None) -> Iterator[None]:
+        """Enters a change into the audit log, before the block does it.
+
+        Args:
+            action: key of its text below "action.", such as "recipe_activate".
+            subject: what is changed, and to what.
+            undo: the request that takes it back.
+        """
+        account = self.session.account if self.session is not None else None
+        change = Change(
+            account=account.name if account else "",
+            role=account.role.value if account else "",
+            address=self.address,
+            line=self.request.path_params.get("line", ""),
+            action=action,
+            subject=subject,
+            why=str(self.form.get("why", "")).strip(),
+            undo=undo,
+        )
+        with self.panel.audit.entering(change):
+            yield
+
+    def render(self, template: str | None = None, *, status: int = 200, **values: Any) -> Response:
+        """Returns a page.
+
+        Args:
+            template: file below `templates`; None for that of the page.
+            values: for the template, which also has those of `base.html`.
+        """
+        name = template or f"{self.page.name}.html"
+        text = self.panel.templates.get_template(name).render(**self._common(), **values)
+        return HTMLResponse(text, status)
+
+    def back(self, path: str) -> Response:
+        """Returns the answer to a change that was done: the browser shows `path`."""
+        return RedirectResponse(path, 303)
+
+    def _common(self) -> dict[str, Any]:
+        account = self.session.account if self.session else None
+        line = self.request.path_params.get("line") or next(iter(self.panel.lines))
+        here = self.request.url.path
+        return {
+            "t": self.texts,
+            "languages": LANGUAGES,
+            "account": account,
+            "csrf": self.session.csrf_token if self.session else "",
+            "line_name": line,
+            "line_links": [
+                (name, self._first_path(name)) for name in self.panel.lines if account is not None
+            ],
+            "navigation": [
+                (page.name, _path(page, line), _path(page, line) == here)
+                for page in self.pages
+                if page.is_in_navigation and self._sees(page)
+            ],
+            "page_name": self.page.name,
+            "here": here,
+        }
+
+    def _first_path(self, line: str) -> str:
+        page = self.page if self.page.is_of_a_line else self.pages[0]
+        return _path(page, line)
+
+    def _sees(self, page: Page) -> bool:
+        role = page.routes[0].role
+        return role is not None and self.may(role)
+
+
+def _path(page: Page, line: str) -> str:
+    return page.routes[0].path.format(line=line)

@@ -1,0 +1,13 @@
+"""The pages of the panel, in the order of the navigation."""
+
+from edge.panel.page import Page
+from edge.panel.pages import accounts, health, images, live, login, recipes
+
+PAGES: tuple[Page, ...] = (
+    live.PAGE,
+    recipes.PAGE,
+    health.PAGE,
+    accounts.PAGE,
+    login.PAGE,
+    images.PAGE,
+)

@@ -1,0 +1,100 @@
+"""Health and audit: how the line and the device do, and who changed what, with its undo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from starlette.responses import Response
+
+from edge.panel.device import Disk, disk_of, log_of, temperatures
+from edge.panel.page import Page, Route, Visit
+from edge.panel.refusals import Refused
+from edge.panel.roles import Role
+from edge.store.reader import Waiting
+from inspection.errors import LinewardenError
+
+_LATEST = 1000  # parts
+_ENTRIES = 50
+_UNIT = "linewarden@{line}.service"  # as `linewarden service install` names it
+
+
+def _health(visit: Visit) -> Response:
+    before = visit.request.query_params.get("before", "")
+    if before and not before.isdecimal():
+        raise Refused(400, "problem.field", name="before")
+    sees_changes = visit.may(Role.OPERATOR)
+    entries = (
+        visit.panel.audit.entries(
+            visit.line.name, before=int(before) if before else None, limit=_ENTRIES + 1
+        )
+        if sees_changes
+        else []
+    )
+    shown = entries[:_ENTRIES]
+    return visit.render(
+        figures=_figures(visit),
+        figures_path=f"/lines/{visit.line.name}/health/figures",
+        log_path=f"/lines/{visit.line.name}/health/log",
+        entries=shown,
+        older=shown[-1].number if len(entries) > _ENTRIES else None,
+        is_first=not before,
+        sees_changes=sees_changes,
+        sees_log=visit.may(Role.ENGINEER),
+    )
+
+
+def _figures_alone(visit: Visit) -> Response:
+    return visit.render("health_figures.html", figures=_figures(visit))
+
+
+def _log(visit: Visit) -> Response:
+    unit = _UNIT.format(line=visit.line.name)
+    return visit.render("health_log.html", unit=unit, lines=log_of(unit))
+
+
+def _figures(visit: Visit) -> dict[str, Any]:
+    """Returns the figures; where one cannot be had, its reason is in "problems"."""
+    sources = {"state": _state, "latency": _latency, "waiting": _waiting, "disk": _disk}
+    figures: dict[str, Any] = {"temperatures": temperatures(), "problems": []}
+    for name, read in sources.items():
+        try:
+            figures[name] = read(visit)
+        except (LinewardenError, OSError) as error:
+            figures[name] = None
+            figures["problems"].append(str(error))
+    return figures
+
+
+def _state(visit: Visit) -> dict[str, Any]:
+    return visit.line.ask("state", within_s=1.0)
+
+
+def _latency(visit: Visit) -> dict[str, float] | None:
+    """Returns the percentiles over the latest parts with a frame, in ms; None without parts."""
+    with visit.line.reader() as reader:
+        latest = [one.record for one in reader.written_after(0, _LATEST)]
+    totals = [one.latency_ms.total for one in latest if one.source is not None]
+    if not totals:
+        return None
+    p50, p99 = np.percentile(totals, [50, 99])
+    return {"p50": float(p50), "p99": float(p99), "most": max(totals), "parts": len(totals)}
+
+
+def _waiting(visit: Visit) -> dict[str, Waiting]:
+    with visit.line.reader() as reader:
+        return reader.waiting()
+
+
+def _disk(visit: Visit) -> Disk:
+    return disk_of(visit.line.records.folder)
+
+
+PAGE = Page(
+    "health",
+    (
+        Route("/lines/{line}/health", _health),
+        Route("/lines/{line}/health/figures", _figures_alone),
+        Route("/lines/{line}/health/log", _log, role=Role.ENGINEER),
+    ),
+)

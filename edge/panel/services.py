@@ -1,0 +1,67 @@
+"""The parts of the panel that all pages share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from argon2 import PasswordHasher
+from jinja2 import Environment
+
+from edge.panel.accounts import Accounts
+from edge.panel.audit import AuditLog
+from edge.panel.config import PanelConfig
+from edge.panel.database import PanelDatabase
+from edge.panel.feed import Feeds
+from edge.panel.lines import PanelLine
+from edge.panel.login_limit import LoginLimit
+from edge.panel.rendering import environment
+from edge.panel.sessions import Sessions
+from edge.panel.thumbnails import Thumbnails
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The parts, which live as long as the process.
+
+    Attributes:
+        lines: by name, in the order of the configuration.
+        templates: with the filters of `edge.panel.rendering`.
+    """
+
+    config: PanelConfig
+    database: PanelDatabase
+    accounts: Accounts
+    sessions: Sessions
+    logins: LoginLimit
+    audit: AuditLog
+    lines: dict[str, PanelLine]
+    feeds: Feeds
+    thumbnails: Thumbnails
+    templates: Environment
+
+
+def open_panel(config: PanelConfig, hasher: PasswordHasher | None = None) -> Panel:
+    """Opens the panel's files, and makes the first admin where nobody has an account.
+
+    Args:
+        hasher: of passwords; see `Accounts`.
+
+    Raises:
+        RecordsError: the files cannot be opened.
+    """
+    database = PanelDatabase(config.folder)
+    accounts = Accounts(database, hasher)
+    accounts.make_first()
+    lines = {name: PanelLine(name, path) for name, path in config.lines.items()}
+    return Panel(
+        config=config,
+        database=database,
+        accounts=accounts,
+        sessions=Sessions(database, config.session_hours),
+        logins=LoginLimit(),
+        audit=AuditLog(database),
+        lines=lines,
+        feeds=Feeds(lines, config.streams_max),
+        thumbnails=Thumbnails(config.folder / "thumbnails", config.thumbnails_max_bytes),
+        templates=environment(),
+    )

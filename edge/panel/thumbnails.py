@@ -1,0 +1,106 @@
+"""Small pictures of archived images, each made once and kept in the panel's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.panel.refusals import Refused
+from inspection.errors import CameraError
+from inspection.files import write_bytes
+from inspection.images.encoding import encode_jpeg, encode_png
+from inspection.images.reading import read_image
+
+SIZES = (160, 320, 640, 1280)  # the longer side, in pixels
+
+_AT_ONCE = 2
+_QUALITY = 85
+_SWEEP_EVERY = 200  # pictures
+
+
+class Thumbnails:
+    """The pictures in a folder, which holds `max_bytes` at most. Safe for threads."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._making = threading.BoundedSemaphore(_AT_ONCE)
+        self._made = 0
+
+    def picture(self, archive: Path, name: str, size: int) -> tuple[bytes, str]:
+        """Returns a picture of an archived image, and its media type.
+
+        Args:
+            archive: folder of the images.
+            name: of the image, as its record has it.
+            size: one of `SIZES`.
+
+        Raises:
+            Refused: there is no such size, or the image is no longer there.
+        """
+        if size not in SIZES:
+            raise Refused(400, "problem.size")
+        source = _inside(archive, name)
+        is_mask = name.endswith(".png") and not name.endswith(".frame.png")
+        kind, media = ("png", "image/png") if is_mask else ("jpg", "image/jpeg")
+        try:
+            found = source.stat()
+        except OSError as error:
+            raise Refused(404, "problem.image_gone") from error
+        key = f"{source}\0{found.st_mtime_ns}\0{found.st_size}\0{size}"
+        path = self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.{kind}"
+        try:
+            return path.read_bytes(), media
+        except FileNotFoundError:
+            content = self._make(source, size, is_mask=is_mask)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, content)
+        self._sweep()
+        return content, media
+
+    def _make(self, source: Path, size: int, *, is_mask: bool) -> bytes:
+        with self._making:
+            try:
+                image = read_image(source)
+            except CameraError as error:
+                raise Refused(404, "problem.image_gone") from error
+            small = scaled(image, size)
+            return encode_png(small) if is_mask else encode_jpeg(small, _QUALITY)
+
+    def _sweep(self) -> None:
+        self._made += 1
+        if self._made % _SWEEP_EVERY != 1:
+            return
+        files = sorted((one.stat().st_mtime_ns, one) for one in self._folder.iterdir())
+        left = sum(path.stat().st_size for _, path in files)
+        for _, path in files:
+            if left <= self._max_bytes:
+                return
+            left -= path.stat().st_size
+            path.unlink(missing_ok=True)
+
+
+def scaled(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """Returns an image whose longer side has at most `size` pixels; a small one stays as it is."""
+    height, width = image.shape[:2]
+    factor = size / max(height, width)
+    if factor >= 1:
+        return image
+    target = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(cv2.resize(image, target, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _inside(archive: Path, name: str) -> Path:
+    """Returns the path of an image; a name that leads out of the archive names none."""
+    relative = PurePosixPath(name)
+    path = archive / relative
+    if relative.is_absolute() or ".." in relative.parts or path.is_symlink():
+        raise Refused(404, "problem.image_gone")
+    if not path.resolve().is_relative_to(archive.resolve()):
+        raise Refused(404, "problem.image_gone")
+    return path

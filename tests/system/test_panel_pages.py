@@ -1,0 +1,81 @@
+"""Every page of the panel in Chromium: nothing cut, at a desk or a phone, and accessible."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.station.control import ask
+from inspection.bundle import Bundle
+from tests.doubles.line_folder import (
+    RECORDS,
+    SOFTWARE_TRIGGER,
+    add_tolerant_recipe,
+    part,
+    running,
+    write_line,
+    write_parts,
+)
+from tests.doubles.served_panel import DESK, PHONE, ServedPanel, chromium, log_in, served
+
+pytestmark = pytest.mark.slow
+PAGES = ("lines/line/live", "lines/line/recipes", "lines/line/health", "accounts", "password")
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
+OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
+
+
+@pytest.fixture
+def line(tmp_path: Path, tiny_bundle: Bundle) -> Path:
+    add_tolerant_recipe(tiny_bundle)
+    write_parts(tmp_path / "parts", part(50), part(150, spot=True))
+    recipes = "recipes: {1: {recipe: default}, 2: {recipe: tolerant}}\nstart_recipe: 1\n"
+    return write_line(tmp_path, SOFTWARE_TRIGGER, recipes, RECORDS)
+
+
+def violations(page: Any) -> list[str]:
+    axe = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
+    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())
+    found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)["violations"]
+    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found]
+
+
+def change_over(page: Any, panel: ServedPanel, line: Path) -> None:
+    """Changes to recipe 2 as a person does, and takes it back from the log of changes."""
+    page.goto(f"{panel.address}/lines/line/recipes")
+    row = page.locator("tr", has_text="tolerant")
+    row.locator("summary").click()
+    row.locator("[name=why]").fill("lot 4711")
+    row.locator("button").click()
+    page.wait_for_function("document.body.innerText.match(/Changeovers\\s+1/)", timeout=20_000)
+    assert ask(line.parent / "line.sock", "recipe")["active"] == 2
+    page.goto(f"{panel.address}/lines/line/health")
+    row = page.locator("tr", has_text="lot 4711")
+    assert "operator" in row.inner_text()
+    row.locator("summary").click()
+    row.locator("[name=why]").fill("a mistake")
+    row.locator("button").click()
+    page.wait_for_function("document.body.innerText.match(/Changeovers\\s+2/)", timeout=20_000)
+    assert ask(line.parent / "line.sock", "recipe")["active"] == 1
+
+
+def test_every_page_fits_and_is_accessible(line: Path) -> None:
+    errors: list[str] = []
+    with running(line), served(line) as panel, chromium() as page:
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on(
+            "response", lambda got: errors.append(got.url) if got.status >= 400 else None
+        )  # a picture, a style or a script that is not there
+        ask(line.parent / "line.sock", "trigger")
+        log_in(page, panel.address)
+        change_over(page, panel, line)
+        log_in(page, panel.address, "admin")
+        for size in (DESK, PHONE):
+            page.set_viewport_size(size)
+            for path in PAGES:
+                page.goto(f"{panel.address}/{path}")
+                page.wait_for_load_state("load")
+                assert violations(page) == [], path
+                assert page.evaluate(OVERFLOW) <= 0, path
+    assert errors == []
