@@ -43,11 +43,11 @@ def markdown(rows: Sequence[StudyRow], latencies_ms: Mapping[str, float], made_b
     """Writes the study as a Markdown page of tables."""
     parts = [f"# Accuracy\n\nMade by {made_by}.\n\n{METHOD}"]
     for name, of in _by_data_set(rows).items():
-        parts.append(f"## {name}\n\n{_basis(of)}\n\n{_markdown_table(*accuracy_table(of))}")
+        parts.append(f"## {name}\n\n{_basis(of)}\n\n{markdown_table(*accuracy_table(of))}")
     doubts = sorted({f"- {_where(row)}: {doubt}" for row in rows for doubt in row.doubts})
     if doubts:
         parts.append("## Doubts of the trainings\n\n" + "\n".join(doubts) + "\n")
-    parts.append(f"## Cost\n\n{_COST_METHOD}\n\n{_markdown_table(*cost_table(rows, latencies_ms))}")
+    parts.append(f"## Cost\n\n{_COST_METHOD}\n\n{markdown_table(*cost_table(rows, latencies_ms))}")
     return "\n".join(parts)
 
 
@@ -155,7 +155,8 @@ def _table(rows: Sequence[StudyRow], cells: dict[str, Cell]) -> tuple[list[str],
     return list(cells), [[cell(group) for cell in cells.values()] for group in of.values()]
 
 
-def _markdown_table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown_table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Writes a table in Markdown."""
     rows = [heading, ["---"] * len(heading), *lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
