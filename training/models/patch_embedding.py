@@ -2,8 +2,8 @@
 
 The definition: unfold P x P patches of each layer to vectors of P^2 C numbers, ordered (channel,
 row, column); resize each to the first layer's grid; pool each vector to D bins; join the layers'
-vectors and pool them to D bins again. All steps are linear and commute with the resize, so that each
-layer takes one P x P convolution with constant weights on its own grid. A bin covers only
+vectors and pool them to D bins again. All steps are linear and commute with the resize, so that
+each layer takes one P x P convolution with constant weights on its own grid. A bin covers only
 neighbouring channels, so that the convolution is a grouped one.
 """
 
