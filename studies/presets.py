@@ -57,18 +57,17 @@ CANDIDATES: dict[str, dict[str, tuple[str, ...]]] = {
     "supersimplenet-cpu": {
         "16x16 positions": (),
         "24x24 positions": ("model.sampled_grid=24",),
-        "32x32 positions": ("model.sampled_grid=32",),
-        "16x16 positions, 800 steps": ("fit.minimum_steps=800",),
+        "16x16 positions, 8 rotations": ("data.augment.rotations=8",),
     },
     "simplenet-cpu": {
         "128 patches": (),
-        "256 patches": ("model.sampled_patches=256",),
         "512 patches": ("model.sampled_patches=512",),
-        "128 patches, 800 steps": ("fit.minimum_steps=800",),
+        "128 patches, 8 rotations": ("data.augment.rotations=8",),
     },
     "uniad-cpu": {
-        "400 steps": (),
-        "800 steps": ("fit.minimum_steps=800",),
+        "from zeros, 400 steps": (),
+        "from the mean, 400 steps": ("model.start=mean",),
+        "from the mean, 800 steps": ("model.start=mean", "fit.minimum_steps=800"),
     },
     "ganomaly-cpu": {
         "score latent": (),
@@ -76,12 +75,10 @@ CANDIDATES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "differnet-cpu": {
         "400 steps": (),
-        "standardised, 50 steps": ("model.standardise=true", "fit.minimum_steps=50"),
         "standardised, 100 steps": ("model.standardise=true", "fit.minimum_steps=100"),
     },
     "differnet-spatial-cpu": {
         "400 steps": (),
-        "standardised, 50 steps": ("model.standardise=true", "fit.minimum_steps=50"),
         "standardised, 100 steps": ("model.standardise=true", "fit.minimum_steps=100"),
     },
 }

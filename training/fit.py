@@ -29,7 +29,13 @@ from training.checkpoint import (
     save_run,
     save_state,
 )
-from training.closed_form import learn_images, refuse_no_hold_out, refuse_unused_settings
+from training.closed_form import (
+    KEPT_BYTES,
+    Views,
+    learn_images,
+    refuse_no_hold_out,
+    refuse_unused_settings,
+)
 from training.config import TrainConfig
 from training.data.data_set import DataSet, Sample
 from training.data.layout import read_data_set
@@ -45,6 +51,7 @@ from training.data.survey import (
 )
 from training.features import FeatureSource, keep_freed_memory
 from training.models.base import AnomalyModel, ClosedFormModel, DataFacts
+from training.screening import Screening, screen
 from training.workers import Steps, Workers
 
 Report = Callable[[Progress, int, dict[str, float]], None]
@@ -100,15 +107,11 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
         refuse_no_hold_out(config)
     data = survey_data(data_set, config, model)
     make_run_folder(folder)
-    reader = SampleReader(
-        data.fitted,
-        data.preprocessing,
-        model.annotation,
-        config.data.augment,
-        config.fit.cache_max_bytes,
-    )
+    reader = _reader(data.fitted, model, config, data)
+    screening = Screening()
     if isinstance(model, ClosedFormModel):
-        progress, losses = _fit_at_once(model, reader, workers)
+        progress, screening = _fit_at_once(model, reader, workers, config=config, data=data)
+        losses: dict[str, float] = {}
     else:
         progress, losses = _fit_by_steps(
             model, reader, workers, config=config, data=data, folder=folder, report=report
@@ -116,20 +119,49 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
     _refuse_infinite_weights(model)
     record = _run_record(config, data_set, data, progress, losses)
     left_out = _left_out(data_set, data, model, config)
-    record["doubts"] = (*data_set.doubts, *left_out, *model.doubts(losses))
+    record["doubts"] = (*data_set.doubts, *left_out, *model.doubts(losses), *screening.doubts)
+    learnt = (sample.sha256 for sample in data.fitted)
+    record["screened"] = dict(zip(learnt, screening.scores, strict=False))
+    if workers.is_first:
+        screening.save(folder)
     finished = save_run(folder, model.eval(), record, write=workers.is_first)
     workers.wait()
     return finished
 
 
+def _reader(
+    samples: Sequence[SurveyedSample], model: AnomalyModel, config: TrainConfig, data: TrainingData
+) -> SampleReader:
+    return SampleReader(
+        samples,
+        data.preprocessing,
+        model.annotation,
+        config.data.augment,
+        config.fit.cache_max_bytes,
+    )
+
+
 def _fit_at_once(
-    model: ClosedFormModel, reader: SampleReader, workers: Workers
-) -> tuple[Progress, dict[str, float]]:
-    """Learns all images once. Every process learns all of them: there is nothing to share."""
+    model: ClosedFormModel,
+    reader: SampleReader,
+    workers: Workers,
+    *,
+    config: TrainConfig,
+    data: TrainingData,
+) -> tuple[Progress, Screening]:
+    """Learns all images once, and screens them where calibration will not.
+
+    Every process learns all of them: there is nothing to share.
+    """
     started = time.monotonic()
     workers.place(model)
-    learn_images(model, reader, workers.device)
-    return Progress(0, 0, time.monotonic() - started), {}
+    views = Views(model, reader, workers.device, KEPT_BYTES)
+    learn_images(model, views)
+    screening = Screening()
+    if data.split.held_out:
+        held_out = _reader(data.split.held_out, model, config, data)
+        screening = screen(model, views, lambda: Views(model, held_out, workers.device, 0))
+    return Progress(0, 0, time.monotonic() - started), screening
 
 
 def _fit_by_steps(

@@ -18,6 +18,7 @@ import torch
 from inspection.errors import BundleError, CameraError, ConfigError
 from training.checkpoint import RESUME, RUN, WEIGHTS, Progress, load_run
 from training.config import TrainConfig
+from training.data.augment import Augmentation
 from training.fit import DivergedError, fit
 from training.models.base import FeatureBatches
 from training.models.supersimplenet import Model
@@ -52,11 +53,15 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(
-    data: Path, *, model: dict[str, object] | None = None, **fit_settings: object
+    data: Path,
+    *,
+    model: dict[str, object] | None = None,
+    augment: Augmentation = Augmentation(),  # noqa: B008 - frozen
+    **fit_settings: object,
 ) -> TrainConfig:
     return TrainConfig.model_validate(
         {
-            "data": {"folder": data, "image_size": (64, 64)},
+            "data": {"folder": data, "image_size": (64, 64), "augment": augment},
             "model": {
                 "name": "supersimplenet",
                 "backbone": {"weights": "none"},
@@ -118,10 +123,19 @@ def test_seeds_decide(parts: Path, tmp_path: Path) -> None:
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_the_cache_changes_nothing(parts: Path, tmp_path: Path) -> None:
-    cached = fit(config(parts), tmp_path / "cached")
-    fresh = fit(config(parts, cache_max_bytes=0), tmp_path / "fresh")
+@pytest.mark.parametrize("rotations", [1, 3])
+def test_the_cache_changes_nothing(parts: Path, tmp_path: Path, rotations: int) -> None:
+    augment = Augmentation(rotations=rotations)
+    cached = fit(config(parts, augment=augment), tmp_path / "cached")
+    fresh = fit(config(parts, augment=augment, cache_max_bytes=0), tmp_path / "fresh")
     assert cached.losses == pytest.approx(fresh.losses, rel=1e-4)
+
+
+def test_turned_copies_are_learnt_too(parts: Path, tmp_path: Path) -> None:
+    upright, turned = (
+        fit(config(parts, augment=Augmentation(rotations=n)), tmp_path / str(n)) for n in (1, 3)
+    )
+    assert upright.losses != turned.losses
 
 
 def test_minimum_steps_add_epochs(parts: Path, tmp_path: Path) -> None:
