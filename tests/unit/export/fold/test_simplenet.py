@@ -28,7 +28,7 @@ def test_the_fold_is_the_model(size: tuple[int, int], layers: tuple[int, ...]) -
 
 @pytest.mark.parametrize("settings", [{}, {"patch_size": 5, "projection_layers": 3}], ids=str)
 def test_the_exported_graph_is_the_model(settings: dict[str, object]) -> None:
-    made = small_simplenet(**settings)
+    made = small_simplenet((64, 64), **settings)
     graph = build_graph(made)
     image = frames(1, (64, 64))
     session = onnxruntime.InferenceSession(graph.SerializeToString())
