@@ -54,6 +54,7 @@ class RunRecord(StrictModel):
         screened: score of learnt images, where some are held out, each by a model without it and
             a tenth of the others; see `training.screening`.
         added: folders with good images that came after the training.
+        seconds: for images, features and steps; of an interrupted training without lost steps.
         losses: mean of each loss term over the last epoch.
         doubts: reasons against the use of this model.
     """

@@ -175,9 +175,11 @@ def _fit_by_steps(
     report: Report | None,
 ) -> tuple[Progress, dict[str, float]]:
     """Takes optimisation steps for all epochs."""
+    started = time.monotonic()
     most = config.fit.cache_max_bytes
     source = FeatureSource(workers.place(model), reader, workers.device, most)
     model.prepare(_data_facts(data), source.all_good)
+    before_steps = time.monotonic() - started
     good, defective = len(data.split.fit), len(data.defective)
     order = Balanced(good, defective) if defective else GoodOnly(good)
     optimisation = model.optimisation(_epochs(config, len(order)))
@@ -185,7 +187,7 @@ def _fit_by_steps(
     states = _ResumeStates(Task(config, data.sha256), folder, fitting, workers)
     progress, losses = _fit_epochs(states, source, workers, report)
     model.finish(source.all_good)
-    return progress, losses
+    return progress._replace(seconds=before_steps + progress.seconds), losses
 
 
 def _be_deterministic(device: str, seed: int) -> None:
