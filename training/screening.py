@@ -34,25 +34,39 @@ _CAPTION = 24  # px
 Image = npt.NDArray[np.uint8]  # (H, W, 3) BGR
 
 
+class Outlier(NamedTuple):
+    """An image that stands out: its place in the order of learning, its file's name, its distance.
+
+    Attributes:
+        spreads: distance from the median of the scores, in spreads.
+    """
+
+    number: int
+    name: str
+    spreads: float
+
+
 class Remarkable(NamedTuple):
     """The images that stand out, judged by a model of all others.
 
     Attributes:
-        spreads: distance from the median, in spreads, by file name; the highest first.
+        outliers: the highest first.
         screened: number of screened images.
         held_out: highest score of the held-out images, by the model of all images and by that of
             the others.
         sheet: each image beside its anomaly map.
     """
 
-    spreads: dict[str, float]
+    outliers: tuple[Outlier, ...]
     screened: int
     held_out: tuple[float, float]
     sheet: Image
 
     def doubt(self) -> str:
         """Names the images, as a line for the user."""
-        images = [f"{name} ({s:.1f} spreads above the median)" for name, s in self.spreads.items()]
+        images = [
+            f"{one.name} ({one.spreads:.1f} spreads above the median)" for one in self.outliers
+        ]
         before, after = self.held_out
         return (
             f"{len(images)} of {self.screened} learnt good images stand out and count all the "
@@ -104,8 +118,12 @@ def screen(
         judged |= {one.number: float(others.predict(one.views[0]).scores) for one in group}
     scores = {number: judged[number] for number in numbers}
     everything = {**scores, **{-1 - place: score for place, score in enumerate(known)}}
-    spreads = {number: s for number, s in standing_out(everything).items() if number >= 0}
-    found = _look(model, learnt, held_out(), spreads, len(everything)) if spreads else None
+    outliers = tuple(
+        Outlier(number, learnt.name(number), spreads)
+        for number, spreads in standing_out(everything).items()
+        if number >= 0
+    )
+    found = _look(model, learnt, held_out(), outliers, len(everything)) if outliers else None
     return Screening(tuple(scores.values()), found)
 
 
@@ -113,12 +131,11 @@ def _look(
     model: ClosedFormModel,
     learnt: Views,
     held_out: Views,
-    spreads: dict[int, float],
+    outliers: tuple[Outlier, ...],
     count: int,
 ) -> Remarkable:
     """Compares the model with one that has not learnt the images that stand out."""
-    images = [learnt.of(number) for number in spreads]
-    others = model.without(images)
+    others = model.without([learnt.of(one.number) for one in outliers])
     usual = [held_out.of(number).views[0] for number in range(len(held_out))]
     before = max(float(model.predict(features).scores) for features in usual)
     after = [others.predict(features) for features in usual]
@@ -127,15 +144,14 @@ def _look(
     rows = [
         _row(
             learnt.image(one.number),
-            others.predict(one.views[0]).maps[0].float().cpu().numpy(),
-            f"{learnt.name(one.number)}: {spreads[one.number]:.1f} spreads",
+            others.predict(learnt.of(one.number).views[0]).maps[0].float().cpu().numpy(),
+            f"{one.name}: {one.spreads:.1f} spreads",
             (low, high),
         )
-        for one in images[:_SHOWN]
+        for one in outliers[:_SHOWN]
     ]
     highest = max(float(one.scores) for one in after)
-    named_spreads = {learnt.name(number): distance for number, distance in spreads.items()}
-    return Remarkable(named_spreads, count, (before, highest), np.vstack(rows))
+    return Remarkable(outliers, count, (before, highest), np.vstack(rows))
 
 
 def _row(
