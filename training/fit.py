@@ -182,7 +182,7 @@ def _fit_by_steps(
     before_steps = time.monotonic() - started
     good, defective = len(data.split.fit), len(data.defective)
     order = Balanced(good, defective) if defective else GoodOnly(good)
-    optimisation = model.optimisation(_epochs(config, len(order)))
+    optimisation = model.optimisation(_Length(config, len(order)).epochs)
     fitting = Fitting(model, order, optimisation)
     states = _ResumeStates(Task(config, data.sha256), folder, fitting, workers)
     progress, losses = _fit_epochs(states, source, workers, report)
@@ -267,8 +267,9 @@ def _fit_epochs(
 ) -> tuple[Progress, dict[str, float]]:
     model, order, optimisation = states.fitting
     config = states.task.config
-    epochs = _epochs(config, len(order))
+    length = _Length(config, len(order))
     progress = states.load()
+    epochs = length.planned_at(progress.epoch)
     started = time.monotonic() - progress.seconds
     losses: dict[str, float] = {}
     model.train()
@@ -283,9 +284,18 @@ def _fit_epochs(
         progress = Progress(progress.epoch + 1, progress.steps + len(parts), seconds)
         if report is not None and workers.is_first:
             report(progress, epochs, losses)
+        if progress.epoch == epochs and progress.steps < config.fit.maximum_steps:
+            epochs += 0 if _has_learnt(model, source, losses) else length.more
         if progress.epoch < epochs:
             states.save(progress)
     return progress, losses
+
+
+def _has_learnt(model: AnomalyModel, source: FeatureSource, losses: dict[str, float]) -> bool:
+    model.finish(source.all_good)
+    doubts = model.doubts(losses)
+    model.train()
+    return not doubts
 
 
 def _fit_epoch(
@@ -314,9 +324,24 @@ def _refuse_infinite_weights(model: AnomalyModel) -> None:
             )
 
 
-def _epochs(config: TrainConfig, samples: int) -> int:
-    steps_per_epoch = math.ceil(samples / config.fit.batch_size)
-    return max(config.fit.epochs, math.ceil(config.fit.minimum_steps / steps_per_epoch))
+class _Length:
+    """Number of epochs of a training.
+
+    Attributes:
+        epochs: without any doubt of the model.
+        more: epochs to add at a time for a model that has not learnt.
+    """
+
+    def __init__(self, config: TrainConfig, samples: int) -> None:
+        steps_per_epoch = math.ceil(samples / config.fit.batch_size)
+        least = math.ceil(config.fit.minimum_steps / steps_per_epoch)
+        self.epochs = max(config.fit.epochs, least)
+        self.more = math.ceil(self.epochs / 4)
+
+    def planned_at(self, epoch: int) -> int:
+        """Returns the number of epochs that a training plans when it is at `epoch`."""
+        added = math.ceil(max(0, epoch - self.epochs) / self.more)
+        return self.epochs + added * self.more
 
 
 def _data_facts(data: TrainingData) -> DataFacts:

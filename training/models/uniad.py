@@ -22,7 +22,6 @@ from training.data.samples import Targets
 from training.linear_maps import Separable, resizing, window_mean
 from training.models.base import (
     AnomalyModel,
-    DataFacts,
     FeatureBatches,
     Features,
     Losses,
@@ -49,8 +48,6 @@ class Config(ModelConfig):
         jitter_scale: strength of the noise on the features in training: its standard deviation is
             jitter_scale / sqrt(C) times the root mean square of the token. 0 for none.
         jitter_probability: share of the steps with that noise.
-        start: value of the reconstruction before the first step: "zeros", as in the authors' code,
-            or the "mean" token of the good parts, which takes hundreds of steps to learn.
         score: "max" of the averaged map, as for MVTec AD, or "mean" of the map, as for CIFAR-10.
     """
 
@@ -66,7 +63,6 @@ class Config(ModelConfig):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     jitter_scale: Annotated[float, Field(ge=0)] = 20.0
     jitter_probability: Annotated[float, Field(ge=0, le=1)] = 1.0
-    start: Literal["zeros", "mean"] = "zeros"
     score: Literal["max", "mean"] = "max"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
@@ -243,15 +239,6 @@ class Model(AnomalyModel):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    @torch.no_grad()
-    def prepare(self, facts: DataFacts, batches: FeatureBatches) -> None:  # noqa: ARG002
-        """Starts the reconstruction at the mean token, where the configuration says so."""
-        if self.config.start == "mean":
-            moments = Moments()
-            for (aligned,) in batches():
-                moments.add(_tokens(aligned))
-            self.output.bias.copy_(moments.mean)
-
     def extract(self, images: Tensor) -> Features:
         """Resizes all layers to the grid of the deepest one: F (N, C, h, w)."""
         layers = self.backbone(images)
@@ -301,7 +288,7 @@ class Model(AnomalyModel):
         self.eval()
         moments, errors = Moments(), Moments()
         for (aligned,) in batches():
-            moments.add(_tokens(aligned))
+            moments.add(aligned.transpose(1, 3).flatten(0, 2))  # tokens (N * h * w, C)
             errors.add((self.reconstruct(aligned) - aligned).square().mean((1, 2, 3)))
         self._fit_of_good = float(errors.mean), float(moments.variance.mean())
 
@@ -329,11 +316,6 @@ class Model(AnomalyModel):
                 f"{self.grid[0]}x{self.grid[1]} grid sees only its own neighbourhood; take "
                 f"a larger size, or smaller model.neighbours than {list(self.config.neighbours)}"
             )
-
-
-def _tokens(aligned: Tensor) -> Tensor:
-    """(N, C, h, w) -> (N * h * w, C)."""
-    return aligned.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def neighbour_mask(grid: tuple[int, int], neighbours: tuple[int, int]) -> Tensor:

@@ -143,6 +143,42 @@ def test_minimum_steps_add_epochs(parts: Path, tmp_path: Path) -> None:
     assert (record.epochs, record.steps) == (3, 9)  # 9 images in batches of 4
 
 
+class _SlowLearner(Model):
+    """A model that learns in a number of passes, for its doubts alone."""
+
+    passes = 0
+
+    def finish(self, batches: FeatureBatches) -> None:
+        _SlowLearner.passes += 1
+
+    def doubts(self, losses: dict[str, float]) -> list[str]:
+        return ["not yet"] if _SlowLearner.passes < 3 else []
+
+
+@pytest.mark.parametrize(("most", "epochs"), [(0, 4), (100, 6), (13, 5)])
+def test_a_model_that_has_not_learnt_trains_on_up_to_a_limit(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, epochs: int
+) -> None:
+    monkeypatch.setattr("training.models.supersimplenet.Model", _SlowLearner)
+    monkeypatch.setattr(_SlowLearner, "passes", 0)
+    settings = config(parts, epochs=4, maximum_steps=most)  # 3 steps an epoch
+    assert fit(settings, tmp_path / "run").epochs == epochs
+
+
+def test_a_training_that_goes_on_ends_alike_after_an_interruption(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.models.supersimplenet.Model", _SlowLearner)
+    monkeypatch.setattr(_SlowLearner, "passes", 0)
+    settings = config(parts, epochs=8, maximum_steps=100)
+    whole = fit(settings, tmp_path / "whole")
+    monkeypatch.setattr(_SlowLearner, "passes", 0)
+    with pytest.raises(StoppedHereError):
+        fit(settings, tmp_path / "broken", interrupt_after(12))  # type: ignore[arg-type]
+    resumed = fit(settings, tmp_path / "broken")
+    assert (resumed.epochs, resumed.weights_sha256) == (whole.epochs, whole.weights_sha256)
+
+
 def test_a_finished_run_is_not_overwritten(parts: Path, tmp_path: Path) -> None:
     fit(config(parts, epochs=1), tmp_path / "run")
     with pytest.raises(ConfigError, match="holds a finished run"):

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from inspection.errors import ConfigError
 from tests.doubles import small_models
 from tests.doubles.small_models import small_uniad as model
-from training.models.base import DataFacts
 from training.models.uniad import Attention, Config, Model, neighbour_mask
 
 EFFICIENTNET = {"name": "tf_efficientnet_b4.aa_in1k", "weights": "none", "layers": [0, 1, 2, 3]}
@@ -123,15 +122,6 @@ def test_learning_lowers_the_error_and_doubts_say_when_it_does_not() -> None:
     untrained = model()
     untrained.finish(lambda: iter([features]))
     assert "not reconstructed better" in untrained.doubts({})[0]
-
-
-def test_a_start_at_the_mean_reconstructs_good_parts_like_their_mean_token() -> None:
-    features = model().extract(frames(6))
-    mean = features[0].mean((0, 2, 3))
-    for start, expected in (("zeros", torch.zeros_like(mean)), ("mean", mean)):
-        made = model(start=start)
-        made.prepare(DataFacts(6, 0, 0), lambda: iter([(features[0][:2],), (features[0][2:],)]))
-        torch.testing.assert_close(made.output.bias.detach(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_size_that_does_not_fit_the_grid_is_refused() -> None:
