@@ -1,4 +1,4 @@
-"""Choose the CPU presets of the trained models: on three data sets, confirmed on the fourth.
+"""Choose the settings of the presets on three data sets, and confirm them on the fourth.
 
 ::
 
@@ -6,8 +6,8 @@
 
 A candidate is a preset of configs/train with a few settings changed. Each is trained on every data
 set, with the last epoch judged through the checkpoint on the test images, at the size of the
-model's input. For each data set the best candidate is then chosen by the other data sets alone, so
-that its figures there have chosen nothing. The page shows both. --work keeps each finished trial.
+model's input. For each data set the better candidate is then chosen by the other data sets alone,
+so that its figures there have chosen nothing. --work keeps each finished trial.
 LINEWARDEN_WEIGHTS names the weights of the backbone.
 """
 
@@ -40,13 +40,15 @@ from training.data.survey import survey
 from training.metrics import aupro, auroc
 
 INTRODUCTION = """\
-# CPU presets
+# Presets
 
 Made by `python -m studies.presets`. Each cell has image AUROC / AUPRO at 0.3 on the test images,
 after the last epoch, through the checkpoint and at the size of the model's input. The mean of both
-figures chooses. The second table of each preset shows a choice that never sees the data set that
-confirms it: the best candidate of the other data sets, its figures on this one, and those of the
-first candidate.
+figures chooses; of differnet-cpu, whose map localises nothing, image AUROC alone.
+
+The second table of each preset compares every candidate with the first one, over the data sets that
+both were tried on. A choice never sees the data set that confirms it: the other data sets choose,
+and the figures on this one are those of the chosen candidate, then of the other.
 """
 CONFIGS = Path(__file__).parents[1] / "configs" / "train"
 COMMON = ("data.frame_height=[1,4000]", "data.frame_width=[1,4000]")
@@ -54,6 +56,14 @@ BATCH = 8
 
 # The first candidate of each preset is the file as it is.
 CANDIDATES: dict[str, dict[str, tuple[str, ...]]] = {
+    "subspace": {
+        "upright": (),
+        "8 rotations": ("model.rotations=8",),
+    },
+    "memory": {
+        "upright": (),
+        "8 rotations": ("model.rotations=8",),
+    },
     "supersimplenet-cpu": {
         "16x16 positions": (),
         "24x24 positions": ("model.sampled_grid=24",),
@@ -62,26 +72,26 @@ CANDIDATES: dict[str, dict[str, tuple[str, ...]]] = {
     "simplenet-cpu": {
         "128 patches": (),
         "512 patches": ("model.sampled_patches=512",),
-        "128 patches, 8 rotations": ("data.augment.rotations=8",),
     },
     "uniad-cpu": {
-        "from zeros, 400 steps": (),
-        "from the mean, 400 steps": ("model.start=mean",),
-        "from the mean, 800 steps": ("model.start=mean", "fit.minimum_steps=800"),
+        "400 steps, to 1200 in doubt": (),
+        "800 steps": ("fit.minimum_steps=800",),
     },
     "ganomaly-cpu": {
-        "score latent": (),
-        "score map": ("model.score=map",),
+        "score map": (),
+        "score latent": ("model.score=latent",),
     },
     "differnet-cpu": {
-        "400 steps": (),
-        "standardised, 100 steps": ("model.standardise=true", "fit.minimum_steps=100"),
+        "standardised, 100 steps": (),
+        "400 steps": ("model.standardise=false", "fit.minimum_steps=400"),
     },
     "differnet-spatial-cpu": {
-        "400 steps": (),
-        "standardised, 100 steps": ("model.standardise=true", "fit.minimum_steps=100"),
+        "standardised, 100 steps": (),
+        "400 steps": ("model.standardise=false", "fit.minimum_steps=400"),
     },
 }
+# Models of whole images, whose maps explain the score and localise nothing.
+BY_SCORE_ALONE = ("differnet-cpu",)
 
 
 class Trial(StrictModel):
@@ -100,7 +110,9 @@ class Trial(StrictModel):
 
     @property
     def merit(self) -> float:
-        """Returns the figure that chooses: image AUROC and AUPRO count the same."""
+        """Returns the figure that chooses; image AUROC and AUPRO count the same."""
+        if self.preset in BY_SCORE_ALONE:
+            return self.image_auroc
         return (self.image_auroc + self.aupro) / 2
 
 
@@ -216,27 +228,41 @@ class Table(NamedTuple):
         return markdown_table(heading, lines)
 
     def choices(self) -> str:
-        """Chooses for each data set by the others, among the candidates tried on all of them."""
-        tried = [c for c in self.candidates if all((c, d) in self.cells for d in self.data_sets)]
-        if len(tried) < 2 or len(self.data_sets) < 2:
-            return ""
-        lines = []
-        for left_out in self.data_sets:
-            others = [data_set for data_set in self.data_sets if data_set != left_out]
-
-            def merit(name: str, others: list[str] = others) -> float:
-                return mean(self._merit(self.cells[name, data_set]) for data_set in others)
-
-            chosen = max(tried, key=merit)
-            lines.append(
+        """Chooses between the first candidate and each other one, for each data set by the rest."""
+        first = self.candidates[0]
+        lines = [
+            line
+            for other in self.candidates[1:]
+            for line in self._confirmed(
+                first,
+                other,
                 [
-                    left_out,
-                    chosen,
-                    _shown(self.cells[chosen, left_out]),
-                    _shown(self.cells[tried[0], left_out]),
-                ]
+                    d
+                    for d in self.data_sets
+                    if (first, d) in self.cells and (other, d) in self.cells
+                ],
             )
-        return markdown_table(["confirmed on", "chosen by the others", "has", tried[0]], lines)
+        ]
+        heading = [
+            "against the first",
+            "confirmed on",
+            "chosen by the rest",
+            "has",
+            "the other has",
+        ]
+        return markdown_table(heading, lines) if lines else ""
+
+    def _confirmed(self, first: str, other: str, data_sets: list[str]) -> list[list[str]]:
+        lines = []
+        for left_out in data_sets if len(data_sets) > 1 else []:
+            merits = {
+                name: mean(self._merit(self.cells[name, d]) for d in data_sets if d != left_out)
+                for name in (first, other)
+            }
+            chosen, rejected = sorted((first, other), key=merits.__getitem__, reverse=True)
+            shown = [_shown(self.cells[name, left_out]) for name in (chosen, rejected)]
+            lines.append([other, left_out, chosen, *shown])
+        return lines
 
     @staticmethod
     def _merit(cell: Sequence[Trial]) -> float:
