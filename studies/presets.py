@@ -131,7 +131,14 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("data", nargs="+", type=Path, metavar="DATA", help="data sets")
-    parser.add_argument("--presets", nargs="+", choices=CANDIDATES, default=[*CANDIDATES])
+    parser.add_argument(
+        "--presets",
+        nargs="+",
+        choices=CANDIDATES,
+        default=[*CANDIDATES],
+        metavar="NAME",
+        help="default: all",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[1], help="default: 1")
     parser.add_argument("--work", required=True, type=Path, metavar="FOLDER", help="trials")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="Markdown to write")

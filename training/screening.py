@@ -20,7 +20,7 @@ from inspection.errors import named
 from inspection.files import write_bytes
 from inspection.images import encode_jpeg
 from inspection.overlay import heat_map
-from reports.spreads import standing_out
+from reports.spreads import FEWEST, standing_out
 from training.closed_form import Views
 from training.models.base import ClosedFormModel
 
@@ -109,8 +109,13 @@ def screen(
         learnt: in the order of learning, from `first` on.
         held_out: returns good images that the model has not learnt.
         known: scores of learnt images that are not in `learnt`.
+
+    Returns:
+        no scores when they are too few to have a spread.
     """
     numbers = range(first, len(learnt))
+    if len(numbers) + len(known) < FEWEST:
+        return Screening()
     judged: dict[int, float] = {}
     for start in range(min(_GROUPS, len(numbers))):
         group = [learnt.of(number) for number in numbers[start::_GROUPS]]
@@ -141,6 +146,7 @@ def _look(
     after = [others.predict(features) for features in usual]
     low = float(np.median([float(one.maps.median()) for one in after]))
     high = max(float(one.maps.max()) for one in after)
+    high = max(high, low + 1e-6 * max(1.0, abs(low)))  # copies of learnt images have empty maps
     rows = [
         _row(
             learnt.image(one.number),

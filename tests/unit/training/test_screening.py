@@ -85,6 +85,14 @@ def test_images_that_are_all_judged_by_the_calibration_are_not_screened(tmp_path
     assert (record.screened, about_images(record)) == ({}, [])
 
 
+def test_a_single_learnt_image_is_not_screened(tmp_path: Path) -> None:
+    """No model is left without it."""
+    most = config(draw(tmp_path / "parts", range(5)))
+    most = most.model_copy(update={"data": most.data.model_copy(update={"hold_out": 0.8})})
+    record = fit(most, tmp_path / "run")
+    assert (len(record.fitted_sha256), record.screened) == (1, {})
+
+
 def test_added_images_are_screened_beside_those_learnt_before(tmp_path: Path) -> None:
     first, more = draw(tmp_path / "first", range(COUNT)), marked(tmp_path / "more", range(40, 43))
     fit(that_learns(more / MARK, first, more), tmp_path / "run")
