@@ -13,11 +13,11 @@ from reports.plots import comparison_plot
 
 METHOD = """\
 Every figure comes from the exported artefact on ONNX Runtime's CPU, at the threshold calibrated on
-held-out good images for a false reject rate of 1 %, after the last epoch; no test image chooses
-anything. Mean ± standard deviation over the seeds, where there are several; each seed also draws
-another hold-out. A promised rate of 0.39 means that too few good images were held out to promise a
-lower one at 95 % confidence. Verdict flips count the test images that checkpoint and artefact judge
-differently.
+held-out good images for a false reject rate of 1 %, after the last epoch; no test image chooses an
+epoch or a threshold. Mean ± standard deviation over the seeds, where there are several; each seed
+also draws another hold-out. A promised rate of 0.39 means that too few good images were held out to
+promise a lower one at 95 % confidence. Verdict flips count the test images that checkpoint and
+artefact judge differently.
 """
 
 Cell = Callable[[Sequence[StudyRow]], str]
@@ -39,26 +39,38 @@ def cost_table(
     return _table(rows, {**_COST, "ms a part": latency})
 
 
-def markdown(rows: Sequence[StudyRow], latencies_ms: Mapping[str, float], made_by: str) -> str:
-    """Writes the study as a Markdown page of tables."""
+def markdown(
+    rows: Sequence[StudyRow], latencies_ms: Mapping[str, float], made_by: str, remark: str = ""
+) -> str:
+    """Writes the study as a Markdown page of tables.
+
+    Args:
+        remark: a paragraph after the method, in Markdown.
+    """
     parts = [f"# Accuracy\n\nMade by {made_by}.\n\n{METHOD}"]
+    if remark:
+        parts.append(f"{remark}\n")
     for name, of in _by_data_set(rows).items():
-        parts.append(f"## {name}\n\n{_basis(of)}\n\n{_markdown_table(*accuracy_table(of))}")
+        parts.append(f"## {name}\n\n{_basis(of)}\n\n{markdown_table(*accuracy_table(of))}")
     doubts = sorted({f"- {_where(row)}: {doubt}" for row in rows for doubt in row.doubts})
     if doubts:
         parts.append("## Doubts of the trainings\n\n" + "\n".join(doubts) + "\n")
-    parts.append(f"## Cost\n\n{_COST_METHOD}\n\n{_markdown_table(*cost_table(rows, latencies_ms))}")
+    parts.append(f"## Cost\n\n{_COST_METHOD}\n\n{markdown_table(*cost_table(rows, latencies_ms))}")
     return "\n".join(parts)
 
 
 def write_study(
-    path: Path, done: Sequence[tuple[StudyRow, Path]], latencies_ms: Mapping[str, float]
+    path: Path,
+    done: Sequence[tuple[StudyRow, Path]],
+    latencies_ms: Mapping[str, float],
+    remark: str = "",
 ) -> None:
     """Writes the study as one HTML page, with parts of the first seed.
 
     Args:
         done: rows, at least one, with their folders, which hold `sheet.jpg`.
         latencies_ms: those of `export.study.latencies_ms`.
+        remark: follows the method.
     """
     rows = [row for row, _ in done]
     first = min(row.seed for row in rows)
@@ -76,7 +88,7 @@ def write_study(
         sections.append(Table(name, lines, heading, intro=_basis(of), folded=sheets.get(name, [])))
     heading, lines = cost_table(rows, latencies_ms)
     sections.append(Table("Cost", lines, heading, intro=_COST_METHOD))
-    write_page(path, "Study of accuracy", METHOD, sections)
+    write_page(path, "Study of accuracy", f"{METHOD}{remark}", sections)
 
 
 def comparison_chart(rows: Sequence[StudyRow]) -> bytes:
@@ -140,13 +152,13 @@ _COST: dict[str, Cell] = {
     "parameters learnt": lambda rows: f"{rows[0].trained_parameters / 1e6:.2f} M",
     "GMAC before": lambda rows: f"{rows[0].literal_macs / 1e9:.2f}",
     "GMAC after": lambda rows: f"{rows[0].macs / 1e9:.2f}",
-    "training s": lambda rows: f"{mean(row.training_s for row in rows):.0f}",
+    "s to teach": lambda rows: f"{mean(row.training_s for row in rows):.0f}",
 }
 _COST_METHOD = (
     "GMAC: billions of multiply-accumulates of one image, before and after the exact folds. "
-    "Training: mean seconds, on a machine with other work. Part: milliseconds from a native frame "
-    "in memory to its verdict on one thread, the median of rounds in which the models took turns. "
-    "Compare rows, not machines."
+    "To teach: mean seconds for images, features and steps, on a machine with other work. "
+    "Part: milliseconds from a native frame in memory to its verdict on one thread, the median of "
+    "rounds in which the models took turns. Compare rows, not machines."
 )
 
 
@@ -155,7 +167,8 @@ def _table(rows: Sequence[StudyRow], cells: dict[str, Cell]) -> tuple[list[str],
     return list(cells), [[cell(group) for cell in cells.values()] for group in of.values()]
 
 
-def _markdown_table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown_table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Writes a table in Markdown."""
     rows = [heading, ["---"] * len(heading), *lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 

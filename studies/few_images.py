@@ -30,7 +30,7 @@ from training.data.masks import Annotation
 from training.data.samples import SampleReader
 from training.data.survey import SurveyedSample, survey
 from training.few_images import mirrored_prediction, predictions_without
-from training.models.base import ClosedFormModel
+from training.models.base import ClosedFormModel, LearntImage
 from training.teaching import plan_at_once
 from training.weights_source import named_source
 
@@ -90,7 +90,8 @@ def threshold(kept: KeptFeatures, chosen: list[int]) -> float:
     model = kept.learn(chosen)
     if len(chosen) == 1:
         return float(mirrored_prediction(model, kept.reader.images(chosen)).scores[0])
-    found = predictions_without(model, ([[kept.features[number]]] for number in chosen))
+    images = [LearntImage(place, [kept.features[number]]) for place, number in enumerate(chosen)]
+    found = predictions_without(model, ([image] for image in images))
     return max(float(one.scores[0]) for one in found)
 
 

@@ -13,7 +13,7 @@ import torch
 from inspection.errors import CameraError, ConfigError, listed, named
 from inspection.files import sha256_of
 from training.checkpoint import HeldOut, RunRecord, load_run
-from training.closed_form import learn_images
+from training.closed_form import KEPT_BYTES, Views, learn_images
 from training.config import TrainConfig
 from training.data.data_set import Sample
 from training.data.layout import read_data_set
@@ -21,6 +21,7 @@ from training.data.samples import SampleReader
 from training.data.survey import SurveyedSample, data_sha256, divide, frame_ranges, survey
 from training.few_images import hold_out_share
 from training.models.base import ClosedFormModel
+from training.screening import Screening, screen
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ class Addition:
         record: for `save_run`.
         new: number of images that are new.
         known: files left out because the run has the same images already.
+        screening: of the images that the model learns now, beside those learnt before.
     """
 
     model: ClosedFormModel
     record: dict[str, Any]
     new: int
     known: tuple[Path, ...]
+    screening: Screening
 
 
 def add_good_images(
@@ -86,14 +89,18 @@ def add_good_images(
     paths = {sha256: sample.sample.path for sha256, sample in new.items()}
     paths |= {file.sha256: file.path for file in record.for_calibration}
     paths |= _found_again([sha256 for sha256 in leaving if sha256 not in paths], record)
-    reader = SampleReader(
-        _read_again([*leaving, *coming], paths),
-        record.preprocessing,
-        model.annotation,
-        config.data.augment,
-        max_bytes=0,
-    )
-    learn_images(model, reader, torch.device("cpu"), removed=range(len(leaving)))
+    views = _views(model, [*leaving, *coming], paths, record)
+    learn_images(model, views, removed=range(len(leaving)))
+    screened = {sha256: s for sha256, s in record.screened.items() if sha256 not in leaving}
+    screening = Screening()
+    if held_out:
+        screening = screen(
+            model,
+            views,
+            lambda: _views(model, held_out, paths, record),
+            first=len(leaving),
+            known=list(screened.values()),
+        )
     kept = {name: getattr(record, name) for name in RunRecord.model_fields}
     del kept["weights_sha256"]
     updated = {
@@ -103,10 +110,25 @@ def add_good_images(
         "config": config,
         "held_out": _files(held_out, paths),
         "judged_in_turn": () if held_out else _files(fitted, paths),
+        "screened": screened | dict(zip(coming, screening.scores, strict=False)),
+        "doubts": (*record.doubts, *screening.doubts),
         "added": (*record.added, folder.resolve()),
     }
     known = tuple(sample.sample.path for sample in found if sample.sha256 not in new)
-    return Addition(model, updated, len(new), known)
+    return Addition(model, updated, len(new), known, screening)
+
+
+def _views(
+    model: ClosedFormModel, hashes: Sequence[str], paths: dict[str, Path], record: RunRecord
+) -> Views:
+    reader = SampleReader(
+        _read_again(hashes, paths),
+        record.preprocessing,
+        model.annotation,
+        record.config.data.augment,
+        max_bytes=0,
+    )
+    return Views(model, reader, torch.device("cpu"), KEPT_BYTES)
 
 
 def good_files(record: RunRecord) -> list[Path]:

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import safetensors
 import safetensors.torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -51,7 +51,10 @@ class RunRecord(StrictModel):
         held_out: good images that the training did not use, for calibration and golden frames.
         judged_in_turn: the learnt good images, where none are held out: calibration judges each by
             a model without it.
+        screened: score of learnt images, where some are held out, each by a model without it and
+            a tenth of the others; see `training.screening`.
         added: folders with good images that came after the training.
+        seconds: for images, features and steps; of an interrupted training without lost steps.
         losses: mean of each loss term over the last epoch.
         doubts: reasons against the use of this model.
     """
@@ -66,6 +69,7 @@ class RunRecord(StrictModel):
     fitted_sha256: tuple[Sha256, ...]
     held_out: tuple[HeldOut, ...]
     judged_in_turn: tuple[HeldOut, ...] = ()
+    screened: dict[Sha256, float] = Field(default_factory=dict)
     added: tuple[Path, ...] = ()
     epochs: int
     steps: int

@@ -4,38 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from inspection.errors import ConfigError
+from inspection.names import printable
 from training.config import TrainConfig
 from training.data.samples import SampleReader
-from training.models.base import ClosedFormModel
+from training.models.base import ClosedFormModel, LearntImage
+
+KEPT_BYTES = 256_000_000  # features of 300 images of 256x256 px by resnet18
 
 
-def learn_images(
-    model: ClosedFormModel,
-    reader: SampleReader,
-    device: torch.device,
-    *,
-    removed: Iterable[int] = (),
-) -> None:
-    """Adds all images of `reader` to the model, then computes the model.
+class Views:
+    """Features of all views of each image, those of the first images kept in memory.
 
     Images pass one by one: in a batch, a convolution may round differently, and an image that is
     added later would give another model.
 
     Args:
-        model: on `device`; it may have learnt other images before.
-        removed: indices of images to remove instead, which the model has learnt before.
+        model: on `device`.
+        max_bytes: limit of the kept features; those of other images are extracted each time.
+    """
+
+    def __init__(
+        self, model: ClosedFormModel, reader: SampleReader, device: torch.device, max_bytes: int
+    ) -> None:
+        self._model, self._reader, self._device = model, reader, device
+        self._room = max_bytes
+        self._kept: dict[int, LearntImage] = {}
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def name(self, number: int) -> str:
+        """Returns the file name of an image."""
+        return printable(self._reader.samples[number].sample.path.name)
+
+    def image(self, number: int) -> npt.NDArray[np.uint8]:
+        """Returns an image as the model sees it, (H, W, 3) BGR."""
+        return self._reader.images([number])[0].numpy()
+
+    def of(self, number: int) -> LearntImage:
+        """Returns an image of the reader."""
+        if number in self._kept:
+            return self._kept[number]
+        views = self._model.views(self._reader.images([number]))
+        image = LearntImage(number, [self._model.extract(v.to(self._device)) for v in views])
+        size = sum(layer.nbytes for features in image.views for layer in features)
+        if size <= self._room:
+            self._room -= size
+            self._kept[number] = image
+        return image
+
+
+def learn_images(model: ClosedFormModel, views: Views, *, removed: Iterable[int] = ()) -> None:
+    """Adds all images to the model, then computes the model.
+
+    Args:
+        model: it may have learnt other images before.
+        removed: numbers of images to remove instead, which the model has learnt before.
 
     Raises:
         CameraError: the images do not define a model.
     """
     leaving = frozenset(removed)
-    for index in range(len(reader)):
-        for view in model.views(reader.images([index])):
-            features = model.extract(view.to(device))
-            if index in leaving:
+    for number in range(len(views)):
+        for features in views.of(number).views:
+            if number in leaving:
                 model.unlearn(features)
             else:
                 model.learn(features)

@@ -54,6 +54,8 @@ class FitConfig(StrictModel):
         epochs: passes over the good images.
         minimum_steps: adds epochs up to this many optimisation steps, so that the model learns a
             small data set too. 0 for exactly `epochs`.
+        maximum_steps: adds epochs up to this many steps while the model doubts that it has learnt,
+            a quarter of the length at a time and at the last learning rate. 0 adds none.
         device: "cpu" or a CUDA device; there is no silent choice. Under torchrun each process takes
             the CUDA device of its local rank.
         precision: of the optimisation steps; feature extraction runs in float32.
@@ -66,11 +68,21 @@ class FitConfig(StrictModel):
     epochs: Annotated[int, Field(ge=1)] = 300
     batch_size: Annotated[int, Field(ge=1)] = 32
     minimum_steps: Annotated[int, Field(ge=0)] = 0
+    maximum_steps: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0)] = 42
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     cache_max_bytes: Annotated[int, Field(ge=0)] = 4_000_000_000
     save_every_s: Annotated[float, Field(ge=0)] = 60.0
+
+    @model_validator(mode="after")
+    def _limits_are_in_order(self) -> FitConfig:
+        if 0 < self.maximum_steps < self.minimum_steps:
+            raise ValueError(
+                f"maximum_steps {self.maximum_steps} is below minimum_steps {self.minimum_steps}: "
+                "raise it, or set it to 0 to add none"
+            )
+        return self
 
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -30,15 +31,17 @@ class FeatureSource:
     ) -> None:
         self._model, self._reader, self._device = model, reader, device
         self._kept: list[Tensor] | None = None
-        if model.cacheable and reader.is_repeatable:
+        if model.cacheable and reader.copies:
             one = self._extract([0])
-            if len(reader) * sum(layer.nbytes for layer in one) <= max_bytes:
+            views = len(reader) * reader.copies
+            if views * sum(layer.nbytes for layer in one) <= max_bytes:
                 self._kept = self._extract_all(one)
 
     def batch(self, draw: Draw) -> tuple[Features, Targets]:
         """Returns features and targets of (sample, flip) pairs."""
         if self._kept is not None:
-            indices = [index for index, _ in draw]
+            count = len(self._reader)
+            indices = [index + count * self._reader.draw_copy() for index, _ in draw]
             targets = self._reader.targets(draw)
             features = tuple(layer[indices].to(self._device) for layer in self._kept)
         else:
@@ -56,17 +59,19 @@ class FeatureSource:
             else:
                 yield self._extract(indices)
 
-    def _extract(self, indices: list[int]) -> Features:
-        return self._model.extract(self._reader.images(indices).to(self._device))
+    def _extract(self, indices: list[int], copy: int = 0) -> Features:
+        return self._model.extract(self._reader.images(indices, copy).to(self._device))
 
     def _extract_all(self, one: Features) -> list[Tensor]:
+        """Returns the layers of all images, then those of all second copies and so on."""
         # Allocated once: a join afterwards would take the memory twice, on the device too.
-        count = len(self._reader)
-        kept = [torch.empty(count, *layer.shape[1:]) for layer in one]
-        for start in range(0, count, _EXTRACT_BATCH):
+        count, copies = len(self._reader), self._reader.copies
+        kept = [torch.empty(count * copies, *layer.shape[1:]) for layer in one]
+        for copy, start in itertools.product(range(copies), range(0, count, _EXTRACT_BATCH)):
             indices = list(range(start, min(start + _EXTRACT_BATCH, count)))
-            for whole, layer in zip(kept, self._extract(indices), strict=True):
-                whole[indices] = layer.cpu()
+            place = slice(copy * count + start, copy * count + indices[-1] + 1)
+            for whole, layer in zip(kept, self._extract(indices, copy), strict=True):
+                whole[place] = layer.cpu()
         return kept
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,11 +11,12 @@ from torch import Tensor
 from inspection.bundle.calibration_file import Judged
 from inspection.engine import Prediction
 from training.checkpoint import RunRecord
+from training.closed_form import Views
 from training.data.augment import Change
 from training.data.data_set import Sample
 from training.data.samples import SampleReader
 from training.data.survey import survey
-from training.models.base import AnomalyModel, ClosedFormModel, Features
+from training.models.base import AnomalyModel, ClosedFormModel, Features, LearntImage
 
 FEW = 20  # good images up to which none is held out from a model in closed form
 
@@ -66,35 +66,25 @@ def judge_learnt(record: RunRecord, model: AnomalyModel) -> Judgement:
     if len(files) == 1:
         prediction = mirrored_prediction(model, reader.images([0]))
         return Judgement("mirrored", {files[0].sha256: prediction})
-    images = (
-        [model.extract(view) for view in model.views(reader.images([number]))]
-        for number in range(len(files))
-    )
-    found = predictions_without(model, ([views] for views in images))
+    views = Views(model, reader, torch.device("cpu"), max_bytes=0)
+    found = predictions_without(model, ([views.of(number)] for number in range(len(files))))
     hashes = (file.sha256 for file in files)
     return Judgement("without_itself", dict(zip(hashes, found, strict=True)))
 
 
 @torch.no_grad()
 def predictions_without(
-    model: ClosedFormModel, groups: Iterable[Sequence[Sequence[Features]]]
+    model: ClosedFormModel, groups: Iterable[Sequence[LearntImage]]
 ) -> Iterator[Prediction]:
     """Yields the prediction for each learnt image by a model without the images of its group.
 
     Args:
-        model: on the CPU; it stays as it is and knows more images than those of a group.
-        groups: each a list of images; an image is the features of all its views, itself first.
+        model: on the CPU; it knows more images than those of a group.
     """
-    others = copy.deepcopy(model)
     for group in groups:
-        views = [features for image in group for features in image]
-        for features in views:
-            others.unlearn(features)
-        others.solve()
+        others = model.without(group)
         for image in group:
-            yield _prediction(others, image[0])
-        for features in views:
-            others.learn(features)
+            yield _prediction(others, image.views[0])
 
 
 @torch.no_grad()

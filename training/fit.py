@@ -29,7 +29,13 @@ from training.checkpoint import (
     save_run,
     save_state,
 )
-from training.closed_form import learn_images, refuse_no_hold_out, refuse_unused_settings
+from training.closed_form import (
+    KEPT_BYTES,
+    Views,
+    learn_images,
+    refuse_no_hold_out,
+    refuse_unused_settings,
+)
 from training.config import TrainConfig
 from training.data.data_set import DataSet, Sample
 from training.data.layout import read_data_set
@@ -45,6 +51,7 @@ from training.data.survey import (
 )
 from training.features import FeatureSource, keep_freed_memory
 from training.models.base import AnomalyModel, ClosedFormModel, DataFacts
+from training.screening import Screening, screen
 from training.workers import Steps, Workers
 
 Report = Callable[[Progress, int, dict[str, float]], None]
@@ -100,15 +107,11 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
         refuse_no_hold_out(config)
     data = survey_data(data_set, config, model)
     make_run_folder(folder)
-    reader = SampleReader(
-        data.fitted,
-        data.preprocessing,
-        model.annotation,
-        config.data.augment,
-        config.fit.cache_max_bytes,
-    )
+    reader = _reader(data.fitted, model, config, data)
+    screening = Screening()
     if isinstance(model, ClosedFormModel):
-        progress, losses = _fit_at_once(model, reader, workers)
+        progress, screening = _fit_at_once(model, reader, workers, config=config, data=data)
+        losses: dict[str, float] = {}
     else:
         progress, losses = _fit_by_steps(
             model, reader, workers, config=config, data=data, folder=folder, report=report
@@ -116,20 +119,49 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
     _refuse_infinite_weights(model)
     record = _run_record(config, data_set, data, progress, losses)
     left_out = _left_out(data_set, data, model, config)
-    record["doubts"] = (*data_set.doubts, *left_out, *model.doubts(losses))
+    record["doubts"] = (*data_set.doubts, *left_out, *model.doubts(losses), *screening.doubts)
+    learnt = (sample.sha256 for sample in data.fitted)
+    record["screened"] = dict(zip(learnt, screening.scores, strict=False))
+    if workers.is_first:
+        screening.save(folder)
     finished = save_run(folder, model.eval(), record, write=workers.is_first)
     workers.wait()
     return finished
 
 
+def _reader(
+    samples: Sequence[SurveyedSample], model: AnomalyModel, config: TrainConfig, data: TrainingData
+) -> SampleReader:
+    return SampleReader(
+        samples,
+        data.preprocessing,
+        model.annotation,
+        config.data.augment,
+        config.fit.cache_max_bytes,
+    )
+
+
 def _fit_at_once(
-    model: ClosedFormModel, reader: SampleReader, workers: Workers
-) -> tuple[Progress, dict[str, float]]:
-    """Learns all images once. Every process learns all of them: there is nothing to share."""
+    model: ClosedFormModel,
+    reader: SampleReader,
+    workers: Workers,
+    *,
+    config: TrainConfig,
+    data: TrainingData,
+) -> tuple[Progress, Screening]:
+    """Learns all images once, and screens them where calibration will not.
+
+    Every process learns all of them: there is nothing to share.
+    """
     started = time.monotonic()
     workers.place(model)
-    learn_images(model, reader, workers.device)
-    return Progress(0, 0, time.monotonic() - started), {}
+    views = Views(model, reader, workers.device, KEPT_BYTES)
+    learn_images(model, views)
+    screening = Screening()
+    if data.split.held_out:
+        held_out = _reader(data.split.held_out, model, config, data)
+        screening = screen(model, views, lambda: Views(model, held_out, workers.device, 0))
+    return Progress(0, 0, time.monotonic() - started), screening
 
 
 def _fit_by_steps(
@@ -143,17 +175,19 @@ def _fit_by_steps(
     report: Report | None,
 ) -> tuple[Progress, dict[str, float]]:
     """Takes optimisation steps for all epochs."""
+    started = time.monotonic()
     most = config.fit.cache_max_bytes
     source = FeatureSource(workers.place(model), reader, workers.device, most)
     model.prepare(_data_facts(data), source.all_good)
+    before_steps = time.monotonic() - started
     good, defective = len(data.split.fit), len(data.defective)
     order = Balanced(good, defective) if defective else GoodOnly(good)
-    optimisation = model.optimisation(_epochs(config, len(order)))
+    optimisation = model.optimisation(_Length(config, len(order)).epochs)
     fitting = Fitting(model, order, optimisation)
     states = _ResumeStates(Task(config, data.sha256), folder, fitting, workers)
     progress, losses = _fit_epochs(states, source, workers, report)
     model.finish(source.all_good)
-    return progress, losses
+    return progress._replace(seconds=before_steps + progress.seconds), losses
 
 
 def _be_deterministic(device: str, seed: int) -> None:
@@ -233,8 +267,9 @@ def _fit_epochs(
 ) -> tuple[Progress, dict[str, float]]:
     model, order, optimisation = states.fitting
     config = states.task.config
-    epochs = _epochs(config, len(order))
+    length = _Length(config, len(order))
     progress = states.load()
+    epochs = length.planned_at(progress.epoch)
     started = time.monotonic() - progress.seconds
     losses: dict[str, float] = {}
     model.train()
@@ -249,9 +284,18 @@ def _fit_epochs(
         progress = Progress(progress.epoch + 1, progress.steps + len(parts), seconds)
         if report is not None and workers.is_first:
             report(progress, epochs, losses)
+        if progress.epoch == epochs and progress.steps < config.fit.maximum_steps:
+            epochs += 0 if _has_learnt(model, source, losses) else length.more
         if progress.epoch < epochs:
             states.save(progress)
     return progress, losses
+
+
+def _has_learnt(model: AnomalyModel, source: FeatureSource, losses: dict[str, float]) -> bool:
+    model.finish(source.all_good)
+    doubts = model.doubts(losses)
+    model.train()
+    return not doubts
 
 
 def _fit_epoch(
@@ -280,9 +324,24 @@ def _refuse_infinite_weights(model: AnomalyModel) -> None:
             )
 
 
-def _epochs(config: TrainConfig, samples: int) -> int:
-    steps_per_epoch = math.ceil(samples / config.fit.batch_size)
-    return max(config.fit.epochs, math.ceil(config.fit.minimum_steps / steps_per_epoch))
+class _Length:
+    """Number of epochs of a training.
+
+    Attributes:
+        epochs: without any doubt of the model.
+        more: epochs to add at a time for a model that has not learnt.
+    """
+
+    def __init__(self, config: TrainConfig, samples: int) -> None:
+        steps_per_epoch = math.ceil(samples / config.fit.batch_size)
+        least = math.ceil(config.fit.minimum_steps / steps_per_epoch)
+        self.epochs = max(config.fit.epochs, least)
+        self.more = math.ceil(self.epochs / 4)
+
+    def planned_at(self, epoch: int) -> int:
+        """Returns the number of epochs that a training plans when it is at `epoch`."""
+        added = math.ceil(max(0, epoch - self.epochs) / self.more)
+        return self.epochs + added * self.more
 
 
 def _data_facts(data: TrainingData) -> DataFacts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 
 
@@ -9,6 +11,15 @@ def matrix(layer: nn.Conv2d | nn.Linear) -> tuple[Tensor, Tensor]:
     """Returns weight (out, in) and bias (out,) of a linear layer or 1x1 convolution, float64."""
     weight = layer.weight.detach().double().flatten(1)
     bias = layer.bias.detach().double() if layer.bias is not None else weight.new_zeros(len(weight))
+    return weight, bias
+
+
+def composed(layers: Iterable[nn.Module]) -> tuple[Tensor, Tensor]:
+    """Returns weight and bias of linear layers one after the other, float64."""
+    first, *others = [matrix(layer) for layer in layers if isinstance(layer, nn.Linear)]
+    weight, bias = first
+    for then, offset in others:
+        weight, bias = then @ weight, then @ bias + offset
     return weight, bias
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.fold.affine import batch_norm, conv1x1, matrix
+from export.fold.affine import batch_norm, composed, conv1x1, matrix
 from export.fold.backbone import DeployedBackbone
 from training.linear_maps import smoothing
 from training.models.simplenet import BLUR_RADIUS, BLUR_SIGMA, Model
@@ -24,7 +24,7 @@ class Deployed(nn.Module):
         super().__init__()
         self.backbone = DeployedBackbone(model.backbone)
         self.embed = model.embed
-        adaptor, adaptor_bias = matrix(model.adaptor)
+        adaptor, adaptor_bias = composed(model.adaptor)
         hidden, hidden_bias = matrix(model.discriminator.hidden)
         scale, offset = batch_norm(model.discriminator.norm)
         merged = scale[:, None] * hidden @ adaptor  # (hidden, D)

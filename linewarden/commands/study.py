@@ -2,8 +2,8 @@
 
 'accuracy' runs every --config on every DATA folder with every seed. The figures come
 from the exported artefact at its calibrated threshold, after the last epoch; no test
-image chooses an epoch, a threshold or a setting. --work keeps each finished training,
-so that a stopped study continues; the pages show all seeds in it.
+image chooses an epoch or a threshold. --work keeps each finished training, so that a
+stopped study continues; the pages show all seeds in it.
 
 examples:
   linewarden study accuracy --config configs/train/supersimplenet-cpu.yaml \\
@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="setting")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="default: 1 2 3")
     parser.add_argument(
+        "--remark", default="", metavar="TEXT", help="paragraph: where the settings come from"
+    )
+    parser.add_argument(
         "--work", required=True, type=Path, metavar="FOLDER", help="folder of finished trainings"
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="Markdown to write")
@@ -56,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
     done = finished(args.work, [c.stem for c in args.config], [d.name for d in args.data])
     latencies = latencies_ms(done)
     made_by = f"`make study` with {_names(args.config)}"
-    text = markdown([row for row, _ in done], latencies, made_by)
+    text = markdown([row for row, _ in done], latencies, made_by, args.remark)
     write_text(args.out, text)
-    write_study(args.work / "study.html", done, latencies)
+    write_study(args.work / "study.html", done, latencies, args.remark)
     print(text)
     return 0
 

@@ -141,6 +141,7 @@ def _add(args: argparse.Namespace, run_folder: Path) -> int:
     _name_losses(old)
     with new_directory(run_folder, replace=True) as folder:
         record = save_run(folder, addition.model, addition.record)
+        addition.screening.save(folder)
         say(
             f"{addition.new} images added: {len(record.fitted_sha256)} learnt, "
             f"{len(record.held_out)} held out for the threshold"

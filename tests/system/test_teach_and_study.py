@@ -178,18 +178,19 @@ def test_a_study_compares_models_and_goes_on_where_it_was(
         write_text(tmp_path / f"{name}.yaml", yaml.safe_dump(config))
     words = ["study", "accuracy", "--config", *(str(tmp_path / f"{n}.yaml") for n in models)]
     words += ["--data", str(parts), "--work", str(tmp_path / "work")]
-    words += ["--out", str(tmp_path / "accuracy.md"), "--seeds"]
+    words += ["--remark", "Settings of nobody.", "--out", str(tmp_path / "accuracy.md"), "--seeds"]
     assert main([*words, "1"]) == 0
     row = tmp_path / "work" / "first-parts-1" / "row.json"
     written = row.stat().st_mtime_ns
     assert main([*words, "1", "2"]) == 0
     assert row.stat().st_mtime_ns == written
     page = (tmp_path / "accuracy.md").read_text()
-    assert "## parts" in page
+    assert "\n\nSettings of nobody.\n\n## parts" in page
     assert "| first | 2 | 0." in page
     assert "| second | 2 | 0." in page
     assert json.loads(row.read_text())["verdict_flips"] == 0
     html = (tmp_path / "work" / "study.html").read_text()
+    assert "Settings of nobody." in html
     assert html.count("data:image/jpeg") == 2
     assert html.count("data:image/png") == 1
     assert "http" not in html

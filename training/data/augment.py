@@ -5,6 +5,7 @@ They apply to the prepared image, at the model's input size, and to the masks of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from inspection.config.loading import StrictModel
 
@@ -27,6 +29,9 @@ class Augmentation(StrictModel):
 
     Attributes:
         flip_vertical, flip_horizontal: mirrors the image in half of the draws.
+        rotations: copies of each image, turned by equal parts of a circle; a draw takes one. Alone,
+            it leaves the steps as fast as without: features of a frozen backbone are made once for
+            each copy, where `cache_max_bytes` holds them. For parts that lie in any pose.
         quarter_turns: turns by 0, 90, 180 or 270 degrees; needs a square input.
         rotation_deg: turns by up to this angle, either way.
         shift: moves by up to this share of the side, either way and on both axes.
@@ -35,6 +40,7 @@ class Augmentation(StrictModel):
 
     flip_vertical: bool = False
     flip_horizontal: bool = False
+    rotations: Annotated[int, Field(ge=1, le=360)] = 1
     quarter_turns: bool = False
     rotation_deg: Annotated[float, Field(ge=0, le=180)] = 0.0
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
@@ -45,19 +51,31 @@ class Augmentation(StrictModel):
         """Returns True when images stay unchanged."""
         return self == Augmentation()
 
+    @property
+    def has_fixed_copies(self) -> bool:
+        """Returns True when an image has no other views than its `rotations` copies."""
+        return self.model_copy(update={"rotations": 1}).is_off
+
     def draw(self) -> Change:
         """Draws a change with torch's random numbers."""
         if self.is_off:
             return Change()
+        turn = turned(self.draw_copy(), self.rotations)
+        if self.has_fixed_copies:
+            return turn
         unit = torch.rand(7).tolist()
         return Change(
             flip_vertical=self.flip_vertical and unit[0] < 0.5,
             flip_horizontal=self.flip_horizontal and unit[1] < 0.5,
             quarter_turns=int(4 * unit[2]) if self.quarter_turns else 0,
-            rotation_deg=self.rotation_deg * (2 * unit[3] - 1),
+            rotation_deg=turn.rotation_deg + self.rotation_deg * (2 * unit[3] - 1),
             shift=(self.shift * (2 * unit[4] - 1), self.shift * (2 * unit[5] - 1)),
             gain=1 + self.brightness * (2 * unit[6] - 1),
         )
+
+    def draw_copy(self) -> int:
+        """Draws the number of a copy with torch's random numbers; 0 is the image as it is."""
+        return 0 if self.rotations == 1 else int(torch.randint(self.rotations, ()))
 
 
 class Change(NamedTuple):
@@ -98,3 +116,20 @@ class Change(NamedTuple):
             flags=how,
             borderMode=cv2.BORDER_REFLECT_101,
         )
+
+
+def turned(number: int, rotations: int) -> Change:
+    """Returns the change that makes copy `number` of an image with `rotations` copies."""
+    return Change(rotation_deg=360 * number / rotations)
+
+
+def turned_copies(images: Tensor, rotations: int) -> Iterator[Tensor]:
+    """Yields uint8 images (N, H, W, 3), and copies turned by equal parts of a circle.
+
+    Pixels from outside mirror the border.
+    """
+    yield images
+    for number in range(1, rotations):
+        turn = turned(number, rotations)
+        copies = [torch.from_numpy(turn.of_image(image)) for image in images.cpu().numpy()]
+        yield torch.stack(copies).to(images.device)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from inspection.images import read_image
 from inspection.preprocess import Preprocessing, preprocess
-from training.data.augment import Augmentation, Change
+from training.data.augment import Augmentation, Change, turned
 from training.data.masks import Annotation, dilate, distance_weights, read_mask
 from training.data.order import Draw
 from training.data.survey import SurveyedSample
@@ -73,13 +73,23 @@ class SampleReader:
         return len(self.samples)
 
     @property
-    def is_repeatable(self) -> bool:
-        """Returns True when a sample always gives the same image."""
-        return self._augmentation.is_off
+    def copies(self) -> int:
+        """Returns the number of fixed views of a sample; 0 when every draw gives another."""
+        return self._augmentation.rotations if self._augmentation.has_fixed_copies else 0
 
-    def images(self, indices: Sequence[int]) -> Tensor:
-        """Returns model inputs (N, H, W, 3) uint8 BGR, prepared as on the line."""
-        return torch.from_numpy(np.stack([self._image(index) for index in indices]))
+    def draw_copy(self) -> int:
+        """Draws the number of a fixed view."""
+        return self._augmentation.draw_copy()
+
+    def images(self, indices: Sequence[int], copy: int = 0) -> Tensor:
+        """Returns model inputs (N, H, W, 3) uint8 BGR, prepared as on the line.
+
+        Args:
+            copy: number of the fixed view; 0 is the image as it is.
+        """
+        change = turned(copy, self._augmentation.rotations)
+        images = [change.of_image(self._image(index)) for index in indices]
+        return torch.from_numpy(np.stack(images))
 
     def batch(self, draw: Draw) -> tuple[Tensor, Targets]:
         """Returns flipped and augmented training images with their targets."""

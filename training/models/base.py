@@ -8,7 +8,7 @@ add a model, write such a file, write its `Deployed` form in `export.fold`, and 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -141,11 +141,24 @@ class AnomalyModel(nn.Module, ABC):
         return {name: value.item() for name, value in losses.items()}
 
 
+class LearntImage(NamedTuple):
+    """An image that a model in closed form has learnt.
+
+    Attributes:
+        number: its place in the order of learning.
+        views: features of the image itself, then of its copies.
+    """
+
+    number: int
+    views: Sequence[Features]
+
+
 class ClosedFormModel(AnomalyModel):
     """A model that sees each good image once and takes no optimisation steps.
 
     Images can be added to a finished model, and taken back: the result is that of learning what is
     left from the start. A model that cannot do so raises ConfigError from `learn` and `unlearn`.
+    All views of an image are learnt one after the other.
     """
 
     @abstractmethod
@@ -163,6 +176,10 @@ class ClosedFormModel(AnomalyModel):
     @abstractmethod
     def solve(self) -> None:
         """Computes the model from the statistics."""
+
+    @abstractmethod
+    def without(self, images: Sequence[LearntImage]) -> ClosedFormModel:
+        """Returns a model of the other images; it shares the backbone with this one."""
 
     def loss(self, features: Features, targets: Targets) -> Losses:  # noqa: ARG002
         """Returns no terms."""

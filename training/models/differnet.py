@@ -46,11 +46,13 @@ class Config(FlowConfig, ModelConfig):
             `layers`. Of other backbones take one deep layer, such as 3 of a ResNet.
         scales: number of sizes of the image, each half of the one before.
         training_rotations: copies of each image with extracted features, turned by equal parts of
-            a circle. 1 switches rotation off, for parts whose orientation matters.
+            a circle. The paper draws any angle for each copy; 64 come near it. 1 switches
+            rotation off, for parts whose orientation matters.
         drawn_rotations: copies of an image in a step, drawn anew each time.
-        inference_rotations: copies with averaged scores; the paper's is 64. Powers of two up to 4
-            turn square images exactly, without black corners. None takes 4 for square images when
-            the model has learnt rotations, else 1. Time is in proportion.
+        inference_rotations: copies with averaged scores, turned by angles that the flow has
+            learnt: it takes any other angle for a defect. The paper has 64 of 64. Powers of two up
+            to 4 turn square images exactly, without black corners. None takes the most of these
+            that were learnt for square images, else 1. Time is in proportion.
     """
 
     name: Literal["differnet"] = "differnet"
@@ -62,10 +64,12 @@ class Config(FlowConfig, ModelConfig):
 
     @model_validator(mode="after")
     def _infer_what_was_learnt(self) -> Config:
-        if self.training_rotations == 1 and (self.inference_rotations or 1) > 1:
+        learnt, made = self.training_rotations, self.inference_rotations or 1
+        if learnt % made:
             raise ValueError(
-                "inference_rotations needs training_rotations above 1: otherwise the flow takes "
-                "every turned copy for a defect"
+                f"inference_rotations {made} turns by angles that training_rotations {learnt} has "
+                "not learnt, which the flow takes for defects: set inference_rotations to a "
+                f"divisor of {learnt}, or training_rotations to a multiple of {made}"
             )
         return self
 
@@ -172,9 +176,8 @@ class Model(AnomalyModel):
 
     def finish(self, batches: FeatureBatches) -> None:
         """Keeps the mean of the good vectors, over the copies that inference makes too."""
-        learnt, made = self.config.training_rotations, self.turn.count
-        shared = [i for i in range(learnt) if i * made % learnt == 0]
-        vectors = torch.cat([copies[:, shared].flatten(0, 1) for (copies,) in batches()])
+        step = self.config.training_rotations // self.turn.count
+        vectors = torch.cat([copies[:, ::step].flatten(0, 1) for (copies,) in batches()])
         self.mean.copy_(vectors.double().mean(0))
 
     def forward(self, images: Tensor) -> Prediction:
@@ -226,7 +229,7 @@ class Model(AnomalyModel):
         if self.config.inference_rotations is not None:
             return self.config.inference_rotations
         height, width = self.size
-        return 4 if self.config.training_rotations > 1 and height == width else 1
+        return math.gcd(self.config.training_rotations, 4) if height == width else 1
 
 
 def layer_shapes(

@@ -8,7 +8,8 @@ entry of the bank (3.3).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import torch
@@ -18,10 +19,12 @@ from torch.nn import functional as F
 
 from inspection.errors import CameraError, ConfigError
 from training.backbones import Backbone, BackboneConfig
+from training.data.augment import turned_copies
 from training.linear_maps import blurring
 from training.models.base import (
     ClosedFormModel,
     Features,
+    LearntImage,
     ModelConfig,
     Prediction,
     blank_image,
@@ -40,6 +43,9 @@ class Config(ModelConfig):
         entries: most entries of the bank. Time per part and size of the bundle grow with them.
         candidates: most patches that the entries are chosen from. Larger sets of good parts are
             sampled at random, so that teaching needs no more memory for them.
+        rotations: copies of each good image, turned by equal parts of a circle, whose patches are
+            candidates too. 1 is for parts whose orientation matters: a turned part is then a
+            defect.
         projection: width of the random projection in which the entries are chosen; 128 in the
             paper.
         score: "map" is the maximum of the smoothed map, "patch" the distance of the farthest patch,
@@ -51,6 +57,7 @@ class Config(ModelConfig):
     backbone: BackboneConfig = BackboneConfig()
     entries: Annotated[int, Field(ge=1024, le=8192)] = 2048
     candidates: Annotated[int, Field(ge=1024)] = 40_000
+    rotations: Annotated[int, Field(ge=1, le=360)] = 1
     projection: Annotated[int, Field(ge=1)] = 64
     score: Literal["map", "patch", "reweighted"] = "map"
     neighbours: Annotated[int, Field(ge=2, le=1024)] = 9
@@ -75,29 +82,29 @@ class Candidates:
     order is that of the additions.
 
     Attributes:
-        images: number of images added.
+        views: number of views of images added.
         is_complete: True while no vector has left.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._vectors, self._numbers, self._images = torch.empty(0), torch.empty(0), torch.empty(0)
+        self._vectors, self._numbers, self._views = torch.empty(0), torch.empty(0), torch.empty(0)
         self._count = 0
-        self.images, self.is_complete = 0, True
+        self.views, self.is_complete = 0, True
 
     def add(self, vectors: Tensor) -> None:
-        """Adds the vectors (M, D) of one image."""
-        if self.images == 0:
+        """Adds the vectors (M, D) of one view of an image."""
+        if self.views == 0:
             self._vectors = vectors.new_empty(self._most, vectors.shape[1])
             self._numbers = vectors.new_empty(self._most)
-            self._images = torch.empty(self._most, dtype=torch.long, device=vectors.device)
+            self._views = torch.empty(self._most, dtype=torch.long, device=vectors.device)
         numbers = torch.rand(len(vectors)).to(vectors.device)
         first = min(len(vectors), self._most - self._count)
         free = torch.arange(self._count, self._count + first, device=vectors.device)
         self._put(free, vectors[:first], numbers[:first])
         self._count += first
         self._exchange(vectors[first:], numbers[first:])
-        self.images += 1
+        self.views += 1
 
     @property
     def vectors(self) -> Tensor:
@@ -105,9 +112,9 @@ class Candidates:
         return self._vectors[: self._count]
 
     @property
-    def image_of(self) -> Tensor:
-        """Returns the number of the image (N,) that each vector of the sample is from."""
-        return self._images[: self._count]
+    def view_of(self) -> Tensor:
+        """Returns the number of the view (N,) that each vector of the sample is from."""
+        return self._views[: self._count]
 
     def _exchange(self, vectors: Tensor, numbers: Tensor) -> None:
         """Takes those of the vectors that draw less than kept ones, which leave."""
@@ -124,7 +131,7 @@ class Candidates:
     def _put(self, places: Tensor, vectors: Tensor, numbers: Tensor) -> None:
         self._vectors[places] = vectors
         self._numbers[places] = numbers
-        self._images[places] = self.images
+        self._views[places] = self.views
 
 
 def k_centres(vectors: Tensor, count: int) -> Tensor:
@@ -161,6 +168,7 @@ class Model(ClosedFormModel):
         mean: of the candidates (D,), float64. Distances are taken from it: they do not change, and
             products round less.
         bank: (M, D), features as the backbone gives them.
+        image_of: (M,) int64, the number of the image that each entry is from.
         leave_one_out: score (n,) of each learnt image by the entries of the others. Without a
             coreset this is exactly the score by a model of the others; with one it is a little
             higher. Empty when `candidates` do not hold all patches, or one image was learnt.
@@ -177,12 +185,14 @@ class Model(ClosedFormModel):
         self.grid = (height, columns)
         self.register_buffer("mean", torch.zeros(width, dtype=torch.float64))
         self.register_buffer("bank", torch.zeros(0, width))
+        self.register_buffer("image_of", torch.zeros(0, dtype=torch.long))
         self.register_buffer("leave_one_out", torch.zeros(0))
         self.blur = blurring(size, BLUR_SIGMA, BLUR_RADIUS, "reflect")
         self._candidates = Candidates(config.candidates)
 
     mean: Tensor
     bank: Tensor
+    image_of: Tensor
     leave_one_out: Tensor
 
     def extract(self, images: Tensor) -> Features:
@@ -190,8 +200,8 @@ class Model(ClosedFormModel):
         return self.backbone(images)  # type: ignore[no-any-return]
 
     def views(self, images: Tensor) -> Iterator[Tensor]:
-        """Yields the images."""
-        yield images
+        """Yields the images, and their turned copies."""
+        return turned_copies(images, self.config.rotations)
 
     def learn(self, features: Features) -> None:
         """Adds the patches of good images to the candidates.
@@ -207,6 +217,14 @@ class Model(ClosedFormModel):
         """Raises ConfigError: a bank does not tell its entries without an image."""
         self._refuse_changes()
 
+    def without(self, images: Sequence[LearntImage]) -> Model:
+        """Returns a model of the entries from the other images; it shares the backbone."""
+        others = copy.deepcopy(self, {id(self.backbone): self.backbone})
+        left_out = torch.tensor([image.number for image in images], device=self.image_of.device)
+        stays = ~torch.isin(self.image_of, left_out)
+        others.bank, others.image_of = self.bank[stays], self.image_of[stays]
+        return others
+
     def solve(self) -> None:
         """Chooses the bank from the candidates, and forgets these.
 
@@ -220,7 +238,8 @@ class Model(ClosedFormModel):
             raise CameraError("the good images show nothing: all their patches are the same")
         chosen = self._choose(away)
         self.bank = vectors[chosen]
-        self.leave_one_out = self._leave_one_out(self._candidates.image_of[chosen])
+        self.image_of = self._candidates.view_of[chosen] // self.config.rotations
+        self.leave_one_out = self._leave_one_out()
         self._candidates = Candidates(self.config.candidates)
 
     def patches(self, features: Features) -> Tensor:
@@ -271,20 +290,16 @@ class Model(ClosedFormModel):
         projection = torch.randn(away.shape[1], width) / width**0.5
         return k_centres(away @ projection.to(away), self.config.entries)
 
-    def _leave_one_out(self, image_of: Tensor) -> Tensor:
-        """Scores each learnt image by the entries that are from others.
-
-        Args:
-            image_of: number of the image that each entry (M,) is from.
-        """
-        images = self._candidates.images
-        if images == 1 or not self._candidates.is_complete:
+    def _leave_one_out(self) -> Tensor:
+        """Scores each learnt image, not its copies, by the entries that are from others."""
+        views, copies = self._candidates.views, self.config.rotations
+        if views == copies or not self._candidates.is_complete:
             return torch.zeros(0, device=self.bank.device)
-        learnt = self._candidates.vectors.reshape(images, *self.grid, -1).permute(0, 3, 1, 2)
+        learnt = self._candidates.vectors.reshape(views, *self.grid, -1)[::copies]
         return torch.cat(
             [
-                self._judge(patches[None], self.bank[image_of != number]).scores
-                for number, patches in enumerate(learnt)
+                self._judge(patches[None], self.bank[self.image_of != number]).scores
+                for number, patches in enumerate(learnt.permute(0, 3, 1, 2))
             ]
         )
 
@@ -299,7 +314,7 @@ class Model(ClosedFormModel):
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         """Loads a bank of any length."""
-        for name in ("bank", "leave_one_out"):
+        for name in ("bank", "image_of", "leave_one_out"):
             stored, buffer = state_dict.get(prefix + name), self.get_buffer(name)
             if stored is not None:
                 self.register_buffer(name, buffer.new_empty(stored.shape[:1] + buffer.shape[1:]))

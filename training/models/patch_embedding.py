@@ -1,23 +1,21 @@
 """SimpleNet's and PatchCore's patch embedding as grouped convolutions.
 
-The definition: unfold 3x3 patches of each layer to vectors of 9 C numbers, ordered (channel, row,
-column); resize each to the first layer's grid; pool each vector to D bins; join the layers' vectors
-and pool them to D bins again. All steps are linear and commute with the resize, so that each layer
-takes one 3x3 convolution with constant weights on its own grid. A bin covers only neighbouring
-channels, so that the convolution is a grouped one.
+The definition: unfold P x P patches of each layer to vectors of P^2 C numbers, ordered (channel,
+row, column); resize each to the first layer's grid; pool each vector to D bins; join the layers'
+vectors and pool them to D bins again. All steps are linear and commute with the resize, so that
+each layer takes one P x P convolution with constant weights on its own grid. A bin covers only
+neighbouring channels, so that the convolution is a grouped one.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from math import gcd
 
 import torch
 from torch import Tensor, nn
 
 from training.linear_maps import resizing
-
-_TAPS = 9
 
 
 class PatchEmbedding(nn.Module):
@@ -27,14 +25,19 @@ class PatchEmbedding(nn.Module):
         channels: of each layer.
         grids: (height, width) of each layer.
         width: D, the length of an embedded vector.
+        side: P, of a patch in cells, odd.
     """
 
     def __init__(
-        self, channels: Sequence[int], grids: Sequence[tuple[int, int]], width: int
+        self,
+        channels: Sequence[int],
+        grids: Sequence[tuple[int, int]],
+        width: int,
+        side: int = 3,
     ) -> None:
         super().__init__()
         self.width = width
-        matrices = embedding_matrices(channels, width)
+        matrices = embedding_matrices(channels, width, side)
         self.layers = nn.ModuleList(
             LayerEmbedding(matrix, count, grid, grids[0])
             for matrix, count, grid in zip(matrices, channels, grids, strict=True)
@@ -84,23 +87,24 @@ def bins(size: int, source: int) -> Tensor:
     return matrix
 
 
-def embedding_matrices(channels: Sequence[int], width: int) -> list[Tensor]:
-    """Returns each layer's matrix (D, 9 C_k) from its unfolded patches to the embedding."""
+def embedding_matrices(channels: Sequence[int], width: int, side: int = 3) -> list[Tensor]:
+    """Returns each layer's matrix (D, P^2 C_k) from its unfolded patches to the embedding."""
     together = bins(width, len(channels) * width).split(width, dim=1)
     return [
-        last @ bins(width, _TAPS * count) for last, count in zip(together, channels, strict=True)
+        last @ bins(width, side * side * count)
+        for last, count in zip(together, channels, strict=True)
     ]
 
 
 def grouped_convolution(matrix: Tensor, channels: int) -> nn.Conv2d:
-    """Makes a frozen 3x3 convolution of a matrix (out, 9 C), with as many groups as possible."""
+    """Makes a frozen convolution of a matrix (out, P^2 C), with as many groups as possible."""
     groups = _groups(matrix, channels)
-    rows, inputs = len(matrix) // groups, channels // groups
+    rows, inputs = len(matrix) // groups, matrix.shape[1] // groups
     blocks = [
-        matrix[g * rows : (g + 1) * rows, g * inputs * _TAPS : (g + 1) * inputs * _TAPS]
-        for g in range(groups)
+        matrix[g * rows : (g + 1) * rows, g * inputs : (g + 1) * inputs] for g in range(groups)
     ]
-    conv = nn.Conv2d(channels, len(matrix), 3, padding=1, groups=groups, bias=False)
+    side = math.isqrt(matrix.shape[1] // channels)
+    conv = nn.Conv2d(channels, len(matrix), side, padding=side // 2, groups=groups, bias=False)
     conv.weight.data = torch.cat(blocks).reshape(conv.weight.shape).float()
     return conv.requires_grad_(False)
 
@@ -108,7 +112,7 @@ def grouped_convolution(matrix: Tensor, channels: int) -> nn.Conv2d:
 def _groups(matrix: Tensor, channels: int) -> int:
     """Returns the largest number of equal diagonal blocks that hold all nonzero elements."""
     rows, columns = matrix.shape
-    common = gcd(rows, channels)
+    common = math.gcd(rows, channels)
     for groups in (n for n in range(common, 0, -1) if common % n == 0):
         blocks = matrix.reshape(groups, rows // groups, groups, columns // groups)
         off_diagonal = blocks.abs().sum((1, 3)) * (1 - torch.eye(groups, dtype=matrix.dtype))

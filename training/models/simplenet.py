@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -40,7 +40,10 @@ class Config(ModelConfig):
     """Settings of SimpleNet.
 
     Attributes:
+        patch_size: side of the neighbourhood that a patch vector pools, in cells, odd.
         width: length of a patch vector.
+        projection_layers: linear layers of the adaptor. Nothing is between them, as in the authors'
+            code, so that more of them learn differently and cost nothing on the line.
         hidden: width of the discriminator.
         noise_std: standard deviation of the noise. 0.015 suits wide_resnet50_2.tv_in1k; "auto"
             takes half of that of a channel of the patch vectors over the good images.
@@ -51,12 +54,21 @@ class Config(ModelConfig):
 
     name: Literal["simplenet"] = "simplenet"
     backbone: BackboneConfig = BackboneConfig(name="wide_resnet50_2.tv_in1k")
+    patch_size: Annotated[int, Field(ge=1, le=9)] = 3
     width: Annotated[int, Field(ge=1)] = 1536
+    projection_layers: Annotated[int, Field(ge=1, le=8)] = 1
     hidden: Annotated[int, Field(ge=1)] = 1024
     noise_std: Annotated[float, Field(gt=0)] | Literal["auto"] = 0.015
     sampled_patches: Annotated[int, Field(ge=1)] | None = None
     learning_rate_adaptor: Annotated[float, Field(gt=0)] = 1e-4
     learning_rate_discriminator: Annotated[float, Field(gt=0)] = 2e-4
+
+    @field_validator("patch_size")
+    @classmethod
+    def _has_a_middle(cls, side: int) -> int:
+        if side % 2 == 0:
+            raise ValueError(f"{side} must be odd, with the cell in the middle")
+        return side
 
 
 class Discriminator(nn.Module):
@@ -85,8 +97,10 @@ class Model(AnomalyModel):
         self.backbone = Backbone(config.backbone, load_weights=load_weights)
         grids = [(f.shape[-2], f.shape[-1]) for f in self.extract(blank_image(size))]
         self.grid = grids[0]
-        self.embed = PatchEmbedding(self.backbone.channels, grids, config.width)
-        self.adaptor = nn.Linear(config.width, config.width)
+        self.embed = PatchEmbedding(self.backbone.channels, grids, config.width, config.patch_size)
+        self.adaptor = nn.Sequential(
+            *(nn.Linear(config.width, config.width) for _ in range(config.projection_layers))
+        )
         self.discriminator = Discriminator(config.width, config.hidden)
         for head in (self.adaptor, self.discriminator):
             head.apply(xavier)

@@ -10,7 +10,8 @@ all positions, so that parts may lie anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -20,11 +21,12 @@ from torch.nn import functional as F
 
 from inspection.errors import CameraError
 from training.backbones import Backbone, BackboneConfig
-from training.data.augment import Change
+from training.data.augment import turned_copies
 from training.linear_maps import blurring
 from training.models.base import (
     ClosedFormModel,
     Features,
+    LearntImage,
     ModelConfig,
     Prediction,
     blank_image,
@@ -147,15 +149,8 @@ class Model(ClosedFormModel):
         return self.backbone(images)  # type: ignore[no-any-return]
 
     def views(self, images: Tensor) -> Iterator[Tensor]:
-        """Yields the images, and copies turned by equal parts of a circle, as uint8 images.
-
-        Pixels from outside mirror the border.
-        """
-        yield images
-        for number in range(1, self.config.rotations):
-            turn = Change(rotation_deg=360 * number / self.config.rotations)
-            copies = [torch.from_numpy(turn.of_image(image)) for image in images.cpu().numpy()]
-            yield torch.stack(copies).to(images.device)
+        """Yields the images, and their turned copies."""
+        return turned_copies(images, self.config.rotations)
 
     def learn(self, features: Features) -> None:
         """Adds the patches of good images to the statistics."""
@@ -166,6 +161,15 @@ class Model(ClosedFormModel):
         """Removes the patches of images that were added."""
         for gaussian, patches in zip(self.statistics(), self.patches(features), strict=True):
             gaussian.remove(_vectors(patches))
+
+    def without(self, images: Sequence[LearntImage]) -> Model:
+        """Returns a model of the other images; it shares the backbone with this one."""
+        others = copy.deepcopy(self, {id(self.backbone): self.backbone})
+        for image in images:
+            for features in image.views:
+                others.unlearn(features)
+        others.solve()
+        return others
 
     def solve(self) -> None:
         """Computes the projections from the statistics.

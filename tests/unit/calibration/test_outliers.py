@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from calibration.calibrate import CalibrationResult, calibrate
-from calibration.outliers import MOST_SPREADS, spreads_above
 from calibration.report import write_calibration_report
 from calibration.statements import describe, outlier_notice
 from calibration.thresholds import CalibrationTargets
@@ -15,6 +14,7 @@ from edge import Inspector
 from inspection.bundle import Bundle
 from inspection.errors import CameraError
 from inspection.files import sha256_of
+from reports.spreads import MOST_SPREADS, spreads_above
 
 LEVELS = [50, 61, 54, 53, 60, 57, 52, 58]
 

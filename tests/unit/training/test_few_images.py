@@ -15,15 +15,15 @@ from training.checkpoint import load_run
 from training.config import TrainConfig
 from training.few_images import FEW, hold_out_share, judge_learnt, predictions_without
 from training.fit import fit
-from training.models.base import Features
+from training.models.base import LearntImage
 from training.models.subspace import Model
 
 SIZE = (64, 96)
 
 
-def learnt(model: Model, images: list[list[Features]]) -> Model:
-    for views in images:
-        for features in views:
+def learnt(model: Model, images: list[LearntImage]) -> Model:
+    for image in images:
+        for features in image.views:
             model.learn(features)
     model.solve()
     return model
@@ -33,7 +33,8 @@ def learnt(model: Model, images: list[list[Features]]) -> Model:
 def test_each_is_judged_as_by_a_model_taught_without_its_group(group: int) -> None:
     model = small_subspace(SIZE, rotations=2)
     images = [
-        [model.extract(view) for view in model.views(image[None])] for image in frames(6, SIZE)
+        LearntImage(number, [model.extract(view) for view in model.views(image[None])])
+        for number, image in enumerate(frames(6, SIZE))
     ]
     learnt(model, images)
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -43,10 +44,11 @@ def test_each_is_judged_as_by_a_model_taught_without_its_group(group: int) -> No
     for number, prediction in enumerate(found):
         first = number - number % group
         others = images[:first] + images[first + group :]
-        anew = learnt(small_subspace(SIZE, rotations=2), others).predict(images[number][0])
+        itself = images[number].views[0]
+        anew = learnt(small_subspace(SIZE, rotations=2), others).predict(itself)
         assert prediction.scores[0] == pytest.approx(float(anew.scores), rel=1e-6)
         assert prediction.maps == pytest.approx(anew.maps.detach().numpy(), rel=1e-5)
-        assert prediction.scores[0] > float(model.predict(images[number][0]).scores)
+        assert prediction.scores[0] > float(model.predict(itself).scores)
 
 
 def few_config(folder: Path) -> TrainConfig:

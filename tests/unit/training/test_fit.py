@@ -18,6 +18,7 @@ import torch
 from inspection.errors import BundleError, CameraError, ConfigError
 from training.checkpoint import RESUME, RUN, WEIGHTS, Progress, load_run
 from training.config import TrainConfig
+from training.data.augment import Augmentation
 from training.fit import DivergedError, fit
 from training.models.base import FeatureBatches
 from training.models.supersimplenet import Model
@@ -52,11 +53,15 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(
-    data: Path, *, model: dict[str, object] | None = None, **fit_settings: object
+    data: Path,
+    *,
+    model: dict[str, object] | None = None,
+    augment: Augmentation = Augmentation(),  # noqa: B008 - frozen
+    **fit_settings: object,
 ) -> TrainConfig:
     return TrainConfig.model_validate(
         {
-            "data": {"folder": data, "image_size": (64, 64)},
+            "data": {"folder": data, "image_size": (64, 64), "augment": augment},
             "model": {
                 "name": "supersimplenet",
                 "backbone": {"weights": "none"},
@@ -118,15 +123,60 @@ def test_seeds_decide(parts: Path, tmp_path: Path) -> None:
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_the_cache_changes_nothing(parts: Path, tmp_path: Path) -> None:
-    cached = fit(config(parts), tmp_path / "cached")
-    fresh = fit(config(parts, cache_max_bytes=0), tmp_path / "fresh")
+@pytest.mark.parametrize("rotations", [1, 3])
+def test_the_cache_changes_nothing(parts: Path, tmp_path: Path, rotations: int) -> None:
+    augment = Augmentation(rotations=rotations)
+    cached = fit(config(parts, augment=augment), tmp_path / "cached")
+    fresh = fit(config(parts, augment=augment, cache_max_bytes=0), tmp_path / "fresh")
     assert cached.losses == pytest.approx(fresh.losses, rel=1e-4)
+
+
+def test_turned_copies_are_learnt_too(parts: Path, tmp_path: Path) -> None:
+    upright, turned = (
+        fit(config(parts, augment=Augmentation(rotations=n)), tmp_path / str(n)) for n in (1, 3)
+    )
+    assert upright.losses != turned.losses
 
 
 def test_minimum_steps_add_epochs(parts: Path, tmp_path: Path) -> None:
     record = fit(config(parts, epochs=1, minimum_steps=7), tmp_path / "run")
     assert (record.epochs, record.steps) == (3, 9)  # 9 images in batches of 4
+
+
+class _SlowLearner(Model):
+    """A model that learns in a number of passes, for its doubts alone."""
+
+    passes = 0
+
+    def finish(self, batches: FeatureBatches) -> None:
+        _SlowLearner.passes += 1
+
+    def doubts(self, losses: dict[str, float]) -> list[str]:
+        return ["not yet"] if _SlowLearner.passes < 3 else []
+
+
+@pytest.mark.parametrize(("most", "epochs"), [(0, 4), (100, 6), (13, 5)])
+def test_a_model_that_has_not_learnt_trains_on_up_to_a_limit(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, epochs: int
+) -> None:
+    monkeypatch.setattr("training.models.supersimplenet.Model", _SlowLearner)
+    monkeypatch.setattr(_SlowLearner, "passes", 0)
+    settings = config(parts, epochs=4, maximum_steps=most)  # 3 steps an epoch
+    assert fit(settings, tmp_path / "run").epochs == epochs
+
+
+def test_a_training_that_goes_on_ends_alike_after_an_interruption(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.models.supersimplenet.Model", _SlowLearner)
+    monkeypatch.setattr(_SlowLearner, "passes", 0)
+    settings = config(parts, epochs=8, maximum_steps=100)
+    whole = fit(settings, tmp_path / "whole")
+    monkeypatch.setattr(_SlowLearner, "passes", 0)
+    with pytest.raises(StoppedHereError):
+        fit(settings, tmp_path / "broken", interrupt_after(12))  # type: ignore[arg-type]
+    resumed = fit(settings, tmp_path / "broken")
+    assert (resumed.epochs, resumed.weights_sha256) == (whole.epochs, whole.weights_sha256)
 
 
 def test_a_finished_run_is_not_overwritten(parts: Path, tmp_path: Path) -> None:

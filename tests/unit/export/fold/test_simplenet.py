@@ -26,8 +26,9 @@ def test_the_fold_is_the_model(size: tuple[int, int], layers: tuple[int, ...]) -
         assert (a - b).abs().max() <= 1e-5 * a.abs().max()
 
 
-def test_the_exported_graph_is_the_model() -> None:
-    made = small_simplenet()
+@pytest.mark.parametrize("settings", [{}, {"patch_size": 5, "projection_layers": 3}], ids=str)
+def test_the_exported_graph_is_the_model(settings: dict[str, object]) -> None:
+    made = small_simplenet((64, 64), **settings)
     graph = build_graph(made)
     image = frames(1, (64, 64))
     session = onnxruntime.InferenceSession(graph.SerializeToString())
@@ -36,6 +37,11 @@ def test_the_exported_graph_is_the_model() -> None:
         expected = made(image)
     np.testing.assert_allclose(score, expected.scores.numpy(), rtol=1e-4)
     np.testing.assert_allclose(anomaly_map, expected.maps.numpy(), atol=1e-4)
+
+
+def test_a_deeper_projection_costs_nothing() -> None:
+    shallow, deep = small_simplenet(), small_simplenet(projection_layers=4)
+    assert count_macs(build_graph(deep)) == count_macs(build_graph(shallow))
 
 
 def test_the_head_costs_a_quarter() -> None:

@@ -46,6 +46,9 @@ MODELS: dict[str, Callable[[], AnomalyModel]] = {
     "memory": small_models.small_memory,
     "simplenet": small_models.small_simplenet,
     "simplenet, 224x160": lambda: small_models.small_simplenet((224, 160)),
+    "simplenet, patches of 5": lambda: small_models.small_simplenet(
+        patch_size=5, projection_layers=2
+    ),
     "subspace": small_models.small_subspace,
     "subspace, 160x96": lambda: small_models.small_subspace((160, 96)),
     "supersimplenet": small_models.small_supersimplenet,

@@ -79,6 +79,23 @@ def test_draws_stay_within_their_limits_and_use_them() -> None:
     assert not any(draw.flip_vertical or draw.flip_horizontal for draw in draws)
 
 
+def test_fixed_copies_are_parts_of_a_circle_and_each_is_drawn() -> None:
+    torch.manual_seed(0)
+    augmentation = Augmentation(rotations=8)
+    drawn = {augmentation.draw() for _ in range(200)}
+    assert drawn == {Change(rotation_deg=45.0 * number) for number in range(8)}
+    assert augmentation.has_fixed_copies
+    assert not Augmentation(rotations=8, brightness=0.1).has_fixed_copies
+
+
+def test_an_angle_comes_on_top_of_a_fixed_copy() -> None:
+    torch.manual_seed(0)
+    augmentation = Augmentation(rotations=4, rotation_deg=5)
+    angles = [augmentation.draw().rotation_deg for _ in range(200)]
+    assert {round(angle / 90) % 4 for angle in angles} == {0, 1, 2, 3}
+    assert max(abs(angle - 90 * round(angle / 90)) for angle in angles) <= 5
+
+
 def test_a_turned_oblong_does_not_fit_the_input() -> None:
     with pytest.raises(ValidationError, match="quarter_turns needs a square image_size"):
         DataConfig.model_validate(

@@ -55,7 +55,7 @@ def frames(count: int, size: tuple[int, int] = SIZE) -> Tensor:
 
 VARIANTS = [
     pytest.param(model, id="quarter turns"),
-    pytest.param(lambda: model(inference_rotations=6), id="six copies"),
+    pytest.param(lambda: model(training_rotations=6, inference_rotations=6), id="six copies"),
     pytest.param(lambda: model((64, 96), inference_rotations=4), id="oblong, turned"),
     pytest.param(lambda: model((96, 64)), id="oblong"),
     pytest.param(lambda: model(training_rotations=1), id="upright"),
@@ -246,11 +246,17 @@ class TestRotation:
         assert model().turn.count == 4
         assert model((64, 96)).turn.count == 1
         assert model(training_rotations=1).turn.count == 1
-        assert model(inference_rotations=6).turn.count == 6
+        assert model(training_rotations=6).turn.count == 2
+        assert model(training_rotations=6, inference_rotations=6).turn.count == 6
 
-    def test_copies_that_were_not_learnt_are_refused(self) -> None:
-        with pytest.raises(ValidationError, match="needs training_rotations above 1"):
-            differnet.Config(training_rotations=1, inference_rotations=4)
+    @pytest.mark.parametrize(("learnt", "made"), [(1, 4), (8, 6), (8, 64)])
+    def test_copies_that_were_not_learnt_are_refused(self, learnt: int, made: int) -> None:
+        problem = (
+            rf"inference_rotations {made} turns by angles that training_rotations {learnt} has not "
+            rf"learnt, .* a divisor of {learnt}, or training_rotations to a multiple of {made}"
+        )
+        with pytest.raises(ValidationError, match=problem):
+            differnet.Config(training_rotations=learnt, inference_rotations=made)
 
     def test_a_turned_image_has_the_same_score_and_a_turned_map(self) -> None:
         made = model()

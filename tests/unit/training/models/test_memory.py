@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from inspection.errors import CameraError, ConfigError
 from tests.doubles.small_models import RESNET, frames, small_memory
+from training.models.base import Features, LearntImage
 from training.models.memory import Candidates, Config, Model, k_centres, neighbourhoods
 
 SIZE = (64, 96)
@@ -27,9 +28,12 @@ Array = npt.NDArray[np.float64]
 
 def literal_patches(model: Model, images: Tensor) -> Array:
     """Returns the patches (N, h * w, D), layer by layer with scipy."""
+    return literal_features(model.extract(images))
+
+
+def literal_features(features: Features) -> Array:
     pooled = [
-        uniform_filter(f.double().numpy(), size=(1, 1, 3, 3), mode="constant")
-        for f in model.extract(images)
+        uniform_filter(f.double().numpy(), size=(1, 1, 3, 3), mode="constant") for f in features
     ]
     grid = pooled[0].shape[-2:]
     resized = [F.interpolate(torch.from_numpy(p), grid, mode="bilinear").numpy() for p in pooled]
@@ -125,8 +129,8 @@ def test_candidates_are_bounded_and_every_vector_has_the_same_chance() -> None:
         assert candidates.is_complete == (image < 5)
     assert candidates.vectors.shape == (1000, 3)
     assert candidates._vectors.shape == (1000, 3)
-    torch.testing.assert_close(candidates.vectors[:, 0], candidates.image_of.float())
-    of_image = candidates.image_of.bincount(minlength=50)  # binomial: mean 20, deviation 4.4
+    torch.testing.assert_close(candidates.vectors[:, 0], candidates.view_of.float())
+    of_image = candidates.view_of.bincount(minlength=50)  # binomial: mean 20, deviation 4.4
     assert int(of_image.min()) > 3
     assert int(of_image.max()) < 40
 
@@ -137,7 +141,7 @@ def test_candidates_keep_the_order_until_one_leaves() -> None:
     candidates.add(vectors[3:])
     assert candidates.is_complete
     assert torch.equal(candidates.vectors, vectors)
-    assert candidates.image_of.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert candidates.view_of.tolist() == [0, 0, 0, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("score", ["map", "reweighted"])
@@ -163,6 +167,37 @@ def test_with_a_coreset_the_entries_of_the_others_judge() -> None:
         distances = cdist(patches[number], bank[owner != number]).min(1)
         expected = literal_maps(distances, made.grid).max()
         assert float(made.leave_one_out[number]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_turned_copies_of_an_image_are_its_own() -> None:
+    made = Model(Config.model_validate({"backbone": RESNET, "rotations": 3}), SIZE)
+    images = [[made.extract(v) for v in made.views(image[None])] for image in frames(3, SIZE)]
+    for views in images:
+        for features in views:
+            made.learn(features)
+    made.solve()
+    every = np.concatenate([literal_features(f)[0] for views in images for f in views])
+    assert len(made.bank) == 3 * 3 * 8 * 12
+    np.testing.assert_allclose(made.bank.numpy(), every, rtol=1e-5, atol=1e-5)
+    assert made.image_of.bincount().tolist() == [3 * 8 * 12] * 3
+    for number, views in enumerate(images):
+        others = np.concatenate(
+            [literal_features(f)[0] for n, rest in enumerate(images) if n != number for f in rest]
+        )
+        distances = cdist(literal_features(views[0])[0], others).min(1)
+        expected = literal_maps(distances, made.grid).max()
+        assert float(made.leave_one_out[number]) == pytest.approx(expected, rel=1e-5)
+        judged = made.without([LearntImage(number, views)]).predict(views[0])
+        assert float(judged.scores) == pytest.approx(expected, rel=1e-5)
+
+
+def test_leaving_out_changes_nothing_in_the_model_itself() -> None:
+    made = small_memory(SIZE)
+    before = {key: value.clone() for key, value in made.state_dict().items()}
+    others = made.without([LearntImage(1, [made.extract(frames(2, SIZE)[1:])])])
+    assert len(others.bank) == 3 * 8 * 12
+    assert others.backbone is made.backbone
+    assert all(torch.equal(value, before[key]) for key, value in made.state_dict().items())
 
 
 def test_there_is_nothing_to_leave_out_of_one_image_or_of_a_sample() -> None:
@@ -215,6 +250,7 @@ def test_images_that_show_nothing_are_refused() -> None:
         ({"entries": 1023}, "greater than or equal to 1024"),
         ({"entries": 8193}, "less than or equal to 8192"),
         ({"entries": 4096, "candidates": 4095}, "raise candidates or lower entries"),
+        ({"rotations": 0}, "greater than or equal to 1"),
         ({"projection": 0}, "greater than or equal to 1"),
         ({"neighbours": 5}, "neighbours has no effect with score: map; remove it"),
         ({"score": "reweighted", "neighbours": 1}, "greater than or equal to 2"),

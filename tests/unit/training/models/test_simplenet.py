@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,15 +17,16 @@ from training.models.patch_embedding import PatchEmbedding, embedding_matrices
 from training.models.simplenet import Config, Model
 
 
-def literal_embedding(layers: list[Tensor], width: int) -> Tensor:
+def literal_embedding(layers: list[Tensor], width: int, side: int) -> Tensor:
     """Unfolds, resizes every plane, pools each layer's vector, stacks, pools again."""
     height, across = layers[0].shape[-2:]
     pooled = []
     for layer in layers:
         count = layer.shape[1]
-        patches = F.unfold(layer, 3, padding=1).reshape(len(layer), 9 * count, *layer.shape[-2:])
+        patches = F.unfold(layer, side, padding=side // 2)
+        patches = patches.reshape(len(layer), side**2 * count, *layer.shape[-2:])
         resized = F.interpolate(patches, (height, across), mode="bilinear", align_corners=False)
-        rows = resized.permute(0, 2, 3, 1).reshape(-1, 1, 9 * count)
+        rows = resized.permute(0, 2, 3, 1).reshape(-1, 1, side**2 * count)
         pooled.append(F.adaptive_avg_pool1d(rows, width)[:, 0])
     stacked = torch.stack(pooled, dim=1).flatten(1)[:, None]
     rows = F.adaptive_avg_pool1d(stacked, width)[:, 0]
@@ -32,15 +34,23 @@ def literal_embedding(layers: list[Tensor], width: int) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("channels", "width"),
-    [((512, 1024), 1536), ((128, 256), 1536), ((64, 128, 256), 96), ((12, 20), 31), ((16,), 8)],
+    ("channels", "width", "side"),
+    [
+        ((512, 1024), 1536, 3),
+        ((128, 256), 1536, 3),
+        ((64, 128, 256), 96, 3),
+        ((12, 20), 31, 3),
+        ((16,), 8, 3),
+        ((128, 256), 96, 1),
+        ((12, 20), 31, 5),
+    ],
 )
-def test_the_embedding_is_its_definition(channels: tuple[int, ...], width: int) -> None:
+def test_the_embedding_is_its_definition(channels: tuple[int, ...], width: int, side: int) -> None:
     torch.manual_seed(0)
     grids = [(8 // 2**k, 12 // 2**k) for k in range(len(channels))]
     layers = [torch.randn(2, c, *g) for c, g in zip(channels, grids, strict=True)]
-    got = PatchEmbedding(channels, grids, width)(layers)
-    expected = literal_embedding([layer.double() for layer in layers], width)
+    got = PatchEmbedding(channels, grids, width, side)(layers)
+    expected = literal_embedding([layer.double() for layer in layers], width, side)
     torch.testing.assert_close(got.double(), expected, rtol=0, atol=2e-6)
 
 
@@ -111,6 +121,19 @@ def test_a_sample_of_patches_has_the_asked_size() -> None:
     assert made._drawn(made.embed(made.extract(frames(3, (64, 64))))).shape == (15, 48)
 
 
+def test_a_deeper_projection_has_only_linear_layers() -> None:
+    """As the authors' code with its default layer type, so that it folds into one matrix."""
+    made = model(projection_layers=3)
+    assert [type(layer) for layer in made.adaptor] == [torch.nn.Linear] * 3
+    trained = {id(p) for group in made.optimisation(1).optimisers for p in _parameters(group)}
+    assert trained == {id(p) for p in made.parameters() if p.requires_grad}
+
+
+def test_a_patch_has_a_cell_in_its_middle() -> None:
+    with pytest.raises(ValidationError, match="2 must be odd, with the cell in the middle"):
+        Config.model_validate({"patch_size": 2})
+
+
 def test_the_score_is_the_highest_patch_and_the_map_never_exceeds_it() -> None:
     made = model()
     with torch.no_grad():
@@ -140,6 +163,10 @@ def test_each_image_is_judged_by_itself() -> None:
         together = made(images).scores
         alone = torch.cat([made(images[i : i + 1]).scores for i in range(3)])
     torch.testing.assert_close(together, alone, rtol=1e-6, atol=1e-6)
+
+
+def _parameters(optimiser: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimiser.param_groups for parameter in group["params"]]
 
 
 def nothing_known(count: int) -> Targets:
