@@ -129,8 +129,14 @@ class Handshake:
             return False
         if acknowledged_sequence != self.signals.sequence:
             return False
-        self._become(self.signals.bits & _STATES)
+        self.take_back()
         return True
+
+    def take_back(self) -> Signals | None:
+        """Returns the signals without the shown verdict; None when none is shown."""
+        if Bits.RESULT_VALID not in self.signals.bits:
+            return None
+        return self._become(self.signals.bits & _STATES)
 
     def show(self, state: StationState) -> Signals:
         """Returns the signals of the station's state; READY may keep a verdict."""

@@ -20,8 +20,8 @@ from edge.peers.messages import MESSAGE_MAX_BYTES
 from edge.peers.mqtt import Subscription
 from edge.trigger import ModbusTriggerConfig, MqttTriggerConfig
 from edge.trigger.base import FiredTrigger, Firing
-from edge.trigger.modbus import ModbusTrigger
 from edge.trigger.mqtt import MqttTrigger
+from edge.trigger.plc import PlcTrigger
 from inspection.errors import LineError
 from tests.doubles.line_peers import Broker, closing, free_port
 from tests.doubles.register_plc import RegisterPlc
@@ -40,7 +40,7 @@ class Plc(RegisterPlc):
     def set_coil(self, value: bool) -> None:
         assert not self.client.write_coil(3, value, device_id=1).isError()
 
-    def trigger(self, **settings: Any) -> ModbusTrigger:
+    def trigger(self, **settings: Any) -> PlcTrigger[Any]:
         defaults: dict[str, Any] = {
             "kind": "modbus",
             "host": "127.0.0.1",
@@ -51,7 +51,7 @@ class Plc(RegisterPlc):
             "poll_ms": 1.0,
             "timeout_ms": 2000.0,
         }
-        return ModbusTrigger(ModbusTriggerConfig.model_validate(defaults | settings))
+        return ModbusTriggerConfig.model_validate(defaults | settings).driver(None)
 
 
 @pytest.fixture
