@@ -38,6 +38,7 @@ _UNSIGNED = {0xC1: "B", 0xC2: "B", 0xC3: "H", _DINT: "I", 0xC6: "B", 0xC7: "H", 
 """Format of each integer type and of BOOL; a negative value reads as its bits."""
 
 _WORD_MAX = 0xFFFF
+_NO_FIT = "the answer of the PLC does not fit the request"
 _NAMES_DINT = "it should be DINT"
 _REFUSALS = {  # (general status, first word of the extended status; None for any)
     (0x04, None): "there is no such tag",
@@ -70,6 +71,8 @@ class EtherNetIpSession:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._session = 0
+        self._requests = 0
+        self._asking = asyncio.Lock()  # `close` of an output comes in the middle of a call
 
     async def connect(self) -> None:
         """Connects, and registers a session."""
@@ -93,7 +96,7 @@ class EtherNetIpSession:
             raise PlcError(f"the tag is of another type (0x{value.type:02X}); {_NAMES_DINT}")
         layout = struct.Struct(f"<{count}{_UNSIGNED[value.type]}")
         if len(value.data) != layout.size:
-            raise PlcError("the answer of the PLC does not fit the request")
+            raise PlcError(_NO_FIT)
         return layout.unpack(value.data)
 
     async def read_text(self, place: str) -> str:
@@ -122,8 +125,9 @@ class EtherNetIpSession:
 
     async def _ask(self, place: str, service: int, data: bytes, count: int) -> bytes:
         """Sends one request; returns the content of its answer."""
-        self._send_request(_request(service, place, data))
-        _, packet = await self._receive(_SEND_RR_DATA)
+        async with self._asking:
+            self._send_request(_request(service, place, data))
+            _, packet = await self._receive(_SEND_RR_DATA)
         return _content(packet, service, count)
 
     def _send_request(self, request: bytes) -> None:
@@ -137,7 +141,14 @@ class EtherNetIpSession:
     def _send(self, command: int, data: bytes) -> None:
         if self._writer is None or self._writer.is_closing():
             raise ConnectionError("the connection is lost")
-        self._writer.write(_HEADER.pack(command, len(data), self._session, 0, b"", 0) + data)
+        self._requests += 1
+        header = _HEADER.pack(command, len(data), self._session, 0, self._context, 0)
+        self._writer.write(header + data)
+
+    @property
+    def _context(self) -> bytes:
+        """Marks the newest request; the PLC puts it into the answer."""
+        return self._requests.to_bytes(8, "little")
 
     async def _receive(self, command: int) -> tuple[int, bytes]:
         """Returns the session and the data of the answer to `command`."""
@@ -145,9 +156,11 @@ class EtherNetIpSession:
             raise ConnectionError("the connection is lost")
         try:
             header = await self._reader.readexactly(_HEADER.size)
-            answered, length, session, status, _, _ = _HEADER.unpack(header)
+            answered, length, session, status, context, _ = _HEADER.unpack(header)
             if answered != command or length > _ANSWER_MAX_BYTES:
                 raise PlcError("the peer does not speak EtherNet/IP")
+            if context != self._context:
+                raise PlcError(_NO_FIT)
             data = await self._reader.readexactly(length)
         except asyncio.IncompleteReadError as error:
             raise ConnectionError("the PLC closed the connection") from error
@@ -198,7 +211,7 @@ def _content(packet: bytes, service: int, count: int) -> bytes:
     """
     message = packet[_ITEMS.size :]
     if len(message) < 4 or message[0] not in (service | 0x80, _UNCONNECTED_SEND | 0x80):
-        raise PlcError("the answer of the PLC does not fit the request")
+        raise PlcError(_NO_FIT)
     status, extended_words = message[2], message[3]
     data = message[4 + 2 * extended_words :]
     if status == 0 and message[0] == service | 0x80:
@@ -212,5 +225,5 @@ def _content(packet: bytes, service: int, count: int) -> bytes:
 
 def _value(data: bytes) -> _Value:
     if len(data) < 2:
-        raise PlcError("the answer of the PLC does not fit the request")
+        raise PlcError(_NO_FIT)
     return _Value(int.from_bytes(data[:2], "little"), data[2:])
