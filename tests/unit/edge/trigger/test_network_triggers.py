@@ -180,7 +180,7 @@ def test_tags_of_a_logix_are_parts(kind: int) -> None:
             LineError, match=r"ethernet_ip trigger .*: tag Words: .* be STRING; che"
         ):
             trigger(part_id_tag="Words").open()
-        with pytest.raises(LineError, match="tag Part: the tag is of another type.* DINT"):
+        with pytest.raises(LineError, match=r"tag Part: the tag is of another type.* DINT"):
             trigger(tag="Part", part_id_tag=None).open()
 
 
