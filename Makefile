@@ -5,6 +5,7 @@
 #   make check              the tests alone: all with their coverage, or some  (PYTEST=tests/unit)
 #   make lock               the versions and hashes of all wheels for a device, in locks  (PYTHON=python3.10)
 #   make wheelhouse         the locked wheels for a device without internet              (MACHINE=x86_64)
+#   make plc-docs           the tables and the diagram of docs/guides/plc.md, from the code
 #   make clean              remove what all targets made
 #
 # These write the pages of docs/measured:
@@ -14,6 +15,7 @@
 #   make camera-study       cameras.md: triggers, faults, memory        (needs pypylon and Aravis)
 #   make tensorrt-study     tensorrt.md: layers of NVIDIA's compiler     (no GPU; Linux x86-64)
 #   make reliability        reliability.md: faults under systemd        (needs root and systemd-nspawn)
+#   make plc-study          plc.md: 10 000 parts by each PLC protocol, with kills of either side
 #   make gpu-bench          a section of performance.md, on a GPU       (BUNDLE=folder, IMAGES=folder)
 #   make bench              prints the other figures of performance.md  (BUNDLE=folder: engines too)
 
@@ -32,7 +34,7 @@ MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .PHONY: demo lock wheelhouse test lint check study precision tensorrt-study reliability camera-study \
-  calibration-study bench gpu-bench clean
+  plc-study plc-docs calibration-study bench gpu-bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -73,6 +75,13 @@ tensorrt-study: $(STAMP)
 reliability: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.reliability \
 	  --out docs/measured/reliability.md
+
+plc-study: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.controllers --out docs/measured/plc.md
+
+# The tables and the diagram of docs/guides/plc.md, from the code.
+plc-docs: $(STAMP)
+	$(BIN)/python -m studies.plc_guide
 
 camera-study: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.cameras \

@@ -12,10 +12,11 @@
     HEARTBEAT     changes with every message; a still one means a dead station
 
 Every part has a number, also one whose verdict could not be sent: 1 follows 65535, and 0 means
-none. The line triggers only while READY is set, and counts with the station from the number it sees
-when READY rises, which it does when no part is in hand. It takes a verdict when RESULT_VALID is set and the number is that of the part it waits for, and acknowledges by
-writing that number back. So the line never takes a late write of a hung PLC for another part, and
-an old acknowledge never confirms a new part, as a bit would.
+none. The line triggers only while READY is set. It counts with the station from the number it sees
+when READY rises, which happens when no part is in hand. It takes a verdict when RESULT_VALID is set
+and the number is that of the part it waits for, and acknowledges by writing that number back. So
+the line never takes a late write of a hung PLC for another part, and an old acknowledge never
+confirms a new part, as a bit would.
 """
 
 from __future__ import annotations
