@@ -32,15 +32,15 @@ The controllers are simulators: pymodbus, the server of python-snap7, and a Logi
 these figures are those of the handshake.
 
 - **judged**: parts that the PLC took as passed or rejected. For each of them the record that the
-  trigger id names has the same part id and the same verdict.
+  trigger id names has the same part id and the same verdict; the run ends otherwise.
 - **without**: parts that the PLC got no verdict for, and rejects: the station or the PLC died with
   the part in hand, or the station was told NO_VERDICT. After a kill of the PLC the part in hand is
   not in its notes at all.
 - **records**: of the station, one for each trigger; no part has two.
 - **next part after**: from one answer to the next: median, and the worst of a hundred.
 
-| protocol | parts | judged | without | wrong or twice | records | kills of station, PLC | next part after |
-|---|---|---|---|---|---|---|---|
+| protocol | parts | judged | without | records | kills: station, PLC | next part after |
+|---|---|---|---|---|---|---|
 """
 FOOT = """
 The deadline of a part was {deadline:g} ms, the limit of a call {timeout:g} ms, and the PLC waited
@@ -72,7 +72,7 @@ def _row(args: argparse.Namespace, kind: str) -> str:
         )
     median, worst = account.cycle_ms
     cells = (
-        *(f"`{kind}`", account.parts, account.judged, account.without, 0, account.records),
+        *(f"`{kind}`", account.parts, account.judged, account.without, account.records),
         *(f"{account.kills[0]}, {account.kills[1]}", f"{median:.1f} ms, {worst:.1f} ms"),
     )
     return f"| {' | '.join(map(str, cells))} |\n"

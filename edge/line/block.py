@@ -11,6 +11,20 @@ from inspection.verdict import Cause
 CAUSES = tuple(Cause)
 """The causes of NO_VERDICT in the order of their numbers, from 1. PLC programs hold the numbers."""
 
+CAUSE_MEANINGS = {
+    Cause.CAMERA: "the camera is lost, or gave an error",
+    Cause.FRAME: "the frame cannot be used: damaged, or not of the size and kind that was taught",
+    Cause.ENGINE: "the engine failed",
+    Cause.NOT_FINITE: "the engine gave no number",
+    Cause.DEADLINE: "the verdict came after `deadline_ms`",
+    Cause.OVERTRIGGER: "the parts come too fast",
+    Cause.STOPPING: "the station stops",
+    Cause.NO_FRAME: "no camera gave a frame in time",
+    Cause.VIEW_MISSING: "one of several cameras gave no frame in time",
+    Cause.INTERRUPTED: "the process died with the part; only in records, a PLC never sees it",
+    Cause.PART_NOT_FOUND: "the part is not where the layout looks for it",
+}
+
 TEXT_BYTES = 24
 
 
