@@ -50,7 +50,7 @@ The deadline of a part was {deadline:g} ms, the limit of a call {timeout:g} ms, 
 
 def main() -> int:
     """Runs the protocols one after the other, and writes the page."""
-    parser = Parser(prog="studies.controllers", description=__doc__)
+    parser = Parser(prog="python -m studies.controllers", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--parts", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=20)

@@ -14,7 +14,8 @@ from edge.line.block import BLOCK_WORDS, CAUSE_MEANINGS, CAUSES, FIELDS
 from edge.line.handshake import MEANINGS, Bits
 from edge.recipe.request.plc import STATUS_WORDS
 from inspection.files import write_text
-from studies.handshake_diagram import diagram
+from linewarden.parser import Parser
+from studies.plc_pages.diagram import diagram
 
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "docs/guides/plc.md"
@@ -122,6 +123,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def main() -> int:
     """Writes the page and the diagram."""
+    Parser(prog="python -m studies.plc_guide", description=__doc__).parse_args()
     write_text(GUIDE, with_tables(GUIDE.read_text()))
     write_text(DIAGRAM, diagram())
     return 0

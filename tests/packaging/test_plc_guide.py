@@ -27,8 +27,8 @@ from edge.station.config import LineConfig
 from inspection.config.loading import load_config
 from inspection.errors import LineError
 from inspection.verdict import Cause, Verdict
-from studies.handshake_diagram import diagram
 from studies.plc_guide import DIAGRAM, GUIDE, TABLES, with_tables
+from studies.plc_pages.diagram import diagram
 from tests.doubles.line_peers import free_port
 from tests.doubles.waiting import wait_for
 
