@@ -191,6 +191,7 @@ def test_an_example_takes_each_verdict_of_the_station(
         timeout_ms=2000.0,
     )
     output: LineOutput = config.driver()
+    output.open()
     try:
         with example(port) as taken:
             wait_for(lambda: _tells(output, make_record(1)), GENEROUS_S)
