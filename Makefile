@@ -6,6 +6,7 @@
 #   make lock               the versions and hashes of all wheels for a device, in locks  (PYTHON=python3.10)
 #   make wheelhouse         the locked wheels for a device without internet              (MACHINE=x86_64)
 #   make triton-server      Triton's server for its tests, in build     (55 MB; Linux x86-64)
+#   make plc-docs           the tables and the diagram of docs/guides/plc.md, from the code
 #   make clean              remove what all targets made
 #
 # These write the pages of docs/measured:
@@ -17,6 +18,7 @@
 #   make tensorrt-study     tensorrt.md: layers of NVIDIA's compiler     (RUNS="run ..."; no GPU)
 #   make reliability        reliability.md: faults under systemd        (needs root and systemd-nspawn)
 #   make fleet              scale.md: many lines on a Triton server     (needs root and nftables)
+#   make plc-study          plc.md: 10 000 parts by each PLC protocol, with kills of either side
 #   make gpu-bench          a section of performance.md, on a GPU       (BUNDLE=folder, IMAGES=folder)
 #   make bench              prints the other figures of performance.md  (BUNDLE=folder: engines too)
 
@@ -26,7 +28,7 @@ SHARED ?= ../shared
 OUT ?= demo
 SEEDS ?= 1 2 3
 MACHINE ?= aarch64
-EXTRAS ?= onnxruntime calibration health modbus mqtt opcua webhook gpio signing
+EXTRAS ?= onnxruntime calibration health modbus s7 mqtt opcua webhook gpio signing
 RUNS ?= $(wildcard build/study/*-1/run)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -35,7 +37,7 @@ MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .PHONY: demo lock wheelhouse test lint check study preset-study precision tensorrt-study reliability camera-study \
-  calibration-study triton-server fleet bench gpu-bench clean
+  plc-study plc-docs calibration-study triton-server fleet bench gpu-bench clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -90,6 +92,13 @@ fleet: $(STAMP) build/triton
 reliability: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.reliability \
 	  --out docs/measured/reliability.md
+
+plc-study: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.controllers --out docs/measured/plc.md
+
+# The tables and the diagram of docs/guides/plc.md, from the code.
+plc-docs: $(STAMP)
+	$(BIN)/python -m studies.plc_guide
 
 camera-study: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.cameras \

@@ -5,6 +5,7 @@ installs its package, and add the configuration to `outputs_config`.
 """
 
 from edge.line.base import HoldsFile, LineOutput, StationState
+from edge.line.ethernet_ip import EtherNetIpConfig
 from edge.line.gate import GateConfig
 from edge.line.gpio import GpioConfig
 from edge.line.jsonlines import JsonLinesConfig
@@ -19,11 +20,13 @@ from edge.line.outputs_config import (
     output_from_config,
     output_names,
 )
+from edge.line.s7 import S7Config
 from edge.line.webhook import WebhookConfig
 from edge.peers.access import OpcUaSecurity, Secret, TlsConfig
 
 __all__ = [
     "OUTPUTS",
+    "EtherNetIpConfig",
     "GateConfig",
     "GpioConfig",
     "HoldsFile",
@@ -35,6 +38,7 @@ __all__ = [
     "OpcUaConfig",
     "OpcUaSecurity",
     "OutputConfig",
+    "S7Config",
     "Secret",
     "StationState",
     "StorableConfig",

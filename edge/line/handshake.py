@@ -1,21 +1,13 @@
 """The bits between the station and a PLC: pure state, no input or output.
 
-::
-
-    READY         the station takes the next part
-    BUSY          the station inspects a part
-    RESULT_VALID  the verdict bits, the sequence number and the trigger id belong to one part
-    PASS, REJECT  two signals, never both; neither with RESULT_VALID is NO_VERDICT
-    NO_VERDICT    the part was not judged: the line takes its fail-safe action
-    REVIEW        with REJECT: a person should look at the part
-    FAULT         the station inspects nothing
-    HEARTBEAT     changes with every message; a still one means a dead station
+docs/guides/plc.md draws it for the PLC's side.
 
 Every part has a number, also one whose verdict could not be sent: 1 follows 65535, and 0 means
-none. The line counts with the station from the number it sees when READY rises. It takes a verdict
-when RESULT_VALID is set and the number is that of the part it waits for, and acknowledges by
-writing that number back. So the line never takes a late write of a hung PLC for another part, and
-an old acknowledge never confirms a new part, as a bit would.
+none. The line triggers only while READY is set. It counts with the station from the number it sees
+when READY rises, which happens when no part is in hand. It takes a verdict when RESULT_VALID is set
+and the number is that of the part it waits for, and acknowledges by writing that number back. So
+the line never takes a late write of a hung PLC for another part, and an old acknowledge never
+confirms a new part, as a bit would.
 """
 
 from __future__ import annotations
@@ -46,6 +38,20 @@ class Bits(IntFlag):
     HEARTBEAT = 128
     REVIEW = 256
 
+
+MEANINGS = {
+    Bits.READY: "the station takes the next part: trigger only while it is set",
+    Bits.BUSY: "reserved: at present never set",
+    Bits.RESULT_VALID: "PASS, REJECT, NO_VERDICT, REVIEW, number, cause and trigger id belong to "
+    "one part",
+    Bits.PASS: "the part is good; never together with REJECT",
+    Bits.REJECT: "the part is bad; never together with PASS",
+    Bits.NO_VERDICT: "the part was not judged: the line takes its fail-safe action",
+    Bits.FAULT: "the station inspects nothing: the line stops, or rejects every part",
+    Bits.HEARTBEAT: "changes with every message; a still one means a dead station",
+    Bits.REVIEW: "with REJECT: a person should look at the part",
+}
+"""What each bit says, in the words of the plant."""
 
 VERDICT_BITS = {
     Verdict.PASS: Bits.PASS,
@@ -129,8 +135,14 @@ class Handshake:
             return False
         if acknowledged_sequence != self.signals.sequence:
             return False
-        self._become(self.signals.bits & _STATES)
+        self.take_back()
         return True
+
+    def take_back(self) -> Signals | None:
+        """Returns the signals without the shown verdict; None when none is shown."""
+        if Bits.RESULT_VALID not in self.signals.bits:
+            return None
+        return self._become(self.signals.bits & _STATES)
 
     def show(self, state: StationState) -> Signals:
         """Returns the signals of the station's state; READY may keep a verdict."""

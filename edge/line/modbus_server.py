@@ -1,6 +1,6 @@
 """Modbus TCP, the station as server: a PLC polls it.
 
-The block of `edge.line.modbus` in input registers (function code 4), and the acknowledge register
+The block of `edge.line.block` in input registers (function code 4), and the acknowledge register
 as a holding register (function codes 6 and 16). Modbus has no passwords: keep the port within
 the network of the machine.
 """
@@ -11,11 +11,13 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
+from edge.line.block import BLOCK_WORDS, words_from_signals
 from edge.line.handshake import Signals
-from edge.line.modbus import BLOCK_REGISTERS, ModbusOutputConfig, registers_from_signals
+from edge.line.modbus import ModbusOutputConfig
 from edge.line.server_output import ServerOutput
 from edge.part.record import InspectionRecord
 from edge.peers.connections import ConnectionLimits
+from edge.peers.modbus import INSTALL
 from edge.peers.resources import ListeningPort
 from inspection.config.claims import Claim
 from inspection.config.plugins import Sdk, require
@@ -30,7 +32,6 @@ else:
     pymodbus_server, simulator = Sdk("pymodbus.server"), Sdk("pymodbus.simulator")
 
 _READ_INPUT_REGISTERS = 4
-_INSTALL = "pip install 'linewarden[modbus]'"
 
 
 class ModbusServerConfig(ModbusOutputConfig):
@@ -46,12 +47,12 @@ class ModbusServerConfig(ModbusOutputConfig):
     def claims(self) -> Iterable[Claim]:
         """Returns the claims to the port, and to the registers in their two tables."""
         yield Claim(("port",), ListeningPort(self.host, self.port))
-        yield from self.registers("register_address", "input register", BLOCK_REGISTERS)
+        yield from self.registers("register_address", "input register", BLOCK_WORDS)
         yield from self.registers("acknowledge_register", "holding register")
 
     def driver(self) -> ModbusServer:
         """Returns the output, not yet opened; raises LineError without the package."""
-        require("output 'modbus_server'", "pymodbus", _INSTALL, LineError)
+        require("output 'modbus_server'", "pymodbus", INSTALL, LineError)
         return ModbusServer(self)
 
 
@@ -79,7 +80,7 @@ class ModbusServer(ServerOutput["ModbusTcpServer"]):
         config = self._config
         unused = [simulator.SimData(0, count=16, values=False, datatype=simulator.DataType.BITS)]
         block = simulator.SimData(
-            config.register_address, count=BLOCK_REGISTERS, datatype=simulator.DataType.REGISTERS
+            config.register_address, count=BLOCK_WORDS, datatype=simulator.DataType.REGISTERS
         )
         acknowledge = simulator.SimData(
             config.acknowledge_register or 0, datatype=simulator.DataType.REGISTERS
@@ -107,7 +108,7 @@ class ModbusServer(ServerOutput["ModbusTcpServer"]):
             self._config.device_id,
             _READ_INPUT_REGISTERS,
             self._config.register_address,
-            registers_from_signals(signals),
+            words_from_signals(signals),
         )
 
     async def _stop(self, server: ModbusTcpServer) -> None:

@@ -9,18 +9,28 @@ from pydantic import Field
 
 from edge.encoder import Encoder
 from edge.line.base import LineOutput
+from edge.line.ethernet_ip import EtherNetIpConfig
 from edge.line.gpio import GpioConfig
 from edge.line.jsonlines import JsonLinesConfig
 from edge.line.modbus import ModbusConfig
 from edge.line.modbus_server import ModbusServerConfig
 from edge.line.mqtt import MqttConfig
 from edge.line.opcua import OpcUaConfig
+from edge.line.s7 import S7Config
 from edge.line.webhook import WebhookConfig
 
 StorableConfig = MqttConfig | WebhookConfig
 """Outputs behind a network, whose verdicts may come later; see `edge.store.outbox`."""
 
-_Kinds = GpioConfig | JsonLinesConfig | ModbusConfig | ModbusServerConfig | OpcUaConfig
+_Kinds = (
+    GpioConfig
+    | JsonLinesConfig
+    | ModbusConfig
+    | ModbusServerConfig
+    | S7Config
+    | EtherNetIpConfig
+    | OpcUaConfig
+)
 OutputConfig = Annotated[_Kinds | StorableConfig, Field(discriminator="kind")]
 
 OUTPUTS: Mapping[str, Any] = {

@@ -9,7 +9,14 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from edge.peers.access import Secret, TlsConfig
-from edge.peers.resources import LAST_REGISTER, RegisterRange, Table, client_at
+from edge.peers.resources import (
+    LAST_REGISTER,
+    DataBlockRange,
+    RegisterRange,
+    Table,
+    TagRange,
+    client_at,
+)
 from inspection.config.claims import Claim, Claimant
 from inspection.config.flaws import Flaw, refuse
 from inspection.config.secret import hidden_problem
@@ -26,7 +33,15 @@ def _host_alone(host: str) -> str:
 Host = Annotated[str, Field(min_length=1), AfterValidator(_host_alone)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Register = Annotated[int, Field(ge=0, le=LAST_REGISTER)]
+DbNumber = Annotated[int, Field(ge=1, le=65535)]
+DbByte = Annotated[int, Field(ge=0, le=65534)]
 Milliseconds = Annotated[float, Field(gt=0, le=60_000)]
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,39}"
+_MEMBER = rf"{_NAME}(\[[0-9]{{1,5}}\])?"
+Tag = Annotated[str, Field(pattern=rf"^(Program:{_NAME}\.)?{_MEMBER}(\.{_MEMBER})*$")]
+"""A controller tag, or one of a program as Program:Name.Tag; with members and one index each."""
+
 TopicPrefix = Annotated[str, Field(pattern=r"^[^+#\x00/][^+#\x00]*[^+#\x00/]$")]
 
 
@@ -59,6 +74,56 @@ class ModbusPeer(Claimant):
             if isinstance(claim.resource, RegisterRange) and claim.resource.last > LAST_REGISTER
         )
         return self
+
+
+class S7Peer(Claimant):
+    """The address of a Siemens S7 controller.
+
+    Attributes:
+        rack, slot: of the CPU: S7-1200 and S7-1500 slot 1, S7-300 slot 2; S7-400 as in its hardware
+            configuration.
+        timeout_ms: limit of every call.
+    """
+
+    host: Host
+    port: Port = 102
+    rack: Annotated[int, Field(ge=0, le=7)] = 0
+    slot: Annotated[int, Field(ge=0, le=31)] = 1
+    timeout_ms: Milliseconds = 200.0
+
+    def data(self, key: str, db: int, size: int, bit: int | None = None) -> Iterable[Claim]:
+        """Returns the claim to bytes of a data block from that in `key` on; none for None.
+
+        Args:
+            size: number of bytes.
+            bit: the only one that is claimed of the byte.
+        """
+        first = getattr(self, key)
+        if first is not None:
+            bits = (8 * first, 8 * size) if bit is None else (8 * first + bit, 1)
+            where = self.host, self.port, self.rack, self.slot, db
+            yield Claim((key,), DataBlockRange(*where, *bits))
+
+
+class EtherNetIpPeer(Claimant):
+    """The address of an Allen-Bradley controller.
+
+    Attributes:
+        slot: of the controller in its chassis; None where the controller answers by itself, as a
+            Micro800 does.
+        timeout_ms: limit of every call.
+    """
+
+    host: Host
+    port: Port = 44818
+    slot: Annotated[int, Field(ge=0, le=255)] | None = 0
+    timeout_ms: Milliseconds = 200.0
+
+    def tags(self, key: str, count: int = 1) -> Iterable[Claim]:
+        """Returns the claim to a tag, or to `count` elements of it; none for None."""
+        tag = getattr(self, key)
+        if tag is not None:
+            yield Claim((key,), TagRange(self.host, self.port, self.slot, tag, count))
 
 
 class MqttBroker(Claimant):

@@ -1,7 +1,8 @@
-"""Things of the network that have one user: ports, registers, and names at an MQTT broker."""
+"""Things of the network that have one user: ports, words of a PLC, names at an MQTT broker."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Literal
@@ -98,6 +99,103 @@ class RegisterRange:
 
     def __str__(self) -> str:
         return f"{self.name} of {self.host}:{self.port}, device_id {self.device_id}"
+
+
+@dataclass(frozen=True)
+class DataBlockRange:
+    """Consecutive bits of a data block of an S7 controller.
+
+    Attributes:
+        host, port, rack, slot: address of the controller.
+        first, count: in bits.
+    """
+
+    host: str
+    port: int
+    rack: int
+    slot: int
+    db: int
+    first: int
+    count: int
+
+    @property
+    def advice(self) -> str:
+        """Asks for other bytes."""
+        return "give each bytes of its own"
+
+    def meets(self, other: object) -> bool:
+        """Returns True where both have a bit of the same data block."""
+        return (
+            isinstance(other, DataBlockRange)
+            and self._block == other._block
+            and self.first < other.first + other.count
+            and other.first < self.first + self.count
+        )
+
+    @property
+    def _block(self) -> tuple[str, int, int, int, int]:
+        return machine(self.host), self.port, self.rack, self.slot, self.db
+
+    def __str__(self) -> str:
+        first, last = self.first // 8, (self.first + self.count - 1) // 8
+        if self.count == 1:
+            place = f"bit {first}.{self.first % 8}"
+        else:
+            place = f"byte {first}" if first == last else f"bytes {first} to {last}"
+        where = f"{self.host}:{self.port}, rack {self.rack}, slot {self.slot}"
+        return f"{place} of DB{self.db} of {where}"
+
+
+@dataclass(frozen=True)
+class TagRange:
+    """A tag of a Logix controller, or consecutive elements of it.
+
+    Attributes:
+        host, port, slot: address of the controller.
+        tag: with the index of the first element; without an index from the first one on.
+        count: of elements.
+    """
+
+    host: str
+    port: int
+    slot: int | None
+    tag: str
+    count: int = 1
+
+    @property
+    def advice(self) -> str:
+        """Asks for another tag."""
+        return "give each a tag of its own"
+
+    def meets(self, other: object) -> bool:
+        """Returns True for common elements, and where one tag is a part of the other."""
+        if not isinstance(other, TagRange) or self._controller != other._controller:
+            return False
+        (mine, first), (theirs, others_first) = self._elements, other._elements
+        if mine == theirs:
+            return first < others_first + other.count and others_first < first + self.count
+        return _is_part(theirs, self.tag) or _is_part(mine, other.tag)
+
+    @property
+    def _controller(self) -> tuple[str, int, int | None]:
+        return machine(self.host), self.port, self.slot
+
+    @property
+    def _elements(self) -> tuple[str, int]:
+        """The array and the first element; Logix does not tell upper from lower case."""
+        found = re.fullmatch(r"(.*)\[(\d+)\]", self.tag)
+        array, first = (found[1], int(found[2])) if found else (self.tag, 0)
+        return array.lower(), first
+
+    def __str__(self) -> str:
+        elements = "" if self.count == 1 else f" ({self.count} elements)"
+        slot = "" if self.slot is None else f", slot {self.slot}"
+        return f"the tag {self.tag}{elements} of {self.host}:{self.port}{slot}"
+
+
+def _is_part(array: str, tag: str) -> bool:
+    """Returns whether an array, in lower case, is a member of a tag or of an element of it."""
+    return array.startswith((f"{tag.lower()}.", f"{tag.lower()}["))
 
 
 def client_at(broker: str, client_id: str) -> Named:

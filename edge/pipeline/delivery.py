@@ -142,6 +142,7 @@ class Delivery:
                 self._call(partial(self._hooks.on_verdict, telling.record(), _do_nothing))
             self._handed_out[telling.trigger_id] = _HandedOut(telling, time.monotonic())
             self._outputs.offer(telling)
+            self._ledger.hand_out()
         self._ledger.wake()
 
     def _hand_out_unnoted(self) -> None:

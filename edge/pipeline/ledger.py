@@ -59,6 +59,7 @@ class Ledger:
         self._open: dict[str, _Part] = {}
         self._settled: dict[str, tuple[_Part, Inspection]] = {}
         self._order: deque[str] = deque()  # of the triggers that were not taken
+        self._in_hand = 0
         self._unfinished = 0
         self._is_woken = False
         self._unnoted: set[str] = set()
@@ -75,6 +76,7 @@ class Ledger:
                 return
             self._open[trigger.trigger_id] = _Part(trigger)
             self._order.append(trigger.trigger_id)
+            self._in_hand += 1
             if not is_noted:
                 self._unnoted.add(trigger.trigger_id)
             self._changed.notify_all()
@@ -164,6 +166,16 @@ class Ledger:
         with self._changed:
             self._is_woken = True
             self._changed.notify_all()
+
+    def hand_out(self) -> None:
+        """Marks that one of the verdicts that were taken waits at the outputs."""
+        with self._changed:
+            self._in_hand -= 1
+
+    @property
+    def has_parts_in_hand(self) -> bool:
+        """Whether a part has a trigger, and no verdict that waits at the outputs or was told."""
+        return self._in_hand > 0
 
     def finish(self) -> None:
         """Marks that the outputs were told one of the verdicts that were taken."""

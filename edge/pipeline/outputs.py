@@ -46,9 +46,13 @@ class OutputThread:
     An output that did not take a verdict is down until it takes one, or for `settings.limit_s`: a
     server that nobody polls can be opened and shows every state.
 
+    READY rises when no part is in hand: the line takes the first number after READY for its next
+    part (docs/decisions/0008-ready-with-empty-hands.md).
+
     Args:
         name: of the output, in records, status and log.
         state: returns the state of the station.
+        has_parts: returns whether parts have a trigger, and no verdict at the outputs yet.
         on_verdict: see `Hooks`.
         on_error: receives each LineError, and every error that is a defect of the program.
 
@@ -63,6 +67,7 @@ class OutputThread:
         output: LineOutput,
         *,
         state: Callable[[], StationState],
+        has_parts: Callable[[], bool],
         on_verdict: OnVerdict,
         on_error: Callable[[Exception], None],
         settings: RunSettings,
@@ -71,6 +76,9 @@ class OutputThread:
         self._name = name
         self._link = linked(output, settings.longest_pause_s)
         self._state = state
+        self._has_parts = has_parts
+        self._deadline_s = settings.parts.deadline_ns / 1e9
+        self._ready_since: float | None = None
         self._on_verdict = on_verdict
         self._on_error = on_error
         self._limit_s = settings.limit_s
@@ -241,14 +249,29 @@ class OutputThread:
         is_due = state is StationState.READY and now - self._shown_at >= HEARTBEAT_S
         if state is self._shown and not is_due:
             return
-        if state is StationState.READY and self._shown is not state and self._queue:
-            return  # the line would count the parts that wait here among those after READY
+        if state is not StationState.READY or self._shown is StationState.READY:
+            self._ready_since = None
+        elif not self._may_become_ready(now):
+            return
         self._shown_at = now
         error = self._attempt(functools.partial(self._link.show, state), state.value)
         if not error and not self._has_refused:
             self._note_recovery()
         # One that comes back is shown the state at once: with READY the line counts its parts anew.
         self._shown = state if self._link.is_up else None
+
+    def _may_become_ready(self, now: float) -> bool:
+        """Returns whether the line can count its parts from now on.
+
+        It would take the verdict of a part in hand for that of its next one. All parts that were in
+        hand when the station became READY have their verdict after the deadline; what is in hand
+        then comes from a line that triggers without READY, and READY must not wait for ever.
+        """
+        if self._ready_since is None:
+            self._ready_since = now
+        is_overdue = now - self._ready_since >= self._deadline_s
+        # In this order: a part that leaves the hand is in the queue by then.
+        return (is_overdue or not self._has_parts()) and not self._queue
 
     def _attempt(self, call: Callable[[], None], what: str) -> str:
         """Calls the output; returns its error, or an empty text."""
@@ -285,6 +308,7 @@ class Outputs:
         outputs: Mapping[str, LineOutput],
         *,
         state: Callable[[], StationState],
+        has_parts: Callable[[], bool],
         on_verdict: OnVerdict,
         on_error: Callable[[Exception], None],
         settings: RunSettings,
@@ -294,6 +318,7 @@ class Outputs:
                 name,
                 output,
                 state=state,
+                has_parts=has_parts,
                 on_verdict=on_verdict,
                 on_error=on_error,
                 settings=settings,

@@ -118,6 +118,7 @@ class Pipeline:
         self._outputs = Outputs(
             outputs,
             state=lambda: self.state,
+            has_parts=lambda: self._ledger.has_parts_in_hand,
             on_verdict=hooks.on_verdict,
             on_error=self._note_error,
             settings=settings,

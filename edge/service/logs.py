@@ -43,8 +43,9 @@ def configure(level: int = logging.WARNING, stream: TextIO | UnblockedStream | N
         JsonFormatter() if is_journal else RedactingFormatter("linewarden: %(message)s")
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # It dumps the last bytes of each failed connection, and the caller reports the failure.
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+    # They log each connection and its last bytes, and the caller reports the failure.
+    for library in ("pymodbus", "snap7"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     if is_journal:
         sys.excepthook = _log_uncaught
         threading.excepthook = _log_uncaught_on_thread

@@ -125,7 +125,8 @@ class LineConfig(RecipesConfig):
         if isinstance(trigger, FrameTriggerConfig) and fired:
             raise ValueError(
                 "a camera whose trigger source is Software gives no frame by itself: "
-                "trigger.kind should be software, interval, encoder, modbus or mqtt"
+                "trigger.kind should be software, interval, encoder, modbus, s7, ethernet_ip "
+                "or mqtt"
             )
         return self
 

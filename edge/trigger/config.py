@@ -8,10 +8,12 @@ from pydantic import Field
 
 from edge.trigger.camera import CameraTriggerConfig
 from edge.trigger.encoder import EncoderTriggerConfig
+from edge.trigger.ethernet_ip import EtherNetIpTriggerConfig
 from edge.trigger.interval import IntervalTriggerConfig
 from edge.trigger.modbus import ModbusTriggerConfig
 from edge.trigger.mqtt import MqttTriggerConfig
 from edge.trigger.presence import PresenceTriggerConfig
+from edge.trigger.s7 import S7TriggerConfig
 from edge.trigger.software import SoftwareTriggerConfig
 
 FrameTriggerConfig = CameraTriggerConfig | PresenceTriggerConfig
@@ -20,6 +22,8 @@ FiredTriggerConfig = (
     | IntervalTriggerConfig
     | EncoderTriggerConfig
     | ModbusTriggerConfig
+    | S7TriggerConfig
+    | EtherNetIpTriggerConfig
     | MqttTriggerConfig
 )
 TriggerConfig = Annotated[FrameTriggerConfig | FiredTriggerConfig, Field(discriminator="kind")]

@@ -1,13 +1,7 @@
-"""A register or coil of a PLC, which the station polls by Modbus TCP.
-
-A change to a value other than 0 is a trigger: the PLC may raise a bit and take it back, or count.
-A value that the station finds when it connects is not: its part came before the station was READY.
-The PLC writes the part id before the trigger.
-"""
+"""A register or coil of a PLC, which the station polls by Modbus TCP; see `edge.trigger.plc`."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -15,14 +9,14 @@ from pydantic import Field
 
 from edge.encoder import Encoder
 from edge.peers.addresses import ModbusPeer, Register
-from edge.peers.modbus import Plc
+from edge.peers.modbus import INSTALL, ModbusSession, modbus_connection
+from edge.peers.plc import Plc
 from edge.peers.resources import Table
-from edge.trigger.base import FiredConfig, Firing, part_id_from_text
+from edge.trigger.base import FiredConfig
+from edge.trigger.plc import PlcTrigger, PollMilliseconds, Reading
 from inspection.config.claims import Claim
 from inspection.config.plugins import require
 from inspection.errors import LineError
-
-_INSTALL = "pip install 'linewarden[modbus]'"
 
 
 class ModbusTriggerConfig(FiredConfig, ModbusPeer):
@@ -42,7 +36,7 @@ class ModbusTriggerConfig(FiredConfig, ModbusPeer):
     address: Register
     part_id_address: Register | None = None
     part_id_registers: Annotated[int, Field(ge=1, le=32)] = 8
-    poll_ms: Annotated[float, Field(ge=1, le=1000)] = 5.0
+    poll_ms: PollMilliseconds = 5.0
 
     def claims(self) -> Iterable[Claim]:
         """Returns the claims to the trigger and to the part id."""
@@ -50,52 +44,31 @@ class ModbusTriggerConfig(FiredConfig, ModbusPeer):
         yield from self.registers("address", table)
         yield from self.registers("part_id_address", "holding register", self.part_id_registers)
 
-    def driver(self, _encoder: Encoder | None) -> ModbusTrigger:
+    def driver(self, _encoder: Encoder | None) -> PlcTrigger[ModbusSession]:
         """Returns the trigger, not yet opened; raises LineError without the package."""
-        require("trigger 'modbus'", "pymodbus", _INSTALL, LineError)
-        return ModbusTrigger(self)
+        require("trigger 'modbus'", "pymodbus", INSTALL, LineError)
+        name = f"modbus trigger {self.host}:{self.port}"
+        check = "host, port, device_id and the addresses"
+        return PlcTrigger(
+            Plc(name, modbus_connection(name, self), check),
+            poll_ms=self.poll_ms,
+            value=Reading(f"address {self.address}", self._read_value),
+            part_id=self._part_id,
+        )
 
+    async def _read_value(self, session: ModbusSession) -> int:
+        if self.table == "coil":
+            return int(await session.read_coil(self.address))
+        return (await session.read(self.address))[0]
 
-class ModbusTrigger:
-    """Polls a PLC every `poll_ms`."""
-
-    def __init__(self, config: ModbusTriggerConfig) -> None:
-        self._config = config
-        self._plc = Plc(f"modbus trigger {config.host}:{config.port}", config)
-        self._last = 0
-
-    def open(self) -> None:
-        """Connects, and notes the present value."""
-        self._plc.open()
-        self._last = self._read_trigger()
-
-    def wait(self, timeout_s: float) -> Firing | None:
-        """Polls until the value changes."""
-        until_s = time.monotonic() + timeout_s
-        while True:
-            value = self._read_trigger()
-            last, self._last = self._last, value
-            if value not in (0, last):
-                fired_ns = time.monotonic_ns()
-                return Firing(self._read_part_id(), fired_ns)
-            if time.monotonic() >= until_s:
-                return None
-            time.sleep(self._config.poll_ms / 1e3)
-
-    def close(self) -> None:
-        """Disconnects."""
-        self._plc.close()
-
-    def _read_trigger(self) -> int:
-        address = self._config.address
-        if self._config.table == "coil":
-            return int(self._plc.coil(address))
-        return self._plc.registers(address)[0]
-
-    def _read_part_id(self) -> str | None:
-        address = self._config.part_id_address
+    @property
+    def _part_id(self) -> Reading | None:
+        address = self.part_id_address
         if address is None:
             return None
-        words = self._plc.registers(address, self._config.part_id_registers)
-        text = b"".join(word.to_bytes(2, "big") for word in words)
-        return part_id_from_text(text.decode("ascii", "replace"))
+
+        async def read(session: ModbusSession) -> str:
+            words = await session.read(address, self.part_id_registers)
+            return b"".join(word.to_bytes(2, "big") for word in words).decode("ascii", "replace")
+
+        return Reading(f"address {address}", read)

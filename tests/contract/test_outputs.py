@@ -14,12 +14,14 @@ import pytest
 
 from edge.line import (
     OUTPUTS,
+    EtherNetIpConfig,
     JsonLinesConfig,
     LineOutput,
     ModbusConfig,
     ModbusServerConfig,
     MqttConfig,
     OpcUaConfig,
+    S7Config,
     StationState,
     WebhookConfig,
     output_from_config,
@@ -44,12 +46,13 @@ PACKAGES = {
     "modbus_server": "pymodbus",
     "mqtt": "paho.mqtt",
     "opcua": "asyncua",
+    "s7": "snap7",
     "webhook": "httpx",
 }
 STATELESS = {"jsonlines", "webhook"}
 CANNOT_HANG = {"jsonlines"}
 LISTENS = {"modbus_server", "opcua"}
-ON_A_LOOP = LISTENS | {"modbus", "webhook"}
+ON_A_LOOP = LISTENS | {"modbus", "s7", "ethernet_ip", "webhook"}
 STATES = Bits.READY | Bits.BUSY | Bits.FAULT
 
 
@@ -97,6 +100,32 @@ def modbus_server(folder: Path) -> Line:
     return Line("modbus_server", output_from_config(config), peer)
 
 
+def s7(folder: Path) -> Line:
+    port = peers.free_port()
+    config = S7Config(
+        kind="s7",
+        host="127.0.0.1",
+        port=port,
+        db=peers.DATA_BLOCK,
+        acknowledge_byte=peers.ACKNOWLEDGE_BYTE,
+        timeout_ms=TIMEOUT_MS,
+    )
+    return Line("s7", output_from_config(config), peers.S7Plc(port))
+
+
+def ethernet_ip(folder: Path) -> Line:
+    port = peers.free_port()
+    config = EtherNetIpConfig(
+        kind="ethernet_ip",
+        host="127.0.0.1",
+        port=port,
+        tag="Verdict",
+        acknowledge_tag="Taken",
+        timeout_ms=TIMEOUT_MS,
+    )
+    return Line("ethernet_ip", output_from_config(config), peers.LogixPlc(port))
+
+
 def mqtt(folder: Path) -> Line:
     peer = peers.Broker(peers.free_port(), folder)
     peer.subscribe()
@@ -139,7 +168,8 @@ def skip_without_package(kind: str) -> None:
 
 
 LINES: dict[str, Callable[[Path], Line]] = {
-    make.__name__: make for make in (jsonlines, modbus, modbus_server, mqtt, opcua, gpio, webhook)
+    make.__name__: make
+    for make in (*(jsonlines, modbus, modbus_server, s7, ethernet_ip, mqtt, opcua, gpio, webhook),)
 }
 
 

@@ -19,7 +19,7 @@ import inspection.inspector
 import inspection.layout.preparer
 from edge.camera.replay import ReplayCamera
 from edge.line.jsonlines import JsonLines
-from edge.line.modbus import ModbusClient
+from edge.line.plc import PlcOutput
 from edge.part.frame import Frame
 from edge.store.images import ImageArchive
 from inspection.engine.onnxruntime import OnnxRuntimeEngine
@@ -56,7 +56,7 @@ STAGES: dict[str, tuple[Any, str]] = {
     "engine": (OnnxRuntimeEngine, "infer"),
     "decide": (inspection.inspector, "decide"),
     "output": (JsonLines, "send"),
-    "plc": (ModbusClient, "send"),
+    "plc": (PlcOutput, "send"),
     "record": (edge.service.run, "log_no_verdict"),
     "archive": (ImageArchive, "save"),
 }

@@ -30,6 +30,7 @@ from edge.line.opcua import NAMESPACE
 from edge.peers.loop_thread import LoopThread
 from inspection.config.plugins import Sdk
 from inspection.verdict import Verdict
+from tests.doubles.logix import DINT, Logix, Tag
 
 if TYPE_CHECKING:
     import pymodbus
@@ -41,13 +42,17 @@ if TYPE_CHECKING:
     from pymodbus import client as modbus_client
     from pymodbus import server as modbus_server
     from pymodbus import simulator
+
+    from tests.doubles import s7_controller as s7
 else:
     opcua, ua = Sdk("asyncua.sync"), Sdk("asyncua.ua")
     paho, enums = Sdk("paho.mqtt.client"), Sdk("paho.mqtt.enums")
     pymodbus, modbus_client = Sdk("pymodbus"), Sdk("pymodbus.client")
     modbus_server, simulator = Sdk("pymodbus.server"), Sdk("pymodbus.simulator")
+    s7 = Sdk("tests.doubles.s7_controller")  # with a class of snap7 as base
 
 ACKNOWLEDGE_REGISTER = 40
+DATA_BLOCK, ACKNOWLEDGE_BYTE = 10, 30
 BLOCK = 15
 
 
@@ -104,7 +109,7 @@ def seen_from_registers(registers: Sequence[int]) -> Seen:
     return Seen(text, Bits.PASS in bits, Bits.REJECT in bits, registers[1])
 
 
-class PlcServer(Peer):
+class CountingPlc(Peer):
     """A PLC that is written to and counts parts by the rule of `edge.line.handshake`.
 
     Hung, it keeps what arrives and works it off when it wakes.
@@ -116,6 +121,34 @@ class PlcServer(Peer):
         self.writes: list[list[int]] = []
         self.acknowledges = acknowledges
         self._awaited: int | None = None
+
+    def take(self, words: Sequence[int]) -> int | None:
+        """Takes a block that was written; returns the number to acknowledge."""
+        was_ready = Bits.READY in self.shown_bits()
+        self.writes.append([int(word) for word in words])
+        bits, number = self.shown_bits(), self.writes[-1][1]
+        if Bits.RESULT_VALID not in bits:
+            if Bits.READY in bits and not was_ready:
+                self._awaited = number % 65535 + 1
+        elif number == self._awaited:
+            self._awaited = number % 65535 + 1
+            self.seen.append(seen_from_registers(self.writes[-1]))
+            return number if self.acknowledges else None
+        return None
+
+    def shown_bits(self) -> Bits:
+        return Bits(self.writes[-1][0]) if self.writes else Bits(0)
+
+    def shown(self) -> Bits:
+        time.sleep(0.05)
+        return self.shown_bits()
+
+
+class PlcServer(CountingPlc):
+    """A PLC that is written to by Modbus."""
+
+    def __init__(self, port: int, *, acknowledges: bool = True) -> None:
+        super().__init__(port, acknowledges=acknowledges)
         self._loop = LoopThread("plc")
         self._server = self._loop.run(self._start(port), 5.0)
 
@@ -143,29 +176,57 @@ class PlcServer(Peer):
             await asyncio.sleep(0.005)
         if values is None or len(values) != BLOCK:
             return
-        was_ready = Bits.READY in self.shown_bits()
-        self.writes.append([int(value) for value in values])
-        bits, number = self.shown_bits(), self.writes[-1][1]
-        if Bits.RESULT_VALID not in bits:
-            if Bits.READY in bits and not was_ready:
-                self._awaited = number % 65535 + 1
-        elif number == self._awaited:
-            self._awaited = number % 65535 + 1
-            self.seen.append(seen_from_registers(self.writes[-1]))
-            if self.acknowledges:
-                registers[ACKNOWLEDGE_REGISTER] = number
-
-    def shown_bits(self) -> Bits:
-        return Bits(self.writes[-1][0]) if self.writes else Bits(0)
-
-    def shown(self) -> Bits:
-        time.sleep(0.05)
-        return self.shown_bits()
+        number = self.take(values)
+        if number is not None:
+            registers[ACKNOWLEDGE_REGISTER] = number
 
     def close(self) -> None:
         super().close()
         self._loop.run(self._server.shutdown(), 5.0)  # type: ignore[no-untyped-call]
         self._loop.stop()
+
+
+class S7Plc(CountingPlc):
+    """A PLC that is written to by S7, with the block at the beginning of `DATA_BLOCK`."""
+
+    def __init__(self, port: int, *, acknowledges: bool = True) -> None:
+        super().__init__(port, acknowledges=acknowledges)
+        self._controller = s7.S7Controller(port, {DATA_BLOCK: bytearray(64)})
+        self._controller.running = self.running
+        self._controller.on_write = self._on_write
+
+    def _on_write(self, db: int, first: int, size: int) -> None:
+        data = self._controller.blocks[db]
+        if (first, size) != (0, 2 * BLOCK):
+            return
+        words = [int.from_bytes(data[at : at + 2], "big") for at in range(0, size, 2)]
+        number = self.take(words)
+        if number is not None:
+            data[ACKNOWLEDGE_BYTE : ACKNOWLEDGE_BYTE + 2] = number.to_bytes(2, "big")
+
+    def close(self) -> None:
+        super().close()
+        self._controller.close()
+
+
+class LogixPlc(CountingPlc):
+    """A controller that is written to by EtherNet/IP, with the tags `Verdict` and `Taken`."""
+
+    def __init__(self, port: int, *, acknowledges: bool = True) -> None:
+        super().__init__(port, acknowledges=acknowledges)
+        self._tags = {"Verdict": Tag(DINT, [0] * BLOCK), "Taken": Tag(DINT, [0])}
+        self._controller = Logix(port, self._tags)
+        self._controller.running = self.running
+        self._controller.on_write = self._on_write
+
+    def _on_write(self, _tag: str) -> None:
+        number = self.take(self._tags["Verdict"].values)
+        if number is not None:
+            self._tags["Taken"].values[0] = number
+
+    def close(self) -> None:
+        super().close()
+        self._controller.close()
 
 
 class Poller(Peer):

@@ -18,7 +18,7 @@ BLOCK = 15
 
 
 async def serve(port: int, notes: TextIO) -> None:
-    """Take writes of the block of `edge.line.modbus` until the end of the process."""
+    """Take writes of the block of `edge.line.block` until the end of the process."""
 
     async def note(*access: object) -> None:
         values = access[-1]

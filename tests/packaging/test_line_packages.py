@@ -8,13 +8,15 @@ import pytest
 
 from tests.packaging.test_imports import run_without
 
-PACKAGES = {"paho", "pymodbus", "asyncua", "gpiod", "httpx"}
+PACKAGES = {"paho", "pymodbus", "asyncua", "gpiod", "httpx", "snap7"}
 SETTINGS = {
+    "ethernet_ip": '"host": "plc", "tag": "Verdict"',
     "gpio": '"chip": "/dev/gpiochip0", "lines": {"pass": "A", "reject": "B"}',
     "modbus": '"host": "plc"',
     "modbus_server": '"host": "0.0.0.0"',
     "mqtt": '"host": "broker", "topic": "plant/line3", "client_id": "station"',
     "opcua": '"host": "0.0.0.0"',
+    "s7": '"host": "plc", "db": 100',
     "webhook": '"url": "http://plant/verdicts"',
 }
 NEEDED = [
@@ -23,6 +25,7 @@ NEEDED = [
     ("modbus_server", "pymodbus", "modbus"),
     ("mqtt", "paho", "mqtt"),
     ("opcua", "asyncua", "opcua"),
+    ("s7", "snap7", "s7"),
     ("webhook", "httpx", "webhook"),
 ]
 MAKE = """
@@ -41,6 +44,12 @@ print(sorted(OUTPUTS))
     result = run_without(PACKAGES, code)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == str(sorted({*SETTINGS, "jsonlines"}))
+
+
+def test_ethernet_ip_needs_no_package() -> None:
+    code = MAKE % f'"kind": "ethernet_ip", {SETTINGS["ethernet_ip"]}'
+    result = run_without(PACKAGES, code + "output_from_config(config).close()\n")
+    assert result.returncode == 0, result.stderr
 
 
 def test_json_lines_open_without_the_packages_of_other_outputs(tmp_path: Path) -> None:

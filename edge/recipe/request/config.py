@@ -6,9 +6,15 @@ from typing import Annotated
 
 from pydantic import Field
 
+from edge.recipe.request.ethernet_ip import EtherNetIpRecipeRequestConfig
 from edge.recipe.request.modbus import ModbusRecipeRequestConfig
 from edge.recipe.request.mqtt import MqttRecipeRequestConfig
+from edge.recipe.request.s7 import S7RecipeRequestConfig
 
 RecipeRequestConfig = Annotated[
-    ModbusRecipeRequestConfig | MqttRecipeRequestConfig, Field(discriminator="kind")
+    ModbusRecipeRequestConfig
+    | S7RecipeRequestConfig
+    | EtherNetIpRecipeRequestConfig
+    | MqttRecipeRequestConfig,
+    Field(discriminator="kind"),
 ]

@@ -14,11 +14,10 @@ import pytest
 pytest.importorskip("pymodbus")
 
 from edge.line import ModbusConfig, StationState
-from edge.line.handshake import Bits, Signals
-from edge.line.modbus import BLOCK_REGISTERS, CAUSES, ModbusClient, registers_from_signals
+from edge.line.handshake import Bits
+from edge.line.plc import PlcOutput
 from edge.part.record import InspectionRecord
 from inspection.errors import LineError
-from inspection.verdict import Cause
 from tests.doubles.line_peers import ACKNOWLEDGE_REGISTER, PlcServer, closing, free_port, wait_for
 
 ROOT = Path(__file__).parents[4]
@@ -31,7 +30,7 @@ def plc() -> Iterator[PlcServer]:
         yield peer
 
 
-def client(plc: PlcServer, **settings: Any) -> ModbusClient:
+def client(plc: PlcServer, **settings: Any) -> PlcOutput[int]:
     defaults: dict[str, Any] = {
         "kind": "modbus",
         "host": "127.0.0.1",
@@ -40,31 +39,7 @@ def client(plc: PlcServer, **settings: Any) -> ModbusClient:
         "hold_ms": 50.0,
         "timeout_ms": 1000.0,
     }
-    return ModbusClient(ModbusConfig.model_validate(defaults | settings))
-
-
-def test_the_block_of_registers() -> None:
-    signals = Signals(Bits.RESULT_VALID | Bits.NO_VERDICT, 7, "ab12-000003", Cause.DEADLINE)
-    registers = registers_from_signals(signals)
-    assert len(registers) == BLOCK_REGISTERS
-    assert registers[:3] == [4 + 32, 7, CAUSES.index(Cause.DEADLINE) + 1]
-    assert b"".join(word.to_bytes(2, "big") for word in registers[3:]) == b"ab12-000003".ljust(
-        24, b"\0"
-    )
-
-
-def test_a_long_trigger_id_keeps_its_end() -> None:
-    registers = registers_from_signals(Signals(trigger_id="x" * 30 + "-000003"))
-    text = b"".join(word.to_bytes(2, "big") for word in registers[3:])
-    assert text == b"x" * 17 + b"-000003"
-
-
-def test_the_causes_keep_their_numbers() -> None:
-    # A PLC program holds these numbers: add new causes at the end.
-    assert [cause.value for cause in CAUSES] == [
-        *("camera", "frame", "engine", "not_finite", "deadline", "overtrigger", "stopping"),
-        *("no_frame", "view_missing", "interrupted", "part_not_found"),
-    ]
+    return ModbusConfig.model_validate(defaults | settings).driver()
 
 
 def test_an_acknowledged_verdict_is_taken_back(plc: PlcServer, make_record: MakeRecord) -> None:

@@ -343,6 +343,85 @@ def test_no_verdict_is_told_between_those_given_up_and_the_fault_that_counts_ane
     assert after[: after.index(StationState.READY)] == [StationState.FAULT, fifth, sixth]
 
 
+class Counting(FakeOutput):
+    """Counts its parts as a line does: from the number that it sees when READY rises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: dict[str, int] = {}
+        self.first_after_ready = 0
+
+    def show(self, state: StationState) -> None:
+        rises = state is StationState.READY and self.shown[-1:] != [state]
+        super().show(state)
+        if rises:
+            self.first_after_ready = len(self.numbers) + 1
+
+    def send(self, record: InspectionRecord) -> None:
+        self.numbers[record.trigger_id] = len(self.numbers) + 1
+        super().send(record)
+
+
+class Interrupted:
+    """A fired line whose part is in hand while READY is taken back and comes again."""
+
+    def __init__(self, output: FakeOutput, deadline_ms: float) -> None:
+        self._reason: str | None = None
+        self.output = output
+        self.running = Running(output, deadline_ms=deadline_ms, blocked=lambda: self._reason)
+
+    @property
+    def camera(self) -> Exposed:
+        camera = self.running.line.camera
+        assert isinstance(camera, Exposed)
+        return camera
+
+    def fire_before_ready(self) -> str:
+        """Returns the trigger of a part that waits for its frame while READY could rise."""
+        wait_for(lambda: self.output.shown[-1:] == [StationState.READY], GENEROUS_S)
+        self.camera.holds_back.set()
+        trigger_id = self.running.pipeline.fire()
+        assert trigger_id is not None
+        self._reason = "a door is open"
+        wait_for(lambda: self.output.shown[-1] is StationState.FAULT, GENEROUS_S)
+        self._reason = None
+        return trigger_id
+
+
+def test_the_first_number_after_ready_is_that_of_the_first_part_after_ready() -> None:
+    line = Interrupted(output := Counting(), deadline_ms=2 * GENEROUS_S * 1e3)
+    with line.running as running:
+        before = line.fire_before_ready()
+        time.sleep(3 * outputs_module.HEARTBEAT_S)
+        assert output.shown[-1] is StationState.FAULT
+        line.camera.holds_back.clear()
+        wait_for(lambda: output.shown[-1] is StationState.READY, GENEROUS_S)
+        assert list(output.numbers) == [before]
+        after = running.pipeline.fire()
+        wait_for(lambda: after in output.numbers, GENEROUS_S)
+    assert after is not None
+    assert output.numbers[after] == output.first_after_ready
+
+
+def test_ready_does_not_wait_for_ever_for_a_line_that_triggers_without_it() -> None:
+    line = Interrupted(output := Counting(), deadline_ms=500.0)
+    ends = threading.Event()
+
+    def trigger() -> None:
+        while not ends.wait(0.1):
+            with suppress(LineError):
+                line.running.pipeline.fire()
+
+    with line.running:
+        line.fire_before_ready()
+        thread = threading.Thread(target=trigger)
+        thread.start()
+        wait_for(lambda: output.shown[-1] is StationState.READY, GENEROUS_S)
+        ends.set()
+        thread.join()
+        line.camera.holds_back.clear()
+
+
 def test_a_flood_of_triggers_is_bounded_and_counted() -> None:
     """The refused ones are no parts; every opened one has its record."""
     opened: list[str] = []

@@ -26,7 +26,9 @@ from edge.recipe.request.config import RecipeRequestConfig
 from edge.recipe.request.mqtt import request_from_payload
 from inspection.errors import LineError
 from tests.doubles.line_peers import Broker, closing, free_port
+from tests.doubles.logix import DINT, Logix, Tag
 from tests.doubles.register_plc import RegisterPlc
+from tests.doubles.s7_controller import S7Controller
 from tests.doubles.waiting import wait_for
 
 REQUEST, STATUS = 4, 10
@@ -98,6 +100,35 @@ def test_a_request_is_answered_when_its_recipe_is_in_force(plc: Plc) -> None:
         plc.ask(1)
         wait_for(lambda: plc.answer == (2, LOADING, 1))
     assert recipes.requests == [2, 1, 1]
+
+
+def test_an_s7_requests_a_recipe() -> None:
+    data = bytearray(16)
+    with (
+        closing(S7Controller(free_port(), {100: data})) as plc,
+        followed("s7", plc.port, db=100, request_byte=0, status_byte=4) as recipes,
+    ):
+        wait_for(lambda: data[4:10] == bytes([0, 1, 0, IDLE, 0, 0]), GENEROUS_S)
+        data[1] = 2
+        wait_for(lambda: data[4:10] == bytes([0, 1, 0, LOADING, 0, 2]), GENEROUS_S)
+        recipes.status = RecipeStatus(2)
+        wait_for(lambda: data[4:10] == bytes([0, 2, 0, IDLE, 0, 2]), GENEROUS_S)
+    assert recipes.requests == [2]
+
+
+def test_a_logix_requests_a_recipe() -> None:
+    tags = {"Wanted": Tag(DINT, [0]), "Recipe": Tag(DINT, [0] * 3)}
+    settings = {"request_tag": "Wanted", "status_tag": "Recipe"}
+    with (
+        closing(Logix(free_port(), tags)) as plc,
+        followed("ethernet_ip", plc.port, **settings) as recipes,
+    ):
+        wait_for(lambda: tags["Recipe"].values == [1, IDLE, 0], GENEROUS_S)
+        tags["Wanted"].values[0] = 2
+        wait_for(lambda: tags["Recipe"].values == [1, LOADING, 2], GENEROUS_S)
+        recipes.status = RecipeStatus(2)
+        wait_for(lambda: tags["Recipe"].values == [2, IDLE, 2], GENEROUS_S)
+    assert recipes.requests == [2]
 
 
 def test_what_stands_there_at_the_start_is_asked_for_once(plc: Plc) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from edge.camera import CAMERAS
 from edge.line.outputs_config import OUTPUTS
-from edge.peers.addresses import ModbusPeer, MqttBroker
+from edge.peers.addresses import EtherNetIpPeer, ModbusPeer, MqttBroker, S7Peer
 from edge.recipe.request.config import RecipeRequestConfig
 from edge.station.config import LineConfig
 from edge.trigger.config import FiredTriggerConfig
@@ -30,7 +30,11 @@ RECIPES = "recipes: {1: {}}\nstart_recipe: 1\n"
 KINDS: list[type[Claimant]] = [
     *OUTPUTS.values(),
     *CAMERAS.values(),
-    *(one for one in get_args(FiredTriggerConfig) if issubclass(one, ModbusPeer | MqttBroker)),
+    *(
+        one
+        for one in get_args(FiredTriggerConfig)
+        if issubclass(one, ModbusPeer | S7Peer | EtherNetIpPeer | MqttBroker)
+    ),
     *get_args(get_args(RecipeRequestConfig)[0]),
 ]
 
@@ -389,3 +393,73 @@ def test_two_cameras(tmp_path: Path, first: str, second: str) -> None:
 )
 def test_a_setting_and_the_one_it_needs(tmp_path: Path, text: str, expected: str) -> None:
     assert refusal(tmp_path, BASE + text) == [expected]
+
+
+S7_OUT = "outputs:\n  - {kind: s7, host: 10.0.0.9, db: 100, acknowledge_byte: 30}\n"
+LOGIX_OUT = (
+    "outputs:\n  - {kind: ethernet_ip, host: plc, tag: Line.Verdict, acknowledge_tag: Ack}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            S7_OUT.replace("byte: 30", "byte: 29"),
+            (
+                "outputs.0.acknowledge_byte: takes bytes 29 to 30 of DB100 of 10.0.0.9:102, "
+                "rack 0, slot 1, and outputs.0.start_byte (line.yaml:4, not given) takes bytes 0 "
+                "to 29 of DB100 of 10.0.0.9:102, rack 0, slot 1; give each bytes of its own"
+            ),
+        ),
+        (
+            S7_OUT + "trigger: {kind: s7, host: 10.0.0.9, db: 100, byte: 31, bit: 3}\n",
+            (
+                "outputs.0.acknowledge_byte: takes bytes 30 to 31 of DB100 of 10.0.0.9:102, "
+                "rack 0, slot 1, and trigger.byte (line.yaml:5) takes bit 31.3 of DB100"
+            ),
+        ),
+        (
+            S7_OUT
+            + RECIPES
+            + "recipe_request: {kind: s7, host: 10.0.0.9, db: 100, request_byte: 40, "
+            "status_byte: 26}\n",
+            (
+                "outputs.0.start_byte: takes bytes 0 to 29 of DB100 of 10.0.0.9:102, rack 0, "
+                "slot 1, and recipe_request.status_byte (line.yaml:7) takes bytes 26 to 31"
+            ),
+        ),
+        (
+            LOGIX_OUT + "trigger: {kind: ethernet_ip, host: plc, tag: 'line.verdict[3]'}\n",
+            (
+                "outputs.0.tag: takes the tag Line.Verdict (15 elements) of plc:44818, slot 0, and "
+                "trigger.tag (line.yaml:5) takes the tag line.verdict[3] of plc:44818, slot 0; "
+                "give each a tag of its own"
+            ),
+        ),
+        (
+            LOGIX_OUT + "trigger: {kind: ethernet_ip, host: plc, tag: Go, part_id_tag: line}\n",
+            (
+                "outputs.0.tag: takes the tag Line.Verdict (15 elements) of plc:44818, slot 0, and "
+                "trigger.part_id_tag (line.yaml:5) takes the tag line of"
+            ),
+        ),
+    ],
+)
+def test_places_in_a_controller_have_one_user(tmp_path: Path, text: str, expected: str) -> None:
+    lines = refusal(tmp_path, BASE + text)
+    assert any(expected in line for line in lines), lines
+
+
+def test_places_beside_each_other_are_accepted(tmp_path: Path) -> None:
+    trigger = "trigger: {kind: s7, host: 10.0.0.9, db: 100, byte: 32, bit: 0, part_id_byte: 34}\n"
+    assert accepted(tmp_path, BASE + S7_OUT + trigger)
+    tags = LOGIX_OUT.replace("tag: Ack", "tag: 'Line.Verdict[15]'")
+    trigger = "trigger: {kind: ethernet_ip, host: plc, tag: 'Line.Verdict2[3].Go'}\n"
+    assert accepted(tmp_path, BASE + tags + trigger)
+
+
+@pytest.mark.parametrize("tag", ["1st", "Line.", "Line[a]", "Line.3", "A" * 41, "Line Verdict"])
+def test_a_tag_that_no_controller_has_is_refused(tmp_path: Path, tag: str) -> None:
+    (line,) = refusal(tmp_path, BASE + LOGIX_OUT.replace("Ack", f"'{tag}'"))
+    assert "acknowledge_tag" in line

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("pymodbus", reason="needs pip install 'linewarden[modbus]'")
+pytest.importorskip("snap7", reason="needs pip install 'linewarden[s7]'")
 pytest.importorskip("paho", reason="needs pip install 'linewarden[mqtt]'")
 
 from paho.mqtt.client import Client
@@ -18,13 +19,20 @@ from edge.peers import mqtt
 from edge.peers.addresses import MqttBroker
 from edge.peers.messages import MESSAGE_MAX_BYTES
 from edge.peers.mqtt import Subscription
-from edge.trigger import ModbusTriggerConfig, MqttTriggerConfig
+from edge.trigger import (
+    EtherNetIpTriggerConfig,
+    ModbusTriggerConfig,
+    MqttTriggerConfig,
+    S7TriggerConfig,
+)
 from edge.trigger.base import FiredTrigger, Firing
-from edge.trigger.modbus import ModbusTrigger
 from edge.trigger.mqtt import MqttTrigger
+from edge.trigger.plc import PlcTrigger
 from inspection.errors import LineError
 from tests.doubles.line_peers import Broker, closing, free_port
+from tests.doubles.logix import BOOL, INT, STRING, Logix, Tag
 from tests.doubles.register_plc import RegisterPlc
+from tests.doubles.s7_controller import S7Controller
 from tests.doubles.waiting import wait_for
 
 GENEROUS_S = 10.0
@@ -40,7 +48,7 @@ class Plc(RegisterPlc):
     def set_coil(self, value: bool) -> None:
         assert not self.client.write_coil(3, value, device_id=1).isError()
 
-    def trigger(self, **settings: Any) -> ModbusTrigger:
+    def trigger(self, **settings: Any) -> PlcTrigger[Any]:
         defaults: dict[str, Any] = {
             "kind": "modbus",
             "host": "127.0.0.1",
@@ -51,7 +59,7 @@ class Plc(RegisterPlc):
             "poll_ms": 1.0,
             "timeout_ms": 2000.0,
         }
-        return ModbusTrigger(ModbusTriggerConfig.model_validate(defaults | settings))
+        return ModbusTriggerConfig.model_validate(defaults | settings).driver(None)
 
 
 @pytest.fixture
@@ -122,6 +130,58 @@ def test_a_plc_that_is_gone_or_refuses_is_named() -> None:
 def test_an_address_that_the_plc_does_not_have_is_named(plc: Plc) -> None:
     with pytest.raises(LineError, match=r"address 900: .*refuses with exception code 2"):
         plc.trigger(address=900).open()
+
+
+def test_words_and_bits_of_an_s7_are_parts() -> None:
+    data = bytearray(64)
+    with closing(S7Controller(free_port(), {100: data})) as plc:
+
+        def trigger(**settings: Any) -> PlcTrigger[Any]:
+            values = {"kind": "s7", "host": "127.0.0.1", "port": plc.port, "db": 100, "byte": 32}
+            values |= {"poll_ms": 1.0, "timeout_ms": 10_000.0}
+            return S7TriggerConfig.model_validate(values | settings).driver(None)
+
+        data[32:34] = (7).to_bytes(2, "big")
+        with closing(trigger(part_id_byte=34, part_id_length=20)) as counter:
+            counter.open()
+            assert counter.wait(0.02) is None
+            data[34:42] = b"\x14\x06 A-17\0"
+            data[32:34] = (8).to_bytes(2, "big")
+            assert part_id(counter.wait(GENEROUS_S)) == "A-17"
+        with closing(trigger(bit=6)) as bit:
+            bit.open()
+            data[32] = 0b1000_0000
+            assert bit.wait(0.02) is None
+            data[32] = 0b0100_0000
+            assert part_id(bit.wait(GENEROUS_S)) is None
+        with pytest.raises(
+            LineError, match=r"s7 trigger .*: DB100\.DBB60: the data block is too sh"
+        ):
+            trigger(part_id_byte=60, part_id_length=20).open()
+
+
+@pytest.mark.parametrize("kind", [BOOL, INT])
+def test_tags_of_a_logix_are_parts(kind: int) -> None:
+    tags = {"Go": Tag(kind, [0]), "Part": Tag(STRING, text="A-17 "), "Words": Tag(INT, [0])}
+    with closing(Logix(free_port(), tags)) as plc:
+
+        def trigger(**settings: Any) -> PlcTrigger[Any]:
+            values = {"kind": "ethernet_ip", "host": "127.0.0.1", "port": plc.port, "tag": "Go"}
+            values |= {"part_id_tag": "Part", "poll_ms": 1.0, "timeout_ms": 10_000.0}
+            return EtherNetIpTriggerConfig.model_validate(values | settings).driver(None)
+
+        with closing(trigger()) as fired:
+            fired.open()
+            tags["Go"].values[0] = 1
+            assert part_id(fired.wait(GENEROUS_S)) == "A-17"
+            tags["Go"].values[0] = 0
+            assert fired.wait(0.02) is None
+        with pytest.raises(
+            LineError, match=r"ethernet_ip trigger .*: tag Words: .* be STRING; che"
+        ):
+            trigger(part_id_tag="Words").open()
+        with pytest.raises(LineError, match=r"tag Part: the tag is of another type.* DINT"):
+            trigger(tag="Part", part_id_tag=None).open()
 
 
 def mqtt_trigger(port: int, **settings: Any) -> MqttTrigger:

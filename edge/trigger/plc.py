@@ -1,0 +1,78 @@
+"""A value in a PLC that the station polls, by any protocol of `edge.peers`.
+
+A change to a value other than 0 is a trigger: the PLC may raise a bit and take it back, or count.
+A value that the station finds when it connects is not: its part came before the station was READY.
+The PLC writes the part id before the trigger.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Generic, NamedTuple
+
+from pydantic import Field
+
+from edge.peers.plc import Plc, SessionT, Work
+from edge.trigger.base import Firing, part_id_from_text
+
+PollMilliseconds = Annotated[float, Field(ge=1, le=1000)]
+"""Time between two reads; the PLC must hold each value several times as long."""
+
+
+class Reading(NamedTuple):
+    """One request for a value.
+
+    Attributes:
+        where: the address, for messages.
+        work: asks a session for the value.
+    """
+
+    where: str
+    work: Work[Any, Any]
+
+
+class PlcTrigger(Generic[SessionT]):
+    """Polls a PLC every `poll_ms`.
+
+    Args:
+        value: reads the trigger, an integer.
+        part_id: reads the part id, a text; None where the PLC gives none.
+    """
+
+    def __init__(
+        self, plc: Plc[SessionT], *, poll_ms: float, value: Reading, part_id: Reading | None
+    ) -> None:
+        self._plc = plc
+        self._poll_s = poll_ms / 1e3
+        self._value = value
+        self._part_id = part_id
+        self._last = 0
+
+    def open(self) -> None:
+        """Connects, and notes the present value."""
+        self._plc.open()
+        self._last = self._plc.ask(*self._value)
+        self._read_part_id()  # a wrong place shows now, not with a part
+
+    def wait(self, timeout_s: float) -> Firing | None:
+        """Polls until the value changes."""
+        until_s = time.monotonic() + timeout_s
+        while True:
+            value = self._plc.ask(*self._value)
+            last, self._last = self._last, value
+            if value not in (0, last):
+                fired_ns = time.monotonic_ns()
+                return Firing(self._read_part_id(), fired_ns)
+            if time.monotonic() >= until_s:
+                return None
+            time.sleep(self._poll_s)
+
+    def close(self) -> None:
+        """Disconnects."""
+        self._plc.close()
+
+    def _read_part_id(self) -> str | None:
+        if self._part_id is None:
+            return None
+        text: str = self._plc.ask(*self._part_id)
+        return part_id_from_text(text)
