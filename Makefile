@@ -71,8 +71,8 @@ study: $(STAMP)
 	  --data $(addprefix $(SHARED)/data/,hazelnut_toy cookies ball_screw kolektorsdd)
 
 PRESETS_REMARK := '`subspace` and `memory` (nearest neighbour) take no optimisation steps: they are the \
-  baselines on the same features. The settings of the other models were chosen on three of these data \
-  sets and confirmed on the fourth, in turn; docs/measured/presets.md has the figures.'
+  baselines on the same features. docs/measured/presets.md says how the settings of the other models were \
+  chosen.'
 
 preset-study: $(STAMP)
 	LINEWARDEN_WEIGHTS="$(SHARED)/weights" OMP_NUM_THREADS=1 $(BIN)/python -m studies.presets \

@@ -81,7 +81,7 @@ class _Answering:
         scores = np.array([frame.score], np.float32)
         self._answer = Prediction(scores, frame.map[np.newaxis])
 
-    def infer(self, batch: Image) -> Prediction:  # noqa: ARG002 - the answer is the same
+    def infer(self, batch: Image, deadline_ns: int | None = None) -> Prediction:  # noqa: ARG002
         """Implements `Engine.infer`."""
         return self._answer
 
