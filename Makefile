@@ -5,6 +5,7 @@
 #   make check              the tests alone: all with their coverage, or some  (PYTEST=tests/unit)
 #   make lock               the versions and hashes of all wheels for a device, in locks  (PYTHON=python3.10)
 #   make wheelhouse         the locked wheels for a device without internet              (MACHINE=x86_64)
+#   make docs               the documentation as a site, in build/docs
 #   make clean              remove what all targets made
 #
 # These write the pages of docs/measured:
@@ -32,7 +33,7 @@ MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .PHONY: demo lock wheelhouse test lint check study precision tensorrt-study reliability camera-study \
-  calibration-study bench gpu-bench clean
+  calibration-study bench gpu-bench docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -54,6 +55,9 @@ lint: $(STAMP)
 check: $(STAMP)
 	LINEWARDEN_SHARED="$(SHARED)" OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile \
 	  --durations=10 $(or $(PYTEST),--cov --cov-report=html:build/coverage)
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 study: $(STAMP)
 	LINEWARDEN_WEIGHTS="$(SHARED)/weights" $(BIN)/linewarden study accuracy \
