@@ -7,6 +7,7 @@
 #   make wheelhouse         the locked wheels for a device without internet              (MACHINE=x86_64)
 #   make triton-server      Triton's server for its tests, in build     (55 MB; Linux x86-64)
 #   make plc-docs           the tables and the diagram of docs/guides/plc.md, from the code
+#   make docs               the documentation as a site, in build/docs
 #   make clean              remove what all targets made
 #
 # These write the pages of docs/measured:
@@ -37,7 +38,7 @@ MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .PHONY: demo lock wheelhouse test lint check study preset-study precision tensorrt-study reliability camera-study \
-  plc-study plc-docs calibration-study triton-server fleet bench gpu-bench clean
+  plc-study plc-docs calibration-study triton-server fleet bench gpu-bench docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -59,6 +60,9 @@ lint: $(STAMP)
 check: $(STAMP)
 	LINEWARDEN_SHARED="$(SHARED)" OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile \
 	  --durations=10 $(or $(PYTEST),--cov --cov-report=html:build/coverage)
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 study: $(STAMP)
 	LINEWARDEN_WEIGHTS="$(SHARED)/weights" $(BIN)/linewarden study accuracy \

@@ -156,7 +156,8 @@ class Inspector:
         """Opens and warms an artefact of a bundle with a recipe that was calibrated through it.
 
         Args:
-            engine, artefact: None for what `linewarden build` chose here; see `chosen_here`.
+            engine: name of the engine; None for what `linewarden build` chose here.
+            artefact: file of the bundle to run; None likewise, see `chosen_here`.
             server: for the engine `triton`.
 
         Raises:

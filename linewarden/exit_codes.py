@@ -1,4 +1,7 @@
-"""The exit codes of all commands. A test compares README.md and `inspection.errors` with them."""
+"""The exit codes of all commands.
+
+A test compares docs/reference/exit-codes.md and `inspection.errors` with them.
+"""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from edge.station.config import LineConfig
 from inspection import errors
 from inspection.config.loading import load_config
 from inspection.layout.layout_file import LayoutConfig
+from inspection.verdict import Cause
 from linewarden.command_line import COMMANDS
 from linewarden.exit_codes import EXIT_CODES
 from linewarden.parser import Parser
@@ -93,6 +94,21 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert (document.parent / target).exists(), target
 
 
+def test_the_troubleshooting_page_quotes_messages_of_the_program() -> None:
+    page = (ROOT / "docs/guides/troubleshooting.md").read_text()
+    quoted = re.findall(r"^\| `([^`|]* [^`|]*)`", page, re.MULTILINE)
+    assert quoted
+    program = [path.read_text() for path in (ROOT / "inspection").rglob("*.py")]
+    # A message may be cut into several literals over two lines.
+    joined = re.sub(r'"\s*f?"', "", "".join(program))
+    assert [message for message in quoted if message not in joined] == []
+
+
+def test_the_troubleshooting_page_names_every_cause() -> None:
+    page = (ROOT / "docs/guides/troubleshooting.md").read_text()
+    assert [cause.value for cause in Cause if f"| `{cause.value}` |" not in page] == []
+
+
 def test_make_targets_of_the_readme_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     readme = (ROOT / "README.md").read_text()
@@ -101,8 +117,9 @@ def test_make_targets_of_the_readme_exist() -> None:
     assert named <= targets
 
 
-def test_the_readme_has_the_exit_codes_of_the_program() -> None:
-    rows = re.findall(r"^\| (\d+) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_reference_has_the_exit_codes_of_the_program() -> None:
+    page = (ROOT / "docs/reference/exit-codes.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", page, re.MULTILINE)
     assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 
 
