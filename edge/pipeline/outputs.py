@@ -247,11 +247,10 @@ class OutputThread:
         now = time.monotonic()
         state = StationState.FAULT if now < self._fault_until else self._state()
         is_due = state is StationState.READY and now - self._shown_at >= HEARTBEAT_S
-        if state is self._shown and not is_due:
-            return
-        if state is not StationState.READY or self._shown is StationState.READY:
+        is_rising = state is StationState.READY and self._shown is not state
+        if not is_rising:
             self._ready_since = None
-        elif not self._may_become_ready(now):
+        if (state is self._shown and not is_due) or (is_rising and not self._may_become_ready(now)):
             return
         self._shown_at = now
         error = self._attempt(functools.partial(self._link.show, state), state.value)
