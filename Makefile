@@ -13,6 +13,7 @@
 #   make calibration-study  calibration.md, on real data sets           (SHARED=folder)
 #   make camera-study       cameras.md: triggers, faults, memory        (needs pypylon and Aravis)
 #   make tensorrt-study     tensorrt.md: layers of NVIDIA's compiler     (no GPU; Linux x86-64)
+#   make peer-speed         a section of performance.md, beside anomalib  (a venv of 6 GB for it)
 #   make reliability        reliability.md: faults under systemd        (needs root and systemd-nspawn)
 #   make gpu-bench          a section of performance.md, on a GPU       (BUNDLE=folder, IMAGES=folder)
 #   make bench              prints the other figures of performance.md  (BUNDLE=folder: engines too)
@@ -31,7 +32,7 @@ STAMP := $(VENV)/.installed
 MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-.PHONY: demo lock wheelhouse test lint check study precision tensorrt-study reliability camera-study \
+.PHONY: demo lock wheelhouse test lint check study precision tensorrt-study peer-speed reliability camera-study \
   calibration-study bench gpu-bench clean
 
 $(STAMP): pyproject.toml
@@ -69,6 +70,17 @@ precision: $(STAMP)
 
 tensorrt-study: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.tensorrt --out docs/measured/tensorrt.md
+
+# The peer wants other versions than Linewarden.
+PEER := build/peer-venv
+$(PEER)/.installed: studies/peer/requirements.txt
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --quiet -r $<
+	touch $@
+
+peer-speed: $(STAMP) $(PEER)/.installed
+	$(BIN)/python -m studies.peer_speed --peer $(PEER)/bin/python --work build/peer-speed \
+	  --out docs/measured/performance.md
 
 reliability: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.reliability \
