@@ -45,7 +45,7 @@ TITLE = "## Beside anomalib"
 SIZE = (256, 256)
 BACKBONES = ("resnet18.tv_in1k", "wide_resnet50_2.tv_in1k")
 WARM_UP = 3
-SERVER = Path(__file__).parent / "peer/server.py"
+SERVER = Path(__file__).resolve().parent / "peer/server.py"
 REQUIREMENTS = SERVER.with_name("requirements.txt")
 QOPERATOR = next(form for form in ONNXRUNTIME_FORMS if form.name == "qoperator-uint8-conv")
 
@@ -106,9 +106,11 @@ def peer_sides(
         EngineError: the process ended; its own output says why.
     """
     np.save(folder / "frame.npy", frame)
-    options = [backbone, str(folder / "peer"), str(threads), str(folder / "frame.npy")]
-    words = [str(python), str(SERVER), *options]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
+    words = [str(python.absolute()), str(SERVER), backbone, "peer", str(threads), "frame.npy"]
+    # In the folder: the peer caches compiled models where it runs.
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder
+    ) as peer:
 
         def answer(request: str = "") -> str:
             if peer.stdin is None or peer.stdout is None:
