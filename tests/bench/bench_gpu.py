@@ -36,7 +36,7 @@ from inspection.images import list_images, read_image
 from inspection.inspector import open_engine
 from inspection.preprocess import preprocess
 from linewarden.parser import Parser
-from studies.section import with_section
+from studies.pages.section import with_section
 from tests.bench.cuda_provider import CUDA, ProviderEngine
 
 TITLE = "## On a GPU"

@@ -7,7 +7,7 @@ import pytest
 
 from inspection.bundle import Bundle
 from linewarden.command_line import main as linewarden
-from studies.section import with_section
+from studies.pages.section import with_section
 from tests.bench import bench_gpu
 from tests.doubles import golden_bundle
 from tests.doubles.installed import install
