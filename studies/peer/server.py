@@ -24,7 +24,6 @@ import torch
 from anomalib.deploy import OpenVINOInferencer, TorchInferencer
 from anomalib.models import Supersimplenet
 
-SIZE = (256, 256)
 CALIBRATION_IMAGES = 16
 
 
@@ -33,9 +32,8 @@ def main(backbone: str, folder: Path, threads: int, frame: Path) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     torch.set_num_threads(threads)
-    ov.Core().set_property("CPU", {"INFERENCE_NUM_THREADS": threads})
     image = np.load(frame)
-    runs = inferencers(backbone, folder, threads)
+    runs = inferencers(backbone, folder, threads, image.shape[:2])
     for run in runs.values():
         run(image)
     answers.write(json.dumps(list(runs)) + "\n")
@@ -46,22 +44,30 @@ def main(backbone: str, folder: Path, threads: int, frame: Path) -> None:
 
 
 def inferencers(
-    backbone: str, folder: Path, threads: int
+    backbone: str, folder: Path, threads: int, size: tuple[int, int]
 ) -> dict[str, Callable[[np.ndarray], object]]:
-    """Exports the model in each form and opens them."""
+    """Exports the model for frames of this height and width in each form, and opens them.
+
+    The exported graph resizes frames to 256x256 itself.
+    """
     # The weights do not change the speed, and nothing is downloaded for them.
     create = timm.create_model
     timm.create_model = lambda *args, **more: create(*args, **{**more, "pretrained": False})
     os.environ["TRUST_REMOTE_CODE"] = "1"  # of its TorchInferencer, which unpickles our own file
     torch.manual_seed(0)
     model = Supersimplenet(backbone=backbone).eval()
+    # Statistics of a fitted model: NaN would stand in the exported graph, which OpenVINO refuses.
+    for name, value in model.post_processor.named_buffers():
+        value.fill_(0.0 if name.endswith("min") else 1.0 if name.endswith("max") else 0.5)
     as_torch = model.to_torch(folder)
-    as_openvino = model.to_openvino(folder, input_size=SIZE)
+    as_openvino = model.to_openvino(folder, input_size=size)
     options = {"INFERENCE_NUM_THREADS": threads}
     return {
         "peer, torch": TorchInferencer(path=as_torch, device="cpu").predict,
         "peer, OpenVINO": opened(as_openvino, options).predict,
-        "peer, INT8 by NNCF": opened(quantised(as_openvino, folder / "int8.xml"), options).predict,
+        "peer, INT8 by NNCF": opened(
+            quantised(as_openvino, folder / "int8.xml", size), options
+        ).predict,
     }
 
 
@@ -69,10 +75,10 @@ def opened(path: Path, options: dict[str, int]) -> OpenVINOInferencer:
     return OpenVINOInferencer(path=path, device="CPU", config=options)
 
 
-def quantised(path: Path, target: Path) -> Path:
+def quantised(path: Path, target: Path, size: tuple[int, int]) -> Path:
     """Quantises as `CompressionType.INT8_PTQ` does, on noise: ranges do not change the speed."""
     random = np.random.default_rng(0)
-    images = random.random((CALIBRATION_IMAGES, 1, 3, *SIZE), dtype=np.float32)
+    images = random.random((CALIBRATION_IMAGES, 1, 3, *size), dtype=np.float32)
     ov.save_model(nncf.quantize(ov.Core().read_model(path), nncf.Dataset(list(images))), target)
     return target
 
