@@ -17,6 +17,7 @@
 #   make calibration-study  calibration.md, on real data sets           (SHARED=folder)
 #   make camera-study       cameras.md: triggers, faults, memory        (needs pypylon and Aravis)
 #   make tensorrt-study     tensorrt.md: layers of NVIDIA's compiler     (RUNS="run ..."; no GPU)
+#   make peer-speed         a section of performance.md, beside anomalib  (a venv of 6 GB for it)
 #   make reliability        reliability.md: faults under systemd        (needs root and systemd-nspawn)
 #   make fleet              scale.md: many lines on a Triton server     (needs root and nftables)
 #   make plc-study          plc.md: 10 000 parts by each PLC protocol, with kills of either side
@@ -37,8 +38,8 @@ STAMP := $(VENV)/.installed
 MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-.PHONY: demo lock wheelhouse test lint check study preset-study precision tensorrt-study reliability camera-study \
-  plc-study plc-docs calibration-study triton-server fleet bench gpu-bench docs clean
+.PHONY: demo lock wheelhouse test lint check study preset-study precision tensorrt-study peer-speed reliability \
+  camera-study plc-study plc-docs calibration-study triton-server fleet bench gpu-bench docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -92,6 +93,17 @@ tensorrt-study: $(STAMP)
 
 fleet: $(STAMP) build/triton
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.fleet --out docs/measured/scale.md
+
+# The peer wants other versions than Linewarden.
+PEER := build/peer-venv
+$(PEER)/.installed: studies/peer/requirements.txt
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --quiet -r $<
+	touch $@
+
+peer-speed: $(STAMP) $(PEER)/.installed
+	$(BIN)/python -m studies.peer_speed --peer $(PEER)/bin/python --work build/peer-speed \
+	  --out docs/measured/performance.md
 
 reliability: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.reliability \

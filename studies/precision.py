@@ -3,16 +3,16 @@
     python -m studies.precision --work build/precision --out docs/measured/precision.md RUN ...
 
 The study exports each run with all precisions. Each artefact takes its threshold from the held-out
-good images of the run and scores the test images of its data set, through ONNX Runtime on a CPU,
-with all FP16 values rounded. --work keeps each finished run as one JSON file, so that a stopped
-study continues.
+good images of the run and scores the test images of its data set on a CPU: those for OpenVINO
+through OpenVINO, the others through ONNX Runtime with all FP16 values rounded. --work keeps each
+finished run as one JSON file, so that a stopped study continues.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from statistics import mean
@@ -27,12 +27,13 @@ from export.graph import save_graph
 from export.precision.rounding import rounded_twin
 from export.precision.select import PRECISIONS
 from export.timing import Image, interleaved_medians
-from inspection.bundle import Artefact, Bundle
+from inspection.bundle import Artefact, Bundle, Chosen
 from inspection.config.loading import StrictModel
 from inspection.engine import GraphShape, engine_class
+from inspection.engine.processor import processor_here
 from inspection.files import write_text
 from inspection.images import read_image
-from inspection.inspector import open_engine
+from inspection.inspector import open_chosen
 from inspection.preprocess import preprocess
 from linewarden.parser import Parser
 from training.checkpoint import RunRecord, load_run
@@ -43,9 +44,10 @@ ROUNDS, TIMED_IMAGES = 20, 8
 METHOD = """\
 # Precision
 
-Made by `make precision`. Every artefact scores the test images of its data set through ONNX Runtime
-on a CPU. That computes FP16 in FP32 and rounds nothing, so the twin of an FP16 graph, which rounds
-every FP16 value, takes its place. Flips are test images with another verdict than the FP32
+Made by `make precision`. Every artefact scores the test images of its data set on a CPU: what is
+for OpenVINO through OpenVINO, in FP32 and in BF16 where the processor has it, and all else through
+ONNX Runtime. That computes FP16 in FP32 and rounds nothing, so the twin of an FP16 graph, which
+rounds every FP16 value, takes its place. Flips are test images with another verdict than the FP32
 artefact, each artefact at its own threshold: the highest score of the held-out good images. The
 score difference is the largest over the spread of the FP32 scores. The time is the median of
 interleaved runs over that of FP32, on the machine of the study. The files for TensorRT are slow
@@ -134,16 +136,15 @@ def study(run: Path, record: RunRecord, folder: Path) -> StudiedRun:
     """Exports a run with all precisions, then scores and times every artefact of its bundle."""
     shutil.rmtree(folder, ignore_errors=True)
     bundle = export_bundle(run, folder / "bundle", precisions=PRECISIONS)
-    names = bundle.graphs()
+    ways = list(ways_of(bundle))
     samples = read_data_set(record.config.data.folder).test
     good = prepared([held.path for held in record.held_out], bundle)
     test = prepared([sample.path for sample in samples], bundle)
     labels = np.array([not sample.is_good for sample in samples])
-    scored = {name: score(bundle, name, folder, good, test) for name in names}
-    times = relative_times(bundle, names, test[:TIMED_IMAGES])
+    scored = {way: score(bundle, way, folder, good, test) for way in ways}
+    times = relative_times(bundle, ways, test[:TIMED_IMAGES])
     rows = [
-        measure(bundle, name, scored[name], scored[names[0]], labels, time=times[name])
-        for name in names
+        measure(bundle, way, scored[way], scored[ways[0]], labels, time=times[way]) for way in ways
     ]
     rows += [
         Measured(artefact=name, refusal=artefact.remark)
@@ -159,14 +160,27 @@ def prepared(paths: Sequence[Path], bundle: Bundle) -> list[Image]:
     return [preprocess(read_image(path), spec)[np.newaxis] for path in paths]
 
 
+def ways_of(bundle: Bundle) -> Iterator[Chosen]:
+    """Yields every artefact with its engine and precision on this processor, FP32 first."""
+    has_bf16 = processor_here().has_bf16
+    for name in bundle.graphs():
+        artefact = bundle.manifest.artefacts.get(name)
+        if artefact is None or artefact.engine != "openvino":
+            yield Chosen("onnxruntime", name)
+        else:
+            yield Chosen("openvino", name)
+        if has_bf16 and (artefact is None or artefact.engine == "openvino"):
+            yield Chosen("openvino", name, "bf16")
+
+
 def score(
-    bundle: Bundle, name: str, folder: Path, good: Sequence[Image], test: Sequence[Image]
+    bundle: Bundle, way: Chosen, folder: Path, good: Sequence[Image], test: Sequence[Image]
 ) -> Scored:
     """Returns the scores of the test images, and the threshold from the held-out good images."""
-    twin = folder / f"rounded-{name}"
-    save_graph(rounded_twin(onnx.load(bundle.file(name))), twin)
+    twin = folder / f"rounded-{way.artefact}"
+    save_graph(rounded_twin(onnx.load(bundle.file(way.artefact))), twin)
     shape = GraphShape(bundle.manifest.graph.height, bundle.manifest.graph.width)
-    with closing(engine_class("onnxruntime")(twin, shape, threads=None)) as engine:
+    with closing(engine_class(way.engine, way.compute)(twin, shape, threads=None)) as engine:
         threshold = max(float(engine.infer(image).scores[0]) for image in good)
         scores = np.array([float(engine.infer(image).scores[0]) for image in test])
     twin.unlink()
@@ -174,21 +188,26 @@ def score(
 
 
 def relative_times(
-    bundle: Bundle, names: Sequence[str], images: Sequence[Image]
-) -> dict[str, float]:
+    bundle: Bundle, ways: Sequence[Chosen], images: Sequence[Image]
+) -> dict[Chosen, float]:
     """Returns the median time of each artefact over that of the first."""
     with ExitStack() as stack:
-        engines = {
-            name: stack.enter_context(closing(open_engine(bundle, artefact=name))) for name in names
-        }
-        runs = {name: engine.infer for name, engine in engines.items()}
+        engines = {way: stack.enter_context(closing(open_chosen(bundle, way))) for way in ways}
+        runs = {title(way): engine.infer for way, engine in engines.items()}
         medians = interleaved_medians(runs, images, ROUNDS)
-    return {name: median / medians[names[0]] for name, median in medians.items()}
+    return {way: medians[title(way)] / medians[title(ways[0])] for way in ways}
+
+
+def title(way: Chosen) -> str:
+    """Returns the name of an artefact in the table, with its engine where that is OpenVINO."""
+    if way.engine == "onnxruntime":
+        return way.artefact
+    return f"{way.artefact} on OpenVINO, {way.compute}"
 
 
 def measure(
     bundle: Bundle,
-    name: str,
+    way: Chosen,
     got: Scored,
     expected: Scored,
     labels: npt.NDArray[np.bool_],
@@ -199,8 +218,8 @@ def measure(
     flips = (got.scores > got.threshold) != (expected.scores > expected.threshold)
     area = auroc(got.scores, labels)
     return Measured(
-        artefact=name,
-        kept=_kept(bundle.manifest.artefacts.get(name)),
+        artefact=title(way),
+        kept=_kept(bundle.manifest.artefacts.get(way.artefact)),
         images=len(labels),
         flips=int(flips.sum()),
         auroc=area,
@@ -209,7 +228,7 @@ def measure(
             np.abs(got.scores - expected.scores).max() / np.ptp(expected.scores)
         ),
         time=time,
-        megabytes=bundle.file(name).stat().st_size / 1e6,
+        megabytes=bundle.file(way.artefact).stat().st_size / 1e6,
     )
 
 

@@ -196,7 +196,8 @@ def compare_on_processor(
 
 def has_choice(bundle: Bundle) -> bool:
     """Returns True when more than one candidate can run here, so that a build has a purpose."""
-    return sum(not _missing(one) for one in candidates_for(bundle, processor_here())) > 1
+    candidates = candidates_for(bundle, processor_here())
+    return sum(not (one.obstacle or _missing(one)) for one in candidates) > 1
 
 
 def _proof(bundle: Bundle, good: Sequence[Path], threads: int | None) -> _Proof:
@@ -223,7 +224,9 @@ def _prove(proof: _Proof, candidate: Candidate, stack: ExitStack, *, keeps_open:
     Args:
         keeps_open: it stays open also when it does not hold.
     """
-    tried = _Tried(candidate)
+    tried = _Tried(candidate, remark=candidate.obstacle)
+    if tried.remark:
+        return tried
     chosen = Chosen(candidate.engine, candidate.artefact, candidate.compute)
     try:
         with _closed_on_error(open_chosen(proof.bundle, chosen, threads=proof.threads)) as engine:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple, get_args
 
 from export.precision.outcome import INT8_BUDGET, Budget
-from inspection.bundle import REFERENCE_ARTEFACT, Bundle
+from inspection.bundle import REFERENCE_ARTEFACT, Artefact, Bundle
 from inspection.engine.cpu_record import Compute, CpuEngine
 from inspection.engine.processor import Processor
 from inspection.errors import BundleError
 
+_ENGINES = frozenset(get_args(CpuEngine))
 # The FP32 graph may differ by rounding only. A map that jumps may do so anywhere, and the self-test
 # of the line judges it. INT8 and BF16 keep 8 bits of a value.
 FP32_BUDGET = Budget(good=1e-2, score=1e-3, map=INT8_BUDGET.map)
@@ -24,12 +26,14 @@ class Candidate:
         artefact: ONNX file of the bundle.
         is_int8: True when the artefact computes its convolutions in INT8.
         compute: precision of the operations in floating point.
+        obstacle: reason for which this processor cannot run it; empty when there is none.
     """
 
     engine: CpuEngine
     artefact: str
     is_int8: bool
     compute: Compute
+    obstacle: str = ""
 
     @property
     def precision(self) -> str:
@@ -60,7 +64,7 @@ def candidates_for(
     Raises:
         BundleError: the bundle has no such file, or it is not for processors.
     """
-    artefacts = dict(_artefacts(bundle))
+    artefacts = {file.name: file for file in _files(bundle, processor)}
     unknown = sorted(set(only) - artefacts.keys())
     if unknown:
         raise BundleError(
@@ -68,21 +72,39 @@ def candidates_for(
             f"{', '.join(artefacts)}"
         )
     found = [
-        Candidate(engine, name, is_int8, compute)
-        for name, is_int8 in artefacts.items()
+        Candidate(engine, name, file.is_int8, compute, file.obstacle)
+        for name, file in artefacts.items()
         if not only or name in only
         for engine, compute in _ways(processor)
+        if engine in file.engines
     ]
     order = ("fp32", "bf16", "int8", "int8-bf16")
     return sorted(found, key=lambda candidate: order.index(candidate.precision))
 
 
-def _artefacts(bundle: Bundle) -> Iterator[tuple[str, bool]]:
-    """Yields the ONNX files that a processor gains from, and True for those in INT8."""
-    yield REFERENCE_ARTEFACT, False
+class _File(NamedTuple):
+    """An ONNX file that a processor gains from, and the engines to try it on."""
+
+    name: str
+    is_int8: bool = False
+    engines: frozenset[str] = _ENGINES
+    obstacle: str = ""
+
+
+def _files(bundle: Bundle, processor: Processor) -> Iterator[_File]:
+    yield _File(REFERENCE_ARTEFACT)
     for name, artefact in bundle.manifest.artefacts.items():
         if artefact.precision == "int8" and name.endswith(".onnx"):
-            yield name, True
+            # A file for a device is tried on all engines; one for a processor fits its own alone.
+            engines = frozenset([artefact.engine]) & _ENGINES or _ENGINES
+            yield _File(name, True, engines, _obstacle(artefact, processor))
+
+
+def _obstacle(artefact: Artefact, processor: Processor) -> str:
+    """Returns why a processor would score otherwise than export did, without any error."""
+    if artefact.engine == "openvino" and not processor.sums_int8_in_32_bits:
+        return "its weights of 8 bits need a processor with VNNI"
+    return ""
 
 
 def _ways(processor: Processor) -> Iterator[tuple[CpuEngine, Compute]]:

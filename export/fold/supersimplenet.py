@@ -62,9 +62,12 @@ class _FoldedSegmentation(nn.Module):
     bias: Tensor
 
     def forward(self, features: Features) -> Tensor:
-        hidden = self.bias
-        for conv, to_grid, feature in zip(self.layers, self.to_grid, features, strict=True):
-            hidden = hidden + to_grid(conv(feature))
+        layers = [
+            to_grid(conv(feature))
+            for conv, to_grid, feature in zip(self.layers, self.to_grid, features, strict=True)
+        ]
+        # The bias last: `export.resampling` merges operators of layers that are added directly.
+        hidden = sum(layers[1:], layers[0]) + self.bias
         out: Tensor = self.tail(F.leaky_relu(hidden, 0.2))
         return out
 

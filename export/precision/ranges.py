@@ -1,4 +1,10 @@
-"""Ranges of activations from images of good parts, by four calibrators."""
+"""Ranges of activations by four calibrators, from images of good parts and both ends of pixels.
+
+Good parts never show a glare or a shadow as bright or dark as a defect can. Ranges from them alone
+clip the first layers there, which is the largest error of INT8 by far: on resnet18 it moved the
+score of a saturated frame by 13 % to 30 % of the spread of all scores, and 2 % to 7 % remain with a
+black and a white frame among the images.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +39,13 @@ _METHODS = {
 }
 _CHUNK = 8  # images whose activations are in memory at a time
 _BINS, _CLIPS, _STEPS = 2048, np.linspace(0.2, 1.0, 81), 255
+
+
+def with_pixel_ends(
+    images: Sequence[npt.NDArray[np.uint8]],
+) -> list[npt.NDArray[np.uint8]]:
+    """Returns the images with a black and a white one behind them; there is at least one image."""
+    return [*images, np.zeros_like(images[0]), np.full_like(images[0], 255)]
 
 
 def find_ranges(

@@ -15,6 +15,7 @@ from export.precision.build_variants import (
     Variant,
     build_fp16,
     build_int8_for_onnxruntime,
+    build_int8_for_openvino,
     build_int8_for_tensorrt,
     find_half,
     int8_nodes,
@@ -22,7 +23,7 @@ from export.precision.build_variants import (
 )
 from export.precision.int8 import read_tensors
 from export.precision.judge import Judge
-from export.precision.ranges import CALIBRATORS, Calibrator, find_ranges
+from export.precision.ranges import CALIBRATORS, Calibrator, find_ranges, with_pixel_ends
 from export.timing import WORTHWHILE, Image
 from inspection.bundle import Artefact
 from inspection.bundle.manifest import Parity
@@ -31,6 +32,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 FP16_ARTEFACT = "model.fp16.onnx"
 INT8_TENSORRT_ARTEFACT = "model.int8.tensorrt.onnx"
 INT8_ONNXRUNTIME_ARTEFACT = "model.int8.onnxruntime.onnx"
+INT8_OPENVINO_ARTEFACT = "model.int8.openvino.onnx"
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,10 @@ def select_artefacts(
         variants[INT8_ONNXRUNTIME_ARTEFACT] = build_int8_for_onnxruntime(
             graph, judge, ranges, has_backbone=has_backbone
         )
+        report("finding the nodes that can compute in INT8 for OpenVINO")
+        variants[INT8_OPENVINO_ARTEFACT] = build_int8_for_openvino(
+            graph, judge, ranges, has_backbone=has_backbone
+        )
     for name, variant in variants.items():
         _keep_or_refuse(selection, folder, name, variant)
     return selection
@@ -98,10 +104,11 @@ def _all_ranges(
 ) -> dict[Calibrator, TensorsData]:
     """Finds the ranges of every calibrator; none for a model without a node to quantise."""
     tensors = read_tensors(graph, int8_nodes(graph, has_backbone=has_backbone))
+    shown = with_pixel_ends(images) if tensors else []
     ranges = {}
     for calibrator in CALIBRATORS if tensors else ():
         report(f"calibrating INT8 on {len(images)} good images: {calibrator}")
-        ranges[calibrator] = find_ranges(graph, tensors, images, calibrator)
+        ranges[calibrator] = find_ranges(graph, tensors, shown, calibrator)
     return ranges
 
 

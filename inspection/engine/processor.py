@@ -29,9 +29,11 @@ _LEVELS: dict[str, frozenset[str]] = {
 _ARM = frozenset(
     ["asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve", "sve2", "svebf16", "svei8mm"]
 )
+_X86 = frozenset(["x86_64", "AMD64", "i686"])
 _HIDING = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 # OpenVINO computes in BF16 with any of them.
 _BF16 = frozenset(["avx512_bf16", "amx_bf16"])
+_VNNI = frozenset(["avx_vnni", "avx512_vnni", "amx_int8"])
 
 
 class Processor(Strict):
@@ -57,6 +59,14 @@ class Processor(Strict):
     def has_bf16(self) -> bool:
         """Returns True when engines on this processor can compute in BF16."""
         return not _BF16.isdisjoint(self.flags)
+
+    @property
+    def sums_int8_in_32_bits(self) -> bool:
+        """Returns False when the sum of two products of 8 x 8 bits can overflow 16 bits.
+
+        That is the instruction VPMADDUBSW of x86, which VNNI replaces.
+        """
+        return self.machine not in _X86 or not _VNNI.isdisjoint(self.flags)
 
 
 def processor_here(

@@ -21,6 +21,7 @@ files:
   BUNDLE/model.fp16.onnx   FP16 for TensorRT, in FP32 where FP16 moves scores
   BUNDLE/model.int8.tensorrt.onnx      Q/DQ as TensorRT wants it
   BUNDLE/model.int8.onnxruntime.onnx   INT8 in the form that is fast on this CPU
+  BUNDLE/model.int8.openvino.onnx      Q/DQ as OpenVINO wants it
   BUNDLE/golden/           frames with expected results, for 'linewarden verify'
 
 next: linewarden calibrate BUNDLE --good FOLDER

@@ -36,6 +36,7 @@ from inspection.images import list_images, read_image
 from inspection.inspector import open_engine
 from inspection.preprocess import preprocess
 from linewarden.parser import Parser
+from studies.pages.section import with_section
 from tests.bench.cuda_provider import CUDA, ProviderEngine
 
 TITLE = "## On a GPU"
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LinewardenError as error:
         sys.stderr.write(f"not measured, {args.out} is unchanged: {error}\n")
         return error.exit_code
-    write_text(args.out, with_section(args.out.read_text(), body))
+    write_text(args.out, with_section(args.out.read_text(), TITLE, body))
     print(body)
     return 0
 
@@ -207,15 +208,6 @@ def open_tensorrt(bundle: Bundle, name: str) -> Engine:
 def precision(plan: str) -> str:
     """Returns the precision of a plan by its name."""
     return PurePosixPath(plan).parts[2]
-
-
-def with_section(text: str, body: str) -> str:
-    """Returns a document with this section in the place of the old one, or at its end."""
-    before, found, after = text.partition(f"{TITLE}\n")
-    _, next_title, rest = after.partition("\n## ")
-    if not found:
-        return f"{text.rstrip()}\n\n{body}\n"
-    return before + body + "\n" + next_title + rest
 
 
 if __name__ == "__main__":

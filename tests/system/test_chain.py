@@ -24,6 +24,12 @@ from training.checkpoint import RESUME, RUN
 from training.config import TrainConfig
 from training.demo_parts import write_dataset
 
+LOWER = {
+    "model.fp16.onnx",
+    "model.int8.tensorrt.onnx",
+    "model.int8.onnxruntime.onnx",
+    "model.int8.openvino.onnx",
+}
 SMALL = {
     "data": {"folder": "parts", "image_size": [64, 64]},
     "model": {
@@ -79,12 +85,11 @@ def test_precisions_are_exported_verified_and_can_run(
     words = ["export", str(chain / "run"), str(target)]
     assert main([*words, "--precision", "fp16", "int8"]) == 0
     manifest = open_bundle(target).manifest
-    names = {"model.fp16.onnx", "model.int8.tensorrt.onnx", "model.int8.onnxruntime.onnx"}
-    assert {*manifest.artefacts, *manifest.refused} == names
+    assert {*manifest.artefacts, *manifest.refused} == LOWER
     assert set(manifest.artefacts) <= set(manifest.files)
     assert not set(manifest.refused) & set(manifest.files)
     printed = capsys.readouterr().out
-    assert all(f"  {name}: " in printed for name in names)
+    assert all(f"  {name}: " in printed for name in LOWER)
     assert main(["verify", str(target)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("this machine runs any bundle")
@@ -118,8 +123,7 @@ def test_closed_forms_go_the_same_way_in_every_precision(
     assert manifest.model == model["name"]
     assert manifest.parity.verdict_flips == 0
     assert manifest.parity.map < 1e-4 * manifest.parity.score_range
-    names = {"model.fp16.onnx", "model.int8.tensorrt.onnx", "model.int8.onnxruntime.onnx"}
-    assert {*manifest.artefacts, *manifest.refused} == names
+    assert {*manifest.artefacts, *manifest.refused} == LOWER
     assert "model.fp16.onnx" in manifest.artefacts
     assert main(["verify", str(bundle)]) == 0
     good = str(chain / "parts/train/good")

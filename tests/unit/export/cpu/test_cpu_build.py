@@ -158,6 +158,25 @@ def test_int8_files_are_tried_on_both_engines(bundle: Bundle) -> None:
         candidates_for(bundle, processors.PLAIN, ["model.fp16.onnx"])
 
 
+def test_a_file_for_openvino_needs_vnni_and_is_tried_there_alone(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = "model.int8.openvino.onnx"
+    artefacts = {own: golden_bundle.artefact("int8", "openvino")}
+    bundle = golden_bundle.with_artefacts(bundle, artefacts)
+    built = build(bundle, {f"openvino {own} bf16": 1.0, "": 2.0})
+    assert (built.record.artefact, built.record.precision) == (own, "int8-bf16")
+    tried = [(t.engine, t.compute) for t in built.record.trials if t.artefact == own]
+    assert tried == [("openvino", "fp32"), ("openvino", "bf16")]
+    without = processors.PLAIN.model_copy(update={"flags": ("avx2",)})
+    processors.use(monkeypatch, without)
+    built = build(bundle, {"": 2.0})
+    assert remarks(built.record)[f"openvino {own} fp32"] == (
+        "its weights of 8 bits need a processor with VNNI"
+    )
+    assert without.model_copy(update={"machine": "aarch64"}).sums_int8_in_32_bits
+
+
 def test_a_new_build_takes_the_place_of_the_old_one(bundle: Bundle) -> None:
     build(bundle, FASTEST_BF16)
     build(bundle, FASTEST_OPENVINO)

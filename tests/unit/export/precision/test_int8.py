@@ -12,12 +12,14 @@ from onnxruntime.quantization.calibrate import TensorsData
 
 from export.precision.build_variants import (
     build_int8_for_onnxruntime,
+    build_int8_for_openvino,
     build_int8_for_tensorrt,
     int8_nodes,
 )
 from export.precision.fp16 import SMALLEST_SCALE, to_half
 from export.precision.int8 import (
     ONNXRUNTIME_FORMS,
+    OPENVINO,
     TENSORRT,
     Form,
     check_tensorrt,
@@ -27,7 +29,13 @@ from export.precision.int8 import (
 )
 from export.precision.nodes import lowerable_nodes, quantisable_nodes
 from export.precision.outcome import INT8_BUDGET
-from export.precision.ranges import CALIBRATORS, Calibrator, best_clip, find_ranges
+from export.precision.ranges import (
+    CALIBRATORS,
+    Calibrator,
+    best_clip,
+    find_ranges,
+    with_pixel_ends,
+)
 from export.precision.training_images import calibration_images
 from inspection.errors import BundleError, EngineError
 from inspection.files import sha256_of
@@ -82,6 +90,45 @@ def test_every_calibrator_finds_ranges_that_keep_the_budget(calibrator: Calibrat
     outcome = tiny_convnet.judge(graph).judge(quantised)
     assert outcome.is_within(INT8_BUDGET)
     assert outcome.parity.score > 0
+
+
+def test_ranges_hold_what_black_and_white_parts_show() -> None:
+    graph = tiny_convnet.graph()
+    tensors = read_tensors(graph, int8_nodes(graph, has_backbone=True))
+    good = tiny_convnet.images(2)  # grey, with little noise
+    shown = with_pixel_ends(good)
+    assert [image.mean() for image in shown[2:]] == [0, 255]
+    assert {image.shape for image in shown} == {good[0].shape}
+    saturated = tiny_convnet.judge(graph, [*good, np.full_like(good[0], 255)])
+    errors = [
+        saturated.judge(
+            quantise(
+                graph, ["second", "third"], find_ranges(graph, tensors, images, "min-max"), form
+            )
+        ).parity.score
+        for form in (OPENVINO, TENSORRT)
+        for images in (good, shown)
+    ]
+    assert errors[1] < errors[0] / 4
+    assert errors[3] < errors[2] / 4
+
+
+def test_the_graph_for_openvino_keeps_eight_bits_of_weights_and_unsigned_values() -> None:
+    graph = tiny_convnet.graph()
+    found = build_int8_for_openvino(
+        graph, tiny_convnet.judge(graph), {"min-max": ranges(graph)}, has_backbone=True
+    )
+    assert (found.engine, found.form, found.lowered) == ("openvino", OPENVINO.name, 2)
+    assert found.latency_ratio is None  # ONNX Runtime's times say nothing about OpenVINO
+    assert found.graph is not None
+    constants = {t.name: t for t in found.graph.graph.initializer}
+    weights = [
+        t for t in constants.values() if t.data_type == TensorProto.INT8 and len(t.dims) == 4
+    ]
+    assert [int(np.abs(numpy_helper.to_array(t)).max()) for t in weights] == [127, 127]
+    quantised = [n for n in found.graph.graph.node if n.op_type == "QuantizeLinear"]
+    assert {constants[n.input[2]].data_type for n in quantised} == {TensorProto.UINT8}
+    assert {node.domain for node in found.graph.graph.node} == {""}
 
 
 def test_the_squared_error_decides_where_to_clip() -> None:

@@ -16,6 +16,7 @@ from export.precision.outcome import FP16_BUDGET, INT8_BUDGET, Budget, Expected,
 from export.precision.select import (
     FP16_ARTEFACT,
     INT8_ONNXRUNTIME_ARTEFACT,
+    INT8_OPENVINO_ARTEFACT,
     INT8_TENSORRT_ARTEFACT,
     Selection,
     refusal,
@@ -120,6 +121,7 @@ def test_what_is_offered_is_written_and_runs(tmp_path: Path) -> None:
     assert sorted([*got.artefacts, *got.refused]) == [
         FP16_ARTEFACT,
         INT8_ONNXRUNTIME_ARTEFACT,
+        INT8_OPENVINO_ARTEFACT,
         INT8_TENSORRT_ARTEFACT,
     ]
     fp16, int8 = got.artefacts[FP16_ARTEFACT], got.artefacts[INT8_TENSORRT_ARTEFACT]
