@@ -1,167 +1,128 @@
-"""Choice of a training by the images, the device and the available time."""
+"""The choices of `linewarden teach`: hold-out, frames, and the model by evidence."""
 
 from __future__ import annotations
 
-import math
-import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from inspection.config.loading import StrictModel
+from inspection.errors import named
 from inspection.preprocess import Preprocessing
-from training.checkpoint import build_model
+from training.candidates import Sections, forms_at_hand, grouped
 from training.config import TrainConfig
-from training.data.samples import SampleReader
-from training.data.survey import SurveyedSample
-from training.features import FeatureSource, keep_freed_memory
-from training.workers import Workers
+from training.data.survey import SurveyedSample, split_good
+from training.evidence import Limits, compare
+from training.evidence_record import Evidence
+from training.features import keep_freed_memory
+from training.input_size import Size, sizes_to_compare, typical_size
+from training.weights_source import Source
 
-_AREA = 256 * 256  # px of the model's input
-_MULTIPLE = 32  # of its sides: the stride of the deepest layer that a backbone may use
-_SHORTEST, _LONGEST = 96, 1024
 _FEW = 50  # with fewer good images a larger share is held out
-_FEWEST_STEPS, _MOST_STEPS = 100, 2000
-_BATCH = 16
-_TIMED_STEPS = 4
+# Time of a comparison when nobody gives one: for a few images, for each more, and at most.
+_SECONDS, _SECONDS_PER_IMAGE, _MOST_SECONDS = 6.0, 0.1, 40.0
 
 
-Sections = dict[str, dict[str, Any]]
-
-
-class Pace(NamedTuple):
-    """Seconds that the parts of a training take on the device."""
-
-    per_image: float  # features of one image
-    per_step: float
-
-
-class Plan(NamedTuple):
-    """A training, and the reasons for it as lines for the user."""
+class Plan(StrictModel):
+    """The chosen training, and the comparison that chose it."""
 
     config: TrainConfig
-    reasons: list[str]
+    evidence: Evidence
 
 
-def plan_training(
-    samples: Sequence[SurveyedSample],
-    fixed: Sections,
+class Wishes(NamedTuple):
+    """What the person asks of the model.
+
+    Attributes:
+        seconds: time of the comparison; None chooses it by the number of images.
+        size: height and width of the input; None compares some.
+        smallest_defect_px: in native px; None for any.
+        budget_ms: time per part; None for any.
+        forms: of models to compare; empty for all.
+    """
+
+    seconds: float | None = None
+    size: Size | None = None
+    smallest_defect_px: float | None = None
+    budget_ms: float | None = None
+    forms: tuple[str, ...] = ()
+
+
+def plan_by_evidence(
+    good: Sequence[SurveyedSample],
+    test: Sequence[SurveyedSample],
+    sources: Sequence[Source],
     *,
-    seconds: float,
-    measure: Callable[[TrainConfig, Sequence[SurveyedSample]], Pace],
+    wishes: Wishes,
+    fixed: Sections,
+    report: Callable[[str], None],
 ) -> Plan:
-    """Plans a training of SuperSimpleNet: chooses input size, hold-out and number of steps.
+    """Compares candidates and returns the best one, to be trained on all images.
 
     Args:
-        samples: the good images.
-        fixed: the given settings by section: folder, backbone, device, seed.
-        seconds: for features and steps together.
-        measure: measures the pace of a training on the device, as `measure_pace` does.
-    """
-    data, reasons = _data_choice(samples)
-    on_cpu = fixed["fit"]["device"] == "cpu"
-    chosen: Sections = {
-        "data": data,
-        "model": {
-            "name": "supersimplenet",
-            "noise_std": "auto",
-            "sampled_grid": _BATCH if on_cpu else None,
-        },
-        "fit": {"epochs": 1, "batch_size": _BATCH, "minimum_steps": _FEWEST_STEPS},
-    }
-    config = _config(chosen, fixed)
-    pace = measure(config, samples)
-    steps, remark = _steps(pace, len(samples), seconds)
-    chosen["fit"]["minimum_steps"] = steps
-    steps_line = f"{steps} steps at {pace.per_step:.2f} s on {fixed['fit']['device']}{remark}"
-    return Plan(_config(chosen, fixed), [*reasons, steps_line])
-
-
-def plan_at_once(samples: Sequence[SurveyedSample], fixed: Sections) -> Plan:
-    """Plans a subspace model, which is learnt in seconds: chooses input size and hold-out.
-
-    Args:
-        samples: the good images.
-        fixed: the given settings by section, as for `plan_training`.
-    """
-    data, reasons = _data_choice(samples)
-    config = _config({"data": data, "model": {"name": "subspace"}, "fit": {}}, fixed)
-    return Plan(config, [*reasons, "subspace: one look at each image, no training"])
-
-
-def _data_choice(samples: Sequence[SurveyedSample]) -> tuple[dict[str, Any], list[str]]:
-    """Returns the settings of the section data, and the reasons for them."""
-    size = input_size(samples)
-    hold_out = 0.3 if len(samples) < _FEW else 0.2
-    reasons = [
-        f"{len(samples)} good images, {hold_out:.0%} of them held out for the threshold",
-        f"input {size[0]}x{size[1]} (height x width), in the proportions of the frames",
-    ]
-    return {"image_size": size, "hold_out": hold_out}, reasons
-
-
-def input_size(samples: Sequence[SurveyedSample]) -> tuple[int, int]:
-    """Returns a height and width in the proportions of the frames, about 256 x 256 px in area.
-
-    In a square, a long frame would lose thin defects across its length.
-    """
-    height, width = (
-        float(np.median(side)) for side in zip(*(s.size for s in samples), strict=True)
-    )
-    side = math.sqrt(_AREA * height / width)
-    return _rounded(side), _rounded(_AREA / side)
-
-
-def measure_pace(config: TrainConfig, samples: Sequence[SurveyedSample]) -> Pace:
-    """Extracts the features of a few images and takes a few steps, as `fit` would.
+        good: the good images.
+        test: labelled images; only their frame sizes count.
+        sources: backbones with the places of their weights.
+        fixed: the given settings by section: folder, device, seed.
+        report: called with a line about each choice.
 
     Raises:
-        ConfigError: the device or the backbone's weights are missing.
+        CameraError: there are too few images.
+        ConfigError: no candidate fits to the wishes.
     """
     keep_freed_memory()
-    workers = Workers(config.fit)
-    model = workers.place(build_model(config))
-    few = list(samples[: config.fit.batch_size])
-    heights, widths = ((min(side), max(side)) for side in zip(*(s.size for s in few), strict=True))
-    height, width = config.data.image_size
-    preprocessing = Preprocessing(
-        frame_height=heights,
-        frame_width=widths,
-        channels=1 if few[0].channels == 1 else 3,
-        height=height,
-        width=width,
+    hold_out = 0.3 if len(good) < _FEW else 0.2
+    report(f"{len(good)} good images, {hold_out:.0%} of them held out for the threshold")
+    data = {**fixed["data"], "hold_out": hold_out, **_frames(good, test, report)}
+    settings = {**fixed, "data": data}
+    split = split_good(good, hold_out=hold_out, seed=fixed["fit"]["seed"])
+    sizes = _sizes(good, wishes)
+    seconds = wishes.seconds
+    if seconds is None:
+        seconds = min(_SECONDS + _SECONDS_PER_IMAGE * len(good), _MOST_SECONDS)
+    best, evidence = compare(
+        split.fit,
+        grouped(sources, sizes),
+        forms_at_hand(wishes.forms),
+        Preprocessing(
+            frame_height=data["frame_height"],
+            frame_width=data["frame_width"],
+            channels=1 if good[0].channels == 1 else 3,
+            height=sizes[0][0],
+            width=sizes[0][1],
+        ),
+        settings,
+        limits=Limits(seconds, wishes.budget_ms, wishes.smallest_defect_px),
     )
-    reader = SampleReader(few, preprocessing, model.annotation, config.data.augment, 0)
-    started = time.monotonic()
-    source = FeatureSource(model, reader, workers.device, config.fit.cache_max_bytes)
-    per_image = (time.monotonic() - started) / (
-        len(few) + 1
-    )  # the source extracts one more to learn its size
-    draw = [(index % len(few), 0) for index in range(config.fit.batch_size)]
-    steps = workers.steps(model.train(), model.optimisation(1))
-    times = []
-    for _ in range(_TIMED_STEPS):
-        started = time.monotonic()
-        model.step(*source.batch(draw), steps)
-        times.append(time.monotonic() - started)
-    return Pace(per_image, float(np.median(times[1:])))
+    for line in evidence.lines():
+        report(line)
+    report(f"input {best.size[0]}x{best.size[1]} (height x width)")
+    return Plan(config=best.config(settings), evidence=evidence)
 
 
-def _steps(pace: Pace, images: int, seconds: float) -> tuple[int, str]:
-    left = seconds - images * pace.per_image
-    steps = int(left / pace.per_step)
-    if steps < _FEWEST_STEPS:
-        needed = images * pace.per_image + _FEWEST_STEPS * pace.per_step
-        return _FEWEST_STEPS, f": a model needs at least these; they take {needed / 60:.1f} minutes"
-    if steps > _MOST_STEPS:
-        return _MOST_STEPS, ": more do not improve the model"
-    return steps, f", {seconds / 60:g} minutes"
+def _sizes(good: Sequence[SurveyedSample], wishes: Wishes) -> list[Size]:
+    if wishes.size is not None:
+        return [wishes.size]
+    return sizes_to_compare(
+        typical_size(good),
+        smallest_defect_px=wishes.smallest_defect_px,
+        is_time_limited=wishes.budget_ms is not None,
+    )
 
 
-def _config(chosen: Sections, fixed: Sections) -> TrainConfig:
-    return TrainConfig.model_validate({key: {**chosen[key], **fixed[key]} for key in chosen})
-
-
-def _rounded(side: float) -> int:
-    multiple = _MULTIPLE * max(1, round(side / _MULTIPLE))
-    return min(max(multiple, _SHORTEST), _LONGEST)
+def _frames(
+    good: Sequence[SurveyedSample], test: Sequence[SurveyedSample], report: Callable[[str], None]
+) -> dict[str, Any]:
+    """Returns the allowed sizes of frames: the range of all images. Names those of a rare size."""
+    images = [*good, *test]
+    sizes = Counter(sample.size for sample in images)
+    (heights, widths) = ((min(side), max(side)) for side in zip(*sizes, strict=True))
+    if len(sizes) > 1:
+        usual, count = sizes.most_common(1)[0]
+        others = named([str(s.sample.path) for s in images if s.size != usual])
+        report(
+            f"frames of {len(sizes)} sizes, {heights[0]} to {heights[1]} high and {widths[0]} to "
+            f"{widths[1]} wide; {count} of {len(images)} are {usual[0]}x{usual[1]}, the others: "
+            f"{others}"
+        )
+    return {"frame_height": heights, "frame_width": widths}
