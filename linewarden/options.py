@@ -56,6 +56,22 @@ def add_rate_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_size_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options that choose the size of a model's input."""
+    parser.add_argument(
+        "--smallest-defect-px",
+        type=float,
+        metavar="PX",
+        help="smallest defect that matters, in pixels of the frame: the input shows it",
+    )
+    parser.add_argument(
+        "--budget-ms",
+        type=float,
+        metavar="MS",
+        help="most time of the backbone for one image on this machine: the input may shrink",
+    )
+
+
 def add_author_argument(parser: argparse.ArgumentParser) -> None:
     """Declares the person who acts."""
     parser.add_argument(

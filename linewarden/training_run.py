@@ -15,6 +15,7 @@ from inspection.errors import ConfigError
 from inspection.names import printable
 from training.checkpoint import Progress, RunRecord
 from training.config import TrainConfig
+from training.evidence_record import Evidence
 from training.fit import fit
 from training.weights_source import BACKBONES, WEIGHTS_VARIABLE, named_source
 
@@ -65,8 +66,10 @@ def load_train_config(
     return load_config(path or Path(os.devnull), TrainConfig, settings)
 
 
-def fit_with_progress(config: TrainConfig, out: Path) -> RunRecord:
-    """Fits with a progress bar on standard error."""
+def fit_with_progress(
+    config: TrainConfig, out: Path, evidence: Evidence | None = None
+) -> RunRecord:
+    """Fits with a progress bar on standard error; `evidence` is for the record of the run."""
     with tqdm(desc="train", unit="epoch", file=sys.stderr, disable=None) as bar:
 
         def show(progress: Progress, epochs: int, losses: dict[str, float]) -> None:
@@ -74,7 +77,7 @@ def fit_with_progress(config: TrainConfig, out: Path) -> RunRecord:
             bar.update(progress.epoch - bar.n)
             bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()})
 
-        return fit(config, out, show)
+        return fit(config, out, show, evidence)
 
 
 @rank_zero_only

@@ -29,6 +29,7 @@ from inspection.preprocess import Preprocessing
 from inspection.trust.sealed import Sha256
 from training.config import TrainConfig
 from training.data.order import Order
+from training.evidence_record import Evidence
 from training.models import model_module
 from training.models.base import AnomalyModel, Optimisation
 
@@ -54,6 +55,7 @@ class RunRecord(StrictModel):
         added: folders with good images that came after the training.
         losses: mean of each loss term over the last epoch.
         doubts: reasons against the use of this model.
+        evidence: the comparison that chose the model; None when a person chose it.
     """
 
     schema_version: Literal[1] = 1
@@ -72,6 +74,7 @@ class RunRecord(StrictModel):
     seconds: float
     losses: dict[str, float]
     doubts: tuple[str, ...] = ()
+    evidence: Evidence | None = None
     weights_sha256: Sha256
 
     @property

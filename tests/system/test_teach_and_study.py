@@ -13,6 +13,7 @@ from inspection.bundle import open_bundle
 from inspection.files import write_text
 from linewarden.command_line import main
 from tests.doubles.line_folder import ROOT, command
+from training.checkpoint import load_run
 from training.demo_parts import write_dataset
 
 
@@ -33,19 +34,37 @@ def test_teach_gives_a_calibrated_bundle(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
-    words += ["--weights", "none", "--minutes", "0.01"]
+    words += ["--weights", "none", "--minutes", "0.0001"]
     assert main(words) == 0
     printed = capsys.readouterr()
     assert "14 good images, 30% of them held out for the threshold" in printed.err
+    assert "compared on 3 good images and 60 defects drawn on them, after learning 6" in printed.err
+    assert "no time left" in printed.err
     assert "input 224x288" in printed.err
+    assert "obvious defects drawn on held-out good images" in printed.out
     assert "from 5 good parts: false reject rate at most 45.07%" in printed.out
     manifest = open_bundle(tmp_path / "bundle").manifest
     assert (manifest.graph.height, manifest.graph.width) == (224, 288)
+    assert manifest.evidence["tried"][0]["remark"] == "chosen"
+    record, _ = load_run(tmp_path / "bundle-run")
+    assert record.evidence is not None
+    assert record.evidence.summary() == manifest.evidence
     assert main(words) == 4
     assert "exists; choose another folder" in capsys.readouterr().err
 
 
-def test_teach_takes_seconds_without_minutes_and_good_parts_can_be_added(
+def test_teach_evaluates_labelled_images_and_says_what_it_found(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["teach", "--good", str(parts), "--out", str(tmp_path / "bundle"), "--weights", "none"]
+    assert main([*words, "--models", "subspace", "--size", "96", "128"]) == 0
+    printed = capsys.readouterr().out
+    assert f"labelled images in {parts}: 3 good and 6 defective parts, which chose" in printed
+    assert "Escape rate" in printed
+    assert (tmp_path / "bundle-evaluation" / "sheet.png").is_file()
+
+
+def test_good_parts_can_be_added_to_a_taught_bundle(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = sorted((parts / "train/good").iterdir())
@@ -55,9 +74,9 @@ def test_teach_takes_seconds_without_minutes_and_good_parts_can_be_added(
         for file in files:
             (folder / file.name).symlink_to(file)
     bundle = tmp_path / "bundle"
-    options = ["--weights", "none"]
+    options = ["--weights", "none", "--models", "subspace", "--size", "96", "128"]
     assert main(["teach", "--good", str(few), "--out", str(bundle), *options]) == 0
-    assert "subspace: one look at each image, no training" in capsys.readouterr().err
+    capsys.readouterr()
     assert main(["teach", "--add", str(more), "--out", str(bundle)]) == 0
     printed = capsys.readouterr()
     assert f"left out 1 images that {bundle}-run has already" in printed.err
@@ -67,6 +86,7 @@ def test_teach_takes_seconds_without_minutes_and_good_parts_can_be_added(
     assert main(["teach", "--good", str(parts / "train/good"), "--out", str(anew), *options]) == 0
     added, learnt = (open_bundle(path) for path in (bundle, anew))
     assert added.manifest.data_sha256 == learnt.manifest.data_sha256
+    assert added.manifest.evidence["tried"][0]["form"] == "subspace"
     one, other = (path.calibration("default", "model.onnx") for path in (added, learnt))
     assert one.scores == pytest.approx(other.scores, rel=1e-5)
     assert one.thresholds.reject == pytest.approx(other.thresholds.reject, rel=1e-5)
@@ -87,7 +107,7 @@ def test_a_kill_during_an_addition_leaves_the_old_bundle(parts: Path, tmp_path: 
             (folder / file.name).symlink_to(file)
     bundle = tmp_path / "bundle"
     words = ["teach", "--good", str(few), "--out", str(bundle), "--weights", "none"]
-    assert main(words) == 0
+    assert main([*words, "--models", "subspace", "--size", "96", "128"]) == 0
     before = open_bundle(bundle)
     add = command("teach", "--add", more, "--out", bundle)
     for step in ("images added", "fusing backbone", "comparing checkpoint"):
@@ -109,6 +129,7 @@ def test_a_kill_during_an_addition_leaves_the_old_bundle(parts: Path, tmp_path: 
         (["--add", "{parts}"], 4, "no such bundle"),
         (["--add", "{parts}", "--minutes", "2"], 3, "--minutes: --add keeps the settings"),
         (["--add", "{parts}", "--weights", "hub"], 3, "--weights: --add keeps the settings"),
+        (["--add", "{parts}", "--budget-ms", "9"], 3, "--budget-ms: --add keeps the settings"),
     ],
 )
 def test_an_addition_refuses(
@@ -140,7 +161,7 @@ def test_teach_goes_on_behind_a_finished_training(
     assert main([*train, "--out", str(tmp_path / "bundle-run")]) == 0
     words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
     assert main(words) == 0
-    assert "steps at" not in capsys.readouterr().err
+    assert "compared on" not in capsys.readouterr().err
     assert open_bundle(tmp_path / "bundle").manifest.graph.height == 64
 
 
@@ -148,6 +169,11 @@ def test_teach_goes_on_behind_a_finished_training(
     ("words", "message"),
     [
         (["--minutes", "0"], "--minutes 0: must be above 0"),
+        (["--smallest-defect-px", "-1"], "--smallest-defect-px -1: must be above 0"),
+        (["--budget-ms", "0"], "--budget-ms 0: must be above 0"),
+        (["--budget-ms", "0.001", "--weights", "none"], "--budget-ms 0.001: the fastest of"),
+        (["--size", "250", "256"], "--size 250 256: each side must be a multiple of 32"),
+        (["--size", "96", "96", "--smallest-defect-px", "3"], "both choose the input size"),
         (["--weights", "nowhere.pth"], "--weights nowhere.pth: no such file"),
     ],
 )

@@ -1,65 +1,71 @@
-"""The choices of `linewarden teach`."""
+"""The choices of `linewarden teach` on drawn parts, with an untrained backbone."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from training.data.data_set import Sample
-from training.data.survey import SurveyedSample
-from training.teaching import Pace, Plan, input_size, plan_training
+from training.data.layout import read_data_set
+from training.data.survey import SurveyedSample, split_good, survey
+from training.demo_parts import write_dataset
+from training.teaching import Plan, Wishes, plan_by_evidence
+from training.weights_source import Source
+
+UNTRAINED = Source("resnet18.tv_in1k", "none", "")
 
 
-def samples(count: int, size: tuple[int, int] = (480, 640)) -> list[SurveyedSample]:
-    return [SurveyedSample(Sample(Path(f"{i}.png")), "0" * 64, size, 3) for i in range(count)]
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> list[SurveyedSample]:
+    root = tmp_path_factory.mktemp("teaching") / "parts"
+    write_dataset(root, good=9, test_good=0, defective_per_kind=0, size=(60, 80))
+    return survey(read_data_set(root / "train/good").good)
 
 
-def planned(count: int, seconds: float, pace: Pace, device: str = "cpu") -> Plan:
+def planned(good: list[SurveyedSample], said: list[str], wishes: Wishes) -> Plan:
     fixed: dict[str, dict[str, Any]] = {
         "data": {"folder": "/parts"},
-        "model": {"backbone": {"weights": "none"}},
-        "fit": {"device": device, "seed": 3},
+        "fit": {"device": "cpu", "seed": 3},
     }
-    return plan_training(samples(count), fixed, seconds=seconds, measure=lambda *_: pace)
+    return plan_by_evidence(good, [], [UNTRAINED], wishes=wishes, fixed=fixed, report=said.append)
 
 
-@pytest.mark.parametrize(
-    ("frame", "size"),
-    [
-        ((512, 512), (256, 256)),
-        ((1000, 400), (416, 160)),
-        ((480, 640), (224, 288)),
-        ((100, 4000), (96, 1024)),
-    ],
-)
-def test_the_input_has_the_proportions_of_the_frames(
-    frame: tuple[int, int], size: tuple[int, int]
+def test_a_plan_has_the_comparison_that_chose_it(good: list[SurveyedSample]) -> None:
+    said: list[str] = []
+    plan = planned(good, said, Wishes(seconds=1e6, size=(96, 128)))
+    config, evidence = plan.config, plan.evidence
+    assert said[0] == "9 good images, 30% of them held out for the threshold"
+    assert config.data.image_size == (96, 128)
+    assert config.data.hold_out == 0.3
+    assert config.fit.seed == 3
+    (chosen,) = [one for one in evidence.tried if one.remark == "chosen"]
+    assert chosen.merit == max(one.merit for one in evidence.tried)
+    assert all(one.is_tried for one in evidence.tried)
+    assert len(chosen.by_kind) == 5
+    # Images that are held out for the calibration take no part.
+    split = split_good(good, hold_out=0.3, seed=3)
+    assert evidence.fitted + evidence.compared == len(split.fit) == 6
+
+
+def test_the_same_images_give_the_same_figures(good: list[SurveyedSample]) -> None:
+    wishes = Wishes(seconds=1e6, size=(96, 96), forms=("subspace", "mahalanobis"))
+    figures = [
+        [(one.form, one.image_auroc, one.aupro) for one in planned(good, [], wishes).evidence.tried]
+        for _ in range(2)
+    ]
+    assert figures[0] == figures[1]
+    assert [form for form, *_ in figures[0]] == ["subspace", "mahalanobis"]
+
+
+def test_frames_of_several_sizes_give_a_range_and_the_rare_ones_are_named(
+    good: list[SurveyedSample], tmp_path: Path
 ) -> None:
-    assert input_size(samples(3, frame)) == size
-
-
-def test_steps_fill_the_time_that_the_features_leave() -> None:
-    plan = planned(100, 300, Pace(per_image=0.5, per_step=0.5))
-    assert plan.config.fit.minimum_steps == 500
-    assert plan.config.data.hold_out == 0.2
-    assert plan.config.fit.seed == 3
-    assert plan.reasons[-1] == "500 steps at 0.50 s on cpu, 5 minutes"
-
-
-def test_too_little_time_takes_the_least_and_says_how_long() -> None:
-    plan = planned(100, 6, Pace(per_image=0.6, per_step=0.6))
-    assert plan.config.fit.minimum_steps == 100
-    assert plan.reasons[-1].endswith("a model needs at least these; they take 2.0 minutes")
-
-
-def test_much_time_is_not_used_up() -> None:
-    assert planned(100, 1e6, Pace(0.1, 0.1)).config.fit.minimum_steps == 2000
-
-
-def test_of_few_images_more_are_held_out() -> None:
-    assert planned(20, 60, Pace(0.1, 0.1)).config.data.hold_out == 0.3
-
-
-def test_only_a_cpu_looks_at_a_sample_of_the_grid() -> None:
-    assert planned(20, 60, Pace(0.1, 0.1)).config.model.sampled_grid == 16
-    assert planned(20, 60, Pace(0.1, 0.1), "cuda").config.model.sampled_grid is None
+    write_dataset(tmp_path / "odd", good=1, test_good=0, defective_per_kind=0, size=(62, 80))
+    odd = survey(read_data_set(tmp_path / "odd/train/good").good)
+    said: list[str] = []
+    plan = planned([*good, *odd], said, Wishes(seconds=0, size=(96, 96)))
+    assert plan.config.data.frame_height == (60, 62)
+    assert plan.config.data.frame_width == (80, 80)
+    assert said[1] == (
+        "frames of 2 sizes, 60 to 62 high and 80 to 80 wide; 9 of 10 are 60x80, the others: "
+        f"{odd[0].sample.path}"
+    )
