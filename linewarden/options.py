@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from pathlib import Path
 
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle
+from inspection.errors import ConfigError
 from inspection.inspector import Inspector
 
 
@@ -70,6 +72,18 @@ def add_size_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MS",
         help="most time of the backbone for one image on this machine: the input may shrink",
     )
+
+
+def refuse_sizes_out_of_range(args: argparse.Namespace) -> None:
+    """Raises ConfigError for a value of `add_size_arguments` that is not above 0."""
+    for name in ("smallest-defect-px", "budget-ms"):
+        refuse_not_above_0(name, getattr(args, name.replace("-", "_")))
+
+
+def refuse_not_above_0(name: str, value: float | None) -> None:
+    """Raises ConfigError for a value of an option that is not a number above 0."""
+    if value is not None and not 0 < value < math.inf:
+        raise ConfigError(f"--{name} {value:g}: must be above 0")
 
 
 def add_author_argument(parser: argparse.ArgumentParser) -> None:

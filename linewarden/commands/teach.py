@@ -46,7 +46,6 @@ files:
 from __future__ import annotations
 
 import argparse
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,12 @@ from inspection.inspector import Inspector
 from inspection.names import printable
 from linewarden.commands.calibrate import report_writer
 from linewarden.cpu_build import build_if_it_pays
-from linewarden.options import add_rate_argument, add_size_arguments
+from linewarden.options import (
+    add_rate_argument,
+    add_size_arguments,
+    refuse_not_above_0,
+    refuse_sizes_out_of_range,
+)
 from linewarden.training_run import fit_with_progress, say, weights_value
 from linewarden.without import add_without_argument, named_by_hash
 from training.adding import add_good_images
@@ -147,10 +151,8 @@ def _wishes(args: argparse.Namespace) -> Wishes:
     Raises:
         ConfigError: a value is out of range.
     """
-    for name in ("minutes", "smallest-defect-px", "budget-ms"):
-        value = getattr(args, name.replace("-", "_"))
-        if value is not None and not 0 < value < math.inf:
-            raise ConfigError(f"--{name} {value:g}: must be above 0")
+    refuse_not_above_0("minutes", args.minutes)
+    refuse_sizes_out_of_range(args)
     return Wishes(
         seconds=None if args.minutes is None else 60 * args.minutes,
         smallest_defect_px=args.smallest_defect_px,

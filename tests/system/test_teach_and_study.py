@@ -34,19 +34,20 @@ def test_teach_gives_a_calibrated_bundle(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
-    words += ["--weights", "none", "--minutes", "0.0001"]
+    words += ["--weights", "none", "--models", "subspace", "memory"]
+    words += ["--set", "data.image_size=[96,128]", "--set", "model.backbone.padding=reflect"]
     assert main(words) == 0
     printed = capsys.readouterr()
     assert "14 good images, 30% of them held out for the threshold" in printed.err
-    assert "compared on 3 good images and 60 defects drawn on them, after learning 6" in printed.err
-    assert "no time left" in printed.err
-    assert "input 224x288" in printed.err
-    assert "obvious defects drawn on held-out good images" in printed.out
+    assert "compared on 9 good images, each by a model without it, and 60 defects" in printed.err
+    assert "input 96x128" in printed.err
+    assert "obvious defects drawn on good images" in printed.out
     assert "from 5 good parts: false reject rate at most 45.07%" in printed.out
     manifest = open_bundle(tmp_path / "bundle").manifest
-    assert (manifest.graph.height, manifest.graph.width) == (224, 288)
-    assert manifest.evidence["tried"][0]["remark"] == "chosen"
+    assert (manifest.graph.height, manifest.graph.width) == (96, 128)
+    assert [one["form"] for one in manifest.evidence["tried"]] == ["subspace", "memory"]
     record, _ = load_run(tmp_path / "bundle-run")
+    assert record.config.model.backbone.padding == "reflect"
     assert record.evidence is not None
     assert record.evidence.summary() == manifest.evidence
     assert main(words) == 4
@@ -57,11 +58,24 @@ def test_teach_evaluates_labelled_images_and_says_what_it_found(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["teach", "--good", str(parts), "--out", str(tmp_path / "bundle"), "--weights", "none"]
-    assert main([*words, "--models", "subspace", "--size", "96", "128"]) == 0
+    assert main([*words, "--models", "subspace", "--set", "data.image_size=[96,128]"]) == 0
     printed = capsys.readouterr().out
     assert f"labelled images in {parts}: 3 good and 6 defective parts, which chose" in printed
     assert "Escape rate" in printed
     assert (tmp_path / "bundle-evaluation" / "sheet.png").is_file()
+
+
+def test_teach_trains_for_the_minutes_that_are_given(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
+    words += ["--weights", "none", "--minutes", "0.01", "--models", "subspace", "supersimplenet"]
+    assert main([*words, "--set", "data.image_size=[96,128]"]) == 0
+    assert "100 steps at" in capsys.readouterr().err
+    manifest = open_bundle(tmp_path / "bundle").manifest
+    assert manifest.evidence["tried"][1]["form"] == "supersimplenet"
+    assert manifest.evidence["tried"][1]["image_auroc"] is not None
+    assert not (tmp_path / "bundle-run" / "compared").exists()
 
 
 def test_good_parts_can_be_added_to_a_taught_bundle(
@@ -74,7 +88,7 @@ def test_good_parts_can_be_added_to_a_taught_bundle(
         for file in files:
             (folder / file.name).symlink_to(file)
     bundle = tmp_path / "bundle"
-    options = ["--weights", "none", "--models", "subspace", "--size", "96", "128"]
+    options = ["--weights", "none", "--models", "subspace", "--set", "data.image_size=[96,128]"]
     assert main(["teach", "--good", str(few), "--out", str(bundle), *options]) == 0
     capsys.readouterr()
     assert main(["teach", "--add", str(more), "--out", str(bundle)]) == 0
@@ -86,7 +100,6 @@ def test_good_parts_can_be_added_to_a_taught_bundle(
     assert main(["teach", "--good", str(parts / "train/good"), "--out", str(anew), *options]) == 0
     added, learnt = (open_bundle(path) for path in (bundle, anew))
     assert added.manifest.data_sha256 == learnt.manifest.data_sha256
-    assert added.manifest.evidence["tried"][0]["form"] == "subspace"
     one, other = (path.calibration("default", "model.onnx") for path in (added, learnt))
     assert one.scores == pytest.approx(other.scores, rel=1e-5)
     assert one.thresholds.reject == pytest.approx(other.thresholds.reject, rel=1e-5)
@@ -107,7 +120,7 @@ def test_a_kill_during_an_addition_leaves_the_old_bundle(parts: Path, tmp_path: 
             (folder / file.name).symlink_to(file)
     bundle = tmp_path / "bundle"
     words = ["teach", "--good", str(few), "--out", str(bundle), "--weights", "none"]
-    assert main([*words, "--models", "subspace", "--size", "96", "128"]) == 0
+    assert main([*words, "--models", "subspace", "--set", "data.image_size=[96,128]"]) == 0
     before = open_bundle(bundle)
     add = command("teach", "--add", more, "--out", bundle)
     for step in ("images added", "fusing backbone", "comparing checkpoint"):
@@ -171,9 +184,15 @@ def test_teach_goes_on_behind_a_finished_training(
         (["--minutes", "0"], "--minutes 0: must be above 0"),
         (["--smallest-defect-px", "-1"], "--smallest-defect-px -1: must be above 0"),
         (["--budget-ms", "0"], "--budget-ms 0: must be above 0"),
-        (["--budget-ms", "0.001", "--weights", "none"], "--budget-ms 0.001: the fastest of"),
-        (["--size", "250", "256"], "--size 250 256: each side must be a multiple of 32"),
-        (["--size", "96", "96", "--smallest-defect-px", "3"], "both choose the input size"),
+        (["--budget-ms", "0.001", "--weights", "none"], "--budget-ms 0.001: the backbone takes"),
+        (
+            ["--set", "data.image_size=[96,96]", "--smallest-defect-px", "3", "--weights", "none"],
+            "--smallest-defect-px: data.image_size is given",
+        ),
+        (["--set", "model.variance=0.9", "--weights", "none"], "name it with --models"),
+        (["--set", "model.name=memory", "--weights", "none"], "--set model.name: teach chooses it"),
+        (["--set", "fit.sed=3", "--weights", "none"], "fit.sed"),
+        (["--models", "supersimplenet", "--weights", "none"], "so give it --minutes"),
         (["--weights", "nowhere.pth"], "--weights nowhere.pth: no such file"),
     ],
 )

@@ -2,30 +2,41 @@
 
 from collections import Counter
 from itertools import product
-from pathlib import Path
 
 import pytest
 
-from training.comparison_pictures import divided, wanted_defects
-from training.data.data_set import Sample
-from training.data.survey import SurveyedSample
+from training.comparison_pictures import dealt, folds, wanted_defects
 from training.drawn_defects import CONTRASTS, KINDS
 
 
 @pytest.mark.parametrize(
-    ("images", "learnt", "compared"), [(2, 1, 1), (18, 12, 6), (60, 40, 20), (400, 60, 24)]
+    ("images", "one", "count", "judged"),
+    [
+        (2, False, 2, 2),
+        (18, False, 3, 18),
+        (71, False, 3, 71),
+        (400, False, 1, 24),
+        (18, True, 1, 6),
+    ],
 )
-def test_a_third_is_compared_on_within_limits(images: int, learnt: int, compared: int) -> None:
-    samples = [SurveyedSample(Sample(Path(f"{i}.png")), f"{i}", (9, 9), 3) for i in range(images)]
-    division = divided(samples)
-    assert (len(division.learnt), len(division.compared)) == (learnt, compared)
-    assert not {s.sha256 for s in division.learnt} & {s.sha256 for s in division.compared}
+def test_no_model_judges_an_image_that_it_has_learnt(
+    images: int, one: bool, count: int, judged: int
+) -> None:
+    made = folds(images, one=one)
+    assert len(made) == count
+    assert all(fold.learnt and not {*fold.learnt} & {*fold.judged} for fold in made)
+    everything = [number for fold in made for number in fold.judged]
+    assert len(everything) == len({*everything}) == judged
+    assert max(len(fold.learnt) for fold in made) <= 48
 
 
 def test_all_kinds_come_at_all_contrasts_and_every_image_gets_its_share() -> None:
-    dealt = wanted_defects(6, 60)
-    assert {len(of_image) for of_image in dealt} == {10}
-    counts = Counter((one.kind, one.contrast) for of_image in dealt for one in of_image)
+    drawn = dealt(wanted_defects(60), range(6))
+    assert Counter(drawn.images) == dict.fromkeys(range(6), 10)
+    assert drawn.images == sorted(drawn.images)
+    counts = Counter((one.kind, one.contrast) for one in drawn.wanted)
     assert counts == dict.fromkeys(product(KINDS, CONTRASTS), 4)
-    assert all(len({one.contrast for one in of_image}) > 1 for of_image in dealt)
-    assert dealt == wanted_defects(6, 60)
+    for image in range(6):
+        mine = [w for w, on in zip(drawn.wanted, drawn.images, strict=True) if on == image]
+        assert len({one.contrast for one in mine}) > 1
+    assert drawn == dealt(wanted_defects(60), range(6))

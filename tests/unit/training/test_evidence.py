@@ -1,107 +1,110 @@
 """The comparison of candidates: order, limits and choice. A fake bench and a fake clock."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from __future__ import annotations
 
+from dataclasses import dataclass, field
+
+import numpy as np
 import pytest
 
-from inspection.errors import ConfigError
-from training.candidates import FORMS, Candidate, Features, forms_at_hand, grouped
-from training.evidence import Limits, choose, contest
-from training.evidence_record import Evidence, Tried
+from training.candidates import Candidate, Features, best_first, default_first
+from training.evidence import Scores, compare, merit
+from training.evidence_record import Evidence
 from training.weights_source import Source
 
-SLOW, FAST = (Source(name, "none", "") for name in ("slow", "fast"))
-SMALL, LARGE = (128, 128), (256, 256)
+FAST, SLOW = (Source(name, "none", "") for name in ("fast", "slow"))
+SIZE = (128, 128)
+CANDIDATES = [
+    Candidate(form, Features(source, SIZE))
+    for source in (FAST, SLOW)
+    for form in ("plain", "other")
+]
+GOOD = np.arange(20.0)
+IMAGES = np.repeat(np.arange(20), 3)
 
 
 @dataclass
 class FakeBench:
-    """Two forms of each features; the second is better, and each takes a second."""
+    """Each candidate takes a second, and its features ten images' time; some are ahead."""
 
-    images: int = 10
+    ahead: dict[str, float] = field(default_factory=dict)
     now: float = 0.0
-    judged: list[tuple[str, tuple[int, int], str]] = field(default_factory=list)
+    judged: list[Candidate] = field(default_factory=list)
 
-    def extraction_s(self, features: Features) -> float:
-        return (0.4 if features.source is SLOW else 0.1) * features.area / (128 * 128)
+    def features_s(self, candidate: Candidate) -> float:
+        return 0.4 if candidate.features.source is SLOW else 0.1
 
-    def untried(self, features: Features) -> list[Tried]:
-        name, size = features.source.name, features.size
-        return [Tried(form=form, backbone=name, image_size=size) for form in ("plain", "better")]
+    def expected_s(self, candidate: Candidate) -> float:
+        is_known = candidate.features in [one.features for one in self.judged]
+        return 0.0 if is_known else 10 * self.features_s(candidate)
 
-    def judge(self, features: Features) -> Iterator[Callable[[], Tried]]:
-        for number, untried in enumerate(self.untried(features)):
-            yield partial(self._work, untried, number)
-
-    def _work(self, untried: Tried, number: int) -> Tried:
-        self.now += 1
-        self.judged.append((untried.backbone, untried.image_size, untried.form))
-        return untried.model_copy(update={"image_auroc": 0.7 + 0.1 * number, "aupro": 0.5})
+    def judge(self, candidate: Candidate) -> Scores:
+        self.now += 1 + self.expected_s(candidate)
+        self.judged.append(candidate)
+        random = np.random.default_rng(len(self.judged))
+        shift = 4 + self.ahead.get(candidate.form, 0.0)
+        return Scores(GOOD, GOOD[IMAGES] + shift + random.normal(0, 4, len(IMAGES)), IMAGES)
 
 
-def tried_by(bench: FakeBench, limits: Limits) -> list[Tried]:
-    groups = grouped([SLOW, FAST], [SMALL, LARGE])
-    return contest(groups, bench, limits, started=0.0, clock=lambda: bench.now)
+def compared(bench: FakeBench, seconds: float = 1000) -> tuple[Candidate, Evidence]:
+    chosen, tried, reason = compare(CANDIDATES, bench, seconds, clock=lambda: bench.now)
+    evidence = Evidence(judged=20, drawn=60, seconds=3.0, tried=tried, reason=reason)
+    return chosen, evidence
 
 
-def test_the_cheapest_features_come_first() -> None:
+def test_a_chance_lead_leaves_the_default() -> None:
+    chosen, evidence = compared(FakeBench())
+    assert chosen == CANDIDATES[0]
+    assert [one.remark for one in evidence.tried] == ["chosen", "", "", ""]
+    assert all(one.lead_std > 0 for one in evidence.tried[1:])
+    assert evidence.reason.endswith("the default stays")
+
+
+def test_a_clear_lead_is_taken() -> None:
+    chosen, evidence = compared(FakeBench(ahead={"other": 12}))
+    assert chosen.form == "other"
+    assert [one.remark for one in evidence.tried].count("chosen") == 1
+    assert evidence.tried[0].remark == "default"
+    assert evidence.reason.startswith("other on ")
+
+
+def test_no_candidate_begins_that_would_end_too_late_but_the_default_does() -> None:
     bench = FakeBench()
-    tried_by(bench, Limits(seconds=1000))
-    assert bench.judged[::2] == [
-        ("fast", SMALL, "plain"),
-        ("slow", SMALL, "plain"),
-        ("fast", LARGE, "plain"),
-        ("slow", LARGE, "plain"),
-    ]
-
-
-def test_no_candidate_begins_that_would_end_too_late() -> None:
+    _, evidence = compared(bench, seconds=4)
+    assert bench.judged == CANDIDATES[:2]
+    assert [one.remark for one in evidence.tried] == ["chosen", "", *["no time left"] * 2]
+    assert [one.features_ms for one in evidence.tried[::2]] == [100, 400]
     bench = FakeBench()
-    tried = tried_by(bench, Limits(seconds=4))
-    assert bench.judged == [("fast", SMALL, "plain"), ("fast", SMALL, "better")]
-    assert [one.remark for one in tried] == ["", "", *["no time left"] * 6]
-    assert [one.features_ms for one in tried[::2]] == [100, 400, 400, 1600]
+    compared(bench, seconds=0)
+    assert bench.judged == CANDIDATES[:1]
 
 
-def test_the_first_candidate_runs_however_little_time_there_is() -> None:
-    bench = FakeBench()
-    assert [one.is_tried for one in tried_by(bench, Limits(seconds=0))] == [True, *[False] * 7]
-
-
-def test_candidates_over_the_budget_are_named_and_not_tried() -> None:
-    bench = FakeBench()
-    tried = tried_by(bench, Limits(seconds=1000, budget_ms=200))
-    assert {judged[:2] for judged in bench.judged} == {("fast", SMALL)}
-    assert {one.remark for one in tried if not one.is_tried} == {"slower than 200 ms"}
-
-
-def test_a_budget_that_no_candidate_keeps_is_refused() -> None:
-    limits = Limits(seconds=1000, budget_ms=50)
-    with pytest.raises(ConfigError, match="the fastest of 8 candidates takes 100 ms for one image"):
-        choose(tried_by(FakeBench(), limits), limits)
-
-
-def test_the_best_is_chosen_and_of_equal_ones_the_cheapest() -> None:
-    limits = Limits(seconds=1000)
-    tried = tried_by(FakeBench(), limits)
-    assert choose(tried, limits) is tried[1]
+def test_defects_are_found_above_the_threshold_of_the_good_images() -> None:
+    few = merit(np.array([1.0, 2.0, 3.0]), np.array([2.5, 3.5, 4.0, 0.5]))
+    assert few.found == 0.5
+    assert few.image_auroc == pytest.approx(8 / 12)
+    many = np.arange(1000.0)
+    assert merit(many, np.array([985.0, 995.0])).found == 0.5
 
 
 def test_the_table_shows_every_candidate() -> None:
-    tried = tried_by(FakeBench(), Limits(seconds=4))
-    evidence = Evidence(fitted=12, compared=6, drawn=60, seconds=3.0, tried=tuple(tried))
-    head, titles, *rows = evidence.lines()
-    assert head == "compared on 6 good images and 60 defects drawn on them, after learning 12; 3 s"
-    assert titles.split() == ["model", "backbone", "input", "AUROC", "AUPRO", "ms"]
-    assert rows[1].split() == ["better", "fast", "128x128", "0.800", "0.500", "100"]
-    assert rows[7].split() == ["better", "slow", "256x256", "-", "-", "1600", "no", "time", "left"]
+    head, titles, *rows, reason = compared(FakeBench(), seconds=4)[1].lines()
+    assert head == (
+        "compared on 20 good images, each by a model without it, and 60 defects drawn on them; 3 s"
+    )
+    assert titles.split() == ["model", "backbone", "input", "AUROC", "found", "lead", "ms"]
+    assert rows[0].split()[:3] == ["plain", "fast", "128x128"]
+    assert rows[0].split()[-2:] == ["100", "chosen"]
+    assert rows[3].split() == [
+        *("other", "slow", "128x128", "-", "-", "-", "400", "no", "time", "left")
+    ]
+    assert reason.endswith("stays")
 
 
-@pytest.mark.parametrize("form", forms_at_hand())
-def test_every_form_is_a_training(form: str) -> None:
-    fixed = {"data": {"folder": "/parts", "hold_out": 0.3}, "fit": {"device": "cpu", "seed": 3}}
-    config = Candidate(form, Source("resnet18.tv_in1k", "none", ""), SMALL).config(fixed)
-    assert config.data.image_size == SMALL
-    assert config.model.name == FORMS[form]["name"]
+def test_the_default_depends_on_the_backbone() -> None:
+    lite = Source("tf_efficientnet_lite0.in1k", "package", "")
+    resnet = Source("resnet18.tv_in1k", "hub", "")
+    assert best_first([resnet, lite]) == [lite, resnet]
+    forms = ["memory", "subspace", "mahalanobis"]
+    assert default_first(forms, lite)[0] == "memory"
+    assert default_first(forms, resnet) == ["subspace", "memory", "mahalanobis"]

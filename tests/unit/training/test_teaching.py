@@ -1,59 +1,95 @@
 """The choices of `linewarden teach` on drawn parts, with an untrained backbone."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from inspection.errors import ConfigError
+from training.config import TrainConfig
 from training.data.layout import read_data_set
-from training.data.survey import SurveyedSample, split_good, survey
+from training.data.survey import SurveyedSample, survey
 from training.demo_parts import write_dataset
-from training.teaching import Plan, Wishes, plan_by_evidence
+from training.pace import Pace, steps_for
+from training.teaching import Plan, Wishes, plan_teaching
 from training.weights_source import Source
 
 UNTRAINED = Source("resnet18.tv_in1k", "none", "")
+SMALL = "data.image_size=[96,128]"
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> list[SurveyedSample]:
     root = tmp_path_factory.mktemp("teaching") / "parts"
-    write_dataset(root, good=9, test_good=0, defective_per_kind=0, size=(60, 80))
+    write_dataset(root, good=24, test_good=0, defective_per_kind=0, size=(60, 80))
     return survey(read_data_set(root / "train/good").good)
 
 
 def planned(good: list[SurveyedSample], said: list[str], wishes: Wishes) -> Plan:
-    fixed: dict[str, dict[str, Any]] = {
-        "data": {"folder": "/parts"},
-        "fit": {"device": "cpu", "seed": 3},
-    }
-    return plan_by_evidence(good, [], [UNTRAINED], wishes=wishes, fixed=fixed, report=said.append)
+    return plan_teaching(
+        good,
+        [],
+        [UNTRAINED],
+        wishes=wishes,
+        sections={"data": {"folder": "/parts"}, "fit": {"device": "cpu", "seed": 3}},
+        scratch=Path("/nowhere"),
+        report=said.append,
+        measure=lambda *_: Pace(per_image=0.1, per_step=0.5),
+    )
 
 
 def test_a_plan_has_the_comparison_that_chose_it(good: list[SurveyedSample]) -> None:
     said: list[str] = []
-    plan = planned(good, said, Wishes(seconds=1e6, size=(96, 128)))
+    wishes = Wishes(forms=("subspace", "mahalanobis"), settings=(SMALL,))
+    plan = planned(good, said, wishes)
     config, evidence = plan.config, plan.evidence
-    assert said[0] == "9 good images, 30% of them held out for the threshold"
-    assert config.data.image_size == (96, 128)
-    assert config.data.hold_out == 0.3
+    assert evidence is not None
+    assert said[0] == "24 good images, 30% of them held out for the threshold"
+    assert said[-1].endswith("input 96x128 (height x width)")
+    assert (config.data.image_size, config.data.hold_out) == ((96, 128), 0.3)
     assert config.fit.seed == 3
-    (chosen,) = [one for one in evidence.tried if one.remark == "chosen"]
-    assert chosen.merit == max(one.merit for one in evidence.tried)
-    assert all(one.is_tried for one in evidence.tried)
-    assert len(chosen.by_kind) == 5
     # Images that are held out for the calibration take no part.
-    split = split_good(good, hold_out=0.3, seed=3)
-    assert evidence.fitted + evidence.compared == len(split.fit) == 6
+    assert evidence.judged == 16
+    figures = [(one.form, one.image_auroc, one.found) for one in evidence.tried]
+    assert [form for form, *_ in figures] == ["subspace", "mahalanobis"]
+    again = planned(good, [], wishes).evidence
+    assert again is not None
+    assert figures == [(one.form, one.image_auroc, one.found) for one in again.tried]
 
 
-def test_the_same_images_give_the_same_figures(good: list[SurveyedSample]) -> None:
-    wishes = Wishes(seconds=1e6, size=(96, 96), forms=("subspace", "mahalanobis"))
-    figures = [
-        [(one.form, one.image_auroc, one.aupro) for one in planned(good, [], wishes).evidence.tried]
-        for _ in range(2)
-    ]
-    assert figures[0] == figures[1]
-    assert [form for form, *_ in figures[0]] == ["subspace", "mahalanobis"]
+def test_few_images_are_all_learnt_and_choose_nothing(good: list[SurveyedSample]) -> None:
+    said: list[str] = []
+    plan = planned(good[:9], said, Wishes())
+    assert plan.evidence is None
+    assert said == ["9 good images, all of them learnt", "subspace, input 224x288 (height x width)"]
+    assert plan.config.data.hold_out == 0
+
+
+def test_a_model_that_cannot_forget_holds_out_of_few_images(good: list[SurveyedSample]) -> None:
+    plan = planned(good[:9], [], Wishes(forms=("memory",)))
+    assert (plan.config.model.name, plan.config.data.hold_out) == ("memory", 0.3)
+
+
+def test_a_single_candidate_is_trained_for_all_of_the_time(good: list[SurveyedSample]) -> None:
+    said: list[str] = []
+    plan = planned(good, said, Wishes(seconds=300, forms=("supersimplenet",)))
+    assert plan.evidence is None
+    assert plan.config.fit.minimum_steps == 595
+    assert plan.config.model.sampled_grid == 16
+    assert "595 steps at 0.50 s on cpu, 5 minutes" in said
+
+
+def test_settings_win(good: list[SurveyedSample]) -> None:
+    settings = ("data.hold_out=0.5", "model.variance=0.9", "fit.seed=7", SMALL)
+    config = planned(good, [], Wishes(forms=("subspace",), settings=settings)).config
+    assert isinstance(config, TrainConfig)
+    assert (config.data.hold_out, config.model.variance, config.fit.seed) == (0.5, 0.9, 7)
+
+
+def test_augmentation_is_refused_before_the_comparison(good: list[SurveyedSample]) -> None:
+    with pytest.raises(ConfigError, match=r"data\.augment: subspace sees each image once"):
+        planned(good, [], Wishes(settings=("data.augment.rotation_deg=10", SMALL)))
 
 
 def test_frames_of_several_sizes_give_a_range_and_the_rare_ones_are_named(
@@ -62,10 +98,24 @@ def test_frames_of_several_sizes_give_a_range_and_the_rare_ones_are_named(
     write_dataset(tmp_path / "odd", good=1, test_good=0, defective_per_kind=0, size=(62, 80))
     odd = survey(read_data_set(tmp_path / "odd/train/good").good)
     said: list[str] = []
-    plan = planned([*good, *odd], said, Wishes(seconds=0, size=(96, 96)))
+    plan = planned([*good[:9], *odd], said, Wishes())
     assert plan.config.data.frame_height == (60, 62)
     assert plan.config.data.frame_width == (80, 80)
-    assert said[1] == (
+    assert said[0] == (
         "frames of 2 sizes, 60 to 62 high and 80 to 80 wide; 9 of 10 are 60x80, the others: "
         f"{odd[0].sample.path}"
     )
+
+
+@pytest.mark.parametrize(
+    ("pace", "seconds", "steps", "remark"),
+    [
+        (Pace(0.5, 0.5), 300, 500, ", 5 minutes"),
+        (Pace(0.6, 0.6), 6, 100, ": a model needs at least these; they take 2.0 minutes"),
+        (Pace(0.1, 0.1), 1e6, 2000, ": more do not improve the model"),
+    ],
+)
+def test_steps_fill_the_time_that_the_features_leave(
+    pace: Pace, seconds: float, steps: int, remark: str
+) -> None:
+    assert steps_for(pace, 100, seconds) == (steps, remark)
