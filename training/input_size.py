@@ -22,7 +22,7 @@ class BudgetError(ConfigError):
 
 MULTIPLE = 32  # of the sides: the stride of the deepest layer that a backbone may use
 _SHORTEST, _LONGEST = 96, 1024
-_AREA = 256 * 256  # px
+AREA = 256 * 256  # px of the input, unless told
 _SMALLER_AREAS = (192 * 192, 128 * 128)  # for a limit of the time per part
 _SEEN = 2.0  # px of the input that the smallest defect must cover along each side
 
@@ -56,7 +56,7 @@ def choose_size(
     if smallest_defect_px is not None:
         sizes = [_size_for_defect(frame, smallest_defect_px)]
     else:
-        areas = (_AREA, *_SMALLER_AREAS) if budget_ms is not None else (_AREA,)
+        areas = (AREA, *_SMALLER_AREAS) if budget_ms is not None else (AREA,)
         sizes = list(dict.fromkeys(proportional(frame, area) for area in areas))
     if budget_ms is None:
         return sizes[0]
