@@ -33,7 +33,7 @@ from training.data.data_set import DataSet
 from training.data.layout import read_data_set
 from training.data.masks import read_mask
 from training.data.survey import SurveyedSample, split_good, survey
-from training.evidence import ImageBench, compare
+from training.evidence import ImageBench, clearest, compare
 from training.evidence_record import Tried
 from training.few_images import hold_out_share
 from training.first_look import frames_of
@@ -58,7 +58,6 @@ class Row(StrictModel):
 
     data_set: str
     tried: tuple[Tried, ...]
-    chosen: str
     real: dict[str, Real]
 
 
@@ -98,8 +97,8 @@ class _Case:
 
     def row(self) -> Row:
         bench = ImageBench(self.fit, self.candidates, self.config, train=None, smallest_px=0)
-        chosen, tried, _ = compare(self.candidates, bench, float("inf"))
-        return Row(data_set=self.name, tried=tried, chosen=chosen.form, real=dict(self._real()))
+        _, tried, _ = compare(self.candidates, bench, float("inf"))
+        return Row(data_set=self.name, tried=tried, real=dict(self._real()))
 
     @torch.no_grad()
     def _real(self) -> Iterator[tuple[str, Real]]:
@@ -170,20 +169,23 @@ _HEAD = """| model | drawn AUROC | drawn found | lead | | real image AUROC | rea
 def page(rows: Sequence[Row]) -> str:
     """Writes the page."""
     tables = "\n\n".join(
-        f"## {row.data_set}, {row.tried[0].backbone}\n\n{_HEAD}\n"
-        + "\n".join(_line(one, row.real[one.form]) for one in row.tried)
+        f"## {row.data_set}, {row.tried[0].backbone}\n\n{_HEAD}\n" + "\n".join(_lines(row))
         for row in rows
     )
     date = datetime.now(timezone.utc).date().isoformat()
     return _PAGE.format(date=date, tables=tables, conclusion="\n".join(_conclusions(rows)))
 
 
-def _line(one: Tried, real: Real) -> str:
-    lead = f"{one.lead:+.3f} ± {one.lead_std:.3f}" if one.lead_std else ""
-    return (
-        f"| {one.form} | {one.image_auroc:.3f} | {one.found:.0%} | {lead} | {one.remark} | "
-        f"{real.image_auroc:.3f} | {real.aupro:.3f} |"
-    )
+def _lines(row: Row) -> Iterator[str]:
+    chosen = clearest(row.tried)
+    for number, one in enumerate(row.tried):
+        real = row.real[one.form]
+        lead = f"{one.lead:+.3f} ± {one.lead_std:.3f}" if one.lead_std else ""
+        remark = "chosen" if number == chosen else ""
+        yield (
+            f"| {one.form} | {one.image_auroc:.3f} | {one.found:.0%} | {lead} | {remark} | "
+            f"{real.image_auroc:.3f} | {real.aupro:.3f} |"
+        )
 
 
 def _conclusions(rows: Sequence[Row]) -> Iterator[str]:
@@ -199,7 +201,7 @@ def _conclusions(rows: Sequence[Row]) -> Iterator[str]:
         )
         ways = {
             "the default": [row.tried[0].form for row in mine],
-            "the choice of teach": [row.chosen for row in mine],
+            "the choice of teach": [row.tried[clearest(row.tried)].form for row in mine],
             "the highest drawn figure": [
                 max(row.tried, key=lambda one: one.lead).form for row in mine
             ],

@@ -23,8 +23,8 @@ FORMS: dict[str, dict[str, Any]] = {
     "mahalanobis": {"name": "subspace", "distance": "mahalanobis"},
     "subspace-per-layer": {"name": "subspace", "layers_joined": False, "variance": 0.95},
 }
-# The best form of a backbone on average over real defects, and the best pair of both, as
-# docs/measured/evidence.md has them. Other backbones take the form of ResNet-18.
+# The best pair on average over real defects (docs/measured/evidence.md). Other backbones take the
+# form that is ahead with ResNet-18 on kolektorsdd and level elsewhere (docs/guides/models.md).
 _BEST_BACKBONE, _ITS_FORM, _OTHER_FORM = "tf_efficientnet_lite0.in1k", "memory", "subspace"
 # Trained in the minutes that a person gives.
 TRAINED = "supersimplenet"

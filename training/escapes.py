@@ -41,7 +41,8 @@ class ObviousDefects(NamedTuple):
         kinds = named([f"{self.passed[k]} of {self.drawn[k]} {k}" for k in sorted(self.passed)])
         escapes = f"{passed} of {total} obvious defects drawn on good images: {kinds}"
         advice = (
-            "such real defects would pass too; try more --minutes, a larger --size, more images"
+            "such real defects would pass too; a larger input (--smallest-defect-px) shows smaller "
+            "ones, and more good images teach what is usual"
         )
         return [f"warning: passes {escapes}", f"  {advice}"]
 

@@ -38,9 +38,9 @@ from training.workers import Workers
 _DRAWN = 60  # defects
 _RATE = 0.01  # of good images that the threshold of a comparison rejects
 _RESAMPLED = 200
-# Leads of so many standard deviations are not chance. The default has the figures of real defects
-# on its side (docs/measured/evidence.md), so that drawn ones need a clear lead.
-_CLEAR = 2.0
+# Leads of so many standard deviations are not chance, with several candidates. Drawn defects order
+# models no better than chance (docs/measured/evidence.md), so that they need a very clear lead.
+_CLEAR = 3.0
 
 
 class Merit(NamedTuple):
@@ -154,32 +154,37 @@ def _choice(
     """Chooses the candidate with the clearest lead; without one the default."""
     default = judged[candidates[0]]
     usual, usual_resampled = default.merit().mean, default.resampled()
-    chosen, most, compared = candidates[0], 0.0, []
+    compared = []
     for candidate, one in zip(candidates, tried, strict=True):
         if candidate in judged and candidate is not candidates[0]:
             scores = judged[candidate]
-            lead = scores.merit().mean - usual
             spread = float((scores.resampled() - usual_resampled).std())
-            compared.append(one.model_copy(update={"lead": lead, "lead_std": spread}))
-            if lead > max(most, _CLEAR * spread):
-                chosen, most = candidate, lead
+            figures = {"lead": scores.merit().mean - usual, "lead_std": spread}
+            compared.append(one.model_copy(update=figures))
         else:
             compared.append(one)
+    best = clearest(compared)
     reason = (
-        f"{chosen.form} on {chosen.features.source.name}: ahead of the default by {most:.3f}, more "
-        "than chance gives"
-        if chosen is not candidates[0]
+        f"{compared[best].form} on {compared[best].backbone}: ahead of the default by "
+        f"{compared[best].lead:.3f}, more than chance gives"
+        if best
         else "no candidate is ahead of the default by more than chance gives: the default stays"
     )
-    remarks = {candidates[0]: "default", chosen: "chosen"}
-    return (
-        chosen,
-        tuple(
-            one.model_copy(update={"remark": remarks.get(candidate, one.remark)})
-            for candidate, one in zip(candidates, compared, strict=True)
-        ),
-        reason,
-    )
+    remarks = {0: "default", best: "chosen"}
+    remarked = [
+        one.model_copy(update={"remark": remarks.get(number, one.remark)})
+        for number, one in enumerate(compared)
+    ]
+    return candidates[best], tuple(remarked), reason
+
+
+def clearest(tried: Sequence[Tried]) -> int:
+    """Returns the number of the candidate with the clearest lead; 0, the default, without one.
+
+    Of equal ones it is the first, which costs less.
+    """
+    leads = [one.lead if one.lead > _CLEAR * one.lead_std else 0.0 for one in tried]
+    return max(range(len(leads)), key=leads.__getitem__)
 
 
 class ImageBench:
