@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
-
 from inspection.config.loading import StrictModel
 
 
@@ -17,7 +15,6 @@ class Tried(StrictModel):
         image_size: (height, width) of the input.
         image_auroc: of good images against those with a drawn defect.
         found: share of the drawn defects above the threshold that the good images give.
-        found_by_kind: the same of each kind of defect.
         lead: merit before that of the default.
         lead_std: standard deviation of the lead, by resampling the images.
         features_ms: time of the backbone for one image, on this machine.
@@ -30,7 +27,6 @@ class Tried(StrictModel):
     image_size: tuple[int, int]
     image_auroc: float | None = None
     found: float | None = None
-    found_by_kind: dict[str, float] = Field(default_factory=dict)
     lead: float = 0.0
     lead_std: float = 0.0
     features_ms: float | None = None

@@ -20,7 +20,7 @@ class BudgetError(ConfigError):
     """The backbone takes longer than allowed."""
 
 
-MULTIPLE = 32  # of the sides: the stride of the deepest layer that a backbone may use
+_MULTIPLE = 32  # of the sides: the stride of the deepest layer that a backbone may use
 _SHORTEST, _LONGEST = 96, 1024
 AREA = 256 * 256  # px of the input, unless told
 _SMALLER_AREAS = (192 * 192, 128 * 128)  # for a limit of the time per part
@@ -104,5 +104,5 @@ def _over_budget(
 
 
 def _rounded(side: float) -> int:
-    multiple = MULTIPLE * max(1, round(side / MULTIPLE))
+    multiple = _MULTIPLE * max(1, round(side / _MULTIPLE))
     return min(max(multiple, _SHORTEST), _LONGEST)
