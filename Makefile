@@ -15,6 +15,7 @@
 #   make preset-study       presets.md: the CPU presets, on the same     (SHARED=folder, SEEDS="1 2 3")
 #   make precision          precision.md, on the runs of the study      (RUNS="run ...")
 #   make calibration-study  calibration.md, on real data sets           (SHARED=folder)
+#   make evidence-study     evidence.md: drawn defects beside real ones (SHARED=folder)
 #   make camera-study       cameras.md: triggers, faults, memory        (needs pypylon and Aravis)
 #   make tensorrt-study     tensorrt.md: layers of NVIDIA's compiler     (RUNS="run ..."; no GPU)
 #   make peer-speed         a section of performance.md, beside anomalib  (a venv of 6 GB for it)
@@ -38,8 +39,8 @@ STAMP := $(VENV)/.installed
 MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-.PHONY: demo lock wheelhouse test lint check study preset-study precision tensorrt-study peer-speed reliability \
-  camera-study plc-study plc-docs calibration-study triton-server fleet bench gpu-bench docs clean
+.PHONY: demo lock wheelhouse test lint check study preset-study evidence-study precision tensorrt-study peer-speed \
+  reliability camera-study plc-study plc-docs calibration-study triton-server fleet bench gpu-bench docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -132,6 +133,11 @@ STUDIED := ball_screw kolektorsdd
 calibration-study: $(STUDIED:%=build/study-calibration/%/bundle/manifest.json)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.calibration --out docs/measured/calibration.md \
 	  $(foreach name,$(STUDIED),build/study-calibration/$(name)/bundle=$(SHARED)/data/$(name))
+
+evidence-study: $(STAMP)
+	LINEWARDEN_WEIGHTS="$(SHARED)/weights" OMP_NUM_THREADS=1 $(BIN)/python -m studies.evidence \
+	  --work build/evidence --out docs/measured/evidence.md \
+	  --data $(addprefix $(SHARED)/data/,cookies hazelnut_toy kolektorsdd ball_screw)
 
 # pip decides conditions on the Python version for the one that it runs with: one call of each target
 # for each version on the devices, with PYTHON and a VENV of its own.

@@ -229,5 +229,6 @@ def _seal(
             "golden": goldens,
             "artefacts": selection.artefacts,
             "refused": selection.refused,
+            "evidence": record.evidence.summary() if record.evidence else {},
         },
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from pathlib import Path
 
@@ -100,6 +101,34 @@ def add_rate_argument(parser: argparse.ArgumentParser) -> None:
         metavar="RATE",
         help="share of good parts that may be rejected (default: %(default)s)",
     )
+
+
+def add_size_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options that choose the size of a model's input."""
+    parser.add_argument(
+        "--smallest-defect-px",
+        type=float,
+        metavar="PX",
+        help="smallest defect that matters, in pixels of the frame: the input shows it",
+    )
+    parser.add_argument(
+        "--budget-ms",
+        type=float,
+        metavar="MS",
+        help="most time of the backbone for one image on this machine: the input may shrink",
+    )
+
+
+def refuse_sizes_out_of_range(args: argparse.Namespace) -> None:
+    """Raises ConfigError for a value of `add_size_arguments` that is not above 0."""
+    for name in ("smallest-defect-px", "budget-ms"):
+        refuse_not_above_0(name, getattr(args, name.replace("-", "_")))
+
+
+def refuse_not_above_0(name: str, value: float | None) -> None:
+    """Raises ConfigError for a value of an option that is not a number above 0."""
+    if value is not None and not 0 < value < math.inf:
+        raise ConfigError(f"--{name} {value:g}: must be above 0")
 
 
 def add_author_argument(parser: argparse.ArgumentParser) -> None:

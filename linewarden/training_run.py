@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from lightning_fabric.utilities import rank_zero_only
 from tqdm import tqdm
@@ -15,6 +16,10 @@ from inspection.errors import ConfigError
 from inspection.names import printable
 from training.checkpoint import Progress, RunRecord
 from training.config import TrainConfig
+from training.data.layout import read_data_set
+from training.data.survey import survey
+from training.evidence_record import Evidence
+from training.first_look import fitting_size, frames_of, is_size_open, refuse_told_size
 from training.fit import fit
 from training.weights_source import BACKBONES, WEIGHTS_VARIABLE, named_source
 
@@ -65,8 +70,47 @@ def load_train_config(
     return load_config(path or Path(os.devnull), TrainConfig, settings)
 
 
-def fit_with_progress(config: TrainConfig, out: Path) -> RunRecord:
-    """Fits with a progress bar on standard error."""
+def fitted_to_images(
+    config: TrainConfig,
+    *,
+    smallest_defect_px: float | None = None,
+    budget_ms: float | None = None,
+) -> TrainConfig:
+    """Chooses the sizes of frames and input that a configuration leaves open, and says so.
+
+    Every process of a training makes the same choice, unless a budget makes it by the time.
+
+    Raises:
+        ConfigError: see `training.input_size.choose_size`; or the size is given already.
+        CameraError: images cannot be read.
+    """
+    data_set = read_data_set(config.data.folder)
+    images = survey([*data_set.good, *data_set.defective, *data_set.test])
+    chosen: dict[str, Any] = {}
+    if config.data.frame_height is None and config.data.frame_width is None:
+        frames = frames_of(images)
+        if frames.remarks:
+            chosen |= {"frame_height": frames.heights, "frame_width": frames.widths}
+        for remark in frames.remarks:
+            say(remark)
+    if is_size_open(config):
+        size = fitting_size(
+            config,
+            images[: len(data_set.good)],
+            smallest_defect_px=smallest_defect_px,
+            budget_ms=budget_ms,
+        )
+        chosen["image_size"] = size
+        say(f"input {size[0]}x{size[1]} (height x width), in the proportions of the frames")
+    else:
+        refuse_told_size(smallest_defect_px, budget_ms)
+    return config.model_copy(update={"data": config.data.model_copy(update=chosen)})
+
+
+def fit_with_progress(
+    config: TrainConfig, out: Path, evidence: Evidence | None = None
+) -> RunRecord:
+    """Fits with a progress bar on standard error; `evidence` is for the record of the run."""
     with tqdm(desc="train", unit="epoch", file=sys.stderr, disable=None) as bar:
 
         def show(progress: Progress, epochs: int, losses: dict[str, float]) -> None:
@@ -74,7 +118,7 @@ def fit_with_progress(config: TrainConfig, out: Path) -> RunRecord:
             bar.update(progress.epoch - bar.n)
             bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()})
 
-        return fit(config, out, show)
+        return fit(config, out, show, evidence)
 
 
 @rank_zero_only

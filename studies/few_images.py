@@ -23,6 +23,7 @@ from calibration.tolerance import tolerance_limit
 from inspection.names import printable
 from inspection.preprocess import Preprocessing
 from linewarden.parser import Parser
+from training.candidates import configured
 from training.checkpoint import build_model
 from training.data.augment import Augmentation
 from training.data.layout import read_data_set
@@ -30,8 +31,8 @@ from training.data.masks import Annotation
 from training.data.samples import SampleReader
 from training.data.survey import SurveyedSample, survey
 from training.few_images import mirrored_prediction, predictions_without
+from training.input_size import AREA, proportional, typical_size
 from training.models.base import ClosedFormModel, LearntImage
-from training.teaching import plan_at_once
 from training.weights_source import named_source
 
 COUNTS = (1, 2, 4, 8, 16)
@@ -44,12 +45,15 @@ class KeptFeatures:
     def __init__(self, folder: Path, backbone: str, weights: str) -> None:
         data = read_data_set(folder)
         self.good = survey([*data.good, *(s for s in data.test if s.is_good)])
-        fixed: dict[str, dict[str, Any]] = {
-            "data": {"folder": printable(folder)},
-            "model": {"backbone": {"name": backbone, "weights": weights}},
+        sections: dict[str, dict[str, Any]] = {
+            "data": {
+                "folder": printable(folder),
+                "image_size": proportional(typical_size(self.good), AREA),
+            },
+            "model": {"name": "subspace", "backbone": {"name": backbone, "weights": weights}},
             "fit": {},
         }
-        config = plan_at_once(self.good, fixed).config
+        config = configured(sections)
         model = build_model(config)
         assert isinstance(model, ClosedFormModel)
         self.model = model.eval()

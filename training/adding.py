@@ -12,7 +12,7 @@ import torch
 
 from inspection.errors import CameraError, ConfigError, listed, named
 from inspection.files import sha256_of
-from training.checkpoint import HeldOut, RunRecord, load_run
+from training.checkpoint import HeldOut, RunRecord, build_model, load_run
 from training.closed_form import KEPT_BYTES, Views, learn_images
 from training.config import TrainConfig
 from training.data.data_set import Sample
@@ -49,7 +49,8 @@ def add_good_images(
     """Adds the good images of `folder` to the finished run in `run`, which stays as it is.
 
     The division into images to learn and images to hold out is the one that all images together
-    have. Therefore a few images may change sides: the model forgets or learns them.
+    have. Therefore a few images may change sides: the model forgets or learns them. A model that
+    cannot forget learns all images again.
 
     Args:
         without: names of images to leave out, by SHA-256, now and in later additions.
@@ -83,15 +84,18 @@ def add_good_images(
     everything = before | new.keys()
     config = _for_more(record.config, len(everything), left_out)
     fitted, held_out = divide(everything, hold_out=config.data.hold_out, seed=config.fit.seed)
-    learnt = frozenset(record.fitted_sha256)
+    if not model.can_forget:
+        model = _untaught(config, model)
+    learnt = frozenset(record.fitted_sha256) if model.can_forget else frozenset[str]()
     leaving = [sha256 for sha256 in held_out if sha256 in learnt]
     coming = [sha256 for sha256 in fitted if sha256 not in learnt]
     paths = {sha256: sample.sample.path for sha256, sample in new.items()}
     paths |= {file.sha256: file.path for file in record.for_calibration}
-    paths |= _found_again([sha256 for sha256 in leaving if sha256 not in paths], record)
+    paths |= _found_again([sha for sha in (*coming, *held_out) if sha not in paths], record)
     views = _views(model, [*leaving, *coming], paths, record)
     learn_images(model, views, removed=range(len(leaving)))
-    screened = {sha256: s for sha256, s in record.screened.items() if sha256 not in leaving}
+    stayed = learnt - frozenset(leaving)
+    screened = {sha256: s for sha256, s in record.screened.items() if sha256 in stayed}
     screening = Screening()
     if held_out:
         screening = screen(
@@ -129,6 +133,16 @@ def _views(
         max_bytes=0,
     )
     return Views(model, reader, torch.device("cpu"), KEPT_BYTES)
+
+
+def _untaught(config: TrainConfig, taught: ClosedFormModel) -> ClosedFormModel:
+    """Makes the model before it has learnt, as `fit` does, with the backbone that it has."""
+    torch.manual_seed(config.fit.seed)
+    model = build_model(config, load_weights=False)
+    assert isinstance(model, ClosedFormModel)  # noqa: S101 - it was one when it was saved
+    frozen = {k: v for k, v in taught.state_dict().items() if k.startswith("backbone.")}
+    model.load_state_dict(frozen, strict=False)
+    return model.eval()
 
 
 def good_files(record: RunRecord) -> list[Path]:

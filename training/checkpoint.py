@@ -29,6 +29,7 @@ from inspection.preprocess import Preprocessing
 from inspection.trust.sealed import Sha256
 from training.config import TrainConfig
 from training.data.order import Order
+from training.evidence_record import Evidence
 from training.models import model_module
 from training.models.base import AnomalyModel, Optimisation
 
@@ -57,6 +58,7 @@ class RunRecord(StrictModel):
         seconds: for images, features and steps; of an interrupted training without lost steps.
         losses: mean of each loss term over the last epoch.
         doubts: reasons against the use of this model.
+        evidence: the comparison that chose the model; None when a person chose it.
     """
 
     schema_version: Literal[1] = 1
@@ -76,6 +78,7 @@ class RunRecord(StrictModel):
     seconds: float
     losses: dict[str, float]
     doubts: tuple[str, ...] = ()
+    evidence: Evidence | None = None
     weights_sha256: Sha256
 
     @property

@@ -49,6 +49,7 @@ from training.data.survey import (
     split_good,
     survey,
 )
+from training.evidence_record import Evidence
 from training.features import FeatureSource, keep_freed_memory
 from training.models.base import AnomalyModel, ClosedFormModel, DataFacts
 from training.screening import Screening, screen
@@ -81,11 +82,17 @@ class TrainingData:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunRecord:
+def fit(
+    config: TrainConfig,
+    folder: Path,
+    report: Report | None = None,
+    evidence: Evidence | None = None,
+) -> RunRecord:
     """Trains as `config` says and writes the run to `folder`; resumes an earlier, unfinished call.
 
     Args:
         report: called after each epoch with progress, number of epochs and mean losses.
+        evidence: the comparison that chose this training, for its record.
 
     Raises:
         CameraError: the data set is unusable.
@@ -120,6 +127,7 @@ def fit(config: TrainConfig, folder: Path, report: Report | None = None) -> RunR
     record = _run_record(config, data_set, data, progress, losses)
     left_out = _left_out(data_set, data, model, config)
     record["doubts"] = (*data_set.doubts, *left_out, *model.doubts(losses), *screening.doubts)
+    record["evidence"] = evidence
     learnt = (sample.sha256 for sample in data.fitted)
     record["screened"] = dict(zip(learnt, screening.scores, strict=False))
     if workers.is_first:

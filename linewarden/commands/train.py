@@ -6,6 +6,9 @@ the threshold later. Settings come from --config, then from --set, then from the
 below; the later ones win. Without --config the model is SuperSimpleNet on resnet18 with
 the settings of configs/train/supersimplenet-cpu.yaml, which take minutes on a CPU.
 
+Unless a configuration gives data.image_size, the input has the proportions of the frames.
+Images of several sizes are taken as a range that covers train and test; odd ones are named.
+
 examples:
   linewarden train parts/flange --out runs/flange
   linewarden train parts/flange --out runs/flange --weights resnet18.pth
@@ -34,7 +37,14 @@ from typing import Any
 
 from inspection.errors import ConfigError
 from inspection.names import printable
-from linewarden.training_run import fit_with_progress, load_train_config, say, weights_setting
+from linewarden.options import add_size_arguments, refuse_sizes_out_of_range
+from linewarden.training_run import (
+    fit_with_progress,
+    fitted_to_images,
+    load_train_config,
+    say,
+    weights_setting,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,12 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", help="backbone weights: a file, 'hub', 'package', or 'none' (untrained)"
     )
+    add_size_arguments(parser)
     parser.add_argument("--device", help="cpu (default) or cuda")
     parser.add_argument("--seed", type=int, help="seed of all random numbers")
 
 
 def run(args: argparse.Namespace) -> int:
     """Trains and reports."""
+    refuse_sizes_out_of_range(args)
     settings = [*args.set, *_options(args)]
     if args.config is None and args.data is None:
         raise ConfigError("there are no images to learn from: give DATA, or --config FILE")
@@ -69,6 +81,9 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(f"--weights: {config.model.name} has no pretrained backbone")
         settings += weights_setting(args.weights)
         config = load_train_config(args.config, settings, default_weights=False)
+    config = fitted_to_images(
+        config, smallest_defect_px=args.smallest_defect_px, budget_ms=args.budget_ms
+    )
     record = fit_with_progress(config, args.out)
     epochs = f" in {record.epochs} epochs" if record.epochs else ""
     say(

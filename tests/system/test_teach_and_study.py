@@ -13,6 +13,7 @@ from inspection.bundle import open_bundle
 from inspection.files import write_text
 from linewarden.command_line import main
 from tests.doubles.line_folder import ROOT, command
+from training.checkpoint import load_run
 from training.demo_parts import write_dataset
 
 
@@ -33,19 +34,53 @@ def test_teach_gives_a_calibrated_bundle(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
-    words += ["--weights", "none", "--minutes", "0.01"]
+    words += ["--weights", "none", "--models", "subspace", "memory"]
+    words += ["--set", "data.image_size=[96,128]", "--set", "model.backbone.padding=reflect"]
     assert main(words) == 0
     printed = capsys.readouterr()
     assert "14 good images, 30% of them held out for the threshold" in printed.err
-    assert "input 224x288" in printed.err
+    assert "compared on 9 good images, each by a model without it, and 60 defects" in printed.err
+    assert "input 96x128" in printed.err
+    assert "obvious defects drawn on good images" in printed.out
     assert "from 5 good parts: false reject rate at most 45.07%" in printed.out
     manifest = open_bundle(tmp_path / "bundle").manifest
-    assert (manifest.graph.height, manifest.graph.width) == (224, 288)
+    assert (manifest.graph.height, manifest.graph.width) == (96, 128)
+    assert [one["form"] for one in manifest.evidence["tried"]] == ["subspace", "memory"]
+    record, _ = load_run(tmp_path / "bundle-run")
+    assert record.config.model.backbone.padding == "reflect"
+    assert record.evidence is not None
+    assert record.evidence.summary() == manifest.evidence
     assert main(words) == 4
     assert "exists; choose another folder" in capsys.readouterr().err
 
 
-def test_teach_takes_seconds_without_minutes_and_good_parts_can_be_added(
+def test_teach_evaluates_labelled_images_and_says_what_it_found(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["teach", "--good", str(parts), "--out", str(tmp_path / "bundle"), "--weights", "none"]
+    assert main([*words, "--models", "subspace", "--set", "data.image_size=[96,128]"]) == 0
+    printed = capsys.readouterr().out
+    assert f"labelled images in {parts}: 3 good and 6 defective parts, which chose" in printed
+    assert "Escape rate" in printed
+    assert (tmp_path / "bundle-evaluation" / "sheet.png").is_file()
+
+
+def test_teach_trains_for_the_minutes_that_are_given(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
+    words += ["--weights", "none", "--minutes", "0.01", "--models", "supersimplenet", "subspace"]
+    assert main([*words, "--set", "data.image_size=[96,128]"]) == 0
+    assert "100 steps at" in capsys.readouterr().err
+    manifest = open_bundle(tmp_path / "bundle").manifest
+    assert manifest.model == "supersimplenet"
+    trained, late = manifest.evidence["tried"]
+    assert trained["image_auroc"] is not None
+    assert late["remark"] == "no time left"
+    assert not (tmp_path / "bundle-run" / "compared").exists()
+
+
+def test_good_parts_can_be_added_to_a_taught_bundle(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = sorted((parts / "train/good").iterdir())
@@ -55,9 +90,9 @@ def test_teach_takes_seconds_without_minutes_and_good_parts_can_be_added(
         for file in files:
             (folder / file.name).symlink_to(file)
     bundle = tmp_path / "bundle"
-    options = ["--weights", "none"]
+    options = ["--weights", "none", "--models", "subspace", "--set", "data.image_size=[96,128]"]
     assert main(["teach", "--good", str(few), "--out", str(bundle), *options]) == 0
-    assert "subspace: one look at each image, no training" in capsys.readouterr().err
+    capsys.readouterr()
     assert main(["teach", "--add", str(more), "--out", str(bundle)]) == 0
     printed = capsys.readouterr()
     assert f"left out 1 images that {bundle}-run has already" in printed.err
@@ -87,7 +122,7 @@ def test_a_kill_during_an_addition_leaves_the_old_bundle(parts: Path, tmp_path: 
             (folder / file.name).symlink_to(file)
     bundle = tmp_path / "bundle"
     words = ["teach", "--good", str(few), "--out", str(bundle), "--weights", "none"]
-    assert main(words) == 0
+    assert main([*words, "--models", "subspace", "--set", "data.image_size=[96,128]"]) == 0
     before = open_bundle(bundle)
     add = command("teach", "--add", more, "--out", bundle)
     for step in ("images added", "fusing backbone", "comparing checkpoint"):
@@ -109,6 +144,7 @@ def test_a_kill_during_an_addition_leaves_the_old_bundle(parts: Path, tmp_path: 
         (["--add", "{parts}"], 4, "no such bundle"),
         (["--add", "{parts}", "--minutes", "2"], 3, "--minutes: --add keeps the settings"),
         (["--add", "{parts}", "--weights", "hub"], 3, "--weights: --add keeps the settings"),
+        (["--add", "{parts}", "--budget-ms", "9"], 3, "--budget-ms: --add keeps the settings"),
     ],
 )
 def test_an_addition_refuses(
@@ -140,7 +176,7 @@ def test_teach_goes_on_behind_a_finished_training(
     assert main([*train, "--out", str(tmp_path / "bundle-run")]) == 0
     words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
     assert main(words) == 0
-    assert "steps at" not in capsys.readouterr().err
+    assert "compared on" not in capsys.readouterr().err
     assert open_bundle(tmp_path / "bundle").manifest.graph.height == 64
 
 
@@ -148,6 +184,17 @@ def test_teach_goes_on_behind_a_finished_training(
     ("words", "message"),
     [
         (["--minutes", "0"], "--minutes 0: must be above 0"),
+        (["--smallest-defect-px", "-1"], "--smallest-defect-px -1: must be above 0"),
+        (["--budget-ms", "0"], "--budget-ms 0: must be above 0"),
+        (["--budget-ms", "0.001", "--weights", "none"], "--budget-ms 0.001: the backbone takes"),
+        (
+            ["--set", "data.image_size=[96,96]", "--smallest-defect-px", "3", "--weights", "none"],
+            "--smallest-defect-px: data.image_size is given",
+        ),
+        (["--set", "model.variance=0.9", "--weights", "none"], "name it with --models"),
+        (["--set", "model.name=memory", "--weights", "none"], "--set model.name: teach chooses it"),
+        (["--set", "fit.sed=3", "--weights", "none"], "fit.sed"),
+        (["--models", "supersimplenet", "--weights", "none"], "so give it --minutes"),
         (["--weights", "nowhere.pth"], "--weights nowhere.pth: no such file"),
     ],
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -157,9 +157,14 @@ class ClosedFormModel(AnomalyModel):
     """A model that sees each good image once and takes no optimisation steps.
 
     Images can be added to a finished model, and taken back: the result is that of learning what is
-    left from the start. A model that cannot do so raises ConfigError from `learn` and `unlearn`.
-    All views of an image are learnt one after the other.
+    left from the start. All views of an image are learnt one after the other.
+
+    Attributes:
+        can_forget: False for a model whose result does not tell the images apart. Then a finished
+            one raises ConfigError from `learn`, and any from `unlearn`.
     """
+
+    can_forget: ClassVar[bool] = True
 
     @abstractmethod
     def views(self, images: Tensor) -> Iterator[Tensor]:

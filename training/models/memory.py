@@ -174,6 +174,7 @@ class Model(ClosedFormModel):
             higher. Empty when `candidates` do not hold all patches, or one image was learnt.
     """
 
+    can_forget = False
     config: Config
 
     def __init__(self, config: Config, size: tuple[int, int], *, load_weights: bool = True) -> None:

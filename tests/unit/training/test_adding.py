@@ -158,12 +158,21 @@ def test_a_model_with_steps_takes_no_additions(tmp_path: Path) -> None:
         add_good_images(tmp_path / "run", draw(tmp_path / "more", range(10, 12)))
 
 
-def test_a_coreset_takes_no_additions(tmp_path: Path) -> None:
-    settings = config(draw(tmp_path / "few", range(10))).model_dump(mode="json")
-    settings["model"] = {"name": "memory", "backbone": settings["model"]["backbone"]}
-    fit(TrainConfig.model_validate(settings), tmp_path / "run")
-    with pytest.raises(ConfigError, match="memory: the bank is a choice from the patches"):
-        add_good_images(tmp_path / "run", draw(tmp_path / "more", range(10, 12)))
+def test_a_model_that_cannot_forget_learns_all_images_again(tmp_path: Path) -> None:
+    few, more = draw(tmp_path / "few", range(10)), draw(tmp_path / "more", range(10, 19))
+    both = draw(tmp_path / "both", range(19))
+    runs = []
+    for folder, run in ((few, tmp_path / "run"), (both, tmp_path / "anew")):
+        settings = config(folder).model_dump(mode="json")
+        settings["model"] = {"name": "memory", "backbone": settings["model"]["backbone"]}
+        torch.manual_seed(0)
+        runs.append(fit(TrainConfig.model_validate(settings), run))
+    saved(add_good_images(tmp_path / "run", more), tmp_path / "run2")
+    (record, added), (_, anew) = (load_run(tmp_path / name) for name in ("run2", "anew"))
+    assert record.data_sha256 == runs[1].data_sha256
+    assert held(record) == held(runs[1])
+    for name in ("bank", "leave_one_out"):
+        assert torch.equal(added.get_buffer(name), anew.get_buffer(name))
 
 
 def test_random_changes_are_refused_and_not_left_out(tmp_path: Path) -> None:

@@ -1,65 +1,121 @@
-"""The choices of `linewarden teach`."""
+"""The choices of `linewarden teach` on drawn parts, with an untrained backbone."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from training.data.data_set import Sample
-from training.data.survey import SurveyedSample
-from training.teaching import Pace, Plan, input_size, plan_training
+from inspection.errors import ConfigError
+from training.config import TrainConfig
+from training.data.layout import read_data_set
+from training.data.survey import SurveyedSample, survey
+from training.demo_parts import write_dataset
+from training.pace import Pace, steps_for
+from training.teaching import Plan, Wishes, plan_teaching
+from training.weights_source import Source
+
+UNTRAINED = Source("resnet18.tv_in1k", "none", "")
+SMALL = "data.image_size=[96,128]"
 
 
-def samples(count: int, size: tuple[int, int] = (480, 640)) -> list[SurveyedSample]:
-    return [SurveyedSample(Sample(Path(f"{i}.png")), "0" * 64, size, 3) for i in range(count)]
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> list[SurveyedSample]:
+    root = tmp_path_factory.mktemp("teaching") / "parts"
+    write_dataset(root, good=24, test_good=0, defective_per_kind=0, size=(60, 80))
+    return survey(read_data_set(root / "train/good").good)
 
 
-def planned(count: int, seconds: float, pace: Pace, device: str = "cpu") -> Plan:
-    fixed: dict[str, dict[str, Any]] = {
-        "data": {"folder": "/parts"},
-        "model": {"backbone": {"weights": "none"}},
-        "fit": {"device": device, "seed": 3},
-    }
-    return plan_training(samples(count), fixed, seconds=seconds, measure=lambda *_: pace)
+def planned(good: list[SurveyedSample], said: list[str], wishes: Wishes) -> Plan:
+    return plan_teaching(
+        good,
+        [],
+        [UNTRAINED],
+        wishes=wishes,
+        sections={"data": {"folder": "/parts"}, "fit": {"device": "cpu", "seed": 3}},
+        scratch=Path("/nowhere"),
+        report=said.append,
+        measure=lambda *_: Pace(per_image=0.1, per_step=0.5),
+    )
+
+
+def test_a_plan_has_the_comparison_that_chose_it(good: list[SurveyedSample]) -> None:
+    said: list[str] = []
+    wishes = Wishes(forms=("subspace", "mahalanobis"), settings=(SMALL,))
+    plan = planned(good, said, wishes)
+    config, evidence = plan.config, plan.evidence
+    assert evidence is not None
+    assert said[0] == "24 good images, 30% of them held out for the threshold"
+    assert said[-1].endswith("input 96x128 (height x width)")
+    assert (config.data.image_size, config.data.hold_out) == ((96, 128), 0.3)
+    assert config.fit.seed == 3
+    # Images that are held out for the calibration take no part.
+    assert evidence.judged == 16
+    figures = [(one.form, one.image_auroc, one.found) for one in evidence.tried]
+    assert [form for form, *_ in figures] == ["subspace", "mahalanobis"]
+    again = planned(good, [], wishes).evidence
+    assert again is not None
+    assert figures == [(one.form, one.image_auroc, one.found) for one in again.tried]
+
+
+def test_few_images_are_all_learnt_and_choose_nothing(good: list[SurveyedSample]) -> None:
+    said: list[str] = []
+    plan = planned(good[:9], said, Wishes())
+    assert plan.evidence is None
+    assert said == ["9 good images, all of them learnt", "subspace, input 224x288 (height x width)"]
+    assert plan.config.data.hold_out == 0
+
+
+def test_a_model_that_cannot_forget_holds_out_of_few_images(good: list[SurveyedSample]) -> None:
+    plan = planned(good[:9], [], Wishes(forms=("memory",)))
+    assert (plan.config.model.name, plan.config.data.hold_out) == ("memory", 0.3)
+
+
+def test_a_single_candidate_is_trained_for_all_of_the_time(good: list[SurveyedSample]) -> None:
+    said: list[str] = []
+    plan = planned(good, said, Wishes(seconds=300, forms=("supersimplenet",)))
+    assert plan.evidence is None
+    assert plan.config.fit.minimum_steps == 595
+    assert plan.config.model.sampled_grid == 16
+    assert "595 steps at 0.50 s on cpu, 5 minutes" in said
+
+
+def test_settings_win(good: list[SurveyedSample]) -> None:
+    settings = ("data.hold_out=0.5", "model.variance=0.9", "fit.seed=7", SMALL)
+    config = planned(good, [], Wishes(forms=("subspace",), settings=settings)).config
+    assert isinstance(config, TrainConfig)
+    assert (config.data.hold_out, config.model.variance, config.fit.seed) == (0.5, 0.9, 7)
+
+
+def test_augmentation_is_refused_before_the_comparison(good: list[SurveyedSample]) -> None:
+    with pytest.raises(ConfigError, match=r"data\.augment: subspace sees each image once"):
+        planned(good, [], Wishes(settings=("data.augment.rotation_deg=10", SMALL)))
+
+
+def test_frames_of_several_sizes_give_a_range_and_the_rare_ones_are_named(
+    good: list[SurveyedSample], tmp_path: Path
+) -> None:
+    write_dataset(tmp_path / "odd", good=1, test_good=0, defective_per_kind=0, size=(62, 80))
+    odd = survey(read_data_set(tmp_path / "odd/train/good").good)
+    said: list[str] = []
+    plan = planned([*good[:9], *odd], said, Wishes())
+    assert plan.config.data.frame_height == (60, 62)
+    assert plan.config.data.frame_width == (80, 80)
+    assert said[0] == (
+        "frames of 2 sizes, 60 to 62 high and 80 to 80 wide; 9 of 10 are 60x80, the others: "
+        f"{odd[0].sample.path}"
+    )
 
 
 @pytest.mark.parametrize(
-    ("frame", "size"),
+    ("pace", "seconds", "steps", "remark"),
     [
-        ((512, 512), (256, 256)),
-        ((1000, 400), (416, 160)),
-        ((480, 640), (224, 288)),
-        ((100, 4000), (96, 1024)),
+        (Pace(0.5, 0.5), 300, 500, ", 5 minutes"),
+        (Pace(0.6, 0.6), 6, 100, ": a model needs at least these; they take 2.0 minutes"),
+        (Pace(0.1, 0.1), 1e6, 2000, ": more do not improve the model"),
     ],
 )
-def test_the_input_has_the_proportions_of_the_frames(
-    frame: tuple[int, int], size: tuple[int, int]
+def test_steps_fill_the_time_that_the_features_leave(
+    pace: Pace, seconds: float, steps: int, remark: str
 ) -> None:
-    assert input_size(samples(3, frame)) == size
-
-
-def test_steps_fill_the_time_that_the_features_leave() -> None:
-    plan = planned(100, 300, Pace(per_image=0.5, per_step=0.5))
-    assert plan.config.fit.minimum_steps == 500
-    assert plan.config.data.hold_out == 0.2
-    assert plan.config.fit.seed == 3
-    assert plan.reasons[-1] == "500 steps at 0.50 s on cpu, 5 minutes"
-
-
-def test_too_little_time_takes_the_least_and_says_how_long() -> None:
-    plan = planned(100, 6, Pace(per_image=0.6, per_step=0.6))
-    assert plan.config.fit.minimum_steps == 100
-    assert plan.reasons[-1].endswith("a model needs at least these; they take 2.0 minutes")
-
-
-def test_much_time_is_not_used_up() -> None:
-    assert planned(100, 1e6, Pace(0.1, 0.1)).config.fit.minimum_steps == 2000
-
-
-def test_of_few_images_more_are_held_out() -> None:
-    assert planned(20, 60, Pace(0.1, 0.1)).config.data.hold_out == 0.3
-
-
-def test_only_a_cpu_looks_at_a_sample_of_the_grid() -> None:
-    assert planned(20, 60, Pace(0.1, 0.1)).config.model.sampled_grid == 16
-    assert planned(20, 60, Pace(0.1, 0.1), "cuda").config.model.sampled_grid is None
+    assert steps_for(pace, 100, seconds) == (steps, remark)

@@ -13,6 +13,7 @@ from training.weights_source import (
     choose_source,
     find_weights,
     obstacle_to_hub,
+    sources_at_hand,
 )
 
 RESNET, LITE0 = "resnet18.tv_in1k", "tf_efficientnet_lite0.in1k"
@@ -110,3 +111,39 @@ def test_a_hub_that_takes_the_call_and_says_nothing_costs_the_limit(
 def test_an_offline_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert obstacle_to_hub(LITE0) == "HF_HUB_OFFLINE is set"
+
+
+def test_all_weights_on_the_machine_are_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: None
+) -> None:
+    monkeypatch.setattr(weights_source, "obstacle_to_hub", refuse_to_ask)
+    assert [s.weights for s in sources_at_hand("auto")] == ["package"]
+    file = tmp_path / "resnet18_imagenet.pth"
+    file.touch()
+    for value in (tmp_path, file):
+        monkeypatch.setenv(WEIGHTS_VARIABLE, str(value))
+        found = [(s.name, s.weights) for s in sources_at_hand("auto")]
+        assert found == [(RESNET, str(file)), (LITE0, "package")]
+    other = tmp_path / "tf_efficientnet_lite0.pth"
+    other.touch()
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
+    assert [s.weights for s in sources_at_hand("auto")] == [str(file), str(other)]
+
+
+def test_given_weights_are_the_only_ones(package: None) -> None:
+    assert [(s.name, s.weights) for s in sources_at_hand("none")] == [(RESNET, "none")]
+    assert [(s.name, s.weights) for s in sources_at_hand("package")] == [(LITE0, "package")]
+
+
+def test_a_variable_without_weights_is_refused_though_a_package_has_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: None
+) -> None:
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
+    with pytest.raises(ConfigError, match="has no weights file for resnet18"):
+        sources_at_hand("auto")
+
+
+def test_with_nothing_at_hand_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights_source, "installed_file", lambda _: None)
+    monkeypatch.setattr(weights_source, "obstacle_to_hub", lambda _: None)
+    assert [(s.name, s.weights) for s in sources_at_hand("auto")] == [(RESNET, "hub")]
