@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable
 
@@ -18,7 +19,10 @@ _log = logging.getLogger(__name__)
 
 
 def run_line(
-    config: LineConfig, on_record: Callable[[InspectionRecord], None]
+    config: LineConfig,
+    on_record: Callable[[InspectionRecord], None],
+    *,
+    parts: int | None = None,
 ) -> tuple[RunSummary, int]:
     """Runs a line until its recording ends or a signal stops it; SIGHUP opens its files anew.
 
@@ -27,10 +31,18 @@ def run_line(
 
     Args:
         on_record: receives each record, on another thread.
+        parts: end after so many records too; None for no such end.
     """
+    left = itertools.count(1)
+
+    def observe(record: InspectionRecord) -> None:
+        on_record(record)
+        if next(left) == parts:
+            station.pipeline.stop()
+
     with (
         surviving_hangups(),
-        open_served_station(config, on_record) as station,
+        open_served_station(config, observe) as station,
         stopped_by_signals(station.pipeline.stop, on_hangup=station.reopen_files) as received,
     ):
         summary = station.pipeline.run()

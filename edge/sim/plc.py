@@ -1,0 +1,221 @@
+"""A PLC with Modbus TCP that the station writes to and reads from: the station is the client.
+
+It follows the rules of `edge.line.handshake`: it counts with the station from the number that it
+sees when READY rises, takes a verdict whose number is that of the part it waits for, and writes
+that number into the acknowledge register.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from edge.line.handshake import SEQUENCE_MAX, Bits
+from edge.line.modbus import BLOCK_REGISTERS, CAUSES
+from edge.peers.loop_thread import LoopThread
+from edge.sim.base import LOOPBACK, Machine, Seen, View, bits_by_name, last_verdict
+from inspection.config.plugins import Sdk, require
+from inspection.errors import LineError
+
+if TYPE_CHECKING:
+    from pymodbus import client as modbus_client
+    from pymodbus import server as modbus_server
+    from pymodbus import simulator
+else:
+    modbus_client, modbus_server = Sdk("pymodbus.client"), Sdk("pymodbus.server")
+    simulator = Sdk("pymodbus.simulator")
+
+_START_S = 5.0
+_HUNG_S = 0.005  # between two looks whether a hung PLC runs again
+_INSTALL = "pip install 'linewarden[modbus]'"
+
+
+class Registers(NamedTuple):
+    """The addresses of a PLC, counted from 0; None for one that it does not have.
+
+    Attributes:
+        block: first register of the block that the station writes.
+        acknowledge: holding register with the number of the last verdict that the PLC took.
+        trigger: holding register, or coil, that announces a part.
+        is_coil: `trigger` is a coil.
+        part_id: first register of the part id, with so many registers.
+        recipe_request: holding register with the number of the wanted recipe.
+        recipe_status: first of the three registers with the answer.
+    """
+
+    block: int = 0
+    acknowledge: int | None = None
+    trigger: int | None = None
+    is_coil: bool = False
+    part_id: tuple[int, int] | None = None
+    recipe_request: int | None = None
+    recipe_status: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of registers from 0 that hold all of them."""
+        ends = [self.block + BLOCK_REGISTERS, 64]
+        single = (self.acknowledge, self.trigger, self.recipe_request)
+        ends += [address + 1 for address in single if address is not None]
+        if self.part_id is not None:
+            ends.append(sum(self.part_id))
+        if self.recipe_status is not None:
+            ends.append(self.recipe_status + 3)
+        return max(ends)
+
+
+def seen_from_registers(registers: Sequence[int]) -> Seen:
+    """Returns the verdict in a block of registers."""
+    bits = Bits(registers[0])
+    words = registers[3:BLOCK_REGISTERS]
+    text = b"".join(word.to_bytes(2, "big") for word in words).rstrip(b"\0").decode()
+    return Seen(text, Bits.PASS in bits, Bits.REJECT in bits, registers[1])
+
+
+def words_of_block(registers: Sequence[int]) -> dict[str, int | str]:
+    """Returns the numbers and the text of a block of registers for a view."""
+    cause = CAUSES[registers[2] - 1].value if registers[2] else "none"
+    text = seen_from_registers(registers).trigger_id or ""
+    return {"sequence": registers[1], "cause": cause, "trigger_id": text}
+
+
+class Plc(Machine):
+    """A Modbus TCP server on loopback, or on `host`. Hung, it keeps what arrives.
+
+    Args:
+        device_id: unit identifier.
+
+    Attributes:
+        writes: every block that the station wrote.
+        acknowledges: whether it writes the acknowledge register.
+
+    Raises:
+        LineError: the package is not installed, or the port cannot be opened.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        registers: Registers,
+        *,
+        host: str = LOOPBACK,
+        device_id: int = 1,
+        acknowledges: bool = True,
+    ) -> None:
+        super().__init__()
+        require("the simulated PLC", "pymodbus", _INSTALL, LineError)
+        self.port = port
+        self.writes: list[list[int]] = []
+        self.acknowledges = acknowledges
+        self._host, self._registers, self._device_id = host, registers, device_id
+        self._awaited: int | None = None
+        self._loop = LoopThread("simulated PLC")
+        try:
+            self._server = self._loop.run(self._start(), _START_S)
+        except (OSError, RuntimeError) as error:
+            self._loop.stop()
+            raise LineError(
+                f"the simulated PLC cannot listen on {host}:{port}: {error}; give another port"
+            ) from error
+        self.client = modbus_client.ModbusTcpClient(
+            LOOPBACK if host == "0.0.0.0" else host,  # noqa: S104 - a comparison
+            port=port,
+        )
+        self._giving = threading.Lock()
+
+    def write(self, address: int, *values: int) -> None:
+        """Sets holding registers, as the program of the PLC does."""
+        with self._giving:
+            self.client.write_registers(address, list(values), device_id=self._device_id)
+
+    def announce(self, part_id: str = "") -> None:
+        """Announces a part by its trigger register or coil, which goes back to 0 at the next."""
+        registers = self._registers
+        if registers.trigger is None:
+            raise LineError("the simulated PLC has no trigger; give its register")
+        if registers.part_id is not None:
+            first, count = registers.part_id
+            text = part_id.encode("ascii", "replace")[: 2 * count].ljust(2 * count, b"\0")
+            self.write(
+                first,
+                *(int.from_bytes(text[at : at + 2], "big") for at in range(0, 2 * count, 2)),
+            )
+        if registers.is_coil:
+            with self._giving:
+                self.client.write_coil(registers.trigger, False, device_id=self._device_id)
+                self.client.write_coil(registers.trigger, True, device_id=self._device_id)
+        else:
+            self._announced = self._announced % SEQUENCE_MAX + 1
+            self.write(registers.trigger, self._announced)
+
+    def request_recipe(self, number: int) -> None:
+        """Asks for a recipe."""
+        if self._registers.recipe_request is None:
+            raise LineError("the simulated PLC asks for no recipes; give the register")
+        self.write(self._registers.recipe_request, number)
+
+    def shown_bits(self) -> Bits:
+        """Returns the status word of the last write."""
+        return Bits(self.writes[-1][0]) if self.writes else Bits(0)
+
+    def view(self) -> View:
+        """Implements `Machine.view`."""
+        block = self.writes[-1] if self.writes else [0] * BLOCK_REGISTERS
+        words = words_of_block(block) | last_verdict(self.seen)
+        return View(f"PLC {self._host}:{self.port}", bits_by_name(Bits(block[0])), words)
+
+    def close(self) -> None:
+        """Implements `Machine.close`."""
+        super().close()
+        self.client.close()  # type: ignore[no-untyped-call]
+        self._loop.run(self._server.shutdown(), _START_S)  # type: ignore[no-untyped-call]
+        self._loop.stop()
+
+    _announced = 0
+
+    async def _start(self) -> modbus_server.ModbusTcpServer:
+        kinds = simulator.DataType
+        count = self._registers.size
+        bits = [simulator.SimData(0, count=count, values=False, datatype=kinds.BITS)]
+        words = [simulator.SimData(0, count=count, datatype=kinds.REGISTERS)]
+        unused = [simulator.SimData(0, count=1, datatype=kinds.REGISTERS)]
+        device = simulator.SimDevice(
+            self._device_id, simdata=(bits, list(bits), words, unused), action=self._on_access
+        )
+        server = modbus_server.ModbusTcpServer(device, address=(self._host, self.port))
+        await server.serve_forever(background=True)
+        return server
+
+    async def _on_access(
+        self,
+        _function: int,
+        _start: int,
+        address: int,
+        _count: int,
+        registers: list[int],
+        values: list[int] | list[bool] | None,
+    ) -> None:
+        """Takes a block. pymodbus calls it before each read and write."""
+        while not self.running.is_set():
+            await asyncio.sleep(_HUNG_S)
+        is_block = address == self._registers.block
+        if values is None or len(values) != BLOCK_REGISTERS or not is_block:
+            return
+        was_ready = Bits.READY in self.shown_bits()
+        self.writes.append([int(value) for value in values])
+        bits, number = self.shown_bits(), self.writes[-1][1]
+        if Bits.RESULT_VALID not in bits:
+            if Bits.READY in bits and not was_ready:
+                self._awaited = _next(number)
+        elif number == self._awaited:
+            self._awaited = _next(number)
+            self.seen.append(seen_from_registers(self.writes[-1]))
+            acknowledge = self._registers.acknowledge
+            if self.acknowledges and acknowledge is not None:
+                registers[acknowledge] = number
+
+
+def _next(number: int) -> int:
+    return number % SEQUENCE_MAX + 1
