@@ -81,6 +81,11 @@ COMMANDS = {
     ),
     "inspect": Command("linewarden.commands.inspect", "inspect single images", "onnxruntime"),
     "run": Command("linewarden.commands.run", "inspect the parts on a line", "onnxruntime"),
+    "line": Command(
+        "linewarden.commands.line",
+        "check that a line has everything that it needs",
+        "onnxruntime",
+    ),
     "simulate": Command(
         "linewarden.commands.simulate",
         "simulate PLC, broker and camera, or a whole line, without hardware",
