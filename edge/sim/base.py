@@ -48,6 +48,13 @@ class Machine(ABC):
         self.seen: list[Seen] = []
         self.running = threading.Event()
         self.running.set()
+        self._known: set[str | None] = set()
+
+    def take_once(self, seen: Seen) -> None:
+        """Notes a verdict, unless it came before: a station repeats one without an answer."""
+        if seen.trigger_id not in self._known:
+            self._known.add(seen.trigger_id)
+            self.seen.append(seen)
 
     @abstractmethod
     def view(self) -> View:
@@ -78,6 +85,11 @@ def last_verdict(seen: list[Seen]) -> dict[str, int | str]:
     last = seen[-1]
     verdict = "PASS" if last.is_pass else "REJECT" if last.is_reject else "NO_VERDICT"
     return {"verdicts": len(seen), "last": f"{verdict} {last.trigger_id or ''}".rstrip()}
+
+
+def reached_at(host: str) -> str:
+    """Returns the address by which this device reaches a machine that listens on `host`."""
+    return LOOPBACK if host == "0.0.0.0" else host  # noqa: S104 - a comparison
 
 
 def free_port() -> int:

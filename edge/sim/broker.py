@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.line.handshake import Bits
-from edge.sim.base import LOOPBACK, Machine, Seen, View, bits_by_name, last_verdict
+from edge.sim.base import LOOPBACK, Machine, Seen, View, bits_by_name, last_verdict, reached_at
 from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
 from inspection.verdict import Verdict
@@ -59,6 +59,9 @@ class Broker(Machine):
         topic: str = "",
     ) -> None:
         super().__init__()
+        require(
+            "the simulated broker", "paho.mqtt.client", "pip install 'linewarden[mqtt]'", LineError
+        )
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         if program is None:
             raise LineError("the simulated broker needs mosquitto: apt install mosquitto")
@@ -94,13 +97,10 @@ class Broker(Machine):
 
     def subscribe(self) -> None:
         """Follows all topics; after a restart of the broker too."""
-        require(
-            "the simulated broker", "paho.mqtt.client", "pip install 'linewarden[mqtt]'", LineError
-        )
         self._end_client()
         client = paho.Client(enums.CallbackAPIVersion.VERSION2)
         client.on_message = self._on_message
-        client.connect(LOOPBACK, self.port)
+        client.connect(reached_at(self._host), self.port)
         client.subscribe("#", qos=1)
         client.loop_start()
         self._client = client
@@ -148,7 +148,7 @@ class Broker(Machine):
 
     def _listens(self) -> bool:
         try:
-            socket.create_connection((LOOPBACK, self.port), 0.1).close()
+            socket.create_connection((reached_at(self._host), self.port), 0.1).close()
         except OSError:
             return False
         return True
@@ -162,6 +162,5 @@ class Broker(Machine):
         verdict = json.loads(message.payload)
         self.verdicts.append(verdict)
         kind = Verdict(verdict["verdict"])
-        if verdict["trigger_id"] not in [seen.trigger_id for seen in self.seen]:
-            is_reject = kind in (Verdict.REJECT, Verdict.REVIEW)
-            self.seen.append(Seen(verdict["trigger_id"], kind is Verdict.PASS, is_reject))
+        is_reject = kind in (Verdict.REJECT, Verdict.REVIEW)
+        self.take_once(Seen(verdict["trigger_id"], kind is Verdict.PASS, is_reject))

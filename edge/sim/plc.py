@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edge.line.handshake import SEQUENCE_MAX, Bits
 from edge.line.modbus import BLOCK_REGISTERS, CAUSES
 from edge.peers.loop_thread import LoopThread
-from edge.sim.base import LOOPBACK, Machine, Seen, View, bits_by_name, last_verdict
+from edge.sim.base import LOOPBACK, Machine, Seen, View, bits_by_name, last_verdict, reached_at
 from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
 
@@ -111,6 +111,7 @@ class Plc(Machine):
         self.acknowledges = acknowledges
         self._host, self._registers, self._device_id = host, registers, device_id
         self._awaited: int | None = None
+        self._announced = 0
         self._loop = LoopThread("simulated PLC")
         try:
             self._server = self._loop.run(self._start(), _START_S)
@@ -119,10 +120,7 @@ class Plc(Machine):
             raise LineError(
                 f"the simulated PLC cannot listen on {host}:{port}: {error}; give another port"
             ) from error
-        self.client = modbus_client.ModbusTcpClient(
-            LOOPBACK if host == "0.0.0.0" else host,  # noqa: S104 - a comparison
-            port=port,
-        )
+        self.client = modbus_client.ModbusTcpClient(reached_at(host), port=port)
         self._giving = threading.Lock()
 
     def write(self, address: int, *values: int) -> None:
@@ -172,8 +170,6 @@ class Plc(Machine):
         self.client.close()  # type: ignore[no-untyped-call]
         self._loop.run(self._server.shutdown(), _START_S)  # type: ignore[no-untyped-call]
         self._loop.stop()
-
-    _announced = 0
 
     async def _start(self) -> modbus_server.ModbusTcpServer:
         kinds = simulator.DataType

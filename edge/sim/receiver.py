@@ -57,10 +57,9 @@ class Receiver(Machine):
         self.requests.append((headers, body))
         if self._key is not None and not self._is_signed(headers, body):
             return _WRONG_SIGNATURE
-        if headers["Idempotency-Key"] not in [seen.trigger_id for seen in self.seen]:
-            verdict = Verdict(json.loads(body)["verdict"])
-            is_reject = verdict in (Verdict.REJECT, Verdict.REVIEW)
-            self.seen.append(Seen(headers["Idempotency-Key"], verdict is Verdict.PASS, is_reject))
+        verdict = Verdict(json.loads(body)["verdict"])
+        is_reject = verdict in (Verdict.REJECT, Verdict.REVIEW)
+        self.take_once(Seen(headers["Idempotency-Key"], verdict is Verdict.PASS, is_reject))
         return self.status
 
     def view(self) -> View:

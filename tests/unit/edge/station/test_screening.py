@@ -91,8 +91,8 @@ def test_the_disk_is_too_small(folder: Path) -> None:
 SECRETS = {
     "mqtt": "{kind: mqtt, host: 127.0.0.1, topic: line3, client_id: a, username: u, password: %s}",
     "webhook": "{kind: webhook, url: 'http://127.0.0.1:9/', secret: %s}",
-    "opcua": "{kind: opcua, host: 127.0.0.1, security: {certificate_file: c.pem, key_file: k.pem, username: u, "
-    "password: %s}}",
+    "opcua": "{kind: opcua, host: 127.0.0.1, security: {certificate_file: c.pem, "
+    "key_file: k.pem, username: u, password: %s}}",
 }
 
 
