@@ -33,11 +33,11 @@ def run_line(
         on_record: receives each record, on another thread.
         parts: end after so many records too; None for no such end.
     """
-    left = itertools.count(1)
+    numbers = itertools.count(1)
 
     def observe(record: InspectionRecord) -> None:
         on_record(record)
-        if next(left) == parts:
+        if next(numbers) == parts:
             station.pipeline.stop()
 
     with (
