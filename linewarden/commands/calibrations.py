@@ -133,11 +133,18 @@ def _defective(folders: Sequence[Path]) -> list[Path]:
     """Returns the images of defective parts in plain folders, and in data sets as of evaluate."""
     images: list[Path] = []
     for folder in folders:
-        if folder.is_file() or not content_of(folder).images:
+        if _is_data_set(folder):
             images += [sample.path for sample in read_data_set(folder).test if not sample.is_good]
         else:
             images += list_images(folder, warn)
     return images
+
+
+def _is_data_set(path: Path) -> bool:
+    if path.is_file():
+        return True
+    content = content_of(path)
+    return not content.images and bool(content.subfolders or content.others)
 
 
 def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
