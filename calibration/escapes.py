@@ -14,7 +14,6 @@ from calibration.scores import score_images
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import CameraError
-from inspection.images import Tell, list_images
 from inspection.inspector import open_engine
 from reports.proportion import Proportion, proportion
 
@@ -35,26 +34,21 @@ def escape_rate(
 def defect_values(
     bundle: Bundle,
     calibration: Calibration,
-    folders: Sequence[Path],
+    images: Sequence[Path],
     *,
     engine: str | None,
-    tell: Tell,
 ) -> list[tuple[float, ...]]:
     """Measures images of defective parts as the calibration measured good ones.
 
     It leaves out images that the model was trained on, or that repeat another.
 
-    Args:
-        tell: takes a sentence for each reason to pass over files in a folder.
-
     Returns:
         the values for `escape_rate`.
 
     Raises:
-        CameraError: a folder or an image cannot be used, or no image is left.
+        CameraError: an image cannot be used, or no image is left.
         EngineError: the artefact does not run.
     """
-    images = [path for folder in folders for path in list_images(folder, tell)]
     with closing(open_engine(bundle, engine=engine, artefact=calibration.artefact)) as opened:
         scored = score_images(
             images,

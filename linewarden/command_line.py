@@ -87,6 +87,16 @@ COMMANDS = {
     ),
     "inspect": Command("linewarden.commands.inspect", "inspect single images", "onnxruntime"),
     "run": Command("linewarden.commands.run", "inspect the parts on a line", "onnxruntime"),
+    "line": Command(
+        "linewarden.commands.line",
+        "check that a line has everything that it needs",
+        "onnxruntime",
+    ),
+    "simulate": Command(
+        "linewarden.commands.simulate",
+        "simulate PLC, broker and camera, or a whole line, without hardware",
+        "onnxruntime,modbus,mqtt",
+    ),
     "trigger": Command(
         "linewarden.commands.trigger", "trigger one part on a running line", "onnxruntime"
     ),

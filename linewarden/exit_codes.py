@@ -8,6 +8,8 @@ from __future__ import annotations
 import signal
 
 REJECTED = 10
+UNACCEPTABLE = 11
+NOT_READY = 12
 
 EXIT_CODES = {
     0: "done",
@@ -21,6 +23,8 @@ EXIT_CODES = {
     8: "GPU lost: start the process again",
     9: "records of a line",
     REJECTED: "an image was rejected (inspect --fail-on-reject)",
+    UNACCEPTABLE: "an acceptance study was graded unacceptable",
+    NOT_READY: "the line is not ready to run (line check)",
     128 + signal.SIGHUP: "stopped by SIGHUP: the terminal was closed",
     128 + signal.SIGINT: "stopped by SIGINT: Ctrl-C",
     128 + signal.SIGPIPE: "the reader of the output has ended",

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from lightning_fabric.utilities import rank_zero_only
 from tqdm import tqdm
@@ -110,15 +114,55 @@ def fitted_to_images(
 def fit_with_progress(
     config: TrainConfig, out: Path, evidence: Evidence | None = None
 ) -> RunRecord:
-    """Fits with a progress bar on standard error; `evidence` is for the record of the run."""
-    with tqdm(desc="train", unit="epoch", file=sys.stderr, disable=None) as bar:
+    """Fits with a progress bar on standard error; with a line every few seconds in a log."""
+    with (
+        tqdm(desc="train", unit="epoch", file=sys.stderr, disable=None) as bar,
+        told_in_a_log("train") as tell,
+    ):
 
         def show(progress: Progress, epochs: int, losses: dict[str, float]) -> None:
             bar.total = epochs
             bar.update(progress.epoch - bar.n)
             bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()})
+            shown = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+            tell(f"epoch {progress.epoch} of {epochs}, {shown}")
 
         return fit(config, out, show, evidence)
+
+
+@contextmanager
+def told_in_a_log(
+    task: str, period_s: float = 4.0, stream: TextIO | None = None
+) -> Iterator[Callable[[str], None]]:
+    """Writes a line about a task every `period_s` where no terminal shows its progress bar.
+
+    Yields:
+        Takes the present state of the task, for the next line.
+
+    Args:
+        stream: None for standard error.
+    """
+    out = sys.stderr if stream is None else stream
+    state, ended, started_s = ["reading the images"], threading.Event(), time.monotonic()
+
+    def tell() -> None:
+        while not ended.wait(period_s):
+            out.write(f"{task}: {state[0]}, {time.monotonic() - started_s:.0f} s\n")
+            out.flush()
+
+    def note(now: str) -> None:
+        state[0] = now
+
+    if out.isatty() or getattr(rank_zero_only, "rank", 0):
+        yield note
+        return
+    thread = threading.Thread(target=tell, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield note
+    finally:
+        ended.set()
+        thread.join()
 
 
 @rank_zero_only

@@ -1,4 +1,4 @@
-"""A bundle with a score to compute by hand: the brightest pixel (mean of BGR) over 255."""
+"""The bundle of the simulated line, with the frames of the tests: see `edge.sim.parts`."""
 
 from __future__ import annotations
 
@@ -8,22 +8,15 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from inspection.bundle import Bundle, open_bundle
-from inspection.bundle.calibration_file import Calibration
-from inspection.bundle.manifest import seal_bundle
-from inspection.files import sha256_of
-from inspection.verdict import Thresholds
+from edge.sim.parts import INPUT_SIDE as SIZE
+from edge.sim.parts import THRESHOLD, write_bundle
+from inspection.bundle import Bundle
 
-SIZE = 32
-THRESHOLD = 0.5
+__all__ = ["SIZE", "THRESHOLD", "brightness_graph", "build"]
 
 
 def build(
-    folder: Path,
-    *,
-    frame: tuple[int, int] = (SIZE, SIZE),
-    channels: int = 1,
-    size: int = SIZE,
+    folder: Path, *, frame: tuple[int, int] = (SIZE, SIZE), channels: int = 1, size: int = SIZE
 ) -> Bundle:
     """Writes a calibrated bundle; a pixel above half brightness is a defect.
 
@@ -32,58 +25,12 @@ def build(
         channels: 1 for grey frames, 3 for BGR.
         size: height and width of the graph's input.
     """
-    folder.mkdir(parents=True)
-    onnx.save(_graph(size), folder / "model.onnx")
-    (folder / "training.json").write_text('{"images_sha256": []}')
-    seal_bundle(
-        folder,
-        {
-            "name": "tiny",
-            "created_utc": "2026-01-01T00:00:00Z",
-            "linewarden_version": "0",
-            "model": "brightness",
-            "model_config_values": {},
-            "backbone": None,
-            "weights_sha256": "0" * 64,
-            "data_sha256": "0" * 64,
-            "preprocessing": {
-                "frame_height": (frame[0], frame[0]),
-                "frame_width": (frame[1], frame[1]),
-                "channels": channels,
-                "height": size,
-                "width": size,
-            },
-            "graph": {"height": size, "width": size},
-            "macs": 0,
-            "parity": {
-                "frames": 1,
-                "score": 0.0,
-                "map": 0.0,
-                "score_range": 1.0,
-                "verdict_flips": 0,
-                "threshold": THRESHOLD,
-            },
-            "golden": (),
-        },
-    )
-    bundle = open_bundle(folder)
-    bundle.add_calibration(
-        Calibration(
-            recipe="default",
-            created_utc="2026-01-01T00:00:00Z",
-            artefact="model.onnx",
-            artefact_sha256=sha256_of(folder / "model.onnx"),
-            false_reject_rate_target=0.01,
-            confidence=0.95,
-            false_reject_rate_bound=0.01,
-            thresholds=Thresholds(THRESHOLD, THRESHOLD),
-            scores={},
-        )
-    )
-    return bundle
+    model = brightness_graph(size).SerializeToString()
+    return write_bundle(folder, frame=frame, channels=channels, name="tiny", model=model, side=size)
 
 
-def _graph(size: int) -> onnx.ModelProto:
+def brightness_graph(size: int = SIZE) -> onnx.ModelProto:
+    """Returns the graph in `edge/sim/brightness.onnx`, node by node, for any size."""
     nodes = [
         helper.make_node("Cast", ["input"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["float", "channel"], ["grey"], keepdims=0),

@@ -6,11 +6,11 @@ Videos need PyAV: OpenCV scales all frames to the size of the first, and conceal
 from __future__ import annotations
 
 import glob
+import itertools
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
@@ -149,14 +149,17 @@ class _Recording(Protocol):
 
 
 class _Images:
-    def __init__(self, paths: list[Path]) -> None:
+    """Images with their names below `root`, which tell good/000.png from crack/000.png."""
+
+    def __init__(self, paths: list[Path], root: Path) -> None:
         self._paths = iter(paths)
+        self._root = root
 
     def read(self) -> tuple[npt.NDArray[np.uint8], str]:
         path = next(self._paths, None)
         if path is None:
             raise EndOfRecording
-        return read_image(path), printable(path.name)
+        return read_image(path), printable(path.relative_to(self._root))
 
     def close(self) -> None:
         pass
@@ -183,7 +186,7 @@ class _Video:
         if first is None or not first.size:  # the last packet of any video is empty
             self.close()
             raise CameraError(f"{path}: the video has no frame; record it again")
-        self._packets: Iterator[Any] = chain([first], packets)
+        self._packets: Iterator[Any] = itertools.chain([first], packets)
         self._decoded: deque[Any] = deque()
         self._index = 0  # of the next frame, refused ones too
 
@@ -224,10 +227,10 @@ class _Video:
 
 def _open_recording(path: Path, tell: Tell) -> _Recording:
     if path.is_dir():
-        return _Images(list_images(path, tell))
+        return _Images(list_images(path, tell), path)
     if path.is_file():
         is_image = path.suffix.lower() in IMAGE_SUFFIXES
-        return _Images([path]) if is_image else _Video(path)
+        return _Images([path], path.parent) if is_image else _Video(path)
     found = glob.glob(str(path), recursive=True)  # noqa: PTH207 - may be absolute
     files = sorted(file for file in map(Path, found) if file.is_file())
     images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
@@ -236,4 +239,10 @@ def _open_recording(path: Path, tell: Tell) -> _Recording:
     others = [str(file) for file in files if file not in images]
     if others:
         tell(f"{path}: {len(others)} matching files are not images: {named(others)}")
-    return _Images(images)
+    return _Images(images, _above_the_wildcards(path))
+
+
+def _above_the_wildcards(pattern: Path) -> Path:
+    """Returns the folder in front of the first part of a glob with a wildcard."""
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts[:-1])
+    return Path(*fixed)

@@ -36,9 +36,14 @@ class Secret(StrictModel):
         return value
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> Secret:
+    def _one_of_two(self, info: ValidationInfo) -> Secret:
         if (self.file is None) == (self.env is None):
             raise ValueError("should have either 'file' or 'env'")
+        if reads_files(info):
+            try:
+                self.read()
+            except LineError as error:
+                raise ValueError(str(error)) from error
         return self
 
     def read(self) -> str:
@@ -53,7 +58,11 @@ class Secret(StrictModel):
             try:
                 secret = self.file.read_text(encoding="utf-8").rstrip("\r\n")
             except (OSError, ValueError) as error:
-                raise LineError(f"{self.file}: the secret cannot be read: {error}") from error
+                why = getattr(error, "strerror", None) or "it is not text in UTF-8"
+                raise LineError(
+                    f"{self.file}: the secret cannot be read: {why}; put it there, readable for "
+                    "the user of the line"
+                ) from error
         if not secret:
             raise LineError(f"{self.file or self.env}: the secret is empty; put it there")
         return secret

@@ -272,6 +272,7 @@ class Pipeline:
             images_dropped=background.images_dropped,
             images_failed=background.images_failed,
             late_verdicts=sum(output.late for output in self._outputs.status.values()),
+            outputs=self._outputs.status,
             drift=background.drift,
             drift_left_out=background.drift_left_out,
             error=self._error,

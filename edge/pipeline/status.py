@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -142,6 +143,7 @@ class RunSummary:
         images_failed: parts whose images could not be written.
         line_errors: verdicts that an output did not take.
         late_verdicts: verdicts that came too late to an output, which was told NO_VERDICT.
+        outputs: the state of each output at the end, by name; see `waiting` and `undelivered`.
         drift: the drift of each view and recipe that was watched.
         drift_left_out: parts that were not examined for drift.
         error: the error that stopped the run, or the first one of an output; None after an
@@ -162,6 +164,7 @@ class RunSummary:
     images_failed: int
     line_errors: int
     late_verdicts: int
+    outputs: Mapping[str, OutputStatus]
     drift: tuple[DriftReport, ...]
     drift_left_out: int
     error: Exception | None
@@ -177,6 +180,7 @@ class RunSummary:
             **vars(self),
             "verdicts": {verdict.value: count for verdict, count in self.verdicts.items()},
             "causes": {cause.value: count for cause, count in self.causes.items()},
+            "outputs": {name: vars(output) for name, output in self.outputs.items()},
             "missed_deadlines": self.missed_deadlines,
             "drift": [report.as_json() for report in self.drift],
             "error": str(self.error) if self.error is not None else None,
@@ -222,6 +226,7 @@ class Tally:
         images_dropped: int,
         images_failed: int,
         late_verdicts: int,
+        outputs: Mapping[str, OutputStatus] = MappingProxyType({}),
         drift: tuple[DriftReport, ...] = (),
         drift_left_out: int = 0,
         error: Exception | None,
@@ -244,6 +249,7 @@ class Tally:
             images_failed=images_failed,
             line_errors=self.line_errors,
             late_verdicts=late_verdicts,
+            outputs=dict(outputs),
             drift=drift,
             drift_left_out=drift_left_out,
             error=error,

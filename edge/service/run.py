@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable
 
@@ -18,7 +19,10 @@ _log = logging.getLogger(__name__)
 
 
 def run_line(
-    config: LineConfig, on_record: Callable[[InspectionRecord], None]
+    config: LineConfig,
+    on_record: Callable[[InspectionRecord], None],
+    *,
+    parts: int | None = None,
 ) -> tuple[RunSummary, int]:
     """Runs a line until its recording ends or a signal stops it; SIGHUP opens its files anew.
 
@@ -27,13 +31,21 @@ def run_line(
 
     Args:
         on_record: receives each record, on another thread.
+        parts: end after so many records too; None for no such end.
     """
+    numbers = itertools.count(1)
+
+    def observe(record: InspectionRecord) -> None:
+        on_record(record)
+        if next(numbers) == parts:
+            station.pipeline.stop()
+
     with (
         surviving_hangups(),
-        open_served_station(config, on_record) as station,
+        open_served_station(config, observe) as station,
         stopped_by_signals(station.pipeline.stop, on_hangup=station.reopen_files) as received,
     ):
-        summary = station.pipeline.run()
+        summary = station.with_outboxes(station.pipeline.run())
     return summary, received[0] if received else 0
 
 
@@ -62,7 +74,7 @@ def run_service(config: LineConfig) -> int:
             daemon.stopping()
 
         with stopped_by_signals(stop, on_hangup=station.reopen_files) as received:
-            summary = station.pipeline.run()
+            summary = station.with_outboxes(station.pipeline.run())
     _log.info("%s", "; ".join(describe(summary)))
     # A line that was stopped has ended well, whatever an output did not take.
     if summary.error is not None and not (received and isinstance(summary.error, LineError)):
@@ -104,7 +116,16 @@ def describe(summary: RunSummary) -> list[str]:
         "parts not checked for drift": summary.drift_left_out,
     }
     lines += [f"{name}: {count}" for name, count in counts.items() if count]
-    return lines + _drift(summary)
+    return lines + _outputs(summary) + _drift(summary)
+
+
+def _outputs(summary: RunSummary) -> list[str]:
+    """Returns a line for each output that did not take every verdict."""
+    return [
+        f"output {name}: {output.undelivered} verdicts not delivered, {output.waiting} waiting"
+        for name, output in summary.outputs.items()
+        if output.undelivered or output.waiting
+    ]
 
 
 def _drift(summary: RunSummary) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from edge.pipeline.settings import (
     note_no_verdict,
     note_nowhere,
 )
-from edge.pipeline.status import PipelineStatus
+from edge.pipeline.status import PipelineStatus, RunSummary
 from edge.recipe.changeover import Changeover
 from edge.recipe.loaded import LoadedRecipe, load_recipe, view_camera
 from edge.recipe.request import recipe_requests_from_config
@@ -59,6 +60,18 @@ class Station(NamedTuple):
         """Has the outputs open their files anew, as after a log rotation; from a signal handler."""
         for output in self.files:
             output.reopen()
+
+    def with_outboxes(self, summary: RunSummary) -> RunSummary:
+        """Returns a summary that counts the verdicts in the outboxes as waiting too."""
+        if self.records is None:
+            return summary
+        labels, waiting = self.records.labels, self.records.status().outboxes
+        counted = {labels[outbox]: count for outbox, count in waiting.items()}
+        outputs = {
+            name: replace(output, waiting=output.waiting + counted.get(name, 0))
+            for name, output in summary.outputs.items()
+        }
+        return replace(summary, outputs=outputs)
 
     def status(self) -> StationStatus:
         """Returns the state of the line at this moment; from any thread."""

@@ -92,6 +92,7 @@ class StationRecords:
 
     Attributes:
         outputs: the same, for the pipeline.
+        labels: the name of each output in records, by the name of its outbox.
         service: by which records and images grow old.
     """
 
@@ -114,7 +115,7 @@ class StationRecords:
             )
             for name, output in outputs.items()
         ]
-        self._labels = labels or {}
+        self.labels = {name: (labels or {}).get(name, name) for name in outputs}
         self._folder = folder
         self._settling = threading.Lock()
         self._final: dict[str, InspectionRecord] = {}  # those whose commit closes the note
@@ -324,7 +325,7 @@ class StationRecords:
         told = {one.output: one for one in record.told}
         stored = {one.output for one in row.told if one.is_known} if row is not None else set()
         for output in self.outputs:
-            label = self._labels.get(output.name, output.name)
+            label = self.labels.get(output.name, output.name)
             if label in stored:
                 continue
             try:

@@ -7,7 +7,7 @@ for each kind of defect, or a folder test with these. A part is an image, shown 
 times, or a folder of shots, each shown once: only shots also test camera, light and
 position. REVIEW and NO_VERDICT count as rejected.
 
-The grade does not set the exit code: an unacceptable study ends with 0 too.
+The exit code is 11 when the study is graded unacceptable; a marginal one ends with 0.
 
 examples:
   linewarden acceptance bundles/flange parts/flange
@@ -29,9 +29,11 @@ from tqdm import tqdm
 
 from calibration.acceptance import AcceptanceStudy, study
 from calibration.acceptance_report import figure_rows, proof, statement, write_acceptance_report
+from calibration.agreement import Grade
 from calibration.labelled_parts import REPEATS, read_plan
 from inspection.files import write_text
 from linewarden.classification_text import classification_lines
+from linewarden.exit_codes import UNACCEPTABLE
 from linewarden.options import add_inspector_arguments, open_inspector
 
 
@@ -81,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     write_text(out / "acceptance.json", result.model_dump_json(indent=2) + "\n")
     lines = [result.model_dump_json(indent=2)] if args.json else describe(result, out)
     print("\n".join(lines))
-    return 0
+    return UNACCEPTABLE if result.agreement.grade is Grade.UNACCEPTABLE else 0
 
 
 def describe(result: AcceptanceStudy, out: Path) -> list[str]:

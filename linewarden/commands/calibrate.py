@@ -94,6 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report", type=Path, metavar="FILE.html", help="write a page with histogram and pictures"
     )
     add_inspector_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the calibration as JSON")
 
 
 def _add_images(parser: argparse.ArgumentParser) -> None:
@@ -178,7 +179,9 @@ def run(args: argparse.Namespace) -> int:
             author=args.author,
             reason=args.reason,
         )
-    for line in describe(result):
+    if args.json:
+        print(result.calibration.model_dump_json(indent=2))
+    for line in () if args.json else describe(result):
         print(line)
     if write_report is not None:
         _report(write_report, args, bundle, result)
@@ -197,7 +200,7 @@ def _report(
 ) -> None:
     with open_inspector(args, bundle) as inspector:
         write(args.report, result, inspector)
-    print(f"report: {args.report}")
+    print(f"report: {args.report}", file=sys.stderr if args.json else sys.stdout)
 
 
 def _layout(args: argparse.Namespace, bundle: Bundle) -> Layout | None:
@@ -217,7 +220,8 @@ def _layout(args: argparse.Namespace, bundle: Bundle) -> Layout | None:
     except BundleError as error:
         raise ConfigError(str(error)) from error
     if active.layout is not None:
-        print(f"layout of the calibration of {active.created_utc}: {described(active.layout)}")
+        kept = f"layout of the calibration of {active.created_utc}: {described(active.layout)}"
+        print(kept, file=sys.stderr if args.json else sys.stdout)
     return active.layout
 
 

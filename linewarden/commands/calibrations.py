@@ -47,10 +47,12 @@ from inspection.bundle import Bundle, open_bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.digits import comparable
 from inspection.errors import BundleError
+from inspection.images import content_of, list_images
 from linewarden.options import add_author_argument
 from linewarden.text_table import aligned
 from linewarden.warning import warn
 from reports.proportion import Proportion
+from training.data.layout import read_data_set
 
 _HEAD = ("", "time", "threshold", "bound", "parts", "artefact", "author", "reason")
 
@@ -86,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="FOLDER",
-        help="images of defective parts, to count those that would pass",
+        help="images of defective parts, or a data set with some, to count those that would pass",
     )
     slider.add_argument(
         "--engine", help="engine that measures them (default: onnxruntime, or that of the build)"
@@ -127,11 +129,29 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _defective(folders: Sequence[Path]) -> list[Path]:
+    """Returns the images of defective parts in plain folders, and in data sets as of evaluate."""
+    images: list[Path] = []
+    for folder in folders:
+        if _is_data_set(folder):
+            images += [sample.path for sample in read_data_set(folder).test if not sample.is_good]
+        else:
+            images += list_images(folder, warn)
+    return images
+
+
+def _is_data_set(path: Path) -> bool:
+    if path.is_file():
+        return True
+    content = content_of(path)
+    return not content.images and bool(content.subfolders or content.others)
+
+
 def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
     """Moves the slider where --to asks for it, and returns it as a table."""
     active = find(bundle, args.recipe, ACTIVE).whole()
     defects = (
-        defect_values(bundle, active, args.defects, engine=args.engine, tell=warn)
+        defect_values(bundle, active, _defective(args.defects), engine=args.engine)
         if args.defects
         else []
     )

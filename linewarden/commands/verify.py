@@ -16,6 +16,7 @@ nothing: a device gives other figures for an artefact for TensorRT.)
 examples:
   linewarden verify bundles/flange
   linewarden verify bundles/flange --artefact model.fp16.onnx
+  linewarden verify bundles/flange --json | jq .artefacts
 
 columns:
   score, map     largest difference from the checkpoint, raw
@@ -28,13 +29,17 @@ columns:
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from inspection.bundle import open_bundle
+from inspection.bundle import Bundle, open_bundle
 from inspection.errors import BundleError, EngineError
 from inspection.golden import golden_frames
 from inspection.golden_run import GoldenRun, artefacts_here, engine_for, run_golden
@@ -51,15 +56,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default="onnxruntime", help="engine of ONNX artefacts")
     add_server_argument(parser)
     parser.add_argument("--artefact", help="the only file of the bundle to run (default: all)")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
 def run(args: argparse.Namespace) -> int:
     """Verifies and reports; raises EngineError when a golden frame gives another result."""
+    say = partial(print, file=sys.stderr if args.json else sys.stdout)
     bundle = open_bundle(args.bundle)
-    print(f"{args.bundle}: {len(bundle.manifest.files)} files as exported")
+    say(f"{args.bundle}: {len(bundle.manifest.files)} files as exported")
     for recipe, artefact in bundle.recipes().items():
-        print(f"recipe {recipe}: calibrated through {artefact}")
-    print(f"this machine {bundle.keys.describe()}")
+        say(f"recipe {recipe}: calibrated through {artefact}")
+    say(f"this machine {bundle.keys.describe()}")
     server = server_of(args, bundle)
     frames = golden_frames(bundle)
     rows: list[GoldenRun] = []
@@ -69,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         chosen, remarks = artefacts_here(bundle, args.engine)
         for remark in remarks:
-            print(remark)
+            say(remark)
     for name, engine_name in chosen.items():
         at = server if engine_name == "triton" else None
         try:
@@ -80,13 +87,37 @@ def run(args: argparse.Namespace) -> int:
         except (BundleError, EngineError) as error:
             if args.artefact is not None:
                 raise
-            print(f"{name}: refused: {error}")
+            say(f"{name}: refused: {error}")
             refused.append(error)
     if rows:
-        print("\n".join(aligned([_COLUMNS, *map(_cells, rows)])))
+        say("\n".join(aligned([_COLUMNS, *map(_cells, rows)])))
+    if args.json:
+        print(json.dumps(_as_json(bundle, rows, refused), indent=2))
     _require_all(args.bundle, rows, refused)
-    print(f"{len(frames)} golden frames agree")
+    say(f"{len(frames)} golden frames agree")
     return 0
+
+
+def _as_json(
+    bundle: Bundle, rows: Sequence[GoldenRun], refused: Sequence[BundleError | EngineError]
+) -> dict[str, Any]:
+    return {
+        "files": len(bundle.manifest.files),
+        "recipes": bundle.recipes(),
+        "artefacts": [
+            {
+                "artefact": row.artefact,
+                "engine": row.engine,
+                "agrees": not row.wrong,
+                "score_difference": max((d.score for d in row.differences), default=0.0),
+                "map_difference": max((d.map for d in row.differences), default=0.0),
+                "verdict_flips": len(row.flips),
+                "times_ms": list(row.times_ms),
+            }
+            for row in rows
+        ],
+        "refused": [str(error) for error in refused],
+    }
 
 
 def _require_all(

@@ -142,7 +142,7 @@ def _mjpeg_faults(
     return {
         "bad frames": (half(2), half(0)),
         "server ends": (server.ending.set, server.ending.clear),
-        "server hung": (server.hanging.set, server.hanging.clear),
+        "server hung": (server.hang, server.wake),
     }
 
 

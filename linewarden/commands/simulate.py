@@ -1,0 +1,214 @@
+"""Simulate the machines around a line, so that it can be wired and shown without hardware.
+
+  line     run a whole line: the configuration as written, with a machine at every address,
+           drawn parts in place of the camera, and a bundle that calls a bright spot a defect
+  plc      a PLC with Modbus TCP that takes verdicts, with the registers of a configuration
+  broker   an MQTT broker (mosquitto) that shows all verdicts
+  camera   a network camera (MJPEG) with drawn parts, or with the images of a folder
+
+The terminal shows every bit by its name. With --json, or where standard output is not a
+terminal, each change is one line. 'line' writes all files into --out, and prints what
+differs from the configuration. The other three run until Ctrl-C; connect a real station to
+them, or 'linewarden run' with --set. The PLC takes the verdicts of parts that come after
+READY, and the first frame of a recording may come before.
+
+examples:
+  linewarden simulate line --config configs/line/modbus.yaml
+  linewarden simulate line --config configs/line/gpio.yaml --parts 20 --json
+  linewarden simulate plc --config configs/line/modbus.yaml --port 1502
+  linewarden run --config configs/line/modbus.yaml --set outputs.0.host=127.0.0.1 \\
+      --set outputs.0.port=1502
+  linewarden simulate broker --port 1883
+  linewarden simulate camera --port 8080 --images parts/flange/test/good
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+from edge.part.record import InspectionRecord
+from edge.peers.addresses import ModbusPeer
+from edge.service.run import describe, run_line
+from edge.service.unblocked import UnblockedStream
+from edge.sim import screen
+from edge.sim.base import LOOPBACK, Machine
+from edge.sim.broker import Broker
+from edge.sim.camera import MjpegCamera, jpegs
+from edge.sim.parts import drawn_part
+from edge.sim.plant import registers_of, simulated
+from edge.sim.plc import Plc, Registers
+from edge.station.config import LineConfig
+from inspection.config.loading import load_config
+from inspection.errors import ConfigError
+from inspection.images import list_images, read_image
+from linewarden.commands.run import print_line
+
+_REDRAWN_S = 0.2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options."""
+    parser.add_argument(
+        "machine", choices=("line", "plc", "broker", "camera"), help="what to simulate"
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="line, plc: YAML of the line")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of that file"
+    )
+    parser.add_argument("--host", default=LOOPBACK, help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, help="plc: 1502, broker: 1883, camera: 8080")
+    parser.add_argument("--parts", type=int, help="line: end after so many parts")
+    parser.add_argument(
+        "--period-s", type=float, default=0.5, help="line: time between parts (%(default)s)"
+    )
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="camera: images to send")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="line: keep its files in this new folder"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object per change")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Simulates until the line ends, or until Ctrl-C."""
+    if args.machine == "line":
+        return _line(args)
+    with ExitStack() as stack:
+        machine = _MACHINES[args.machine](args, stack)
+        stack.callback(machine.close)
+        print("Ctrl-C ends it", file=sys.stderr)
+        with _shown([machine], as_json=args.json), suppress(KeyboardInterrupt):
+            threading.Event().wait()
+    return 0
+
+
+def _line(args: argparse.Namespace) -> int:
+    config = _config(args)
+    if args.parts is not None and args.parts < 1:
+        raise ConfigError(f"--parts {args.parts}: must be 1 or more")
+    if not args.period_s > 0:
+        raise ConfigError(f"--period-s {args.period_s:g}: must be above 0")
+    with (
+        _folder(args.out) as folder,
+        simulated(config, folder, parts=args.parts, period_s=args.period_s) as plant,
+    ):
+        for note in plant.notes:
+            print(f"simulated: {note}", file=sys.stderr)
+        terminal = UnblockedStream(sys.stderr)
+        is_quiet = args.json or (sys.stdout.isatty() and plant.machines)
+        on_record = _ignore if is_quiet else partial(print_line, terminal)
+        with _shown(plant.machines, as_json=args.json):
+            summary, number = run_line(plant.config, on_record, parts=args.parts)
+        terminal.close()
+        if args.json:
+            print(json.dumps({"summary": summary.as_json()}))
+        else:
+            print("\n".join(describe(summary)))
+        if summary.error is not None:
+            raise summary.error
+        return 128 + number if number else 0
+
+
+def _ignore(_record: InspectionRecord) -> None:
+    pass
+
+
+def _config(args: argparse.Namespace) -> LineConfig:
+    if args.config is None:
+        raise ConfigError(f"linewarden simulate {args.machine} needs --config FILE")
+    return load_config(args.config, LineConfig, args.set)
+
+
+@contextmanager
+def _folder(out: Path | None) -> Iterator[Path]:
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="linewarden-") as folder:
+            yield Path(folder)
+        return
+    try:
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"--out {out}: {error.strerror}; give a new folder") from error
+    yield out.resolve()
+
+
+def _plc(args: argparse.Namespace, _stack: ExitStack) -> Machine:
+    """Returns a PLC with the registers of the configuration, else those of modbus.yaml."""
+    registers, device_id = Registers(block=100, acknowledge=120), 1
+    if args.config is not None:
+        config = _config(args)
+        peers = [
+            one
+            for one in (*config.outputs, config.trigger, config.recipe_request)
+            if isinstance(one, ModbusPeer)
+        ]
+        if not peers:
+            raise ConfigError(f"{args.config}: names no PLC with Modbus; give another file")
+        registers, device_id = registers_of(config, peers[0]), peers[0].device_id
+    return Plc(_port(args, 1502), registers, host=args.host, device_id=device_id)
+
+
+def _broker(args: argparse.Namespace, stack: ExitStack) -> Machine:
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="linewarden-"))
+    broker = Broker(_port(args, 1883), Path(folder), host=args.host)
+    broker.subscribe()
+    return broker
+
+
+def _camera(args: argparse.Namespace, _stack: ExitStack) -> Machine:
+    if args.images is None:
+        frames = [drawn_part(number, is_defective=number in (3, 6)) for number in range(8)]
+    else:
+        frames = [read_image(path) for path in list_images(args.images, print)]
+    return MjpegCamera(jpegs(frames), rate_hz=5.0, port=_port(args, 8080), host=args.host)
+
+
+def _port(args: argparse.Namespace, usual: int) -> int:
+    return usual if args.port is None else args.port
+
+
+_MACHINES: dict[str, Callable[[argparse.Namespace, ExitStack], Machine]] = {
+    "plc": _plc,
+    "broker": _broker,
+    "camera": _camera,
+}
+
+
+@contextmanager
+def _shown(machines: Sequence[Machine], *, as_json: bool) -> Iterator[None]:
+    """Shows the machines within the block, on a thread."""
+    ended = threading.Event()
+    is_page = sys.stdout.isatty() and not as_json
+    told: dict[str, object] = {}
+
+    def show() -> None:
+        views = [machine.view() for machine in machines]
+        if is_page:
+            sys.stdout.write(screen.page(views))
+        for view in () if is_page else views:
+            worth = screen.without_heartbeat(view)
+            if told.get(view.title) != worth:
+                told[view.title] = worth
+                print(screen.as_json(view) if as_json else screen.plain(view))
+        sys.stdout.flush()
+
+    def follow() -> None:
+        period_s = _REDRAWN_S if is_page else 0.02
+        while not ended.wait(period_s):
+            show()
+
+    thread = threading.Thread(target=follow, name="view", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        show()

@@ -1,0 +1,82 @@
+"""Every example of a line runs without hardware, with one command."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge.sim.base import free_port
+from edge.sim.parts import graph
+from edge.sim.plant import registers_of, simulated
+from edge.sim.plc import Plc, Registers
+from edge.station.config import LineConfig
+from inspection.config.loading import load_config
+from inspection.errors import LineError
+from linewarden.command_line import main
+from tests.tiny_bundle import brightness_graph
+
+ROOT = Path(__file__).parents[4]
+LINES = sorted((ROOT / "configs/line").glob("*.yaml"))
+NOT_HERE = ("is not installed", "apt install")
+# asyncua leaves sockets to the garbage collector when a client goes away.
+UNTIDY = pytest.mark.filterwarnings("ignore::ResourceWarning")
+PRESENT = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@UNTIDY
+@PRESENT
+@pytest.mark.parametrize("path", LINES, ids=lambda path: path.stem)
+def test_an_example_runs_as_written(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "plant"
+    # A gate must be farther than the deadline, which a slow machine needs.
+    slow = ["outputs.0.gate.travel_ms=6000"] if path.stem == "gpio" else []
+    slow = [word for setting in (*slow, "deadline_ms=5000") for word in ("--set", setting)]
+    words = ["simulate", "line", "--config", str(path), "--out", str(out), "--json"]
+    code = main([*words, "--parts", "4", "--period-s", "0.25", *slow])
+    said = capsys.readouterr()
+    if code and any(reason in said.err for reason in NOT_HERE):
+        pytest.skip(said.err.strip().splitlines()[-1])
+    assert code == 0, said.err
+    told = [json.loads(line) for line in said.out.splitlines()]
+    summary = told[-1]["summary"]
+    assert summary["triggers"] >= 4
+    assert summary["verdicts"]["PASS"] >= 2
+    assert summary["verdicts"]["REJECT"] >= 1
+    assert summary["verdicts"]["NO_VERDICT"] == 0
+    taken = {one["machine"]: one["verdicts"] for one in told[:-1] if "verdicts" in one}
+    assert all(verdicts >= 4 for verdicts in taken.values())
+    assert "simulated: " in said.err
+
+
+def test_the_file_of_the_graph_is_the_graph() -> None:
+    assert graph() == brightness_graph().SerializeToString()
+
+
+def test_a_trigger_of_the_plc_has_its_part_id(tmp_path: Path) -> None:
+    pytest.importorskip("pymodbus")
+    settings = [
+        "trigger={kind: modbus, host: 192.168.0.10, address: 130, part_id_address: 140}",
+        "deadline_ms=5000",
+    ]
+    config = load_config(ROOT / "configs/line/modbus.yaml", LineConfig, settings)
+    registers = registers_of(config, config.outputs[0])  # type: ignore[arg-type]
+    assert registers == Registers(block=100, acknowledge=120, trigger=130, part_id=(140, 8))
+    with simulated(config, tmp_path, parts=1) as plant:
+        assert len(plant.plcs) == 1
+        (plc,) = plant.plcs.values()
+        plc.announce("A-17")
+        answer = plc.client.read_holding_registers(140, count=2).registers
+        assert b"".join(word.to_bytes(2, "big") for word in answer) == b"A-17"
+
+
+def test_a_taken_port_is_named() -> None:
+    pytest.importorskip("pymodbus")
+    port = free_port()
+    first = Plc(port, Registers())
+    try:
+        with pytest.raises(LineError, match=f"cannot listen on 127.0.0.1:{port}: .*another port"):
+            Plc(port, Registers())
+    finally:
+        first.close()

@@ -1,0 +1,115 @@
+"""`linewarden line check`: each missing thing has a line and the command that mends it."""
+
+import json
+import os
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from edge.sim.base import free_port
+from edge.station.config import LineConfig
+from edge.station.screening import screened
+from inspection.config.loading import load_config
+from inspection.engine.preflight import Check
+from inspection.errors import ConfigError
+from linewarden.command_line import main
+from linewarden.exit_codes import NOT_READY
+from tests.doubles.line_folder import part, write_line, write_parts
+from tests.tiny_bundle import build
+
+REPLAY = "camera: {kind: replay, path: parts}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    build(tmp_path / "bundle")
+    write_parts(tmp_path / "parts", part())
+    return tmp_path
+
+
+def checks(config: Path, *settings: str) -> dict[str, Check]:
+    return {check.name: check for check in screened(load_config(config, LineConfig, settings))}
+
+
+def test_a_line_that_has_everything(folder: Path) -> None:
+    found = checks(write_line(folder, REPLAY))
+    missing = {name for name, check in found.items() if not check.is_met}
+    assert missing <= {"clock", "disk"}  # a container may have no time server, and little room
+    assert found["recipe"].found == "calibrated through model.onnx, and the golden frames agree"
+
+
+def test_the_camera_and_the_bundle_are_missing(tmp_path: Path) -> None:
+    found = checks(write_line(tmp_path, REPLAY))
+    assert not found["bundle"].is_met
+    assert found["bundle"].mend.startswith("make one with: linewarden export")
+    assert not found["camera main"].is_met
+    assert "recipe" not in found  # one line for one cause
+
+
+def test_a_taken_port_names_the_command_that_finds_its_program(folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        config = write_line(folder, REPLAY, f"health: {{port: {port}}}\n")
+        found = checks(config)[f"port {port}"]
+    assert not found.is_met
+    assert found.mend == f"ss -ltnp 'sport = :{port}' names the program on it"
+    assert checks(config)[f"port {port}"].is_met
+
+
+def test_a_peer_that_does_not_answer(folder: Path) -> None:
+    pytest.importorskip("pymodbus")
+    port = free_port()
+    plc = f"trigger: {{kind: modbus, host: 127.0.0.1, port: {port}, address: 1}}\n"
+    found = checks(write_line(folder, REPLAY, plc))["peer of trigger"]
+    assert not found.is_met
+    assert found.found == f"127.0.0.1:{port}: Connection refused"
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", port))
+        there.listen()
+        assert checks(folder / "line.yaml")["peer of trigger"].is_met
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written(folder: Path) -> None:
+    (folder / "closed").mkdir(mode=0o500)
+    found = checks(write_line(folder, REPLAY, "records: {folder: closed/records}\n"))
+    refused = [check for check in found.values() if not check.is_met]
+    assert all("sudo chown" in check.mend for check in refused if "file" in check.name)
+
+
+def test_the_disk_is_too_small(folder: Path) -> None:
+    images = "records: {folder: records, images: {max_bytes: 1000000000000000}}\n"
+    found = checks(write_line(folder, REPLAY, images))[f"disk of {folder / 'records'}"]
+    assert not found.is_met
+    assert "lower records.images.max_bytes" in found.mend
+
+
+SECRETS = {
+    "mqtt": "{kind: mqtt, host: 127.0.0.1, topic: line3, client_id: a, username: u, password: %s}",
+    "webhook": "{kind: webhook, url: 'http://127.0.0.1:9/', secret: %s}",
+    "opcua": "{kind: opcua, host: 127.0.0.1, security: {certificate_file: c.pem, "
+    "key_file: k.pem, username: u, password: %s}}",
+}
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+def test_a_missing_secret_refuses_every_output_in_the_same_way(
+    kind: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_line(folder, REPLAY)
+    with config.open("a") as file:
+        file.write(f"  - {SECRETS[kind] % '{file: nowhere}'}\n")
+    missing = f"{folder / 'nowhere'}: the secret cannot be read: No such file or directory"
+    with pytest.raises(ConfigError, match=re.escape(missing)):  # as `run` and a service load it
+        load_config(config, LineConfig, files=True)
+    code = main(["line", "check", "--config", str(config), "--json"])
+    said = capsys.readouterr()
+    assert code == NOT_READY, said.err
+    report = json.loads(said.out)
+    (flaw,) = [check for check in report["checks"] if missing in check["found"]]
+    assert flaw["mend"] == "put it there, readable for the user of the line"
+    assert not report["is_ready"]
