@@ -184,7 +184,8 @@ def section(medians: Mapping[str, Mapping[str, float]], threads: int, rounds: in
         f"`make peer-speed` ({', '.join(pins)}; {here.model}: {', '.join(here.flags)}; {threads} "
         f"threads; {rounds} interleaved rounds, {today}; SuperSimpleNet, {SIZE[0]}x{SIZE[1]}, from "
         "a 640x480 frame in memory to score and map, medians). The ratio is the time of the peer's "
-        "OpenVINO as it comes over that of the row."
+        "OpenVINO as it comes over that of the row. Each backbone has a run of its own: compare "
+        "within a column."
     )
     lines = [TITLE, "", *textwrap.wrap(how, 100), ""]
     lines += [f"| | {' | '.join(head)} |", f"|---{'|---' * 2 * len(head)}|"]
