@@ -7,9 +7,7 @@ import math
 import os
 from pathlib import Path
 
-from edge.peers.triton import TritonServerConfig
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
-from inspection.config.loading import load_config
 from inspection.engine import TritonServer
 from inspection.errors import ConfigError
 from inspection.inspector import Inspector
@@ -67,7 +65,10 @@ def server_of(args: argparse.Namespace, bundle: Bundle) -> TritonServer | None:
         return None
     if args.engine != "triton":
         raise ConfigError("--server is for --engine triton: give both, or neither")
-    return load_config(args.server, TritonServerConfig).resolved(bundle.manifest.name)
+    # YAML and the rooms of a line are for this option alone: a command without it starts sooner.
+    from linewarden.triton_server import read_server  # noqa: PLC0415
+
+    return read_server(args.server, bundle.manifest.name)
 
 
 def thread_count(text: str) -> int:

@@ -93,7 +93,11 @@ class Pipeline:
             exposers=self._exposures,
             on_trigger=hooks.on_trigger,
         )
-        self._trigger = TriggerThread(fired, self._announce, self._halt) if fired else None
+        self._trigger = (
+            TriggerThread(fired, self._announce, self._halt, waits_to_open=settings.waits_to_open)
+            if fired
+            else None
+        )
         self._grabbers = [
             Grabber(
                 view=view,

@@ -77,8 +77,8 @@ class RunSettings:
     Attributes:
         parts: the deadline, and the other limits of a part.
         reopens: open a lost camera again; otherwise it ends the run.
-        waits_to_open: try a camera or output that cannot be opened at the start again and again,
-            instead of ending the run.
+        waits_to_open: try a camera, trigger or output that cannot be opened at the start again and
+            again, instead of ending the run.
         keep_warm_ms: run an engine on an empty image when it was idle for so long; None: never.
         limit_s: how long a thread may take for one turn or to end, and an output for a verdict.
         longest_pause_s: between two attempts to open a lost camera or output.

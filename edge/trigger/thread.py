@@ -35,11 +35,14 @@ class TriggerThread:
         trigger: FiredTrigger,
         fire: Callable[[Firing], object],
         on_error: Callable[[Exception], None],
+        *,
+        waits_to_open: bool = False,
     ) -> None:
         self.turned_ns: int | None = None
         self._trigger = trigger
         self._fire = fire
         self._on_error = on_error
+        self._waits_to_open = waits_to_open
         self._connection = Reconnector(self._open, LineError)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trigger", daemon=True)
@@ -53,9 +56,14 @@ class TriggerThread:
         """Opens the trigger and starts to wait.
 
         Raises:
-            LineError: the trigger cannot be opened.
+            LineError: the trigger cannot be opened, and is not waited for.
         """
-        self._connection.open()
+        try:
+            self._connection.open()
+        except LineError as error:
+            if not self._waits_to_open:
+                raise
+            _log.warning("%s; the trigger is waited for", error)
         self._thread.start()
 
     def stop(self) -> None:
@@ -71,23 +79,28 @@ class TriggerThread:
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._wait_or_reopen()
+                if self.lost:
+                    self._reopen()
+                else:
+                    self._wait()
         except Exception as error:  # noqa: BLE001 - a defect: the pipeline stops
             self._on_error(error)
         finally:
             self.turned_ns = None
             self._trigger.close()
 
-    def _wait_or_reopen(self) -> None:
+    def _reopen(self) -> None:
+        self.turned_ns = None
+        if self._connection.wait_until_open(self._stopping):
+            _log.warning("the trigger is there again")
+
+    def _wait(self) -> None:
         self.turned_ns = time.monotonic_ns()
         try:
             firing = self._trigger.wait(_POLL_S)
         except LineError as error:
             _log.warning("%s; it is connected again", error)
-            self.turned_ns = None
             self._connection.lose(str(error))
-            if self._connection.wait_until_open(self._stopping):
-                _log.warning("the trigger is there again")
             return
         if firing is not None:
             self._fire(firing)

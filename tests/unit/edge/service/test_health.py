@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -127,6 +127,7 @@ def test_the_answer_says_why(line: Line) -> None:
         "check": None,
         "alarms": [],
         "records": None,
+        "pipeline": json.loads(json.dumps(asdict(line.status))),
     }
 
 

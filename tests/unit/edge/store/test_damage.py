@@ -280,9 +280,13 @@ def test_every_command_says_that_the_database_is_damaged(folder: Path, where: st
     match = r"is damaged .*linewarden records recover"
     with pytest.raises(RecordsError, match=match), RecordReader(folder) as reader:
         list(reader.find(Filter()))
-    with pytest.raises(RecordsError, match=match), RecordReader(folder) as reader:
-        list(reader.count(Filter(recipe="default", min_score=0.0), {}, None))
-    if where == "header":
+    if where != "header":  # counters read the index alone, which is whole
+        with RecordReader(folder) as reader:
+            counts = list(reader.count(Filter(recipe="default", min_score=0.0), {}, None))
+        assert sum(sum(count.verdicts.values()) for count in counts) == RECORDS
+    else:
+        with pytest.raises(RecordsError, match=match), RecordReader(folder) as reader:
+            list(reader.count(Filter(recipe="default", min_score=0.0), {}, None))
         with pytest.raises(RecordsError, match=match):
             add_label(folder, "t-000001", "good", author="", note="")
         with pytest.raises(RecordsError, match=match):

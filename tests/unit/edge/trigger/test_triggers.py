@@ -253,6 +253,34 @@ def test_a_lost_trigger_is_connected_again() -> None:
     assert (script.opened, script.is_open) == (2, False)
 
 
+class Absent(Script):
+    """Cannot be opened at first."""
+
+    def open(self) -> None:
+        super().open()
+        if self.opened < 3:
+            raise LineError("no PLC")
+
+
+def test_an_absent_trigger_is_waited_for_where_the_line_waits() -> None:
+    fired = threading.Event()
+    script = Absent(Firing("a"))
+    thread = TriggerThread(
+        script, lambda _: fired.set(), lambda error: pytest.fail(str(error)), waits_to_open=True
+    )
+    thread.start()
+    assert thread.lost == "no PLC"
+    assert fired.wait(GENEROUS_S)
+    thread.close(GENEROUS_S)
+    assert script.opened == 3
+
+
+def test_an_absent_trigger_ends_a_line_that_does_not_wait() -> None:
+    thread = TriggerThread(Absent(), lambda _: None, lambda error: pytest.fail(str(error)))
+    with pytest.raises(LineError, match="no PLC"):
+        thread.start()
+
+
 def test_a_defect_in_a_trigger_is_told() -> None:
     told = threading.Event()
     script = Script(ZeroDivisionError("a mistake"))
