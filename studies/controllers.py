@@ -28,7 +28,7 @@ killed (SIGKILL) at {kills} random moments and started again at once; a PLC that
 its memory.
 
 The controllers are simulators: pymodbus, the server of python-snap7, and a Logix controller in
-`tests/doubles/logix.py`, with which pylogix agrees. The inspection is a fake that takes no time:
+`edge/sim/logix.py`, with which pylogix agrees. The inspection is a fake that takes no time:
 these figures are those of the handshake.
 
 - **judged**: parts that the PLC took as passed or rejected. For each of them the record that the

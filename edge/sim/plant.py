@@ -23,6 +23,7 @@ from edge.camera import CameraConfig, PyAvConfig, ReplayConfig
 from edge.camera.replay import ReplayCamera
 from edge.encoder import Encoder, EncoderConfig
 from edge.line import (
+    EtherNetIpConfig,
     GpioConfig,
     JsonLinesConfig,
     ModbusConfig,
@@ -30,18 +31,20 @@ from edge.line import (
     MqttConfig,
     OpcUaConfig,
     OutputConfig,
+    S7Config,
     WebhookConfig,
 )
 from edge.line.gpio import Gpio
 from edge.line.jsonlines import STANDARD_OUTPUT
 from edge.part.frame import Frame
 from edge.peers.access import Secret
-from edge.peers.addresses import ModbusPeer, MqttBroker
+from edge.peers.addresses import EtherNetIpPeer, ModbusPeer, MqttBroker, S7Peer
 from edge.recipe.part_check import ChecksConfig
 from edge.recipe.request.modbus import ModbusRecipeRequestConfig
 from edge.sim.base import LOOPBACK, Machine, free_port
 from edge.sim.broker import Broker
 from edge.sim.camera import MjpegCamera, jpegs
+from edge.sim.controllers import LogixPlc, S7Plc
 from edge.sim.parts import drawn_part, empty_belt, write_bundle, write_frames
 from edge.sim.pins import Conveyor, Pins
 from edge.sim.plc import Plc, Registers
@@ -58,6 +61,9 @@ from inspection.config.secret import SecretUrl
 from inspection.errors import LineError
 
 _log = logging.getLogger(__name__)
+
+PlcPeer = ModbusPeer | S7Peer | EtherNetIpPeer
+AnyPlc = Plc | S7Plc | LogixPlc
 
 _DEFECTIVE = (3, 6)  # places of the defective parts in each `_CYCLE` parts
 _CYCLE = 8
@@ -128,7 +134,7 @@ class Plant:
     machines: list[Machine] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     resources: ExitStack = field(default_factory=ExitStack)
-    plcs: dict[tuple[str, int, int], Plc] = field(default_factory=dict)
+    plcs: dict[tuple[Any, ...], AnyPlc] = field(default_factory=dict)
     broker: Broker | None = None
 
     def add(self, machine: Machine) -> None:
@@ -136,12 +142,11 @@ class Plant:
         self.machines.append(machine)
         self.resources.callback(machine.close)
 
-    def plc_of(self, peer: ModbusPeer) -> Plc:
+    def plc_of(self, peer: PlcPeer) -> AnyPlc:
         """Returns the PLC at an address; all parts of the configuration share it."""
-        key = (peer.host, peer.port, peer.device_id)
+        key = _address(peer)
         if key not in self.plcs:
-            registers = registers_of(self.config, peer)
-            self.plcs[key] = Plc(free_port(), registers, device_id=peer.device_id)
+            self.plcs[key] = _plc(self.config, peer)
             self.notes.append(f"PLC {peer.host}:{peer.port} -> {LOOPBACK}:{self.plcs[key].port}")
             self.add(self.plcs[key])
         return self.plcs[key]
@@ -170,7 +175,7 @@ class Plant:
     def announce(self, number: int) -> None:
         """Announces one part, where the trigger of the line waits for a peer."""
         trigger, part_id = self.config.trigger, f"PART-{number:04}"
-        if isinstance(trigger, ModbusTriggerConfig):
+        if isinstance(trigger, PlcPeer):
             (plc,) = [one for one in self.plcs.values() if one.port == trigger.port]
             plc.announce(part_id)
         elif isinstance(trigger, MqttTriggerConfig) and self.broker is not None:
@@ -206,6 +211,25 @@ def simulated(
         plant.config = _with_bundles(config.model_copy(update=changes), plant)
         with _announcing(plant, parts):
             yield plant
+
+
+def _plc(config: LineConfig, peer: PlcPeer) -> AnyPlc:
+    """Returns the PLC at an address, with all places that the line uses there."""
+    if isinstance(peer, ModbusPeer):
+        return Plc(free_port(), registers_of(config, peer), device_id=peer.device_id)
+    parts = (*config.outputs, config.trigger, config.recipe_request)
+    here = [one for one in parts if isinstance(one, PlcPeer) and _address(one) == _address(peer)]
+    if isinstance(peer, S7Peer):
+        return S7Plc(free_port(), [one for one in here if isinstance(one, S7Peer)])
+    return LogixPlc(free_port(), [one for one in here if isinstance(one, EtherNetIpPeer)])
+
+
+def _address(peer: PlcPeer) -> tuple[Any, ...]:
+    if isinstance(peer, ModbusPeer):
+        return "modbus", peer.host, peer.port, peer.device_id
+    if isinstance(peer, S7Peer):
+        return "s7", peer.host, peer.port, peer.rack, peer.slot
+    return "ethernet_ip", peer.host, peer.port, peer.slot
 
 
 def registers_of(config: LineConfig, peer: ModbusPeer) -> Registers:
@@ -305,12 +329,14 @@ def _at(config: OutputConfig, plant: Plant) -> int:
 
 
 STAND_INS: dict[type, Callable[[Any, Plant], Any]] = {
+    EtherNetIpConfig: _at_plc,
     GpioConfig: _gpio,
     JsonLinesConfig: _jsonlines,
     ModbusConfig: _at_plc,
     ModbusServerConfig: _modbus_server,
     MqttConfig: _mqtt,
     OpcUaConfig: _opcua,
+    S7Config: _at_plc,
     WebhookConfig: _webhook,
 }
 
@@ -322,7 +348,7 @@ def _trigger(plant: Plant) -> Any:
 
 def _at_its_peer(config: Any, plant: Plant) -> Any:
     """Returns a trigger or recipe request at the simulated peer; as it is without a peer."""
-    if isinstance(config, ModbusPeer):
+    if isinstance(config, PlcPeer):
         return _at_plc(config, plant)
     return plant.at_broker(config) if isinstance(config, MqttBroker) else config
 
@@ -444,7 +470,9 @@ def _with_bundles(config: LineConfig, plant: Plant) -> LineConfig:
         )
         for number, recipe in config.recipes.items()
     }
-    engine = config.engine.model_copy(update={"kind": None, "artefact": None})
+    if config.engine.server is not None:
+        plant.notes.append(f"server {config.engine.server.host} -> ONNX Runtime in this process")
+    engine = config.engine.model_copy(update={"kind": None, "artefact": None, "server": None})
     changes = {"bundle": bundle, "views": views, "recipes": numbered, "engine": engine}
     return config.model_copy(update=changes)
 

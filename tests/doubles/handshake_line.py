@@ -21,14 +21,14 @@ from edge.part.frame import Frame
 from edge.part.result import ONLY_VIEW
 from edge.pipeline.pipeline import Pipeline
 from edge.pipeline.settings import Hooks, PartLimits, RunSettings, View
+from edge.sim.logix import DINT, STRING, Logix, Tag
+from edge.sim.s7 import S7Controller
 from edge.store.config import RecordsConfig
 from edge.store.station_records import StationRecords
 from edge.trigger.config import TriggerConfig
 from tests.doubles.line_peers import BLOCK
-from tests.doubles.logix import DINT, STRING, Logix, Tag
 from tests.doubles.pipelines import FakeInspector, frame
 from tests.doubles.register_plc import RegisterPlc
-from tests.doubles.s7_controller import S7Controller
 from tests.doubles.structured_text import FunctionBlock
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/plc/linewarden.st"

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from edge.encoder import Encoder
-from edge.line import GpioConfig
+from edge.line import EtherNetIpConfig, GpioConfig, S7Config
 from edge.line.block import BLOCK_WORDS as BLOCK
 from edge.line.gate import GateConfig
 from edge.line.gpio import Gpio
@@ -23,19 +23,13 @@ from edge.line.gpio_lines import GpioRole
 from edge.line.handshake import Bits
 from edge.sim.base import Machine, Seen, View, free_port
 from edge.sim.broker import Broker as SimulatedBroker
-from edge.sim.counting import CountingPlc
+from edge.sim.controllers import LogixPlc as SimulatedLogix
+from edge.sim.controllers import S7Plc as SimulatedS7
 from edge.sim.pins import Pins as SimulatedPins
 from edge.sim.plc import Plc, Registers
 from edge.sim.poller import OpcUaClient, Poller, PollingPlc
 from edge.sim.receiver import Receiver as SimulatedReceiver
-from inspection.config.plugins import Sdk
 from inspection.errors import LineError
-from tests.doubles.logix import DINT, Logix, Tag
-
-if TYPE_CHECKING:
-    from tests.doubles import s7_controller as s7
-else:
-    s7 = Sdk("tests.doubles.s7_controller")  # with a class of snap7 as base
 
 __all__ = ["ACKNOWLEDGE_REGISTER", "BLOCK", "Broker", "File", "Peer", "Pins", "PlcClient"]
 __all__ += ["LogixPlc", "PlcServer", "Receiver", "S7Plc", "Seen", "UaClient", "closing"]
@@ -91,53 +85,26 @@ class PlcServer(Plc, Peer):
         super().__init__(port, registers, acknowledges=acknowledges)
 
 
-class S7Plc(CountingPlc, Peer):
+class S7Plc(SimulatedS7, Peer):
     """A PLC that is written to by S7, with the block at the beginning of `DATA_BLOCK`."""
 
     SETTLED_S = 0.05
 
     def __init__(self, port: int, *, acknowledges: bool = True) -> None:
-        super().__init__("PLC", acknowledges=acknowledges)
-        self.port = port
-        self._controller = s7.S7Controller(port, {DATA_BLOCK: bytearray(64)})
-        self._controller.running = self.running
-        self._controller.on_write = self._on_write
-
-    def _on_write(self, db: int, first: int, size: int) -> None:
-        data = self._controller.blocks[db]
-        if (first, size) != (0, 2 * BLOCK):
-            return
-        words = [int.from_bytes(data[at : at + 2], "big") for at in range(0, size, 2)]
-        number = self.take(words)
-        if number is not None:
-            data[ACKNOWLEDGE_BYTE : ACKNOWLEDGE_BYTE + 2] = number.to_bytes(2, "big")
-
-    def close(self) -> None:
-        super().close()
-        self._controller.close()
+        places = {"db": DATA_BLOCK, "acknowledge_byte": ACKNOWLEDGE_BYTE}
+        output = S7Config(kind="s7", host="127.0.0.1", **places)
+        super().__init__(port, [output], acknowledges=acknowledges)
 
 
-class LogixPlc(CountingPlc, Peer):
+class LogixPlc(SimulatedLogix, Peer):
     """A controller that is written to by EtherNet/IP, with the tags `Verdict` and `Taken`."""
 
     SETTLED_S = 0.05
 
     def __init__(self, port: int, *, acknowledges: bool = True) -> None:
-        super().__init__("PLC", acknowledges=acknowledges)
-        self.port = port
-        self._tags = {"Verdict": Tag(DINT, [0] * BLOCK), "Taken": Tag(DINT, [0])}
-        self._controller = Logix(port, self._tags)
-        self._controller.running = self.running
-        self._controller.on_write = self._on_write
-
-    def _on_write(self, _tag: str) -> None:
-        number = self.take(self._tags["Verdict"].values)
-        if number is not None:
-            self._tags["Taken"].values[0] = number
-
-    def close(self) -> None:
-        super().close()
-        self._controller.close()
+        places = {"tag": "Verdict", "acknowledge_tag": "Taken"}
+        output = EtherNetIpConfig(kind="ethernet_ip", host="127.0.0.1", **places)
+        super().__init__(port, [output], acknowledges=acknowledges)
 
 
 class _Looking(Poller, Peer):

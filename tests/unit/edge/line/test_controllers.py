@@ -15,6 +15,8 @@ from edge.line import EtherNetIpConfig, S7Config, StationState
 from edge.line.handshake import Bits
 from edge.line.plc import PlcOutput
 from edge.part.record import InspectionRecord
+from edge.sim.logix import DINT, INT, Logix, Tag
+from edge.sim.s7 import S7Controller
 from inspection.errors import LineError
 from tests.doubles.line_peers import (
     ACKNOWLEDGE_BYTE,
@@ -26,8 +28,6 @@ from tests.doubles.line_peers import (
     free_port,
     wait_for,
 )
-from tests.doubles.logix import DINT, INT, Logix, Tag
-from tests.doubles.s7_controller import S7Controller
 
 GENEROUS_MS = 10_000.0
 MakeRecord = Callable[[int], InspectionRecord]

@@ -10,8 +10,8 @@ import pytest
 from edge.peers.addresses import EtherNetIpPeer
 from edge.peers.ethernet_ip import EtherNetIpSession, ethernet_ip_connection, tag_path
 from edge.peers.plc import PlcConnection, PlcError
+from edge.sim.logix import BOOL, DINT, INT, STRING, Logix, Tag
 from tests.doubles.line_peers import closing, free_port
-from tests.doubles.logix import BOOL, DINT, INT, STRING, Logix, Tag
 
 
 @pytest.fixture

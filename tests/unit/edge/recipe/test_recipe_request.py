@@ -24,11 +24,11 @@ from edge.recipe.request import recipe_requests_from_config
 from edge.recipe.request.base import Request
 from edge.recipe.request.config import RecipeRequestConfig
 from edge.recipe.request.mqtt import request_from_payload
+from edge.sim.logix import DINT, Logix, Tag
+from edge.sim.s7 import S7Controller
 from inspection.errors import LineError
 from tests.doubles.line_peers import Broker, closing, free_port
-from tests.doubles.logix import DINT, Logix, Tag
 from tests.doubles.register_plc import RegisterPlc
-from tests.doubles.s7_controller import S7Controller
 from tests.doubles.waiting import wait_for
 
 REQUEST, STATUS = 4, 10

@@ -10,6 +10,7 @@ from edge.sim.parts import graph
 from edge.sim.plant import registers_of, simulated
 from edge.sim.plc import Plc, Registers
 from edge.station.config import LineConfig
+from edge.store.reader import Filter, RecordReader
 from inspection.config.loading import load_config
 from inspection.errors import LineError
 from linewarden.command_line import main
@@ -66,9 +67,39 @@ def test_a_trigger_of_the_plc_has_its_part_id(tmp_path: Path) -> None:
     with simulated(config, tmp_path, parts=1) as plant:
         assert len(plant.plcs) == 1
         (plc,) = plant.plcs.values()
+        assert isinstance(plc, Plc)
         plc.announce("A-17")
         answer = plc.client.read_holding_registers(140, count=2).registers
         assert b"".join(word.to_bytes(2, "big") for word in answer) == b"A-17"
+
+
+@pytest.mark.parametrize(
+    ("example", "trigger"),
+    [
+        ("s7", "{kind: s7, host: 192.168.0.10, db: 100, byte: 32, part_id_byte: 34}"),
+        ("s7", "{kind: s7, host: 192.168.0.10, db: 100, byte: 32, bit: 0}"),
+        (
+            "ethernet_ip",
+            "{kind: ethernet_ip, host: 192.168.1.10, tag: LW_Trigger, part_id_tag: LW_PartId}",
+        ),
+    ],
+)
+def test_a_controller_announces_each_part(
+    example: str, trigger: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if example == "s7":
+        pytest.importorskip("snap7")
+    words = ["simulate", "line", "--config", str(ROOT / f"configs/line/{example}.yaml")]
+    words += ["--out", str(tmp_path / "plant"), "--json", "--parts", "3", "--period-s", "0.3"]
+    for setting in (f"trigger={trigger}", "deadline_ms=5000", "records={folder: records}"):
+        words += ["--set", setting]
+    assert main(words) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told[-1]["summary"]["triggers"] == 3
+    with RecordReader(tmp_path / "plant/records") as reader:
+        names = sorted(str(stored.record.part_id) for stored in reader.find(Filter()))
+    given = ["PART-0001", "PART-0002", "PART-0003"] if "part_id" in trigger else ["None"] * 3
+    assert names == given
 
 
 def test_a_taken_port_is_named() -> None:

@@ -19,6 +19,8 @@ from edge.peers import mqtt
 from edge.peers.addresses import MqttBroker
 from edge.peers.messages import MESSAGE_MAX_BYTES
 from edge.peers.mqtt import Subscription
+from edge.sim.logix import BOOL, INT, STRING, Logix, Tag
+from edge.sim.s7 import S7Controller
 from edge.trigger import (
     EtherNetIpTriggerConfig,
     ModbusTriggerConfig,
@@ -30,9 +32,7 @@ from edge.trigger.mqtt import MqttTrigger
 from edge.trigger.plc import PlcTrigger
 from inspection.errors import LineError
 from tests.doubles.line_peers import Broker, closing, free_port
-from tests.doubles.logix import BOOL, INT, STRING, Logix, Tag
 from tests.doubles.register_plc import RegisterPlc
-from tests.doubles.s7_controller import S7Controller
 from tests.doubles.waiting import wait_for
 
 GENEROUS_S = 10.0

@@ -1,4 +1,4 @@
-"""A Siemens S7 controller for tests: the server of python-snap7, with data blocks.
+"""A Siemens S7 controller: the server of python-snap7, with data blocks.
 
 The server of python-snap7 takes clients of every rack and slot; this one refuses those of others.
 """
@@ -20,7 +20,7 @@ class S7Controller:
     """Serves data blocks; `on_write` is called with block, first byte and size of each write.
 
     Attributes:
-        blocks: number -> content; a test reads and writes it.
+        blocks: number -> content; the owner reads and writes it.
         running: cleared, it keeps the requests and works them off once it is set.
         refusal: error class and code of every answer, as a CPU that does not permit PUT/GET; 0:
             none.
@@ -42,6 +42,7 @@ class S7Controller:
         self._server.start_to("127.0.0.1", port)
 
     def close(self) -> None:
+        """Ends the server with its connections."""
         self.running.set()
         self._server.cut()
         self._server.stop()

@@ -1,4 +1,4 @@
-"""A Logix controller for tests: an EtherNet/IP server with the tags that a test gives it.
+"""A Logix controller: an EtherNet/IP server with the tags that it is given.
 
 It answers explicit messages with and without a connection, so that a client of another make can say
 whether it is one: Rockwell Automation's 1756-PM020 and The CIP Networks Library, volumes 1 and 2.
@@ -30,6 +30,7 @@ OK: Refusal = (0, b"")
 NO_TAG: Refusal = (0x04, b"\0\0")
 TOO_LONG: Refusal = (0xFF, b"\x05\x21")
 OTHER_TYPE: Refusal = (0xFF, b"\x07\x21")
+NO_SERVICE: Refusal = (0x08, b"")
 NO_MODULE: Refusal = (0x01, b"\x12\x03")
 
 
@@ -42,6 +43,7 @@ class Tag:
     text: str = ""
 
     def data(self, first: int, count: int) -> bytes:
+        """Returns the type and `count` values from `first` on, as an answer has them."""
         if self.type == STRING:
             text = struct.pack("<I", len(self.text)) + self.text.encode("latin-1")
             return struct.pack("<HH", 0x02A0, STRING) + text.ljust(STRING_BYTES, b"\0")
@@ -54,7 +56,7 @@ class Logix:
 
     Attributes:
         running: cleared, it keeps the requests and works them off once it is set.
-        answer: makes the answer of a request; a test may put nonsense in its place.
+        answer: makes the answer of a request; may be replaced, by nonsense for instance.
     """
 
     def __init__(self, port: int, tags: dict[str, Tag], slot: int | None = 0) -> None:
@@ -70,6 +72,7 @@ class Logix:
         self._server = self._loop.run(asyncio.start_server(self._serve, "127.0.0.1", port), 10.0)
 
     def close(self) -> None:
+        """Ends the server with its connections."""
         self.running.set()
         self._loop.run(self._stop(), 10.0)
         self._loop.stop()
@@ -127,8 +130,9 @@ class Logix:
             return _refused(service | 0x80, NO_TAG)
         if service == 0x4C:
             return self._read(tag, first, int.from_bytes(data[:2], "little"))
-        assert service == 0x4D, hex(service)
-        return self._write(name, tag, first, data)
+        if service == 0x4D:
+            return self._write(name, tag, first, data)
+        return _refused(service | 0x80, NO_SERVICE)
 
     def _read(self, tag: Tag, first: int, count: int) -> bytes:
         if first + count > max(len(tag.values), 1):
@@ -163,9 +167,7 @@ def _tag_from_path(path: bytes) -> tuple[str, int]:
             parts.append(f"[{path[at + 1]}]")
             at += 2
         else:
-            assert path[at] == 0x29, path.hex()
             parts.append(f"[{int.from_bytes(path[at + 2 : at + 4], 'little')}]")
             at += 4
     found = re.fullmatch(r"\.(.*?)(?:\[(\d+)\])?", "".join(parts))
-    assert found is not None
-    return found[1], int(found[2] or 0)
+    return (found[1], int(found[2] or 0)) if found else ("", 0)
