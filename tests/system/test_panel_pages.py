@@ -48,7 +48,7 @@ def change_over(page: Any, panel: ServedPanel, line: Path) -> None:
     row.locator("summary").click()
     row.locator("[name=why]").fill("lot 4711")
     row.locator("button").click()
-    page.wait_for_function("document.body.innerText.match(/Changeovers\\s+1/)", timeout=20_000)
+    page.wait_for_function("document.body?.innerText.match(/Changeovers\\s+1/)", timeout=20_000)
     assert ask(line.parent / "line.sock", "recipe")["active"] == 2
     page.goto(f"{panel.address}/lines/line/health")
     row = page.locator("tr", has_text="lot 4711")
@@ -56,7 +56,7 @@ def change_over(page: Any, panel: ServedPanel, line: Path) -> None:
     row.locator("summary").click()
     row.locator("[name=why]").fill("a mistake")
     row.locator("button").click()
-    page.wait_for_function("document.body.innerText.match(/Changeovers\\s+2/)", timeout=20_000)
+    page.wait_for_function("document.body?.innerText.match(/Changeovers\\s+2/)", timeout=20_000)
     assert ask(line.parent / "line.sock", "recipe")["active"] == 1
 
 
