@@ -39,6 +39,14 @@ def trigger(line: Path) -> str:
     return str(ask(line.parent / "line.sock", "trigger")["trigger_id"])
 
 
+def wait_for_record(line: Path, trigger_id: str) -> None:
+    def is_there() -> bool:
+        with RecordReader(line.parent / "records") as reader:
+            return any(reader.find(Filter(trigger_id=trigger_id)))
+
+    wait_for(is_there, 20)
+
+
 def wait_for_kind(page: Any, kind: str) -> None:
     page.wait_for_selector(f"#verdict[data-kind={kind}]", timeout=LIMIT_MS)
 
@@ -78,7 +86,7 @@ def test_the_page_shows_the_record_and_never_a_stale_verdict(line: Path) -> None
 
             page.check("#freeze")
             for _ in range(3):
-                trigger(line)
+                wait_for_record(line, trigger(line))
             wait_for_kind(page, "REJECT")
             assert page.inner_text("#why") == "Frozen"
             page.click("#back")
