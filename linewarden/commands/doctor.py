@@ -62,6 +62,6 @@ def describe(checks: list[Check]) -> list[str]:
     lines = []
     for check in checks:
         lines.append(f"{'ok     ' if check.is_met else 'MISSING'}  {check.name}: {check.found}")
-        if not check.is_met:
+        if not check.is_met and check.mend:
             lines.append(f"         {check.mend}")
     return lines
