@@ -167,6 +167,7 @@ bench: $(STAMP)
 	$(BIN)/python tests/bench/bench_pipeline.py overhead
 	$(BIN)/python tests/bench/bench_training.py
 	$(BIN)/python tests/bench/bench_grabber.py
+	PYTHONPATH=. $(BIN)/python tests/bench/bench_panel.py
 	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_engines.py $(BUNDLE))
 	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_pipeline.py idle $(BUNDLE))
 	$(if $(BUNDLE),$(BIN)/python tests/bench/bench_start.py $(BUNDLE))
