@@ -88,9 +88,13 @@ def linewarden(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def told(config: Path) -> list[dict[str, Any]]:
-    """Returns the verdicts in `parts.jsonl`, which is absent before the line starts."""
+    """Returns the verdicts in `parts.jsonl`, which is absent before the line starts.
+
+    A line that is being written has no end yet, and is left out.
+    """
     path = config.parent / "parts.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def is_ready(config: Path) -> bool:
