@@ -204,7 +204,10 @@ def simulated(
     with plant.resources:
         # The peers first: they read the addresses of the file.
         outputs = tuple(STAND_INS[type(one)](one, plant) for one in config.outputs)
-        changes: dict[str, Any] = {"outputs": outputs, "trigger": _trigger(plant)}
+        changes: dict[str, Any] = {
+            "outputs": outputs,
+            "trigger": _at_its_peer(config.trigger, plant),
+        }
         if config.recipe_request is not None:
             changes["recipe_request"] = _at_its_peer(config.recipe_request, plant)
         changes |= _own_files(plant) | _cameras(plant, parts)
@@ -217,11 +220,16 @@ def _plc(config: LineConfig, peer: PlcPeer) -> AnyPlc:
     """Returns the PLC at an address, with all places that the line uses there."""
     if isinstance(peer, ModbusPeer):
         return Plc(free_port(), registers_of(config, peer), device_id=peer.device_id)
-    parts = (*config.outputs, config.trigger, config.recipe_request)
-    here = [one for one in parts if isinstance(one, PlcPeer) and _address(one) == _address(peer)]
+    here = _uses(config, peer)
     if isinstance(peer, S7Peer):
         return S7Plc(free_port(), [one for one in here if isinstance(one, S7Peer)])
     return LogixPlc(free_port(), [one for one in here if isinstance(one, EtherNetIpPeer)])
+
+
+def _uses(config: LineConfig, peer: PlcPeer) -> list[PlcPeer]:
+    """Returns the parts of a line that use the PLC at an address."""
+    parts = (*config.outputs, config.trigger, config.recipe_request)
+    return [one for one in parts if isinstance(one, PlcPeer) and _address(one) == _address(peer)]
 
 
 def _address(peer: PlcPeer) -> tuple[Any, ...]:
@@ -235,9 +243,7 @@ def _address(peer: PlcPeer) -> tuple[Any, ...]:
 def registers_of(config: LineConfig, peer: ModbusPeer) -> Registers:
     """Returns the registers that a line uses in the PLC at an address."""
     used: dict[str, Any] = {}
-    for one in (*config.outputs, config.trigger, config.recipe_request):
-        if not isinstance(one, ModbusPeer) or (one.host, one.port) != (peer.host, peer.port):
-            continue
+    for one in _uses(config, peer):
         if isinstance(one, ModbusConfig):
             used |= {"block": one.register_address, "acknowledge": one.acknowledge_register}
         elif isinstance(one, ModbusTriggerConfig):
@@ -339,11 +345,6 @@ STAND_INS: dict[type, Callable[[Any, Plant], Any]] = {
     S7Config: _at_plc,
     WebhookConfig: _webhook,
 }
-
-
-def _trigger(plant: Plant) -> Any:
-    trigger = plant.config.trigger
-    return _at_its_peer(trigger, plant)
 
 
 def _at_its_peer(config: Any, plant: Plant) -> Any:
