@@ -46,6 +46,8 @@ def load_train_config(
 ) -> TrainConfig:
     """Returns the configuration from a file, or `DEFAULTS`, and `--set` settings.
 
+    Settings that choose another model than the one of `DEFAULTS` start from its own.
+
     The weights are a place that has them, and a backbone without a name is one that fits to them.
 
     Args:
@@ -54,7 +56,9 @@ def load_train_config(
         default_weights: whether to look for weights: instead of "auto", and instead of "hub" where
             LINEWARDEN_WEIGHTS is set.
     """
-    settings = settings if path is not None else [*DEFAULTS, *settings]
+    chooses = any(setting.partition("=")[0] in ("model", "model.name") for setting in settings)
+    if path is None and not (chooses and DEFAULTS[0] not in settings):
+        settings = [*DEFAULTS, *settings]
     config = load_config(path or Path(os.devnull), TrainConfig, settings)
     backbone = getattr(config.model, "backbone", None)
     if backbone is None or (backbone.weights == "auto" and not default_weights):

@@ -4,7 +4,8 @@ DATA is a data set in MVTec layout (train/good, test/...), or a plain folder of
 images of good parts. A fifth of the good images is held out of fitting, to calibrate
 the threshold later. Settings come from --config, then from --set, then from the options
 below; the later ones win. Without --config the model is SuperSimpleNet on resnet18 with
-the settings of configs/train/supersimplenet-cpu.yaml, which take minutes on a CPU.
+the settings of configs/train/supersimplenet-cpu.yaml, which take minutes on a CPU;
+--set model.name=memory takes another model, with its own settings.
 
 Unless a configuration gives data.image_size, the input has the proportions of the frames.
 Images of several sizes are taken as a range that covers train and test; odd ones are named.

@@ -71,3 +71,13 @@ def test_weights_that_are_named_stay(
 def test_a_place_that_is_not_one_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"no such file \(nor one of: hub, package, none\)"):
         weights_setting("nowhere")
+
+
+@pytest.mark.parametrize("choice", ["model.name=memory", "model={name: memory}"])
+def test_another_model_has_its_own_settings(choice: str) -> None:
+    assert loaded(choice).fit == loaded("model.name=subspace").fit
+    assert loaded(choice).model.name == "memory"
+
+
+def test_the_model_of_the_defaults_may_be_named() -> None:
+    assert loaded("model.name=supersimplenet") == loaded()
