@@ -7,6 +7,7 @@
 #   make wheelhouse         the locked wheels for a device without internet              (MACHINE=x86_64)
 #   make triton-server      Triton's server for its tests, in build     (55 MB; Linux x86-64)
 #   make plc-docs           the tables and the diagram of docs/guides/plc.md, from the code
+#   make notebook           the output in docs/guides/notebook.ipynb
 #   make docs               the documentation as a site, in build/docs
 #   make clean              remove what all targets made
 #
@@ -40,7 +41,7 @@ MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .PHONY: demo lock wheelhouse test lint check study preset-study evidence-study precision tensorrt-study peer-speed \
-  reliability camera-study plc-study plc-docs calibration-study triton-server fleet bench gpu-bench docs clean
+  reliability camera-study plc-study plc-docs notebook calibration-study triton-server fleet bench gpu-bench docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -116,6 +117,9 @@ plc-study: $(STAMP)
 # The tables and the diagram of docs/guides/plc.md, from the code.
 plc-docs: $(STAMP)
 	$(BIN)/python -m studies.plc_guide
+
+notebook: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.notebook
 
 camera-study: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.cameras \

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import command_pages
 import configuration_pages
+import notebook_page
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
@@ -21,6 +22,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Appends the pages of the reference, the JSON Schemas, and the examples that pages link."""
     for name, text in _pages():
         files.append(File.generated(config, f"reference/{name}", content=text))
+    for name, content in notebook_page.files(_ROOT / "docs/guides/notebook.ipynb"):
+        files.append(File.generated(config, f"guides/{name}", content=content))
     for folder in _COPIED:
         for path in sorted(path for path in (_ROOT / folder).rglob("*") if path.is_file()):
             name = path.relative_to(_ROOT).as_posix()
