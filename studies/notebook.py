@@ -9,6 +9,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from linewarden.parser import Parser
+
 NOTEBOOK = Path(__file__).parents[1] / "docs/guides/notebook.ipynb"
 _CELL_LIMIT_S = 600
 
@@ -32,6 +34,7 @@ def executed(path: Path) -> NotebookNode:
 
 def main() -> int:
     """Writes the notebook with the output of a fresh run."""
+    Parser(prog="python -m studies.notebook", description=__doc__).parse_args()
     nbformat.write(executed(NOTEBOOK), NOTEBOOK)
     return 0
 

@@ -32,10 +32,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Leads links out of the folder docs to the copies in the site."""
+    """Leads links out of the folder docs to the copies in the site, and to the notebook's page."""
     for folder in _COPIED:
         markdown = markdown.replace(f"](../../{folder}/", f"](../{folder}/")
-    return markdown
+    return markdown.replace("notebook.ipynb)", "notebook.md)")
 
 
 def _pages() -> Iterator[tuple[str, str]]:
