@@ -2,8 +2,8 @@
 
 import argparse
 import re
+import runpy
 import shlex
-import subprocess
 import sys
 from importlib import import_module
 from importlib.metadata import version
@@ -189,13 +189,12 @@ def test_the_version_is_the_installed_one() -> None:
 @pytest.mark.parametrize(
     "study", sorted(path.stem for path in (ROOT / "studies").glob("*.py")), ids=str
 )
-def test_each_study_explains_itself(study: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", f"studies.{study}", "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
-    assert f"usage: python -m studies.{study}" in done.stdout
-    assert all(len(line) <= 100 for line in done.stdout.splitlines())
+def test_each_study_explains_itself(
+    study: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [study, "--help"])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        runpy.run_path(str(ROOT / f"studies/{study}.py"), run_name="__main__")
+    shown = capsys.readouterr().out
+    assert f"usage: python -m studies.{study}" in shown
+    assert all(len(line) <= 100 for line in shown.splitlines())
