@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -55,6 +56,13 @@ class GpioConfig(Claimant):
         gate: tracking of the parts to the gate, where `lines` has one.
         timeout_ms: limit of every call.
     """
+
+    moved_keys: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "gate_delay_ms": "write gate: {travel_ms: ...} instead, which counts from the trigger",
+            "gate_pulse_ms": "write gate: {pulse_ms: ...} instead",
+        }
+    )
 
     kind: Literal["gpio"]
     chip: ConfigPath

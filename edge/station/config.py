@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -62,6 +63,10 @@ class LineConfig(RecipesConfig):
         health: None for no health page.
         control_socket: Unix domain socket for `linewarden trigger`; see `edge.station.control`.
     """
+
+    moved_keys: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"archive": "write records: {folder: ..., images: {keep: ..., max_bytes: ...}} instead"}
+    )
 
     schema_version: Literal[1] = 1
     recipe_request: RecipeRequestConfig | None = None

@@ -149,9 +149,7 @@ def _explained(error: ErrorDetails, parent: Any) -> tuple[str, str]:
     if kind == "hidden":
         return error["msg"], ""
     if kind == "extra_forbidden":
-        fields = parent.model_fields.items() if _is_model(parent) else ()
-        known = [key for name, field in fields for key in _names(name, field)]
-        return "unknown key" + _hint(str(error["loc"][-1]), known), ""
+        return _unknown(str(error["loc"][-1]), parent), ""
     found = f", found {shown(error['input'])}"
     if kind == "union_tag_invalid":
         known = re.findall("'(.*?)'", context["expected_tags"])
@@ -162,6 +160,13 @@ def _explained(error: ErrorDetails, parent: Any) -> tuple[str, str]:
     what = re.sub(", unable to (parse string|interpret input).*", "", what)
     is_whole = isinstance(error["input"], dict | list | BaseModel) and not kind.endswith("_type")
     return what, "" if is_whole else found
+
+
+def _unknown(given: str, parent: Any) -> str:
+    if given in getattr(parent, "moved_keys", ()):
+        return f"is a key of an older version; {parent.moved_keys[given]}"
+    fields = parent.model_fields.items() if _is_model(parent) else ()
+    return "unknown key" + _hint(given, [key for name, f in fields for key in _names(name, f)])
 
 
 def _hint(given: str, known: list[str]) -> str:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict
 
 
 class StrictModel(BaseModel):
-    """Base of all configuration models; refuses unknown keys, NaN and infinity."""
+    """Base of all configuration models; refuses unknown keys, NaN and infinity.
+
+    Attributes:
+        moved_keys: keys of older versions, and what takes their place, for the refusal.
+    """
+
+    moved_keys: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     model_config = ConfigDict(
         extra="forbid",
