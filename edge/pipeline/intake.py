@@ -1,15 +1,4 @@
-"""The place where cameras and triggers meet: each part gets a trigger and its frames.
-
-One part at a time waits for its frames. Each view gives it one, within the frame limit of the
-trigger; a later frame is not taken for the next part's:
-
-- a part that a further one overtakes, or whose time is over, is closed as it is;
-- each view it still lacks then owes a frame, and the next one of that view is thrown away when it
-  comes within one more frame limit, counted from the end of the exposure where that comes later.
-
-So a lost or late frame costs parts their verdict and gives none the frame of another, as long as
-it is late by less than the time between two parts without the frame limit.
-"""
+"""The place where cameras and triggers meet: each part gets a trigger and its frames."""
 
 from __future__ import annotations
 
@@ -17,21 +6,19 @@ import logging
 import queue
 import threading
 import time
-import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from functools import partial
-from typing import NamedTuple
 
 from edge.part.frame import Frame
 from edge.part.shot import PartInspector, Shot
 from edge.part.trigger import Trigger
 from edge.pipeline.exposure import Exposer
+from edge.pipeline.frame_matcher import FrameMatcher, WaitingPart
 from edge.pipeline.ledger import PARTS_MAX, Ledger
 from edge.pipeline.settings import OnTrigger, PartLimits, View, note_nowhere
+from edge.pipeline.trigger_factory import TriggerFactory
 from edge.trigger.base import Firing, FrameTrigger
-from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.errors import CameraError, FrameError, LineError
 from inspection.inspector import no_verdict
 from inspection.verdict import Cause
@@ -59,157 +46,6 @@ class IntakeCounts:
     bounced: int = 0
     refused: int = 0
     stray_frames: int = 0
-
-
-@dataclass
-class WaitingPart:
-    """A part whose frames are coming in.
-
-    Attributes:
-        inspectors: of each view, chosen at the trigger.
-        lacking: the views whose frame is still to come.
-        refusal: why it is not inspected; empty when it is.
-    """
-
-    trigger: Trigger
-    inspectors: Mapping[str, PartInspector]
-    lacking: set[str]
-    refusal: str = ""
-
-
-class _Debt(NamedTuple):
-    """A frame that a closed part still owes, and the end of the time in which it may come."""
-
-    part: WaitingPart
-    until_ns: int
-
-
-class TriggerFactory:
-    """Opens and numbers the triggers of one run. One thread at a time calls it.
-
-    Args:
-        has_frames: whether a part is announced by a frame, which is there then; so a single view
-            waits for none.
-        on_trigger: see `Hooks`.
-        clock_ns: monotonic clock in nanoseconds.
-    """
-
-    def __init__(
-        self,
-        *,
-        ledger: Ledger,
-        limits: PartLimits,
-        has_frames: bool,
-        on_trigger: OnTrigger,
-        clock_ns: Callable[[], int],
-    ) -> None:
-        self._ledger = ledger
-        self._limits = limits
-        self._has_frames = has_frames
-        self._on_trigger = on_trigger
-        self._clock_ns = clock_ns
-        self._run_id = uuid.uuid4().hex[:8]
-        self._count = 0
-        self._last_fired_ns: int | None = None
-
-    def bounces(self, firing: Firing) -> bool:
-        """Whether a firing comes within the debounce time of the one before. Ask once for each."""
-        last_ns, self._last_fired_ns = self._last_fired_ns, firing.fired_ns
-        if last_ns is None:
-            return False
-        # Two sources may overtake each other on their way here.
-        return abs(firing.fired_ns - last_ns) < self._limits.debounce_ms * 1e6
-
-    def open(
-        self, recipes: Mapping[str, RecipeIdentity], triggered_ns: int, part_id: str | None = None
-    ) -> Trigger:
-        """Open the trigger of the next part."""
-        now_ns = self._clock_ns()
-        deadline_ns = triggered_ns + self._limits.deadline_ns
-        self._count += 1
-        age = timedelta(microseconds=(now_ns - triggered_ns) / 1e3)
-        trigger = Trigger(
-            trigger_id=f"{self._run_id}-{self._count:06d}",
-            triggered_utc=datetime.now(timezone.utc) - age,
-            triggered_ns=triggered_ns,
-            frames_due_ns=self._frames_due_ns(len(recipes), triggered_ns, now_ns, deadline_ns),
-            deadline_ns=deadline_ns,
-            recipes=recipes,
-            part_id=part_id,
-        )
-        self._ledger.open(trigger, is_noted=False)
-        self._on_trigger(trigger, partial(self._ledger.note, trigger))
-        return trigger
-
-    def _frames_due_ns(self, views: int, triggered_ns: int, now_ns: int, deadline_ns: int) -> int:
-        if not self._has_frames:
-            return triggered_ns + self._limits.frame_limit_ns
-        if views == 1:
-            return deadline_ns
-        # The frame that announces its part may have been long on its way from the camera.
-        return now_ns + self._limits.frame_limit_ns
-
-
-class FrameMatcher:
-    """The part that waits, and the frames that earlier parts owe. One thread at a time calls it.
-
-    Args:
-        frame_limit_ns: time after the closing of its part in which a frame is owed.
-        clock_ns: monotonic clock in nanoseconds.
-    """
-
-    def __init__(self, frame_limit_ns: int, clock_ns: Callable[[], int]) -> None:
-        self._frame_limit_ns = frame_limit_ns
-        self._clock_ns = clock_ns
-        self._part: WaitingPart | None = None
-        self._debts: dict[str, _Debt] = {}
-
-    @property
-    def part(self) -> WaitingPart | None:
-        """The part that frames may still come in for; None when none lacks any."""
-        self._close_done()
-        return self._part
-
-    def begin(self, part: WaitingPart) -> None:
-        """Let frames come in for a part, which overtakes the one that waits."""
-        self._close_done()
-        if self._part is not None:
-            self._close(self._part)
-        self._part = part
-
-    def was_owed(self, view: str) -> bool:
-        """Whether a frame that came belongs to an earlier part. Ask once for each frame."""
-        self._close_done()  # an overdue part owes the frame from now on
-        debt = self._settle_debt(view)
-        return debt is not None and self._clock_ns() < debt.until_ns
-
-    def owe(self, view: str, part: WaitingPart) -> None:
-        """Expect a frame of an earlier part, whose exposure has only ended now."""
-        self._debts[view] = _Debt(part, self._clock_ns() + self._frame_limit_ns)
-
-    def forgive(self, view: str) -> None:
-        """Expect no earlier frame of a view: its camera is lost."""
-        self._settle_debt(view)
-
-    def _settle_debt(self, view: str) -> _Debt | None:
-        debt = self._debts.pop(view, None)
-        if debt is not None:
-            debt.part.lacking.discard(view)  # an exposure that ends later owes nothing
-        return debt
-
-    def _close_done(self) -> None:
-        """Close a part that lacks no frame or whose time is over."""
-        part = self._part
-        if part is None:
-            return
-        if not part.lacking or self._clock_ns() >= part.trigger.frames_due_ns:
-            self._close(part)
-
-    def _close(self, part: WaitingPart) -> None:
-        self._part = None
-        closed_ns = min(self._clock_ns(), part.trigger.frames_due_ns)
-        debt = _Debt(part, closed_ns + self._frame_limit_ns)
-        self._debts |= dict.fromkeys(part.lacking, debt)
 
 
 class Intake:
