@@ -2,5 +2,5 @@
 
 `linewarden simulate` starts them for integrators and demonstrations, and the tests use them as the
 other end of a line. To add the peer of a new output, trigger or recipe request, write a file like
-`plc` and add its configuration to the table in `edge.sim.plant`.
+`plc` and add its configuration to the table in `edge.sim.outputs`.
 """

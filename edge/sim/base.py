@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from edge.line.handshake import Bits
+from inspection.errors import LineError
 
 LOOPBACK = "127.0.0.1"
 
@@ -90,6 +91,11 @@ def last_verdict(seen: list[Seen]) -> dict[str, int | str]:
 def reached_at(host: str) -> str:
     """Returns the address by which this device reaches a machine that listens on `host`."""
     return LOOPBACK if host == "0.0.0.0" else host  # noqa: S104 - a comparison
+
+
+def cannot_listen(machine: str, host: str, port: int, error: Exception) -> LineError:
+    """Returns the error of a machine whose port cannot be opened."""
+    return LineError(f"{machine} cannot listen on {host}:{port}: {error}; give another port")
 
 
 def free_port() -> int:

@@ -30,6 +30,7 @@ _DATA_BYTES = 1 << 16  # of a data block, as many as the controllers have
 _LOW_S = 0.05  # that a bit is low before it rises: several polls of the station
 _STATUS_WORDS = 3
 _NO_TRIGGER = "the line has no trigger in the simulated {}"
+_NO_REQUEST = "the line takes no recipe requests from the simulated {}"
 
 
 class S7Plc(CountingPlc):
@@ -39,29 +40,34 @@ class S7Plc(CountingPlc):
         uses: outputs, triggers and recipe requests of the line at this controller; at least one.
 
     Raises:
-        LineError: the package is not installed.
+        LineError: the package is not installed, or the port cannot be opened.
     """
 
-    def __init__(self, port: int, uses: Sequence[S7Peer], *, acknowledges: bool = True) -> None:
-        super().__init__(f"S7 {LOOPBACK}:{port}", acknowledges=acknowledges)
+    def __init__(
+        self,
+        port: int,
+        uses: Sequence[S7Peer],
+        *,
+        host: str = LOOPBACK,
+        acknowledges: bool = True,
+    ) -> None:
+        super().__init__(f"S7 {host}:{port}", port, acknowledges=acknowledges)
         require("the simulated S7 controller", "snap7", _INSTALL, LineError)
-        self.port = port
         self._output = next((one for one in uses if isinstance(one, S7Config)), None)
         self._trigger = next((one for one in uses if isinstance(one, S7TriggerConfig)), None)
+        self._request = next((one for one in uses if isinstance(one, S7RecipeRequestConfig)), None)
         named = (S7Config, S7TriggerConfig, S7RecipeRequestConfig)
         numbers = {one.db for one in uses if isinstance(one, named)}
         self._blocks = {number: bytearray(_DATA_BYTES) for number in numbers}
         self._announced = 0
-        self._controller = s7.S7Controller(port, self._blocks, rack=uses[0].rack, slot=uses[0].slot)
+        self._controller = s7.S7Controller(
+            port, self._blocks, host=host, rack=uses[0].rack, slot=uses[0].slot
+        )
         self._controller.running = self.running
         self._controller.on_write = self._on_write
 
     def announce(self, part_id: str = "") -> None:
-        """Announces a part by the word or bit of the trigger.
-
-        Raises:
-            LineError: the line has no trigger here.
-        """
+        """Implements `CountingPlc.announce`, by the word or bit of the trigger."""
         trigger = self._trigger
         if trigger is None:
             raise LineError(_NO_TRIGGER.format("S7 controller"))
@@ -77,6 +83,14 @@ class S7Plc(CountingPlc):
             data[at] &= ~(1 << trigger.bit) & 0xFF
             time.sleep(_LOW_S)
             data[at] |= 1 << trigger.bit
+
+    def request_recipe(self, number: int) -> None:
+        """Implements `CountingPlc.request_recipe`."""
+        request = self._request
+        if request is None:
+            raise LineError(_NO_REQUEST.format("S7 controller"))
+        at = request.request_byte
+        self._blocks[request.db][at : at + 2] = number.to_bytes(2, "big")
 
     def close(self) -> None:
         """Implements `Machine.close`."""
@@ -99,31 +113,37 @@ class LogixPlc(CountingPlc):
 
     Args:
         uses: outputs, triggers and recipe requests of the line at this controller; at least one.
+
+    Raises:
+        LineError: the port cannot be opened.
     """
 
     def __init__(
-        self, port: int, uses: Sequence[EtherNetIpPeer], *, acknowledges: bool = True
+        self,
+        port: int,
+        uses: Sequence[EtherNetIpPeer],
+        *,
+        host: str = LOOPBACK,
+        acknowledges: bool = True,
     ) -> None:
-        super().__init__(f"Logix {LOOPBACK}:{port}", acknowledges=acknowledges)
-        self.port = port
+        super().__init__(f"Logix {host}:{port}", port, acknowledges=acknowledges)
         self._output = next((one for one in uses if isinstance(one, EtherNetIpConfig)), None)
         self._trigger = next(
             (one for one in uses if isinstance(one, EtherNetIpTriggerConfig)), None
+        )
+        self._request = next(
+            (one for one in uses if isinstance(one, EtherNetIpRecipeRequestConfig)), None
         )
         self._tags: dict[str, Tag] = {}
         for one in uses:
             self._declare(one)
         self._announced = 0
-        self._controller = Logix(port, self._tags, uses[0].slot)
+        self._controller = Logix(port, self._tags, uses[0].slot, host=host)
         self._controller.running = self.running
         self._controller.on_write = self._on_write
 
     def announce(self, part_id: str = "") -> None:
-        """Announces a part by the tag of the trigger.
-
-        Raises:
-            LineError: the line has no trigger here.
-        """
+        """Implements `CountingPlc.announce`, by the tag of the trigger."""
         if self._trigger is None:
             raise LineError(_NO_TRIGGER.format("Logix controller"))
         if self._trigger.part_id_tag is not None:
@@ -131,6 +151,13 @@ class LogixPlc(CountingPlc):
         self._announced += 1
         name, at = _element(self._trigger.tag)
         self._tags[name].values[at] = self._announced
+
+    def request_recipe(self, number: int) -> None:
+        """Implements `CountingPlc.request_recipe`."""
+        if self._request is None:
+            raise LineError(_NO_REQUEST.format("Logix controller"))
+        name, at = _element(self._request.request_tag)
+        self._tags[name].values[at] = number
 
     def close(self) -> None:
         """Implements `Machine.close`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 from edge.line.block import BLOCK_WORDS, CAUSES
@@ -33,16 +34,34 @@ class CountingPlc(Machine):
         title: kind and address, for people.
 
     Attributes:
+        port: that it listens on.
         writes: every block that the station wrote.
         acknowledges: whether it gives the number of a verdict back.
     """
 
-    def __init__(self, title: str, *, acknowledges: bool = True) -> None:
+    def __init__(self, title: str, port: int, *, acknowledges: bool = True) -> None:
         super().__init__()
+        self.port = port
         self.writes: list[list[int]] = []
         self.acknowledges = acknowledges
         self._title = title
         self._awaited: int | None = None
+
+    @abstractmethod
+    def announce(self, part_id: str = "") -> None:
+        """Announces a part, as the program of the PLC does.
+
+        Raises:
+            LineError: the line has no trigger here.
+        """
+
+    @abstractmethod
+    def request_recipe(self, number: int) -> None:
+        """Asks for a recipe.
+
+        Raises:
+            LineError: the line takes no requests from here.
+        """
 
     def take(self, words: Sequence[int]) -> int | None:
         """Takes a block that was written; returns the number to acknowledge, None for none."""

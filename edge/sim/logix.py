@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge.peers.loop_thread import LoopThread
+from edge.sim.base import LOOPBACK, cannot_listen
 
 BOOL, SINT, INT, DINT, STRING = 0xC1, 0xC2, 0xC3, 0xC4, 0x0FCE
 FORMATS = {BOOL: "B", SINT: "b", INT: "h", DINT: "i"}
@@ -57,9 +58,14 @@ class Logix:
     Attributes:
         running: cleared, it keeps the requests and works them off once it is set.
         answer: makes the answer of a request; may be replaced, by nonsense for instance.
+
+    Raises:
+        LineError: the port cannot be opened.
     """
 
-    def __init__(self, port: int, tags: dict[str, Tag], slot: int | None = 0) -> None:
+    def __init__(
+        self, port: int, tags: dict[str, Tag], slot: int | None = 0, *, host: str = LOOPBACK
+    ) -> None:
         self.port = port
         self.tags = tags
         self.slot = slot
@@ -69,7 +75,11 @@ class Logix:
         self.answer: Callable[[bytes, bytes], bytes | None] = self._answer
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = LoopThread("logix")
-        self._server = self._loop.run(asyncio.start_server(self._serve, "127.0.0.1", port), 10.0)
+        try:
+            self._server = self._loop.run(asyncio.start_server(self._serve, host, port), 10.0)
+        except OSError as error:
+            self._loop.stop()
+            raise cannot_listen("the simulated Logix controller", host, port, error) from error
 
     def close(self) -> None:
         """Ends the server with its connections."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edge.line.block import BLOCK_WORDS
 from edge.line.handshake import SEQUENCE_MAX
 from edge.peers.loop_thread import LoopThread
-from edge.sim.base import LOOPBACK, reached_at
+from edge.sim.base import LOOPBACK, cannot_listen, reached_at
 from edge.sim.counting import CountingPlc
 from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
@@ -80,9 +80,8 @@ class Plc(CountingPlc):
         device_id: int = 1,
         acknowledges: bool = True,
     ) -> None:
-        super().__init__(f"PLC {host}:{port}", acknowledges=acknowledges)
+        super().__init__(f"PLC {host}:{port}", port, acknowledges=acknowledges)
         require("the simulated PLC", "pymodbus", _INSTALL, LineError)
-        self.port = port
         self._host, self._registers, self._device_id = host, registers, device_id
         self._announced = 0
         self._loop = LoopThread("simulated PLC")
@@ -90,9 +89,7 @@ class Plc(CountingPlc):
             self._server = self._loop.run(self._start(), _START_S)
         except (OSError, RuntimeError) as error:
             self._loop.stop()
-            raise LineError(
-                f"the simulated PLC cannot listen on {host}:{port}: {error}; give another port"
-            ) from error
+            raise cannot_listen("the simulated PLC", host, port, error) from error
         self.client = modbus_client.ModbusTcpClient(reached_at(host), port=port)
         self._giving = threading.Lock()
 

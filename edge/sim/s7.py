@@ -10,8 +10,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from snap7.error import S7Error
 from snap7.server import Server
 from snap7.type import SrvArea
+
+from edge.sim.base import LOOPBACK, cannot_listen
 
 _CALLED_TSAP = bytes.fromhex("c202")  # a parameter of two bytes: connection type, rack and slot
 
@@ -24,10 +27,19 @@ class S7Controller:
         running: cleared, it keeps the requests and works them off once it is set.
         refusal: error class and code of every answer, as a CPU that does not permit PUT/GET; 0:
             none.
+
+    Raises:
+        LineError: the port cannot be opened.
     """
 
     def __init__(
-        self, port: int, blocks: dict[int, bytearray], *, rack: int = 0, slot: int = 1
+        self,
+        port: int,
+        blocks: dict[int, bytearray],
+        *,
+        host: str = LOOPBACK,
+        rack: int = 0,
+        slot: int = 1,
     ) -> None:
         self.port = port
         self.blocks = blocks
@@ -39,7 +51,10 @@ class S7Controller:
         self._server = _Server(self)
         for number, content in blocks.items():
             self._server.register_area(SrvArea.DB, number, content)
-        self._server.start_to("127.0.0.1", port)
+        try:
+            self._server.start_to(host, port)
+        except (OSError, S7Error) as error:
+            raise cannot_listen("the simulated S7 controller", host, port, error) from error
 
     def close(self) -> None:
         """Ends the server with its connections."""

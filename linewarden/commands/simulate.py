@@ -2,7 +2,8 @@
 
   line     run a whole line: the configuration as written, with a machine at every address,
            drawn parts in place of the camera, and a bundle that calls a bright spot a defect
-  plc      a PLC with Modbus TCP that takes verdicts, with the registers of a configuration
+  plc      a PLC that takes verdicts, with the protocol and the places of a configuration: Modbus
+           TCP, S7 or EtherNet/IP
   broker   an MQTT broker (mosquitto) that shows all verdicts
   camera   a network camera (MJPEG) with drawn parts, or with the images of a folder
 
@@ -35,16 +36,16 @@ from functools import partial
 from pathlib import Path
 
 from edge.part.record import InspectionRecord
-from edge.peers.addresses import ModbusPeer
 from edge.service.run import describe, run_line
 from edge.service.unblocked import UnblockedStream
 from edge.sim import screen
 from edge.sim.base import LOOPBACK, Machine
 from edge.sim.broker import Broker
 from edge.sim.camera import MjpegCamera, jpegs
+from edge.sim.line import simulated
 from edge.sim.parts import drawn_part
-from edge.sim.plant import registers_of, simulated
 from edge.sim.plc import Plc, Registers
+from edge.sim.plcs import plc_at, plc_peers
 from edge.station.config import LineConfig
 from inspection.config.loading import load_config
 from inspection.errors import ConfigError
@@ -52,6 +53,7 @@ from inspection.images import list_images, read_image
 from linewarden.commands.run import print_line
 
 _REDRAWN_S = 0.2
+_PLC_PORT = 1502  # the usual ones of S7 and Modbus are for root alone
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,19 +142,15 @@ def _folder(out: Path | None) -> Iterator[Path]:
 
 
 def _plc(args: argparse.Namespace, _stack: ExitStack) -> Machine:
-    """Returns a PLC with the registers of the configuration, else those of modbus.yaml."""
-    registers, device_id = Registers(block=100, acknowledge=120), 1
-    if args.config is not None:
-        config = _config(args)
-        peers = [
-            one
-            for one in (*config.outputs, config.trigger, config.recipe_request)
-            if isinstance(one, ModbusPeer)
-        ]
-        if not peers:
-            raise ConfigError(f"{args.config}: names no PLC with Modbus; give another file")
-        registers, device_id = registers_of(config, peers[0]), peers[0].device_id
-    return Plc(_port(args, 1502), registers, host=args.host, device_id=device_id)
+    """Returns the PLC of the configuration, else one with the registers of modbus.yaml."""
+    if args.config is None:
+        registers = Registers(block=100, acknowledge=120)
+        return Plc(_port(args, _PLC_PORT), registers, host=args.host)
+    config = _config(args)
+    peers = plc_peers(config)
+    if not peers:
+        raise ConfigError(f"{args.config}: names no PLC that the station connects to")
+    return plc_at(config, peers[0], _port(args, _PLC_PORT), args.host)
 
 
 def _broker(args: argparse.Namespace, stack: ExitStack) -> Machine:

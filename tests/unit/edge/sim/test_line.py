@@ -1,19 +1,28 @@
 """Every example of a line runs without hardware, with one command."""
 
 import json
+import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import yaml
+from pydantic import TypeAdapter
 
+from edge.recipe.request.config import RecipeRequestConfig
 from edge.sim.base import free_port
+from edge.sim.counting import CountingPlc
+from edge.sim.line import simulated
 from edge.sim.parts import graph
-from edge.sim.plant import registers_of, simulated
 from edge.sim.plc import Plc, Registers
+from edge.sim.plcs import plc_at, plc_peers, registers_of
 from edge.station.config import LineConfig
 from edge.store.reader import Filter, RecordReader
 from inspection.config.loading import load_config
 from inspection.errors import LineError
 from linewarden.command_line import main
+from tests.doubles.line_folder import GENEROUS_S
+from tests.doubles.waiting import wait_for
 from tests.tiny_bundle import brightness_graph
 
 ROOT = Path(__file__).parents[4]
@@ -102,12 +111,39 @@ def test_a_controller_announces_each_part(
     assert names == given
 
 
-def test_a_taken_port_is_named() -> None:
-    pytest.importorskip("pymodbus")
-    port = free_port()
-    first = Plc(port, Registers())
-    try:
+PLCS = {
+    "modbus": "{kind: modbus, host: 192.168.0.10, request_address: 150, status_address: 151}",
+    "s7": "{kind: s7, host: 192.168.0.10, db: 100, request_byte: 200, status_byte: 202}",
+    "ethernet_ip": "{kind: ethernet_ip, host: 192.168.1.10, request_tag: Ask, status_tag: Answer}",
+}
+
+
+def plc_of(kind: str, port: int) -> CountingPlc:
+    """Starts the PLC of an example, which asks for recipes too."""
+    pytest.importorskip({"modbus": "pymodbus", "s7": "snap7"}.get(kind, "edge"))
+    settings = [
+        f"recipe_request={PLCS[kind]}",
+        "recipes={1: {recipe: a}, 2: {recipe: b}}",
+        "start_recipe=1",
+    ]
+    config = load_config(ROOT / f"configs/line/{kind}.yaml", LineConfig, settings)
+    return plc_at(config, plc_peers(config)[0], port)
+
+
+@pytest.mark.parametrize("kind", PLCS)
+def test_a_plc_asks_for_recipes(kind: str) -> None:
+    request = TypeAdapter(RecipeRequestConfig).validate_python(yaml.safe_load(PLCS[kind]))
+    with closing(plc_of(kind, free_port())) as plc:
+        here = request.model_copy(update={"host": "127.0.0.1", "port": plc.port})
+        with closing(here.driver("request")) as source:
+            source.open()
+            plc.request_recipe(2)
+            wait_for(lambda: (taken := source.take()) and taken.number == 2, GENEROUS_S)
+
+
+@pytest.mark.parametrize("kind", PLCS)
+def test_a_taken_port_is_named(kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
         with pytest.raises(LineError, match=f"cannot listen on 127.0.0.1:{port}: .*another port"):
-            Plc(port, Registers())
-    finally:
-        first.close()
+            plc_of(kind, port)
