@@ -30,6 +30,7 @@ class Thumbnails:
         self._folder = folder
         self._max_bytes = max_bytes
         self._making = threading.BoundedSemaphore(_AT_ONCE)
+        self._sweeping = threading.Lock()
         self._made = 0
 
     def picture(self, archive: Path, name: str, size: int) -> tuple[bytes, str]:
@@ -73,15 +74,19 @@ class Thumbnails:
             return encode_png(small) if is_mask else encode_jpeg(small, _QUALITY)
 
     def _sweep(self) -> None:
-        self._made += 1
-        if self._made % _SWEEP_EVERY != 1:
-            return
-        files = sorted((one.stat().st_mtime_ns, one) for one in self._folder.iterdir())
-        left = sum(path.stat().st_size for _, path in files)
-        for _, path in files:
+        with self._sweeping:
+            self._made += 1
+            if self._made % _SWEEP_EVERY == 1:
+                self._remove_oldest()
+
+    def _remove_oldest(self) -> None:
+        # By their names: a picture that another thread writes now has a temporary one.
+        found = [(path.stat(), path) for path in self._folder.glob("[0-9a-f]*")]
+        left = sum(status.st_size for status, _ in found)
+        for status, path in sorted(found, key=lambda one: one[0].st_mtime_ns):
             if left <= self._max_bytes:
                 return
-            left -= path.stat().st_size
+            left -= status.st_size
             path.unlink(missing_ok=True)
 
 
