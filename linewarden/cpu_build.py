@@ -46,8 +46,8 @@ def is_for_processor(args: argparse.Namespace) -> bool:
 
 def build_with_options(
     args: argparse.Namespace, bundle: Bundle, say: Callable[[str], None]
-) -> list[str]:
-    """Builds for the processor; returns the table and the next step."""
+) -> CpuRecord:
+    """Builds for the processor."""
     good = [] if args.good is None else list_images(args.good, warn)
     built = build_for_processor(
         bundle,
@@ -56,7 +56,7 @@ def build_with_options(
         threads=args.threads,
         report=say,
     )
-    return [*describe(built.record), *_next_step(bundle)]
+    return built.record
 
 
 def build_if_it_pays(
@@ -102,7 +102,7 @@ def _cells(trial: Trial) -> tuple[str, ...]:
     )
 
 
-def _next_step(bundle: Bundle) -> list[str]:
+def next_step(bundle: Bundle) -> list[str]:
     """Returns the command that renews thresholds which the new choice does not keep."""
     identity = bundle.sha256(chosen_here(bundle).artefact)
     lines = []

@@ -38,6 +38,7 @@ examples:
       --artefact engines/orin-sm87-8mp/fp16/model.plan
   linewarden build bundles/flange --for rtx-ampere,rtx-ada,rtx-blackwell
   linewarden build bundles/flange --verify
+  linewarden build bundles/flange --json | jq .artefact
 
 files:
   BUNDLE/engines/PROCESSOR/PRECISION/model.cpu.json   the choice for a processor, and why
@@ -54,6 +55,7 @@ files:
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import threading
 from collections import Counter
@@ -80,7 +82,13 @@ from inspection.bundle import Bundle, open_bundle
 from inspection.engine.rtx_cards import RTX_CARDS
 from inspection.engine.sidecar import Latency, Sidecar, runtime_of
 from inspection.errors import BundleError, EngineError
-from linewarden.cpu_build import add_cpu_arguments, build_with_options, is_for_processor
+from linewarden.cpu_build import (
+    add_cpu_arguments,
+    build_with_options,
+    is_for_processor,
+    next_step,
+)
+from linewarden.cpu_build import describe as describe_cpu
 
 Made = TypeVar("Made")
 
@@ -135,6 +143,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="timings of earlier builds (default: beside the engines)",
     )
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument(
         "--this-device-only",
         action="store_true",
@@ -146,8 +155,8 @@ def run(args: argparse.Namespace) -> int:
     """Builds and reports; returns 130 or 143 after a signal."""
     bundle = open_bundle(args.bundle)
     if not args.cards and not args.verify and is_for_processor(args):
-        for line in build_with_options(args, bundle, _say):
-            print(line)
+        record = build_with_options(args, bundle, _say)
+        _tell(args, [*describe_cpu(record), *next_step(bundle)], record.model_dump(mode="json"))
         return 0
     # On another thread: Python handles signals on this one only, and TensorRT would block it.
     with stopped_by_signals() as received, _Bars(received) as bars, ThreadPoolExecutor(1) as thread:
@@ -157,13 +166,24 @@ def run(args: argparse.Namespace) -> int:
             for name in args.artefact or way.names:
                 is_named = bool(args.artefact)
                 engine = thread.submit(_built, way, name, is_named=is_named).result()
-                built += [] if engine is None else [engine]
+                if engine is not None:
+                    built.append(engine)
+                    _tell(args, way.describe(engine))
         except BuildCancelledError as error:
             _say(str(error))
             return 128 + received[0]
-    for line in way.summary(built):
-        print(line)
+    _tell(args, way.summary(built), {"built": [way.record(engine) for engine in built]})
     return 0
+
+
+def _tell(
+    args: argparse.Namespace, lines: Sequence[str], record: dict[str, Any] | None = None
+) -> None:
+    """Prints lines for people; with --json the record alone."""
+    if not args.json:
+        print("\n".join(lines))
+    elif record is not None:
+        print(json.dumps(record))
 
 
 @dataclass(frozen=True)
@@ -174,12 +194,14 @@ class _Way(Generic[Made]):
         names: artefacts to build, or plans to verify, when the user names none.
         make: makes one engine.
         describe: its lines for the user.
+        record: the same for programs.
         summary: the lines after the last engine.
     """
 
     names: Sequence[str]
     make: Callable[[str], Made]
     describe: Callable[[Made], list[str]]
+    record: Callable[[Made], dict[str, Any]]
     summary: Callable[[Sequence[Made]], list[str]]
 
 
@@ -193,6 +215,7 @@ def _way(args: argparse.Namespace, bundle: Bundle, bars: _Bars) -> _Way[Any]:
                 bundle, name, args.cards, options=options, progress=bars, report=_say
             ),
             describe_portable,
+            lambda built: {"name": built.name, **built.record.model_dump(mode="json")},
             partial(summary_of_portable, args.bundle),
         )
     if args.verify:
@@ -202,6 +225,7 @@ def _way(args: argparse.Namespace, bundle: Bundle, bars: _Bars) -> _Way[Any]:
                 bundle, name, progress=bars, bound_to=bound_to, report=_say
             ),
             describe,
+            _sidecar,
             partial(summary, args.bundle),
         )
     return _Way(
@@ -210,8 +234,13 @@ def _way(args: argparse.Namespace, bundle: Bundle, bars: _Bars) -> _Way[Any]:
             bundle, name, options=options, progress=bars, bound_to=bound_to, report=_say
         ),
         describe,
+        _sidecar,
         partial(summary, args.bundle),
     )
+
+
+def _sidecar(built: Built) -> dict[str, Any]:
+    return {"name": built.name, **built.sidecar.model_dump(mode="json")}
 
 
 def _require_portable(bundle: Bundle) -> list[str]:
@@ -234,13 +263,13 @@ def _options(args: argparse.Namespace) -> BuildOptions:
 
 
 def _built(way: _Way[Made], name: str, *, is_named: bool) -> Made | None:
-    """Builds and shows one engine.
+    """Builds one engine.
 
     Returns:
         None when an artefact that is neither named nor the FP32 one gives no engine.
     """
     try:
-        engine = way.make(name)
+        return way.make(name)
     except BuildCancelledError:
         raise
     except EngineError as error:
@@ -248,9 +277,6 @@ def _built(way: _Way[Made], name: str, *, is_named: bool) -> Made | None:
             raise
         _say(f"{name}: {error}")
         return None
-    for line in way.describe(engine):
-        print(line)
-    return engine
 
 
 def summary(bundle: Path, built: Sequence[Built]) -> list[str]:

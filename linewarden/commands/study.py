@@ -19,6 +19,7 @@ files:
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from export.study import finished, latencies_ms, measure_once
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--work", required=True, type=Path, metavar="FOLDER", help="folder of finished trainings"
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="Markdown to write")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     text = markdown([row for row, _ in done], latencies, made_by, args.remark)
     write_text(args.out, text)
     write_study(args.work / "study.html", done, latencies, args.remark)
-    print(text)
+    rows = [row.model_dump(mode="json") for row, _ in done]
+    print(json.dumps({"rows": rows, "latency_ms": latencies}) if args.json else text)
     return 0
 
 

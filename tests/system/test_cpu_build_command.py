@@ -1,5 +1,6 @@
 """`linewarden build` for the processor of this machine, from the command line."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,19 @@ def test_verify_runs_the_record_of_this_processor(
     processors.use(monkeypatch, other)
     assert main(["verify", str(bundle.folder)]) == 0
     assert f"{name}: not run, this machine is cpu-other" in capsys.readouterr().out
+
+
+def test_a_build_is_one_json_object(
+    bundle: Bundle, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["build", str(bundle.folder), "--cpu", "--threads", "1", "--json"]) == 0
+    built = json.loads(capsys.readouterr().out)
+    assert (built["threads"], built["artefact"]) == (1, "model.onnx")
+    install(monkeypatch)
+    assert main(["build", str(bundle.folder), "--json"]) == 0
+    (engine,) = json.loads(capsys.readouterr().out)["built"]
+    assert engine["name"].endswith("/fp32/model.plan")
+    assert engine["gate"]["verdict_flips"] == 0
 
 
 def test_an_artefact_for_something_else_is_refused(

@@ -229,7 +229,11 @@ def test_a_study_compares_models_and_goes_on_where_it_was(
     assert main([*words, "1"]) == 0
     row = tmp_path / "work" / "first-parts-1" / "row.json"
     written = row.stat().st_mtime_ns
-    assert main([*words, "1", "2"]) == 0
+    capsys.readouterr()
+    assert main([*words, "1", "2", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["variant"] for one in told["rows"]] == ["first", "first", "second", "second"]
+    assert set(told["latency_ms"]) == {"first", "second"}
     assert row.stat().st_mtime_ns == written
     page = (tmp_path / "accuracy.md").read_text()
     assert "\n\nSettings of nobody.\n\n## parts" in page
