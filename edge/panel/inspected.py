@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from edge.panel.bundles import recipes_of
 from edge.panel.lines import PanelLine
@@ -39,7 +40,7 @@ class Inspected:
     def key(self) -> str:
         """Its name in addresses and folders."""
         digest = hashlib.sha256(f"{self.bundle}\0{self.view}".encode()).hexdigest()[:8]
-        return f"{self.recipe}-{digest}"
+        return f"{quote(self.recipe, safe='')}-{digest}"
 
     @property
     def label(self) -> str:

@@ -9,11 +9,11 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspection.errors import BundleError, LineError
+from inspection.errors import BundleError
 
 TRIAL_S = 600
 _SHORT_S = 60
@@ -45,21 +45,23 @@ class Trials:
         with self._lock:
             return self._states.get(outcome, TrialState(is_running=False))
 
-    def begin(self, words: Sequence[object], outcome: Path) -> None:
+    def begin(self, words: Sequence[object], outcome: Path, prepare: Callable[[], object]) -> None:
         """Begins a trial.
 
         Args:
             words: of `linewarden`.
             outcome: the file that it writes.
+            prepare: writes what belongs to the trial; called when no other one runs.
 
         Raises:
-            LineError: another one runs.
+            BundleError: another one runs.
         """
         with self._lock:
             if any(one.is_running for one in self._states.values()):
-                raise LineError("another trial runs: wait until it is done")
+                raise BundleError("another trial runs: wait until it is done")
+            outcome.unlink(missing_ok=True)
+            prepare()
             state = self._states[outcome] = TrialState()
-        outcome.unlink(missing_ok=True)
         threading.Thread(target=_follow, args=(words, state), name="trial", daemon=True).start()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -19,9 +21,10 @@ from edge.panel.roles import Role
 from edge.panel.trials import run_command
 from edge.panel.zone_preview import preview
 from inspection.bundle.calibration_file import Calibration
-from inspection.errors import LinewardenError
+from inspection.errors import BundleError, ConfigError, LinewardenError
 from inspection.files import write_text
 from inspection.images import read_image
+from inspection.redaction import redacted
 
 _FRAMES = 12  # to draw on
 _PARTS = (10, 50, 200)  # to try on
@@ -36,6 +39,15 @@ def _path(visit: Visit, below: str = "") -> str:
 
 def _here(visit: Visit, inspected: Inspected, **more: object) -> str:
     return f"{_path(visit)}?{urlencode({'recipe': inspected.key, **more})}"
+
+
+@contextlib.contextmanager
+def _told_as_refusal() -> Iterator[None]:
+    """Makes a refusal of the product one of the page, in the same words."""
+    try:
+        yield
+    except (BundleError, ConfigError) as error:
+        raise Refused(409, "problem.message", message=redacted(str(error))) from error
 
 
 def _inspected(visit: Visit, key: str) -> Inspected:
@@ -216,8 +228,10 @@ def _preview(visit: Visit) -> Response:
     reference = _reference(visit, inspected, visit.field("reference"))
     preprocessing = inspected.preprocessing()
     drawn = visit.field("layout", _DRAWING_MAX)
-    layout = _layouts(visit, inspected).check(drawn, reference, preprocessing)
-    return Response(preview(read_image(reference), layout, preprocessing), media_type="image/jpeg")
+    with _told_as_refusal():
+        layout = _layouts(visit, inspected).check(drawn, reference, preprocessing)
+    picture = preview(read_image(reference), layout, preprocessing)
+    return Response(picture, media_type="image/jpeg")
 
 
 def _save(visit: Visit) -> Response:
@@ -245,7 +259,10 @@ def _saved(visit: Visit, inspected: Inspected, drawn: str, picture: bytes, newes
         form = {"recipe": inspected.key, "version": newest}
         undo = Undo(_path(visit, "/restore"), form)
     saved = (visit.account.name, visit.field("why", WHY_MAX))
-    with visit.change("zones_save", f"{inspected.label}: {before} → {before + 1}", undo):
+    with (
+        _told_as_refusal(),
+        visit.change("zones_save", f"{inspected.label}: {before} → {before + 1}", undo),
+    ):
         version = _layouts(visit, inspected).save(
             drawn, picture, inspected.preprocessing(), saved, before
         )
@@ -262,12 +279,15 @@ def _try(visit: Visit) -> Response:
     if good is None:
         raise Refused(409, "zones.no_good_parts", line=visit.line.name)
     frames = frames_of(visit.line, inspected, int(most))
-    with visit.change("zones_try", f"{inspected.label}: {version.number}"):
+    with _told_as_refusal(), visit.change("zones_try", f"{inspected.label}: {version.number}"):
         places = {str(one.path): [one.trigger, one.place] for one in frames}
         words = [*_trying(inspected, version, good), "--threads", 1]
         parts = ["--parts", *(one.path for one in frames)] if frames else []
-        visit.panel.trials.begin([*words, *parts], version.trial)
-        write_text(version.tried, json.dumps(places))
+        visit.panel.trials.begin(
+            [*words, *parts],
+            version.trial,
+            lambda: write_text(version.tried, json.dumps(places)),
+        )
     return visit.back(_here(visit, inspected, version=version.number))
 
 
@@ -303,7 +323,10 @@ def _take(visit: Visit) -> Response:
     undo = Undo(
         _path(visit, "/back"), {"recipe": inspected.key, "seal": _trial(version)["replaces"]}
     )
-    with visit.change("zones_take", f"{inspected.label}: {version.number}", undo):
+    with (
+        _told_as_refusal(),
+        visit.change("zones_take", f"{inspected.label}: {version.number}", undo),
+    ):
         run_command("layout", "take", inspected.bundle, version.trial, *_by(visit))
     visit.line.reload(inspected.number)
     return visit.back(_here(visit, inspected, version=version.number))
@@ -318,7 +341,7 @@ def _back(visit: Visit) -> Response:
     undo = None
     if active is not None:
         undo = Undo(_path(visit, "/back"), {"recipe": inspected.key, "seal": active.seal})
-    with visit.change("zones_back", f"{inspected.label}: {seal[:12]}", undo):
+    with _told_as_refusal(), visit.change("zones_back", f"{inspected.label}: {seal[:12]}", undo):
         if not seal.isalnum():
             raise Refused(400, "problem.field", name="seal")
         run_command("calibrations", *words, *_by(visit))
