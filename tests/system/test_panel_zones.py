@@ -153,13 +153,19 @@ def edited(page: Any, stage: Stage) -> None:
 
 
 def touched(page: Any, stage: Stage) -> None:
-    """Draws a zone by finger, and takes it away again."""
+    """Draws a fixture mark by finger, mends it, and takes it away again."""
     page.tap("#draw")
     for x, y in ((2, 22), (12, 22), (12, 30)):
         stage.touch(x, y)
     page.tap("#finish")
     assert_near(stage.corners(), [[2, 22], [12, 22], [12, 30]])
-    page.fill("#name", "rim")
+    page.select_option("#kind", "mark")  # the rectangle around it, which stays one
+    assert_near(stage.corners(), [[2, 22], [12, 22], [12, 30], [2, 30]])
+    stage.drag((12, 30), (14, 31))
+    assert_near(stage.corners(), [[2, 22], [14, 22], [14, 31], [2, 31]])
+    stage.drag((2, 31), (3, 29))
+    assert_near(stage.corners(), [[3, 22], [14, 22], [14, 29], [3, 29]])
+    expect_text(page, "#state", r"the mark 11x7 at \(3, 22\) is too small")
     page.tap("#delete")
 
 

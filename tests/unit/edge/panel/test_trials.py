@@ -24,7 +24,7 @@ def test_one_trial_runs_at_a_time_and_ends_with_its_limit(
     slow = tmp_path / "slow"
     slow.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(600)\n")
     slow.chmod(0o755)
-    monkeypatch.setattr(trials.sys, "executable", str(slow))
+    monkeypatch.setattr(sys, "executable", str(slow))
     monkeypatch.setattr(trials, "TRIAL_S", 2)
     running, outcome, prepared = Trials(), tmp_path / "1.trial.json", []
     outcome.write_text("of an earlier trial")
