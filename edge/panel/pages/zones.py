@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -354,7 +354,7 @@ def _by(visit: Visit) -> tuple[str, str]:
     return f"--author={visit.account.name}", f"--reason={visit.field('why', WHY_MAX)}"
 
 
-def _change(below: str, handler: Any, **settings: Any) -> Route:
+def _change(below: str, handler: Callable[[Visit], Response], **settings: Any) -> Route:
     path = f"/lines/{{line}}/zones/{below}"
     return Route(path, handler, role=Role.ENGINEER, changes=True, **settings)
 
