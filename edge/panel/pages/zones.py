@@ -212,7 +212,7 @@ def _commands(visit: Visit, inspected: Inspected, chosen: Version | None) -> lis
 
 def _trying(inspected: Inspected, version: Version, good: Path) -> list[object]:
     words: list[object] = ["layout", "try", inspected.bundle, version.path, "--good", good]
-    return [*words, "--recipe", inspected.recipe, "--save", version.trial]
+    return [*words, f"--recipe={inspected.recipe}", "--save", version.trial]
 
 
 def _show_picture(visit: Visit) -> Response:
@@ -336,7 +336,7 @@ def _back(visit: Visit) -> Response:
     """Makes the calibration before active again, with its layout."""
     inspected = _inspected(visit, visit.field("recipe"))
     seal = visit.field("seal")
-    words = ("rollback", inspected.bundle, seal, "--recipe", inspected.recipe)
+    words = ("rollback", inspected.bundle, seal, f"--recipe={inspected.recipe}")
     active = inspected.calibration()
     undo = None
     if active is not None:
