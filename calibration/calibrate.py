@@ -34,10 +34,11 @@ MAP_DECIDES = (
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """A calibration as written, with the images behind it.
+    """A calibration as written or measured, with the images behind it.
 
     Attributes:
         promised: the thresholds with their promises.
+        path: of the active calibration of the recipe.
         fitted: images left out because the model was fitted to them.
         repeated: images left out because they repeat another.
         images: the files behind the scores, by hash.
@@ -76,6 +77,7 @@ def calibrate(
     report: Callable[[], object] = lambda: None,
     author: str = "",
     reason: str = "",
+    write: bool = True,
 ) -> CalibrationResult:
     """Sets the thresholds of `recipe` from images of good parts, and writes them into the bundle.
 
@@ -92,6 +94,7 @@ def calibrate(
         engine, artefact: None for what `linewarden build` chose here; see `chosen_here`.
         server: for the engine `triton`.
         report: called after each image.
+        write: false only measures; the calibration of the result is then without a seal.
 
     Raises:
         CameraError: an image cannot be used, or the model was fitted to all of them.
@@ -112,27 +115,28 @@ def calibrate(
     scores = {g.sha256: score_of_zones(g.values, promised.reject) for g in good}
     outliers = find_outliers(good, scores, targets, zones)
     figures, reference = figures_of_images([g.frame for g in good], list(scores.values()))
-    path = bundle.add_calibration(
-        Calibration(
-            recipe=recipe,
-            created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            author=author,
-            reason=reason,
-            artefact=chosen.artefact,
-            artefact_sha256=bundle.sha256(chosen.artefact),
-            scores=scores,
-            drift=baseline_of_images(figures, reference),
-            judged=learnt.judged,
-            outliers=dict(outliers.spreads),
-            without=dict(without),
-            **_promise(promised, targets, layout),
-            **_evidence(good, targets, layout),
-        )
+    calibration = Calibration(
+        recipe=recipe,
+        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        author=author,
+        reason=reason,
+        artefact=chosen.artefact,
+        artefact_sha256=bundle.sha256(chosen.artefact),
+        scores=scores,
+        drift=baseline_of_images(figures, reference),
+        judged=learnt.judged,
+        outliers=dict(outliers.spreads),
+        without=dict(without),
+        **_promise(promised, targets, layout),
+        **_evidence(good, targets, layout),
     )
+    if write:
+        bundle.add_calibration(calibration)
+        calibration = bundle.calibration(recipe, chosen.artefact)
     return CalibrationResult(
-        calibration=bundle.calibration(recipe, chosen.artefact),
+        calibration=calibration,
         promised=promised,
-        path=path,
+        path=bundle.calibration_path(recipe),
         fitted=scored.fitted,
         repeated=scored.repeated,
         images={g.sha256: g.path for g in good},

@@ -47,7 +47,8 @@ def describe(result: CalibrationResult) -> list[str]:
             f"{promised.review_limit.bound:.2%} of good parts are reviewed or rejected"
         )
     order = [f"warning: {line}" for line in (*outlier_notice(result), *order_notice(result))]
-    return [*lines, *_masks(result), _drift(result), *order, f"written to {result.path}"]
+    written = [f"written to {result.path}"] if result.calibration.seal else []
+    return [*lines, *_masks(result), _drift(result), *order, *written]
 
 
 def worth(result: CalibrationResult) -> list[str]:

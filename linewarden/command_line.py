@@ -82,6 +82,11 @@ COMMANDS = {
         "set thresholds from images of good parts",
         "onnxruntime,calibration",
     ),
+    "layout": Command(
+        "linewarden.commands.layout",
+        "try another layout of a recipe on parts, and make it active",
+        "onnxruntime,calibration",
+    ),
     "evaluate": Command(
         "linewarden.commands.evaluate", "measure a calibrated bundle on labelled images", "train"
     ),

@@ -64,7 +64,9 @@ class PanelConfig(Claimant):
         host: address to listen at; the device itself alone unless another is given.
         tls: None for plain HTTP.
         lines: the configuration of each line that it shows, by the line's name.
-        folder: of the panel's own files: accounts, audit log, thumbnails.
+        folder: of the panel's own files: accounts, audit log, thumbnails, layouts.
+        good_parts: folder of each line with images of good parts, which a trial of a layout
+            measures; in a folder for each recipe, named as it, where there is one.
         session_hours: a person logs in again after so long.
         open_to_viewers: whether pages of viewers need no login, as for a screen above the line.
         thumbnails_max_bytes: limit of the files with small pictures.
@@ -80,6 +82,7 @@ class PanelConfig(Claimant):
     proxy: ProxyConfig | None = None
     lines: dict[LineName, ConfigPath] = Field(min_length=1)
     folder: ConfigPath
+    good_parts: dict[LineName, ConfigPath] = Field(default_factory=dict)
     session_hours: Annotated[float, Field(gt=0, le=24 * 31)] = 12.0
     open_to_viewers: bool = False
     thumbnails_max_bytes: Annotated[int, Field(ge=1_000_000)] = 200_000_000
@@ -98,6 +101,12 @@ class PanelConfig(Claimant):
         if language not in LANGUAGES:
             raise ValueError(f"no language {language!r}: known are {', '.join(LANGUAGES)}")
         return language
+
+    @model_validator(mode="after")
+    def _good_parts_are_of_its_lines(self) -> PanelConfig:
+        if unknown := self.good_parts.keys() - self.lines.keys():
+            raise ValueError(f"good_parts names {', '.join(sorted(unknown))}, not among the lines")
+        return self
 
     @model_validator(mode="after")
     def _connections_hold_the_streams(self) -> PanelConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from edge.store.config import RecordsConfig
 from edge.store.reader import RecordReader
 from edge.store.station_records import IMAGES_NAME
 from inspection.config.loading import load_config
-from inspection.errors import ConfigError, RecordsError
+from inspection.errors import ConfigError, LineError, RecordsError
 
 
 class PanelLine:
@@ -61,6 +62,17 @@ class PanelLine:
                 "panel cannot see whether it runs"
             )
         return ask(socket, command, within_s=within_s, **arguments)
+
+    def reload(self, *numbers: int | None) -> None:
+        """Has a running line load its recipe again; a line that does not run does it at its start.
+
+        Args:
+            numbers: only when one of these is in force; without any, whichever is.
+        """
+        with contextlib.suppress(LineError):
+            active = self.ask("recipe")["active"]
+            if active is not None and (not numbers or active in numbers):
+                self.ask("recipe", number=active)
 
     @property
     def records(self) -> RecordsConfig:

@@ -17,6 +17,7 @@ from edge.panel.login_limit import LoginLimit
 from edge.panel.rendering import environment
 from edge.panel.sessions import Sessions
 from edge.panel.thumbnails import Thumbnails
+from edge.panel.trials import Trials
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Panel:
     lines: dict[str, PanelLine]
     feeds: Feeds
     thumbnails: Thumbnails
+    trials: Trials
     templates: Environment
 
 
@@ -63,5 +65,6 @@ def open_panel(config: PanelConfig, hasher: PasswordHasher | None = None) -> Pan
         lines=lines,
         feeds=Feeds(lines, config.streams_max),
         thumbnails=Thumbnails(config.folder / "thumbnails", config.thumbnails_max_bytes),
+        trials=Trials(),
         templates=environment(),
     )

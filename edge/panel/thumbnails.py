@@ -46,7 +46,7 @@ class Thumbnails:
         """
         if size not in SIZES:
             raise Refused(400, "problem.size")
-        source = _inside(archive, name)
+        source = inside(archive, name)
         is_mask = name.endswith(".png") and not name.endswith(".frame.png")
         kind, media = ("png", "image/png") if is_mask else ("jpg", "image/jpeg")
         try:
@@ -100,7 +100,7 @@ def scaled(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, target, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _inside(archive: Path, name: str) -> Path:
+def inside(archive: Path, name: str) -> Path:
     """Returns the path of an image; a name that leads out of the archive names none."""
     relative = PurePosixPath(name)
     path = archive / relative

@@ -145,3 +145,45 @@ def test_what_does_not_fit_is_refused_before_anything_is_measured(
         "give --layout FILE.yaml or --whole-frame: the zones of the recipe are not known"
     )
     assert active.read_text() == "{}"
+
+
+def test_a_layout_is_tried_on_parts_and_then_taken(
+    tiny_bundle: Bundle, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, layout, trial = tiny_bundle.folder, folder / "layout.yaml", folder / "trial.json"
+    layout.write_text(
+        "reference: reference.png\nignore: [[[16, 16], [32, 16], [32, 24], [16, 24]]]\n"
+    )
+    for number in range(30):  # the pixel of `image` outside of what is ignored stays dark
+        frame = np.full((32, 32), 5, np.uint8)
+        frame[3, 4] = 20 + number
+        cv2.imwrite(str(folder / f"good/{number}.png"), frame)
+    said(capsys, "calibrate", bundle, "--good", folder / "good", "--false-reject-rate", 0.2)
+    before = tiny_bundle.calibration("default", "model.onnx")
+    frame[3, 4], frame[22, 25] = 20, 255
+    cv2.imwrite(str(folder / "spot.png"), frame)
+    tried = ["layout", "try", bundle, layout, "--good", folder / "good", "--save", trial]
+    parts = ["--parts", folder / "spot.png", folder / "good/0.png", folder / "gone.png"]
+    code, lines = said(capsys, *tried, *parts)
+    assert code == 0
+    assert lines[-3:] == [
+        f"{folder}/gone.png: is no longer there",
+        "1 of 2 parts get another verdict",
+        f"{folder}/spot.png: REJECT 1 -> PASS 0.0784314 in frame",
+    ]
+    assert tiny_bundle.calibration("default", "model.onnx") == before
+    take = ["layout", "take", bundle, trial, "--author", "A. Inspector", "--reason", "a label"]
+    assert said(capsys, *take)[0] == 0
+    taken = tiny_bundle.calibration("default", "model.onnx")
+    assert (taken.author, taken.reason, taken.previous_seal) == (
+        "A. Inspector",
+        "a label",
+        before.seal,
+    )
+    assert taken.false_reject_rate_target == before.false_reject_rate_target
+    assert taken.layout is not None
+    code, lines = said(capsys, *take)  # the calibration that it compared with is active no more
+    assert code == 4
+    assert "was calibrated again after the trial" in lines[0]
+    trial.write_text("{}")
+    assert said(capsys, *take)[0] == 4

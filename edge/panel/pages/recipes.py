@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +79,7 @@ def _activate(visit: Visit) -> Response:
         undo = Undo(_path(visit, "/activate"), {"bundle": named, "version": before})
     with visit.change("bundle_activate", f"{bundle.name}: {before} → {version}", undo):
         activate(Path(named), version)
-    with contextlib.suppress(LineError):  # a line that does not run opens it at its start
-        active = visit.line.ask("recipe")["active"]
-        if active is not None:
-            visit.line.ask("recipe", number=active)
+    visit.line.reload()
     return visit.back(_path(visit))
 
 

@@ -1,0 +1,135 @@
+"""What people draw zones for: the recipes of a line, each with its bundle, view and frames."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from edge.panel.bundles import recipes_of
+from edge.panel.lines import PanelLine
+from edge.panel.refusals import Refused
+from edge.panel.thumbnails import inside
+from edge.store.images import FRAME_SUFFIX
+from edge.store.reader import Filter
+from inspection.bundle.calibration_file import Calibration
+from inspection.bundle.manifest import CALIBRATION_FOLDER, MANIFEST, parse_manifest
+from inspection.preprocess import Preprocessing
+from inspection.trust.sealed import parse_record, read_content
+
+_MEND = "linewarden verify finds what is wrong"
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A recipe of a bundle, as one camera of a line uses it.
+
+    Attributes:
+        number: by which the line selects it; None for the only one of a line without numbers.
+        view: name of the camera's view; empty on a line with one camera.
+    """
+
+    number: int | None
+    recipe: str
+    bundle: Path
+    view: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its name in addresses and folders."""
+        digest = hashlib.sha256(f"{self.bundle}\0{self.view}".encode()).hexdigest()[:8]
+        return f"{quote(self.recipe, safe='')}-{digest}"
+
+    @property
+    def label(self) -> str:
+        """Its name for people."""
+        number = "" if self.number is None else f"{self.number}: "
+        return f"{number}{self.recipe}{f' · {self.view}' if self.view else ''}"
+
+    def preprocessing(self) -> Preprocessing:
+        """Returns the preprocessing of the bundle.
+
+        Raises:
+            BundleError: it cannot be read.
+        """
+        content = read_content(self.bundle / MANIFEST, _MEND)
+        return parse_manifest(content, self.bundle).preprocessing
+
+    def calibration(self) -> Calibration | None:
+        """Returns the active calibration, unverified, to be shown; None for none.
+
+        Raises:
+            BundleError: it is damaged.
+        """
+        path = self.bundle / CALIBRATION_FOLDER / f"{self.recipe}.json"
+        if not path.exists():
+            return None
+        return parse_record(read_content(path, _MEND), path, Calibration, _MEND)
+
+
+@dataclass(frozen=True)
+class PartFrame:
+    """The archived frame of a part: the image at `place` of its record."""
+
+    trigger: str
+    place: int
+    path: Path
+
+
+def inspected_of(line: PanelLine) -> list[Inspected]:
+    """Returns what a line inspects, in the order of the numbers of its recipes."""
+    found: list[Inspected] = []
+    for one in recipes_of(line.config):
+        changed = line.config if one.number is None else line.config.with_recipe(one.number)
+        if not changed.views:
+            found.append(Inspected(one.number, one.recipe, one.bundle))
+        for name, view in changed.views.items():
+            recipe, bundle = view.recipe or one.recipe, view.bundle or one.bundle
+            found.append(Inspected(one.number, recipe, bundle, name))
+    return found
+
+
+def frames_of(line: PanelLine, inspected: Inspected, most: int) -> list[PartFrame]:
+    """Returns the frames of the last `most` parts, the newest first; without those that are gone.
+
+    Raises:
+        RecordsError: the records cannot be read.
+    """
+    which = Filter(recipe_number=inspected.number)
+    if inspected.number is None and not inspected.view:
+        which = Filter(recipe=inspected.recipe)
+    with line.reader() as reader:
+        stored = list(reader.find(which, limit=most, newest_first=True))
+    return [
+        frame
+        for one in stored
+        for frame in _frames(line, inspected, one.record.trigger_id, one.record.images)
+        if frame.path.is_file()
+    ]
+
+
+def frame_of(line: PanelLine, inspected: Inspected, trigger: str) -> PartFrame:
+    """Returns the frame of a part.
+
+    Raises:
+        Refused: there is no such part, or its frame is gone.
+        RecordsError: the records cannot be read.
+    """
+    with line.reader() as reader:
+        stored = next(reader.find(Filter(trigger_id=trigger), limit=1), None)
+    images = stored.record.images if stored is not None else ()
+    found = next(_frames(line, inspected, trigger, images), None)
+    if found is None or not found.path.is_file():
+        raise Refused(404, "problem.image_gone")
+    return found
+
+
+def _frames(
+    line: PanelLine, inspected: Inspected, trigger: str, images: tuple[str, ...]
+) -> Iterator[PartFrame]:
+    suffix = f".{inspected.view}{FRAME_SUFFIX}" if inspected.view else FRAME_SUFFIX
+    for place, name in enumerate(images):
+        if name.endswith(suffix):
+            yield PartFrame(trigger, place, inside(line.images, name))
