@@ -33,12 +33,12 @@ from pathlib import Path
 
 from edge.store.damage import damaged_files
 from edge.store.database import FILE_NAME
+from edge.store.labels import add_label
 from edge.store.reader import (
     Count,
     Filter,
     RecordReader,
     StoredRecord,
-    add_label,
     empty_outbox,
 )
 from edge.store.recovery import LOST, recover
