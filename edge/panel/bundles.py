@@ -64,6 +64,14 @@ def recipes_of(config: LineConfig) -> list[RecipeView]:
     return [RecipeView(number, one.recipe, one.bundle) for number, one in changed.items()]
 
 
+def bundle_of(config: LineConfig, recipe_number: int | None, view: str) -> Path:
+    """Returns the bundle that judges a view under a recipe; the line's where it has neither."""
+    number = recipe_number if recipe_number in config.recipes else None
+    changed: RecipesConfig = config if number is None else config.with_recipe(number)
+    found = changed.views.get(view)
+    return found.bundle if found is not None and found.bundle is not None else changed.bundle
+
+
 def bundles_of(config: LineConfig) -> list[BundleView]:
     """Returns the bundles that the recipes and views of a line name, each once."""
     return [_view(folder) for folder in dict.fromkeys(_folders(config))]

@@ -21,6 +21,7 @@ from inspection.errors import ConfigError, RecordsError
 GOOD = "good"
 UNDECIDED = "undecided"
 DISPUTED = "disputed"
+DECISIONS = (GOOD, UNDECIDED, DISPUTED)  # no names of defects
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 

@@ -35,6 +35,7 @@ class Filter:
         since, until: when the part was announced; `until` itself is not in it.
         min_score, max_score: raw scores, both in it.
         recipe_number: number that a PLC requests.
+        calibration_seal: of the calibration that gave the threshold.
         label: the label that holds, see `edge.store.labels`.
         is_labelled: whether it has any.
     """
@@ -45,6 +46,7 @@ class Filter:
     causes: tuple[Cause, ...] = ()
     recipe: str | None = None
     recipe_number: int | None = None
+    calibration_seal: str | None = None
     part_id: str | None = None
     trigger_id: str | None = None
     min_score: float | None = None
@@ -60,6 +62,7 @@ class Filter:
             ("triggered_utc < ?", self.until and text_from_moment(self.until)),
             ("recipe = ?", self.recipe),
             ("recipe_number = ?", self.recipe_number),
+            ("calibration_seal = ?", self.calibration_seal),
             ("part_id = ?", self.part_id),
             ("trigger_id = ?", self.trigger_id),
             ("score >= ?", self.min_score),
@@ -176,6 +179,14 @@ class RecordReader:
             )
             for row in rows:
                 yield _stored(row)
+
+    def known_labels(self) -> list[str]:
+        """Returns the labels that hold for some part, by name."""
+        with telling_of_damage(self._folder):
+            rows = self._connection.execute(
+                "SELECT DISTINCT label FROM records WHERE label IS NOT NULL ORDER BY label"
+            )
+            return [str(label) for (label,) in rows]
 
     def written_after(self, number: int, most: int) -> list[StoredRecord]:
         """Returns the newest `most` of the records with a higher number, the newest last."""
