@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from edge.panel.bundles import recipes_of
-from edge.panel.choice import Choice, place_from_text, text_from_place
+from edge.panel.choice import WITHOUT_LABEL, Choice, place_from_text, text_from_place
 from edge.panel.data_sets import PURPOSES, Wanted, commands_for
 from edge.panel.page import Page, Route, Visit
 from edge.panel.part_pictures import pictures_of
@@ -58,7 +58,8 @@ def _review(visit: Visit) -> Response:
 def _tabs(visit: Visit, choice: Choice, base: str) -> list[tuple[str, str, bool]]:
     """Returns the usual choices: name, address, whether it is the present one."""
     usual = [
-        (visit.texts("review.unsure"), Choice(label="-")),
+        (visit.texts("review.unsure"), Choice()),
+        (visit.texts("review.unlabelled"), Choice(label=WITHOUT_LABEL)),
         *((visit.texts(f"verdict.{one}"), Choice(one)) for one in _VERDICTS),
         (visit.texts("review.second_opinion"), Choice("all", label=DISPUTED)),
     ]

@@ -167,7 +167,7 @@ def _label(visit: Visit) -> Response:
         raise Refused(400, "problem.field", name="decision")
     label = visit.field("defect", 64) if decision == "defect" else decision
     if not label or (decision == "defect" and label in DECISIONS):
-        raise Refused(400, "problem.defect")
+        raise Refused(400, "problem.defect_type")
     with visit.line.reader() as reader:
         stored = _stored(visit, reader)
         older = _neighbour(visit, reader, stored, choice, newest_first=True)
