@@ -90,10 +90,12 @@ class ImageArchive:
             if image is None or not file.endswith(FRAME_SUFFIX):
                 raise RecordsError(f"{frame!r} is not a frame of the archive")
             try:
-                fitted = painted_over(painted, (self._folder / frame).read_bytes())
+                content = painted_png(painted_over(painted, (self._folder / frame).read_bytes()))
             except FileNotFoundError as error:
-                raise RecordsError(f"{frame} was deleted to make room for newer ones") from error
-            content = painted_png(fitted)
+                raise _gone(frame) from error
+            self._quota.make_room(image.stem, len(content), self._now())
+            if not (self._folder / frame).exists():  # it was in the way itself
+                raise _gone(frame)
             digest = hashlib.sha256(content).hexdigest()[:8]
             name = f"{frame.removesuffix(FRAME_SUFFIX)}.painted-{digest}.png"
             self._write(image.stem, {name: content})
@@ -118,6 +120,10 @@ class ImageArchive:
         if config.near_threshold is not None and distance <= config.near_threshold:
             return True
         return zlib.crc32(settled.trigger.trigger_id.encode()) < config.pass_sample * 2**32
+
+
+def _gone(frame: str) -> RecordsError:
+    return RecordsError(f"{frame} was deleted to make room for newer ones")
 
 
 class _Image(NamedTuple):
