@@ -63,16 +63,18 @@ def open_part(page: Any, panel: ServedPanel, trigger_id: str) -> None:
     page.wait_for_selector("#canvas[data-trigger]", timeout=LIMIT_MS)
 
 
-def stroke(page: Any, start: tuple[int, int], end: tuple[int, int]) -> None:
-    """Paints from one pixel of the 32x32 frame to another, with the mouse."""
+def place_of(page: Any, pixel: tuple[int, int]) -> tuple[float, float]:
+    """Returns the place of a pixel of the 32x32 frame on the page."""
     box = page.locator("#layer").bounding_box()
-    places = [
-        (box["x"] + box["width"] * (x + 0.5) / 32, box["y"] + box["height"] * (y + 0.5) / 32)
-        for x, y in (start, end)
-    ]
-    page.mouse.move(*places[0])
+    x, y = pixel
+    return (box["x"] + box["width"] * (x + 0.5) / 32, box["y"] + box["height"] * (y + 0.5) / 32)
+
+
+def stroke(page: Any, start: tuple[int, int], end: tuple[int, int]) -> None:
+    """Paints from one pixel to another, with the mouse."""
+    page.mouse.move(*place_of(page, start))
     page.mouse.down()
-    page.mouse.move(*places[1], steps=4)
+    page.mouse.move(*place_of(page, end), steps=4)
     page.mouse.up()
 
 
@@ -109,6 +111,7 @@ def label_and_paint(page: Any, panel: ServedPanel, line: Path, spot: str, bright
     stroke(page, (2, 2), (2, 30))
     page.keyboard.press("Control+z")
     stroke(page, (20, 13), (23, 13))
+    page.touchscreen.tap(*place_of(page, (28, 28)))
     decide(page, "1", "seen by eye", "spot")
     assert page.url.endswith(bright)
     wait_for_text(page, "This part would pass.")
@@ -120,6 +123,7 @@ def label_and_paint(page: Any, panel: ServedPanel, line: Path, spot: str, bright
     mask = read_image(line.parent / "records/images" / labelled.mask)
     assert mask.shape == (32, 32)
     assert (mask[[11, 13], 20:24] == 255).all()
+    assert mask[28, 28] == 255
     assert not mask[:, :10].any()  # the stroke that was taken back
     assert stored(line, bright).label == "good"
 
@@ -172,7 +176,7 @@ def make(page: Any, panel: ServedPanel, line: Path, purpose: str) -> Path:
 
 def test_labels_of_people_change_the_next_calibration(line: Path, tiny_bundle: Bundle) -> None:
     errors: list[str] = []
-    with served(line, data_sets="sets") as panel, chromium() as page:
+    with served(line, data_sets="sets") as panel, chromium(has_touch=True) as page:
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("response", lambda got: errors.append(got.url) if got.status >= 400 else None)
         with running(line) as process:

@@ -1,6 +1,7 @@
 // Strokes of a brush over a picture, by mouse, finger or pen; the last ones can be taken back.
 
 const COLOUR = "#f0e442";
+const DOT = 0.01; // px
 
 export class Painting {
   // brush: range, in percent of the picture's width; erase: check box; changed: called after each stroke.
@@ -90,6 +91,7 @@ function draw(context, { points, width }, colour) {
   context.lineCap = context.lineJoin = "round";
   context.beginPath();
   context.moveTo(...points[0]);
-  for (const point of points) context.lineTo(...point);
+  if (points.length === 1) context.lineTo(points[0][0] + DOT, points[0][1]); // a line of no length has no ends
+  for (const point of points.slice(1)) context.lineTo(...point);
   context.stroke();
 }
