@@ -19,6 +19,7 @@ WITH_LABEL = "+"
 
 _TO_LOOK_AT = (Verdict.REJECT, Verdict.REVIEW, Verdict.NO_VERDICT)
 _TEXT_MAX = 200
+_DIGITS = 18  # of a number that SQLite takes
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,9 @@ def place_from_text(text: str) -> Place | None:
         Refused: it is another text.
     """
     moment, _, number = text.partition("_")
+    if not text:
+        return None
     try:
-        return Place(moment_from_text(moment), int(number)) if text else None
+        return Place(moment_from_text(moment), int(number[:_DIGITS]))
     except ValueError as error:
         raise Refused(400, "problem.field", name="before") from error

@@ -31,6 +31,7 @@ from inspection.verdict import Verdict
 
 _MOST = 64  # parts that are compared
 _LIMIT_S = 1.0
+_WAIT_S = 5.0  # for the searches of others
 _SIDE = 32
 _THUMBNAIL = 160
 _KEPT = 2048  # small pictures, of 4 KiB
@@ -73,9 +74,17 @@ class NearestGood:
             None without passes in the archive.
 
         Raises:
-            Refused: the frame is no longer there.
+            Refused: the frame is no longer there, or too many people search now.
         """
-        with self._searching, line.reader() as reader:
+        if not self._searching.acquire(timeout=_WAIT_S):
+            raise Refused(503, "problem.busy")
+        try:
+            return self._search(line, part, frame)
+        finally:
+            self._searching.release()
+
+    def _search(self, line: PanelLine, part: StoredRecord, frame: str) -> Nearest | None:
+        with line.reader() as reader:
             until_s = time.monotonic() + _LIMIT_S
             own = self._picture(line.images, frame)
             best: tuple[float, str, int] | None = None

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from edge.panel.refusals import Refused
 from inspection.errors import ConfigError
 
 _LIMIT_S = 30.0
+_WAIT_S = 10.0  # for the answers to others
 _KEPT = 500
 
 
@@ -63,14 +65,19 @@ class ThresholdPreviews:
 
         Raises:
             ConfigError: they cannot be told; the message says why.
+            Refused: too many people ask now.
         """
         key = (bundle, recipe, _version(bundle), *scores)
-        with self._asking:
+        if not self._asking.acquire(timeout=_WAIT_S):
+            raise Refused(503, "problem.busy")
+        try:
             if key not in self._known:
                 self._known[key] = _ask(bundle, recipe, scores)
                 while len(self._known) > _KEPT:
                     self._known.popitem(last=False)
             return self._known[key]
+        finally:
+            self._asking.release()
 
 
 def _version(bundle: Path) -> int:

@@ -213,7 +213,7 @@ class RecordWriter:
                 work(connection)
         except LinewardenError as error:
             done.set_exception(error)
-        except sqlite3.Error as error:
+        except Exception as error:
             done.set_exception(error)
             raise
         else:

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from edge.panel.bundles import recipes_of
+from edge.panel.bundles import recipe_names
 from edge.panel.choice import WITHOUT_LABEL, Choice, place_from_text, text_from_place
 from edge.panel.data_sets import PURPOSES, Wanted, commands_for
 from edge.panel.page import Page, Route, Visit
@@ -44,7 +44,7 @@ def _review(visit: Visit) -> Response:
         newest=choice.path(base) if before is not None else "",
         older=choice.path(base, before=text_from_place(shown[-1].place)) if has_older else "",
         defects=[one for one in labels if one not in DECISIONS],
-        recipes=sorted({one.recipe for one in recipes_of(line.config)}),
+        recipes=recipe_names(line.config),
         views=list(line.config.views),
         alarms=alarms,
         silence=silence,

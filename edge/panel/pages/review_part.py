@@ -66,8 +66,6 @@ def _part(visit: Visit) -> Response:
             "images": f"/lines/{line.name}/parts/",
             "frame": picture and picture.frame,
             "mask": picture and picture.mask,
-            "newer": newer,
-            "older": older,
             "texts": visit.texts.below("review"),
         },
     )

@@ -243,3 +243,16 @@ def test_after_the_end_of_the_line_nothing_is_changed(
         pass
     with pytest.raises(RecordsError, match="nothing was changed"):
         Labelling(station, None).label(PART, "good", author="ann", note="")
+
+
+def test_a_defect_in_a_change_ends_no_writer_and_nobody_waits_for_ever(
+    records: StationRecords, tmp_path: Path
+) -> None:
+    def broken(_connection: sqlite3.Connection) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        records.change(broken)
+    wait_for(lambda: records.status().failure is not None, 20)
+    Labelling(records, None).label(PART, "good", author="ann", note="")
+    assert stored(tmp_path)[0].label == "good"

@@ -60,7 +60,15 @@ def test_the_choice_of_parts(
 
 
 @pytest.mark.parametrize(
-    "query", ["?verdict=BAD", "?since=yesterday", "?min_score=x", "?before=x", "?before=2026_1"]
+    "query",
+    [
+        "?verdict=BAD",
+        "?since=yesterday",
+        "?min_score=x",
+        "?before=x",
+        "?before=2026_1",
+        "?before=2026-11-21T04:00:00.000000Z_x",
+    ],
 )
 def test_a_choice_that_is_none_is_refused(panel: Panel, parts: Parts, query: str) -> None:
     answer = Browser(panel).log_in("viewer").get(f"{PAGE}{query}")
