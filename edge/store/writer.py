@@ -217,6 +217,7 @@ class RecordWriter:
             done.set_exception(error)
             raise
         else:
+            self._log_recovery()
             done.set_result(None)
 
     def _await(self, done: Future[None], within_s: float) -> None:

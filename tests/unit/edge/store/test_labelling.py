@@ -249,10 +249,11 @@ def test_a_defect_in_a_change_ends_no_writer_and_nobody_waits_for_ever(
     records: StationRecords, tmp_path: Path
 ) -> None:
     def broken(_connection: sqlite3.Connection) -> None:
-        raise ZeroDivisionError
+        raise ZeroDivisionError("a mistake")
 
     with pytest.raises(ZeroDivisionError):
         records.change(broken)
-    wait_for(lambda: records.status().failure is not None, 20)
+    wait_for(lambda: records.status().failure == "a mistake", 20)
     Labelling(records, None).label(PART, "good", author="ann", note="")
+    assert records.status().failure is None
     assert stored(tmp_path)[0].label == "good"
