@@ -42,7 +42,9 @@ def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trigger", metavar="ID", help="id of one record")
     parser.add_argument("--min-score", type=float, metavar="SCORE", help="lowest raw score")
     parser.add_argument("--max-score", type=float, metavar="SCORE", help="highest raw score")
-    parser.add_argument("--label", help="last label: good, or the name of a defect")
+    parser.add_argument(
+        "--label", help="label that holds: good, the name of a defect, undecided, disputed"
+    )
     parser.add_argument(
         "--labelled",
         action=argparse.BooleanOptionalAction,

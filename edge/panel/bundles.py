@@ -7,7 +7,7 @@ one. `BundleStore` does it before it activates a version.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,6 +64,22 @@ def recipes_of(config: LineConfig) -> list[RecipeView]:
     return [RecipeView(number, one.recipe, one.bundle) for number, one in changed.items()]
 
 
+def recipe_names(config: LineConfig) -> list[str]:
+    """Returns the recipes that records of a line can name: those of its views too."""
+    names = set()
+    for one in _changed(config):
+        names |= {one.recipe, *(view.recipe or one.recipe for view in one.views.values())}
+    return sorted(names)
+
+
+def bundle_of(config: LineConfig, recipe_number: int | None, view: str) -> Path:
+    """Returns the bundle that judges a view under a recipe; the line's where it has neither."""
+    number = recipe_number if recipe_number in config.recipes else None
+    changed: RecipesConfig = config if number is None else config.with_recipe(number)
+    found = changed.views.get(view)
+    return found.bundle if found is not None and found.bundle is not None else changed.bundle
+
+
 def bundles_of(config: LineConfig) -> list[BundleView]:
     """Returns the bundles that the recipes and views of a line name, each once."""
     return [_view(folder) for folder in dict.fromkeys(_folders(config))]
@@ -93,9 +109,13 @@ def activate(bundle: Path, version: str) -> Version:
     return wanted
 
 
+def _changed(config: LineConfig) -> Sequence[RecipesConfig]:
+    """Returns the configuration of the line under each of its recipes."""
+    return [config.with_recipe(number) for number in config.recipes] or [config]
+
+
 def _folders(config: LineConfig) -> Iterator[Path]:
-    changed: list[RecipesConfig] = [config.with_recipe(number) for number in config.recipes]
-    for one in changed or [config]:
+    for one in _changed(config):
         yield one.bundle
         yield from (view.bundle for view in one.views.values() if view.bundle is not None)
 

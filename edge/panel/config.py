@@ -67,6 +67,7 @@ class PanelConfig(Claimant):
         folder: of the panel's own files: accounts, audit log, thumbnails, layouts.
         good_parts: folder of each line with images of good parts, which a trial of a layout
             measures; in a folder for each recipe, named as it, where there is one.
+        data_sets: folder for data sets of labelled parts; None: nobody can make any here.
         session_hours: a person logs in again after so long.
         open_to_viewers: whether pages of viewers need no login, as for a screen above the line.
         thumbnails_max_bytes: limit of the files with small pictures.
@@ -83,6 +84,7 @@ class PanelConfig(Claimant):
     lines: dict[LineName, ConfigPath] = Field(min_length=1)
     folder: ConfigPath
     good_parts: dict[LineName, ConfigPath] = Field(default_factory=dict)
+    data_sets: ConfigPath | None = None
     session_hours: Annotated[float, Field(gt=0, le=24 * 31)] = 12.0
     open_to_viewers: bool = False
     thumbnails_max_bytes: Annotated[int, Field(ge=1_000_000)] = 200_000_000
@@ -94,6 +96,8 @@ class PanelConfig(Claimant):
         """Returns the claims to the port and to the folder."""
         yield Claim(("port",), ListeningPort(self.host, self.port))
         yield Claim(("folder",), UsedPath(self.folder, Use.FOLDER, "files of the panel"))
+        if self.data_sets is not None:
+            yield Claim(("data_sets",), UsedPath(self.data_sets, Use.FOLDER, "data sets"))
 
     @field_validator("language")
     @classmethod

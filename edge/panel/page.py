@@ -193,7 +193,8 @@ class Visit:
         }
 
     def _first_path(self, line: str) -> str:
-        page = self.page if self.page.is_of_a_line else self.pages[0]
+        has_one = self.page.is_of_a_line and self.page.is_in_navigation
+        page = self.page if has_one else self.pages[0]
         return _path(page, line)
 
     def _sees(self, page: Page) -> bool:

@@ -10,12 +10,15 @@ from jinja2 import Environment
 from edge.panel.accounts import Accounts
 from edge.panel.audit import AuditLog
 from edge.panel.config import PanelConfig
+from edge.panel.data_sets import DataSets
 from edge.panel.database import PanelDatabase
 from edge.panel.feed import Feeds
 from edge.panel.lines import PanelLine
 from edge.panel.login_limit import LoginLimit
+from edge.panel.nearest import NearestGood
 from edge.panel.rendering import environment
 from edge.panel.sessions import Sessions
+from edge.panel.threshold_preview import ThresholdPreviews
 from edge.panel.thumbnails import Thumbnails
 from edge.panel.trials import Trials
 
@@ -39,6 +42,9 @@ class Panel:
     feeds: Feeds
     thumbnails: Thumbnails
     trials: Trials
+    nearest: NearestGood
+    previews: ThresholdPreviews
+    data_sets: DataSets
     templates: Environment
 
 
@@ -55,6 +61,7 @@ def open_panel(config: PanelConfig, hasher: PasswordHasher | None = None) -> Pan
     accounts = Accounts(database, hasher)
     accounts.make_first()
     lines = {name: PanelLine(name, path) for name, path in config.lines.items()}
+    thumbnails = Thumbnails(config.folder / "thumbnails", config.thumbnails_max_bytes)
     return Panel(
         config=config,
         database=database,
@@ -64,7 +71,10 @@ def open_panel(config: PanelConfig, hasher: PasswordHasher | None = None) -> Pan
         audit=AuditLog(database),
         lines=lines,
         feeds=Feeds(lines, config.streams_max),
-        thumbnails=Thumbnails(config.folder / "thumbnails", config.thumbnails_max_bytes),
+        thumbnails=thumbnails,
         trials=Trials(),
+        nearest=NearestGood(thumbnails),
+        previews=ThresholdPreviews(),
+        data_sets=DataSets(config.data_sets),
         templates=environment(),
     )

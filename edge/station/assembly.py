@@ -33,6 +33,7 @@ from edge.station.control import ControlSocket, station_commands
 from edge.station.newest_part import NewestPart
 from edge.station.status import StationStatus
 from edge.store.images import ImageArchive
+from edge.store.labelling import Labelling
 from edge.store.station_records import IMAGES_NAME, StationRecords
 
 
@@ -45,6 +46,7 @@ class Station(NamedTuple):
         drift: watches nothing when no calibration holds a baseline.
         changeover: holds the recipe in force and its check with reference parts.
         newest: the newest part as pictures.
+        labelling: takes the labels of people.
         files: outputs that hold a file open.
     """
 
@@ -54,6 +56,7 @@ class Station(NamedTuple):
     drift: DriftWatch
     changeover: Changeover
     newest: NewestPart
+    labelling: Labelling
     files: Sequence[HoldsFile]
 
     def reopen_files(self) -> None:
@@ -123,7 +126,8 @@ def open_station(
         stack.callback(changeover.close)
         outputs, records = _open_outputs(config, encoder, stack)
         alarm = RejectMonitor(config.alarm, on_alarm) if config.alarm is not None else None
-        newest = NewestPart(_archive(config, records))
+        archive = _archive(config, records)
+        newest, labelling = NewestPart(archive), Labelling(records, archive)
         pipeline = Pipeline(
             views=_views(start),
             outputs=outputs,
@@ -135,7 +139,7 @@ def open_station(
         )
         changeover.serve(pipeline)
         files = [output for output in outputs if isinstance(output, HoldsFile)]
-        station = Station(pipeline, records, alarm, drift, changeover, newest, files)
+        station = Station(pipeline, records, alarm, drift, changeover, newest, labelling, files)
         _open_requests(config, station, stack)
         yield station
 
@@ -197,7 +201,8 @@ def _open_requests(config: LineConfig, station: Station, stack: ExitStack) -> No
     """Opens the control socket and the recipe requests of a peer, where configured."""
     if config.control_socket is not None:
         commands = station_commands(
-            station.pipeline, station.changeover, station.status, station.newest
+            *(station.pipeline, station.changeover, station.status),
+            *(station.newest, station.labelling),
         )
         stack.enter_context(ControlSocket(config.control_socket, commands))
     if config.recipe_request is not None:

@@ -8,17 +8,20 @@ A request is one JSON object on one line, and so is its answer:
     {"command": "recipe"}                          {"ok": true, "active": 2, "loading": null, ...}
     {"command": "check"}                           {"ok": true, "check": {"due": "...", ...}}
     {"command": "picture"}                         {"ok": true, "trigger_id": "...", ...}
+    {"command": "label", "trigger_id": "3f9a2c1d-000017", "label": "good", "author": "ann"}
+    {"command": "withdraw", "trigger_id": "3f9a2c1d-000017", "author": "ann", "by": "bob"}
     {"command": "stop"}                            {"ok": true}
 
 The answer to "state" also holds `edge.station.status.StationStatus`, and the answer to "recipe" the
 state of the changeover (`edge.recipe.changeover.RecipeStatus`): the requested recipe takes over
-when it is loaded. The answer to "picture" is `edge.station.newest_part.NewestPart.picture`. The
-answer to a refused request is {"ok": false, "error": "..."}. The owner of
-the socket and its group may connect.
+when it is loaded. The answer to "picture" is `edge.station.newest_part.NewestPart.picture`. "label"
+and "withdraw" answer when the record is on the disk, see `edge.store.labelling`. The answer to a
+refused request is {"ok": false, "error": "..."}. The owner of the socket and its group may connect.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import logging
@@ -31,21 +34,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+
+from pydantic import Field
 
 from edge.peers.bounded_threads import BoundedThreads
 from edge.peers.connections import ConnectionLimits, Connections
-from edge.peers.messages import MESSAGE_MAX_BYTES, Message, MessageError, Text, checked, json_value
+from edge.peers.messages import (
+    MESSAGE_MAX_BYTES,
+    Message,
+    MessageError,
+    Name,
+    Text,
+    checked,
+    json_value,
+)
 from edge.pipeline.pipeline import Pipeline
 from edge.recipe.changeover import Changeover
 from edge.recipe.request.base import RequestedNumber
 from edge.station.newest_part import NewestPart
 from edge.station.status import StationStatus
+from edge.store.labelling import Labelling
+from edge.store.painted import MASK_MAX_BYTES
 from edge.trigger.base import part_id_from_text
 from inspection.errors import LineError, LinewardenError
 
 LIMITS = ConnectionLimits(max=32, idle_s=60.0)
 
+REQUEST_MAX_BYTES = MESSAGE_MAX_BYTES + MASK_MAX_BYTES * 4 // 3  # a mask in base64
 _ANSWER_MAX_BYTES = 1 << 20
 _ANSWER_LIMIT_S = 10.0
 _PATH_MAX_BYTES = 107  # sun_path of Linux, without its end
@@ -98,11 +114,40 @@ class RecipeMessage(Message):
     number: RequestedNumber | None = None
 
 
+class LabelMessage(Message):
+    """Labels a part.
+
+    Attributes:
+        frame: image of the record that `mask` was painted over.
+        mask: PNG in base64; see `edge.store.painted`.
+    """
+
+    trigger_id: Name
+    label: Name
+    author: Name
+    note: Annotated[str, Field(max_length=500)] = ""
+    frame: Annotated[str, Field(max_length=300)] | None = None
+    mask: str | None = None
+
+
+class WithdrawMessage(Message):
+    """Takes back the newest label of a person.
+
+    Attributes:
+        by: who does.
+    """
+
+    trigger_id: Name
+    author: Name
+    by: Name
+
+
 def station_commands(
     pipeline: Pipeline,
     changeover: Changeover,
     status: Callable[[], StationStatus],
     newest: NewestPart,
+    labelling: Labelling,
 ) -> dict[str, Command[Any]]:
     """Returns the commands of a line, by name."""
 
@@ -124,6 +169,21 @@ def station_commands(
     def picture(_request: NoArguments) -> Mapping[str, Any]:
         return newest.picture()
 
+    def label(request: LabelMessage) -> Mapping[str, Any]:
+        labelling.label(
+            request.trigger_id,
+            request.label,
+            author=request.author,
+            note=request.note,
+            frame=request.frame,
+            mask=None if request.mask is None else _decoded(request.mask),
+        )
+        return {}
+
+    def withdraw(request: WithdrawMessage) -> Mapping[str, Any]:
+        labelling.withdraw(request.trigger_id, request.author, by=request.by)
+        return {}
+
     def stop(_request: NoArguments) -> Mapping[str, Any]:
         pipeline.stop()
         return {}
@@ -134,8 +194,17 @@ def station_commands(
         "recipe": Command(RecipeMessage, recipe),
         "check": Command(NoArguments, check),
         "picture": Command(NoArguments, picture),
+        "label": Command(LabelMessage, label),
+        "withdraw": Command(WithdrawMessage, withdraw),
         "stop": Command(NoArguments, stop),
     }
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise MessageError("'mask': it is not base64") from error
 
 
 class _Server(BoundedThreads, socketserver.UnixStreamServer):
@@ -256,7 +325,7 @@ class ControlSocket:
 
     def _answer(self, line: bytes) -> Mapping[str, Any]:
         try:
-            request = json_value(line)
+            request = json_value(line, REQUEST_MAX_BYTES)
         except MessageError as error:
             return _refusal(f"{_FORM}: {error}")
         name = request.pop("command", None) if isinstance(request, dict) else None
@@ -278,11 +347,11 @@ class _Handler(socketserver.StreamRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        while line := self.rfile.readline(MESSAGE_MAX_BYTES + 1):
+        while line := self.rfile.readline(REQUEST_MAX_BYTES + 1):
             answer = json.dumps(self.server.answer(line)).encode()
             self.server.answered(self.request)
             self.wfile.write(answer + b"\n")
-            if len(line) > MESSAGE_MAX_BYTES:
+            if len(line) > REQUEST_MAX_BYTES:
                 return  # the rest of the line is not a request
 
 

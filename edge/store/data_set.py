@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from edge.store.images import FRAME_SUFFIX
-from edge.store.reader import GOOD, StoredRecord
+from edge.store.labels import DISPUTED, GOOD, UNDECIDED
+from edge.store.reader import StoredRecord
 from inspection.errors import FrameError, RecordsError
 from inspection.files import new_directory
 from inspection.images import read_image
@@ -51,8 +52,9 @@ def gather(
 
     Args:
         images: folder that the records name their images in.
-        layout: "mvtec": `train/good` and `test/<defect>`; people draw the masks. "plain": good
-            parts alone, directly in the folder, as `calibrate` takes them.
+        layout: "mvtec": `train/good` and `test/<defect>`, and `ground_truth/<defect>` with the
+            masks that people painted. "plain": good parts alone, directly in the folder, as
+            `calibrate` takes them. Parts that nobody has decided on are left out.
         take_passes: an unlabelled PASS counts as good.
         view: the one to take where a part has several.
 
@@ -81,6 +83,8 @@ def gather(
                     continue
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(frame, folder / name)
+                if layout == "mvtec" and label != GOOD:
+                    _copy_mask(stored, images, frame, folder / "ground_truth" / label)
                 origin.write(_origin(name, label, stored))
                 counts[label] = counts.get(label, 0) + 1
             if not counts:
@@ -96,7 +100,7 @@ def gather(
 def _label(stored: StoredRecord, *, take_passes: bool) -> str | None:
     if stored.label is None and take_passes and stored.record.verdict is Verdict.PASS:
         return GOOD
-    return stored.label
+    return None if stored.label in (UNDECIDED, DISPUTED) else stored.label
 
 
 def _frame(stored: StoredRecord, images: Path, view: str | None) -> Path | None:
@@ -108,6 +112,16 @@ def _frame(stored: StoredRecord, images: Path, view: str | None) -> Path | None:
     suffix = f".{view}{FRAME_SUFFIX}" if len(views) > 1 else FRAME_SUFFIX
     paths = (images / name for name in stored.record.images if name.endswith(suffix))
     return next((path for path in paths if path.is_file()), None)
+
+
+def _copy_mask(stored: StoredRecord, images: Path, frame: Path, target: Path) -> None:
+    """Copies the mask that was painted over this frame; one of another view is of no use here."""
+    painted = f"{frame.name.removesuffix(FRAME_SUFFIX)}.painted-"
+    if stored.mask is None or not (images / stored.mask).name.startswith(painted):
+        return
+    if (mask := images / stored.mask).is_file():
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(mask, target / f"{stored.record.trigger_id}_mask.png")
 
 
 def _place(layout: Layout, label: str) -> Path:

@@ -104,6 +104,26 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ON records (triggered_utc, verdict, cause, identity, score)
         """,
     ),
+    (
+        "ALTER TABLE labels ADD COLUMN mask TEXT",  # a file below the images
+        "ALTER TABLE labels ADD COLUMN withdrawn_by TEXT",
+        "ALTER TABLE records ADD COLUMN label TEXT",  # the one that holds, see edge.store.labels
+        # What older versions showed: the last one. It stays until somebody labels the part again.
+        """
+        UPDATE records SET label = (
+            SELECT label FROM labels WHERE record = records.number ORDER BY number DESC LIMIT 1
+        ) WHERE number IN (SELECT record FROM labels)
+        """,
+        "DROP INDEX records_by_time",
+        """
+        CREATE INDEX records_by_time
+        ON records (triggered_utc, verdict, cause, identity, score, label)
+        """,
+        """
+        CREATE INDEX records_by_label
+        ON records (label, triggered_utc) WHERE label IS NOT NULL
+        """,
+    ),
 )
 
 
@@ -204,6 +224,25 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+@contextlib.contextmanager
+def changing(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Yields a connection within a transaction to an existing database, beside its line or not.
+
+    Raises:
+        RecordsError: there is none, or it cannot be written.
+    """
+    connect_to_read(folder).close()  # which tells when there is none
+    try:
+        with (
+            telling_of_damage(folder),
+            contextlib.closing(connect(folder, synchronous="FULL")) as connection,
+            transaction(connection),
+        ):
+            yield connection
+    except sqlite3.OperationalError as error:
+        raise RecordsError(f"{folder}: cannot be written: {error}") from error
 
 
 @contextlib.contextmanager

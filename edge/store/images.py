@@ -6,6 +6,7 @@
         041455.123456_3f9a2c1d-000017_REJECT.frame.png      the frame as it was inspected
         041455.123456_3f9a2c1d-000017_REJECT.mask.png       the defect, 0 or 255
         041455.123456_3f9a2c1d-000017_REJECT.overlay.jpg    to look at
+        041455.123456_3f9a2c1d-000017_REJECT.painted-4f1c09ab.png   by a person
 
 Frames and masks are lossless: they may train a model. A pass has its frame alone. A line with
 several views has the view's name before that of the kind: `REJECT.side.frame.png`. Names have the
@@ -15,8 +16,10 @@ grow old. Files with other names are neither counted nor deleted.
 
 from __future__ import annotations
 
+import hashlib
+import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -27,7 +30,9 @@ import numpy.typing as npt
 
 from edge.part.result import Settled
 from edge.store.config import ImagesConfig
-from edge.store.quota import Quota
+from edge.store.painted import painted_over, painted_png
+from edge.store.quota import Quota, image_file
+from inspection.errors import RecordsError
 from inspection.files import write_bytes
 from inspection.images import encode_jpeg, encode_png
 from inspection.inspector import Inspection
@@ -38,7 +43,7 @@ FRAME_SUFFIX = ".frame.png"
 
 
 class ImageArchive:
-    """An `edge.pipeline.background.Archive` in a folder. One thread calls `save`.
+    """An `edge.pipeline.background.Archive` in a folder. One thread calls `save`, others the rest.
 
     Args:
         folder: made when the first image is written.
@@ -50,6 +55,7 @@ class ImageArchive:
         self._config = config
         self._now = now
         self._quota = Quota(folder, config)
+        self._writing = threading.Lock()
 
     def names(self, settled: Settled) -> tuple[str, ...]:
         """File names relative to the folder; see `Archive.names`."""
@@ -63,6 +69,39 @@ class ImageArchive:
             return
         stem = _stem(settled)
         contents = {image.name: image.encode() for image in _images(stem, settled)}
+        with self._writing:
+            self._write(stem, contents)
+
+    def keep_mask(self, frame: str, painted: npt.NDArray[np.bool_]) -> str:
+        """Writes the mask that a person painted over a frame; returns its name.
+
+        Args:
+            frame: name of the frame, as its record has it.
+            painted: (H, W), as it was shown.
+
+        Raises:
+            FrameError: it has another shape than the frame.
+            RecordsError: the frame is no longer kept.
+            OSError: it cannot be written.
+        """
+        day, _, file = frame.rpartition("/")
+        image = image_file(day, file)
+        with self._writing:
+            if image is None or not file.endswith(FRAME_SUFFIX):
+                raise RecordsError(f"{frame!r} is not a frame of the archive")
+            try:
+                content = painted_png(painted_over(painted, (self._folder / frame).read_bytes()))
+            except FileNotFoundError as error:
+                raise _gone(frame) from error
+            self._quota.make_room(image.stem, len(content), self._now())
+            if not (self._folder / frame).exists():  # it was in the way itself
+                raise _gone(frame)
+            digest = hashlib.sha256(content).hexdigest()[:8]
+            name = f"{frame.removesuffix(FRAME_SUFFIX)}.painted-{digest}.png"
+            self._write(image.stem, {name: content})
+        return name
+
+    def _write(self, stem: str, contents: Mapping[str, bytes]) -> None:
         now = self._now()
         self._quota.make_room(stem, sum(map(len, contents.values())), now)
         for name, content in contents.items():
@@ -81,6 +120,10 @@ class ImageArchive:
         if config.near_threshold is not None and distance <= config.near_threshold:
             return True
         return zlib.crc32(settled.trigger.trigger_id.encode()) < config.pass_sample * 2**32
+
+
+def _gone(frame: str) -> RecordsError:
+    return RecordsError(f"{frame} was deleted to make room for newer ones")
 
 
 class _Image(NamedTuple):

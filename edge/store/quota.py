@@ -20,7 +20,7 @@ from edge.store.config import ImagesConfig
 from inspection.files import TEMPORARY_PREFIX
 from inspection.verdict import Verdict
 
-_KINDS = ("frame.png", "mask.png", "overlay.jpg")
+_KINDS = ("frame.png", "mask.png", "overlay.jpg", r"painted-[0-9a-f]{8}\.png")
 _OURS = re.compile(
     rf"(?P<stem>\d{{6}}\.\d{{6}}_(?P<trigger_id>[^.]+)_({'|'.join(Verdict)}))"
     rf"(\.[\w-]+)?\.({'|'.join(_KINDS)})"
@@ -41,6 +41,11 @@ class ImageFile(NamedTuple):
     name: str
     trigger_id: str
 
+    @property
+    def is_painted(self) -> bool:
+        """Whether a person made it, and not the line."""
+        return ".painted-" in self.name
+
 
 @dataclass
 class _Part:
@@ -57,9 +62,16 @@ def image_files(folder: Path, day: str = _DAY) -> Iterator[ImageFile]:
         day: of the folder to look into, as 2026-11-21; all by default.
     """
     for path in sorted(folder.glob(f"{day}/*")):
-        if match := _OURS.fullmatch(path.name):
-            home = path.parent.name
-            yield ImageFile(f"{home}/{match['stem']}", f"{home}/{path.name}", match["trigger_id"])
+        if (image := image_file(path.parent.name, path.name)) is not None:
+            yield image
+
+
+def image_file(day: str, name: str) -> ImageFile | None:
+    """Returns a file in the folder of a day; None for one that is not an image of the archive."""
+    match = _OURS.fullmatch(name)
+    if match is None:
+        return None
+    return ImageFile(f"{day}/{match['stem']}", f"{day}/{name}", match["trigger_id"])
 
 
 class Quota:

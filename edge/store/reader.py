@@ -1,30 +1,30 @@
-"""Reading records beside the line that writes them, and labelling them."""
+"""Reading records beside the line that writes them."""
 
 from __future__ import annotations
 
-import contextlib
-import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta, timezone, tzinfo
+from datetime import datetime, time, timedelta, tzinfo
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
 from edge.part.record import InspectionRecord
-from edge.store.database import connect, connect_to_read, telling_of_damage, transaction
+from edge.store.database import changing, connect_to_read, telling_of_damage
+from edge.store.labels import Label, labels_of
 from edge.store.rows import FIELDS, moment_from_text, record_from_row, text_from_moment
 from edge.store.shifts import Shift, shifts_between
-from inspection.errors import ConfigError, RecordsError
 from inspection.verdict import Cause, Verdict
-
-GOOD = "good"
 
 _INSTANT = timedelta(microseconds=1)  # the resolution of moments
 
 _FROM = "FROM records JOIN identities USING (identity)"
-_LABEL = "(SELECT label FROM labels WHERE record = records.number ORDER BY number DESC LIMIT 1)"
+_FOUND = (
+    f"records.number, {FIELDS}, records.label, "  # noqa: S608 - names
+    "(SELECT mask FROM labels WHERE record = records.number AND labels.label = records.label "
+    "AND mask IS NOT NULL AND withdrawn_by IS NULL ORDER BY labels.number DESC LIMIT 1) AS mask"
+)
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Filter:
         since, until: when the part was announced; `until` itself is not in it.
         min_score, max_score: raw scores, both in it.
         recipe_number: number that a PLC requests.
-        label: the last label.
-        is_labelled: whether it has one.
+        calibration_seal: of the calibration that gave the threshold.
+        label: the label that holds, see `edge.store.labels`.
+        is_labelled: whether it has any.
     """
 
     since: datetime | None = None
@@ -45,6 +46,7 @@ class Filter:
     causes: tuple[Cause, ...] = ()
     recipe: str | None = None
     recipe_number: int | None = None
+    calibration_seal: str | None = None
     part_id: str | None = None
     trigger_id: str | None = None
     min_score: float | None = None
@@ -60,11 +62,12 @@ class Filter:
             ("triggered_utc < ?", self.until and text_from_moment(self.until)),
             ("recipe = ?", self.recipe),
             ("recipe_number = ?", self.recipe_number),
+            ("calibration_seal = ?", self.calibration_seal),
             ("part_id = ?", self.part_id),
             ("trigger_id = ?", self.trigger_id),
             ("score >= ?", self.min_score),
             ("score <= ?", self.max_score),
-            (f"{_LABEL} = ?", self.label),
+            ("records.label = ?", self.label),
         ]
         texts = [text for text, value in terms if value is not None]
         values = [value for _, value in terms if value is not None]
@@ -73,21 +76,24 @@ class Filter:
                 texts.append(f"{column} IN ({', '.join('?' * len(choice))})")
                 values += [one.value for one in choice]
         if labelled:
-            texts.append(f"{_LABEL} {labelled}")
+            texts.append(f"records.label {labelled}")
         return " AND ".join(texts) or "TRUE", values
 
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """A record with its label: "good", the name of a defect, or None.
+    """A record with the label that holds, see `edge.store.labels`.
 
     Attributes:
+        label: "good", the name of a defect, "undecided" or "disputed"; None without labels.
+        mask: file of the newest mask that was painted with this label, relative to the images.
         number: of its row; a later record has a higher one.
     """
 
     record: InspectionRecord
     label: str | None
     number: int
+    mask: str | None = None
 
     @property
     def place(self) -> Place:
@@ -167,25 +173,35 @@ class RecordReader:
             values += [text_from_moment(beyond.triggered_utc), beyond.number]
         with telling_of_damage(self._folder):
             rows = self._connection.execute(
-                f"SELECT records.number, {FIELDS}, {_LABEL} AS label {_FROM} WHERE {condition} "
+                f"SELECT {_FOUND} {_FROM} WHERE {condition} "
                 f"ORDER BY triggered_utc {order}, records.number {order} LIMIT ?",
                 (*values, -1 if limit is None else limit),
             )
             for row in rows:
-                yield StoredRecord(record_from_row(row), row["label"], row["number"])
+                yield _stored(row)
+
+    def known_labels(self) -> list[str]:
+        """Returns the labels that hold for some part, by name."""
+        with telling_of_damage(self._folder):
+            rows = self._connection.execute(
+                "SELECT DISTINCT label FROM records WHERE label IS NOT NULL ORDER BY label"
+            )
+            return [str(label) for (label,) in rows]
 
     def written_after(self, number: int, most: int) -> list[StoredRecord]:
         """Returns the newest `most` of the records with a higher number, the newest last."""
         with telling_of_damage(self._folder):
             rows = self._connection.execute(
-                f"SELECT records.number, {FIELDS}, {_LABEL} AS label {_FROM} "
+                f"SELECT {_FOUND} {_FROM} "
                 "WHERE records.number > ? ORDER BY records.number DESC LIMIT ?",
                 (number, most),
             ).fetchall()
-            return [
-                StoredRecord(record_from_row(row), row["label"], row["number"])
-                for row in reversed(rows)
-            ]
+            return [_stored(row) for row in reversed(rows)]
+
+    def labels(self, number: int) -> list[Label]:
+        """Returns all labels of a record, the oldest first."""
+        with telling_of_damage(self._folder):
+            return labels_of(self._connection, number)
 
     def tally(
         self, since: datetime, *, after: int = 0, upto: int
@@ -252,30 +268,8 @@ class RecordReader:
         yield from counts.values()
 
 
-def add_label(folder: Path, trigger_id: str, label: str, *, author: str, note: str) -> None:
-    """Add a label to a part: "good", or the name of a defect. Earlier labels stay.
-
-    Raises:
-        ConfigError: the label cannot name a folder.
-        RecordsError: there is no such record, or it cannot be written.
-    """
-    if re.fullmatch(r"[A-Za-z0-9][\w.-]*", label) is None:
-        raise ConfigError(
-            f"label {label!r}: give {GOOD!r} or the name of a defect, which can name a folder: "
-            "letters, digits, '_', '-', '.'"
-        )
-    with _opened(folder) as connection, transaction(connection):
-        row = connection.execute(
-            "SELECT number FROM records WHERE trigger_id = ?", (trigger_id,)
-        ).fetchone()
-        if row is None:
-            raise RecordsError(
-                f"{folder}: no record {trigger_id!r}; 'linewarden records list {folder}' has them"
-            )
-        connection.execute(
-            "INSERT INTO labels (record, label, author, note, labelled_utc) VALUES (?, ?, ?, ?, ?)",
-            (row["number"], label, author, note, text_from_moment(datetime.now(timezone.utc))),
-        )
+def _stored(row: sqlite3.Row) -> StoredRecord:
+    return StoredRecord(record_from_row(row), row["label"], row["number"], row["mask"])
 
 
 def empty_outbox(folder: Path, output: str) -> int:
@@ -286,18 +280,5 @@ def empty_outbox(folder: Path, output: str) -> int:
     Raises:
         RecordsError: it cannot be written.
     """
-    with _opened(folder) as connection, transaction(connection):
+    with changing(folder) as connection:
         return connection.execute("DELETE FROM outbox WHERE output = ?", (output,)).rowcount
-
-
-@contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[sqlite3.Connection]:
-    connect_to_read(folder).close()  # which tells when there is none
-    try:
-        with (
-            telling_of_damage(folder),
-            contextlib.closing(connect(folder, synchronous="FULL")) as connection,
-        ):
-            yield connection
-    except sqlite3.OperationalError as error:
-        raise RecordsError(f"{folder}: cannot be written: {error}") from error

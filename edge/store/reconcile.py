@@ -46,7 +46,8 @@ class ImageNames:
         if day not in self._days:
             names = self._days[day] = defaultdict(list)
             for image in image_files(self._folder, day):
-                names[image.trigger_id].append(image.name)
+                if not image.is_painted:
+                    names[image.trigger_id].append(image.name)
         found = self._days[day].get(trigger_id, [])
         others = [n for n in named if n not in found and (self._folder / n).is_file()]
         return sorted([*found, *others])

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge.store.database import DamagedDatabaseError, connect, migrations, transaction
+from edge.store.labels import hold
 from edge.store.log_frames import LogFrame, log_frames
 from edge.store.pages import Row, Value, page_size, rows_of_page
 from edge.store.rows import FIELDS, record_from_row
@@ -151,6 +152,9 @@ def _recover(sources: Sequence[Path], folder: Path) -> Recovered:
                 connection.execute(
                     f"DELETE FROM {name} WHERE record NOT IN (SELECT number FROM records)"  # noqa: S608
                 )
+        with transaction(connection):
+            for (record,) in connection.execute("SELECT DISTINCT record FROM labels").fetchall():
+                hold(connection, record)
         waiting = connection.execute("SELECT output, count(*) FROM outbox GROUP BY output")
         return Recovered(
             records=_count(connection, "records"),

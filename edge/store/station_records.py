@@ -36,7 +36,7 @@ from edge.store.reconcile import ImageNames
 from edge.store.rows import find_record
 from edge.store.service_time import FILE_NAME as SERVICE_TIME_NAME
 from edge.store.service_time import ServiceTime
-from edge.store.writer import Entry, RecordWriter
+from edge.store.writer import Entry, RecordWriter, Work
 from inspection.errors import LineError, RecordsError
 
 JOURNAL_NAME = "open-triggers"
@@ -45,6 +45,7 @@ IMAGES_NAME = "images"
 _MAX_BACKLOG = 10_000
 _FULL_BYTES = 1 << 20  # a database needs as much to be opened
 _CLOSE_S = 10.0
+_CHANGE_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -153,6 +154,10 @@ class StationRecords:
     def blocked(self) -> str | None:
         """Why the station must not be READY: no verdict can leave; None when it may."""
         return self._notes.slow
+
+    def change(self, work: Work) -> None:
+        """Changes existing rows; from any thread. See `RecordWriter.change`."""
+        self._writer.change(work, _CHANGE_S)
 
     def on_trigger(self, trigger: Trigger, noted: Callable[[], None]) -> None:
         """Have a trigger noted, without waiting for the disk.

@@ -13,6 +13,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
@@ -24,7 +26,7 @@ from edge.store.expiry import RowExpiry
 from edge.store.reconcile import ImageNames, reconcile
 from edge.store.rows import write_record
 from edge.store.service_time import ServiceTime
-from inspection.errors import RecordsError
+from inspection.errors import LinewardenError, RecordsError
 
 _LARGEST_COMMIT = 500
 _PAUSE_S = 1.0
@@ -32,6 +34,8 @@ _PRUNE_EVERY_S = 60.0
 _REPLACE_EVERY_S = 60.0  # a disk that damages every new database would be filled with them
 
 _log = logging.getLogger(__name__)
+
+Work = Callable[[sqlite3.Connection], None]
 
 
 class Entry(NamedTuple):
@@ -85,6 +89,7 @@ class RecordWriter:
         self._connection: sqlite3.Connection | None = None
         self._changed = threading.Condition()
         self._waiting: deque[Entry] = deque()
+        self._changes: deque[tuple[Work, Future[None]]] = deque()
         self._ended = False
         self._prune_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="records", daemon=True)
@@ -108,6 +113,29 @@ class RecordWriter:
             self.lost += 1
         _log.error("a record is lost: %s", entry.record.model_dump_json())
         return False
+
+    def change(self, work: Work, within_s: float) -> None:
+        """Has a change of existing rows made in a transaction, and waits for it.
+
+        Args:
+            work: runs on the writer's thread; raises a LinewardenError to change nothing.
+
+        Raises:
+            LinewardenError: that of `work`.
+            RecordsError: the database cannot be written now; nothing was changed.
+        """
+        done: Future[None] = Future()
+        with self._changed:
+            self._changes.append((work, done))
+            self._changed.notify()
+        try:
+            self._await(done, within_s)
+        except CancelledError as error:
+            raise RecordsError("the line ends, and nothing was changed") from error
+        except sqlite3.Error as error:
+            raise RecordsError(
+                f"{self._folder}: cannot be written, and nothing was changed: {error}"
+            ) from error
 
     def report_damage(self, damage: str) -> None:
         """Have the database replaced, without waiting."""
@@ -133,6 +161,9 @@ class RecordWriter:
                 self._damage = str(error)
             except Exception as error:  # noqa: BLE001 - the writer goes on after a pause
                 self._log_failure(error)
+        with self._changed:
+            for _, done in self._changes:
+                done.cancel()
         self._service.save()
         self._disconnect()
 
@@ -149,10 +180,15 @@ class RecordWriter:
             self._prune(self._connection)
         with self._changed:
             pause_s = max(0.0, self._prune_at - time.monotonic())
-            self._changed.wait_for(lambda: self._waiting or self._ended or self._damage, pause_s)
+            self._changed.wait_for(
+                lambda: self._waiting or self._changes or self._ended or self._damage, pause_s
+            )
             batch = list(islice(self._waiting, _LARGEST_COMMIT))
+            change = self._changes.popleft() if self._changes else None
         if batch:
             self._commit(self._connection, batch)
+        if change is not None:
+            self._make(self._connection, *change)
 
     def _commit(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> None:
         with transaction(connection):
@@ -167,6 +203,34 @@ class RecordWriter:
                 self._waiting.popleft()
         self._log_recovery()
         self._on_commit(batch)
+
+    def _make(self, connection: sqlite3.Connection, work: Work, done: Future[None]) -> None:
+        """Make a change, unless nobody waits for it any more; its error goes to who asked."""
+        if not done.set_running_or_notify_cancel():
+            return
+        try:
+            with transaction(connection):
+                work(connection)
+        except LinewardenError as error:
+            done.set_exception(error)
+        except Exception as error:
+            done.set_exception(error)
+            raise
+        else:
+            self._log_recovery()
+            done.set_result(None)
+
+    def _await(self, done: Future[None], within_s: float) -> None:
+        try:
+            done.result(within_s)
+        except FutureTimeoutError as error:
+            if not done.cancel():
+                done.result()  # it is being made now
+                return
+            why = f": {self.failure}" if self.failure else ""
+            raise RecordsError(
+                f"{self._folder}: cannot be written now, and nothing was changed{why}"
+            ) from error
 
     def _replace(self, damage: str) -> None:
         """Begin a new database in the place of the damaged one."""

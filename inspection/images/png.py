@@ -10,6 +10,7 @@ from inspection.images.damage import DamageError, several_images
 
 START = b"\x89PNG\r\n\x1a\n"
 
+_HEAD = 24  # bytes up to the height of the image
 _AROUND = 12  # bytes of a chunk beside its data: length, type, checksum
 
 
@@ -25,6 +26,18 @@ def check(content: bytes) -> None:
             (frames,) = struct.unpack_from(">I", data)
             if frames > 1:
                 raise several_images(frames)
+
+
+def size(content: bytes) -> tuple[int, int]:
+    """Returns width and height as the head of the file has them; decodes nothing.
+
+    Raises:
+        DamageError: it is not the head of a PNG.
+    """
+    if not content.startswith(START) or content[12:16] != b"IHDR" or len(content) < _HEAD:
+        raise DamageError("PNG: it does not begin as one")
+    width, height = struct.unpack_from(">II", content, 16)
+    return int(width), int(height)
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -14,6 +14,9 @@ bound; --to makes one of them active, as a new entry. With --defects each line a
 the number of your defective parts that would pass, and the upper bound of that share
 for defects like these; it does not hold for other kinds of defects.
 
+'preview' shows the threshold that a calibration with more good parts would have, by
+their scores in the records: without any, with the first, with all. It changes nothing.
+
 examples:
   linewarden calibrations list bundles/flange
   linewarden calibrations show bundles/flange 20261121T041401Z --recipe 7
@@ -22,6 +25,7 @@ examples:
   linewarden calibrations sensitivity bundles/flange
   linewarden calibrations sensitivity bundles/flange --defects parts/flange/test/scratch
   linewarden calibrations sensitivity bundles/flange --to 0.4 --reason 'escapes in May'
+  linewarden calibrations preview bundles/flange --score 0.61 0.58
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from calibration.escapes import defect_values, escape_rate
@@ -42,6 +47,7 @@ from calibration.history import (
     recipes,
     roll_back,
 )
+from calibration.more_good import limit_with
 from calibration.sensitivity import move_slider, place_of, slider_of
 from inspection.bundle import Bundle, open_bundle
 from inspection.bundle.calibration_file import Calibration
@@ -93,9 +99,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     slider.add_argument(
         "--engine", help="engine that measures them (default: onnxruntime, or that of the build)"
     )
-    for action in (showing, comparing, back, slider):
+    preview = _action(actions, "preview", "the threshold with more good parts, by their scores")
+    preview.add_argument(
+        "--score", nargs="+", default=[], type=float, metavar="SCORE", help="raw scores of parts"
+    )
+    for action in (showing, comparing, back, slider, preview):
         action.add_argument("--recipe", default="default", help="default: %(default)s")
-    for action in (listing, comparing):
+    for action in (listing, comparing, preview):
         action.add_argument("--json", action="store_true", help="print as JSON")
 
 
@@ -121,12 +131,30 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join([json.dumps(figures(found), indent=2)] if args.json else describe(found)))
     elif args.action == "sensitivity":
         print("\n".join(_sensitivity(bundle, args)))
+    elif args.action == "preview":
+        print("\n".join(_preview(bundle, args)))
     else:
         written = roll_back(bundle, args.recipe, args.when, author=args.author, reason=args.reason)
         print(f"recipe {args.recipe}: {written.reason}")
         print(f"threshold {written.thresholds.reject:.6g}")
         print(f"written to {bundle.calibration_path(args.recipe)}")
     return 0
+
+
+def _preview(bundle: Bundle, args: argparse.Namespace) -> list[str]:
+    active = find(bundle, args.recipe, ACTIVE).whole()
+    counts = sorted({0, min(1, len(args.score)), len(args.score)})
+    limits = {count: limit_with(active, args.score[:count]) for count in counts}
+    if args.json:
+        steps = [{"more": count, **asdict(limit)} for count, limit in limits.items()]
+        found = {"seal": active.seal, "threshold": active.thresholds.reject, "steps": steps}
+        return [json.dumps(found)]
+    rows = [("more good parts", "parts", "threshold", "bound")]
+    rows += [
+        (str(count), str(limit.parts), f"{limit.threshold:.6g}", f"{limit.bound:.2%}")
+        for count, limit in limits.items()
+    ]
+    return [f"threshold now: {active.thresholds.reject:.6g}", *aligned(rows, numbers_from=0)]
 
 
 def _defective(folders: Sequence[Path]) -> list[Path]:

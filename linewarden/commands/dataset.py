@@ -27,7 +27,8 @@ cannot hold, and lists the details that the layout loses. Masks become PNG files
 
 `from-records` copies the frames of labelled parts from the records of a line
 (`linewarden records label`) to the new folder OUT: with --to mvtec to train/good and
-test/<defect>, with --to plain only the good ones, for calibrate --more-good.
+test/<defect>, with the masks that people painted in ground_truth; with --to plain only
+the good ones, for calibrate --more-good. Undecided and disputed parts are left out.
 OUT/origin.jsonl has the record of each image.
 
 examples:

@@ -1,4 +1,4 @@
-"""Serve the web pages of the lines on this device: live view, health, audit log.
+"""Serve the web pages of the lines on this device: live view, review, health, audit log.
 
 The panel reads the records and images of the lines, and talks to a running line through its
 `control_socket`. The inspection does not depend on it.

@@ -5,7 +5,8 @@ shifts. The command does not disturb a running line. Times are ISO 8601, such as
 2026-11-21 or 2026-11-21T06:00; without an offset they are local time.
 
 `label` keeps the judgement of a person: `good` for a false reject, the name of the defect
-for an escape. `linewarden dataset from-records` makes a folder for training or
+for an escape, `undecided` for neither. A part about which two people differ is `disputed`
+until one more labels it. `linewarden dataset from-records` makes a folder for training or
 calibration from labelled parts.
 
 `recover` saves what can be read of a damaged database: those that a line set aside in its
@@ -33,12 +34,12 @@ from pathlib import Path
 
 from edge.store.damage import damaged_files
 from edge.store.database import FILE_NAME
+from edge.store.labels import add_label
 from edge.store.reader import (
     Count,
     Filter,
     RecordReader,
     StoredRecord,
-    add_label,
     empty_outbox,
 )
 from edge.store.recovery import LOST, recover
@@ -75,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     counters.add_argument("--json", action="store_true", help="one JSON object per row")
     label = _action(actions, "label", "note the judgement of a person")
     label.add_argument("trigger_id", metavar="ID", help="trigger id of the record")
-    label.add_argument("label", metavar="LABEL", help="good, or the name of the defect")
+    label.add_argument("label", metavar="LABEL", help="good, the name of the defect, or undecided")
     add_author_argument(label)
     label.add_argument("--note", default="", metavar="TEXT", help="reason")
     outbox = _action(actions, "outbox", "verdicts that wait for each output")

@@ -15,7 +15,14 @@ from edge.panel.app import app_of
 from edge.panel.config import PanelConfig
 from edge.panel.roles import Role
 from edge.panel.services import Panel, open_panel
-from edge.station.control import Command, ControlSocket, NoArguments, RecipeMessage
+from edge.station.control import (
+    Command,
+    ControlSocket,
+    LabelMessage,
+    NoArguments,
+    RecipeMessage,
+    WithdrawMessage,
+)
 from inspection.errors import LineError
 
 ORIGIN = "http://panel.test"
@@ -98,6 +105,7 @@ class TalkingLine:
         state: its answer to "state".
         picture: its answer to "picture".
         asked: the requests that changed something.
+        labelled: the labels that it was given.
     """
 
     def __init__(self) -> None:
@@ -121,6 +129,7 @@ class TalkingLine:
         }
         self.picture: dict[str, Any] = {"trigger_id": None}
         self.asked: list[str] = []
+        self.labelled: list[LabelMessage] = []
 
     def listening(self, socket: Path) -> ControlSocket:
         """Returns the socket, to enter."""
@@ -131,6 +140,8 @@ class TalkingLine:
                 "picture": Command(NoArguments, lambda _: self.picture),
                 "recipe": Command(RecipeMessage, self._recipe),
                 "check": Command(NoArguments, self._check),
+                "label": Command(LabelMessage, self._label),
+                "withdraw": Command(WithdrawMessage, self._withdraw),
             },
         )
 
@@ -145,3 +156,11 @@ class TalkingLine:
     def _check(self, _request: NoArguments) -> dict[str, Any]:
         self.asked.append("check")
         return {"check": {"due": "show the golden part", "passed": 0, "failed": 0}}
+
+    def _label(self, request: LabelMessage) -> dict[str, Any]:
+        self.labelled.append(request)
+        return {}
+
+    def _withdraw(self, request: WithdrawMessage) -> dict[str, Any]:
+        self.asked.append(f"withdraw {request.trigger_id} {request.author} by {request.by}")
+        return {}

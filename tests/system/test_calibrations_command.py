@@ -169,3 +169,27 @@ def test_images_that_are_passed_over_are_a_warning(
     words = ["calibrations", "sensitivity", str(tiny_bundle.folder), "--defects", good]
     assert main(words) == 0
     assert told in capsys.readouterr().err.splitlines()
+
+
+def test_the_preview_is_what_more_good_parts_do(
+    tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, good = tiny_bundle.folder, images(tmp_path / "good", [20, 60, 40, 102])
+    said(capsys, "calibrate", folder, "--good", good)
+    preview = ["calibrations", "preview", folder, "--score", 200 / 255, 30 / 255]
+    _, text = said(capsys, *preview, "--json")
+    before, one, both = json.loads(text)["steps"]
+    assert (before["threshold"], before["parts"]) == (pytest.approx(0.4), 4)
+    assert (one["threshold"], one["parts"]) == (pytest.approx(200 / 255), 5)
+    assert "5" in said(capsys, *preview)[1].splitlines()[3].split()
+    more = images(tmp_path / "more", [200, 30])
+    said(capsys, "calibrate", folder, "--good", good, "--more-good", more)
+    calibrated = tiny_bundle.calibration("default", "model.onnx")
+    assert calibrated.thresholds.reject == pytest.approx(both["threshold"])
+    assert calibrated.false_reject_rate_bound == pytest.approx(both["bound"])
+
+
+def test_no_preview_without_scores(tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = said(capsys, "calibrations", "preview", tiny_bundle.folder)
+    assert code == 3
+    assert "it keeps no scores of good parts: calibrate with their images" in text

@@ -26,9 +26,17 @@ from tests.doubles.line_folder import (
     write_line,
     write_parts,
 )
-from tests.doubles.served_panel import DESK, PHONE, ServedPanel, chromium, log_in, served
+from tests.doubles.served_panel import (
+    DESK,
+    OVERFLOW,
+    PHONE,
+    ServedPanel,
+    chromium,
+    log_in,
+    served,
+    violations,
+)
 from tests.doubles.waiting import wait_for
-from tests.system.test_panel_pages import OVERFLOW, violations
 
 pytestmark = pytest.mark.slow
 WAIT_MS = 60_000

@@ -1,14 +1,26 @@
 """The pages of the panel, in the order of the navigation."""
 
 from edge.panel.page import Page
-from edge.panel.pages import accounts, health, images, live, login, recipes, zones
+from edge.panel.pages import (
+    accounts,
+    health,
+    images,
+    live,
+    login,
+    recipes,
+    review,
+    review_part,
+    zones,
+)
 
 PAGES: tuple[Page, ...] = (
     live.PAGE,
+    review.PAGE,
     zones.PAGE,
     recipes.PAGE,
     health.PAGE,
     accounts.PAGE,
     login.PAGE,
     images.PAGE,
+    review_part.PAGE,
 )

@@ -1,4 +1,4 @@
-// Renews the content of elements with data-refresh="address" every data-every="seconds".
+// Renews the content of elements with data-refresh="address" every data-every="seconds", or once.
 // What the server says when it cannot is shown in its place.
 
 import { element } from "./dom.js";
@@ -14,7 +14,7 @@ async function renew(node) {
   } catch {
     node.classList.add("old");
   }
-  setTimeout(renew, 1000 * node.dataset.every, node);
+  if (node.dataset.every) setTimeout(renew, 1000 * node.dataset.every, node);
 }
 
 document.querySelectorAll("[data-refresh]").forEach(renew);

@@ -18,10 +18,10 @@ export class Stage {
 
   show(part, outline, heat, opacity) {
     const key = [part.trigger, part.pictures.length, outline, heat, opacity].join();
-    if (key === this.shown) return;
+    if (key === this.shown) return undefined;
     if (part.trigger !== this.asked.trigger) this.asked = { trigger: part.trigger, at: performance.now() };
     this.shown = key;
-    this.draw(part, outline, heat, opacity, key);
+    return this.draw(part, outline, heat, opacity, key);
   }
 
   // The picture of the part before may stay while the next one comes, and no longer.

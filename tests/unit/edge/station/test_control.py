@@ -17,7 +17,13 @@ import pytest
 from edge.peers.connections import ConnectionLimits
 from edge.peers.messages import Message
 from edge.recipe.changeover import RecipeStatus
-from edge.station.control import Command, ControlSocket, ask, station_commands
+from edge.station.control import (
+    REQUEST_MAX_BYTES,
+    Command,
+    ControlSocket,
+    ask,
+    station_commands,
+)
 from inspection.errors import CameraError, LineError
 from tests.doubles.waiting import wait_for
 
@@ -76,7 +82,7 @@ def test_a_refusal_and_a_defect_leave_the_line_running(path: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *(b"", b"{", b"[1]", b'"echo"', b"{}", b'{"command": []}', b"\xff\xfe", b"x" * 70_000),
+        *(b"", b"{", b"[1]", b'"echo"', b"{}", b'{"command": []}', b"\xff\xfe", b"x" * 300_000),
         *(b"[" * 4000, b"9" * 4000, b'{"command": "echo", "word": true}'),
         *(b'{"command": "echo", "words": "a"}', b'{"command": "echo", "word": NaN}'),
     ],
@@ -203,7 +209,7 @@ class Line:
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
     line = Line()
-    commands = station_commands(line, line, lambda: None, line)  # type: ignore[arg-type, return-value]
+    commands = station_commands(line, line, lambda: None, line, line)  # type: ignore[arg-type, return-value]
     with ControlSocket(tmp_path / "line.sock", commands):
         yield line
 
@@ -234,9 +240,11 @@ def test_a_part_id_is_a_text_or_a_number(line: Line, tmp_path: Path) -> None:
 def test_the_end_of_a_long_line_is_not_a_command(line: Line, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(tmp_path / "line.sock"))
-        connection.sendall(b"x" * 4097 + b'{"command": "trigger"}\n')
+        connection.sendall(b"x" * (REQUEST_MAX_BYTES + 1) + b'{"command": "trigger"}\n')
         with connection.makefile("rb") as stream:
-            assert "longer than 4096 bytes" in json.loads(stream.readline())["error"]
+            assert (
+                f"longer than {REQUEST_MAX_BYTES} bytes" in json.loads(stream.readline())["error"]
+            )
     assert ask(tmp_path / "line.sock", "recipe")["ok"]
     assert line.fired == []
 

@@ -16,8 +16,9 @@ from edge.store import writer
 from edge.store.config import RecordsConfig
 from edge.store.damage import damaged_files
 from edge.store.database import FILE_NAME, connect, transaction
+from edge.store.labels import add_label
 from edge.store.outbox_table import OutboxTable
-from edge.store.reader import Filter, RecordReader, add_label, empty_outbox
+from edge.store.reader import Filter, RecordReader, empty_outbox
 from edge.store.recovery import recover
 from edge.store.rows import write_record
 from edge.store.station_records import StationRecords

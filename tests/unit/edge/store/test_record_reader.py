@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from edge.part.record import InspectionRecord
 from edge.store.config import RecordsConfig
 from edge.store.database import connect, transaction
-from edge.store.reader import Filter, RecordReader, add_label, empty_outbox
+from edge.store.labels import add_label
+from edge.store.reader import Filter, RecordReader, empty_outbox
 from edge.store.rows import write_record
 from edge.store.shifts import shifts_between
 from edge.store.station_records import StationRecords
@@ -122,13 +123,21 @@ def test_the_newest_ones(folder: Path) -> None:
     assert [one.record.trigger_id for one in newest] == ["t5", "t4"]
 
 
-def test_the_last_label_counts(folder: Path) -> None:
+def test_the_label_that_holds_is_found(folder: Path) -> None:
     add_label(folder, "t2", "good", author="A. Inspector", note="dust")
     add_label(folder, "t2", "scratch", author="B. Inspector", note="")
+    add_label(folder, "t0", "dent", author="", note="")
     add_label(folder, "t0", "good", author="", note="")
     assert found(folder, label="good") == "0"
-    assert found(folder, label="scratch") == "2"
+    assert found(folder, label="disputed") == "2"
     assert found(folder, is_labelled=True) == "02"
+    assert found(folder, is_labelled=False) == "1345"
+    with RecordReader(folder) as reader:
+        (stored,) = reader.find(Filter(trigger_id="t2"))
+        assert [(one.author, one.note) for one in reader.labels(stored.number)] == [
+            ("A. Inspector", "dust"),
+            ("B. Inspector", ""),
+        ]
     with pytest.raises(RecordsError, match="no record 'nobody'; 'linewarden records list"):
         add_label(folder, "nobody", "good", author="", note="")
     with pytest.raises(RecordsError, match=r"holds no records\.sqlite"):

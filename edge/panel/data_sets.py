@@ -1,0 +1,161 @@
+"""Data sets that people make of labelled parts, on a thread: it takes minutes for many parts."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sqlite3
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Literal
+
+from edge.panel.bundles import bundle_of
+from edge.panel.lines import PanelLine
+from edge.panel.refusals import Refused
+from edge.station.config import LineConfig
+from edge.store.data_set import ORIGIN, Layout, gather
+from edge.store.reader import Filter
+from inspection.errors import LinewardenError
+
+Purpose = Literal["training", "calibration"]
+PURPOSES: tuple[Purpose, ...] = ("training", "calibration")
+
+_LAYOUTS: dict[Purpose, Layout] = {"training": "mvtec", "calibration": "plain"}
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A data set that somebody asks for.
+
+    Attributes:
+        take_passes: whether a PASS without a label counts as good.
+        view: the one to take where parts have several; None where they have one.
+    """
+
+    purpose: Purpose
+    which: Filter
+    take_passes: bool
+    view: str | None
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A finished data set.
+
+    Attributes:
+        images: number of them.
+        recipe, recipe_number, view: of the first of them.
+    """
+
+    folder: Path
+    purpose: Purpose
+    images: int
+    recipe: str
+    recipe_number: int | None
+    view: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """The last data set that this process began for a line.
+
+    Attributes:
+        problem: why it was not made, or what it leaves out; empty for nothing.
+    """
+
+    name: str
+    is_running: bool
+    problem: str = ""
+
+
+class DataSets:
+    """The data sets in a folder. Safe for threads.
+
+    Args:
+        folder: None where the configuration names none.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._works: dict[str, Work] = {}
+
+    def begin(self, line: PanelLine, wanted: Wanted) -> None:
+        """Begins to make a data set of the parts of a line.
+
+        Raises:
+            Refused: the configuration names no folder, or one is being made for this line.
+        """
+        if self.folder is None:
+            raise Refused(409, "problem.no_data_sets")
+        moment = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
+        name = f"{line.name}-{moment}-{wanted.purpose}"
+        with self._lock:
+            work = self._works.get(line.name)
+            if work is not None and work.is_running:
+                raise Refused(409, "problem.data_set_running", name=work.name)
+            self._works[line.name] = Work(name, is_running=True)
+        thread = threading.Thread(
+            target=self._make, args=(line, wanted, self.folder / name), name="data-set", daemon=True
+        )
+        thread.start()
+
+    def work(self, line: PanelLine) -> Work | None:
+        """Returns what this process began last for a line."""
+        with self._lock:
+            return self._works.get(line.name)
+
+    def finished(self, line: PanelLine) -> list[DataSet]:
+        """Returns the newest data sets of a line, the newest first."""
+        if self.folder is None:
+            return []
+        found = [
+            (path, purpose)
+            for purpose in PURPOSES
+            for path in self.folder.glob(f"{line.name}-*Z-{purpose}")
+            if (path / ORIGIN).is_file()
+        ]
+        newest = sorted(found, key=lambda one: one[0].name, reverse=True)[:_SHOWN]
+        return [_read(path, purpose) for path, purpose in newest]
+
+    def _make(self, line: PanelLine, wanted: Wanted, out: Path) -> None:
+        problem = ""
+        try:
+            with line.reader() as reader:
+                found = gather(
+                    reader.find(wanted.which),
+                    line.images,
+                    out,
+                    layout=_LAYOUTS[wanted.purpose],
+                    take_passes=wanted.take_passes,
+                    view=wanted.view,
+                )
+            problem = "\n".join(found.damaged)
+        except (LinewardenError, OSError, sqlite3.Error) as error:
+            problem = str(error)
+        with self._lock:
+            self._works[line.name] = Work(out.name, is_running=False, problem=problem)
+
+
+def commands_for(data_set: DataSet, config: LineConfig) -> Sequence[str]:
+    """Returns the command lines that use a data set; capitals are for the person to fill in."""
+    folder = shlex.quote(str(data_set.folder))
+    if data_set.purpose == "training":
+        return (f"linewarden teach --good {folder} --out BUNDLE",)
+    bundle = bundle_of(config, data_set.recipe_number, data_set.view)
+    named = f"{shlex.quote(str(bundle))} --recipe {shlex.quote(data_set.recipe)}"
+    images = f"--good GOOD --more-good {folder}"
+    return (f"linewarden calibrate {named} {images} --author NAME --reason TEXT",)
+
+
+def _read(folder: Path, purpose: Purpose) -> DataSet:
+    with (folder / ORIGIN).open() as stream:
+        record = json.loads(next(stream))["record"]
+        images = 1 + sum(1 for _ in stream)
+    return DataSet(
+        *(folder, purpose, images), record["recipe"], record["recipe_number"], record["view"]
+    )
