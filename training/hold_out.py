@@ -1,4 +1,4 @@
-"""How many good images a model in closed form holds out, to judge the threshold. Imports no torch."""
+"""How many good images judge the threshold of a model in closed form. Imports no torch."""
 
 from __future__ import annotations
 

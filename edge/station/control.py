@@ -8,13 +8,14 @@ A request is one JSON object on one line, and so is its answer:
     {"command": "recipe"}                          {"ok": true, "active": 2, "loading": null, ...}
     {"command": "check"}                           {"ok": true, "check": {"due": "...", ...}}
     {"command": "picture"}                         {"ok": true, "trigger_id": "...", ...}
+    {"command": "frame"}                           {"ok": true, "trigger_id": "...", ...}
     {"command": "stop"}                            {"ok": true}
 
 The answer to "state" also holds `edge.station.status.StationStatus`, and the answer to "recipe" the
 state of the changeover (`edge.recipe.changeover.RecipeStatus`): the requested recipe takes over
-when it is loaded. The answer to "picture" is `edge.station.newest_part.NewestPart.picture`. The
-answer to a refused request is {"ok": false, "error": "..."}. The owner of
-the socket and its group may connect.
+when it is loaded. The answer to "picture" is `edge.station.newest_part.NewestPart.picture`, and to
+"frame" `edge.station.whole_frame.WholeFrame.piece`. The answer to a refused request is
+{"ok": false, "error": "..."}. The owner of the socket and its group may connect.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+
+from pydantic import Field
 
 from edge.peers.bounded_threads import BoundedThreads
 from edge.peers.connections import ConnectionLimits, Connections
@@ -41,6 +44,7 @@ from edge.recipe.changeover import Changeover
 from edge.recipe.request.base import RequestedNumber
 from edge.station.newest_part import NewestPart
 from edge.station.status import StationStatus
+from edge.station.whole_frame import WholeFrame
 from edge.trigger.base import part_id_from_text
 from inspection.errors import LineError, LinewardenError
 
@@ -98,6 +102,14 @@ class RecipeMessage(Message):
     number: RequestedNumber | None = None
 
 
+class FrameMessage(Message):
+    """Asks for a piece of a whole frame; see `WholeFrame.piece`."""
+
+    trigger_id: Text | None = None
+    view: Text | None = None
+    offset: Annotated[int, Field(ge=0)] = 0
+
+
 def station_commands(
     pipeline: Pipeline,
     changeover: Changeover,
@@ -124,6 +136,11 @@ def station_commands(
     def picture(_request: NoArguments) -> Mapping[str, Any]:
         return newest.picture()
 
+    whole_frame = WholeFrame(newest)
+
+    def frame(request: FrameMessage) -> Mapping[str, Any]:
+        return whole_frame.piece(request.trigger_id, request.view, request.offset)
+
     def stop(_request: NoArguments) -> Mapping[str, Any]:
         pipeline.stop()
         return {}
@@ -134,6 +151,7 @@ def station_commands(
         "recipe": Command(RecipeMessage, recipe),
         "check": Command(NoArguments, check),
         "picture": Command(NoArguments, picture),
+        "frame": Command(FrameMessage, frame),
         "stop": Command(NoArguments, stop),
     }
 
