@@ -12,10 +12,12 @@ from edge.panel.audit import AuditLog
 from edge.panel.config import PanelConfig
 from edge.panel.database import PanelDatabase
 from edge.panel.feed import Feeds
+from edge.panel.jobs import Jobs
 from edge.panel.lines import PanelLine
 from edge.panel.login_limit import LoginLimit
 from edge.panel.rendering import environment
 from edge.panel.sessions import Sessions
+from edge.panel.teach import Teaching
 from edge.panel.thumbnails import Thumbnails
 
 
@@ -38,6 +40,8 @@ class Panel:
     feeds: Feeds
     thumbnails: Thumbnails
     templates: Environment
+    jobs: Jobs
+    teach: Teaching
 
 
 def open_panel(config: PanelConfig, hasher: PasswordHasher | None = None) -> Panel:
@@ -64,4 +68,6 @@ def open_panel(config: PanelConfig, hasher: PasswordHasher | None = None) -> Pan
         feeds=Feeds(lines, config.streams_max),
         thumbnails=Thumbnails(config.folder / "thumbnails", config.thumbnails_max_bytes),
         templates=environment(),
+        jobs=Jobs(config.folder / "jobs", wakes=config.jobs == "process"),
+        teach=Teaching.below(config.folder / "teach", config.teach.min_free_bytes),
     )

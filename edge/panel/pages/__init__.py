@@ -1,13 +1,15 @@
 """The pages of the panel, in the order of the navigation."""
 
 from edge.panel.page import Page
-from edge.panel.pages import accounts, health, images, live, login, recipes
+from edge.panel.pages import accounts, health, images, live, login, recipes, taught, teach
 
 PAGES: tuple[Page, ...] = (
     live.PAGE,
+    teach.PAGE,
     recipes.PAGE,
     health.PAGE,
     accounts.PAGE,
     login.PAGE,
     images.PAGE,
+    taught.PAGE,
 )
