@@ -19,6 +19,7 @@ from edge.panel.teach.tools import TOOLS, missing
 from edge.panel.teach.trials import Trial, begin_trial, trials_of
 from inspection.bundle.installed import BundleStore
 
+_HERE = "/lines/{line}/teach/{part}/results/{taught}"
 _STILLS_MAX_BYTES = 64_000_000
 _LIMIT_S = 600.0
 _LINES = 60
@@ -34,7 +35,7 @@ def _taught(visit: Visit) -> Taught:
 
 def _path(visit: Visit, below: str = "") -> str:
     values = visit.request.path_params
-    return f"/lines/{visit.line.name}/taught/{values['part']}/{values['taught']}{below}"
+    return _HERE.format(line=visit.line.name, part=values["part"], taught=values["taught"]) + below
 
 
 def _job_of(visit: Visit, part: Part, word: str) -> Job | None:
@@ -144,8 +145,6 @@ def _picture(visit: Visit) -> Response:
     headers = {"Cache-Control": "private, max-age=31536000, immutable"}
     return Response(content, media_type=media, headers=headers)
 
-
-_HERE = "/lines/{line}/taught/{part}/{taught}"
 
 PAGE = Page(
     "taught",

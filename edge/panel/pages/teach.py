@@ -65,7 +65,7 @@ def _work(visit: Visit) -> Response:
         "teach_part.html",
         part=part,
         path=path,
-        results_path=f"/lines/{visit.line.name}/taught/{part.name}",
+        results_path=f"{path}/results",
         images=part.collection.images()[:_SHOWN],
         folders=folders_below(root) if root is not None and root.is_dir() else [],
         root=root,

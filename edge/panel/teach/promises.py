@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 from pydantic import BaseModel
 
@@ -35,26 +36,6 @@ class Promises(BaseModel):
     calibrated: Promise | None
 
 
-class PromiseTable:
-    """The promises, each asked for once. Safe for threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[int, Promises] = {}
-
-    def of(self, parts: int) -> Promises:
-        """Returns the promises for a number of independent good parts.
-
-        Raises:
-            LinewardenError: the command cannot tell; the message says what is missing.
-        """
-        with self._lock:
-            if parts not in self._known:
-                start = parts // _BLOCK * _BLOCK
-                self._known |= {one.parts: one for one in _asked(start, start + _BLOCK)}
-            return self._known[parts]
-
-
 def _asked(start: int, end: int) -> list[Promises]:
     words = [sys.executable, "-m", "linewarden", "dataset", "promise", "--json"]
     try:
@@ -70,3 +51,28 @@ def _asked(start: int, end: int) -> list[Promises]:
     if done.returncode:
         raise LinewardenError(done.stderr.strip().removeprefix("linewarden: "))
     return [Promises.model_validate_json(line) for line in done.stdout.splitlines()]
+
+
+class PromiseTable:
+    """The promises, each asked for once. Safe for threads.
+
+    Args:
+        ask: returns the promises for numbers of parts, from the first to before the second.
+    """
+
+    def __init__(self, ask: Callable[[int, int], list[Promises]] = _asked) -> None:
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._known: dict[int, Promises] = {}
+
+    def of(self, parts: int) -> Promises:
+        """Returns the promises for a number of independent good parts.
+
+        Raises:
+            LinewardenError: the command cannot tell; the message says what is missing.
+        """
+        with self._lock:
+            if parts not in self._known:
+                start = parts // _BLOCK * _BLOCK
+                self._known |= {one.parts: one for one in self._ask(start, start + _BLOCK)}
+            return self._known[parts]

@@ -82,7 +82,7 @@ def _pixels(content: bytes, name: str) -> int:
 
 
 def folders_below(root: Path) -> list[str]:
-    """Returns the folders with images below `root`, relative to it."""
+    """Returns the folders with images below `root`, relative to it; links lead nowhere."""
     found = (path for path in _walk(root, DEPTH) if any(_images(path)))
     return sorted(str(path.relative_to(root)) for path in islice(found, _FOLDERS_MAX))
 
@@ -91,12 +91,11 @@ def inside(root: Path, name: str) -> Path:
     """Returns the folder `name` below `root`.
 
     Raises:
-        Refused: it leads elsewhere, or there is none.
+        Refused: it is not one of `folders_below`.
     """
-    path = (root / name).resolve()
-    if not path.is_relative_to(root.resolve()) or not path.is_dir():
+    if name not in folders_below(root):
         raise Refused(400, "problem.no_folder", name=name)
-    return path
+    return root / name
 
 
 def sent(files: Sequence[object]) -> list[Source]:
