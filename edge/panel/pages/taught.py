@@ -47,11 +47,15 @@ def _job_of(visit: Visit, part: Part, word: str) -> Job | None:
 def _result(visit: Visit) -> Response:
     part, taught = _part(visit), _taught(visit)
     job = _job_of(visit, part, str(taught.report))
+    tried = visit.panel.jobs.of(_trial_subject(part))
+    trials = [(trial, _of_trial(tried, trial)) for trial in trials_of(taught)]
     return visit.render(
         part=part,
         taught=taught,
         job=job,
         log=job.tail()[-_LINES:] if job is not None else [],
+        trials=[(trial, job, trial.stills(job)) for trial, job in trials],
+        open_trial=next((job.name for job in tried if job.is_open), ""),
         store=_store(visit, part),
         path=_path(visit),
         back_path=f"/lines/{visit.line.name}/teach/{part.name}",
@@ -63,16 +67,15 @@ def _result(visit: Visit) -> Response:
     )
 
 
-def _trials(visit: Visit) -> Response:
-    """Returns the trials, for the page to renew: each with its job and its verdicts."""
-    part, taught = _part(visit), _taught(visit)
-    jobs = visit.panel.jobs.of(f"{part.subject}/try")
-    found = [(trial, _of_trial(jobs, trial)) for trial in trials_of(taught)]
-    return visit.render(
-        "taught_trials.html",
-        trials=[(trial, job, trial.stills(job)) for trial, job in found],
-        path=_path(visit, "/trials"),
-    )
+def _trial(visit: Visit) -> Response:
+    """Returns the trial that waits or runs, for the page to renew; the page has the others."""
+    jobs = visit.panel.jobs.of(_trial_subject(_part(visit)))
+    newest = next((job for job in jobs if job.is_open), None)
+    return visit.render("teach_job.html", job=newest, log=[], idle="")
+
+
+def _trial_subject(part: Part) -> str:
+    return f"{part.subject}/try"
 
 
 def _of_trial(jobs: list[Job], trial: Trial) -> Job | None:
@@ -119,7 +122,7 @@ def _try(visit: Visit) -> Response:
             undone.callback(trial.discard)
             visit.panel.jobs.start(
                 Asked(
-                    subject=f"{part.subject}/try",
+                    subject=_trial_subject(part),
                     kind="try",
                     words=trial.words(taught),
                     limit_s=_LIMIT_S,
@@ -151,7 +154,7 @@ PAGE = Page(
     (
         Route(_HERE, _result),
         Route(f"{_HERE}/report", _report),
-        Route(f"{_HERE}/trials", _trials),
+        Route(f"{_HERE}/trial", _trial),
         Route(f"{_HERE}/trials/{{trial}}/{{place:int}}/{{kind}}", _picture),
         Route(
             f"{_HERE}/try",

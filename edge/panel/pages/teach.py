@@ -104,7 +104,12 @@ def _status_values(visit: Visit, part: Part) -> dict[str, Any]:
 def _job_status(visit: Visit) -> Response:
     jobs = visit.panel.jobs.of(_part(visit).subject)
     newest = jobs[0] if jobs else None
-    return visit.render("teach_job.html", job=newest, log=newest.tail()[-_LINES:] if newest else [])
+    return visit.render(
+        "teach_job.html",
+        job=newest,
+        log=newest.tail()[-_LINES:] if newest else [],
+        idle=visit.texts("teach.no_job"),
+    )
 
 
 def _open_job(visit: Visit, part: Part) -> str:

@@ -113,11 +113,4 @@ formOf("import")?.addEventListener("submit", async (event) => {
   button.disabled = false;
 });
 
-// The forms of the page fit a job that is open, or none.
-new MutationObserver(() => {
-  const job = at("job");
-  const open = job.querySelector("[data-open]")?.dataset.open;
-  if (open !== undefined && open !== job.dataset.shown) location.reload();
-}).observe(at("job"), { childList: true });
-
 look();

@@ -36,7 +36,7 @@ class About(BaseModel):
     Attributes:
         source: trigger id, or name of a file.
         shape: of the image, px, and channels where there are three.
-        thumbnail: hexadecimal.
+        thumbnail: hexadecimal of its float16 values.
     """
 
     source: str
@@ -51,7 +51,7 @@ class About(BaseModel):
     @property
     def measures(self) -> Measures:
         """The measures of the image."""
-        content = np.frombuffer(bytes.fromhex(self.thumbnail), np.uint8)
+        content = np.frombuffer(bytes.fromhex(self.thumbnail), np.float16)
         side = round(content.size**0.5)
         return Measures(self.sharpness, self.black, self.white, content.reshape(side, side))
 

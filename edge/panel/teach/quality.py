@@ -14,7 +14,7 @@ import numpy.typing as npt
 REFERENCES = 3  # collected images from which on an image is compared with them
 FOCUS_GOOD, FOCUS_BAD = 0.75, 0.5  # of the median sharpness of the collected images
 CLIPPED_GOOD, CLIPPED_BAD = 0.01, 0.05  # share of pixels, above the median of the collected images
-SAME = 0.5  # grey levels between thumbnails, on average
+SAME = 0.5  # grey levels between thumbnails of the same brightness, on average
 
 _SIDE = 32
 
@@ -35,13 +35,13 @@ class Measures:
     Attributes:
         sharpness: variance of its Laplacian (Pech-Pacheco et al. 2000), which falls out of focus.
         black, white: shares of pixels that are 0, and 255 in any channel: their detail is lost.
-        thumbnail: grey, 32 x 32, uint8.
+        thumbnail: grey, 32 x 32, float16: steps of whole levels would hide that parts are the same.
     """
 
     sharpness: float
     black: float
     white: float
-    thumbnail: npt.NDArray[np.uint8]
+    thumbnail: npt.NDArray[np.float16]
 
     @property
     def clipped(self) -> float:
@@ -73,12 +73,13 @@ def measure(image: npt.NDArray[np.uint8]) -> Measures:
     """Measures an image: (H, W) grey or (H, W, 3) BGR, uint8."""
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     brightest = image if image.ndim == 2 else image.max(axis=2)
-    small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    levels = grey.astype(np.float32)
+    small = cv2.resize(levels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     return Measures(
         float(cv2.Laplacian(grey, cv2.CV_32F).var()),
         float((brightest == 0).mean()),
         float((brightest == 255).mean()),
-        np.asarray(small, dtype=np.uint8),
+        np.asarray(small, dtype=np.float16),
     )
 
 
@@ -116,7 +117,9 @@ def _light(value: float, good: float, bad: float) -> Light:
 def _nearest(image: Measures, collected: Mapping[str, Measures]) -> tuple[str | None, float | None]:
     if not collected:
         return None, None
-    thumbnails = np.stack([one.thumbnail for one in collected.values()]).astype(np.int16)
-    differences = np.abs(thumbnails - image.thumbnail).mean(axis=(1, 2))
+    thumbnails = np.stack([one.thumbnail for one in collected.values()]).astype(np.float32)
+    change = thumbnails - image.thumbnail.astype(np.float32)
+    change -= change.mean(axis=(1, 2), keepdims=True)  # the lamp may be a little brighter
+    differences = np.abs(change).mean(axis=(1, 2))
     place = int(differences.argmin())
     return list(collected)[place], float(differences[place])

@@ -289,7 +289,7 @@ def test_a_device_that_cannot_teach_says_where_to(
     panel: Panel, engineer: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload(engineer, ("1.png", encode_png(image(1))))
-    monkeypatch.setattr("edge.panel.teach.tools.find_spec", lambda name: None)
+    monkeypatch.setattr("edge.panel.teach.tools.find_spec", lambda _name: None)
     page = engineer.get(PAGE).text
     assert "it lacks torch, timm, onnx, onnxscript, scipy. Teach on another machine" in page
     answer = engineer.post(f"{PAGE}/start", start())
