@@ -24,6 +24,7 @@ from typing import Annotated, NamedTuple, TypeVar
 from pydantic import BaseModel, Field
 
 from edge.panel.refusals import Refused
+from inspection.errors import LinewardenError
 from inspection.files import write_text
 
 QUEUE, RUNNER_LOCK = "queue", "runner.lock"
@@ -140,6 +141,7 @@ class Jobs:
         Raises:
             Refused: a job of this subject is open, or too many wait.
             OSError: it cannot be written; nothing was started.
+            LinewardenError: the runner does not start; the job waits.
         """
         with self._changing:
             jobs = list(self._all())
@@ -219,15 +221,21 @@ class Jobs:
         if not self._wakes or self.has_runner:
             return
         words = [sys.executable, "-m", "edge.panel.job_runner", "--detach", str(self._folder)]
-        subprocess.run(  # noqa: S603 - the program itself; it returns when its child is on its own
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=_START_S,
-            check=True,
-            start_new_session=True,
-        )
+        try:
+            subprocess.run(  # noqa: S603 - the program itself; its child lives on its own
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=_START_S,
+                check=True,
+                start_new_session=True,
+            )
+        except subprocess.SubprocessError as error:
+            raise LinewardenError(
+                f"the process that runs the jobs does not start ({error}); the job waits: look "
+                "at the page again, or restart the panel"
+            ) from error
 
     def _forget(self, jobs: Iterator[Job]) -> None:
         for job in [job for job in jobs if not job.is_open][_KEPT - 1 :]:

@@ -20,7 +20,7 @@ _PERIOD_S = 0.5
 _SHARE = 10  # a frame takes at most a tenth of the time, however large it is
 _HELD = 3  # a person sees a frame, and collects it while the next one is being read
 _WITHIN_S = 2.0
-_BYTES_MAX = 400_000_000
+_BYTES_MAX = 100_000_000
 
 
 class LiveFrame(NamedTuple):

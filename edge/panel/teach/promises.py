@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from pydantic import BaseModel
 
+from edge.panel.teach.tools import TOOLS, missing
 from inspection.errors import LinewardenError
 
 _BLOCK = 100  # numbers of parts that one call asks for
@@ -37,6 +38,11 @@ class Promises(BaseModel):
 
 
 def _asked(start: int, end: int) -> list[Promises]:
+    if missing("promise"):  # a page asks every other second
+        extra = TOOLS["promise"].extra
+        raise LinewardenError(
+            f"this device cannot tell what the images promise: pip install 'linewarden[{extra}]'"
+        )
     words = [sys.executable, "-m", "linewarden", "dataset", "promise", "--json"]
     try:
         done = subprocess.run(  # noqa: S603 - the program itself

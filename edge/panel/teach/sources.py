@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -22,6 +23,8 @@ from inspection.names import printable
 
 PIXELS_MAX = 70_000_000  # of a file from elsewhere: what it decodes to must fit into memory
 DEPTH = 3
+
+DECODING = threading.Lock()  # one large image in memory, however many people send some
 
 _FOLDERS_MAX = 200
 _PNG, _JPEG, _BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"BM"
@@ -133,12 +136,13 @@ def collect(
         if place and clock() > until_s:
             return Import(added, known, refused, len(sources) - place)
         try:
-            image = decoded(read(), name)
-            if collection.has(digest_of(image)):
-                known += 1
-            else:
-                collection.add(image, name, by)
-                added += 1
+            with DECODING:
+                image = decoded(read(), name)
+                if collection.has(digest_of(image)):
+                    known += 1
+                else:
+                    collection.add(image, name, by)
+                    added += 1
         except Unusable as error:
             refused.append(error)
     return Import(added, known, refused, 0)

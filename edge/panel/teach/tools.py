@@ -16,6 +16,7 @@ class Tool(NamedTuple):
 TOOLS = {
     "teach": Tool(("torch", "timm", "onnx", "onnxscript", "scipy"), "export"),
     "calibrate": Tool(("scipy", "tqdm", "onnxruntime"), "onnxruntime,calibration"),
+    "promise": Tool(("scipy",), "calibration"),
     "try": Tool(("onnxruntime",), "onnxruntime"),
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 from edge.panel.jobs import LOG, Job
 from edge.panel.refusals import Refused
 from edge.panel.teach.parts import Taught, moment_of, name_now
-from edge.panel.teach.sources import Source, decoded
+from edge.panel.teach.sources import DECODING, Source, decoded
 from inspection.files import new_directory
 from inspection.images import encode_png
 
@@ -99,7 +99,8 @@ def begin_trial(taught: Taught, sources: Sequence[Source], min_free_bytes: int) 
     trial = Trial(name, taught.folder / "trials" / name, tuple(one.name for one in sources))
     with new_directory(trial.folder) as folder:
         for place, source in enumerate(sources):
-            content = encode_png(decoded(source.read(), source.name))
+            with DECODING:
+                content = encode_png(decoded(source.read(), source.name))
             (folder / f"{place}.png").write_bytes(content)
         (folder / _NAMES).write_text(json.dumps(trial.names))
     return trial
