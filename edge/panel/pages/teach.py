@@ -121,12 +121,16 @@ def _live(visit: Visit) -> Response:
     """Returns the newest part with its judgement, as JSON for the script."""
     part = _part(visit)
     frame = visit.panel.teach.frames.newest(visit.line, part.view)
-    collected = part.collection.measures()
-    found = judge(frame.measures, collected)
+    collected = {one.name: one for one in part.collection.images()}
+    found = judge(frame.measures, {name: one.measures for name, one in collected.items()})
+    near = ""
+    if found.near is not None:
+        is_itself = collected[found.near].about.source == frame.trigger_id
+        near = visit.texts("teach.is_collected" if is_itself else "teach.near")
     words = {
         "focus": _words_of_focus(visit, found),
         "exposure": _words_of_exposure(visit, found),
-        "near": visit.texts("teach.near") if found.near else "",
+        "near": near,
     }
     return JSONResponse(
         {

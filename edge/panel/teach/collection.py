@@ -87,10 +87,6 @@ class Collection:
         with self._lock:
             return list(self._images())
 
-    def measures(self) -> dict[str, Measures]:
-        """Returns the measures of the images by name."""
-        return {one.name: one.measures for one in self.images()}
-
     def has(self, digest: str) -> bool:
         """Returns whether an image with these pixels is there, or was removed."""
         return any(any((self.folder / kind).glob(f"*-{digest}*")) for kind in (GOOD, REMOVED))

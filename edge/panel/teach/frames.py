@@ -6,6 +6,7 @@ import base64
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +42,8 @@ class _Reader:
 class LiveFrames:
     """The newest frames of lines, by line and view. Safe for threads; all pages share a frame."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._readers: dict[tuple[str, str], _Reader] = {}
 
@@ -56,13 +58,13 @@ class LiveFrames:
         """
         reader = self._reader(line, view)
         with reader.lock:
-            now_s = time.monotonic()
+            now_s = self._clock()
             if not reader.held or now_s >= reader.next_s:
                 frame = _read(line, view, reader.held[-1] if reader.held else None)
                 if not reader.held or frame is not reader.held[-1]:
                     reader.held.append(frame)
-                took_s = time.monotonic() - now_s
-                reader.next_s = time.monotonic() + max(_PERIOD_S, _SHARE * took_s)
+                took_s = self._clock() - now_s
+                reader.next_s = self._clock() + max(_PERIOD_S, _SHARE * took_s)
             return reader.held[-1]
 
     def find(self, line: PanelLine, view: str, trigger_id: str) -> LiveFrame:

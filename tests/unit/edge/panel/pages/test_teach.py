@@ -13,6 +13,7 @@ import pytest
 
 from edge.panel.jobs import CANCEL, State
 from edge.panel.services import Panel
+from edge.panel.teach.frames import LiveFrames
 from edge.panel.teach.promises import Promises, PromiseTable
 from edge.station.control import Command, ControlSocket, FrameMessage
 from inspection.errors import LineError
@@ -61,19 +62,26 @@ def config(tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def panel(config: Any) -> Iterator[Panel]:
+def now() -> list[float]:
+    """The clock of the frames, in seconds."""
+    return [0.0]
+
+
+@pytest.fixture
+def panel(config: Any, now: list[float]) -> Iterator[Panel]:
     with opened(config) as panel:
-        yield with_known_promises(panel)
+        yield with_known_promises(panel, now)
 
 
-def with_known_promises(panel: Panel) -> Panel:
-    """Spares the tests the process that tells the promises."""
+def with_known_promises(panel: Panel, now: list[float]) -> Panel:
+    """Spares the tests the process that tells the promises, and the time between frames."""
     table = PromiseTable(
         lambda start, end: [
             Promises(parts=n, taught=None, calibrated=None) for n in range(start, end)
         ]
     )
-    return replace(panel, teach=replace(panel.teach, promises=table))
+    frames = LiveFrames(lambda: now[0])
+    return replace(panel, teach=replace(panel.teach, promises=table, frames=frames))
 
 
 @pytest.fixture
@@ -100,7 +108,7 @@ def upload(browser: Browser, *files: tuple[str, bytes], to: str = f"{PAGE}/uploa
 
 
 def test_the_newest_part_is_judged_and_collected_pixel_for_pixel(
-    panel: Panel, line: CollectingLine, engineer: Browser
+    panel: Panel, line: CollectingLine, engineer: Browser, now: list[float]
 ) -> None:
     shown = engineer.get(f"{PAGE}/live").json()
     assert (shown["trigger_id"], shown["focus"], shown["exposure"]) == ("p-1", "unknown", "good")
@@ -111,7 +119,13 @@ def test_the_newest_part_is_judged_and_collected_pixel_for_pixel(
     assert engineer.post(f"{PAGE}/collect", {"trigger_id": "p-1"}).status_code == 303
     (path,) = good(panel)
     assert np.array_equal(read_image(path), image(1))
-    assert engineer.get(f"{PAGE}/live").json()["near"] == path.name
+    itself = engineer.get(f"{PAGE}/live").json()
+    assert (itself["near"], itself["words"]["near"][2:6]) == (path.name, "This")
+    line.trigger_id = "p-2"  # the same part comes again
+    assert engineer.get(f"{PAGE}/live").json()["trigger_id"] == "p-1"  # a moment ago
+    now[0] += 1.0
+    assert engineer.get(f"{PAGE}/live").json()["words"]["near"].startswith("▲ Nearly the same")
+    line.trigger_id = "p-1"
     again = engineer.post(f"{PAGE}/collect", {"trigger_id": "p-1"})
     assert again.status_code == 409
     assert "in the collection already" in again.text
