@@ -17,7 +17,7 @@ from edge.part.result import Settled
 from edge.station.newest_part import NewestPart
 from inspection.errors import LineError
 
-PIECE_BYTES = 1 << 18  # before base64: a fraction of a millisecond of the line's processor
+PIECE_BYTES = 1 << 18  # before base64: about a millisecond of the line's processor
 
 
 class WholeFrame:
