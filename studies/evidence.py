@@ -35,8 +35,8 @@ from training.data.masks import read_mask
 from training.data.survey import SurveyedSample, split_good, survey
 from training.evidence import ImageBench, clearest, compare
 from training.evidence_record import Tried
-from training.few_images import hold_out_share
 from training.first_look import frames_of
+from training.hold_out import hold_out_share
 from training.input_size import AREA, proportional, typical_size
 from training.inspected import truth_at_map_size
 from training.metrics import aupro, auroc

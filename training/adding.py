@@ -19,7 +19,7 @@ from training.data.data_set import Sample
 from training.data.layout import read_data_set
 from training.data.samples import SampleReader
 from training.data.survey import SurveyedSample, data_sha256, divide, frame_ranges, survey
-from training.few_images import hold_out_share
+from training.hold_out import hold_out_share
 from training.models.base import ClosedFormModel
 from training.screening import Screening, screen
 

@@ -18,20 +18,11 @@ from training.data.samples import SampleReader
 from training.data.survey import survey
 from training.models.base import AnomalyModel, ClosedFormModel, Features, LearntImage
 
-FEW = 20  # good images up to which none is held out from a model in closed form
-
 _MIRRORED = (
     Change(flip_horizontal=True),
     Change(flip_vertical=True),
     Change(flip_horizontal=True, flip_vertical=True),
 )
-
-
-def hold_out_share(images: int) -> float:
-    """Returns the share of good images to hold out from a model in closed form; 0 for few."""
-    if images <= FEW:
-        return 0.0
-    return 0.3 if images < 50 else 0.2
 
 
 class Judgement(NamedTuple):

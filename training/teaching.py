@@ -29,9 +29,9 @@ from training.data.survey import Split, SurveyedSample, split_good
 from training.evidence import ImageBench, compare
 from training.evidence_record import Evidence
 from training.features import keep_freed_memory
-from training.few_images import FEW, hold_out_share
 from training.first_look import fitting_size, frames_of, is_size_open, refuse_told_size
 from training.fit import fit
+from training.hold_out import FEW, hold_out_share
 from training.input_size import BudgetError, Size
 from training.models.base import AnomalyModel
 from training.pace import FEWEST_STEPS, Pace, measure_pace, steps_for

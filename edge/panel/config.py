@@ -57,6 +57,20 @@ class ProxyConfig(StrictModel):
         return peers
 
 
+class TeachConfig(StrictModel):
+    """The page Teach.
+
+    Attributes:
+        import_root: folders below it can be imported; None for none.
+        goal: number of good parts to collect.
+        min_free_bytes: the disk keeps so much for others, such as the records of the lines.
+    """
+
+    import_root: ConfigPath | None = None
+    goal: Annotated[int, Field(ge=1, le=5000)] = 20
+    min_free_bytes: Annotated[int, Field(ge=0)] = 2_000_000_000
+
+
 class PanelConfig(Claimant):
     """The panel: its address, the lines it shows, the people who may use it.
 
@@ -64,7 +78,8 @@ class PanelConfig(Claimant):
         host: address to listen at; the device itself alone unless another is given.
         tls: None for plain HTTP.
         lines: the configuration of each line that it shows, by the line's name.
-        folder: of the panel's own files: accounts, audit log, thumbnails, layouts.
+        folder: of the panel's own files: accounts, audit log, thumbnails, layouts, jobs, collected
+            images.
         good_parts: folder of each line with images of good parts, which a trial of a layout
             measures; in a folder for each recipe, named as it, where there is one.
         data_sets: folder for data sets of labelled parts; None: nobody can make any here.
@@ -73,6 +88,9 @@ class PanelConfig(Claimant):
         thumbnails_max_bytes: limit of the files with small pictures.
         connections_max: connections at one time.
         streams_max: pages at one time that show a running line.
+        teach: the page Teach.
+        jobs: whether the panel starts the process that runs its jobs, or a service of the device
+            watches for them: `linewarden-jobs.path`.
         language: of people whose browser asks for none that the panel has.
     """
 
@@ -90,6 +108,8 @@ class PanelConfig(Claimant):
     thumbnails_max_bytes: Annotated[int, Field(ge=1_000_000)] = 200_000_000
     connections_max: Annotated[int, Field(ge=4, le=200)] = 100
     streams_max: Annotated[int, Field(ge=1)] = 50
+    teach: TeachConfig = TeachConfig()
+    jobs: Literal["process", "service"] = "process"
     language: str = "en"
 
     def claims(self) -> Iterable[Claim]:

@@ -12,13 +12,23 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "style-src 'self'",
         "img-src 'self'",
         "connect-src 'self'",
+        "frame-src 'self'",  # a report of `linewarden`, see REPORT_POLICY
         "form-action 'self'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
     ]
 )
+# For a page that another command wrote, with its own style and pictures. It runs nothing.
+REPORT_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "style-src 'unsafe-inline'",
+        "img-src data:",
+        "frame-ancestors 'self'",
+        "sandbox",
+    ]
+)
 _HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     # Not `no-referrer`: a browser would send `Origin: null` with a form, and the panel refuse it.
     "Referrer-Policy": "same-origin",
@@ -30,7 +40,7 @@ _HSTS = "max-age=31536000"
 
 
 class SecurityHeaders:
-    """Sets the headers; a page may set another Cache-Control."""
+    """Sets the headers; a page may set another Cache-Control, or REPORT_POLICY."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -42,6 +52,7 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
+                headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
                 headers.setdefault("Cache-Control", "no-store")
                 if scope.get("scheme") == "https":
                     headers["Strict-Transport-Security"] = _HSTS

@@ -184,7 +184,7 @@ class Visit:
                 (name, self._first_path(name)) for name in self.panel.lines if account is not None
             ],
             "navigation": [
-                (page.name, _path(page, line), _path(page, line) == here)
+                (page.name, _path(page, line), f"{here}/".startswith(f"{_path(page, line)}/"))
                 for page in self.pages
                 if page.is_in_navigation and self._sees(page)
             ],
@@ -193,9 +193,8 @@ class Visit:
         }
 
     def _first_path(self, line: str) -> str:
-        has_one = self.page.is_of_a_line and self.page.is_in_navigation
-        page = self.page if has_one else self.pages[0]
-        return _path(page, line)
+        has_own = self.page.is_of_a_line and self.page.is_in_navigation
+        return _path(self.page if has_own else self.pages[0], line)
 
     def _sees(self, page: Page) -> bool:
         role = page.routes[0].role

@@ -13,11 +13,13 @@ from edge.panel.config import PanelConfig
 from edge.panel.data_sets import DataSets
 from edge.panel.database import PanelDatabase
 from edge.panel.feed import Feeds
+from edge.panel.jobs import Jobs
 from edge.panel.lines import PanelLine
 from edge.panel.login_limit import LoginLimit
 from edge.panel.nearest import NearestGood
 from edge.panel.rendering import environment
 from edge.panel.sessions import Sessions
+from edge.panel.teach import Teaching
 from edge.panel.threshold_preview import ThresholdPreviews
 from edge.panel.thumbnails import Thumbnails
 from edge.panel.trials import Trials
@@ -46,6 +48,8 @@ class Panel:
     previews: ThresholdPreviews
     data_sets: DataSets
     templates: Environment
+    jobs: Jobs
+    teach: Teaching
 
 
 def open_panel(config: PanelConfig, hasher: PasswordHasher | None = None) -> Panel:
@@ -77,4 +81,6 @@ def open_panel(config: PanelConfig, hasher: PasswordHasher | None = None) -> Pan
         previews=ThresholdPreviews(),
         data_sets=DataSets(config.data_sets),
         templates=environment(),
+        jobs=Jobs(config.folder / "jobs", wakes=config.jobs == "process"),
+        teach=Teaching.below(config.folder / "teach", config.teach.min_free_bytes),
     )

@@ -24,6 +24,8 @@ _SHARED = {
     "linewarden@.service": UNITS,
     "linewarden-safe@.service": UNITS,
     "linewarden-panel.service": UNITS,
+    "linewarden-jobs.path": UNITS,
+    "linewarden-jobs.service": UNITS,
     "sysusers.d/linewarden.conf": Path("etc/sysusers.d"),
     "tmpfiles.d/linewarden.conf": Path("etc/tmpfiles.d"),
     "udev/70-linewarden.rules": Path("etc/udev/rules.d"),

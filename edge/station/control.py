@@ -10,13 +10,15 @@ A request is one JSON object on one line, and so is its answer:
     {"command": "picture"}                         {"ok": true, "trigger_id": "...", ...}
     {"command": "label", "trigger_id": "3f9a2c1d-000017", "label": "good", "author": "ann"}
     {"command": "withdraw", "trigger_id": "3f9a2c1d-000017", "author": "ann", "by": "bob"}
+    {"command": "frame"}                           {"ok": true, "trigger_id": "...", ...}
     {"command": "stop"}                            {"ok": true}
 
 The answer to "state" also holds `edge.station.status.StationStatus`, and the answer to "recipe" the
 state of the changeover (`edge.recipe.changeover.RecipeStatus`): the requested recipe takes over
-when it is loaded. The answer to "picture" is `edge.station.newest_part.NewestPart.picture`. "label"
-and "withdraw" answer when the record is on the disk, see `edge.store.labelling`. The answer to a
-refused request is {"ok": false, "error": "..."}. The owner of the socket and its group may connect.
+when it is loaded. The answer to "picture" is `edge.station.newest_part.NewestPart.picture`, and to
+"frame" `edge.station.whole_frame.WholeFrame.piece`. "label" and "withdraw" answer when the record
+is on the disk, see `edge.store.labelling`. The answer to a refused request is
+{"ok": false, "error": "..."}. The owner of the socket and its group may connect.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ from edge.recipe.changeover import Changeover
 from edge.recipe.request.base import RequestedNumber
 from edge.station.newest_part import NewestPart
 from edge.station.status import StationStatus
+from edge.station.whole_frame import WholeFrame
 from edge.store.labelling import Labelling
 from edge.store.painted import MASK_MAX_BYTES
 from edge.trigger.base import part_id_from_text
@@ -142,6 +145,14 @@ class WithdrawMessage(Message):
     by: Name
 
 
+class FrameMessage(Message):
+    """Asks for a piece of a whole frame; see `WholeFrame.piece`."""
+
+    trigger_id: Text | None = None
+    view: Text | None = None
+    offset: Annotated[int, Field(ge=0)] = 0
+
+
 def station_commands(
     pipeline: Pipeline,
     changeover: Changeover,
@@ -184,6 +195,11 @@ def station_commands(
         labelling.withdraw(request.trigger_id, request.author, by=request.by)
         return {}
 
+    whole_frame = WholeFrame(newest)
+
+    def frame(request: FrameMessage) -> Mapping[str, Any]:
+        return whole_frame.piece(request.trigger_id, request.view, request.offset)
+
     def stop(_request: NoArguments) -> Mapping[str, Any]:
         pipeline.stop()
         return {}
@@ -196,6 +212,7 @@ def station_commands(
         "picture": Command(NoArguments, picture),
         "label": Command(LabelMessage, label),
         "withdraw": Command(WithdrawMessage, withdraw),
+        "frame": Command(FrameMessage, frame),
         "stop": Command(NoArguments, stop),
     }
 

@@ -58,6 +58,11 @@ class NewestPart:
         if self._archive is not None:
             self._archive.save(settled)
 
+    @property
+    def newest(self) -> Settled | None:
+        """The newest part; None before the first one."""
+        return self._newest
+
     def picture(self) -> Picture:
         """Returns the newest part, or the one before where that was encoded a moment ago.
 

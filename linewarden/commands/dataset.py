@@ -31,8 +31,13 @@ test/<defect>, with the masks that people painted in ground_truth; with --to pla
 the good ones, for calibrate --more-good. Undecided and disputed parts are left out.
 OUT/origin.jsonl has the record of each image.
 
+`promise` tells the false reject rate that a number of good parts can promise, by `teach`, which
+holds some of more than 20 out to judge the threshold, and by `calibrate`, with parts that the
+model has not learnt.
+
 examples:
   linewarden dataset show parts/flange
+  linewarden dataset promise 12 100 500
   linewarden dataset convert parts/flange flange-uniad --to uniad
   linewarden dataset convert KolektorSDD2 parts/surface --to mvtec --link
   linewarden dataset from-records records/flange flange-2 --to mvtec --passes
@@ -42,7 +47,9 @@ examples:
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
@@ -50,6 +57,8 @@ from edge.store.data_set import Layout, gather
 from edge.store.reader import RecordReader
 from edge.store.station_records import IMAGES_NAME
 from inspection.errors import listed
+from linewarden.options import add_rate_argument
+from linewarden.promises import CONFIDENCE, Promise, calibrated, taught
 from linewarden.record_source import add_filter_arguments, filter_from_arguments, find_records
 from linewarden.text_table import aligned
 from linewarden.warning import warn
@@ -57,6 +66,7 @@ from training.data.layout import convert, find_layout
 from training.data.layouts import LAYOUTS, WRITABLE
 from training.data.summary import Summary, summarise
 
+_PARTS_MAX = 100_000
 _CHANNELS = {1: "grey", 3: "colour"}
 
 
@@ -86,10 +96,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     gathering.add_argument("--view", metavar="NAME", help="view of a line with several cameras")
     add_filter_arguments(gathering)
+    promise = actions.add_parser("promise", help="false reject rates that good parts can promise")
+    promise.add_argument("parts", nargs="+", type=_parts, metavar="PARTS", help="good parts")
+    add_rate_argument(promise)
+    promise.add_argument("--json", action="store_true", help="one JSON object per number")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Shows, converts or makes a data set."""
+    """Shows, converts or makes a data set, or tells the promises of good parts."""
+    if args.action == "promise":
+        _promise(args)
+        return 0
     if args.action == "from-records":
         _from_records(args)
         return 0
@@ -126,6 +143,33 @@ def _from_records(args: argparse.Namespace) -> None:
         warn(f"{found.missing} parts no longer have a frame")
     counts = ", ".join(f"{count} {label}" for label, count in found.images.items())
     print(f"{args.out}: {counts}")
+
+
+def _parts(text: str) -> int:
+    parts = int(text)
+    if not 0 <= parts <= _PARTS_MAX:
+        raise argparse.ArgumentTypeError(f"{parts}: give 0 to {_PARTS_MAX}")
+    return parts
+
+
+def _promise(args: argparse.Namespace) -> None:
+    rate = args.false_reject_rate
+    found = [(parts, taught(parts, rate), calibrated(parts, rate)) for parts in args.parts]
+    if args.json:
+        for parts, *both in found:
+            by_teach, by_calibrate = (asdict(one) if one else None for one in both)
+            print(json.dumps({"parts": parts, "taught": by_teach, "calibrated": by_calibrate}))
+        return
+    rows = [("parts", "taught: at most", "on average", "calibrated: at most", "on average")]
+    rows += [(str(parts), *_rates(teach), *_rates(more)) for parts, teach, more in found]
+    print("\n".join(aligned(rows, numbers_from=0)))
+    print(f"good parts that are rejected, with {CONFIDENCE:.0%} confidence")
+
+
+def _rates(promise: Promise | None) -> tuple[str, str]:
+    return (
+        ("none", "none") if promise is None else (f"{promise.bound:.2%}", f"{promise.average:.2%}")
+    )
 
 
 def _report(summary: Summary) -> list[str]:

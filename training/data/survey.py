@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from inspection.errors import CameraError, FrameError, listed
 from inspection.images import decode_image, read_content
 from inspection.names import printable
 from training.data.data_set import Sample
+from training.hold_out import held_out
 
 Range = tuple[int, int]
 
@@ -103,9 +103,7 @@ def divide(
     A share of 0 holds none out; any other at least one, and not all.
     """
     order = sorted(hashes, key=lambda sha256: _draw_key(sha256, seed))
-    if hold_out == 0:
-        return tuple(order), ()
-    count = min(max(1, math.ceil(hold_out * len(order))), len(order) - 1)
+    count = held_out(len(order), hold_out)
     return tuple(order[count:]), tuple(order[:count])
 
 

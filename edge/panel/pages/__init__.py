@@ -10,12 +10,15 @@ from edge.panel.pages import (
     recipes,
     review,
     review_part,
+    taught,
+    teach,
     zones,
 )
 
 PAGES: tuple[Page, ...] = (
     live.PAGE,
     review.PAGE,
+    teach.PAGE,
     zones.PAGE,
     recipes.PAGE,
     health.PAGE,
@@ -23,4 +26,5 @@ PAGES: tuple[Page, ...] = (
     login.PAGE,
     images.PAGE,
     review_part.PAGE,
+    taught.PAGE,
 )

@@ -13,8 +13,9 @@ from tests.unit.training.test_adding import config, draw, saved, taught
 from training.adding import add_good_images
 from training.checkpoint import load_run
 from training.config import TrainConfig
-from training.few_images import FEW, hold_out_share, judge_learnt, predictions_without
+from training.few_images import judge_learnt, predictions_without
 from training.fit import fit
+from training.hold_out import FEW, hold_out_share
 from training.models.base import LearntImage
 from training.models.subspace import Model
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from edge.panel.jobs import QUEUE
 from edge.peers.connections import ConnectionLimits
 from edge.service import health
 from edge.service.units import (
@@ -24,6 +25,7 @@ from edge.service.units import (
 from edge.station import control
 from inspection.errors import ConfigError
 
+PANEL = ("linewarden-panel.service", "linewarden-jobs.service", "linewarden-jobs.path")
 UNIT = "linewarden@press3.service"
 SAFE = "linewarden-safe@press3.service"
 # What `systemd-analyze security` says at most: 0 is locked in, 10 is not limited at all.
@@ -115,6 +117,36 @@ def test_the_units_are_hardened(root: Path, drop_in: str) -> None:
         pytest.skip(f"this systemd-analyze judges no unit offline: {said.strip()[:200]}")
     assert len(scores) == 2
     assert max(scores) <= EXPOSURE[drop_in]
+
+
+@needs_analyze
+def test_the_panel_and_its_jobs_are_units_that_systemd_takes(root: Path) -> None:
+    (root / "opt/linewarden/bin/python").symlink_to("linewarden")
+    (root / "etc/linewarden/panel").mkdir(parents=True)
+    install(root)
+    for name in ("paths", "shutdown"):
+        (root / UNITS / f"{name}.target").write_text("[Unit]\nDescription=stand-in\n")
+    assert analyze(root, "verify", units=PANEL) == ""
+    said = analyze(root, "security", "--offline=true", units=PANEL[:2])
+    scores = [float(score) for score in re.findall(r"exposure level for \S+: ([\d.]+)", said)]
+    if not scores:
+        pytest.skip(f"this systemd-analyze judges no unit offline: {said.strip()[:200]}")
+    assert max(scores) <= 2.2
+
+
+def test_the_service_of_jobs_watches_the_queue_of_the_panel(root: Path) -> None:
+    """A job in the unit of the panel would end with it, and have its limits."""
+    install(root)
+    panel, jobs, path = ((root / UNITS / name).read_text() for name in PANEL)
+    assert "--set jobs=service\n" in panel
+    assert "Wants=linewarden-jobs.path\n" in panel
+    folder = "/var/lib/linewarden-panel"  # %S/linewarden-panel, the folder of the panel
+    assert f"DirectoryNotEmpty={folder}/jobs/{QUEUE}\n" in path
+    assert (
+        "ExecStart=/opt/linewarden/bin/python -m edge.panel.job_runner %S/linewarden-panel/jobs"
+        in (jobs)
+    )
+    assert "MemoryDenyWriteExecute" not in jobs  # the kernels of torch are made at run time
 
 
 def test_no_line_takes_the_sockets_of_another_with_it(root: Path) -> None:

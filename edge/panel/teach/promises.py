@@ -1,0 +1,84 @@
+"""The false reject rates that collected parts can promise, as `linewarden dataset promise` says.
+
+The command is a process of its own: the panel loads neither calibration nor training.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+from pydantic import BaseModel
+
+from edge.panel.teach.tools import TOOLS, missing
+from inspection.errors import LinewardenError
+
+_BLOCK = 100  # numbers of parts that one call asks for
+_LIMIT_S = 60.0
+
+
+class Promise(BaseModel):
+    """A promise; see `linewarden.promises`."""
+
+    images: int
+    judging: int
+    bound: float
+    average: float
+    confidence: float
+
+
+class Promises(BaseModel):
+    """The promises for a number of parts; None where none can be given."""
+
+    parts: int
+    taught: Promise | None
+    calibrated: Promise | None
+
+
+def _asked(start: int, end: int) -> list[Promises]:
+    if missing("promise"):  # a page asks every other second
+        extra = TOOLS["promise"].extra
+        raise LinewardenError(
+            f"this device cannot tell what the images promise: pip install 'linewarden[{extra}]'"
+        )
+    words = [sys.executable, "-m", "linewarden", "dataset", "promise", "--json"]
+    try:
+        done = subprocess.run(  # noqa: S603 - the program itself
+            [*words, *map(str, range(start, end))],
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LinewardenError("linewarden dataset promise takes too long; try again") from error
+    if done.returncode:
+        raise LinewardenError(done.stderr.strip().removeprefix("linewarden: "))
+    return [Promises.model_validate_json(line) for line in done.stdout.splitlines()]
+
+
+class PromiseTable:
+    """The promises, each asked for once. Safe for threads.
+
+    Args:
+        ask: returns the promises for numbers of parts, from the first to before the second.
+    """
+
+    def __init__(self, ask: Callable[[int, int], list[Promises]] = _asked) -> None:
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._known: dict[int, Promises] = {}
+
+    def of(self, parts: int) -> Promises:
+        """Returns the promises for a number of independent good parts.
+
+        Raises:
+            LinewardenError: the command cannot tell; the message says what is missing.
+        """
+        with self._lock:
+            if parts not in self._known:
+                start = parts // _BLOCK * _BLOCK
+                self._known |= {one.parts: one for one in self._ask(start, start + _BLOCK)}
+            return self._known[parts]

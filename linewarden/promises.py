@@ -1,0 +1,55 @@
+"""The false reject rates that numbers of good parts can promise, before anything is taught."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calibration.tolerance import tolerance_limit
+from training.hold_out import judging
+
+CONFIDENCE = 0.95  # of `linewarden teach`
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The promise of a threshold from good parts.
+
+    Attributes:
+        images: different good images of independent parts.
+        judging: those among them that judge the threshold.
+        bound: upper bound of the false reject rate at `confidence`.
+        average: upper bound of the false reject rate on average over draws of good parts.
+    """
+
+    images: int
+    judging: int
+    bound: float
+    average: float
+    confidence: float
+
+
+def taught(images: int, false_reject_rate: float) -> Promise | None:
+    """Returns the promise of `linewarden teach`; None where it can give none.
+
+    Args:
+        images: different good images.
+        false_reject_rate: target in (0, 1); more parts than it needs lower the threshold, not
+            the bound.
+
+    Raises:
+        ConfigError: the rate is outside its range.
+    """
+    if images < 2:
+        return None  # its mirrored copies set the threshold
+    return _promise(images, judging(images), false_reject_rate)
+
+
+def calibrated(images: int, false_reject_rate: float) -> Promise | None:
+    """Returns the promise of `linewarden calibrate` with images that the model has not learnt."""
+    return _promise(images, images, false_reject_rate) if images else None
+
+
+def _promise(images: int, judges: int, rate: float) -> Promise:
+    # The bound does not depend on the scores: any stand for those to come.
+    limit = tolerance_limit(range(judges), false_reject_rate=rate, confidence=CONFIDENCE)
+    return Promise(images, judges, limit.bound, limit.average, limit.confidence)

@@ -1,0 +1,52 @@
+"""The promises of numbers of good parts: those that teach and calibrate make of them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from calibration.tolerance import tolerance_limit
+from inspection.errors import ConfigError
+from linewarden.command_line import main
+from linewarden.promises import calibrated, taught
+from training.data.survey import divide
+from training.hold_out import FEW, hold_out_share
+
+
+@pytest.mark.parametrize("images", [2, FEW, FEW + 1, 49, 50, 400])
+def test_it_is_the_promise_of_the_threshold_that_teach_sets(images: int) -> None:
+    share = hold_out_share(images)
+    fitted, held_out = divide(map(str, range(images)), hold_out=share, seed=42)
+    scores = np.random.default_rng(0).normal(size=len(held_out) if share else len(fitted))
+    limit = tolerance_limit(list(scores), false_reject_rate=0.01, confidence=0.95)
+    promise = taught(images, 0.01)
+    assert promise is not None
+    assert (promise.judging, promise.bound) == (len(scores), limit.bound)
+    assert promise.average == limit.average
+
+
+def test_calibration_uses_every_part() -> None:
+    promise = calibrated(299, 0.01)
+    assert promise is not None
+    assert promise.bound <= 0.01 < 1 - 0.05 ** (1 / 298)
+
+
+def test_too_few_promise_nothing() -> None:
+    assert (taught(0, 0.01), taught(1, 0.01), calibrated(0, 0.01)) == (None, None, None)
+    with pytest.raises(ConfigError, match="false reject rate"):
+        taught(12, 2.0)
+
+
+def test_the_command_prints_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dataset", "promise", "1", "8"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[1:3] == [
+        ["1", "none", "none", "95.00%", "50.00%"],
+        ["8", *["31.23%", "11.11%"] * 2],
+    ]
+    assert main(["dataset", "promise", "1", "8", "--json"]) == 0
+    one, eight = map(json.loads, capsys.readouterr().out.splitlines())
+    assert one["taught"] is None
+    assert (eight["parts"], round(eight["taught"]["bound"], 4)) == (8, 0.3123)
