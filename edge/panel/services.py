@@ -9,6 +9,7 @@ from jinja2 import Environment
 
 from edge.panel.accounts import Accounts
 from edge.panel.audit import AuditLog
+from edge.panel.calibrations import Calibrations
 from edge.panel.config import PanelConfig
 from edge.panel.database import PanelDatabase
 from edge.panel.feed import Feeds
@@ -37,6 +38,7 @@ class Panel:
     lines: dict[str, PanelLine]
     feeds: Feeds
     thumbnails: Thumbnails
+    calibrations: Calibrations
     templates: Environment
 
 
@@ -63,5 +65,6 @@ def open_panel(config: PanelConfig, hasher: PasswordHasher | None = None) -> Pan
         lines=lines,
         feeds=Feeds(lines, config.streams_max),
         thumbnails=Thumbnails(config.folder / "thumbnails", config.thumbnails_max_bytes),
+        calibrations=Calibrations(),
         templates=environment(),
     )

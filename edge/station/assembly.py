@@ -124,13 +124,14 @@ def open_station(
         outputs, records = _open_outputs(config, encoder, stack)
         alarm = RejectMonitor(config.alarm, on_alarm) if config.alarm is not None else None
         newest = NewestPart(_archive(config, records))
+        changes = config.recipes or config.control_socket  # a later calibration may have a baseline
         pipeline = Pipeline(
             views=_views(start),
             outputs=outputs,
             settings=_settings(config, waits_to_open),
             trigger=config.trigger.driver(encoder),
             archive=newest,
-            watch=drift if drift.is_watching or config.recipes else None,
+            watch=drift if drift.is_watching or changes else None,
             hooks=_hooks(records, alarm, changeover, on_record, on_turn),
         )
         changeover.serve(pipeline)

@@ -6,6 +6,7 @@ A request is one JSON object on one line, and so is its answer:
     {"command": "state"}                           {"ok": true, "state": "ready", "faults": [], ...}
     {"command": "recipe", "number": 2}             {"ok": true, "active": 1, "loading": 2, ...}
     {"command": "recipe"}                          {"ok": true, "active": 2, "loading": null, ...}
+    {"command": "recipe", "again": true}           {"ok": true, "active": 2, "loading": 2, ...}
     {"command": "check"}                           {"ok": true, "check": {"due": "...", ...}}
     {"command": "picture"}                         {"ok": true, "trigger_id": "...", ...}
     {"command": "stop"}                            {"ok": true}
@@ -93,9 +94,12 @@ class RecipeMessage(Message):
 
     Attributes:
         number: None asks.
+        again: reads the recipe in force again, with a newer calibration; for lines without numbered
+            recipes too.
     """
 
     number: RequestedNumber | None = None
+    again: bool = False
 
 
 def station_commands(
@@ -116,6 +120,8 @@ def station_commands(
     def recipe(request: RecipeMessage) -> Mapping[str, Any]:
         if request.number is not None:
             changeover.request(request.number)
+        elif request.again:
+            changeover.read_again()
         return {**asdict(changeover.status), "numbers": changeover.numbers}
 
     def check(_request: NoArguments) -> Mapping[str, Any]:

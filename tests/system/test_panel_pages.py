@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from edge.station.control import ask
 from inspection.bundle import Bundle
+from tests.doubles.fitting_page import OVERFLOW, violations, wait_for_text
 from tests.doubles.line_folder import (
     RECORDS,
     SOFTWARE_TRIGGER,
@@ -23,8 +23,6 @@ from tests.doubles.served_panel import DESK, PHONE, ServedPanel, chromium, log_i
 
 pytestmark = pytest.mark.slow
 PAGES = ("lines/line/live", "lines/line/recipes", "lines/line/health", "accounts", "password")
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
-OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 
 
 @pytest.fixture
@@ -33,20 +31,6 @@ def line(tmp_path: Path, tiny_bundle: Bundle) -> Path:
     write_parts(tmp_path / "parts", part(50), part(150, spot=True))
     recipes = "recipes: {1: {recipe: default}, 2: {recipe: tolerant}}\nstart_recipe: 1\n"
     return write_line(tmp_path, SOFTWARE_TRIGGER, recipes, RECORDS)
-
-
-def violations(page: Any) -> list[str]:
-    axe = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
-    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())
-    found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)["violations"]
-    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found]
-
-
-def wait_for_text(page: Any, pattern: str) -> None:
-    """Waits by the driver, because the pages allow no script that comes as text."""
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    body = api.expect(page.locator("body"))
-    body.to_contain_text(re.compile(pattern), use_inner_text=True, timeout=20_000)
 
 
 def change_over(page: Any, panel: ServedPanel, line: Path) -> None:

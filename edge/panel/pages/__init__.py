@@ -1,10 +1,11 @@
 """The pages of the panel, in the order of the navigation."""
 
 from edge.panel.page import Page
-from edge.panel.pages import accounts, health, images, live, login, recipes
+from edge.panel.pages import accounts, health, images, live, login, recipes, sensitivity
 
 PAGES: tuple[Page, ...] = (
     live.PAGE,
+    sensitivity.PAGE,
     recipes.PAGE,
     health.PAGE,
     accounts.PAGE,
