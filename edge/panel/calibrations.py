@@ -6,8 +6,8 @@ their memory, and thresholds have one way into a bundle.
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import subprocess
 import sys
 import threading
@@ -155,11 +155,13 @@ class MissingRight:
 
     Attributes:
         user: of the panel.
+        owner: of the bundle, who must be able to read the calibrations of the panel.
         folder: the bundle.
         paths: which the user must be able to write.
     """
 
     user: str
+    owner: str
     folder: Path
     paths: tuple[Path, ...]
 
@@ -178,7 +180,16 @@ def missing_right(of: Calibrated) -> MissingRight | None:
         *(path for path in (history, history / of.recipe) if path.exists()),
     )
     paths = tuple(path for path in needed if not os.access(path, os.W_OK))
-    return MissingRight(getpass.getuser(), folder, paths) if paths else None
+    if not paths:
+        return None
+    return MissingRight(_name(os.geteuid()), _name(folder.stat().st_uid), folder, paths)
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
 
 
 def _version(path: Path) -> tuple[int, int, int] | None:

@@ -107,7 +107,15 @@ class TalkingLine:
             "alarms": [],
             "check": None,
             "records": None,
-            "recipe": {"active": None, "loading": None, "failure": None, "changed": 0, "failed": 0},
+            "recipe": {
+                "active": None,
+                "loading": None,
+                "failure": None,
+                "changed": 0,
+                "failed": 0,
+                "is_loading": False,
+            },
+            "identities": {},
             "pipeline": {
                 "parts": 0,
                 "late_results": 0,
@@ -140,6 +148,8 @@ class TalkingLine:
                 raise LineError(f"no recipe {request.number}: known are 1, 2")
             self.asked.append(f"recipe {request.number}")
             self.state["recipe"]["active"] = request.number
+        elif request.again:
+            self.asked.append("recipe again")
         return {**self.state["recipe"], "numbers": [1, 2]}
 
     def _check(self, _request: NoArguments) -> dict[str, Any]:

@@ -67,13 +67,15 @@ def threshold_on(page: Any) -> float:
 
 def test_a_place_on_the_slider_judges_the_next_part_and_is_taken_back(line: Path) -> None:
     with running(line), served(line) as panel, chromium() as page:
-        first, *_ = [inspected(line) for _ in range(4)]
-        add_label(line.parent / "records", first.trigger_id, "dent", author="anna", note="")
+        first, second, *_ = [inspected(line) for _ in range(4)]
+        for one, label in ((first, "dent"), (second, "good")):
+            add_label(line.parent / "records", one.trigger_id, label, author="anna", note="")
         log_in(page, panel.address, "engineer")
         page.goto(f"{panel.address}/{PAGE}")
         assert threshold_on(page) == pytest.approx(first.threshold, abs=1e-6)
         wait_for_text(page, "The line inspects with this calibration")
         wait_for_text(page, "Labelled defective: 1. Rejected here: 1, passed: 0")
+        wait_for_text(page, "Labelled good: 1. Rejected here: 0, passed: 1")
         wait_for_text(page, r"4 of the latest 4 parts[\s\S]*Rejected in addition: 0\.")
         page.focus("#slider")
         page.keyboard.press("End")

@@ -161,7 +161,7 @@ def _values(part: Replayed) -> dict[str, Any]:
         "from": part.rejected_from,
         "before": part.passed_before,
         "label": part.label,
-        "sensitivity.row_good": part.label == GOOD,
+        "good": part.label == GOOD,
         "frame": frames[0] if frames else None,
     }
 
