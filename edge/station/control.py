@@ -9,11 +9,13 @@ A request is one JSON object on one line, and so is its answer:
     {"command": "recipe", "again": true}           {"ok": true, "active": 2, "loading": 2, ...}
     {"command": "check"}                           {"ok": true, "check": {"due": "...", ...}}
     {"command": "picture"}                         {"ok": true, "trigger_id": "...", ...}
+    {"command": "signals"}                         {"ok": true, "signals": {"modbus": [...]}}
     {"command": "stop"}                            {"ok": true}
 
 The answer to "state" also holds `edge.station.status.StationStatus`, and the answer to "recipe" the
 state of the changeover (`edge.recipe.changeover.RecipeStatus`): the requested recipe takes over
-when it is loaded. The answer to "picture" is `edge.station.newest_part.NewestPart.picture`. The
+when it is loaded. The answer to "picture" is `edge.station.newest_part.NewestPart.picture`, and
+that to "signals" is `edge.station.signals.signal_values`. The
 answer to a refused request is {"ok": false, "error": "..."}. The owner of
 the socket and its group may connect.
 """
@@ -107,6 +109,7 @@ def station_commands(
     changeover: Changeover,
     status: Callable[[], StationStatus],
     newest: NewestPart,
+    signals: Callable[[], Mapping[str, Any]],
 ) -> dict[str, Command[Any]]:
     """Returns the commands of a line, by name."""
 
@@ -130,6 +133,9 @@ def station_commands(
     def picture(_request: NoArguments) -> Mapping[str, Any]:
         return newest.picture()
 
+    def tell_signals(_request: NoArguments) -> Mapping[str, Any]:
+        return {"signals": signals()}
+
     def stop(_request: NoArguments) -> Mapping[str, Any]:
         pipeline.stop()
         return {}
@@ -140,6 +146,7 @@ def station_commands(
         "recipe": Command(RecipeMessage, recipe),
         "check": Command(NoArguments, check),
         "picture": Command(NoArguments, picture),
+        "signals": Command(NoArguments, tell_signals),
         "stop": Command(NoArguments, stop),
     }
 
@@ -321,6 +328,26 @@ def ask(
     if not answer.get("ok"):
         raise LineError(f"the line refuses: {answer.get('error', 'it ends')}")
     return answer
+
+
+def is_listening(path: Path) -> bool:
+    """Returns whether a process listens at a control socket, also one that hangs.
+
+    Raises:
+        LineError: it cannot be found out.
+    """
+    _check_length(path)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.setblocking(False)  # a line that hangs accepts nobody, and listens all the same
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            raise LineError(f"control_socket {path}: cannot be examined ({error})") from error
+    return True
 
 
 def _refusal(error: str) -> Mapping[str, Any]:

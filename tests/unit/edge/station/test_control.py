@@ -203,7 +203,7 @@ class Line:
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
     line = Line()
-    commands = station_commands(line, line, lambda: None, line)  # type: ignore[arg-type, return-value]
+    commands = station_commands(line, line, lambda: None, line, dict)  # type: ignore[arg-type, return-value]
     with ControlSocket(tmp_path / "line.sock", commands):
         yield line
 
