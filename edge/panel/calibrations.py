@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,15 +16,11 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from edge.panel.command import linewarden
 from edge.recipe.config import RecipesConfig
 from edge.station.config import LineConfig
 from inspection.bundle.bundle import HISTORY_FOLDER, LOCK
 from inspection.bundle.manifest import CALIBRATION_FOLDER
-from inspection.errors import BundleError, LinewardenError
-
-_LIMIT_S = 120.0  # it verifies every file of the bundle
-_UMASK = 0o022  # the line has another user, and must read the new calibration
-_SAID_BY = "linewarden: "  # begins the message of an error
 
 
 @dataclass(frozen=True)
@@ -201,27 +195,5 @@ def _version(path: Path) -> tuple[int, int, int] | None:
 
 
 def _calibrations(action: str, of: Calibrated, *words: str) -> str:
-    """Runs an action of the command, and returns what it prints."""
-    command = [
-        sys.executable,
-        "-m",
-        "linewarden",
-        "calibrations",
-        action,
-        str(of.bundle.absolute()),
-    ]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and command, and no shell
-            [*command, *words, f"--recipe={of.recipe}"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT_S,
-            umask=_UMASK,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise LinewardenError(f"linewarden calibrations {action}: {error}") from error
-    if done.returncode != 0:
-        raise BundleError(done.stderr.rpartition(_SAID_BY)[2].strip())
-    return done.stdout
+    bundle = str(of.bundle.absolute())
+    return linewarden("calibrations", action, bundle, *words, f"--recipe={of.recipe}")
