@@ -34,8 +34,8 @@ from tests.doubles.waiting import wait_for
 pytest.importorskip("pymodbus", reason="needs pip install 'linewarden[modbus]'")
 pytest.importorskip("paho.mqtt", reason="needs pip install 'linewarden[mqtt]'")
 
-from edge.sim.plc import Plc, Registers  # noqa: E402 - needs pymodbus
-from tests.doubles.line_peers import Broker  # noqa: E402 - needs paho
+from edge.sim.plc import Plc, Registers
+from tests.doubles.line_peers import Broker
 
 pytestmark = pytest.mark.slow
 PAGE = "lines/line/io"
@@ -72,7 +72,7 @@ def memory() -> Iterator[Memory]:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    broker = Broker(free_port(), tmp_path, topic="hall/line")
+    broker = Broker(free_port(), tmp_path)
     broker.subscribe()
     yield broker
     broker.close()
@@ -91,7 +91,8 @@ def line(tmp_path: Path, tiny_bundle: Bundle, memory: Memory, broker: Broker) ->
     text = config.read_text()
     outputs = (
         f"  - {{kind: modbus, {peer}, acknowledge_register: {ACKNOWLEDGE}, timeout_ms: 5000}}\n"
-        f"  - {{kind: mqtt, host: 127.0.0.1, port: {broker.port}, topic: hall/line, client_id: a}}\n"
+        f"  - {{kind: mqtt, host: 127.0.0.1, port: {broker.port}, topic: test/line,"
+        " client_id: station}\n"
     )
     config.write_text(text + outputs)
     return config
@@ -124,17 +125,21 @@ def test_the_page_has_the_memory_of_the_plc_and_pulses_when_the_line_is_stopped(
 ) -> None:
     with served(line) as panel, chromium() as page:
         with running(line):
+            wait_for(lambda: Bits.READY in memory.bits, GENEROUS_S)
             memory.plc.announce()
             wait_for(lambda: told(line), GENEROUS_S)
             log_in(page, panel.address, "engineer")
             page.goto(f"{panel.address}/{PAGE}")
             wait_for(lambda: shown(page, "modbus").get("READY") == "1", 20)
+            wait_for(lambda: shown(page, "modbus").get("acknowledge", "–") not in {"0", "–"}, 20)
             wait_for(lambda: as_in_the_plc(memory).items() <= shown(page, "modbus").items(), 20)
-            assert shown(page, "modbus")["acknowledge"] not in {"0", "–"}
-            assert shown(page, "trigger")["trigger"] == str(memory.words(TRIGGER, 1)[0])
-            wait_for(lambda: broker.topics.get("hall/line/state") == "ready", 20)
-            assert shown(page, "mqtt")["state"] == "ready"
-            assert shown(page, "mqtt")["verdict"].startswith('{"sequence"')
+            wait_for(
+                lambda: shown(page, "trigger").get("trigger") == str(memory.words(TRIGGER, 1)[0]),
+                20,
+            )
+            wait_for(lambda: broker.topics.get("test/line/state") == "ready", 20)
+            wait_for(lambda: shown(page, "mqtt").get("state") == "ready", 20)
+            wait_for(lambda: shown(page, "mqtt").get("verdict", "").startswith('{"sequence"'), 20)
             for size in (DESK, PHONE):
                 page.set_viewport_size(size)
                 assert violations(page) == []
