@@ -97,6 +97,7 @@ class TalkingLine:
     Attributes:
         state: its answer to "state".
         picture: its answer to "picture".
+        signals: its answer to "signals".
         asked: the requests that changed something.
     """
 
@@ -128,6 +129,7 @@ class TalkingLine:
             },
         }
         self.picture: dict[str, Any] = {"trigger_id": None}
+        self.signals: dict[str, Any] = {}
         self.asked: list[str] = []
 
     def listening(self, socket: Path) -> ControlSocket:
@@ -139,6 +141,7 @@ class TalkingLine:
                 "picture": Command(NoArguments, lambda _: self.picture),
                 "recipe": Command(RecipeMessage, self._recipe),
                 "check": Command(NoArguments, self._check),
+                "signals": Command(NoArguments, lambda _: {"signals": self.signals}),
             },
         )
 

@@ -86,7 +86,8 @@ def line(tmp_path: Path, tiny_bundle: Bundle, memory: Memory, broker: Broker) ->
     config = write_line(
         tmp_path,
         "camera: {kind: replay, path: parts, loop: true}\ncontrol_socket: line.sock\n",
-        f"trigger: {{kind: modbus, {peer}, address: {TRIGGER}, frame_limit_ms: 20000}}\n",
+        f"trigger: {{kind: modbus, {peer}, address: {TRIGGER}, timeout_ms: 5000,"
+        " frame_limit_ms: 20000}\n",
     )
     text = config.read_text()
     outputs = (
