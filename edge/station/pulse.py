@@ -21,6 +21,9 @@ from inspection.errors import ConfigError, LineError
 SIGNALS = {str(bit.name): bit for bit in Bits if bit not in {Bits.BUSY, Bits.HEARTBEAT}}
 """The bits that can be tested: the station never sets BUSY, and moves the heartbeat by itself."""
 
+WITH_BITS = {"modbus", "modbus_server", "s7", "ethernet_ip", "opcua", "gpio"}
+"""The kinds of outputs whose drivers are `Held`; the panel has not the packages to make one."""
+
 SECONDS_MAX = 10.0
 
 

@@ -11,11 +11,10 @@ from edge.panel.command import linewarden
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
 from edge.panel.roles import Role
-from edge.station.pulse import SIGNALS
+from edge.station.pulse import SIGNALS, WITH_BITS
 from inspection.errors import LineError
 
 _PULSE_MS = (200, 500, 2000)
-_WITH_BITS = {"modbus", "modbus_server", "s7", "ethernet_ip", "opcua", "gpio"}
 _SHOWN_AS = {True: "1", False: "0", None: "–"}
 
 
@@ -72,7 +71,7 @@ def _testable(visit: Visit) -> list[str]:
     return [
         name
         for name, output in zip(output_names(outputs), outputs, strict=True)
-        if output.kind in _WITH_BITS
+        if output.kind in WITH_BITS
     ]
 
 
