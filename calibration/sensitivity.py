@@ -60,14 +60,7 @@ def move_slider(
         raise ConfigError("moving the slider needs a reason: give it with --reason TEXT")
     bundle.calibration(active.recipe, active.artefact)  # refuses another artefact
     point = slider_of(active).at(position)
-    moved = {
-        name: replace(zone, reject=threshold)
-        for (name, zone), threshold in zip(
-            active.zone_thresholds.items(), point.reject_by_zone, strict=False
-        )
-    }
-    whole = replace(active.thresholds, reject=point.reject)
-    _require_review_band(whole, moved.values() or (whole,), position)
+    whole, moved = _thresholds_at(active, point, position)
     scores = {
         image: score_of_zones(values, point.reject_by_zone)
         for image, values in active.zone_scores.items()
@@ -85,6 +78,30 @@ def move_slider(
     }
     bundle.add_calibration(active.model_copy(update=renewed))
     return bundle.calibration(active.recipe, active.artefact)
+
+
+def refusal_at(active: Calibration, point: SliderPoint, position: float) -> str:
+    """Returns why `move_slider` would refuse a position of the slider; empty when it would not."""
+    try:
+        _thresholds_at(active, point, position)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def _thresholds_at(
+    active: Calibration, point: SliderPoint, position: float
+) -> tuple[Thresholds, dict[str, Thresholds]]:
+    """Returns the thresholds of the whole part and of each zone at a point of the slider."""
+    moved = {
+        name: replace(zone, reject=threshold)
+        for (name, zone), threshold in zip(
+            active.zone_thresholds.items(), point.reject_by_zone, strict=False
+        )
+    }
+    whole = replace(active.thresholds, reject=point.reject)
+    _require_review_band(whole, moved.values() or (whole,), position)
+    return whole, moved
 
 
 def _require_review_band(whole: Thresholds, zones: Iterable[Thresholds], position: float) -> None:

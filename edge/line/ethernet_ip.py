@@ -7,12 +7,14 @@ number of the last verdict that the controller took.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Literal
 
 from edge.line.block import BLOCK_WORDS
 from edge.line.plc import BlockPlaces, PlcOutput
 from edge.peers.addresses import EtherNetIpPeer, Milliseconds, Tag
 from edge.peers.ethernet_ip import ethernet_ip_connection
+from edge.peers.place_names import tag_name
 from inspection.config.claims import Claim
 
 
@@ -43,7 +45,9 @@ class EtherNetIpConfig(EtherNetIpPeer):
         return PlcOutput(
             name,
             ethernet_ip_connection(name, self),
-            BlockPlaces(self.tag, acknowledge, f"the tag {acknowledge}"),
+            BlockPlaces(
+                self.tag, acknowledge, f"the tag {acknowledge}", partial(tag_name, self.tag)
+            ),
             hold_ms=self.hold_ms,
             check="host, port, slot, tag and acknowledge_tag",
         )

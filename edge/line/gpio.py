@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -23,9 +23,10 @@ from edge.encoder import Encoder
 from edge.line.base import StationState
 from edge.line.gate import GateConfig, register_from_config
 from edge.line.gpio_lines import GpioRole, LineRequest, Lines
-from edge.line.handshake import NOTHING, STATE_BITS, VERDICT_BITS, Bits
+from edge.line.handshake import NOTHING, STATE_BITS, STATES, VERDICT_BITS, Bits
 from edge.line.tracking import Gate, ShiftRegister
 from edge.part.record import InspectionRecord
+from edge.part.signal import Signal
 from edge.peers.addresses import Milliseconds
 from inspection.config.claims import Claim, Claimant
 from inspection.config.loading import ConfigPath
@@ -164,6 +165,17 @@ class Gpio:
         lines.do(partial(lines.drive, state=STATE_BITS[state], verdict=verdict), what)
         if self._register is not None:
             self._register.report()
+
+    def hold(self, bits: Bits) -> None:
+        """Sets the lines of these bits alone, for a test."""
+        what = "a test signal was not told"
+        lines = self._held(what)
+        lines.do(partial(lines.drive, state=bits & STATES, verdict=bits & ~STATES), what)
+
+    def signals(self) -> Sequence[Signal]:
+        """Returns the lines as they were last set; none while they are not held."""
+        lines = self._lines
+        return [] if lines is None else lines.signals(str(self._config.chip))
 
     def close(self) -> None:
         """Makes all lines inactive and releases them."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from edge.line.handshake import NOTHING, Bits
 from edge.line.timetable import Timetable
+from edge.part.signal import Signal
 from inspection.config.plugins import Sdk
 from inspection.errors import LineError
 
@@ -79,6 +80,7 @@ class Lines:
         self._state, self._verdict, self._beat = NOTHING, NOTHING, NOTHING
         self._gate_is_held = False
         self._gate_until_ns = 0
+        self._levels: tuple[dict[GpioRole, bool], int] | None = None
         self._timetable = Timetable(name, self._fail)
         self._timetable.start()
 
@@ -126,6 +128,15 @@ class Lines:
         self._gate_is_held = is_held
         self.at(0, self._set_again)
 
+    def signals(self, chip: str) -> list[Signal]:
+        """Returns the lines as they were last set; from any thread."""
+        values, at_ns = self._levels or ({}, None)
+        return [
+            Signal(name, f"{chip} {line}", values.get(role), at_ns)
+            for role, line in self._names.items()
+            for name in (GATE if role == GATE else str(LINE_BITS[role].name),)
+        ]
+
     def close(self) -> None:
         """Makes all lines inactive and releases them; a driver that hangs does so when it wakes."""
         if self.failure is not None:
@@ -146,6 +157,7 @@ class Lines:
         self._request.set_values(
             {self._names[role]: gpiod_line.Value(on) for role, on in values.items()}
         )
+        self._levels = values, time.monotonic_ns()
         if self.failure is not None:  # too late: the caller no longer waits
             raise self.failure
 

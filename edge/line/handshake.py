@@ -64,7 +64,7 @@ STATE_BITS = {
     StationState.BUSY: Bits.BUSY,
     StationState.FAULT: Bits.FAULT,
 }
-_STATES = Bits.READY | Bits.BUSY | Bits.FAULT
+STATES = Bits.READY | Bits.BUSY | Bits.FAULT
 NOTHING = Bits(0)
 
 
@@ -119,7 +119,7 @@ class Handshake:
     def result(self, record: InspectionRecord) -> Signals:
         """Returns the signals of the next verdict, which ends BUSY; a lost one counts too."""
         self._told_ns = self._clock_ns()
-        state = self.signals.bits & _STATES & ~Bits.BUSY
+        state = self.signals.bits & STATES & ~Bits.BUSY
         if Bits.BUSY in self.signals.bits:
             state |= Bits.READY
         return self._become(
@@ -142,14 +142,14 @@ class Handshake:
         """Returns the signals without the shown verdict; None when none is shown."""
         if Bits.RESULT_VALID not in self.signals.bits:
             return None
-        return self._become(self.signals.bits & _STATES)
+        return self._become(self.signals.bits & STATES)
 
     def show(self, state: StationState) -> Signals:
         """Returns the signals of the station's state; READY may keep a verdict."""
         stands = Bits.RESULT_VALID in self.signals.bits
         held = self._clock_ns() - self._told_ns < self._hold_ns
         if state is StationState.READY and stands and held and not self._acknowledged:
-            bits = self.signals.bits & ~_STATES | STATE_BITS[state]
+            bits = self.signals.bits & ~STATES | STATE_BITS[state]
             signals = self.signals
             return self._become(bits, trigger_id=signals.trigger_id, cause=signals.cause)
         return self._become(STATE_BITS[state])
@@ -157,6 +157,13 @@ class Handshake:
     def safe(self, *, fault: bool) -> Signals:
         """Returns the safe state: no verdict, not ready; with FAULT after a failure."""
         return self._become(Bits.FAULT if fault else NOTHING)
+
+    def hold(self, bits: Bits) -> Signals:
+        """Returns the signals of a test: these bits, with the number of the last verdict.
+
+        No part waits for that number, so a PLC that checks it takes no test for a verdict.
+        """
+        return self._become(bits)
 
     def _become(
         self,

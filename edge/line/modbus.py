@@ -7,12 +7,14 @@ number of the last verdict that the PLC took.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Literal
 
 from edge.line.block import BLOCK_WORDS
 from edge.line.plc import BlockPlaces, PlcOutput
 from edge.peers.addresses import Milliseconds, ModbusPeer, Register
 from edge.peers.modbus import INSTALL, modbus_connection
+from edge.peers.place_names import register_name
 from inspection.config.claims import Claim
 from inspection.config.plugins import require
 from inspection.errors import LineError
@@ -52,7 +54,12 @@ class ModbusConfig(ModbusOutputConfig):
         return PlcOutput(
             name,
             modbus_connection(name, self),
-            BlockPlaces(self.register_address, acknowledge, f"register {acknowledge}"),
+            BlockPlaces(
+                self.register_address,
+                acknowledge,
+                f"register {acknowledge}",
+                partial(register_name, self.register_address),
+            ),
             hold_ms=self.hold_ms,
             check="host, port, device_id and register_address",
         )

@@ -8,16 +8,21 @@ the network of the machine.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from edge.line.block import BLOCK_WORDS, words_from_signals
 from edge.line.handshake import Signals
 from edge.line.modbus import ModbusOutputConfig
 from edge.line.server_output import ServerOutput
+from edge.line.signals import block_signals
 from edge.part.record import InspectionRecord
+from edge.part.signal import Seen, Signal, word_signal
 from edge.peers.connections import ConnectionLimits
 from edge.peers.modbus import INSTALL
+from edge.peers.place_names import register_name
 from edge.peers.resources import ListeningPort
 from inspection.config.claims import Claim
 from inspection.config.plugins import Sdk, require
@@ -71,6 +76,17 @@ class ModbusServer(ServerOutput["ModbusTcpServer"]):
         )
         self._config = config
         self._taken: asyncio.Event | None = None  # only while a verdict waits for the PLC
+        self._shown: Seen | None = None
+        self._acknowledged: Seen | None = None
+
+    def signals(self) -> Sequence[Signal]:
+        """Returns the block as it is shown, and the acknowledge as it was last written."""
+        config = self._config
+        found = list(block_signals(self._shown, partial(register_name, config.register_address)))
+        if config.acknowledge_register is not None:
+            address = register_name(config.acknowledge_register)
+            found.append(word_signal("acknowledge", address, self._acknowledged, is_input=True))
+        return found
 
     def _not_taken(self, trigger_id: str) -> str:
         act = "acknowledge" if self._config.acknowledge_register is not None else "fetch"
@@ -104,12 +120,11 @@ class ModbusServer(ServerOutput["ModbusTcpServer"]):
         await self._hold(server, self._handshake.signals)
 
     async def _hold(self, server: ModbusTcpServer, signals: Signals) -> None:
+        words = words_from_signals(signals)
         await server.async_setValues(
-            self._config.device_id,
-            _READ_INPUT_REGISTERS,
-            self._config.register_address,
-            words_from_signals(signals),
+            self._config.device_id, _READ_INPUT_REGISTERS, self._config.register_address, words
         )
+        self._shown = Seen(words, time.monotonic_ns())
 
     async def _stop(self, server: ModbusTcpServer) -> None:
         self._handshake.safe(fault=False)
@@ -125,16 +140,21 @@ class ModbusServer(ServerOutput["ModbusTcpServer"]):
         values: list[int] | list[bool] | None,
     ) -> ExcCodes | None:
         """Takes an acknowledge. pymodbus calls it before each read and write, the station's too."""
-        if self._taken is None:
-            return None
         acknowledge = self._config.acknowledge_register
         if values is not None and acknowledge is not None:
             place = acknowledge - address
             is_acknowledge = function_code != _READ_INPUT_REGISTERS and 0 <= place < len(values)
-            if is_acknowledge and self._handshake.takes(int(values[place])):
-                self._taken.set()
+            if is_acknowledge:
+                self._take(int(values[place]))
+        elif self._taken is None:
+            return None
         elif values is None and acknowledge is None:
             block, end = self._config.register_address, address + count
             if function_code == _READ_INPUT_REGISTERS and address <= block <= end - 2:
                 self._taken.set()
         return None
+
+    def _take(self, number: int) -> None:
+        self._acknowledged = Seen((number,), time.monotonic_ns())
+        if self._taken is not None and self._handshake.takes(number):
+            self._taken.set()

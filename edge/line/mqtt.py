@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import atexit
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from edge.line.base import StationState
 from edge.line.handshake import SEQUENCE_MAX, fresh_sequence
 from edge.part.record import InspectionRecord
+from edge.part.signal import TEXT_MAX, Signal
 from edge.peers.addresses import MqttBroker, TopicPrefix
 from edge.peers.mqtt import Broker, Will
 from edge.peers.resources import topic_at
@@ -28,6 +30,7 @@ from inspection.errors import LineError
 
 OFFLINE = "offline"
 
+_TOPICS = ("verdict", "state", "heartbeat")
 _INSTALL = "pip install 'linewarden[mqtt]'"
 
 
@@ -44,7 +47,7 @@ class MqttConfig(MqttBroker):
     def claims(self) -> Iterable[Claim]:
         """Returns the claims to the client id and to the topics."""
         yield from super().claims()
-        for name in ("verdict", "state", "heartbeat"):
+        for name in _TOPICS:
             yield Claim(("topic",), topic_at(self.host, f"{self.topic}/{name}"))
 
     @property
@@ -72,6 +75,7 @@ class Mqtt:
         self._state = ""
         self._sequence = fresh_sequence()
         self._beats = 0
+        self._published: dict[str, tuple[str, int]] = {}
 
     def open(self) -> None:
         """Connects and publishes that the station is not ready."""
@@ -87,6 +91,7 @@ class Mqtt:
         payload = json.dumps({"sequence": self._sequence, **record.model_dump(mode="json")})
         failure = f"did not take the verdict of {record.trigger_id}"
         self._broker.deliver(f"{self._topic}/verdict", payload, failure)
+        self._note("verdict", payload)
 
     def show(self, state: StationState) -> None:
         """Publishes a new state, and a heartbeat."""
@@ -94,6 +99,15 @@ class Mqtt:
             self._publish_state(state)
         self._beats += 1
         self._broker.publish(f"{self._topic}/heartbeat", str(self._beats), qos=0)
+        self._note("heartbeat", str(self._beats))
+
+    def signals(self) -> Sequence[Signal]:
+        """Returns the topics with what was last published there."""
+        nothing = (None, None)
+        return [
+            Signal(name, f"{self._topic}/{name}", *self._published.get(name, nothing))
+            for name in _TOPICS
+        ]
 
     def close(self) -> None:
         """Publishes that the station is offline and disconnects."""
@@ -104,6 +118,10 @@ class Mqtt:
         topic, failure = f"{self._topic}/state", _state_failure(state.value)
         self._broker.deliver(topic, state.value, failure, retain=True, deadline=deadline)
         self._state = state.value
+        self._note("state", state.value)
+
+    def _note(self, topic: str, payload: str) -> None:
+        self._published[topic] = payload[:TEXT_MAX], time.monotonic_ns()
 
 
 def _state_failure(state: str) -> str:

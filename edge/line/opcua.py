@@ -27,7 +27,8 @@ change together between two requests: read them by one Read request, or take Res
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,6 +37,7 @@ from pydantic import ValidationInfo, model_validator
 from edge.line.handshake import Bits, Signals
 from edge.line.server_output import ServerOutput
 from edge.part.record import InspectionRecord
+from edge.part.signal import TEXT_MAX, Signal, Value
 from edge.peers.access import OpcUaSecurity
 from edge.peers.addresses import Host, Milliseconds, Port
 from edge.peers.certificates import below, opcua_flaws
@@ -64,10 +66,11 @@ NAMESPACE = "urn:linewarden:line"
 VISION_SYSTEM = "VisionSystem"
 
 _ACKNOWLEDGE_POLL_S = 0.002
+_ACKNOWLEDGED = "AcknowledgedSequence"
 _NODES: dict[str, tuple[str, Any]] = {  # name -> member of ua.VariantType, first value
     "CurrentState": ("String", "Initialized"),
     "Heartbeat": ("UInt32", 0),
-    "AcknowledgedSequence": ("UInt16", 0),
+    _ACKNOWLEDGED: ("UInt16", 0),
     "Result.Valid": ("Boolean", False),
     "Result.Pass": ("Boolean", False),
     "Result.Reject": ("Boolean", False),
@@ -143,6 +146,17 @@ class OpcUa(ServerOutput["Server"]):
         self._config = config
         self._beats = 0
         self._namespace = 0
+        self._shown: dict[str, tuple[Any, int]] = {}
+
+    def signals(self) -> Sequence[Signal]:
+        """Returns the nodes with the values that clients read."""
+        return [self._signal(name) for name in _NODES]
+
+    def _signal(self, name: str) -> Signal:
+        value, at_ns = self._shown.get(name, (None, None))
+        is_input = name == _ACKNOWLEDGED
+        address = f"ns={self._namespace};s={VISION_SYSTEM}.{name}"
+        return Signal(name, address, _told(value), at_ns, is_input)
 
     def _not_taken(self, trigger_id: str) -> str:
         return f"no client acknowledged the verdict of {trigger_id}; check the client"
@@ -163,7 +177,7 @@ class OpcUa(ServerOutput["Server"]):
             node = await folders[folder].add_variable(
                 self._node_id(name), qualified, value, ua.VariantType[kind]
             )
-            if name == "AcknowledgedSequence":
+            if name == _ACKNOWLEDGED:
                 await node.set_writable()
         await server.start()
         return server
@@ -190,9 +204,11 @@ class OpcUa(ServerOutput["Server"]):
             await self._hold(server, self._handshake.signals)
 
     def _acknowledged(self, server: Server) -> int:
-        value = server.read_attribute_value(self._node_id("AcknowledgedSequence")).Value
+        value = server.read_attribute_value(self._node_id(_ACKNOWLEDGED)).Value
         # A client may also write an array of the same type.
-        return value.Value if value is not None and isinstance(value.Value, int) else 0
+        number = value.Value if value is not None and isinstance(value.Value, int) else 0
+        self._shown[_ACKNOWLEDGED] = number, time.monotonic_ns()
+        return number
 
     async def _stop(self, server: Server) -> None:
         await self._hold(server, self._handshake.safe(fault=False), {"CurrentState": "Halted"})
@@ -215,7 +231,14 @@ class OpcUa(ServerOutput["Server"]):
         for name, value in (shown | (values or {})).items():
             data = ua.DataValue(ua.Variant(value, ua.VariantType[_NODES[name][0]]))
             await server.write_attribute_value(self._node_id(name), data)
+            self._shown[name] = value, time.monotonic_ns()
 
     def _node_id(self, name: str) -> ua.NodeId:
         identifier = ua.String(f"{VISION_SYSTEM}.{name}".rstrip("."))
         return ua.NodeId(identifier, ua.Int16(self._namespace))
+
+
+def _told(value: Any) -> Value:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value[:TEXT_MAX] if isinstance(value, str) else value

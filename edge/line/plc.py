@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from edge.line.base import StationState
 from edge.line.block import BLOCK_WORDS, sequence_from_words, words_from_signals
-from edge.line.handshake import Handshake, Signals
+from edge.line.handshake import Bits, Handshake, Signals
+from edge.line.signals import NameOf, block_signals
 from edge.part.record import InspectionRecord
+from edge.part.signal import Seen, Signal, word_signal
 from edge.peers.loop_thread import LoopStoppedError
 from edge.peers.plc import PlcConnection, PlcError, Session
 from inspection.errors import LineError
@@ -34,11 +37,13 @@ class BlockPlaces(Generic[P]):
         acknowledge: of the number of the last verdict that the PLC took; None: it takes them in
             silence.
         acknowledge_name: names that place in messages.
+        name_of: names the words and bits of the block.
     """
 
     block: P
     acknowledge: P | None
     acknowledge_name: str
+    name_of: NameOf
 
 
 class PlcOutput(Generic[P]):
@@ -69,6 +74,8 @@ class PlcOutput(Generic[P]):
         self._check = check
         self._places = places
         self._awaited = ""
+        self._written: Seen | None = None
+        self._acknowledged: Seen | None = None
         self._handshake = Handshake(acknowledged=places.acknowledge is not None, hold_ms=hold_ms)
         self._connection: PlcConnection[Session[P]] = connection
 
@@ -99,6 +106,22 @@ class PlcOutput(Generic[P]):
             lambda session: self._write(session, self._handshake.show(state)),
             f"was not told that the station is {state.value}; check that the PLC runs",
         )
+
+    def hold(self, bits: Bits) -> None:
+        """Writes these bits and no verdict, for a test."""
+        self._require_connection()
+        self._call(
+            lambda session: self._write(session, self._handshake.hold(bits)),
+            "was not told a test signal; check that the PLC runs",
+        )
+
+    def signals(self) -> Sequence[Signal]:
+        """Returns the block as it was last written, and the acknowledge as it was last read."""
+        found = list(block_signals(self._written, self._places.name_of))
+        if self._places.acknowledge is not None:
+            address = self._places.acknowledge_name
+            found.append(word_signal("acknowledge", address, self._acknowledged, is_input=True))
+        return found
 
     def close(self) -> None:
         """Writes the safe state and disconnects."""
@@ -147,8 +170,8 @@ class PlcOutput(Generic[P]):
         self._awaited = "answer"
         words = await session.read(self._places.block, BLOCK_WORDS)
         self._handshake.continue_from(sequence_from_words(words))
-        if self._places.acknowledge is not None:
-            await session.read(self._places.acknowledge)  # a wrong place shows now, not with a part
+        if self._places.acknowledge is not None:  # a wrong place shows now, not with a part
+            await self._read(session, self._places.acknowledge)
         await self._write(session, self._handshake.safe(fault=False))
 
     async def _tell(self, before: Signals | None, signals: Signals, session: Session[P]) -> None:
@@ -157,7 +180,7 @@ class PlcOutput(Generic[P]):
         await self._write(session, signals)
         if self._places.acknowledge is None:
             return
-        while not self._handshake.takes((await session.read(self._places.acknowledge))[0]):
+        while not self._handshake.takes(await self._read(session, self._places.acknowledge)):
             self._awaited = (
                 f"acknowledge of sequence number {signals.sequence} "
                 f"in {self._places.acknowledge_name}"
@@ -167,4 +190,11 @@ class PlcOutput(Generic[P]):
 
     async def _write(self, session: Session[P], signals: Signals) -> None:
         self._awaited = "answer"
-        await session.write(self._places.block, words_from_signals(signals))
+        words = words_from_signals(signals)
+        await session.write(self._places.block, words)
+        self._written = Seen(words, time.monotonic_ns())
+
+    async def _read(self, session: Session[P], acknowledge: P) -> int:
+        words = await session.read(acknowledge)
+        self._acknowledged = Seen(words, time.monotonic_ns())
+        return words[0]

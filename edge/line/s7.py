@@ -8,11 +8,13 @@ needs in the PLC.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Literal
 
 from edge.line.block import BLOCK_WORDS
 from edge.line.plc import BlockPlaces, PlcOutput
 from edge.peers.addresses import DbByte, DbNumber, Milliseconds, S7Peer
+from edge.peers.place_names import db_name
 from edge.peers.s7 import INSTALL, DbPlace, s7_connection
 from inspection.config.claims import Claim
 from inspection.config.plugins import require
@@ -51,7 +53,12 @@ class S7Config(S7Peer):
         return PlcOutput(
             name,
             s7_connection(name, self),
-            BlockPlaces(DbPlace(self.db, self.start_byte), acknowledge, str(acknowledge)),
+            BlockPlaces(
+                DbPlace(self.db, self.start_byte),
+                acknowledge,
+                str(acknowledge),
+                partial(db_name, DbPlace(self.db, self.start_byte)),
+            ),
             hold_ms=self.hold_ms,
             check="host, port, rack, slot, db, start_byte and acknowledge_byte",
         )

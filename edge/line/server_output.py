@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from edge.line.base import StationState
-from edge.line.handshake import Handshake, Signals, fresh_sequence
+from edge.line.handshake import Bits, Handshake, Signals, fresh_sequence
 from edge.part.record import InspectionRecord
 from edge.peers.bounded_loop import BoundedLoop
 from edge.peers.connections import ConnectionLimits, Connections
@@ -86,6 +86,10 @@ class ServerOutput(ABC, Generic[Server]):
     def show(self, state: StationState) -> None:
         """Shows the station's state."""
         self._call(partial(self._write, partial(self._handshake.show, state)), _HANGS)
+
+    def hold(self, bits: Bits) -> None:
+        """Shows these bits and no verdict, for a test."""
+        self._call(partial(self._write, partial(self._handshake.hold, bits)), _HANGS)
 
     def close(self) -> None:
         """Shows the safe state and stops the server."""

@@ -9,6 +9,7 @@ from jinja2 import Environment
 
 from edge.panel.accounts import Accounts
 from edge.panel.audit import AuditLog
+from edge.panel.calibrations import Calibrations
 from edge.panel.config import PanelConfig
 from edge.panel.data_sets import DataSets
 from edge.panel.database import PanelDatabase
@@ -47,6 +48,7 @@ class Panel:
     nearest: NearestGood
     previews: ThresholdPreviews
     data_sets: DataSets
+    calibrations: Calibrations
     templates: Environment
     jobs: Jobs
     teach: Teaching
@@ -80,6 +82,7 @@ def open_panel(config: PanelConfig, hasher: PasswordHasher | None = None) -> Pan
         nearest=NearestGood(thumbnails),
         previews=ThresholdPreviews(),
         data_sets=DataSets(config.data_sets),
+        calibrations=Calibrations(),
         templates=environment(),
         jobs=Jobs(config.folder / "jobs", wakes=config.jobs == "process"),
         teach=Teaching.below(config.folder / "teach", config.teach.min_free_bytes),

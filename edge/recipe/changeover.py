@@ -57,6 +57,7 @@ class RecipeStatus:
         active: number of the recipe that judges the next part; None where the line has no numbered
             recipes.
         loading: number of the requested recipe while it is being loaded; else None.
+        is_loading: whether a recipe is being loaded, also the only one of a line without numbers.
         failure: why the last request failed; None when it did not.
         changed: changeovers so far.
         failed: failed requests so far.
@@ -67,6 +68,7 @@ class RecipeStatus:
     failure: str | None = None
     changed: int = 0
     failed: int = 0
+    is_loading: bool = False
 
 
 class Changeover:
@@ -75,14 +77,15 @@ class Changeover:
     Args:
         start: the recipe that the line starts with; the changeover closes it.
         numbers: recipes that may be requested.
-        load: verifies and opens a recipe; an error of it leaves the one before in force.
+        load: verifies and opens a recipe, None for the only one of a line without numbers; an error
+            of it leaves the one before in force.
     """
 
     def __init__(
         self,
         start: LoadedRecipe,
         numbers: Collection[int],
-        load: Callable[[int], LoadedRecipe],
+        load: Callable[[int | None], LoadedRecipe],
     ) -> None:
         self.numbers = tuple(sorted(numbers))
         self._active = start
@@ -115,29 +118,41 @@ class Changeover:
         Raises:
             LineError: there is no such recipe, or another one is being loaded.
         """
+        if number not in self.numbers:
+            known = ", ".join(map(str, self.numbers)) or "none; see 'recipes' of the line"
+            raise LineError(f"no recipe {number}: known are {known}")
         with self._lock:
-            if number not in self.numbers:
-                known = ", ".join(map(str, self.numbers)) or "none; see 'recipes' of the line"
-                raise LineError(f"no recipe {number}: known are {known}")
-            if self._closing.is_set():
-                raise LineError("the line stops")
-            if self._pipeline is None:
-                raise LineError("the line starts; ask again")
-            if self._status.loading is not None:
-                raise LineError(f"recipe {self._status.loading} is being loaded; ask again")
-            thread = threading.Thread(
-                target=self._change_to,
-                args=(self._pipeline, number),
-                name="changeover",
-                daemon=True,
-            )
-            self._set_status(loading=number, failure=None)
-            try:
-                thread.start()
-            except RuntimeError as error:  # the system has no thread left
-                self._fail(number, str(error))
-                raise LineError(self._status.failure) from error
-            self._thread = thread
+            self._begin(number)
+
+    def read_again(self) -> None:
+        """Begins to load the recipe in force again, with a newer calibration or version of it.
+
+        Raises:
+            LineError: a recipe is being loaded already.
+        """
+        with self._lock:
+            self._begin(self._active.number)
+
+    def _begin(self, number: int | None) -> None:
+        if self._closing.is_set():
+            raise LineError("the line stops")
+        if self._pipeline is None:
+            raise LineError("the line starts; ask again")
+        if self._status.is_loading:
+            raise LineError(f"{_named(self._status.loading)} is being loaded; ask again")
+        thread = threading.Thread(
+            target=self._change_to,
+            args=(self._pipeline, number),
+            name="changeover",
+            daemon=True,
+        )
+        self._set_status(loading=number, is_loading=True, failure=None)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no thread left
+            self._fail(number, str(error))
+            raise LineError(self._status.failure) from error
+        self._thread = thread
 
     def begin_check(self) -> CheckStatus:
         """Begins the check with the reference parts of the recipe in force.
@@ -173,7 +188,7 @@ class Changeover:
             thread.join(_CLOSE_S)
         self._active.close()
 
-    def _change_to(self, pipeline: Swaps, number: int) -> None:
+    def _change_to(self, pipeline: Swaps, number: int | None) -> None:
         before = self._active
         try:
             with ExitStack() as refused:
@@ -184,12 +199,12 @@ class Changeover:
         except LinewardenError as error:
             self._fail(number, str(error))
         except Exception as error:  # noqa: BLE001 - of a library, or a defect: the line runs on
-            _log.exception("recipe %d", number)
+            _log.exception("%s", _named(number))
             self._fail(number, repr(error))
         else:
-            _log.warning("recipe %s took over from recipe %s", loaded.number, before.number)
+            _log.warning("%s took over from %s", _named(loaded.number), _named(before.number))
             self._retire(pipeline, before)
-            self._set_status(active=loaded.number, loading=None, changed=self._status.changed + 1)
+            self._loaded(active=loaded.number, changed=self._status.changed + 1)
 
     def _put_in_force(self, pipeline: Swaps, loaded: LoadedRecipe) -> None:
         """Lets a recipe take over as a whole; an error leaves everything as it was."""
@@ -214,12 +229,20 @@ class Changeover:
         try:
             recipe.close()
         except Exception as error:  # noqa: BLE001 - the recipe is out of force all the same
-            _log.warning("recipe %s was not closed cleanly: %r", recipe.number, error)
+            _log.warning("%s was not closed cleanly: %r", _named(recipe.number), error)
 
     def _fail(self, number: int | None, why: str) -> None:
-        failure = f"recipe {number} was not loaded, recipe {self._active.number} runs on: {why}"
+        runs_on = "the one before" if number is None else _named(self._active.number)
+        failure = f"{_named(number)} was not loaded, {runs_on} runs on: {why}"
         _log.error("%s", failure)
-        self._set_status(loading=None, failure=failure, failed=self._status.failed + 1)
+        self._loaded(failure=failure, failed=self._status.failed + 1)
+
+    def _loaded(self, **changes: Any) -> None:
+        self._set_status(loading=None, is_loading=False, **changes)
 
     def _set_status(self, **changes: Any) -> None:
         self._status = replace(self._status, **changes)
+
+
+def _named(number: int | None) -> str:
+    return "the only recipe" if number is None else f"recipe {number}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -28,9 +28,11 @@ from edge.recipe.changeover import Changeover
 from edge.recipe.loaded import LoadedRecipe, load_recipe, view_camera
 from edge.recipe.request import recipe_requests_from_config
 from edge.station.alarm import RejectAlarm, RejectMonitor, log_alarm
+from edge.station.commands import station_commands
 from edge.station.config import LineConfig
-from edge.station.control import ControlSocket, station_commands
+from edge.station.control import ControlSocket
 from edge.station.newest_part import NewestPart
+from edge.station.signals import signal_values
 from edge.station.status import StationStatus
 from edge.store.images import ImageArchive
 from edge.store.labelling import Labelling
@@ -48,6 +50,7 @@ class Station(NamedTuple):
         newest: the newest part as pictures.
         labelling: takes the labels of people.
         files: outputs that hold a file open.
+        drivers: of the outputs by name, and of the trigger, behind everything that stores or times.
     """
 
     pipeline: Pipeline
@@ -58,6 +61,7 @@ class Station(NamedTuple):
     newest: NewestPart
     labelling: Labelling
     files: Sequence[HoldsFile]
+    drivers: Mapping[str, object]
 
     def reopen_files(self) -> None:
         """Has the outputs open their files anew, as after a log rotation; from a signal handler."""
@@ -124,22 +128,34 @@ def open_station(
         start = load(config.start_recipe)
         changeover = Changeover(start, config.recipes, load)
         stack.callback(changeover.close)
-        outputs, records = _open_outputs(config, encoder, stack)
+        outputs, records, drivers = _open_outputs(config, encoder, stack)
+        trigger = config.trigger.driver(encoder)
         alarm = RejectMonitor(config.alarm, on_alarm) if config.alarm is not None else None
         archive = _archive(config, records)
         newest, labelling = NewestPart(archive), Labelling(records, archive)
+        changes = config.recipes or config.control_socket  # a later calibration may have a baseline
         pipeline = Pipeline(
             views=_views(start),
             outputs=outputs,
             settings=_settings(config, waits_to_open),
-            trigger=config.trigger.driver(encoder),
+            trigger=trigger,
             archive=newest,
-            watch=drift if drift.is_watching or config.recipes else None,
+            watch=drift if drift.is_watching or changes else None,
             hooks=_hooks(records, alarm, changeover, on_record, on_turn),
         )
         changeover.serve(pipeline)
         files = [output for output in outputs if isinstance(output, HoldsFile)]
-        station = Station(pipeline, records, alarm, drift, changeover, newest, labelling, files)
+        station = Station(
+            pipeline,
+            records,
+            alarm,
+            drift,
+            changeover,
+            newest,
+            labelling,
+            files,
+            drivers={**drivers, "trigger": trigger},
+        )
         _open_requests(config, station, stack)
         yield station
 
@@ -199,24 +215,37 @@ def _blocked(changeover: Changeover, records: StationRecords | None) -> str | No
 
 def _open_requests(config: LineConfig, station: Station, stack: ExitStack) -> None:
     """Opens the control socket and the recipe requests of a peer, where configured."""
+    drivers = dict(station.drivers)
+    requests = None
+    if config.recipe_request is not None:
+        requests = recipe_requests_from_config(config.recipe_request, station.changeover)
+        drivers["recipe_request"] = requests
     if config.control_socket is not None:
         commands = station_commands(
-            *(station.pipeline, station.changeover, station.status),
-            *(station.newest, station.labelling),
+            station.pipeline,
+            station.changeover,
+            station.status,
+            newest=station.newest,
+            labelling=station.labelling,
+            signals=partial(signal_values, drivers),
         )
         stack.enter_context(ControlSocket(config.control_socket, commands))
-    if config.recipe_request is not None:
-        stack.enter_context(recipe_requests_from_config(config.recipe_request, station.changeover))
+    if requests is not None:
+        stack.enter_context(requests)
 
 
 def _open_outputs(
     config: LineConfig, encoder: Encoder | None, stack: ExitStack
-) -> tuple[dict[str, LineOutput], StationRecords | None]:
-    """Returns the outputs by name, in their order; with records, the storable behind an outbox."""
+) -> tuple[dict[str, LineOutput], StationRecords | None, dict[str, LineOutput]]:
+    """Returns the outputs by name, in their order; with records, the storable behind an outbox.
+
+    The last are the same outputs without their outboxes.
+    """
     outputs = [output_from_config(output, encoder) for output in config.outputs]
     names = output_names(config.outputs)
+    drivers = dict(zip(names, outputs, strict=True))
     if config.records is None:
-        return dict(zip(names, outputs, strict=True)), None
+        return drivers, None, drivers
     storable = [
         (output.outbox, name, direct)
         for name, output, direct in zip(names, config.outputs, outputs, strict=True)
@@ -226,10 +255,14 @@ def _open_outputs(
     labels = {outbox: name for outbox, name, _ in storable}
     records = stack.enter_context(StationRecords(config.records, stored, labels).open())
     behind = {output.name: output for output in records.outputs}
-    return {
-        name: behind[output.outbox] if isinstance(output, StorableConfig) else direct
-        for name, output, direct in zip(names, config.outputs, outputs, strict=True)
-    }, records
+    return (
+        {
+            name: behind[output.outbox] if isinstance(output, StorableConfig) else direct
+            for name, output, direct in zip(names, config.outputs, outputs, strict=True)
+        },
+        records,
+        drivers,
+    )
 
 
 def _settings(config: LineConfig, waits_to_open: bool) -> RunSettings:

@@ -2,28 +2,14 @@
 
 A request is one JSON object on one line, and so is its answer:
 
-    {"command": "trigger", "part_id": "A-17"}      {"ok": true, "trigger_id": "3f9a2c1d-000017"}
     {"command": "state"}                           {"ok": true, "state": "ready", "faults": [], ...}
-    {"command": "recipe", "number": 2}             {"ok": true, "active": 1, "loading": 2, ...}
-    {"command": "recipe"}                          {"ok": true, "active": 2, "loading": null, ...}
-    {"command": "check"}                           {"ok": true, "check": {"due": "...", ...}}
-    {"command": "picture"}                         {"ok": true, "trigger_id": "...", ...}
-    {"command": "label", "trigger_id": "3f9a2c1d-000017", "label": "good", "author": "ann"}
-    {"command": "withdraw", "trigger_id": "3f9a2c1d-000017", "author": "ann", "by": "bob"}
-    {"command": "frame"}                           {"ok": true, "trigger_id": "...", ...}
-    {"command": "stop"}                            {"ok": true}
 
-The answer to "state" also holds `edge.station.status.StationStatus`, and the answer to "recipe" the
-state of the changeover (`edge.recipe.changeover.RecipeStatus`): the requested recipe takes over
-when it is loaded. The answer to "picture" is `edge.station.newest_part.NewestPart.picture`, and to
-"frame" `edge.station.whole_frame.WholeFrame.piece`. "label" and "withdraw" answer when the record
-is on the disk, see `edge.store.labelling`. The answer to a refused request is
+The commands of a line are those of `edge.station.commands`. The answer to a refused request is
 {"ok": false, "error": "..."}. The owner of the socket and its group may connect.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import logging
@@ -33,12 +19,9 @@ import socketserver
 import stat
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar
-
-from pydantic import Field
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from edge.peers.bounded_threads import BoundedThreads
 from edge.peers.connections import ConnectionLimits, Connections
@@ -46,20 +29,10 @@ from edge.peers.messages import (
     MESSAGE_MAX_BYTES,
     Message,
     MessageError,
-    Name,
-    Text,
     checked,
     json_value,
 )
-from edge.pipeline.pipeline import Pipeline
-from edge.recipe.changeover import Changeover
-from edge.recipe.request.base import RequestedNumber
-from edge.station.newest_part import NewestPart
-from edge.station.status import StationStatus
-from edge.station.whole_frame import WholeFrame
-from edge.store.labelling import Labelling
 from edge.store.painted import MASK_MAX_BYTES
-from edge.trigger.base import part_id_from_text
 from inspection.errors import LineError, LinewardenError
 
 LIMITS = ConnectionLimits(max=32, idle_s=60.0)
@@ -91,137 +64,6 @@ class Command(NamedTuple, Generic[M]):
 
     message: type[M]
     run: Callable[[M], Mapping[str, Any]]
-
-
-class NoArguments(Message):
-    """A request that is its command alone."""
-
-
-class TriggerMessage(Message):
-    """Announces a part.
-
-    Attributes:
-        part_id: name of the part on the line; it is cut as every part id.
-    """
-
-    part_id: Text | None = None
-
-
-class RecipeMessage(Message):
-    """Requests a recipe, or asks for the one in force.
-
-    Attributes:
-        number: None asks.
-    """
-
-    number: RequestedNumber | None = None
-
-
-class LabelMessage(Message):
-    """Labels a part.
-
-    Attributes:
-        frame: image of the record that `mask` was painted over.
-        mask: PNG in base64; see `edge.store.painted`.
-    """
-
-    trigger_id: Name
-    label: Name
-    author: Name
-    note: Annotated[str, Field(max_length=500)] = ""
-    frame: Annotated[str, Field(max_length=300)] | None = None
-    mask: str | None = None
-
-
-class WithdrawMessage(Message):
-    """Takes back the newest label of a person.
-
-    Attributes:
-        by: who does.
-    """
-
-    trigger_id: Name
-    author: Name
-    by: Name
-
-
-class FrameMessage(Message):
-    """Asks for a piece of a whole frame; see `WholeFrame.piece`."""
-
-    trigger_id: Text | None = None
-    view: Text | None = None
-    offset: Annotated[int, Field(ge=0)] = 0
-
-
-def station_commands(
-    pipeline: Pipeline,
-    changeover: Changeover,
-    status: Callable[[], StationStatus],
-    newest: NewestPart,
-    labelling: Labelling,
-) -> dict[str, Command[Any]]:
-    """Returns the commands of a line, by name."""
-
-    def trigger(request: TriggerMessage) -> Mapping[str, Any]:
-        part_id = part_id_from_text(request.part_id or "")
-        return {"trigger_id": pipeline.fire(part_id), "part_id": part_id}
-
-    def state(_request: NoArguments) -> Mapping[str, Any]:
-        return {"state": pipeline.state.value, "faults": pipeline.faults, **status().as_json()}
-
-    def recipe(request: RecipeMessage) -> Mapping[str, Any]:
-        if request.number is not None:
-            changeover.request(request.number)
-        return {**asdict(changeover.status), "numbers": changeover.numbers}
-
-    def check(_request: NoArguments) -> Mapping[str, Any]:
-        return {"check": asdict(changeover.begin_check())}
-
-    def picture(_request: NoArguments) -> Mapping[str, Any]:
-        return newest.picture()
-
-    def label(request: LabelMessage) -> Mapping[str, Any]:
-        labelling.label(
-            request.trigger_id,
-            request.label,
-            author=request.author,
-            note=request.note,
-            frame=request.frame,
-            mask=None if request.mask is None else _decoded(request.mask),
-        )
-        return {}
-
-    def withdraw(request: WithdrawMessage) -> Mapping[str, Any]:
-        labelling.withdraw(request.trigger_id, request.author, by=request.by)
-        return {}
-
-    whole_frame = WholeFrame(newest)
-
-    def frame(request: FrameMessage) -> Mapping[str, Any]:
-        return whole_frame.piece(request.trigger_id, request.view, request.offset)
-
-    def stop(_request: NoArguments) -> Mapping[str, Any]:
-        pipeline.stop()
-        return {}
-
-    return {
-        "trigger": Command(TriggerMessage, trigger),
-        "state": Command(NoArguments, state),
-        "recipe": Command(RecipeMessage, recipe),
-        "check": Command(NoArguments, check),
-        "picture": Command(NoArguments, picture),
-        "label": Command(LabelMessage, label),
-        "withdraw": Command(WithdrawMessage, withdraw),
-        "frame": Command(FrameMessage, frame),
-        "stop": Command(NoArguments, stop),
-    }
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise MessageError("'mask': it is not base64") from error
 
 
 class _Server(BoundedThreads, socketserver.UnixStreamServer):
@@ -401,6 +243,26 @@ def ask(
     if not answer.get("ok"):
         raise LineError(f"the line refuses: {answer.get('error', 'it ends')}")
     return answer
+
+
+def is_listening(path: Path) -> bool:
+    """Returns whether a process listens at a control socket, also one that hangs.
+
+    Raises:
+        LineError: it cannot be found out.
+    """
+    _check_length(path)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.setblocking(False)  # a line that hangs accepts nobody, and listens all the same
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            raise LineError(f"control_socket {path}: cannot be examined ({error})") from error
+    return True
 
 
 def _refusal(error: str) -> Mapping[str, Any]:

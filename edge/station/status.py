@@ -43,10 +43,11 @@ class StationStatus:
         return (*(alarm.message for alarm in self.rejects.values()), *drift, *records)
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the state as JSON values, without the identities."""
+        """Returns the state as JSON values."""
         return {
             "pipeline": asdict(self.pipeline),
             "recipe": asdict(self.recipe),
+            "identities": {view: asdict(one) for view, one in self.identities.items()},
             "check": asdict(self.check) if self.check is not None else None,
             "alarms": list(self.alarms),
             "records": asdict(self.records) if self.records is not None else None,

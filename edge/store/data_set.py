@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge.store.images import FRAME_SUFFIX
-from edge.store.labels import DISPUTED, GOOD, UNDECIDED
+from edge.store.labels import GOOD, UNSETTLED
 from edge.store.reader import StoredRecord
 from inspection.errors import FrameError, RecordsError
 from inspection.files import new_directory
@@ -100,7 +100,7 @@ def gather(
 def _label(stored: StoredRecord, *, take_passes: bool) -> str | None:
     if stored.label is None and take_passes and stored.record.verdict is Verdict.PASS:
         return GOOD
-    return None if stored.label in (UNDECIDED, DISPUTED) else stored.label
+    return None if stored.label in UNSETTLED else stored.label
 
 
 def _frame(stored: StoredRecord, images: Path, view: str | None) -> Path | None:

@@ -21,7 +21,8 @@ from inspection.errors import ConfigError, RecordsError
 GOOD = "good"
 UNDECIDED = "undecided"
 DISPUTED = "disputed"
-DECISIONS = (GOOD, UNDECIDED, DISPUTED)  # no names of defects
+UNSETTLED = (UNDECIDED, DISPUTED)  # the part is neither good nor defective
+DECISIONS = (GOOD, *UNSETTLED)  # no names of defects
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from edge.encoder import Encoder
+from edge.part.signal import TEXT_MAX, Signal
 from edge.peers.addresses import MqttBroker
 from edge.peers.mqtt import Broker, Subscription
 from edge.peers.resources import topic_at
@@ -55,6 +57,8 @@ class MqttTrigger:
     """Subscribes to a topic; each message announces a part."""
 
     def __init__(self, config: MqttTriggerConfig) -> None:
+        self._topic = config.topic
+        self._last: tuple[str | None, int | None] = (None, None)
         self._broker = Broker(
             f"mqtt trigger {config.host}:{config.port}",
             config,
@@ -75,12 +79,18 @@ class MqttTrigger:
         self._broker.require()
         return None
 
+    def signals(self) -> Sequence[Signal]:
+        """Returns the topic with its last message."""
+        return [Signal("trigger", self._topic, *self._last, is_input=True)]
+
     def close(self) -> None:
         """Disconnects."""
         self._broker.close()
 
     def _on_message(self, payload: bytes) -> None:
-        firing = Firing(part_id_from_text(payload.decode(errors="replace")))
+        text = payload.decode(errors="replace")
+        self._last = text[:TEXT_MAX], time.monotonic_ns()
+        firing = Firing(part_id_from_text(text))
         try:
             self._firings.put_nowait(firing)
         except queue.Full:

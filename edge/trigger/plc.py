@@ -8,10 +8,12 @@ The PLC writes the part id before the trigger.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any, Generic, NamedTuple
 
 from pydantic import Field
 
+from edge.part.signal import Signal
 from edge.peers.plc import Plc, SessionT, Work
 from edge.trigger.base import Firing, part_id_from_text
 
@@ -47,18 +49,20 @@ class PlcTrigger(Generic[SessionT]):
         self._value = value
         self._part_id = part_id
         self._last = 0
+        self._read_ns: int | None = None
+        self._last_part: tuple[str | None, int | None] = (None, None)
 
     def open(self) -> None:
         """Connects, and notes the present value."""
         self._plc.open()
-        self._last = self._plc.ask(*self._value)
+        self._last = self._ask()
         self._read_part_id()  # a wrong place shows now, not with a part
 
     def wait(self, timeout_s: float) -> Firing | None:
         """Polls until the value changes."""
         until_s = time.monotonic() + timeout_s
         while True:
-            value = self._plc.ask(*self._value)
+            value = self._ask()
             last, self._last = self._last, value
             if value not in (0, last):
                 fired_ns = time.monotonic_ns()
@@ -71,8 +75,23 @@ class PlcTrigger(Generic[SessionT]):
         """Disconnects."""
         self._plc.close()
 
+    def signals(self) -> Sequence[Signal]:
+        """Returns the trigger and the part id as they were last read."""
+        value = None if self._read_ns is None else self._last
+        found = [Signal("trigger", self._value.where, value, self._read_ns, is_input=True)]
+        if self._part_id is not None:
+            where, part = self._part_id.where, self._last_part
+            found.append(Signal("part id", where, *part, is_input=True))
+        return found
+
+    def _ask(self) -> int:
+        value: int = self._plc.ask(*self._value)
+        self._read_ns = time.monotonic_ns()
+        return value
+
     def _read_part_id(self) -> str | None:
         if self._part_id is None:
             return None
         text: str = self._plc.ask(*self._part_id)
+        self._last_part = text, time.monotonic_ns()
         return part_id_from_text(text)

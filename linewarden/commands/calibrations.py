@@ -49,6 +49,7 @@ from calibration.history import (
 )
 from calibration.more_good import limit_with
 from calibration.sensitivity import move_slider, place_of, slider_of
+from calibration.slider_view import slider_view
 from inspection.bundle import Bundle, open_bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.digits import comparable
@@ -88,7 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     slider.add_argument("--reason", default="", metavar="TEXT", help="reason, for the history")
     add_author_argument(slider)
-    slider.add_argument(
+    measured = slider.add_mutually_exclusive_group()
+    measured.add_argument("--json", action="store_true", help="print the slider as JSON")
+    measured.add_argument(
         "--defects",
         nargs="+",
         default=[],
@@ -185,6 +188,8 @@ def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
     )
     if args.to is not None:
         active = move_slider(bundle, active, args.to, author=args.author, reason=args.reason)
+    if args.json:
+        return [json.dumps(slider_view(bundle, active))]
     curve, now = slider_of(active), place_of(active)
     points = [curve.at(step / 10) for step in range(11)]
     rows = sorted({*points, now}, key=lambda point: (point.position, point != now))

@@ -27,9 +27,12 @@ from edge.line import (
     output_from_config,
 )
 from edge.line.handshake import Bits
+from edge.line.signals import Held
 from edge.part.record import InspectionRecord, record_from_settled
 from edge.part.result import Settled
+from edge.part.signal import HasSignals
 from edge.station.config import LineConfig
+from edge.station.pulse import WITH_BITS
 from inspection.config.loading import load_config
 from inspection.errors import LineError
 from inspection.inspector import no_verdict
@@ -325,6 +328,24 @@ def open_again(output: LineOutput) -> None:
         else:
             return
     output.open()
+
+
+def test_a_test_signal_is_shown_and_told(line: Line) -> None:
+    assert isinstance(line.output, Held) == (line.kind in WITH_BITS)
+    if not isinstance(line.output, Held):
+        pytest.skip("has no bits to test")
+    line.open()
+    for bit in (Bits.REJECT, Bits.FAULT, Bits.PASS):
+        line.output.hold(bit)
+        assert line.peer.shown() & (Bits.READY | Bits.PASS | Bits.REJECT | Bits.FAULT) == bit
+        assert isinstance(line.output, HasSignals)
+        told = {signal.name: signal.value for signal in line.output.signals()}
+        names = ("Result.Pass", "Result.Reject") if line.kind == "opcua" else ("PASS", "REJECT")
+        expected = [bit is Bits.PASS, bit is Bits.REJECT]
+        assert [told[name] for name in names] == expected
+    line.output.hold(Bits(0))
+    assert not line.peer.shown() & (Bits.READY | Bits.PASS | Bits.REJECT | Bits.FAULT)
+    assert not line.peer.seen  # no part was waiting for it
 
 
 def test_close_is_safe_without_open_and_twice(line: Line) -> None:

@@ -15,14 +15,8 @@ from edge.panel.app import app_of
 from edge.panel.config import PanelConfig
 from edge.panel.roles import Role
 from edge.panel.services import Panel, open_panel
-from edge.station.control import (
-    Command,
-    ControlSocket,
-    LabelMessage,
-    NoArguments,
-    RecipeMessage,
-    WithdrawMessage,
-)
+from edge.station.commands import LabelMessage, NoArguments, RecipeMessage, WithdrawMessage
+from edge.station.control import Command, ControlSocket
 from inspection.errors import LineError
 
 ORIGIN = "http://panel.test"
@@ -104,6 +98,7 @@ class TalkingLine:
     Attributes:
         state: its answer to "state".
         picture: its answer to "picture".
+        signals: its answer to "signals".
         asked: the requests that changed something.
         labelled: the labels that it was given.
     """
@@ -115,7 +110,15 @@ class TalkingLine:
             "alarms": [],
             "check": None,
             "records": None,
-            "recipe": {"active": None, "loading": None, "failure": None, "changed": 0, "failed": 0},
+            "recipe": {
+                "active": None,
+                "loading": None,
+                "failure": None,
+                "changed": 0,
+                "failed": 0,
+                "is_loading": False,
+            },
+            "identities": {},
             "pipeline": {
                 "parts": 0,
                 "late_results": 0,
@@ -128,6 +131,7 @@ class TalkingLine:
             },
         }
         self.picture: dict[str, Any] = {"trigger_id": None}
+        self.signals: dict[str, Any] = {}
         self.asked: list[str] = []
         self.labelled: list[LabelMessage] = []
 
@@ -142,6 +146,7 @@ class TalkingLine:
                 "check": Command(NoArguments, self._check),
                 "label": Command(LabelMessage, self._label),
                 "withdraw": Command(WithdrawMessage, self._withdraw),
+                "signals": Command(NoArguments, lambda _: {"signals": self.signals}),
             },
         )
 
@@ -151,6 +156,8 @@ class TalkingLine:
                 raise LineError(f"no recipe {request.number}: known are 1, 2")
             self.asked.append(f"recipe {request.number}")
             self.state["recipe"]["active"] = request.number
+        elif request.again:
+            self.asked.append("recipe again")
         return {**self.state["recipe"], "numbers": [1, 2]}
 
     def _check(self, _request: NoArguments) -> dict[str, Any]:

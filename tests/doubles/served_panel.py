@@ -19,9 +19,7 @@ from tests.doubles.waiting import wait_for
 
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
-OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 
-_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 
 _ADDRESS = re.compile(r"the panel is at (\S+)")
 
@@ -109,18 +107,3 @@ def log_in(page: Any, address: str, name: str = "operator") -> None:
     page.fill("[name=password]", PASSWORD)
     page.click("main button")
     page.wait_for_url("**/lines/**")
-
-
-def violations(page: Any) -> list[str]:
-    """Returns what axe-core finds against the accessibility of a page."""
-    axe = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
-    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())
-    found = page.evaluate("rules => axe.run(document, {runOnly: rules})", _RULES)["violations"]
-    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found]
-
-
-def wait_for_text(page: Any, pattern: str) -> None:
-    """Waits by the driver, because the pages allow no script that comes as text."""
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    body = api.expect(page.locator("body"))
-    body.to_contain_text(re.compile(pattern), use_inner_text=True, timeout=20_000)

@@ -9,6 +9,7 @@ import pytest
 
 from edge.station.control import ask
 from inspection.bundle import Bundle
+from tests.doubles.fitting_page import OVERFLOW, violations, wait_for_text
 from tests.doubles.line_folder import (
     RECORDS,
     SOFTWARE_TRIGGER,
@@ -18,17 +19,7 @@ from tests.doubles.line_folder import (
     write_line,
     write_parts,
 )
-from tests.doubles.served_panel import (
-    DESK,
-    OVERFLOW,
-    PHONE,
-    ServedPanel,
-    chromium,
-    log_in,
-    served,
-    violations,
-    wait_for_text,
-)
+from tests.doubles.served_panel import DESK, PHONE, ServedPanel, chromium, log_in, served
 
 pytestmark = pytest.mark.slow
 PAGES = ("lines/line/live", "lines/line/recipes", "lines/line/health", "accounts", "password")

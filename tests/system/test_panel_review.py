@@ -15,18 +15,9 @@ from edge.store.reader import Filter, RecordReader
 from inspection.bundle import Bundle
 from inspection.images import read_image
 from linewarden.command_line import main
+from tests.doubles.fitting_page import OVERFLOW, violations, wait_for_text
 from tests.doubles.line_folder import SOFTWARE_TRIGGER, part, running, write_line, write_parts
-from tests.doubles.served_panel import (
-    DESK,
-    OVERFLOW,
-    PHONE,
-    ServedPanel,
-    chromium,
-    log_in,
-    served,
-    violations,
-    wait_for_text,
-)
+from tests.doubles.served_panel import DESK, PHONE, ServedPanel, chromium, log_in, served
 from tests.doubles.waiting import wait_for
 
 pytestmark = pytest.mark.slow

@@ -11,6 +11,7 @@ import pytest
 from edge.station.control import ask
 from inspection.bundle import Bundle
 from inspection.images import read_image
+from tests.doubles.fitting_page import OVERFLOW, violations, wait_for_text
 from tests.doubles.line_folder import (
     GENEROUS_S,
     RECORDS,
@@ -19,17 +20,7 @@ from tests.doubles.line_folder import (
     write_line,
     write_parts,
 )
-from tests.doubles.served_panel import (
-    DESK,
-    OVERFLOW,
-    PHONE,
-    ServedPanel,
-    chromium,
-    log_in,
-    served,
-    violations,
-    wait_for_text,
-)
+from tests.doubles.served_panel import DESK, PHONE, ServedPanel, chromium, log_in, served
 from tests.doubles.waiting import wait_for
 
 pytestmark = pytest.mark.slow

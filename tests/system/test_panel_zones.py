@@ -16,6 +16,7 @@ from edge.station.control import ask
 from edge.store.reader import Filter, RecordReader
 from inspection.bundle import Bundle
 from inspection.images import encode_png
+from tests.doubles.fitting_page import OVERFLOW, violations
 from tests.doubles.line_folder import (
     RECORDS,
     SOFTWARE_TRIGGER,
@@ -26,16 +27,7 @@ from tests.doubles.line_folder import (
     write_line,
     write_parts,
 )
-from tests.doubles.served_panel import (
-    DESK,
-    OVERFLOW,
-    PHONE,
-    ServedPanel,
-    chromium,
-    log_in,
-    served,
-    violations,
-)
+from tests.doubles.served_panel import DESK, PHONE, ServedPanel, chromium, log_in, served
 from tests.doubles.waiting import wait_for
 
 pytestmark = pytest.mark.slow

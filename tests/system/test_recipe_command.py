@@ -62,11 +62,14 @@ def test_a_changeover_by_command(config: Path) -> None:
     assert "recipe 3 was not loaded, recipe 2 runs on: " in failed.stderr
     assert "recipe 'absent' is not calibrated" in failed.stderr
 
+    again = linewarden("recipe", "--config", config, "--again")
+    assert (again.returncode, again.stdout) == (0, "recipe 2 is in force\n")
+
     unknown = linewarden("recipe", "--config", config, "9")
     assert "the line refuses: no recipe 9: known are 1, 2, 3" in unknown.stderr
 
     told = json.loads(linewarden("recipe", "--config", config, "--json").stdout)
-    assert (told["active"], told["changed"], told["failed"]) == (2, 1, 1)
+    assert (told["active"], told["changed"], told["failed"]) == (2, 2, 1)
     with pytest.raises(LineError, match="'number': Input should be a valid integer"):
         ask(config.parent / "line.sock", "recipe", number="2")
 

@@ -7,9 +7,10 @@ from typing import Literal
 
 from edge.peers.addresses import EtherNetIpPeer, Tag
 from edge.peers.ethernet_ip import ethernet_ip_connection
+from edge.peers.place_names import tag_name
 from edge.peers.plc import Plc
 from edge.recipe.request.base import PollMilliseconds
-from edge.recipe.request.plc import STATUS_WORDS, PlcRequests
+from edge.recipe.request.plc import STATUS_WORDS, Addresses, PlcRequests
 from inspection.config.claims import Claim
 
 
@@ -34,4 +35,6 @@ class EtherNetIpRecipeRequestConfig(EtherNetIpPeer):
     def driver(self, name: str) -> PlcRequests[str]:
         """Returns the source of requests, not yet opened."""
         plc = Plc(name, ethernet_ip_connection(name, self), "host, port, slot and the tags")
-        return PlcRequests(plc, request=self.request_tag, status=self.status_tag)
+        request, status = self.request_tag, self.status_tag
+        addresses = Addresses.of(tag_name, request, status)
+        return PlcRequests(plc, request=request, status=status, addresses=addresses)

@@ -7,9 +7,10 @@ from typing import Literal
 
 from edge.peers.addresses import ModbusPeer, Register
 from edge.peers.modbus import INSTALL, modbus_connection
+from edge.peers.place_names import register_name
 from edge.peers.plc import Plc
 from edge.recipe.request.base import PollMilliseconds
-from edge.recipe.request.plc import STATUS_WORDS, PlcRequests
+from edge.recipe.request.plc import STATUS_WORDS, Addresses, PlcRequests
 from inspection.config.claims import Claim
 from inspection.config.plugins import require
 from inspection.errors import LineError
@@ -37,4 +38,6 @@ class ModbusRecipeRequestConfig(ModbusPeer):
         """Returns the source of requests, not yet opened; raises LineError without the package."""
         require("recipe request 'modbus'", "pymodbus", INSTALL, LineError)
         plc = Plc(name, modbus_connection(name, self), "host, port, device_id and the addresses")
-        return PlcRequests(plc, request=self.request_address, status=self.status_address)
+        request, status = self.request_address, self.status_address
+        addresses = Addresses.of(register_name, request, status)
+        return PlcRequests(plc, request=request, status=status, addresses=addresses)

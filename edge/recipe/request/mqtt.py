@@ -19,10 +19,12 @@ state is idle, "active" is the number, and the station is READY.
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from edge.part.signal import TEXT_MAX, Signal
 from edge.peers.addresses import MqttBroker, TopicPrefix
 from edge.peers.messages import NAME_MAX, Message, MessageError, Name, checked, json_value
 from edge.peers.mqtt import Broker, Subscription, Will
@@ -68,15 +70,18 @@ class MqttRequests:
     """Subscribes to a topic; see `edge.recipe.request.base.RequestSource`."""
 
     def __init__(self, name: str, config: MqttRecipeRequestConfig) -> None:
+        self._set_topic = f"{config.topic}/recipe/set"
         self._state_topic = f"{config.topic}/recipe/state"
         self._broker = Broker(
             name,
             config,
-            subscription=Subscription(f"{config.topic}/recipe/set", self._on_message, qos=1),
+            subscription=Subscription(self._set_topic, self._on_message, qos=1),
             will=Will(self._state_topic, OFFLINE, _NOT_TAKEN),
         )
         self._newest: deque[Request] = deque(maxlen=1)
         self._told = ""
+        self._taken: tuple[str | None, int | None] = (None, None)
+        self._published: tuple[str | None, int | None] = (None, None)
 
     def open(self) -> None:
         """Connect and subscribe."""
@@ -102,12 +107,22 @@ class MqttRequests:
         if text != self._told:
             self._broker.deliver(self._state_topic, text, _NOT_TAKEN, retain=True)
             self._told = text
+            self._published = text[:TEXT_MAX], time.monotonic_ns()
+
+    def signals(self) -> Sequence[Signal]:
+        """Returns the topics with their last messages."""
+        return [
+            Signal("recipe request", self._set_topic, *self._taken, is_input=True),
+            Signal("recipe state", self._state_topic, *self._published),
+        ]
 
     def close(self) -> None:
         """Publish that the station is offline, and disconnect."""
         self._broker.close()
 
     def _on_message(self, payload: bytes) -> None:
+        text = payload.decode(errors="replace")[:TEXT_MAX]
+        self._taken = text, time.monotonic_ns()
         self._newest.append(request_from_payload(payload))
 
 

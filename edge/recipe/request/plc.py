@@ -15,16 +15,33 @@ RecipeActive is the number, and the station is READY.
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
+from edge.part.signal import Seen, Signal, word_signal
 from edge.peers.plc import Plc, Session
 from edge.recipe.request.base import Answer, Request, State
+
+P = TypeVar("P")
 
 STATUS_WORDS = 3
 
 _STATES = tuple(State)
 
-P = TypeVar("P")
+
+class Addresses(NamedTuple):
+    """The addresses of the words, as the tools of the PLC name them."""
+
+    request: str
+    active: str
+    state: str
+    answered: str
+
+    @classmethod
+    def of(cls, name_of: Callable[[P, int], str], request: P, status: P) -> Addresses:
+        """Returns the names that `edge.peers.place_names` gives to places of a protocol."""
+        return cls(name_of(request, 0), *(name_of(status, word) for word in range(STATUS_WORDS)))
 
 
 class PlcRequests(Generic[P]):
@@ -32,13 +49,17 @@ class PlcRequests(Generic[P]):
 
     Args:
         request, status: the places of the words.
+        addresses: their names.
     """
 
-    def __init__(self, plc: Plc[Any], *, request: P, status: P) -> None:
+    def __init__(self, plc: Plc[Any], *, request: P, status: P, addresses: Addresses) -> None:
         self._plc = plc
         self._request = request
         self._status = status
         self._wanted: int | None = None  # what stood there last; None before the first look
+        self._addresses = addresses
+        self._read: Seen | None = None
+        self._written: Seen | None = None
 
     def open(self) -> None:
         """Connect."""
@@ -51,6 +72,7 @@ class PlcRequests(Generic[P]):
             return (await session.read(self._request))[0]
 
         wanted = self._plc.ask(f"address {self._request}", read)
+        self._read = Seen((wanted,), time.monotonic_ns())
         before, self._wanted = self._wanted, wanted
         return Request(wanted, was_there=before is None) if wanted != before else None
 
@@ -63,6 +85,17 @@ class PlcRequests(Generic[P]):
             await session.write(self._status, words)
 
         self._plc.ask(f"address {self._status}", write)
+        self._written = Seen(words, time.monotonic_ns())
+
+    def signals(self) -> Sequence[Signal]:
+        """Returns the request as it was last read, and the words as they were last written."""
+        addresses, written = self._addresses, self._written
+        return [
+            word_signal("recipe request", addresses.request, self._read, is_input=True),
+            word_signal("recipe active", addresses.active, written),
+            word_signal("recipe state", addresses.state, written, 1),
+            word_signal("recipe answered", addresses.answered, written, 2),
+        ]
 
     def close(self) -> None:
         """Disconnect."""

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Literal
 
 from edge.peers.addresses import DbByte, DbNumber, S7Peer
+from edge.peers.place_names import db_name
 from edge.peers.plc import Plc
 from edge.peers.s7 import INSTALL, DbPlace, s7_connection
 from edge.recipe.request.base import PollMilliseconds
-from edge.recipe.request.plc import STATUS_WORDS, PlcRequests
+from edge.recipe.request.plc import STATUS_WORDS, Addresses, PlcRequests
 from inspection.config.claims import Claim
 from inspection.config.plugins import require
 from inspection.errors import LineError
@@ -39,8 +40,6 @@ class S7RecipeRequestConfig(S7Peer):
         """Returns the source of requests, not yet opened; raises LineError without the package."""
         require("recipe request 's7'", "snap7", INSTALL, LineError)
         plc = Plc(name, s7_connection(name, self), "host, port, rack, slot, db and the bytes")
-        return PlcRequests(
-            plc,
-            request=DbPlace(self.db, self.request_byte),
-            status=DbPlace(self.db, self.status_byte),
-        )
+        request, status = DbPlace(self.db, self.request_byte), DbPlace(self.db, self.status_byte)
+        addresses = Addresses.of(db_name, request, status)
+        return PlcRequests(plc, request=request, status=status, addresses=addresses)

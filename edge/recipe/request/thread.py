@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 
+from edge.part.signal import HasSignals, Signal
 from edge.peers.reconnect import Reconnector
 from edge.recipe.request.base import Answer, Recipes, Request, RequestSource, State
 from edge.recipe.request.config import RecipeRequestConfig
@@ -54,6 +56,10 @@ class RecipeRequestThread:
         """Follow no more."""
         self._stopping.set()
         self._thread.join(_JOIN_S)
+
+    def signals(self) -> Sequence[Signal]:
+        """Returns the signals of the source, where it has some; from any thread."""
+        return self._source.signals() if isinstance(self._source, HasSignals) else ()
 
     def _run(self) -> None:
         try:

@@ -47,11 +47,11 @@ def test_the_texts_that_pages_name_exist() -> None:
 
 
 def test_every_text_has_a_use() -> None:
-    """Texts of roles, verdicts, actions and the navigation are named by what they belong to."""
+    """Texts of roles, verdicts, signals and the like are named by what they belong to."""
     sources = [path for end in ("html", "py", "js") for path in FOLDER.rglob(f"*.{end}")]
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     computed = (
-        *("page.", "role.", "verdict.", "action.", "problem.title_"),
+        *("page.", "role.", "verdict.", "action.", "signal.", "problem.title_"),
         *("job_kind.", "job_state.", "focus.", "exposure."),
     )
     unused = [

@@ -15,7 +15,7 @@ from edge.part.shot import PartInspector
 from edge.pipeline.settings import ViewCamera
 from edge.recipe.changeover import Changeover, RecipeStatus
 from edge.recipe.loaded import LoadedRecipe
-from inspection.errors import CameraError, EngineError, LineError
+from inspection.errors import BundleError, CameraError, EngineError, LineError
 from inspection.verdict import Verdict
 from tests.doubles.bright import Bright, Expects, running
 from tests.doubles.pipelines import GENEROUS_S, Line
@@ -28,7 +28,7 @@ class Recipe(LoadedRecipe):
     """Two views with cameras of its own."""
 
     @classmethod
-    def made(cls, number: int, name: str, brightness: int) -> Recipe:
+    def made(cls, number: int | None, name: str, brightness: int) -> Recipe:
         inspectors: Any = {view: Expects(name, brightness) for view in "ab"}
         recipe = cls(number, inspectors, {}, None, ExitStack())
         object.__setattr__(recipe, "new", {view: Bright(brightness) for view in "ab"})
@@ -149,3 +149,39 @@ def test_a_system_without_threads_refuses_the_request(
         with pytest.raises(LineError, match="recipe 1 runs on: can't start new thread"):
             stand.changeover.request(2)
     assert stand.change() == RecipeStatus(2, changed=1, failed=1)
+
+
+def test_the_recipe_in_force_is_read_again() -> None:
+    with running("ab") as line:
+        stand = Stand(line)
+        stand.next = Recipe.made(1, "new", 20)
+        stand.changeover.read_again()
+        wait_for(lambda: not stand.changeover.status.is_loading, GENEROUS_S)
+        assert stand.changeover.status == RecipeStatus(1, changed=1)
+        assert stand.recipes_of_the_next_parts() == {"new"}
+
+
+def test_the_only_recipe_is_read_again_or_runs_on() -> None:
+    """A line without numbered recipes has one to read again too."""
+    with running("ab") as line:
+        stand = Stand(line)
+        only, asked = Recipe.made(None, "old", 10), list[int | None]()
+
+        def load(number: int | None) -> LoadedRecipe:
+            asked.append(number)
+            if len(asked) == 1:
+                raise BundleError("damaged")
+            return Recipe.made(None, "new", 20)
+
+        stand.changeover = Changeover(only, [], load)
+        stand.changeover.serve(stand)
+        for _ in range(2):
+            stand.changeover.read_again()
+            wait_for(lambda: not stand.changeover.status.is_loading, GENEROUS_S)
+            if len(asked) == 1:
+                assert stand.changeover.status.failure == (
+                    "the only recipe was not loaded, the one before runs on: damaged"
+                )
+        assert asked == [None, None]
+        assert stand.changeover.status == RecipeStatus(None, changed=1, failed=1)
+        assert stand.recipes_of_the_next_parts() == {"new"}

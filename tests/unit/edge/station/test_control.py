@@ -17,13 +17,8 @@ import pytest
 from edge.peers.connections import ConnectionLimits
 from edge.peers.messages import Message
 from edge.recipe.changeover import RecipeStatus
-from edge.station.control import (
-    REQUEST_MAX_BYTES,
-    Command,
-    ControlSocket,
-    ask,
-    station_commands,
-)
+from edge.station.commands import station_commands
+from edge.station.control import REQUEST_MAX_BYTES, Command, ControlSocket, ask
 from inspection.errors import CameraError, LineError
 from tests.doubles.waiting import wait_for
 
@@ -209,7 +204,14 @@ class Line:
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
     line = Line()
-    commands = station_commands(line, line, lambda: None, line, line)  # type: ignore[arg-type, return-value]
+    commands = station_commands(
+        line,  # type: ignore[arg-type]
+        line,  # type: ignore[arg-type]
+        lambda: None,  # type: ignore[arg-type, return-value]
+        newest=line,  # type: ignore[arg-type]
+        labelling=line,  # type: ignore[arg-type]
+        signals=dict,
+    )
     with ControlSocket(tmp_path / "line.sock", commands):
         yield line
 

@@ -15,7 +15,8 @@ from edge.panel.jobs import CANCEL, State
 from edge.panel.services import Panel
 from edge.panel.teach.frames import LiveFrames
 from edge.panel.teach.promises import Promises, PromiseTable
-from edge.station.control import Command, ControlSocket, FrameMessage
+from edge.station.commands import FrameMessage
+from edge.station.control import Command, ControlSocket
 from inspection.errors import LineError
 from inspection.images import encode_jpeg, encode_png, read_image
 from tests.doubles.line_folder import RECORDS, write_line
