@@ -175,7 +175,7 @@ class Parts:
         """
         found = next((part for part in self.of(line) if part.name == name), None)
         if found is None:
-            raise Refused(404, "problem.no_part", name=name)
+            raise Refused(404, "problem.no_collection", name=name)
         return found
 
     def add(self, line: str, name: str, view: str) -> Part:

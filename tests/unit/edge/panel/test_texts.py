@@ -1,10 +1,12 @@
 """Every language has every text, with the same values in it, and every text has a use."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from string import Formatter
 
 import pytest
+import yaml
 
 import edge.panel
 from edge.panel.refusals import Refused
@@ -26,6 +28,18 @@ def test_a_language_has_every_text_with_its_values(language: str) -> None:
     assert sorted(english) == sorted(other)
     differ = [key for key in english if values_in(english[key]) != values_in(other[key])]
     assert differ == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_file_takes_the_text_of_another(language: str) -> None:
+    """Sections of several files are laid together."""
+    counts = Counter(
+        f"{section}.{name}"
+        for path in (FOLDER / "locales" / language).glob("*.yaml")
+        for section, texts in yaml.safe_load(path.read_text(encoding="utf-8")).items()
+        for name in texts
+    )
+    assert [key for key, count in counts.items() if count > 1] == []
 
 
 def test_there_is_no_language_without_a_name() -> None:
