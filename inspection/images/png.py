@@ -11,6 +11,7 @@ from inspection.images.damage import DamageError, several_images
 START = b"\x89PNG\r\n\x1a\n"
 
 _AROUND = 12  # bytes of a chunk beside its data: length, type, checksum
+_HEADER_END = len(START) + _AROUND + 13  # IHDR is the first chunk
 
 
 def check(content: bytes) -> None:
@@ -25,6 +26,25 @@ def check(content: bytes) -> None:
             (frames,) = struct.unpack_from(">I", data)
             if frames > 1:
                 raise several_images(frames)
+
+
+def text_of(content: bytes, keyword: str) -> str | None:
+    """Returns the text with this keyword in front of the pixels; None without one."""
+    for kind, data in _chunks(content):
+        if kind == b"IDAT":
+            break
+        if kind == b"tEXt":
+            key, _, text = data.decode("latin-1").partition("\0")
+            if key == keyword:
+                return text
+    return None
+
+
+def with_text(content: bytes, keyword: str, text: str) -> bytes:
+    """Returns the PNG with one more text, in front of the pixels."""
+    data = b"tEXt" + f"{keyword}\0{text}".encode("latin-1")
+    chunk = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+    return content[:_HEADER_END] + chunk + content[_HEADER_END:]
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from inspection.errors import CameraError, listed
-from inspection.images import Tell, content_of, encode_png, list_images, read_image
+from inspection.images import Tell, content_of, encode_png, list_images, read_stored
 from inspection.names import printable
 from training.data.data_set import GOOD, DataSet, Sample
 from training.data.layouts.base import Limits, assemble, lost_names, one_category_only
@@ -67,7 +67,7 @@ def write(data_set: DataSet, store: Store) -> None:
             store.add_png(sample.path, PurePosixPath(split, f"{number}.png"))
             mask = PurePosixPath(split, f"{number}{MASK_SUFFIX}")
             if sample.mask is None:
-                size = read_image(sample.path).shape[:2]
+                size = read_stored(sample.path).shape[:2]
                 store.add_file(mask, encode_png(np.zeros(size, np.uint8)))
             else:
                 store.add_mask(sample.mask, sample.path, mask)
