@@ -67,7 +67,8 @@ def test_16_bits_need_a_window(suffix: str, shape: tuple[int, ...], tmp_path: Pa
     assert str(caught.value) == (
         f"{path}: has 16 bits, with values from {pixels.min()} to {pixels.max()}, and a model "
         "takes 8: say which of them become 0 and 255, by window with low and high in the "
-        "configuration of the camera, data.window of a training, or --window LOW HIGH of 'linewarden teach'"
+        "configuration of the camera, data.window of a training, or --window LOW HIGH of "
+        "'linewarden teach'"
     )
     with pytest.raises(FrameError, match="has uint16 pixels and must have 8 bits"):
         read_image(path)
