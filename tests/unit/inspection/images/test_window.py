@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from inspection.errors import FrameError
-from inspection.images import Window, encode_png, read_frame, read_image, read_stored
+from inspection.images import Window, decode_frame, encode_png, read_frame, read_image, read_stored
 from inspection.images.png import text_of, with_text
 
 WINDOW = Window(low=400, high=3200)
@@ -111,3 +111,14 @@ def test_the_text_is_a_chunk_that_other_readers_know() -> None:
     assert struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data)) in content
     assert text_of(content, "Linewarden-Window") == "400 3200"
     assert text_of(content, "Comment") is None
+
+
+def test_a_tiff_of_12_bits_is_refused() -> None:
+    """OpenCV returns its values times 16."""
+    pixels = bytes.fromhex("ABC123000FFF")
+    entries = [(256, 4), (257, 1), (258, 12), (259, 1), (262, 1), (273, 8), (278, 1), (279, 6)]
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    header = b"II*\0" + struct.pack("<I", 8 + len(pixels))
+    content = header + pixels + struct.pack("<H", len(entries)) + directory + bytes(4)
+    with pytest.raises(FrameError, match="a TIFF of 12 bits, whose values OpenCV multiplies"):
+        decode_frame(content, "a.tiff", WINDOW)
