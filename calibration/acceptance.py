@@ -20,11 +20,10 @@ from calibration.labelled_parts import GOOD, Plan, image_hashes
 from inspection.errors import named
 from inspection.images import read_frame
 from inspection.inspector import Inspection, Inspector
-from inspection.overlay import overlay
 from inspection.trust.sealed import Sealed, Sha256, Strict
 from inspection.verdict import Verdict
 from reports.classification import DEFECTIVE, ClassificationReport, classification
-from reports.pictures import small_jpeg
+from reports.pictures import small_outline
 from reports.proportion import proportion
 
 _PICTURE_SIDE = 640  # px
@@ -141,7 +140,7 @@ def study(
             showing = _showing(inspection, hashes[path])
             said[part.name].append(showing)
             if showing.is_rejected != (part.label != GOOD) and part.name not in pictures:
-                pictures[part.name] = small_jpeg(overlay(frame, inspection), _PICTURE_SIDE)
+                pictures[part.name] = small_outline(frame, inspection, _PICTURE_SIDE)
             report()
     shown = tuple(
         ShownPart(name=part.name, label=part.label, showings=tuple(said[part.name]))

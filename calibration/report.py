@@ -233,7 +233,8 @@ def _zones(calibration: Calibration) -> Table:
 
 
 def _slider(curve: ThresholdCurve, marks: list[tuple[str, float]]) -> tuple[Plot, Table]:
-    points = [(position, curve.at(position)) for position in _SLIDER]
+    # With few scores several positions have one threshold; the first of them is shown.
+    points = {curve.at(position).reject: position for position in reversed(_SLIDER)}
     return (
         Plot(
             "Sensitivity slider",
@@ -245,7 +246,8 @@ def _slider(curve: ThresholdCurve, marks: list[tuple[str, float]]) -> tuple[Plot
             "Positions of the slider",
             [
                 (f"{at}", f"{point.reject:.6g}", f"{point.expected:.2%}", f"{point.bound:.2%}")
-                for at, point in points
+                for at in sorted(points.values())
+                for point in [curve.at(at)]
             ],
             ["position", "threshold", "expected false reject rate", "upper bound"],
         ),
