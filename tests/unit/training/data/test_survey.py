@@ -82,7 +82,7 @@ class TestSurvey:
         ("image", "message"),
         [
             (np.zeros((8, 8, 4), np.uint8), "has an alpha channel"),
-            (np.zeros((8, 8), np.uint16), "has uint16 pixels"),
+            (np.zeros((8, 8), np.uint16), "has 16 bits, with values from"),
         ],
     )
     def test_unusual_pixels_are_refused(
