@@ -18,13 +18,12 @@ from calibration.agreement import Agreement, agreement
 from calibration.calibrate import digest_of_images
 from calibration.labelled_parts import GOOD, Plan, image_hashes
 from inspection.errors import named
-from inspection.images import read_image
+from inspection.images import read_frame
 from inspection.inspector import Inspection, Inspector
-from inspection.overlay import overlay
 from inspection.trust.sealed import Sealed, Sha256, Strict
 from inspection.verdict import Verdict
 from reports.classification import DEFECTIVE, ClassificationReport, classification
-from reports.pictures import small_jpeg
+from reports.pictures import small_outline
 from reports.proportion import proportion
 
 _PICTURE_SIDE = 640  # px
@@ -131,16 +130,17 @@ def study(
     said: dict[str, list[Showing]] = {part.name: [] for part in plan.parts}
     pictures: dict[str, bytes] = {}
     order = np.random.default_rng(seed)
+    window = inspector.bundle.manifest.preprocessing.window
     for turn in range(plan.repeats):
         for number in order.permutation(len(plan.parts)):
             part = plan.parts[int(number)]
             path = part.shots[turn % len(part.shots)]
-            frame = read_image(path)
+            frame = read_frame(path, window)
             inspection = inspector.inspect(frame)
             showing = _showing(inspection, hashes[path])
             said[part.name].append(showing)
             if showing.is_rejected != (part.label != GOOD) and part.name not in pictures:
-                pictures[part.name] = small_jpeg(overlay(frame, inspection), _PICTURE_SIDE)
+                pictures[part.name] = small_outline(frame, inspection, _PICTURE_SIDE)
             report()
     shown = tuple(
         ShownPart(name=part.name, label=part.label, showings=tuple(said[part.name]))

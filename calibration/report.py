@@ -16,7 +16,7 @@ from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import Manifest
 from inspection.digits import comparable
 from inspection.engine import Prediction
-from inspection.images import read_image
+from inspection.images import read_frame
 from inspection.inspector import Inspection, Inspector
 from inspection.names import printable
 from reports.charts import histogram, rate_curve
@@ -159,7 +159,8 @@ def worst_cards(result: CalibrationResult, inspector: Inspector) -> list[Card]:
 def cards_of(images: Sequence[str], result: CalibrationResult, inspector: Inspector) -> list[Card]:
     """Draws good images, by hash, on one colour scale; the maps are those behind the scores."""
     calibration = result.calibration
-    frames = [read_image(result.images[image]) for image in images]
+    window = inspector.bundle.manifest.preprocessing.window
+    frames = [read_frame(result.images[image], window) for image in images]
     inspections = [
         _as_judged(inspector.inspect(frame), result.learnt.predictions.get(image))
         for image, frame in zip(images, frames, strict=True)
@@ -232,7 +233,8 @@ def _zones(calibration: Calibration) -> Table:
 
 
 def _slider(curve: ThresholdCurve, marks: list[tuple[str, float]]) -> tuple[Plot, Table]:
-    points = [(position, curve.at(position)) for position in _SLIDER]
+    # With few scores several positions have one threshold; the first of them is shown.
+    points = {curve.at(position).reject: position for position in reversed(_SLIDER)}
     return (
         Plot(
             "Sensitivity slider",
@@ -244,7 +246,8 @@ def _slider(curve: ThresholdCurve, marks: list[tuple[str, float]]) -> tuple[Plot
             "Positions of the slider",
             [
                 (f"{at}", f"{point.reject:.6g}", f"{point.expected:.2%}", f"{point.bound:.2%}")
-                for at, point in points
+                for at in sorted(points.values())
+                for point in [curve.at(at)]
             ],
             ["position", "threshold", "expected false reject rate", "upper bound"],
         ),

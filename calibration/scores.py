@@ -14,7 +14,7 @@ from calibration.drift import FrameSummary
 from calibration.pixels import MapSummary, summarise_map
 from inspection.engine import Engine, Prediction
 from inspection.errors import CameraError, EngineError, FrameError, listed
-from inspection.images import decode_image
+from inspection.images import decode_frame
 from inspection.layout import FramePreparer, Layout, PreparedFrame
 from inspection.names import printable
 from inspection.preprocess import Preprocessing
@@ -97,7 +97,7 @@ def score_images(
             elif digest in scores:
                 repeated.append(path)
             else:
-                frame = decode_image(content, name)
+                frame = decode_frame(content, name, preprocessing.window)
                 ready = preparation.prepare(frame)
                 seen = FrameSummary.of(frame, preprocessing.crop)
                 prediction = known.get(digest) or engine.infer(ready.image[np.newaxis])

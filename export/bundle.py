@@ -35,7 +35,7 @@ from inspection.engine import GraphShape, engine_class
 from inspection.errors import BundleError, EngineError
 from inspection.files import new_directory
 from inspection.golden import write_golden
-from inspection.images import encode_png
+from inspection.images import Window, encode_png
 from inspection.preprocess import preprocess
 from inspection.trust.keys import Keys
 from training.checkpoint import RunRecord, load_run
@@ -100,7 +100,13 @@ def export_bundle(
             has_backbone=_backbone(record) is not None,
             report=report,
         )
-        goldens = _write_goldens(folder, frames, comparisons, real=len(record.for_calibration))
+        goldens = _write_goldens(
+            folder,
+            frames,
+            comparisons,
+            real=len(record.for_calibration),
+            window=record.preprocessing.window,
+        )
         trained_on = {"images_sha256": sorted(record.fitted_sha256)}
         (folder / TRAINING_RECORD).write_text(json.dumps(trained_on, indent=1) + "\n")
         _seal(folder, record, graph, parity, goldens=goldens, selection=selection)
@@ -112,7 +118,9 @@ def _compare(
     record: RunRecord, model: AnomalyModel, folder: Path
 ) -> tuple[list[Frame], list[Comparison]]:
     """Returns frames and comparisons, the good images for calibration first."""
-    named = list(real_frames([file.path for file in record.for_calibration]))
+    paths = [file.path for file in record.for_calibration]
+    window = record.preprocessing.window
+    named = list(real_frames(paths, window))
     named += adversarial_frames(named[0][1], record.preprocessing)
     height, width = record.config.data.image_size
     shape = GraphShape(height, width)
@@ -164,7 +172,12 @@ def _make_judge(
 
 
 def _write_goldens(
-    folder: Path, frames: Sequence[Frame], comparisons: Sequence[Comparison], *, real: int
+    folder: Path,
+    frames: Sequence[Frame],
+    comparisons: Sequence[Comparison],
+    *,
+    real: int,
+    window: Window | None,
 ) -> tuple[Golden, ...]:
     chosen = [*range(min(real, _GOLDEN_REAL))]
     chosen += [
@@ -176,7 +189,7 @@ def _write_goldens(
         write_golden(
             folder,
             f"{number}-{comparisons[index].name}",
-            encode_png(frames[index]),
+            encode_png(frames[index], window),
             comparisons[index].expected_score,
             comparisons[index].expected_map,
         )

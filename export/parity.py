@@ -13,7 +13,7 @@ import torch
 from inspection.engine import Engine
 from inspection.errors import BundleError
 from inspection.golden import FP32_TOLERANCE, Difference, compare
-from inspection.images import read_image
+from inspection.images import Window, read_frame
 from inspection.names import printable
 from inspection.preprocess import Preprocessing, preprocess
 from training.models.base import AnomalyModel
@@ -33,7 +33,7 @@ class Comparison:
     difference: Difference
 
 
-def real_frames(paths: Sequence[Path]) -> Iterator[tuple[str, Frame]]:
+def real_frames(paths: Sequence[Path], window: Window | None) -> Iterator[tuple[str, Frame]]:
     """Reads images at native resolution, named by their files.
 
     Raises:
@@ -45,7 +45,7 @@ def real_frames(paths: Sequence[Path]) -> Iterator[tuple[str, Frame]]:
                 f"{printable(path)}: the training held this image out, and it is gone; export on "
                 "the machine that has the data set"
             )
-        yield printable(path.stem), read_image(path)
+        yield printable(path.stem), read_frame(path, window)
 
 
 def adversarial_frames(

@@ -7,14 +7,21 @@ with the same resize. Different resizes flip verdicts in deployed systems (anoma
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from inspection.errors import FrameError
+from inspection.images import Window
 
 Pixel = TypeVar("Pixel", bound=np.generic)
 Pixels = Annotated[int, Field(ge=1, le=65535)]
@@ -42,6 +49,8 @@ class Preprocessing(BaseModel):
         frame_height: lowest and highest native height; other frames are refused.
         frame_width: lowest and highest native width.
         channels: 1 for grey frames (H, W), 3 for BGR frames (H, W, 3).
+        window: conversion of the camera's 10 to 16 bits to the 8 of the frame; None for a camera
+            of 8 bits.
         crop: inspected part of the frame; None takes the whole frame.
         resize: "area" averages every source pixel into the result along an axis that shrinks, and
             interpolates linearly along an axis that grows.
@@ -54,10 +63,19 @@ class Preprocessing(BaseModel):
     frame_height: tuple[Pixels, Pixels]
     frame_width: tuple[Pixels, Pixels]
     channels: Literal[1, 3]
+    window: Window | None = None
     crop: Crop | None = None
     resize: Literal["area"] = "area"
     height: Pixels
     width: Pixels
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out a missing window, so that the seal of an older bundle stays valid."""
+        content: dict[str, Any] = serialise(self)
+        if self.window is None:
+            del content["window"]
+        return content
 
 
 def preprocess(frame: npt.NDArray[np.uint8], to: Preprocessing) -> npt.NDArray[np.uint8]:

@@ -93,7 +93,7 @@ def fitted_to_images(
         CameraError: images cannot be read.
     """
     data_set = read_data_set(config.data.folder)
-    images = survey([*data_set.good, *data_set.defective, *data_set.test])
+    images = survey([*data_set.good, *data_set.defective, *data_set.test], config.data.window)
     chosen: dict[str, Any] = {}
     if config.data.frame_height is None and config.data.frame_width is None:
         frames = frames_of(images)

@@ -12,6 +12,8 @@ import numpy.typing as npt
 WIDTH, HEIGHT = 960, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 20, 34, 40  # px around the plot
 _MOST_POINTS = 300
+_FEW_DECADES = 3  # more have no lines in between
+_NEAR = 60  # px; names of thresholds that are closer have sides of their own
 
 _Array = npt.NDArray[np.float64]
 
@@ -22,6 +24,13 @@ class Tick:
 
     place: float
     text: str
+
+
+@dataclass(frozen=True)
+class Mark(Tick):
+    """A threshold; its name ends at its place, or starts there, as SVG calls it."""
+
+    anchor: str = "end"
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Chart:
 
     Attributes:
         title: description for screen readers.
-        axis: name of the horizontal axis.
+        axis, row_axis: names of the horizontal and the vertical axis.
         columns, rows: values on the horizontal and the vertical axis.
         marks: thresholds, as places on the horizontal axis.
         bars: each as (x, y, width, height).
@@ -46,9 +55,10 @@ class Chart:
 
     title: str
     axis: str
+    row_axis: str
     columns: tuple[Tick, ...]
     rows: tuple[Tick, ...]
-    marks: tuple[Tick, ...]
+    marks: tuple[Mark, ...]
     bars: tuple[tuple[float, float, float, float], ...] = ()
     lines: tuple[Line, ...] = ()
     width: int = WIDTH
@@ -84,6 +94,7 @@ def histogram(scores: Sequence[float], thresholds: Sequence[tuple[str, float]]) 
     return Chart(
         "Histogram of the scores of good parts, with the thresholds",
         "raw score",
+        "parts",
         _columns(low, high),
         rows,
         _marks(thresholds, low, high),
@@ -109,11 +120,14 @@ def rate_curve(
     places = np.unique(np.linspace(0, len(scores) - 1, _MOST_POINTS).round().astype(int))
     xs = [_across(float(scores[place]), low, high) for place in places]
     decades = range(round(math.log10(lowest)), 1)
+    finer = (1,) if len(decades) > _FEW_DECADES else (1, 2, 5)
+    rates = [digit * 10.0**power for power in decades for digit in finer]
     return Chart(
         "False reject rate against threshold: expected, and its upper bound",
         "threshold",
+        "false reject rate",
         _columns(low, high),
-        tuple(Tick(_down(10.0**power, lowest), f"{10.0**power:.6g}") for power in decades),
+        tuple(Tick(_down(rate, lowest), f"{rate:.6g}") for rate in rates if rate < 1.5),
         _marks(thresholds, low, high),
         lines=(
             Line(_steps(xs, [_down(float(expected[place]), lowest) for place in places])),
@@ -152,8 +166,14 @@ def _round_values(low: float, high: float, finest: float = 0.0) -> list[float]:
     return [number * step for number in range(first, last + 1)]
 
 
-def _marks(thresholds: Sequence[tuple[str, float]], low: float, high: float) -> tuple[Tick, ...]:
-    return tuple(Tick(_across(value, low, high), name) for name, value in thresholds)
+def _marks(thresholds: Sequence[tuple[str, float]], low: float, high: float) -> tuple[Mark, ...]:
+    """Places the thresholds; of two near ones the right one has its name on its right side."""
+    places = [(_across(value, low, high), name) for name, value in thresholds]
+    marks = []
+    for place, name in places:
+        is_right_one = any(0 < place - other < _NEAR for other, _ in places)
+        marks.append(Mark(place, name, "start" if is_right_one else "end"))
+    return tuple(marks)
 
 
 def _steps(xs: Sequence[float], ys: Sequence[float]) -> str:

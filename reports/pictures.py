@@ -18,6 +18,9 @@ from inspection.overlay import draw_zones, heat_map, overlay
 Image = npt.NDArray[np.uint8]  # (H, W) grey or (H, W, 3) BGR
 Mask = npt.NDArray[np.bool_]  # (H, W)
 
+_DISTANCE = 3  # px from the truth to its border
+_TRUTH = (255, 255, 0)  # cyan in BGR: no verdict has it, and no value of a map
+
 SIDE = 220  # px; a square picture's, others have about its area
 
 
@@ -36,8 +39,8 @@ class Pictures:
     Attributes:
         truth: the defect in white; all grey without ground truth.
         heat: the anomaly map over the frame.
-        mask: the defect that the artefact found, in white.
-        outline: the frame with that defect tinted and outlined.
+        mask: the defect that the artefact found, in white, with the border of the truth.
+        outline: the frame with that defect tinted and outlined, and with the border of the truth.
     """
 
     frame: Image
@@ -69,13 +72,27 @@ def pictures(
         coloured = heat_map(inspection.anomaly_map, scale.low, scale.high)
         enlarged = cv2.resize(coloured, (width, height), interpolation=cv2.INTER_LINEAR)
         heat = np.asarray(cv2.addWeighted(frame, 0.35, enlarged, 0.65, 0), np.uint8)
+    small_truth = _shrunk(truth, height, width)
     return Pictures(
         frame,
-        _black_and_white(_shrunk(truth, height, width), frame),
+        _black_and_white(small_truth, frame),
         heat,
-        _black_and_white(mask, frame),
-        overlay(_tinted(frame, mask), inspection)[-height:, :width],  # without its caption
+        _bordered(_black_and_white(mask, frame), small_truth),
+        _bordered(_outlined(frame, inspection), small_truth),
     )
+
+
+def small_outline(frame: Image, inspection: Inspection, side: int) -> bytes:
+    """Draws the inspected part of a frame with the defect found, at most `side` px, as JPEG.
+
+    The lines are drawn at that size, so that they stay visible.
+    """
+    region = frame if inspection.crop is None else inspection.crop.of(frame)
+    factor = min(1.0, side / max(region.shape[:2]))
+    height, width = (max(1, round(length * factor)) for length in region.shape[:2])
+    shrunk = cv2.resize(region, (width, height), interpolation=cv2.INTER_AREA)
+    frame = as_colour(np.asarray(shrunk, np.uint8))
+    return encode_jpeg(_outlined(frame, replace(inspection, crop=None)), 80)
 
 
 def with_zones(frame: Image, inspection: Inspection) -> Image:
@@ -140,6 +157,23 @@ def _tinted(frame: Image, mask: Mask) -> Image:
     """Tints the mask red in a copy: in a small picture an outline alone is hard to see."""
     picture = frame.copy()
     picture[mask] = 0.6 * picture[mask] + 0.4 * np.array([0, 0, 255])
+    return picture
+
+
+def _outlined(frame: Image, inspection: Inspection) -> Image:
+    height, width = frame.shape[:2]
+    tinted = _tinted(frame, inspection.native_mask(frame))
+    return np.ascontiguousarray(overlay(tinted, inspection)[-height:, :width])  # no caption
+
+
+def _bordered(picture: Image, truth: Mask | None) -> Image:
+    """Draws the border of the ground truth into the picture: where a defect is that was missed."""
+    if truth is not None and truth.any():
+        # Around the defect: on its edge the line would cover a crack one pixel wide.
+        around = np.ones((2 * _DISTANCE + 1, 2 * _DISTANCE + 1), np.uint8)
+        grown = cv2.dilate(truth.astype(np.uint8), around)
+        contours, _ = cv2.findContours(grown, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, contours, -1, _TRUTH, 1)
     return picture
 
 

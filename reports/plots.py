@@ -93,18 +93,19 @@ def times_plot(
         axes.barh(places, preprocess_ms, 0.6, color="#d9822b", label="prepare the frame")
     for state, label in _STATES.items():
         here = [place for place, engine in enumerate(engines) if engine[3] == state]
-        axes.barh(here, runs[here], 0.6, preprocess_ms, color=_COLOURS[state], label=label)
+        if here:  # the legend would show an empty bar in a colour that is not its own
+            axes.barh(here, runs[here], 0.6, preprocess_ms, color=_COLOURS[state], label=label)
     if decide_ms:
         axes.barh(places, decide_ms, 0.6, preprocess_ms + runs, color="black", label="decide")
     gaps = preprocess_ms + decide_ms + np.array([gap for _, _, gap, _ in engines])
     axes.plot(gaps, places, "|", color="#444444", ms=14, mew=1.8, label="after an idle gap")
     whole = preprocess_ms + runs + decide_ms
     for place, total in zip(places, whole, strict=True):
-        text = f" {total:.1f}"
+        text = f" {total:.1f} ({gaps[place]:.1f} after a gap)"
         axes.annotate(
             text, (max(total, gaps[place]), place), (4, 0), va="center", textcoords="offset points"
         )
-    axes.set(title=title, xlabel="ms from frame to verdict", xlim=(0, 1.12 * max(*whole, *gaps)))
+    axes.set(title=title, xlabel="ms from frame to verdict", xlim=(0, 1.3 * max(*whole, *gaps)))
     axes.set_yticks(places, [name for name, *_ in engines], fontsize=9)
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)

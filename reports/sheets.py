@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from inspection.digits import comparable
 from inspection.inspector import Inspection
 from inspection.overlay import caption, heat_map
 from inspection.verdict import Verdict
@@ -41,7 +42,7 @@ class Panel:
 
 def draw_panel(panel: Panel) -> Image:
     """Draws a part on white: a row of five pictures below its name, verdict and score."""
-    return _drawn(panel, *_box([panel]))
+    return _drawn(panel, panel.pictures.frame.shape[0], _width([panel]))
 
 
 def contact_sheet(title: str, choice: str, panels: Sequence[Panel], scale: ColourScale) -> Image:
@@ -49,19 +50,20 @@ def contact_sheet(title: str, choice: str, panels: Sequence[Panel], scale: Colou
 
     Args:
         title: first line.
-        choice: second line: how the parts were chosen.
+        choice: second line: how the parts were chosen. The third names the border of the truth.
     """
-    height, width = _box(panels)
-    drawn = [_drawn(panel, height, width) for panel in panels]
-    columns = 2 if len(drawn) > 1 and width <= SIDE else 1
-    blank = np.full((_LINE + height, 5 * (width + _GAP), 3), 255, np.uint8)
-    drawn += [blank] * (-len(drawn) % columns)
+    width = _width(panels)
+    columns = 2 if len(panels) > 1 and width <= SIDE else 1
     rows = [_row([_titles(width)] * columns)]
-    rows += [_row(drawn[i : i + columns]) for i in range(0, len(drawn), columns)]
+    rows += [
+        _row_of(panels[first : first + columns], width, columns)
+        for first in range(0, len(panels), columns)
+    ]
     body = np.vstack(rows)
-    heading = np.full((3 * _LINE, body.shape[1], 3), 255, np.uint8)
+    heading = np.full((4 * _LINE, body.shape[1], 3), 255, np.uint8)
     _write(heading, title, (_MARGIN, 32), bold=True, scale=0.75)
     _write(heading, choice, (_MARGIN, 60), _GREY)
+    _write(heading, "cyan: the border of the ground truth", (_MARGIN, 84), _GREY)
     bar = np.full((3 * _LINE, body.shape[1], 3), 255, np.uint8)
     drawn_bar = colour_bar(scale)
     bar[:, : drawn_bar.shape[1]] = drawn_bar
@@ -74,18 +76,28 @@ def colour_bar(scale: ColourScale) -> Image:
     canvas = np.full((3 * _LINE, length + 3 * _MARGIN, 3), 255, np.uint8)
     ramp = np.linspace(scale.low, scale.high, length)[np.newaxis].astype(np.float32)
     canvas[6:24, _MARGIN : _MARGIN + length] = heat_map(ramp, scale.low, scale.high)
-    for value, place in zip(scale, (0, length // 2, length - 1), strict=True):
+    # The first text begins at its mark, the last one ends there: none meets another.
+    places = (0, length // 2, length - 1)
+    for text, place, share in zip(comparable(*scale), places, (0, 0.5, 1), strict=True):
         canvas[24:29, _MARGIN + place] = _INK
-        _write(canvas, f"{value:.4g}", (_MARGIN + place, 44))
+        left = _MARGIN + place - round(share * _text_width(text))
+        _write(canvas, text, (left, 44))
     _write(canvas, "anomaly map, raw values; middle: pixel threshold", (_MARGIN, 66), _GREY)
     return canvas
 
 
-def _box(panels: Sequence[Panel]) -> tuple[int, int]:
-    """Returns height and width of a box for each picture; five of them are as wide as the words."""
-    frames = [panel.pictures.frame for panel in panels]
-    height = max((frame.shape[0] for frame in frames), default=SIDE)
-    return height, max([_WORDS // 5, *(frame.shape[1] for frame in frames)])
+def _width(panels: Sequence[Panel]) -> int:
+    """Returns the width of a box for each picture; five of them are as wide as the words."""
+    widths: list[int] = [panel.pictures.frame.shape[1] for panel in panels]
+    return max([_WORDS // 5, *widths])
+
+
+def _row_of(panels: Sequence[Panel], width: int, columns: int) -> Image:
+    """Draws a row as high as its own highest frame."""
+    height = max(panel.pictures.frame.shape[0] for panel in panels)
+    blank = np.full((_LINE + height, 5 * (width + _GAP), 3), 255, np.uint8)
+    drawn = [_drawn(panel, height, width) for panel in panels]
+    return _row([*drawn, *[blank] * (columns - len(drawn))])
 
 
 def _drawn(panel: Panel, height: int, width: int) -> Image:
@@ -120,6 +132,11 @@ def _row(panels: Sequence[Image]) -> Image:
     return np.asarray(np.hstack(framed), np.uint8)
 
 
+def _text_width(text: str, scale: float = 0.5, thickness: int = 1) -> int:
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+    return int(width)
+
+
 def _write(
     canvas: Image,
     text: str,
@@ -134,4 +151,4 @@ def _write(
     thickness = 2 if bold else 1
     font = cv2.FONT_HERSHEY_SIMPLEX
     cv2.putText(canvas, plain, at, font, scale, colour, thickness, cv2.LINE_AA)
-    return at[0] + int(cv2.getTextSize(plain, font, scale, thickness)[0][0])
+    return at[0] + _text_width(plain, scale, thickness)

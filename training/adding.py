@@ -12,6 +12,7 @@ import torch
 
 from inspection.errors import CameraError, ConfigError, listed, named
 from inspection.files import sha256_of
+from inspection.images import Window
 from training.checkpoint import HeldOut, RunRecord, build_model, load_run
 from training.closed_form import KEPT_BYTES, Views, learn_images
 from training.config import TrainConfig
@@ -75,7 +76,8 @@ def add_good_images(
             "which takes seconds"
         )
     left_out = {**record.config.data.without, **without}
-    found = [s for s in survey(read_data_set(folder).good) if s.sha256 not in left_out]
+    coming_in = survey(read_data_set(folder).good, record.preprocessing.window)
+    found = [sample for sample in coming_in if sample.sha256 not in left_out]
     new = {sample.sha256: sample for sample in found if sample.sha256 not in before}
     if not new:
         rest = f", or leaves them out by hand ({len(left_out)})" if left_out else ""
@@ -126,7 +128,7 @@ def _views(
     model: ClosedFormModel, hashes: Sequence[str], paths: dict[str, Path], record: RunRecord
 ) -> Views:
     reader = SampleReader(
-        _read_again(hashes, paths),
+        _read_again(hashes, paths, record.preprocessing.window),
         record.preprocessing,
         model.annotation,
         record.config.data.augment,
@@ -193,13 +195,15 @@ def _found_again(hashes: Sequence[str], record: RunRecord) -> dict[str, Path]:
     return found
 
 
-def _read_again(hashes: Sequence[str], paths: dict[str, Path]) -> list[SurveyedSample]:
+def _read_again(
+    hashes: Sequence[str], paths: dict[str, Path], window: Window | None
+) -> list[SurveyedSample]:
     """Surveys files again.
 
     Raises:
         CameraError: a file is gone or has another content.
     """
-    samples = survey([Sample(paths[sha256]) for sha256 in hashes])
+    samples = survey([Sample(paths[sha256]) for sha256 in hashes], window)
     changed = [
         s.sample.path for s, sha256 in zip(samples, hashes, strict=True) if s.sha256 != sha256
     ]

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from inspection.images import read_image
 from inspection.preprocess import Crop, Preprocessing, preprocess
 from training.data.survey import SurveyedSample
 from training.drawn_defects import CONTRASTS, KINDS, DrawnDefect, draw_defect
@@ -145,7 +144,7 @@ def read_pictures(
 
 
 def _inspected(sample: SurveyedSample, crop: Crop | None) -> Image:
-    frame = read_image(sample.sample.path)
+    frame = sample.read()
     return frame if crop is None else crop.of(frame)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import Field, model_validator
 
 from inspection.config.loading import ConfigPath, StrictModel
+from inspection.images import Window
 from inspection.preprocess import Crop, Pixels
 from inspection.trust.sealed import Sha256
 from training.data.augment import Augmentation
@@ -21,6 +22,8 @@ class DataConfig(StrictModel):
     Attributes:
         folder: data set in MVTec layout, or a plain folder of good images.
         image_size: (height, width) of the model's input.
+        window: values of 16-bit images that become 0 and 255, as {low: 400, high: 3200}; the camera
+            of the line needs the same. None takes 8-bit images only.
         crop: part of the frame to inspect, native pixels; None takes the whole frame.
         frame_height: lowest and highest height of frames, px; None takes the one height of all
             images. A line has one camera and one size: ranges are for collected images.
@@ -33,6 +36,7 @@ class DataConfig(StrictModel):
 
     folder: ConfigPath
     image_size: tuple[Size, Size] = (256, 256)
+    window: Window | None = None
     crop: Crop | None = None
     frame_height: tuple[Pixels, Pixels] | None = None
     frame_width: tuple[Pixels, Pixels] | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inspection.errors import named
-from inspection.images import read_image
+from inspection.images import read_frame
 from inspection.inspector import Inspector
 from inspection.verdict import Verdict
 from training.comparison_pictures import dealt, drawn_on, wanted_defects
@@ -57,7 +57,8 @@ def inspect_obvious_defects(
         config: of the training, for the seed and the inspected part of the frames.
         smallest_px: as for `draw_defect`.
     """
-    frames = [read_image(path) for path in good[:_MOST_IMAGES]]
+    window = config.data.window
+    frames = [read_frame(path, window) for path in good[:_MOST_IMAGES]]
     crop = config.data.crop
     shown = frames if crop is None else [crop.of(frame) for frame in frames]
     ground = ground_of(shown)

@@ -48,7 +48,7 @@ def judge_learnt(record: RunRecord, model: AnomalyModel) -> Judgement:
         return Judgement(None, {})
     files = record.judged_in_turn
     reader = SampleReader(
-        survey([Sample(file.path) for file in files]),
+        survey([Sample(file.path) for file in files], record.preprocessing.window),
         record.preprocessing,
         model.annotation,
         record.config.data.augment,

@@ -214,7 +214,7 @@ def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> 
             f"{config.data.folder}: supervised training needs real defects in train/<defect> "
             "(masks in ground_truth/<defect>), and finds none"
         )
-    found = survey([*data_set.good, *defective])
+    found = survey([*data_set.good, *defective], config.data.window)
     good = [s for s in found[: len(data_set.good)] if s.sha256 not in config.data.without]
     bad = found[len(data_set.good) :]
     surveyed = [*good, *bad]
@@ -226,6 +226,7 @@ def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> 
         frame_height=heights,
         frame_width=widths,
         channels=1 if surveyed[0].channels == 1 else 3,
+        window=config.data.window,
         crop=config.data.crop,
         height=config.data.image_size[0],
         width=config.data.image_size[1],

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inspection.errors import CameraError, named
-from inspection.images import read_image
+from inspection.images import Window, read_frame
 from inspection.inspector import Inspection, Inspector
 from inspection.preprocess import Crop, Preprocessing, preprocess
 from inspection.verdict import Verdict
@@ -28,6 +28,7 @@ class InspectedSample:
     Attributes:
         truth: at the resolution of the anomaly map; None without a map, or without ground truth.
         crop: the part of the frame under the anomaly map; None for the whole frame.
+        window: that of the bundle.
     """
 
     sample: Sample
@@ -36,6 +37,7 @@ class InspectedSample:
     truth: Truth | None
     mask_sha256: str | None = None
     crop: Crop | None = None
+    window: Window | None = None
 
     @property
     def name(self) -> str:
@@ -45,7 +47,7 @@ class InspectedSample:
     @property
     def frame(self) -> Image:
         """Reads the native frame each time, because a data set need not fit into memory."""
-        return read_image(self.sample.path)
+        return read_frame(self.sample.path, self.window)
 
     @property
     def is_judged(self) -> bool:
@@ -87,7 +89,7 @@ def inspect_samples(
     """
     if not samples:
         raise CameraError("there are no test images: put them into test/good and test/<defect>")
-    surveyed = survey(samples)
+    surveyed = survey(samples, inspector.bundle.manifest.preprocessing.window)
     _refuse_trained_on(surveyed, inspector.bundle.trained_on())
     inspected = []
     for sample in surveyed:
@@ -107,7 +109,7 @@ def _refuse_trained_on(samples: Sequence[SurveyedSample], trained_on: frozenset[
 
 def _inspect(inspector: Inspector, surveyed: SurveyedSample) -> InspectedSample:
     sample, preprocessing = surveyed.sample, inspector.bundle.manifest.preprocessing
-    frame = read_image(sample.path)
+    frame = surveyed.read()
     inspection = inspector.inspect(frame)
     truth = None
     if inspection.anomaly_map is not None:
@@ -116,7 +118,13 @@ def _inspect(inspector: Inspector, surveyed: SurveyedSample) -> InspectedSample:
         truth = None if native is None else truth_at_map_size(native, shown)
     truth_sha256 = None if sample.mask is None else mask_sha256(sample.mask)
     return InspectedSample(
-        sample, surveyed.sha256, inspection, truth, truth_sha256, inspection.crop
+        sample,
+        surveyed.sha256,
+        inspection,
+        truth,
+        truth_sha256,
+        inspection.crop,
+        surveyed.window,
     )
 
 

@@ -119,7 +119,7 @@ def write_report(
             "Parts",
             f"{len(shown)} of {len(inspected)} parts are shown: wrong verdicts first, then parts "
             "without a verdict, then the others by distance from the threshold. All anomaly maps "
-            "have the same colour scale:",
+            "have the same colour scale; a cyan border is that of the ground truth:",
             [card(sample, scale) for sample in shown],
             Picture("Colour scale of the anomaly maps", data_url(encode_png(colour_bar(scale)))),
             kind="wide",

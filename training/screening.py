@@ -24,6 +24,7 @@ from reports.spreads import FEWEST, standing_out
 from training.closed_form import Views
 from training.models.base import ClosedFormModel
 
+_FONT, _TEXT_SCALE, _TEXT_LEFT, _INK = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 4, (35, 35, 35)
 SHEET = "standing-out.jpg"  # in a run folder
 _GROUPS = 10
 _SHOWN = 8
@@ -147,27 +148,43 @@ def _look(
     low = float(np.median([float(one.maps.median()) for one in after]))
     high = max(float(one.maps.max()) for one in after)
     high = max(high, low + 1e-6 * max(1.0, abs(low)))  # copies of learnt images have empty maps
+    captions = [f"{one.name}: {one.spreads:.1f} spreads" for one in outliers[:_SHOWN]]
+    width = max(map(_text_width, captions))
     rows = [
         _row(
             learnt.image(one.number),
             others.predict(learnt.of(one.number).views[0]).maps[0].float().cpu().numpy(),
-            f"{one.name}: {one.spreads:.1f} spreads",
+            text,
             (low, high),
+            least_width=width,
         )
-        for one in outliers[:_SHOWN]
+        for one, text in zip(outliers, captions, strict=False)
     ]
     highest = max(float(one.scores) for one in after)
     return Remarkable(outliers, count, (before, highest), np.vstack(rows))
 
 
 def _row(
-    image: Image, anomaly_map: npt.NDArray[np.float32], text: str, scale: tuple[float, float]
+    image: Image,
+    anomaly_map: npt.NDArray[np.float32],
+    text: str,
+    scale: tuple[float, float],
+    *,
+    least_width: int,
 ) -> Image:
-    """Draws an image and its map below a caption; held-out good images are not brighter."""
+    """Draws an image and its map below a caption; held-out good images are not brighter.
+
+    Args:
+        least_width: of the row, px; white fills it beside narrow images.
+    """
     heat = heat_map(anomaly_map, *scale)
     row = np.hstack([image, cv2.addWeighted(image, 1 - _HEAT, heat, _HEAT, 0)])
-    caption = np.full((_CAPTION, row.shape[1], 3), 255, np.uint8)
-    cv2.putText(
-        caption, text, (4, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (35, 35, 35), 1, cv2.LINE_AA
-    )
-    return np.asarray(np.vstack([caption, row]), np.uint8)
+    drawn = np.full((_CAPTION + len(row), max(row.shape[1], least_width), 3), 255, np.uint8)
+    drawn[_CAPTION:, : row.shape[1]] = row
+    cv2.putText(drawn, text, (_TEXT_LEFT, 17), _FONT, _TEXT_SCALE, _INK, 1, cv2.LINE_AA)
+    return drawn
+
+
+def _text_width(text: str) -> int:
+    (width, _), _ = cv2.getTextSize(text, _FONT, _TEXT_SCALE, 1)
+    return int(width) + 2 * _TEXT_LEFT

@@ -23,4 +23,5 @@ def camera_from_config(config: ReplayConfig | LiveConfig) -> Camera:
         open_limit_s=config.open_limit_s,
         hung_limit_s=config.hung_limit_s,
         silent_limit_s=config.silent_limit_s,
+        window=config.window,
     )

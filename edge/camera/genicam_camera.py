@@ -24,9 +24,10 @@ from edge.camera.faults import (
 from edge.camera.genicam import Features, GenicamSettings, apply, readable, words_of
 from edge.camera.kind import LiveConfig
 from edge.camera.newest import StreamClock
-from edge.camera.pixels import FORMATS, image_from_raw
+from edge.camera.pixels import PixelConverter
 from edge.part.frame import Frame
 from inspection.errors import CameraError, FrameError
+from inspection.images import Window
 
 _GEV_LAST = 65535  # block ids of GigE Vision 1.x go from 1 to here and start again
 _MISSING_MAX = 1000  # a larger gap is no loss of frames
@@ -66,6 +67,7 @@ class GenicamCamera(ABC):
         self._sdk_errors = sdk_errors
         self._settings = config.settings
         self._stale_ms = config.stale_ms
+        self._window = config.window
         self._features: Features | None = None
         self._acquisition: Acquisition | None = None
 
@@ -80,7 +82,9 @@ class GenicamCamera(ABC):
         try:
             self._features = self._connect()
             apply(self._features, self._settings, self._name)
-            acquisition = Acquisition(self._name, self._features, self._stale_ms)
+            acquisition = Acquisition(
+                self._name, self._features, self._stale_ms, window=self._window
+            )
             self._start(acquisition)
         except self._sdk_errors as error:
             self.close()
@@ -173,12 +177,14 @@ class Acquisition:
         camera: name for errors and `Frame.source`.
         features: of the camera, with all settings written.
         stale_ms: the largest lag behind the least delayed frame; None accepts any.
+        window: conversion of a format of 10 to 16 bits; None takes formats of 8 bits.
 
     Attributes:
         in_order: the camera is triggered: each frame is a part, and a missing frame is an error.
 
     Raises:
-        CameraSettingError: the camera's pixel format cannot be converted.
+        CameraSettingError: the camera's pixel format cannot be converted, or the window does not
+            fit it.
     """
 
     def __init__(
@@ -187,6 +193,8 @@ class Acquisition:
         features: Features,
         stale_ms: float | None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
+        *,
+        window: Window | None = None,
     ) -> None:
         self.in_order = features.has("TriggerMode") and features.get("TriggerMode") == "On"
         self._camera = camera
@@ -199,11 +207,10 @@ class Acquisition:
         self._stream_clock = StreamClock(clock_ns)
         self._waiting: deque[Frame | FrameError] = deque()
         self._sequence = 0
-        if self._format not in FORMATS:
-            raise CameraSettingError(
-                f"{camera}: PixelFormat {self._format} cannot be converted; set pixel_format to "
-                "Mono8, BayerRG8 or another of Mono, Bayer, RGB8, BGR8 or YUV422_8"
-            )
+        try:
+            self._converter = PixelConverter(self._format, *self._size, window)
+        except WrongFrameError as error:
+            raise CameraSettingError(f"{camera}: {error}") from error
 
     def put(self, acquired: Acquired) -> None:
         """Adds a whole buffer; copies its pixels."""
@@ -249,8 +256,8 @@ class Acquisition:
                 f"{self._camera}: the frame is {lag_ns / 1e6:.0f} ms late; the link or this "
                 "computer is too slow"
             )
-        image = image_from_raw(acquired.raw, self._format, *self._size, acquired.row_bytes)
-        return Frame(image, captured_ns - lag_ns, 0, self._camera)
+        image = self._converter.image(acquired.raw, acquired.row_bytes)
+        return Frame(image, captured_ns - lag_ns, 0, self._camera, self._converter.window)
 
     def _refuse_other_layout(self, acquired: Acquired) -> None:
         size = (acquired.width, acquired.height)

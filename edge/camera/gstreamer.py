@@ -17,7 +17,7 @@ from edge.camera.faults import (
     WrongFrameError,
 )
 from edge.camera.kind import Found, LiveConfig, load_gi, only_camera
-from edge.camera.pixels import image_from_raw
+from edge.camera.pixels import PixelConverter
 from edge.part.frame import Frame
 from inspection.config.claims import Claim
 from inspection.config.secret import SecretPipeline
@@ -48,6 +48,7 @@ class GstreamerConfig(LiveConfig):
         silent_limit_s: None for a triggered camera, which a pipeline does not report.
     """
 
+    takes_window = False
     kind: Literal["gstreamer"]
     pipeline: SecretPipeline
 
@@ -173,7 +174,8 @@ class GstreamerCamera:
         try:
             raw = np.frombuffer(memory.data, np.uint8)[offset:]
             pixel_format = _PIXEL_FORMATS[caps.get_structure(0).get_string("format")]
-            image = image_from_raw(raw, pixel_format, info.width, info.height, row_bytes)
+            converter = PixelConverter(pixel_format, info.width, info.height)
+            image = converter.image(raw, row_bytes)
         finally:
             buffer.unmap(memory)
         return Frame(image, captured_ns, sequence, self._text.partition(" ")[0])

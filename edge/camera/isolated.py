@@ -18,6 +18,7 @@ from edge.camera.faults import NAMES, CameraHungError, CameraLostError
 from edge.camera.slots import Slots
 from edge.part.frame import Frame
 from inspection.errors import CameraError
+from inspection.images import Window
 
 _START_LIMIT_S = 30.0  # to import the SDK while a small device boots
 _HEARTBEAT_S = 0.2  # a longer `read` is split into requests of this length
@@ -41,6 +42,7 @@ class IsolatedCamera:
         hung_limit_s: the longest time by which a call may overrun. `close` takes two seconds more
             at most.
         silent_limit_s: a camera that runs free is lost after this time without a frame; None waits.
+        window: that of the camera, for the frames.
         module: the program of the process, like `edge.camera.child`.
     """
 
@@ -54,6 +56,7 @@ class IsolatedCamera:
         open_limit_s: float,
         hung_limit_s: float,
         silent_limit_s: float | None,
+        window: Window | None = None,
         module: str = "edge.camera.child",
     ) -> None:
         self._config = config
@@ -61,6 +64,7 @@ class IsolatedCamera:
         self._open_limit_s = open_limit_s
         self._hung_limit_s = hung_limit_s
         self._silent_limit_s = silent_limit_s
+        self._window = window
         self._module = module
         self._process: CameraProcess | None = None
         self._runs_free = False
@@ -110,7 +114,8 @@ class IsolatedCamera:
             silent_s, self._silent_s = self._silent_s + self._asked_s, 0.0
             if (told := calls.answer()) is not None:
                 shape, captured_ns, sequence, source = told
-                return Frame(slots.image(shape), captured_ns, sequence, source)
+                image = slots.image(shape)
+                return Frame(image, captured_ns, sequence, source, self._window)
             self._silent_s = silent_s
             self._refuse_silent()
         return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Annotated, Any, ClassVar, NamedTuple, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from edge.camera.base import Camera, LiveCamera
 from edge.camera.faults import CameraNotFoundError
@@ -15,6 +15,7 @@ from inspection.config.claims import Claimant
 from inspection.config.plugins import require
 from inspection.config.resources import Named
 from inspection.errors import CameraError
+from inspection.images import Window
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -41,7 +42,21 @@ class KindConfig(Claimant, ABC):
     """The configuration of one kind of camera; the field `kind` has the kind's name.
 
     Reading a configuration loads no package of a camera's maker.
+
+    Attributes:
+        window: digital numbers of a camera with 10 to 16 bits that become 0 and 255, as
+            {low: 400, high: 3200}; the same as in the training. None takes 8 bits only.
     """
+
+    takes_window: ClassVar[bool] = True
+    window: Window | None = None
+
+    @field_validator("window")
+    @classmethod
+    def _fits_the_kind(cls, window: Window | None) -> Window | None:
+        if window is not None and not cls.takes_window:
+            raise ValueError("cameras of this kind give 8 bits, which take no window: leave it out")
+        return window
 
     @classmethod
     def kind_name(cls) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from edge.camera.faults import CameraLostError
 from edge.part.frame import Frame
@@ -51,7 +52,7 @@ class NewestFrame:
         if newest is None:
             return None
         sequence, self._taken = self._taken, self._taken + 1
-        return Frame(newest.image, newest.captured_ns, sequence, newest.source)
+        return replace(newest, sequence=sequence)
 
     def stop(self, limit_s: float) -> bool:
         """Asks the thread to end; False when it is still alive after `limit_s`."""

@@ -21,7 +21,7 @@ from typing import Annotated, Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from edge.camera.faults import (
     CameraLostError,
@@ -43,6 +43,7 @@ _CLOSE_LIMIT_S = 2 * _READ_LIMIT_S
 _MANUAL_EXPOSURE = 1  # V4L2_EXPOSURE_MANUAL
 _EXPOSURE_STEP_US = 100.0  # V4L2_CID_EXPOSURE_ABSOLUTE
 _TOLERANCE = 0.02
+_DEEP = {"Y10 ": 10, "Y12 ": 12, "Y16 ": 16}  # V4L2_PIX_FMT_Y10 and others -> bits
 _DAMAGED_AT_FIRST = 5  # frames
 
 
@@ -65,7 +66,8 @@ class OpenCvConfig(LiveConfig):
     Attributes:
         device: number of /dev/videoN, or its path.
         width: pixels; the device must accept it exactly, like every setting here.
-        fourcc: V4L2 pixel format of four letters: YUYV, MJPG, GREY.
+        fourcc: V4L2 pixel format of four letters: YUYV, MJPG, GREY; with a window "Y10 ", "Y12 " or
+            "Y16 ", which end in a space.
         exposure_us: switches the automatic exposure off; V4L2 counts in steps of 100 us.
         gain: in the unit of the device.
         stale_ms: without effect: OpenCV gives frames no time stamp.
@@ -79,6 +81,16 @@ class OpenCvConfig(LiveConfig):
     frame_rate_hz: Annotated[float, Field(gt=0)] | None = None
     exposure_us: Annotated[float, Field(ge=100)] | None = None
     gain: float | None = None
+
+    @model_validator(mode="after")
+    def _window_fits_the_format(self) -> OpenCvConfig:
+        bits = _DEEP.get(self.fourcc or "", 8)
+        if (bits > 8) != (self.window is not None):
+            formats = ", ".join(f"'{name}'" for name in _DEEP)
+            raise ValueError(f"window should be set with fourcc {formats}, and with no other")
+        if self.window is not None and self.window.high >= 1 << bits:
+            raise ValueError(f"window.high should be below {1 << bits}: the format has {bits} bits")
+        return self
 
     def claims(self) -> Iterable[Claim]:
         """Returns the claim to the device, which links of udev name too, or to the stream."""
@@ -112,6 +124,7 @@ class OpenCvCamera:
         device = config.device
         self._device = f"/dev/video{device}" if isinstance(device, int) else device
         self._fourcc = config.fourcc
+        self._window = config.window
         self._wanted = _settings(config)
         self._capture: cv2.VideoCapture | None = None
         self._is_jpeg = False
@@ -181,7 +194,7 @@ class OpenCvCamera:
             if (taken := _name_of(capture.get(cv2.CAP_PROP_FOURCC))) != self._fourcc:
                 refused.append(f"fourcc={self._fourcc} (it took {taken})")
         self._is_jpeg = _name_of(capture.get(cv2.CAP_PROP_FOURCC)) in ("MJPG", "JPEG")
-        if self._is_jpeg or self._fourcc == "GREY":
+        if self._is_jpeg or self._fourcc == "GREY" or self._window is not None:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)  # gives the bytes of the device
         for _, number, value in self._wanted:
             capture.set(number, value)
@@ -201,13 +214,19 @@ class OpenCvCamera:
             raise CameraLostError(f"{self._device}: {self._why_lost()}; open the camera again")
         if self._is_jpeg:
             return Frame(self._decoded(image), captured_ns, 0, self._device)
-        if image.dtype != np.uint8:
+        if image.ndim == 3 and image.shape[2] == 1:
+            image = image[:, :, 0]
+        if image.dtype != (np.uint8 if self._window is None else np.uint16):
+            formats = "GREY, YUYV or MJPG" if self._window is None else "a deep format"
             raise WrongFrameError(
-                f"{self._device}: gives {image.dtype} pixels; set fourcc to GREY, YUYV or MJPG"
+                f"{self._device}: gives {image.dtype} pixels; set fourcc to {formats}"
             )
-        frame = np.array(image, np.uint8)  # a copy: OpenCV may keep its buffer
-        grey = frame.ndim == 3 and frame.shape[2] == 1
-        return Frame(frame[:, :, 0] if grey else frame, captured_ns, 0, self._device)
+        # Both are copies: OpenCV may keep its buffer.
+        if self._window is None:
+            frame = np.array(image, np.uint8)
+        else:
+            frame = self._window.apply(image.view(np.uint16))
+        return Frame(frame, captured_ns, 0, self._device, self._window)
 
     def _first(self, capture: cv2.VideoCapture) -> Frame:
         """Returns the first whole frame: many devices begin with a part of one."""

@@ -42,6 +42,7 @@ class PyAvConfig(LiveConfig):
         options: further FFmpeg options of the protocol; never shown.
     """
 
+    takes_window = False
     kind: Literal["pyav"]
     url: SecretUrl
     transport: Literal["tcp", "udp"] = "tcp"

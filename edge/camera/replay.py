@@ -26,7 +26,7 @@ from inspection.config.claims import Claim
 from inspection.config.loading import ConfigPath
 from inspection.config.resources import Use, UsedPath
 from inspection.errors import CameraError, FrameError, named
-from inspection.images import IMAGE_SUFFIXES, Tell, list_images, read_image
+from inspection.images import IMAGE_SUFFIXES, Tell, Window, list_images, read_frame
 from inspection.names import printable
 
 _log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ class ReplayConfig(KindConfig):
     Attributes:
         path: folder of images, one image, glob of images ("parts/*.png", or "parts/**/*.png" with
             those in all subfolders), or a video file (needs linewarden[pyav]).
+        window: of 16-bit images; 8-bit images are refused unless this window made them.
         loop: starts again after the last frame.
         rate_hz: frames per second; None gives each frame when the reader asks for it.
     """
@@ -76,6 +77,7 @@ class ReplayCamera:
     ) -> None:
         self._path = config.path
         self._loop = config.loop
+        self._window = config.window
         self._period_ns = 1e9 / config.rate_hz if config.rate_hz else 0.0
         self._clock_ns = clock_ns
         self._sleep = sleep
@@ -92,7 +94,7 @@ class ReplayCamera:
     def open(self) -> None:
         """Finds the frames."""
         self.close()
-        self._recording = _open_recording(self._path, self._tell)
+        self._recording = _open_recording(self._path, self._window, self._tell)
         self._opened_ns = self._clock_ns()
         self._sequence = 0
 
@@ -115,9 +117,9 @@ class ReplayCamera:
             if not self._loop:
                 raise
             self._recording.close()
-            self._recording = _open_recording(self._path, self._tell)
+            self._recording = _open_recording(self._path, self._window, self._tell)
             image, name = self._recording.read()
-        return Frame(image, self._clock_ns(), sequence, name)
+        return Frame(image, self._clock_ns(), sequence, name, self._window)
 
     def close(self) -> None:
         """Closes the recording."""
@@ -151,15 +153,16 @@ class _Recording(Protocol):
 class _Images:
     """Images with their names below `root`, which tell good/000.png from crack/000.png."""
 
-    def __init__(self, paths: list[Path], root: Path) -> None:
+    def __init__(self, paths: list[Path], root: Path, window: Window | None) -> None:
         self._paths = iter(paths)
         self._root = root
+        self._window = window
 
     def read(self) -> tuple[npt.NDArray[np.uint8], str]:
         path = next(self._paths, None)
         if path is None:
             raise EndOfRecording
-        return read_image(path), printable(path.relative_to(self._root))
+        return read_frame(path, self._window), printable(path.relative_to(self._root))
 
     def close(self) -> None:
         pass
@@ -225,12 +228,12 @@ class _Video:
         raise EndOfRecording
 
 
-def _open_recording(path: Path, tell: Tell) -> _Recording:
+def _open_recording(path: Path, window: Window | None, tell: Tell) -> _Recording:
     if path.is_dir():
-        return _Images(list_images(path, tell), path)
+        return _Images(list_images(path, tell), path, window)
     if path.is_file():
         is_image = path.suffix.lower() in IMAGE_SUFFIXES
-        return _Images([path], path.parent) if is_image else _Video(path)
+        return _Images([path], path.parent, window) if is_image else _video(path, window)
     found = glob.glob(str(path), recursive=True)  # noqa: PTH207 - may be absolute
     files = sorted(file for file in map(Path, found) if file.is_file())
     images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
@@ -239,7 +242,13 @@ def _open_recording(path: Path, tell: Tell) -> _Recording:
     others = [str(file) for file in files if file not in images]
     if others:
         tell(f"{path}: {len(others)} matching files are not images: {named(others)}")
-    return _Images(images, _above_the_wildcards(path))
+    return _Images(images, _above_the_wildcards(path), window)
+
+
+def _video(path: Path, window: Window | None) -> _Video:
+    if window is not None:
+        raise CameraError(f"{path}: the frames of a video have 8 bits, which take no window")
+    return _Video(path)
 
 
 def _above_the_wildcards(pattern: Path) -> Path:

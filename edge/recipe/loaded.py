@@ -18,6 +18,7 @@ from edge.recipe.remote import ReconnectingEngine
 from inspection.bundle import Bundle, chosen_here, open_bundle
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.engine import Engine
+from inspection.errors import ConfigError
 from inspection.golden import require_golden
 from inspection.inspector import Inspector, open_chosen
 
@@ -74,6 +75,7 @@ def load_recipe(config: RecipesConfig, number: int | None) -> LoadedRecipe:
 
     Raises:
         BundleError: a bundle does not verify, or the recipe is not calibrated for the artefact.
+        ConfigError: a camera has another window than its bundle was taught with.
         EngineError: the engine is not installed, cannot run the artefact, or gives other results on
             the golden frames.
     """
@@ -87,6 +89,7 @@ def load_recipe(config: RecipesConfig, number: int | None) -> LoadedRecipe:
             if path not in opened:
                 opened[path] = _open_engine(config, path, stack)
             bundle, artefact, engine = opened[path]
+            _require_window(name, view.camera, bundle)
             calibration = bundle.calibration(view.recipe or config.recipe, artefact)
             inspectors[name] = Inspector(bundle, calibration, engine, number)
         cameras = {name: view.camera for name, view in config.all_views.items()}
@@ -130,6 +133,23 @@ def _open_engine(config: RecipesConfig, path: Path, stack: ExitStack) -> _Opened
     engine = opened() if server is None else ReconnectingEngine(opened)
     stack.callback(engine.close)
     return _Opened(bundle, chosen.artefact, engine)
+
+
+def _require_window(view: str, camera: CameraConfig, bundle: Bundle) -> None:
+    """Refuses a camera whose pixels are not those that the model was taught on."""
+    taught = bundle.manifest.preprocessing.window
+    if camera.window == taught:
+        return
+    has = "none, for 8 bits" if camera.window is None else str(camera.window)
+    mend = (
+        "leave out window in the configuration of the camera"
+        if taught is None
+        else f"set window of the camera to {{low: {taught.low}, high: {taught.high}}}"
+    )
+    raise ConfigError(
+        f"view {view!r}: the camera has the window {has}, and {bundle.manifest.name} was taught "
+        f"with {'none' if taught is None else taught}: {mend}, or teach again with its window"
+    )
 
 
 def _part_check(config: RecipesConfig, inspectors: Mapping[str, Inspector]) -> PartCheck | None:

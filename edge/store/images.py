@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from edge.part.frame import Frame
 from edge.part.result import Settled
 from edge.store.config import ImagesConfig
 from edge.store.painted import painted_over, painted_png
@@ -142,17 +143,18 @@ def _images(stem: str, settled: Settled) -> Iterator[_Image]:
     for result in settled.views:
         if result.frame is not None:
             shown = f"{stem}.{result.view}" if len(settled.views) > 1 else stem
-            images = _images_of_view(shown, result.frame.image, result.inspection)
+            images = _images_of_view(shown, result.frame, result.inspection)
             yield from islice(images, 1 if is_pass else None)
 
 
-def _images_of_view(
-    stem: str, frame: npt.NDArray[np.uint8], inspection: Inspection
-) -> Iterator[_Image]:
-    yield _Image(f"{stem}{FRAME_SUFFIX}", lambda: encode_png(frame))
+def _images_of_view(stem: str, frame: Frame, inspection: Inspection) -> Iterator[_Image]:
+    image = frame.image
+    # The frame of a deep camera is kept as the model saw it, with its window: half the bytes of
+    # 16 bits, and the same verdict by construction. Nothing else of the line holds 16 bits.
+    yield _Image(f"{stem}{FRAME_SUFFIX}", lambda: encode_png(image, frame.window))
     if inspection.anomaly_map is not None:
-        yield _Image(f"{stem}.mask.png", lambda: _encode_mask(inspection.native_mask(frame)))
-    yield _Image(f"{stem}.overlay.jpg", lambda: encode_jpeg(overlay(frame, inspection)))
+        yield _Image(f"{stem}.mask.png", lambda: _encode_mask(inspection.native_mask(image)))
+    yield _Image(f"{stem}.overlay.jpg", lambda: encode_jpeg(overlay(image, inspection)))
 
 
 def _encode_mask(mask: npt.NDArray[np.bool_]) -> bytes:

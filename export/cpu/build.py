@@ -29,7 +29,7 @@ from inspection.engine.sidecar import BUILD_LOCK, ENGINES_FOLDER, AccuracyGate
 from inspection.errors import BundleError, EngineError
 from inspection.files import new_directory
 from inspection.golden import GoldenFrame, allowance, golden_frames, golden_results
-from inspection.images import read_image
+from inspection.images import read_frame
 from inspection.inspector import open_chosen
 from inspection.preprocess import preprocess
 
@@ -202,8 +202,9 @@ def has_choice(bundle: Bundle) -> bool:
 
 def _proof(bundle: Bundle, good: Sequence[Path], threads: int | None) -> _Proof:
     places = np.unique(np.linspace(0, len(good) - 1, min(len(good), MAX_GOOD)).astype(int))
+    way = bundle.manifest.preprocessing
     images = [
-        preprocess(read_image(good[place]), bundle.manifest.preprocessing)[np.newaxis]
+        preprocess(read_frame(good[place], way.window), way)[np.newaxis]
         for place in (places if len(good) else ())
     ]
     expected = []

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from inspection.errors import BundleError, CameraError
 from inspection.files import sha256_of
-from inspection.images import Tell, list_images, read_image
+from inspection.images import Tell, list_images, read_frame
 from inspection.preprocess import preprocess
 from training.adding import good_files
 from training.checkpoint import RunRecord
@@ -39,9 +39,9 @@ def calibration_images(
             f"images, and the calibration of INT8 needs at least {MINIMUM_IMAGES}: give the folder "
             "that holds them now with --calibration FOLDER"
         )
+    way = record.preprocessing
     return [
-        preprocess(read_image(path), record.preprocessing)[np.newaxis]
-        for path in found[:MAXIMUM_IMAGES]
+        preprocess(read_frame(path, way.window), way)[np.newaxis] for path in found[:MAXIMUM_IMAGES]
     ]
 
 

@@ -39,6 +39,10 @@ be exactly this one: another resize flips verdicts.
     record = json.load(open("linewarden.json"))
     image = preprocess(frame, Preprocessing.model_validate(record["preprocessing"]))
 
+Where the record has a `window`, the camera has 10 to 16 bits, and `frame` is what this window makes
+of its uint16 pixels: `Window(**window).apply(pixels)` of `inspection.images`, which is
+`(510 * (v - low) + high - low) // (2 * (high - low))` of each value v clipped to low and high.
+
 In other languages: refuse a frame of another size, channel count or depth than the record says; cut
 out `crop` where there is one; resize with OpenCV, `INTER_AREA` to the smaller of frame and target
 on each axis, then `INTER_LINEAR` to the target; turn grey into three equal channels.

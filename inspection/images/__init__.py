@@ -8,18 +8,33 @@ from inspection.images.folder import (
     list_images,
     refuse_nearly_good,
 )
-from inspection.images.reading import decode_image, is_lossy, read_content, read_image
+from inspection.images.reading import (
+    decode_frame,
+    decode_image,
+    decode_stored,
+    is_lossy,
+    read_content,
+    read_frame,
+    read_image,
+    read_stored,
+)
+from inspection.images.window import Window
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "Tell",
+    "Window",
     "content_of",
+    "decode_frame",
     "decode_image",
+    "decode_stored",
     "encode_jpeg",
     "encode_png",
     "is_lossy",
     "list_images",
     "read_content",
+    "read_frame",
     "read_image",
+    "read_stored",
     "refuse_nearly_good",
 ]

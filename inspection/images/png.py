@@ -12,6 +12,7 @@ START = b"\x89PNG\r\n\x1a\n"
 
 _HEAD = 24  # bytes up to the height of the image
 _AROUND = 12  # bytes of a chunk beside its data: length, type, checksum
+_HEADER_END = len(START) + _AROUND + 13  # IHDR is the first chunk
 
 
 def check(content: bytes) -> None:
@@ -38,6 +39,25 @@ def size(content: bytes) -> tuple[int, int]:
         raise DamageError("PNG: it does not begin as one")
     width, height = struct.unpack_from(">II", content, 16)
     return int(width), int(height)
+
+
+def text_of(content: bytes, keyword: str) -> str | None:
+    """Returns the text with this keyword in front of the pixels; None without one."""
+    for kind, data in _chunks(content):
+        if kind == b"IDAT":
+            break
+        if kind == b"tEXt":
+            key, _, text = data.decode("latin-1").partition("\0")
+            if key == keyword:
+                return text
+    return None
+
+
+def with_text(content: bytes, keyword: str, text: str) -> bytes:
+    """Returns the PNG with one more text, in front of the pixels."""
+    data = b"tEXt" + f"{keyword}\0{text}".encode("latin-1")
+    chunk = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+    return content[:_HEADER_END] + chunk + content[_HEADER_END:]
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:

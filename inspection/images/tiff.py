@@ -51,7 +51,8 @@ def check(content: bytes) -> None:
 
     Raises:
         DamageError: a directory, strip or tile is missing, or does not decode to its length.
-        UnsupportedError: the file holds several images, or a compression without such a check.
+        UnsupportedError: the file holds several images, pixels of 9 to 15 bits, or a compression
+            without such a check.
     """
     try:
         directories = list(_directories(content))
@@ -62,7 +63,16 @@ def check(content: bytes) -> None:
         raise several_images(len(images))
     if not directories or images != directories[:1]:
         raise DamageError("TIFF: the first directory is not that of the image")
+    _refuse_odd_depth(images[0])
     _check_pixels(content, images[0])
+
+
+def _refuse_odd_depth(fields: Fields) -> None:
+    for bits in fields.get(_BITS, (1,)):
+        if 8 < bits < 16:
+            raise UnsupportedError(
+                f"is a TIFF of {bits} bits, whose values OpenCV multiplies: save it with 16 bits"
+            )
 
 
 def _directories(content: bytes) -> Iterator[Fields]:

@@ -11,7 +11,7 @@ from pydantic import model_validator
 
 from inspection.config.loading import ConfigPath, StrictModel, load_config
 from inspection.errors import ConfigError, FrameError
-from inspection.images import read_image
+from inspection.images import read_frame
 from inspection.layout.alignment import AlignmentSettings, alignment_to
 from inspection.layout.layout import Layout
 from inspection.layout.preparer import FramePreparer
@@ -60,7 +60,7 @@ def read_layout(path: Path, preprocessing: Preprocessing) -> Layout:
     """
     config = load_config(path, LayoutConfig)
     try:
-        reference = read_image(config.reference)
+        reference = read_frame(config.reference, preprocessing.window)
         check_frame(reference, preprocessing)
     except FrameError as error:
         raise ConfigError(f"{path}: reference: {config.reference}: {error}") from error

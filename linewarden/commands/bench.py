@@ -41,7 +41,7 @@ from inspection.config.plugins import Plugin, load_plugin
 from inspection.engine.cpu_record import CpuRecord, Trial
 from inspection.errors import ConfigError
 from inspection.files import write_bytes
-from inspection.images import list_images, read_image
+from inspection.images import list_images, read_frame
 from linewarden.cpu_build import table, threads_of
 from linewarden.options import thread_count
 from linewarden.warning import warn
@@ -86,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
         report=_say,
     )
     native = good or [bundle.file(golden.frame) for golden in bundle.manifest.golden]
-    frames = [read_image(path) for path in native[:_MAX_FRAMES]]
+    window = bundle.manifest.preprocessing.window
+    frames = [read_frame(path, window) for path in native[:_MAX_FRAMES]]
     stages = stages_around_engine(bundle, args.recipe, frames)
     if args.json:
         print(json.dumps(_as_json(found, stages)))

@@ -165,7 +165,7 @@ def _grab(args: argparse.Namespace, _camera: Camera, frames: Iterator[Frame]) ->
         folder.mkdir(parents=True, exist_ok=True)
         for frame in frames:
             path = folder / f"{start}_{saved:06d}.png"
-            write_bytes(path, encode_png(frame.image))
+            write_bytes(path, encode_png(frame.image, frame.window))
             saved += 1
             print(path)
             if saved == (args.count or 10):

@@ -18,7 +18,7 @@ examples:
   linewarden demo --weights resnet18.pth --no-panel
 
 files:
-  OUT/data      the drawn parts            OUT/bundle          bundle for a device
+  OUT/flange    the drawn parts            OUT/bundle          bundle for a device
   OUT/run       the training               OUT/verdicts.jsonl  one record per part
   OUT/line      replayed frames            OUT/report/         figures and pictures
   OUT/records   records and images         OUT/panel.yaml      the web pages
@@ -62,6 +62,7 @@ from training.demo_parts import write_dataset
 from training.evaluation_files import evaluate_to
 from training.report import figure_rows
 
+_PART = "flange"
 _GOOD, _TEST_GOOD, _DEFECTIVE_PER_KIND = 60, 15, 4
 _CROP = {"top": 20, "left": 100, "height": 440, "width": 440}  # the flange in its frame
 # Scratches are a pixel wide: at 256 x 256 they would fade. Many parts are held out, because a
@@ -136,7 +137,7 @@ def _make_room(out: Path) -> None:
     """Removes the files of an earlier demonstration, and nothing else."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file")
-    for name in ("data", "run", "bundle", "line", "report", "records", "panel"):
+    for name in (_PART, "run", "bundle", "line", "report", "records", "panel"):
         if (out / name).exists():
             shutil.rmtree(out / name)
     for name in ("verdicts.jsonl", "live.jsonl"):
@@ -144,15 +145,15 @@ def _make_room(out: Path) -> None:
 
 
 def _draw(out: Path) -> Path:
-    _step(f"drawing {_GOOD} good parts to learn from, and parts to test on, into {out / 'data'}")
+    _step(f"drawing {_GOOD} good parts to learn from, and parts to test on, into {out / _PART}")
     write_dataset(
-        out / "data",
+        out / _PART,
         good=_GOOD,
         test_good=_TEST_GOOD,
         defective_per_kind=_DEFECTIVE_PER_KIND,
         seed=7,
     )
-    return out / "data"
+    return out / _PART
 
 
 def _train_config(args: argparse.Namespace, folder: Path) -> TrainConfig:

@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from inspection.errors import CameraError, ConfigError, FrameError
 from inspection.files import write_bytes
-from inspection.images import encode_jpeg, encode_png, read_image
+from inspection.images import encode_jpeg, encode_png, read_frame
 from inspection.inspector import Inspection, Inspector, no_verdict
 from inspection.layout.alignment import Pose
 from inspection.names import printable
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _inspect(inspector: Inspector, path: Path, save: Path | None, number: int) -> Inspection:
     try:
-        image = read_image(path)
+        image = read_frame(path, inspector.bundle.manifest.preprocessing.window)
     except FrameError as error:
         return no_verdict(Cause.FRAME, str(error))
     inspection = inspector.inspect(image)

@@ -36,6 +36,7 @@ examples:
   linewarden teach --good parts/flange --out bundles/flange --minutes 20
   linewarden teach --good parts/flange --out bundles/flange --weights resnet18.pth
   linewarden teach --good parts/flange --out bundles/flange --without 017.png
+  linewarden teach --good parts/deep --out bundles/deep --window 400 3200
 
 files:
   BUNDLE             for a device, calibrated for the recipe 'default'
@@ -46,6 +47,7 @@ files:
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,7 @@ from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.config.loading import dump_yaml, load_config
 from inspection.errors import BundleError, ConfigError, named
 from inspection.files import new_directory, remove_leftovers, write_text
+from inspection.images import Window
 from inspection.inspector import Inspector
 from inspection.names import printable
 from linewarden.commands.calibrate import report_writer
@@ -86,7 +89,7 @@ from training.weights_source import sources_at_hand
 _PLAN, _SCRATCH = "teach.yaml", "compared"
 # Options that --add keeps.
 _OF_FIRST_CALL = (
-    *("minutes", "smallest-defect-px", "budget-ms", "models", "set"),
+    *("minutes", "smallest-defect-px", "budget-ms", "models", "set", "window"),
     *("weights", "device", "seed"),
 )
 
@@ -115,6 +118,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="KEY=VALUE",
         help="a setting of the training by its path, for instance data.image_size=[256,320]",
+    )
+    parser.add_argument(
+        "--window",
+        nargs=2,
+        type=int,
+        metavar=("LOW", "HIGH"),
+        help="values of 16-bit images that become 0 and 255, as in the camera's window",
     )
     add_rate_argument(parser)
     parser.add_argument(
@@ -160,6 +170,15 @@ def _wishes(args: argparse.Namespace) -> Wishes:
         forms=tuple(dict.fromkeys(args.models or ())),
         settings=tuple(args.set or ()),
     )
+
+
+def _window(values: Sequence[int] | None) -> Window | None:
+    if values is None:
+        return None
+    low, high = values
+    if not 0 <= low < high <= Window.HIGHEST:
+        raise ConfigError(f"--window {low} {high}: should be 0 <= LOW < HIGH <= {Window.HIGHEST}")
+    return Window(low=low, high=high)
 
 
 def _require_left_out(args: argparse.Namespace, run_folder: Path) -> None:
@@ -270,14 +289,19 @@ def _planned(args: argparse.Namespace, wishes: Wishes, run_folder: Path) -> Plan
         return load_config(kept, Plan)
     data_set = read_data_set(args.good)
     without = named_by_hash(args.without, [sample.path for sample in data_set.good])
-    good = [sample for sample in survey(data_set.good) if sample.sha256 not in without]
+    window = _window(args.window)
+    good = [sample for sample in survey(data_set.good, window) if sample.sha256 not in without]
     if not good:
         raise ConfigError(f"--without: no good image of {args.good} is left")
     sources = sources_at_hand("auto" if args.weights is None else weights_value(args.weights))
     for source in sources:
         say(source.remark)
     sections: dict[str, dict[str, Any]] = {
-        "data": {"folder": printable(args.good.resolve()), "without": without},
+        "data": {
+            "folder": printable(args.good.resolve()),
+            "without": without,
+            "window": None if window is None else window.model_dump(),
+        },
         "fit": {
             "device": "cpu" if args.device is None else args.device,
             "seed": 42 if args.seed is None else args.seed,
@@ -285,7 +309,7 @@ def _planned(args: argparse.Namespace, wishes: Wishes, run_folder: Path) -> Plan
     }
     plan = plan_teaching(
         good,
-        survey(data_set.test),
+        survey(data_set.test, window),
         sources,
         wishes=wishes,
         sections=sections,

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from inspection.images import read_image
 from inspection.preprocess import Preprocessing, preprocess
 from training.data.augment import Augmentation, Change, turned
 from training.data.masks import Annotation, dilate, distance_weights, read_mask
@@ -118,7 +117,7 @@ class SampleReader:
     def _image(self, index: int) -> npt.NDArray[np.uint8]:
         if index in self._kept:
             return self._kept[index]
-        image = preprocess(read_image(self.samples[index].sample.path), self._preprocessing)
+        image = preprocess(self.samples[index].read(), self._preprocessing)
         if len(self._kept) < self._room:
             self._kept[index] = image
         return image

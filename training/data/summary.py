@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspection.errors import CameraError, listed
+from inspection.errors import CameraError, FrameError, listed
 from training.data.data_set import DataSet, Sample
 from training.data.masks import read_mask
-from training.data.survey import SurveyedSample, survey
+from training.data.survey import SurveyedSample, survey_stored
 
 Kind = tuple[str, str, str]  # split, category, defect
 
@@ -56,10 +56,10 @@ def summarise(data_set: DataSet) -> Summary:
         kind = (split, data_set.category_of(sample), sample.defect)
         images[kind] += 1
         try:
-            (read,) = survey([sample])
+            read = survey_stored(sample)
             truth = _truth_of(read)
-        except CameraError as error:
-            problems.append(str(error).splitlines()[-1].strip())
+        except (CameraError, FrameError) as error:
+            problems.append(str(error))
             continue
         surveyed.append((split, read))
         masks[kind] += truth == _DRAWN

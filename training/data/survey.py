@@ -8,8 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from inspection.errors import CameraError, FrameError, listed
-from inspection.images import decode_image, read_content
+from inspection.images import Window, decode_frame, decode_stored, read_content, read_frame
 from inspection.names import printable
 from training.data.data_set import Sample
 from training.hold_out import held_out
@@ -21,12 +24,21 @@ MINIMUM_GOOD_IMAGES = 5
 
 @dataclass(frozen=True)
 class SurveyedSample:
-    """A sample with the SHA-256 of its file and the shape of its frame."""
+    """A sample with the SHA-256 of its file and the shape of its frame.
+
+    Attributes:
+        window: conversion of a 16-bit image, as `read_frame` takes it.
+    """
 
     sample: Sample
     sha256: str
     size: tuple[int, int]
     channels: int
+    window: Window | None = None
+
+    def read(self) -> npt.NDArray[np.uint8]:
+        """Reads the frame, (H, W) grey or (H, W, 3) BGR."""
+        return read_frame(self.sample.path, self.window)
 
 
 @dataclass(frozen=True)
@@ -43,8 +55,11 @@ class Split:
     duplicates: tuple[Path, ...]
 
 
-def survey(samples: Iterable[Sample]) -> list[SurveyedSample]:
+def survey(samples: Iterable[Sample], window: Window | None = None) -> list[SurveyedSample]:
     """Reads every file once and checks that all are images of one kind.
+
+    Args:
+        window: conversion of 16-bit images; None takes 8-bit images only.
 
     Raises:
         CameraError: files cannot be read (the message names all of them), or there are both grey
@@ -54,7 +69,7 @@ def survey(samples: Iterable[Sample]) -> list[SurveyedSample]:
     problems: list[str] = []
     for sample in samples:
         try:
-            surveyed.append(_read_sample(sample))
+            surveyed.append(_read_sample(sample, window))
         except FrameError as error:
             problems.append(str(error))
     if problems:
@@ -112,12 +127,28 @@ def data_sha256(hashes: Iterable[str]) -> str:
     return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
 
 
-def _read_sample(sample: Sample) -> SurveyedSample:
+def survey_stored(sample: Sample) -> SurveyedSample:
+    """Reads a file of 8 or 16 bits as it is, to count it; it cannot be learnt so.
+
+    Raises:
+        FrameError: the file cannot be read.
+    """
     content = read_content(sample.path)
-    image = decode_image(content, printable(sample.path))
+    return _surveyed(sample, content, decode_stored(content, printable(sample.path)), None)
+
+
+def _read_sample(sample: Sample, window: Window | None) -> SurveyedSample:
+    content = read_content(sample.path)
+    image = decode_frame(content, printable(sample.path), window)
+    return _surveyed(sample, content, image, window)
+
+
+def _surveyed(
+    sample: Sample, content: bytes, image: npt.NDArray[np.generic], window: Window | None
+) -> SurveyedSample:
     channels = 1 if image.ndim == 2 else image.shape[2]
     size = (image.shape[0], image.shape[1])
-    return SurveyedSample(sample, hashlib.sha256(content).hexdigest(), size, channels)
+    return SurveyedSample(sample, hashlib.sha256(content).hexdigest(), size, channels, window)
 
 
 def frame_ranges(

@@ -126,3 +126,10 @@ def test_a_frame_beyond_any_border_of_the_range_is_refused(height: int, width: i
     spec = taught(64, 64, frame_height=(60, 70), frame_width=(60, 70))
     with pytest.raises(FrameError, match=re.escape(f"the frame is {height}x{width}")):
         preprocess(np.zeros((height, width, 3), np.uint8), spec)
+
+
+def test_a_window_is_kept_and_a_missing_one_leaves_older_seals_valid() -> None:
+    assert "window" not in taught(64, 64).model_dump()
+    deep = taught(64, 64, window={"low": 400, "high": 3200})
+    assert Preprocessing.model_validate_json(deep.model_dump_json()) == deep
+    assert deep.model_dump()["window"] == {"low": 400, "high": 3200}

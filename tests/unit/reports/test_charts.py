@@ -50,3 +50,22 @@ def test_axes_have_round_numbers(
     chart = histogram(scores, [("reject", max(scores))])
     assert [tick.text for tick in chart.columns] == columns
     assert [tick.text for tick in chart.rows] == (rows or ["0", "5", "10", "15", "20", "25", "30"])
+
+
+def test_axes_have_names() -> None:
+    bars, curve = histogram([1.0, 2.0], []), curve_of([1.0, 2.0], [])
+    assert (bars.axis, bars.row_axis) == ("raw score", "parts")
+    assert (curve.axis, curve.row_axis) == ("threshold", "false reject rate")
+
+
+def test_few_decades_have_lines_in_between() -> None:
+    few, many = curve_of([float(n) for n in range(9)], []), curve_of(list(range(4000)), [])
+    assert [tick.text for tick in few.rows] == ["0.1", "0.2", "0.5", "1"]
+    assert [tick.text for tick in many.rows] == ["0.0001", "0.001", "0.01", "0.1", "1"]
+
+
+def test_names_of_near_thresholds_do_not_meet() -> None:
+    near = histogram([0.0, 10.0], [("reject", 5.2), ("review", 5.0)]).marks
+    assert [(mark.text, mark.anchor) for mark in near] == [("reject", "start"), ("review", "end")]
+    far = histogram([0.0, 10.0], [("reject", 9.0), ("review", 5.0)]).marks
+    assert [mark.anchor for mark in far] == ["end", "end"]

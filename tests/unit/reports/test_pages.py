@@ -57,6 +57,12 @@ def test_every_kind_of_section_is_drawn_and_escaped(tmp_path: Path) -> None:
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
 
 
+def test_grid_lines_are_behind_the_bars_and_both_axes_have_names(tmp_path: Path) -> None:
+    page = written(tmp_path, [Plot("scores", histogram([0.1, 0.2], []))])
+    assert page.tags.index("line") < page.tags.index("rect")
+    assert {"parts", "raw score"} <= set(page.text)
+
+
 def test_nothing_to_show_takes_no_room(tmp_path: Path) -> None:
     page = written(tmp_path, [Notices([]), Table("empty", [], ["a"])])
     assert not {"section", "table"} & set(page.tags)

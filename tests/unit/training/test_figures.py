@@ -13,8 +13,8 @@ import pytest
 from inspection.files import sha256_of
 from inspection.inspector import Inspection, Inspector
 from inspection.verdict import Cause, Thresholds, Verdict
-from reports.pictures import ColourScale
-from reports.sheets import colour_bar, draw_panel
+from reports.pictures import ColourScale, Pictures
+from reports.sheets import colour_bar, contact_sheet, draw_panel
 from training.data.data_set import DataSet, Sample
 from training.evaluation import Evaluation, evaluate
 from training.figures import (
@@ -31,6 +31,7 @@ from training.inspected import InspectedSample, inspect_samples
 MakeInspector = Callable[..., Inspector]
 MakeDataSet = Callable[[dict[str, int]], DataSet]
 PARTS = {"good/1": 51, "good/2": 102, "good/3": 204, "crack/1": 230, "crack/2": 77, "dent/1": 255}
+CYAN = (255, 255, 0)
 SCALE = ColourScale(0.0, 0.5, 1.0)
 
 
@@ -89,6 +90,18 @@ class TestColourScale:
         assert (np.diff(colours) >= -6).all()
         assert colours[-1] - colours[0] > 400
 
+    @pytest.mark.parametrize(
+        "values", [(0.0, 0.5, 1.0), (-1.23456e-7, -1.23455e-7, 3.1e-5), (1e6, 1.000001e6, 1.1e6)]
+    )
+    def test_texts_of_the_bar_are_whole_and_apart(self, values: tuple[float, float, float]) -> None:
+        dark = colour_bar(ColourScale(*values))[30:50] < 200
+        texts = np.asarray(dark.any(axis=(0, 2)))
+        assert not texts[:20].any()
+        assert not texts[-20:].any()
+        inked = np.flatnonzero(texts)
+        gaps = np.diff(inked)
+        assert (gaps > 30).sum() == 2  # three texts
+
 
 class TestPictures:
     def test_one_colour_means_one_value_in_all_parts(self, evaluated: Evaluated) -> None:
@@ -135,6 +148,41 @@ class TestPictures:
         drawn = part_pictures(without_verdict(undrawn), SCALE)
         assert (drawn.heat == 128).all()
         assert (drawn.truth == 128).all()
+
+    def test_a_missed_defect_has_its_border_in_the_mask_and_in_the_outline(
+        self, evaluated: Evaluated
+    ) -> None:
+        sample = evaluated[0][3]
+        anomaly_map = sample.inspection.anomaly_map
+        assert anomaly_map is not None
+        missed = replace(sample.inspection, mask=np.zeros(anomaly_map.shape, np.bool_))
+        drawn = part_pictures(replace(sample, inspection=missed), SCALE)
+        border = (drawn.mask == CYAN).all(axis=2)
+        assert border.any()
+        assert not drawn.mask[~border].any()
+        assert (drawn.outline[border] == CYAN).all()
+        truth = drawn.truth.any(axis=2)
+        assert not (border & truth).any()  # it covers nothing of the defect
+        rows, columns = np.nonzero(truth)
+        assert border[: rows.min()].any()
+        assert border[:, columns.max() + 1 :].any()
+
+    def test_a_good_part_has_no_border(self, evaluated: Evaluated) -> None:
+        drawn = part_pictures(evaluated[0][0], SCALE)
+        assert not (drawn.outline == CYAN).all(axis=2).any()
+
+    def test_rows_of_a_sheet_have_the_height_of_their_own_frames(
+        self, evaluated: Evaluated
+    ) -> None:
+        whole = panel(evaluated[0][3], SCALE)
+        wide = [np.ascontiguousarray(one[:40]) for one in vars(whole.pictures).values()]
+        low = replace(whole, pictures=Pictures(*wide))
+        high = whole.pictures.frame.shape[0]
+        heights = [
+            len(contact_sheet("t", "c", panels, SCALE)) for panels in ([whole], [low], [whole, low])
+        ]
+        assert heights[0] - heights[1] == high - 40
+        assert heights[2] - heights[0] == 26 + 40 + 12
 
     def test_panel_has_five_pictures_below_the_words(self, evaluated: Evaluated) -> None:
         sample = evaluated[0][3]

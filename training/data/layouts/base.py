@@ -12,8 +12,11 @@ from pydantic import ValidationError
 from inspection.errors import CameraError, listed, named
 from inspection.images import content_of
 from inspection.names import printable
-from training.data.data_set import DataSet, Sample
+from training.data.data_set import GOOD, DataSet, Sample
 from training.data.layouts.store import Store
+
+# Folders that hold data sets of any part.
+_NOT_A_PART = frozenset({"data", "dataset", "datasets", "images", "train", GOOD})
 
 
 class Limits(NamedTuple):
@@ -78,6 +81,13 @@ def assemble(
     defective = tuple(sample for sample in train if not sample.is_good)
     undrawn = _undrawn([*defective, *test])
     return DataSet(name, good, defective, tuple(test), (*doubts, *undrawn))
+
+
+def part_name(folder: Path) -> str:
+    """Returns the name of the parts in a folder: the first above it that is not "data" or alike."""
+    path = folder.resolve()
+    names = [name for name in (path.name, *(above.name for above in path.parents)) if name]
+    return next((name for name in names if name.casefold() not in _NOT_A_PART), path.name)
 
 
 def _undrawn(samples: Sequence[Sample]) -> list[str]:

@@ -8,7 +8,14 @@ from pathlib import Path
 from inspection.errors import CameraError
 from inspection.images import Tell, content_of, list_images
 from training.data.data_set import GOOD, DataSet, Sample
-from training.data.layouts.base import Limits, assemble, good_only, lost_names, one_category_only
+from training.data.layouts.base import (
+    Limits,
+    assemble,
+    good_only,
+    lost_names,
+    one_category_only,
+    part_name,
+)
 from training.data.layouts.mvtec import folders
 from training.data.layouts.store import Store
 
@@ -33,7 +40,7 @@ def read(path: Path) -> DataSet:
     """
     doubts = content_of(path).passed_over(_SPLITS, images=True, others=False)
     train, test = (list(_read_split(path / split, doubts.append)) for split in _SPLITS)
-    return assemble(path, path.resolve().name, train, test, doubts=doubts)
+    return assemble(path, part_name(path), train, test, doubts=doubts)
 
 
 def limits(data_set: DataSet) -> Limits:

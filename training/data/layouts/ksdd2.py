@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from inspection.errors import CameraError, listed
-from inspection.images import Tell, content_of, encode_png, list_images, read_image
+from inspection.images import Tell, content_of, encode_png, list_images, read_stored
 from inspection.names import printable
 from training.data.data_set import GOOD, DataSet, Sample
-from training.data.layouts.base import Limits, assemble, lost_names, one_category_only
+from training.data.layouts.base import Limits, assemble, lost_names, one_category_only, part_name
 from training.data.layouts.store import Store
 from training.data.masks import is_drawn
 
@@ -44,7 +44,7 @@ def read(path: Path) -> DataSet:
     """
     doubts = content_of(path).passed_over(_FIRST_ID, images=True, others=False)
     train, test = (list(_read_split(path / split, doubts.append)) for split in _FIRST_ID)
-    return assemble(path, path.resolve().name, train, test, doubts=doubts)
+    return assemble(path, part_name(path), train, test, doubts=doubts)
 
 
 def limits(data_set: DataSet) -> Limits:
@@ -67,7 +67,7 @@ def write(data_set: DataSet, store: Store) -> None:
             store.add_png(sample.path, PurePosixPath(split, f"{number}.png"))
             mask = PurePosixPath(split, f"{number}{MASK_SUFFIX}")
             if sample.mask is None:
-                size = read_image(sample.path).shape[:2]
+                size = read_stored(sample.path).shape[:2]
                 store.add_file(mask, encode_png(np.zeros(size, np.uint8)))
             else:
                 store.add_mask(sample.mask, sample.path, mask)

@@ -15,7 +15,7 @@ from inspection.images import Tell, content_of, list_images, refuse_nearly_good
 from inspection.names import printable
 from training.data.data_set import GOOD, DataSet, Sample
 from training.data.layouts import ground_truth
-from training.data.layouts.base import Limits, assemble
+from training.data.layouts.base import Limits, assemble, part_name
 from training.data.layouts.ground_truth import GroundTruth
 from training.data.layouts.store import Store
 
@@ -48,7 +48,7 @@ def read(path: Path) -> DataSet:
         doubts += content_of(root).passed_over(TREE, images=True, others=False)
         for split, samples in read_tree(root, doubts.append, category).items():
             splits[split] += samples
-    return assemble(path, path.resolve().name, *splits.values(), doubts=doubts)
+    return assemble(path, part_name(path), *splits.values(), doubts=doubts)
 
 
 def limits(data_set: DataSet) -> Limits:

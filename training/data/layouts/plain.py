@@ -12,7 +12,7 @@ from inspection.errors import CameraError, listed
 from inspection.images import content_of
 from training.data.data_set import DataSet, Sample
 from training.data.layouts import ground_truth, ksdd2
-from training.data.layouts.base import assemble
+from training.data.layouts.base import assemble, part_name
 from training.data.layouts.mvtec import folders, read_tree
 
 _MASK_ENDINGS = ("_mask", "_gt", "_label")
@@ -40,7 +40,7 @@ def read(path: Path) -> DataSet:
     _refuse_masks(content.images)
     doubts = content.passed_over(("test", ground_truth.FOLDER))
     tests = read_tree(path, doubts.append, splits=["test"])["test"]
-    return assemble(path, path.resolve().name, map(Sample, content.images), tests, doubts=doubts)
+    return assemble(path, part_name(path), map(Sample, content.images), tests, doubts=doubts)
 
 
 def _refuse_masks(images: Sequence[Path]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from inspection.errors import CameraError
-from inspection.images import encode_png, read_image
+from inspection.images import encode_png, read_image, read_stored
 from inspection.names import printable
 from training.data.masks import read_mask
 
@@ -48,7 +48,7 @@ class Store:
         if source.suffix.lower() == ".png":
             self._add_copy(source, target)
         else:
-            self.add_file(target, encode_png(read_image(source)))
+            self.add_file(target, encode_png(read_stored(source)))
 
     def add_mask(self, mask: Path, image: Path, target: PurePosixPath) -> None:
         """Adds a mask as grey PNG of 0 and 255; copies a file that already is one.
@@ -56,7 +56,7 @@ class Store:
         Raises:
             CameraError: the mask cannot be read, or its size is not that of its image.
         """
-        height, width = read_image(image).shape[:2]
+        height, width = read_stored(image).shape[:2]
         pixels = (read_mask(mask, (height, width)) * 255).astype(np.uint8)
         if (
             mask.is_file()

@@ -178,7 +178,7 @@ def test_an_error_that_waits_keeps_no_buffer() -> None:
 
 
 def test_a_format_that_cannot_be_converted_is_refused_at_once() -> None:
-    with pytest.raises(CameraSettingError, match="cam: PixelFormat RGB16 cannot be converted"):
+    with pytest.raises(CameraSettingError, match="cam: pixel format RGB16 cannot be converted"):
         Acquisition("cam", Tree("On", "RGB16"), None)
 
 

@@ -1,9 +1,12 @@
 """A configuration selects one of the cameras found."""
 
 import pytest
+from pydantic import ValidationError
 
+from edge.camera import GstreamerConfig, PyAvConfig
 from edge.camera.faults import CameraNotFoundError
 from edge.camera.kind import Found, only_one
+from inspection.images import Window
 
 LEFT = Found("pylon", "0815", ("left", "10.0.0.2"), "acA1300", "serial: '0815'")
 RIGHT = Found("pylon", "4711", ("right",), "acA2040", "serial: '4711'")
@@ -44,3 +47,12 @@ def test_no_camera_or_several_are_refused(
     with pytest.raises(CameraNotFoundError) as caught:
         only_one("pylon", found, wanted)
     assert str(caught.value).startswith(message)
+
+
+def test_a_kind_of_8_bits_takes_no_window() -> None:
+    window = Window(low=400, high=3200)
+    message = "cameras of this kind give 8 bits, which take no window: leave it out"
+    with pytest.raises(ValidationError, match=message):
+        PyAvConfig(kind="pyav", url="rtsp://10.0.0.2/stream", window=window)
+    with pytest.raises(ValidationError, match=message):
+        GstreamerConfig(kind="gstreamer", pipeline="v4l2src ! videoconvert", window=window)

@@ -19,6 +19,7 @@ from edge.camera.faults import (
     WrongFrameError,
 )
 from edge.camera.opencv import OpenCvCamera, OpenCvConfig
+from inspection.images import Window
 
 
 class FakeCapture:
@@ -157,6 +158,41 @@ def test_sixteen_bits_are_refused(device: type[FakeCapture]) -> None:
     device.image = np.zeros((24, 32), np.uint16)
     with pytest.raises(WrongFrameError, match="gives uint16 pixels; set fourcc to GREY"):
         camera_of(0).open()
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (48, 64, 1)])
+def test_deep_pixels_come_by_the_window(device: type[FakeCapture], shape: tuple[int, ...]) -> None:
+    device.image = np.random.default_rng(1).integers(0, 4096, shape, dtype=np.uint16)
+    window = Window(low=400, high=3200)
+    camera = camera_of(0, fourcc="Y12 ", window=window)
+    camera.open()
+    assert capture_of(camera).values[cv2.CAP_PROP_CONVERT_RGB] == 0
+    frame = camera.read(1.0)
+    camera.close()
+    assert frame is not None
+    assert np.array_equal(frame.image, window.apply(device.image.reshape(48, 64)))
+    assert frame.window == window
+
+
+def test_a_deep_format_of_8_bits_is_refused(device: type[FakeCapture]) -> None:
+    with pytest.raises(WrongFrameError, match="gives uint8 pixels; set fourcc to a deep format"):
+        camera_of(0, fourcc="Y16 ", window=Window(low=0, high=9)).open()
+
+
+@pytest.mark.parametrize(
+    ("fourcc", "window", "message"),
+    [
+        ("Y16 ", None, "window should be set with fourcc 'Y10 ', 'Y12 ', 'Y16 ', and with no"),
+        ("GREY", Window(low=0, high=9), "window should be set with fourcc"),
+        (None, Window(low=0, high=9), "window should be set with fourcc"),
+        ("Y10 ", Window(low=0, high=1024), "window.high should be below 1024: the format has 10"),
+    ],
+)
+def test_a_window_goes_with_a_deep_format(
+    fourcc: str | None, window: Window | None, message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        camera_of(0, fourcc=fourcc, window=window)
 
 
 def test_grey_is_two_dimensional(device: type[FakeCapture]) -> None:

@@ -1,16 +1,43 @@
 """Raw buffers to images, against references written pixel by pixel."""
 
+import re
+from pathlib import Path
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from edge.camera.faults import PartialFrameError, WrongFrameError
-from edge.camera.pixels import FORMATS, image_from_raw
+from edge.camera.pixels import FORMATS, PixelConverter
+from inspection.images import Window, read_frame
 
 Bytes = npt.NDArray[np.uint8]
 DEPTHS = {"8": 8, "10": 10, "12": 12, "14": 14, "16": 16, "10p": 10, "12p": 12}
 RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)
+
+
+def bits_of(pixel_format: str) -> int:
+    found = re.fullmatch(r"(?:Mono|Bayer..)(\d+)(?:p|Packed)?", pixel_format)
+    return int(found[1]) if found else 8
+
+
+def whole(pixel_format: str) -> Window | None:
+    """Returns the window of all values of a format."""
+    bits = bits_of(pixel_format)
+    return None if bits == 8 else Window(low=0, high=(1 << bits) - 1)
+
+
+def image_from_raw(
+    raw: Bytes, pixel_format: str, width: int, height: int, row_bytes: int = 0
+) -> Bytes:
+    converter = PixelConverter(pixel_format, width, height, whole(pixel_format))
+    return converter.image(raw, row_bytes)
+
+
+def rounded(pixels: npt.NDArray[np.uint16], bits: int) -> npt.NDArray[np.float64]:
+    """All values of a format become 0 to 255; half a step rounds up."""
+    return np.asarray(np.floor(pixels * (255 / ((1 << bits) - 1)) + 0.5))
 
 
 def values(bits: int, height: int, width: int) -> npt.NDArray[np.uint16]:
@@ -49,23 +76,81 @@ def raw_of(pixels: npt.NDArray[np.uint16], depth: str) -> Bytes:
 @pytest.mark.parametrize(
     "depth", ["8", "10", "12", "14", "16", "10p", "12p", "10Packed", "12Packed"]
 )
-def test_mono_keeps_the_high_bits(depth: str, size: tuple[int, int]) -> None:
+def test_mono_becomes_8_bits_by_its_window(depth: str, size: tuple[int, int]) -> None:
     bits = int(depth.removesuffix("Packed").removesuffix("p"))
     pixels = values(bits, *size)
     raw = raw_of(pixels, depth)
     image = image_from_raw(raw, f"Mono{depth}", size[1], size[0])
-    assert np.array_equal(image, pixels >> (bits - 8))
+    assert np.array_equal(image, rounded(pixels, bits))
     assert image.dtype == np.uint8
 
 
-def test_known_bytes_of_the_standards() -> None:
-    """One example by hand for each packing: 0xABC and 0x123, and four of ten bits."""
-    twelve = np.array([0xBC, 0x3A, 0x12], np.uint8)
-    assert image_from_raw(twelve, "Mono12p", 2, 1).tolist() == [[0xAB, 0x12]]
-    gige = np.array([0xAB, 0x3C, 0x12], np.uint8)
-    assert image_from_raw(gige, "Mono12Packed", 2, 1).tolist() == [[0xAB, 0x12]]
-    ten = np.array([0xFF, 0x03, 0x00, 0x00, 0x80], np.uint8)
-    assert image_from_raw(ten, "Mono10p", 4, 1).tolist() == [[255, 0, 0, 128]]
+@pytest.mark.parametrize(
+    ("pixel_format", "raw", "numbers"),
+    [
+        # PFNC 2.4: lsb first, without gaps. 0xABC and 0x123; 0x3FF, 0x000, 0x155 and 0x2AA.
+        ("Mono12p", [0xBC, 0x3A, 0x12], [0xABC, 0x123]),
+        ("Mono10p", [0xFF, 0x03, 0x50, 0x95, 0xAA], [0x3FF, 0x000, 0x155, 0x2AA]),
+        # GigE Vision 1.2: high bits of A, low bits of B and of A, high bits of B.
+        ("Mono12Packed", [0xAB, 0x3C, 0x12], [0xABC, 0x123]),
+        ("Mono10Packed", [0xFF, 0x23, 0x55], [0x3FF, 0x156]),
+        ("Mono10", [0xFF, 0x03, 0x56, 0x01], [0x3FF, 0x156]),
+        ("Mono12", [0xBC, 0x0A, 0x23, 0x01], [0xABC, 0x123]),
+        ("Mono14", [0xBC, 0x2A, 0x23, 0x01], [0x2ABC, 0x123]),
+        ("Mono16", [0xBC, 0xFA, 0x23, 0x01], [0xFABC, 0x123]),
+    ],
+)
+def test_known_bytes_of_the_standards(
+    pixel_format: str, raw: list[int], numbers: list[int]
+) -> None:
+    """Windows one number wide tell every digital number, by hand-made bytes."""
+    buffer, width = np.array(raw, np.uint8), len(numbers)
+    for number in numbers:
+        window = Window(low=max(0, number - 1), high=max(1, number))
+        image = PixelConverter(pixel_format, width, 1, window).image(buffer)
+        assert image.tolist() == [[255 if n >= max(1, number) else 0 for n in numbers]]
+
+
+@pytest.mark.parametrize("order", ["Mono", "BayerRG", "BayerGB"])
+@pytest.mark.parametrize("depth", ["10", "12p", "12Packed", "16"])
+def test_camera_and_16_bit_file_give_the_same_bits(order: str, depth: str, tmp_path: Path) -> None:
+    bits = int(depth.removesuffix("Packed").removesuffix("p"))
+    pixels, window = values(bits, 31, 38), Window(low=1 << bits - 3, high=(1 << bits) - 77)
+    image = PixelConverter(f"{order}{depth}", 38, 31, window).image(raw_of(pixels, depth))
+    code = {"BayerRG": cv2.COLOR_BayerRGGB2BGR, "BayerGB": cv2.COLOR_BayerGBRG2BGR}.get(order)
+    shown = pixels if code is None else cv2.cvtColor(pixels, code)
+    for suffix in ("png", "tiff"):
+        path = tmp_path / f"a.{suffix}"
+        assert cv2.imwrite(str(path), shown)
+        assert np.array_equal(image, read_frame(path, window))
+    assert 0 < (image == 0).mean() < 1
+    assert 0 < (image == 255).mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "window", "problem"),
+    [
+        ("Mono8", (0, 255), "Mono8 has 8 bits, which take no window: leave out window, or set"),
+        ("RGB8", (0, 255), "RGB8 has 8 bits, which take no window"),
+        ("Mono12p", None, "Mono12p has values from 0 to 4095 and a model takes 8 bits: set window"),
+        ("BayerRG10", None, "BayerRG10 has values from 0 to 1023 and a model takes 8 bits"),
+        ("Mono10", (0, 1024), "the window 0 to 1024 leaves the values of Mono10, 0 to 1023: lower"),
+    ],
+)
+def test_the_window_fits_the_format(
+    pixel_format: str, window: tuple[int, int] | None, problem: str
+) -> None:
+    given = None if window is None else Window(low=window[0], high=window[1])
+    with pytest.raises(WrongFrameError, match=problem):
+        PixelConverter(pixel_format, 8, 8, given)
+
+
+def test_an_image_outlives_the_next_one() -> None:
+    """The digital numbers are in memory that every frame uses."""
+    converter = PixelConverter("Mono12p", 2, 1, Window(low=0, high=4095))
+    first = converter.image(np.array([0xFF, 0xFF, 0xFF], np.uint8))
+    converter.image(np.zeros(3, np.uint8))
+    assert first.tolist() == [[255, 255]]
 
 
 @pytest.mark.parametrize("depth", ["8", "10", "12", "16", "10p", "12p", "12Packed"])
@@ -160,14 +245,14 @@ def test_padded_rows_of_packed_pixels() -> None:
     rows = raw_of(pixels, "12p").reshape(3, 6)
     padded = np.pad(rows, ((0, 0), (0, 2)))
     image = image_from_raw(padded.ravel(), "Mono12p", 4, 3, row_bytes=8)
-    assert np.array_equal(image, pixels >> 4)
+    assert np.array_equal(image, rounded(pixels, 12))
 
 
 def test_a_group_of_packed_pixels_may_span_two_rows() -> None:
     """Packed rows of five pixels have no gap between them, whatever `row_bytes` is."""
     pixels = values(12, 2, 5)
     image = image_from_raw(raw_of(pixels, "12p"), "Mono12p", 5, 2, row_bytes=8)
-    assert np.array_equal(image, pixels >> 4)
+    assert np.array_equal(image, rounded(pixels, 12))
 
 
 def test_rows_shorter_than_their_pixels_are_a_partial_frame() -> None:

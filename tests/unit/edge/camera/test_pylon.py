@@ -20,14 +20,14 @@ from edge.camera.faults import (
 from edge.camera.genicam import TriggerSettings
 from edge.camera.pylon import PylonCamera
 from inspection.errors import CameraError
-from inspection.images import encode_png
+from inspection.images import Window, encode_png
 from tests.doubles.cameras import SMALL, require
 
 SOFTWARE = TriggerSettings(source="Software")
 
 
-def opened(**changes: Any) -> PylonCamera:
-    config = PylonConfig(kind="pylon", settings=SMALL.model_copy(update=changes))
+def opened(*, window: Window | None = None, **changes: Any) -> PylonCamera:
+    config = PylonConfig(kind="pylon", settings=SMALL.model_copy(update=changes), window=window)
     require(config)
     camera = config.driver()
     assert isinstance(camera, PylonCamera)
@@ -105,11 +105,41 @@ def test_a_detached_camera_is_lost(triggered: PylonCamera) -> None:
 
 
 def test_deep_bayer_comes_as_bgr() -> None:
-    camera = opened(pixel_format="BayerRG12")
+    camera = opened(pixel_format="BayerRG12", window=Window(low=0, high=4095))
     frame = camera.read(1.0)
     camera.close()
     assert frame is not None
     assert frame.image.shape == (64, 128, 3)
+
+
+@pytest.mark.parametrize("pixel_format", ["Mono12", "Mono16"])
+def test_deep_pixels_are_those_of_a_16_bit_file(pixel_format: str, tmp_path: Path) -> None:
+    """The emulator shows 16-bit files; a format of 12 bits gets the top ones."""
+    numbers = np.random.default_rng(1).integers(0, 4096, (64, 128), dtype=np.uint16)
+    path, window = tmp_path / "deep.png", Window(low=400, high=3200)
+    path.write_bytes(encode_png(numbers << 4 if pixel_format == "Mono12" else numbers))
+    features = {"TestImageSelector": "Off", "ImageFilename": str(path), "ImageFileMode": "On"}
+    camera = opened(pixel_format=pixel_format, features=features, window=window)
+    frame = camera.read(2.0)
+    camera.close()
+    assert frame is not None
+    assert np.array_equal(frame.image, window.apply(numbers))
+    assert frame.window == window
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "window", "problem"),
+    [
+        ("Mono12", None, "Mono12 has values from 0 to 4095 and a model takes 8 bits: set window"),
+        ("Mono8", Window(low=1, high=9), "Mono8 has 8 bits, which take no window"),
+        ("Mono10", Window(low=1, high=1024), "leaves the values of Mono10, 0 to 1023"),
+    ],
+)
+def test_a_window_that_does_not_fit_the_camera_is_refused_at_open(
+    pixel_format: str, window: Window | None, problem: str
+) -> None:
+    with pytest.raises(CameraSettingError, match=f"pylon 0815-0000: .*{problem}"):
+        opened(pixel_format=pixel_format, window=window)
 
 
 def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
@@ -123,7 +153,7 @@ def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_format_without_conversion_is_refused_at_open() -> None:
-    with pytest.raises(CameraSettingError, match="PixelFormat RGB16Packed cannot be converted"):
+    with pytest.raises(CameraSettingError, match="pixel format RGB16Packed cannot be converted"):
         opened(pixel_format="RGB16Packed")
 
 

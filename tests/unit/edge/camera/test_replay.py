@@ -10,7 +10,7 @@ from edge.camera.base import EndOfRecording
 from edge.camera.replay import ReplayCamera, ReplayConfig
 from edge.part.frame import Frame
 from inspection.errors import CameraError, FrameError
-from inspection.images import encode_png
+from inspection.images import Window, encode_png
 
 
 class FakeClock:
@@ -250,3 +250,35 @@ def test_the_log_has_the_files_that_are_passed_over_once(
     assert caplog.messages == [
         f"{tmp_path / '*'}: 1 matching files are not images: {tmp_path / 'd.heic'}"
     ]
+
+
+def test_16_bit_images_come_by_the_window_and_others_are_refused(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(1).integers(0, 4096, (8, 8), dtype=np.uint16)
+    window, other = Window(low=400, high=3200), Window(low=0, high=3200)
+    shown = {
+        "0.png": encode_png(numbers),
+        "1.png": encode_png(window.apply(numbers), window),  # as the archive keeps it
+        "2.png": encode_png(np.zeros((8, 8), np.uint8)),
+        "3.png": encode_png(other.apply(numbers), other),
+    }
+    for name, content in shown.items():
+        (tmp_path / name).write_bytes(content)
+    camera = ReplayConfig(kind="replay", path=tmp_path, window=window).driver()
+    camera.open()
+    for _ in range(2):
+        frame = camera.read(1.0)
+        assert frame is not None
+        assert np.array_equal(frame.image, window.apply(numbers))
+        assert frame.window == window
+    for problem in (r"2\.png: has 8 bits", r"3\.png: was converted .* by the window 0 to 3200"):
+        with pytest.raises(FrameError, match=problem):
+            camera.read(1.0)
+    camera.close()
+
+
+def test_a_video_takes_no_window(tmp_path: Path) -> None:
+    write_video(tmp_path / "parts.avi", 2)
+    window = Window(low=400, high=3200)
+    config = ReplayConfig(kind="replay", path=tmp_path / "parts.avi", window=window)
+    with pytest.raises(CameraError, match="the frames of a video have 8 bits, which take no"):
+        config.driver().open()

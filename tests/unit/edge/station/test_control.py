@@ -77,7 +77,16 @@ def test_a_refusal_and_a_defect_leave_the_line_running(path: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *(b"", b"{", b"[1]", b'"echo"', b"{}", b'{"command": []}', b"\xff\xfe", b"x" * 300_000),
+        *(
+            b"",
+            b"{",
+            b"[1]",
+            b'"echo"',
+            b"{}",
+            b'{"command": []}',
+            b"\xff\xfe",
+            b"x" * (REQUEST_MAX_BYTES + 1),
+        ),
         *(b"[" * 4000, b"9" * 4000, b'{"command": "echo", "word": true}'),
         *(b'{"command": "echo", "words": "a"}', b'{"command": "echo", "word": NaN}'),
     ],

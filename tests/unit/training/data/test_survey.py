@@ -24,6 +24,20 @@ def good(folder: Path, count: int = 10) -> list[Sample]:
     return [Sample(draw(folder / f"{number}.png", number)) for number in range(count)]
 
 
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("flange", "flange"),
+        ("flange/data", "flange"),
+        ("flange/Images/train/good", "flange"),
+        ("data-2", "data-2"),
+    ],
+)
+def test_a_data_set_has_the_name_of_its_parts(folder: str, name: str, tmp_path: Path) -> None:
+    draw(tmp_path / folder / "0.png", 0)
+    assert read_data_set(tmp_path / folder).name == name
+
+
 class TestLayout:
     def test_mvtec(self, tmp_path: Path) -> None:
         draw(tmp_path / "train/good/0.png", 0)
@@ -82,7 +96,7 @@ class TestSurvey:
         ("image", "message"),
         [
             (np.zeros((8, 8, 4), np.uint8), "has an alpha channel"),
-            (np.zeros((8, 8), np.uint16), "has uint16 pixels"),
+            (np.zeros((8, 8), np.uint16), "has 16 bits, with values from"),
         ],
     )
     def test_unusual_pixels_are_refused(
