@@ -20,6 +20,7 @@
 #   make tensorrt-study     tensorrt.md: layers of NVIDIA's compiler     (RUNS="run ..."; no GPU)
 #   make peer-speed         a section of performance.md, beside anomalib  (a venv of 6 GB for it)
 #   make reliability        reliability.md: faults under systemd        (needs root and systemd-nspawn)
+#   make install-study      install.md: install.sh on a bare Debian     (needs root and systemd-nspawn)
 #   make fleet              scale.md: many lines on a Triton server     (needs root and nftables)
 #   make plc-study          plc.md: 10 000 parts by each PLC protocol, with kills of either side
 #   make gpu-bench          a section of performance.md, on a GPU       (BUNDLE=folder, IMAGES=folder)
@@ -31,7 +32,7 @@ SHARED ?= ../shared
 OUT ?= demo
 SEEDS ?= 1 2 3
 MACHINE ?= aarch64
-EXTRAS ?= onnxruntime calibration health modbus s7 mqtt opcua webhook gpio signing
+EXTRAS ?= onnxruntime calibration health modbus s7 mqtt opcua webhook gpio signing panel
 RUNS ?= $(wildcard build/study/*-1/run)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -40,7 +41,7 @@ MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .PHONY: demo lock wheelhouse test lint check study preset-study evidence-study precision tensorrt-study peer-speed \
-  reliability camera-study plc-study plc-docs calibration-study triton-server fleet bench gpu-bench docs clean
+  reliability install-study camera-study plc-study plc-docs calibration-study triton-server fleet bench gpu-bench docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -109,6 +110,9 @@ peer-speed: $(STAMP) $(PEER)/.installed
 reliability: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.reliability \
 	  --out docs/measured/reliability.md
+
+install-study: $(STAMP)
+	$(BIN)/python -m studies.install --work build/install-study --out docs/measured/install.md
 
 plc-study: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.controllers --out docs/measured/plc.md

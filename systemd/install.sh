@@ -262,7 +262,7 @@ uninstall() {
   [[ -x $LIVE/bin/linewarden ]] || die "$LIVE: nothing is installed"
   "$LIVE/bin/linewarden" service remove --all
   [[ $(readlink "$COMMAND") != "$LIVE/bin/linewarden" ]] || rm "$COMMAND"
-  rm -rf "$LIVE" "$VERSIONS"
+  rm -rf "$LIVE" "$VERSIONS" /run/linewarden /run/linewarden-install.lock
   if [[ $purge == yes ]]; then
     rm -rf /etc/linewarden /var/lib/linewarden /var/lib/linewarden-panel
     for user in linewarden-panel linewarden; do

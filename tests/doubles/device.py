@@ -12,10 +12,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from edge.line.block import BLOCK_WORDS
-from edge.line.handshake import Bits
+from edge.sim.base import Seen
 from edge.sim.counting import seen_from_words
 from edge.sim.parts import write_bundle
 from edge.store.database import FILE_NAME
@@ -39,10 +39,12 @@ LINE_CONFIG = f"""\
 schema_version: 1
 bundle: {{bundle}}
 camera: {{{{kind: pyav, url: "http://127.0.0.1:{CAMERA_PORT}/video"}}}}
+trigger: {{{{kind: modbus, host: 127.0.0.1, port: {PLC_PORT}, address: 30}}}}
 deadline_ms: 1000
 outputs:
   - {{{{kind: jsonlines, path: {STATE}/parts.jsonl}}}}
-  - {{{{kind: modbus, host: 127.0.0.1, port: {PLC_PORT}, register_address: 0, acknowledge_register: 20}}}}
+  - {{{{kind: modbus, host: 127.0.0.1, port: {PLC_PORT}, register_address: 0,
+      acknowledge_register: 20}}}}
 records:
   folder: {STATE}/records
   images: {{{{max_bytes: 10000000, min_free_bytes: 0}}}}
@@ -53,9 +55,22 @@ control_socket: /run/linewarden/{LINE}/line.sock
 PLANT = "/opt/plant"
 _SIMULATION = """\
 [Service]
-ExecStart={plant}/bin/linewarden simulate {words} --json
+ExecStart={plant}/bin/{words}
 [Install]
 WantedBy=multi-user.target
+"""
+_PLC = f"""\
+import json, time
+from edge.line.handshake import Bits
+from edge.sim.plc import Plc, Registers
+plc = Plc({PLC_PORT}, Registers(block=0, acknowledge=20, trigger=30))
+while True:
+    if Bits.READY in plc.shown_bits():
+        plc.announce()
+    time.sleep(0.2)
+    with open("/srv/plc.jsonl", "a") as memory:
+        while plc.seen:
+            memory.write(json.dumps(plc.seen.pop(0)._asdict()) + "\\n")
 """
 _READ_PLC = """\
 import json, sys, time
@@ -71,16 +86,12 @@ while time.monotonic() < ends:
 print(json.dumps(list(seen.values())))
 """
 _GET = """\
-import sys, urllib.request
-print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())
+import sys, urllib.error, urllib.request
+try:
+    print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())
+except urllib.error.HTTPError as error:
+    sys.exit(f"{error.code}: {error.read().decode()}")
 """
-
-
-class Shown(NamedTuple):
-    """A verdict in the memory of the PLC."""
-
-    trigger_id: str
-    verdict: str
 
 
 class Device:
@@ -111,9 +122,10 @@ class Device:
             f"/srv/wheels/{wheels.name}", "linewarden[modbus]",
         )  # fmt: skip
         simulated = {
-            "plc": f"plc --config {CONFIG} --port {PLC_PORT}",
-            "camera": f"camera --port {CAMERA_PORT}",
+            "plc": f"python {PLANT}/plc.py",
+            "camera": f"linewarden simulate camera --port {CAMERA_PORT} --json",
         }
+        self.machine.write(f"{PLANT}/plc.py", _PLC)
         for name, words in simulated.items():
             unit = _SIMULATION.format(plant=PLANT, words=words)
             self.machine.write(f"/etc/systemd/system/simulated-{name}.service", unit)
@@ -137,9 +149,10 @@ class Device:
         return words[0].removesuffix("/bin/python").removesuffix("/bin/python3"), pid
 
     def files(self, *below: str) -> set[str]:
-        """Returns the paths below some folders."""
+        """Returns the paths below some folders, without those of the simulated plant."""
         found = self.machine.run("find", *below, "-xdev", check=False).splitlines()
-        return {path for path in found if "__pycache__" not in path}
+        hidden = ("__pycache__", PLANT)
+        return {path for path in found if not any(word in path for word in hidden)}
 
     def records(self) -> dict[str, dict[str, Any]]:
         """Returns the records, by trigger id."""
@@ -165,19 +178,29 @@ class Device:
         """Returns the figures of the line for Prometheus."""
         return self.get(f"http://127.0.0.1:{HEALTH_PORT}/metrics")
 
-    def plc_memory(self, seconds: float) -> list[Shown]:
-        """Reads the registers of the PLC for some seconds, as another program of the plant."""
+    def taken(self) -> dict[str, str]:
+        """Returns the verdict of each part that the PLC's program took, by trigger id."""
+        memory = self.machine.root / "srv/plc.jsonl"
+        lines = memory.read_text() if memory.exists() else ""
+        entries = [json.loads(line) for line in lines[: lines.rfind("\n") + 1].splitlines()]
+        found = {one["trigger_id"]: _verdict(Seen(**one)) for one in entries}
+        assert len(found) == len(entries), "the PLC took a part twice"
+        return found
+
+    def shown(self, seconds: float) -> dict[str, str]:
+        """Returns the verdicts that another client sees in the PLC's registers meanwhile.
+
+        It misses some: the station shows a verdict until the PLC has acknowledged it.
+        """
         words = (str(PLC_PORT), str(seconds), str(BLOCK_WORDS))
         said = self.machine.run(f"{PLANT}/bin/python", "-c", _READ_PLC, *words)
-        found = []
-        for block in json.loads(said):
-            seen = seen_from_words(block)
-            is_unjudged = Bits.NO_VERDICT in Bits(block[0])
-            verdict = Verdict.PASS if seen.is_pass else Verdict.REJECT
-            found.append(
-                Shown(seen.trigger_id or "", (Verdict.NO_VERDICT if is_unjudged else verdict).value)
-            )
-        return found
+        found = [seen_from_words(block) for block in json.loads(said)]
+        return {seen.trigger_id or "": _verdict(seen) for seen in found}
+
+
+def _verdict(seen: Seen) -> str:
+    judged = Verdict.PASS if seen.is_pass else Verdict.REJECT
+    return (judged if seen.is_pass or seen.is_reject else Verdict.NO_VERDICT).value
 
 
 @contextlib.contextmanager
@@ -198,7 +221,7 @@ def gather(folder: Path, source: Path = REPOSITORY, lock: Path | None = None) ->
     shutil.rmtree(folder, ignore_errors=True)
     locked = ["--lock", str(lock)] if lock and lock.exists() else []
     locked += ["--write-lock", str(lock)] if lock and not locked else []
-    command = [sys.executable, "-m", "linewarden.command_line", "service", "wheelhouse"]
+    command = [sys.executable, "-m", "linewarden", "service", "wheelhouse"]
     words: Sequence[str] = ("--python", python_of_the_root(), "--extras", *EXTRAS, *locked)
     subprocess.run(
         [*command, str(folder), "--source", str(source), *words, "--platform", *_PLATFORMS],

@@ -69,30 +69,59 @@ def build_root(root: Path | None = None, packages: str = PACKAGES) -> None:
 
 
 class Machine:
-    """A booted machine. `root` is its file system as the host sees it."""
+    """A booted machine.
 
-    def __init__(self, root: Path, process: subprocess.Popen[bytes]) -> None:
+    Args:
+        folder: for the file of its console.
+        options: further ones of systemd-nspawn.
+
+    Attributes:
+        root: its file system as the host sees it.
+        leader: process id of its systemd on the host.
+    """
+
+    def __init__(self, folder: Path, root: Path, options: Sequence[str] = ()) -> None:
         self.root = root
-        self._process = process
-        self.leader = _leader(process)
-        self._wait_until_up()
+        self._console = folder / "console"
+        self._command = ["systemd-nspawn", "--quiet", "-D", str(root), "--register=no"]
+        self._command += ["--keep-unit", "--private-network", "--resolv-conf=off"]
+        self._command += ["--timezone=off", *options, "--boot", "--console=read-only"]
+        self._boot()
 
     @property
     def _enter(self) -> list[str]:
         return ["nsenter", "-t", str(self.leader), "-m", "-p", "-n", "-i", "-u", "-C"]
 
-    def _wait_until_up(self) -> None:
-        def is_up() -> bool:
-            state = self.run("systemctl", "is-system-running", check=False).strip()
-            return state in {"running", "degraded"}
+    def _boot(self) -> None:
+        with self._console.open("a") as console:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT
+            )
+        try:
+            self.leader = _leader(self._process)
+            wait_until(self._is_up)
+        except BaseException:
+            self.stop()
+            raise
 
-        wait_until(is_up)
+    def _is_up(self) -> bool:
+        state = self.run("systemctl", "is-system-running", check=False).strip()
+        return state in {"running", "degraded"}
 
     def reboot(self) -> None:
         """Shuts the machine down in order, and waits until it is up again."""
         self.run("systemctl", "reboot", check=False)
-        self.leader = _leader(self._process, other_than=self.leader)
-        self._wait_until_up()
+        self._process.wait(120)  # with --keep-unit it leaves the restart to the caller
+        self._boot()
+
+    def stop(self) -> None:
+        """Ends the machine."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def run(self, *words: str, check: bool = True) -> str:
         """Runs a command in the machine as root, and returns its output and errors."""
@@ -146,9 +175,12 @@ def booted(folder: Path) -> Iterator[Machine]:
     root = folder / "root"
     with _overlay(cached_root(), folder, root):
         _install_python(root)
-        with _running(folder, root, _binds()) as machine:
+        machine = Machine(folder, root, _binds())
+        try:
             machine.run("ldconfig")
             yield machine
+        finally:
+            machine.stop()
 
 
 @contextlib.contextmanager
@@ -159,31 +191,12 @@ def bare(folder: Path) -> Iterator[Machine]:
         folder: empty folder for the files of the machine.
     """
     root = folder / "root"
-    with _overlay(bare_root(), folder, root), _running(folder, root) as machine:
-        yield machine
-
-
-@contextlib.contextmanager
-def _running(folder: Path, root: Path, options: Sequence[str] = ()) -> Iterator[Machine]:
-    """Boots the system in `root`, with further options of systemd-nspawn."""
-    command = ["systemd-nspawn", "--quiet", "-D", str(root), "--register=no", "--keep-unit"]
-    command += ["--private-network", "--resolv-conf=off", "--timezone=off", *options]
-    with (folder / "console").open("w") as console:
-        process = subprocess.Popen(
-            [*command, "--boot", "--console=read-only"],
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield Machine(root, process)
-    finally:
-        process.send_signal(signal.SIGTERM)
+    with _overlay(bare_root(), folder, root):
+        machine = Machine(folder, root)
         try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            yield machine
+        finally:
+            machine.stop()
 
 
 @contextlib.contextmanager
@@ -191,9 +204,7 @@ def _overlay(lower: Path, folder: Path, root: Path) -> Iterator[None]:
     layers = {"upperdir": folder / "written", "workdir": folder / "work"}
     for path in (root, *layers.values()):
         path.mkdir()
-    options = ",".join(
-        f"{k}={v}" for k, v in {"lowerdir": lower.resolve(), **layers}.items()
-    )
+    options = ",".join(f"{k}={v}" for k, v in {"lowerdir": lower.resolve(), **layers}.items())
     subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(root)], check=True)
     try:
         yield
@@ -230,14 +241,13 @@ def _binds() -> list[str]:
     return [f"--bind-ro={source}:{target}" for source, target in binds.items()]
 
 
-def _leader(process: subprocess.Popen[bytes], other_than: int = 0) -> int:
+def _leader(process: subprocess.Popen[bytes]) -> int:
     """Waits for the first process of a machine, and returns its id on the host."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
 
     def found() -> list[str]:
         assert process.poll() is None, "the machine did not start"
-        pids = [pid for pid in children.read_text().split() if int(pid) != other_than]
-        return [pid for pid in pids if _name(pid) in {"systemd", "init"}]
+        return [pid for pid in children.read_text().split() if _name(pid) in {"systemd", "init"}]
 
     wait_until(found)
     return int(found()[0])
