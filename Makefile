@@ -21,6 +21,7 @@
 #   make peer-speed         a section of performance.md, beside anomalib  (a venv of 6 GB for it)
 #   make reliability        reliability.md: faults under systemd        (needs root and systemd-nspawn)
 #   make install-study      install.md: install.sh on a bare Debian     (needs root and systemd-nspawn)
+#   make rollout-study      rollout.md: bundles to two machines, by Ansible  (the same, and ssh)
 #   make fleet              scale.md: many lines on a Triton server     (needs root and nftables)
 #   make plc-study          plc.md: 10 000 parts by each PLC protocol, with kills of either side
 #   make gpu-bench          a section of performance.md, on a GPU       (BUNDLE=folder, IMAGES=folder)
@@ -41,7 +42,7 @@ MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .PHONY: demo lock wheelhouse test lint check study preset-study evidence-study precision tensorrt-study peer-speed \
-  reliability install-study camera-study plc-study plc-docs calibration-study triton-server fleet bench gpu-bench docs clean
+  reliability install-study rollout-study camera-study plc-study plc-docs calibration-study triton-server fleet bench gpu-bench docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -113,6 +114,16 @@ reliability: $(STAMP)
 
 install-study: $(STAMP)
 	$(BIN)/python -m studies.install --work build/install-study --out docs/measured/install.md
+
+# Ansible has many packages of its own.
+ANSIBLE := build/ansible-venv
+$(ANSIBLE)/bin/ansible-playbook:
+	$(PYTHON) -m venv $(ANSIBLE)
+	$(ANSIBLE)/bin/python -m pip install --quiet ansible-core
+
+rollout-study: $(STAMP) $(ANSIBLE)/bin/ansible-playbook
+	$(BIN)/python -m studies.rollout --ansible $(ANSIBLE)/bin/ansible-playbook \
+	  --work build/rollout-study --out docs/measured/rollout.md
 
 plc-study: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.controllers --out docs/measured/plc.md

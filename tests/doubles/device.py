@@ -35,12 +35,13 @@ HEALTH_PORT, PANEL_PORT, PLC_PORT, CAMERA_PORT = 9540, 9600, 1502, 8080
 EXTRAS = ("onnxruntime", "calibration", "health", "modbus", "signing", "panel", "pyav")
 _PLATFORMS = ("manylinux_2_34_x86_64", "manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
 
+# The limits are far above what an idle device needs: the machine shares its cores.
 LINE_CONFIG = f"""\
 schema_version: 1
 bundle: {{bundle}}
-camera: {{{{kind: pyav, url: "http://127.0.0.1:{CAMERA_PORT}/video"}}}}
+camera: {{{{kind: pyav, url: "http://127.0.0.1:{CAMERA_PORT}/video", stale_ms: 4000}}}}
 trigger: {{{{kind: modbus, host: 127.0.0.1, port: {PLC_PORT}, address: 30}}}}
-deadline_ms: 1000
+deadline_ms: 5000
 outputs:
   - {{{{kind: jsonlines, path: {STATE}/parts.jsonl}}}}
   - {{{{kind: modbus, host: 127.0.0.1, port: {PLC_PORT}, register_address: 0,
