@@ -105,9 +105,9 @@ def installs(device: Device, wheels: Wheels) -> str:
     return f"the line runs and waits for its camera; the environment has {megabytes} MB"
 
 
-def judges(device: Device, wheels: Wheels) -> str:
+def judges(device: Device, _wheels: Wheels) -> str:
     """Camera and PLC start: verdicts in the memory of the PLC"""
-    device.wire(wheels.first)
+    device.wire()
     wait_until(lambda: {"PASS", "REJECT"} <= set(device.taken().values()), 120)
     shown = device.shown(10)
     assert shown
@@ -173,8 +173,8 @@ def is_locked_in(device: Device, _wheels: Wheels) -> str:
         assert done.pop("reads") == "yes", done
         assert set(done.values()) == {"no"}, done
     return (
-        f"user `{PANEL_USER}`; reads the records; writes none, changes no configuration, signals no "
-        "line: by the rights of the files alone, and once more by the unit's sandbox"
+        f"user `{PANEL_USER}`; reads the records; writes none, changes no configuration, signals "
+        "no line: by the rights of the files alone, and once more by the unit's sandbox"
     )
 
 

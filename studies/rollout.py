@@ -189,7 +189,7 @@ def prepare(device: Device, wheels: Path, bundle: Path, key: Path) -> None:
     said = device.machine.run(*as_line, "install", "/srv/first.zip").split()
     device.machine.run(*as_line, "activate", NAME, said[1].rstrip(":"))
     device.machine.run(script, "--line", f"{LINE}={CONFIG}", "--restart")
-    device.wire(wheels)
+    device.wire()
     device.wait_for_records(5)
     device.machine.write("/root/.ssh/authorized_keys", key.with_suffix(".pub").read_text(), 0o600)
 

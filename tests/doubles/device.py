@@ -32,7 +32,7 @@ VERSIONS = "/opt/linewarden-versions"
 CONFIG = f"/srv/linewarden/{LINE}.yaml"
 STATE = "/var/lib/linewarden"
 HEALTH_PORT, PANEL_PORT, PLC_PORT, CAMERA_PORT = 9540, 9600, 1502, 8080
-EXTRAS = ("onnxruntime", "calibration", "health", "modbus", "signing", "panel", "pyav")
+EXTRAS = ("onnxruntime", "health", "modbus", "signing", "panel", "pyav")
 _PLATFORMS = ("manylinux_2_34_x86_64", "manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
 
 # The limits are far above what an idle device needs: the machine shares its cores.
@@ -115,16 +115,12 @@ class Device:
         write_bundle(folder / "bundle", channels=3)
         self.machine.write(CONFIG, LINE_CONFIG.format(bundle=bundle))
 
-    def wire(self, wheels: Path) -> None:
+    def wire(self) -> None:
         """Starts the simulated PLC and camera, as services that start with the device."""
-        self.machine.run("python3", "-m", "venv", PLANT)
-        self.machine.run(
-            f"{PLANT}/bin/pip", "--quiet", "install", "--no-index", "--find-links",
-            f"/srv/wheels/{wheels.name}", "linewarden[modbus]",
-        )  # fmt: skip
+        self.machine.run("cp", "--recursive", self.installed(), PLANT)
         simulated = {
             "plc": f"python {PLANT}/plc.py",
-            "camera": f"linewarden simulate camera --port {CAMERA_PORT} --json",
+            "camera": f"python -m linewarden simulate camera --port {CAMERA_PORT} --json",
         }
         self.machine.write(f"{PLANT}/plc.py", _PLC)
         for name, words in simulated.items():

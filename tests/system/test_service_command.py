@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from edge.line.handshake import Bits
+from edge.service.wheelhouse import INSTALLER
 from inspection.bundle import Bundle
 from inspection.files import sha256_of
 from linewarden.commands import service
@@ -288,10 +289,11 @@ def test_a_wheelhouse_has_all_that_a_device_needs(index: Path, tmp_path: Path) -
     wheels = tmp_path / "wheels"
     done = linewarden("service", "wheelhouse", wheels, "--source", wheel, "--extras", "mqtt")
     assert done.returncode == 0, done.stderr
-    assert INSTALL in done.stdout
+    assert f"sudo wheels/{INSTALLER}" in done.stdout
     checked = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=wheels, check=True,
                              capture_output=True, text=True)  # fmt: skip
     assert sorted(line.partition("-")[0] for line in checked.stdout.splitlines()) == [
+        "install.sh: OK",
         "linewarden",
         "numpy",
         "paho_mqtt",
