@@ -174,8 +174,10 @@ def test_a_line_is_installed_shown_and_removed(config: Path, tmp_path: Path) -> 
     assert "removed    /etc/systemd/system/linewarden@press3.service.d/jetpack6" in again.stdout
     shown = json.loads(linewarden("service", "status", "--root", image, "--json").stdout)
     assert set(shown["press3"]["files"].values()) == {"installed"}
-    removed = linewarden("service", "remove", "press3", "--root", image)
-    assert removed.returncode == 0, removed.stderr
+    for leaving in ("press3", "--all"):
+        assert linewarden(*words).returncode == 0
+        removed = linewarden("service", "remove", leaving, "--root", image)
+        assert removed.returncode == 0, removed.stderr
     assert [path for path in image.rglob("*") if path.is_file()] == [image / "srv/press3.yaml"]
     assert not wanted.is_symlink()
     assert "no line" in linewarden("service", "status", "--root", image).stdout
