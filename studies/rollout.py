@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import datetime, timezone
 from pathlib import Path
@@ -68,10 +69,10 @@ class Bundles(NamedTuple):
     """Files of signed bundles: the first version, and four that follow it."""
 
     first: Path
-    good: Path
-    strict: Path
-    untrue: Path
     unsigned: Path
+    untrue: Path
+    strict: Path
+    good: Path
 
 
 class Case(NamedTuple):
@@ -156,7 +157,8 @@ def main() -> int:
         for name in STATIONS:
             folder = stack.enter_context(tempfile.TemporaryDirectory(dir=bare_root().parent))
             stations[name] = stack.enter_context(devices.device(Path(folder)))
-            prepare(stations[name], wheels, bundles.first, key)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda one: prepare(one, wheels, bundles.first, key), stations.values()))
         inventory = write_inventory(work, stations, key)
         rows = [row(args.ansible, inventory, case, bundles, stations) for case in CASES]
     write_text(args.out, head(args.ansible) + "".join(rows) + FOOT)
@@ -164,15 +166,19 @@ def main() -> int:
 
 
 def make_bundles(work: Path) -> Bundles:
-    """Makes the bundles as .zip files, and the key of the person who signs them."""
+    """Makes the bundles as .zip files, and the key of the person who signs them.
+
+    A station takes no bundle that was signed before one that it has had: the order is that of
+    `CASES`.
+    """
     work.mkdir(parents=True)
     _linewarden("bundle", "keygen", str(work / "shop.pem"))
     return Bundles(
         _bundle(work, "first", threshold=0.5),
-        _bundle(work, "good", threshold=0.55),
-        _bundle(work, "strict", threshold=0.1),
-        _bundle(work, "untrue", threshold=0.5, error=0.2),
         _bundle(work, "unsigned", threshold=0.45, is_signed=False),
+        _bundle(work, "untrue", threshold=0.5, error=0.2),
+        _bundle(work, "strict", threshold=0.1),
+        _bundle(work, "good", threshold=0.55),
     )
 
 

@@ -205,6 +205,7 @@ install() {
   switch_to "$target"
   ln -sfn "$LIVE/bin/linewarden" "$COMMAND"
   if ! settle "$LIVE" || ! restart_services; then
+    [[ -n $before ]] || die "installed, and not complete: mend the above, and run this again"
     go_back "$before"
     die "back to the version before"
   fi
@@ -227,7 +228,6 @@ settle() {
 }
 
 go_back() {
-  [[ -n $1 ]] || return 0
   switch_to "$1"
   "$LIVE/bin/linewarden" service update
   restart_services || true # it has said which one
