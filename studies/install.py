@@ -13,10 +13,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -112,11 +112,11 @@ def judges(device: Device, _wheels: Wheels) -> str:
     shown = device.shown(10)
     assert shown
     taken = _taken_as_recorded(device, shown)
-    counted = Counter(taken.values())
+    records = device.records()
+    counted = _counted([records[one] for one in taken])
     return (
-        f"the PLC has taken {len(taken)} verdicts ({counted['PASS']} PASS, {counted['REJECT']} "
-        f"REJECT), each that of its record; a second Modbus client saw {len(shown)} of them in its "
-        "registers"
+        f"the PLC has taken {len(taken)} verdicts ({counted}), each "
+        f"that of its record; a second Modbus client saw {len(shown)} of them in its registers"
     )
 
 
@@ -189,8 +189,7 @@ def loses_its_panel(device: Device, _wheels: Wheels) -> str:
     wait_until(lambda: _answers(device, f"http://127.0.0.1:{PANEL_PORT}/login"))
     assert device.machine.show(UNIT, "NRestarts") == "0"
     _taken_as_recorded(device, {})
-    verdicts = Counter(v["verdict"] for k, v in device.records().items() if k not in before)
-    counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+    counted = _counted([one for name, one in device.records().items() if name not in before])
     return f"the line goes on ({counted} meanwhile); systemd has started the panel again"
 
 
@@ -429,6 +428,14 @@ def _taken_as_recorded(device: Device, shown: dict[str, str]) -> dict[str, str]:
     for trigger_id, verdict in (taken | shown).items():
         assert verdict == records[trigger_id]["verdict"], trigger_id
     return taken
+
+
+def _counted(records: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the number of records of each verdict, and of each cause of NO_VERDICT."""
+    verdicts = Counter(
+        f"{one['verdict']} ({one['cause']})" if one["cause"] else one["verdict"] for one in records
+    )
+    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
 
 
 def _answers(device: Device, url: str) -> bool:
