@@ -212,7 +212,7 @@ def write_inventory(work: Path, stations: Mapping[str, Device], key: Path) -> Pa
         }
         for name, device in stations.items()
     }
-    found["stations"]["vars"] = {"ansible_user": "root"} | VALUES
+    found["stations"]["vars"] |= {"ansible_user": "root", "ansible_become": False} | VALUES
     path = work / "stations.yaml"
     write_text(path, yaml.safe_dump(found, sort_keys=False))
     return path
