@@ -21,6 +21,8 @@
 #   make tensorrt-study     tensorrt.md: layers of NVIDIA's compiler     (RUNS="run ..."; no GPU)
 #   make peer-speed         a section of performance.md, beside anomalib  (a venv of 6 GB for it)
 #   make reliability        reliability.md: faults under systemd        (needs root and systemd-nspawn)
+#   make install-study      install.md: install.sh on a bare Debian     (needs root and systemd-nspawn)
+#   make rollout-study      rollout.md: bundles to two machines, by Ansible  (the same, and ssh)
 #   make fleet              scale.md: many lines on a Triton server     (needs root and nftables)
 #   make plc-study          plc.md: 10 000 parts by each PLC protocol, with kills of either side
 #   make gpu-bench          a section of performance.md, on a GPU       (BUNDLE=folder, IMAGES=folder)
@@ -32,7 +34,7 @@ SHARED ?= ../shared
 OUT ?= demo
 SEEDS ?= 1 2 3
 MACHINE ?= aarch64
-EXTRAS ?= onnxruntime calibration health modbus s7 mqtt opcua webhook gpio signing
+EXTRAS ?= onnxruntime calibration health modbus s7 mqtt opcua webhook gpio signing panel
 RUNS ?= $(wildcard build/study/*-1/run)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -41,7 +43,8 @@ MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .PHONY: demo lock wheelhouse test lint check study preset-study evidence-study precision tensorrt-study peer-speed \
-  reliability camera-study plc-study plc-docs notebook calibration-study triton-server fleet bench gpu-bench docs clean
+  reliability install-study rollout-study camera-study plc-study plc-docs notebook calibration-study triton-server \
+  fleet bench gpu-bench docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -110,6 +113,19 @@ peer-speed: $(STAMP) $(PEER)/.installed
 reliability: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.reliability \
 	  --out docs/measured/reliability.md
+
+install-study: $(STAMP)
+	$(BIN)/python -m studies.install --work build/install-study --out docs/measured/install.md
+
+# Ansible has many packages of its own.
+ANSIBLE := build/ansible-venv
+$(ANSIBLE)/bin/ansible-playbook:
+	$(PYTHON) -m venv $(ANSIBLE)
+	$(ANSIBLE)/bin/python -m pip install --quiet ansible-core
+
+rollout-study: $(STAMP) $(ANSIBLE)/bin/ansible-playbook
+	$(BIN)/python -m studies.rollout --ansible $(ANSIBLE)/bin/ansible-playbook \
+	  --work build/rollout-study --out docs/measured/rollout.md
 
 plc-study: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.controllers --out docs/measured/plc.md

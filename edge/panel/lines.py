@@ -67,12 +67,12 @@ class PanelLine:
         """Has a running line load its recipe again; a line that does not run does it at its start.
 
         Args:
-            numbers: only when one of these is in force; without any, whichever is.
+            numbers: only when one of these is in force, None for the only recipe of a line without
+                numbers; without any, whichever is.
         """
         with contextlib.suppress(LineError):
-            active = self.ask("recipe")["active"]
-            if active is not None and (not numbers or active in numbers):
-                self.ask("recipe", number=active)
+            if not numbers or self.ask("recipe")["active"] in numbers:
+                self.ask("recipe", again=True)
 
     @property
     def records(self) -> RecordsConfig:

@@ -1,4 +1,4 @@
-"""Tells systemd of the services of lines."""
+"""Tells systemd of the services of a device."""
 
 from __future__ import annotations
 
@@ -13,18 +13,14 @@ from inspection.errors import LinewardenError
 _SHOWN = ("ActiveState", "SubState", "Result", "NRestarts", "StatusText")
 
 
-def enable(line: str, root: Path, drop_ins: Sequence[str]) -> None:
-    """Makes the user and folders of a line, and starts its service with the device.
+def prepare(drop_ins: Sequence[str]) -> None:
+    """Lets systemd take new files: makes users and folders, reads rules and units.
 
-    In the image of a device, systemd makes user and folders when the device starts.
+    In the image of a device, systemd does so when the device starts.
 
     Raises:
         LinewardenError: a tool of systemd is missing or fails.
     """
-    unit = UNIT.format(line=line)
-    if root != Path("/"):
-        _call("systemctl", "--root", str(root), "enable", unit)
-        return
     _call("systemd-sysusers", "/etc/sysusers.d/linewarden.conf")
     _call("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/linewarden.conf")
     if Path("/run/udev/control").exists():  # no container has it
@@ -33,13 +29,18 @@ def enable(line: str, root: Path, drop_ins: Sequence[str]) -> None:
     if "gige" in drop_ins:
         _call("sysctl", "--quiet", "--load", "/etc/sysctl.d/linewarden-gige.conf")
     reload()
-    _call("systemctl", "enable", unit)
 
 
-def disable(line: str, root: Path) -> None:
-    """Stops the service of a line, where systemd runs, and no longer starts it with the device."""
+def enable(unit: str, root: Path) -> None:
+    """Starts a service with the device."""
+    where = () if root == Path("/") else ("--root", str(root))
+    _call("systemctl", *where, "enable", unit)
+
+
+def disable(unit: str, root: Path) -> None:
+    """Stops a service, where systemd runs, and no longer starts it with the device."""
     where = ("--now",) if is_here(root) else ("--root", str(root))
-    _call("systemctl", "disable", *where, UNIT.format(line=line))
+    _call("systemctl", "disable", *where, unit)
 
 
 def reload() -> None:

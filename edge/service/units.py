@@ -16,8 +16,10 @@ from inspection.errors import ConfigError
 from inspection.files import write_bytes
 
 UNIT = "linewarden@{line}.service"
+PANEL = "linewarden-panel.service"
 UNITS = Path("etc/systemd/system")
 CONFIGURATIONS = Path("etc/linewarden")
+PANEL_CONFIGURATION = CONFIGURATIONS / "panel/panel.yaml"
 DROP_INS = ("jetpack6", "jetpack7", "nvidia-x86", "csi", "gige")
 
 _SHARED = {
@@ -38,6 +40,14 @@ _WITH = {  # further files of a drop-in
 }
 _LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - compared with, not used
+_PANEL_HEAD = """\
+# The web pages of this device: linewarden-panel.service. docs/guides/panel.md describes every key.
+schema_version: 1
+host: 127.0.0.1  # this device alone
+port: 9600
+folder: /var/lib/linewarden-panel
+lines:
+"""
 _BACK_OFF = "systemd254"
 _BACK_OFF_SINCE = 254  # the first version of systemd with RestartSteps=
 
@@ -94,11 +104,7 @@ def service_files(
     if not _LINE.fullmatch(line):
         raise ConfigError(f"line {line!r}: use letters, digits, '_', '.' and '-' in its name")
     source = files_folder()
-    shared = _shared(drop_ins)
-    found = [
-        ServiceFile(folder / Path(name).name, (source / name).read_bytes())
-        for name, folder in shared.items()
-    ]
+    found = shared_files(drop_ins)
     names = [*drop_ins, *([_BACK_OFF] if _systemd_version(root) >= _BACK_OFF_SINCE else [])]
     for name in names:
         content = (source / "drop-ins" / f"{name}.conf").read_bytes()
@@ -107,6 +113,21 @@ def service_files(
     if config is not None and (target := _on_device(config, root)) != Path("/") / link:
         found.append(ServiceFile(link, target))
     return found
+
+
+def shared_files(drop_ins: Sequence[str] = ()) -> list[ServiceFile]:
+    """Returns the files that all lines of a device share, whose drop-ins are of `DROP_INS`."""
+    source = files_folder()
+    return [
+        ServiceFile(folder / Path(name).name, (source / name).read_bytes())
+        for name, folder in _shared(drop_ins).items()
+    ]
+
+
+def panel_file(names: Sequence[str]) -> ServiceFile:
+    """Returns a configuration of the panel that shows these lines."""
+    shown = "".join(f"  {name}: /{CONFIGURATIONS / f'{name}.yaml'}\n" for name in names)
+    return ServiceFile(PANEL_CONFIGURATION, (_PANEL_HEAD + shown).encode())
 
 
 def drop_in_folder(line: str) -> Path:
@@ -131,7 +152,7 @@ def is_owned(configuration: Path) -> bool:
 
 
 def remove(line: str, root: Path) -> list[Path]:
-    """Removes the files of a line, and with the last line the shared files.
+    """Removes the files of a line.
 
     The files of an administrator stay: a configuration that is not a link, other drop-ins.
 
@@ -141,16 +162,15 @@ def remove(line: str, root: Path) -> list[Path]:
     own = root / CONFIGURATIONS / f"{line}.yaml"
     folder = root / drop_in_folder(line)
     paths = [folder / f"{name}.conf" for name in (*DROP_INS, _BACK_OFF)]
-    paths += [] if is_owned(own) else [own]
-    if not set(lines(root)) - {line}:
-        shared = _shared(DROP_INS)
-        paths += [root / below / Path(name).name for name, below in shared.items()]
-    removed = [path for path in paths if path.is_symlink() or path.exists()]
-    for path in removed:
-        path.unlink()
+    removed = _unlink([*paths, *([] if is_owned(own) else [own])])
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
     return removed
+
+
+def remove_shared(root: Path) -> list[Path]:
+    """Removes the files that lines share, and returns their paths."""
+    return _unlink([root / file.path for file in shared_files(DROP_INS)])
 
 
 def files_folder() -> Path:
@@ -158,6 +178,14 @@ def files_folder() -> Path:
     package = Path(__file__).parents[1]
     folders = (package / "service" / "systemd", package.parent / "systemd")
     return next(folder for folder in folders if folder.is_dir())
+
+
+def _unlink(paths: Sequence[Path]) -> list[Path]:
+    """Removes those files and links that exist, and returns them."""
+    found = [path for path in paths if path.is_symlink() or path.exists()]
+    for path in found:
+        path.unlink()
+    return found
 
 
 def _shared(drop_ins: Sequence[str]) -> dict[str, Path]:

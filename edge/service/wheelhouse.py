@@ -11,17 +11,20 @@ wheels with the Python version of the device.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge.service.units import files_folder
 from inspection.errors import ConfigError
 from inspection.files import new_directory, sha256_of, write_text
 
 CHECKSUMS = "SHA256SUMS"
 LOCK = "requirements.lock"
+INSTALLER = "install.sh"
 _OWN = "linewarden"
 
 
@@ -35,6 +38,8 @@ def fill(
     lock: Path | None = None,
 ) -> list[Path]:
     """Builds or copies the wheel of Linewarden, downloads the wheels that it needs, and locks all.
+
+    The folder also gets install.sh, which installs them.
 
     pip tries the installation from the folder alone before the folder appears.
 
@@ -64,9 +69,11 @@ def fill(
             locked = ["--no-deps", "--require-hashes", "--requirement", str(lock)]
             _pip("download", *device, "--dest", fresh, *(newest if lock is None else locked))
             wheels = sorted(fresh.glob("*.whl"))
-            write_text(fresh / LOCK, "".join(_locked(wheel, extras) for wheel in wheels))
+            head = f"# python={python} platforms={','.join(platforms)}\n"
+            write_text(fresh / LOCK, head + "".join(_locked(wheel, extras) for wheel in wheels))
             _try_installation(fresh, device)
-            files = [*wheels, fresh / LOCK]
+            shutil.copy(files_folder() / INSTALLER, fresh)
+            files = [*wheels, fresh / LOCK, fresh / INSTALLER]
             sums = "".join(f"{sha256_of(path)}  {path.name}\n" for path in files)
             write_text(fresh / CHECKSUMS, sums)
     except FileExistsError as error:

@@ -1,10 +1,12 @@
 """Make a line a service of systemd on a device, with or without internet.
 
   install     install units, user, udev rules and drop-ins of a line, and enable it
+  panel       make the web pages of all lines a service
+  update      bring the files of all lines to those of this version, as after an upgrade
   status      show the files of each line, and its state in systemd
-  remove      remove the service of a line; configuration, bundle and records stay
+  remove      remove the service of a line, or of all; configuration, bundle and records stay
   safe        bring the outputs of a line to their safe state; the units call it after a crash
-  wheelhouse  gather all wheels for a device without internet in a folder
+  wheelhouse  gather all wheels for a device without internet in a folder, with install.sh
 
 You may repeat 'install': it lists every file as new, changed or as it was, and warns of a
 port, a client id, a file or a camera that another line of the device has too. With --root
@@ -13,6 +15,8 @@ docs/guides/deployment.md describes a whole installation.
 
 examples:
   linewarden service install press3 --config /srv/linewarden/press3.yaml --drop-in jetpack6
+  linewarden service panel
+  linewarden service update --dry-run
   linewarden service status
   linewarden service safe --config /etc/linewarden/press3.yaml
   linewarden service wheelhouse wheels --python 3.10 --platform manylinux_2_34_aarch64
@@ -24,11 +28,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from edge.line.safe import make_safe
+from edge.panel.config import PanelConfig
 from edge.service import logs, systemctl, units, wheelhouse
-from edge.service.units import DROP_INS, UNIT
+from edge.service.units import DROP_INS, PANEL, PANEL_CONFIGURATION, UNIT, ServiceFile
 from edge.station.config import LineConfig
 from edge.station.neighbours import shared_with
 from inspection.config.loading import load_config
@@ -52,10 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="drop-ins for the device and the line",
     )
     install.add_argument("--dry-run", action="store_true", help="write nothing")
+    actions.add_parser("panel", help="make the web pages of all lines a service")
+    update = actions.add_parser("update", help="bring all files to those of this version")
+    update.add_argument("--dry-run", action="store_true", help="write nothing")
     status = actions.add_parser("status", help="show the files and the state of each line")
     status.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    remove = actions.add_parser("remove", help="remove the service of a line")
-    remove.add_argument("line", help="name of the line")
+    remove = actions.add_parser("remove", help="remove the service of a line, or of all lines")
+    removed = remove.add_mutually_exclusive_group(required=True)
+    removed.add_argument("line", nargs="?", help="name of the line")
+    removed.add_argument("--all", action="store_true", help="all lines and the panel")
     for action in (install, status, remove):
         action.add_argument(
             "--root", type=Path, default=Path("/"), metavar="DIR", help="image of a device"
@@ -94,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
     """Does the action."""
     actions = {
         "install": _install,
+        "panel": _panel,
+        "update": _update,
         "status": _status,
         "remove": _remove,
         "safe": _safe,
@@ -111,11 +124,7 @@ def _install(args: argparse.Namespace) -> int:
     own = args.root / units.CONFIGURATIONS / f"{args.line}.yaml"
     if any(isinstance(file.content, Path) for file in found) and units.is_owned(own):
         raise ConfigError(f"{own}: is another configuration; give it as --config, or move it")
-    for file in found:
-        state = file.state(args.root)
-        if state != "installed" and not args.dry_run:
-            file.write(args.root)
-        print(f"{_DONE[state]}  /{file.path}")
+    _write(found, args.root, is_dry=args.dry_run)
     for name in set(units.drop_ins_of(args.line, args.root)) - set(args.drop_in):
         path = units.drop_in_folder(args.line) / f"{name}.conf"
         if not args.dry_run:
@@ -124,11 +133,57 @@ def _install(args: argparse.Namespace) -> int:
     if args.dry_run:
         print("nothing was written")
     else:
-        systemctl.enable(args.line, args.root, args.drop_in)
+        unit = UNIT.format(line=args.line)
         if args.root == Path("/"):
-            print(f"start it:  systemctl restart {UNIT.format(line=args.line)}")
+            systemctl.prepare(args.drop_in)
+        systemctl.enable(unit, args.root)
+        if args.root == Path("/"):
+            print(f"start it:  systemctl restart {unit}")
         else:
             print("systemd makes the user and the folders when the device starts")
+    return 0
+
+
+def _write(files: Iterable[ServiceFile], root: Path, *, is_dry: bool) -> None:
+    """Writes the files that are not as they should be, and lists all."""
+    for file in files:
+        state = file.state(root)
+        if state != "installed" and not is_dry:
+            file.write(root)
+        print(f"{_DONE[state]}  /{file.path}")
+
+
+def _panel(_args: argparse.Namespace) -> int:
+    root = Path("/")
+    here = units.lines(root)
+    if not here:
+        raise ConfigError("the panel has no line to show; install one with 'service install'")
+    if (root / PANEL_CONFIGURATION).exists():
+        print(f"as it was  /{PANEL_CONFIGURATION}")
+        shown = load_config(root / PANEL_CONFIGURATION, PanelConfig).lines
+        for line in sorted(set(here) - set(shown)):
+            print(f"warning: /{PANEL_CONFIGURATION} has no line {line}", file=sys.stderr)
+    else:
+        _write([units.panel_file(here)], root, is_dry=False)
+    systemctl.enable(PANEL, root)
+    print(f"start it:  systemctl restart {PANEL}")
+    return 0
+
+
+def _update(args: argparse.Namespace) -> int:
+    root = Path("/")
+    drop_ins = {line: units.drop_ins_of(line, root) for line in units.lines(root)}
+    for line in drop_ins:  # nothing is written when this version refuses one
+        load_config(root / units.CONFIGURATIONS / f"{line}.yaml", LineConfig)
+    used = sorted({name for names in drop_ins.values() for name in names})
+    found = {file.path: file for file in units.shared_files(used)}
+    for line, names in drop_ins.items():
+        found |= {file.path: file for file in units.service_files(line, drop_ins=names)}
+    _write(found.values(), root, is_dry=args.dry_run)
+    if args.dry_run:
+        print("nothing was written")
+    else:
+        systemctl.prepare(used)
     return 0
 
 
@@ -170,10 +225,19 @@ def _status(args: argparse.Namespace) -> int:
 
 def _remove(args: argparse.Namespace) -> int:
     _require_folder(args.root)
-    if args.line not in units.lines(args.root):
+    here = units.lines(args.root)
+    if not args.all and args.line not in here:
         raise ConfigError(f"{args.line}: no such line in {args.root / units.CONFIGURATIONS}")
-    systemctl.disable(args.line, args.root)
-    for path in units.remove(args.line, args.root):
+    leaving = here if args.all else [args.line]
+    removed = []
+    for line in leaving:
+        systemctl.disable(UNIT.format(line=line), args.root)
+        removed += units.remove(line, args.root)
+    if leaving == here:
+        if (args.root / units.UNITS / PANEL).exists():
+            systemctl.disable(PANEL, args.root)
+        removed += units.remove_shared(args.root)
+    for path in removed:
         print(f"removed  {path}")
     if systemctl.is_here(args.root):
         systemctl.reload()
@@ -207,12 +271,7 @@ def _wheelhouse(args: argparse.Namespace) -> int:
         )
     megabytes = sum(path.stat().st_size for path in wheels) / 1e6
     print(f"{len(wheels)} wheels, {megabytes:.0f} MB. On the device:")
-    print(f"  cd {args.folder.name} && sha256sum --check {wheelhouse.CHECKSUMS}")
-    print("  python3 -m venv /opt/linewarden")
-    print(
-        "  /opt/linewarden/bin/pip install --no-index --find-links . --require-hashes "
-        f"--requirement {wheelhouse.LOCK}"
-    )
+    print(f"  sudo {args.folder.name}/{wheelhouse.INSTALLER}")
     return 0
 
 

@@ -1,7 +1,8 @@
 """A virtual machine with systemd: systemd-nspawn over a cached root file system.
 
-The machine runs on an overlay over `cached_root`, never on the root of the host, and its files
-vanish with it. Python and the packages come from the environment that runs the tests.
+The machine runs on an overlay over a cached root, never on the root of the host, and its files
+vanish with it. In `booted` Python and the packages come from the environment that runs the tests;
+a `bare` machine has what Debian has.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCE = Path("/opt/source")
 PACKAGES = "systemd,systemd-sysv,dbus,procps,python3,mosquitto,kmod,udev,logrotate"
+BARE_PACKAGES = "systemd,systemd-sysv,dbus,procps,udev,python3,python3-venv,openssh-server"
 _TOOLS = ("systemd-nspawn", "nsenter", "mount", "umount")
 
 
@@ -35,37 +37,91 @@ def cached_root() -> Path:
     return REPOSITORY / "build" / "nspawn" / suite()
 
 
-def why_not() -> str:
+def bare_root() -> Path:
+    """Returns the folder of a Debian with Python, which is all that install.sh asks for."""
+    return cached_root().with_name(f"{suite()}-bare")
+
+
+def why_not(root: Path | None = None) -> str:
     """Returns the reason why no machine can start here; empty when one can."""
     if os.geteuid() != 0:
         return "needs root, for systemd-nspawn"
     if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
         return f"needs {', '.join(missing)} (apt install systemd-container)"
-    if not (cached_root() / "usr/bin/python3").exists():
+    if not ((root or cached_root()) / "usr/bin/python3").exists():
         return "needs a root file system: make reliability builds it"
     return ""
 
 
-def build_root() -> None:
-    """Makes the root file system, once; needs a minute or two and the network."""
-    if (root := cached_root()).exists():
+def build_root(root: Path | None = None, packages: str = PACKAGES) -> None:
+    """Makes a root file system, once; needs a minute or two and the network."""
+    root = root or cached_root()
+    if root.exists():
         return
     root.parent.mkdir(parents=True, exist_ok=True)
     unfinished = root.with_name(f".incomplete-{root.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
     subprocess.run(
-        ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", suite(), str(unfinished)],
+        ["mmdebstrap", "--variant=minbase", f"--include={packages}", suite(), str(unfinished)],
         check=True,
     )
     unfinished.rename(root)
 
 
 class Machine:
-    """A booted machine. `root` is its file system as the host sees it."""
+    """A booted machine.
 
-    def __init__(self, root: Path, leader: int) -> None:
+    Args:
+        folder: for the file of its console.
+        options: further ones of systemd-nspawn.
+
+    Attributes:
+        root: its file system as the host sees it.
+        leader: process id of its systemd on the host.
+    """
+
+    def __init__(self, folder: Path, root: Path, options: Sequence[str] = ()) -> None:
         self.root = root
-        self._enter = ["nsenter", "-t", str(leader), "-m", "-p", "-n", "-i", "-u", "-C"]
+        self._console = folder / "console"
+        self._command = ["systemd-nspawn", "--quiet", "-D", str(root), "--register=no"]
+        self._command += ["--keep-unit", "--private-network", "--resolv-conf=off"]
+        self._command += ["--timezone=off", *options, "--boot", "--console=read-only"]
+        self._boot()
+
+    @property
+    def _enter(self) -> list[str]:
+        return ["nsenter", "-t", str(self.leader), "-m", "-p", "-n", "-i", "-u", "-C"]
+
+    def _boot(self) -> None:
+        with self._console.open("a") as console:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT
+            )
+        try:
+            self.leader = _leader(self._process)
+            wait_until(self._is_up)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _is_up(self) -> bool:
+        state = self.run("systemctl", "is-system-running", check=False).strip()
+        return state in {"running", "degraded"}
+
+    def reboot(self) -> None:
+        """Shuts the machine down in order, and waits until it is up again."""
+        self.run("systemctl", "reboot", check=False)
+        self._process.wait(120)  # with --keep-unit it leaves the restart to the caller
+        self._boot()
+
+    def stop(self) -> None:
+        """Ends the machine."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def run(self, *words: str, check: bool = True) -> str:
         """Runs a command in the machine as root, and returns its output and errors."""
@@ -117,39 +173,38 @@ def booted(folder: Path) -> Iterator[Machine]:
         folder: empty folder for the files of the machine.
     """
     root = folder / "root"
-    with _overlay(folder, root):
+    with _overlay(cached_root(), folder, root):
         _install_python(root)
-        options = ["--register=no", "--keep-unit", "--private-network", "--resolv-conf=off"]
-        command = ["systemd-nspawn", "--quiet", "-D", str(root), *options, "--timezone=off"]
-        with (folder / "console").open("w") as console:
-            process = subprocess.Popen(
-                [*command, *_binds(), "--boot", "--console=read-only"],
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-            )
+        machine = Machine(folder, root, _binds())
         try:
-            machine = Machine(root, _leader(process))
-            wait_until(lambda: _is_up(machine))
             machine.run("ldconfig")
             yield machine
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            machine.stop()
 
 
 @contextlib.contextmanager
-def _overlay(folder: Path, root: Path) -> Iterator[None]:
+def bare(folder: Path) -> Iterator[Machine]:
+    """Boots a machine from `bare_root`.
+
+    Args:
+        folder: empty folder for the files of the machine.
+    """
+    root = folder / "root"
+    with _overlay(bare_root(), folder, root):
+        machine = Machine(folder, root)
+        try:
+            yield machine
+        finally:
+            machine.stop()
+
+
+@contextlib.contextmanager
+def _overlay(lower: Path, folder: Path, root: Path) -> Iterator[None]:
     layers = {"upperdir": folder / "written", "workdir": folder / "work"}
     for path in (root, *layers.values()):
         path.mkdir()
-    options = ",".join(
-        f"{k}={v}" for k, v in {"lowerdir": cached_root().resolve(), **layers}.items()
-    )
+    options = ",".join(f"{k}={v}" for k, v in {"lowerdir": lower.resolve(), **layers}.items())
     subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(root)], check=True)
     try:
         yield
@@ -187,7 +242,7 @@ def _binds() -> list[str]:
 
 
 def _leader(process: subprocess.Popen[bytes]) -> int:
-    """Returns the process id of the machine on the host."""
+    """Waits for the first process of a machine, and returns its id on the host."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
 
     def found() -> list[str]:
@@ -202,8 +257,3 @@ def _name(pid: str) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
-
-
-def _is_up(machine: Machine) -> bool:
-    state = machine.run("systemctl", "is-system-running", check=False).strip()
-    return state in {"running", "degraded"}

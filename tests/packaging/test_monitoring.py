@@ -24,7 +24,8 @@ FOLDER = Path(__file__).parents[2] / "configs/monitoring"
 RULES = FOLDER / "prometheus-rules.yaml"
 DASHBOARD = FOLDER / "grafana-dashboard.json"
 SERIES = re.compile(r"\b((?:linewarden|process)_[a-z_]+)\b(?:\{([^}]*)\})?")
-LABELS_OF_PROMETHEUS = {"instance", "job"}
+SCRAPING = FOLDER / "prometheus.yml"
+LABELS_OF_PROMETHEUS = {"job", "station"}
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +83,26 @@ def test_an_expression_has_series_and_labels_of_a_line(
     assert set(re.findall(r"\{\{ ?(?:\$labels\.)?(\w+) ?\}\}", text)) <= has
 
 
-def test_the_variable_of_the_dashboard_lists_the_lines(labels: dict[str, set[str]]) -> None:
+def test_every_target_has_a_station_of_its_own() -> None:
+    (job,) = yaml.safe_load(SCRAPING.read_text())["scrape_configs"]
+    stations = [one["labels"]["station"] for one in job["static_configs"]]
+    assert len(stations) == len(set(stations)) >= 2
+    assert all(len(one["targets"]) == 1 for one in job["static_configs"])
     dashboard: dict[str, Any] = json.loads(DASHBOARD.read_text())
     queries = {one["name"]: one["query"] for one in dashboard["templating"]["list"]}
-    assert queries["station"] == "label_values(linewarden_inspecting, instance)"
-    assert "linewarden_inspecting" in labels
+    # Of `up`, so that a station that does not answer is in the list too.
+    assert queries["station"] == f'label_values(up{{job="{job["job_name"]}"}}, station)'
+
+
+def test_each_panel_is_of_the_chosen_stations() -> None:
+    for panel in json.loads(DASHBOARD.read_text())["panels"]:
+        for target in panel["targets"]:
+            series = re.findall(r"\b(?:linewarden|process)_\w+|\bup\b", target["expr"])
+            assert target["expr"].count('station=~"$station"') == len(series)
+            assert "{{station}}" in target["legendFormat"]
+            assert all(
+                by.startswith("station") for by in re.findall(r"by \((.*?)\)", target["expr"])
+            )
 
 
 def test_no_panel_covers_another() -> None:
@@ -104,4 +120,33 @@ def test_prometheus_takes_the_rules() -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("needs promtool (apt install prometheus)")
-    subprocess.run([promtool, "check", "rules", str(RULES)], check=True, capture_output=True)
+    subprocess.run([promtool, "check", "config", str(SCRAPING)], check=True, capture_output=True)
+
+
+def test_an_alert_names_the_station_that_it_is_of(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("needs promtool (apt install prometheus)")
+    labels = 'job="linewarden",instance="{0}:9540",station="{0}"'
+    series = [(f"up{{{labels.format(name)}}}", up) for name, up in {"a": 1, "b": 0}.items()]
+    series += [(f"linewarden_inspecting{{{labels.format(name)}}}", 1) for name in ("a", "c")]
+    expected = "b does not answer: is the device on, and the service running?"
+    alert = {"severity": "critical", "job": "linewarden", "instance": "b:9540", "station": "b"}
+    case = {
+        "interval": "5s",
+        "input_series": [{"series": one, "values": f"{value}x20"} for one, value in series],
+        "alert_rule_test": [
+            {
+                "eval_time": "1m",
+                "alertname": "LineIsSilent",
+                "exp_alerts": [{"exp_labels": alert, "exp_annotations": {"summary": expected}}],
+            },
+            {"eval_time": "1m", "alertname": "LineDoesNotInspect", "exp_alerts": []},
+        ],
+    }
+    path = tmp_path / "test.yaml"
+    path.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "tests": [case]}))
+    done = subprocess.run(
+        [promtool, "test", "rules", str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

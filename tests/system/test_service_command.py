@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from edge.line.handshake import Bits
+from edge.service.wheelhouse import INSTALLER
 from inspection.bundle import Bundle
 from inspection.files import sha256_of
 from linewarden.commands import service
@@ -173,8 +174,10 @@ def test_a_line_is_installed_shown_and_removed(config: Path, tmp_path: Path) -> 
     assert "removed    /etc/systemd/system/linewarden@press3.service.d/jetpack6" in again.stdout
     shown = json.loads(linewarden("service", "status", "--root", image, "--json").stdout)
     assert set(shown["press3"]["files"].values()) == {"installed"}
-    removed = linewarden("service", "remove", "press3", "--root", image)
-    assert removed.returncode == 0, removed.stderr
+    for leaving in ("press3", "--all"):
+        assert linewarden(*words).returncode == 0
+        removed = linewarden("service", "remove", leaving, "--root", image)
+        assert removed.returncode == 0, removed.stderr
     assert [path for path in image.rglob("*") if path.is_file()] == [image / "srv/press3.yaml"]
     assert not wanted.is_symlink()
     assert "no line" in linewarden("service", "status", "--root", image).stdout
@@ -288,10 +291,11 @@ def test_a_wheelhouse_has_all_that_a_device_needs(index: Path, tmp_path: Path) -
     wheels = tmp_path / "wheels"
     done = linewarden("service", "wheelhouse", wheels, "--source", wheel, "--extras", "mqtt")
     assert done.returncode == 0, done.stderr
-    assert INSTALL in done.stdout
+    assert f"sudo wheels/{INSTALLER}" in done.stdout
     checked = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=wheels, check=True,
                              capture_output=True, text=True)  # fmt: skip
     assert sorted(line.partition("-")[0] for line in checked.stdout.splitlines()) == [
+        "install.sh: OK",
         "linewarden",
         "numpy",
         "paho_mqtt",

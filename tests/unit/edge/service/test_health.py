@@ -123,10 +123,11 @@ def test_the_answer_says_why(line: Line) -> None:
         },
         "parts": 12,
         "no_verdicts": 1,
-        "recipe": {"active": None, "loading": None, "failure": None, "changed": 0, "failed": 0},
+        "recipe": json.loads(json.dumps(asdict(RecipeStatus(None)))),
         "check": None,
         "alarms": [],
         "records": None,
+        "identities": {"main": json.loads(json.dumps(asdict(IDENTITY)))},
         "pipeline": json.loads(json.dumps(asdict(line.status))),
     }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from edge.panel.config import PanelConfig
 from edge.panel.jobs import QUEUE
 from edge.peers.connections import ConnectionLimits
 from edge.service import health
@@ -19,10 +20,14 @@ from edge.service.units import (
     drop_ins_of,
     files_folder,
     lines,
+    panel_file,
     remove,
+    remove_shared,
     service_files,
 )
+from edge.service.wheelhouse import INSTALLER
 from edge.station import control
+from inspection.config.loading import load_config
 from inspection.errors import ConfigError
 
 PANEL = ("linewarden-panel.service", "linewarden-jobs.service", "linewarden-jobs.path")
@@ -186,6 +191,7 @@ def test_a_drop_in_brings_the_unit_that_it_wants(root: Path) -> None:
     )
     assert unit.exists()
     remove("press3", root)
+    remove_shared(root)
     assert not unit.exists()
 
 
@@ -215,7 +221,7 @@ def test_all_files_of_the_folder_are_installed_by_something(root: Path) -> None:
     (root / "lib/systemd").mkdir(parents=True)
     (root / "lib/systemd/libsystemd-shared-255.so").touch()
     found = service_files("press3", root / "srv/press3.yaml", DROP_INS, root=root)
-    installed = {file.path.name for file in found}
+    installed = {file.path.name for file in found} | {INSTALLER}  # which is in each wheelhouse
     assert {path.name for path in files_folder().rglob("*.*") if path.is_file()} <= installed
 
 
@@ -251,7 +257,7 @@ def test_a_configuration_that_stands_there_already_needs_no_link(root: Path) -> 
     assert path.read_text() == "a: 1\n"
 
 
-def test_the_last_line_takes_everything_with_it(root: Path) -> None:
+def test_lines_and_shared_files_leave_nothing_behind(root: Path) -> None:
     before = {path for path in root.rglob("*") if path.is_file()}
     install(root, "gige", "jetpack6")
     override = root / UNITS / f"{UNIT}.d/override.conf"  # an administrator's, by systemctl edit
@@ -261,10 +267,27 @@ def test_the_last_line_takes_everything_with_it(root: Path) -> None:
     assert (root / UNITS / "linewarden@.service").exists()
     assert not drop_ins_of("press3", root)
     remove("press4", root)
+    assert (root / UNITS / "linewarden-panel.service").exists()
+    remove_shared(root)
     override.unlink()
     assert {path for path in root.rglob("*") if path.is_file()} == before
     remove("press3", root)
     assert not (root / UNITS / f"{UNIT}.d").exists()
+
+
+def test_the_panel_shows_the_lines_of_the_device(root: Path) -> None:
+    file = panel_file(["press3", "press4"])
+    file.write(root)
+    config = load_config(root / file.path, PanelConfig)
+    assert list(config.lines) == ["press3", "press4"]
+    assert config.lines["press4"] == Path("/etc/linewarden/press4.yaml")
+    assert config.folder == Path("/var/lib/linewarden-panel")
+    assert lines(root) == []  # it is no line itself
+
+
+def test_the_panel_starts_with_the_device(root: Path) -> None:
+    for name in ("linewarden@.service", "linewarden-panel.service"):
+        assert "[Install]\nWantedBy=multi-user.target\n" in (files_folder() / name).read_text()
 
 
 @pytest.mark.parametrize("line", ["", "../press3", "press 3", "press@3", "-press3"])

@@ -239,7 +239,7 @@ def test_only_what_was_tried_is_taken_and_taken_back(
     assert engineer.post(f"{PAGE}/take", form).status_code == 303
     assert ran[0][:2] == ("layout", "take")
     assert ran[0][-2:] == ("--author=engineer", "--reason=--a label")
-    assert line.asked == ["recipe 1"]  # the line has loaded it
+    assert line.asked == ["recipe again"]
     undo = panel.audit.entries()[0].change.undo
     assert undo is not None
     assert engineer.post(undo.path, dict(undo.form)).status_code == 303
