@@ -21,10 +21,15 @@ class BudgetError(ConfigError):
 
 
 _MULTIPLE = 32  # of the sides: the stride of the deepest layer that a backbone may use
-_SHORTEST, _LONGEST = 96, 1024
+_SHORTEST, _LONGEST = 96, 4096  # the longest that data.image_size takes
 AREA = 256 * 256  # px of the input, unless told
 _SMALLER_AREAS = (192 * 192, 128 * 128)  # for a limit of the time per part
 _SEEN = 2.0  # px of the input that the smallest defect must cover along each side
+
+
+def finest_px(frame: Size, size: Size) -> float:
+    """Returns the smallest defect, in native px, that an input shows with two pixels."""
+    return _SEEN * max(of / n for n, of in zip(size, frame, strict=True))
 
 
 def typical_size(samples: Sequence[SurveyedSample]) -> Size:

@@ -12,7 +12,7 @@ from training.input_size import BudgetError, Size, choose_size, proportional
         ((512, 512), (256, 256)),
         ((1000, 400), (416, 160)),
         ((480, 640), (224, 288)),
-        ((100, 4000), (96, 1024)),
+        ((100, 4000), (96, 1632)),
     ],
 )
 def test_the_input_has_the_proportions_of_the_frames(frame: Size, size: Size) -> None:
@@ -46,8 +46,8 @@ def test_the_smallest_defect_covers_two_pixels_of_the_input(defect: float, size:
 
 
 def test_a_defect_that_would_vanish_is_refused() -> None:
-    with pytest.raises(ConfigError, match="the largest input, 1024x1024, shows such a defect"):
-        choose_size((4096, 4096), timed, smallest_defect_px=3)
+    with pytest.raises(ConfigError, match="the largest input, 4096x4096, shows such a defect"):
+        choose_size((16384, 16384), timed, smallest_defect_px=3)
 
 
 def test_the_smallest_defect_does_not_yield_to_a_limit_of_time() -> None:
