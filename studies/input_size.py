@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -52,7 +51,7 @@ from training.models.base import ClosedFormModel
 from training.weights_source import Source, sources_at_hand
 
 STUDIED = ("memory", "subspace")  # of FORMS
-AREAS = (AREA, 4 * AREA, 9 * AREA)  # px of the input, at most those of the frame
+TIMES = (1, 4, 9)  # areas of the input, in multiples of the usual one
 _OVERLAP = 32  # px
 _JUDGED = 384 * 384  # px of the maps that figures are of, the same for all inputs
 _ROUNDS = 9
@@ -113,10 +112,10 @@ class _Case:
         self.judged = (judged.height, judged.width)
         self.truths = np.stack([_truth(one, judged) for one in self.test])
 
-    def rows(self, work: Path) -> Iterator[Row]:
+    def rows(self, work: Path, times: Sequence[int]) -> Iterator[Row]:
         fitted: list[_Fitted] = []
-        areas = [area for area in AREAS if area <= self.typical[0] * self.typical[1]]
-        for area in areas:
+        native = self.typical[0] * self.typical[1]
+        for area in [AREA * n for n in times if n == 1 or AREA * n <= native]:
             size = proportional(self.typical, area)
             whole = Tiling(size, size, ((0, 0),))
             for tiling in (whole, Tiling.over(size, _OVERLAP)) if area > AREA else (whole,):
@@ -251,10 +250,16 @@ def _peak_mb(path: Path, shape: tuple[int, ...]) -> float:
 
 
 def _run_for_peak(path: Path, shape: tuple[int, ...]) -> float:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _highest_mb()
     _session(path).run(None, {"input": np.zeros(shape, np.uint8)})
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return 1024 * (after - before) / _MEGA
+    return _highest_mb() - before
+
+
+def _highest_mb() -> float:
+    """Reads the highest memory of this program; getrusage would count the parent's too."""
+    status = Path("/proc/self/status").read_text()
+    kilobytes = next(line.split()[1] for line in status.splitlines() if "VmHWM" in line)
+    return 1024 * int(kilobytes) / _MEGA
 
 
 _PAGE = """# Larger inputs and tiles
@@ -309,6 +314,14 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", nargs="+", type=Path, required=True, metavar="DATA")
+    parser.add_argument(
+        "--times",
+        nargs="+",
+        type=int,
+        default=TIMES,
+        metavar="N",
+        help="areas in multiples of 256 x 256 px, at most that of the frame (default: 1 4 9)",
+    )
     parser.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="measurements")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="Markdown to write")
     args = parser.parse_args()
@@ -321,7 +334,7 @@ def main() -> None:
         if not kept.exists():
             sys.stderr.write(f"{folder.name}\n")
             case = _Case(read_data_set(folder), source)
-            measured = Rows(rows=tuple(case.rows(args.work)))
+            measured = Rows(rows=tuple(case.rows(args.work, args.times)))
             write_text(kept, measured.model_dump_json(indent=1) + "\n")
         rows += Rows.model_validate_json(kept.read_bytes()).rows
     write_text(args.out, page(rows, source.name))

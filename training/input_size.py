@@ -102,9 +102,11 @@ def _over_budget(
     )
     if smallest_defect_px is None:
         return f"{problem}, the smallest that is tried; allow more, or choose data.image_size"
+    # The time grows with the area, and the area with the inverse square of the defect.
+    possible = math.ceil(smallest_defect_px * math.sqrt(measured_ms / budget_ms))
     return (
         f"{problem}, and --smallest-defect-px {smallest_defect_px:g} needs this size; allow more, "
-        "or give a larger defect"
+        f"or give a larger defect: about {possible} px"
     )
 
 
