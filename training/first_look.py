@@ -91,8 +91,8 @@ def described(config: TrainConfig, good: Sequence[SurveyedSample]) -> str:
     finest = finest_px(frame, size)
     if finest > _SHRUNK * finest_px(frame, frame):
         text += (
-            f", which shows defects from {finest:.0f} px of the {frame[0]}x{frame[1]} frame on: "
-            "if smaller ones matter, give --smallest-defect-px"
+            f", which shows defects from {finest:.0f} px of the {frame[0]}x{frame[1]} frame on; "
+            "for smaller ones set --smallest-defect-px"
         )
     if size[0] * size[1] > _LARGE * AREA:
         text += (

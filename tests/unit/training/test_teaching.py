@@ -151,6 +151,6 @@ def test_a_person_reads_which_defects_the_input_does_not_show() -> None:
         {"data": {"folder": "/parts", "image_size": (224, 288)}, "model": {"name": "subspace"}}
     )
     assert described(config, frames) == (
-        "input 224x288 (height x width), which shows defects from 11 px of the 1200x1600 frame on: "
-        "if smaller ones matter, give --smallest-defect-px"
+        "input 224x288 (height x width), which shows defects from 11 px of the 1200x1600 frame on; "
+        "for smaller ones set --smallest-defect-px"
     )
