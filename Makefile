@@ -40,8 +40,8 @@ STAMP := $(VENV)/.installed
 MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-.PHONY: demo lock wheelhouse test lint check study preset-study evidence-study input-size-study precision tensorrt-study peer-speed \
-  reliability camera-study plc-study plc-docs calibration-study triton-server fleet bench gpu-bench docs clean
+.PHONY: demo lock wheelhouse test lint check study preset-study evidence-study input-size-study \
+  precision tensorrt-study peer-speed reliability camera-study plc-study plc-docs calibration-study triton-server fleet bench gpu-bench docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

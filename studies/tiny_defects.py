@@ -50,16 +50,15 @@ def scratched(picture: Image, random: np.random.Generator) -> tuple[Image, Image
         angle, length = random.uniform(0, np.pi), random.uniform(*_LENGTHS)
         start = random.uniform((0, 0), FRAME[::-1])
         end = start + length * np.array([np.cos(angle), np.sin(angle)])
-        mask = np.zeros(FRAME, np.uint8)
-        ends = [(round(x), round(y)) for x, y in (start, end)]
-        cv2.line(mask, *ends, 255)
-        mask = cv2.dilate(mask, np.ones((THICKNESS, THICKNESS), np.uint8))
-        covered = mask > 0
+        line = np.zeros(FRAME, np.uint8)
+        (x0, y0), (x1, y1) = start.round().astype(int).tolist(), end.round().astype(int).tolist()
+        cv2.line(line, (x0, y0), (x1, y1), (255,))
+        covered = cv2.dilate(line, np.ones((THICKNESS, THICKNESS), np.uint8)) > 0
         if covered.sum() > _LENGTHS[0] * THICKNESS / 2 and part[covered].all():
             brighter = np.clip(picture[covered].astype(int) + _CONTRAST, 0, 255)
             frame = picture.copy()
             frame[covered] = brighter
-            return frame, mask
+            return frame, covered.astype(np.uint8) * 255
     raise ValueError("the part has no room for a scratch")
 
 
