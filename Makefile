@@ -17,6 +17,7 @@
 #   make precision          precision.md, on the runs of the study      (RUNS="run ...")
 #   make calibration-study  calibration.md, on real data sets           (SHARED=folder)
 #   make evidence-study     evidence.md: drawn defects beside real ones (SHARED=folder)
+#   make input-size-study input-size.md: larger inputs, and tiles     (SHARED=folder)
 #   make camera-study       cameras.md: triggers, faults, memory        (needs pypylon and Aravis)
 #   make tensorrt-study     tensorrt.md: layers of NVIDIA's compiler     (RUNS="run ..."; no GPU)
 #   make peer-speed         a section of performance.md, beside anomalib  (a venv of 6 GB for it)
@@ -42,9 +43,9 @@ STAMP := $(VENV)/.installed
 MACHINES := aarch64 x86_64
 VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-.PHONY: demo lock wheelhouse test lint check study preset-study evidence-study precision tensorrt-study peer-speed \
-  reliability install-study rollout-study camera-study plc-study plc-docs notebook calibration-study triton-server \
-  fleet bench gpu-bench docs clean
+.PHONY: demo lock wheelhouse test lint check study preset-study evidence-study input-size-study precision \
+  tensorrt-study peer-speed reliability install-study rollout-study camera-study plc-study plc-docs notebook \
+  calibration-study triton-server fleet bench gpu-bench docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -157,6 +158,11 @@ calibration-study: $(STUDIED:%=build/study-calibration/%/bundle/manifest.json)
 evidence-study: $(STAMP)
 	LINEWARDEN_WEIGHTS="$(SHARED)/weights" OMP_NUM_THREADS=1 $(BIN)/python -m studies.evidence \
 	  --work build/evidence --out docs/measured/evidence.md \
+	  --data $(addprefix $(SHARED)/data/,cookies hazelnut_toy kolektorsdd ball_screw)
+
+input-size-study: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.input_size \
+	  --work build/input-size --out docs/measured/input-size.md \
 	  --data $(addprefix $(SHARED)/data/,cookies hazelnut_toy kolektorsdd ball_screw)
 
 # pip decides conditions on the Python version for the one that it runs with: one call of each target

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ class StudyRow(StrictModel):
     Attributes:
         variant: name of the training configuration.
         data_set: name of the test data; a model of several categories gives a row for each.
+        measured_on: ISO date, UTC; other versions of Linewarden may have made older rows.
         trained_parameters: number of learnt parameters; the backbone is frozen.
         literal_macs: multiply-accumulates of an image before folding; `macs` of the graph.
         verdict_flips: test images that checkpoint and artefact judge differently.
@@ -51,6 +53,7 @@ class StudyRow(StrictModel):
 
     variant: str
     data_set: str
+    measured_on: str
     seed: int
     fitted: int
     held_out: int
@@ -86,6 +89,7 @@ def measure(variant: str, config: TrainConfig, folder: Path, fit: Fit) -> StudyR
     return StudyRow(
         variant=variant,
         data_set=data_set.name,
+        measured_on=datetime.now(timezone.utc).date().isoformat(),
         seed=config.fit.seed,
         fitted=len(record.fitted_sha256),
         held_out=len(record.held_out),

@@ -17,7 +17,8 @@ held-out good images for a false reject rate of 1 %, after the last epoch; no te
 epoch or a threshold. Mean ± standard deviation over the seeds, where there are several; each seed
 also draws another hold-out. A promised rate of 0.39 means that too few good images were held out to
 promise a lower one at 95 % confidence. Verdict flips count the test images that checkpoint and
-artefact judge differently.
+artefact judge differently. "Measured" is the day of the training: rows of other days may
+be of another version of Linewarden.
 """
 
 Cell = Callable[[Sequence[StudyRow]], str]
@@ -129,6 +130,11 @@ def _false_rejects(rows: Sequence[StudyRow]) -> str:
     return f"{_rate('false_reject_rate')(rows)} ({promised:.2f})"
 
 
+def _span(dates: Sequence[str]) -> str:
+    first, last = min(dates), max(dates)
+    return first if first == last else f"{first} to {last}"
+
+
 def _flips(rows: Sequence[StudyRow]) -> str:
     images = sum(row.evaluation.good + row.evaluation.defective for row in rows)
     return f"{sum(row.verdict_flips for row in rows)} of {images}"
@@ -137,6 +143,7 @@ def _flips(rows: Sequence[StudyRow]) -> str:
 _ACCURACY: dict[str, Cell] = {
     "model": lambda rows: rows[0].variant,
     "seeds": lambda rows: str(len(rows)),
+    "measured": lambda rows: _span([row.measured_on for row in rows]),
     "image AUROC": _spread("image_auroc"),
     "AP": _spread("image_average_precision"),
     "pixel AUROC": _spread("pixel_auroc"),

@@ -23,7 +23,13 @@ from training.config import TrainConfig
 from training.data.layout import read_data_set
 from training.data.survey import survey
 from training.evidence_record import Evidence
-from training.first_look import fitting_size, frames_of, is_size_open, refuse_told_size
+from training.first_look import (
+    described,
+    fitting_size,
+    frames_of,
+    is_size_open,
+    refuse_told_size,
+)
 from training.fit import fit
 from training.weights_source import BACKBONES, WEIGHTS_VARIABLE, named_source
 
@@ -94,6 +100,7 @@ def fitted_to_images(
     """
     data_set = read_data_set(config.data.folder)
     images = survey([*data_set.good, *data_set.defective, *data_set.test], config.data.window)
+    good = images[: len(data_set.good)]
     chosen: dict[str, Any] = {}
     if config.data.frame_height is None and config.data.frame_width is None:
         frames = frames_of(images)
@@ -104,15 +111,17 @@ def fitted_to_images(
     if is_size_open(config):
         size = fitting_size(
             config,
-            images[: len(data_set.good)],
+            good,
             smallest_defect_px=smallest_defect_px,
             budget_ms=budget_ms,
         )
         chosen["image_size"] = size
-        say(f"input {size[0]}x{size[1]} (height x width), in the proportions of the frames")
     else:
         refuse_told_size(smallest_defect_px, budget_ms)
-    return config.model_copy(update={"data": config.data.model_copy(update=chosen)})
+    fitted = config.model_copy(update={"data": config.data.model_copy(update=chosen)})
+    if "image_size" in chosen:
+        say(described(fitted, good))
+    return fitted
 
 
 def fit_with_progress(

@@ -23,8 +23,8 @@ FORMS: dict[str, dict[str, Any]] = {
     "mahalanobis": {"name": "subspace", "distance": "mahalanobis"},
     "subspace-per-layer": {"name": "subspace", "layers_joined": False, "variance": 0.95},
 }
-# The best pair on average over real defects (docs/measured/evidence.md). Other backbones take the
-# form that is ahead with ResNet-18 on kolektorsdd and level elsewhere (docs/guides/models.md).
+# The best pair on average over real defects (docs/measured/evidence.md). With ResNet-18 all forms
+# are level there, and subspace is the one that can judge few images in turn.
 _BEST_BACKBONE, _ITS_FORM, _OTHER_FORM = "tf_efficientnet_lite0.in1k", "memory", "subspace"
 # Trained in the minutes that a person gives.
 TRAINED = "supersimplenet"

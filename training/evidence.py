@@ -10,6 +10,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from training.candidates import Candidate, Features
 from training.checkpoint import build_model
 from training.comparison_pictures import (
     Fold,
+    Pictures,
     dealt,
     folds,
     read_pictures,
@@ -30,6 +32,7 @@ from training.config import TrainConfig
 from training.data.survey import SurveyedSample
 from training.evidence_record import Tried
 from training.first_look import backbone_s
+from training.input_size import Size
 from training.metrics import auroc
 from training.models.base import AnomalyModel, ClosedFormModel
 from training.models.base import Features as Extracted
@@ -41,6 +44,7 @@ _RESAMPLED = 200
 # Leads of so many standard deviations are not chance, with several candidates. Drawn defects order
 # models no better than chance (docs/measured/evidence.md), so that they need a very clear lead.
 _CLEAR = 3.0
+_MOST_PX = 100_000_000  # of all pictures; their features take 12 bytes for each with ResNet-18
 
 
 class Merit(NamedTuple):
@@ -214,14 +218,8 @@ class ImageBench:
         used = sorted({n for fold in self._folds for n in (*fold.learnt, *fold.judged)})
         self._samples = [samples[number] for number in used]
         self.drawn = dealt(wanted_defects(_DRAWN), self.judged)
-        self._pictures = read_pictures(
-            self._samples,
-            self.drawn,
-            [config_of(one).data.image_size for one in candidates],
-            config.data.crop,
-            seed=config.fit.seed,
-            smallest_px=smallest_px,
-        )
+        self._config, self._smallest_px = config, smallest_px
+        self._sizes = [config_of(one).data.image_size for one in candidates]
         self._workers = Workers(config.fit)
         self._seconds: dict[Features, float] = {}
         self._extracted: tuple[Features, _Extracted] | None = None
@@ -237,8 +235,17 @@ class ImageBench:
         """Estimates the time of the features that are still to be extracted."""
         if self._extracted is not None and self._extracted[0] == candidate.features:
             return 0.0
-        pictures = self._pictures[candidate.features.size]
-        return self.features_s(candidate) * (len(pictures.good) + len(pictures.drawn))
+        return self.features_s(candidate) * (len(self._samples) + len(self.drawn.wanted))
+
+    def reason_against(self, candidate: Candidate, seconds: float) -> str:
+        """Returns why the images are too many or too large to judge even one candidate, or ""."""
+        count = len(self._samples) + len(self.drawn.wanted)
+        height, width = candidate.features.size
+        what = f"{count} images of {height}x{width}"
+        if count * height * width > _MOST_PX:
+            return f"{what} would need too much memory"
+        expected = self.expected_s(candidate)
+        return f"{what} would take {expected:.0f} s" if expected > seconds else ""
 
     def judge(self, candidate: Candidate) -> Scores:
         """Fits the candidate and scores the images that it has not learnt."""
@@ -275,6 +282,17 @@ class ImageBench:
             fresh.learn(extracted.good[number])
         fresh.solve()
         return fresh
+
+    @cached_property
+    def _pictures(self) -> dict[Size, Pictures]:
+        return read_pictures(
+            self._samples,
+            self.drawn,
+            self._sizes,
+            self._config.data.crop,
+            seed=self._config.fit.seed,
+            smallest_px=self._smallest_px,
+        )
 
     @torch.no_grad()
     def _extract(self, model: AnomalyModel, features: Features) -> _Extracted:

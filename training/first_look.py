@@ -12,12 +12,14 @@ import numpy as np
 from inspection.errors import ConfigError, named
 from training.config import TrainConfig
 from training.data.survey import Range, SurveyedSample
-from training.input_size import Size, choose_size, typical_size
+from training.input_size import AREA, Size, choose_size, finest_px, typical_size
 from training.models import model_module
 from training.models.base import blank_image
 from training.workers import Workers
 
 _TIMED = 3  # images
+# Ratios that rounding the sides to the stride of a backbone does not reach.
+_SHRUNK, _LARGE = 1.25, 1.5
 
 
 class Frames(NamedTuple):
@@ -71,13 +73,38 @@ def fitting_size(
     budget_ms: float | None,
 ) -> Size:
     """Chooses the input size for the model of `config`; see `choose_size`."""
-    crop = config.data.crop
     return choose_size(
-        typical_size(good) if crop is None else (crop.height, crop.width),
+        _inspected(config, good),
         lambda size: 1000 * backbone_s(config, size),
         smallest_defect_px=smallest_defect_px,
         budget_ms=budget_ms,
     )
+
+
+def described(config: TrainConfig, good: Sequence[SurveyedSample]) -> str:
+    """Says which input the model has, which defects it does not show, and what a large one costs.
+
+    A large one is timed, before a training takes minutes or hours for it.
+    """
+    size, frame = config.data.image_size, _inspected(config, good)
+    text = f"input {size[0]}x{size[1]} (height x width)"
+    finest = finest_px(frame, size)
+    if finest > _SHRUNK * finest_px(frame, frame):
+        text += (
+            f", which shows defects from {finest:.0f} px of the {frame[0]}x{frame[1]} frame on; "
+            "for smaller ones set --smallest-defect-px"
+        )
+    if size[0] * size[1] > _LARGE * AREA:
+        text += (
+            f"; the backbone takes {1000 * backbone_s(config, size):.0f} ms for such an image here"
+        )
+    return text
+
+
+def _inspected(config: TrainConfig, good: Sequence[SurveyedSample]) -> Size:
+    """Returns the size of the part of the frames that the model sees."""
+    crop = config.data.crop
+    return typical_size(good) if crop is None else (crop.height, crop.width)
 
 
 def backbone_s(config: TrainConfig, size: Size) -> float:

@@ -21,10 +21,15 @@ class BudgetError(ConfigError):
 
 
 _MULTIPLE = 32  # of the sides: the stride of the deepest layer that a backbone may use
-_SHORTEST, _LONGEST = 96, 1024
+_SHORTEST, _LONGEST = 96, 4096  # the longest that data.image_size takes
 AREA = 256 * 256  # px of the input, unless told
 _SMALLER_AREAS = (192 * 192, 128 * 128)  # for a limit of the time per part
 _SEEN = 2.0  # px of the input that the smallest defect must cover along each side
+
+
+def finest_px(frame: Size, size: Size) -> float:
+    """Returns the smallest defect, in native px, that an input shows with two pixels."""
+    return _SEEN * max(of / n for n, of in zip(size, frame, strict=True))
 
 
 def typical_size(samples: Sequence[SurveyedSample]) -> Size:
@@ -97,9 +102,11 @@ def _over_budget(
     )
     if smallest_defect_px is None:
         return f"{problem}, the smallest that is tried; allow more, or choose data.image_size"
+    # The time grows with the area, and the area with the inverse square of the defect.
+    possible = math.ceil(smallest_defect_px * math.sqrt(measured_ms / budget_ms))
     return (
         f"{problem}, and --smallest-defect-px {smallest_defect_px:g} needs this size; allow more, "
-        "or give a larger defect"
+        f"or give a larger defect: about {possible} px"
     )
 
 

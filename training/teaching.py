@@ -29,7 +29,13 @@ from training.data.survey import Split, SurveyedSample, split_good
 from training.evidence import ImageBench, compare
 from training.evidence_record import Evidence
 from training.features import keep_freed_memory
-from training.first_look import fitting_size, frames_of, is_size_open, refuse_told_size
+from training.first_look import (
+    described,
+    fitting_size,
+    frames_of,
+    is_size_open,
+    refuse_told_size,
+)
 from training.fit import fit
 from training.hold_out import FEW, hold_out_share
 from training.input_size import BudgetError, Size
@@ -121,12 +127,11 @@ def plan_teaching(
     evidence = None
     chosen = candidates[0]
     if len(candidates) > 1:
-        chosen, evidence = _compared(good, candidates, config_of, wishes, scratch)
-        for line in evidence.lines():
-            report(line)
+        chosen, evidence = _compared(
+            good, candidates, config_of, wishes, scratch=scratch, report=report
+        )
     config = config_of(chosen)
-    height, width = config.data.image_size
-    report(f"{chosen.form}, input {height}x{width} (height x width)")
+    report(f"{chosen.form}, {described(config, good)}")
     return Plan(config=config, evidence=evidence)
 
 
@@ -257,8 +262,11 @@ def _compared(
     candidates: Sequence[Candidate],
     config_of: _Trainings,
     wishes: Wishes,
+    *,
     scratch: Path,
-) -> tuple[Candidate, Evidence]:
+    report: Report,
+) -> tuple[Candidate, Evidence | None]:
+    """Returns the chosen candidate; the default when there is no comparison."""
     started = time.monotonic()
     config = config_of(candidates[0])
     split = split_good(good, hold_out=config.data.hold_out, seed=config.fit.seed)
@@ -270,6 +278,10 @@ def _compared(
         smallest_px=wishes.smallest_defect_px or 0.0,
     )
     seconds = wishes.seconds or min(_SECONDS + _SECONDS_PER_IMAGE * len(good), _MOST_SECONDS)
+    reason = bench.reason_against(candidates[0], max(seconds, _MOST_SECONDS))
+    if reason:
+        report(f"no comparison, the default: {reason}")
+        return candidates[0], None
     chosen, tried, reason = compare(candidates, bench, seconds)
     evidence = Evidence(
         judged=len(bench.judged),
@@ -278,6 +290,8 @@ def _compared(
         tried=tried,
         reason=reason,
     )
+    for line in evidence.lines():
+        report(line)
     return chosen, evidence
 
 

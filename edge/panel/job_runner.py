@@ -28,6 +28,7 @@ from edge.panel.jobs import (
     CANCELLED,
     ENDED,
     LOG,
+    LOST,
     QUEUE,
     RUNNER_LOCK,
     TOO_LONG,
@@ -69,6 +70,7 @@ def _waiting(folder: Path) -> list[str]:
 
 
 def _work(folder: Path) -> None:
+    _end_lost(folder)
     while names := _waiting(folder):
         job, mark = folder / names[0], folder / QUEUE / names[0]
         if (job / ASKED).exists() and not (job / BEGUN).exists():
@@ -77,6 +79,14 @@ def _work(folder: Path) -> None:
             write_text(job / ENDED, _run(job).model_dump_json())
         else:
             mark.unlink()  # of a job that an earlier runner has begun, or that is gone
+
+
+def _end_lost(folder: Path) -> None:
+    """Ends the jobs of a runner that was killed: whoever has the lock now runs none of them."""
+    for begun in folder.glob(f"*/{BEGUN}"):
+        if not (begun.parent / ENDED).exists():
+            end = Ended(moment=_now(), exit_code=None, why=LOST)
+            write_text(begun.parent / ENDED, end.model_dump_json())
 
 
 def _run(job: Path) -> Ended:

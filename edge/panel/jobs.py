@@ -29,7 +29,7 @@ from inspection.files import write_text
 
 QUEUE, RUNNER_LOCK = "queue", "runner.lock"
 ASKED, BEGUN, ENDED, CANCEL, LOG = "asked.json", "begun.json", "ended.json", "cancel", "log"
-CANCELLED, TOO_LONG = "cancelled", "limit"  # the reasons of `Ended`
+CANCELLED, TOO_LONG, LOST = "cancelled", "limit", "lost"  # the reasons of `Ended`
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -79,7 +79,8 @@ class Ended(BaseModel):
 
     Attributes:
         exit_code: of the command; negative for a signal; None when it was not started.
-        why: CANCELLED, TOO_LONG, or empty when it ended by itself.
+        why: CANCELLED, TOO_LONG, LOST as the next runner finds it, or empty when it ended by
+            itself.
     """
 
     moment: datetime
@@ -258,8 +259,8 @@ def is_held(lock: Path) -> bool:
 
 
 def _end_of(ended: Ended) -> State:
-    if ended.why == CANCELLED:
-        return State.CANCELLED
+    if ended.why in (CANCELLED, LOST):
+        return State(ended.why)
     return State.DONE if ended.exit_code == 0 and not ended.why else State.FAILED
 
 

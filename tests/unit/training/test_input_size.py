@@ -3,7 +3,7 @@
 import pytest
 
 from inspection.errors import ConfigError
-from training.input_size import BudgetError, Size, choose_size, proportional
+from training.input_size import BudgetError, Size, choose_size, finest_px, proportional
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from training.input_size import BudgetError, Size, choose_size, proportional
         ((512, 512), (256, 256)),
         ((1000, 400), (416, 160)),
         ((480, 640), (224, 288)),
-        ((100, 4000), (96, 1024)),
+        ((100, 4000), (96, 1632)),
     ],
 )
 def test_the_input_has_the_proportions_of_the_frames(frame: Size, size: Size) -> None:
@@ -46,10 +46,16 @@ def test_the_smallest_defect_covers_two_pixels_of_the_input(defect: float, size:
 
 
 def test_a_defect_that_would_vanish_is_refused() -> None:
-    with pytest.raises(ConfigError, match="the largest input, 1024x1024, shows such a defect"):
-        choose_size((4096, 4096), timed, smallest_defect_px=3)
+    with pytest.raises(ConfigError, match="the largest input, 4096x4096, shows such a defect"):
+        choose_size((16384, 16384), timed, smallest_defect_px=3)
 
 
 def test_the_smallest_defect_does_not_yield_to_a_limit_of_time() -> None:
-    with pytest.raises(BudgetError, match="--smallest-defect-px 4 needs this size"):
-        choose_size((512, 512), timed, smallest_defect_px=4, budget_ms=15)
+    with pytest.raises(BudgetError, match=r"-px 4 needs this size.* a larger defect: about 6 px"):
+        choose_size((512, 512), timed, smallest_defect_px=4, budget_ms=8)
+
+
+def test_a_defect_of_a_large_frame_takes_a_large_input() -> None:
+    assert choose_size((3000, 4000), timed, smallest_defect_px=3) == (1984, 2656)
+    assert finest_px((3000, 4000), (1984, 2656)) == pytest.approx(3, rel=0.01)
+    assert finest_px((512, 256), (256, 256)) == 4  # of the axis that shrinks more

@@ -8,9 +8,11 @@ import pytest
 
 from inspection.errors import ConfigError
 from training.config import TrainConfig
+from training.data.data_set import Sample
 from training.data.layout import read_data_set
 from training.data.survey import SurveyedSample, survey
 from training.demo_parts import write_dataset
+from training.first_look import described
 from training.pace import Pace, steps_for
 from training.teaching import Plan, Wishes, plan_teaching
 from training.weights_source import Source
@@ -119,3 +121,36 @@ def test_steps_fill_the_time_that_the_features_leave(
     pace: Pace, seconds: float, steps: int, remark: str
 ) -> None:
     assert steps_for(pace, 100, seconds) == (steps, remark)
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [("1024,1280", "would take 152 s"), ("1056,1280", "would need too much memory")],
+)
+def test_images_that_are_too_large_are_not_compared(
+    good: list[SurveyedSample], monkeypatch: pytest.MonkeyPatch, size: str, reason: str
+) -> None:
+    for user in ("evidence", "first_look"):
+        monkeypatch.setattr(f"training.{user}.backbone_s", lambda *_: 2.0)
+    said: list[str] = []
+    settings = (f"data.image_size=[{size}]",)
+    plan = planned(good, said, Wishes(forms=("subspace", "memory"), settings=settings))
+    assert plan.evidence is None
+    shown = size.replace(",", "x")
+    no_comparison, chosen = said[1:]
+    assert no_comparison == f"no comparison, the default: 76 images of {shown} {reason}"
+    assert chosen == (
+        f"subspace, input {shown} (height x width); the backbone takes 2000 ms for such an image "
+        "here"
+    )
+
+
+def test_a_person_reads_which_defects_the_input_does_not_show() -> None:
+    frames = [SurveyedSample(Sample(Path("a.png")), "0", (1200, 1600), 3)]
+    config = TrainConfig.model_validate(
+        {"data": {"folder": "/parts", "image_size": (224, 288)}, "model": {"name": "subspace"}}
+    )
+    assert described(config, frames) == (
+        "input 224x288 (height x width), which shows defects from 11 px of the 1200x1600 frame on; "
+        "for smaller ones set --smallest-defect-px"
+    )
