@@ -26,10 +26,10 @@ class Deployed(nn.Module):
     is the same in all images. The distance is that of x - c. Both are without the mean, so that the
     product rounds less.
 
-    OpenVINO's ArgMax takes as long as the product, and in BF16 five times as long; its maximum takes
-    next to nothing. So the graph searches the maximum of each group of entries first, and then the
-    place of the largest among the groups and inside one of them. The first entry of equal ones
-    remains the nearest.
+    OpenVINO's ArgMax takes as long as the product, and in BF16 five times as long; its maximum
+    takes next to nothing. So the graph searches the maximum of each group of entries first, and
+    then the place of the largest among the groups and inside one of them. The first entry of equal
+    ones remains the nearest.
 
     Pooling and upsampling before the product are one matrix per axis, as are upsampling and
     smoothing of the map behind it.
