@@ -96,7 +96,8 @@ def _place_of_largest(values: Tensor) -> Tensor:
     grouped = values.unflatten(2, (-1, _GROUP))  # (N, P, E / _GROUP, _GROUP)
     group = grouped.amax(3).argmax(2, keepdim=True)  # (N, P, 1)
     inside = grouped.gather(2, group[..., None].expand(-1, -1, -1, _GROUP))  # (N, P, 1, _GROUP)
-    return (group * _GROUP + inside.argmax(3))[..., 0]
+    place: Tensor = group * _GROUP + inside.argmax(3)
+    return place[..., 0]
 
 
 def _length(vectors: Tensor) -> Tensor:
