@@ -53,6 +53,7 @@ def export_bundle(
     dynamic_batch: bool = False,
     precisions: Collection[str] = ("fp32",),
     calibration: Path | None = None,
+    is_for_here: bool = False,
     report: Callable[[str], None] = lambda _: None,
     finish: Callable[[Bundle], object] = lambda _: None,
 ) -> Bundle:
@@ -65,6 +66,7 @@ def export_bundle(
             the artefacts, and gives the reason for each that is missing.
         calibration: folder with the good training images, for the calibration of INT8; None takes
             the data set of the run.
+        is_for_here: of `precisions`, makes only what this processor gains from, in seconds.
         report: called with a line about each step.
         finish: called with the complete bundle in its temporary folder, before it becomes `target`:
             a bundle that is calibrated here never exists without its thresholds.
@@ -98,6 +100,7 @@ def export_bundle(
             precisions=precisions,
             images=images,
             has_backbone=_backbone(record) is not None,
+            is_for_here=is_for_here,
             report=report,
         )
         goldens = _write_goldens(folder, frames, comparisons, real=len(record.for_calibration))

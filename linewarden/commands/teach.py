@@ -239,7 +239,15 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
             )
         lines.extend(defects.lines())
 
-    export_bundle(run_folder, args.out, replace=args.add is not None, report=say, finish=finish)
+    export_bundle(
+        run_folder,
+        args.out,
+        replace=args.add is not None,
+        precisions=() if learnt.predictions else ("fp32", "int8"),
+        is_for_here=True,
+        report=say,
+        finish=finish,
+    )
     for line in lines:
         print(line)
     print(f"next: linewarden inspect --bundle {args.out} IMAGE...")
