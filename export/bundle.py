@@ -27,7 +27,8 @@ from export.parity import (
 from export.precision.judge import Judge
 from export.precision.outcome import Expected
 from export.precision.select import Selection, select_artefacts
-from export.precision.training_images import calibration_images
+from export.precision.training_images import FEW_IMAGES, calibration_images
+from export.timing import Image
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.bundle.bundle import TRAINING_RECORD
 from inspection.bundle.manifest import Golden, GraphIO, Parity, require_readable, seal_bundle
@@ -81,7 +82,9 @@ def export_bundle(
         raise BundleError(f"{target}: exists; choose another folder, or --replace it")
     record, model = load_run(run)
     require_readable(record.name, run)
-    images = calibration_images(record, calibration, report) if "int8" in precisions else []
+    images: list[Image] = []
+    if "int8" in precisions:
+        images = _calibration_images(record, calibration, report, is_for_here=is_for_here)
     with new_directory(target, replace=replace) as folder:
         report("fusing backbone and head into one graph")
         graph = build_graph(model)
@@ -109,6 +112,23 @@ def export_bundle(
         _seal(folder, record, graph, parity, goldens=goldens, selection=selection)
         finish(open_bundle(folder, Keys()))
     return open_bundle(target, Keys())  # the owner of the key signs it later
+
+
+def _calibration_images(
+    record: RunRecord, folder: Path | None, report: Callable[[str], None], *, is_for_here: bool
+) -> list[Image]:
+    """Returns images for the calibration of INT8; a bundle for here does without them, and says so.
+
+    Raises:
+        BundleError: the images are gone, and the bundle is not for here.
+    """
+    if not is_for_here:
+        return calibration_images(record, folder, report)
+    try:
+        return calibration_images(record, folder, report, FEW_IMAGES)
+    except BundleError as error:
+        report(f"no INT8: {error}")
+        return []
 
 
 def _compare(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import onnx
 from onnxruntime.quantization.calibrate import TensorsData
 
@@ -39,9 +38,7 @@ INT8_TENSORRT_ARTEFACT = "model.int8.tensorrt.onnx"
 INT8_ONNXRUNTIME_ARTEFACT = "model.int8.onnxruntime.onnx"
 INT8_OPENVINO_ARTEFACT = "model.int8.openvino.onnx"
 
-# For a bundle in seconds: good images for the ranges of INT8, and the calibrators. A histogram of
-# the activations of an image takes longer than its inference.
-FEW = 16
+# For a bundle in seconds.
 QUICK_CALIBRATORS: tuple[Calibrator, ...] = ("min-max", "percentile")
 
 
@@ -73,7 +70,8 @@ def select_artefacts(
         graph: the FP32 graph.
         judge: the comparison with the checkpoint.
         precisions: of PRECISIONS; the FP32 graph exists already, in the form of most engines.
-        images: good training images, for the calibration of INT8.
+        images: good training images, for the calibration of INT8; none leave it out where
+            `is_for_here`.
         has_backbone: True for a model with a backbone, whose head leaves FP32 as a whole or stays.
         is_for_here: makes what this processor gains from, in seconds, and nothing for other
             machines: INT8 for OpenVINO alone, and only where it is clearly faster.
@@ -125,12 +123,11 @@ def _for_here(source: _Source, precisions: Collection[str]) -> Iterator[tuple[st
     """Yields the variants that this processor gains from."""
     if "fp32" in precisions:
         yield from _fp32_for_openvino(source)
-    if "int8" in precisions and int8_pays_on_openvino(
+    can_quantise = "int8" in precisions and len(source.images) > 0
+    if can_quantise and int8_pays_on_openvino(
         source.graph, source.judge, has_backbone=source.has_backbone
     ):
-        places = np.linspace(0, len(source.images) - 1, min(len(source.images), FEW)).astype(int)
-        few = source._replace(images=[source.images[place] for place in places])
-        yield from _int8_for_openvino(few, _ranges(few, QUICK_CALIBRATORS))
+        yield from _int8_for_openvino(source, _ranges(source, QUICK_CALIBRATORS))
 
 
 def _fp32_for_openvino(source: _Source) -> Iterator[tuple[str, Variant]]:

@@ -55,7 +55,7 @@ from calibration.learnt import LearntImages
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
 from export.bundle import export_bundle
-from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
+from inspection.bundle import Bundle, open_bundle
 from inspection.config.loading import dump_yaml, load_config
 from inspection.errors import BundleError, ConfigError, named
 from inspection.files import new_directory, remove_leftovers, write_text
@@ -190,7 +190,6 @@ def _add(args: argparse.Namespace, run_folder: Path) -> int:
     addition = add_good_images(run_folder, args.add, without)
     if addition.known:
         say(f"left out {len(addition.known)} images that {run_folder} has already")
-    _name_losses(old)
     with new_directory(run_folder, replace=True) as folder:
         record = save_run(folder, addition.model, addition.record)
         addition.screening.save(folder)
@@ -199,13 +198,14 @@ def _add(args: argparse.Namespace, run_folder: Path) -> int:
             f"{len(record.held_out)} held out for the threshold"
         )
         _export(args, folder)
+    _name_losses(old, open_bundle(args.out))
     return 0
 
 
-def _name_losses(old: Bundle) -> None:
+def _name_losses(old: Bundle, new: Bundle) -> None:
     """Names the parts of the old bundle that the new one does not have."""
     lost = [f"recipe {name}" for name in old.recipes() if name != "default"]
-    lost += [name for name in old.manifest.artefacts if name != REFERENCE_ARTEFACT]
+    lost += [name for name in old.manifest.artefacts if name not in new.manifest.artefacts]
     if lost:
         say(f"warning: the new bundle does not have {', '.join(lost)}; make them again")
 
