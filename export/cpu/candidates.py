@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
-from export.precision.outcome import FP32_BUDGET, INT8_BUDGET, Budget
+from export.precision.outcome import BF16_BUDGET, FP32_BUDGET, INT8_BUDGET, Budget
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, obstacle_on
 from inspection.engine.cpu_record import Compute, CpuEngine
 from inspection.engine.graph_file import GRAPH_SUFFIX
@@ -42,8 +42,10 @@ class Candidate:
 
     @property
     def budget(self) -> Budget:
-        """Returns the largest difference from the checkpoint; INT8 and BF16 keep 8 bits."""
-        return FP32_BUDGET if self.precision == "fp32" else INT8_BUDGET
+        """Returns the largest difference that it may have from the checkpoint."""
+        if self.is_int8:
+            return INT8_BUDGET
+        return FP32_BUDGET if self.compute == "fp32" else BF16_BUDGET
 
     @property
     def title(self) -> str:

@@ -181,12 +181,17 @@ def build_int8_for_openvino(
     ranges: Mapping[Calibrator, TensorsData],
     *,
     has_backbone: bool,
+    searches: bool = True,
 ) -> Variant:
-    """Builds the INT8 graph for OpenVINO: convolutions in INT8, nothing in NCHW between them."""
+    """Builds the INT8 graph for OpenVINO: convolutions in INT8, nothing in NCHW between them.
+
+    Args:
+        searches: takes nodes back to FP32 until the budget holds, which takes minutes.
+    """
     nodes = quantisable_nodes(graph, lowerable_nodes(graph, has_backbone=has_backbone))
     resampling = with_operators(graph)
     way = _Int8Way("openvino", OPENVINO.name, lambda n, by: quantise(resampling, n, by, OPENVINO))
-    found = _build_nearest(way, nodes, judge, ranges)
+    found = _build_nearest(way, nodes, judge, ranges, searches=searches)
     if found.graph is None:
         return found
     ratio = _ratio_on_openvino(judge, resampling, found.graph, _computes())
@@ -250,6 +255,8 @@ def _build_nearest(
     nodes: Sequence[str],
     judge: Judge,
     ranges: Mapping[Calibrator, TensorsData],
+    *,
+    searches: bool = True,
 ) -> Variant:
     """Takes the calibrator with the nearest graph, and as many nodes as the budget allows."""
     nothing = Variant("int8", kind.engine, INT8_BUDGET, possible=len(nodes), form=kind.form)
@@ -260,6 +267,8 @@ def _build_nearest(
     nothing = replace(nothing, outcome=outcomes[calibrator], calibrator=calibrator)
     if outcomes[calibrator].is_within(INT8_BUDGET):
         return replace(nothing, graph=kind.build(nodes, ranges[calibrator]), lowered=len(nodes))
+    if not searches:
+        return nothing
 
     def made_of(leaving: Collection[str]) -> onnx.ModelProto:
         return kind.build(leaving, ranges[calibrator])

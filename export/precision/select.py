@@ -127,7 +127,7 @@ def _for_here(source: _Source, precisions: Collection[str]) -> Iterator[tuple[st
     if can_quantise and int8_pays_on_openvino(
         source.graph, source.judge, has_backbone=source.has_backbone
     ):
-        yield from _int8_for_openvino(source, _ranges(source, QUICK_CALIBRATORS))
+        yield from _int8_for_openvino(source, _ranges(source, QUICK_CALIBRATORS), searches=False)
 
 
 def _fp32_for_openvino(source: _Source) -> Iterator[tuple[str, Variant]]:
@@ -137,11 +137,15 @@ def _fp32_for_openvino(source: _Source) -> Iterator[tuple[str, Variant]]:
 
 
 def _int8_for_openvino(
-    source: _Source, ranges: Mapping[Calibrator, TensorsData]
+    source: _Source, ranges: Mapping[Calibrator, TensorsData], *, searches: bool = True
 ) -> Iterator[tuple[str, Variant]]:
     source.report("finding the nodes that can compute in INT8 for OpenVINO")
     made = build_int8_for_openvino(
-        source.graph, source.judge, ranges, has_backbone=source.has_backbone
+        source.graph,
+        source.judge,
+        ranges,
+        has_backbone=source.has_backbone,
+        searches=searches,
     )
     yield INT8_OPENVINO_ARTEFACT, made
 
