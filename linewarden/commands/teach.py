@@ -6,8 +6,9 @@ have not learnt and on defects that it draws on these: missing and pasted pieces
 stains, textures, at several contrasts. The default stays unless another model has a clear
 lead. The chosen one learns, is exported, gets the engine that 'linewarden build' would choose
 where OpenVINO is installed, in INT8 too where that is clearly faster here, and is calibrated
-on held-out images that chose nothing. The command prints the comparison, keeps it in BUNDLE-run/run.json and in the manifest, and names
-the obvious drawn defects that pass. Use 'linewarden train' to choose yourself.
+on held-out images that chose nothing. The command prints the comparison, keeps it in
+BUNDLE-run/run.json and in the manifest, and names the obvious drawn defects that pass.
+Use 'linewarden train' to choose yourself.
 
 With --minutes it also trains SuperSimpleNet for half of the time, compares it with the others,
 and trains it on all images for the other half when it has the lead; with --models
