@@ -169,7 +169,7 @@ def build_fp32_for_openvino(graph: onnx.ModelProto, judge: Judge) -> Variant | N
     if resampling.graph.node == graph.graph.node:
         return None
     variant = Variant("fp32", "openvino", FP32_BUDGET, form="resize operators")
-    ratio = _ratio_on_openvino(judge, graph, resampling, _computes())
+    ratio = _ratio_on_openvino(judge, graph, resampling, _computes()[-1:])
     if ratio is None:
         return replace(variant, obstacle="OpenVINO is not installed here, to time whether it gains")
     return replace(variant, graph=resampling, outcome=judge.judge(resampling), latency_ratio=ratio)
@@ -186,13 +186,14 @@ def build_int8_for_openvino(
     """Builds the INT8 graph for OpenVINO: convolutions in INT8, nothing in NCHW between them.
 
     Args:
-        searches: takes nodes back to FP32 until the budget holds, which takes minutes.
+        searches: takes nodes back to FP32 until the budget holds, and times the result, which takes
+            minutes.
     """
     nodes = quantisable_nodes(graph, lowerable_nodes(graph, has_backbone=has_backbone))
     resampling = with_operators(graph)
     way = _Int8Way("openvino", OPENVINO.name, lambda n, by: quantise(resampling, n, by, OPENVINO))
     found = _build_nearest(way, nodes, judge, ranges, searches=searches)
-    if found.graph is None:
+    if found.graph is None or not searches:
         return found
     ratio = _ratio_on_openvino(judge, resampling, found.graph, _computes())
     return replace(found, latency_ratio=ratio)
