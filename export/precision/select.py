@@ -98,8 +98,7 @@ class _Source(NamedTuple):
 def _for_all(source: _Source, precisions: Collection[str]) -> Iterator[tuple[str, Variant]]:
     """Yields the variants for all engines, with the names of their files."""
     graph, judge, has_backbone = source.graph, source.judge, source.has_backbone
-    if "fp32" in precisions:
-        yield from _fp32_for_openvino(source)
+    yield from _fp32_for_openvino(source)
     half: frozenset[str] = frozenset()
     if set(precisions) & {"fp16", "int8"} and refused_by_tensorrt(graph, "fp16") is None:
         source.report("finding the nodes that can compute in FP16")
