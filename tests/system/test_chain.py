@@ -19,6 +19,7 @@ from inspection.files import write_text
 from inspection.images import encode_png
 from linewarden.command_line import main
 from linewarden.training_run import load_train_config
+from tests.doubles import processors
 from tests.doubles.line_folder import ROOT, command
 from training.checkpoint import RESUME, RUN
 from training.config import TrainConfig
