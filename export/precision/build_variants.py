@@ -31,7 +31,6 @@ from export.precision.outcome import FP16_BUDGET, FP32_BUDGET, INT8_BUDGET, Budg
 from export.precision.ranges import Calibrator, find_ranges
 from export.precision.search import largest_kept, ranked_fall_back
 from export.resampling import with_operators
-from inspection.engine import engine_class
 from inspection.engine.cpu_record import Compute
 from inspection.engine.processor import processor_here
 from inspection.errors import EngineError
@@ -171,7 +170,7 @@ def build_fp32_for_openvino(graph: onnx.ModelProto, judge: Judge) -> Variant | N
     variant = Variant("fp32", "openvino", FP32_BUDGET, form="resize operators")
     ratio = _ratio_on_openvino(judge, graph, resampling, _computes()[-1:])
     if ratio is None:
-        return replace(variant, obstacle="OpenVINO is not installed here, to time whether it gains")
+        return replace(variant, obstacle="OpenVINO does not run it here, to time whether it gains")
     return replace(variant, graph=resampling, outcome=judge.judge(resampling), latency_ratio=ratio)
 
 
@@ -220,20 +219,19 @@ def _computes() -> tuple[Compute, ...]:
 def _ratio_on_openvino(
     judge: Judge, graph: onnx.ModelProto, other: onnx.ModelProto, computes: Sequence[Compute]
 ) -> float | None:
-    """Returns the time of another graph over that of a graph; None where OpenVINO is not here.
+    """Returns the time of another graph over that of a graph; None where OpenVINO runs neither.
 
     Args:
         computes: precisions of which the one with the largest gain counts.
     """
-    try:
-        engine_class("openvino")
-    except EngineError:
-        return None
     graphs = {"first": graph, "second": other}
-    return min(
-        judge.latency_ratios(graphs, FORM_ROUNDS, "openvino", compute)["second"]
-        for compute in computes
-    )
+    try:
+        return min(
+            judge.latency_ratios(graphs, FORM_ROUNDS, "openvino", compute)["second"]
+            for compute in computes
+        )
+    except EngineError:  # it is not installed, or too old for an operator
+        return None
 
 
 def int8_nodes(graph: onnx.ModelProto, *, has_backbone: bool) -> tuple[str, ...]:

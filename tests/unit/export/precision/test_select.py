@@ -279,7 +279,7 @@ def test_without_openvino_nothing_is_made_for_it_here(
     got = only_here(tmp_path, tiny_convnet.judge(graph), graph, tiny_convnet.images())
     assert not got.artefacts
     assert {name: entry.remark for name, entry in got.refused.items()} == {
-        FP32_OPENVINO_ARTEFACT: "OpenVINO is not installed here, to time whether it gains"
+        FP32_OPENVINO_ARTEFACT: "OpenVINO does not run it here, to time whether it gains"
     }
 
 
