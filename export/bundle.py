@@ -27,7 +27,8 @@ from export.parity import (
 from export.precision.judge import Judge
 from export.precision.outcome import Expected
 from export.precision.select import Selection, select_artefacts
-from export.precision.training_images import calibration_images
+from export.precision.training_images import FEW_IMAGES, calibration_images
+from export.timing import Image
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.bundle.bundle import TRAINING_RECORD
 from inspection.bundle.manifest import Golden, GraphIO, Parity, require_readable, seal_bundle
@@ -53,6 +54,7 @@ def export_bundle(
     dynamic_batch: bool = False,
     precisions: Collection[str] = ("fp32",),
     calibration: Path | None = None,
+    is_for_here: bool = False,
     report: Callable[[str], None] = lambda _: None,
     finish: Callable[[Bundle], object] = lambda _: None,
 ) -> Bundle:
@@ -65,6 +67,7 @@ def export_bundle(
             the artefacts, and gives the reason for each that is missing.
         calibration: folder with the good training images, for the calibration of INT8; None takes
             the data set of the run.
+        is_for_here: of `precisions`, makes only what this processor gains from, in seconds.
         report: called with a line about each step.
         finish: called with the complete bundle in its temporary folder, before it becomes `target`:
             a bundle that is calibrated here never exists without its thresholds.
@@ -79,7 +82,9 @@ def export_bundle(
         raise BundleError(f"{target}: exists; choose another folder, or --replace it")
     record, model = load_run(run)
     require_readable(record.name, run)
-    images = calibration_images(record, calibration, report) if "int8" in precisions else []
+    images: list[Image] = []
+    if "int8" in precisions:
+        images = _calibration_images(record, calibration, report, is_for_here=is_for_here)
     with new_directory(target, replace=replace) as folder:
         report("fusing backbone and head into one graph")
         graph = build_graph(model)
@@ -98,6 +103,7 @@ def export_bundle(
             precisions=precisions,
             images=images,
             has_backbone=_backbone(record) is not None,
+            is_for_here=is_for_here,
             report=report,
         )
         goldens = _write_goldens(
@@ -112,6 +118,23 @@ def export_bundle(
         _seal(folder, record, graph, parity, goldens=goldens, selection=selection)
         finish(open_bundle(folder, Keys()))
     return open_bundle(target, Keys())  # the owner of the key signs it later
+
+
+def _calibration_images(
+    record: RunRecord, folder: Path | None, report: Callable[[str], None], *, is_for_here: bool
+) -> list[Image]:
+    """Returns images for the calibration of INT8; a bundle for here does without them, and says so.
+
+    Raises:
+        BundleError: the images are gone, and the bundle is not for here.
+    """
+    if not is_for_here:
+        return calibration_images(record, folder, report)
+    try:
+        return calibration_images(record, folder, report, FEW_IMAGES)
+    except BundleError as error:
+        report(f"no INT8: {error}")
+        return []
 
 
 def _compare(

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import PurePosixPath
 
-from inspection.bundle import Bundle
-from inspection.engine import Engine
+from inspection.bundle import Bundle, engine_of, obstacle_on
+from inspection.engine import Engine, engine_class
 from inspection.engine.cuda import open_cuda
-from inspection.engine.processor import processor_here
-from inspection.engine.sidecar import PLAN, Runtime, runtime_of
+from inspection.engine.graph_file import GRAPH_SUFFIX
+from inspection.engine.processor import Processor, processor_here
+from inspection.engine.sidecar import Runtime, runtime_of
 from inspection.engine.tensorrt_bindings import load_bindings, platform_here
 from inspection.errors import EngineError
 from inspection.golden import Difference, GoldenFrame, allowance, golden_frames, golden_results
@@ -42,32 +43,45 @@ class GoldenRun:
     wrong: tuple[str, ...]
 
 
-def engine_for(bundle: Bundle, artefact: str, onnx_engine: str) -> str:
-    """Returns the engine of an artefact: that of its plan or record, else `onnx_engine`."""
-    record = bundle.cpu_record(artefact)
-    if record is not None:
-        return record.engine
-    return runtime_of(artefact) if artefact.endswith(PLAN) else onnx_engine
+def engine_for(bundle: Bundle, artefact: str, onnx_engine: str | None) -> str:
+    """Returns the engine of an artefact.
+
+    Args:
+        onnx_engine: of all ONNX files; None for those that they are made for.
+    """
+    is_graph = artefact.endswith(GRAPH_SUFFIX)
+    return onnx_engine if onnx_engine and is_graph else engine_of(bundle, artefact)
 
 
-def artefacts_here(bundle: Bundle, onnx_engine: str) -> tuple[dict[str, str], list[str]]:
+def artefacts_here(bundle: Bundle, onnx_engine: str | None) -> tuple[dict[str, str], list[str]]:
     """Returns the artefacts that this machine can run, each with its engine.
 
+    Args:
+        onnx_engine: see `engine_for`.
+
     Returns:
-        The engine by artefact, and a remark on each plan or record that is not for this machine.
+        The engine by artefact, and a remark on each one that is not for this machine.
     """
-    chosen: dict[str, str] = dict.fromkeys(bundle.graphs(), onnx_engine)
+    graphs = bundle.graphs()
+    chosen: dict[str, str] = {}
     remarks = [
         f"{name}: not run before 'linewarden build --verify' has taken it into use"
         for name in bundle.manifest.artefacts
-        if name not in chosen
+        if name not in graphs
     ]
-    processor = processor_here().folder
+    processor = processor_here()
+    for name in graphs:
+        engine = engine_for(bundle, name, onnx_engine)
+        obstacle = _obstacle(bundle, name, engine, processor)
+        if obstacle:
+            remarks.append(f"{name}: not run, {obstacle}")
+        else:
+            chosen[name] = engine
     for name in bundle.cpu_records():
-        if PurePosixPath(name).parts[1] == processor:
+        if PurePosixPath(name).parts[1] == processor.folder:
             chosen[name] = engine_for(bundle, name, onnx_engine)
         else:
-            remarks.append(f"{name}: not run, this machine is {processor}")
+            remarks.append(f"{name}: not run, this machine is {processor.folder}")
     by_runtime: dict[Runtime, list[str]] = {}
     for plan in bundle.plans():
         by_runtime.setdefault(runtime_of(plan), []).append(plan)
@@ -85,8 +99,11 @@ def artefacts_here(bundle: Bundle, onnx_engine: str) -> tuple[dict[str, str], li
     return chosen, remarks
 
 
-def require_golden_of_recipes(bundle: Bundle, onnx_engine: str) -> None:
+def require_golden_of_recipes(bundle: Bundle, onnx_engine: str | None = None) -> None:
     """Runs the golden frames through every artefact that a recipe of the bundle names.
+
+    Args:
+        onnx_engine: see `engine_for`.
 
     Raises:
         EngineError: a frame gives another result than the checkpoint.
@@ -126,6 +143,18 @@ def run_golden(
     return GoldenRun(
         artefact, engine_name, tuple(differences), tuple(flips), iou, times, tuple(wrong)
     )
+
+
+def _obstacle(bundle: Bundle, name: str, engine: str, processor: Processor) -> str:
+    """Returns why a graph that is made for an engine does not run here; empty when it does."""
+    artefact = bundle.manifest.artefacts.get(name)
+    if artefact is None or artefact.engine != engine:
+        return ""
+    try:
+        engine_class(engine)
+    except EngineError as error:
+        return str(error)
+    return obstacle_on(processor, artefact)
 
 
 def _device_folder(runtime: Runtime) -> str:

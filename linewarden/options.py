@@ -31,7 +31,8 @@ def add_inspector_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the recipe of a bundle and the engine that runs it."""
     parser.add_argument("--recipe", default="default", help="name or number (default: %(default)s)")
     parser.add_argument(
-        "--engine", help="engine (default: the choice of linewarden build, else onnxruntime)"
+        "--engine",
+        help="engine (default: the choice of linewarden build, else that of the artefact)",
     )
     parser.add_argument(
         "--artefact",

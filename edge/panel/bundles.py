@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from edge.recipe.config import RecipesConfig
@@ -20,8 +19,6 @@ from inspection.bundle.manifest import MANIFEST, parse_manifest
 from inspection.errors import BundleError
 from inspection.golden_run import require_golden_of_recipes
 from inspection.trust.signature import read_signature
-
-_ENGINE = "onnxruntime"  # for graphs; an artefact of another engine names its own
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ def activate(bundle: Path, version: str) -> Version:
         )
     store, name = found
     wanted = store.find(name, version)
-    store.activate(wanted, partial(require_golden_of_recipes, onnx_engine=_ENGINE))
+    store.activate(wanted, require_golden_of_recipes)
     return wanted
 
 

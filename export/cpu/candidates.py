@@ -6,16 +6,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
-from export.precision.outcome import INT8_BUDGET, Budget
-from inspection.bundle import REFERENCE_ARTEFACT, Artefact, Bundle
+from export.precision.outcome import BF16_BUDGET, FP32_BUDGET, INT8_BUDGET, Budget
+from inspection.bundle import REFERENCE_ARTEFACT, Bundle, obstacle_on
 from inspection.engine.cpu_record import Compute, CpuEngine
+from inspection.engine.graph_file import GRAPH_SUFFIX
 from inspection.engine.processor import Processor
 from inspection.errors import BundleError
 
 _ENGINES = frozenset(get_args(CpuEngine))
-# The FP32 graph may differ by rounding only. A map that jumps may do so anywhere, and the self-test
-# of the line judges it. INT8 and BF16 keep 8 bits of a value.
-FP32_BUDGET = Budget(good=1e-2, score=1e-3, map=INT8_BUDGET.map)
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,9 @@ class Candidate:
     @property
     def budget(self) -> Budget:
         """Returns the largest difference that it may have from the checkpoint."""
-        return FP32_BUDGET if self.precision == "fp32" else INT8_BUDGET
+        if self.is_int8:
+            return INT8_BUDGET
+        return FP32_BUDGET if self.compute == "fp32" else BF16_BUDGET
 
     @property
     def title(self) -> str:
@@ -92,19 +92,16 @@ class _File(NamedTuple):
 
 
 def _files(bundle: Bundle, processor: Processor) -> Iterator[_File]:
-    yield _File(REFERENCE_ARTEFACT)
-    for name, artefact in bundle.manifest.artefacts.items():
-        if artefact.precision == "int8" and name.endswith(".onnx"):
+    files = {n: a for n, a in bundle.manifest.artefacts.items() if n.endswith(GRAPH_SUFFIX)}
+    # An FP32 file for one engine is the reference in the form that this engine is faster with.
+    served = {artefact.engine for artefact in files.values() if artefact.precision == "fp32"}
+    yield _File(REFERENCE_ARTEFACT, engines=_ENGINES - served)
+    for name, artefact in files.items():
+        if artefact.precision != "fp16":
             # A file for a device is tried on all engines; one for a processor fits its own alone.
             engines = frozenset([artefact.engine]) & _ENGINES or _ENGINES
-            yield _File(name, True, engines, _obstacle(artefact, processor))
-
-
-def _obstacle(artefact: Artefact, processor: Processor) -> str:
-    """Returns why a processor would score otherwise than export did, without any error."""
-    if artefact.engine == "openvino" and not processor.sums_int8_in_32_bits:
-        return "its weights of 8 bits need a processor with VNNI"
-    return ""
+            is_int8 = artefact.precision == "int8"
+            yield _File(name, is_int8, engines, obstacle_on(processor, artefact))
 
 
 def _ways(processor: Processor) -> Iterator[tuple[CpuEngine, Compute]]:

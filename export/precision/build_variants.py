@@ -23,19 +23,25 @@ from export.precision.int8 import (
     TENSORRT,
     quantise,
     quantiser_nodes,
+    read_tensors,
 )
 from export.precision.judge import Judge
 from export.precision.nodes import lowerable_nodes, nodes_of_type, quantisable_nodes
-from export.precision.outcome import FP16_BUDGET, INT8_BUDGET, Budget, Outcome
-from export.precision.ranges import Calibrator
+from export.precision.outcome import FP16_BUDGET, FP32_BUDGET, INT8_BUDGET, Budget, Outcome
+from export.precision.ranges import Calibrator, find_ranges
 from export.precision.search import largest_kept, ranked_fall_back
 from export.resampling import with_operators
+from inspection.engine.cpu_record import Compute
+from inspection.engine.processor import processor_here
+from inspection.errors import EngineError
 
 HEADROOM = 4.0  # FP16 must hold this many times the largest value on the frames
 FORM_ROUNDS, FINAL_ROUNDS = 8, 20
 # In shares of the time of FP32, with all nodes in INT8: a search only takes nodes back, and cannot
 # make up for more.
 HOPELESS = 1.1
+# The ranges of INT8 take as many seconds as teaching does, so the gain must be worth them.
+PAYS = 0.85
 
 
 @dataclass(frozen=True)
@@ -48,10 +54,10 @@ class Variant:
         lowered: number of nodes that compute in the lower precision.
         possible: number of nodes that could.
         latency_ratio: see `inspection.bundle.bundle.Artefact`.
-        obstacle: the reason why the engine does not take the model at all; empty when it does.
+        obstacle: the reason against it without any measurement; empty when there is none.
     """
 
-    precision: Literal["fp16", "int8"]
+    precision: Literal["fp32", "fp16", "int8"]
     engine: str
     budget: Budget
     graph: onnx.ModelProto | None = None
@@ -70,7 +76,10 @@ def refused_by_tensorrt(
     """Returns a variant with TensorRT's obstacles in the FP32 graph itself, None without any."""
     budget = FP16_BUDGET if precision == "fp16" else INT8_BUDGET
     found = "; ".join(obstacles(graph))
-    return Variant(precision, "tensorrt", budget, obstacle=found) if found else None
+    if not found:
+        return None
+    reason = f"tensorrt does not take this model: {found}"
+    return Variant(precision, "tensorrt", budget, obstacle=reason)
 
 
 def find_half(graph: onnx.ModelProto, judge: Judge, *, has_backbone: bool) -> frozenset[str]:
@@ -153,21 +162,76 @@ def build_int8_for_onnxruntime(
     return replace(found, latency_ratio=final["int8"])
 
 
+def build_fp32_for_openvino(graph: onnx.ModelProto, judge: Judge) -> Variant | None:
+    """Builds the FP32 graph with resize operators; None for a graph without their matrices."""
+    resampling = with_operators(graph)
+    if resampling.graph.node == graph.graph.node:
+        return None
+    variant = Variant("fp32", "openvino", FP32_BUDGET, form="resize operators")
+    ratio = _ratio_on_openvino(judge, graph, resampling, _computes()[-1:])
+    if ratio is None:
+        return replace(variant, obstacle="OpenVINO does not run it here, to time whether it gains")
+    return replace(variant, graph=resampling, outcome=judge.judge(resampling), latency_ratio=ratio)
+
+
 def build_int8_for_openvino(
     graph: onnx.ModelProto,
     judge: Judge,
     ranges: Mapping[Calibrator, TensorsData],
     *,
     has_backbone: bool,
+    searches: bool = True,
 ) -> Variant:
     """Builds the INT8 graph for OpenVINO: convolutions in INT8, nothing in NCHW between them.
 
-    Export runs it on ONNX Runtime, whose times say nothing about OpenVINO.
+    Args:
+        searches: takes nodes back to FP32 until the budget holds, and times the result, which takes
+            minutes.
     """
     nodes = quantisable_nodes(graph, lowerable_nodes(graph, has_backbone=has_backbone))
     resampling = with_operators(graph)
     way = _Int8Way("openvino", OPENVINO.name, lambda n, by: quantise(resampling, n, by, OPENVINO))
-    return _build_nearest(way, nodes, judge, ranges)
+    found = _build_nearest(way, nodes, judge, ranges, searches=searches)
+    if found.graph is None or not searches:
+        return found
+    ratio = _ratio_on_openvino(judge, resampling, found.graph, _computes())
+    return replace(found, latency_ratio=ratio)
+
+
+def int8_pays_on_openvino(graph: onnx.ModelProto, judge: Judge, *, has_backbone: bool) -> bool:
+    """Returns True when OpenVINO is here and clearly faster in INT8, before any calibration."""
+    nodes = quantisable_nodes(graph, lowerable_nodes(graph, has_backbone=has_backbone))
+    if not nodes or not processor_here().sums_int8_in_32_bits:
+        return False
+    one = [judge.frames[0].image]
+    ranges = find_ranges(graph, read_tensors(graph, nodes), one, "min-max")
+    resampling = with_operators(graph)
+    made = quantise(resampling, nodes, ranges, OPENVINO)
+    ratio = _ratio_on_openvino(judge, resampling, made, _computes()[-1:])
+    return ratio is not None and ratio <= PAYS
+
+
+def _computes() -> tuple[Compute, ...]:
+    """Returns the precisions of OpenVINO on this processor, the fastest last."""
+    return ("fp32", "bf16") if processor_here().has_bf16 else ("fp32",)
+
+
+def _ratio_on_openvino(
+    judge: Judge, graph: onnx.ModelProto, other: onnx.ModelProto, computes: Sequence[Compute]
+) -> float | None:
+    """Returns the time of another graph over that of a graph; None where OpenVINO runs neither.
+
+    Args:
+        computes: precisions of which the one with the largest gain counts.
+    """
+    graphs = {"first": graph, "second": other}
+    try:
+        return min(
+            judge.latency_ratios(graphs, FORM_ROUNDS, "openvino", compute)["second"]
+            for compute in computes
+        )
+    except EngineError:  # it is not installed, or too old for an operator
+        return None
 
 
 def int8_nodes(graph: onnx.ModelProto, *, has_backbone: bool) -> tuple[str, ...]:
@@ -190,6 +254,8 @@ def _build_nearest(
     nodes: Sequence[str],
     judge: Judge,
     ranges: Mapping[Calibrator, TensorsData],
+    *,
+    searches: bool = True,
 ) -> Variant:
     """Takes the calibrator with the nearest graph, and as many nodes as the budget allows."""
     nothing = Variant("int8", kind.engine, INT8_BUDGET, possible=len(nodes), form=kind.form)
@@ -200,6 +266,8 @@ def _build_nearest(
     nothing = replace(nothing, outcome=outcomes[calibrator], calibrator=calibrator)
     if outcomes[calibrator].is_within(INT8_BUDGET):
         return replace(nothing, graph=kind.build(nodes, ranges[calibrator]), lowered=len(nodes))
+    if not searches:
+        return nothing
 
     def made_of(leaving: Collection[str]) -> onnx.ModelProto:
         return kind.build(leaving, ranges[calibrator])

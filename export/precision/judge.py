@@ -14,6 +14,7 @@ from export.precision.outcome import Budget, Expected, Outcome, Yardstick
 from export.precision.rounding import rounded_twin
 from export.timing import Image, interleaved_medians
 from inspection.engine import Engine, GraphShape, engine_class
+from inspection.engine.cpu_record import Compute
 
 
 class Judge:
@@ -55,16 +56,26 @@ class Judge:
                     return False
         return True
 
-    def latency_ratios(self, graphs: dict[str, onnx.ModelProto], rounds: int) -> dict[str, float]:
-        """Returns the median time of each graph over that of the first; runs are interleaved."""
+    def latency_ratios(
+        self,
+        graphs: dict[str, onnx.ModelProto],
+        rounds: int,
+        engine: str = "onnxruntime",
+        compute: Compute = "fp32",
+    ) -> dict[str, float]:
+        """Returns the median time of each graph over that of the first; runs are interleaved.
+
+        Args:
+            compute: precision of the operations in floating point.
+        """
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             runs: dict[str, Callable[[Image], object]] = {}
             for number, (name, graph) in enumerate(graphs.items()):
                 path = Path(folder) / f"{number}.onnx"
                 save_graph(graph, path)
-                engine = engine_class("onnxruntime")(path, self._shape, threads=None)
-                stack.enter_context(closing(engine))
-                runs[name] = engine.infer
+                opened = engine_class(engine, compute)(path, self._shape, threads=None)
+                stack.enter_context(closing(opened))
+                runs[name] = opened.infer
             medians = interleaved_medians(runs, [f.image for f in self.frames], rounds)
         first = next(iter(medians.values()))
         return {name: median / first for name, median in medians.items()}

@@ -39,10 +39,17 @@ class Budget:
     map: float
 
 
-# FP16 rounds, so that every frame is near. INT8 also clips: values that good parts never show score
-# lower, and only verdicts count there. A quarter of the spread of good scores is below their noise.
+# The same weights in FP32 may differ by rounding only. A map that jumps may do so anywhere, and the
+# self-test of the line judges it.
+FP32_BUDGET = Budget(good=1e-2, score=1e-3, map=0.5)
 FP16_BUDGET = Budget(good=0.05, score=5e-3, map=5e-3)
-INT8_BUDGET = Budget(good=0.25, score=0.5, map=0.5)
+# BF16 and INT8 keep 8 bits of a value. SuperSimpleNet on four data sets: BF16 moves the scores of
+# good and golden frames by 0.7 % to 1.6 % of their spread, INT8 for OpenVINO by 1.5 % to 5.3 %, and
+# the forms of INT8 that export kept move all its frames, also those that no part looks like, by
+# 2.5 % to 12.5 %. A quarter of the spread of good scores is below their noise: INT8 for OpenVINO
+# moves them by 5 % to 23 %, most where six good parts make the spread.
+BF16_BUDGET = Budget(good=0.25, score=0.05, map=FP32_BUDGET.map)
+INT8_BUDGET = Budget(good=0.25, score=0.15, map=FP32_BUDGET.map)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import onnx
 from onnxruntime.quantization.calibrate import TensorsData
@@ -14,11 +15,13 @@ from export.graph import save_graph
 from export.precision.build_variants import (
     Variant,
     build_fp16,
+    build_fp32_for_openvino,
     build_int8_for_onnxruntime,
     build_int8_for_openvino,
     build_int8_for_tensorrt,
     find_half,
     int8_nodes,
+    int8_pays_on_openvino,
     refused_by_tensorrt,
 )
 from export.precision.int8 import read_tensors
@@ -29,10 +32,14 @@ from inspection.bundle import Artefact
 from inspection.bundle.manifest import Parity
 
 PRECISIONS = ("fp32", "fp16", "int8")
+FP32_OPENVINO_ARTEFACT = "model.openvino.onnx"
 FP16_ARTEFACT = "model.fp16.onnx"
 INT8_TENSORRT_ARTEFACT = "model.int8.tensorrt.onnx"
 INT8_ONNXRUNTIME_ARTEFACT = "model.int8.onnxruntime.onnx"
 INT8_OPENVINO_ARTEFACT = "model.int8.openvino.onnx"
+
+# For a bundle in seconds.
+QUICK_CALIBRATORS: tuple[Calibrator, ...] = ("min-max", "percentile")
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ def select_artefacts(
     precisions: Collection[str],
     images: Sequence[Image],
     has_backbone: bool,
+    is_for_here: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> Selection:
     """Builds the artefacts of `precisions` and writes those that are worth it into `folder`.
@@ -61,54 +69,95 @@ def select_artefacts(
     Args:
         graph: the FP32 graph.
         judge: the comparison with the checkpoint.
-        precisions: of PRECISIONS; FP32 exists already.
-        images: good training images, for the calibration of INT8.
+        precisions: of PRECISIONS; the FP32 graph exists already, in the form of most engines.
+        images: good training images, for the calibration of INT8; none leave it out where
+            `is_for_here`.
         has_backbone: True for a model with a backbone, whose head leaves FP32 as a whole or stays.
+        is_for_here: makes what this processor gains from, in seconds, and nothing for other
+            machines: INT8 for OpenVINO alone, and only where it is clearly faster.
         report: called with a line about each step.
     """
+    source = _Source(graph, judge, images, has_backbone, report)
+    variants = _for_here(source, precisions) if is_for_here else _for_all(source, precisions)
     selection = Selection()
-    variants: dict[str, Variant] = {}
-    half: frozenset[str] = frozenset()
-    if set(precisions) & {"fp16", "int8"} and refused_by_tensorrt(graph, "fp16") is None:
-        report("finding the nodes that can compute in FP16")
-        half = find_half(graph, judge, has_backbone=has_backbone)
-    if "fp16" in precisions:
-        variants[FP16_ARTEFACT] = refused_by_tensorrt(graph, "fp16") or build_fp16(
-            graph, judge, half
-        )
-    if "int8" in precisions:
-        ranges = _all_ranges(graph, images, has_backbone=has_backbone, report=report)
-        report("finding the nodes that can compute in INT8 for TensorRT")
-        variants[INT8_TENSORRT_ARTEFACT] = refused_by_tensorrt(
-            graph, "int8"
-        ) or build_int8_for_tensorrt(graph, judge, half, ranges, has_backbone=has_backbone)
-        report("finding the nodes that can compute in INT8 for ONNX Runtime")
-        variants[INT8_ONNXRUNTIME_ARTEFACT] = build_int8_for_onnxruntime(
-            graph, judge, ranges, has_backbone=has_backbone
-        )
-        report("finding the nodes that can compute in INT8 for OpenVINO")
-        variants[INT8_OPENVINO_ARTEFACT] = build_int8_for_openvino(
-            graph, judge, ranges, has_backbone=has_backbone
-        )
-    for name, variant in variants.items():
+    for name, variant in variants:
         _keep_or_refuse(selection, folder, name, variant)
     return selection
 
 
-def _all_ranges(
-    graph: onnx.ModelProto,
-    images: Sequence[Image],
-    *,
-    has_backbone: bool,
-    report: Callable[[str], None],
-) -> dict[Calibrator, TensorsData]:
-    """Finds the ranges of every calibrator; none for a model without a node to quantise."""
-    tensors = read_tensors(graph, int8_nodes(graph, has_backbone=has_backbone))
-    shown = with_pixel_ends(images) if tensors else []
+class _Source(NamedTuple):
+    """What variants are made of; see `select_artefacts`."""
+
+    graph: onnx.ModelProto
+    judge: Judge
+    images: Sequence[Image]
+    has_backbone: bool
+    report: Callable[[str], None]
+
+
+def _for_all(source: _Source, precisions: Collection[str]) -> Iterator[tuple[str, Variant]]:
+    """Yields the variants for all engines, with the names of their files."""
+    graph, judge, has_backbone = source.graph, source.judge, source.has_backbone
+    yield from _fp32_for_openvino(source)
+    half: frozenset[str] = frozenset()
+    if set(precisions) & {"fp16", "int8"} and refused_by_tensorrt(graph, "fp16") is None:
+        source.report("finding the nodes that can compute in FP16")
+        half = find_half(graph, judge, has_backbone=has_backbone)
+    if "fp16" in precisions:
+        yield FP16_ARTEFACT, refused_by_tensorrt(graph, "fp16") or build_fp16(graph, judge, half)
+    if "int8" in precisions:
+        ranges = _ranges(source, CALIBRATORS)
+        source.report("finding the nodes that can compute in INT8 for TensorRT")
+        made = refused_by_tensorrt(graph, "int8") or build_int8_for_tensorrt(
+            graph, judge, half, ranges, has_backbone=has_backbone
+        )
+        yield INT8_TENSORRT_ARTEFACT, made
+        source.report("finding the nodes that can compute in INT8 for ONNX Runtime")
+        made = build_int8_for_onnxruntime(graph, judge, ranges, has_backbone=has_backbone)
+        yield INT8_ONNXRUNTIME_ARTEFACT, made
+        yield from _int8_for_openvino(source, ranges)
+
+
+def _for_here(source: _Source, precisions: Collection[str]) -> Iterator[tuple[str, Variant]]:
+    """Yields the variants that this processor gains from."""
+    if "fp32" in precisions:
+        yield from _fp32_for_openvino(source)
+    can_quantise = "int8" in precisions and len(source.images) > 0
+    if can_quantise and int8_pays_on_openvino(
+        source.graph, source.judge, has_backbone=source.has_backbone
+    ):
+        yield from _int8_for_openvino(source, _ranges(source, QUICK_CALIBRATORS), searches=False)
+
+
+def _fp32_for_openvino(source: _Source) -> Iterator[tuple[str, Variant]]:
+    made = build_fp32_for_openvino(source.graph, source.judge)
+    if made is not None:
+        yield FP32_OPENVINO_ARTEFACT, made
+
+
+def _int8_for_openvino(
+    source: _Source, ranges: Mapping[Calibrator, TensorsData], *, searches: bool = True
+) -> Iterator[tuple[str, Variant]]:
+    source.report("finding the nodes that can compute in INT8 for OpenVINO")
+    made = build_int8_for_openvino(
+        source.graph,
+        source.judge,
+        ranges,
+        has_backbone=source.has_backbone,
+        searches=searches,
+    )
+    yield INT8_OPENVINO_ARTEFACT, made
+
+
+def _ranges(source: _Source, calibrators: Sequence[Calibrator]) -> dict[Calibrator, TensorsData]:
+    """Finds the ranges of the calibrators; none for a model without a node to quantise."""
+    nodes = int8_nodes(source.graph, has_backbone=source.has_backbone)
+    tensors = read_tensors(source.graph, nodes)
+    shown = with_pixel_ends(source.images) if tensors else []
     ranges = {}
-    for calibrator in CALIBRATORS if tensors else ():
-        report(f"calibrating INT8 on {len(images)} good images: {calibrator}")
-        ranges[calibrator] = find_ranges(graph, tensors, shown, calibrator)
+    for calibrator in calibrators if tensors else ():
+        source.report(f"calibrating INT8 on {len(source.images)} good images: {calibrator}")
+        ranges[calibrator] = find_ranges(source.graph, tensors, shown, calibrator)
     return ranges
 
 
@@ -124,8 +173,8 @@ def _keep_or_refuse(selection: Selection, folder: Path, name: str, variant: Vari
 def refusal(variant: Variant) -> str | None:
     """Returns the reason for not keeping an artefact, None when it is worth it."""
     if variant.obstacle:
-        return f"{variant.engine} does not take this model: {variant.obstacle}"
-    if not variant.possible:
+        return variant.obstacle
+    if not variant.possible and variant.graph is None:
         return "the model has no node that gains from this precision"
     ratio = variant.latency_ratio
     if ratio is not None and ratio > WORTHWHILE:

@@ -16,13 +16,14 @@ from training.adding import good_files
 from training.checkpoint import RunRecord
 
 MAXIMUM_IMAGES = 100  # more do not change the ranges, and each costs a run of the graph
+FEW_IMAGES = 16  # for a bundle in seconds: a histogram of activations takes longer than the run
 MINIMUM_IMAGES = 4
 
 
 def calibration_images(
-    record: RunRecord, folder: Path | None, tell: Tell
+    record: RunRecord, folder: Path | None, tell: Tell, most: int = MAXIMUM_IMAGES
 ) -> list[npt.NDArray[np.uint8]]:
-    """Returns prepared good images of the training, uint8 (1, H, W, 3), at most 100.
+    """Returns at most `most` prepared good images of the training, uint8 (1, H, W, 3).
 
     Args:
         record: names these images by hash.
@@ -40,9 +41,7 @@ def calibration_images(
             "that holds them now with --calibration FOLDER"
         )
     way = record.preprocessing
-    return [
-        preprocess(read_frame(path, way.window), way)[np.newaxis] for path in found[:MAXIMUM_IMAGES]
-    ]
+    return [preprocess(read_frame(path, way.window), way)[np.newaxis] for path in found[:most]]
 
 
 def _candidates(record: RunRecord, folder: Path | None, tell: Tell) -> list[Path]:

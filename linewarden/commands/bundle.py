@@ -94,8 +94,8 @@ def _add_store_actions(actions: _Parsers) -> None:
     for action in (activate, back):
         action.add_argument(
             "--engine",
-            default="onnxruntime",
-            help="engine that runs the golden frames of .onnx files (default: %(default)s)",
+            help="engine that runs the golden frames of .onnx files (default: that which each is "
+            "made for)",
         )
     for action in (install, listing, activate, remove, back):
         action.add_argument(

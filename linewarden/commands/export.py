@@ -18,6 +18,7 @@ examples:
 files:
   BUNDLE/manifest.json     description, and the SHA-256 of each file
   BUNDLE/model.onnx        uint8 NHWC BGR in; pred_score and anomaly_map out, raw
+  BUNDLE/model.openvino.onnx           FP32 as OpenVINO wants it, where that is faster here
   BUNDLE/model.fp16.onnx   FP16 for TensorRT, in FP32 where FP16 moves scores
   BUNDLE/model.int8.tensorrt.onnx      Q/DQ as TensorRT wants it
   BUNDLE/model.int8.onnxruntime.onnx   INT8 in the form that is fast on this CPU
@@ -92,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
 def describe(artefact: Artefact) -> str:
     """Returns the figures of an artefact from its export."""
     of = artefact.lowered_nodes + artefact.fp32_nodes
-    words = [f"{artefact.lowered_nodes} of {of} nodes in {artefact.precision}"]
+    nodes = f"{artefact.lowered_nodes} of {of} nodes in {artefact.precision}"
+    words = [nodes if of or artefact.form is None else artefact.form]
     if artefact.calibrator is not None:
         words.append(f"{artefact.form}, {artefact.calibrator}")
     if artefact.parity is not None:

@@ -5,9 +5,10 @@ compares models, and backbones whose weights are on this machine, on good images
 have not learnt and on defects that it draws on these: missing and pasted pieces, scratches,
 stains, textures, at several contrasts. The default stays unless another model has a clear
 lead. The chosen one learns, is exported, gets the engine that 'linewarden build' would choose
-where OpenVINO is installed, and is calibrated on held-out images that chose nothing. The
-command prints the comparison, keeps it in BUNDLE-run/run.json and in the manifest, and names
-the obvious drawn defects that pass. Use 'linewarden train' to choose yourself.
+where OpenVINO is installed, in INT8 too where that is clearly faster here, and is calibrated
+on held-out images that chose nothing. The command prints the comparison, keeps it in
+BUNDLE-run/run.json and in the manifest, and names the obvious drawn defects that pass.
+Use 'linewarden train' to choose yourself.
 
 With --minutes it also trains SuperSimpleNet for half of the time, compares it with the others,
 and trains it on all images for the other half when it has the lead; with --models
@@ -57,7 +58,7 @@ from calibration.learnt import LearntImages
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
 from export.bundle import export_bundle
-from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
+from inspection.bundle import Bundle, open_bundle
 from inspection.config.loading import dump_yaml, load_config
 from inspection.errors import BundleError, ConfigError, named
 from inspection.files import new_directory, remove_leftovers, write_text
@@ -209,7 +210,6 @@ def _add(args: argparse.Namespace, run_folder: Path) -> int:
     addition = add_good_images(run_folder, args.add, without)
     if addition.known:
         say(f"left out {len(addition.known)} images that {run_folder} has already")
-    _name_losses(old)
     with new_directory(run_folder, replace=True) as folder:
         record = save_run(folder, addition.model, addition.record)
         addition.screening.save(folder)
@@ -218,13 +218,14 @@ def _add(args: argparse.Namespace, run_folder: Path) -> int:
             f"{len(record.held_out)} held out for the threshold"
         )
         _export(args, folder)
+    _name_losses(old, open_bundle(args.out))
     return 0
 
 
-def _name_losses(old: Bundle) -> None:
+def _name_losses(old: Bundle, new: Bundle) -> None:
     """Names the parts of the old bundle that the new one does not have."""
     lost = [f"recipe {name}" for name in old.recipes() if name != "default"]
-    lost += [name for name in old.manifest.artefacts if name != REFERENCE_ARTEFACT]
+    lost += [name for name in old.manifest.artefacts if name not in new.manifest.artefacts]
     if lost:
         say(f"warning: the new bundle does not have {', '.join(lost)}; make them again")
 
@@ -258,7 +259,15 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
             )
         lines.extend(defects.lines())
 
-    export_bundle(run_folder, args.out, replace=args.add is not None, report=say, finish=finish)
+    export_bundle(
+        run_folder,
+        args.out,
+        replace=args.add is not None,
+        precisions=() if learnt.predictions else ("fp32", "int8"),
+        is_for_here=True,
+        report=say,
+        finish=finish,
+    )
     for line in lines:
         print(line)
     print(f"next: linewarden inspect --bundle {args.out} IMAGE...")

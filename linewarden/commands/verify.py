@@ -2,11 +2,11 @@
 
 The command compares every file with its SHA-256 in the manifest. Then it runs the golden
 frames, which are stored at native resolution with the scores and maps of the checkpoint,
-through preprocessing and engine of this machine: every ONNX artefact on --engine, and
-every TensorRT plan for this kind of device. It refuses a plan that does not belong to its
-sidecar, to the bundle or to this machine before TensorRT sees it, and runs the others.
-It reads the calibrations of all recipes; where this machine has keys, these must vouch
-for them (see 'linewarden bundle').
+through preprocessing and engine of this machine: every ONNX artefact on the engine that
+it is made for, or on --engine, and every TensorRT plan for this kind of device. It
+refuses a plan that does not belong to its sidecar, to the bundle or to this machine
+before TensorRT sees it, and runs the others. It reads the calibrations of all recipes;
+where this machine has keys, these must vouch for them (see 'linewarden bundle').
 
 Every artefact must give the verdicts of the checkpoint. The FP32 artefact may differ
 from it by rounding only, an artefact of lower precision by the difference of its export,
@@ -53,7 +53,9 @@ _COLUMNS = ("artefact", "engine", "score", "map", "flips", "mask IoU", "p50 ms",
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to check")
-    parser.add_argument("--engine", default="onnxruntime", help="engine of ONNX artefacts")
+    parser.add_argument(
+        "--engine", help="engine of ONNX artefacts (default: that which each is made for)"
+    )
     add_server_argument(parser)
     parser.add_argument("--artefact", help="the only file of the bundle to run (default: all)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")

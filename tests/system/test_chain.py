@@ -19,12 +19,14 @@ from inspection.files import write_text
 from inspection.images import encode_png
 from linewarden.command_line import main
 from linewarden.training_run import load_train_config
+from tests.doubles import processors
 from tests.doubles.line_folder import ROOT, command
 from training.checkpoint import RESUME, RUN
 from training.config import TrainConfig
 from training.demo_parts import write_dataset
 
 LOWER = {
+    "model.openvino.onnx",
     "model.fp16.onnx",
     "model.int8.tensorrt.onnx",
     "model.int8.onnxruntime.onnx",
@@ -79,8 +81,12 @@ def test_the_bundle_is_whole_and_agrees_with_the_checkpoint(chain: Path) -> None
 
 @pytest.mark.slow
 def test_precisions_are_exported_verified_and_can_run(
-    chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    chain: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    processors.use(monkeypatch, processors.PLAIN)
     target = tmp_path / "bundle"
     words = ["export", str(chain / "run"), str(target)]
     assert main([*words, "--precision", "fp16", "int8"]) == 0
@@ -109,8 +115,9 @@ def test_precisions_are_exported_verified_and_can_run(
     "model", [{"name": "memory"}, {"name": "memory", "score": "reweighted"}, {"name": "subspace"}]
 )
 def test_closed_forms_go_the_same_way_in_every_precision(
-    model: dict[str, str], chain: Path, tmp_path: Path
+    model: dict[str, str], chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    processors.use(monkeypatch, processors.PLAIN)
     run, bundle = tmp_path / "run", tmp_path / "bundle"
     config = {
         "data": {"folder": str(chain / "parts"), "image_size": [64, 96]},

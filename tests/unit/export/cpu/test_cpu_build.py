@@ -15,11 +15,12 @@ from calibration.thresholds import CalibrationTargets
 from export.cpu import build as cpu_build
 from export.cpu.build import CpuBuilt, build_for_processor, compare_on_processor, has_choice
 from export.cpu.candidates import candidates_for
-from inspection.bundle import Bundle, Chosen, chosen_here, open_bundle
+from inspection.bundle import Bundle, Chosen, chosen_here, engine_of, open_bundle
 from inspection.bundle.adoption import adopt
 from inspection.engine.cpu_record import CpuRecord, write_record
 from inspection.errors import BundleError, EngineError
 from inspection.golden import require_golden
+from inspection.golden_run import artefacts_here
 from inspection.images import encode_png
 from inspection.inspector import Inspector, open_chosen, open_engine
 from tests.doubles import golden_bundle, processors
@@ -175,6 +176,55 @@ def test_a_file_for_openvino_needs_vnni_and_is_tried_there_alone(
         "its weights of 8 bits need a processor with VNNI"
     )
     assert without.model_copy(update={"machine": "aarch64"}).sums_int8_in_32_bits
+
+
+def test_a_fp32_file_for_an_engine_takes_the_place_of_the_reference_there(bundle: Bundle) -> None:
+    own = "model.openvino.onnx"
+    bundle = golden_bundle.with_artefacts(bundle, {own: golden_bundle.artefact("fp32", "openvino")})
+    built = build(bundle, FASTEST_OPENVINO)
+    assert set(remarks(built.record)) == {
+        "onnxruntime model.onnx fp32",
+        f"openvino {own} fp32",
+        f"openvino {own} bf16",
+    }
+    assert chosen_here(bundle) == Chosen("openvino", own)
+    before = remarks(build(bundle, FASTEST_OPENVINO).record)
+    without = processors.PLAIN.model_copy(update={"flags": ("avx2",)})
+    assert before.keys() > {one.title for one in candidates_for(bundle, without)}
+
+
+def test_an_artefact_alone_runs_on_the_engine_that_it_is_made_for(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, device, plan = "model.int8.openvino.onnx", "model.fp16.onnx", "engines/a/fp16/model.plan"
+    artefacts = {
+        own: golden_bundle.artefact("int8", "openvino"),
+        device: golden_bundle.artefact("fp16", "tensorrt"),
+    }
+    bundle = golden_bundle.with_artefacts(bundle, artefacts)
+    assert chosen_here(bundle, artefact=own) == Chosen("openvino", own)
+    assert chosen_here(bundle, "onnxruntime", own) == Chosen("onnxruntime", own)
+    assert chosen_here(bundle, artefact=device) == Chosen("onnxruntime", device)
+    assert engine_of(bundle, plan) == "tensorrt"
+    assert engine_of(bundle, "engines/a-rtx/fp16/model.plan") == "tensorrt-rtx"
+    processors.use(monkeypatch, processors.PLAIN.model_copy(update={"flags": ("avx2",)}))
+    with pytest.raises(EngineError, match=r"model\.int8\.openvino\.onnx gives other scores here"):
+        chosen_here(bundle, artefact=own)
+
+
+def test_the_golden_frames_run_on_the_engine_of_each_file(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = "model.int8.openvino.onnx"
+    bundle = golden_bundle.with_artefacts(bundle, {own: golden_bundle.artefact("int8", "openvino")})
+    assert artefacts_here(bundle, None)[0] == {"model.onnx": "onnxruntime", own: "openvino"}
+    on_triton = dict.fromkeys(("model.onnx", own), "triton")
+    assert artefacts_here(bundle, "triton")[0] == on_triton
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.delitem(sys.modules, "inspection.engine.openvino", raising=False)
+    chosen, remarks = artefacts_here(bundle, None)
+    assert list(chosen) == ["model.onnx"]
+    assert [remark.partition(": not run, ")[0] for remark in remarks] == [own]
 
 
 def test_a_new_build_takes_the_place_of_the_old_one(bundle: Bundle) -> None:

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 import torch
 
-from export.fold.memory import Deployed
+from export.fold.memory import _GROUP, Deployed, _place_of_largest
 from export.graph import build_graph
 from export.macs import count_macs
 from tests.doubles.small_models import RESNET, frames, small_memory
@@ -55,6 +55,23 @@ def test_what_is_in_the_bank_is_at_no_distance() -> None:
         expected = made(image).maps.numpy()
     assert expected.min() < 1e-6 * expected.max()
     assert np.abs(maps - expected).max() < 1e-5 * expected.max()
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("entries", [1, 63, 65, 1000])
+def test_a_bank_that_fills_no_whole_groups_is_the_same(score: str, entries: int) -> None:
+    made = small_memory(score=score, entries=1024)
+    made.bank = made.bank[:entries]
+    images = frames(6, (64, 64))[4:]
+    with torch.no_grad():
+        expected, got = made(images), Deployed(made)(images)
+    for a, b in zip(expected, got, strict=True):
+        assert (a - b).abs().max() <= 1e-5 * a.abs().max()
+
+
+def test_of_equal_entries_the_first_is_nearest() -> None:
+    values = torch.randint(0, 3, (2, 5, 3 * _GROUP), generator=torch.manual_seed(0)).float()
+    assert torch.equal(_place_of_largest(values), values.argmax(2))
 
 
 @pytest.mark.parametrize(("entries", "gmac"), [(1024, 2.24), (2048, 2.65), (4096, 3.45)])

@@ -1,13 +1,18 @@
 """A bundle gets artefacts that keep the verdicts and are faster, and names the others."""
 
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 from onnx import helper
 
+from export.precision import build_variants
 from export.precision.build_variants import Variant
 from export.precision.fp16 import to_half
 from export.precision.judge import Judge
@@ -15,6 +20,7 @@ from export.precision.nodes import lowerable_nodes
 from export.precision.outcome import FP16_BUDGET, INT8_BUDGET, Budget, Expected, Outcome
 from export.precision.select import (
     FP16_ARTEFACT,
+    FP32_OPENVINO_ARTEFACT,
     INT8_ONNXRUNTIME_ARTEFACT,
     INT8_OPENVINO_ARTEFACT,
     INT8_TENSORRT_ARTEFACT,
@@ -22,13 +28,16 @@ from export.precision.select import (
     refusal,
     select_artefacts,
 )
-from export.timing import interleaved_medians
+from export.timing import Image, interleaved_medians
 from inspection.bundle import Artefact, Bundle, open_bundle
 from inspection.bundle.manifest import MANIFEST, Manifest, Parity
 from inspection.engine import GraphShape, engine_class
+from inspection.engine.cpu_record import Compute
 from inspection.files import sha256_of
 from linewarden.commands.export import describe
 from tests import tiny_convnet
+from tests.doubles import processors
+from training.linear_maps import bilinear
 
 PARITY = Parity(frames=9, score=0.1, map=0.2, score_range=2.0, verdict_flips=0, threshold=1.0)
 MEASURED = Variant(
@@ -64,7 +73,7 @@ def select(folder: Path, judge: Judge, *precisions: str) -> Selection:
         ({"latency_ratio": None}, None),
         ({"latency_ratio": 0.95}, None),
         ({"latency_ratio": 0.96}, "not worth it here: it takes 0.96 times as long as FP32"),
-        ({"obstacle": "a type"}, "onnxruntime does not take this model: a type"),
+        ({"obstacle": "takes no such type"}, "takes no such type"),
         ({"possible": 0, "graph": None}, "no node that gains from this precision"),
         ({"graph": None}, "too few nodes can leave FP32 without flipping verdicts"),
         ({"outcome": FLIPPING}, "flips verdicts or moves scores beyond the budget"),
@@ -148,9 +157,15 @@ class Clocked(Judge):
 
     ratio = 0.5
 
-    def latency_ratios(self, graphs: dict[str, onnx.ModelProto], rounds: int) -> dict[str, float]:
+    def latency_ratios(
+        self,
+        graphs: dict[str, onnx.ModelProto],
+        rounds: int,
+        engine: str = "onnxruntime",
+        compute: Compute = "fp32",
+    ) -> dict[str, float]:
         """Returns the given ratios."""
-        return {name: 1.0 if name == "fp32" else self.ratio for name in graphs}
+        return {name: self.ratio if number else 1.0 for number, name in enumerate(graphs)}
 
 
 def test_int8_that_is_slower_with_all_nodes_is_not_searched(tmp_path: Path) -> None:
@@ -200,6 +215,72 @@ def test_what_tensorrt_refuses_of_the_model_is_said_once_for_each(tmp_path: Path
         assert got.refused[name].remark == reason
         assert got.refused[name].parity is None
     assert INT8_ONNXRUNTIME_ARTEFACT in {**got.artefacts, **got.refused}
+
+
+def with_resizing(nodes: list[onnx.NodeProto], weights: dict[str, npt.NDArray[np.float32]]) -> None:
+    """Halves the features and doubles them again, as the heads do, in front of the map."""
+    place = next(number for number, node in enumerate(nodes) if "features" in node.input)
+    small = tiny_convnet.SIZE // 2
+    for name, (size, before) in {"down": (small, 2 * small), "up": (2 * small, small)}.items():
+        matrix = bilinear(size, before, align_corners=False).float().numpy()
+        weights |= {f"{name}_rows": matrix, f"{name}_columns": matrix.T.copy()}
+    values = ["features", "down_tall", "down", "up_tall", "up"]
+    nodes[place].input[:] = ["up" if name == "features" else name for name in nodes[place].input]
+    for number, name in enumerate(("down", "down", "up", "up")):
+        source, output = values[number : number + 2]
+        sides = (f"{name}_rows", source) if number % 2 == 0 else (source, f"{name}_columns")
+        nodes.insert(place + number, helper.make_node("MatMul", sides, [output]))
+
+
+def only_here(
+    folder: Path, judge: Judge, graph: onnx.ModelProto, images: Sequence[Image]
+) -> Selection:
+    return select_artefacts(
+        graph,
+        judge,
+        folder,
+        precisions=("fp32", "int8"),
+        images=images,
+        has_backbone=True,
+        is_for_here=True,
+    )
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0])
+def test_a_bundle_for_here_has_what_openvino_gains_from(
+    tmp_path: Path, ratio: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_variants, "processor_here", lambda: processors.PLAIN)
+    graph = tiny_convnet.graph(with_resizing)
+    exact = tiny_convnet.judge(graph)
+    judge = Clocked(exact.frames, good=3, threshold=exact.threshold)
+    judge.ratio = ratio
+    got = only_here(tmp_path, judge, graph, tiny_convnet.images())
+    if ratio < 1:
+        assert sorted(got.artefacts) == [INT8_OPENVINO_ARTEFACT, FP32_OPENVINO_ARTEFACT]
+        made = onnx.load(tmp_path / FP32_OPENVINO_ARTEFACT)
+        assert [node.op_type for node in made.graph.node].count("Resize") == 2
+        parity = got.artefacts[FP32_OPENVINO_ARTEFACT].parity
+        assert parity is not None
+        assert parity.score < 1e-5 * parity.score_range
+    else:
+        assert not got.artefacts
+        assert list(got.refused) == [FP32_OPENVINO_ARTEFACT]
+    assert INT8_OPENVINO_ARTEFACT not in only_here(tmp_path, judge, graph, []).artefacts
+
+
+def test_without_openvino_nothing_is_made_for_it_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.delitem(sys.modules, "inspection.engine.openvino", raising=False)
+    monkeypatch.setattr(build_variants, "processor_here", lambda: processors.PLAIN)
+    graph = tiny_convnet.graph(with_resizing)
+    got = only_here(tmp_path, tiny_convnet.judge(graph), graph, tiny_convnet.images())
+    assert not got.artefacts
+    assert {name: entry.remark for name, entry in got.refused.items()} == {
+        FP32_OPENVINO_ARTEFACT: "OpenVINO does not run it here, to time whether it gains"
+    }
 
 
 def test_runs_are_interleaved() -> None:
