@@ -10,7 +10,7 @@ To add a page NAME:
 
 - `pages/NAME.py`: functions `handler(visit: Visit) -> Response`, and `PAGE = Page("NAME", routes)`;
   one line in `pages/__init__.py`. The first route is the one in the navigation. A page imports no
-  other page.
+  other page. What it needs beside its handlers is in a folder of that name: `review/`, `zones/`.
 - `templates/NAME.html`: `{% extends "base.html" %}`, blocks `title`, `head`, `content`. No logic
   but loops and conditions. No inline style or script: the Content-Security-Policy refuses them.
   Values for a script: `<script type="application/json" id="data">{{ data|data }}</script>`.
@@ -33,6 +33,9 @@ within `with visit.change("action_key", subject, undo=Undo(path, form)):`, which
 log first. `undo` names the route and the form that take the change back; the page Health offers it.
 A script sends the same form with `fetch`, the token in `X-CSRF-Token`, and `Accept:
 application/json`; a refusal is then `{"title", "message"}`.
+
+What takes packages, memory or time that the panel has not is done by the program as a process:
+`command.linewarden` for seconds, `jobs` for what outlives the page and the panel.
 
 Pictures come by `/lines/LINE/parts/TRIGGER/images/PLACE?size=SIZE` (`thumbnails.SIZES`). Live
 values come as server-sent events: `EventStream` over `panel.feeds.follow(line)`, one observer for

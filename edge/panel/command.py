@@ -12,7 +12,7 @@ _UMASK = 0o022  # lines have another user, and must read the files of the panel
 _SAID_BY = "linewarden: "  # begins the message of an error
 
 
-def linewarden(*words: str) -> str:
+def linewarden(*words: object, within_s: float = _LIMIT_S) -> str:
     """Runs a command, and returns what it prints.
 
     Raises:
@@ -20,16 +20,16 @@ def linewarden(*words: str) -> str:
     """
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and command, and no shell
-            [sys.executable, "-m", "linewarden", *words],
+            [sys.executable, "-m", "linewarden", *map(str, words)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_LIMIT_S,
+            timeout=within_s,
             umask=_UMASK,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise LinewardenError(f"linewarden {' '.join(words[:2])}: {error}") from error
+        raise LinewardenError(f"linewarden {words[0]} {words[1]}: {error}") from error
     if done.returncode != 0:
         raise LinewardenError(done.stderr.rpartition(_SAID_BY)[2].strip())
     return done.stdout

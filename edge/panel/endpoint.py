@@ -20,12 +20,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Message, Receive
 
-from edge.panel.accounts import Account
+from edge.panel.access.accounts import Account
+from edge.panel.access.roles import Role
+from edge.panel.access.sessions import COOKIE, Session
 from edge.panel.page import WHY_MAX, Page, Route, Visit
 from edge.panel.refusals import Refused
-from edge.panel.roles import Role
 from edge.panel.services import Panel
-from edge.panel.sessions import COOKIE, Session
 from edge.panel.texts import LANGUAGES, Texts, preferred
 
 LANGUAGE_COOKIE = "linewarden_language"

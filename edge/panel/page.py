@@ -11,13 +11,13 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from edge.panel.accounts import Account
+from edge.panel.access.accounts import Account
+from edge.panel.access.roles import Role
+from edge.panel.access.sessions import COOKIE, Session
 from edge.panel.audit import Change, Undo
 from edge.panel.lines import PanelLine
 from edge.panel.refusals import Refused
-from edge.panel.roles import Role
 from edge.panel.services import Panel
-from edge.panel.sessions import COOKIE, Session
 from edge.panel.texts import LANGUAGES, Texts
 
 WHY_MAX = 500

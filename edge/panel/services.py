@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from argon2 import PasswordHasher
 from jinja2 import Environment
 
-from edge.panel.accounts import Accounts
+from edge.panel.access.accounts import Accounts
+from edge.panel.access.login_limit import LoginLimit
+from edge.panel.access.sessions import Sessions
 from edge.panel.audit import AuditLog
-from edge.panel.calibrations import Calibrations
 from edge.panel.config import PanelConfig
-from edge.panel.data_sets import DataSets
 from edge.panel.database import PanelDatabase
 from edge.panel.feed import Feeds
 from edge.panel.jobs import Jobs
 from edge.panel.lines import PanelLine
-from edge.panel.login_limit import LoginLimit
-from edge.panel.nearest import NearestGood
 from edge.panel.rendering import environment
-from edge.panel.sessions import Sessions
+from edge.panel.review.data_sets import DataSets
+from edge.panel.review.nearest import NearestGood
+from edge.panel.review.threshold_preview import ThresholdPreviews
+from edge.panel.sensitivity.calibrations import Calibrations
 from edge.panel.teach import Teaching
-from edge.panel.threshold_preview import ThresholdPreviews
 from edge.panel.thumbnails import Thumbnails
-from edge.panel.trials import Trials
+from edge.panel.zones.trials import Trials
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import contextlib
 import logging
 from pathlib import Path
 
-from edge.panel.accounts import Accounts, one_time_password
+from edge.panel.access.accounts import Accounts, one_time_password
 from edge.panel.config import PanelConfig
 from edge.panel.database import PanelDatabase
 from edge.panel.refusals import Refused

@@ -11,9 +11,9 @@ from typing import Any
 from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
+from edge.panel.access.roles import Role
 from edge.panel.app import app_of
 from edge.panel.config import PanelConfig
-from edge.panel.roles import Role
 from edge.panel.services import Panel, open_panel
 from edge.station.commands import LabelMessage, NoArguments, RecipeMessage, WithdrawMessage
 from edge.station.control import Command, ControlSocket

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from edge.panel.accounts import one_time_password
+from edge.panel.access.accounts import one_time_password
+from edge.panel.access.roles import Role
 from edge.panel.audit import Undo
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
-from edge.panel.roles import Role
 
 _PATH = "/accounts"
 _CHANGE = f"{_PATH}/change"

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from starlette.responses import Response
 
+from edge.panel.access.roles import Role
 from edge.panel.device import Disk, disk_of, log_of, temperatures
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
-from edge.panel.roles import Role
 from edge.store.reader import Waiting
 from inspection.errors import LinewardenError
 

@@ -7,10 +7,10 @@ from typing import Any
 from starlette.responses import Response
 
 from edge.line.outputs_config import output_names
+from edge.panel.access.roles import Role
 from edge.panel.command import linewarden
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
-from edge.panel.roles import Role
 from edge.station.pulse import SIGNALS, WITH_BITS
 from inspection.errors import LineError
 

@@ -6,7 +6,8 @@ import math
 
 from starlette.responses import RedirectResponse, Response
 
-from edge.panel.accounts import PASSWORD_MAX, PASSWORD_MIN
+from edge.panel.access.accounts import PASSWORD_MAX, PASSWORD_MIN
+from edge.panel.access.sessions import COOKIE
 from edge.panel.endpoint import (
     LANGUAGE_COOKIE,
     LOGIN_PATH,
@@ -15,7 +16,6 @@ from edge.panel.endpoint import (
 )
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
-from edge.panel.sessions import COOKIE
 from edge.panel.texts import LANGUAGES
 
 _YEAR_S = 365 * 24 * 3600

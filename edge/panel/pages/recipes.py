@@ -7,11 +7,11 @@ from typing import Any
 
 from starlette.responses import Response
 
+from edge.panel.access.roles import Role
 from edge.panel.audit import Undo
 from edge.panel.bundles import activate, bundles_of, recipes_of
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
-from edge.panel.roles import Role
 from inspection.errors import LineError
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from starlette.responses import Response
 
+from edge.panel.access.roles import Role
 from edge.panel.bundles import recipe_names
-from edge.panel.choice import WITHOUT_LABEL, Choice, place_from_text, text_from_place
-from edge.panel.data_sets import PURPOSES, Wanted, commands_for
 from edge.panel.page import Page, Route, Visit
 from edge.panel.part_pictures import pictures_of
 from edge.panel.refusals import Refused
-from edge.panel.roles import Role
+from edge.panel.review.choice import WITHOUT_LABEL, Choice, place_from_text, text_from_place
+from edge.panel.review.data_sets import PURPOSES, Wanted, commands_for
 from edge.store.labels import DECISIONS, DISPUTED
 from inspection.errors import LineError
 from inspection.verdict import Verdict

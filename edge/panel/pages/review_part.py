@@ -8,17 +8,17 @@ from typing import Any
 
 from starlette.responses import Response
 
+from edge.panel.access.roles import Role
 from edge.panel.audit import Undo
 from edge.panel.bundles import bundle_of
-from edge.panel.choice import Choice
 from edge.panel.page import WHY_MAX, Page, Route, Visit
 from edge.panel.part_pictures import Picture, pictures_of
 from edge.panel.refusals import Refused
-from edge.panel.roles import Role
+from edge.panel.review.choice import Choice
 from edge.store.labels import DECISIONS, DISPUTED, GOOD, UNDECIDED
 from edge.store.painted import MASK_MAX_BYTES, painted_png, read_painted
 from edge.store.reader import Filter, RecordReader, StoredRecord
-from inspection.errors import ConfigError, FrameError, LineError
+from inspection.errors import FrameError, LineError, LinewardenError
 
 _MORE_GOOD_MAX = 200
 _MASK_TEXT_MAX = MASK_MAX_BYTES * 4 // 3 + 4
@@ -132,7 +132,7 @@ def _threshold(visit: Visit) -> Response:
         bundle = bundle_of(visit.line.config, record.recipe_number, record.view)
         try:
             preview = visit.panel.previews.of(bundle, record.recipe, [record.score, *others])
-        except ConfigError as error:
+        except LinewardenError as error:
             problem = str(error)
     return visit.render(
         "review_threshold.html",

@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from edge.panel.access.roles import Role
 from edge.panel.audit import Undo
-from edge.panel.calibrations import Calibrated, Slider, calibrated_of, missing_right
-from edge.panel.histogram import HEIGHT, LEFT, RIGHT, WIDTH, Histograms, histograms
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
-from edge.panel.replayed import Replayed, replayed
-from edge.panel.roles import Role
+from edge.panel.sensitivity.calibrations import Calibrated, Slider, calibrated_of, missing_right
+from edge.panel.sensitivity.histogram import HEIGHT, LEFT, RIGHT, WIDTH, Histograms, histograms
+from edge.panel.sensitivity.replayed import Replayed, replayed
 from edge.panel.snapshot import images_by_kind
 from edge.store.labels import GOOD, UNSETTLED
 from edge.store.reader import Filter, StoredRecord

@@ -7,12 +7,12 @@ from datetime import datetime, timezone
 
 from starlette.responses import Response
 
+from edge.panel.access.roles import Role
 from edge.panel.bundles import bundles_of, store_of
 from edge.panel.headers import REPORT_POLICY
 from edge.panel.jobs import Asked, Job
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
-from edge.panel.roles import Role
 from edge.panel.teach.parts import Part, Taught
 from edge.panel.teach.sources import sent
 from edge.panel.teach.tools import TOOLS, missing

@@ -7,12 +7,12 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from edge.panel.access.roles import Role
 from edge.panel.audit import Undo
 from edge.panel.bundles import bundles_of
 from edge.panel.jobs import Asked
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
-from edge.panel.roles import Role
 from edge.panel.teach.parts import Part, Taught, TaughtFile
 from edge.panel.teach.quality import Judgement, judge
 from edge.panel.teach.sources import Import, collect, files_of, folders_below, inside, sent

@@ -12,16 +12,16 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from edge.panel.access.roles import Role
 from edge.panel.audit import Undo
-from edge.panel.inspected import Inspected, PartFrame, frame_of, frames_of, inspected_of
-from edge.panel.layouts import KEYS, Layouts, Version
+from edge.panel.command import linewarden
 from edge.panel.page import WHY_MAX, Page, Route, Visit
 from edge.panel.refusals import Refused
-from edge.panel.roles import Role
-from edge.panel.trials import run_command
-from edge.panel.zone_preview import preview
+from edge.panel.zones.inspected import Inspected, PartFrame, frame_of, frames_of, inspected_of
+from edge.panel.zones.layouts import KEYS, Layouts, Version
+from edge.panel.zones.preview import preview
 from inspection.bundle.calibration_file import Calibration
-from inspection.errors import BundleError, ConfigError, LinewardenError
+from inspection.errors import LinewardenError
 from inspection.files import write_text
 from inspection.images import read_image
 from inspection.redaction import redacted
@@ -46,7 +46,7 @@ def _told_as_refusal() -> Iterator[None]:
     """Makes a refusal of the product one of the page, in the same words."""
     try:
         yield
-    except (BundleError, ConfigError) as error:
+    except LinewardenError as error:
         raise Refused(409, "problem.message", message=redacted(str(error))) from error
 
 
@@ -327,7 +327,7 @@ def _take(visit: Visit) -> Response:
         _told_as_refusal(),
         visit.change("zones_take", f"{inspected.label}: {version.number}", undo),
     ):
-        run_command("layout", "take", inspected.bundle, version.trial, *_by(visit))
+        linewarden("layout", "take", inspected.bundle, version.trial, *_by(visit))
     visit.line.reload(inspected.number)
     return visit.back(_here(visit, inspected, version=version.number))
 
@@ -344,7 +344,7 @@ def _back(visit: Visit) -> Response:
     with _told_as_refusal(), visit.change("zones_back", f"{inspected.label}: {seal[:12]}", undo):
         if not seal.isalnum():
             raise Refused(400, "problem.field", name="seal")
-        run_command("calibrations", *words, *_by(visit))
+        linewarden("calibrations", *words, *_by(visit))
     visit.line.reload(inspected.number)
     return visit.back(_here(visit, inspected))
 

@@ -5,13 +5,12 @@ The command is a process of its own: the panel loads neither calibration nor tra
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 
 from pydantic import BaseModel
 
+from edge.panel.command import linewarden
 from edge.panel.teach.tools import TOOLS, missing
 from inspection.errors import LinewardenError
 
@@ -43,20 +42,8 @@ def _asked(start: int, end: int) -> list[Promises]:
         raise LinewardenError(
             f"this device cannot tell what the images promise: pip install 'linewarden[{extra}]'"
         )
-    words = [sys.executable, "-m", "linewarden", "dataset", "promise", "--json"]
-    try:
-        done = subprocess.run(  # noqa: S603 - the program itself
-            [*words, *map(str, range(start, end))],
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise LinewardenError("linewarden dataset promise takes too long; try again") from error
-    if done.returncode:
-        raise LinewardenError(done.stderr.strip().removeprefix("linewarden: "))
-    return [Promises.model_validate_json(line) for line in done.stdout.splitlines()]
+    told = linewarden("dataset", "promise", "--json", *range(start, end), within_s=_LIMIT_S)
+    return [Promises.model_validate_json(line) for line in told.splitlines()]
 
 
 class PromiseTable:

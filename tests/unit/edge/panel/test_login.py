@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.panel.login_limit import LoginLimit
-from edge.panel.roles import Role
+from edge.panel.access.login_limit import LoginLimit
+from edge.panel.access.roles import Role
+from edge.panel.access.sessions import Sessions
 from edge.panel.services import open_panel
-from edge.panel.sessions import Sessions
 from tests.doubles.panel import CHEAP, PASSWORD, Browser, config_of, opened, title_of
 
 

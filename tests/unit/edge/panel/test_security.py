@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from edge.panel.access.roles import Role
+from edge.panel.access.sessions import COOKIE
 from edge.panel.headers import CONTENT_SECURITY_POLICY
 from edge.panel.page import Route
 from edge.panel.pages import PAGES
-from edge.panel.roles import Role
 from edge.panel.services import Panel
-from edge.panel.sessions import COOKIE
 from tests.doubles.panel import ORIGIN, PASSWORD, Browser, config_of, opened, title_of
 
 CHANGES = [route for page in PAGES for route in page.routes if route.changes]

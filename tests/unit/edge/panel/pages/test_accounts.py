@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from edge.panel.roles import Role
+from edge.panel.access.roles import Role
 from edge.panel.services import Panel
 from tests.doubles.panel import PASSWORD, Browser
 

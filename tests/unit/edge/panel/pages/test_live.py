@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from edge.panel.access.roles import Role
 from edge.panel.pages import live
-from edge.panel.roles import Role
 from edge.panel.services import Panel
 from tests.doubles.panel import Browser, TalkingLine
 

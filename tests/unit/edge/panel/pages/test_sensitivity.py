@@ -12,7 +12,7 @@ import pytest
 
 from calibration.calibrate import calibrate
 from calibration.thresholds import CalibrationTargets
-from edge.panel.calibrations import Calibrated, calibrated_of, missing_right
+from edge.panel.sensitivity.calibrations import Calibrated, calibrated_of, missing_right
 from edge.panel.services import Panel
 from edge.station.config import LineConfig
 from inspection.bundle import Bundle

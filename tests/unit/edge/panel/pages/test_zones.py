@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.panel.inspected import Inspected, PartFrame, frames_of, inspected_of
-from edge.panel.layouts import Layouts
 from edge.panel.pages import zones
 from edge.panel.services import Panel
-from edge.panel.trials import TrialState
-from edge.panel.zone_preview import preview
+from edge.panel.zones.inspected import Inspected, PartFrame, frames_of, inspected_of
+from edge.panel.zones.layouts import Layouts
+from edge.panel.zones.preview import preview
+from edge.panel.zones.trials import TrialState
 from inspection.bundle import Bundle
 from inspection.errors import BundleError
 from inspection.images import decode_image, encode_png
@@ -53,7 +53,7 @@ def engineer(panel: Panel) -> Browser:
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """The commands that were run; none of them does anything."""
     ran: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(zones, "run_command", lambda *words: ran.append(words))
+    monkeypatch.setattr(zones, "linewarden", lambda *words: ran.append(words))
     return ran
 
 
@@ -266,7 +266,7 @@ def test_a_refusal_of_the_command_is_told(
     def refuse(*_words: object) -> None:
         raise BundleError("cannot be written to: run this as the owner of that folder")
 
-    monkeypatch.setattr(zones, "run_command", refuse)
+    monkeypatch.setattr(zones, "linewarden", refuse)
     engineer.post(f"{PAGE}/save", drawing(key))
     finished_trial(panel, key)
     answer = engineer.post(f"{PAGE}/take", {"recipe": key, "version": "1"})

@@ -30,6 +30,6 @@ def test_the_command_is_asked_once_for_many() -> None:
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.panel.teach.promises.sys.executable", "/bin/false")
+    monkeypatch.setattr("edge.panel.command.sys.executable", "/bin/false")
     with pytest.raises(LinewardenError):
         PromiseTable().of(1)

@@ -1,4 +1,4 @@
-"""Trials: one at a time, in a process of low priority whose message and time are bounded."""
+"""Trials: one at a time, in a process whose time is bounded."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.panel import trials
-from edge.panel.trials import Trials, run_command
+from edge.panel.zones import trials
+from edge.panel.zones.trials import Trials
 from inspection.errors import BundleError
 from tests.doubles.waiting import wait_for
-
-
-def test_the_message_of_the_command_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"^.*/bundle: no such bundle; make one with"):
-        run_command("layout", "take", tmp_path / "bundle", tmp_path / "t.json", "--reason=x")
 
 
 def test_one_trial_runs_at_a_time_and_ends_with_its_limit(

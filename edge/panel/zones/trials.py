@@ -16,7 +16,6 @@ from pathlib import Path
 from inspection.errors import BundleError
 
 TRIAL_S = 600
-_SHORT_S = 60
 _KILL_S = 5
 _ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -63,17 +62,6 @@ class Trials:
             prepare()
             state = self._states[outcome] = TrialState()
         threading.Thread(target=_follow, args=(words, state), name="trial", daemon=True).start()
-
-
-def run_command(*words: object) -> None:
-    """Runs `linewarden` with these words to its end.
-
-    Raises:
-        BundleError: it refuses, with its own message, or takes too long.
-    """
-    failure = _failure(words, _SHORT_S)
-    if failure:
-        raise BundleError(failure)
 
 
 def _follow(words: Sequence[object], state: TrialState) -> None:

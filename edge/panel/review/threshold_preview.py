@@ -6,8 +6,6 @@ It runs as a process: the statistics are of the packages that calibrate, which a
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,8 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from edge.panel.command import linewarden
 from edge.panel.refusals import Refused
-from inspection.errors import ConfigError
 
 _LIMIT_S = 30.0
 _WAIT_S = 10.0  # for the answers to others
@@ -64,7 +62,7 @@ class ThresholdPreviews:
         """Returns the thresholds of a recipe with good parts of these scores.
 
         Raises:
-            ConfigError: they cannot be told; the message says why.
+            LinewardenError: they cannot be told; the message says why.
             Refused: too many people ask now.
         """
         key = (bundle, recipe, _version(bundle), *scores)
@@ -89,19 +87,7 @@ def _version(bundle: Path) -> int:
 def _ask(bundle: Path, recipe: str, scores: Sequence[float]) -> Preview:
     # No exponents: the parser of the command takes "-1e-05" for an option.
     texts = [format(Decimal(score), "f") for score in scores]
-    words = ["calibrations", "preview", str(bundle), f"--recipe={recipe}", "--json"]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own command, with names of the configuration
-            [sys.executable, "-m", "linewarden", *words, "--score", *texts],
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ConfigError(f"no answer of 'linewarden {' '.join(words)}'") from error
-    if done.returncode:
-        raise ConfigError(done.stderr.strip().removeprefix("linewarden: "))
-    found = json.loads(done.stdout)
+    words = ("calibrations", "preview", bundle, f"--recipe={recipe}", "--json", "--score", *texts)
+    found = json.loads(linewarden(*words, within_s=_LIMIT_S))
     steps = [Step(one["parts"], one["threshold"], one["bound"]) for one in found["steps"]]
     return Preview(found["seal"], found["threshold"], steps[0], steps[1], steps[-1])

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edge.panel.calibrations import Slider, SliderPoint
-from edge.panel.replayed import replayed
+from edge.panel.sensitivity.calibrations import Slider, SliderPoint
+from edge.panel.sensitivity.replayed import replayed
 from edge.part.record import InspectionRecord
 from edge.store.reader import StoredRecord
 from inspection.verdict import Thresholds, Verdict, decide_by_zone, score_of_zones

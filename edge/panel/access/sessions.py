@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from edge.panel.accounts import Account
+from edge.panel.access.accounts import Account
+from edge.panel.access.roles import Role
 from edge.panel.database import PanelDatabase
-from edge.panel.roles import Role
 
 COOKIE = "linewarden_session"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.panel.histogram import HEIGHT, LEFT, RIGHT, histograms
+from edge.panel.sensitivity.histogram import HEIGHT, LEFT, RIGHT, histograms
 
 
 def test_every_part_is_in_a_bar_and_rows_share_the_axis() -> None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 
+from edge.panel.access.roles import Role
 from edge.panel.database import PanelDatabase
 from edge.panel.refusals import Refused
-from edge.panel.roles import Role
 
 FIRST_ADMIN = "admin"
 PASSWORD_MIN = 10

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edge.panel.calibrations import Slider, SliderPoint
+from edge.panel.sensitivity.calibrations import Slider, SliderPoint
 from edge.store.reader import StoredRecord
 from inspection.verdict import Verdict
 

@@ -1,0 +1,1 @@
+"""What the pages about labels need: which parts, the nearest good one, thresholds, data sets."""

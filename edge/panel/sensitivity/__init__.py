@@ -1,0 +1,1 @@
+"""What the page about thresholds needs: calibrations, their curve, the parts judged again."""
