@@ -35,8 +35,8 @@ from inspection.images import read_image
 from inspection.names import printable
 from inspection.preprocess import Preprocessing, preprocess
 from linewarden.parser import Parser
-from studies.tiles import Size, Tiling
-from studies.tiny_defects import write_tiny_defects
+from studies.large_frames.tiles import Size, Tiling
+from studies.large_frames.tiny_defects import write_tiny_defects
 from training.candidates import FORMS, configured
 from training.checkpoint import build_model
 from training.data.data_set import DataSet

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from studies.tiles import Size, Tiling
+from studies.large_frames.tiles import Size, Tiling
 
 SIZES = [(224, 288), (512, 512), (672, 896), (800, 320)]
 

@@ -1,0 +1,1 @@
+"""What the study of input sizes compares: parts on large frames, and tiles of them."""
