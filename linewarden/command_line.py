@@ -36,12 +36,14 @@ class Command(NamedTuple):
 COMMANDS = {
     "teach": Command(
         "linewarden.commands.teach",
-        "make a calibrated bundle from good parts, in given minutes",
+        "make a calibrated bundle from good parts, in seconds or in given minutes",
         "export",
     ),
     "train": Command("linewarden.commands.train", "learn good parts from images", "train"),
     "build": Command(
-        "linewarden.commands.build", "build engines for NVIDIA devices", "tensorrt-cu13"
+        "linewarden.commands.build",
+        "find the fastest way of this machine to run a bundle, or build TensorRT engines",
+        "tensorrt-cu13",
     ),
     "bench": Command(
         "linewarden.commands.bench",
@@ -125,7 +127,7 @@ COMMANDS = {
     ),
     "panel": Command(
         "linewarden.commands.panel",
-        "serve web pages: live view, health, audit log",
+        "serve web pages: live view, review, teaching, zones, health, audit log",
         "panel",
     ),
     "verify": Command(

@@ -206,8 +206,9 @@ install() {
   ln -sfn "$LIVE/bin/linewarden" "$COMMAND"
   if ! settle "$LIVE" || ! restart_services; then
     [[ -n $before ]] || die "installed, and not complete: mend the above, and run this again"
+    [[ $before != "$target" ]] || die "installed, and not complete: mend the above, and run this again"
     go_back "$before"
-    die "back to the version before"
+    die "back to the version before; configurations given by --line stay as given now"
   fi
   if [[ $before != "$target" ]]; then
     remember "$before"
@@ -229,8 +230,13 @@ settle() {
 
 go_back() {
   switch_to "$1"
-  "$LIVE/bin/linewarden" service update
+  keep_going_with_older_files
   restart_services || true # it has said which one
+}
+
+# An older version may not know the command, or refuse a configuration that is mended for the newer one.
+keep_going_with_older_files() {
+  "$LIVE/bin/linewarden" service update || say "units and rules stay those of the newer version" >&2
 }
 
 # Keeps the version before, for `rollback`, and those that a process runs; removes older ones.
@@ -253,14 +259,17 @@ rollback() {
   works "$before" || die "$before does not work"
   switch_to "$before"
   ln -sfn "$now" "$VERSIONS/previous"
-  "$LIVE/bin/linewarden" service update
+  keep_going_with_older_files
   restart_services
 }
 
 uninstall() {
   require_root
-  [[ -x $LIVE/bin/linewarden ]] || die "$LIVE: nothing is installed"
-  "$LIVE/bin/linewarden" service remove --all
+  if [[ -x $LIVE/bin/linewarden ]]; then
+    "$LIVE/bin/linewarden" service remove --all
+  elif [[ $purge == no ]]; then
+    die "$LIVE: nothing is installed"
+  fi
   [[ $(readlink "$COMMAND") != "$LIVE/bin/linewarden" ]] || rm "$COMMAND"
   rm -rf "$LIVE" "$VERSIONS" /run/linewarden /run/linewarden-install.lock
   if [[ $purge == yes ]]; then
@@ -308,6 +317,6 @@ while (($#)); do
   esac
   shift
 done
-[[ -z $(jetpack) ]] || drop_ins+=("jetpack$(jetpack)")
+case $(jetpack) in 6 | 7) drop_ins+=("jetpack$(jetpack)") ;; esac
 ! has_nvidia_card || drop_ins+=(nvidia-x86)
 "$action"

@@ -43,6 +43,13 @@ def disable(unit: str, root: Path) -> None:
     _call("systemctl", "disable", *where, unit)
 
 
+def stop(*units: str) -> None:
+    """Stops services; one that does not run, or is not there, stays so."""
+    for unit in units:
+        if _call("systemctl", "list-units", "--plain", "--no-legend", "--all", unit).strip():
+            _call("systemctl", "stop", unit)
+
+
 def reload() -> None:
     """Lets systemd read the units again."""
     _call("systemctl", "daemon-reload")

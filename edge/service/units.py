@@ -17,6 +17,7 @@ from inspection.files import write_bytes
 
 UNIT = "linewarden@{line}.service"
 PANEL = "linewarden-panel.service"
+JOBS = ("linewarden-jobs.path", "linewarden-jobs.service")
 UNITS = Path("etc/systemd/system")
 CONFIGURATIONS = Path("etc/linewarden")
 PANEL_CONFIGURATION = CONFIGURATIONS / "panel/panel.yaml"
@@ -41,7 +42,8 @@ _WITH = {  # further files of a drop-in
 _LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - compared with, not used
 _PANEL_HEAD = """\
-# The web pages of this device: linewarden-panel.service. docs/guides/panel.md describes every key.
+# The web pages of this device: linewarden-panel.service. configs/panel/panel.yaml in the source has
+# every key.
 schema_version: 1
 host: 127.0.0.1  # this device alone
 port: 9600

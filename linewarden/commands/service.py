@@ -236,6 +236,8 @@ def _remove(args: argparse.Namespace) -> int:
     if leaving == here:
         if (args.root / units.UNITS / PANEL).exists():
             systemctl.disable(PANEL, args.root)
+        if systemctl.is_here(args.root):
+            systemctl.stop(*units.JOBS)  # a job may run in what is removed
         removed += units.remove_shared(args.root)
     for path in removed:
         print(f"removed  {path}")
