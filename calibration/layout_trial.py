@@ -8,7 +8,7 @@ was tried is what `take` makes active; nothing is measured again in between.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,7 +22,7 @@ from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import BundleError, ConfigError
 from inspection.files import sha256_of
-from inspection.images import read_image
+from inspection.images import Window, read_frame
 from inspection.inspector import Inspection, Inspector, open_engine
 from inspection.layout import Layout
 from inspection.names import printable
@@ -107,7 +107,7 @@ def try_layout(
     result = calibrate(
         bundle,
         good,
-        targets_of(active, good),
+        targets_of(bundle, active, good),
         recipe=recipe,
         layout=layout,
         engine=engine,
@@ -122,7 +122,8 @@ def try_layout(
         open_engine(bundle, engine=engine, artefact=active.artefact, threads=threads)
     ) as opened:
         judges = [Inspector(bundle, one, opened) for one in (active, result.calibration)]
-        tried = [_tried(path, judges, report) for path in there]
+        window = bundle.manifest.preprocessing.window
+        tried = [_tried(path, judges, window, report) for path in there]
     return LayoutTrial(
         replaces=active.seal,
         calibration=result.calibration,
@@ -171,39 +172,44 @@ def read_trial(path: Path) -> LayoutTrial:
     return parse_record(read_content(path, mend), path, LayoutTrial, mend)
 
 
-def targets_of(active: Calibration, good: Sequence[Path]) -> CalibrationTargets:
+def targets_of(bundle: Bundle, active: Calibration, good: Sequence[Path]) -> CalibrationTargets:
     """Returns the promise of a calibration, for other thresholds from images of good parts.
 
     A calibration keeps the bound of its review band and not the rate that was asked for: the bound
-    takes its place. It keeps the names of parts and lots by image, so they come from there.
+    takes its place. It keeps the names of parts and lots by image, so they come from there; images
+    that do not count have none.
     """
+    skipped = bundle.trained_on() | active.without.keys()
     return CalibrationTargets(
         false_reject_rate=active.false_reject_rate_target,
         confidence=active.confidence,
-        review_rate=active.review_rate_bound,
-        part_of=_namer("parts", active.parts, good),
-        lot_of=_namer("lots", active.lots, good),
+        # Rounding would miss the bound as it was computed, and move the threshold by a part.
+        review_rate=active.review_rate_bound and active.review_rate_bound * (1 + 1e-9),
+        part_of=_namer("parts", active.parts, good, skipped),
+        lot_of=_namer("lots", active.lots, good, skipped),
         extrapolate=active.modelled_rate is not None,
     )
 
 
 def _namer(
-    what: str, names: Mapping[str, str], good: Sequence[Path]
+    what: str, names: Mapping[str, str], good: Sequence[Path], skipped: Collection[str]
 ) -> Callable[[Path], str] | None:
     if not names:
         return None
-    found = {path: names.get(sha256_of(path)) for path in good}
-    unknown = [path for path, name in found.items() if name is None]
+    hashes = {path: sha256_of(path) for path in good}
+    unknown = [path for path, one in hashes.items() if one not in names and one not in skipped]
     if unknown:
         raise ConfigError(
             f"{printable(unknown[0])}: the active calibration names the {what} of its images, and "
             "this is none of them: calibrate with --layout, --part-name and --lot-name instead"
         )
-    return lambda path: found[path] or ""
+    return lambda path: names[hashes[path]]
 
 
-def _tried(path: Path, judges: Sequence[Inspector], report: Callable[[], object]) -> TriedPart:
-    frame = read_image(path)
+def _tried(
+    path: Path, judges: Sequence[Inspector], window: Window | None, report: Callable[[], object]
+) -> TriedPart:
+    frame = read_frame(path, window)
     before, after = (_judged(one.inspect(frame)) for one in judges)
     report()
     return TriedPart(image=printable(path), before=before, after=after)

@@ -189,7 +189,12 @@ class PixelConverter:
             rows = _rows(raw, height, width * in_bytes, row_bytes)
             deep: Deep = rows.view("<u2")
             return deep
-        if row_bytes and width % pixels == 0:
+        if row_bytes and width % pixels:
+            raise WrongFrameError(
+                f"packed rows of {width} pixels with padding cannot be read; set Width to a "
+                f"multiple of {pixels}, or an unpacked PixelFormat"
+            )
+        if row_bytes:
             dense = _rows(raw, height, width * in_bytes // pixels, row_bytes).reshape(-1)
         else:
             # Packed rows have no gap between them: a group of pixels may span two rows.

@@ -68,6 +68,8 @@ _CROP = {"top": 20, "left": 100, "height": 440, "width": 440}  # the flange in i
 # Scratches are a pixel wide: at 256 x 256 they would fade. Many parts are held out, because a
 # threshold from n parts rejects one of n + 1 good ones on average.
 _DRAWN_DATA = {"crop": _CROP, "image_size": [384, 384], "hold_out": 0.4}
+_FOLDERS = (_PART, "run", "bundle", "line", "report", "records", "panel")
+_MARK = ".linewarden-demo"  # the folders beside it may be removed
 _IMAGES = {"pass_sample": 1.0, "max_bytes": 300_000_000, "min_free_bytes": 100_000_000}
 _DRAWN_BACKBONE = {"layers": [1, 2, 3]}
 _UNTRAINED = (
@@ -91,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     """Runs the chain; each step replaces the files of an earlier demonstration."""
     started = time.monotonic()
     out: Path = args.out
-    _make_room(out)
+    _make_room(out, args.data)
     folder = args.data or _draw(out)
     config = _train_config(args, folder)
     _step(f"linewarden train {folder} --config {out / 'train.yaml'} --out {out / 'run'}")
@@ -135,13 +137,22 @@ def _show_panel(out: Path, station: dict[str, Any]) -> None:
         print("no terminal to show them on: start both beside each other to see the web pages")
 
 
-def _make_room(out: Path) -> None:
-    """Removes the files of an earlier demonstration, and nothing else."""
+def _make_room(out: Path, data: Path | None) -> None:
+    """Removes the files of an earlier demonstration, which has left its mark, and nothing else."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file")
-    for name in (_PART, "run", "bundle", "line", "report", "records", "panel"):
-        if (out / name).exists():
-            shutil.rmtree(out / name)
+    folders = [out / name for name in _FOLDERS if (out / name).exists()]
+    if data is not None and any(data.resolve().is_relative_to(one.resolve()) for one in folders):
+        raise ConfigError(f"--data {data}: lies in what --out {out} replaces; give another --out")
+    if folders and not (out / _MARK).exists():
+        raise ConfigError(
+            f"--out {out}: {folders[0].name} is of no demonstration and would be lost; give "
+            "another folder, or remove it"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / _MARK).touch()
+    for folder in folders:
+        shutil.rmtree(folder)
     for name in ("verdicts.jsonl", "live.jsonl"):
         (out / name).unlink(missing_ok=True)
 

@@ -248,11 +248,12 @@ def test_padded_rows_of_packed_pixels() -> None:
     assert np.array_equal(image, rounded(pixels, 12))
 
 
-def test_a_group_of_packed_pixels_may_span_two_rows() -> None:
-    """Packed rows of five pixels have no gap between them, whatever `row_bytes` is."""
-    pixels = values(12, 2, 5)
-    image = image_from_raw(raw_of(pixels, "12p"), "Mono12p", 5, 2, row_bytes=8)
-    assert np.array_equal(image, rounded(pixels, 12))
+def test_packed_rows_that_end_within_a_group_are_read_without_padding_alone() -> None:
+    pixels = np.arange(10, dtype=np.uint16).reshape(2, 5) * 400
+    raw = raw_of(pixels, "12p")
+    assert (image_from_raw(raw, "Mono12p", 5, 2) == rounded(pixels, 12)).all()
+    with pytest.raises(WrongFrameError, match=r"^packed rows of 5 pixels .*multiple of 2, or an"):
+        image_from_raw(np.pad(raw, (0, 1)), "Mono12p", 5, 2, row_bytes=8)
 
 
 def test_rows_shorter_than_their_pixels_are_a_partial_frame() -> None:
