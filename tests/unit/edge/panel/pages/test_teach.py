@@ -209,11 +209,34 @@ def test_a_folder_below_the_root_is_imported_once(
         (folder / f"{number}.png").write_bytes(encode_png(image(number)))
     (folder / "notes.png").write_text("not an image")
     assert "<option>monday</option>" in engineer.get(PAGE).text
-    done = engineer.post(f"{PAGE}/import", {"folder": "monday"}).json()
+    monday = {"folder": "monday", "start": "0"}
+    done = engineer.post(f"{PAGE}/import", monday).json()
     assert (done["added"], done["known"], done["left"]) == (3, 0, 0)
     assert done["refused"] == ["notes.png is not a PNG, JPEG or BMP file."]
-    assert engineer.post(f"{PAGE}/import", {"folder": "monday"}).json()["known"] == 3
+    assert engineer.post(f"{PAGE}/import", monday).json()["known"] == 3
     assert len(good(panel)) == 3
+
+
+def test_each_step_of_an_import_begins_where_the_one_before_ended(
+    tmp_path: Path, panel: Panel, engineer: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "stills/monday"
+    folder.mkdir(parents=True)
+    for number in (0, 0, 1):
+        path = folder / f"{len(list(folder.iterdir()))}.png"
+        path.write_bytes(encode_png(image(number)))
+    monkeypatch.setattr("edge.panel.pages.teach._STEP_S", -1.0)  # one file a step
+    steps, start = [], 0
+    for _ in range(3):
+        monday = {"folder": "monday", "start": str(start)}
+        step = engineer.post(f"{PAGE}/import", monday).json()
+        steps.append((step["added"], step["known"], step["next"], step["left"]))
+        start = step["next"]
+    assert steps == [(1, 0, 1, 2), (0, 1, 2, 1), (1, 0, 3, 0)]
+    beyond = engineer.post(f"{PAGE}/import", {"folder": "monday", "start": "9"}).json()
+    assert (beyond["added"], beyond["left"]) == (0, 0)
+    wrong = engineer.post(f"{PAGE}/import", {"folder": "monday", "start": "-1"})
+    assert wrong.status_code == 400
 
 
 @pytest.mark.parametrize("folder", ["..", "../other", "/etc", "link", "none", "monday/\0"])
@@ -224,7 +247,8 @@ def test_no_folder_outside_of_the_root_is_imported(
     (tmp_path / "other").mkdir()
     (tmp_path / "other/1.png").write_bytes(encode_png(image(1)))
     (tmp_path / "stills/link").symlink_to(tmp_path / "other")
-    assert engineer.post(f"{PAGE}/import", {"folder": folder}).status_code == 400
+    answer = engineer.post(f"{PAGE}/import", {"folder": folder, "start": "0"})
+    assert (answer.status_code, "There is no folder" in answer.text) == (400, True)
     assert good(panel) == []
 
 
