@@ -8,7 +8,7 @@ import sys
 from inspection.errors import LinewardenError
 
 _LIMIT_S = 120.0  # a command may verify every file of a bundle
-_UMASK = 0o022  # lines have another user, and must read the files of the panel
+UMASK = 0o022  # lines have another user, and must read the files of the panel
 _SAID_BY = "linewarden: "  # begins the message of an error
 
 
@@ -25,7 +25,7 @@ def linewarden(*words: object, within_s: float = _LIMIT_S) -> str:
             capture_output=True,
             text=True,
             timeout=within_s,
-            umask=_UMASK,
+            umask=UMASK,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

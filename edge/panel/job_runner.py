@@ -21,6 +21,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO
 
+from edge.panel.command import UMASK
 from edge.panel.jobs import (
     ASKED,
     BEGUN,
@@ -100,6 +101,7 @@ def _run(job: Path) -> Ended:
         stderr=subprocess.STDOUT,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         start_new_session=True,
+        umask=UMASK,
         preexec_fn=_give_way_and_end_with_the_runner,  # noqa: PLW1509 - no other thread works
     )
     assert process.stdout is not None  # noqa: S101 - it is a pipe

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from edge.panel.access.roles import Role
 from edge.panel.bundles import bundles_of, store_of
+from edge.panel.command import linewarden
 from edge.panel.headers import REPORT_POLICY
 from edge.panel.jobs import Asked, Job
 from edge.panel.page import Page, Route, Visit
@@ -107,7 +108,7 @@ def _install(visit: Visit) -> Response:
     if store is None or not taught.is_done:
         raise Refused(409, "problem.no_store", name=part.name)
     with visit.change("bundle_install", f"{part.name}: {taught.name}"):
-        store.install(taught.bundle)
+        linewarden("bundle", "install", taught.bundle, "--store", store.folder)
     return visit.back(f"/lines/{visit.line.name}/recipes")
 
 

@@ -56,6 +56,7 @@ def forever(tmp_path: Path) -> list[str]:
     return ["panel", "--config", str(line)]
 
 
+@pytest.mark.usefixtures("private_umask")
 def test_a_job_runs_on_its_own_at_the_lowest_priority(
     jobs: Jobs, forever: list[str], tmp_path: Path
 ) -> None:
@@ -65,6 +66,8 @@ def test_a_job_runs_on_its_own_at_the_lowest_priority(
     (pid,) = processes(str(tmp_path / "forever.yaml"))
     assert os.getpriority(os.PRIO_PROCESS, pid) == 19
     assert os.getsid(pid) != os.getsid(0)
+    # The line, which has another user, reads what the job writes.
+    assert "Umask:\t0022" in Path(f"/proc/{pid}/status").read_text()
     # Another panel, on the same folder, finds it and ends it.
     other = Jobs(tmp_path / "jobs", wakes=True)
     assert [one.name for one in other.of("teach:flange")] == [job.name]

@@ -70,6 +70,7 @@ def test_the_report_of_another_command_runs_nothing(panel: Panel) -> None:
     assert viewer.get(path_of(taught, "/report")).status_code == 404
 
 
+@pytest.mark.usefixtures("private_umask")
 def test_a_result_becomes_the_next_version_in_the_store(tmp_path: Path, panel: Panel) -> None:
     taught = result(panel)
     store = BundleStore(tmp_path / "store", Keys({}, None))
@@ -79,6 +80,8 @@ def test_a_result_becomes_the_next_version_in_the_store(tmp_path: Path, panel: P
     answer = engineer.post(path_of(taught, "/install"))
     assert (answer.status_code, answer.headers["location"]) == (303, f"{LINE}/recipes")
     (new,) = (one for one in store.versions("tiny") if not one.is_active)
+    # The line, which has another user, reads it.
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in new.folder.rglob("*"))
     assert new.version in engineer.get(f"{LINE}/recipes").text
     entry = panel.audit.entries()[0]
     assert (entry.change.action, entry.failure) == ("bundle_install", "")
