@@ -105,7 +105,9 @@ def _store(visit: Visit, part: Part) -> BundleStore | None:
 def _install(visit: Visit) -> Response:
     part, taught = _part(visit), _taught(visit)
     store = _store(visit, part)
-    if store is None or not taught.is_done:
+    if not taught.is_done or taught.file.kind != "teach":
+        raise Refused(409, "problem.not_taught")
+    if store is None:
         raise Refused(409, "problem.no_store", name=part.name)
     with visit.change("bundle_install", f"{part.name}: {taught.name}"):
         linewarden("bundle", "install", taught.bundle, "--store", store.folder)

@@ -169,3 +169,23 @@ def test_a_job_that_made_nothing_has_no_bundle(panel: Panel) -> None:
     assert tried(panel, taught, ("1.png", encode_png(GREY))).status_code == 409
     engineer = Browser(panel).log_in("engineer")
     assert engineer.get(f"{LINE}/teach/flange/results/none").status_code == 404
+
+
+def test_a_calibration_is_done_when_its_report_is_there(
+    tmp_path: Path, panel: Panel, tiny_bundle: Bundle
+) -> None:
+    part = panel.teach.parts.add("line", "tiny", "")
+    part.collection.add(GREY, "1.png", "engineer")
+    file = TaughtFile(kind="calibrate", bundle=str(tiny_bundle.folder))
+    taught = part.begin(file)
+    engineer = Browser(panel).log_in("engineer")
+    overview = f"{LINE}/teach/tiny"
+    for path in (path_of(taught), overview):
+        assert "calibration is not complete" in engineer.get(path).text
+    assert tried(panel, taught, ("1.png", encode_png(GREY))).status_code == 409
+    taught.report.write_text("<h1>figures</h1>")
+    assert "calibration is complete" in engineer.get(overview).text
+    assert engineer.get(path_of(taught)).text.count(str(taught.bundle)) == 1
+    # It is in the bundle of the line already: there is nothing to install.
+    assert engineer.post(path_of(taught, "/install")).status_code == 409
+    assert len(BundleStore(tmp_path / "store", Keys({}, None)).versions("tiny")) == 1
