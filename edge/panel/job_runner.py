@@ -76,10 +76,10 @@ def _work(folder: Path) -> None:
         job, mark = folder / names[0], folder / QUEUE / names[0]
         if (job / ASKED).exists() and not (job / BEGUN).exists():
             write_text(job / BEGUN, Begun(moment=_now()).model_dump_json())
-            mark.unlink()
+            mark.unlink(missing_ok=True)  # `Jobs.cancel` takes it too
             write_text(job / ENDED, _run(job).model_dump_json())
         else:
-            mark.unlink()  # of a job that an earlier runner has begun, or that is gone
+            mark.unlink(missing_ok=True)  # begun by an earlier runner, or gone
 
 
 def _end_lost(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import datetime, timezone
 
 from starlette.responses import Response
@@ -121,19 +120,19 @@ def _try(visit: Visit) -> Response:
         raise Refused(409, "problem.not_taught")
     with visit.change("job_try", f"{part.name}: {taught.name}, {len(sources)}"):
         trial = begin_trial(taught, sources, visit.panel.config.teach.min_free_bytes)
-        with contextlib.ExitStack() as undone:
-            undone.callback(trial.discard)
-            visit.panel.jobs.start(
-                Asked(
-                    subject=_trial_subject(part),
-                    kind="try",
-                    words=trial.words(taught),
-                    limit_s=_LIMIT_S,
-                    by=visit.account.name,
-                    moment=datetime.now(timezone.utc),
-                )
-            )
-            undone.pop_all()
+        asked = Asked(
+            subject=_trial_subject(part),
+            kind="try",
+            words=trial.words(taught),
+            limit_s=_LIMIT_S,
+            by=visit.account.name,
+            moment=datetime.now(timezone.utc),
+        )
+        try:
+            visit.panel.jobs.start(asked)
+        except (Refused, OSError):  # after any other error the job waits, and needs the stills
+            trial.discard()
+            raise
     return visit.back(_path(visit))
 
 

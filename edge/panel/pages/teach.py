@@ -256,7 +256,7 @@ def _start(visit: Visit) -> Response:
         )
         try:
             visit.panel.jobs.start(asked)
-        except Refused:
+        except (Refused, OSError):  # after any other error the job waits, and needs the images
             taught.discard()
             raise
     return visit.back(_path(visit, f"/{part.name}"))

@@ -17,10 +17,11 @@ from edge.panel.services import Panel
 from edge.panel.teach.parts import Taught, TaughtFile
 from inspection.bundle import Bundle
 from inspection.bundle.installed import BundleStore
+from inspection.errors import LinewardenError
 from inspection.images import encode_png
 from inspection.trust.keys import Keys
 from tests.doubles.line_folder import write_line
-from tests.doubles.panel import Browser, config_of, opened
+from tests.doubles.panel import Browser, config_of, opened, raising
 
 LINE = "/lines/line"
 GREY = np.full((32, 32), 50, np.uint8)
@@ -159,6 +160,18 @@ def test_stills_that_cannot_be_judged_start_no_job(
     monkeypatch.setattr("edge.panel.teach.tools.find_spec", lambda _name: None)
     page = Browser(panel).log_in("operator").get(path_of(taught)).text
     assert "This device cannot try it: it lacks onnxruntime." in page
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"), [(OSError(28, "No space left"), 0), (LinewardenError("it waits"), 1)]
+)
+def test_stills_stay_when_their_job_waits(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch, error: Exception, kept: int
+) -> None:
+    taught = result(panel)
+    monkeypatch.setattr(panel.jobs, "start", raising(error))
+    assert tried(panel, taught, ("1.png", encode_png(GREY))).status_code in {503, 507}
+    assert len(list((taught.folder / "trials").iterdir())) == kept
 
 
 def test_a_job_that_made_nothing_has_no_bundle(panel: Panel) -> None:

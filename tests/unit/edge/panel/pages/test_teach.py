@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.panel.jobs import CANCEL, State
+from edge.panel.jobs import State
 from edge.panel.services import Panel
 from edge.panel.teach.frames import LiveFrames
 from edge.panel.teach.promises import Promises, PromiseTable
 from edge.station.commands import FrameMessage
 from edge.station.control import Command, ControlSocket
-from inspection.errors import LineError
+from inspection.errors import LineError, LinewardenError
 from inspection.images import encode_jpeg, encode_png, read_image
 from tests.doubles.line_folder import RECORDS, write_line
-from tests.doubles.panel import Browser, config_of, opened
+from tests.doubles.panel import Browser, config_of, opened, raising
 
 PAGE = "/lines/line/teach/flange"
 SHAPE = (600, 500)  # more than one piece
@@ -304,7 +304,24 @@ def test_teaching_is_asked_for_with_the_images_of_now(panel: Panel, engineer: Br
     assert len(panel.teach.parts.find("line", "flange").taught()) == 1
     assert "waits for its turn" in engineer.get(f"{PAGE}/job").text
     assert engineer.post(f"{PAGE}/cancel").status_code == 303
-    assert (job.folder / CANCEL).exists()
+    assert panel.jobs.find(job.name).state is State.CANCELLED
+    assert engineer.post(f"{PAGE}/start", start()).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("error", "taught"), [(OSError(28, "No space left"), 0), (LinewardenError("it waits"), 1)]
+)
+def test_a_result_stays_when_its_job_waits(
+    panel: Panel,
+    engineer: Browser,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    taught: int,
+) -> None:
+    upload(engineer, ("1.png", encode_png(image(1))))
+    monkeypatch.setattr(panel.jobs, "start", raising(error))
+    assert engineer.post(f"{PAGE}/start", start()).status_code in {503, 507}
+    assert len(panel.teach.parts.find("line", "flange").taught()) == taught
 
 
 def start(kind: str = "teach", **fields: str) -> dict[str, str]:
