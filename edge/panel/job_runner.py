@@ -21,6 +21,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO
 
+from edge.panel.command import UMASK
 from edge.panel.jobs import (
     ASKED,
     BEGUN,
@@ -75,10 +76,10 @@ def _work(folder: Path) -> None:
         job, mark = folder / names[0], folder / QUEUE / names[0]
         if (job / ASKED).exists() and not (job / BEGUN).exists():
             write_text(job / BEGUN, Begun(moment=_now()).model_dump_json())
-            mark.unlink()
+            mark.unlink(missing_ok=True)  # `Jobs.cancel` takes it too
             write_text(job / ENDED, _run(job).model_dump_json())
         else:
-            mark.unlink()  # of a job that an earlier runner has begun, or that is gone
+            mark.unlink(missing_ok=True)  # begun by an earlier runner, or gone
 
 
 def _end_lost(folder: Path) -> None:
@@ -100,6 +101,7 @@ def _run(job: Path) -> Ended:
         stderr=subprocess.STDOUT,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         start_new_session=True,
+        umask=UMASK,
         preexec_fn=_give_way_and_end_with_the_runner,  # noqa: PLW1509 - no other thread works
     )
     assert process.stdout is not None  # noqa: S101 - it is a pipe

@@ -160,11 +160,17 @@ class Jobs:
         return self.find(name)
 
     def cancel(self, name: str) -> None:
-        """Asks for the end of a job; one that has ended stays as it is."""
+        """Asks for the end of a job; one that waits ends now, one that has ended stays as it is."""
         job = self.find(name)
-        if job.is_open:
-            write_text(job.folder / CANCEL, "")
-            self._wake()
+        if not job.is_open:
+            return
+        # First: a runner takes the job out of the queue before it looks for this file, so that
+        # whoever finds the job in the queue below knows that it never runs.
+        write_text(job.folder / CANCEL, "")
+        with contextlib.suppress(FileNotFoundError):
+            (self._folder / QUEUE / name).unlink()
+            ended = Ended(moment=datetime.now(timezone.utc), exit_code=None, why=CANCELLED)
+            write_text(job.folder / ENDED, ended.model_dump_json())
 
     def find(self, name: str) -> Job:
         """Returns a job.
@@ -232,7 +238,7 @@ class Jobs:
                 check=True,
                 start_new_session=True,
             )
-        except subprocess.SubprocessError as error:
+        except (OSError, subprocess.SubprocessError) as error:
             raise LinewardenError(
                 f"the process that runs the jobs does not start ({error}); the job waits: look "
                 "at the page again, or restart the panel"

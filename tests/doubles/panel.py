@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,15 @@ def opened(config: PanelConfig) -> Iterator[Panel]:
         yield panel
     finally:
         panel.database.close()
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    """Returns a function that raises an error, whatever it is called with."""
+
+    def fails(*_: object) -> Any:
+        raise error
+
+    return fails
 
 
 def title_of(answer: Any) -> str:

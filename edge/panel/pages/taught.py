@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import datetime, timezone
 
 from starlette.responses import Response
 
 from edge.panel.access.roles import Role
 from edge.panel.bundles import bundles_of, store_of
+from edge.panel.command import linewarden
 from edge.panel.headers import REPORT_POLICY
 from edge.panel.jobs import Asked, Job
 from edge.panel.page import Page, Route, Visit
@@ -104,10 +104,12 @@ def _store(visit: Visit, part: Part) -> BundleStore | None:
 def _install(visit: Visit) -> Response:
     part, taught = _part(visit), _taught(visit)
     store = _store(visit, part)
-    if store is None or not taught.is_done:
+    if not taught.is_done or taught.file.kind != "teach":
+        raise Refused(409, "problem.not_taught")
+    if store is None:
         raise Refused(409, "problem.no_store", name=part.name)
     with visit.change("bundle_install", f"{part.name}: {taught.name}"):
-        store.install(taught.bundle)
+        linewarden("bundle", "install", taught.bundle, "--store", store.folder)
     return visit.back(f"/lines/{visit.line.name}/recipes")
 
 
@@ -118,19 +120,19 @@ def _try(visit: Visit) -> Response:
         raise Refused(409, "problem.not_taught")
     with visit.change("job_try", f"{part.name}: {taught.name}, {len(sources)}"):
         trial = begin_trial(taught, sources, visit.panel.config.teach.min_free_bytes)
-        with contextlib.ExitStack() as undone:
-            undone.callback(trial.discard)
-            visit.panel.jobs.start(
-                Asked(
-                    subject=_trial_subject(part),
-                    kind="try",
-                    words=trial.words(taught),
-                    limit_s=_LIMIT_S,
-                    by=visit.account.name,
-                    moment=datetime.now(timezone.utc),
-                )
-            )
-            undone.pop_all()
+        asked = Asked(
+            subject=_trial_subject(part),
+            kind="try",
+            words=trial.words(taught),
+            limit_s=_LIMIT_S,
+            by=visit.account.name,
+            moment=datetime.now(timezone.utc),
+        )
+        try:
+            visit.panel.jobs.start(asked)
+        except (Refused, OSError):  # after any other error the job waits, and needs the stills
+            trial.discard()
+            raise
     return visit.back(_path(visit))
 
 

@@ -199,17 +199,21 @@ def _upload(visit: Visit) -> Response:
 
 
 def _import(visit: Visit) -> Response:
-    """Imports for some seconds; the script asks again for the rest."""
+    """Imports for some seconds, from the file `start` on; the script asks again for the rest."""
     part, root = _part(visit), visit.panel.config.teach.import_root
     if root is None:
         raise Refused(403, "problem.no_import_root")
-    folder = inside(root, visit.field("folder", 1000))
+    folder, first = inside(root, visit.field("folder", 1000)), visit.field("start")
+    if not first.isdecimal():
+        raise Refused(400, "problem.field", name="start")
     with visit.change("teach_import", f"{part.name}: {folder}"):
-        done = collect(files_of(folder), part.collection, visit.account.name, _STEP_S)
+        sources = files_of(folder)[int(first) :]
+        done = collect(sources, part.collection, visit.account.name, _STEP_S)
     return JSONResponse(
         {
             "added": done.added,
             "known": done.known,
+            "next": int(first) + len(sources) - done.left,
             "left": done.left,
             "refused": _reasons(visit, done),
         }
@@ -252,7 +256,7 @@ def _start(visit: Visit) -> Response:
         )
         try:
             visit.panel.jobs.start(asked)
-        except Refused:
+        except (Refused, OSError):  # after any other error the job waits, and needs the images
             taught.discard()
             raise
     return visit.back(_path(visit, f"/{part.name}"))

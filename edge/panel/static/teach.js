@@ -96,16 +96,18 @@ formOf("import")?.addEventListener("submit", async (event) => {
   const form = event.target;
   const button = form.querySelector("button");
   const result = at("import-result");
-  const sum = { added: 0, known: 0 };
+  const sum = { added: 0, known: 0, refused: [] };
   button.disabled = true;
   try {
-    for (let left = true; left; ) {
-      const step = await send(form);
+    for (let start = 0, left = true; left; ) {
+      const step = await send(form, { start });
       sum.added += step.added;
-      sum.known = step.known;
-      left = step.left > 0;
+      sum.known += step.known;
+      sum.refused.push(...step.refused);
+      left = step.left > 0 && step.next > start; // a step that moves nothing is the last
+      start = step.next;
       const line = words.imported.replace("{added}", sum.added).replace("{known}", sum.known).replace("{left}", step.left);
-      text(result, [line, ...step.refused].join("\n"));
+      text(result, [line, ...sum.refused].join("\n"));
     }
   } catch (error) {
     text(result, error.message);

@@ -162,8 +162,9 @@ class Collection:
 
 def digest_of(image: npt.NDArray[np.uint8]) -> str:
     """Returns a short hash over the pixels and the shape of an image."""
-    content = str(image.shape).encode() + np.ascontiguousarray(image).tobytes()
-    return hashlib.sha256(content).hexdigest()[:16]
+    found = hashlib.sha256(str(image.shape).encode())
+    found.update(np.ascontiguousarray(image).data)
+    return found.hexdigest()[:16]
 
 
 def _about(image: npt.NDArray[np.uint8], source: str, by: str, moment: datetime) -> About:

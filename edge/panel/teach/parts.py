@@ -92,8 +92,9 @@ class Taught:
 
     @property
     def is_done(self) -> bool:
-        """Whether the bundle is there."""
-        return (self.bundle / MANIFEST).is_file()
+        """Whether the bundle is there, and its calibration, which ends with the report."""
+        is_made_here = not self.file.bundle  # another was there before the job
+        return (self.bundle / MANIFEST).is_file() and (is_made_here or self.report.is_file())
 
     def discard(self) -> None:
         """Removes the folder, where its job was not started."""

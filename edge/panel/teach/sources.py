@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,10 @@ from inspection.images import decode_image
 from inspection.images.folder import IMAGE_SUFFIXES
 from inspection.names import printable
 
-PIXELS_MAX = 70_000_000  # of a file from elsewhere: what it decodes to must fit into memory
+# Of a file from elsewhere: decoding, measuring and encoding it must fit into the panel's memory,
+# which its unit bounds. A BMP with so many pixels in colour is the largest file.
+PIXELS_MAX = 25_000_000
+FILE_MAX_BYTES = 80_000_000
 DEPTH = 3
 
 DECODING = threading.Lock()  # one large image in memory, however many people send some
@@ -115,7 +119,9 @@ def sent(files: Sequence[object]) -> list[Source]:
 
 def files_of(folder: Path) -> list[Source]:
     """Returns the images of a folder, by name."""
-    return [Source(printable(path.name), path.read_bytes) for path in sorted(_images(folder))]
+    return [
+        Source(printable(path.name), partial(_content, path)) for path in sorted(_images(folder))
+    ]
 
 
 def collect(
@@ -146,6 +152,13 @@ def collect(
         except Unusable as error:
             refused.append(error)
     return Import(added, known, refused, 0)
+
+
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > FILE_MAX_BYTES:
+        values = {"name": printable(path.name), "max": FILE_MAX_BYTES // 1_000_000}
+        raise Unusable(400, "problem.file_too_large", **values)
+    return path.read_bytes()
 
 
 def _walk(folder: Path, depth: int) -> Iterator[Path]:

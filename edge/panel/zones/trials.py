@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.panel.command import failure_of
 from inspection.errors import BundleError
 
 TRIAL_S = 600
 _KILL_S = 5
+_TOO_LONG = 124  # exit code of `timeout`
 _ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -89,10 +91,6 @@ def _failure(words: Sequence[object], within_s: int) -> str:
     )
     if done.returncode == 0:
         return ""
-    said = done.stderr.strip().splitlines()
-    reason = next((line for line in reversed(said) if line.startswith("linewarden: ")), "")
-    if reason:
-        return reason.removeprefix("linewarden: ")
-    if done.returncode == 124:
+    if done.returncode == _TOO_LONG:
         return f"it took longer than {within_s} s: give fewer good parts, or run it by hand"
-    return f"it ended with {done.returncode}: {said[-1] if said else 'it said nothing'}"
+    return failure_of(words, done)

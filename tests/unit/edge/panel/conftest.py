@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,3 +33,11 @@ def line(line_file: Path) -> Iterator[TalkingLine]:
     talking = TalkingLine()
     with talking.listening(line_file.parent / "line.sock"):
         yield talking
+
+
+@pytest.fixture
+def private_umask() -> Iterator[None]:
+    """The mask of the unit of the panel: what it writes is for its own user."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)

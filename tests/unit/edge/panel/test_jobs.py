@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from edge.panel.job_runner import main
-from edge.panel.jobs import BEGUN, QUEUE, Asked, Job, Jobs, State
+from edge.panel.jobs import BEGUN, LOG, QUEUE, Asked, Job, Jobs, State
 from edge.panel.refusals import Refused
-from inspection.files import locked
+from inspection.files import locked, write_text
 from tests.doubles.line_folder import GENEROUS_S
 from tests.doubles.waiting import wait_for
 
@@ -56,6 +56,7 @@ def forever(tmp_path: Path) -> list[str]:
     return ["panel", "--config", str(line)]
 
 
+@pytest.mark.usefixtures("private_umask")
 def test_a_job_runs_on_its_own_at_the_lowest_priority(
     jobs: Jobs, forever: list[str], tmp_path: Path
 ) -> None:
@@ -65,6 +66,8 @@ def test_a_job_runs_on_its_own_at_the_lowest_priority(
     (pid,) = processes(str(tmp_path / "forever.yaml"))
     assert os.getpriority(os.PRIO_PROCESS, pid) == 19
     assert os.getsid(pid) != os.getsid(0)
+    # The line, which has another user, reads what the job writes.
+    assert "Umask:\t0022" in Path(f"/proc/{pid}/status").read_text()
     # Another panel, on the same folder, finds it and ends it.
     other = Jobs(tmp_path / "jobs", wakes=True)
     assert [one.name for one in other.of("teach:flange")] == [job.name]
@@ -104,9 +107,31 @@ def test_there_is_one_open_job_of_a_subject(jobs: Jobs, forever: list[str]) -> N
     wait_for(lambda: jobs.find(first.name).state is State.RUNNING, GENEROUS_S)
     assert jobs.find(waiting.name).state is State.WAITING
     jobs.cancel(waiting.name)
+    # At once, while the other runs, so that its subject is free.
+    assert jobs.find(waiting.name).state is State.CANCELLED
+    again = jobs.start(asked(*SAYS, subject="try:flange"))
+    assert jobs.find(first.name).state is State.RUNNING
     jobs.cancel(first.name)
-    assert ended(jobs, waiting).state is State.CANCELLED
+    assert ended(jobs, again).state is State.DONE
     assert jobs.find(waiting.name).tail() == []
+
+
+def test_a_job_that_is_cancelled_as_the_runner_takes_it_never_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = Jobs(tmp_path / "jobs", wakes=False)
+    job = jobs.start(asked(*SAYS))
+
+    def cancelling(path: Path, content: str) -> None:
+        write_text(path, content)
+        if path.name == BEGUN:
+            jobs.cancel(job.name)
+
+    monkeypatch.setattr("edge.panel.job_runner.write_text", cancelling)
+    assert main([str(tmp_path / "jobs")]) == 0
+    assert jobs.find(job.name).state is State.CANCELLED
+    assert not (job.folder / LOG).exists()
+    assert list((tmp_path / "jobs" / QUEUE).iterdir()) == []
 
 
 def test_a_job_that_takes_too_long_is_ended(jobs: Jobs, forever: list[str]) -> None:

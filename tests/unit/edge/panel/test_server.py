@@ -10,12 +10,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 import uvicorn
+from starlette.requests import Request
+from starlette.types import Message
 
 from edge.panel import endpoint, server
 from edge.panel.config import PanelConfig
+from edge.panel.refusals import Refused
 from inspection.errors import LineError
 from tests.doubles.certificates import certificate
 from tests.doubles.panel import PASSWORD, config_of, opened
@@ -85,6 +89,20 @@ def test_a_form_that_comes_too_slowly_is_refused(
         answer = read_all(connected(port, head.format(port=port).encode()))
     assert b" 408 " in answer.splitlines()[0]
     assert b"The form came too slowly." in answer
+
+
+def test_a_large_form_has_time_for_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "_FORM_S", 0.0)
+
+    async def slow() -> Message:
+        await asyncio.sleep(1.0)
+        return {"type": "http.request", "body": b"part"}
+
+    request = Request({"type": "http"}, slow)
+    assert anyio.run(endpoint._bounded(request, 64_000_000))["body"] == b"part"
+    with pytest.raises(Refused) as caught:
+        anyio.run(endpoint._bounded(request, 65_536))
+    assert caught.value.status == 408
 
 
 def test_long_headers_are_refused(config: PanelConfig) -> None:

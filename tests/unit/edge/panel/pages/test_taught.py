@@ -17,10 +17,11 @@ from edge.panel.services import Panel
 from edge.panel.teach.parts import Taught, TaughtFile
 from inspection.bundle import Bundle
 from inspection.bundle.installed import BundleStore
+from inspection.errors import LinewardenError
 from inspection.images import encode_png
 from inspection.trust.keys import Keys
 from tests.doubles.line_folder import write_line
-from tests.doubles.panel import Browser, config_of, opened
+from tests.doubles.panel import Browser, config_of, opened, raising
 
 LINE = "/lines/line"
 GREY = np.full((32, 32), 50, np.uint8)
@@ -70,6 +71,7 @@ def test_the_report_of_another_command_runs_nothing(panel: Panel) -> None:
     assert viewer.get(path_of(taught, "/report")).status_code == 404
 
 
+@pytest.mark.usefixtures("private_umask")
 def test_a_result_becomes_the_next_version_in_the_store(tmp_path: Path, panel: Panel) -> None:
     taught = result(panel)
     store = BundleStore(tmp_path / "store", Keys({}, None))
@@ -79,6 +81,8 @@ def test_a_result_becomes_the_next_version_in_the_store(tmp_path: Path, panel: P
     answer = engineer.post(path_of(taught, "/install"))
     assert (answer.status_code, answer.headers["location"]) == (303, f"{LINE}/recipes")
     (new,) = (one for one in store.versions("tiny") if not one.is_active)
+    # The line, which has another user, reads it.
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in new.folder.rglob("*"))
     assert new.version in engineer.get(f"{LINE}/recipes").text
     entry = panel.audit.entries()[0]
     assert (entry.change.action, entry.failure) == ("bundle_install", "")
@@ -158,6 +162,18 @@ def test_stills_that_cannot_be_judged_start_no_job(
     assert "This device cannot try it: it lacks onnxruntime." in page
 
 
+@pytest.mark.parametrize(
+    ("error", "kept"), [(OSError(28, "No space left"), 0), (LinewardenError("it waits"), 1)]
+)
+def test_stills_stay_when_their_job_waits(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch, error: Exception, kept: int
+) -> None:
+    taught = result(panel)
+    monkeypatch.setattr(panel.jobs, "start", raising(error))
+    assert tried(panel, taught, ("1.png", encode_png(GREY))).status_code in {503, 507}
+    assert len(list((taught.folder / "trials").iterdir())) == kept
+
+
 def test_a_job_that_made_nothing_has_no_bundle(panel: Panel) -> None:
     part = panel.teach.parts.add("line", "flange", "")
     part.collection.add(GREY, "1.png", "engineer")
@@ -166,3 +182,23 @@ def test_a_job_that_made_nothing_has_no_bundle(panel: Panel) -> None:
     assert tried(panel, taught, ("1.png", encode_png(GREY))).status_code == 409
     engineer = Browser(panel).log_in("engineer")
     assert engineer.get(f"{LINE}/teach/flange/results/none").status_code == 404
+
+
+def test_a_calibration_is_done_when_its_report_is_there(
+    tmp_path: Path, panel: Panel, tiny_bundle: Bundle
+) -> None:
+    part = panel.teach.parts.add("line", "tiny", "")
+    part.collection.add(GREY, "1.png", "engineer")
+    file = TaughtFile(kind="calibrate", bundle=str(tiny_bundle.folder))
+    taught = part.begin(file)
+    engineer = Browser(panel).log_in("engineer")
+    overview = f"{LINE}/teach/tiny"
+    for path in (path_of(taught), overview):
+        assert "calibration is not complete" in engineer.get(path).text
+    assert tried(panel, taught, ("1.png", encode_png(GREY))).status_code == 409
+    taught.report.write_text("<h1>figures</h1>")
+    assert "calibration is complete" in engineer.get(overview).text
+    assert engineer.get(path_of(taught)).text.count(str(taught.bundle)) == 1
+    # It is in the bundle of the line already: there is nothing to install.
+    assert engineer.post(path_of(taught, "/install")).status_code == 409
+    assert len(BundleStore(tmp_path / "store", Keys({}, None)).versions("tiny")) == 1

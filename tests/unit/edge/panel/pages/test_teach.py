@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.panel.jobs import CANCEL, State
+from edge.panel.jobs import State
 from edge.panel.services import Panel
 from edge.panel.teach.frames import LiveFrames
 from edge.panel.teach.promises import Promises, PromiseTable
 from edge.station.commands import FrameMessage
 from edge.station.control import Command, ControlSocket
-from inspection.errors import LineError
+from inspection.errors import LineError, LinewardenError
 from inspection.images import encode_jpeg, encode_png, read_image
 from tests.doubles.line_folder import RECORDS, write_line
-from tests.doubles.panel import Browser, config_of, opened
+from tests.doubles.panel import Browser, config_of, opened, raising
 
 PAGE = "/lines/line/teach/flange"
 SHAPE = (600, 500)  # more than one piece
@@ -187,7 +187,7 @@ def test_uploads_are_written_without_loss_and_bad_ones_are_named(
     assert answer.status_code == 400
     assert "1 images were collected, 1 were there already" in answer.text
     assert "&lt;b&gt;.txt is not a PNG, JPEG or BMP file" in answer.text
-    assert "bomb.png has more than 70 million pixels" in answer.text
+    assert "bomb.png has more than 25 million pixels" in answer.text
     assert "cut.png: the image is damaged or cut off" in answer.text
     assert "colour.png has other colour channels" in answer.text
     assert len(good(panel)) == 3
@@ -209,11 +209,46 @@ def test_a_folder_below_the_root_is_imported_once(
         (folder / f"{number}.png").write_bytes(encode_png(image(number)))
     (folder / "notes.png").write_text("not an image")
     assert "<option>monday</option>" in engineer.get(PAGE).text
-    done = engineer.post(f"{PAGE}/import", {"folder": "monday"}).json()
+    monday = {"folder": "monday", "start": "0"}
+    done = engineer.post(f"{PAGE}/import", monday).json()
     assert (done["added"], done["known"], done["left"]) == (3, 0, 0)
     assert done["refused"] == ["notes.png is not a PNG, JPEG or BMP file."]
-    assert engineer.post(f"{PAGE}/import", {"folder": "monday"}).json()["known"] == 3
+    assert engineer.post(f"{PAGE}/import", monday).json()["known"] == 3
     assert len(good(panel)) == 3
+
+
+def test_a_huge_file_of_a_folder_is_not_read(
+    tmp_path: Path, panel: Panel, engineer: Browser
+) -> None:
+    folder = tmp_path / "stills/monday"
+    folder.mkdir(parents=True)
+    (folder / "0.png").write_bytes(encode_png(image(0)))
+    with (folder / "huge.png").open("wb") as huge:
+        huge.truncate(80_000_001)
+    done = engineer.post(f"{PAGE}/import", {"folder": "monday", "start": "0"}).json()
+    assert (done["added"], done["refused"]) == (1, ["huge.png is larger than 80 MB."])
+
+
+def test_each_step_of_an_import_begins_where_the_one_before_ended(
+    tmp_path: Path, panel: Panel, engineer: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "stills/monday"
+    folder.mkdir(parents=True)
+    for number in (0, 0, 1):
+        path = folder / f"{len(list(folder.iterdir()))}.png"
+        path.write_bytes(encode_png(image(number)))
+    monkeypatch.setattr("edge.panel.pages.teach._STEP_S", -1.0)  # one file a step
+    steps, start = [], 0
+    for _ in range(3):
+        monday = {"folder": "monday", "start": str(start)}
+        step = engineer.post(f"{PAGE}/import", monday).json()
+        steps.append((step["added"], step["known"], step["next"], step["left"]))
+        start = step["next"]
+    assert steps == [(1, 0, 1, 2), (0, 1, 2, 1), (1, 0, 3, 0)]
+    beyond = engineer.post(f"{PAGE}/import", {"folder": "monday", "start": "9"}).json()
+    assert (beyond["added"], beyond["left"]) == (0, 0)
+    wrong = engineer.post(f"{PAGE}/import", {"folder": "monday", "start": "-1"})
+    assert wrong.status_code == 400
 
 
 @pytest.mark.parametrize("folder", ["..", "../other", "/etc", "link", "none", "monday/\0"])
@@ -224,7 +259,8 @@ def test_no_folder_outside_of_the_root_is_imported(
     (tmp_path / "other").mkdir()
     (tmp_path / "other/1.png").write_bytes(encode_png(image(1)))
     (tmp_path / "stills/link").symlink_to(tmp_path / "other")
-    assert engineer.post(f"{PAGE}/import", {"folder": folder}).status_code == 400
+    answer = engineer.post(f"{PAGE}/import", {"folder": folder, "start": "0"})
+    assert (answer.status_code, "There is no folder" in answer.text) == (400, True)
     assert good(panel) == []
 
 
@@ -268,7 +304,24 @@ def test_teaching_is_asked_for_with_the_images_of_now(panel: Panel, engineer: Br
     assert len(panel.teach.parts.find("line", "flange").taught()) == 1
     assert "waits for its turn" in engineer.get(f"{PAGE}/job").text
     assert engineer.post(f"{PAGE}/cancel").status_code == 303
-    assert (job.folder / CANCEL).exists()
+    assert panel.jobs.find(job.name).state is State.CANCELLED
+    assert engineer.post(f"{PAGE}/start", start()).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("error", "taught"), [(OSError(28, "No space left"), 0), (LinewardenError("it waits"), 1)]
+)
+def test_a_result_stays_when_its_job_waits(
+    panel: Panel,
+    engineer: Browser,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    taught: int,
+) -> None:
+    upload(engineer, ("1.png", encode_png(image(1))))
+    monkeypatch.setattr(panel.jobs, "start", raising(error))
+    assert engineer.post(f"{PAGE}/start", start()).status_code in {503, 507}
+    assert len(panel.teach.parts.find("line", "flange").taught()) == taught
 
 
 def start(kind: str = "teach", **fields: str) -> dict[str, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from edge.panel.teach.collection import digest_of
 from edge.panel.teach.quality import SAME, Light, Measures, judge, measure
 
 
@@ -72,3 +75,22 @@ def test_the_same_part_under_noise_is_nearly_the_same_and_another_is_not() -> No
     assert found.difference < SAME
     other = judge(measure(part(9)), FOUR)
     assert (other.near, judge(measure(part(9)), {}).difference) == (None, None)
+
+
+def test_sharpness_is_the_variance_of_the_laplacian() -> None:
+    expected = cv2.Laplacian(part(3), cv2.CV_64F).var()
+    assert measure(part(3)).sharpness == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("work", "bytes_per_pixel"), [(measure, 7.0), (digest_of, 0.5)])
+def test_a_large_image_is_not_copied_several_times(
+    work: Callable[[Any], object], bytes_per_pixel: float
+) -> None:
+    image = np.zeros((1000, 1000, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        work(image)
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < bytes_per_pixel * 1_000_000
