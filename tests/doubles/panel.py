@@ -169,5 +169,7 @@ class TalkingLine:
         return {}
 
     def _withdraw(self, request: WithdrawMessage) -> dict[str, Any]:
-        self.asked.append(f"withdraw {request.trigger_id} {request.author} by {request.by}")
+        self.asked.append(
+            f"withdraw {request.trigger_id} {request.author} {request.label} by {request.by}"
+        )
         return {}
