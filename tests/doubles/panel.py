@@ -99,6 +99,7 @@ class TalkingLine:
         state: its answer to "state".
         picture: its answer to "picture".
         signals: its answer to "signals".
+        refusal: why it does not load its recipe again; empty where it does.
         asked: the requests that changed something.
         labelled: the labels that it was given.
     """
@@ -132,6 +133,7 @@ class TalkingLine:
         }
         self.picture: dict[str, Any] = {"trigger_id": None}
         self.signals: dict[str, Any] = {}
+        self.refusal = ""
         self.asked: list[str] = []
         self.labelled: list[LabelMessage] = []
 
@@ -156,6 +158,8 @@ class TalkingLine:
                 raise LineError(f"no recipe {request.number}: known are 1, 2")
             self.asked.append(f"recipe {request.number}")
             self.state["recipe"]["active"] = request.number
+        elif request.again and self.refusal:
+            raise LineError(self.refusal)
         elif request.again:
             self.asked.append("recipe again")
         return {**self.state["recipe"], "numbers": [1, 2]}
