@@ -60,7 +60,7 @@ def filter_from_arguments(args: argparse.Namespace) -> Filter:
         verdicts=tuple(args.verdict),
         causes=tuple(args.cause),
         recipe=args.recipe,
-        recipe_number=args.recipe_number,
+        recipe_numbers=() if args.recipe_number is None else (args.recipe_number,),
         part_id=args.part,
         trigger_id=args.trigger,
         min_score=args.min_score,

@@ -9,12 +9,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from edge.station.config import LineConfig
-from edge.station.control import ask
+from edge.station.control import NoAnswerError, ask
 from edge.store.config import RecordsConfig
 from edge.store.reader import RecordReader
 from edge.store.station_records import IMAGES_NAME
 from inspection.config.loading import load_config
-from inspection.errors import ConfigError, LineError, RecordsError
+from inspection.errors import ConfigError, RecordsError
 
 
 class PanelLine:
@@ -69,8 +69,14 @@ class PanelLine:
         Args:
             numbers: only when one of these is in force, None for the only recipe of a line without
                 numbers; without any, whichever is.
+
+        Raises:
+            ConfigError: the configuration is wrong.
+            LineError: the line refuses, as while it loads a recipe.
         """
-        with contextlib.suppress(LineError):
+        if self.config.control_socket is None:
+            return
+        with contextlib.suppress(NoAnswerError):
             if not numbers or self.ask("recipe")["active"] in numbers:
                 self.ask("recipe", again=True)
 

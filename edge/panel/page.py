@@ -19,6 +19,8 @@ from edge.panel.lines import PanelLine
 from edge.panel.refusals import Refused
 from edge.panel.services import Panel
 from edge.panel.texts import LANGUAGES, Texts
+from inspection.errors import ConfigError, LineError
+from inspection.redaction import redacted
 
 WHY_MAX = 500
 
@@ -154,6 +156,17 @@ class Visit:
         )
         with self.panel.audit.entering(change):
             yield
+
+    def reload(self, *numbers: int | None) -> None:
+        """Has the line load its recipe again after a change; see `PanelLine.reload`.
+
+        Raises:
+            Refused: the line refuses; the page says that the change is done all the same.
+        """
+        try:
+            self.line.reload(*numbers)
+        except (ConfigError, LineError) as error:
+            raise Refused(409, "problem.not_loaded", message=redacted(str(error))) from error
 
     def render(self, template: str | None = None, *, status: int = 200, **values: Any) -> Response:
         """Returns a page.

@@ -10,7 +10,8 @@
     {"command": "check"}                           {"ok": true, "check": {"due": "...", ...}}
     {"command": "picture"}                         {"ok": true, "trigger_id": "...", ...}
     {"command": "label", "trigger_id": "3f9a2c1d-000017", "label": "good", "author": "ann"}
-    {"command": "withdraw", "trigger_id": "3f9a2c1d-000017", "author": "ann", "by": "bob"}
+    {"command": "withdraw", "trigger_id": "3f9a2c1d-000017", "author": "ann", "by": "bob",
+     "label": "good"}
     {"command": "frame"}                           {"ok": true, "trigger_id": "...", ...}
     {"command": "signals"}                         {"ok": true, "signals": {"modbus": [...]}}
     {"command": "stop"}                            {"ok": true}
@@ -92,11 +93,13 @@ class WithdrawMessage(Message):
 
     Attributes:
         by: who does.
+        label: the one that is meant: refused where the newest is another. None takes any.
     """
 
     trigger_id: Name
     author: Name
     by: Name
+    label: Name | None = None
 
 
 class FrameMessage(Message):
@@ -184,7 +187,7 @@ def _commands_of_parts(newest: NewestPart, labelling: Labelling) -> dict[str, Co
         return {}
 
     def withdraw(request: WithdrawMessage) -> Mapping[str, Any]:
-        labelling.withdraw(request.trigger_id, request.author, by=request.by)
+        labelling.withdraw(request.trigger_id, request.author, by=request.by, label=request.label)
         return {}
 
     return {

@@ -54,13 +54,18 @@ class Labelling:
             given = replace(given, mask=self._keep_mask(trigger_id, frame or "", mask))
         self._kept.change(partial(enter_label, trigger_id=trigger_id, given=given))
 
-    def withdraw(self, trigger_id: str, author: str, *, by: str) -> None:
+    def withdraw(self, trigger_id: str, author: str, *, by: str, label: str | None = None) -> None:
         """Takes back the newest label of a person; it stays in the history.
 
+        Args:
+            label: the one that is meant; None for whichever is the newest.
+
         Raises:
-            RecordsError: there is none, or it cannot be written.
+            RecordsError: there is none, it is another one, or it cannot be written.
         """
-        self._kept.change(partial(withdraw_label, trigger_id=trigger_id, author=author, by=by))
+        self._kept.change(
+            partial(withdraw_label, trigger_id=trigger_id, author=author, by=by, label=label)
+        )
 
     @property
     def _kept(self) -> StationRecords:

@@ -105,22 +105,43 @@ def enter_label(connection: sqlite3.Connection, trigger_id: str, given: Label) -
     hold(connection, record)
 
 
-def withdraw_label(connection: sqlite3.Connection, trigger_id: str, author: str, by: str) -> None:
+def newest_of(labels: Iterable[Label], author: str) -> Label | None:
+    """Returns the label of a person that counts; None where none does.
+
+    Args:
+        labels: of one part, the oldest first.
+    """
+    own = [one for one in labels if one.author == author and one.withdrawn_by is None]
+    return own[-1] if own else None
+
+
+def withdraw_label(
+    connection: sqlite3.Connection, trigger_id: str, author: str, by: str, label: str | None = None
+) -> None:
     """Takes back the newest label that a person gave to a part, within a transaction.
 
     It stays in the history, and the one that the person gave before it counts again.
 
+    Args:
+        label: the one that is meant; None for whichever is the newest.
+
     Raises:
-        RecordsError: there is no such record or label.
+        RecordsError: there is no such record or label, or the newest label is another one.
     """
     record = _number(connection, trigger_id)
-    changed = connection.execute(
+    newest = newest_of(labels_of(connection, record), author)
+    if newest is None:
+        raise RecordsError(f"{trigger_id}: has no label of {author!r} to take back")
+    if label not in (None, newest.label):
+        raise RecordsError(
+            f"{trigger_id}: {author!r} has labelled it again since, as {newest.label!r}; take that "
+            f"label back before {label!r}"
+        )
+    connection.execute(
         "UPDATE labels SET withdrawn_by = ? WHERE number = (SELECT max(number) FROM labels "
         "WHERE record = ? AND author = ? AND withdrawn_by IS NULL)",
         (by, record, author),
     )
-    if not changed.rowcount:
-        raise RecordsError(f"{trigger_id}: has no label of {author!r} to take back")
     hold(connection, record)
 
 

@@ -34,7 +34,7 @@ class Filter:
     Attributes:
         since, until: when the part was announced; `until` itself is not in it.
         min_score, max_score: raw scores, both in it.
-        recipe_number: number that a PLC requests.
+        recipe_numbers: numbers that a PLC requests.
         calibration_seal: of the calibration that gave the threshold.
         label: the label that holds, see `edge.store.labels`.
         is_labelled: whether it has any.
@@ -45,7 +45,7 @@ class Filter:
     verdicts: tuple[Verdict, ...] = ()
     causes: tuple[Cause, ...] = ()
     recipe: str | None = None
-    recipe_number: int | None = None
+    recipe_numbers: tuple[int, ...] = ()
     calibration_seal: str | None = None
     part_id: str | None = None
     trigger_id: str | None = None
@@ -61,7 +61,6 @@ class Filter:
             ("triggered_utc >= ?", self.since and text_from_moment(self.since)),
             ("triggered_utc < ?", self.until and text_from_moment(self.until)),
             ("recipe = ?", self.recipe),
-            ("recipe_number = ?", self.recipe_number),
             ("calibration_seal = ?", self.calibration_seal),
             ("part_id = ?", self.part_id),
             ("trigger_id = ?", self.trigger_id),
@@ -71,10 +70,15 @@ class Filter:
         ]
         texts = [text for text, value in terms if value is not None]
         values = [value for _, value in terms if value is not None]
-        for column, choice in (("verdict", self.verdicts), ("cause", self.causes)):
+        choices: dict[str, tuple[object, ...]] = {
+            "verdict": tuple(one.value for one in self.verdicts),
+            "cause": tuple(one.value for one in self.causes),
+            "recipe_number": self.recipe_numbers,
+        }
+        for column, choice in choices.items():
             if choice:
                 texts.append(f"{column} IN ({', '.join('?' * len(choice))})")
-                values += [one.value for one in choice]
+                values += choice
         if labelled:
             texts.append(f"records.label {labelled}")
         return " AND ".join(texts) or "TRUE", values

@@ -108,6 +108,7 @@ class TalkingLine:
         state: its answer to "state".
         picture: its answer to "picture".
         signals: its answer to "signals".
+        refusal: why it does not load its recipe again; empty where it does.
         asked: the requests that changed something.
         labelled: the labels that it was given.
     """
@@ -141,6 +142,7 @@ class TalkingLine:
         }
         self.picture: dict[str, Any] = {"trigger_id": None}
         self.signals: dict[str, Any] = {}
+        self.refusal = ""
         self.asked: list[str] = []
         self.labelled: list[LabelMessage] = []
 
@@ -165,6 +167,8 @@ class TalkingLine:
                 raise LineError(f"no recipe {request.number}: known are 1, 2")
             self.asked.append(f"recipe {request.number}")
             self.state["recipe"]["active"] = request.number
+        elif request.again and self.refusal:
+            raise LineError(self.refusal)
         elif request.again:
             self.asked.append("recipe again")
         return {**self.state["recipe"], "numbers": [1, 2]}
@@ -178,5 +182,7 @@ class TalkingLine:
         return {}
 
     def _withdraw(self, request: WithdrawMessage) -> dict[str, Any]:
-        self.asked.append(f"withdraw {request.trigger_id} {request.author} by {request.by}")
+        self.asked.append(
+            f"withdraw {request.trigger_id} {request.author} {request.label} by {request.by}"
+        )
         return {}

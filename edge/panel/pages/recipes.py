@@ -79,7 +79,7 @@ def _activate(visit: Visit) -> Response:
         undo = Undo(_path(visit, "/activate"), {"bundle": named, "version": before})
     with visit.change("bundle_activate", f"{bundle.name}: {before} → {version}", undo):
         activate(Path(named), version)
-    visit.line.reload()
+    visit.reload()
     return visit.back(_path(visit))
 
 

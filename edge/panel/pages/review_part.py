@@ -15,7 +15,7 @@ from edge.panel.page import WHY_MAX, Page, Route, Visit
 from edge.panel.part_pictures import Picture, pictures_of
 from edge.panel.refusals import Refused
 from edge.panel.review.choice import Choice
-from edge.store.labels import DECISIONS, DISPUTED, GOOD, UNDECIDED
+from edge.store.labels import DECISIONS, DISPUTED, GOOD, UNDECIDED, newest_of
 from edge.store.painted import MASK_MAX_BYTES, painted_png, read_painted
 from edge.store.reader import Filter, RecordReader, StoredRecord
 from inspection.errors import FrameError, LineError, LinewardenError
@@ -42,12 +42,11 @@ def _part(visit: Visit) -> Response:
     trigger_id = stored.record.trigger_id
     base, pictures = _base(visit, trigger_id), pictures_of(stored)
     picture = _shown(pictures, given.get("view", stored.record.view))
-    own = [one for one in labels if one.author == visit.account.name and one.withdrawn_by is None]
     return visit.render(
         stored=stored,
         labels=list(enumerate(labels))[::-1],
         is_disputed=stored.label == DISPUTED,
-        own=own[-1] if own else None,
+        own=newest_of(labels, visit.account.name),
         pictures=pictures,
         picture=picture,
         defects=defects,
@@ -171,7 +170,7 @@ def _label(visit: Visit) -> Response:
         older = _neighbour(visit, reader, stored, choice, newest_first=True)
     trigger_id, author = stored.record.trigger_id, visit.account.name
     mask: dict[str, Any] = _painted(visit, stored) if decision == "defect" else {}
-    undo = Undo(f"{_base(visit, trigger_id)}/withdraw", {"author": author})
+    undo = Undo(f"{_base(visit, trigger_id)}/withdraw", {"author": author, "label": label})
     with visit.change("label", f"{trigger_id}: {label}", undo):
         visit.line.ask(
             "label",
@@ -205,11 +204,18 @@ def _painted(visit: Visit, stored: StoredRecord) -> dict[str, str]:
 
 
 def _withdraw(visit: Visit) -> Response:
+    author, label = visit.field("author"), visit.field("label", 64)
     with visit.line.reader() as reader:
-        trigger_id = _stored(visit, reader).record.trigger_id
-    author = visit.field("author")
+        stored = _stored(visit, reader)
+        newest = newest_of(reader.labels(stored.number), author)
+    if newest is not None and newest.label != label:
+        raise Refused(409, "review.labelled_again", author=author)
+    trigger_id = stored.record.trigger_id
     with visit.change("label_withdraw", f"{trigger_id}: {author}"):
-        visit.line.ask("withdraw", trigger_id=trigger_id, author=author, by=visit.account.name)
+        # The line looks too: the person may label the part again in between.
+        visit.line.ask(
+            "withdraw", trigger_id=trigger_id, author=author, by=visit.account.name, label=label
+        )
     choice = Choice.of(visit.request.query_params)
     return visit.back(choice.path(_base(visit, trigger_id)))
 

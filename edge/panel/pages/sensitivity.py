@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -52,8 +52,8 @@ def _sensitivity(visit: Visit) -> Response:
         problem=problem,
         slider=slider,
         line_path=_path(visit, of, "/line"),
-        **(_status(visit, slider) if slider else {}),
-        **(_evidence(visit, slider) if slider else {}),
+        **(_status(visit, of, slider) if slider else {}),
+        **(_evidence(visit, of, slider) if slider else {}),
         named=_named(of),
         take_path=_path(visit, below="/take"),
         again_path=_path(visit, below="/again"),
@@ -75,20 +75,22 @@ def _line(visit: Visit) -> Response:
     found = calibrated_of(visit.line.config)
     of = _chosen(found, given.get("bundle", ""), given.get("recipe", ""))
     slider = visit.panel.calibrations.slider(of)
-    return visit.render("sensitivity_line.html", slider=slider, **_status(visit, slider))
+    return visit.render("sensitivity_line.html", slider=slider, **_status(visit, of, slider))
 
 
-def _status(visit: Visit, slider: Slider) -> dict[str, Any]:
+def _status(visit: Visit, of: Calibrated, slider: Slider) -> dict[str, Any]:
     """Returns the calibration that judges on the line, or why it does not answer."""
     try:
         state = visit.line.ask("state", within_s=1.0)
     except LinewardenError as error:
         return {"state": None, "judging": None, "silence": str(error)}
-    return {"state": state, "judging": _judging(state, slider), "silence": ""}
+    return {"state": state, "judging": _judging(state, of, slider), "silence": ""}
 
 
-def _judging(state: dict[str, Any], slider: Slider) -> dict[str, Any] | None:
+def _judging(state: dict[str, Any], of: Calibrated, slider: Slider) -> dict[str, Any] | None:
     """Returns the identity of a view that inspects with this recipe; None when none does."""
+    if of.numbers and state["recipe"]["active"] not in of.numbers:
+        return None  # recipes of several bundles may have one name
     identities = [one for one in state["identities"].values() if one["recipe"] == slider.recipe]
     seals = [one["calibration_seal"] for one in identities]
     if slider.seal in seals:
@@ -96,7 +98,7 @@ def _judging(state: dict[str, Any], slider: Slider) -> dict[str, Any] | None:
     return identities[0] if identities else None
 
 
-def _evidence(visit: Visit, slider: Slider) -> dict[str, Any]:
+def _evidence(visit: Visit, of: Calibrated, slider: Slider) -> dict[str, Any]:
     """Returns the chart, and the parts that other places on the slider would have changed."""
     records_problem = ""
     latest: list[StoredRecord] = []
@@ -104,9 +106,10 @@ def _evidence(visit: Visit, slider: Slider) -> dict[str, Any]:
     try:
         # The recipe of a record is that of the view that decided: of several it leaves parts out.
         recipe = slider.recipe if len(visit.line.config.all_views) == 1 else None
+        which = Filter(recipe=recipe, recipe_numbers=of.numbers)
         with visit.line.reader() as reader:
-            latest = list(reader.find(Filter(recipe=recipe), limit=LATEST, newest_first=True))
-            which = Filter(recipe=recipe, is_labelled=True)
+            latest = list(reader.find(which, limit=LATEST, newest_first=True))
+            which = replace(which, is_labelled=True)
             labelled = list(reader.find(which, limit=_LABELLED, newest_first=True))
     except (RecordsError, OSError) as error:
         records_problem = str(error)
@@ -184,7 +187,7 @@ def _take(visit: Visit) -> Response:
         calibrations.move(
             of, point.position, author=visit.account.name, reason=visit.field("why", 500)
         )
-    _read_again(visit, of)
+    visit.reload(*(of.numbers or (None,)))
     return visit.back(_path(visit, of))
 
 
@@ -199,7 +202,7 @@ def _back(visit: Visit) -> Response:
         visit.panel.calibrations.roll_back(
             of, seal, author=visit.account.name, reason=visit.field("why", 500)
         )
-    _read_again(visit, of)
+    visit.reload(*(of.numbers or (None,)))
     return visit.back(_path(visit, of))
 
 
@@ -213,14 +216,6 @@ def _again(visit: Visit) -> Response:
 def _posted(visit: Visit) -> Calibrated:
     found = calibrated_of(visit.line.config)
     return _chosen(found, visit.field("bundle", 4096), visit.field("recipe"))
-
-
-def _read_again(visit: Visit, of: Calibrated) -> None:
-    """Lets a running line read the recipe that it inspects with; the page shows the outcome."""
-    with contextlib.suppress(LinewardenError):  # a line that does not run reads it at its start
-        state = visit.line.ask("state", within_s=1.0)
-        if of.recipe in [one["recipe"] for one in state["identities"].values()]:
-            visit.line.ask("recipe", again=True)
 
 
 PAGE = Page(

@@ -328,7 +328,7 @@ def _take(visit: Visit) -> Response:
         visit.change("zones_take", f"{inspected.label}: {version.number}", undo),
     ):
         linewarden("layout", "take", inspected.bundle, version.trial, *_by(visit))
-    visit.line.reload(inspected.number)
+    visit.reload(inspected.number)
     return visit.back(_here(visit, inspected, version=version.number))
 
 
@@ -345,7 +345,7 @@ def _back(visit: Visit) -> Response:
         if not seal.isalnum():
             raise Refused(400, "problem.field", name="seal")
         linewarden("calibrations", *words, *_by(visit))
-    visit.line.reload(inspected.number)
+    visit.reload(inspected.number)
     return visit.back(_here(visit, inspected))
 
 

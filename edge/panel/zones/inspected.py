@@ -97,8 +97,10 @@ def frames_of(line: PanelLine, inspected: Inspected, most: int) -> list[PartFram
     Raises:
         RecordsError: the records cannot be read.
     """
-    which = Filter(recipe_number=inspected.number)
-    if inspected.number is None and not inspected.view:
+    which = Filter()
+    if inspected.number is not None:
+        which = Filter(recipe_numbers=(inspected.number,))
+    elif not inspected.view:
         which = Filter(recipe=inspected.recipe)
     with line.reader() as reader:
         stored = list(reader.find(which, limit=most, newest_first=True))

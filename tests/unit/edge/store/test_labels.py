@@ -72,6 +72,12 @@ def test_who_takes_a_label_back_is_in_the_history(folder: Path) -> None:
     for author, label in (("ann", "good"), ("bob", "dent"), ("ann", "dent")):
         add_label(folder, "test-000001", label, author=author, note="seen")
     assert held(folder) == ["dent", None]
+    with (
+        pytest.raises(RecordsError, match="'ann' has labelled it again since, as 'dent'"),
+        changing(folder) as connection,
+    ):
+        withdraw_label(connection, "test-000001", "ann", "cid", "good")
+    assert held(folder) == ["dent", None]
     for left in ("disputed", "dent"):
         with changing(folder) as connection:
             withdraw_label(connection, "test-000001", "ann", "cid")

@@ -100,7 +100,7 @@ def test_records_are_followed_by_their_numbers(folder: Path) -> None:
         ({"verdicts": (Verdict.PASS, Verdict.REVIEW)}, "015"),
         ({"causes": (Cause.FRAME,)}, "4"),
         ({"recipe": "7"}, "4"),
-        ({"recipe_number": 2}, "2"),
+        ({"recipe_numbers": (2,)}, "2"),
         ({"part_id": "A"}, "02"),
         ({"trigger_id": "t3"}, "3"),
         ({"min_score": 2.0}, "125"),

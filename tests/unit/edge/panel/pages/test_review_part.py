@@ -51,7 +51,25 @@ def test_a_label_goes_to_the_line_with_its_author_and_reason(
     assert (entry.change.action, entry.change.subject) == ("label", "test-000001: dent")
     assert entry.change.undo is not None
     assert operator.post(entry.change.undo.path, dict(entry.change.undo.form)).status_code == 303
-    assert line.asked == ["withdraw test-000001 operator by operator"]
+    assert line.asked == ["withdraw test-000001 operator dent by operator"]
+
+
+def test_an_older_label_is_not_taken_back_in_place_of_the_newest(
+    panel: Panel, parts: Parts, line: TalkingLine, tmp_path: Path
+) -> None:
+    operator = Browser(panel).log_in("operator")
+    for form in ({"decision": "good"}, {"decision": "defect", "defect": "dent"}):
+        assert operator.post(f"{PART}/label", form).status_code == 303
+    for given in line.labelled:
+        add_label(tmp_path / "records", "test-000001", given.label, author="operator", note="")
+    newest, oldest = (entry.change.undo for entry in panel.audit.entries())
+    assert newest is not None
+    assert oldest is not None
+    answer = operator.post(oldest.path, dict(oldest.form))
+    assert answer.status_code == 409
+    assert "operator has labelled this part again since." in answer.text
+    assert line.asked == []
+    assert operator.post(newest.path, dict(newest.form)).status_code == 303
 
 
 def test_a_label_leads_to_the_next_part_of_the_choice(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -14,13 +16,17 @@ from calibration.calibrate import calibrate
 from calibration.thresholds import CalibrationTargets
 from edge.panel.sensitivity.calibrations import Calibrated, calibrated_of, missing_right
 from edge.panel.services import Panel
+from edge.part.record import InspectionRecord
 from edge.station.config import LineConfig
-from inspection.bundle import Bundle
+from edge.store.config import RecordsConfig
+from edge.store.station_records import StationRecords
+from inspection.bundle import Bundle, open_bundle
 from inspection.config.loading import load_config
 from inspection.images import encode_png
 from tests.doubles.line_folder import part, write_line
 from tests.doubles.panel import Browser, TalkingLine, title_of
 
+MakeRecord = Callable[..., InspectionRecord]
 PAGE = "/lines/line/sensitivity"
 ARTEFACT = "model.onnx"
 
@@ -55,6 +61,7 @@ def judging(line: TalkingLine, bundle: Bundle) -> None:
     active = bundle.calibration("default", ARTEFACT)
     identity = {"recipe": "default", "calibration_seal": active.seal}
     thresholds = {"reject": active.thresholds.reject}
+    line.state["recipe"]["active"] = 1
     line.state["identities"] = {"main": {**identity, "thresholds": thresholds}}
 
 
@@ -87,6 +94,35 @@ def test_a_place_is_taken_and_taken_back(panel: Panel, line: TalkingLine, bundle
     back = bundle.calibration("default", ARTEFACT)
     assert back.thresholds == before.thresholds
     assert back.author == "engineer"
+
+
+def test_another_bundle_with_a_recipe_of_that_name_is_another_product(
+    panel: Panel, line: TalkingLine, bundle: Bundle, tmp_path: Path, make_record: MakeRecord
+) -> None:
+    copytree(bundle.folder, tmp_path / "other")
+    other = open_bundle(tmp_path / "other")
+    panel.lines["line"].path.write_text(
+        "bundle: bundle\ncamera: {kind: replay, path: parts}\ncontrol_socket: line.sock\n"
+        "recipes: {1: {}, 2: {bundle: other}, 3: {bundle: other}}\nstart_recipe: 1\n"
+        "records: {folder: records}\noutputs: [{kind: jsonlines, path: parts.jsonl}]\n"
+    )
+    station = StationRecords(RecordsConfig(folder=tmp_path / "records"), {})
+    with station.open():
+        for number in (1, 2, 3):
+            of = {"recipe": "default", "recipe_number": number}
+            station.on_record(make_record(number).model_copy(update=of))
+    judging(line, bundle)
+    engineer = Browser(panel).log_in("engineer")
+    page = f"{PAGE}?bundle={other.folder}&recipe=default"
+    point = shown(engineer.get(page))["points"][-1]["position_text"]
+    assert engineer.post(f"{PAGE}/take", form(other, position=point)).status_code == 303
+    assert line.asked == []
+    text = engineer.get(page).text
+    assert "The line inspects with another recipe." in text
+    assert "of the latest 2 parts" in text
+    line.state["recipe"]["active"] = 3
+    assert engineer.post(f"{PAGE}/take", form(other)).status_code == 303
+    assert line.asked == ["recipe again"]
 
 
 def test_what_was_not_shown_is_not_taken(panel: Panel, bundle: Bundle) -> None:

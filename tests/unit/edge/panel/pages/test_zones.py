@@ -250,6 +250,21 @@ def test_only_what_was_tried_is_taken_and_taken_back(
     assert len(ran) == 2
 
 
+def test_a_line_that_refuses_to_load_what_was_taken_is_told(
+    engineer: Browser, panel: Panel, key: str, line: TalkingLine, ran: list[tuple[Any, ...]]
+) -> None:
+    line.state["recipe"]["active"] = 1
+    line.refusal = "recipe 2 is being loaded; ask again"
+    engineer.post(f"{PAGE}/save", drawing(key))
+    finished_trial(panel, key)
+    answer = engineer.post(f"{PAGE}/take", {"recipe": key, "version": "1"})
+    assert answer.status_code == 409
+    assert "The change is done, but the line has not loaded it" in answer.text
+    assert line.refusal in answer.text
+    assert len(ran) == 1
+    assert panel.audit.entries()[0].failure == ""
+
+
 def test_a_line_with_another_recipe_in_force_is_left_alone(
     engineer: Browser, panel: Panel, key: str, line: TalkingLine, ran: list[tuple[Any, ...]]
 ) -> None:
