@@ -305,12 +305,17 @@ def _changed(
     visit: Visit, version: Version, trial: dict[str, Any]
 ) -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
     """Returns record, small picture and both results of each part with another verdict."""
-    places = json.loads(version.tried.read_text(encoding="utf-8"))
+    # The command line, which the page names too, leaves no places.
+    tried = version.tried
+    places = json.loads(tried.read_text(encoding="utf-8")) if tried.exists() else {}
     changed = []
     for one in trial["parts"]:
         if one["before"]["verdict"] != one["after"]["verdict"]:
-            trigger, place = places[one["image"]]
-            picture = _picture(visit, PartFrame(trigger, place, Path(one["image"])))
+            image = Path(one["image"])
+            trigger, picture = image.name, ""
+            if one["image"] in places:
+                trigger, place = places[one["image"]]
+                picture = _picture(visit, PartFrame(trigger, place, image))
             changed.append((trigger, picture, one["before"], one["after"]))
     return changed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sqlite3
 import threading
@@ -113,11 +114,14 @@ class DataSets:
         """Returns the newest data sets of a line, the newest first."""
         if self.folder is None:
             return []
+        # By whole names: another line may be called as this one and more.
+        moment = r"\d{8}T\d{6}Z"
         found = [
             (path, purpose)
             for purpose in PURPOSES
             for path in self.folder.glob(f"{line.name}-*Z-{purpose}")
-            if (path / ORIGIN).is_file()
+            if re.fullmatch(rf"{re.escape(line.name)}-{moment}-{purpose}", path.name)
+            and (path / ORIGIN).is_file()
         ]
         newest = sorted(found, key=lambda one: one[0].name, reverse=True)[:_SHOWN]
         return [_read(path, purpose) for path, purpose in newest]

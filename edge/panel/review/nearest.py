@@ -89,9 +89,8 @@ class NearestGood:
             own = self._picture(line.images, frame)
             best: tuple[float, str, int] | None = None
             compared = 0
-            for trigger_id, place, name in islice(_passes(line, reader, part, frame), _MOST):
-                if compared and time.monotonic() > until_s:
-                    break
+            passes = _passes(line, reader, part, frame, until_s)
+            for trigger_id, place, name in islice(passes, _MOST):
                 try:
                     distance = float(np.abs(self._picture(line.images, name) - own).mean())
                 except Refused:  # it was deleted meanwhile
@@ -118,10 +117,12 @@ class NearestGood:
 
 
 def _passes(
-    line: PanelLine, reader: RecordReader, part: StoredRecord, frame: str
+    line: PanelLine, reader: RecordReader, part: StoredRecord, frame: str, until_s: float
 ) -> Iterator[tuple[str, int, str]]:
     """Yields trigger, place and name of frames of good parts, those nearest in time first."""
     for trigger_id, name in _frames_of_passes(line.images, frame):
+        if time.monotonic() > until_s:
+            return
         stored = next(reader.find(Filter(trigger_id=trigger_id), limit=1), None)
         if stored is None or stored.record.trigger_id == part.record.trigger_id:
             continue

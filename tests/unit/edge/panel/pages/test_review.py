@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -134,6 +135,9 @@ def test_a_data_set_is_made_and_its_command_named(
     text = data_sets(panel)
     assert f"--recipe {recipe} --good GOOD --more-good {folder}" in text
     assert [path.name for path in folder.glob("*.png")] == ["test-000001.png"]
+    of_line_2 = folder.with_name(folder.name.replace("line-", "line-2-"))
+    copytree(folder, of_line_2)
+    assert of_line_2.name not in data_sets(panel)
     assert make(panel, recipe=recipe, purpose="training", take_passes="on") == 303
     wait_for(lambda: "3 images" in data_sets(panel), 20)
     assert "linewarden teach --good" in data_sets(panel)

@@ -227,6 +227,18 @@ def test_the_outcome_lists_the_parts_with_another_verdict(
     assert "too few &lt;good&gt; parts" in engineer.get(trial).text
 
 
+def test_a_trial_of_the_command_line_is_shown_without_pictures(
+    engineer: Browser, panel: Panel, key: str
+) -> None:
+    engineer.post(f"{PAGE}/save", drawing(key))
+    finished_trial(panel, key)
+    store(panel, key).find("1").tried.unlink()
+    shown = engineer.get(f"{PAGE}/trial?recipe={key}&version=1")
+    assert shown.status_code == 200
+    assert "a.png" in shown.text
+    assert "<img" not in shown.text
+
+
 def test_only_what_was_tried_is_taken_and_taken_back(
     engineer: Browser, panel: Panel, key: str, line: TalkingLine, ran: list[tuple[Any, ...]]
 ) -> None:
