@@ -7,7 +7,7 @@ one. `BundleStore` does it before it activates a version.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,16 +55,16 @@ class RecipeView:
 
 def recipes_of(config: LineConfig) -> list[RecipeView]:
     """Returns the recipes of a line, in the order of their numbers."""
-    if not config.recipes:
-        return [RecipeView(None, config.recipe, config.bundle)]
-    changed = {number: config.with_recipe(number) for number in sorted(config.recipes)}
-    return [RecipeView(number, one.recipe, one.bundle) for number, one in changed.items()]
+    views = [
+        RecipeView(number, one.recipe, one.bundle) for number, one in config.by_number().items()
+    ]
+    return sorted(views, key=lambda one: one.number or 0)
 
 
 def recipe_names(config: LineConfig) -> list[str]:
     """Returns the recipes that records of a line can name: those of its views too."""
     names = set()
-    for one in _changed(config):
+    for one in config.by_number().values():
         names |= {one.recipe, *(view.recipe or one.recipe for view in one.views.values())}
     return sorted(names)
 
@@ -106,13 +106,8 @@ def activate(bundle: Path, version: str) -> Version:
     return wanted
 
 
-def _changed(config: LineConfig) -> Sequence[RecipesConfig]:
-    """Returns the configuration of the line under each of its recipes."""
-    return [config.with_recipe(number) for number in config.recipes] or [config]
-
-
 def _folders(config: LineConfig) -> Iterator[Path]:
-    for one in _changed(config):
+    for one in config.by_number().values():
         yield one.bundle
         yield from (view.bundle for view in one.views.values() if view.bundle is not None)
 

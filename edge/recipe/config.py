@@ -147,6 +147,12 @@ class RecipesConfig(Claimant):
         }
         return self.model_copy(update=changes)
 
+    def by_number(self) -> dict[int | None, RecipesConfig]:
+        """Returns the configuration under each recipe; itself under None where there are none."""
+        if not self.recipes:
+            return {None: self}
+        return {number: self.with_recipe(number) for number in self.recipes}
+
     @model_validator(mode="after")
     def _has_cameras(self) -> RecipesConfig:
         if (self.camera is None) == (not self.views):

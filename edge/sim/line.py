@@ -87,7 +87,7 @@ def _without_scores(checks: ChecksConfig, plant: Plant) -> ChecksConfig:
 
 def _with_bundles(config: LineConfig, plant: Plant) -> LineConfig:
     """Replaces each bundle of the line by the simulated one, with the recipes that it names."""
-    named = [config.with_recipe(number) for number in config.recipes] or [config]
+    named = config.by_number().values()
     recipes = sorted(
         {one.recipe for one in named}
         | {view.recipe for one in named for view in one.all_views.values() if view.recipe}

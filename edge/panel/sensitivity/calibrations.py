@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pwd
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +16,6 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from edge.panel.command import linewarden
-from edge.recipe.config import RecipesConfig
 from edge.station.config import LineConfig
 from inspection.bundle.bundle import HISTORY_FOLDER, LOCK
 from inspection.bundle.manifest import CALIBRATION_FOLDER
@@ -129,18 +127,11 @@ class Calibrations:
 def calibrated_of(config: LineConfig) -> list[Calibrated]:
     """Returns the recipes of bundles that the views of a line inspect with, each once."""
     numbers: dict[tuple[Path, str], list[int]] = {}
-    for number, one in _changed(config):
+    for number, one in sorted(config.by_number().items(), key=lambda one: one[0] or 0):
         for view in one.all_views.values():
             key = (view.bundle or one.bundle, view.recipe or one.recipe)
             numbers.setdefault(key, []).extend([number] if number is not None else [])
     return [Calibrated(*key, tuple(dict.fromkeys(found))) for key, found in numbers.items()]
-
-
-def _changed(config: LineConfig) -> Iterator[tuple[int | None, RecipesConfig]]:
-    if not config.recipes:
-        yield None, config
-    for number in sorted(config.recipes):
-        yield number, config.with_recipe(number)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from edge.panel.bundles import recipes_of
 from edge.panel.lines import PanelLine
 from edge.panel.refusals import Refused
 from edge.panel.thumbnails import inside
@@ -81,13 +80,12 @@ class PartFrame:
 def inspected_of(line: PanelLine) -> list[Inspected]:
     """Returns what a line inspects, in the order of the numbers of its recipes."""
     found: list[Inspected] = []
-    for one in recipes_of(line.config):
-        changed = line.config if one.number is None else line.config.with_recipe(one.number)
-        if not changed.views:
-            found.append(Inspected(one.number, one.recipe, one.bundle))
-        for name, view in changed.views.items():
+    for number, one in sorted(line.config.by_number().items(), key=lambda one: one[0] or 0):
+        if not one.views:
+            found.append(Inspected(number, one.recipe, one.bundle))
+        for name, view in one.views.items():
             recipe, bundle = view.recipe or one.recipe, view.bundle or one.bundle
-            found.append(Inspected(one.number, recipe, bundle, name))
+            found.append(Inspected(number, recipe, bundle, name))
     return found
 
 
