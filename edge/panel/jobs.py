@@ -15,9 +15,10 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple, TypeVar
 
@@ -65,7 +66,7 @@ class Asked(BaseModel):
     words: Annotated[list[str], Field(min_length=1)]
     limit_s: float
     by: str
-    moment: datetime
+    moment: datetime = Field(default_factory=partial(datetime.now, timezone.utc))
 
 
 class Begun(BaseModel):
@@ -136,28 +137,39 @@ class Jobs:
         self._changing = threading.Lock()
         (folder / QUEUE).mkdir(parents=True, exist_ok=True)
 
-    def start(self, asked: Asked) -> Job:
+    def start(self, asked: Asked, discard: Callable[[], object] = lambda: None) -> Job:
         """Puts a job into the queue.
+
+        Args:
+            discard: removes what was made for the job; called when it does not come into the queue.
 
         Raises:
             Refused: a job of this subject is open, or too many wait.
             OSError: it cannot be written; nothing was started.
             LinewardenError: the runner does not start; the job waits.
         """
-        with self._changing:
-            jobs = list(self._all())
-            if any(job.is_open and job.asked.subject == asked.subject for job in jobs):
-                raise Refused(409, "problem.job_open")
-            if sum(job.is_open for job in jobs) >= _WAITING_MAX:
-                raise Refused(409, "problem.jobs_full", max=_WAITING_MAX)
-            self._forget(job for job in jobs if job.asked.subject == asked.subject)
-            name = f"{asked.moment:%Y%m%dT%H%M%S%f}"
-            folder = self._folder / name
-            folder.mkdir()
-            write_text(folder / ASKED, asked.model_dump_json())
-            write_text(self._folder / QUEUE / name, "")
-        self._wake()
+        try:
+            with self._changing:
+                name = self._queue(asked)
+            self._wake()
+        except (Refused, OSError):  # after any other error the job waits, and needs what was made
+            discard()
+            raise
         return self.find(name)
+
+    def _queue(self, asked: Asked) -> str:
+        jobs = list(self._all())
+        if any(job.is_open and job.asked.subject == asked.subject for job in jobs):
+            raise Refused(409, "problem.job_open")
+        if sum(job.is_open for job in jobs) >= _WAITING_MAX:
+            raise Refused(409, "problem.jobs_full", max=_WAITING_MAX)
+        self._forget(job for job in jobs if job.asked.subject == asked.subject)
+        name = f"{asked.moment:%Y%m%dT%H%M%S%f}"
+        folder = self._folder / name
+        folder.mkdir()
+        write_text(folder / ASKED, asked.model_dump_json())
+        write_text(self._folder / QUEUE / name, "")
+        return name
 
     def cancel(self, name: str) -> None:
         """Asks for the end of a job; one that waits ends now, one that has ended stays as it is."""

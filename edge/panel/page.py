@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -23,6 +24,7 @@ from inspection.errors import ConfigError, LineError
 from inspection.redaction import redacted
 
 WHY_MAX = 500
+_FOREVER = "private, max-age=31536000, immutable"  # for what never changes under its address
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,18 @@ class Visit:
         )
         with self.panel.audit.entering(change):
             yield
+
+    def thumbnail(self, archive: Path, name: str) -> Response:
+        """Returns an archived image at the size that the request asks for; see `Thumbnails`.
+
+        Raises:
+            Refused: there is no such size, or the image is no longer there.
+        """
+        size = self.request.query_params.get("size", "")
+        content, media = self.panel.thumbnails.picture(
+            archive, name, int(size) if size.isdecimal() else 0
+        )
+        return Response(content, media_type=media, headers={"Cache-Control": _FOREVER})
 
     def reload(self, *numbers: int | None) -> None:
         """Has the line load its recipe again after a change; see `PanelLine.reload`.

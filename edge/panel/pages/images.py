@@ -11,21 +11,15 @@ from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
 from edge.store.reader import Filter
 
-_FOREVER = "private, max-age=31536000, immutable"
-
 
 def _image(visit: Visit) -> Response:
     trigger, place = visit.request.path_params["trigger"], visit.request.path_params["place"]
-    size = visit.request.query_params.get("size", "")
     line = visit.line
     with line.reader() as reader:
         stored = next(reader.find(Filter(trigger_id=trigger), limit=1), None)
     if stored is None or place >= len(stored.record.images):
         raise Refused(404, "problem.image_gone")
-    content, media = visit.panel.thumbnails.picture(
-        line.images, stored.record.images[place], int(size) if size.isdecimal() else 0
-    )
-    return Response(content, media_type=media, headers={"Cache-Control": _FOREVER})
+    return visit.thumbnail(line.images, stored.record.images[place])
 
 
 PAGE = Page(

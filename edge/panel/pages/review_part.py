@@ -22,7 +22,6 @@ from inspection.errors import FrameError, LineError, LinewardenError
 
 _MORE_GOOD_MAX = 200
 _MASK_TEXT_MAX = MASK_MAX_BYTES * 4 // 3 + 4
-_FOREVER = "private, max-age=31536000, immutable"
 _SECTION = "/lines/{line}/review/parts/{trigger}"
 
 
@@ -145,16 +144,13 @@ def _threshold(visit: Visit) -> Response:
 
 def _mask(visit: Visit) -> Response:
     """Returns the mask of a label, by its place in the history of the part."""
-    size, place = visit.request.query_params.get("size", ""), visit.request.path_params["place"]
+    place = visit.request.path_params["place"]
     with visit.line.reader() as reader:
         labels = reader.labels(_stored(visit, reader).number)
     name = labels[place].mask if place < len(labels) else None
     if name is None:
         raise Refused(404, "problem.image_gone")
-    content, media = visit.panel.thumbnails.picture(
-        visit.line.images, name, int(size) if size.isdecimal() else 0
-    )
-    return Response(content, media_type=media, headers={"Cache-Control": _FOREVER})
+    return visit.thumbnail(visit.line.images, name)
 
 
 def _label(visit: Visit) -> Response:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 from starlette.responses import Response
 
 from edge.panel.access.roles import Role
@@ -126,13 +124,8 @@ def _try(visit: Visit) -> Response:
             words=trial.words(taught),
             limit_s=_LIMIT_S,
             by=visit.account.name,
-            moment=datetime.now(timezone.utc),
         )
-        try:
-            visit.panel.jobs.start(asked)
-        except (Refused, OSError):  # after any other error the job waits, and needs the stills
-            trial.discard()
-            raise
+        visit.panel.jobs.start(asked, discard=trial.discard)
     return visit.back(_path(visit))
 
 
@@ -141,14 +134,7 @@ def _picture(visit: Visit) -> Response:
     trial = next((one for one in trials_of(_taught(visit)) if one.name == values["trial"]), None)
     if trial is None:
         raise Refused(404, "problem.image_gone")
-    size = visit.request.query_params.get("size", "")
-    content, media = visit.panel.thumbnails.picture(
-        trial.pictures,
-        trial.picture(values["place"], values["kind"]),
-        int(size) if size.isdecimal() else 0,
-    )
-    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
-    return Response(content, media_type=media, headers=headers)
+    return visit.thumbnail(trial.pictures, trial.picture(values["place"], values["kind"]))
 
 
 PAGE = Page(

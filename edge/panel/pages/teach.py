@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -225,14 +224,7 @@ def _reasons(visit: Visit, done: Import) -> list[str]:
 
 
 def _image(visit: Visit) -> Response:
-    size = visit.request.query_params.get("size", "")
-    content, media = visit.panel.thumbnails.picture(
-        _part(visit).collection.good,
-        visit.request.path_params["name"],
-        int(size) if size.isdecimal() else 0,
-    )
-    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
-    return Response(content, media_type=media, headers=headers)
+    return visit.thumbnail(_part(visit).collection.good, visit.request.path_params["name"])
 
 
 def _start(visit: Visit) -> Response:
@@ -252,13 +244,8 @@ def _start(visit: Visit) -> Response:
             words=words,
             limit_s=_LIMIT_S,
             by=visit.account.name,
-            moment=datetime.now(timezone.utc),
         )
-        try:
-            visit.panel.jobs.start(asked)
-        except (Refused, OSError):  # after any other error the job waits, and needs the images
-            taught.discard()
-            raise
+        visit.panel.jobs.start(asked, discard=taught.discard)
     return visit.back(_path(visit, f"/{part.name}"))
 
 

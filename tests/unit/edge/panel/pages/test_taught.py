@@ -169,7 +169,7 @@ def test_stills_stay_when_their_job_waits(
     panel: Panel, monkeypatch: pytest.MonkeyPatch, error: Exception, kept: int
 ) -> None:
     taught = result(panel)
-    monkeypatch.setattr(panel.jobs, "start", raising(error))
+    monkeypatch.setattr(panel.jobs, "_wake", raising(error))
     assert tried(panel, taught, ("1.png", encode_png(GREY))).status_code in {503, 507}
     assert len(list((taught.folder / "trials").iterdir())) == kept
 

@@ -319,7 +319,7 @@ def test_a_result_stays_when_its_job_waits(
     taught: int,
 ) -> None:
     upload(engineer, ("1.png", encode_png(image(1))))
-    monkeypatch.setattr(panel.jobs, "start", raising(error))
+    monkeypatch.setattr(panel.jobs, "_wake", raising(error))
     assert engineer.post(f"{PAGE}/start", start()).status_code in {503, 507}
     assert len(panel.teach.parts.find("line", "flange").taught()) == taught
 
