@@ -33,7 +33,7 @@ from inspection.engine import GraphShape, engine_class
 from inspection.engine.processor import processor_here
 from inspection.files import write_text
 from inspection.images import read_image
-from inspection.inspector import open_chosen
+from inspection.opening import open_chosen
 from inspection.preprocess import preprocess
 from linewarden.parser import Parser
 from training.checkpoint import RunRecord, load_run

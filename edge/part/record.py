@@ -183,7 +183,7 @@ def _judged(result: ViewResult, inspection: Inspection, total_ns: int) -> dict[s
         "threshold": recipe.thresholds.reject,
         "threshold_review": recipe.thresholds.review,
         "threshold_pixel": recipe.thresholds.pixel,
-        "artefact_sha256": recipe.artefact_sha256,
+        "artefact_sha256": recipe.early_sha256 if inspection.is_early else recipe.artefact_sha256,
         "calibration_seal": recipe.calibration_seal,
         "latency_ms": LatencyMs(
             preprocess=times.preprocess_ns / 1e6 if is_inferred else None,

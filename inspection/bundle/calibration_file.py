@@ -76,6 +76,7 @@ class RecipeIdentity:
 
     Attributes:
         recipe_number: number by which the line selects the recipe; None without numbered recipes.
+        early_sha256: identity of the stage that passes clearly good parts; empty without one.
     """
 
     recipe: str
@@ -83,6 +84,7 @@ class RecipeIdentity:
     artefact_sha256: str
     calibration_seal: str
     recipe_number: int | None = None
+    early_sha256: str = ""
 
 
 class Calibration(Vouched):
@@ -183,8 +185,13 @@ class Calibration(Vouched):
         """Time of the calibration, as a file name: `20261121T041401Z`."""
         return re.sub(r"[^0-9T]", "", self.created_utc[:19]) + "Z"
 
-    def identity(self, recipe_number: int | None = None) -> RecipeIdentity:
+    def identity(self, recipe_number: int | None = None, early_sha256: str = "") -> RecipeIdentity:
         """Returns the identity that the verdicts of this calibration carry."""
         return RecipeIdentity(
-            self.recipe, self.thresholds, self.artefact_sha256, self.seal, recipe_number
+            self.recipe,
+            self.thresholds,
+            self.artefact_sha256,
+            self.seal,
+            recipe_number,
+            early_sha256,
         )
