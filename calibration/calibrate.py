@@ -123,6 +123,7 @@ def calibrate(
         reason=reason,
         artefact=artefact,
         artefact_sha256=bundle.sha256(artefact),
+        engine=bundle.rounding_engine(artefact, chosen.engine),
         scores=scores,
         drift=baseline_of_images(figures, reference),
         judged=learnt.judged,

@@ -181,7 +181,7 @@ class Inspector:
         if not isinstance(bundle, Bundle):
             bundle = open_bundle(Path(bundle))
         chosen = chosen_here(bundle, engine, artefact)
-        calibration = bundle.calibration(recipe, chosen.artefact)
+        calibration = bundle.calibration(recipe, chosen.artefact, chosen.engine)
         opened = open_chosen(bundle, chosen, threads=threads, server=server)
         try:
             early = open_early(bundle, chosen, threads=threads)

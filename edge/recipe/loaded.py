@@ -15,7 +15,7 @@ from edge.pipeline.settings import ViewCamera
 from edge.recipe.config import RecipesConfig, is_fired
 from edge.recipe.part_check import PartCheck
 from edge.recipe.remote import ReconnectingEngine
-from inspection.bundle import Bundle, chosen_here, open_bundle
+from inspection.bundle import Bundle, Chosen, chosen_here, open_bundle
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.engine import Engine
 from inspection.errors import ConfigError
@@ -89,9 +89,10 @@ def load_recipe(config: RecipesConfig, number: int | None) -> LoadedRecipe:
             path = view.bundle or config.bundle
             if path not in opened:
                 opened[path] = _open_engine(config, path, stack)
-            bundle, artefact, engine, early = opened[path]
+            bundle, chosen, engine, early = opened[path]
             _require_window(name, view.camera, bundle)
-            calibration = bundle.calibration(view.recipe or config.recipe, artefact)
+            recipe = view.recipe or config.recipe
+            calibration = bundle.calibration(recipe, chosen.artefact, chosen.engine)
             inspectors[name] = Inspector(bundle, calibration, engine, number, early=early)
         cameras = {name: view.camera for name, view in config.all_views.items()}
         check = _part_check(config, inspectors)
@@ -112,7 +113,7 @@ def view_camera(config: CameraConfig) -> ViewCamera:
 
 class _Opened(NamedTuple):
     bundle: Bundle
-    artefact: str
+    chosen: Chosen
     engine: Engine
     early: EarlyPass | None
 
@@ -138,7 +139,7 @@ def _open_engine(config: RecipesConfig, path: Path, stack: ExitStack) -> _Opened
     if early is not None:
         stack.callback(early.engine.close)
         require_golden(bundle, chosen.artefact, early.engine, chosen.first)
-    return _Opened(bundle, chosen.artefact, engine, early)
+    return _Opened(bundle, chosen, engine, early)
 
 
 def _require_window(view: str, camera: CameraConfig, bundle: Bundle) -> None:

@@ -142,11 +142,15 @@ class Bundle:
         record = parse_record(read_content(path, MEND), path, TrainingRecord, MEND)
         return frozenset(record.images_sha256)
 
-    def calibration(self, recipe: str, artefact: str) -> Calibration:
+    def calibration(self, recipe: str, artefact: str, engine: str = "") -> Calibration:
         """Reads the active calibration of `recipe`, measured through `artefact`.
 
+        Args:
+            engine: engine that will run it; empty does not compare it.
+
         Raises:
-            BundleError: the calibration is missing, was changed, or belongs to another artefact.
+            BundleError: the calibration is missing, was changed, or belongs to another artefact or
+                engine.
         """
         path = self.calibration_path(recipe)
         mend = f"linewarden calibrate {self.folder} --recipe {recipe} --good FOLDER"
@@ -166,7 +170,21 @@ class Bundle:
                 f"({calibration.artefact_sha256[:12]}) and {artefact} is {actual[:12]}; thresholds "
                 f"hold for the artefact they were measured through: {mend}"
             )
+        if engine and calibration.engine not in {"", engine}:
+            raise BundleError(
+                f"{path}: its thresholds were measured through {calibration.artefact} on "
+                f"{calibration.engine}, and {engine} rounds otherwise: {mend} --engine {engine} "
+                f"--artefact {artefact}"
+            )
         return calibration
+
+    def rounding_engine(self, artefact: str, engine: str) -> str:
+        """Returns the engine when the scores of an artefact depend on it; empty for FP32 and plans.
+
+        Two engines round a file of lower precision at other places.
+        """
+        listed = self.manifest.artefacts.get(artefact)
+        return engine if listed is not None and listed.precision != "fp32" else ""
 
     def read_calibration(self, path: Path, mend: str) -> Calibration:
         """Reads a calibration of this bundle, active or not.

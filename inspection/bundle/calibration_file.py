@@ -38,6 +38,7 @@ _ADDED = frozenset(
         "modelled_rate",
         "false_reject_rate_average",
         "judged",
+        "engine",
         "outliers",
         "without",
     ]
@@ -92,6 +93,8 @@ class Calibration(Vouched):
 
     Attributes:
         artefact: file in the bundle that gave the scores; `artefact_sha256` is its hash.
+        engine: engine that ran it, where the scores depend on that; empty for the FP32 graph, for
+            plans, and in files of older releases.
         false_reject_rate_target: the requested rate.
         false_reject_rate_bound: upper bound of the false reject rate of independent good parts
             that these scores support at `confidence`; above the target with too few parts.
@@ -150,6 +153,7 @@ class Calibration(Vouched):
     modelled_rate: float | None = None
     false_reject_rate_average: float | None = None
     judged: Judged | None = None
+    engine: str = ""
     outliers: dict[Sha256, float] = Field(default_factory=dict)
     without: dict[Sha256, str] = Field(default_factory=dict)
 

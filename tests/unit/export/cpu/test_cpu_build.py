@@ -259,6 +259,20 @@ def test_an_artefact_alone_runs_on_the_engine_that_it_is_made_for(
         chosen_here(bundle, artefact=own)
 
 
+def test_thresholds_of_a_lower_precision_hold_for_their_engine_alone(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    bundle = golden_bundle.with_artefacts(bundle, {INT8: golden_bundle.artefact("int8")})
+    images = good_images(tmp_path / "good", 3)
+    measured = calibrate(
+        bundle, images, CalibrationTargets(0.01), engine="openvino", artefact=INT8
+    ).calibration
+    assert measured.engine == "openvino"
+    Inspector.open(bundle, engine="openvino", artefact=INT8).close()
+    with pytest.raises(BundleError, match=f"through {INT8} on openvino, and onnxruntime rounds"):
+        Inspector.open(bundle, artefact=INT8)
+
+
 def test_the_golden_frames_run_on_the_engine_of_each_file(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,9 +445,7 @@ def test_a_build_without_a_choice_has_no_purpose(
 def test_a_comparison_times_what_a_build_refuses_and_writes_nothing(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        cpu_proof, "_beyond_budget", lambda one, _: "no" * (one.compute == "bf16")
-    )
+    monkeypatch.setattr(cpu_proof, "_beyond_budget", lambda one, _: "no" * (one.compute == "bf16"))
     before = sorted(bundle.folder.rglob("*"))
     stopwatch = processors.Stopwatch(FASTEST_BF16)
     found = compare_on_processor(bundle, times_all=True, stopwatch=stopwatch)
