@@ -22,8 +22,8 @@ from inspection.bundle import Bundle, chosen_here
 from inspection.bundle.calibration_file import Calibration
 from inspection.engine import Engine, TritonServer
 from inspection.errors import CameraError
-from inspection.inspector import open_chosen
 from inspection.layout import Layout
+from inspection.opening import open_chosen
 from inspection.verdict import score_of_zones
 
 MAP_DECIDES = (
@@ -103,6 +103,7 @@ def calibrate(
         EngineError: the artefact does not run.
     """
     chosen = chosen_here(bundle, engine, artefact)
+    artefact = bundle.bound_to(chosen.artefact)
     with closing(open_chosen(bundle, chosen, threads=threads, server=server)) as opened:
         scored = _scored(
             bundle, images, opened, layout, learnt=learnt, without=without, report=report
@@ -120,8 +121,9 @@ def calibrate(
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         author=author,
         reason=reason,
-        artefact=chosen.artefact,
-        artefact_sha256=bundle.sha256(chosen.artefact),
+        artefact=artefact,
+        artefact_sha256=bundle.sha256(artefact),
+        engine=bundle.rounding_engine(artefact, chosen.engine),
         scores=scores,
         drift=baseline_of_images(figures, reference),
         judged=learnt.judged,

@@ -14,7 +14,7 @@ from calibration.scores import score_images
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import CameraError
-from inspection.inspector import open_engine
+from inspection.opening import open_engine
 from reports.proportion import Proportion, proportion
 
 

@@ -23,9 +23,10 @@ from inspection.bundle.calibration_file import Calibration
 from inspection.errors import BundleError, ConfigError
 from inspection.files import sha256_of
 from inspection.images import Window, read_frame
-from inspection.inspector import Inspection, Inspector, open_engine
+from inspection.inspector import Inspection, Inspector
 from inspection.layout import Layout
 from inspection.names import printable
+from inspection.opening import open_engine
 from inspection.trust.sealed import Strict, parse_record, read_content
 from inspection.verdict import Verdict
 

@@ -242,10 +242,7 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
     write_report = report_writer() if args.report else None
 
     def finish(bundle: Bundle) -> None:
-        # Leave-one-out scores are those of the checkpoint, in FP32: thresholds of few images hold
-        # for no other precision.
-        if not learnt.predictions:
-            build_if_it_pays(bundle, images, say)
+        build_if_it_pays(bundle, images, say)
         without = record.config.data.without
         result = calibrate(bundle, images, targets, learnt=learnt, without=without)
         if write_report is not None:
@@ -263,7 +260,7 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
         run_folder,
         args.out,
         replace=args.add is not None,
-        precisions=() if learnt.predictions else ("fp32", "int8"),
+        precisions=("fp32", "int8"),
         is_for_here=True,
         report=say,
         finish=finish,
