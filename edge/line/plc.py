@@ -81,7 +81,7 @@ class PlcOutput(Generic[P]):
 
     def open(self) -> None:
         """Connects and continues the PLC's sequence number."""
-        self.close()
+        self._leave()  # and keeps the thread, on which an earlier connection may still end
         atexit.register(self.close)
         self._awaited = "connection"
         self._try(
@@ -126,6 +126,11 @@ class PlcOutput(Generic[P]):
     def close(self) -> None:
         """Writes the safe state and disconnects."""
         atexit.unregister(self.close)
+        self._leave()
+        self._connection.close()
+
+    def _leave(self) -> None:
+        """Writes the safe state and disconnects; keeps the thread of the connection."""
         if self._connection.is_open:
             try:
                 self._call(
@@ -134,7 +139,7 @@ class PlcOutput(Generic[P]):
                 )
             except LineError as error:
                 _log.warning("%s", error)
-        self._connection.close()
+        self._connection.disconnect()
 
     def _require_connection(self) -> None:
         if not self._connection.is_open:
@@ -159,12 +164,8 @@ class PlcOutput(Generic[P]):
 
     def _give_up(self) -> None:
         """Disconnects behind the safe state with FAULT."""
-
-        async def farewell(session: Session[P]) -> None:
-            words = words_from_signals(self._handshake.safe(fault=True))
-            await session.post(self._places.block, words)
-
-        self._connection.disconnect(farewell)
+        words = words_from_signals(self._handshake.safe(fault=True))
+        self._connection.disconnect((self._places.block, words))
 
     async def _begin(self, session: Session[P]) -> None:
         self._awaited = "answer"
