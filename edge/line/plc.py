@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from edge.line.base import StationState
+from edge.line.base import NotTakenError, StationState
 from edge.line.block import BLOCK_WORDS, sequence_from_words, words_from_signals
 from edge.line.handshake import Bits, Handshake, Signals
 from edge.line.signals import NameOf, block_signals
+from edge.line.taking import taken
 from edge.part.record import InspectionRecord
 from edge.part.signal import Seen, Signal, word_signal
 from edge.peers.loop_thread import LoopStoppedError
@@ -181,13 +182,20 @@ class PlcOutput(Generic[P]):
         await self._write(session, signals)
         if self._places.acknowledge is None:
             return
-        while not self._handshake.takes(await self._read(session, self._places.acknowledge)):
+        acknowledge = self._acknowledge(signals.sequence, self._places.acknowledge, session)
+        limit_s = self._connection.timeout_ms / 1e3
+        is_taken = await taken(acknowledge, signals, limit_s)
+        self._handshake.take_back()
+        await self._write(session, self._handshake.signals)
+        if not is_taken:
+            raise NotTakenError(self._name, signals.trigger_id)
+
+    async def _acknowledge(self, sequence: int, place: P, session: Session[P]) -> None:
+        while not self._handshake.takes(await self._read(session, place)):
             self._awaited = (
-                f"acknowledge of sequence number {signals.sequence} "
-                f"in {self._places.acknowledge_name}"
+                f"acknowledge of sequence number {sequence} in {self._places.acknowledge_name}"
             )
             await asyncio.sleep(_ACKNOWLEDGE_POLL_S)
-        await self._write(session, self._handshake.signals)
 
     async def _write(self, session: Session[P], signals: Signals) -> None:
         self._awaited = "answer"

@@ -264,13 +264,18 @@ class OutputThread:
 
         It would take the verdict of a part in hand for that of its next one. All parts that were in
         hand when the station became READY have their verdict after the deadline; what is in hand
-        then comes from a line that triggers without READY, and READY must not wait for ever.
+        or waits here then comes from a line that triggers without READY, and READY must not wait
+        for ever.
         """
         if self._ready_since is None:
             self._ready_since = now
         is_overdue = now - self._ready_since >= self._deadline_s
         # In this order: a part that leaves the hand is in the queue by then.
-        return (is_overdue or not self._has_parts()) and not self._queue
+        if not is_overdue and self._has_parts():
+            return False
+        with self._changed:
+            first_ns = self._queue[0].trigger.triggered_ns if self._queue else None
+        return first_ns is None or (is_overdue and first_ns > self._ready_since * 1e9)
 
     def _attempt(self, call: Callable[[], None], what: str) -> str:
         """Calls the output; returns its error, or an empty text."""
