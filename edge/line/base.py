@@ -61,7 +61,7 @@ class LineOutput(Protocol):
 
         The pipeline calls it at every change, and several times within the time after which the
         line takes a still heartbeat for a dead station. BUSY and FAULT take back a verdict that
-        is still shown.
+        is still shown when they begin.
 
         Raises:
             LineError: as for `send`.

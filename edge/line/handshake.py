@@ -89,8 +89,8 @@ class Handshake:
 
     Args:
         acknowledged: the line acknowledges each verdict, and the station then takes it back.
-            Otherwise a verdict stays until the next one, until BUSY or FAULT, or until the first
-            `show` after `hold_ms`.
+            Otherwise a verdict stays until the next one, until BUSY or FAULT begins, or until the
+            first `show` after `hold_ms`.
         hold_ms: see `acknowledged`.
         sequence: number of the last verdict before this run, 0 to 65535.
         clock_ns: monotonic clock in nanoseconds.
@@ -145,10 +145,11 @@ class Handshake:
         return self._become(self.signals.bits & STATES)
 
     def show(self, state: StationState) -> Signals:
-        """Returns the signals of the station's state; READY may keep a verdict."""
+        """Returns the signals of the station's state; READY and a repeat may keep a verdict."""
         stands = Bits.RESULT_VALID in self.signals.bits
         held = self._clock_ns() - self._told_ns < self._hold_ns
-        if state is StationState.READY and stands and held and not self._acknowledged:
+        keeps = state is StationState.READY or STATE_BITS[state] in self.signals.bits
+        if keeps and stands and held and not self._acknowledged:
             bits = self.signals.bits & ~STATES | STATE_BITS[state]
             signals = self.signals
             return self._become(bits, trigger_id=signals.trigger_id, cause=signals.cause)

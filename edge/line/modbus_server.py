@@ -129,7 +129,7 @@ class ModbusServer(ServerOutput["ModbusTcpServer"]):
         self._shown = Seen(words, time.monotonic_ns())
 
     async def _stop(self, server: ModbusTcpServer) -> None:
-        self._handshake.safe(fault=False)
+        await self._hold(server, self._handshake.safe(fault=False))
         await server.shutdown()  # type: ignore[no-untyped-call]
 
     async def _on_access(

@@ -26,12 +26,12 @@ class Exchanges:
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
-        self._present: asyncio.Future[Any] | None = None
+        self._present: asyncio.Task[Any] | None = None
 
     async def run(self, exchange: Callable[[], Awaitable[T]]) -> T:
         """Returns the answer of an exchange; one that is given up before its turn never begins."""
         await self._turn.acquire()
-        present = self._present = asyncio.ensure_future(exchange())
+        present = self._present = asyncio.create_task(_answer(exchange))
         present.add_done_callback(self._end_turn)
         return await asyncio.shield(present)
 
@@ -61,10 +61,14 @@ class Exchanges:
         parting = asyncio.create_task(asyncio.wait([reader.ended], timeout=LINGER_S))
         parting.add_done_callback(lambda _: transport.abort())  # also when the loop is stopped
 
-    def _end_turn(self, present: asyncio.Future[Any]) -> None:
+    def _end_turn(self, present: asyncio.Task[Any]) -> None:
         self._turn.release()
         if not present.cancelled():
             present.exception()  # the caller has it, or gave up
+
+
+async def _answer(exchange: Callable[[], Awaitable[T]]) -> T:
+    return await exchange()  # which may fail before it waits
 
 
 class _Reader(asyncio.Protocol):

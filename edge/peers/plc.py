@@ -188,9 +188,17 @@ class Plc(Generic[SessionT]):
 async def _leave(session: Session[Any], last: LastWords | None, limit_s: float) -> None:
     try:
         if last is not None:
-            try:
-                await asyncio.wait_for(session.write(*last), limit_s)
-            except asyncio.TimeoutError:  # an alias of TimeoutError since Python 3.11
-                await session.post(*last)
+            await _write_last(session, *last, limit_s)
     finally:  # also when the loop is stopped meanwhile
         await session.close()
+
+
+async def _write_last(
+    session: Session[Any], place: Any, words: Sequence[int], limit_s: float
+) -> None:
+    try:
+        await asyncio.wait_for(session.write(place, words), limit_s)
+    except asyncio.TimeoutError:  # an alias of TimeoutError, an OSError, since Python 3.11
+        await session.post(place, words)
+    except OSError as error:
+        _log.debug("no last words: %s", error)  # the connection is lost, as its owner says

@@ -243,10 +243,13 @@ class OutputThread:
         noted.wait(_NOTE_LIMIT_S)
 
     def _show(self) -> None:
-        """Shows a new state at once, and READY repeatedly as the heartbeat."""
+        """Shows a new state at once, and the same one repeatedly as the heartbeat.
+
+        FAULT too: a line that sees a still heartbeat looks for a dead station.
+        """
         now = time.monotonic()
         state = StationState.FAULT if now < self._fault_until else self._state()
-        is_due = state is StationState.READY and now - self._shown_at >= HEARTBEAT_S
+        is_due = now - self._shown_at >= HEARTBEAT_S
         is_rising = state is StationState.READY and self._shown is not state
         if not is_rising:
             self._ready_since = None

@@ -64,6 +64,8 @@ class PlcWire:
 
     def close(self) -> None:
         self.go()
+        with suppress(OSError):  # closed before
+            self._listener.shutdown(socket.SHUT_RDWR)  # which ends `accept`
         self._listener.close()
 
     def _accept(self) -> None:

@@ -101,6 +101,17 @@ def test_a_verdict_nobody_acknowledges_stands_for_a_while(record: InspectionReco
     assert shake.signals.trigger_id == ""
 
 
+def test_a_verdict_stands_beside_the_heartbeat_of_a_fault(record: InspectionRecord) -> None:
+    clock = Clock()
+    shake = handshake(acknowledged=False, clock=clock)
+    shake.show(StationState.FAULT)
+    shake.result(record)
+    clock.now_ns += 199 * MS
+    assert Bits.RESULT_VALID in shake.show(StationState.FAULT).bits
+    clock.now_ns += 1 * MS
+    assert shake.show(StationState.FAULT).bits & ~Bits.HEARTBEAT == Bits.FAULT
+
+
 @pytest.mark.parametrize("state", [StationState.BUSY, StationState.FAULT])
 def test_busy_and_fault_take_a_verdict_back(record: InspectionRecord, state: StationState) -> None:
     shake = handshake(acknowledged=False)

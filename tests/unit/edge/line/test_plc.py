@@ -81,6 +81,17 @@ def test_a_plc_that_takes_one_request_at_a_time_gets_the_safe_state(
     assert line.wire.ends == ["closed"]
 
 
+def test_a_plc_that_is_off_for_long_fills_no_log(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    line.output.close()
+    line.wire.close()
+    for _ in range(3):
+        with pytest.raises(LineError, match="cannot be opened; check the PLC, host, port"):
+            line.output.open()
+    assert not [one for one in caplog.messages if "safe state" in one]
+
+
 def test_a_plc_that_wakes_late_gets_no_reset_before_the_last_words(
     line: Line, make_record: MakeRecord
 ) -> None:

@@ -403,6 +403,13 @@ def test_the_first_number_after_ready_is_that_of_the_first_part_after_ready() ->
     assert output.numbers[after] == output.first_after_ready
 
 
+def test_the_heartbeat_goes_on_during_a_fault() -> None:
+    output, reasons = FakeOutput(), list[str]()
+    with Running(output, blocked=lambda: next(iter(reasons), None)):
+        reasons.append("a door is open")
+        wait_for(lambda: output.shown[-3:] == [StationState.FAULT] * 3, GENEROUS_S)
+
+
 @contextmanager
 def triggering(line: Interrupted) -> Iterator[None]:
     """Triggers ten times a second, whether READY is shown or not."""
