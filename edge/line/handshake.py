@@ -110,10 +110,18 @@ class Handshake:
         self._told_ns = 0
         self.signals = Signals(sequence=sequence)
 
-    def continue_from(self, sequence: int) -> None:
-        """Continues from the number of an earlier process, unless this one has counted already."""
+    def continue_from(self, sequence: int, acknowledged: int = 0) -> None:
+        """Continues from the numbers in the PLC, unless this process has counted already.
+
+        Args:
+            sequence: of the last verdict that an earlier process wrote.
+            acknowledged: that the PLC holds. Where it kept this one over a power cut and lost the
+                other, it would acknowledge a part that is still to come.
+        """
         if self.signals.sequence == 0:
-            jumped = (sequence + _RESTART_GAP - 1) % SEQUENCE_MAX + 1
+            jumped = _after_a_gap(sequence)
+            if 0 < (acknowledged - jumped) % SEQUENCE_MAX <= _RESTART_GAP:
+                jumped = _after_a_gap(acknowledged)
             self.signals = replace(self.signals, sequence=jumped)
 
     def result(self, record: InspectionRecord) -> Signals:
@@ -183,6 +191,10 @@ class Handshake:
             cause=cause,
         )
         return self.signals
+
+
+def _after_a_gap(sequence: int) -> int:
+    return (sequence + _RESTART_GAP - 1) % SEQUENCE_MAX + 1
 
 
 def fresh_sequence() -> int:

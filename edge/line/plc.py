@@ -171,9 +171,10 @@ class PlcOutput(Generic[P]):
     async def _begin(self, session: Session[P]) -> None:
         self._awaited = "answer"
         words = await session.read(self._places.block, BLOCK_WORDS)
-        self._handshake.continue_from(sequence_from_words(words))
+        acknowledged = 0
         if self._places.acknowledge is not None:  # a wrong place shows now, not with a part
-            await self._read(session, self._places.acknowledge)
+            acknowledged = await self._read(session, self._places.acknowledge)
+        self._handshake.continue_from(sequence_from_words(words), acknowledged)
         await self._write(session, self._handshake.safe(fault=False))
 
     async def _tell(self, before: Signals | None, signals: Signals, session: Session[P]) -> None:

@@ -135,6 +135,17 @@ def test_a_restart_jumps_over_what_may_still_be_on_its_way(before: int) -> None:
     assert shake.signals.sequence == number
 
 
+@pytest.mark.parametrize("kept", [257, 258, 512])
+def test_an_acknowledge_that_outlived_the_block_confirms_no_part(
+    record: InspectionRecord, kept: int
+) -> None:
+    shake = handshake()
+    shake.continue_from(0, acknowledged=kept)
+    for _ in range(2 * 256):
+        shake.result(record)
+        assert not shake.takes(kept)
+
+
 def test_a_fresh_number_is_in_range() -> None:
     assert 1 <= fresh_sequence() <= SEQUENCE_MAX
 
