@@ -122,7 +122,9 @@ class Intake:
             is_early = self._matcher.part is not None
             part = self._open(firing.fired_ns, firing.part_id)
             if is_early:
-                part.refusal = "the part before has no frame yet: the parts come too fast"
+                part.refusal = (
+                    "the part before has no frame yet: the parts come faster than the frames"
+                )
             if part.refusal:
                 self._refuse(part)
                 return part.trigger

@@ -120,7 +120,8 @@ class Device:
         self.machine.run("cp", "--recursive", self.installed(), PLANT)
         simulated = {
             "plc": f"python {PLANT}/plc.py",
-            "camera": f"python -m linewarden simulate camera --port {CAMERA_PORT} --json",
+            "camera": f"python -m linewarden simulate camera --port {CAMERA_PORT} --json "
+            "--period-s 0.05",  # several frames for each part
         }
         self.machine.write(f"{PLANT}/plc.py", _PLC)
         for name, words in simulated.items():

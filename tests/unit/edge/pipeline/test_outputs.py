@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -403,8 +403,16 @@ def test_the_first_number_after_ready_is_that_of_the_first_part_after_ready() ->
     assert output.numbers[after] == output.first_after_ready
 
 
-def test_ready_does_not_wait_for_ever_for_a_line_that_triggers_without_it() -> None:
-    line = Interrupted(output := Counting(), deadline_ms=500.0)
+def test_the_heartbeat_goes_on_during_a_fault() -> None:
+    output, reasons = FakeOutput(), list[str]()
+    with Running(output, blocked=lambda: next(iter(reasons), None)):
+        reasons.append("a door is open")
+        wait_for(lambda: output.shown[-3:] == [StationState.FAULT] * 3, GENEROUS_S)
+
+
+@contextmanager
+def triggering(line: Interrupted) -> Iterator[None]:
+    """Triggers ten times a second, whether READY is shown or not."""
     ends = threading.Event()
 
     def trigger() -> None:
@@ -412,14 +420,35 @@ def test_ready_does_not_wait_for_ever_for_a_line_that_triggers_without_it() -> N
             with suppress(LineError):
                 line.running.pipeline.fire()
 
+    thread = threading.Thread(target=trigger)
+    thread.start()
+    yield
+    ends.set()
+    thread.join()
+
+
+def test_ready_does_not_wait_for_ever_for_a_line_that_triggers_without_it() -> None:
+    line = Interrupted(output := Counting(), deadline_ms=500.0)
     with line.running:
         line.fire_before_ready()
-        thread = threading.Thread(target=trigger)
-        thread.start()
-        wait_for(lambda: output.shown[-1] is StationState.READY, GENEROUS_S)
-        ends.set()
-        thread.join()
+        with triggering(line):
+            wait_for(lambda: output.shown[-1] is StationState.READY, GENEROUS_S)
         line.camera.holds_back.clear()
+
+
+def test_ready_does_not_wait_for_an_output_that_is_slow_without_it() -> None:
+    """As a PLC whose acknowledge is awaited: it gives none before READY."""
+
+    def send(_record: InspectionRecord) -> None:
+        if output.shown[-1] is not StationState.READY:
+            time.sleep(0.25)
+
+    line = Interrupted(output := FakeOutput(send), deadline_ms=500.0)
+    with line.running:
+        line.fire_before_ready()
+        line.camera.holds_back.clear()
+        with triggering(line):
+            wait_for(lambda: output.shown[-1] is StationState.READY, GENEROUS_S)
 
 
 def test_a_flood_of_triggers_is_bounded_and_counted() -> None:
