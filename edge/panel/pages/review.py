@@ -7,7 +7,8 @@ from typing import Any
 from starlette.responses import Response
 
 from edge.panel.access.roles import Role
-from edge.panel.bundles import recipe_names
+from edge.panel.bundles import recipe_names, recipes_of
+from edge.panel.inspected import inspected_of
 from edge.panel.page import Page, Route, Visit
 from edge.panel.part_pictures import pictures_of
 from edge.panel.refusals import Refused
@@ -45,7 +46,11 @@ def _review(visit: Visit) -> Response:
         older=choice.path(base, before=text_from_place(shown[-1].place)) if has_older else "",
         defects=[one for one in labels if one not in DECISIONS],
         recipes=recipe_names(line.config),
-        views=list(line.config.views),
+        numbered=[one for one in recipes_of(line.config) if one.number is not None],
+        products=[
+            (one, choice.number in map(str, one.numbers) or choice.recipe == one.recipe)
+            for one in inspected_of(line)
+        ],
         alarms=alarms,
         silence=silence,
         data_sets_path=f"{base}/data-sets",
@@ -92,17 +97,14 @@ def _make_data_set(visit: Visit) -> Response:
     if purpose is None:
         raise Refused(400, "problem.field", name="purpose")
     texts = {name: str(value) for name, value in visit.form.items()}
-    choice = Choice(
-        verdict="all",
-        since=texts.get("since", ""),
-        until=texts.get("until", ""),
-        recipe=visit.field("recipe"),
-    )
-    view = texts.get("view", "") or None
-    if view is not None and view not in visit.line.config.views:
-        raise Refused(400, "problem.field", name="view")
-    wanted = Wanted(purpose, choice.filter(visit.line.zone), "take_passes" in visit.form, view)
-    with visit.change("data_set", f"{purpose}: {choice.recipe}"):
+    choice = Choice.of({name: texts.get(name, "") for name in ("since", "until")})
+    key, zone = visit.field("product"), visit.line.zone
+    product = next((one for one in inspected_of(visit.line) if one.key == key), None)
+    if product is None:
+        raise Refused(400, "problem.field", name="product")
+    since, until = choice.moment("since", zone), choice.moment("until", zone)
+    wanted = Wanted(purpose, product, since, until, "take_passes" in visit.form)
+    with visit.change("data_set", f"{purpose}: {product.label}"):
         visit.panel.data_sets.begin(visit.line, wanted)
     return visit.back(f"/lines/{visit.line.name}/review#data-sets")
 

@@ -15,9 +15,9 @@ from starlette.responses import Response
 from edge.panel.access.roles import Role
 from edge.panel.audit import Undo
 from edge.panel.command import linewarden
+from edge.panel.inspected import Inspected, PartFrame, frame_of, frames_of, inspected_of
 from edge.panel.page import WHY_MAX, Page, Route, Visit
 from edge.panel.refusals import Refused
-from edge.panel.zones.inspected import Inspected, PartFrame, frame_of, frames_of, inspected_of
 from edge.panel.zones.layouts import KEYS, Layouts, Version
 from edge.panel.zones.preview import preview
 from inspection.bundle.calibration_file import Calibration
@@ -333,7 +333,7 @@ def _take(visit: Visit) -> Response:
         visit.change("zones_take", f"{inspected.label}: {version.number}", undo),
     ):
         linewarden("layout", "take", inspected.bundle, version.trial, *_by(visit))
-    visit.reload(inspected.number)
+    visit.reload(*(inspected.numbers or (None,)))
     return visit.back(_here(visit, inspected, version=version.number))
 
 
@@ -350,7 +350,7 @@ def _back(visit: Visit) -> Response:
         if not seal.isalnum():
             raise Refused(400, "problem.field", name="seal")
         linewarden("calibrations", *words, *_by(visit))
-    visit.reload(inspected.number)
+    visit.reload(*(inspected.numbers or (None,)))
     return visit.back(_here(visit, inspected))
 
 

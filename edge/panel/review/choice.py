@@ -29,6 +29,7 @@ class Choice:
     Attributes:
         verdict: one of them, "unsure" for all but PASS, or "all".
         since, until: local times of the line, as 2026-11-29T16:00.
+        number: of the recipe, where recipes have numbers.
         label: one of them, "-" for parts without any, "+" for parts with some.
     """
 
@@ -36,6 +37,7 @@ class Choice:
     since: str = ""
     until: str = ""
     recipe: str = ""
+    number: str = ""
     label: str = ""
     min_score: str = ""
     max_score: str = ""
@@ -65,12 +67,15 @@ class Choice:
         Raises:
             Refused: a field is wrong.
         """
+        if self.number and not self.number.isdecimal():
+            raise Refused(400, "problem.field", name="number")
         labelled = {WITHOUT_LABEL: False, WITH_LABEL: True}.get(self.label)
         return Filter(
-            since=self._moment("since", zone),
-            until=self._moment("until", zone),
+            since=self.moment("since", zone),
+            until=self.moment("until", zone),
             verdicts=self._verdicts(),
             recipe=self.recipe or None,
+            recipe_numbers=(int(self.number[:_DIGITS]),) if self.number else (),
             min_score=self._number("min_score"),
             max_score=self._number("max_score"),
             label=None if labelled is not None else self.label or None,
@@ -85,7 +90,12 @@ class Choice:
         except ValueError as error:
             raise Refused(400, "problem.field", name="verdict") from error
 
-    def _moment(self, name: str, zone: tzinfo | None) -> datetime | None:
+    def moment(self, name: str, zone: tzinfo | None) -> datetime | None:
+        """Returns the moment of the field "since" or "until"; None for an empty one.
+
+        Raises:
+            Refused: it is none.
+        """
         text = getattr(self, name)
         try:
             moment = datetime.fromisoformat(text) if text else None

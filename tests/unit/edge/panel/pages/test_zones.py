@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.panel.inspected import Inspected, PartFrame, frames_of, inspected_of
 from edge.panel.pages import zones
 from edge.panel.services import Panel
-from edge.panel.zones.inspected import Inspected, PartFrame, frames_of, inspected_of
 from edge.panel.zones.layouts import Layouts
 from edge.panel.zones.preview import preview
 from edge.panel.zones.trials import TrialState
@@ -19,7 +19,7 @@ from inspection.bundle import Bundle
 from inspection.errors import BundleError
 from inspection.images import decode_image, encode_png
 from inspection.layout import Layout
-from tests.doubles.line_folder import part
+from tests.doubles.line_folder import part, write_line
 from tests.doubles.panel import Browser, TalkingLine
 
 PAGE = "/lines/line/zones"
@@ -317,6 +317,11 @@ def test_each_view_of_each_recipe_is_inspected(tmp_path: Path, panel: Panel) -> 
         "1: default",
         "2: tolerant",
     ]
+    twice = (
+        "recipes: {1: {recipe: default}, 2: {recipe: default}, 3: {recipe: x}}\nstart_recipe: 1\n"
+    )
+    write_line(tmp_path, "camera: {kind: replay, path: parts}\n", twice)
+    assert [one.label for one in inspected_of(panel.lines["line"])] == ["1, 2: default", "3: x"]
     panel.lines["line"].path.write_text(
         "bundle: bundle\noutputs: [{kind: jsonlines, path: parts.jsonl}]\n"
         "views: {top: {camera: {kind: replay, path: parts}},"
@@ -324,7 +329,7 @@ def test_each_view_of_each_recipe_is_inspected(tmp_path: Path, panel: Panel) -> 
     )
     found = inspected_of(panel.lines["line"])
     assert [one.label for one in found] == ["default · top", "other · side"]
-    odd = Inspected(None, "../../x", tmp_path)
+    odd = Inspected("../../x", tmp_path)
     assert "/" not in odd.key
 
 
