@@ -18,7 +18,7 @@ from edge.panel.refusals import Refused
 from edge.panel.services import Panel
 from edge.panel.texts import LANGUAGES, Texts
 from edge.station.control import NoAnswerError
-from inspection.errors import ConfigError, LinewardenError, RecordsError
+from inspection.errors import ConfigError, LineError, LinewardenError, RecordsError
 from inspection.redaction import redacted
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -53,13 +53,14 @@ class Problems:
         )
 
     def _of_linewarden(self, request: Request, error: LinewardenError) -> Response:
-        """The line, its records or its configuration; the message itself says what to do."""
+        """The line, its records, its configuration, or a command; the message says what to do."""
         kinds: tuple[tuple[type[LinewardenError], str], ...] = (
             (NoAnswerError, "line_silent"),
             (RecordsError, "records"),
             (ConfigError, "configuration"),
+            (LineError, "line_refuses"),
         )
-        kind = next((name for of, name in kinds if isinstance(error, of)), "line_refuses")
+        kind = next((name for of, name in kinds if isinstance(error, of)), "refused")
         return self._answer(request, 503, kind, "problem.message", message=redacted(str(error)))
 
     def _of_sqlite(self, request: Request, error: sqlite3.OperationalError) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
@@ -73,12 +72,15 @@ def _activate(visit: Visit) -> Response:
     bundle = next((one for one in bundles_of(visit.line.config) if str(one.folder) == named), None)
     if bundle is None:
         raise Refused(400, "problem.field", name="bundle")
+    wanted = next((one for one in bundle.versions if one.version == version), None)
+    if wanted is None:
+        raise Refused(409, "problem.no_version", name=bundle.name)
     before = next((one.version for one in bundle.versions if one.is_active), None)
     undo = None
     if before is not None:
         undo = Undo(_path(visit, "/activate"), {"bundle": named, "version": before})
     with visit.change("bundle_activate", f"{bundle.name}: {before} → {version}", undo):
-        activate(Path(named), version)
+        activate(wanted)
     visit.reload()
     return visit.back(_path(visit))
 
