@@ -12,7 +12,8 @@ from edge.panel.lines import PanelLine
 from edge.panel.refusals import Refused
 from edge.panel.thumbnails import inside
 from edge.store.images import FRAME_SUFFIX
-from edge.store.reader import Filter
+from edge.store.quota import image_file
+from edge.store.reader import Filter, RecordReader
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import CALIBRATION_FOLDER, MANIFEST, parse_manifest
 from inspection.preprocess import Preprocessing
@@ -109,6 +110,21 @@ def frames_of(line: PanelLine, inspected: Inspected, most: int) -> list[PartFram
         for frame in _frames(line, inspected, one.record.trigger_id, one.record.images)
         if frame.path.is_file()
     ]
+
+
+def frame_at(line: PanelLine, reader: RecordReader, path: Path) -> PartFrame | None:
+    """Returns the frame of a part in a file; None for a file that no record names.
+
+    Raises:
+        RecordsError: the records cannot be read.
+    """
+    image = image_file(path.parent.name, path.name)
+    if image is None or path.resolve() != (line.images / image.name).resolve():
+        return None
+    stored = next(reader.find(Filter(trigger_id=image.trigger_id), limit=1), None)
+    if stored is None or image.name not in stored.record.images:
+        return None
+    return PartFrame(image.trigger_id, stored.record.images.index(image.name), path)
 
 
 def frame_of(line: PanelLine, inspected: Inspected, trigger: str) -> PartFrame:

@@ -104,7 +104,7 @@ def _job_status(visit: Visit) -> Response:
     jobs = visit.panel.jobs.of(_part(visit).subject)
     newest = jobs[0] if jobs else None
     return visit.render(
-        "teach_job.html",
+        "job.html",
         job=newest,
         log=newest.tail()[-_LINES:] if newest else [],
         idle=visit.texts("teach.no_job"),
@@ -113,7 +113,8 @@ def _job_status(visit: Visit) -> Response:
 
 def _open_job(visit: Visit, part: Part) -> str:
     """Returns the name of the job of a part that waits or runs; empty for none."""
-    return next((job.name for job in visit.panel.jobs.of(part.subject) if job.is_open), "")
+    job = visit.panel.jobs.open(part.subject)
+    return "" if job is None else job.name
 
 
 def _live(visit: Visit) -> Response:
