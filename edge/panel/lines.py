@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from edge.panel.file_version import FileVersion, version_of
+from edge.panel.troubles import Troubles
 from edge.station.config import LineConfig
 from edge.station.control import NoAnswerError, ask
 from edge.store.config import RecordsConfig
@@ -23,11 +24,15 @@ class PanelLine:
 
     Args:
         path: its configuration, which may change, or be wrong, while the panel runs.
+
+    Attributes:
+        troubles: those that pages have seen.
     """
 
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self.path = path
+        self.troubles = Troubles()
         self._lock = threading.Lock()
         self._loaded: tuple[FileVersion | None, LineConfig] | None = None
 

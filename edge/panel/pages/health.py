@@ -67,7 +67,8 @@ def _figures(visit: Visit) -> dict[str, Any]:
 
 
 def _state(visit: Visit) -> dict[str, Any]:
-    return visit.line.ask("state", within_s=1.0)
+    state = visit.line.ask("state", within_s=1.0)
+    return {**state, "troubles": visit.line.troubles.of(state)}
 
 
 def _latency(visit: Visit) -> dict[str, float] | None:

@@ -14,6 +14,7 @@ from edge.panel.part_pictures import pictures_of
 from edge.panel.refusals import Refused
 from edge.panel.review.choice import WITHOUT_LABEL, Choice, place_from_text, text_from_place
 from edge.panel.review.data_sets import PURPOSES, Wanted, commands_for
+from edge.panel.troubles import Trouble
 from edge.store.labels import DECISIONS, DISPUTED
 from inspection.errors import LineError
 from inspection.verdict import Verdict
@@ -36,7 +37,7 @@ def _review(visit: Visit) -> Response:
         for one in shown
     ]
     has_older = len(found) > _SHOWN
-    alarms, silence = _alarms(visit)
+    troubles, silence = _troubles(visit)
     return visit.render(
         choice=choice,
         tabs=_tabs(visit, choice, base),
@@ -51,7 +52,7 @@ def _review(visit: Visit) -> Response:
             (one, choice.number in map(str, one.numbers) or choice.recipe == one.recipe)
             for one in inspected_of(line)
         ],
-        alarms=alarms,
+        troubles=troubles,
         silence=silence,
         data_sets_path=f"{base}/data-sets",
         make_path=f"{base}/data-sets/make",
@@ -71,10 +72,10 @@ def _tabs(visit: Visit, choice: Choice, base: str) -> list[tuple[str, str, bool]
     return [(name, one.path(base), one == choice) for name, one in usual]
 
 
-def _alarms(visit: Visit) -> tuple[list[str], str]:
-    """Returns the present alarms, or why they are not known."""
+def _troubles(visit: Visit) -> tuple[list[Trouble], str]:
+    """Returns the troubles of the line, or why they are not known."""
     try:
-        return visit.line.ask("state", within_s=1.0)["alarms"], ""
+        return visit.line.troubles.of(visit.line.ask("state", within_s=1.0)), ""
     except LineError as error:
         return [], str(error)
 

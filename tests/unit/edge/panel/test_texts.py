@@ -83,7 +83,7 @@ def test_every_text_has_a_use() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     computed = (
         *("page.", "role.", "verdict.", "action.", "signal.", "problem.title_"),
-        *("job_kind.", "job_state.", "result_done.", "result_open."),
+        *("trouble.", "todo.", "job_kind.", "job_state.", "result_done.", "result_open."),
         *("focus.", "exposure."),
     )
     unused = [
