@@ -78,7 +78,7 @@ def open_panel(config: PanelConfig, hasher: PasswordHasher | None = None) -> Pan
         thumbnails=thumbnails,
         nearest=NearestGood(thumbnails),
         previews=ThresholdPreviews(),
-        data_sets=DataSets(config.data_sets),
+        data_sets=DataSets(config.data_sets, config.teach.min_free_bytes),
         calibrations=Calibrations(),
         templates=environment(),
         jobs=Jobs(config.folder / "jobs", wakes=config.jobs == "process"),

@@ -46,6 +46,10 @@ class Browser:
         )
         self.csrf = ""
 
+    def cookie(self, name: str) -> str:
+        """Returns a cookie of the panel."""
+        return self._client.cookies[name]
+
     def get(self, path: str, **arguments: Any) -> Any:
         """Opens an address."""
         return self._client.get(path, **arguments)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from edge.panel.access.roles import Role
 from edge.panel.device import Disk, disk_of, log_of, temperatures
-from edge.panel.page import Page, Route, Visit
+from edge.panel.page import DIGITS_MAX, Page, Route, Visit
 from edge.panel.refusals import Refused
 from edge.store.reader import Waiting
 from inspection.errors import LinewardenError
@@ -21,7 +21,7 @@ _UNIT = "linewarden@{line}.service"  # as `linewarden service install` names it
 
 def _health(visit: Visit) -> Response:
     before = visit.request.query_params.get("before", "")
-    if before and not before.isdecimal():
+    if before and not (before.isdecimal() and len(before) <= DIGITS_MAX):
         raise Refused(400, "problem.field", name="before")
     sees_changes = visit.may(Role.OPERATOR)
     entries = (

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,8 +20,8 @@ from edge.panel.lines import PanelLine
 from edge.panel.refusals import Refused
 from edge.station.config import LineConfig
 from edge.store.data_set import ORIGIN, Layout, gather
-from edge.store.reader import Filter
-from inspection.errors import LinewardenError
+from edge.store.reader import Filter, StoredRecord
+from inspection.errors import LinewardenError, RecordsError
 
 Purpose = Literal["training", "calibration"]
 PURPOSES: tuple[Purpose, ...] = ("training", "calibration")
@@ -90,10 +91,12 @@ class DataSets:
 
     Args:
         folder: None where the configuration names none.
+        min_free_bytes: the disk keeps so much for others, such as the records of the line.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, min_free_bytes: int) -> None:
         self.folder = folder
+        self._min_free_bytes = min_free_bytes
         self._lock = threading.Lock()
         self._works: dict[str, Work] = {}
 
@@ -142,7 +145,7 @@ class DataSets:
         try:
             with line.reader() as reader:
                 found = gather(
-                    reader.find(wanted.which),
+                    self._while_there_is_room(reader.find(wanted.which), out.parent),
                     line.images,
                     out,
                     layout=_LAYOUTS[wanted.purpose],
@@ -154,6 +157,19 @@ class DataSets:
             work = Work(out.name, problem=str(error))
         with self._lock:
             self._works[line.name] = work
+
+    def _while_there_is_room(
+        self, records: Iterator[StoredRecord], folder: Path
+    ) -> Iterator[StoredRecord]:
+        """Yields records; on a full disk the line would delete its archive to make room."""
+        for record in records:
+            yield record
+            if shutil.disk_usage(folder).free < self._min_free_bytes:
+                raise RecordsError(
+                    f"{folder}: the disk has less than {self._min_free_bytes // 1_000_000} MB "
+                    "left, which 'teach.min_free_bytes' keeps for the lines; free some space, or "
+                    "choose a shorter time"
+                )
 
 
 def commands_for(data_set: DataSet, config: LineConfig) -> Sequence[str]:

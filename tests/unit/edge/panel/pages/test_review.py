@@ -218,3 +218,12 @@ def test_a_data_set_of_a_view_names_the_bundle_of_that_view(
     assert make(panel, product=inspected_of(panel.lines["line"])[1].key) == 303
     wait_for(lambda: "1 images" in data_sets(panel), 20)
     assert f"linewarden calibrate {tmp_path}/other --recipe edge" in data_sets(panel)
+
+
+def test_a_data_set_leaves_room_for_the_line(
+    panel: Panel, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel.data_sets, "_min_free_bytes", 1 << 60)
+    assert make(panel, take_passes="on") == 303
+    wait_for(lambda: "MB left, which" in data_sets(panel), 20)
+    assert list((tmp_path / "sets").iterdir()) == []
