@@ -68,7 +68,8 @@ def _present(state: Mapping[str, Any]) -> Iterator[tuple[Kind, str, str]]:
         yield "records", "", records["failure"]
     for name, output in state["pipeline"]["outputs"].items():
         if not output["is_up"]:
-            yield "output", name, f"{name}: {output['why']}"
+            why = output["why"]
+            yield "output", name, why if why.startswith(name) else f"{name}: {why}"
     if records is not None:
         for name, is_up in records["outboxes_up"].items():
             if not is_up:

@@ -11,6 +11,7 @@ from edge.panel.audit import Undo
 from edge.panel.bundles import activate, bundles_of, recipes_of
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
+from edge.station.config import LineConfig
 from inspection.errors import LineError
 
 
@@ -23,6 +24,7 @@ def _recipes(visit: Visit) -> Response:
     state, silence = _state(visit)
     return visit.render(
         recipes=recipes_of(config),
+        names=_names(config),
         bundles=bundles_of(config),
         has_checks=bool(config.checks or [one for one in config.recipes.values() if one.checks]),
         state=state,
@@ -38,7 +40,14 @@ def _recipes(visit: Visit) -> Response:
 
 def _status(visit: Visit) -> Response:
     state, silence = _state(visit)
-    return visit.render("recipes_status.html", state=state, silence=silence)
+    return visit.render(
+        "recipes_status.html", state=state, silence=silence, names=_names(visit.line.config)
+    )
+
+
+def _names(config: LineConfig) -> dict[int | None, str]:
+    """Returns the names of the recipes by number."""
+    return {one.number: one.recipe for one in recipes_of(config)}
 
 
 def _state(visit: Visit) -> tuple[dict[str, Any] | None, str]:

@@ -190,19 +190,14 @@ function showState() {
   const pipeline = state.pipeline;
   const lines = [];
   if (pipeline) {
-    lines.push([words.camera, state.faults.join("; ")]);
-    for (const [name, output] of Object.entries(pipeline.outputs)) {
-      lines.push([`${words.outputs}: ${name}`, output.is_up ? "" : output.why || "–"]);
-    }
-    for (const [name, isUp] of Object.entries(state.records?.outboxes_up ?? {})) {
-      lines.push([`${words.outputs}: ${name}`, isUp ? "" : settings.troubles.outbox]);
-    }
+    lines.push([words.camera, !state.faults.length]);
+    for (const [name, output] of Object.entries(pipeline.outputs)) lines.push([`${words.outputs}: ${name}`, output.is_up]);
+    for (const [name, isUp] of Object.entries(state.records?.outboxes_up ?? {})) lines.push([`${words.outputs}: ${name}`, isUp]);
   }
-  const problem = snapshot.records_problem || state.records?.failure || "";
-  lines.push([words.disk, problem]);
+  lines.push([words.disk, !snapshot.records_problem && !state.records?.failure]);
   replaceChildren(
-    find("state"),
-    ...lines.map(([name, why]) => element("li", { class: why ? "bad" : "good" }, why ? `✖ ${name}: ${why}` : `✔ ${name}`)),
+    find("state"), // "Alarms" beside it says why
+    ...lines.map(([name, works]) => element("li", { class: works ? "good" : "bad" }, `${works ? "✔" : "✖"} ${name}`)),
   );
   const troubles = snapshot.troubles;
   replaceChildren(
