@@ -176,8 +176,8 @@ class Jobs:
         self._forget(job for job in jobs if job.asked.subject == asked.subject)
         name = f"{asked.moment:%Y%m%dT%H%M%S%f}"
         folder = self._folder / name
-        folder.mkdir()
         prepare()
+        folder.mkdir()
         write_text(folder / ASKED, asked.model_dump_json())
         write_text(self._folder / QUEUE / name, "")
         return name

@@ -25,7 +25,6 @@ from inspection.errors import ConfigError, LineError
 from inspection.redaction import redacted
 
 WHY_MAX = 500
-DIGITS_MAX = 18  # of a number that SQLite takes
 _FOREVER = "private, max-age=31536000, immutable"  # for what never changes under its address
 
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from edge.panel.access.roles import Role
 from edge.panel.audit import Undo
 from edge.panel.bundles import activate, bundles_of, recipes_of
+from edge.panel.fields import number_of
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
 from edge.station.config import LineConfig
@@ -59,13 +60,11 @@ def _state(visit: Visit) -> tuple[dict[str, Any] | None, str]:
 
 
 def _change_over(visit: Visit) -> Response:
-    wanted = visit.field("number")
-    if not wanted.isdecimal():
-        raise Refused(400, "problem.field", name="number")
+    wanted = number_of(visit.field("number"), "number")
     before = visit.line.ask("recipe")["active"]
     undo = None if before is None else Undo(_path(visit, "/change"), {"number": str(before)})
     with visit.change("recipe_change", f"{before} → {wanted}", undo):
-        visit.line.ask("recipe", number=int(wanted))
+        visit.line.ask("recipe", number=wanted)
     return visit.back(_path(visit))
 
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from edge.panel.access.roles import Role
 from edge.panel.audit import Undo
 from edge.panel.command import linewarden
+from edge.panel.fields import number_of
 from edge.panel.inspected import (
     Inspected,
     PartFrame,
@@ -248,7 +249,7 @@ def _preview(visit: Visit) -> Response:
 def _save(visit: Visit) -> Response:
     inspected = _inspected(visit, visit.field("recipe"))
     picture = _reference(visit, inspected, visit.field("reference")).read_bytes()
-    newest = visit.field("newest")
+    newest = number_of(visit.field("newest"), "newest")
     return _saved(visit, inspected, visit.field("layout", _DRAWING_MAX), picture, newest)
 
 
@@ -257,17 +258,15 @@ def _restore(visit: Visit) -> Response:
     inspected = _inspected(visit, visit.field("recipe"))
     layouts = _layouts(visit, inspected)
     earlier = layouts.find(visit.field("version"))
-    newest = str(layouts.versions()[0].number)
+    newest = layouts.versions()[0].number
     picture = earlier.reference().read_bytes()
     return _saved(visit, inspected, json.dumps(earlier.drawn()), picture, newest)
 
 
-def _saved(visit: Visit, inspected: Inspected, drawn: str, picture: bytes, newest: str) -> Response:
-    if not newest.isdecimal():
-        raise Refused(400, "problem.field", name="newest")
-    before, undo = int(newest), None
+def _saved(visit: Visit, inspected: Inspected, drawn: str, picture: bytes, before: int) -> Response:
+    undo = None
     if before:
-        form = {"recipe": inspected.key, "version": newest}
+        form = {"recipe": inspected.key, "version": str(before)}
         undo = Undo(_path(visit, "/restore"), form)
     saved = (visit.account.name, visit.field("why", WHY_MAX))
     with (

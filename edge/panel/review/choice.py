@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, tzinfo
 from urllib.parse import urlencode
 
+from edge.panel.fields import number_of
 from edge.panel.refusals import Refused
 from edge.store.reader import Filter, Place
 from edge.store.rows import moment_from_text, text_from_moment
@@ -19,7 +20,6 @@ WITH_LABEL = "+"
 
 _TO_LOOK_AT = (Verdict.REJECT, Verdict.REVIEW, Verdict.NO_VERDICT)
 _TEXT_MAX = 200
-_DIGITS = 18  # of a number that SQLite takes
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,13 @@ class Choice:
         Raises:
             Refused: a field is wrong.
         """
-        if self.number and not self.number.isdecimal():
-            raise Refused(400, "problem.field", name="number")
         labelled = {WITHOUT_LABEL: False, WITH_LABEL: True}.get(self.label)
         return Filter(
             since=self.moment("since", zone),
             until=self.moment("until", zone),
             verdicts=self._verdicts(),
             recipe=self.recipe or None,
-            recipe_numbers=(int(self.number[:_DIGITS]),) if self.number else (),
+            recipe_numbers=(number_of(self.number, "number"),) if self.number else (),
             min_score=self._number("min_score"),
             max_score=self._number("max_score"),
             label=None if labelled is not None else self.label or None,
@@ -130,6 +128,6 @@ def place_from_text(text: str) -> Place | None:
     if not text:
         return None
     try:
-        return Place(moment_from_text(moment), int(number[:_DIGITS]))
+        return Place(moment_from_text(moment), number_of(number, "before"))
     except ValueError as error:
         raise Refused(400, "problem.field", name="before") from error
