@@ -19,3 +19,9 @@ def number_of(text: str, name: str) -> int:
     if not text.isdecimal() or len(text) > _DIGITS_MAX:
         raise Refused(400, "problem.field", name=name)
     return int(text)
+
+
+def local_path(text: str) -> str:
+    """Returns a path of the panel; "/" for an address that leads elsewhere."""
+    is_local = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable()
+    return text if is_local else "/"

@@ -9,11 +9,13 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from edge.panel.endpoint import language_of
+from edge.panel.fields import local_path
 from edge.panel.refusals import Refused
 from edge.panel.services import Panel
 from edge.panel.texts import LANGUAGES, Texts
@@ -94,6 +96,17 @@ class Problems:
                 message=message,
                 is_login=status == 401,
                 here=request.url.path,
+                page=_page_of(request),
             ),
             status,
         )
+
+
+def _page_of(request: Request) -> str:
+    """Returns the address to try again: of a change, that of the page with its form."""
+    url = request.url
+    if request.method == "POST":
+        url = URL(request.headers.get("referer", ""))
+        if url.netloc != request.url.netloc:
+            return "/"
+    return local_path(f"{url.path}?{url.query}" if url.query else url.path)

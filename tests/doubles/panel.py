@@ -54,6 +54,10 @@ class Browser:
         """Opens an address."""
         return self._client.get(path, **arguments)
 
+    def request(self, method: str, path: str, **arguments: Any) -> Any:
+        """Sends a request as it is written."""
+        return self._client.request(method, path, **arguments)
+
     def post(
         self, path: str, form: dict[str, str] | None = None, *, origin: str = ORIGIN, **more: Any
     ) -> Any:

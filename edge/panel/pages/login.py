@@ -14,6 +14,7 @@ from edge.panel.endpoint import (
     PASSWORD_PATH,
     set_session_cookie,
 )
+from edge.panel.fields import local_path
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
 from edge.panel.texts import LANGUAGES
@@ -94,12 +95,6 @@ def _set_language(visit: Visit) -> Response:
     answer = visit.back(local_path(str(visit.form.get("next", "/"))))
     answer.set_cookie(LANGUAGE_COOKIE, language, max_age=_YEAR_S, samesite="strict", httponly=True)
     return answer
-
-
-def local_path(text: str) -> str:
-    """Returns a path of the panel; "/" for an address that leads elsewhere."""
-    is_local = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable()
-    return text if is_local else "/"
 
 
 def _public(path: str, handler: object, *, changes: bool = False) -> Route:
