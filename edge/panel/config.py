@@ -132,8 +132,8 @@ class PanelConfig(Claimant):
     def is_own_name(self, name: str) -> bool:
         """Returns whether a browser that calls the panel so has its address from the plant.
 
-        A page of the internet can give a name of its own the address of the panel, and would see
-        what the person's browser sees without a login (DNS rebinding). A number it cannot take.
+        A page of the internet can give its own name the address of the panel (DNS rebinding), and
+        would see what the person's browser sees without a login. An IP address is no name.
         """
         device = gethostname().lower()
         names = {"localhost", device, f"{device}.local", *self.names}
