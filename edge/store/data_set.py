@@ -71,7 +71,8 @@ def gather(
                 label = _label(stored, take_passes=take_passes)
                 if label is None or (layout == "plain" and label != GOOD):
                     continue
-                frame = _frame(stored, images, view)
+                judged = _judged(stored, view)
+                frame = _frame(stored, images, judged)
                 if frame is None:
                     missing += 1
                     continue
@@ -85,7 +86,7 @@ def gather(
                 shutil.copyfile(frame, folder / name)
                 if layout == "mvtec" and label != GOOD:
                     _copy_mask(stored, images, frame, folder / "ground_truth" / label)
-                origin.write(_origin(name, label, stored))
+                origin.write(_origin(name, label, judged, stored))
                 counts[label] = counts.get(label, 0) + 1
             if not counts:
                 what = "labelled part" if layout == "mvtec" else "part labelled good"
@@ -103,13 +104,18 @@ def _label(stored: StoredRecord, *, take_passes: bool) -> str | None:
     return None if stored.label in UNSETTLED else stored.label
 
 
-def _frame(stored: StoredRecord, images: Path, view: str | None) -> Path | None:
+def _judged(stored: StoredRecord, view: str | None) -> str:
+    """Returns the view of a part that is taken."""
     views = [one.view for one in stored.record.views]
     if view not in views and (view is not None or len(views) > 1):
         raise RecordsError(
             f"{stored.record.trigger_id}: has the views {', '.join(views)}; choose one with --view"
         )
-    suffix = f".{view}{FRAME_SUFFIX}" if len(views) > 1 else FRAME_SUFFIX
+    return stored.record.view if view is None else view
+
+
+def _frame(stored: StoredRecord, images: Path, view: str) -> Path | None:
+    suffix = f".{view}{FRAME_SUFFIX}" if len(stored.record.views) > 1 else FRAME_SUFFIX
     paths = (images / name for name in stored.record.images if name.endswith(suffix))
     return next((path for path in paths if path.is_file()), None)
 
@@ -130,9 +136,10 @@ def _place(layout: Layout, label: str) -> Path:
     return Path("train", GOOD) if label == GOOD else Path("test", label)
 
 
-def _origin(name: Path, label: str, stored: StoredRecord) -> str:
+def _origin(name: Path, label: str, view: str, stored: StoredRecord) -> str:
     record = stored.record.model_dump(mode="json")
-    return json.dumps({"image": name.as_posix(), "label": label, "record": record}) + "\n"
+    found = {"image": name.as_posix(), "label": label, "view": view, "record": record}
+    return json.dumps(found) + "\n"
 
 
 def _nothing(seen: int, what: str, missing: int, damaged: list[str], *, take_passes: bool) -> str:

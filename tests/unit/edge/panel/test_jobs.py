@@ -136,7 +136,7 @@ def test_a_job_that_is_cancelled_as_the_runner_takes_it_never_runs(
 
 def test_a_job_that_takes_too_long_is_ended(jobs: Jobs, forever: list[str]) -> None:
     job = ended(jobs, jobs.start(asked(*forever, limit_s=0.1)))
-    assert job.state is State.FAILED
+    assert job.state is State.TOO_LONG
     assert job.ended is not None
     assert job.ended.why == "limit"
 
