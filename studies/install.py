@@ -36,6 +36,7 @@ from tests.doubles.device import (
     VERSIONS,
     Device,
 )
+from tests.doubles.device_jobs import JOBS_UNIT
 from tests.doubles.nspawn import (
     BARE_PACKAGES,
     REPOSITORY,
@@ -159,6 +160,17 @@ def is_locked_in(device: Device, _wheels: Wheels) -> str:
         f"user `{PANEL_USER}`; reads the records; writes none, changes no configuration, signals "
         "no line: by the rights of the files alone, and once more by the unit's sandbox"
     )
+
+
+def is_judged(device: Device, _wheels: Wheels) -> str:
+    """`systemd-analyze security`, of 0 (locked in) to 10"""
+    found = device.machine.run("systemd-analyze", "security", "--no-pager")
+    levels = {
+        unit: float(level) for unit, level in re.findall(r"(linewarden\S+)\s+([\d.]+)", found)
+    }
+    assert {UNIT, PANEL, JOBS_UNIT} <= levels.keys()
+    assert max(levels.values()) < 2
+    return ", ".join(f"`{unit}` {level}" for unit, level in levels.items())
 
 
 def loses_its_panel(device: Device, _wheels: Wheels) -> str:
@@ -320,11 +332,10 @@ def is_purged(device: Device, wheels: Wheels) -> str:
 STEPS = [
     Step((act.__doc__ or "").strip(), act)
     for act in (
-        examines, installs, judges, measures, shows, is_locked_in, loses_its_panel, *JOB_STEPS,
-        boots_again, is_installed_twice, is_refused_damaged_wheels, is_killed_while_it_installs,
-        refuses_the_configuration, fails_at_the_start,
-        fails_at_the_start_of_the_panel, is_upgraded, is_rolled_back, is_removed,
-        is_purged,
+        examines, installs, judges, measures, shows, is_locked_in, is_judged, loses_its_panel,
+        *JOB_STEPS, boots_again, is_installed_twice, is_refused_damaged_wheels,
+        is_killed_while_it_installs, refuses_the_configuration, fails_at_the_start,
+        fails_at_the_start_of_the_panel, is_upgraded, is_rolled_back, is_removed, is_purged,
     )
 ]  # fmt: skip
 
