@@ -37,7 +37,7 @@ def calibrates(device: Device, _wheels: object) -> str:
 
 def locks_its_job_in(device: Device, _wheels: object) -> str:
     """What a job may do, and the panel started again in the middle of it"""
-    jobs, line = DeviceJobs(device), device.running()
+    jobs, line = DeviceJobs(device.machine), device.running()
     name = jobs.ask(*_ENDLESS)
     jobs.wait_for(name, State.RUNNING)
     runner, pid = processes = jobs.processes()
@@ -58,7 +58,7 @@ def locks_its_job_in(device: Device, _wheels: object) -> str:
 
 def loses_its_runner(device: Device, _wheels: object) -> str:
     """`kill -9` of the service in the middle of a job, with another one that waits"""
-    jobs, line = DeviceJobs(device), device.running()
+    jobs, line = DeviceJobs(device.machine), device.running()
     lost, waiting = jobs.ask(*_ENDLESS), jobs.ask("--version")
     jobs.wait_for(lost, State.RUNNING)
     runner, pid = jobs.processes()
@@ -73,7 +73,7 @@ def loses_its_runner(device: Device, _wheels: object) -> str:
 
 def boots_in_the_middle(device: Device, _wheels: object) -> str:
     """Reboot in the middle of a job, with another one that waits"""
-    jobs = DeviceJobs(device)
+    jobs = DeviceJobs(device.machine)
     lost, waiting = jobs.ask(*_ENDLESS), jobs.ask("--version")
     jobs.wait_for(lost, State.RUNNING)
     device.machine.reboot()

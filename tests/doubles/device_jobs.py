@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from edge.panel.jobs import State
-from tests.doubles.device import LIVE, PANEL_USER, Device
-from tests.doubles.nspawn import wait_until
+from tests.doubles.device import LIVE, PANEL_USER
+from tests.doubles.nspawn import Machine, wait_until
 
 JOBS_UNIT = "linewarden-jobs.service"
 _FOLDER = "/var/lib/linewarden-panel/jobs"
@@ -37,10 +37,15 @@ class DeviceJob(NamedTuple):
 
 
 class DeviceJobs:
-    """The jobs of a device."""
+    """The jobs of a device.
 
-    def __init__(self, device: Device) -> None:
-        self._device = device
+    Args:
+        path: of Python, where the program is not installed.
+    """
+
+    def __init__(self, machine: Machine, path: str = "") -> None:
+        self._machine = machine
+        self._path = path
 
     def ask(self, *words: str) -> str:
         """Puts a command line of `linewarden` into the queue, and returns the name of the job.
@@ -54,16 +59,17 @@ class DeviceJobs:
         found: dict[str, Any] = self._as_panel(name)
         return DeviceJob(State(found["state"]), found["exit_code"], found["log"])
 
-    def wait_for(self, name: str, state: State) -> DeviceJob:
+    def wait_for(self, name: str, state: State, limit_s: float = 120.0) -> DeviceJob:
         """Waits until a job is in a state."""
-        wait_until(lambda: self.find(name).state is state, 120)
+        wait_until(lambda: self.find(name).state is state, limit_s)
         return self.find(name)
 
     def processes(self) -> tuple[str, str]:
         """Returns the process ids of the runner and of its job."""
-        runner = self._device.machine.show(JOBS_UNIT, "MainPID")
-        return runner, self._device.machine.run("pgrep", "--parent", runner).strip()
+        runner = self._machine.show(JOBS_UNIT, "MainPID")
+        return runner, self._machine.run("pgrep", "--parent", runner).strip()
 
     def _as_panel(self, words: str | Sequence[str]) -> Any:
-        user = ("runuser", "--user", PANEL_USER, "--", f"{LIVE}/bin/python")
-        return json.loads(self._device.machine.run(*user, "-c", _PANEL, json.dumps(words)))
+        user = ("runuser", "--user", PANEL_USER, "--", "env", f"PYTHONPATH={self._path}")
+        program = (f"{LIVE}/bin/python", "-c", _PANEL)
+        return json.loads(self._machine.run(*user, *program, json.dumps(words)))
