@@ -68,6 +68,8 @@ between.
 
 Not shown here: a Jetson, an NVIDIA card, a real camera, Ubuntu, and udev, because a container
 receives no devices.
+The machine has no PyTorch: `tests/system/test_service.py` teaches
+a model in the same sandbox of jobs.
 """
 
 
