@@ -49,7 +49,7 @@ def locks_its_job_in(device: Device, _wheels: object) -> str:
     device.machine.run("kill", "-9", pid)
     killed = jobs.wait_for(name, State.FAILED)
     assert killed.exit_code == -9
-    assert device.machine.run("ps", "-o", "pid=", "-p", f"{runner},{pid}", check=False) == ""
+    jobs.wait_for_end(runner, pid)
     return (
         "the same as the panel, at priority 19; it goes on beside the new panel. `kill -9` of the "
         f'job: failed, with the words "{killed.log[-1]}"; the line goes on'
@@ -64,7 +64,7 @@ def loses_its_runner(device: Device, _wheels: object) -> str:
     runner, pid = jobs.processes()
     device.machine.run("kill", "-9", runner)
     jobs.wait_for(lost, State.LOST)
-    assert device.machine.run("ps", "-o", "pid=", "-p", f"{runner},{pid}", check=False) == ""
+    jobs.wait_for_end(runner, pid)
     assert jobs.find(waiting).state is State.WAITING
     jobs.wait_for(waiting, State.DONE)
     device.goes_on(line)

@@ -206,7 +206,7 @@ def _secrets(config: LineConfig) -> Iterable[Check]:
             mode = stat.S_IMODE(path.stat().st_mode)
             is_met = not mode & stat.S_IRWXO
             found = f"mode {mode:o}" if is_met else f"mode {mode:o}: every user may read it"
-            mend = "" if is_met else f"sudo chmod o= {path}"
+            mend = "" if is_met else f"sudo chmod o= {path}, and give it to the user of the line"
             yield Check("common", f"secret {path}", is_met, found, mend)
 
 
@@ -217,10 +217,9 @@ def _secret_files(value: object) -> set[Path]:
     if isinstance(value, BaseModel):
         own = {child for name, child in value if name == "key_file" and child is not None}
         return own.union(*(_secret_files(child) for _, child in value))
-    children = value.values() if isinstance(value, Mapping) else value
-    if isinstance(children, Iterable) and not isinstance(children, str | bytes):
-        return set().union(*map(_secret_files, children))
-    return set()
+    if isinstance(value, Mapping):
+        return _secret_files(tuple(value.values()))
+    return set().union(*map(_secret_files, value)) if isinstance(value, list | tuple) else set()
 
 
 def _reachable(peer: Peer) -> Check:

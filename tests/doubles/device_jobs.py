@@ -65,9 +65,16 @@ class DeviceJobs:
         return self.find(name)
 
     def processes(self) -> tuple[str, str]:
-        """Returns the process ids of the runner and of its job."""
+        """Waits for a job, and returns the process ids of the runner and of the job."""
         runner = self._machine.show(JOBS_UNIT, "MainPID")
-        return runner, self._machine.run("pgrep", "--parent", runner).strip()
+        of_runner = ("pgrep", "--parent", runner)
+        wait_until(lambda: self._machine.run(*of_runner, check=False))
+        return runner, self._machine.run(*of_runner).strip()
+
+    def wait_for_end(self, *pids: str) -> None:
+        """Waits until none of these processes is there."""
+        there = ("ps", "-o", "pid=", "-p", ",".join(pids))
+        wait_until(lambda: not self._machine.run(*there, check=False))
 
     def _as_panel(self, words: str | Sequence[str]) -> Any:
         user = ("runuser", "--user", PANEL_USER, "--", "env", f"PYTHONPATH={self._path}")

@@ -82,7 +82,8 @@ def test_a_secret_that_every_user_may_read(folder: Path) -> None:
     config.write_text(config.read_text() + f"  - {{kind: mqtt, {broker}, {access}}}\n")
     secret.chmod(0o644)
     found = checks(config)[f"secret {secret}"]
-    assert (found.is_met, found.mend) == (False, f"sudo chmod o= {secret}")
+    assert not found.is_met
+    assert found.mend == f"sudo chmod o= {secret}, and give it to the user of the line"
     secret.chmod(0o640)
     assert checks(config)[f"secret {secret}"].is_met
 
