@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from inspection.files import write_text
 from linewarden.parser import Parser
-from studies.panel_jobs import JOB_STEPS, require_locked_in
+from studies.install_steps.panel_jobs import JOB_STEPS, require_locked_in
 from tests.doubles import device as devices
 from tests.doubles import panel_visit
 from tests.doubles.device import (
