@@ -22,7 +22,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from inspection.files import write_text
 from linewarden.parser import Parser
+from studies.install_steps.panel_jobs import JOB_STEPS, require_locked_in
 from tests.doubles import device as devices
+from tests.doubles import panel_visit
 from tests.doubles.device import (
     CONFIG,
     LINE,
@@ -30,11 +32,11 @@ from tests.doubles.device import (
     PANEL,
     PANEL_PORT,
     PANEL_USER,
-    STATE,
     UNIT,
     VERSIONS,
     Device,
 )
+from tests.doubles.device_jobs import JOBS_UNIT
 from tests.doubles.nspawn import (
     BARE_PACKAGES,
     REPOSITORY,
@@ -66,16 +68,19 @@ between.
 
 Not shown here: a Jetson, an NVIDIA card, a real camera, Ubuntu, and udev, because a container
 receives no devices.
+The machine has no PyTorch: `tests/system/test_service.py` teaches
+a model in the same sandbox of jobs.
 """
 
 
 class Wheels(NamedTuple):
-    """Folders of wheels: the first version, the next, and two that must not come into force."""
+    """Folders of wheels: the first version, the next, and three that must not come into force."""
 
     first: Path
     second: Path
     refusing: Path
     failing: Path
+    failing_panel: Path
 
 
 class Step(NamedTuple):
@@ -140,42 +145,34 @@ def shows(device: Device, _wheels: Wheels) -> str:
     """The panel: first login with the one-time password from its journal"""
     wait_until(lambda: "one-time password" in device.machine.journal(PANEL))
     (password,) = re.findall(r"one-time password (\S+?)[\"\s]", device.machine.journal(PANEL) + " ")
-    script = Path(devices.__file__).with_name("panel_visit.py").read_text()
-    address = f"http://127.0.0.1:{PANEL_PORT}"
-    said = json.loads(device.machine.run("python3", "-c", script, address, password, LINE))
+    said = json.loads(device.visit(panel_visit, password))
     assert set(said["pages"].values()) == {200}, said
-    newest = said["snapshot"]["parts"][0]["trigger"]
     device.wait_for_records(1)
-    assert newest in device.records()
+    assert said["newest"] in device.records()
     return (
-        f"{', '.join(said['pages'])} answer 200; the live page shows part {newest}, which is in "
-        "the records"
+        f"{', '.join(said['pages'])} answer 200; the live page shows part {said['newest']}, which "
+        "is in the records"
     )
 
 
 def is_locked_in(device: Device, _wheels: Wheels) -> str:
     """What the panel's process may do"""
-    pid = device.running(PANEL)[1]
-    assert device.machine.run("ps", "-o", "user:32=", "-p", pid).strip() == PANEL_USER
-    as_panel = ("setpriv", f"--reuid={PANEL_USER}", f"--regid={PANEL_USER}", "--init-groups")
-    database = f"{STATE}/records/records.sqlite"
-    files = {
-        "reads": f"head -c 16 {database} && ls {STATE}/records >/dev/null",
-        "writes": f"touch {STATE}/records/x || echo x >> {database} || rm {database}",
-        "configures": f"touch /etc/linewarden/x /srv/linewarden/x || echo x >> {CONFIG}",
-        "signals": f"kill {device.running()[1]}",
-    }
-    for sandbox in ((), ("nsenter", "-m", "-t", pid)):
-        done = {}
-        for name, command in files.items():
-            test = f"({command}) >/dev/null 2>&1 && echo yes || echo no"
-            done[name] = device.machine.run(*sandbox, *as_panel, "sh", "-c", test).strip()
-        assert done.pop("reads") == "yes", done
-        assert set(done.values()) == {"no"}, done
+    require_locked_in(device, device.running(PANEL)[1])
     return (
         f"user `{PANEL_USER}`; reads the records; writes none, changes no configuration, signals "
         "no line: by the rights of the files alone, and once more by the unit's sandbox"
     )
+
+
+def is_judged(device: Device, _wheels: Wheels) -> str:
+    """`systemd-analyze security`, of 0 (locked in) to 10"""
+    found = device.machine.run("systemd-analyze", "security", "--no-pager")
+    levels = {
+        unit: float(level) for unit, level in re.findall(r"(linewarden\S+)\s+([\d.]+)", found)
+    }
+    assert {UNIT, PANEL, JOBS_UNIT} <= levels.keys()
+    assert max(levels.values()) < 2
+    return ", ".join(f"`{unit}` {level}" for unit, level in levels.items())
 
 
 def loses_its_panel(device: Device, _wheels: Wheels) -> str:
@@ -218,7 +215,7 @@ def is_installed_twice(device: Device, wheels: Wheels) -> str:
     assert "built already" in said
     assert "new " not in said
     assert "changed " not in said
-    _goes_on(device, unchanged[0])
+    device.goes_on(unchanged[0])
     assert unchanged == (device.running(), device.installed(), device.files(LIVE, VERSIONS, "/etc"))
     return "no file changed; the line goes on"
 
@@ -249,7 +246,7 @@ def is_killed_while_it_installs(device: Device, wheels: Wheels) -> str:
         process.wait(30)
     assert device.installed() == folder
     assert device.version()
-    _goes_on(device, before)
+    device.goes_on(before)
     return "the link is as it was; the line goes on, and the command works"
 
 
@@ -262,13 +259,14 @@ def refuses_the_configuration(device: Device, wheels: Wheels) -> str:
 
 def fails_at_the_start(device: Device, wheels: Wheels) -> str:
     """`install.sh --restart` to a version that cannot run the line"""
-    folder = device.installed()
-    said = device.machine.run(device.carry(wheels.failing), "--restart", check=False)
-    assert "back to the version before" in said, said
-    assert device.installed() == folder
-    wait_until(lambda: device.running()[0] == folder)
-    device.wait_for_records(5)
+    _goes_back(device, device.carry(wheels.failing), UNIT)
     return "the line does not start; install.sh goes back, and it runs the version before"
+
+
+def fails_at_the_start_of_the_panel(device: Device, wheels: Wheels) -> str:
+    """`install.sh --restart` to a version whose panel does not start"""
+    _goes_back(device, device.carry(wheels.failing_panel), PANEL)
+    return "install.sh goes back; line and panel run the version before"
 
 
 def is_upgraded(device: Device, wheels: Wheels) -> str:
@@ -277,7 +275,7 @@ def is_upgraded(device: Device, wheels: Wheels) -> str:
     said = device.machine.run(device.carry(wheels.second))
     assert f"systemctl restart {UNIT}" in said
     assert device.version() != old
-    _goes_on(device, before)
+    device.goes_on(before)
     device.machine.run("systemctl", "restart", UNIT, PANEL)
     device.wait_for_records(5)
     assert device.running()[0] == device.installed() != before[0]
@@ -336,10 +334,10 @@ def is_purged(device: Device, wheels: Wheels) -> str:
 STEPS = [
     Step((act.__doc__ or "").strip(), act)
     for act in (
-        examines, installs, judges, measures, shows, is_locked_in, loses_its_panel, boots_again,
-        is_installed_twice, is_refused_damaged_wheels, is_killed_while_it_installs,
-        refuses_the_configuration, fails_at_the_start, is_upgraded, is_rolled_back, is_removed,
-        is_purged,
+        examines, installs, judges, measures, shows, is_locked_in, is_judged, loses_its_panel,
+        *JOB_STEPS, boots_again, is_installed_twice, is_refused_damaged_wheels,
+        is_killed_while_it_installs, refuses_the_configuration, fails_at_the_start,
+        fails_at_the_start_of_the_panel, is_upgraded, is_rolled_back, is_removed, is_purged,
     )
 ]  # fmt: skip
 
@@ -378,18 +376,13 @@ def gathered(work: Path) -> Wheels:
     lock = work / "lock.txt"
     first = devices.gather(work / "first", lock=lock)
     station = "edge/station/config.py"
+    does_not_start = ("\ndef ", "\nimport absent\n\ndef ")
     return Wheels(
         first,
         _variant(work / "second", lock, "9.0.0"),
         _variant(work / "refusing", lock, "9.0.1", station, "Literal[1] = 1", "Literal[2] = 2"),
-        _variant(
-            work / "failing",
-            lock,
-            "9.0.2",
-            "edge/service/run.py",
-            "\ndef ",
-            "\nimport absent\n\ndef ",
-        ),
+        _variant(work / "failing", lock, "9.0.2", "edge/service/run.py", *does_not_start),
+        _variant(work / "failing-panel", lock, "9.0.3", "edge/panel/server.py", *does_not_start),
     )
 
 
@@ -445,9 +438,17 @@ def _answers(device: Device, url: str) -> bool:
         return False
 
 
-def _goes_on(device: Device, before: tuple[str, str]) -> None:
+def _goes_back(device: Device, script: str, unit: str) -> None:
+    """Upgrades to a version with which a unit does not start, and sees the one before come back."""
+    folder = device.installed()
+    said = device.machine.run(script, "--restart", check=False)
+    assert f"{unit} did not start" in said, said
+    assert "back to the version before" in said, said
+    assert device.installed() == folder
+    wait_until(lambda: device.running()[0] == folder)
+    wait_until(lambda: _answers(device, f"http://127.0.0.1:{PANEL_PORT}/login"))
+    assert device.running(PANEL)[0] == folder
     device.wait_for_records(5)
-    assert device.running() == before
 
 
 def _fails_to_upgrade(device: Device, script: str, *words: Sequence[str]) -> str:
@@ -455,7 +456,7 @@ def _fails_to_upgrade(device: Device, script: str, *words: Sequence[str]) -> str
     before = device.running(), device.installed(), device.version()
     said = device.machine.run("sh", "-c", f"{script}; echo exit code $?")
     assert "exit code 1" in said, said
-    _goes_on(device, before[0])
+    device.goes_on(before[0])
     assert before == (device.running(), device.installed(), device.version())
     return said
 

@@ -175,6 +175,8 @@ def _update(args: argparse.Namespace) -> int:
     drop_ins = {line: units.drop_ins_of(line, root) for line in units.lines(root)}
     for line in drop_ins:  # nothing is written when this version refuses one
         load_config(root / units.CONFIGURATIONS / f"{line}.yaml", LineConfig)
+    if (root / PANEL_CONFIGURATION).exists():
+        load_config(root / PANEL_CONFIGURATION, PanelConfig)
     used = sorted({name for names in drop_ins.values() for name in names})
     found = {file.path: file for file in units.shared_files(used)}
     for line, names in drop_ins.items():

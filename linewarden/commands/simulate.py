@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import threading
@@ -83,9 +84,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulates until the line ends, or until Ctrl-C."""
+    """Simulates until the line ends, or until Ctrl-C or SIGTERM."""
     if args.machine == "line":
         return _line(args)
+    # The default of SIGTERM would leave the broker, which is a process, behind.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     with ExitStack() as stack:
         machine = _MACHINES[args.machine](args, stack)
         stack.callback(machine.close)

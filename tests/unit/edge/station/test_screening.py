@@ -73,6 +73,21 @@ def test_a_peer_that_does_not_answer(folder: Path) -> None:
         assert checks(folder / "line.yaml")["peer of trigger"].is_met
 
 
+def test_a_secret_that_every_user_may_read(folder: Path) -> None:
+    secret = folder / "broker-password"
+    secret.write_text("secret")
+    broker = "host: 127.0.0.1, topic: plant/line, client_id: line"
+    access = "username: line, password: {file: broker-password}"
+    config = write_line(folder, REPLAY)
+    config.write_text(config.read_text() + f"  - {{kind: mqtt, {broker}, {access}}}\n")
+    secret.chmod(0o644)
+    found = checks(config)[f"secret {secret}"]
+    assert not found.is_met
+    assert found.mend == f"sudo chmod o= {secret}, and give it to the user of the line"
+    secret.chmod(0o640)
+    assert checks(config)[f"secret {secret}"].is_met
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written(folder: Path) -> None:
     (folder / "closed").mkdir(mode=0o500)
