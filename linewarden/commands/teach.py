@@ -36,7 +36,7 @@ examples:
   linewarden teach --good parts/flange --out bundles/flange --models subspace
   linewarden teach --good parts/flange --out bundles/flange --minutes 20
   linewarden teach --good parts/flange --out bundles/flange --weights resnet18.pth
-  linewarden teach --good parts/flange --out bundles/flange --without 017.png
+  linewarden teach --good parts/flange --out bundles/flange-2 --without 017.png
   linewarden teach --good parts/deep --out bundles/deep --window 400 3200
 
 files:
