@@ -148,7 +148,11 @@ COMMANDS = {
 
 # Errors of disks and folders, which a command meets only when it writes.
 _OF_THE_MACHINE = frozenset(
-    [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO]
+    [
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM),
+        errno.EIO,
+        *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST),  # a file where a folder should be, or reverse
+    ]
 )
 
 
@@ -237,7 +241,8 @@ def _of_the_machine(error: Exception) -> str | None:
     if lacks_memory(error):
         return HINT
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
-        where = f"{error.filename}: " if error.filename else ""
+        path = error.filename2 or error.filename  # of a copy, the target
+        where = f"{path}: " if path else ""
         return f"{where}{os.strerror(error.errno)}; free some space, or choose another place"
     return None
 

@@ -14,6 +14,7 @@ from edge.peers.triton import TritonServerConfig
 from edge.recipe.part_check import ChecksConfig
 from inspection.config.claims import Claimant
 from inspection.config.loading import ConfigPath, StrictModel
+from inspection.engine import THREADS_MAX
 
 Camera = TypeVar("Camera", CameraConfig, CameraConfig | None)
 Recipe = Annotated[str, Field(coerce_numbers_to_str=True)]
@@ -86,7 +87,7 @@ class EngineConfig(StrictModel):
 
     kind: str | None = None
     artefact: str | None = None
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1, le=THREADS_MAX)] | None = None
     keep_warm_ms: Annotated[float, Field(ge=1)] | None = None
     server: TritonServerConfig | None = None
 

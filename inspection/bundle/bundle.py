@@ -325,7 +325,9 @@ def open_bundle(path: Path, keys: Keys | None = None) -> Bundle:
     if path.is_file() and zipfile.is_zipfile(path):
         raise BundleError(f"{path}: is packed; install it first: linewarden bundle install {path}")
     if not path.is_dir():
-        raise BundleError(f"{path}: no such bundle; make one with: linewarden export RUN {path}")
+        raise BundleError(
+            f"{path}: no such bundle; make one with: linewarden teach --good FOLDER --out {path}"
+        )
     keys = configured_keys() if keys is None else keys
     content = read_content(path / MANIFEST, MEND, max_bytes=MAX_MANIFEST_BYTES)
     signature = read_signature(path) if keys.trusted else None

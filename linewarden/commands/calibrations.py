@@ -208,6 +208,11 @@ def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
         lines.append(line)
     confidence = f"{active.confidence:.0%} confidence"
     lines.append(f"* now; expected: false reject rate; bound: its upper bound with {confidence}")
+    if args.to is not None and f"{now.position:.3f}" != f"{args.to:.3f}":
+        lines.append(
+            f"note: the scores of the good parts give no threshold for {args.to:g}; the recipe has "
+            f"the next below, of {now.position:.3f}"
+        )
     if defects:
         lines.append("escapes: defective images that pass; the bound behind it is of their share")
     return lines

@@ -57,7 +57,7 @@ from edge.store.data_set import Layout, gather
 from edge.store.reader import RecordReader
 from edge.store.station_records import IMAGES_NAME
 from inspection.errors import listed
-from linewarden.options import add_rate_argument
+from linewarden.options import add_rate_argument, whole_number
 from linewarden.promises import CONFIDENCE, Promise, calibrated, taught
 from linewarden.record_source import add_filter_arguments, filter_from_arguments, find_records
 from linewarden.text_table import aligned
@@ -146,10 +146,7 @@ def _from_records(args: argparse.Namespace) -> None:
 
 
 def _parts(text: str) -> int:
-    parts = int(text)
-    if not 0 <= parts <= _PARTS_MAX:
-        raise argparse.ArgumentTypeError(f"{parts}: give 0 to {_PARTS_MAX}")
-    return parts
+    return whole_number(text, 0, _PARTS_MAX)
 
 
 def _promise(args: argparse.Namespace) -> None:

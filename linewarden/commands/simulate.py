@@ -9,7 +9,8 @@
 
 The terminal shows every bit by its name. With --json, or where standard output is not a
 terminal, each change is one line. 'line' writes all files into --out, and prints what
-differs from the configuration. The other three run until Ctrl-C; connect a real station to
+differs from the configuration; it ends after --parts, or with Ctrl-C. The other three run until
+Ctrl-C; connect a real station to
 them, or 'linewarden run' with --set. The PLC takes the verdicts of parts that come after
 READY, and the first frame of a recording may come before.
 

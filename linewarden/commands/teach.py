@@ -36,7 +36,7 @@ examples:
   linewarden teach --good parts/flange --out bundles/flange --models subspace
   linewarden teach --good parts/flange --out bundles/flange --minutes 20
   linewarden teach --good parts/flange --out bundles/flange --weights resnet18.pth
-  linewarden teach --good parts/flange --out bundles/flange --without 017.png
+  linewarden teach --good parts/flange --out bundles/flange-2 --without 017.png
   linewarden teach --good parts/deep --out bundles/deep --window 400 3200
 
 files:
@@ -77,7 +77,7 @@ from linewarden.training_run import fit_with_progress, say, weights_value
 from linewarden.without import add_without_argument, named_by_hash
 from training.adding import add_good_images
 from training.candidates import FORMS, TRAINED
-from training.checkpoint import RUN, load_run, save_run
+from training.checkpoint import RUN, load_run, make_run_folder, save_run
 from training.data.layout import read_data_set
 from training.data.survey import survey
 from training.escapes import inspect_obvious_defects
@@ -299,6 +299,7 @@ def _planned(args: argparse.Namespace, wishes: Wishes, run_folder: Path) -> Plan
     good = [sample for sample in survey(data_set.good, window) if sample.sha256 not in without]
     if not good:
         raise ConfigError(f"--without: no good image of {args.good} is left")
+    make_run_folder(run_folder)
     sources = sources_at_hand("auto" if args.weights is None else weights_value(args.weights))
     for source in sources:
         say(source.remark)
@@ -322,6 +323,5 @@ def _planned(args: argparse.Namespace, wishes: Wishes, run_folder: Path) -> Plan
         scratch=run_folder / _SCRATCH,
         report=say,
     )
-    run_folder.mkdir(parents=True, exist_ok=True)
     write_text(kept, dump_yaml(plan))
     return plan

@@ -110,6 +110,11 @@ def test_the_slider_says_which_defects_would_pass(
     ]
     assert rows[0].split()[-1] == "98.30%"  # Clopper and Pearson: 0.95 ** (1 / 3)
     assert legend.startswith("escapes: ")
+    _, text = said(capsys, *slider[:3], "--to", 0.4, "--reason", "fewer")
+    assert text.splitlines()[-1] == (
+        "note: the scores of the good parts give no threshold for 0.4; the recipe has the next "
+        "below, of 0.000"
+    )
     (tmp_path / "empty").mkdir()
     code, text = said(capsys, *slider, tmp_path / "empty")
     assert (code, "holds no image" in text) == (5, True)

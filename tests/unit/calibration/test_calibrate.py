@@ -10,6 +10,7 @@ import pytest
 from calibration.calibrate import calibrate
 from calibration.good_parts import curve_of
 from calibration.learnt import LearntImages
+from calibration.report import notices
 from calibration.statements import NO_PROMISE, describe
 from calibration.thresholds import CalibrationTargets
 from edge import Inspector
@@ -168,12 +169,26 @@ def test_learnt_images_count_with_the_prediction_that_is_given(
     assert kept.judged == "without_itself"
     assert kept.false_reject_rate_average == pytest.approx(1 / 5)
     assert kept.false_reject_rate_bound == pytest.approx(1 - 0.05 ** (1 / 4))
-    assert describe(result)[:2] == [
+    assert describe(result)[:3] == [
         "threshold 0.7 from 4 good parts: false reject rate at most 52.71% with 95% confidence",
         (
             "on average over sets of good parts as small as this one at most 20.00% are rejected, "
             "but a set may be an unlucky one: of 100 such sets 95 keep below 52.71% (each part "
             "judged by a model of the others)"
+        ),
+        (
+            "the target of 1.00% needs 299 good parts that the model has not learnt: bring them to "
+            "linewarden calibrate"
+        ),
+    ]
+    assert notices(result) == [
+        (
+            "the target of 1.00% needs 299 good parts that the model has not learnt; until then "
+            "the promise is 52.71%"
+        ),
+        (
+            "every image counts as one part: if there are several images of a part, the promise "
+            "does not hold"
         ),
     ]
 

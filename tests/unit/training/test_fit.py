@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from inspection.errors import BundleError, CameraError, ConfigError
-from training.checkpoint import RESUME, RUN, WEIGHTS, Progress, load_run
+from training.checkpoint import RESUME, RUN, WEIGHTS, Progress, load_run, refuse_other_folder
 from training.config import TrainConfig
 from training.data.augment import Augmentation
 from training.fit import DivergedError, fit
@@ -183,6 +183,15 @@ def test_a_finished_run_is_not_overwritten(parts: Path, tmp_path: Path) -> None:
     fit(config(parts, epochs=1), tmp_path / "run")
     with pytest.raises(ConfigError, match="holds a finished run"):
         fit(config(parts, epochs=1), tmp_path / "run")
+
+
+def test_a_run_takes_a_folder_of_its_own(parts: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"holds .*, and not a run; choose another folder"):
+        refuse_other_folder(parts)
+    with pytest.raises(StoppedHereError):
+        fit(config(parts), tmp_path / "run", interrupt_after(2))  # type: ignore[arg-type]
+    for folder in (tmp_path / "new", tmp_path / "run"):
+        refuse_other_folder(folder)
 
 
 def test_a_state_of_another_configuration_is_refused(parts: Path, tmp_path: Path) -> None:

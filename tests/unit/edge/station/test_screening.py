@@ -43,7 +43,7 @@ def test_a_line_that_has_everything(folder: Path) -> None:
 def test_the_camera_and_the_bundle_are_missing(tmp_path: Path) -> None:
     found = checks(write_line(tmp_path, REPLAY))
     assert not found["bundle"].is_met
-    assert found["bundle"].mend.startswith("make one with: linewarden export")
+    assert found["bundle"].mend.startswith("make one with: linewarden teach")
     assert not found["camera main"].is_met
     assert "recipe" not in found  # one line for one cause
 
