@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from calibration.activation import activate, require_reason
-from calibration.calibrate import calibrate
+from calibration.calibrate import CalibrationSettings, measure
 from calibration.history import ACTIVE, find
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
@@ -104,19 +104,15 @@ def try_layout(
         EngineError: the artefact does not run.
     """
     active = find(bundle, recipe, ACTIVE).whole()
-    result = calibrate(
-        bundle,
-        good,
-        targets_of(bundle, active, good),
+    settings = CalibrationSettings(
         recipe=recipe,
         layout=layout,
         engine=engine,
         artefact=active.artefact,
         threads=threads,
         without=active.without,
-        report=report,
-        write=False,
     )
+    result = measure(bundle, good, targets_of(bundle, active, good), settings, report=report)
     there = [path for path in parts if path.is_file()]
     with closing(
         open_engine(bundle, engine=engine, artefact=active.artefact, threads=threads)

@@ -149,9 +149,6 @@ def pixel_limit(
         ConfigError: the area is not one of `AREAS`, or as for `tolerance_limit`.
     """
     require_share("pixel rate", pixel_rate)
-    if minimum_area_px is not None and minimum_area_px not in AREAS:
-        known = ", ".join(map(str, AREAS))
-        raise ConfigError(f"the minimum area cannot be {minimum_area_px} px: choose one of {known}")
     limits = [
         tolerance_limit(
             [summary.region_values[number] for summary in summaries],
@@ -161,7 +158,7 @@ def pixel_limit(
         for number in range(len(AREAS))
     ]
     if minimum_area_px is not None:
-        number = AREAS.index(minimum_area_px)
+        number = _place_of_area(minimum_area_px)
         threshold = limits[number].threshold
     else:
         wanted = _threshold_of(pixel_rate, summaries)
@@ -178,6 +175,13 @@ def pixel_limit(
         parts=len(summaries),
         parts_needed=parts_needed(mask_rate, confidence),
     )
+
+
+def _place_of_area(area_px: int) -> int:
+    if area_px not in AREAS:
+        known = ", ".join(map(str, AREAS))
+        raise ConfigError(f"the minimum area cannot be {area_px} px: choose one of {known}")
+    return AREAS.index(area_px)
 
 
 def pixel_limits(

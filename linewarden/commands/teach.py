@@ -53,7 +53,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import CalibrationSettings, calibrate
 from calibration.learnt import LearntImages
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
@@ -246,8 +246,8 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
         # for no other precision.
         if not learnt.predictions:
             build_if_it_pays(bundle, images, say)
-        without = record.config.data.without
-        result = calibrate(bundle, images, targets, learnt=learnt, without=without)
+        settings = CalibrationSettings(learnt=learnt, without=record.config.data.without)
+        result = calibrate(bundle, images, targets, settings)
         if write_report is not None:
             with Inspector.open(bundle) as inspector:
                 write_report(args.report, result, inspector)
