@@ -80,9 +80,8 @@ class _Case:
             width=size[1],
         )
         config = self.config(self.candidates[0])
-        self.fit = split_good(
-            self.good, hold_out=hold_out_share(len(self.good)), seed=config.fit.seed
-        ).fit
+        hold_out = hold_out_share(len(self.good), in_turn=False)
+        self.fit = split_good(self.good, hold_out=hold_out, seed=config.fit.seed).fit
 
     def config(self, candidate: Candidate) -> TrainConfig:
         source, size = candidate.features

@@ -37,14 +37,13 @@ from training.first_look import (
     refuse_told_size,
 )
 from training.fit import fit
-from training.hold_out import FEW, hold_out_share
+from training.hold_out import JUDGES, hold_out_share
 from training.input_size import BudgetError, Size
 from training.models.base import AnomalyModel
 from training.pace import FEWEST_STEPS, Pace, measure_pace, steps_for
 from training.weights_source import Source
 
 _BATCH = 16
-_HOLD_OUT = 0.3  # of few images that are not judged in turn
 # Time of a comparison when nobody gives one: for a few images, for each more, and at most.
 _SECONDS, _SECONDS_PER_IMAGE, _MOST_SECONDS = 6.0, 0.1, 30.0
 
@@ -197,7 +196,7 @@ def _forms(wishes: Wishes, images: int) -> list[str]:
         return list(wishes.forms)
     if wishes.seconds is not None:
         return [*FORMS, TRAINED]
-    return [form for form in FORMS if images > FEW or can_forget(form)]
+    return [form for form in FORMS if images > JUDGES or can_forget(form)]
 
 
 def _with_data(
@@ -211,11 +210,8 @@ def _with_data(
     frames = frames_of([*good, *test])
     for remark in frames.remarks:
         report(remark)
-    hold_out = hold_out_share(len(good))
-    if hold_out == 0 and not all(map(can_forget, forms)):
-        hold_out = _HOLD_OUT
     data = {
-        "hold_out": hold_out,
+        "hold_out": hold_out_share(len(good), in_turn=all(map(can_forget, forms))),
         "frame_height": frames.heights,
         "frame_width": frames.widths,
     }

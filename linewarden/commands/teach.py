@@ -22,7 +22,9 @@ teaching all of them to this model. The old bundle stays until the new one is co
 calibrated. Zones, other recipes, other precisions and engines of the old bundle are to be made
 again.
 
-Up to 20 images are all learnt, by subspace, and a model of the others judges each of them.
+Up to 20 images are all learnt, by subspace, and a model of the others judges each of them. Of
+more, half are held out for the threshold, then 20, then a fifth: 21 to 38 promise less than 20,
+with a better model.
 A single image gives a bundle, and no promise. Images that stand out are named, and shown by
 --report; they count until you leave them out with --without.
 
