@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from export.bundle import export_bundle
+from export.bundle import Contents, export_bundle
 from export.graph import save_graph
 from export.precision.rounding import rounded_twin
 from export.precision.select import PRECISIONS
@@ -135,7 +135,7 @@ def main() -> None:
 def study(run: Path, record: RunRecord, folder: Path) -> StudiedRun:
     """Exports a run with all precisions, then scores and times every artefact of its bundle."""
     shutil.rmtree(folder, ignore_errors=True)
-    bundle = export_bundle(run, folder / "bundle", precisions=PRECISIONS)
+    bundle = export_bundle(run, folder / "bundle", Contents(PRECISIONS))
     ways = list(ways_of(bundle))
     samples = read_data_set(record.config.data.folder).test
     good = prepared([held.path for held in record.held_out], bundle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -78,13 +79,9 @@ def add_good_images(
     screened = {sha: s for sha, s in record.screened.items() if sha in turnover.staying}
     screening = Screening()
     if held_out:
-        screening = screen(
-            model,
-            views,
-            lambda: _views(model, held_out, paths, record),
-            first=len(turnover.leaving),
-            known=list(screened.values()),
-        )
+        known, first = list(screened.values()), len(turnover.leaving)
+        held = partial(_views, model, held_out, paths, record)
+        screening = screen(model, views, held, first=first, known=known)
     updated = {
         **_kept(record),
         "fitted_sha256": fitted,

@@ -107,11 +107,10 @@ def plan_teaching(
     sections = _with_data(sections, forms, good, test, report)
     candidates = _candidates(forms, sources, good, wishes, sections)
     hold_out = configured(_sections_of(sections, candidates[0]), wishes.settings).data.hold_out
-    part = (
-        f"{hold_out:.0%} of them held out for the threshold" if hold_out else "all of them learnt"
-    )
-    report(f"{len(good)} good images, {part}")
-    if hold_out == 0:
+    if hold_out:
+        report(f"{len(good)} good images, {hold_out:.0%} of them held out for the threshold")
+    else:
+        report(f"{len(good)} good images, all of them learnt")
         # Each image judges the threshold, so that none is left to choose the model.
         candidates = candidates[:1]
     config_of = _Trainings(
@@ -123,12 +122,9 @@ def plan_teaching(
         report=report,
         measure=measure,
     )
-    evidence = None
-    chosen = candidates[0]
-    if len(candidates) > 1:
-        chosen, evidence = _compared(
-            good, candidates, config_of, wishes, scratch=scratch, report=report
-        )
+    chosen, evidence = _compared(
+        good, candidates, config_of, wishes, scratch=scratch, report=report
+    )
     config = config_of(chosen)
     report(f"{chosen.form}, {described(config, good)}")
     return Plan(config=config, evidence=evidence)
@@ -263,6 +259,8 @@ def _compared(
     report: Report,
 ) -> tuple[Candidate, Evidence | None]:
     """Returns the chosen candidate; the default when there is no comparison."""
+    if len(candidates) == 1:
+        return candidates[0], None
     started = time.monotonic()
     config = config_of(candidates[0])
     split = split_good(good, hold_out=config.data.hold_out, seed=config.fit.seed)

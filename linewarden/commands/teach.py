@@ -59,7 +59,7 @@ from calibration.calibrate import CalibrationSettings, calibrate
 from calibration.learnt import LearntImages
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
-from export.bundle import export_bundle
+from export.bundle import FOR_HERE, REFERENCE_ALONE, export_bundle
 from inspection.bundle import Bundle, open_bundle
 from inspection.config.loading import dump_yaml, load_config
 from inspection.errors import BundleError, ConfigError, named
@@ -264,9 +264,8 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
     export_bundle(
         run_folder,
         args.out,
+        REFERENCE_ALONE if learnt.predictions else FOR_HERE,
         replace=args.add is not None,
-        precisions=() if learnt.predictions else ("fp32", "int8"),
-        is_for_here=True,
         report=say,
         finish=finish,
     )
