@@ -14,7 +14,8 @@ from export.fold.ganomaly import Deployed
 from export.graph import build_graph, save_graph
 from export.macs import count_macs
 from tests.doubles.small_models import frames, small_ganomaly
-from training.models.ganomaly import Config, Generator, Model
+from training.models.ganomaly import Config, Model
+from training.models.ganomaly_networks import Generator
 
 MAPS = ["reconstruction", "latent", "features"]
 
