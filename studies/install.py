@@ -14,8 +14,8 @@ from pathlib import Path
 
 from inspection.files import write_text
 from linewarden.parser import Parser
-from studies.install_steps import STEPS, Step
-from studies.install_wheels import Wheels, gathered
+from studies.installation.steps import STEPS, Step
+from studies.installation.wheels import Wheels, gathered
 from tests.doubles import device as devices
 from tests.doubles.device import Device
 from tests.doubles.nspawn import (

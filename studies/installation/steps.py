@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from studies.install_wheels import Wheels
+from studies.installation.wheels import Wheels
 from tests.doubles import device as devices
 from tests.doubles.device import (
     CONFIG,
