@@ -152,7 +152,8 @@ sets that have real ones. Each model has the input that `teach` takes, about 256
 proportions of the frames. "Drawn" is what `teach` sees: image AUROC, the share of 60 drawn defects
 above the threshold of the good images, and the lead before the default with its standard
 deviation. "Real" is what the labelled test images say, of a model of all images that are not held
-out: 20 % of 50 or more, 30 % of fewer, where `teach` holds out half. The test images choose nothing here, but the default is chosen by these figures.
+out: 20 % of 50 or more, 30 % of fewer, where `teach` holds out half. The test
+images choose nothing here, but the default is chosen by these figures.
 
 {tables}
 
