@@ -216,7 +216,7 @@ def good_files(record: RunRecord) -> list[Path]:
 def _for_more(
     record: RunRecord, model: ClosedFormModel, images: int, without: dict[str, str]
 ) -> TrainConfig:
-    """Returns the configuration for so many images; a share that a person gave stays."""
+    """Returns the configuration for so many images; a share other than the rule's stays."""
     config = record.config
     before = len(record.fitted_sha256) + len(record.held_out)
     by_rule, for_more = (

@@ -43,7 +43,14 @@ from edge.pipeline.ledger import Ledger
 from edge.pipeline.outputs import Outputs
 from edge.pipeline.preprocess_thread import PreprocessThread
 from edge.pipeline.settings import Hooks, RunSettings, View, ViewCamera
-from edge.pipeline.status import Connected, PipelineStatus, RunSummary, Stage, StageHealth
+from edge.pipeline.status import (
+    Connected,
+    PipelineStatus,
+    RunSummary,
+    Stage,
+    StageCounts,
+    StageHealth,
+)
 from edge.trigger.base import FiredTrigger, Firing, FrameTrigger
 from edge.trigger.camera import CameraTrigger
 from edge.trigger.thread import TriggerThread
@@ -236,20 +243,25 @@ class Pipeline:
             self._start_stages(stack)
             self._inference.run(self._is_given_up)
             seconds = time.monotonic() - started_s
-        background = self._background
         return self._delivery.tally.summary(
-            seconds=seconds,
+            seconds,
+            self._counts(),
+            outputs=self._outputs.status,
+            drift=self._background.drift,
+            error=self._error,
+        )
+
+    def _counts(self) -> StageCounts:
+        background, intake = self._background, self._intake.counts
+        return StageCounts(
             late_results=self._inference.late_results,
-            bounced_triggers=self._intake.counts.bounced,
-            refused_triggers=self._intake.counts.refused,
-            stray_frames=self._intake.counts.stray_frames,
+            bounced_triggers=intake.bounced,
+            refused_triggers=intake.refused,
+            stray_frames=intake.stray_frames,
             images_dropped=background.images_dropped,
             images_failed=background.images_failed,
             late_verdicts=sum(output.late for output in self._outputs.status.values()),
-            outputs=self._outputs.status,
-            drift=background.drift,
             drift_left_out=background.drift_left_out,
-            error=self._error,
         )
 
     def _new_intake(
