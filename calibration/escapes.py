@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from calibration.scores import score_images
+from calibration.scores import CountedImages, score_images
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import CameraError
@@ -55,7 +55,7 @@ def defect_values(
             opened,
             bundle.manifest.preprocessing,
             calibration.layout,
-            exclude=bundle.trained_on(),
+            counted=CountedImages(bundle.trained_on()),
         )
     if not scored.scores:
         raise CameraError(f"the model was trained on all {len(images)} images of defective parts")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
@@ -41,6 +40,22 @@ class GoodScore:
 
 
 @dataclass(frozen=True)
+class CountedImages:
+    """The images that count, by SHA-256 of the file.
+
+    Attributes:
+        fitted: images to leave out, since the model was fitted to them.
+        known: predictions that take the place of the engine's; their images count although the
+            model was fitted to them.
+        without: images that a person leaves out.
+    """
+
+    fitted: frozenset[str]
+    known: Mapping[str, Prediction] = field(default_factory=dict)
+    without: Collection[str] = ()
+
+
+@dataclass(frozen=True)
 class ScoredImages:
     """The scores of a set of good images, in its order.
 
@@ -60,9 +75,7 @@ def score_images(
     preprocessing: Preprocessing,
     layout: Layout | None,
     *,
-    exclude: frozenset[str],
-    without: Collection[str] = (),
-    known: Mapping[str, Prediction] = MappingProxyType({}),
+    counted: CountedImages,
     report: Callable[[], object] = lambda: None,
 ) -> ScoredImages:
     """Scores images of parts, each content once.
@@ -70,9 +83,6 @@ def score_images(
     Args:
         preprocessing: that of the bundle.
         layout: that of the recipe, as the line will run it.
-        exclude: SHA-256 of images to leave out, since the model was fitted to them.
-        without: SHA-256 of images to leave out, by a person's choice.
-        known: predictions by SHA-256, which take the place of the engine's and of `exclude`.
         report: called for each file.
 
     Raises:
@@ -86,31 +96,35 @@ def score_images(
     problems: list[str] = []
     for path in images:
         report()
-        name = printable(path)
         try:
             content = path.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
-            if digest in without:
+            if digest in counted.without:
                 continue
-            if digest in exclude and digest not in known:
+            if digest in counted.fitted and digest not in counted.known:
                 fitted.append(path)
             elif digest in scores:
                 repeated.append(path)
             else:
-                frame = decode_frame(content, name, preprocessing.window)
+                frame = decode_frame(content, printable(path), preprocessing.window)
                 ready = preparation.prepare(frame)
                 seen = FrameSummary.of(frame, preprocessing.crop)
-                prediction = known.get(digest) or engine.infer(ready.image[np.newaxis])
+                known = counted.known.get(digest)
+                prediction = known or engine.infer(ready.image[np.newaxis])
                 scores[digest] = _score(path, digest, ready, seen, prediction)
-        except OSError as error:
-            problems.append(f"{name}: cannot be read ({error.strerror})")
-        except FrameError as error:
-            message = str(error)
-            problems.append(message if name in message else f"{name}: {message}")
+        except (OSError, FrameError) as error:
+            problems.append(_problem(path, error))
     if problems:
         title = f"{len(problems)} of {len(images)} images cannot be used:"
         raise CameraError(listed(title, problems))
     return ScoredImages(list(scores.values()), fitted, repeated)
+
+
+def _problem(path: Path, error: OSError | FrameError) -> str:
+    name, message = printable(path), str(error)
+    if isinstance(error, OSError):
+        return f"{name}: cannot be read ({error.strerror})"
+    return message if name in message else f"{name}: {message}"
 
 
 def _score(

@@ -146,6 +146,10 @@ COMMANDS = {
     ),
 }
 
+# The packages of this program, and the name of an error that has none.
+_PACKAGES = frozenset(
+    ["", "linewarden", "edge", "inspection", "calibration", "reports", "training", "export"]
+)
 # Errors of disks and folders, which a command meets only when it writes.
 _OF_THE_MACHINE = frozenset(
     [
@@ -206,7 +210,7 @@ def _run(name: str, words: list[str], load: Callable[[str], ModuleType]) -> int:
         return int(module.run(parser.parse_args(words)))
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing in {"", "linewarden", "edge", "calibration", "training", "export"}:
+        if missing in _PACKAGES:
             raise  # a mistake of this program is not a missing package
         _complain(
             f"linewarden {name} needs the package {missing}, and it is not installed: "

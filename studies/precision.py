@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from export.bundle import export_bundle
+from export.bundle import Contents, export_bundle
 from export.cpu.margins import first_look
 from export.graph import save_graph
 from export.precision.outcome import Expected
@@ -165,7 +165,7 @@ def main() -> None:
 def study(run: Path, record: RunRecord, folder: Path) -> StudiedRun:
     """Exports a run with all precisions, then scores and times every artefact of its bundle."""
     shutil.rmtree(folder, ignore_errors=True)
-    bundle = export_bundle(run, folder / "bundle", precisions=PRECISIONS)
+    bundle = export_bundle(run, folder / "bundle", Contents(PRECISIONS))
     ways = list(ways_of(bundle))
     samples = read_data_set(record.config.data.folder).test
     frames = Frames(

@@ -107,11 +107,7 @@ def fit(
     keep_freed_memory()
     workers = Workers(config.fit)
     _be_deterministic(config.fit.device, config.fit.seed)
-    model = build_model(config)
-    if isinstance(model, ClosedFormModel):
-        refuse_unused_settings(config)
-    else:
-        refuse_no_hold_out(config)
+    model = _new_model(config)
     data = survey_data(data_set, config, model)
     make_run_folder(folder)
     reader = _reader(data.fitted, model, config, data)
@@ -135,6 +131,16 @@ def fit(
     finished = save_run(folder, model.eval(), record, write=workers.is_first)
     workers.wait()
     return finished
+
+
+def _new_model(config: TrainConfig) -> AnomalyModel:
+    """Builds the model, and refuses settings of the data or the fit that it cannot use."""
+    model = build_model(config)
+    if isinstance(model, ClosedFormModel):
+        refuse_unused_settings(config)
+    else:
+        refuse_no_hold_out(config)
+    return model
 
 
 def _reader(

@@ -263,18 +263,24 @@ class Bundle:
             path = folder / f"{name}-{number}.json"
         return path
 
-    def add_calibration(self, calibration: Calibration) -> Path:
+    def add_calibration(self, calibration: Calibration, *, replaces: str | None = None) -> Path:
         """Activates a calibration for its recipe, atomically, and returns its path.
 
         The replaced calibration goes to the history first; the new one refers to it in
         `previous_seal`.
 
+        Args:
+            replaces: seal of the only calibration that this one may replace; None replaces any.
+
         Raises:
-            BundleError: another process holds the lock of the bundle for too long.
+            BundleError: another calibration than `replaces` is active, or another process holds the
+                lock of the bundle for too long.
             ConfigError: this machine has trusted keys and no device key.
         """
         path = self.calibration_path(calibration.recipe)
         with self.locked():
+            if replaces is not None:
+                self._require_active(path, calibration.recipe, replaces)
             path.parent.mkdir(exist_ok=True)
             previous = self._keep(path, calibration.recipe) if path.exists() else None
             successor = calibration.model_copy(update={"previous_seal": previous})
@@ -286,6 +292,16 @@ class Bundle:
         """Keeps other processes from writing; BundleError when one holds the lock for too long."""
         with locked(self.folder / name, str(self.folder), wait_s=LOCK_WAIT_S):
             yield
+
+    def _require_active(self, path: Path, recipe: str, seal: str) -> None:
+        """Refuses when the active calibration at `path` is not the one with this seal."""
+        active = self.read_calibration(path, "calibrate again")
+        if active.seal != seal:
+            raise BundleError(
+                f"{self.folder}: recipe {recipe!r} was calibrated again in between "
+                f"({active.moment}); nothing was changed: look at that calibration, and try again "
+                "from it"
+            )
 
     def _keep(self, path: Path, recipe: str) -> str | None:
         """Copies the active calibration to the history; returns its seal, or None when damaged."""

@@ -104,6 +104,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="ONNX files of the bundle (default: all that this machine runs)",
     )
+    _add_machine(parser)
+    add_cpu_arguments(parser)
+    _add_tensorrt_options(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
     way = parser.add_mutually_exclusive_group()
     way.add_argument(
         "--for",
@@ -117,7 +124,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take engines that were built with --for into use on this machine",
     )
-    add_cpu_arguments(parser)
+
+
+def _add_tensorrt_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workspace-mib",
         type=int,
@@ -145,7 +154,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="timings of earlier builds (default: beside the engines)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument(
         "--this-device-only",
         action="store_true",

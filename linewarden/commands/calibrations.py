@@ -56,6 +56,7 @@ from inspection.digits import comparable
 from inspection.errors import BundleError
 from inspection.images import content_of, list_images
 from linewarden.options import add_author_argument
+from linewarden.parser import Actions
 from linewarden.text_table import aligned
 from linewarden.warning import warn
 from reports.proportion import Proportion
@@ -112,9 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--json", action="store_true", help="print as JSON")
 
 
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
-) -> argparse.ArgumentParser:
+def _action(actions: Actions, name: str, summary: str) -> argparse.ArgumentParser:
     action = actions.add_parser(name, help=summary, description=summary)
     action.add_argument("bundle", type=Path, metavar="BUNDLE", help="calibrated bundle")
     return action

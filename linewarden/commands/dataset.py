@@ -31,9 +31,10 @@ test/<defect>, with the masks that people painted in ground_truth; with --to pla
 the good ones, for calibrate --more-good. Undecided and disputed parts are left out.
 OUT/origin.jsonl has the record of each image.
 
-`promise` tells the false reject rate that a number of good parts can promise, by `teach`, which
-holds some of more than 20 out to judge the threshold, and by `calibrate`, with parts that the
-model has not learnt.
+`promise` tells the false reject rate that a number of good parts can promise, by `teach` and by
+`calibrate`, with parts that the model has not learnt. For `teach` up to 20 parts all judge the
+threshold; of more, half are held out to judge it, then 20, then a fifth. So 21 to 38 promise less
+than 20, and 39 or more do not.
 
 examples:
   linewarden dataset show parts/flange

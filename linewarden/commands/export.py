@@ -34,7 +34,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from export.bundle import export_bundle
+from export.bundle import Contents, export_bundle
 from export.precision.select import PRECISIONS
 from inspection.bundle import Artefact
 
@@ -69,10 +69,12 @@ def run(args: argparse.Namespace) -> int:
     bundle = export_bundle(
         args.run_folder,
         args.bundle,
+        Contents(
+            precisions=args.precision,
+            calibration=args.calibration,
+            dynamic_batch=args.dynamic_batch,
+        ),
         replace=args.replace,
-        dynamic_batch=args.dynamic_batch,
-        precisions=args.precision,
-        calibration=args.calibration,
         report=lambda message: print(message, file=sys.stderr),
     )
     manifest = bundle.manifest

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import CalibrationSettings, calibrate
 from calibration.good_parts import curve_of
 from calibration.learnt import LearntImages
 from calibration.report import notices
@@ -163,7 +163,9 @@ def test_learnt_images_count_with_the_prediction_that_is_given(
 ) -> None:
     paths = good_parts(tmp_path / "good", [20, 60, 40, 90])
     learnt = few(paths, "without_itself", 0.7)
-    result = calibrate(tiny_bundle, paths, CalibrationTargets(0.01), learnt=learnt)
+    result = calibrate(
+        tiny_bundle, paths, CalibrationTargets(0.01), CalibrationSettings(learnt=learnt)
+    )
     kept = result.calibration
     assert kept.thresholds.reject == pytest.approx(0.7)
     assert kept.judged == "without_itself"
@@ -196,7 +198,9 @@ def test_learnt_images_count_with_the_prediction_that_is_given(
 def test_a_single_image_promises_nothing(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", [20])
     learnt = few(paths, "mirrored", 0.7)
-    result = calibrate(tiny_bundle, paths, CalibrationTargets(0.01), learnt=learnt)
+    result = calibrate(
+        tiny_bundle, paths, CalibrationTargets(0.01), CalibrationSettings(learnt=learnt)
+    )
     kept = result.calibration
     assert (kept.false_reject_rate_bound, kept.false_reject_rate_average) == (1.0, 1.0)
     assert kept.mask_rate_bound == 1.0

@@ -15,6 +15,8 @@ from inspection.errors import EngineError
 from linewarden.command_line import main
 from linewarden.memory import HINT
 
+PACKAGES = ["calibration", "edge", "export", "inspection", "linewarden", "reports", "training"]
+
 
 def test_a_file_that_cannot_be_written_is_one_line_and_nothing_is_half_written(
     tiny_bundle: Bundle, tmp_path: Path
@@ -118,7 +120,15 @@ def test_an_error_of_a_folder_names_the_file_that_is_written(
     assert capsys.readouterr().err == expected
 
 
-@pytest.mark.parametrize("error", [RuntimeError("other"), ImportError("other"), ValueError("o")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("other"),
+        ImportError("other"),
+        ValueError("o"),
+        *(ModuleNotFoundError("other", name=f"{package}.moved") for package in PACKAGES),
+    ],
+)
 def test_a_mistake_of_the_program_keeps_its_trace(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from training.checkpoint import load_run
 from training.config import TrainConfig
 from training.few_images import judge_learnt, predictions_without
 from training.fit import fit
-from training.hold_out import FEW, hold_out_share
+from training.hold_out import JUDGES, hold_out_share
 from training.models.base import LearntImage
 from training.models.subspace import Model
 
@@ -80,11 +80,14 @@ def test_additions_hold_images_out_once_there_are_many(tmp_path: Path) -> None:
         add_good_images(tmp_path / "run", draw(tmp_path / "more", range(3, 6))), tmp_path / "run2"
     )
     assert (len(record.judged_in_turn), len(record.held_out)) == (6, 0)
-    many = draw(tmp_path / "many", range(6, FEW + 2))
+    many = draw(tmp_path / "many", range(6, JUDGES + 2))
     record = saved(add_good_images(tmp_path / "run2", many), tmp_path / "run3")
-    assert (len(record.fitted_sha256), len(record.held_out)) == (15, 7)
+    assert (len(record.fitted_sha256), len(record.held_out)) == (11, 11)
     assert record.judged_in_turn == ()
-    assert record.config.data.hold_out == hold_out_share(FEW + 2) == 0.3
+    assert record.config.data.hold_out == hold_out_share(JUDGES + 2, in_turn=True) == 0.5
+    more = draw(tmp_path / "more still", range(JUDGES + 2, 48))
+    record = saved(add_good_images(tmp_path / "run3", more), tmp_path / "run4")
+    assert (len(record.fitted_sha256), len(record.held_out)) == (48 - JUDGES, JUDGES)
 
 
 def test_a_model_with_steps_holds_some_out(tmp_path: Path) -> None:

@@ -47,12 +47,12 @@ def test_a_plan_has_the_comparison_that_chose_it(good: list[SurveyedSample]) -> 
     plan = planned(good, said, wishes)
     config, evidence = plan.config, plan.evidence
     assert evidence is not None
-    assert said[0] == "24 good images, 30% of them held out for the threshold"
+    assert said[0] == "24 good images, 50% of them held out for the threshold"
     assert said[-1].endswith("input 96x128 (height x width)")
-    assert (config.data.image_size, config.data.hold_out) == ((96, 128), 0.3)
+    assert (config.data.image_size, config.data.hold_out) == ((96, 128), 0.5)
     assert config.fit.seed == 3
     # Images that are held out for the calibration take no part.
-    assert evidence.judged == 16
+    assert evidence.judged == 12
     figures = [(one.form, one.image_auroc, one.found) for one in evidence.tried]
     assert [form for form, *_ in figures] == ["subspace", "mahalanobis"]
     again = planned(good, [], wishes).evidence
@@ -70,7 +70,7 @@ def test_few_images_are_all_learnt_and_choose_nothing(good: list[SurveyedSample]
 
 def test_a_model_that_cannot_forget_holds_out_of_few_images(good: list[SurveyedSample]) -> None:
     plan = planned(good[:9], [], Wishes(forms=("memory",)))
-    assert (plan.config.model.name, plan.config.data.hold_out) == ("memory", 0.3)
+    assert (plan.config.model.name, plan.config.data.hold_out) == ("memory", 0.5)
 
 
 def test_a_single_candidate_is_trained_for_all_of_the_time(good: list[SurveyedSample]) -> None:
@@ -125,7 +125,7 @@ def test_steps_fill_the_time_that_the_features_leave(
 
 @pytest.mark.parametrize(
     ("size", "reason"),
-    [("1024,1280", "would take 152 s"), ("1056,1280", "would need too much memory")],
+    [("1024,1280", "would take 144 s"), ("1088,1280", "would need too much memory")],
 )
 def test_images_that_are_too_large_are_not_compared(
     good: list[SurveyedSample], monkeypatch: pytest.MonkeyPatch, size: str, reason: str
@@ -138,7 +138,7 @@ def test_images_that_are_too_large_are_not_compared(
     assert plan.evidence is None
     shown = size.replace(",", "x")
     no_comparison, chosen = said[1:]
-    assert no_comparison == f"no comparison, the default: 76 images of {shown} {reason}"
+    assert no_comparison == f"no comparison, the default: 72 images of {shown} {reason}"
     assert chosen == (
         f"subspace, input {shown} (height x width); the backbone takes 2000 ms for such an image "
         "here"

@@ -1,4 +1,4 @@
-"""A line starts only with golden results, and is ready only after its reference parts."""
+"""A line starts only with golden results, is ready only after its parts, and reopens its files."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ import pytest
 
 from calibration.calibrate import calibrate
 from calibration.thresholds import CalibrationTargets
+from edge.line.base import StationState
+from edge.line.jsonlines import JsonLines
 from edge.station.assembly import open_station
 from edge.station.config import LineConfig
 from inspection.bundle import Bundle, open_bundle
@@ -66,6 +68,21 @@ def test_a_line_with_golden_results_starts(bundle: Bundle, tmp_path: Path) -> No
         assert station.pipeline.run().triggers == 2
         assert not station.drift.is_watching
         assert station.changeover.active.check is None
+
+
+def test_a_line_opens_its_files_anew(
+    bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts(tmp_path / "parts", [90])
+    caplog.set_level("INFO")
+    with open_station(line(tmp_path), lambda _record: None) as station:
+        (output,) = station.files
+        assert isinstance(output, JsonLines)
+        output.open()
+        station.reopen_files()
+        output.show(StationState.READY)
+        output.close()
+    assert f"{tmp_path / 'parts.jsonl'}: opened anew" in caplog.messages
 
 
 def test_a_line_with_other_results_does_not_start(bundle: Bundle, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import CalibrationSettings, calibrate
 from calibration.thresholds import CalibrationTargets
 from export.cpu import build as cpu_build
 from export.cpu import proof as cpu_proof
@@ -264,9 +264,8 @@ def test_thresholds_of_a_lower_precision_hold_for_their_engine_alone(
 ) -> None:
     bundle = golden_bundle.with_artefacts(bundle, {INT8: golden_bundle.artefact("int8")})
     images = good_images(tmp_path / "good", 3)
-    measured = calibrate(
-        bundle, images, CalibrationTargets(0.01), engine="openvino", artefact=INT8
-    ).calibration
+    settings = CalibrationSettings(engine="openvino", artefact=INT8)
+    measured = calibrate(bundle, images, CalibrationTargets(0.01), settings).calibration
     assert measured.engine == "openvino"
     Inspector.open(bundle, engine="openvino", artefact=INT8).close()
     with pytest.raises(BundleError, match=f"through {INT8} on openvino, and onnxruntime rounds"):
