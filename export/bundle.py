@@ -73,8 +73,8 @@ def export_bundle(
             a bundle that is calibrated here never exists without its thresholds.
 
     Raises:
-        BundleError: the run is unfinished or damaged, `target` exists, or the calibration images
-            for INT8 are gone.
+        BundleError: the run is unfinished or damaged, `target` exists, an image for calibration has
+            gone or changed since the training, or the calibration images for INT8 are gone.
         EngineError: the artefact differs from the checkpoint by more than rounding, or gives a
             frame another verdict.
     """
@@ -141,9 +141,7 @@ def _compare(
     record: RunRecord, model: AnomalyModel, folder: Path
 ) -> tuple[list[Frame], list[Comparison]]:
     """Returns frames and comparisons, the good images for calibration first."""
-    paths = [file.path for file in record.for_calibration]
-    window = record.preprocessing.window
-    named = list(real_frames(paths, window))
+    named = list(real_frames(record.for_calibration, record.preprocessing.window))
     named += adversarial_frames(named[0][1], record.preprocessing)
     height, width = record.config.data.image_size
     shape = GraphShape(height, width)
