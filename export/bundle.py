@@ -14,14 +14,15 @@ import onnx
 
 from export.graph import build_graph, save_graph
 from export.macs import count_macs
+from export.open_batch import compare_open_batch
 from export.parity import (
     Comparison,
     Frame,
     adversarial_frames,
     compare_frames,
     real_frames,
+    refuse_other_results,
     threshold_above,
-    too_different,
     verdict_flips,
 )
 from export.precision.judge import Judge
@@ -33,7 +34,7 @@ from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.bundle.bundle import TRAINING_RECORD
 from inspection.bundle.manifest import Golden, GraphIO, Parity, require_readable, seal_bundle
 from inspection.engine import GraphShape, engine_class
-from inspection.errors import BundleError, EngineError
+from inspection.errors import BundleError
 from inspection.files import new_directory
 from inspection.golden import write_golden
 from inspection.images import Window, encode_png
@@ -89,16 +90,22 @@ def export_bundle(
         report("fusing backbone and head into one graph")
         graph = build_graph(model)
         save_graph(graph, folder / REFERENCE_ARTEFACT)
-        if dynamic_batch:
-            save_graph(build_graph(model, dynamic_batch=True), folder / DYNAMIC_ARTEFACT)
         report("comparing checkpoint and artefact on native frames")
         frames, comparisons = _compare(record, model, folder)
         parity = _parity_of(
             comparisons, good=len(record.for_calibration), map_tolerance=model.map_tolerance
         )
+        judge = _make_judge(record, frames, comparisons, parity.threshold)
+        if dynamic_batch:
+            open_batch = build_graph(model, dynamic_batch=True)
+            found = compare_open_batch(open_batch, judge.frames)
+            refuse_other_results(
+                found, parity.threshold, parity.map_tolerance, " with an open batch"
+            )
+            save_graph(open_batch, folder / DYNAMIC_ARTEFACT)
         selection = select_artefacts(
             graph,
-            _make_judge(record, frames, comparisons, parity.threshold),
+            judge,
             folder,
             precisions=precisions,
             images=images,
@@ -157,21 +164,13 @@ def _parity_of(comparisons: Sequence[Comparison], *, good: int, map_tolerance: f
     """Returns the parity record; raises EngineError when the artefact is not the checkpoint."""
     scores = [c.expected_score for c in comparisons]
     threshold = threshold_above(scores[:good], scores)
-    flips = verdict_flips(comparisons, threshold)
-    wrong = too_different(comparisons, map_tolerance) or flips
-    if wrong:
-        worst = max(wrong, key=lambda c: c.difference.relative)
-        raise EngineError(
-            f"the exported graph is not the checkpoint: {len(wrong)} of {len(comparisons)} frames "
-            f"differ, {len(flips)} in their verdict; worst {worst.name!r}: score "
-            f"{worst.expected_score:.6g} became {worst.score:.6g}. Nothing was written"
-        )
+    refuse_other_results(comparisons, threshold, map_tolerance)
     return Parity(
         frames=len(comparisons),
         score=max(c.difference.score for c in comparisons),
         map=max(c.difference.map for c in comparisons),
         score_range=max(scores) - min(scores),
-        verdict_flips=len(flips),
+        verdict_flips=len(verdict_flips(comparisons, threshold)),
         threshold=threshold,
         map_tolerance=map_tolerance,
     )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from inspection.engine import Engine
-from inspection.errors import BundleError
+from inspection.errors import BundleError, EngineError
 from inspection.files import sha256_of
 from inspection.golden import FP32_TOLERANCE, Difference, compare
 from inspection.images import Window, read_frame
@@ -123,3 +123,22 @@ def too_different(
 ) -> list[Comparison]:
     """Returns the frames on which an FP32 artefact differs by more than rounding explains."""
     return [c for c in comparisons if not c.difference.is_rounding(map_tolerance)]
+
+
+def refuse_other_results(
+    comparisons: Sequence[Comparison], threshold: float, map_tolerance: float, which: str = ""
+) -> None:
+    """Raises EngineError unless a graph gives the results of the checkpoint.
+
+    Args:
+        which: words for the message, behind "the exported graph".
+    """
+    flips = verdict_flips(comparisons, threshold)
+    wrong = too_different(comparisons, map_tolerance) or flips
+    if wrong:
+        worst = max(wrong, key=lambda c: c.difference.relative)
+        raise EngineError(
+            f"the exported graph{which} is not the checkpoint: {len(wrong)} of {len(comparisons)} "
+            f"frames differ, {len(flips)} in their verdict; worst {worst.name!r}: score "
+            f"{worst.expected_score:.6g} became {worst.score:.6g}. Nothing was written"
+        )

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import yaml
 from inspection.bundle import open_bundle
 from inspection.bundle.manifest import seal_bundle
 from inspection.config.loading import load_config
+from inspection.errors import EngineError
 from inspection.files import write_text
 from inspection.images import encode_png
 from linewarden.command_line import main
@@ -77,6 +79,19 @@ def test_the_bundle_is_whole_and_agrees_with_the_checkpoint(chain: Path) -> None
     assert manifest.parity.frames == 5 + 4 + 4  # held out, constant and noise, lines
     assert len(manifest.golden) == 3 + 4
     assert main(["verify", str(chain / "bundle")]) == 0
+
+
+def test_a_graph_with_an_open_batch_is_compared_before_it_is_written(
+    chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def differs(graph: object, frames: Sequence[object]) -> None:
+        assert len(frames) == 5 + 4 + 4
+        raise EngineError("differs")
+
+    monkeypatch.setattr("export.bundle.compare_open_batch", differs)
+    words = ["export", str(chain / "run"), str(tmp_path / "bundle"), "--dynamic-batch"]
+    assert main(words) == 6
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
