@@ -6,7 +6,8 @@ have not learnt and on defects that it draws on these: missing and pasted pieces
 stains, textures, at several contrasts. The default stays unless another model has a clear
 lead. The chosen one learns, is exported, gets the engine that 'linewarden build' would choose
 where OpenVINO is installed, in INT8 too where that is clearly faster here, and is calibrated
-on held-out images that chose nothing. The command prints the comparison, keeps it in
+on held-out images. They have chosen neither the model nor its settings, only the precision
+and the engine: no verdict on them may flip. The command prints the comparison, keeps it in
 BUNDLE-run/run.json and in the manifest, and names the obvious drawn defects that pass.
 Use 'linewarden train' to choose yourself.
 
