@@ -14,7 +14,7 @@ import onnx
 
 from export.graph import build_graph, save_graph
 from export.macs import count_macs
-from export.open_batch import compare_open_batch
+from export.open_batch import SIZES, compare_in_batches
 from export.parity import (
     Comparison,
     Frame,
@@ -98,10 +98,10 @@ def export_bundle(
         judge = _make_judge(record, frames, comparisons, parity.threshold)
         if dynamic_batch:
             open_batch = build_graph(model, dynamic_batch=True)
-            found = compare_open_batch(open_batch, judge.frames)
-            refuse_other_results(
-                found, parity.threshold, parity.map_tolerance, " with an open batch"
-            )
+            for size in SIZES:
+                found = compare_in_batches(open_batch, judge.frames, size)
+                which = f" in batches of {size}"
+                refuse_other_results(found, parity.threshold, parity.map_tolerance, which)
             save_graph(open_batch, folder / DYNAMIC_ARTEFACT)
         selection = select_artefacts(
             graph,

@@ -14,28 +14,24 @@ from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
 from export.graph import save_graph
 from export.parity import Comparison
 from export.precision.outcome import Expected
-from inspection.engine import GraphShape, Prediction, engine_class
+from inspection.engine import Engine, GraphShape, Prediction, engine_class
 from inspection.golden import compare
 
-_SIZES = (1, 3)  # one image alone, and images that must not change each other's results
+SIZES = (1, 3)  # one image alone, and images that must not change each other's results
 
 
-def compare_open_batch(graph: onnx.ModelProto, frames: Sequence[Expected]) -> list[Comparison]:
-    """Runs the frames through a graph in batches of one and of three.
+def compare_in_batches(
+    graph: onnx.ModelProto, frames: Sequence[Expected], size: int
+) -> list[Comparison]:
+    """Runs each frame through a graph, in batches of `size`.
 
     Args:
         graph: with the open dimension `batch`.
-        frames: at least three.
+        frames: at least `size`.
 
     Raises:
-        EngineError: the graph does not run at one of these sizes.
+        EngineError: the graph does not run at this size.
     """
-    return [found for size in _SIZES for found in _compare_at(size, graph, frames)]
-
-
-def _compare_at(
-    size: int, graph: onnx.ModelProto, frames: Sequence[Expected]
-) -> Iterator[Comparison]:
     # The engines take fixed shapes.
     fixed = onnx.ModelProto()
     fixed.CopyFrom(graph)
@@ -46,19 +42,18 @@ def _compare_at(
         save_graph(fixed, path)
         shape = GraphShape(height, width, size)
         with closing(engine_class("onnxruntime")(path, shape, threads=None)) as engine:
-            for start in _starts(len(frames), size):
-                batch = frames[start : start + size]
-                got = engine.infer(np.concatenate([frame.image for frame in batch]))
-                for number, frame in enumerate(batch):
-                    own = slice(number, number + 1)
-                    yield _comparison(frame, Prediction(got.scores[own], got.maps[own]))
+            return list(_compared(engine, frames, size))
+
+
+def _compared(engine: Engine, frames: Sequence[Expected], size: int) -> Iterator[Comparison]:
+    for start in range(0, len(frames), size):
+        first = min(start, len(frames) - size)  # the last batch takes images again, to be full
+        got = engine.infer(np.concatenate([f.image for f in frames[first : first + size]]))
+        for number in range(start, first + size):
+            own = slice(number - first, number - first + 1)
+            yield _comparison(frames[number], Prediction(got.scores[own], got.maps[own]))
 
 
 def _comparison(frame: Expected, got: Prediction) -> Comparison:
     difference = compare(frame.name, frame.score, frame.map, got)
     return Comparison(frame.name, frame.score, frame.map, float(got.scores[0]), difference)
-
-
-def _starts(count: int, size: int) -> list[int]:
-    """Returns the first number of each batch; the last may take images again, to be full."""
-    return sorted({*range(0, count - size + 1, size), count - size})
