@@ -46,11 +46,13 @@ class Asked:
     Attributes:
         options: see `KeptPlan`.
         without: names of the good images to leave out, by SHA-256.
+        folder: place of the data set.
         images: the data set.
     """
 
     options: Mapping[str, Any]
     without: Mapping[str, str]
+    folder: Path
     images: DataSet
 
 
@@ -73,6 +75,8 @@ def keep_plan(run_folder: Path, plan: Plan, asked: Asked, hashes: Iterable[str])
 def plan_of_earlier_call(run_folder: Path, asked: Asked) -> Plan | None:
     """Returns the plan of an earlier call that was asked the same; None without any.
 
+    It reads the images in the folder of this call: they are those of the plan.
+
     Raises:
         ConfigError: the earlier call was asked something else; the message names all of it.
     """
@@ -86,7 +90,9 @@ def plan_of_earlier_call(run_folder: Path, asked: Asked) -> Plan | None:
         without=plan.config.data.without,
         other_images=_images_other_than(plan.images_sha256, asked),
     )
-    return Plan(config=plan.config, evidence=plan.evidence)
+    data = plan.config.data.model_copy(update={"folder": asked.folder})
+    config = plan.config.model_copy(update={"data": data})
+    return Plan(config=config, evidence=plan.evidence)
 
 
 def is_taught(run_folder: Path, asked: Asked) -> bool:

@@ -195,7 +195,7 @@ def _asked(args: argparse.Namespace) -> Asked:
     if args.weights is not None:
         options["weights"] = weights_value(args.weights)
     without = named_by_hash(args.without, [sample.path for sample in data_set.good])
-    return Asked(options, without, data_set)
+    return Asked(options, without, args.good.resolve(), data_set)
 
 
 def _given_of_first_call(args: argparse.Namespace) -> dict[str, Any]:
@@ -311,7 +311,7 @@ def _planned(args: argparse.Namespace, wishes: Wishes, run_folder: Path, asked: 
         say(source.remark)
     sections: dict[str, dict[str, Any]] = {
         "data": {
-            "folder": printable(args.good.resolve()),
+            "folder": printable(asked.folder),
             "without": asked.without,
             "window": None if window is None else window.model_dump(),
         },
