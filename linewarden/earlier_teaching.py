@@ -133,8 +133,8 @@ def _refuse_other(
     problems = problems or list(other_images)
     if problems:
         raise ConfigError(
-            f"{run_folder}: holds an earlier call, and {'; '.join(problems)}: repeat that call to "
-            "go on with it, or remove the folder to teach anew"
+            f"{run_folder}: is from an earlier call, and {'; '.join(problems)}: repeat that call "
+            "to go on with it, or remove the folder to teach anew"
         )
 
 

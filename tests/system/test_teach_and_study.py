@@ -177,7 +177,7 @@ def test_teach_goes_on_behind_a_finished_training(
     assert main([*train, "--out", str(tmp_path / "bundle-run")]) == 0
     words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
     assert main([*words, "--models", "memory"]) == 3
-    assert "bundle-run: holds an earlier call, and --models is memory" in capsys.readouterr().err
+    assert "bundle-run: is from an earlier call, and --models is memory" in capsys.readouterr().err
     few = tmp_path / "few"
     few.mkdir()
     (few / "0.png").symlink_to(min((parts / "train/good").iterdir()))

@@ -70,7 +70,7 @@ def test_the_same_call_takes_the_plan_of_the_interrupted_one(tmp_path: Path) -> 
 def test_other_options_are_named(options: dict[str, Any], expected: str, tmp_path: Path) -> None:
     parts = draw(tmp_path / "parts", range(2))
     planned(tmp_path / "run", asked(parts, OPTIONS))
-    whole = f"run: holds an earlier call, and {expected}: repeat that call to go on with it, or"
+    whole = f"run: is from an earlier call, and {expected}: repeat that call to go on with it, or"
     with pytest.raises(ConfigError, match=re.escape(whole)):
         plan_of_earlier_call(tmp_path / "run", asked(parts, options))
 
@@ -92,7 +92,7 @@ def test_a_finished_run_is_taken_for_its_images_only(tmp_path: Path) -> None:
     assert is_taught(run, asked(draw(tmp_path / "moved", range(6))))
     with pytest.raises(ConfigError, match=r"--models is memory, where it was not given: repeat"):
         is_taught(run, asked(parts, {"models": ["memory"]}))
-    with pytest.raises(ConfigError, match=r"holds an earlier call, and it has used 003\.png: re"):
+    with pytest.raises(ConfigError, match=r"is from an earlier call, and it has used 003\.png: re"):
         is_taught(run, asked(parts, NOTHING, parts / "003.png"))
     more = draw(tmp_path / "more", range(1, 8))
     expected = r"2 good images are new \(006\.png, 007\.png\); 1 of its images are not in the fold"
