@@ -15,14 +15,15 @@ import onnx
 
 from export.graph import build_graph, save_graph
 from export.macs import count_macs
+from export.open_batch import SIZES, compare_in_batches
 from export.parity import (
     Comparison,
     Frame,
     adversarial_frames,
     compare_frames,
     real_frames,
+    refuse_other_results,
     threshold_above,
-    too_different,
     verdict_flips,
 )
 from export.precision.judge import Judge
@@ -34,7 +35,7 @@ from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.bundle.bundle import TRAINING_RECORD
 from inspection.bundle.manifest import Golden, GraphIO, Parity, require_readable, seal_bundle
 from inspection.engine import GraphShape, engine_class
-from inspection.errors import BundleError, EngineError
+from inspection.errors import BundleError
 from inspection.files import new_directory
 from inspection.golden import write_golden
 from inspection.images import encode_png
@@ -88,8 +89,8 @@ def export_bundle(
             a bundle that is calibrated here never exists without its thresholds.
 
     Raises:
-        BundleError: the run is unfinished or damaged, `target` exists, or the calibration images
-            for INT8 are gone.
+        BundleError: the run is unfinished or damaged, `target` exists, an image for calibration has
+            gone or changed since the training, or the calibration images for INT8 are gone.
         EngineError: the artefact differs from the checkpoint by more than rounding, or gives a
             frame another verdict.
     """
@@ -100,15 +101,19 @@ def export_bundle(
     images = _calibration_images(record, contents, report)
     with new_directory(target, replace=replace) as folder:
         report("fusing backbone and head into one graph")
-        graph = _write_graphs(folder, model, contents)
+        graph = build_graph(model)
+        save_graph(graph, folder / REFERENCE_ARTEFACT)
         report("comparing checkpoint and artefact on native frames")
         frames, comparisons = _compare(record, model, folder)
         parity = _parity_of(
             comparisons, good=len(record.for_calibration), map_tolerance=model.map_tolerance
         )
+        judge = _make_judge(record, frames, comparisons, parity.threshold)
+        if contents.dynamic_batch:
+            _write_open_batch(folder, model, judge, parity)
         selection = select_artefacts(
             graph,
-            _make_judge(record, frames, comparisons, parity.threshold),
+            judge,
             folder,
             precisions=contents.precisions,
             images=images,
@@ -123,13 +128,14 @@ def export_bundle(
     return open_bundle(target, Keys())  # the owner of the key signs it later
 
 
-def _write_graphs(folder: Path, model: AnomalyModel, contents: Contents) -> onnx.ModelProto:
-    """Writes the reference, which it returns, and the graph with an open batch if it is wanted."""
-    graph = build_graph(model)
-    save_graph(graph, folder / REFERENCE_ARTEFACT)
-    if contents.dynamic_batch:
-        save_graph(build_graph(model, dynamic_batch=True), folder / DYNAMIC_ARTEFACT)
-    return graph
+def _write_open_batch(folder: Path, model: AnomalyModel, judge: Judge, parity: Parity) -> None:
+    """Writes the graph with an open batch, when it gives the results of the checkpoint."""
+    graph = build_graph(model, dynamic_batch=True)
+    for size in SIZES:
+        found = compare_in_batches(graph, judge.frames, size)
+        which = f" in batches of {size}"
+        refuse_other_results(found, parity.threshold, parity.map_tolerance, which)
+    save_graph(graph, folder / DYNAMIC_ARTEFACT)
 
 
 def _write_training_record(folder: Path, record: RunRecord) -> None:
@@ -162,9 +168,7 @@ def _compare(
     record: RunRecord, model: AnomalyModel, folder: Path
 ) -> tuple[list[Frame], list[Comparison]]:
     """Returns frames and comparisons, the good images for calibration first."""
-    paths = [file.path for file in record.for_calibration]
-    window = record.preprocessing.window
-    named = list(real_frames(paths, window))
+    named = list(real_frames(record.for_calibration, record.preprocessing.window))
     named += adversarial_frames(named[0][1], record.preprocessing)
     height, width = record.config.data.image_size
     shape = GraphShape(height, width)
@@ -180,21 +184,13 @@ def _parity_of(comparisons: Sequence[Comparison], *, good: int, map_tolerance: f
     """Returns the parity record; raises EngineError when the artefact is not the checkpoint."""
     scores = [c.expected_score for c in comparisons]
     threshold = threshold_above(scores[:good], scores)
-    flips = verdict_flips(comparisons, threshold)
-    wrong = too_different(comparisons, map_tolerance) or flips
-    if wrong:
-        worst = max(wrong, key=lambda c: c.difference.relative)
-        raise EngineError(
-            f"the exported graph is not the checkpoint: {len(wrong)} of {len(comparisons)} frames "
-            f"differ, {len(flips)} in their verdict; worst {worst.name!r}: score "
-            f"{worst.expected_score:.6g} became {worst.score:.6g}. Nothing was written"
-        )
+    refuse_other_results(comparisons, threshold, map_tolerance)
     return Parity(
         frames=len(comparisons),
         score=max(c.difference.score for c in comparisons),
         map=max(c.difference.map for c in comparisons),
         score_range=max(scores) - min(scores),
-        verdict_flips=len(flips),
+        verdict_flips=len(verdict_flips(comparisons, threshold)),
         threshold=threshold,
         map_tolerance=map_tolerance,
     )

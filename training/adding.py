@@ -13,14 +13,19 @@ import torch
 
 from inspection.errors import CameraError, ConfigError, listed, named
 from inspection.files import sha256_of
-from inspection.images import Window
 from training.checkpoint import HeldOut, RunRecord, build_model, load_run
 from training.closed_form import KEPT_BYTES, Views, learn_images
 from training.config import TrainConfig
-from training.data.data_set import Sample
 from training.data.layout import read_data_set
 from training.data.samples import SampleReader
-from training.data.survey import SurveyedSample, data_sha256, divide, frame_ranges, survey
+from training.data.survey import (
+    SurveyedSample,
+    data_sha256,
+    divide,
+    frame_ranges,
+    survey,
+    survey_again,
+)
 from training.hold_out import hold_out_share
 from training.models.base import ClosedFormModel
 from training.screening import Screening, screen
@@ -184,7 +189,7 @@ def _views(
     model: ClosedFormModel, hashes: Sequence[str], paths: dict[str, Path], record: RunRecord
 ) -> Views:
     reader = SampleReader(
-        _read_again(hashes, paths, record.preprocessing.window),
+        survey_again([(paths[sha256], sha256) for sha256 in hashes], record.preprocessing.window),
         record.preprocessing,
         model.annotation,
         record.config.data.augment,
@@ -256,21 +261,3 @@ def _found_again(hashes: Sequence[str], record: RunRecord) -> dict[str, Path]:
             f"{folders}: bring them back, or teach again with the images that are there"
         )
     return found
-
-
-def _read_again(
-    hashes: Sequence[str], paths: dict[str, Path], window: Window | None
-) -> list[SurveyedSample]:
-    """Surveys files again.
-
-    Raises:
-        CameraError: a file is gone or has another content.
-    """
-    samples = survey([Sample(paths[sha256]) for sha256 in hashes], window)
-    changed = [
-        s.sample.path for s, sha256 in zip(samples, hashes, strict=True) if s.sha256 != sha256
-    ]
-    if changed:
-        names = [str(path) for path in changed]
-        raise CameraError(listed(f"{len(changed)} images have changed since the training:", names))
-    return samples

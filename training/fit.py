@@ -354,9 +354,14 @@ class _Length:
         self.more = math.ceil(self.epochs / 4)
 
     def planned_at(self, epoch: int) -> int:
-        """Returns the number of epochs that a training plans when it is at `epoch`."""
-        added = math.ceil(max(0, epoch - self.epochs) / self.more)
-        return self.epochs + added * self.more
+        """Returns the number of epochs that a training plans which goes on behind `epoch`.
+
+        Only a training that goes on writes a state, so that one at the end of its plan has added
+        the next epochs already.
+        """
+        if epoch < self.epochs:
+            return self.epochs
+        return self.epochs + ((epoch - self.epochs) // self.more + 1) * self.more
 
 
 def _data_facts(data: TrainingData) -> DataFacts:

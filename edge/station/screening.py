@@ -27,6 +27,7 @@ from edge.peers.access import Secret
 from edge.peers.addresses import ModbusPeer, MqttBroker
 from edge.peers.resources import ListeningPort
 from edge.recipe.loaded import load_recipe
+from edge.recipe.promise import described_promise
 from edge.station.config import LineConfig
 from edge.store.clock import read_clocks
 from inspection.bundle import chosen_here, open_bundle
@@ -128,8 +129,11 @@ def _recipes(config: LineConfig) -> Iterable[Check]:
 
         def load(number: int | None = number) -> str:
             with closing(load_recipe(config, number)) as recipe:
-                one = next(iter(recipe.inspectors.values())).calibration
-                return f"calibrated through {one.artefact}, and the golden frames agree"
+                views = {name: one.calibration for name, one in recipe.inspectors.items()}
+                artefact = next(iter(views.values())).artefact
+                promise = described_promise(views)
+                found = f"calibrated through {artefact}, and the golden frames agree"
+                return f"{found}; {promise}" if promise else found
 
         yield _checked(name, load)
 

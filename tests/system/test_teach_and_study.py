@@ -176,9 +176,37 @@ def test_teach_goes_on_behind_a_finished_training(
     train = ["train", "--config", str(tmp_path / "train.yaml")]
     assert main([*train, "--out", str(tmp_path / "bundle-run")]) == 0
     words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
+    assert main([*words, "--models", "memory"]) == 3
+    assert "bundle-run: is from an earlier call, and --models is memory" in capsys.readouterr().err
+    few = tmp_path / "few"
+    few.mkdir()
+    (few / "0.png").symlink_to(min((parts / "train/good").iterdir()))
+    assert main(["teach", "--good", str(few), *words[3:]]) == 3
+    assert "13 of its images are not in the folder: repeat" in capsys.readouterr().err
     assert main(words) == 0
-    assert "compared on" not in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "bundle-run: goes on behind an earlier call, which has learnt these images" in printed
+    assert "compared on" not in printed
     assert open_bundle(tmp_path / "bundle").manifest.graph.height == 64
+
+
+def test_teach_goes_on_with_the_same_call_only(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill in the training leaves the plan, which is for the same options and images."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("linewarden.commands.teach.fit_with_progress", killed)
+    words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
+    words += ["--weights", "none", "--models", "subspace", "--set", "data.image_size=[64,64]"]
+    assert main(words) == 130
+    capsys.readouterr()
+    assert main([*words, "--seed", "7"]) == 3
+    assert "--seed is 7, where it was not given" in capsys.readouterr().err
+    assert main(words) == 130
+    assert "bundle-run: continuing an earlier call" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

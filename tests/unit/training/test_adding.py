@@ -21,13 +21,13 @@ from training.models.subspace import Model
 SEED = 43  # with which an image that was learnt of 10 is held out of 19
 
 
-def draw(folder: Path, numbers: range, size: tuple[int, int] = (40, 56)) -> Path:
+def draw(folder: Path, numbers: range, size: tuple[int, int] = (40, 56), value: int = 60) -> Path:
     """Draws noise with a square in the middle, another one for each number."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         random = np.random.default_rng(number)
         image = random.integers(90, 120, (*size, 3), dtype=np.uint8)
-        image[10:30, 15 + number % 5 : 40] += 60
+        image[10:30, 15 + number % 5 : 40] += value
         cv2.imwrite(str(folder / f"{number:03d}.png"), image)
     return folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from inspection.errors import ConfigError
+from inspection.errors import CameraError, ConfigError
 from tests.doubles.small_models import frames, small_subspace
 from tests.unit.training.test_adding import config, draw, saved, taught
 from training.adding import add_good_images
@@ -71,6 +71,15 @@ def test_few_images_are_all_learnt_and_all_judged(tmp_path: Path, count: int) ->
 def test_a_run_that_holds_images_out_judges_none_again(tmp_path: Path) -> None:
     taught(draw(tmp_path / "few", range(10)), tmp_path / "run")
     assert judge_learnt(*load_run(tmp_path / "run")) == (None, {})
+
+
+def test_an_image_that_has_changed_is_not_judged(tmp_path: Path) -> None:
+    """Saved again, it has a hash that the model has not learnt, and would count as unseen."""
+    torch.manual_seed(0)
+    fit(few_config(draw(tmp_path / "few", range(4))), tmp_path / "run")
+    draw(tmp_path / "few", range(3, 4), value=61)
+    with pytest.raises(CameraError, match=r"1 images have changed since .*\n.*003\.png"):
+        judge_learnt(*load_run(tmp_path / "run"))
 
 
 def test_additions_hold_images_out_once_there_are_many(tmp_path: Path) -> None:

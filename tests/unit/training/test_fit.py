@@ -165,16 +165,19 @@ def test_a_model_that_has_not_learnt_trains_on_up_to_a_limit(
     assert fit(settings, tmp_path / "run").epochs == epochs
 
 
+@pytest.mark.parametrize("after", [8, 10, 11])
 def test_a_training_that_goes_on_ends_alike_after_an_interruption(
-    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
+    """It resumes in the middle of an extension, and where one begins: 8, 10."""
     monkeypatch.setattr("training.models.supersimplenet.Model", _SlowLearner)
     monkeypatch.setattr(_SlowLearner, "passes", 0)
     settings = config(parts, epochs=8, maximum_steps=100)
     whole = fit(settings, tmp_path / "whole")
     monkeypatch.setattr(_SlowLearner, "passes", 0)
     with pytest.raises(StoppedHereError):
-        fit(settings, tmp_path / "broken", interrupt_after(12))  # type: ignore[arg-type]
+        # The state is that of the epoch before: an epoch writes it behind its report.
+        fit(settings, tmp_path / "broken", interrupt_after(after + 1))  # type: ignore[arg-type]
     resumed = fit(settings, tmp_path / "broken")
     assert (resumed.epochs, resumed.weights_sha256) == (whole.epochs, whole.weights_sha256)
 

@@ -11,12 +11,13 @@ import pytest
 from edge.sim.base import free_port
 from edge.station.config import LineConfig
 from edge.station.screening import screened
+from inspection.bundle import open_bundle
 from inspection.config.loading import load_config
 from inspection.engine.preflight import Check
 from inspection.errors import ConfigError
 from linewarden.command_line import main
 from linewarden.exit_codes import NOT_READY
-from tests.doubles.line_folder import part, write_line, write_parts
+from tests.doubles.line_folder import add_tolerant_recipe, part, write_line, write_parts
 from tests.tiny_bundle import build
 
 REPLAY = "camera: {kind: replay, path: parts}\n"
@@ -38,6 +39,23 @@ def test_a_line_that_has_everything(folder: Path) -> None:
     missing = {name for name, check in found.items() if not check.is_met}
     assert missing <= {"clock", "disk"}  # a container may have no time server, and little room
     assert found["recipe"].found == "calibrated through model.onnx, and the golden frames agree"
+
+
+def test_the_promise_for_a_part_is_that_of_its_views_together(folder: Path) -> None:
+    add_tolerant_recipe(open_bundle(folder / "bundle"))
+    view = "camera: {kind: replay, path: parts}"
+    top, side = f"{{{view}, bundle: bundle}}", f"{{{view}, bundle: bundle, recipe: tolerant}}"
+    config = write_line(folder, f"views: {{top: {top}, side: {side}}}\n")
+    bound = (
+        2
+        * open_bundle(folder / "bundle")
+        .calibration("default", "model.onnx")
+        .false_reject_rate_bound
+    )
+    assert checks(config)["recipe"].found.endswith(
+        f"agree; at most {bound:.2%} of good parts rejected by 2 views together "
+        f"(top {bound / 2:.2%}, side {bound / 2:.2%}), with 90% confidence"
+    )
 
 
 def test_the_camera_and_the_bundle_are_missing(tmp_path: Path) -> None:
