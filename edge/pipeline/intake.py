@@ -89,7 +89,9 @@ class Intake:
             on_trigger=on_trigger,
             clock_ns=clock_ns,
         )
-        self._matcher = FrameMatcher(limits.frame_limit_ns, clock_ns)
+        self._matcher = FrameMatcher(
+            limits.frame_limit_ns, by_frames=frame_trigger is not None, clock_ns=clock_ns
+        )
         self._parts_max = limits.parts_max
         self._changed = threading.Condition()
         self._in_stages: set[Shot] = set()
@@ -128,9 +130,7 @@ class Intake:
                 return part.trigger
             self._wait_for_frames(part)
             for view in [name for name in self._exposers if name in part.lacking]:
-                if not self._exposers[view].offer(partial(self._on_exposed, view, part)):
-                    why = "the camera has not answered the trigger of an earlier part"
-                    self._do_without(part, view, why)
+                self._expose(part, view)
             return part.trigger
 
     def on_frame(self, view: str, frame: Frame) -> None:
@@ -238,7 +238,7 @@ class Intake:
 
     def _part_for(self, view: str, frame: Frame | None, came_ns: int) -> WaitingPart | None:
         """The part that a frame shows, a new one where frames announce them; None for a stray."""
-        if self._matcher.was_owed(view):
+        if self._matcher.was_owed(view, came_ns):
             self.counts.stray_frames += 1
             return None
         part = self._matcher.part
@@ -287,6 +287,13 @@ class Intake:
         self._matcher.begin(part)
         self._changed.notify_all()
         for view, why in self._lost.items():
+            self._do_without(part, view, why)
+
+    def _expose(self, part: WaitingPart, view: str) -> None:
+        if self._matcher.owes(view):
+            self._do_without(part, view, "the frame of an earlier part may still come")
+        elif not self._exposers[view].offer(partial(self._on_exposed, view, part)):
+            why = "the camera has not answered the trigger of an earlier part"
             self._do_without(part, view, why)
 
     def _do_without(self, part: WaitingPart, view: str, why: str) -> None:
