@@ -72,7 +72,8 @@ class Bench:
         self.exposed: list[str] = []
         self.opened: list[Trigger] = []
         self.views = [
-            View(name, FakeCamera(), FakeInspector(), self._expose(name)) for name in views
+            View(name, FakeCamera(waits=False), FakeInspector(), self._expose(name))
+            for name in views
         ]
         self.exposers = {view.name: Direct(view) for view in self.views}
         self.intake = Intake(
@@ -375,6 +376,57 @@ def test_whatever_gets_lost_or_late_no_frame_is_taken_for_another_part(
     if fired:
         assert [part.trigger.part_id for part in settled] == [str(n) for n in range(parts)]
     assert sum(part.inspection.verdict is Verdict.PASS for part in settled) > parts / 2
+
+
+def test_a_part_whose_frame_is_lost_gets_none_of_the_next_part_that_nobody_exposes() -> None:
+    bench = Bench("main", fired=True, frame_limit_ms=50)
+    bench.exposers.clear()
+    settled = []
+    for number in range(6):
+        bench.fire(str(number))
+        bench.wait(5)
+        if number != 1:
+            bench.see("main", str(number))
+        settled += bench.out()
+        bench.wait(30)
+    bench.wait(100)
+    settled += bench.out()
+    frames = {one.views[0].frame.source for one in settled if one.views[0].frame is not None}
+    assert len(settled) == 6
+    assert settled[1].inspection.cause is Cause.OVERTRIGGER
+    for part in settled:
+        frame = part.views[0].frame
+        assert frame is None or frame.source == part.trigger.part_id
+    assert frames == {"0"}  # and none later: each may be late by more than a part
+
+
+def test_a_refused_part_takes_its_frame_from_the_next_one_where_nobody_exposes() -> None:
+    bench = Bench("main", fired=True, parts_max=1)
+    bench.exposers.clear()
+    bench.fire("first")
+    bench.see("main", "first")
+    bench.wait(1)
+    bench.fire("refused")
+    bench.work()
+    bench.fire("third")
+    bench.see("main", "refused")
+    bench.see("main", "third")
+    parts = {one.trigger.part_id: one for one in bench.out()}
+    assert parts["refused"].inspection.cause is Cause.OVERTRIGGER
+    assert parts["refused"].views[0].frame is None
+    frame = parts["third"].views[0].frame
+    assert frame is not None
+    assert frame.source == "third"
+
+
+def test_a_recording_keeps_its_frame_for_the_part_that_waits() -> None:
+    bench = Bench("main", fired=True)
+    bench.exposers.clear()
+    bench.views[0].camera = FakeCamera(waits=True)
+    bench.fire("first")
+    bench.fire("second")
+    bench.see("main", "first")
+    assert bench.outcomes() == ["PASS", "overtrigger"]
 
 
 def _run_with_a_lost_frame(bench: Bench, views: Sequence[str], period_ms: float) -> list[str]:
