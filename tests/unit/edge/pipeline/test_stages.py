@@ -17,6 +17,7 @@ from edge.camera.faults import CameraLostError
 from edge.line.base import StationState
 from edge.part.frame import Frame
 from edge.part.trigger import Trigger
+from edge.pipeline.engine_health import EngineHealth
 from edge.pipeline.intake import TooManyPartsError
 from edge.pipeline.settings import OnTrigger, View
 from edge.store.config import RecordsConfig
@@ -276,7 +277,7 @@ def test_a_defect_in_preprocessing_ends_the_run() -> None:
     assert line.outcomes() == ["stopping"]
 
 
-def test_an_idle_engine_is_kept_warm_and_one_that_fails_is_no_fault() -> None:
+def test_an_idle_engine_is_kept_warm_and_one_that_fails_ends_nothing() -> None:
     inspector = FakeInspector()
     line = Line(LiveCamera(), inspector, keep_warm_ms=5.0)
 
@@ -292,6 +293,61 @@ def test_an_idle_engine_is_kept_warm_and_one_that_fails_is_no_fault() -> None:
         line.camera.give()
         running.wait_for(1)
     assert line.outcomes() == ["PASS"]
+
+
+class AwayInspector(FakeInspector):
+    """Its engine fails while it is away, with a part and without."""
+
+    def __init__(self) -> None:
+        super().__init__(self._fail)
+        self.is_away = True
+
+    def _fail(self, _image: Image) -> Inspection | None:
+        return no_verdict(Cause.ENGINE, "the server is away") if self.is_away else None
+
+    def warm(self) -> None:
+        super().warm()
+        if self.is_away:
+            raise EngineError("the server is away")
+
+
+def test_an_engine_that_fails_each_time_is_a_fault_until_it_runs_again() -> None:
+    inspector = AwayInspector()
+    line = Line(LiveCamera(), inspector)
+    with Running(line) as running:
+        line.camera.give()
+        running.wait_for(1)
+        wait_until(lambda: line.pipeline.state is StationState.FAULT)  # no further part comes
+        assert line.pipeline.faults == ["view main: the engine fails each time: the server is away"]
+        assert not line.pipeline.status().is_ready
+        inspector.is_away = False
+        wait_until(lambda: line.pipeline.state is StationState.READY)
+        warmed = inspector.warmed
+        line.camera.give()
+        running.wait_for(2)
+    assert line.outcomes() == ["engine", "PASS"]
+    assert inspector.warmed == warmed
+
+
+def test_an_engine_that_failed_is_no_fault_of_the_recipe_after_it() -> None:
+    inspector = AwayInspector()
+    line = Line(LiveCamera(), inspector)
+    with Running(line) as running:
+        line.camera.give()
+        running.wait_for(1)
+        wait_until(lambda: line.pipeline.faults)
+        line.pipeline.change_inspectors({"main": FakeInspector()})
+        assert line.pipeline.faults == []
+
+
+@pytest.mark.parametrize(("runs", "is_lost"), [("FF", False), ("FFF", True), ("FF.FF", False)])
+def test_an_engine_is_lost_after_failures_in_a_row(runs: str, is_lost: bool) -> None:
+    shared = FakeInspector()
+    health = EngineHealth([View(name, FakeCamera(), shared) for name in ("top", "side")])
+    for run in runs:
+        health.note(shared.engine, "no memory" if run == "F" else "")
+    why = "the engine fails each time: no memory"
+    assert health.lost == (f"view top: {why}; view side: {why}" if is_lost else "")
 
 
 def test_an_engine_is_left_alone_unless_asked() -> None:
