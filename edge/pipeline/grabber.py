@@ -125,6 +125,7 @@ class Grabber:
             self._connection.lose("it is being opened")
         self._change: CameraChange | None = None
         self._stopping = threading.Event()
+        self._woken = threading.Event()  # by a stop or a change: the lost camera can wait
         self._opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"camera {view.name}", daemon=True)
 
@@ -157,15 +158,17 @@ class Grabber:
         """Closes the camera and opens that of `change`, between two frames; from any thread.
 
         A part that comes meanwhile has no frame of this view. When the new camera cannot be opened
-        the old one is opened again.
+        the old one is opened again. A lost camera is not waited for.
         """
         self._change = change
+        self._woken.set()
         if self._stopping.is_set():
             self._refuse_change()  # the thread may have ended
 
     def stop(self) -> None:
         """Stops grabbing; parts with frames still get their verdict. From any thread or handler."""
         self._stopping.set()
+        self._woken.set()
 
     def close(self) -> None:
         """Stops, and waits until the camera is closed. Safe without `open`."""
@@ -240,9 +243,16 @@ class Grabber:
 
     def _change_or_keep(self) -> None:
         """Takes over the camera of a change when all views can; else keeps this one."""
+        self._woken.clear()  # before the change is taken: a later one sets it again
         change, self._change = self._change, None
-        if change is None or change.is_off:
-            return
+        if self._stopping.is_set():
+            self._woken.set()
+        if change is not None and not change.is_off:
+            self._take_over(change)
+        if self._connection.lost:
+            self._reopen()
+
+    def _take_over(self, change: CameraChange) -> None:
         name, camera = self._view.name, change.cameras[self._view.name].camera
         why = "the camera is being opened for another recipe"
         self._connection.lose(why)
@@ -257,7 +267,6 @@ class Grabber:
             self._connection.found()
         else:
             camera.close()
-            self._reopen()
 
     def _grab_all(self) -> None:
         while not self._stopping.is_set() and self._change is None:
@@ -298,7 +307,8 @@ class Grabber:
         self._intake.on_camera_back(self._view.name)
 
     def _reopen(self) -> None:
-        if self._connection.wait_until_open(self._stopping):
+        """Opens the lost camera again; leaves it lost at a stop or a change."""
+        if self._connection.wait_until_open(self._woken):
             _log.warning("view %s: the camera is there again", self._view.name)
 
 
