@@ -77,6 +77,7 @@ class IsolatedCamera:
         self._window = window
         self._module = module
         self._process: CameraProcess | None = None
+        self._is_opening = False
         self._runs_free = False
         self._asked_s = 0.0  # the time limit of the unanswered `read`
         self._asked_at_s = 0.0
@@ -94,10 +95,11 @@ class IsolatedCamera:
 
         Raises:
             CameraHungError: the camera took longer than the limit; the process is ended.
-            CameraLostError: the process ended.
+            CameraLostError: the process ended, also by `abort_open`.
         """
         self.close()
         self._process = CameraProcess(self._name, self._module, self._hung_limit_s)
+        self._is_opening = True
         calls = self._process.calls
         try:
             calls.call("build", self._config, limit_s=_START_LIMIT_S)
@@ -105,7 +107,15 @@ class IsolatedCamera:
         except CameraError:
             self.close()
             raise
+        finally:
+            self._is_opening = False
         self._silent_s, self._unusable = 0.0, 0
+
+    def abort_open(self) -> None:
+        """Implements `AbortsOpen`: ends the process that opens the camera."""
+        process = self._process
+        if self._is_opening and process is not None:
+            process.abort()
 
     def read(self, timeout_s: float) -> Frame | None:
         """Returns the next frame. After a call that overruns, the next `read` waits for its answer.
@@ -237,6 +247,10 @@ class CameraProcess:
             _log.warning("%s", self.hangs("close", self._close_limit_s))
         self.beside.close()
         self.slots.close()
+
+    def abort(self) -> None:
+        """Ends the process by force, without waiting for it."""
+        self._process.kill()
 
     def hangs(self, call: str, limit_s: float) -> CameraHungError:
         """Ends the process by force; returns the error to raise."""

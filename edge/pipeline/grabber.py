@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from edge.camera.base import Camera, EndOfRecording, OpensInTime
+from edge.camera.base import AbortsOpen, Camera, EndOfRecording, OpensInTime
 from edge.peers.reconnect import Reconnector
 from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
@@ -123,6 +123,7 @@ class Grabber:
         )
         if settings.waits_to_open:
             self._connection.lose("it is being opened")
+        self._opening: Camera | None = None
         self._change: CameraChange | None = None
         self._stopping = threading.Event()
         self._woken = threading.Event()  # by a stop or a change: the lost camera can wait
@@ -160,6 +161,7 @@ class Grabber:
         A part that comes meanwhile has no frame of this view. When the new camera cannot be opened
         the old one is opened again. A lost camera is not waited for.
         """
+        self._abort_open()  # of the lost camera: before the thread can open that of the change
         self._change = change
         self._woken.set()
         if self._stopping.is_set():
@@ -169,15 +171,31 @@ class Grabber:
         """Stops grabbing; parts with frames still get their verdict. From any thread or handler."""
         self._stopping.set()
         self._woken.set()
+        self._abort_open()
 
     def close(self) -> None:
-        """Stops, and waits until the camera is closed. Safe without `open`."""
+        """Stops, and waits until the camera is closed. Safe without `open`.
+
+        A camera that cannot be aborted may take as long as it is given to open: it ends with the
+        process, and does not hang.
+        """
         self.stop()
         if self._thread.ident is None:
             return
         self._thread.join(self._limit_s)
-        if self._thread.is_alive():
+        if self._thread.is_alive() and not self._may_take_longer:
             self._on_error(CameraError(f"the camera hangs: no answer within {self._limit_s:g} s"))
+
+    @property
+    def _may_take_longer(self) -> bool:
+        """Whether the camera is being opened, within its limit."""
+        turned_ns = self.turned_ns
+        return turned_ns is not None and turned_ns > time.monotonic_ns()
+
+    def _abort_open(self) -> None:
+        opening = self._opening
+        if isinstance(opening, AbortsOpen):
+            opening.abort_open()
 
     def _run(self) -> None:
         try:
@@ -297,9 +315,10 @@ class Grabber:
         self.turned_ns = time.monotonic_ns() + round(open_limit_s(camera) * 1e9)
         try:
             self._camera.close()
+            self._opening = camera
             camera.open()
         finally:
-            self.turned_ns = None
+            self._opening = self.turned_ns = None
 
     def _open_own(self) -> None:
         self._open(self._camera)

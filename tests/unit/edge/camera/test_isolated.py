@@ -395,6 +395,30 @@ def test_a_hung_open_is_an_error(make: Make) -> None:
         camera.read(0.1)
 
 
+def test_an_open_can_be_aborted(make: Make) -> None:
+    camera = make(on={"open": "hang"}, hung_limit_s=100 * GENEROUS_S)
+    camera.abort_open()  # nothing to abort
+    aborting = threading.Thread(target=_abort_until, args=(camera, done := threading.Event()))
+    aborting.start()
+    with pytest.raises(CameraLostError, match="ended \\(signal 9, Killed\\)"):
+        camera.open()
+    done.set()
+    aborting.join()
+    with pytest.raises(CameraError, match="the camera is not open"):
+        camera.read(0.1)
+
+
+def test_an_open_camera_is_not_aborted(opened: Make) -> None:
+    camera = opened()
+    camera.abort_open()
+    assert next_frame(camera).sequence == 0
+
+
+def _abort_until(camera: IsolatedCamera, done: threading.Event) -> None:
+    while not done.wait(0.05):
+        camera.abort_open()
+
+
 def test_a_refused_open_leaves_nothing(make: Make, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     camera = make(on={"open": "lose"}, closed=str(closed))

@@ -20,6 +20,7 @@ from edge.part.trigger import Trigger
 from edge.pipeline.engine_health import EngineHealth
 from edge.pipeline.intake import TooManyPartsError
 from edge.pipeline.settings import OnTrigger, View
+from edge.pipeline.status import RunSummary
 from edge.store.config import RecordsConfig
 from edge.store.station_records import StationRecords
 from edge.trigger.base import Firing
@@ -120,6 +121,42 @@ def test_a_lost_camera_is_opened_again_and_the_line_is_told() -> None:
     assert line.records[1].message == "unplugged"
     assert camera.opened == 4
     assert running.summary.error is None
+
+
+class SlowToOpen(LiveCamera):
+    """Opens when it is allowed to, within its limit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open_limit_s = 100 * GENEROUS_S
+        self.may_open = threading.Event()
+        self.is_opening = threading.Event()
+
+    def open(self) -> None:
+        self.is_opening.set()
+        assert self.may_open.wait(2 * GENEROUS_S)
+        raise CameraError("no answer")
+
+
+class AbortedCamera(SlowToOpen):
+    def abort_open(self) -> None:
+        self.may_open.set()
+
+
+@pytest.mark.parametrize(("kind", "limit_s"), [(SlowToOpen, 0.2), (AbortedCamera, 60.0)])
+def test_a_stop_while_a_camera_is_being_opened_is_no_hang(
+    kind: type[SlowToOpen], limit_s: float
+) -> None:
+    camera = kind()
+    line = Line(camera, waits_to_open=True, limit_s=limit_s)
+    ended: list[RunSummary] = []
+    running = threading.Thread(target=lambda: ended.append(line.pipeline.run()), daemon=True)
+    running.start()
+    assert camera.is_opening.wait(GENEROUS_S)
+    line.pipeline.stop()
+    running.join(GENEROUS_S)
+    assert [summary.error for summary in ended] == [None]
+    camera.may_open.set()
 
 
 def test_a_lost_camera_ends_the_line_where_that_is_configured() -> None:
