@@ -16,6 +16,7 @@ import pytest
 from edge.camera.faults import CameraLostError
 from edge.line.base import StationState
 from edge.part.frame import Frame
+from edge.part.record import InspectionRecord
 from edge.part.trigger import Trigger
 from edge.pipeline.engine_health import EngineHealth
 from edge.pipeline.intake import TooManyPartsError
@@ -574,3 +575,32 @@ def test_a_disk_that_hangs_keeps_no_trigger_and_no_camera_waiting(
         disk.answers.set()
         wait_until(lambda: line.pipeline.state is StationState.READY)
         assert outcomes_of_three() == ["PASS"] * 3
+
+
+class WatchedDict(dict[str, Any]):
+    """Calls back before each entry."""
+
+    def __init__(self, before_entry: Callable[[], None]) -> None:
+        super().__init__()
+        self._before_entry = before_entry
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._before_entry()
+        super().__setitem__(key, value)
+
+
+def test_the_delivery_does_not_end_before_a_part_that_is_noted_last() -> None:
+    """The last verdict is noted only when the ledger is closed, and that on another thread."""
+
+    def note_late(_record: InspectionRecord, noted: Callable[[], None]) -> None:
+        def at_the_end() -> None:
+            wait_until(lambda: line.pipeline._ledger.is_finished)
+            noted()
+
+        threading.Thread(target=at_the_end, daemon=True).start()
+
+    line = Line(FakeCamera(None), on_verdict=note_late)
+    delivery, were_finished = line.pipeline._delivery, []
+    delivery._handed_out = WatchedDict(lambda: were_finished.append(delivery._is_finished))
+    assert line.run().triggers == 1
+    assert were_finished == [False]
