@@ -123,8 +123,14 @@ class Notes:
                 self.failure = None
         self._begun_ns = None
         for then in waiting:
-            then()
+            self._tell(then)
         return bool(entries or settled or waiting) or not self._ended
+
+    def _tell(self, then: Callable[[], None]) -> None:
+        try:
+            then()
+        except Exception:  # noqa: BLE001 - of one receiver: this thread notes the parts of all
+            _log.exception("%s: an entry is noted, and its receiver failed", self._path)
 
     def _write(self, key: str, entry: Callable[[], str]) -> None:
         self._journal.add(key, entry())

@@ -98,6 +98,18 @@ def test_a_full_disk_is_told_and_nobody_waits_for_it(
     assert left(tmp_path / "j") == {"b": "two"}
 
 
+def test_a_receiver_that_fails_ends_the_notes_of_no_other_part(
+    notes: Notes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = threading.Event()
+    notes.add("a", lambda: "one", lambda: 1 / 0)  # type: ignore[arg-type]
+    wait_for(lambda: "its receiver failed" in caplog.text)
+    notes.add("b", lambda: "two", told.set)
+    assert told.wait(GENEROUS_S)
+    assert left(tmp_path / "j") == {"a": "one", "b": "two"}
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_what_cannot_be_opened_takes_nothing_and_keeps_nobody_waiting(tmp_path: Path) -> None:
     notes = Notes(tmp_path / "nowhere" / "j")
     with pytest.raises(FileNotFoundError):
