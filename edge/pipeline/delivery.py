@@ -36,8 +36,8 @@ class Delivery:
     """Takes verdicts from the ledger; each is noted, then told, then recorded.
 
     The note comes first: when the process is killed, the record still has each verdict that the
-    line was told. Only a NO_VERDICT leaves without a note, at the deadline of the part, when the
-    disk is too slow.
+    line was told. With a disk that is too slow, NO_VERDICT leaves without a note at the deadline of
+    the part. A verdict whose note fails, on a full disk, leaves without one.
 
     Args:
         background: receives each part before its delivery.
