@@ -130,8 +130,8 @@ def test_notes_that_cannot_be_closed_are_another_failure_than_those_that_cannot_
             "[Errno 5] Input/output error"
         ),
         (
-            "triggers cannot be noted, and are lost if the process dies now: [Errno 28] No space left "
-            "on device"
+            "triggers cannot be noted, and are lost if the process dies now: "
+            "[Errno 28] No space left on device"
         ),
     ]
 
