@@ -10,9 +10,13 @@ trigger; a later frame is not taken for the next part's:
 - any other camera goes on. A frame that is thrown away then may have been the next part's own. When
   that part waits for its whole time and gets no other one, it was, and the part owes none.
 
-So a lost frame costs a few parts their verdict, and not all that follow. No part gets the frame of
-another, as long as a frame is late by less than twice the frame limit; where the station does not
-expose, frames of two parts in a row must not both come after the next part.
+So a lost frame costs a few parts their verdict, and not all that follow; unless parts come within
+one frame limit of each other and nobody exposes: then no order of frames shows which part lacks its
+own, and none is taken before a pause.
+
+No part gets the frame of another, as long as a frame is late by less than twice the frame limit;
+where the station does not expose, frames of two parts in a row must not both come later than their
+limit and after the next part.
 """
 
 from __future__ import annotations

@@ -121,13 +121,16 @@ class Intake:
                 return None
             if self._is_flooded():
                 raise TooManyPartsError
-            is_early = self._keeps_waiting_part()
+            waiting = self._matcher.part
+            is_early = waiting is not None and not any(map(self._comes_unasked, waiting.lacking))
             part = self._open(firing.fired_ns, firing.part_id)
             if is_early:
                 part.refusal = "the part before has no frame yet: the parts come too fast"
             if part.refusal:
                 self._refuse(part)
                 part.lacking = set() if is_early else set(filter(self._comes_unasked, self._views))
+            if waiting is not None and not is_early:
+                self._report_overtaken(waiting)
             if part.lacking:
                 self._wait_for_frames(part)
             for view in [name for name in self._exposers if name in part.lacking]:
@@ -231,20 +234,11 @@ class Intake:
         with self._changed:
             self._is_closed = True
 
-    def _keeps_waiting_part(self) -> bool:
-        """Whether a part goes on waiting for its frames when the next one is announced.
-
-        A camera that nobody asks for a frame gives one of the next part now: the part is closed.
-        """
-        part = self._matcher.part
-        if part is None:
-            return False
-        if not any(map(self._comes_unasked, part.lacking)):
-            return True
+    def _report_overtaken(self, part: WaitingPart) -> None:
+        """Settle a part whose frame nobody asks for: the next one may show the part after it."""
         why = "the next part came before the frame of this one: the parts come too fast"
         for view in part.lacking:
             self._ledger.report(part.trigger, view, no_verdict(Cause.OVERTRIGGER, why))
-        return False
 
     def _comes_unasked(self, view: str) -> bool:
         """Whether a view gives frames without being exposed, or read, for a part."""
