@@ -201,7 +201,8 @@ class Grabber:
         try:
             self._open_camera()
         except Exception as error:  # noqa: BLE001 - raised by `open`, or told to the pipeline
-            self._opened.put(error)
+            # A stop aborts the opening: then the error is not that of the camera.
+            self._opened.put(None if self._stopping.is_set() else error)
             if self._waits_to_open:
                 self._on_error(error)
             self._end()
@@ -239,7 +240,8 @@ class Grabber:
         except CameraError as error:
             if not self._waits_to_open:
                 raise
-            _log.warning("view %s: the line waits for the camera: %s", self._view.name, error)
+            if not self._stopping.is_set():
+                _log.warning("view %s: the line waits for the camera: %s", self._view.name, error)
             self._reopen()
 
     def _lose(self, error: Exception) -> None:

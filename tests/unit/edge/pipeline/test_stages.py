@@ -144,12 +144,18 @@ class AbortedCamera(SlowToOpen):
         self.may_open.set()
 
 
-@pytest.mark.parametrize(("kind", "limit_s"), [(SlowToOpen, 0.2), (AbortedCamera, 60.0)])
-def test_a_stop_while_a_camera_is_being_opened_is_no_hang(
-    kind: type[SlowToOpen], limit_s: float
+@pytest.mark.parametrize(
+    ("kind", "waits_to_open", "limit_s"),
+    [(SlowToOpen, True, 0.2), (AbortedCamera, True, 60.0), (AbortedCamera, False, 60.0)],
+)
+def test_a_stop_while_a_camera_is_being_opened_is_no_hang_and_no_error(
+    kind: type[SlowToOpen],
+    waits_to_open: bool,
+    limit_s: float,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     camera = kind()
-    line = Line(camera, waits_to_open=True, limit_s=limit_s)
+    line = Line(camera, waits_to_open=waits_to_open, limit_s=limit_s)
     ended: list[RunSummary] = []
     running = threading.Thread(target=lambda: ended.append(line.pipeline.run()), daemon=True)
     running.start()
@@ -157,6 +163,7 @@ def test_a_stop_while_a_camera_is_being_opened_is_no_hang(
     line.pipeline.stop()
     running.join(GENEROUS_S)
     assert [summary.error for summary in ended] == [None]
+    assert caplog.messages == []
     camera.may_open.set()
 
 
