@@ -89,8 +89,23 @@ class FrameMatcher:
         if self._part is not None:
             self._close(self._part)
         self._part = part
-        if not self._by_frames or len(part.inspectors) > 1:  # else it has its frame already
-            self._watch_pace(part.trigger.triggered_ns)
+
+    def watch_pace(self, part: WaitingPart) -> None:
+        """Warn once when an owed frame may come as late as that of the next part."""
+        if self._by_frames and len(part.inspectors) == 1:
+            return  # it has its frame already
+        begun_ns, self._begun_ns = self._begun_ns, part.trigger.triggered_ns
+        if begun_ns is None or self._has_warned:
+            return
+        apart_ns = part.trigger.triggered_ns - begun_ns
+        if apart_ns < 2 * self._frame_limit_ns:
+            self._has_warned = True
+            _log.warning(
+                "two parts came within %.0f ms, and a frame may take %g ms: a lost frame costs the "
+                "parts after it their verdict too. Set trigger.frame_limit_ms below half of the "
+                "time between two parts",
+                *(apart_ns / 1e6, self._frame_limit_ns / 1e6),
+            )
 
     def owes(self, view: str) -> bool:
         """Whether an earlier part's frame may still come; one of a new exposure may be it."""
@@ -150,17 +165,3 @@ class FrameMatcher:
         # Another view's frame may have announced the part, and this one have come before.
         earliest_ns = part.trigger.triggered_ns - self._by_frames * self._frame_limit_ns
         return self._paid_ns[view] >= earliest_ns
-
-    def _watch_pace(self, triggered_ns: int) -> None:
-        """Warn once when an owed frame may come as late as that of the next part."""
-        begun_ns, self._begun_ns = self._begun_ns, triggered_ns
-        if begun_ns is None or self._has_warned:
-            return
-        if triggered_ns - begun_ns < 2 * self._frame_limit_ns:
-            self._has_warned = True
-            _log.warning(
-                "two parts came within %.0f ms, and a frame may take %g ms: a lost frame costs the "
-                "parts after it their verdict too. Set trigger.frame_limit_ms below half of the "
-                "time between two parts",
-                *((triggered_ns - begun_ns) / 1e6, self._frame_limit_ns / 1e6),
-            )

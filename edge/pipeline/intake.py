@@ -299,6 +299,8 @@ class Intake:
     def _wait_for_frames(self, part: WaitingPart) -> None:
         """Let frames come in for a part; views whose camera is lost are settled at once."""
         self._matcher.begin(part)
+        if not all(view.camera.waits for view in self._views.values()):
+            self._matcher.watch_pace(part)  # a recording loses no frame
         self._changed.notify_all()
         for view, why in self._lost.items():
             self._do_without(part, view, why)

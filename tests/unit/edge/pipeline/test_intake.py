@@ -511,11 +511,14 @@ def test_each_of_two_late_frames_is_owed() -> None:
     assert {one.frame.source for one in last.views if one.frame is not None} == {"2"}
 
 
-@pytest.mark.parametrize(("period_ms", "warnings"), [(41, 0), (39, 1)])
+@pytest.mark.parametrize(
+    ("period_ms", "is_recording", "warnings"), [(41, False, 0), (39, False, 1), (39, True, 0)]
+)
 def test_parts_too_close_for_their_frame_limit_are_said_once(
-    period_ms: float, warnings: int, caplog: pytest.LogCaptureFixture
+    period_ms: float, is_recording: bool, warnings: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = Bench("main", fired=True)
+    bench.views[0].camera = FakeCamera(waits=is_recording)
     for _ in range(4):
         bench.fire()
         bench.see("main")
