@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from edge.line.base import LineOutput, StationState
-from edge.line.link import linked
+from edge.line.link import Link, linked
 from edge.part.record import InspectionRecord, Told
 from edge.pipeline.ledger import PARTS_MAX
 from edge.pipeline.settings import OnVerdict, RunSettings
@@ -200,6 +200,8 @@ class OutputThread:
 
     def _turn(self) -> None:
         telling = self._next()
+        if telling is not None and isinstance(self._link, Link):
+            self._link.mend()  # may take long: only then is it known whether the verdict is late
         message = telling.begin(self._name) if telling is not None else None
         if telling is not None and message is not None:
             self._answer(telling, self._tell(telling, message))
@@ -227,7 +229,8 @@ class OutputThread:
         if message.verdict is not telling.verdict:
             self._late += 1
             self._note_late(telling)
-        error = self._attempt(functools.partial(self._link.send, message), telling.trigger_id)
+        send = functools.partial(self._link.send, telling.timed(message))
+        error = self._attempt(send, telling.trigger_id)
         if error:
             self._refused_until = time.monotonic() + self._limit_s
             return Told(output=self._name, error=error)

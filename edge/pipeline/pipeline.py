@@ -8,7 +8,7 @@ each on its thread:
 - "exposure NAME" exposes a camera that does not do so itself (`edge.pipeline.exposure`);
 - "preparation" preprocesses the frame of the next part (`edge.pipeline.preprocess_thread`);
 - "inspection", the caller of `Pipeline.run`, owns the engines and infers
-  (`edge.pipeline.inference_loop`);
+  (`edge.pipeline.inference_loop`); while an engine fails each time, the station is not READY;
 - "delivery" has each verdict noted, hands it to the outputs and records it; at the deadline of a
   part whose inspection is not done that is NO_VERDICT, also when the engine hangs
   (`edge.pipeline.delivery`);
@@ -318,7 +318,7 @@ class Pipeline:
             "delivery": self._delivery,
             "outputs": self._outputs,
         }
-        connected: list[Connected] = [*self._grabbers]
+        connected: list[Connected] = [*self._grabbers, self._inference]
         if self._trigger is not None:
             stages["trigger"] = self._trigger
             connected.append(self._trigger)

@@ -86,7 +86,7 @@ class Stage(Protocol):
 
 
 class Connected(Protocol):
-    """A stage with a peer outside: a camera, a trigger."""
+    """A stage that needs something beyond this program: a camera, a trigger, an engine."""
 
     @property
     def lost(self) -> str:
@@ -101,7 +101,7 @@ class StageHealth:
 
     Args:
         stages: by name.
-        connected: those that can lose their peer.
+        connected: those that can lose their camera, trigger or engine.
         limit_s: a stage whose turn takes longer hangs.
     """
 

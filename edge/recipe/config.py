@@ -220,9 +220,14 @@ def _given(settings: GenicamSettings) -> dict[str, Any]:
     return {name: value for name, value in settings if value not in (None, {})}
 
 
-def is_fired(camera: CameraConfig) -> bool:
-    """Returns whether a camera exposes a frame when the program tells it to."""
+def trigger_source(camera: CameraConfig) -> str | None:
+    """Returns the signal that exposes a camera; None for one that runs free, or as it is set."""
     settings = getattr(camera, "settings", None)
     if not isinstance(settings, GenicamSettings) or settings.trigger is None:
-        return False
-    return settings.trigger.source == "Software"
+        return None
+    return settings.trigger.source
+
+
+def is_fired(camera: CameraConfig) -> bool:
+    """Returns whether a camera exposes a frame when the program tells it to."""
+    return trigger_source(camera) == "Software"

@@ -49,7 +49,6 @@ class Station(NamedTuple):
         changeover: holds the recipe in force and its check with reference parts.
         newest: the newest part as pictures.
         labelling: takes the labels of people.
-        files: outputs that hold a file open.
         drivers: of the outputs by name, and of the trigger, behind everything that stores or times.
     """
 
@@ -60,13 +59,13 @@ class Station(NamedTuple):
     changeover: Changeover
     newest: NewestPart
     labelling: Labelling
-    files: Sequence[HoldsFile]
     drivers: Mapping[str, object]
 
     def reopen_files(self) -> None:
         """Has the outputs open their files anew, as after a log rotation; from a signal handler."""
-        for output in self.files:
-            output.reopen()
+        for driver in self.drivers.values():
+            if isinstance(driver, HoldsFile):
+                driver.reopen()
 
     def with_outboxes(self, summary: RunSummary) -> RunSummary:
         """Returns a summary that counts the verdicts in the outboxes as waiting too."""
@@ -147,7 +146,6 @@ def open_station(
             changeover,
             newest,
             Labelling(records, archive),
-            files=[output for output in drivers.values() if isinstance(output, HoldsFile)],
             drivers={**drivers, "trigger": trigger},
         )
         _open_requests(config, station, stack)

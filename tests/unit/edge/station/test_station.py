@@ -7,7 +7,6 @@ import pytest
 
 from calibration.calibrate import calibrate
 from calibration.thresholds import CalibrationTargets
-from edge.line.base import StationState
 from edge.line.jsonlines import JsonLines
 from edge.station.assembly import open_station
 from edge.station.config import LineConfig
@@ -70,19 +69,24 @@ def test_a_line_with_golden_results_starts(bundle: Bundle, tmp_path: Path) -> No
         assert station.changeover.active.check is None
 
 
-def test_a_line_opens_its_files_anew(
-    bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_the_files_of_the_outputs_are_opened_anew_on_demand(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    reopened: list[JsonLines] = []
+
+    def reopen(output: JsonLines) -> None:
+        reopened.append(output)
+
+    monkeypatch.setattr(JsonLines, "reopen", reopen)
+    two = "outputs=[{kind: jsonlines, path: a.jsonl}, {kind: jsonlines, path: b.jsonl}]"
     parts(tmp_path / "parts", [90])
-    caplog.set_level("INFO")
-    with open_station(line(tmp_path), lambda _record: None) as station:
-        (output,) = station.files
-        assert isinstance(output, JsonLines)
-        output.open()
+    with open_station(
+        line(tmp_path, two, "records={folder: records}"), lambda _record: None
+    ) as station:
         station.reopen_files()
-        output.show(StationState.READY)
-        output.close()
-    assert f"{tmp_path / 'parts.jsonl'}: opened anew" in caplog.messages
+        outputs = [one for one in station.drivers.values() if isinstance(one, JsonLines)]
+    assert reopened == outputs
+    assert len(outputs) == 2
 
 
 def test_a_line_with_other_results_does_not_start(bundle: Bundle, tmp_path: Path) -> None:
