@@ -81,7 +81,7 @@ def test_the_files_of_the_outputs_are_opened_anew_on_demand(
     two = "outputs=[{kind: jsonlines, path: a.jsonl}, {kind: jsonlines, path: b.jsonl}]"
     parts(tmp_path / "parts", [90])
     with open_station(
-        line(tmp_path, two, "records={folder: records}"), lambda _record: None
+        line(tmp_path, two, f"records={{folder: {tmp_path}/records}}"), lambda _record: None
     ) as station:
         station.reopen_files()
         outputs = [one for one in station.drivers.values() if isinstance(one, JsonLines)]
