@@ -25,7 +25,8 @@ def test_bench_shows_all_engines_and_the_way_of_a_frame(
         ["onnxruntime", "model.onnx", "fp32"],
         ["openvino", "model.onnx", "fp32"],
     ]
-    assert sum(line.endswith("kept") for line in lines) == 1
+    kept = [line for line in lines if "  kept" in line]  # one way, or two stages
+    assert 1 <= len(kept) <= 2
     assert lines[-1] == f"next: linewarden build {folder}"
     assert any(line.startswith("around it: preparing a frame of 32x32 takes ") for line in lines)
     image = cv2.imdecode(np.frombuffer(picture.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
