@@ -15,6 +15,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from edge.line.belt import Belt
@@ -42,6 +43,14 @@ class Gate(NamedTuple):
 class _Part(NamedTuple):
     position: int  # at the camera
     is_rejected: bool
+
+
+@dataclass
+class _Unseen:
+    """A stretch of the belt that passes the camera unseen; `end` is None while it goes on."""
+
+    begin: int
+    end: int | None = None
 
 
 class ShiftRegister:
@@ -81,7 +90,7 @@ class ShiftRegister:
         self._parts: dict[str, _Part] = {}
         self._troubles: list[str] = []
         self.failure: OSError | None = None
-        self._is_blind = False
+        self._unseen: _Unseen | None = None
         self._last: int | None = None  # position of the last part at the camera
         self._is_kept = True
         self._timetable = Timetable(name, self._fail, self._now, belt.pause_s)
@@ -124,15 +133,16 @@ class ShiftRegister:
     def lose_sight(self) -> None:
         """Notes that from now on parts pass the camera unseen."""
         now = self._checked_now()
-        if now is not None and not self._is_blind:
+        if now is not None and self._unseen is None:
             self._lose_sight(now)
 
     def see(self) -> None:
         """Notes that from now on the station judges each part at the camera."""
-        now = self._checked_now()
-        if now is not None and self._is_blind:
-            self._is_blind = False
-            self._timetable.at(now + self._distance, lambda: self._gate.hold(False))
+        now, unseen = self._checked_now(), self._unseen
+        if now is not None and unseen is not None:
+            self._unseen = None
+            unseen.end = max(now, unseen.begin)
+            self._timetable.at(unseen.end + self._distance, lambda: self._gate.hold(False))
 
     def report(self) -> None:
         """Raises the troubles at the gate since the last call.
@@ -221,11 +231,15 @@ class ShiftRegister:
 
     def _lose_sight(self, position: int) -> None:
         """Treats parts as unseen from `position` on, after the last seen part at the earliest."""
-        self._is_blind = True
         if self._last is not None:
             position = max(position, self._last + self._tolerance)
+        unseen = self._unseen = _Unseen(position)
         if self._rejects_unseen:
-            self._timetable.at(position + self._distance, lambda: self._gate.hold(True))
+            self._timetable.at(position + self._distance, lambda: self._hold_for(unseen))
+
+    def _hold_for(self, unseen: _Unseen) -> None:
+        if unseen.end != unseen.begin:  # else the station saw again within the last part
+            self._gate.hold(True)
 
     def _fail(self, error: OSError) -> None:
         """Notes the first failure of the tracking; `report` tells it once."""

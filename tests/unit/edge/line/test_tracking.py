@@ -192,6 +192,34 @@ def test_what_passes_during_a_fault_is_rejected_and_no_part_beside_it(
     assert line.did == [("hold", seen + DISTANCE + 5), ("let go", seen + DISTANCE + 40)]
 
 
+def test_a_fault_that_ends_within_the_part_before_it_holds_no_gate(
+    belt: Conveyor, line: Line
+) -> None:
+    line.register.enter("good", 0, is_rejected=False)
+    belt.at += 2  # less than the length of the part
+    line.register.lose_sight()
+    line.register.see()
+    line.register.enter("bad", 0, is_rejected=True)
+    belt.at += 2 * DISTANCE
+    wait_for(lambda: len(line.did) == 2)
+    assert line.names() == ["pulse", "let go"]
+
+
+def test_two_faults_behind_one_part_hold_the_gate_for_the_second(
+    belt: Conveyor, line: Line
+) -> None:
+    line.register.enter("good", 0, is_rejected=False)
+    belt.at += 2
+    line.register.lose_sight()
+    line.register.see()
+    line.register.lose_sight()
+    belt.at += 30
+    line.register.see()
+    belt.at += DISTANCE
+    wait_for(lambda: len(line.did) == 3)
+    assert line.names() == ["let go", "hold", "let go"]
+
+
 def test_unseen_parts_may_pass() -> None:
     belt = Conveyor()
     line = Line(belt, rejects_unseen=False)
