@@ -132,6 +132,24 @@ def test_gpio_encoder_counts_edges_that_found_the_buffer_full() -> None:
     assert edges.is_released
 
 
+def test_gpio_encoder_counts_on_when_the_numbers_of_the_kernel_go_round() -> None:
+    edges = FakeEdges()
+    encoder = GpioEncoder(chip=Path("/dev/gpiochip0"), line="A", request_lines=edges.request_lines)
+    encoder.open()
+    edges.numbers = [2**32 - 3]
+    trigger = EncoderTrigger(encoder=encoder, counts=4)
+    trigger.open()
+    edges.numbers = [2**32 - 1, 0]
+    assert trigger.wait(0.0) is None
+    assert encoder.position() == 2**32
+    edges.numbers = [1]
+    assert trigger.wait(0.0) is not None
+    edges.numbers = [2**32 - 1]
+    assert encoder.position() == 2 * 2**32 - 1
+    edges.numbers = [6]  # a second round
+    assert encoder.position() == 2 * 2**32 + 6
+
+
 def test_a_lost_gpio_encoder_is_named_and_begins_anew() -> None:
     edges = FakeEdges()
     encoder = GpioEncoder(chip=Path("/dev/gpiochip0"), line="A", request_lines=edges.request_lines)
