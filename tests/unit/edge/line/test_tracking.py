@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -337,6 +338,29 @@ def test_a_folder_that_is_gone_hinders_no_tracking(
     assert line.register.failure is None
     line.register.close()
     assert "parts are not kept over a restart" in caplog.text
+
+
+def test_a_disk_that_does_not_answer_holds_up_no_gate(tmp_path: Path) -> None:
+    class Slow(Journal):
+        answers = threading.Event()
+
+        def add(self, key: str, entry: str) -> None:
+            assert self.answers.wait(30)
+            super().add(key, entry)
+
+    belt = Conveyor()
+    kept = Slow(tmp_path / "register")
+    line = Line(belt, journal=kept, rejects_unseen=False)
+    line.register.open()
+    line.register.enter("a", 0, is_rejected=True)  # the write hangs from now on
+    belt.at += 20
+    line.register.enter("b", 0, is_rejected=True)
+    belt.at += DISTANCE - 20
+    wait_for(lambda: line.did == [("pulse", belt.at)])
+    line.register.report()
+    kept.answers.set()
+    line.register.close()
+    assert list(journal(tmp_path).open()) == ["a", "b"]  # written after all
 
 
 def test_the_clock_is_a_belt_that_goes_on_over_processes() -> None:
