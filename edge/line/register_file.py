@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from edge.part.journal import Journal
 
+_PASSED = "passed"  # key of the last part that passed the gate; no trigger id, which has a number
+
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +48,7 @@ class RegisterFile:
         self._journal = journal
         self._epoch = epoch
         self._is_kept = True
+        self._open: set[str] = set()  # belongs to the thread
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"{name} file", daemon=True)
 
@@ -56,26 +59,26 @@ class RegisterFile:
             OSError: the file cannot be used.
         """
         self._thread.start()
-        parts = {}
-        for trigger_id, entry in self._journal.open().items():
-            try:
-                epoch, position, is_rejected = json.loads(entry)
-            except ValueError:
-                epoch = None  # of another version of this program
-            if epoch == self._epoch:
-                parts[trigger_id] = TrackedPart(position, is_rejected)
-            else:
-                self._journal.settle([trigger_id])  # now among the unseen
-        return parts
+        entries = self._journal.open()
+        known = {key: part for key, entry in entries.items() if (part := self._part(entry))}
+        passed = known.pop(_PASSED, None)
+        left = {
+            trigger_id: part
+            for trigger_id, part in known.items()
+            if passed is None or part.position > passed.position
+        }
+        kept = {*left, _PASSED} if left else set()
+        self._journal.settle(entries.keys() - kept)
+        self._open |= left.keys()
+        return left
 
     def add(self, trigger_id: str, part: TrackedPart) -> None:
         """Enters a part. Waits for nothing."""
-        entry = json.dumps([self._epoch, *part])
-        self._calls.put(partial(self._journal.add, trigger_id, entry))
+        self._calls.put(partial(self._add, trigger_id, part))
 
-    def settle(self, trigger_id: str) -> None:
-        """Removes a part, if it is there. Waits for nothing."""
-        self._calls.put(partial(self._journal.settle, [trigger_id]))
+    def settle(self, trigger_id: str, part: TrackedPart) -> None:
+        """Removes a part that passed the gate. Waits for nothing."""
+        self._calls.put(partial(self._settle, trigger_id, part))
 
     def close(self, limit_s: float) -> None:
         """Writes what waits, within the limit; the parts stay in the file. Safe without `open`."""
@@ -90,6 +93,29 @@ class RegisterFile:
         while (call := self._calls.get()) is not None:
             self._attempt(call)
         self._journal.close()
+
+    def _add(self, trigger_id: str, part: TrackedPart) -> None:
+        self._open.add(trigger_id)
+        self._journal.add(trigger_id, self._entry(part))
+
+    def _settle(self, trigger_id: str, part: TrackedPart) -> None:
+        self._open.discard(trigger_id)
+        if self._open:  # the journal shortens its file later: a restart would find the part there
+            self._journal.add(_PASSED, self._entry(part))
+            self._journal.settle([trigger_id])
+        else:
+            self._journal.settle([trigger_id, _PASSED])
+
+    def _entry(self, part: TrackedPart) -> str:
+        return json.dumps([self._epoch, *part])
+
+    def _part(self, entry: str) -> TrackedPart | None:
+        """Returns the part of an entry; None when its position means nothing here."""
+        try:
+            epoch, position, is_rejected = json.loads(entry)
+        except ValueError:
+            return None  # of another version of this program
+        return TrackedPart(position, is_rejected) if epoch == self._epoch else None
 
     def _attempt(self, call: Callable[[], None]) -> None:
         """Calls the journal; parts are tracked without it, too."""

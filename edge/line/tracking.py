@@ -187,7 +187,7 @@ class ShiftRegister:
                 words = self._belt.in_words(late)
                 self._troubles.append(f"the gate opened {words} late for {trigger_id}")
         if self._file is not None:
-            self._file.settle(trigger_id)
+            self._file.settle(trigger_id, part)
 
     def _reject(self, trigger_id: str) -> None:
         try:

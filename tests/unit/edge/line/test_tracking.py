@@ -12,6 +12,7 @@ import pytest
 
 from edge.line.belt import Belt, BeltClock, EncoderBelt
 from edge.line.gate import GateConfig, register_from_config
+from edge.line.register_file import RegisterFile
 from edge.line.tracking import Gate, ShiftRegister
 from edge.part.journal import Journal
 from inspection.errors import LineError
@@ -292,6 +293,36 @@ def test_a_reject_that_passed_while_the_station_was_away_is_told(tmp_path: Path)
     second.register.close()
 
 
+def test_a_part_that_passed_the_gate_is_not_on_its_way_after_a_restart(tmp_path: Path) -> None:
+    belt = Conveyor()
+
+    def restarted() -> Line:
+        line = Line(belt, journal=journal(tmp_path), rejects_unseen=False)
+        line.register.open()
+        return line
+
+    first = restarted()
+    start = belt.at
+    for name in "abc":
+        first.register.enter(name, 0, is_rejected=True)
+        belt.at += 30
+    belt.at = start + DISTANCE
+    wait_for(lambda: first.did)  # of "a"
+    first.register.close()
+    second = restarted()
+    belt.at = start + DISTANCE + 30
+    wait_for(lambda: second.did)  # of "b"
+    second.register.report()
+    second.register.close()
+    third = restarted()
+    belt.at = start + DISTANCE + 90
+    wait_for(lambda: third.register._troubles)
+    with pytest.raises(LineError, match=r"^gate: the gate opened 30 counts late for c$"):
+        third.register.report()
+    third.register.close()
+    assert (tmp_path / "register").read_bytes() == b""
+
+
 def test_a_lost_encoder_holds_the_gate_open(belt: Conveyor, line: Line) -> None:
     line.register.enter("a", 0, is_rejected=False)
     at = belt.at
@@ -360,7 +391,9 @@ def test_a_disk_that_does_not_answer_holds_up_no_gate(tmp_path: Path) -> None:
     line.register.report()
     kept.answers.set()
     line.register.close()
-    assert list(journal(tmp_path).open()) == ["a", "b"]  # written after all
+    left = RegisterFile("gate", journal(tmp_path), belt.epoch)
+    assert list(left.open()) == ["b"]  # written after all
+    left.close(10.0)
 
 
 def test_the_clock_is_a_belt_that_goes_on_over_processes() -> None:
