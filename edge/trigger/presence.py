@@ -10,8 +10,9 @@ parts.
 When the light or the exposure changes at once, the empty line looks like a part that never leaves.
 A part that waits shows one picture; parts that pass meanwhile change it. After `changes_max`
 changes the trigger ends the line with an error, because parts pass unseen; the same holds for parts
-that pass while it learns. It learns again when the camera was opened again, as after a loss and
-after a changeover to other settings of the camera.
+that pass while it learns. A picture that stays, as that of a part that waits or without light, is a
+warning after a minute. The trigger learns again when the camera was opened again, as after a loss
+and after a changeover to other settings of the camera.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from inspection.preprocess import Crop
 _SIDE_PX = 64  # the reduced region, which averages the noise of the sensor
 _FOLLOWED = 0.02  # share of a change of the empty line, per frame
 _GONE = 0.5  # part of `share`
+_LONG_NS = 60_000_000_000  # longer than a part waits on most lines that run
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +91,7 @@ class PresenceTrigger:
         self._streak = 0  # frames in a row that contradict `_is_there`
         self._shown: Reduced | None = None  # the picture of the part at its last change
         self._changes = 0
+        self._long_ns: int | None = None  # when the part is there for long; None: it was told
 
     def opens(self, view: str, frame: Frame | None) -> bool:
         """Returns whether a part has come with this frame; see `FrameTrigger.opens`."""
@@ -109,21 +112,29 @@ class PresenceTrigger:
             if share < self._config.share * _GONE:
                 self._empty += _FOLLOWED * (seen - self._empty)
             if self._is_there:
-                self._watch(seen)
+                self._watch(seen, frame.captured_ns)
             return False
         self._streak += 1
         if self._streak < self._config.frames:
             return False
         self._is_there, self._streak = not self._is_there, 0
         self._shown, self._changes = seen, 0
+        self._long_ns = frame.captured_ns + _LONG_NS
         return self._is_there
 
     def _share(self, seen: Reduced, other: Reduced) -> float:
         """Returns the share of the pixels that differ."""
         return float((np.abs(seen - other) > self._config.difference).mean())
 
-    def _watch(self, seen: Reduced) -> None:
-        """Counts what passes while a part is there."""
+    def _watch(self, seen: Reduced, captured_ns: int) -> None:
+        """Counts what passes while a part is there, and tells of one that is there for long."""
+        if self._long_ns is not None and captured_ns > self._long_ns:
+            self._long_ns = None
+            _log.warning(
+                "presence: a part is in the region for %d s, and no other is announced meanwhile; "
+                "if the line runs, look at the light, the exposure and the region",
+                _LONG_NS // 1_000_000_000,
+            )
         if self._shown is None or self._share(seen, self._shown) >= self._config.share:
             self._shown = seen
             self._count_change()
