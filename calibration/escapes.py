@@ -49,6 +49,7 @@ def defect_values(
         CameraError: an image cannot be used, or no image is left.
         EngineError: the artefact does not run.
     """
+    engine = engine or calibration.engine or None
     with closing(open_engine(bundle, engine=engine, artefact=calibration.artefact)) as opened:
         scored = score_images(
             images,

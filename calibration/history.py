@@ -205,12 +205,17 @@ def _require_same_artefact(
             f"({old.artefact_sha256[:12]}), and {old.artefact} is {actual[:12]} now; thresholds "
             f"hold for the artefact they were measured through: {mend}"
         )
-    if active is not None and active.artefact != old.artefact:
+    if active is not None and _way(active) != _way(old):
         raise BundleError(
-            f"{bundle.folder}: the calibration {name} came through {old.artefact}, and the active "
-            f"one through {active.artefact}; a line that runs that artefact would no longer start: "
-            f"{mend} --artefact {active.artefact}"
+            f"{bundle.folder}: the calibration {name} came through {_way(old)}, and the active one "
+            f"through {_way(active)}; a line that runs that artefact would no longer start: {mend} "
+            f"--artefact {active.artefact}"
         )
+
+
+def _way(calibration: Calibration) -> str:
+    """Returns the artefact, and the engine where the scores depend on it."""
+    return calibration.artefact + (f" on {calibration.engine}" if calibration.engine else "")
 
 
 def _active_entry(bundle: Bundle, path: Path) -> Entry:

@@ -105,6 +105,7 @@ def try_layout(
         EngineError: the artefact does not run.
     """
     active = find(bundle, recipe, ACTIVE).whole()
+    engine = engine or active.engine or None
     settings = CalibrationSettings(
         recipe=recipe,
         layout=layout,

@@ -187,7 +187,8 @@ def golden_results(
 
     Args:
         first: set when the engine is this first stage of a cascade. It flips a verdict only where
-            it passes a frame that the checkpoint rejects.
+            it passes a frame that the checkpoint rejects, or errs on a passed one by more than its
+            margin.
     """
     threshold = bundle.manifest.parity.threshold
     for frame in frames:
@@ -197,7 +198,10 @@ def golden_results(
         if first is None:
             flipped = is_rejected != (score > threshold)
         else:
-            flipped = is_rejected and score <= threshold - first.margins.score
+            is_measured = frame.score <= first.margin.seen_to
+            flipped = (is_rejected and score <= first.margin.limit(threshold)) or (
+                is_measured and not difference.score <= first.margin.width
+            )
         yield GoldenResult(frame, got, difference, flipped)
 
 
@@ -273,5 +277,6 @@ def require_golden(
         raise EngineError(
             f"{bundle.folder}: {artefact} gives other results here than the checkpoint on the "
             f"golden frames {', '.join(wrong)}, so the line does not start; this shows the "
-            f"differences: linewarden verify {bundle.folder} --artefact {artefact}"
+            f"differences: linewarden verify {bundle.folder}"
+            + (f" --artefact {artefact}" if first is None else "")
         )

@@ -131,13 +131,14 @@ def require_golden_of_recipes(bundle: Bundle, onnx_engine: str | None = None) ->
     """Runs the golden frames through every artefact that a recipe names or a build chose here.
 
     Args:
-        onnx_engine: see `engine_for`.
+        onnx_engine: see `engine_for`; the line does then not run what a build chose.
 
     Raises:
         EngineError: a frame gives another result than the checkpoint.
     """
     frames = golden_frames(bundle)
-    for run in chain(_runs_of_recipes(bundle, onnx_engine, frames), runs_of_choice(bundle, frames)):
+    chosen = runs_of_choice(bundle, frames) if onnx_engine is None else ()
+    for run in chain(_runs_of_recipes(bundle, onnx_engine, frames), chosen):
         if run.wrong:
             raise EngineError(
                 f"{bundle.folder}: {run.engine} gives other results than the checkpoint with "

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +24,6 @@ import numpy.typing as npt
 from inspection.bundle import Bundle, chosen_here, open_bundle
 from inspection.bundle.calibration_file import Calibration, RecipeIdentity
 from inspection.engine import Engine, GraphShape, TritonServer
-from inspection.engine.cpu_record import Margins
 from inspection.errors import EngineError, FrameError, PartNotFoundError
 from inspection.layout import FramePreparer, PreparedFrame
 from inspection.layout.alignment import Pose
@@ -32,6 +31,8 @@ from inspection.layout.zones import ZoneMap
 from inspection.opening import EarlyPass, open_chosen, open_early, run_empty
 from inspection.preprocess import Crop
 from inspection.verdict import Cause, Decision, Thresholds, Verdict, decide, decide_by_zone
+
+AnomalyMap = npt.NDArray[np.float32]  # (H, W)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class StageTimes:
     def after(self, first: StageTimes) -> StageTimes:
         """Returns the durations of both stages of a cascade, which share the preprocessing."""
         return StageTimes(
-            self.preprocess_ns, first.infer_ns + self.infer_ns, first.decide_ns + self.decide_ns
+            first.preprocess_ns, first.infer_ns + self.infer_ns, first.decide_ns + self.decide_ns
         )
 
 
@@ -65,7 +66,8 @@ class Inspection:
             when the whole map counts.
         zone: name of the zone that decided; empty without zones.
         pose: position and angle of the part; None without alignment.
-        is_early: True when a first stage passed the part, and score and map are of its precision.
+        is_early: True when a first stage passed the part, and score and map are of its precision,
+            or when it failed.
     """
 
     verdict: Verdict
@@ -151,8 +153,15 @@ class Inspector:
         self._engine = engine
         self._early = early
         self._zone_names = tuple(calibration.zone_thresholds)
-        self._limits = _Limits(calibration.thresholds, tuple(calibration.zone_thresholds.values()))
-        self._early_limits = None if early is None else self._limits.lowered(early.margins)
+        self._zone_thresholds = tuple(calibration.zone_thresholds.values())
+        if early is not None and self._zone_thresholds:
+            raise ValueError("the margin of a first stage is one of the score: zones have none")
+        self._early_thresholds = calibration.thresholds
+        if early is not None:
+            limits = calibration.thresholds
+            lowest = limits.reject if limits.review is None else limits.review
+            limit = early.margin.limit(lowest)
+            self._early_thresholds = replace(limits, reject=limit, review=None)
         self._preparer = FramePreparer(bundle.manifest.preprocessing, calibration.layout)
         self._identity = calibration.identity(recipe_number, "" if early is None else early.sha256)
 
@@ -184,7 +193,8 @@ class Inspector:
         calibration = bundle.calibration(recipe, chosen.artefact, chosen.engine)
         opened = open_chosen(bundle, chosen, threads=threads, server=server)
         try:
-            early = open_early(bundle, chosen, threads=threads)
+            has_zones = bool(calibration.zone_thresholds)
+            early = None if has_zones else open_early(bundle, chosen, threads=threads)
         except BaseException:
             opened.close()
             raise
@@ -220,18 +230,24 @@ class Inspector:
         Args:
             deadline_ns: see `Engine.infer`.
         """
-        if self._early is None or self._early_limits is None:
-            return self._infer(self._engine, self._limits, prepared, deadline_ns)
-        first = self._infer(self._early.engine, self._early_limits, prepared, deadline_ns)
-        if first.verdict is Verdict.PASS:
+        if self._early is None:
+            return self._infer(self._engine, self._decide, prepared, deadline_ns)
+        first = self._infer(self._early.engine, self._decide_early, prepared, deadline_ns)
+        if first.verdict is Verdict.PASS or first.cause is Cause.ENGINE:
             return replace(first, is_early=True)
-        if first.cause is Cause.ENGINE:
-            return first
-        second = self._infer(self._engine, self._limits, prepared, deadline_ns)
+        if deadline_ns is not None and time.monotonic_ns() > deadline_ns:
+            # Nobody waits for a second look, and it would delay the next part.
+            late = self._no_verdict(Cause.DEADLINE, "the first look took all of the time")
+            return replace(late, times=first.times)
+        second = self._infer(self._engine, self._decide, prepared, deadline_ns)
         return replace(second, times=second.times.after(first.times))
 
     def _infer(
-        self, engine: Engine, limits: _Limits, prepared: PreparedFrame, deadline_ns: int | None
+        self,
+        engine: Engine,
+        decide_on: Callable[[float, AnomalyMap, ZoneMap | None], Decision],
+        prepared: PreparedFrame,
+        deadline_ns: int | None,
     ) -> Inspection:
         started = time.monotonic_ns()
         try:
@@ -240,7 +256,7 @@ class Inspector:
             return self._no_verdict(Cause.ENGINE, str(error))
         inferred = time.monotonic_ns()
         anomaly_map = prediction.maps[0]
-        decision = limits.decide(float(prediction.scores[0]), anomaly_map, prepared.zones)
+        decision = decide_on(float(prediction.scores[0]), anomaly_map, prepared.zones)
         decided = time.monotonic_ns()
         return Inspection(
             verdict=decision.verdict,
@@ -261,6 +277,11 @@ class Inspector:
     def identity(self) -> RecipeIdentity:
         """Identifies the bundle, calibration and recipe behind the verdicts."""
         return self._identity
+
+    @property
+    def margin(self) -> float:
+        """Returns how far a score may be from that of the FP32 graph; 0 without a first stage."""
+        return 0.0 if self._early is None else self._early.margin.width
 
     @property
     def engine(self) -> Engine:
@@ -298,26 +319,17 @@ class Inspector:
     ) -> None:
         self.close()
 
+    def _decide(self, score: float, anomaly_map: AnomalyMap, zones: ZoneMap | None) -> Decision:
+        if zones is None:
+            return decide(score, anomaly_map, self.calibration.thresholds)
+        return decide_by_zone(score, anomaly_map, zones, self._zone_thresholds)
+
+    def _decide_early(
+        self, score: float, anomaly_map: AnomalyMap, _zones: ZoneMap | None
+    ) -> Decision:
+        return decide(score, anomaly_map, self._early_thresholds)
+
     def _no_verdict(self, cause: Cause, message: str) -> Inspection:
         graph = self.bundle.manifest.graph
         shape = (graph.height, graph.width)
         return no_verdict(cause, message, thresholds=self.calibration.thresholds, shape=shape)
-
-
-@dataclass(frozen=True)
-class _Limits:
-    """Thresholds of the whole map, and of each zone in the order of the layout."""
-
-    whole: Thresholds
-    zones: tuple[Thresholds, ...]
-
-    def lowered(self, margins: Margins) -> _Limits:
-        zones = tuple(zone.lowered(margins.map) for zone in self.zones)
-        return _Limits(self.whole.lowered(margins.score), zones)
-
-    def decide(
-        self, score: float, anomaly_map: npt.NDArray[np.float32], zones: ZoneMap | None
-    ) -> Decision:
-        if zones is None:
-            return decide(score, anomaly_map, self.whole)
-        return decide_by_zone(score, anomaly_map, zones, self.zones)

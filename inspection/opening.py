@@ -8,7 +8,7 @@ import numpy as np
 
 from inspection.bundle import Bundle, Chosen, chosen_here
 from inspection.engine import Engine, GraphShape, TritonServer, engine_class
-from inspection.engine.cpu_record import Margins
+from inspection.engine.cpu_record import Margin
 from inspection.engine.freed_memory import return_freed_memory
 from inspection.engine.own_thread import OwnThreadEngine
 from inspection.errors import EngineError
@@ -19,12 +19,12 @@ class EarlyPass:
     """An open first stage of a cascade: it passes the parts that are clearly good.
 
     Attributes:
-        margins: distance from a threshold from which it passes a part.
+        margin: from where on it passes a part.
         sha256: identity of its artefact and precision, for records.
     """
 
     engine: Engine
-    margins: Margins
+    margin: Margin
     sha256: str
 
 
@@ -79,7 +79,7 @@ def open_early(bundle: Bundle, chosen: Chosen, *, threads: int | None = None) ->
     if first is None:
         return None
     stage = Chosen(first.engine, first.artefact, first.compute)
-    return EarlyPass(open_chosen(bundle, stage, threads=threads), first.margins, first.identity)
+    return EarlyPass(open_chosen(bundle, stage, threads=threads), first.margin, first.identity)
 
 
 def run_empty(engine: Engine, shape: GraphShape) -> None:

@@ -24,29 +24,36 @@ class EngineHealth:
 
     def __init__(self, views: Sequence[View]) -> None:
         self._views = views
-        self._failures: dict[object, _Failures] = {}
+        self._failures: dict[tuple[object, bool], _Failures] = {}
 
-    def note(self, engine: object, why: str) -> None:
+    def note(self, engine: object, why: str, *, is_early: bool = False) -> None:
         """Note a run of an engine, which views may share.
 
         Args:
             why: the error; empty when it passed.
+            is_early: it was the first stage before this engine, which ran alone.
         """
         in_force = {view.inspector.engine for view in self._views}
-        failures = {one: seen for one, seen in self._failures.items() if one in in_force}
-        before = failures.pop(engine, None)
+        failures = {one: seen for one, seen in self._failures.items() if one[0] in in_force}
+        before = failures.pop((engine, is_early), None)
         if why and engine in in_force:
-            failures[engine] = _Failures(before.number + 1 if before else 1, why)
+            failures[engine, is_early] = _Failures(before.number + 1 if before else 1, why)
+        elif not is_early:
+            failures.pop((engine, True), None)  # the first stage ran before it
         self._failures = failures
 
     def is_failing(self, engine: object) -> bool:
-        """Whether an engine failed when it ran last."""
-        return engine in self._failures
+        """Whether an engine, or the first stage before it, failed when it ran last."""
+        return (engine, False) in self._failures or (engine, True) in self._failures
 
     @property
     def lost(self) -> str:
         """The reason why no engine judges the parts of some views; empty while all do."""
-        failures = [(view.name, self._failures.get(view.inspector.engine)) for view in self._views]
+        failures = [
+            (view.name, self._failures.get((view.inspector.engine, is_early)))
+            for view in self._views
+            for is_early in (True, False)
+        ]
         return "; ".join(
             f"view {name}: the engine fails each time: {one.why}"
             for name, one in failures

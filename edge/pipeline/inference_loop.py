@@ -111,7 +111,7 @@ class InferenceLoop:
         else:
             inspection = shot.inspector.infer(prepared, shot.trigger.deadline_ns)
             why = inspection.message if inspection.cause is Cause.ENGINE else ""
-            self._health.note(shot.inspector.engine, why)
+            self._health.note(shot.inspector.engine, why, is_early=inspection.is_early)
         is_in_time = self._ledger.report(shot.trigger, shot.view, inspection)
         self._intake.finish(shot)
         if not is_in_time:

@@ -83,16 +83,20 @@ def load_recipe(config: RecipesConfig, number: int | None) -> LoadedRecipe:
     if number is not None:
         config = config.with_recipe(number)
     opened: dict[Path, _Opened] = {}
+    first_stages: dict[Path, EarlyPass | None] = {}
     inspectors = {}
     with ExitStack() as stack:
         for name, view in config.all_views.items():
             path = view.bundle or config.bundle
             if path not in opened:
                 opened[path] = _open_engine(config, path, stack)
-            bundle, chosen, engine, early = opened[path]
+            bundle, chosen, engine = opened[path]
             _require_window(name, view.camera, bundle)
             recipe = view.recipe or config.recipe
             calibration = bundle.calibration(recipe, chosen.artefact, chosen.engine)
+            if not calibration.zone_thresholds and path not in first_stages:
+                first_stages[path] = _open_early(config, opened[path], stack)
+            early = None if calibration.zone_thresholds else first_stages[path]
             inspectors[name] = Inspector(bundle, calibration, engine, number, early=early)
         cameras = {name: view.camera for name, view in config.all_views.items()}
         check = _part_check(config, inspectors)
@@ -115,11 +119,10 @@ class _Opened(NamedTuple):
     bundle: Bundle
     chosen: Chosen
     engine: Engine
-    early: EarlyPass | None
 
 
 def _open_engine(config: RecipesConfig, path: Path, stack: ExitStack) -> _Opened:
-    """Opens a bundle and its engines, which pass the self-test; `stack` closes them."""
+    """Opens a bundle and its engine, which passes the self-test; `stack` closes it."""
     bundle, settings = open_bundle(path), config.engine
     chosen = chosen_here(bundle, settings.kind, settings.artefact)
     server = None if settings.server is None else settings.server.resolved(bundle.manifest.name)
@@ -135,11 +138,17 @@ def _open_engine(config: RecipesConfig, path: Path, stack: ExitStack) -> _Opened
 
     engine = opened() if server is None else ReconnectingEngine(opened)
     stack.callback(engine.close)
-    early = open_early(bundle, chosen, threads=settings.threads)
-    if early is not None:
+    return _Opened(bundle, chosen, engine)
+
+
+def _open_early(config: RecipesConfig, opened: _Opened, stack: ExitStack) -> EarlyPass | None:
+    """Opens the first stage of a bundle, if it has one, which passes the self-test."""
+    bundle, chosen, _ = opened
+    early = open_early(bundle, chosen, threads=config.engine.threads)
+    if early is not None and chosen.first is not None:
         stack.callback(early.engine.close)
-        require_golden(bundle, chosen.artefact, early.engine, chosen.first)
-    return _Opened(bundle, chosen, engine, early)
+        require_golden(bundle, chosen.first.artefact, early.engine, chosen.first)
+    return early
 
 
 def _require_window(view: str, camera: CameraConfig, bundle: Bundle) -> None:
@@ -162,5 +171,8 @@ def _require_window(view: str, camera: CameraConfig, bundle: Bundle) -> None:
 def _part_check(config: RecipesConfig, inspectors: Mapping[str, Inspector]) -> PartCheck | None:
     if config.checks is None:
         return None
-    scores = {name: one.calibration.scores.values() for name, one in inspectors.items()}
+    scores = {
+        name: [score - one.margin for score in one.calibration.scores.values()]
+        for name, one in inspectors.items()
+    }
     return PartCheck(config.checks, scores)

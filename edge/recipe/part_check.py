@@ -32,7 +32,8 @@ class ReferencePart(StrictModel):
     Attributes:
         name: the label on the part.
         expect: the verdict it must get.
-        score: lowest and highest raw score it may have; measure it again after calibrating. Without
+        score: lowest and highest raw score it may have; measure it again after calibrating, and
+            after a build, which may put a first stage before the FP32 graph. Without
             it, a part that must pass may have any score from the lowest of the good parts on: a
             lower one means that the camera sees something else.
     """

@@ -269,7 +269,7 @@ def _first_stage(proof: Proof, one: Tried) -> FirstStage | None:
     if one.look is None:
         return None
     look = one.look
-    return FirstStage(**_stage(proof, one), margins=look.margins, second_look=look.second_look)
+    return FirstStage(**_stage(proof, one), margin=look.margin, second_look=look.second_look)
 
 
 def _trial(one: Tried, choice: _Choice) -> Trial:

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from export.cpu.candidates import Candidate
-from export.cpu.margins import FirstLook, first_look
+from export.cpu.margins import FEWEST_FRAMES, FirstLook, first_look
 from export.precision.outcome import Expected, Outcome, Yardstick
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, Chosen
 from inspection.engine import Engine
 from inspection.errors import EngineError
+from inspection.files import sha256_of
 from inspection.golden import GoldenFrame, allowance, golden_frames, golden_results
 from inspection.images import read_frame
 from inspection.opening import open_chosen
@@ -41,13 +42,18 @@ class Tried:
 
 @dataclass(frozen=True)
 class Proof:
-    """What every candidate must reproduce: the good images first, then the golden frames."""
+    """What every candidate must reproduce: the good images first, then the golden frames.
+
+    Attributes:
+        has_learnt: True when the model was fitted to some of the good images.
+    """
 
     bundle: Bundle
     threads: int | None
     golden: list[GoldenFrame]
     expected: list[Expected]
     yardstick: Yardstick
+    has_learnt: bool
 
     @property
     def threshold(self) -> float:
@@ -57,12 +63,10 @@ class Proof:
 
 def proof_for(bundle: Bundle, good: Sequence[Path], threads: int | None) -> Proof:
     """Prepares the frames, and scores the good ones with the FP32 graph on ONNX Runtime."""
-    places = np.unique(np.linspace(0, len(good) - 1, min(len(good), MAX_GOOD)).astype(int))
+    count = min(len(good), MAX_GOOD)
+    places = np.unique(np.linspace(0, len(good) - 1, count).astype(int)) if count else ()
     way = bundle.manifest.preprocessing
-    images = [
-        preprocess(read_frame(good[place], way.window), way)[np.newaxis]
-        for place in (places if len(good) else ())
-    ]
+    images = [preprocess(read_frame(good[place], way.window), way)[np.newaxis] for place in places]
     expected = []
     with closing(open_chosen(bundle, Chosen("onnxruntime", REFERENCE_ARTEFACT))) as engine:
         for number, image in enumerate(images):
@@ -72,7 +76,8 @@ def proof_for(bundle: Bundle, good: Sequence[Path], threads: int | None) -> Proo
     expected += [Expected(frame.name, frame.image, frame.score, frame.map) for frame in golden]
     threshold = bundle.manifest.parity.threshold
     yardstick = Yardstick(expected, good=len(images), threshold=threshold)
-    return Proof(bundle, threads, golden, expected, yardstick)
+    has_learnt = not bundle.trained_on().isdisjoint(sha256_of(good[place]) for place in places)
+    return Proof(bundle, threads, golden, expected, yardstick, has_learnt)
 
 
 def prove(proof: Proof, candidate: Candidate, stack: ExitStack, *, keeps_open: bool) -> Tried:
@@ -93,8 +98,10 @@ def prove(proof: Proof, candidate: Candidate, stack: ExitStack, *, keeps_open: b
             if not tried.remark and candidate.is_exact:
                 tried.remark = _wrong_decisions(proof, candidate, tried.outcome, engine)
             elif not tried.remark:
-                tried.look = first_look(proof.expected, got, proof.threshold)
-                tried.remark = _wrong_passes(tried.look)
+                tried.look = first_look(
+                    proof.expected, got, proof.threshold, has_learnt=proof.has_learnt
+                )
+                tried.remark = _fault(tried.look)
     except EngineError as error:
         tried.remark = f"does not run: {_shortened(str(error))}"
         return tried
@@ -132,7 +139,10 @@ def _beyond_budget(candidate: Candidate, outcome: Outcome) -> str:
     return ""
 
 
-def _wrong_passes(look: FirstLook) -> str:
+def _fault(look: FirstLook) -> str:
+    """Returns why a first stage does not hold; empty when it does."""
+    if look.frames < FEWEST_FRAMES:
+        return f"{look.frames} frames of good parts do not show how far it is from FP32: --good"
     return f"would pass {', '.join(look.wrongly_passed)}" if look.wrongly_passed else ""
 
 

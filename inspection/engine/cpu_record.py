@@ -2,8 +2,9 @@
 
 The FP32 graph decides, on the engine that is fastest with it. A first stage in lower precision may
 go before it: it passes the parts that are clearly good, and the FP32 graph looks at all others. So
-the verdicts are those of FP32, and thresholds are in its units on every machine (the cascade of
-Viola and Jones, CVPR 2001, with two stages)::
+thresholds are in units of FP32 on every machine, and a verdict differs from its own only where the
+first stage errs by more than its margin (the cascade of Viola and Jones, CVPR 2001, with two
+stages)::
 
     BUNDLE/engines/<processor>/<precision>/model.cpu.json
 
@@ -19,7 +20,9 @@ import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
 
 from inspection.engine.processor import Processor
 from inspection.engine.sidecar import ENGINES_FOLDER, AccuracyGate
@@ -81,16 +84,21 @@ class Stage(Strict):
     gate: AccuracyGate
 
 
-class Margins(Strict):
-    """Distance from a threshold, in raw units, from which a first stage passes a part.
+class Margin(Strict):
+    """From where on a first stage passes a part, in raw units of the score.
 
     Attributes:
-        score: where the score of the graph decides.
-        map: where the highest value of the map in a zone decides.
+        width: distance that a part keeps from a threshold.
+        seen_to: highest score, by the FP32 graph, of a frame on which the width was measured. The
+            difference grows with the score, so that a threshold above counts as this one.
     """
 
-    score: float
-    map: float
+    width: Annotated[float, Field(ge=0)]
+    seen_to: float
+
+    def limit(self, threshold: float) -> float:
+        """Returns the score up to which it passes a part."""
+        return min(threshold, self.seen_to) - self.width
 
 
 class FirstStage(Stage):
@@ -100,13 +108,15 @@ class FirstStage(Stage):
         second_look: share of the frames of good parts that it left to the FP32 graph in the build.
     """
 
-    margins: Margins
+    margin: Margin
     second_look: float
 
     @property
     def identity(self) -> str:
-        """Returns the SHA-256 that its scores go by in records: of its file and its precision."""
-        return hashlib.sha256(f"{self.artefact_sha256} {self.compute}".encode()).hexdigest()
+        """Returns the SHA-256 that its scores go by in records: of file, engine and precision."""
+        return hashlib.sha256(
+            f"{self.artefact_sha256} {self.engine} {self.compute}".encode()
+        ).hexdigest()
 
 
 class CpuRecord(Vouched):
@@ -130,6 +140,12 @@ class CpuRecord(Vouched):
     exact: Stage
     first: FirstStage | None
     trials: tuple[Trial, ...]
+
+    @model_validator(mode="after")
+    def _fp32_decides(self) -> CpuRecord:
+        if self.exact.compute != "fp32":
+            raise ValueError("exact: the stage that decides computes in FP32")
+        return self
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from inspection.bundle import Bundle
 from inspection.engine import Prediction
-from inspection.engine.cpu_record import Margins
+from inspection.engine.cpu_record import Margin
 from inspection.errors import EngineError
 from inspection.inspector import Inspection, Inspector
 from inspection.opening import EarlyPass
@@ -41,10 +43,12 @@ class Broken(Scoring):
         raise EngineError("the first stage failed")
 
 
-def cascade(bundle: Bundle, first: Scoring, exact: Scoring, margin: float = 0.1) -> Inspector:
+def cascade(
+    bundle: Bundle, first: Scoring, exact: Scoring, margin: float = 0.1, seen_to: float = 9.0
+) -> Inspector:
     calibration = bundle.calibration("default", "model.onnx")
     calibration = calibration.model_copy(update={"thresholds": LIMITS})
-    early = EarlyPass(first, Margins(score=margin, map=9.0), "early")
+    early = EarlyPass(first, Margin(width=margin, seen_to=seen_to), "early")
     return Inspector(bundle, calibration, exact, early=early)
 
 
@@ -83,23 +87,36 @@ def test_the_fp32_graph_decides_on_all_others(
     np.testing.assert_equal(inspection.score, np.float32(exact))  # NaN equals NaN here
 
 
-def test_zones_keep_the_margin_of_the_map(tiny_bundle: Bundle) -> None:
-    exact = Scoring(0.1)
-    inspector = cascade(tiny_bundle, Scoring(0.1), exact, margin=0.0)
+def test_a_threshold_above_all_that_the_build_saw_counts_as_that(tiny_bundle: Bundle) -> None:
+    exact = Scoring(0.6)
+    inspector = cascade(tiny_bundle, Scoring(0.45), exact, seen_to=0.5)
+    assert not inspector.inspect(FRAME).is_early  # 0.4 is the limit
+    assert cascade(tiny_bundle, Scoring(0.39), exact, seen_to=0.5).inspect(FRAME).is_early
+
+
+def test_zones_have_no_first_stage(tiny_bundle: Bundle) -> None:
+    calibration = tiny_bundle.calibration("default", "model.onnx")
+    zoned = calibration.model_copy(update={"zone_thresholds": {"left": LIMITS}})
+    early = EarlyPass(Scoring(0.1), Margin(width=0.1, seen_to=9.0), "early")
+    with pytest.raises(ValueError, match="zones have none"):
+        Inspector(tiny_bundle, zoned, Scoring(0.1), early=early)
+
+
+def test_a_second_look_that_nobody_waits_for_is_left_out(tiny_bundle: Bundle) -> None:
+    exact = Scoring(0.6)
+    inspector = cascade(tiny_bundle, Scoring(5.0), exact)
     prepared = inspector.prepare(FRAME)
     assert not isinstance(prepared, Inspection)
-    assert inspector.infer(prepared).is_early
-    limits = inspector._limits
-    assert limits.lowered(Margins(score=0.0, map=9.0)).zones == ()
-    zoned = type(limits)(limits.whole, (LIMITS,)).lowered(Margins(score=0.0, map=9.0))
-    assert zoned.zones == (Thresholds(reject=-8.0, review=-8.2, pixel=0.5),)
-    assert zoned.whole == LIMITS
+    late = inspector.infer(prepared, deadline_ns=time.monotonic_ns())
+    assert (late.verdict, late.cause) == (Verdict.NO_VERDICT, Cause.DEADLINE)
+    assert exact.runs == 0
 
 
 def test_a_failed_first_stage_gives_no_verdict_and_hides_nothing(tiny_bundle: Bundle) -> None:
     exact = Scoring(0.1)
     inspection = cascade(tiny_bundle, Broken(0.0), exact).inspect(FRAME)
     assert (inspection.verdict, inspection.cause) == (Verdict.NO_VERDICT, Cause.ENGINE)
+    assert inspection.is_early
     assert exact.runs == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -16,12 +17,12 @@ from export.cpu import build as cpu_build
 from export.cpu import proof as cpu_proof
 from export.cpu.build import CpuBuilt, build_for_processor, compare_on_processor, has_choice
 from export.cpu.candidates import candidates_for
-from export.cpu.margins import FirstLook
+from export.cpu.margins import FEWEST_FRAMES, FirstLook
 from export.timing import Image
 from inspection.bundle import Bundle, Chosen, chosen_here, engine_of, open_bundle
 from inspection.bundle.adoption import adopt
 from inspection.engine import Engine, Prediction
-from inspection.engine.cpu_record import CpuRecord, Margins, write_record
+from inspection.engine.cpu_record import CpuRecord, Margin, write_record
 from inspection.errors import BundleError, EngineError
 from inspection.golden import golden_frames, require_golden
 from inspection.golden_run import artefacts_here, runs_of_choice
@@ -54,12 +55,13 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inspection.engine.openvino._TYPES", types)
 
 
-def build(bundle: Bundle, times_ms: dict[str, float], good: tuple[Path, ...] = ()) -> CpuBuilt:
+def build(bundle: Bundle, times_ms: dict[str, float], good: Sequence[Path] = ()) -> CpuBuilt:
+    good = good or good_images(bundle.folder.with_name("proof"), FEWEST_FRAMES)
     return build_for_processor(bundle, good=good, stopwatch=processors.Stopwatch(times_ms))
 
 
 def good_images(folder: Path, count: int) -> list[Path]:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     paths = [folder / f"{number}.png" for number in range(count)]
     for number, path in enumerate(paths):
         path.write_bytes(encode_png(np.full((SIZE, SIZE), 20 + number, np.uint8)))
@@ -87,7 +89,7 @@ def test_the_fastest_that_holds_is_kept_and_is_the_default(bundle: Bundle) -> No
         "openvino model.onnx fp32": "kept, decides on all others",
         "openvino model.onnx bf16": "kept, passes clearly good parts",
     }
-    assert [stage.gate.frames for stage in built.record.stages] == [3, 3]
+    assert [stage.gate.frames for stage in built.record.stages] == [13, 13]
     bundle = open_bundle(bundle.folder)
     chosen = chosen_here(bundle)
     assert (chosen.engine, chosen.artefact, chosen.compute) == ("openvino", "model.onnx", "fp32")
@@ -99,7 +101,7 @@ def test_the_fastest_that_holds_is_kept_and_is_the_default(bundle: Bundle) -> No
 
 
 def test_a_more_precise_one_goes_before_one_that_is_hardly_faster(bundle: Bundle) -> None:
-    built = build(bundle, {"bf16": 0.97, "openvino": 1.0, "onnxruntime": 1.2})
+    built = build(bundle, {"bf16": 0.88, "openvino": 1.0, "onnxruntime": 1.2})
     assert built.name == FP32
     assert remarks(built.record)["openvino model.onnx bf16"] == (
         "hardly faster than the more precise one"
@@ -136,7 +138,9 @@ def test_one_that_leaves_the_budget_is_refused(
 ) -> None:
     scale(monkeypatch, bf16=2.0)
     built = build(bundle, FASTEST_BF16)
-    assert remarks(built.record)["openvino model.onnx bf16"].startswith("scores differ by 125.0%")
+    assert remarks(built.record)["openvino model.onnx bf16"].startswith(
+        "scores of good parts differ by "
+    )
     assert built.record.first is None
     assert [trial.median_ms for trial in built.record.trials] == [5.0, 4.0, None]
 
@@ -147,16 +151,32 @@ def test_a_form_of_fp32_that_differs_by_more_than_rounding_never_decides(
     scale(monkeypatch, openvino=1.01)
     built = build(bundle, FASTEST_BF16)
     assert remarks(built.record)["openvino model.onnx fp32"] == (
-        "scores differ by 1.3% of their spread, and at most 0.1% may be"
+        "scores of good parts differ by 3.2% of their spread, and at most 1.0% may be"
     )
     assert built.record.exact.engine == "onnxruntime"
+
+
+def test_few_frames_of_good_parts_show_no_margin(bundle: Bundle) -> None:
+    stopwatch = processors.Stopwatch(FASTEST_BF16)
+    record = build_for_processor(bundle, stopwatch=stopwatch).record
+    assert remarks(record)["openvino model.onnx bf16"].startswith("2 frames of good parts do not s")
+    assert record.first is None
+
+
+def test_a_first_stage_that_errs_by_more_than_its_margin_does_not_start(bundle: Bundle) -> None:
+    first = build(bundle, FASTEST_BF16).record.first
+    assert first is not None
+    with closing(open_engine(bundle)) as engine:
+        require_golden(bundle, "model.onnx", engine, first)
+        with pytest.raises(EngineError, match="gives other results here than the checkpoint"):
+            require_golden(bundle, "model.onnx", Scaled(1.1, engine), first)
 
 
 def test_a_first_stage_that_leaves_most_parts_to_fp32_is_not_kept(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = FirstLook(Margins(score=9.0, map=9.0), 0.9, ())
-    monkeypatch.setattr(cpu_proof, "first_look", lambda *_: look)
+    look = FirstLook(Margin(width=9.0, seen_to=9.0), 20, 0.9, ())
+    monkeypatch.setattr(cpu_proof, "first_look", lambda *_, **__: look)
     built = build(bundle, FASTEST_BF16)
     assert built.name == FP32
     assert remarks(built.record)["openvino model.onnx bf16"] == "1.15 x the time of the kept one"
@@ -165,8 +185,8 @@ def test_a_first_stage_that_leaves_most_parts_to_fp32_is_not_kept(
 def test_one_that_passes_what_the_checkpoint_rejects_is_refused(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = FirstLook(Margins(score=0.0, map=0.0), 0.0, ("dark",))
-    monkeypatch.setattr(cpu_proof, "first_look", lambda *_: look)
+    look = FirstLook(Margin(width=0.0, seen_to=9.0), 20, 0.0, ("dark",))
+    monkeypatch.setattr(cpu_proof, "first_look", lambda *_, **__: look)
     built = build(bundle, FASTEST_BF16)
     assert remarks(built.record)["openvino model.onnx bf16"] == "would pass dark"
     assert built.record.first is None
@@ -296,7 +316,7 @@ def test_a_new_build_takes_the_place_of_the_old_one(bundle: Bundle) -> None:
 def test_thresholds_are_those_of_the_fp32_graph(bundle: Bundle, tmp_path: Path) -> None:
     images = good_images(tmp_path / "good", 3)
     before = calibrate(bundle, images, CalibrationTargets(0.01)).calibration
-    build(bundle, FASTEST_BF16, tuple(images))
+    build(bundle, FASTEST_BF16)
     with Inspector.open(bundle) as inspector:  # the build changes no threshold
         assert inspector.identity.thresholds == before.thresholds
     after = calibrate(bundle, images, CalibrationTargets(0.01)).calibration
