@@ -198,7 +198,8 @@ class Inspector:
         except BaseException:
             opened.close()
             raise
-        return cls(bundle, calibration, opened, early=early, engine_name=chosen.engine)
+        described = chosen.engine if early is None else chosen.described
+        return cls(bundle, calibration, opened, early=early, engine_name=described)
 
     def inspect(self, frame: npt.NDArray[np.uint8]) -> Inspection:
         """Inspects one native frame, uint8 (H, W) grey or (H, W, 3) BGR.

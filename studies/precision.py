@@ -54,13 +54,13 @@ rounds every FP16 value, takes its place. Flips are test images with another ver
 artefact. Alone, each artefact has its own threshold: the highest score of the held-out good images.
 In a cascade, as `linewarden build` makes it on a processor, the threshold is that of FP32: the
 artefact passes what keeps a margin to it, twice its largest difference on held-out good images and
-passed golden frames, and FP32 looks at all others. The second looks are the shares of the good and
-of the defective test images that it leaves to FP32. The score difference is the largest over the
-spread of the FP32 scores. The time is the median of interleaved runs over that of FP32, on the
-machine of the study. The files for TensorRT are slow there by design: `linewarden build` times
-their engines on the device, and keeps an engine only where it is faster than the more precise ones
-and gives the verdicts of the golden frames. No test image chooses anything: the frames of the
-export decide which nodes stay in FP32, and how INT8 is calibrated.
+passed golden frames (`export/cpu/margins.py`), and FP32 looks at all others. The second looks are
+the shares of the good and of the defective test images that it leaves to FP32. The score difference
+is the largest over the spread of the FP32 scores. The time is the median of interleaved runs over
+that of FP32, on the machine of the study. The files for TensorRT are slow there by design:
+`linewarden build` times their engines on the device, and keeps an engine only where it is faster
+than the more precise ones and gives the verdicts of the golden frames. No test image chooses
+anything: the frames of the export decide which nodes stay in FP32, and how INT8 is calibrated.
 
 """
 COLUMNS = (

@@ -37,6 +37,14 @@ class Chosen:
     compute: Compute = "fp32"
     first: FirstStage | None = None
 
+    @property
+    def described(self) -> str:
+        """Returns its engines in words, in the order in which they see a part."""
+        if self.first is None:
+            return self.engine
+        first = f"{self.first.artefact} on {self.first.engine} in {self.first.compute}"
+        return f"{first}, then {self.engine}"
+
 
 def chosen_here(bundle: Bundle, engine: str | None = None, artefact: str | None = None) -> Chosen:
     """Decides what this machine runs.

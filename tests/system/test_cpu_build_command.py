@@ -39,7 +39,7 @@ def test_a_machine_without_a_gpu_builds_for_its_processor(
     built = open_bundle(bundle.folder)
     assert built.cpu_records() == ["engines/cpu-plain-cpu/fp32/model.cpu.json"]
     with Inspector.open(built) as inspector:  # thresholds in FP32 stay valid
-        assert inspector.engine_name == chosen_here(built).engine
+        assert inspector.engine_name == chosen_here(built).described
 
 
 def test_verify_runs_the_record_of_this_processor(
@@ -97,4 +97,4 @@ def test_teach_builds_before_it_calibrates_where_there_is_a_choice(
     bundle = open_bundle(tmp_path / "bundle")
     assert bool(bundle.cpu_records()) is has_choice
     with Inspector.open(bundle) as inspector:
-        assert inspector.engine_name == chosen_here(bundle).engine
+        assert inspector.engine_name == chosen_here(bundle).described
