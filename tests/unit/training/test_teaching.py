@@ -104,8 +104,9 @@ def test_frames_of_several_sizes_give_a_range_and_the_rare_ones_are_named(
     assert plan.config.data.frame_height == (60, 62)
     assert plan.config.data.frame_width == (80, 80)
     assert said[0] == (
-        "frames of 2 sizes, 60 to 62 high and 80 to 80 wide; 9 of 10 are 60x80, the others: "
-        f"{odd[0].sample.path}"
+        "warning: frames of 2 sizes, 60 to 62 high and 80 to 80 wide; 9 of 10 are 60x80, the "
+        f"others: {odd[0].sample.path}; the bundle will take all sizes between: remove images that "
+        "are not from the camera of the line"
     )
 
 
