@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -11,6 +11,7 @@ from calibration.good_parts import curve_of, reject_by_zone
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.digits import comparable
+from inspection.drift.baseline import Baseline
 from inspection.errors import ConfigError
 from inspection.verdict import Thresholds, score_of_zones
 
@@ -74,10 +75,22 @@ def move_slider(
         "thresholds": whole,
         "zone_thresholds": moved,
         "scores": scores or active.scores,
+        "drift": _with_scores(active.drift, scores),
         "modelled_rate": None,
     }
     bundle.add_calibration(active.model_copy(update=renewed))
     return bundle.calibration(active.recipe, active.artefact)
+
+
+def _with_scores(drift: Baseline | None, scores: Mapping[str, float]) -> Baseline | None:
+    """Returns the baseline with the scores that the line gives the good parts from now on.
+
+    The score of a part with several zones depends on their thresholds, see `score_of_zones`.
+    """
+    if drift is None or not scores:
+        return drift
+    values = {**drift.values, "score": tuple(sorted(scores.values()))}
+    return drift.model_copy(update={"values": values})
 
 
 def refusal_at(active: Calibration, point: SliderPoint, position: float) -> str:

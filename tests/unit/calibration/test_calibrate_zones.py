@@ -296,13 +296,13 @@ def test_the_slider_moves_thresholds_and_keeps_the_rest(
     assert after.false_reject_rate_target == place.expected
     assert after.previous_seal == before.seal
     with Inspector.open(tiny_bundle.folder) as inspector:
-        verdicts = [
-            inspector.inspect(frame(path)).verdict for path in (tmp_path / "good").iterdir()
-        ]
-    rejected = sum(verdict is Verdict.REJECT for verdict in verdicts)
+        shown = [inspector.inspect(frame(path)) for path in (tmp_path / "good").iterdir()]
+    rejected = sum(inspection.verdict is Verdict.REJECT for inspection in shown)
     assert rejected == sum(score > after.thresholds.reject for score in after.scores.values())
     if layout is not None:
         assert rejected == compare(before, after).rejected_by_newer.count > 0
+    assert after.drift is not None  # the line is watched against the scores that it gives now
+    assert after.drift.values["score"] == tuple(sorted(one.score for one in shown))
 
 
 def test_a_slider_that_would_end_the_review_band_is_refused(
