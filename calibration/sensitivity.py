@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 from calibration.curve import SliderPoint, ThresholdCurve
 from calibration.good_parts import curve_of, reject_by_zone
+from calibration.tolerance import target_of
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.digits import comparable
@@ -70,8 +71,9 @@ def move_slider(
         "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "author": author,
         "reason": f"sensitivity {position:g}: {reason}",
-        "false_reject_rate_target": point.expected,
+        "false_reject_rate_target": target_of(point.bound),
         "false_reject_rate_bound": point.bound,
+        "false_reject_rate_average": point.expected,
         "thresholds": whole,
         "zone_thresholds": moved,
         "scores": scores or active.scores,

@@ -96,6 +96,14 @@ def parts_needed(false_reject_rate: float, confidence: float, zones: int = 1) ->
     return low
 
 
+def target_of(bound: float) -> float:
+    """Returns the target that gives the threshold with this bound again, from the same parts.
+
+    Rounding would miss the bound as it was computed, and move the threshold by a part.
+    """
+    return bound * (1 + 1e-9)
+
+
 def _is_promised(parts: int, beyond: int, rate: float, confidence: float) -> bool:
     """Tells if thresholds with `beyond` of the parts at or above them keep the rate."""
     return bool(beta.cdf(rate, beyond, parts - beyond + 1) >= confidence)

@@ -90,7 +90,7 @@ class Calibration(Vouched):
 
     Attributes:
         artefact: file in the bundle that gave the scores; `artefact_sha256` is its hash.
-        false_reject_rate_target: the requested rate.
+        false_reject_rate_target: the requested rate; that of the bound where the slider set it.
         false_reject_rate_bound: upper bound of the false reject rate of independent good parts
             that these scores support at `confidence`; above the target with too few parts.
         thresholds: thresholds of the whole map; with zones, the highest of them and the smallest

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from calibration.calibrate import MAP_DECIDES, calibrate
-from calibration.good_parts import good_part_values
+from calibration.good_parts import good_part_values, reject_by_zone
 from calibration.history import compare
+from calibration.layout_trial import targets_of
 from calibration.sensitivity import move_slider, place_of
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
+from calibration.tolerance import zone_limit
 from edge import Inspector
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
@@ -293,7 +295,12 @@ def test_the_slider_moves_thresholds_and_keeps_the_rest(
     assert after.thresholds.reject < before.thresholds.reject
     place = place_of(after)
     assert place.bound == after.false_reject_rate_bound > before.false_reject_rate_bound
-    assert after.false_reject_rate_target == place.expected
+    assert after.false_reject_rate_average == place.expected
+    again = targets_of(tiny_bundle, after, []).false_reject_rate
+    values = list(good_part_values(after).values())
+    limit = zone_limit(values, false_reject_rate=again, confidence=0.95)
+    assert limit.limit.is_met
+    assert limit.thresholds == reject_by_zone(after)
     assert after.previous_seal == before.seal
     with Inspector.open(tiny_bundle.folder) as inspector:
         shown = [inspector.inspect(frame(path)) for path in (tmp_path / "good").iterdir()]
