@@ -27,8 +27,9 @@ from inspection.layout import Layout
 from inspection.verdict import score_of_zones
 
 MAP_DECIDES = (
-    "with zones the highest value of the anomaly map decides. It is not this model's own score and "
-    "may separate good from defective parts less well: compare with linewarden evaluate"
+    "with zones or ignored areas the highest value of the anomaly map decides. It is not this "
+    "model's own score and may separate good from defective parts less well: compare with "
+    "linewarden evaluate"
 )
 
 
@@ -217,7 +218,8 @@ def _in_order(
 
 
 def _has_zones(layout: Layout | None) -> bool:
-    return layout is not None and bool(layout.zones)
+    """Whether the map decides by zones; what is ignored makes a zone of all the rest."""
+    return layout is not None and bool(layout.zone_names)
 
 
 def digest_of_images(hashes: Iterable[str]) -> str:

@@ -205,6 +205,10 @@ def test_a_score_that_zones_replace_is_told(
     zoned = calibrate(tiny_bundle, good, CalibrationTargets(0.01), layout=HALVES)
     assert zoned.calibration.zone_scores.keys() == zoned.images.keys()
     assert f"note: {MAP_DECIDES}" in describe(zoned)
+    ignoring = HALVES.model_copy(update={"zones": ()})
+    rest = calibrate(tiny_bundle, good, CalibrationTargets(0.01), layout=ignoring)
+    assert rest.calibration.zone_scores.keys() == rest.images.keys()
+    assert f"note: {MAP_DECIDES}" in describe(rest)
     assert f"note: {MAP_DECIDES}" not in describe(
         calibrate(tiny_bundle, good, CalibrationTargets(0.01))
     )
