@@ -6,6 +6,7 @@ the images. It says nothing about kinds that are missing there, or that the line
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -24,8 +25,8 @@ def escape_rate(
     """Returns the share of defective parts that pass: they exceed the threshold of no zone.
 
     Args:
-        values: for each part, its value in each zone; a single one without zones. The parts are
-            independent, and neither the model nor the thresholds come from them.
+        values: those of `defect_values`. The parts are independent, and neither the model nor the
+            thresholds come from them.
     """
     escaped = sum(all(v <= t for v, t in zip(part, thresholds, strict=True)) for part in values)
     return proportion(escaped, len(values), confidence=confidence)
@@ -43,7 +44,8 @@ def defect_values(
     It leaves out images that the model was trained on, or that repeat another.
 
     Returns:
-        the values for `escape_rate`.
+        for each part, its value in each zone; a single one without zones. A part without a verdict
+        has infinite values: the line sets it aside, so that it does not pass.
 
     Raises:
         CameraError: an image cannot be used, or no image is left.
@@ -56,7 +58,12 @@ def defect_values(
             bundle.manifest.preprocessing,
             calibration.layout,
             exclude=bundle.trained_on(),
+            may_lack_verdict=True,
         )
-    if not scored.scores:
+    if not (scored.scores or scored.no_verdict):
         raise CameraError(f"the model was trained on all {len(images)} images of defective parts")
-    return [score.values for score in scored.scores]
+    set_aside = (math.inf,) * (len(calibration.zone_thresholds) or 1)
+    return [
+        *(score.values for score in scored.scores),
+        *(set_aside for _path in scored.no_verdict),
+    ]

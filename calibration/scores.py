@@ -13,7 +13,7 @@ import numpy as np
 from calibration.drift import FrameSummary
 from calibration.pixels import MapSummary, summarise_map
 from inspection.engine import Engine, Prediction
-from inspection.errors import CameraError, EngineError, FrameError, listed
+from inspection.errors import CameraError, EngineError, FrameError, PartNotFoundError, listed
 from inspection.images import decode_frame
 from inspection.layout import FramePreparer, Layout, PreparedFrame
 from inspection.names import printable
@@ -47,11 +47,14 @@ class ScoredImages:
     Attributes:
         fitted: files left out because the model was fitted to them.
         repeated: files left out because they repeat another.
+        no_verdict: files of which the line gives no verdict: it does not find the part, or the
+            result is not finite.
     """
 
     scores: list[GoodScore]
     fitted: list[Path]
     repeated: list[Path]
+    no_verdict: list[Path]
 
 
 def score_images(
@@ -63,6 +66,7 @@ def score_images(
     exclude: frozenset[str],
     without: Collection[str] = (),
     known: Mapping[str, Prediction] = MappingProxyType({}),
+    may_lack_verdict: bool = False,
     report: Callable[[], object] = lambda: None,
 ) -> ScoredImages:
     """Scores images of parts, each content once.
@@ -73,16 +77,20 @@ def score_images(
         exclude: SHA-256 of images to leave out, since the model was fitted to them.
         without: SHA-256 of images to leave out, by a person's choice.
         known: predictions by SHA-256, which take the place of the engine's and of `exclude`.
+        may_lack_verdict: true to list images without a verdict; false refuses them.
         report: called for each file.
 
     Raises:
         CameraError: files cannot be read or do not fit the model; the message names the first ones.
-        EngineError: the artefact gives values that are not finite.
+        EngineError: the artefact gives values that are not finite, and these are refused.
     """
-    preparation = FramePreparer(preprocessing, layout)
+    scorer = _Scorer(
+        engine, preprocessing, FramePreparer(preprocessing, layout), known, may_lack_verdict
+    )
     scores: dict[str, GoodScore] = {}
     fitted: list[Path] = []
     repeated: list[Path] = []
+    no_verdict: dict[str, Path] = {}
     problems: list[str] = []
     for path in images:
         report()
@@ -94,14 +102,14 @@ def score_images(
                 continue
             if digest in exclude and digest not in known:
                 fitted.append(path)
-            elif digest in scores:
+            elif digest in scores or digest in no_verdict:
                 repeated.append(path)
             else:
-                frame = decode_frame(content, name, preprocessing.window)
-                ready = preparation.prepare(frame)
-                seen = FrameSummary.of(frame, preprocessing.crop)
-                prediction = known.get(digest) or engine.infer(ready.image[np.newaxis])
-                scores[digest] = _score(path, digest, ready, seen, prediction)
+                score = scorer.score(path, digest, content)
+                if score is None:
+                    no_verdict[digest] = path
+                else:
+                    scores[digest] = score
         except OSError as error:
             problems.append(f"{name}: cannot be read ({error.strerror})")
         except FrameError as error:
@@ -110,15 +118,41 @@ def score_images(
     if problems:
         title = f"{len(problems)} of {len(images)} images cannot be used:"
         raise CameraError(listed(title, problems))
-    return ScoredImages(list(scores.values()), fitted, repeated)
+    return ScoredImages(list(scores.values()), fitted, repeated, list(no_verdict.values()))
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """Scores one image; the attributes are arguments of `score_images`."""
+
+    engine: Engine
+    preprocessing: Preprocessing
+    preparation: FramePreparer
+    known: Mapping[str, Prediction]
+    may_lack_verdict: bool
+
+    def score(self, path: Path, digest: str, content: bytes) -> GoodScore | None:
+        """Returns the score of a file; None for one without a verdict, where it may lack it."""
+        frame = decode_frame(content, printable(path), self.preprocessing.window)
+        try:
+            ready = self.preparation.prepare(frame)
+        except PartNotFoundError:
+            if self.may_lack_verdict:
+                return None
+            raise
+        prediction = self.known.get(digest) or self.engine.infer(ready.image[np.newaxis])
+        if not all(np.isfinite(values).all() for values in (prediction.scores, prediction.maps)):
+            if self.may_lack_verdict:
+                return None
+            raise EngineError(f"{path}: the artefact gives a score or a map that is not finite")
+        seen = FrameSummary.of(frame, self.preprocessing.crop)
+        return _score(path, digest, ready, seen, prediction)
 
 
 def _score(
     path: Path, digest: str, ready: PreparedFrame, frame: FrameSummary, prediction: Prediction
 ) -> GoodScore:
     score, anomaly_map = float(prediction.scores[0]), prediction.maps[0]
-    if not (np.isfinite(score) and np.isfinite(anomaly_map).all()):
-        raise EngineError(f"{path}: the artefact gives a score or a map that is not finite")
     summaries = summarise_map(anomaly_map, ready.zones)
     is_of_map = bool(np.isclose(score, anomaly_map.max(), rtol=1e-3))
     values: tuple[float, ...] = (score,)

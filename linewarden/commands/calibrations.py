@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -210,6 +211,8 @@ def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
     lines.append(f"* now; expected: false reject rate; bound: its upper bound with {confidence}")
     if defects:
         lines.append("escapes: defective images that pass; the bound behind it is of their share")
+        if aside := sum(math.inf in values for values in defects):
+            lines.append(f"{aside} of these have no verdict: the line sets them aside")
     return lines
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from calibration.calibrate import MAP_DECIDES, calibrate
+from calibration.escapes import defect_values, escape_rate
 from calibration.good_parts import good_part_values, reject_by_zone
 from calibration.history import compare
 from calibration.layout_trial import targets_of
@@ -184,6 +185,10 @@ def test_a_part_that_is_not_there_gives_no_verdict(tiny_bundle: Bundle, tmp_path
     cv2.imwrite(str(empty), np.full((32, 32), 20, np.uint8))
     with pytest.raises(CameraError, match=f"{empty}: the part was not found"):
         calibrate(tiny_bundle, [*good, empty], CalibrationTargets(0.1), layout=layout)
+    active = tiny_bundle.calibration("default", "model.onnx")
+    values = defect_values(tiny_bundle, active, [*good, empty], engine=None)
+    assert len(values) == 5
+    assert escape_rate(values, [active.thresholds.reject], confidence=0.95).count == 4
 
 
 class OtherScore:
