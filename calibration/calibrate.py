@@ -124,7 +124,7 @@ def calibrate(
         artefact=chosen.artefact,
         artefact_sha256=bundle.sha256(chosen.artefact),
         scores=scores,
-        drift=baseline_of_images(figures, reference),
+        drift=baseline_of_images(figures, reference, _named(good, targets.part_of).values()),
         judged=learnt.judged,
         outliers=dict(outliers.spreads),
         without=dict(without),

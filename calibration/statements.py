@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calibration.calibrate import MAP_DECIDES, CalibrationResult
-from calibration.drift import FEWEST_PARTS
+from calibration.drift import FEWEST_PARTS, has_views
 from calibration.lots import LotLimit
 from calibration.thresholds import PromisedThresholds
 from inspection.drift.charts import MOVED
@@ -122,6 +122,11 @@ def _shortage(promised: PromisedThresholds) -> str:
 
 def _drift(result: CalibrationResult) -> str:
     drift = result.calibration.drift
+    if drift is None and has_views(result.calibration.parts.values()):
+        return (
+            "drift: not watched; a part has several images, and a line is watched view by view: "
+            "calibrate a recipe for each view with its images"
+        )
     if drift is None:
         return f"drift: not watched; it takes {FEWEST_PARTS} images of good parts"
     parts = f"{drift.run_length:g} good parts"

@@ -107,6 +107,19 @@ def test_enough_good_parts_are_the_baseline_of_drift(tiny_bundle: Bundle, tmp_pa
     assert np.array_equal(reference, read_image(paths[15]))
 
 
+def test_views_of_a_part_are_no_baseline_of_drift(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    paths = good_parts(tmp_path / "good", list(range(20, 52)))
+    views = CalibrationTargets(0.01, part_of=lambda path: str(int(path.stem) // 2))
+    result = calibrate(tiny_bundle, paths, views)
+    assert result.calibration.drift is None
+    assert (
+        "drift: not watched; a part has several images, and a line is watched view by view: "
+        "calibrate a recipe for each view with its images"
+    ) in describe(result)
+    named = CalibrationTargets(0.01, part_of=lambda path: path.stem)
+    assert calibrate(tiny_bundle, paths, named).calibration.drift is not None
+
+
 def test_a_baseline_without_its_image_is_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", list(range(20, 50)))
     drift = calibrate(tiny_bundle, paths, CalibrationTargets(0.01)).calibration.drift
