@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from calibration.drift import baseline_of_images, figures_of_images
-from calibration.learnt import LearntImages, without_promise
+from calibration.learnt import LearntImages, promise_of
 from calibration.order import ordered_channels
 from calibration.outliers import Outliers, find_outliers
 from calibration.scores import GoodScore, ScoredImages, score_images
@@ -110,9 +110,7 @@ def calibrate(
         )
     good = scored.scores
     zones = layout.zones if layout is not None else ()
-    promised = thresholds_for(good, targets, zones)
-    if learnt.judged == "mirrored":
-        promised = without_promise(promised)
+    promised = promise_of(thresholds_for(good, targets, zones), learnt.judged)
     scores = {g.sha256: score_of_zones(g.values, promised.reject) for g in good}
     outliers = find_outliers(good, scores, targets, zones)
     figures, reference = figures_of_images([g.frame for g in good], list(scores.values()))

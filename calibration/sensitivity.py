@@ -25,12 +25,21 @@ def slider_of(calibration: Calibration) -> ThresholdCurve:
     """
     curve = curve_of(calibration)
     if curve is None:
-        why = "its parts came in lots" if calibration.lots else "it keeps no scores of good parts"
         raise ConfigError(
-            f"the calibration {calibration.moment} has no sensitivity slider, because {why}: "
-            "calibrate again with another --false-reject-rate"
+            f"the calibration {calibration.moment} has no sensitivity slider, because "
+            f"{_reason_against(calibration)}"
         )
     return curve
+
+
+def _reason_against(calibration: Calibration) -> str:
+    if calibration.scores and not calibration.lots:
+        return (
+            "it has too few good parts for a bound, all of which the model has learnt: add some "
+            "with linewarden teach --add"
+        )
+    why = "its parts came in lots" if calibration.lots else "it keeps no scores of good parts"
+    return f"{why}: calibrate again with another --false-reject-rate"
 
 
 def place_of(calibration: Calibration) -> SliderPoint:

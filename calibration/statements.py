@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from calibration.calibrate import MAP_DECIDES, CalibrationResult
 from calibration.drift import FEWEST_PARTS, has_views
+from calibration.learnt import FEWEST_FOR_BOUND
 from calibration.lots import LotLimit
 from calibration.thresholds import PromisedThresholds
+from calibration.tolerance import ToleranceLimit
 from inspection.drift.charts import MOVED
 from inspection.errors import named
 from inspection.names import printable
 
 FEW = 20  # good parts up to which the average says something that the bound does not
-JUDGED = " (each part judged by a model of the others)"
 NO_PROMISE = (
     "its false reject rate is not known, and nothing is promised; mirrored copies of the part set "
     "it; add good parts with linewarden teach --add"
@@ -28,6 +29,9 @@ def describe(result: CalibrationResult) -> list[str]:
     lots = f" in {limit.lots} lots" if isinstance(limit, LotLimit) else ""
     if result.calibration.judged == "mirrored":
         lines.append(f"threshold {reject:.6g} from 1 good part: {NO_PROMISE}")
+    elif result.calibration.judged is not None and isinstance(limit, ToleranceLimit):
+        first, second = on_average(limit)
+        lines += [f"threshold {reject:.6g} {first}", second]
     else:
         lines.append(
             f"threshold {reject:.6g} from {limit.parts} good parts{lots}: "
@@ -51,18 +55,37 @@ def describe(result: CalibrationResult) -> list[str]:
     return [*lines, *_masks(result), _drift(result), *order, *written]
 
 
+def on_average(limit: ToleranceLimit) -> tuple[str, str]:
+    """Explains the promise of parts that were each judged by a model of the others.
+
+    It is a rate on average over sets of parts; see `calibration.learnt` for the bound of a set.
+    """
+    first = (
+        f"from {limit.parts} good parts, each judged by a model of the others: false reject rate "
+        f"at most {limit.average:.2%} on average over sets of as many good parts"
+    )
+    if limit.parts < FEWEST_FOR_BOUND:
+        return first, f"no bound is known for this set: it takes {FEWEST_FOR_BOUND} good parts"
+    return first, (
+        f"for this set about {limit.bound:.2%} at most with {limit.confidence:.0%} confidence, an "
+        "approximation: such scores are not quite independent"
+    )
+
+
 def worth(result: CalibrationResult) -> list[str]:
     """Explains both promises about rejected parts in a sentence, where the parts are few.
 
-    Empty for more than `FEW` parts, for lots, and without a promise.
+    Empty for more than `FEW` parts, for lots, and for images that the model has learnt.
     """
-    limit, judged = result.promised.reject_limit, result.calibration.judged
-    if isinstance(limit, LotLimit) or limit.parts > FEW or judged == "mirrored":
+    limit = result.promised.reject_limit
+    if isinstance(limit, LotLimit) or limit.parts > FEW or result.calibration.judged is not None:
         return []
     return [
-        f"on average over sets of good parts as small as this one at most {limit.average:.2%} are "
-        f"rejected, but a set may be an unlucky one: of 100 such sets {100 * limit.confidence:.0f} "
-        f"keep below {limit.bound:.2%}" + (JUDGED if judged else "")
+        (
+            f"on average over sets of good parts as small as this one at most {limit.average:.2%} are "
+            f"rejected, but a set may be an unlucky one: of 100 such sets {100 * limit.confidence:.0f} "
+            f"keep below {limit.bound:.2%}"
+        )
     ]
 
 

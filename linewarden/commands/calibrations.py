@@ -207,7 +207,8 @@ def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
             found = escape_rate(defects, point.reject_by_zone, confidence=active.confidence)
             line += f"  {f'{found.count} of {found.total}':>12}  {found.upper:8.2%}"
         lines.append(line)
-    confidence = f"{active.confidence:.0%} confidence"
+    about = "" if active.judged is None else "about "
+    confidence = f"{about}{active.confidence:.0%} confidence"
     lines.append(f"* now; expected: false reject rate; bound: its upper bound with {confidence}")
     if defects:
         lines.append("escapes: defective images that pass; the bound behind it is of their share")

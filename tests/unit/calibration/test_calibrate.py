@@ -10,6 +10,9 @@ import pytest
 from calibration.calibrate import calibrate
 from calibration.good_parts import curve_of
 from calibration.learnt import LearntImages
+from calibration.more_good import limit_with
+from calibration.report import promises, sentence
+from calibration.sensitivity import place_of
 from calibration.statements import NO_PROMISE, describe
 from calibration.thresholds import CalibrationTargets
 from edge import Inspector
@@ -18,7 +21,7 @@ from inspection.bundle.calibration_file import Judged
 from inspection.bundle.manifest import seal_bundle
 from inspection.drift.charts import MOVED
 from inspection.engine import Prediction
-from inspection.errors import BundleError, CameraError
+from inspection.errors import BundleError, CameraError, ConfigError
 from inspection.files import sha256_of
 from inspection.images import read_image
 
@@ -173,22 +176,49 @@ def few(paths: list[Path], judged: Judged, level: float) -> LearntImages:
 def test_learnt_images_count_with_the_prediction_that_is_given(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    paths = good_parts(tmp_path / "good", [20, 60, 40, 90])
+    paths = good_parts(tmp_path / "good", [20, 60, 40, 90, 30])
     learnt = few(paths, "without_itself", 0.7)
     result = calibrate(tiny_bundle, paths, CalibrationTargets(0.01), learnt=learnt)
     kept = result.calibration
     assert kept.thresholds.reject == pytest.approx(0.7)
     assert kept.judged == "without_itself"
-    assert kept.false_reject_rate_average == pytest.approx(1 / 5)
-    assert kept.false_reject_rate_bound == pytest.approx(1 - 0.05 ** (1 / 4))
-    assert describe(result)[:2] == [
-        "threshold 0.7 from 4 good parts: false reject rate at most 52.71% with 95% confidence",
+    assert kept.false_reject_rate_average == pytest.approx(1 / 6)
+    assert kept.false_reject_rate_bound == pytest.approx(1 - 0.05 ** (1 / 5))
+    said = (
         (
-            "on average over sets of good parts as small as this one at most 20.00% are rejected, "
-            "but a set may be an unlucky one: of 100 such sets 95 keep below 52.71% (each part "
-            "judged by a model of the others)"
+            "threshold 0.7 from 5 good parts, each judged by a model of the others: false reject rate "
+            "at most 16.67% on average over sets of as many good parts"
         ),
-    ]
+        (
+            "for this set about 45.07% at most with 95% confidence, an approximation: such scores are "
+            "not quite independent"
+        ),
+    )
+    assert describe(result)[:2] == list(said)
+    assert promises(result)[:2] == [sentence(one) for one in said]
+    assert "with about 95% confidence." in promises(result)[2]
+
+
+def test_fewer_than_five_learnt_images_have_no_bound(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    paths = good_parts(tmp_path / "good", [20, 60, 40, 90])
+    learnt = few(paths, "without_itself", 0.7)
+    result = calibrate(tiny_bundle, paths, CalibrationTargets(0.01), learnt=learnt)
+    kept = result.calibration
+    assert (kept.false_reject_rate_bound, kept.mask_rate_bound) == (1.0, 1.0)
+    assert kept.false_reject_rate_average == pytest.approx(1 / 5)
+    said = (
+        (
+            "threshold 0.7 from 4 good parts, each judged by a model of the others: false reject rate "
+            "at most 20.00% on average over sets of as many good parts"
+        ),
+        "no bound is known for this set: it takes 5 good parts",
+    )
+    assert describe(result)[:2] == list(said)
+    assert promises(result) == [sentence(one) for one in said]
+    with pytest.raises(ConfigError, match="no sensitivity slider, because it has too few good p"):
+        place_of(kept)
+    with pytest.raises(ConfigError, match="it was made of too few images that the model has lea"):
+        limit_with(kept, [0.5])
 
 
 def test_a_single_image_promises_nothing(tiny_bundle: Bundle, tmp_path: Path) -> None:

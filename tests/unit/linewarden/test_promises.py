@@ -15,7 +15,7 @@ from training.data.survey import divide
 from training.hold_out import FEW, hold_out_share
 
 
-@pytest.mark.parametrize("images", [2, FEW, FEW + 1, 49, 50, 400])
+@pytest.mark.parametrize("images", [5, FEW, FEW + 1, 49, 50, 400])
 def test_it_is_the_promise_of_the_threshold_that_teach_sets(images: int) -> None:
     share = hold_out_share(images)
     fitted, held_out = divide(map(str, range(images)), hold_out=share, seed=42)
@@ -25,6 +25,12 @@ def test_it_is_the_promise_of_the_threshold_that_teach_sets(images: int) -> None
     assert promise is not None
     assert (promise.judging, promise.bound) == (len(scores), limit.bound)
     assert promise.average == limit.average
+
+
+def test_too_few_images_have_a_promise_on_average_only() -> None:
+    promise = taught(4, 0.01)
+    assert promise is not None
+    assert (promise.bound, promise.average) == (1.0, 1 / 5)
 
 
 def test_calibration_uses_every_part() -> None:
