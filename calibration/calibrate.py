@@ -41,6 +41,7 @@ class CalibrationResult:
         promised: the thresholds with their promises.
         path: of the active calibration of the recipe.
         fitted: images left out because the model was fitted to them.
+        fitted_parts: images left out because the model was fitted to others of their part, by part.
         repeated: images left out because they repeat another.
         images: the files behind the scores, by hash.
         replaces_score: true when zones put the maximum of the map in place of another score.
@@ -54,6 +55,7 @@ class CalibrationResult:
     promised: PromisedThresholds
     path: Path
     fitted: list[Path]
+    fitted_parts: dict[str, list[Path]]
     repeated: list[Path]
     images: dict[str, Path]
     replaces_score: bool
@@ -82,10 +84,10 @@ def calibrate(
 ) -> CalibrationResult:
     """Sets the thresholds of `recipe` from images of good parts, and writes them into the bundle.
 
-    It leaves out images that the model was fitted to: they score lower than new parts. Reject and
-    review thresholds are tolerance limits of the scores of parts. The pixel threshold and the
-    smallest area let at most the target rate of good parts show a mask. The calibration that was
-    active before goes to the history, see `calibration.history`.
+    It leaves out images that the model was fitted to, and all others of their parts: they score
+    lower than new parts. Reject and review thresholds are tolerance limits of the scores of parts.
+    The pixel threshold and the smallest area let at most the target rate of good parts show a mask.
+    The calibration that was active before goes to the history, see `calibration.history`.
 
     Args:
         layout: zones and alignment of the recipe, kept with its thresholds; None inspects the whole
@@ -106,7 +108,14 @@ def calibrate(
     chosen = chosen_here(bundle, engine, artefact)
     with closing(open_chosen(bundle, chosen, threads=threads, server=server)) as opened:
         scored = _scored(
-            bundle, images, opened, layout, learnt=learnt, without=without, report=report
+            bundle,
+            images,
+            opened,
+            layout,
+            part_of=targets.part_of,
+            learnt=learnt,
+            without=without,
+            report=report,
         )
     good = scored.scores
     zones = layout.zones if layout is not None else ()
@@ -137,6 +146,7 @@ def calibrate(
         promised=promised,
         path=bundle.calibration_path(recipe),
         fitted=scored.fitted,
+        fitted_parts=scored.fitted_parts,
         repeated=scored.repeated,
         images={g.sha256: g.path for g in good},
         replaces_score=_has_zones(layout) and not all(g.is_of_map for g in good),
@@ -152,6 +162,7 @@ def _scored(
     engine: Engine,
     layout: Layout | None,
     *,
+    part_of: Callable[[Path], str] | None,
     learnt: LearntImages,
     without: Mapping[str, str],
     report: Callable[[], object],
@@ -163,15 +174,18 @@ def _scored(
         bundle.manifest.preprocessing,
         layout,
         exclude=bundle.trained_on(),
+        part_of=part_of,
         known=learnt.predictions,
         without=without,
         report=report,
     )
     if not scored.scores:
         rest = f", or they are left out by hand ({len(without)})" if without else ""
+        what = f"all {len(images)} images"
+        if scored.fitted_parts:
+            what = f"images of all parts in these {len(images)} images"
         raise CameraError(
-            f"the model was trained on all {len(images)} images{rest}: bring good parts that it "
-            "has not seen"
+            f"the model was trained on {what}{rest}: bring good parts that it has not seen"
         )
     return scored
 

@@ -203,7 +203,7 @@ def _namer(
             f"{printable(unknown[0])}: the active calibration names the {what} of its images, and "
             "this is none of them: calibrate with --layout, --part-name and --lot-name instead"
         )
-    return lambda path: names[hashes[path]]
+    return lambda path: names.get(hashes[path], hashes[path])
 
 
 def _tried(

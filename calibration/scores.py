@@ -14,6 +14,7 @@ from calibration.drift import FrameSummary
 from calibration.pixels import MapSummary, summarise_map
 from inspection.engine import Engine, Prediction
 from inspection.errors import CameraError, EngineError, FrameError, PartNotFoundError, listed
+from inspection.files import sha256_of
 from inspection.images import decode_frame
 from inspection.layout import FramePreparer, Layout, PreparedFrame
 from inspection.names import printable
@@ -46,6 +47,8 @@ class ScoredImages:
 
     Attributes:
         fitted: files left out because the model was fitted to them.
+        fitted_parts: files left out because the model was fitted to other images of their part, by
+            part.
         repeated: files left out because they repeat another.
         no_verdict: files of which the line gives no verdict: it does not find the part, or the
             result is not finite.
@@ -53,6 +56,7 @@ class ScoredImages:
 
     scores: list[GoodScore]
     fitted: list[Path]
+    fitted_parts: dict[str, list[Path]]
     repeated: list[Path]
     no_verdict: list[Path]
 
@@ -64,6 +68,7 @@ def score_images(
     layout: Layout | None,
     *,
     exclude: frozenset[str],
+    part_of: Callable[[Path], str] | None = None,
     without: Collection[str] = (),
     known: Mapping[str, Prediction] = MappingProxyType({}),
     may_lack_verdict: bool = False,
@@ -75,6 +80,8 @@ def score_images(
         preprocessing: that of the bundle.
         layout: that of the recipe, as the line will run it.
         exclude: SHA-256 of images to leave out, since the model was fitted to them.
+        part_of: names the part that an image shows. A part is left out with all of its images when
+            one of them is in `exclude`: images of a part are alike.
         without: SHA-256 of images to leave out, by a person's choice.
         known: predictions by SHA-256, which take the place of the engine's and of `exclude`.
         may_lack_verdict: true to list images without a verdict; false refuses them.
@@ -87,8 +94,10 @@ def score_images(
     scorer = _Scorer(
         engine, preprocessing, FramePreparer(preprocessing, layout), known, may_lack_verdict
     )
+    learnt_parts = _parts_of_any(images, exclude - known.keys(), part_of)
     scores: dict[str, GoodScore] = {}
     fitted: list[Path] = []
+    fitted_parts: dict[str, list[Path]] = {}
     repeated: list[Path] = []
     no_verdict: dict[str, Path] = {}
     problems: list[str] = []
@@ -102,6 +111,8 @@ def score_images(
                 continue
             if digest in exclude and digest not in known:
                 fitted.append(path)
+            elif part_of is not None and (part := part_of(path)) in learnt_parts:
+                fitted_parts.setdefault(part, []).append(path)
             elif digest in scores or digest in no_verdict:
                 repeated.append(path)
             else:
@@ -118,7 +129,25 @@ def score_images(
     if problems:
         title = f"{len(problems)} of {len(images)} images cannot be used:"
         raise CameraError(listed(title, problems))
-    return ScoredImages(list(scores.values()), fitted, repeated, list(no_verdict.values()))
+    return ScoredImages(
+        list(scores.values()), fitted, fitted_parts, repeated, list(no_verdict.values())
+    )
+
+
+def _parts_of_any(
+    images: Sequence[Path], hashes: Collection[str], part_of: Callable[[Path], str] | None
+) -> frozenset[str]:
+    """Returns the parts with an image of these hashes."""
+    if part_of is None or not hashes:
+        return frozenset()
+    return frozenset(part_of(path) for path in images if _is_one_of(hashes, path))
+
+
+def _is_one_of(hashes: Collection[str], path: Path) -> bool:
+    try:
+        return sha256_of(path) in hashes
+    except OSError:
+        return False  # `score_images` reads it again, and names it
 
 
 @dataclass(frozen=True)

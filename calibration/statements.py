@@ -82,9 +82,9 @@ def worth(result: CalibrationResult) -> list[str]:
         return []
     return [
         (
-            f"on average over sets of good parts as small as this one at most {limit.average:.2%} are "
-            f"rejected, but a set may be an unlucky one: of 100 such sets {100 * limit.confidence:.0f} "
-            f"keep below {limit.bound:.2%}"
+            f"on average over sets of good parts as small as this one at most {limit.average:.2%} "
+            "are rejected, but a set may be an unlucky one: of 100 such sets "
+            f"{100 * limit.confidence:.0f} keep below {limit.bound:.2%}"
         )
     ]
 
@@ -96,6 +96,11 @@ def left_out(result: CalibrationResult) -> list[str]:
         "repeat another": result.repeated,
     }
     lines = [f"left out {len(of)} images that {why}" for why, of in reasons.items() if of]
+    if of_parts := result.fitted_parts.values():
+        lines.append(
+            f"left out {sum(map(len, of_parts))} images of {len(of_parts)} parts that the model "
+            "was trained on in other images"
+        )
     without = list(result.calibration.without.values())
     return [*lines, *([f"left out by hand: {named(without)}"] if without else [])]
 

@@ -9,6 +9,7 @@ import pytest
 
 from calibration.calibrate import calibrate
 from calibration.good_parts import curve_of
+from calibration.layout_trial import targets_of
 from calibration.learnt import LearntImages
 from calibration.more_good import limit_with
 from calibration.report import promises, sentence
@@ -78,6 +79,29 @@ def test_images_of_the_training_are_left_out(tiny_bundle: Bundle, tmp_path: Path
         CameraError, match="the model was trained on all 1 images: bring good parts"
     ):
         calibrate(bundle, paths[:1], CalibrationTargets(0.01))
+
+
+def test_a_part_is_left_out_when_the_model_knows_one_of_its_images(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    paths = good_parts(tmp_path / "good", [20, 200, 30, 60, 210, 220, 40])
+    bundle = bundle_trained_on(tiny_bundle, [paths[0], paths[4]])
+    targets = CalibrationTargets(0.01, part_of=lambda path: str(int(path.stem) // 2))
+    result = calibrate(bundle, paths, targets)
+    assert result.fitted == [paths[0], paths[4]]
+    assert result.fitted_parts == {"0": [paths[1]], "2": [paths[5]]}
+    assert result.promised.reject_limit.parts == 2
+    assert result.calibration.thresholds.reject == pytest.approx(60 / 255, abs=1e-6)
+    assert describe(result)[:2] == [
+        "left out 2 images that the model was trained on",
+        "left out 2 images of 2 parts that the model was trained on in other images",
+    ]
+    again = targets_of(bundle, result.calibration, [*paths[2:5], paths[6]]).part_of
+    assert again is not None
+    assert [again(path) for path in (paths[2], paths[3], paths[6])] == ["1", "1", "3"]
+    assert again(paths[4])  # an image of the training counts nowhere, and has a name of its own
+    with pytest.raises(CameraError, match="trained on images of all parts in these 2 images: bri"):
+        calibrate(bundle, paths[:2], targets)
 
 
 def test_every_unusable_image_is_named_and_nothing_is_written(
@@ -186,12 +210,12 @@ def test_learnt_images_count_with_the_prediction_that_is_given(
     assert kept.false_reject_rate_bound == pytest.approx(1 - 0.05 ** (1 / 5))
     said = (
         (
-            "threshold 0.7 from 5 good parts, each judged by a model of the others: false reject rate "
-            "at most 16.67% on average over sets of as many good parts"
+            "threshold 0.7 from 5 good parts, each judged by a model of the others: false reject "
+            "rate at most 16.67% on average over sets of as many good parts"
         ),
         (
-            "for this set about 45.07% at most with 95% confidence, an approximation: such scores are "
-            "not quite independent"
+            "for this set about 45.07% at most with 95% confidence, an approximation: such scores "
+            "are not quite independent"
         ),
     )
     assert describe(result)[:2] == list(said)
@@ -208,8 +232,8 @@ def test_fewer_than_five_learnt_images_have_no_bound(tiny_bundle: Bundle, tmp_pa
     assert kept.false_reject_rate_average == pytest.approx(1 / 5)
     said = (
         (
-            "threshold 0.7 from 4 good parts, each judged by a model of the others: false reject rate "
-            "at most 20.00% on average over sets of as many good parts"
+            "threshold 0.7 from 4 good parts, each judged by a model of the others: false reject "
+            "rate at most 20.00% on average over sets of as many good parts"
         ),
         "no bound is known for this set: it takes 5 good parts",
     )
