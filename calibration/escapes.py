@@ -7,7 +7,7 @@ the images. It says nothing about kinds that are missing there, or that the line
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -38,10 +38,16 @@ def defect_values(
     images: Sequence[Path],
     *,
     engine: str | None,
+    part_of: Callable[[Path], str] | None = None,
 ) -> list[tuple[float, ...]]:
     """Measures images of defective parts as the calibration measured good ones.
 
-    It leaves out images that the model was trained on, or that repeat another.
+    It leaves out images that the model was trained on, all others of their parts, and images that
+    repeat another.
+
+    Args:
+        part_of: names the part that an image shows, within its folder; the highest value of its
+            images counts. None when every image is another part.
 
     Returns:
         for each part, its value in each zone; a single one without zones. A part without a verdict
@@ -51,6 +57,10 @@ def defect_values(
         CameraError: an image cannot be used, or no image is left.
         EngineError: the artefact does not run.
     """
+
+    def part_in_folder(path: Path) -> str:
+        return str(path) if part_of is None else f"{path.parent}/{part_of(path)}"
+
     with closing(open_engine(bundle, engine=engine, artefact=calibration.artefact)) as opened:
         scored = score_images(
             images,
@@ -58,12 +68,17 @@ def defect_values(
             bundle.manifest.preprocessing,
             calibration.layout,
             exclude=bundle.trained_on(),
+            part_of=part_in_folder,
             may_lack_verdict=True,
         )
     if not (scored.scores or scored.no_verdict):
         raise CameraError(f"the model was trained on all {len(images)} images of defective parts")
     set_aside = (math.inf,) * (len(calibration.zone_thresholds) or 1)
-    return [
-        *(score.values for score in scored.scores),
-        *(set_aside for _path in scored.no_verdict),
-    ]
+    parts: dict[str, tuple[float, ...]] = {}
+    for path, values in (
+        *((score.path, score.values) for score in scored.scores),
+        *((path, set_aside) for path in scored.no_verdict),
+    ):
+        part = part_in_folder(path)
+        parts[part] = tuple(map(max, values, parts.get(part, values)))
+    return list(parts.values())

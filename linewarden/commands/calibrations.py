@@ -12,7 +12,8 @@ come, not for a selection of false rejects.
 which rejects least, to 1. Each line has the expected false reject rate and its upper
 bound; --to makes one of them active, as a new entry. With --defects each line also has
 the number of your defective parts that would pass, and the upper bound of that share
-for defects like these; it does not hold for other kinds of defects.
+for defects like these; it does not hold for other kinds of defects. Several images of a
+part count as one with --part-name.
 
 'preview' shows the threshold that a calibration with more good parts would have, by
 their scores in the records: without any, with the first, with all. It changes nothing.
@@ -56,7 +57,7 @@ from inspection.bundle.calibration_file import Calibration
 from inspection.digits import comparable
 from inspection.errors import BundleError
 from inspection.images import content_of, list_images
-from linewarden.options import add_author_argument
+from linewarden.options import add_author_argument, add_part_name_argument, part_name_of
 from linewarden.text_table import aligned
 from linewarden.warning import warn
 from reports.proportion import Proportion
@@ -100,6 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="images of defective parts, or a data set with some, to count those that would pass",
     )
+    add_part_name_argument(slider)
     slider.add_argument(
         "--engine", help="engine that measures them (default: onnxruntime, or that of the build)"
     )
@@ -183,7 +185,13 @@ def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
     """Moves the slider where --to asks for it, and returns it as a table."""
     active = find(bundle, args.recipe, ACTIVE).whole()
     defects = (
-        defect_values(bundle, active, _defective(args.defects), engine=args.engine)
+        defect_values(
+            bundle,
+            active,
+            _defective(args.defects),
+            engine=args.engine,
+            part_of=part_name_of(args),
+        )
         if args.defects
         else []
     )
@@ -211,7 +219,8 @@ def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
     confidence = f"{about}{active.confidence:.0%} confidence"
     lines.append(f"* now; expected: false reject rate; bound: its upper bound with {confidence}")
     if defects:
-        lines.append("escapes: defective images that pass; the bound behind it is of their share")
+        what = "parts" if args.part_name else "images"
+        lines.append(f"escapes: defective {what} that pass; the bound behind it is of their share")
         if aside := sum(math.inf in values for values in defects):
             lines.append(f"{aside} of these have no verdict: the line sets them aside")
     return lines
