@@ -1,5 +1,6 @@
 """Figures of a deployed artefact, and doubts about them."""
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from inspection.errors import CameraError
 from inspection.files import sha256_of
+from inspection.images import NameExpression
 from inspection.inspector import Inspector
 from inspection.preprocess import Crop, Preprocessing
 from inspection.verdict import Verdict
@@ -132,6 +134,44 @@ class TestFigures:
             "good": {"good": 1, "defective": 1, "review": 1},
             "defective": {"good": 1, "defective": 2, "review": 0},
         }
+
+    def test_images_of_a_part_count_once(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet
+    ) -> None:
+        images = {"good/1_a": 51, "good/1_b": 204, "good/2_a": 51, "good/2_b": 52}
+        images |= {"crack/1_a": 51, "crack/1_b": 230, "crack/2_a": 60, "dent/1_a": 61}
+        inspector, data_set = make_inspector(), make_data_set(images)
+        inspected = inspect_samples(inspector, data_set.test)
+        name = NameExpression("--part-name", "^(.*)_")
+        found = evaluate(inspector, data_set.name, inspected, part_of=name)
+        assert (found.part_name, found.good, found.defective) == ("^(.*)_", 2, 3)
+        assert found.false_reject_rate == rate_of(1, 2)
+        assert found.escape_rate == rate_of(2, 3)
+        assert found.escapes_by_defect == {"crack": rate_of(1, 2), "dent": rate_of(1, 1)}
+        assert found.classification.confusion == {
+            "good": {"good": 1, "defective": 1},
+            "defective": {"good": 2, "defective": 1},
+        }
+        alone = evaluate(inspector, data_set.name, inspected)
+        assert (alone.good, alone.escape_rate) == (4, rate_of(3, 4))
+        assert alone.image_auroc == found.image_auroc
+        none = replace(inspected[0].inspection, verdict=Verdict.NO_VERDICT, score=math.nan)
+        unseen = [*inspected[1:4], replace(inspected[2], inspection=none)]
+        found = evaluate(inspector, data_set.name, unseen, part_of=name)
+        # The first part is rejected by its other image; the second may hide a defect.
+        assert found.false_reject_rate == rate_of(1, 1)
+
+    def test_several_images_of_a_part_in_the_calibration_ask_for_their_names(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet
+    ) -> None:
+        parts = {f"{number:064x}": "a" for number in range(2)}
+        inspector = make_inspector(calibration={"parts": parts})
+        assert evaluated(inspector, make_data_set({"good/1": 51})).doubts == (
+            (
+                "every image counts as one part here, and the calibration has several images of a "
+                "part: give its --part-name"
+            ),
+        )
 
     def test_without_defects(
         self, make_inspector: MakeInspector, make_data_set: MakeDataSet
