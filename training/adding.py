@@ -85,14 +85,18 @@ def add_good_images(
     _refuse_other_frames(list(new.values()), record)
     everything = before | new.keys()
     config = _for_more(record.config, len(everything), left_out)
-    fitted, held_out = divide(everything, hold_out=config.data.hold_out, seed=config.fit.seed)
+    paths = {sha256: sample.sample.path for sha256, sample in new.items()}
+    paths |= {file.sha256: file.path for file in record.for_calibration}
+    parts = dict(zip(everything, everything, strict=True))
+    if config.data.part_of is not None:
+        paths |= _found_again([sha for sha in everything if sha not in paths], record)
+        parts = {sha256: config.data.part_of(paths[sha256]) for sha256 in everything}
+    fitted, held_out = divide(parts, hold_out=config.data.hold_out, seed=config.fit.seed)
     if not model.can_forget:
         model = _untaught(config, model)
     learnt = frozenset(record.fitted_sha256) if model.can_forget else frozenset[str]()
     leaving = [sha256 for sha256 in held_out if sha256 in learnt]
     coming = [sha256 for sha256 in fitted if sha256 not in learnt]
-    paths = {sha256: sample.sample.path for sha256, sample in new.items()}
-    paths |= {file.sha256: file.path for file in record.for_calibration}
     paths |= _found_again([sha for sha in (*coming, *held_out) if sha not in paths], record)
     views = _views(model, [*leaving, *coming], paths, record)
     learn_images(model, views, removed=range(len(leaving)))

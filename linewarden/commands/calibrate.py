@@ -5,7 +5,8 @@ The command needs no defects. The threshold is the lowest score that keeps the f
 reject rate of further good parts below --false-reject-rate, with --confidence. It holds
 for any distribution of scores, as long as the images show independent parts. With too
 few images the command takes the highest score, and reports the rate that they support
-and the number of parts that the target needs. It leaves out the images of the training.
+and the number of parts that the target needs. It leaves out the images of the training,
+and with --part-name all others of their parts.
 
 With --layout, polygons mark the inspected and the ignored areas, and a mark locates the
 part; docs/guides/zones.md describes the file. Each zone has its own thresholds. The

@@ -22,6 +22,9 @@ teaching all of them to this model. The old bundle stays until the new one is co
 calibrated. Zones, other recipes, other precisions and engines of the old bundle are to be made
 again.
 
+Several images of a part are alike: with --part-name all of them are learnt, or all are held
+out, and the threshold holds for parts.
+
 Up to 20 images are all learnt, by subspace, and a model of the others judges each of them.
 A single image gives a bundle, and no promise. Images that stand out are named, and shown by
 --report; they count until you leave them out with --without.
@@ -37,6 +40,7 @@ examples:
   linewarden teach --good parts/flange --out bundles/flange --minutes 20
   linewarden teach --good parts/flange --out bundles/flange --weights resnet18.pth
   linewarden teach --good parts/flange --out bundles/flange --without 017.png
+  linewarden teach --good parts/flange --out bundles/flange --part-name '^(.*)_view'
   linewarden teach --good parts/deep --out bundles/deep --window 400 3200
 
 files:
@@ -62,12 +66,13 @@ from inspection.bundle import Bundle, open_bundle
 from inspection.config.loading import dump_yaml, load_config
 from inspection.errors import BundleError, ConfigError, named
 from inspection.files import new_directory, remove_leftovers, write_text
-from inspection.images import Window
+from inspection.images import NameExpression, Window
 from inspection.inspector import Inspector
 from inspection.names import printable
 from linewarden.commands.calibrate import report_writer
 from linewarden.cpu_build import build_if_it_pays
 from linewarden.options import (
+    add_part_name_argument,
     add_rate_argument,
     add_size_arguments,
     refuse_not_above_0,
@@ -91,7 +96,7 @@ _PLAN, _SCRATCH = "teach.yaml", "compared"
 # Options that --add keeps.
 _OF_FIRST_CALL = (
     *("minutes", "smallest-defect-px", "budget-ms", "models", "set", "window"),
-    *("weights", "device", "seed"),
+    *("weights", "device", "seed", "part-name"),
 )
 
 
@@ -132,6 +137,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", help="backbone weights: a file, 'hub', 'package', or 'none' (untrained)"
     )
     add_without_argument(parser)
+    add_part_name_argument(parser)
     parser.add_argument(
         "--report", type=Path, metavar="FILE.html", help="write a page about the thresholds"
     )
@@ -152,7 +158,7 @@ def run(args: argparse.Namespace) -> int:
         fit_with_progress(plan.config, run_folder, plan.evidence)
     _require_left_out(args, run_folder)
     _export(args, run_folder)
-    _evaluate(args)
+    _evaluate(args, load_run(run_folder)[0].config.data.part_of)
     return 0
 
 
@@ -237,7 +243,7 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
         say(f"warning: {doubt}")
     images = [file.path for file in record.for_calibration]
     learnt = LearntImages(*judge_learnt(record, model))
-    targets = CalibrationTargets(args.false_reject_rate)
+    targets = CalibrationTargets(args.false_reject_rate, part_of=record.config.data.part_of)
     lines: list[str] = []
     write_report = report_writer() if args.report else None
 
@@ -273,14 +279,14 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
     print(f"next: linewarden inspect --bundle {args.out} IMAGE...")
 
 
-def _evaluate(args: argparse.Namespace) -> None:
+def _evaluate(args: argparse.Namespace, part_of: NameExpression | None) -> None:
     """Evaluates on the labelled images of the folder, if it has some."""
     data_set = read_data_set(args.good)
     if not data_set.test:
         return
     out = args.out.with_name(f"{args.out.name}-evaluation")
     with Inspector.open(args.out) as inspector:
-        evaluation = evaluate_to(inspector, data_set, out)
+        evaluation = evaluate_to(inspector, data_set, out, part_of=part_of)
     print(
         f"labelled images in {args.good}: {evaluation.good} good and {evaluation.defective} "
         "defective parts, which chose nothing"
@@ -310,6 +316,7 @@ def _planned(args: argparse.Namespace, wishes: Wishes, run_folder: Path) -> Plan
             "folder": printable(args.good.resolve()),
             "without": without,
             "window": None if window is None else window.model_dump(),
+            "part_name": args.part_name,
         },
         "fit": {
             "device": "cpu" if args.device is None else args.device,

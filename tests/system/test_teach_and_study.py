@@ -37,6 +37,7 @@ def test_teach_gives_a_calibrated_bundle(
     words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
     words += ["--weights", "none", "--models", "subspace", "memory"]
     words += ["--set", "data.image_size=[96,128]", "--set", "model.backbone.padding=reflect"]
+    words += ["--part-name", r"^(.*)\.png$"]
     assert main(words) == 0
     printed = capsys.readouterr()
     assert "14 good images, 30% of them held out for the threshold" in printed.err
@@ -44,6 +45,8 @@ def test_teach_gives_a_calibrated_bundle(
     assert "input 96x128" in printed.err
     assert "obvious defects drawn on good images" in printed.out
     assert "from 5 good parts: false reject rate at most 45.07%" in printed.out
+    calibration = open_bundle(tmp_path / "bundle").calibration("default", "model.onnx")
+    assert len(set(calibration.parts.values())) == len(calibration.scores) == 5
     manifest = open_bundle(tmp_path / "bundle").manifest
     assert (manifest.graph.height, manifest.graph.width) == (96, 128)
     assert [one["form"] for one in manifest.evidence["tried"]] == ["subspace", "memory"]

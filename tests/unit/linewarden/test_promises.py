@@ -18,7 +18,7 @@ from training.hold_out import FEW, hold_out_share
 @pytest.mark.parametrize("images", [5, FEW, FEW + 1, 49, 50, 400])
 def test_it_is_the_promise_of_the_threshold_that_teach_sets(images: int) -> None:
     share = hold_out_share(images)
-    fitted, held_out = divide(map(str, range(images)), hold_out=share, seed=42)
+    fitted, held_out = divide({str(n): str(n) for n in range(images)}, hold_out=share, seed=42)
     scores = np.random.default_rng(0).normal(size=len(held_out) if share else len(fitted))
     limit = tolerance_limit(list(scores), false_reject_rate=0.01, confidence=0.95)
     promise = taught(images, 0.01)

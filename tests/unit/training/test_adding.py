@@ -104,6 +104,20 @@ def test_images_that_left_and_came_are_found_in_all_folders(tmp_path: Path) -> N
     assert all(held.path.is_file() for held in record.held_out)
 
 
+def test_the_images_of_a_part_are_added_together(tmp_path: Path) -> None:
+    few, more = draw(tmp_path / "few", range(10)), draw(tmp_path / "more", range(10, 17))
+    parts = {"part_name": r"(\d)\.png$"}  # the last digit: more images of the same parts
+    plain = config(few)
+    named = plain.model_copy(update={"data": plain.data.model_copy(update=parts)})
+    torch.manual_seed(0)
+    fit(named, tmp_path / "run")
+    record = saved(add_good_images(tmp_path / "run", more), tmp_path / "run2")
+    files = {sha256_of(path): path for path in good_files(record)}
+    learnt = {files[sha256].stem[-1] for sha256 in record.fitted_sha256}
+    held_out = {files[sha256].stem[-1] for sha256 in held(record)}
+    assert (len(learnt), len(held_out), len(learnt | held_out)) == (7, 3, 10)
+
+
 def test_the_run_itself_stays(tmp_path: Path) -> None:
     few, more = draw(tmp_path / "few", range(10)), draw(tmp_path / "more", range(10, 17))
     taught(few, tmp_path / "run")
