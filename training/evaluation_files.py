@@ -32,7 +32,14 @@ def evaluate_to(
         part_of: names the part that an image shows; None when every image is another part.
         notices: come first among the notices of the report.
         report: called after each image.
+
+    Raises:
+        CameraError: as for `inspect_samples`.
+        ConfigError: `part_of` does not match the name of an image.
     """
+    if part_of is not None:
+        for sample in data_set.test:
+            part_of(sample.path)  # refuses a file without a name before all are inspected
     inspected = inspect_samples(inspector, data_set.test, report)
     evaluation = evaluate(inspector, data_set.name, inspected, data_set.doubts, part_of)
     out.mkdir(parents=True, exist_ok=True)

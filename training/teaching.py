@@ -216,6 +216,7 @@ def _with_data(
     name = given.get("part_name")
     part_of = NameExpression("data.part_name", name) if name is not None else None
     hold_out = hold_out_share(_count_parts(good, part_of))
+    _count_parts(test, part_of)  # refuses a file without a name before anything is learnt
     # Of few images a model of the others judges each: it would know the others of their part.
     if hold_out == 0 and (part_of is not None or not all(map(can_forget, forms))):
         hold_out = _HOLD_OUT

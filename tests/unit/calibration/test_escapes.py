@@ -23,7 +23,7 @@ class Overflowing:
     """A model whose score overflows on bright frames."""
 
     def infer(self, batch: np.ndarray, deadline_ns: int | None = None) -> Prediction:
-        maps = batch[..., 0].astype(np.float32) / 255
+        maps = batch[..., 0].astype(np.float32) / np.float32(255)
         scores = maps.max(axis=(1, 2))
         return Prediction(np.where(scores > 0.9, np.inf, scores).astype(np.float32), maps)
 
@@ -40,7 +40,7 @@ def test_a_defect_without_a_verdict_does_not_escape(
         cv2.imwrite(str(path), np.full((32, 32), int(path.stem), np.uint8))
     active = tiny_bundle.calibration("default", "model.onnx")
     values = defect_values(tiny_bundle, active, paths, engine=None)
-    assert values[:2] == [(pytest.approx(20 / 255),), (pytest.approx(60 / 255),)]
+    assert [value for (value,) in values[:2]] == pytest.approx([20 / 255, 60 / 255])
     found = escape_rate(values, [0.5], confidence=0.95)
     assert (found.count, found.total) == (2, 3)
     assert defect_values(tiny_bundle, active, paths[2:], engine=None) == values[2:]

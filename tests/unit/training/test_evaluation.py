@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inspection.errors import CameraError
+from inspection.errors import CameraError, ConfigError
 from inspection.files import sha256_of
 from inspection.images import NameExpression
 from inspection.inspector import Inspector
@@ -160,6 +160,21 @@ class TestFigures:
         found = evaluate(inspector, data_set.name, unseen, part_of=name)
         # The first part is rejected by its other image; the second may hide a defect.
         assert found.false_reject_rate == rate_of(1, 1)
+
+    def test_a_file_without_a_name_is_refused_before_the_inspection(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet, tmp_path: Path
+    ) -> None:
+        name, told = NameExpression("--part-name", "_"), list[int]()
+        data_set = make_data_set({"good/1_a": 51, "good/2": 51})
+        with pytest.raises(ConfigError, match=r"--part-name _: does not match the name .*2.png"):
+            evaluate_to(
+                make_inspector(),
+                data_set,
+                tmp_path / "out",
+                part_of=name,
+                report=lambda: told.append(1),
+            )
+        assert not told
 
     def test_several_images_of_a_part_in_the_calibration_ask_for_their_names(
         self, make_inspector: MakeInspector, make_data_set: MakeDataSet
