@@ -248,7 +248,7 @@ def _doubts_of_bundle(manifest: Manifest, calibration: Calibration) -> list[str]
         doubts.append(
             f"the calibration supports only a false reject rate of {promised:.1%} at "
             f"{calibration.confidence:.0%} confidence, not the target of {target:.1%} "
-            f"(number of good parts: {len(calibration.scores)}): calibrate with more"
+            f"(number of good parts: {calibration.part_count}): calibrate with more"
         )
     return doubts
 

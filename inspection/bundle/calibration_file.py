@@ -179,6 +179,11 @@ class Calibration(Vouched):
         return content
 
     @property
+    def part_count(self) -> int:
+        """Number of good parts behind the thresholds."""
+        return len({self.parts.get(image, image) for image in self.scores})
+
+    @property
     def moment(self) -> str:
         """Time of the calibration, as a file name: `20261121T041401Z`."""
         return re.sub(r"[^0-9T]", "", self.created_utc[:19]) + "Z"

@@ -254,15 +254,11 @@ def _cells(name: str, calibration: Calibration, is_active: bool) -> tuple[str, .
         name,
         f"{calibration.thresholds.reject:.6g}",
         f"{calibration.false_reject_rate_bound:.2%}",
-        str(_parts(calibration)),
+        str(calibration.part_count),
         calibration.artefact,
         calibration.author or "-",
         calibration.reason or "-",
     )
-
-
-def _parts(calibration: Calibration) -> int:
-    return len({calibration.parts.get(image, image) for image in calibration.scores})
 
 
 def _record(entry: Entry) -> dict[str, object]:
@@ -270,7 +266,7 @@ def _record(entry: Entry) -> dict[str, object]:
     if entry.calibration is None:
         return {**found, "damaged": entry.damaged}
     content = entry.calibration.model_dump(mode="json", exclude={"scores", "parts", "drift"})
-    return {**found, "parts": _parts(entry.calibration), **content}
+    return {**found, "parts": entry.calibration.part_count, **content}
 
 
 def figures(found: Comparison) -> dict[str, object]:

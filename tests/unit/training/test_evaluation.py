@@ -179,9 +179,19 @@ class TestFigures:
     def test_several_images_of_a_part_in_the_calibration_ask_for_their_names(
         self, make_inspector: MakeInspector, make_data_set: MakeDataSet
     ) -> None:
-        parts = {f"{number:064x}": "a" for number in range(2)}
-        inspector = make_inspector(calibration={"parts": parts})
+        images = [f"{number:064x}" for number in range(2)]
+        inspector = make_inspector(
+            calibration={
+                "scores": dict.fromkeys(images, 0.5),
+                "parts": dict.fromkeys(images, "a"),
+                "false_reject_rate_bound": 0.95,
+            }
+        )
         assert evaluated(inspector, make_data_set({"good/1": 51})).doubts == (
+            (
+                "the calibration supports only a false reject rate of 95.0% at 95% confidence, not "
+                "the target of 1.0% (number of good parts: 1): calibrate with more"
+            ),
             (
                 "every image counts as one part here, and the calibration has several images of a "
                 "part: give its --part-name"
