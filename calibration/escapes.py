@@ -57,10 +57,7 @@ def defect_values(
         CameraError: an image cannot be used, or no image is left.
         EngineError: the artefact does not run.
     """
-
-    def part_in_folder(path: Path) -> str:
-        return str(path) if part_of is None else f"{path.parent}/{part_of(path)}"
-
+    in_folder = None if part_of is None else _within_folders(part_of)
     with closing(open_engine(bundle, engine=engine, artefact=calibration.artefact)) as opened:
         scored = score_images(
             images,
@@ -68,7 +65,7 @@ def defect_values(
             bundle.manifest.preprocessing,
             calibration.layout,
             exclude=bundle.trained_on(),
-            part_of=part_in_folder,
+            part_of=in_folder,
             may_lack_verdict=True,
         )
     if not (scored.scores or scored.no_verdict):
@@ -79,6 +76,11 @@ def defect_values(
         *((score.path, score.values) for score in scored.scores),
         *((path, set_aside) for path in scored.no_verdict),
     ):
-        part = part_in_folder(path)
+        part = (in_folder or str)(path)
         parts[part] = tuple(map(max, values, parts.get(part, values)))
     return list(parts.values())
+
+
+def _within_folders(part_of: Callable[[Path], str]) -> Callable[[Path], str]:
+    """Names the parts of several folders, each with its own."""
+    return lambda path: f"{path.parent}/{part_of(path)}"

@@ -16,6 +16,7 @@ from calibration.statements import (
     on_average,
     order_notice,
     outlier_notice,
+    uneven_notice,
     worth,
 )
 from calibration.thresholds import PromisedThresholds
@@ -152,7 +153,7 @@ def notices(result: CalibrationResult) -> list[str]:
             f"{missing} more; until then the promise is "
             + (f"{limit.bound:.2%}" if limit.bound < 1 else "none")
         )
-    found += order_notice(result)
+    found += [*uneven_notice(result), *order_notice(result)]
     if result.replaces_score:
         found.append(MAP_DECIDES)
     found += left_out(result)

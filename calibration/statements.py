@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from calibration.calibrate import MAP_DECIDES, CalibrationResult
 from calibration.drift import FEWEST_PARTS, has_views
 from calibration.learnt import FEWEST_FOR_BOUND
@@ -50,9 +52,10 @@ def describe(result: CalibrationResult) -> list[str]:
             f"review above {promised.review_limit.threshold:.6g}: at most "
             f"{promised.review_limit.bound:.2%} of good parts are reviewed or rejected"
         )
-    order = [f"warning: {line}" for line in (*outlier_notice(result), *order_notice(result))]
+    notices = (*uneven_notice(result), *outlier_notice(result), *order_notice(result))
+    warnings = [f"warning: {line}" for line in notices]
     written = [f"written to {result.path}"] if result.calibration.seal else []
-    return [*lines, *_masks(result), _drift(result), *order, *written]
+    return [*lines, *_masks(result), _drift(result), *warnings, *written]
 
 
 def on_average(limit: ToleranceLimit) -> tuple[str, str]:
@@ -119,6 +122,19 @@ def outlier_notice(result: CalibrationResult) -> list[str]:
         f"{len(images)} of {len(scores)} good images stand out and count all the same: "
         f"{named(images)}; with them the threshold is {reject:.6g}{lower}; look at them, and leave "
         "out those that are not good with --without FILE"
+    )
+    return [notice]
+
+
+def uneven_notice(result: CalibrationResult) -> list[str]:
+    """Warns of parts with fewer images than others; empty when all have as many."""
+    counts = Counter(result.calibration.parts.values()).values()
+    if not counts or min(counts) == max(counts):
+        return []
+    notice = (
+        f"parts have {min(counts)} to {max(counts)} images: a part scores as its highest image, so "
+        "that one with fewer images than the line takes scores too low; bring all of its images, "
+        "or none"
     )
     return [notice]
 

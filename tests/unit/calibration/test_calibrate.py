@@ -12,7 +12,7 @@ from calibration.good_parts import curve_of
 from calibration.layout_trial import targets_of
 from calibration.learnt import LearntImages
 from calibration.more_good import limit_with
-from calibration.report import promises, sentence
+from calibration.report import notices, promises, sentence
 from calibration.sensitivity import place_of
 from calibration.statements import NO_PROMISE, describe
 from calibration.thresholds import CalibrationTargets
@@ -96,6 +96,14 @@ def test_a_part_is_left_out_when_the_model_knows_one_of_its_images(
         "left out 2 images that the model was trained on",
         "left out 2 images of 2 parts that the model was trained on in other images",
     ]
+    uneven = (
+        "parts have 1 to 2 images: a part scores as its highest image, so that one with fewer "
+        "images than the line takes scores too low; bring all of its images, or none"
+    )
+    assert f"warning: {uneven}" in describe(result)
+    assert uneven in notices(result)
+    even = calibrate(bundle, paths[2:4], targets)
+    assert not any("scores too low" in line for line in (*describe(even), *notices(even)))
     again = targets_of(bundle, result.calibration, [*paths[2:5], paths[6]]).part_of
     assert again is not None
     assert [again(path) for path in (paths[2], paths[3], paths[6])] == ["1", "1", "3"]
