@@ -48,6 +48,7 @@ VERSION = $(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info
   calibration-study triton-server fleet bench gpu-bench docs clean
 
 $(STAMP): pyproject.toml
+	@echo "installing Linewarden, PyTorch and the tools of development into $(VENV) takes minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'

@@ -5,25 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
+from calibration.activation import activate
 from calibration.drift import baseline_of_images, figures_of_images
 from calibration.learnt import LearntImages, promise_of
 from calibration.order import ordered_channels
 from calibration.outliers import Outliers, find_outliers
-from calibration.scores import GoodScore, ScoredImages, score_images
+from calibration.scores import CountedImages, GoodScore, ScoredImages, score_images
 from calibration.thresholds import CalibrationTargets, PromisedThresholds, thresholds_for
 from calibration.tolerance import ToleranceLimit
-from inspection.bundle import Bundle, chosen_here
+from inspection.bundle import Bundle, Chosen, chosen_here
 from inspection.bundle.calibration_file import Calibration
-from inspection.engine import Engine, TritonServer
+from inspection.engine import TritonServer
 from inspection.errors import CameraError
-from inspection.inspector import open_chosen
 from inspection.layout import Layout
+from inspection.layout.zones import Zone
+from inspection.opening import open_chosen
 from inspection.verdict import score_of_zones
 
 MAP_DECIDES = (
@@ -64,40 +65,84 @@ class CalibrationResult:
     learnt: LearntImages
 
 
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """The recipe to calibrate, the artefact to run, and the images to leave out.
+
+    Attributes:
+        layout: zones and alignment of the recipe, kept with its thresholds; None inspects the whole
+            frame, or the crop of the bundle.
+        engine, artefact: None for what `linewarden build` chose here; see `chosen_here`.
+        threads: of the engine; None for all cores.
+        server: for the engine `triton`.
+        learnt: images that count although the model was fitted to them, with their predictions.
+        without: names of images that a person leaves out, by SHA-256 of the file.
+    """
+
+    recipe: str = "default"
+    layout: Layout | None = None
+    engine: str | None = None
+    artefact: str | None = None
+    threads: int | None = None
+    server: TritonServer | None = None
+    learnt: LearntImages = field(default_factory=LearntImages)
+    without: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def zones(self) -> tuple[Zone, ...]:
+        """The zones that are drawn; none for the whole frame, or for all that is not ignored."""
+        return self.layout.zones if self.layout is not None else ()
+
+    @property
+    def has_zones(self) -> bool:
+        """Whether the map decides by zones; what is ignored makes a zone of all the rest."""
+        return self.layout is not None and bool(self.layout.zone_names)
+
+
+DEFAULT = CalibrationSettings()
+
+
 def calibrate(
     bundle: Bundle,
     images: Sequence[Path],
     targets: CalibrationTargets,
+    settings: CalibrationSettings = DEFAULT,
     *,
-    recipe: str = "default",
-    layout: Layout | None = None,
-    engine: str | None = None,
-    artefact: str | None = None,
-    threads: int | None = None,
-    server: TritonServer | None = None,
-    learnt: LearntImages = LearntImages(),  # noqa: B008 - frozen
-    without: Mapping[str, str] = MappingProxyType({}),
     report: Callable[[], object] = lambda: None,
     author: str = "",
     reason: str = "",
-    write: bool = True,
 ) -> CalibrationResult:
-    """Sets the thresholds of `recipe` from images of good parts, and writes them into the bundle.
+    """Sets the thresholds of a recipe from images of good parts, and writes them into the bundle.
+
+    The calibration that was active before goes to the history, see `calibration.history`.
+
+    Args:
+        report: called after each image.
+
+    Raises:
+        CameraError, ConfigError, EngineError: as for `measure`.
+    """
+    measured = measure(bundle, images, targets, settings, report=report)
+    active = activate(bundle, measured.calibration, author=author, reason=reason)
+    return replace(measured, calibration=active)
+
+
+def measure(
+    bundle: Bundle,
+    images: Sequence[Path],
+    targets: CalibrationTargets,
+    settings: CalibrationSettings = DEFAULT,
+    *,
+    report: Callable[[], object] = lambda: None,
+) -> CalibrationResult:
+    """Measures the thresholds of a recipe; writes nothing, so that the calibration has no seal.
 
     It leaves out images that the model was fitted to, and all others of their parts: they score
     lower than new parts. Reject and review thresholds are tolerance limits of the scores of parts.
     The pixel threshold and the smallest area let at most the target rate of good parts show a mask.
-    The calibration that was active before goes to the history, see `calibration.history`.
 
     Args:
-        layout: zones and alignment of the recipe, kept with its thresholds; None inspects the whole
-            frame, or the crop of the bundle.
-        learnt: images that count although the model was fitted to them, with their predictions.
-        without: names of images that a person leaves out, by SHA-256 of the file.
-        engine, artefact: None for what `linewarden build` chose here; see `chosen_here`.
-        server: for the engine `triton`.
         report: called after each image.
-        write: false only measures; the calibration of the result is then without a seal.
 
     Raises:
         CameraError: an image cannot be used, or the model was fitted to all of them.
@@ -105,82 +150,64 @@ def calibrate(
             band.
         EngineError: the artefact does not run.
     """
-    chosen = chosen_here(bundle, engine, artefact)
-    with closing(open_chosen(bundle, chosen, threads=threads, server=server)) as opened:
-        scored = _scored(
-            bundle,
-            images,
-            opened,
-            layout,
-            part_of=targets.part_of,
-            learnt=learnt,
-            without=without,
-            report=report,
-        )
+    chosen = chosen_here(bundle, settings.engine, settings.artefact)
+    scored = _scored(bundle, chosen, images, targets, settings, report=report)
     good = scored.scores
-    zones = layout.zones if layout is not None else ()
-    promised = promise_of(thresholds_for(good, targets, zones), learnt.judged)
+    promised = _promised(good, targets, settings)
     scores = {g.sha256: score_of_zones(g.values, promised.reject) for g in good}
-    outliers = find_outliers(good, scores, targets, zones)
+    outliers = find_outliers(good, scores, targets, settings.zones)
     figures, reference = figures_of_images([g.frame for g in good], list(scores.values()))
     calibration = Calibration(
-        recipe=recipe,
-        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        author=author,
-        reason=reason,
-        artefact=chosen.artefact,
-        artefact_sha256=bundle.sha256(chosen.artefact),
         scores=scores,
         drift=baseline_of_images(figures, reference, _named(good, targets.part_of).values()),
-        judged=learnt.judged,
         outliers=dict(outliers.spreads),
-        without=dict(without),
-        **_promise(promised, targets, layout),
-        **_evidence(good, targets, layout),
+        **_origin(bundle, chosen, settings),
+        **_promise(promised, targets, settings.layout),
+        **_evidence(good, targets, settings),
     )
-    if write:
-        bundle.add_calibration(calibration)
-        calibration = bundle.calibration(recipe, chosen.artefact)
     return CalibrationResult(
         calibration=calibration,
         promised=promised,
-        path=bundle.calibration_path(recipe),
+        path=bundle.calibration_path(settings.recipe),
         fitted=scored.fitted,
         fitted_parts=scored.fitted_parts,
         repeated=scored.repeated,
         images={g.sha256: g.path for g in good},
-        replaces_score=_has_zones(layout) and not all(g.is_of_map for g in good),
+        replaces_score=settings.has_zones and not all(g.is_of_map for g in good),
         in_order=_in_order(good, figures, targets),
         outliers=outliers,
-        learnt=learnt,
+        learnt=settings.learnt,
     )
 
 
 def _scored(
     bundle: Bundle,
+    chosen: Chosen,
     images: Sequence[Path],
-    engine: Engine,
-    layout: Layout | None,
+    targets: CalibrationTargets,
+    settings: CalibrationSettings,
     *,
-    part_of: Callable[[Path], str] | None,
-    learnt: LearntImages,
-    without: Mapping[str, str],
     report: Callable[[], object],
 ) -> ScoredImages:
     """Scores the images that the model was not fitted to; refuses a set without any."""
-    scored = score_images(
-        images,
-        engine,
-        bundle.manifest.preprocessing,
-        layout,
-        exclude=bundle.trained_on(),
-        part_of=part_of,
-        known=learnt.predictions,
-        without=without,
-        report=report,
-    )
+    engine = open_chosen(bundle, chosen, threads=settings.threads, server=settings.server)
+    with closing(engine):
+        scored = score_images(
+            images,
+            engine,
+            bundle.manifest.preprocessing,
+            settings.layout,
+            counted=CountedImages(
+                bundle.trained_on(),
+                settings.learnt.predictions,
+                settings.without,
+                targets.part_of,
+            ),
+            report=report,
+        )
     if not scored.scores:
-        rest = f", or they are left out by hand ({len(without)})" if without else ""
+        left_out = len(settings.without)
+        rest = f", or they are left out by hand ({left_out})" if left_out else ""
         what = f"all {len(images)} images"
         if scored.fitted_parts:
             what = f"images of all parts in these {len(images)} images"
@@ -188,6 +215,26 @@ def _scored(
             f"the model was trained on {what}{rest}: bring good parts that it has not seen"
         )
     return scored
+
+
+def _promised(
+    good: Sequence[GoodScore], targets: CalibrationTargets, settings: CalibrationSettings
+) -> PromisedThresholds:
+    return promise_of(thresholds_for(good, targets, settings.zones), settings.learnt.judged)
+
+
+def _origin(bundle: Bundle, chosen: Chosen, settings: CalibrationSettings) -> dict[str, Any]:
+    """Returns the fields of a calibration that say what was measured, and when."""
+    artefact = bundle.bound_to(chosen.artefact)
+    return {
+        "recipe": settings.recipe,
+        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "artefact": artefact,
+        "artefact_sha256": bundle.sha256(artefact),
+        "engine": bundle.rounding_engine(artefact, chosen.engine),
+        "judged": settings.learnt.judged,
+        "without": dict(settings.without),
+    }
 
 
 def _promise(
@@ -210,11 +257,11 @@ def _promise(
 
 
 def _evidence(
-    good: Sequence[GoodScore], targets: CalibrationTargets, layout: Layout | None
+    good: Sequence[GoodScore], targets: CalibrationTargets, settings: CalibrationSettings
 ) -> dict[str, Any]:
     """Returns the fields of a calibration with the images behind it."""
     return {
-        "zone_scores": {g.sha256: g.values for g in good} if _has_zones(layout) else {},
+        "zone_scores": {g.sha256: g.values for g in good} if settings.has_zones else {},
         "parts": _named(good, targets.part_of),
         "lots": _named(good, targets.lot_of),
         "data_sha256": digest_of_images(g.sha256 for g in good),
@@ -227,11 +274,6 @@ def _in_order(
     if targets.lot_of:
         return ()
     return ordered_channels([g.path for g in good], figures, targets.part_of)
-
-
-def _has_zones(layout: Layout | None) -> bool:
-    """Whether the map decides by zones; what is ignored makes a zone of all the rest."""
-    return layout is not None and bool(layout.zone_names)
 
 
 def digest_of_images(hashes: Iterable[str]) -> str:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from calibration.scores import score_images
+from calibration.scores import CountedImages, score_images
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import CameraError
-from inspection.inspector import open_engine
+from inspection.opening import open_engine
 from reports.proportion import Proportion, proportion
 
 
@@ -64,8 +64,7 @@ def defect_values(
             opened,
             bundle.manifest.preprocessing,
             calibration.layout,
-            exclude=bundle.trained_on(),
-            part_of=in_folder,
+            counted=CountedImages(bundle.trained_on(), part_of=in_folder),
             may_lack_verdict=True,
         )
     if not (scored.scores or scored.no_verdict):

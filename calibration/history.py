@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from operator import gt
 from pathlib import Path
 
+from calibration.activation import activate, require_reason
 from calibration.good_parts import good_part_values, reject_by_zone
 from inspection.bundle import Bundle, calibrated_recipes
 from inspection.bundle.bundle import HISTORY_FOLDER
@@ -181,37 +181,38 @@ def roll_back(bundle: Bundle, recipe: str, name: str, *, author: str, reason: st
             one of the active calibration or of the bundle as it is now.
         ConfigError: there is no reason.
     """
-    if not reason.strip():
-        raise ConfigError("a rollback needs a reason: give it with --reason TEXT")
+    require_reason(reason, "a rollback")
     entry = find(bundle, recipe, name)
     old = entry.whole()
     if entry.is_active:
         raise BundleError(f"{bundle.folder}: {entry.name} is the active calibration of {recipe!r}")
-    _require_same_artefact(bundle, recipe, entry.name, old)
-    renewed = {
-        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "author": author,
-        "reason": f"rollback to {entry.name} ({old.seal[:12]}): {reason}",
-    }
-    bundle.add_calibration(old.model_copy(update=renewed))
-    return bundle.calibration(recipe, old.artefact)
+    active = next((one.calibration for one in history(bundle, recipe) if one.is_active), None)
+    _require_same_artefact(bundle, entry.name, old, active)
+    return activate(
+        bundle,
+        old,
+        author=author,
+        reason=f"rollback to {entry.name} ({old.seal[:12]}): {reason}",
+        replaces=active.seal if active is not None else None,
+    )
 
 
-def _require_same_artefact(bundle: Bundle, recipe: str, name: str, old: Calibration) -> None:
+def _require_same_artefact(
+    bundle: Bundle, name: str, old: Calibration, active: Calibration | None
+) -> None:
     actual = bundle.sha256(old.artefact)
-    mend = f"linewarden calibrate {bundle.folder} --recipe {recipe} --good FOLDER"
+    mend = f"linewarden calibrate {bundle.folder} --recipe {old.recipe} --good FOLDER"
     if actual != old.artefact_sha256:
         raise BundleError(
             f"{bundle.folder}: the calibration {name} came through {old.artefact} "
             f"({old.artefact_sha256[:12]}), and {old.artefact} is {actual[:12]} now; thresholds "
             f"hold for the artefact they were measured through: {mend}"
         )
-    active = history(bundle, recipe)[0]
-    if active.is_active and active.calibration and active.calibration.artefact != old.artefact:
+    if active is not None and active.artefact != old.artefact:
         raise BundleError(
             f"{bundle.folder}: the calibration {name} came through {old.artefact}, and the active "
-            f"one through {active.calibration.artefact}; a line that runs that artefact would no "
-            f"longer start: {mend} --artefact {active.calibration.artefact}"
+            f"one through {active.artefact}; a line that runs that artefact would no longer start: "
+            f"{mend} --artefact {active.artefact}"
         )
 
 

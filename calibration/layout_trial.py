@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
-from calibration.calibrate import calibrate
+from calibration.activation import activate, require_reason
+from calibration.calibrate import CalibrationSettings, measure
 from calibration.history import ACTIVE, find
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
@@ -24,9 +24,10 @@ from inspection.bundle.calibration_file import Calibration
 from inspection.errors import BundleError, ConfigError
 from inspection.files import sha256_of
 from inspection.images import Window, read_frame
-from inspection.inspector import Inspection, Inspector, open_engine
+from inspection.inspector import Inspection, Inspector
 from inspection.layout import Layout
 from inspection.names import printable
+from inspection.opening import open_engine
 from inspection.trust.sealed import Strict, parse_record, read_content
 from inspection.verdict import Verdict
 
@@ -105,19 +106,15 @@ def try_layout(
         EngineError: the artefact does not run.
     """
     active = find(bundle, recipe, ACTIVE).whole()
-    result = calibrate(
-        bundle,
-        good,
-        targets_of(bundle, active, good),
+    settings = CalibrationSettings(
         recipe=recipe,
         layout=layout,
         engine=engine,
         artefact=active.artefact,
         threads=threads,
         without=active.without,
-        report=report,
-        write=False,
     )
+    result = measure(bundle, good, targets_of(bundle, active, good), settings, report=report)
     there = [path for path in parts if path.is_file()]
     with closing(
         open_engine(bundle, engine=engine, artefact=active.artefact, threads=threads)
@@ -141,26 +138,13 @@ def take(bundle: Bundle, trial: LayoutTrial, *, author: str, reason: str) -> Cal
         BundleError: another calibration is active than at the trial, or the artefact is another.
         ConfigError: there is no reason.
     """
-    if not reason.strip():
-        raise ConfigError("taking a layout needs a reason: give it with --reason TEXT")
+    require_reason(reason, "taking a layout")
     tried = trial.calibration
-    active = find(bundle, tried.recipe, ACTIVE).whole()
-    if active.seal != trial.replaces:
-        raise BundleError(
-            f"{bundle.folder}: recipe {tried.recipe!r} was calibrated again after the trial "
-            f"({active.moment}): try the layout again"
-        )
     if bundle.sha256(tried.artefact) != tried.artefact_sha256:
         raise BundleError(
             f"{bundle.folder}: {tried.artefact} is another than at the trial: try the layout again"
         )
-    renewed = {
-        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "author": author,
-        "reason": reason,
-    }
-    bundle.add_calibration(tried.model_copy(update=renewed))
-    return bundle.calibration(tried.recipe, tried.artefact)
+    return activate(bundle, tried, author=author, reason=reason, replaces=trial.replaces)
 
 
 def read_trial(path: Path) -> LayoutTrial:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from calibration.tolerance import parts_needed, require_share, tolerance_limit
+from calibration.tolerance import ToleranceLimit, parts_needed, require_share, tolerance_limit
 from inspection.errors import CameraError, ConfigError
 from inspection.layout.zones import IGNORED, AreaPx
 
@@ -149,19 +149,9 @@ def pixel_limit(
         ConfigError: the area is not one of `AREAS`, or as for `tolerance_limit`.
     """
     require_share("pixel rate", pixel_rate)
-    if minimum_area_px is not None and minimum_area_px not in AREAS:
-        known = ", ".join(map(str, AREAS))
-        raise ConfigError(f"the minimum area cannot be {minimum_area_px} px: choose one of {known}")
-    limits = [
-        tolerance_limit(
-            [summary.region_values[number] for summary in summaries],
-            false_reject_rate=mask_rate,
-            confidence=confidence,
-        )
-        for number in range(len(AREAS))
-    ]
+    limits = _limits_by_area(summaries, mask_rate, confidence)
     if minimum_area_px is not None:
-        number = AREAS.index(minimum_area_px)
+        number = _place_of_area(minimum_area_px)
         threshold = limits[number].threshold
     else:
         wanted = _threshold_of(pixel_rate, summaries)
@@ -178,6 +168,27 @@ def pixel_limit(
         parts=len(summaries),
         parts_needed=parts_needed(mask_rate, confidence),
     )
+
+
+def _limits_by_area(
+    summaries: Sequence[MapSummary], mask_rate: float, confidence: float
+) -> list[ToleranceLimit]:
+    """Returns for each of `AREAS` the pixel threshold that keeps masks of that area empty."""
+    return [
+        tolerance_limit(
+            [summary.region_values[number] for summary in summaries],
+            false_reject_rate=mask_rate,
+            confidence=confidence,
+        )
+        for number in range(len(AREAS))
+    ]
+
+
+def _place_of_area(area_px: int) -> int:
+    if area_px not in AREAS:
+        known = ", ".join(map(str, AREAS))
+        raise ConfigError(f"the minimum area cannot be {area_px} px: choose one of {known}")
+    return AREAS.index(area_px)
 
 
 def pixel_limits(

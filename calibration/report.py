@@ -60,7 +60,7 @@ def write_calibration_report(path: Path, result: CalibrationResult, inspector: I
         *_outliers(result, inspector),
         Cards(
             "Good images with the highest scores",
-            "They set the threshold. If one of them shows a defect, remove it and calibrate again. "
+            "They set the threshold. If one of them shows a defect, leave it out with --without. "
             "All maps have the same colour scale.",
             worst_cards(result, inspector),
         ),
@@ -141,6 +141,7 @@ def _rejected(promised: PromisedThresholds, calibration: Calibration, confidence
 def notices(result: CalibrationResult) -> list[str]:
     """Returns the warnings to read first."""
     limit, missing = result.promised.reject_limit, result.promised.parts_missing
+    judged = result.calibration.judged
     found = []
     if not limit.is_met and missing is None:
         found.append(
@@ -148,10 +149,12 @@ def notices(result: CalibrationResult) -> list[str]:
             f"then the promise is {limit.bound:.2%}"
         )
     elif missing is not None and missing > 0:
+        which = " that the model has not learnt" if judged else f", {missing} more"
+        about = "about " if judged else ""
         found.append(
-            f"the target of {limit.target:.2%} needs {limit.parts + missing} good parts, "
-            f"{missing} more; until then the promise is "
-            + (f"{limit.bound:.2%}" if limit.bound < 1 else "none")
+            f"the target of {limit.target:.2%} needs {limit.parts + missing} good parts{which}; "
+            "until then the promise is "
+            + (f"{about}{limit.bound:.2%}" if limit.bound < 1 else "none")
         )
     found += [*uneven_notice(result), *order_notice(result)]
     if result.replaces_score:
@@ -159,8 +162,9 @@ def notices(result: CalibrationResult) -> list[str]:
     found += left_out(result)
     if not result.calibration.parts:
         found.append(
-            "every image counts as one part: if there are several images of a part, calibrate "
-            "again with --part-name"
+            "every image counts as one part: if there are several images of a part, "
+            + ("the promise does not hold: teach" if judged else "calibrate")
+            + " again with --part-name"
         )
     return found
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
@@ -42,6 +41,42 @@ class GoodScore:
 
 
 @dataclass(frozen=True)
+class CountedImages:
+    """The images that count, by SHA-256 of the file.
+
+    Attributes:
+        fitted: images to leave out, since the model was fitted to them.
+        known: predictions that take the place of the engine's; their images count although the
+            model was fitted to them.
+        without: images that a person leaves out.
+        part_of: names the part that an image shows. A part is left out with all of its images when
+            one of them is left out as fitted: images of a part are alike. None when every image is
+            another part.
+    """
+
+    fitted: frozenset[str]
+    known: Mapping[str, Prediction] = field(default_factory=dict)
+    without: Collection[str] = ()
+    part_of: Callable[[Path], str] | None = None
+
+    def is_fitted(self, sha256: str) -> bool:
+        """Tells if an image is left out because the model was fitted to it."""
+        return sha256 in self.fitted and sha256 not in self.known
+
+    def fitted_parts(self, images: Sequence[Path]) -> frozenset[str]:
+        """Returns the parts with an image that the model was fitted to."""
+        if self.part_of is None or self.fitted <= self.known.keys():
+            return frozenset()
+        return frozenset(self.part_of(path) for path in images if self._is_fitted_file(path))
+
+    def _is_fitted_file(self, path: Path) -> bool:
+        try:
+            return self.is_fitted(sha256_of(path))
+        except OSError:
+            return False  # `score_images` reads it again, and names it
+
+
+@dataclass(frozen=True)
 class ScoredImages:
     """The scores of a set of good images, in its order.
 
@@ -67,10 +102,7 @@ def score_images(
     preprocessing: Preprocessing,
     layout: Layout | None,
     *,
-    exclude: frozenset[str],
-    part_of: Callable[[Path], str] | None = None,
-    without: Collection[str] = (),
-    known: Mapping[str, Prediction] = MappingProxyType({}),
+    counted: CountedImages,
     may_lack_verdict: bool = False,
     report: Callable[[], object] = lambda: None,
 ) -> ScoredImages:
@@ -79,11 +111,6 @@ def score_images(
     Args:
         preprocessing: that of the bundle.
         layout: that of the recipe, as the line will run it.
-        exclude: SHA-256 of images to leave out, since the model was fitted to them.
-        part_of: names the part that an image shows. A part is left out with all of its images when
-            one of them is in `exclude`: images of a part are alike.
-        without: SHA-256 of images to leave out, by a person's choice.
-        known: predictions by SHA-256, which take the place of the engine's and of `exclude`.
         may_lack_verdict: true to list images without a verdict; false refuses them.
         report: called for each file.
 
@@ -91,10 +118,9 @@ def score_images(
         CameraError: files cannot be read or do not fit the model; the message names the first ones.
         EngineError: the artefact gives values that are not finite, and these are refused.
     """
-    scorer = _Scorer(
-        engine, preprocessing, FramePreparer(preprocessing, layout), known, may_lack_verdict
-    )
-    learnt_parts = _parts_of_any(images, exclude - known.keys(), part_of)
+    preparation = FramePreparer(preprocessing, layout)
+    scorer = _Scorer(engine, preprocessing, preparation, counted.known, may_lack_verdict)
+    part_of, learnt_parts = counted.part_of, counted.fitted_parts(images)
     scores: dict[str, GoodScore] = {}
     fitted: list[Path] = []
     fitted_parts: dict[str, list[Path]] = {}
@@ -103,13 +129,12 @@ def score_images(
     problems: list[str] = []
     for path in images:
         report()
-        name = printable(path)
         try:
             content = path.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
-            if digest in without:
+            if digest in counted.without:
                 continue
-            if digest in exclude and digest not in known:
+            if counted.is_fitted(digest):
                 fitted.append(path)
             elif part_of is not None and (part := part_of(path)) in learnt_parts:
                 fitted_parts.setdefault(part, []).append(path)
@@ -121,33 +146,14 @@ def score_images(
                     no_verdict[digest] = path
                 else:
                     scores[digest] = score
-        except OSError as error:
-            problems.append(f"{name}: cannot be read ({error.strerror})")
-        except FrameError as error:
-            message = str(error)
-            problems.append(message if name in message else f"{name}: {message}")
+        except (OSError, FrameError) as error:
+            problems.append(_problem(path, error))
     if problems:
         title = f"{len(problems)} of {len(images)} images cannot be used:"
         raise CameraError(listed(title, problems))
     return ScoredImages(
         list(scores.values()), fitted, fitted_parts, repeated, list(no_verdict.values())
     )
-
-
-def _parts_of_any(
-    images: Sequence[Path], hashes: Collection[str], part_of: Callable[[Path], str] | None
-) -> frozenset[str]:
-    """Returns the parts with an image of these hashes."""
-    if part_of is None or not hashes:
-        return frozenset()
-    return frozenset(part_of(path) for path in images if _is_one_of(hashes, path))
-
-
-def _is_one_of(hashes: Collection[str], path: Path) -> bool:
-    try:
-        return sha256_of(path) in hashes
-    except OSError:
-        return False  # `score_images` reads it again, and names it
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,13 @@ class _Scorer:
             raise EngineError(f"{path}: the artefact gives a score or a map that is not finite")
         seen = FrameSummary.of(frame, self.preprocessing.crop)
         return _score(path, digest, ready, seen, prediction)
+
+
+def _problem(path: Path, error: OSError | FrameError) -> str:
+    name, message = printable(path), str(error)
+    if isinstance(error, OSError):
+        return f"{name}: cannot be read ({error.strerror})"
+    return message if name in message else f"{name}: {message}"
 
 
 def _score(

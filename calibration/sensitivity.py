@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
 
+from calibration.activation import activate, require_reason
 from calibration.curve import SliderPoint, ThresholdCurve
 from calibration.good_parts import curve_of, reject_by_zone
 from calibration.tolerance import target_of
@@ -65,10 +65,10 @@ def move_slider(
     Raises:
         ConfigError: there is no reason, the position is outside 0 to 1, nothing is left of the
             review band, or as for `slider_of`.
-        BundleError: the artefact of the bundle is not the one of the calibration.
+        BundleError: another calibration is active by now, or the artefact of the bundle is not the
+            one of the calibration.
     """
-    if not reason.strip():
-        raise ConfigError("moving the slider needs a reason: give it with --reason TEXT")
+    require_reason(reason, "moving the slider")
     bundle.calibration(active.recipe, active.artefact)  # refuses another artefact
     point = slider_of(active).at(position)
     whole, moved = _thresholds_at(active, point, position)
@@ -76,10 +76,7 @@ def move_slider(
         image: score_of_zones(values, point.reject_by_zone)
         for image, values in active.zone_scores.items()
     }
-    renewed = {
-        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "author": author,
-        "reason": f"sensitivity {position:g}: {reason}",
+    moved_there = {
         "false_reject_rate_target": target_of(point.bound),
         "false_reject_rate_bound": point.bound,
         "false_reject_rate_average": point.expected,
@@ -89,8 +86,13 @@ def move_slider(
         "drift": _with_scores(active.drift, scores),
         "modelled_rate": None,
     }
-    bundle.add_calibration(active.model_copy(update=renewed))
-    return bundle.calibration(active.recipe, active.artefact)
+    return activate(
+        bundle,
+        active.model_copy(update=moved_there),
+        author=author,
+        reason=f"sensitivity {position:g}: {reason}",
+        replaces=active.seal,
+    )
 
 
 def _with_scores(drift: Baseline | None, scores: Mapping[str, float]) -> Baseline | None:

@@ -8,7 +8,6 @@ from calibration.calibrate import MAP_DECIDES, CalibrationResult
 from calibration.drift import FEWEST_PARTS, has_views
 from calibration.learnt import FEWEST_FOR_BOUND
 from calibration.lots import LotLimit
-from calibration.thresholds import PromisedThresholds
 from calibration.tolerance import ToleranceLimit
 from inspection.drift.charts import MOVED
 from inspection.errors import named
@@ -46,7 +45,7 @@ def describe(result: CalibrationResult) -> list[str]:
             f"goodness of fit p = {promised.tail.goodness_of_fit:.2f}"
         )
     elif not limit.is_met:
-        lines.append(_shortage(promised))
+        lines.append(_shortage(result))
     if promised.review_limit is not None:
         lines.append(
             f"review above {promised.review_limit.threshold:.6g}: at most "
@@ -154,14 +153,14 @@ def order_notice(result: CalibrationResult) -> list[str]:
     return [notice]
 
 
-def _shortage(promised: PromisedThresholds) -> str:
-    target, missing = promised.reject_limit.target, promised.parts_missing
+def _shortage(result: CalibrationResult) -> str:
+    limit, missing = result.promised.reject_limit, result.promised.parts_missing
     if missing is None:
-        return f"the target of {target:.2%} needs more lots, or lots that are more alike"
-    return (
-        f"the target of {target:.2%} needs {promised.reject_limit.parts + missing} good parts: "
-        f"add {missing} and calibrate again"
-    )
+        return f"the target of {limit.target:.2%} needs more lots, or lots that are more alike"
+    needed = f"the target of {limit.target:.2%} needs {limit.parts + missing} good parts"
+    if result.calibration.judged:  # no other calibration can count the learnt ones
+        return f"{needed} that the model has not learnt: bring them to linewarden calibrate"
+    return f"{needed}: add {missing} and calibrate again"
 
 
 def _drift(result: CalibrationResult) -> str:

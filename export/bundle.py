@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -14,14 +15,15 @@ import onnx
 
 from export.graph import build_graph, save_graph
 from export.macs import count_macs
+from export.open_batch import SIZES, compare_in_batches
 from export.parity import (
     Comparison,
     Frame,
     adversarial_frames,
     compare_frames,
     real_frames,
+    refuse_other_results,
     threshold_above,
-    too_different,
     verdict_flips,
 )
 from export.precision.judge import Judge
@@ -33,10 +35,10 @@ from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.bundle.bundle import TRAINING_RECORD
 from inspection.bundle.manifest import Golden, GraphIO, Parity, require_readable, seal_bundle
 from inspection.engine import GraphShape, engine_class
-from inspection.errors import BundleError, EngineError
+from inspection.errors import BundleError
 from inspection.files import new_directory
 from inspection.golden import write_golden
-from inspection.images import Window, encode_png
+from inspection.images import encode_png
 from inspection.preprocess import preprocess
 from inspection.trust.keys import Keys
 from training.checkpoint import RunRecord, load_run
@@ -46,15 +48,35 @@ DYNAMIC_ARTEFACT = "model.dynamic.onnx"
 _GOLDEN_REAL, _GOLDEN_ADVERSARIAL = 3, ("saturated", "noise", "lines-0", "lines-1")
 
 
+@dataclass(frozen=True)
+class Contents:
+    """The artefacts of a bundle beside the reference, a graph in FP32, which each bundle has.
+
+    Attributes:
+        precisions: some of "fp32", "fp16" and "int8". The manifest lists the artefacts, and gives
+            the reason for each that is missing.
+        is_for_here: of `precisions`, makes only what this processor gains from, in seconds.
+        calibration: folder with the good training images, for the calibration of INT8; None takes
+            the data set of the run.
+        dynamic_batch: also a graph with an open batch, for offline use.
+    """
+
+    precisions: Collection[str] = ("fp32",)
+    is_for_here: bool = False
+    calibration: Path | None = None
+    dynamic_batch: bool = False
+
+
+FOR_ALL = Contents()  # FP32 for each engine that wants a form of its own
+FOR_HERE = Contents(("fp32", "int8"), is_for_here=True)
+
+
 def export_bundle(
     run: Path,
     target: Path,
+    contents: Contents = FOR_ALL,
     *,
     replace: bool = False,
-    dynamic_batch: bool = False,
-    precisions: Collection[str] = ("fp32",),
-    calibration: Path | None = None,
-    is_for_here: bool = False,
     report: Callable[[str], None] = lambda _: None,
     finish: Callable[[Bundle], object] = lambda _: None,
 ) -> Bundle:
@@ -62,19 +84,13 @@ def export_bundle(
 
     Args:
         replace: overwrite an existing bundle and its calibrations.
-        dynamic_batch: also write a graph with an open batch, for offline use.
-        precisions: some of "fp32", "fp16" and "int8"; FP32 is always written. The manifest lists
-            the artefacts, and gives the reason for each that is missing.
-        calibration: folder with the good training images, for the calibration of INT8; None takes
-            the data set of the run.
-        is_for_here: of `precisions`, makes only what this processor gains from, in seconds.
         report: called with a line about each step.
         finish: called with the complete bundle in its temporary folder, before it becomes `target`:
             a bundle that is calibrated here never exists without its thresholds.
 
     Raises:
-        BundleError: the run is unfinished or damaged, `target` exists, or the calibration images
-            for INT8 are gone.
+        BundleError: the run is unfinished or damaged, `target` exists, an image for calibration has
+            gone or changed since the training, or the calibration images for INT8 are gone.
         EngineError: the artefact differs from the checkpoint by more than rounding, or gives a
             frame another verdict.
     """
@@ -82,56 +98,67 @@ def export_bundle(
         raise BundleError(f"{target}: exists; choose another folder, or --replace it")
     record, model = load_run(run)
     require_readable(record.name, run)
-    images: list[Image] = []
-    if "int8" in precisions:
-        images = _calibration_images(record, calibration, report, is_for_here=is_for_here)
+    images = _calibration_images(record, contents, report)
     with new_directory(target, replace=replace) as folder:
         report("fusing backbone and head into one graph")
         graph = build_graph(model)
         save_graph(graph, folder / REFERENCE_ARTEFACT)
-        if dynamic_batch:
-            save_graph(build_graph(model, dynamic_batch=True), folder / DYNAMIC_ARTEFACT)
         report("comparing checkpoint and artefact on native frames")
         frames, comparisons = _compare(record, model, folder)
         parity = _parity_of(
             comparisons, good=len(record.for_calibration), map_tolerance=model.map_tolerance
         )
+        judge = _make_judge(record, frames, comparisons, parity.threshold)
+        if contents.dynamic_batch:
+            _write_open_batch(folder, model, judge, parity)
         selection = select_artefacts(
             graph,
-            _make_judge(record, frames, comparisons, parity.threshold),
+            judge,
             folder,
-            precisions=precisions,
+            precisions=contents.precisions,
             images=images,
             has_backbone=_backbone(record) is not None,
-            is_for_here=is_for_here,
+            is_for_here=contents.is_for_here,
             report=report,
         )
-        goldens = _write_goldens(
-            folder,
-            frames,
-            comparisons,
-            real=len(record.for_calibration),
-            window=record.preprocessing.window,
-        )
-        trained_on = {"images_sha256": sorted(record.fitted_sha256)}
-        (folder / TRAINING_RECORD).write_text(json.dumps(trained_on, indent=1) + "\n")
+        goldens = _write_goldens(folder, record, frames, comparisons)
+        _write_training_record(folder, record)
         _seal(folder, record, graph, parity, goldens=goldens, selection=selection)
         finish(open_bundle(folder, Keys()))
     return open_bundle(target, Keys())  # the owner of the key signs it later
 
 
+def _write_open_batch(folder: Path, model: AnomalyModel, judge: Judge, parity: Parity) -> None:
+    """Writes the graph with an open batch, when it gives the results of the checkpoint."""
+    graph = build_graph(model, dynamic_batch=True)
+    for size in SIZES:
+        found = compare_in_batches(graph, judge.frames, size)
+        which = f" in batches of {size}"
+        refuse_other_results(found, parity.threshold, parity.map_tolerance, which)
+    save_graph(graph, folder / DYNAMIC_ARTEFACT)
+
+
+def _write_training_record(folder: Path, record: RunRecord) -> None:
+    trained_on = {"images_sha256": sorted(record.fitted_sha256)}
+    (folder / TRAINING_RECORD).write_text(json.dumps(trained_on, indent=1) + "\n")
+
+
 def _calibration_images(
-    record: RunRecord, folder: Path | None, report: Callable[[str], None], *, is_for_here: bool
+    record: RunRecord, contents: Contents, report: Callable[[str], None]
 ) -> list[Image]:
-    """Returns images for the calibration of INT8; a bundle for here does without them, and says so.
+    """Returns images for the calibration of INT8, where it is wanted.
+
+    A bundle for here does without INT8 when they are gone, and says so.
 
     Raises:
         BundleError: the images are gone, and the bundle is not for here.
     """
-    if not is_for_here:
-        return calibration_images(record, folder, report)
+    if "int8" not in contents.precisions:
+        return []
+    if not contents.is_for_here:
+        return calibration_images(record, contents.calibration, report)
     try:
-        return calibration_images(record, folder, report, FEW_IMAGES)
+        return calibration_images(record, contents.calibration, report, FEW_IMAGES)
     except BundleError as error:
         report(f"no INT8: {error}")
         return []
@@ -141,9 +168,7 @@ def _compare(
     record: RunRecord, model: AnomalyModel, folder: Path
 ) -> tuple[list[Frame], list[Comparison]]:
     """Returns frames and comparisons, the good images for calibration first."""
-    paths = [file.path for file in record.for_calibration]
-    window = record.preprocessing.window
-    named = list(real_frames(paths, window))
+    named = list(real_frames(record.for_calibration, record.preprocessing.window))
     named += adversarial_frames(named[0][1], record.preprocessing)
     height, width = record.config.data.image_size
     shape = GraphShape(height, width)
@@ -159,21 +184,13 @@ def _parity_of(comparisons: Sequence[Comparison], *, good: int, map_tolerance: f
     """Returns the parity record; raises EngineError when the artefact is not the checkpoint."""
     scores = [c.expected_score for c in comparisons]
     threshold = threshold_above(scores[:good], scores)
-    flips = verdict_flips(comparisons, threshold)
-    wrong = too_different(comparisons, map_tolerance) or flips
-    if wrong:
-        worst = max(wrong, key=lambda c: c.difference.relative)
-        raise EngineError(
-            f"the exported graph is not the checkpoint: {len(wrong)} of {len(comparisons)} frames "
-            f"differ, {len(flips)} in their verdict; worst {worst.name!r}: score "
-            f"{worst.expected_score:.6g} became {worst.score:.6g}. Nothing was written"
-        )
+    refuse_other_results(comparisons, threshold, map_tolerance)
     return Parity(
         frames=len(comparisons),
         score=max(c.difference.score for c in comparisons),
         map=max(c.difference.map for c in comparisons),
         score_range=max(scores) - min(scores),
-        verdict_flips=len(flips),
+        verdict_flips=len(verdict_flips(comparisons, threshold)),
         threshold=threshold,
         map_tolerance=map_tolerance,
     )
@@ -195,13 +212,10 @@ def _make_judge(
 
 
 def _write_goldens(
-    folder: Path,
-    frames: Sequence[Frame],
-    comparisons: Sequence[Comparison],
-    *,
-    real: int,
-    window: Window | None,
+    folder: Path, record: RunRecord, frames: Sequence[Frame], comparisons: Sequence[Comparison]
 ) -> tuple[Golden, ...]:
+    """Writes some of the real frames, which come first, and those that strain the graph."""
+    real = len(record.for_calibration)
     chosen = [*range(min(real, _GOLDEN_REAL))]
     chosen += [
         index
@@ -212,7 +226,7 @@ def _write_goldens(
         write_golden(
             folder,
             f"{number}-{comparisons[index].name}",
-            encode_png(frames[index], window),
+            encode_png(frames[index], record.preprocessing.window),
             comparisons[index].expected_score,
             comparisons[index].expected_map,
         )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from inspection.engine import Engine
-from inspection.errors import BundleError
+from inspection.errors import BundleError, EngineError
+from inspection.files import sha256_of
 from inspection.golden import FP32_TOLERANCE, Difference, compare
 from inspection.images import Window, read_frame
 from inspection.names import printable
 from inspection.preprocess import Preprocessing, preprocess
+from training.checkpoint import HeldOut
 from training.models.base import AnomalyModel
 
 Frame = npt.NDArray[np.uint8]
@@ -33,17 +34,24 @@ class Comparison:
     difference: Difference
 
 
-def real_frames(paths: Sequence[Path], window: Window | None) -> Iterator[tuple[str, Frame]]:
+def real_frames(files: Sequence[HeldOut], window: Window | None) -> Iterator[tuple[str, Frame]]:
     """Reads images at native resolution, named by their files.
 
     Raises:
-        BundleError: a file has gone since the training.
+        BundleError: a file has gone or changed since the training.
     """
-    for path in paths:
+    for file in files:
+        path = file.path
         if not path.is_file():
             raise BundleError(
-                f"{printable(path)}: the training held this image out, and it is gone; export on "
-                "the machine that has the data set"
+                f"{printable(path)}: the training kept this image for calibration, and it is gone; "
+                "export on the machine that has the data set"
+            )
+        # An image that the model has learnt would count as unseen after another save.
+        if sha256_of(path) != file.sha256:
+            raise BundleError(
+                f"{printable(path)}: has changed since the training, which kept this image for "
+                "calibration; bring the original back, or train again"
             )
         yield printable(path.stem), read_frame(path, window)
 
@@ -115,3 +123,22 @@ def too_different(
 ) -> list[Comparison]:
     """Returns the frames on which an FP32 artefact differs by more than rounding explains."""
     return [c for c in comparisons if not c.difference.is_rounding(map_tolerance)]
+
+
+def refuse_other_results(
+    comparisons: Sequence[Comparison], threshold: float, map_tolerance: float, which: str = ""
+) -> None:
+    """Raises EngineError unless a graph gives the results of the checkpoint.
+
+    Args:
+        which: words for the message, behind "the exported graph".
+    """
+    flips = verdict_flips(comparisons, threshold)
+    wrong = too_different(comparisons, map_tolerance) or flips
+    if wrong:
+        worst = max(wrong, key=lambda c: c.difference.relative)
+        raise EngineError(
+            f"the exported graph{which} is not the checkpoint: {len(wrong)} of {len(comparisons)} "
+            f"frames differ, {len(flips)} in their verdict; worst {worst.name!r}: score "
+            f"{worst.expected_score:.6g} became {worst.score:.6g}. Nothing was written"
+        )

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from calibration.calibrate import calibrate
 from calibration.thresholds import CalibrationTargets
 from export.bundle import export_bundle
+from export.study_inputs import claim, inputs_of, refuse_different
 from inspection.bundle import open_bundle
 from inspection.config.loading import StrictModel
 from inspection.files import write_bytes, write_text
@@ -70,7 +71,8 @@ class StudyRow(StrictModel):
 def measure(variant: str, config: TrainConfig, folder: Path, fit: Fit) -> StudyRow:
     """Runs the whole chain once in `folder`, without the training if the folder holds it already.
 
-    It leaves `sheet.jpg` with chosen parts in the folder.
+    The caller has claimed the folder for these inputs, or it is empty. The chain leaves
+    `sheet.jpg` with chosen parts in it.
     """
     if not (folder / "run" / "run.json").exists():
         fit(config, folder / "run")
@@ -105,10 +107,14 @@ def measure(variant: str, config: TrainConfig, folder: Path, fit: Fit) -> StudyR
 
 
 def measure_once(variant: str, config: TrainConfig, data: Path, work: Path, fit: Fit) -> None:
-    """Runs `measure` in a folder of `work`, unless an earlier call has done it."""
+    """Runs `measure` in a folder of `work`, unless an earlier call has done it.
+
+    Raises:
+        ConfigError: the folder holds the results of another configuration or other data.
+    """
     folder = work / f"{variant}-{data.name}-{config.fit.seed}"
+    claim(folder, inputs_of(config))
     if not (folder / ROW).exists():
-        folder.mkdir(parents=True, exist_ok=True)
         row = measure(variant, config, folder, fit)
         write_text(folder / ROW, row.model_dump_json(indent=1) + "\n")
 
@@ -116,14 +122,22 @@ def measure_once(variant: str, config: TrainConfig, data: Path, work: Path, fit:
 def finished(
     work: Path, variants: Sequence[str], data_sets: Sequence[str]
 ) -> list[tuple[StudyRow, Path]]:
-    """Reads the finished rows of these variants and data sets in order, with their folders."""
-    return [
-        (StudyRow.model_validate_json((folder / ROW).read_bytes()), folder)
-        for data_set in data_sets
-        for variant in variants
-        for folder in sorted(work.glob(f"{variant}-{data_set}-*"))
-        if (folder / ROW).exists()
-    ]
+    """Reads the finished rows of these variants and data sets in order, with their folders.
+
+    Raises:
+        ConfigError: the rows of a variant and a data set differ in more than the seed.
+    """
+    found = []
+    for data_set in data_sets:
+        for variant in variants:
+            folders = [
+                row.parent
+                for row in sorted(work.glob(f"*/{ROW}"))
+                if row.parent.name.rpartition("-")[0] == f"{variant}-{data_set}"
+            ]
+            refuse_different(folders)
+            found += [(StudyRow.model_validate_json((f / ROW).read_bytes()), f) for f in folders]
+    return found
 
 
 def latencies_ms(done: Sequence[tuple[StudyRow, Path]]) -> dict[str, float]:

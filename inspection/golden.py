@@ -15,6 +15,7 @@ import numpy.typing as npt
 from inspection.bundle import Bundle
 from inspection.bundle.manifest import Golden, Parity
 from inspection.engine import Engine, Prediction
+from inspection.engine.cpu_record import FirstStage
 from inspection.engine.sidecar import AccuracyGate
 from inspection.errors import BundleError, EngineError
 from inspection.images import read_image
@@ -177,14 +178,26 @@ class GoldenResult:
 
 
 def golden_results(
-    bundle: Bundle, engine: Engine, frames: Iterable[GoldenFrame]
+    bundle: Bundle,
+    engine: Engine,
+    frames: Iterable[GoldenFrame],
+    first: FirstStage | None = None,
 ) -> Iterator[GoldenResult]:
-    """Runs golden frames of a bundle through an engine, one after the other."""
+    """Runs golden frames of a bundle through an engine, one after the other.
+
+    Args:
+        first: set when the engine is this first stage of a cascade. It flips a verdict only where
+            it passes a frame that the checkpoint rejects.
+    """
     threshold = bundle.manifest.parity.threshold
     for frame in frames:
         got = engine.infer(frame.image)
         difference = compare(frame.name, frame.score, frame.map, got)
-        flipped = (frame.score > threshold) != (float(got.scores[0]) > threshold)
+        is_rejected, score = frame.score > threshold, float(got.scores[0])
+        if first is None:
+            flipped = is_rejected != (score > threshold)
+        else:
+            flipped = is_rejected and score <= threshold - first.margins.score
         yield GoldenResult(frame, got, difference, flipped)
 
 
@@ -216,31 +229,45 @@ class Allowance:
 def allowance(bundle: Bundle, artefact: str) -> Allowance:
     """Returns the allowed differences of an artefact, from the measurements in the bundle.
 
-    Export measured an artefact of lower precision, and the build measured a plan or the choice for
-    a processor. The FP32 graph may differ by rounding only.
+    Export measured an artefact of lower precision, and the build measured a plan. The FP32 graph
+    may differ by rounding only.
 
     Raises:
-        BundleError: a plan does not match its sidecar, or a record was changed.
+        BundleError: a plan does not match its sidecar.
     """
-    sidecar = bundle.sidecar(artefact) or bundle.cpu_record(artefact)
+    sidecar = bundle.sidecar(artefact)
     record = bundle.manifest.artefacts.get(artefact)
     measured: AccuracyGate | Parity | None = None
     if sidecar is not None:
         measured = sidecar.gate
     elif record is not None:
         measured = record.parity
+    return _allowance_of(bundle, measured)
+
+
+def first_allowance(bundle: Bundle, first: FirstStage) -> Allowance:
+    """Returns the allowed differences of a first stage, as the build measured them."""
+    return _allowance_of(bundle, first.gate)
+
+
+def _allowance_of(bundle: Bundle, measured: AccuracyGate | Parity | None) -> Allowance:
     score, map_ = (0.0, 0.0) if measured is None else (measured.score, measured.map)
     return Allowance(_SLACK * score, _SLACK * map_, bundle.manifest.parity.map_tolerance)
 
 
-def require_golden(bundle: Bundle, artefact: str, engine: Engine) -> None:
+def require_golden(
+    bundle: Bundle, artefact: str, engine: Engine, first: FirstStage | None = None
+) -> None:
     """Runs the self-test of a station: the golden frames, through the engine that will inspect.
+
+    Args:
+        first: set when the engine is this first stage of a cascade.
 
     Raises:
         EngineError: a frame gives another result than the checkpoint.
     """
-    allowed = allowance(bundle, artefact)
-    results = golden_results(bundle, engine, golden_frames(bundle))
+    allowed = allowance(bundle, artefact) if first is None else first_allowance(bundle, first)
+    results = golden_results(bundle, engine, golden_frames(bundle), first)
     wrong = [result.frame.name for result in results if not allowed.covers(result)]
     if wrong:
         raise EngineError(

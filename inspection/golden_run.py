@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from itertools import cycle, islice
+from dataclasses import dataclass, replace
+from itertools import chain, cycle, islice
 from pathlib import PurePosixPath
 
-from inspection.bundle import Bundle, engine_of, obstacle_on
+from inspection.bundle import Bundle, chosen_here, engine_of, obstacle_on
 from inspection.engine import Engine, engine_class
+from inspection.engine.cpu_record import FirstStage
 from inspection.engine.cuda import open_cuda
 from inspection.engine.graph_file import GRAPH_SUFFIX
 from inspection.engine.processor import Processor, processor_here
 from inspection.engine.sidecar import Runtime, runtime_of
 from inspection.engine.tensorrt_bindings import load_bindings, platform_here
 from inspection.errors import EngineError
-from inspection.golden import Difference, GoldenFrame, allowance, golden_frames, golden_results
-from inspection.inspector import open_engine
+from inspection.golden import (
+    Difference,
+    GoldenFrame,
+    allowance,
+    first_allowance,
+    golden_frames,
+    golden_results,
+)
+from inspection.opening import open_chosen, open_early, open_engine
 
 _TIMED_RUNS = 30
 
@@ -77,11 +85,11 @@ def artefacts_here(bundle: Bundle, onnx_engine: str | None) -> tuple[dict[str, s
             remarks.append(f"{name}: not run, {obstacle}")
         else:
             chosen[name] = engine
-    for name in bundle.cpu_records():
-        if PurePosixPath(name).parts[1] == processor.folder:
-            chosen[name] = engine_for(bundle, name, onnx_engine)
-        else:
-            remarks.append(f"{name}: not run, this machine is {processor.folder}")
+    remarks += [
+        f"{name}: not run, this machine is {processor.folder}"
+        for name in bundle.cpu_records()
+        if PurePosixPath(name).parts[1] != processor.folder
+    ]
     by_runtime: dict[Runtime, list[str]] = {}
     for plan in bundle.plans():
         by_runtime.setdefault(runtime_of(plan), []).append(plan)
@@ -99,8 +107,28 @@ def artefacts_here(bundle: Bundle, onnx_engine: str | None) -> tuple[dict[str, s
     return chosen, remarks
 
 
+def runs_of_choice(bundle: Bundle, frames: Sequence[GoldenFrame]) -> Iterator[GoldenRun]:
+    """Runs golden frames through each stage that a build chose for this processor, if one did.
+
+    Raises:
+        BundleError, EngineError: see `chosen_here`; a stage does not run.
+    """
+    records = bundle.cpu_records(processor_here().folder)
+    if not records:
+        return
+    name, chosen = records[0], chosen_here(bundle)
+    early = open_early(bundle, chosen)
+    if early is not None and chosen.first is not None:
+        with closing(early.engine) as engine:
+            where = f"{chosen.first.engine}, first stage"
+            yield run_golden(bundle, name, where, engine, frames, first=chosen.first)
+    with closing(open_chosen(bundle, chosen)) as engine:
+        run = run_golden(bundle, chosen.artefact, chosen.engine, engine, frames)
+        yield replace(run, artefact=name)
+
+
 def require_golden_of_recipes(bundle: Bundle, onnx_engine: str | None = None) -> None:
-    """Runs the golden frames through every artefact that a recipe of the bundle names.
+    """Runs the golden frames through every artefact that a recipe names or a build chose here.
 
     Args:
         onnx_engine: see `engine_for`.
@@ -109,26 +137,42 @@ def require_golden_of_recipes(bundle: Bundle, onnx_engine: str | None = None) ->
         EngineError: a frame gives another result than the checkpoint.
     """
     frames = golden_frames(bundle)
-    for artefact in sorted(set(bundle.recipes().values())):
-        name = engine_for(bundle, artefact, onnx_engine)
-        with closing(open_engine(bundle, engine=name, artefact=artefact)) as engine:
-            wrong = run_golden(bundle, artefact, name, engine, frames).wrong
-        if wrong:
+    for run in chain(_runs_of_recipes(bundle, onnx_engine, frames), runs_of_choice(bundle, frames)):
+        if run.wrong:
             raise EngineError(
-                f"{bundle.folder}: {name} gives other results than the checkpoint with "
-                f"{artefact}: {', '.join(wrong)}; nothing was changed"
+                f"{bundle.folder}: {run.engine} gives other results than the checkpoint with "
+                f"{run.artefact}: {', '.join(run.wrong)}; nothing was changed"
             )
 
 
+def _runs_of_recipes(
+    bundle: Bundle, onnx_engine: str | None, frames: Sequence[GoldenFrame]
+) -> Iterator[GoldenRun]:
+    for artefact in sorted(set(bundle.recipes().values())):
+        name = engine_for(bundle, artefact, onnx_engine)
+        with closing(open_engine(bundle, engine=name, artefact=artefact)) as engine:
+            yield run_golden(bundle, artefact, name, engine, frames)
+
+
 def run_golden(
-    bundle: Bundle, artefact: str, engine_name: str, engine: Engine, frames: Sequence[GoldenFrame]
+    bundle: Bundle,
+    artefact: str,
+    engine_name: str,
+    engine: Engine,
+    frames: Sequence[GoldenFrame],
+    *,
+    first: FirstStage | None = None,
 ) -> GoldenRun:
-    """Runs the golden frames through an engine with `artefact` open, and times it."""
-    allowed = allowance(bundle, artefact)
+    """Runs the golden frames through an engine with `artefact` open, and times it.
+
+    Args:
+        first: set when the engine is this first stage of a cascade.
+    """
+    allowed = allowance(bundle, artefact) if first is None else first_allowance(bundle, first)
     pixel = _pixel_threshold(frames, bundle.manifest.parity.threshold)
     differences, flips, wrong = [], [], []
     both, either = 0, 0  # pixels in masks
-    for result in golden_results(bundle, engine, frames):
+    for result in golden_results(bundle, engine, frames, first):
         name = result.frame.name
         differences.append(result.difference)
         expected_mask, mask = result.frame.map > pixel, result.prediction.maps[0] > pixel

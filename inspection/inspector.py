@@ -12,7 +12,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -20,15 +21,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inspection.bundle import Bundle, Chosen, chosen_here, open_bundle
+from inspection.bundle import Bundle, chosen_here, open_bundle
 from inspection.bundle.calibration_file import Calibration, RecipeIdentity
-from inspection.engine import Engine, GraphShape, TritonServer, engine_class
-from inspection.engine.freed_memory import return_freed_memory
-from inspection.engine.own_thread import OwnThreadEngine
+from inspection.engine import Engine, GraphShape, TritonServer
+from inspection.engine.cpu_record import Margins
 from inspection.errors import EngineError, FrameError, PartNotFoundError
 from inspection.layout import FramePreparer, PreparedFrame
 from inspection.layout.alignment import Pose
 from inspection.layout.zones import ZoneMap
+from inspection.opening import EarlyPass, open_chosen, open_early, run_empty
 from inspection.preprocess import Crop
 from inspection.verdict import Cause, Decision, Thresholds, Verdict, decide, decide_by_zone
 
@@ -40,6 +41,12 @@ class StageTimes:
     preprocess_ns: int
     infer_ns: int
     decide_ns: int
+
+    def after(self, first: StageTimes) -> StageTimes:
+        """Returns the durations of both stages of a cascade, which share the preprocessing."""
+        return StageTimes(
+            self.preprocess_ns, first.infer_ns + self.infer_ns, first.decide_ns + self.decide_ns
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +65,7 @@ class Inspection:
             when the whole map counts.
         zone: name of the zone that decided; empty without zones.
         pose: position and angle of the part; None without alignment.
+        is_early: True when a first stage passed the part, and score and map are of its precision.
     """
 
     verdict: Verdict
@@ -72,6 +80,7 @@ class Inspection:
     zones: ZoneMap | None = None
     zone: str = ""
     pose: Pose | None = None
+    is_early: bool = False
 
     def native_mask(self, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         """Returns the mask at the resolution of `frame`, bool (H, W), nearest neighbour."""
@@ -122,6 +131,7 @@ class Inspector:
 
     Args:
         recipe_number: number that the line requested; None where recipes have no numbers.
+        early: the first stage, where `engine` is the second one of a cascade.
         engine_name: name of the engine, for reports.
     """
 
@@ -131,16 +141,20 @@ class Inspector:
         calibration: Calibration,
         engine: Engine,
         recipe_number: int | None = None,
+        *,
+        early: EarlyPass | None = None,
         engine_name: str = "",
     ) -> None:
         self.bundle = bundle
         self.calibration = calibration
         self.engine_name = engine_name
         self._engine = engine
+        self._early = early
         self._zone_names = tuple(calibration.zone_thresholds)
-        self._zone_thresholds = tuple(calibration.zone_thresholds.values())
+        self._limits = _Limits(calibration.thresholds, tuple(calibration.zone_thresholds.values()))
+        self._early_limits = None if early is None else self._limits.lowered(early.margins)
         self._preparer = FramePreparer(bundle.manifest.preprocessing, calibration.layout)
-        self._identity = calibration.identity(recipe_number)
+        self._identity = calibration.identity(recipe_number, "" if early is None else early.sha256)
 
     @classmethod
     def open(
@@ -167,9 +181,14 @@ class Inspector:
         if not isinstance(bundle, Bundle):
             bundle = open_bundle(Path(bundle))
         chosen = chosen_here(bundle, engine, artefact)
-        calibration = bundle.calibration(recipe, chosen.artefact)
+        calibration = bundle.calibration(recipe, chosen.artefact, chosen.engine)
         opened = open_chosen(bundle, chosen, threads=threads, server=server)
-        return cls(bundle, calibration, opened, engine_name=chosen.engine)
+        try:
+            early = open_early(bundle, chosen, threads=threads)
+        except BaseException:
+            opened.close()
+            raise
+        return cls(bundle, calibration, opened, early=early, engine_name=chosen.engine)
 
     def inspect(self, frame: npt.NDArray[np.uint8]) -> Inspection:
         """Inspects one native frame, uint8 (H, W) grey or (H, W, 3) BGR.
@@ -195,17 +214,33 @@ class Inspector:
     def infer(self, prepared: PreparedFrame, deadline_ns: int | None = None) -> Inspection:
         """Does the second step of `inspect`: the engine and the decision.
 
+        In a cascade, the first stage passes what is clear of all thresholds by its margin. It
+        never rejects: what it does not pass gets score, map and verdict from the second stage.
+
         Args:
             deadline_ns: see `Engine.infer`.
         """
+        if self._early is None or self._early_limits is None:
+            return self._infer(self._engine, self._limits, prepared, deadline_ns)
+        first = self._infer(self._early.engine, self._early_limits, prepared, deadline_ns)
+        if first.verdict is Verdict.PASS:
+            return replace(first, is_early=True)
+        if first.cause is Cause.ENGINE:
+            return first
+        second = self._infer(self._engine, self._limits, prepared, deadline_ns)
+        return replace(second, times=second.times.after(first.times))
+
+    def _infer(
+        self, engine: Engine, limits: _Limits, prepared: PreparedFrame, deadline_ns: int | None
+    ) -> Inspection:
         started = time.monotonic_ns()
         try:
-            prediction = self._engine.infer(prepared.image[np.newaxis], deadline_ns)
+            prediction = engine.infer(prepared.image[np.newaxis], deadline_ns)
         except EngineError as error:
             return self._no_verdict(Cause.ENGINE, str(error))
         inferred = time.monotonic_ns()
         anomaly_map = prediction.maps[0]
-        decision = self._decide(float(prediction.scores[0]), anomaly_map, prepared.zones)
+        decision = limits.decide(float(prediction.scores[0]), anomaly_map, prepared.zones)
         decided = time.monotonic_ns()
         return Inspection(
             verdict=decision.verdict,
@@ -233,17 +268,24 @@ class Inspector:
         return self._engine
 
     def warm(self) -> None:
-        """Runs the engine on an empty image, so that the next part is not slow.
+        """Runs the engines on an empty image, so that the next part is not slow.
 
         Raises:
-            EngineError: the engine failed.
+            EngineError: an engine failed.
         """
         graph = self.bundle.manifest.graph
-        _run_empty(self._engine, GraphShape(graph.height, graph.width))
+        for engine in self._engines():
+            run_empty(engine, GraphShape(graph.height, graph.width))
 
     def close(self) -> None:
-        """Releases the engine. Safe to call twice."""
-        self._engine.close()
+        """Releases the engines. Safe to call twice."""
+        for engine in self._engines():
+            engine.close()
+
+    def _engines(self) -> Iterator[Engine]:
+        if self._early is not None:
+            yield self._early.engine
+        yield self._engine
 
     def __enter__(self) -> Inspector:
         return self
@@ -256,63 +298,26 @@ class Inspector:
     ) -> None:
         self.close()
 
-    def _decide(
-        self, score: float, anomaly_map: npt.NDArray[np.float32], zones: ZoneMap | None
-    ) -> Decision:
-        if zones is None:
-            return decide(score, anomaly_map, self.calibration.thresholds)
-        return decide_by_zone(score, anomaly_map, zones, self._zone_thresholds)
-
     def _no_verdict(self, cause: Cause, message: str) -> Inspection:
         graph = self.bundle.manifest.graph
         shape = (graph.height, graph.width)
         return no_verdict(cause, message, thresholds=self.calibration.thresholds, shape=shape)
 
 
-def open_engine(
-    bundle: Bundle,
-    *,
-    engine: str | None = None,
-    artefact: str | None = None,
-    threads: int | None = None,
-    server: TritonServer | None = None,
-) -> Engine:
-    """Opens an artefact of a verified bundle; see `chosen_here` and `open_chosen`."""
-    chosen = chosen_here(bundle, engine, artefact)
-    return open_chosen(bundle, chosen, threads=threads, server=server)
+@dataclass(frozen=True)
+class _Limits:
+    """Thresholds of the whole map, and of each zone in the order of the layout."""
 
+    whole: Thresholds
+    zones: tuple[Thresholds, ...]
 
-def open_chosen(
-    bundle: Bundle,
-    chosen: Chosen,
-    *,
-    threads: int | None = None,
-    server: TritonServer | None = None,
-) -> Engine:
-    """Opens an artefact of a verified bundle and runs it once, so that the first part is not slow.
+    def lowered(self, margins: Margins) -> _Limits:
+        zones = tuple(zone.lowered(margins.map) for zone in self.zones)
+        return _Limits(self.whole.lowered(margins.score), zones)
 
-    Any thread may call the engine, and any thread may close it; see `OwnThreadEngine`.
-
-    Args:
-        server: for the engine `triton` alone.
-    """
-    graph = bundle.manifest.graph
-    shape = GraphShape(graph.height, graph.width)
-    factory = engine_class(chosen.engine, chosen.compute, server)
-
-    def open_trimmed() -> Engine:
-        engine = factory(bundle.file(chosen.artefact), shape, threads=threads)
-        return_freed_memory()  # before the first run, which takes memory of other sizes
-        return engine
-
-    opened = OwnThreadEngine(open_trimmed)
-    try:
-        _run_empty(opened, shape)
-    except EngineError:
-        opened.close()  # on its thread: memory of the device is freed on no other
-        raise
-    return opened
-
-
-def _run_empty(engine: Engine, shape: GraphShape) -> None:
-    engine.infer(np.zeros((shape.batch, shape.height, shape.width, 3), dtype=np.uint8))
+    def decide(
+        self, score: float, anomaly_map: npt.NDArray[np.float32], zones: ZoneMap | None
+    ) -> Decision:
+        if zones is None:
+            return decide(score, anomaly_map, self.whole)
+        return decide_by_zone(score, anomaly_map, zones, self.zones)

@@ -29,7 +29,11 @@ _ASSIGNMENT = re.compile(
     rf"(?<![?&;\w])((?:[\w-]+-)?{_SENSITIVE}\s*=\s*)(?:{_QUOTED}|(?:\\.|[^\s\\])+?(?=[:;,.)]*(?:\s|$)))",
     re.IGNORECASE | re.DOTALL,
 )
-_HEADER = re.compile(r"((?:proxy-)?authorization|cookie|x-api-key)(\s*:\s*)[^\r\n]*", re.IGNORECASE)
+# A cookie is `name=value`: "bundles/cookie: exists" is a message about a bundle of cookies.
+_HEADER = re.compile(
+    r"((?:proxy-)?authorization|x-api-key|cookie(?=\s*:\s*[^\s=;]+=))(\s*:\s*)[^\r\n]*",
+    re.IGNORECASE,
+)
 _QUERY_ITEM = re.compile(r"([?&;])([^=&;]*)(=?)([^&;]*)")
 _IN_PATH = re.compile(rf"((?:user|pass|{_SENSITIVE})=)[^/]*", re.IGNORECASE)
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import cv2
@@ -68,6 +68,11 @@ class Thresholds:
     pixel: float
     review: float | None = None
     minimum_area_px: int = 1
+
+    def lowered(self, margin: float) -> Thresholds:
+        """Returns the thresholds that pass only parts which keep `margin` to these."""
+        review = None if self.review is None else self.review - margin
+        return replace(self, reject=self.reject - margin, review=review)
 
 
 @dataclass(frozen=True)

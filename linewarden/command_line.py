@@ -146,9 +146,17 @@ COMMANDS = {
     ),
 }
 
+# The packages of this program, and the name of an error that has none.
+_PACKAGES = frozenset(
+    ["", "linewarden", "edge", "inspection", "calibration", "reports", "training", "export"]
+)
 # Errors of disks and folders, which a command meets only when it writes.
 _OF_THE_MACHINE = frozenset(
-    [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO]
+    [
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM),
+        errno.EIO,
+        *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST),  # a file where a folder should be, or reverse
+    ]
 )
 
 
@@ -202,7 +210,7 @@ def _run(name: str, words: list[str], load: Callable[[str], ModuleType]) -> int:
         return int(module.run(parser.parse_args(words)))
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing in {"", "linewarden", "edge", "calibration", "training", "export"}:
+        if missing in _PACKAGES:
             raise  # a mistake of this program is not a missing package
         _complain(
             f"linewarden {name} needs the package {missing}, and it is not installed: "
@@ -237,7 +245,8 @@ def _of_the_machine(error: Exception) -> str | None:
     if lacks_memory(error):
         return HINT
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
-        where = f"{error.filename}: " if error.filename else ""
+        path = error.filename2 or error.filename  # of a copy, the target
+        where = f"{path}: " if path else ""
         return f"{where}{os.strerror(error.errno)}; free some space, or choose another place"
     return None
 

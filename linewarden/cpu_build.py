@@ -8,7 +8,7 @@ from pathlib import Path
 
 from export.cpu.build import CpuBuilt, build_for_processor, has_choice
 from inspection.bundle import Bundle, chosen_here
-from inspection.engine.cpu_record import CpuRecord, Trial
+from inspection.engine.cpu_record import CpuRecord, Stage, Trial
 from inspection.engine.preflight import Machine
 from inspection.engine.tensorrt_bindings import load_bindings
 from inspection.errors import EngineError
@@ -17,7 +17,17 @@ from linewarden.options import thread_count
 from linewarden.text_table import aligned
 from linewarden.warning import warn
 
-_COLUMNS = ("engine", "artefact", "precision", "ms", "after a gap", "flips", "score", "")
+_COLUMNS = (
+    "engine",
+    "artefact",
+    "precision",
+    "ms",
+    "after a gap",
+    "looks twice",
+    "flips alone",
+    "score",
+    "",
+)
 
 
 def add_cpu_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +39,7 @@ def add_cpu_arguments(parser: argparse.ArgumentParser) -> None:
         "--good",
         type=Path,
         metavar="FOLDER",
-        help="processor: images of good parts whose verdicts must stay",
+        help="processor: images of good parts, which show how often a part needs a second look",
     )
     parser.add_argument(
         "--threads",
@@ -72,9 +82,22 @@ def build_if_it_pays(
 
 
 def describe(record: CpuRecord) -> list[str]:
-    """Returns the candidates as a table, and the kept one."""
-    kept = f"this machine runs {record.artefact} on {record.engine} in {record.precision}"
-    return [*table(record), kept]
+    """Returns the candidates as a table, and what was kept."""
+    return [*table(record), f"this machine runs {named(record.exact)}", *cascade(record)]
+
+
+def named(stage: Stage) -> str:
+    """Returns the artefact, engine and precision of a stage in words."""
+    return f"{stage.artefact} on {stage.engine} in {stage.compute}"
+
+
+def cascade(record: CpuRecord) -> list[str]:
+    """Returns the line about the stage that passes clearly good parts, if there is one."""
+    first = record.first
+    if first is None:
+        return []
+    share = f"{1 - first.second_look:.0%} of the good parts here"
+    return [f"before it, {named(first)} passes what is clearly good, {share}; it rejects nothing"]
 
 
 def table(record: CpuRecord) -> list[str]:
@@ -96,6 +119,7 @@ def _cells(trial: Trial) -> tuple[str, ...]:
         trial.artefact,
         trial.compute,
         *("-" if time is None else f"{time:.1f}" for time in (trial.median_ms, trial.after_gap_ms)),
+        "-" if trial.second_look is None else f"{trial.second_look:.0%}",
         "-" if trial.verdict_flips is None else str(trial.verdict_flips),
         "-" if trial.score is None else f"{trial.score:.2%}",
         trial.remark,
@@ -104,7 +128,7 @@ def _cells(trial: Trial) -> tuple[str, ...]:
 
 def next_step(bundle: Bundle) -> list[str]:
     """Returns the command that renews thresholds which the new choice does not keep."""
-    identity = bundle.sha256(chosen_here(bundle).artefact)
+    identity = bundle.sha256(bundle.bound_to(chosen_here(bundle).artefact))
     lines = []
     for recipe in bundle.recipes():
         path = bundle.calibration_path(recipe)

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
-from inspection.engine import TritonServer
+from inspection.engine import THREADS_MAX, TritonServer
 from inspection.errors import ConfigError
 from inspection.images import NameExpression
 from inspection.inspector import Inspector
@@ -75,10 +75,18 @@ def server_of(args: argparse.Namespace, bundle: Bundle) -> TritonServer | None:
 
 def thread_count(text: str) -> int:
     """Returns a number of threads; argparse names it when it is not one."""
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{count} threads run nothing: give 1 or more")
-    return count
+    return whole_number(text, 1, THREADS_MAX)
+
+
+def whole_number(text: str, lowest: int, highest: int) -> int:
+    """Returns a number in a range; argparse names it when it is not one."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = None
+    if number is None or not lowest <= number <= highest:
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number from {lowest} to {highest}")
+    return number
 
 
 def open_inspector(args: argparse.Namespace, bundle: Path | Bundle) -> Inspector:

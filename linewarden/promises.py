@@ -43,7 +43,7 @@ def taught(images: int, false_reject_rate: float) -> Promise | None:
     if images < 2:
         return None  # its mirrored copies set the threshold
     promise = _promise(images, judging(images), false_reject_rate)
-    learns_all = hold_out_share(images) == 0
+    learns_all = hold_out_share(images, in_turn=True) == 0
     if learns_all and not has_bound("without_itself", images):
         return replace(promise, bound=1.0)
     return promise

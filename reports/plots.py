@@ -64,10 +64,16 @@ def comparison_plot(
     return _png(figure, dpi=110)
 
 
-_COLOURS = {"best": "#2f7d4f", "slower": "#3b7dbf", "refused": "#b9bec4"}
+_COLOURS = {
+    "best": "#2f7d4f",
+    "second look": "#8fbf9f",
+    "slower": "#3b7dbf",
+    "refused": "#b9bec4",
+}
 _STATES = {
-    "best": "keeps the verdicts, the fastest",
-    "slower": "keeps the verdicts",
+    "best": "kept: sees every part",
+    "second look": "kept: decides where that one does not pass",
+    "slower": "holds, and is slower",
     "refused": "refused by a build",
 }
 
@@ -82,7 +88,7 @@ def times_plot(
 
     Args:
         engines: from top to bottom the name, the median milliseconds of an inference, the same
-            after an idle gap, and the state: "best", "slower" or "refused".
+            after an idle gap, and the state: a key of `_STATES`.
         preprocess_ms, decide_ms: of the steps around each engine; 0 when unknown.
     """
     figure = _figure(9, 1.6 + 0.5 * len(engines))

@@ -31,7 +31,8 @@ from inspection.drift.frame_figures import frame_figures, reference_from
 from inspection.engine import Engine
 from inspection.files import write_text
 from inspection.images import list_images, read_image
-from inspection.inspector import Inspector, open_engine
+from inspection.inspector import Inspector
+from inspection.opening import open_engine
 from inspection.preprocess import preprocess
 from linewarden.parser import Parser
 from studies.calibration_trials.changes import AS_IS, CHANGES, Image

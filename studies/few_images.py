@@ -13,6 +13,7 @@ LINEWARDEN_WEIGHTS names the weights of the backbone.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from calibration.tolerance import tolerance_limit
 from inspection.names import printable
 from inspection.preprocess import Preprocessing
 from linewarden.parser import Parser
-from training.candidates import configured
+from training.candidates import FORMS, configured
 from training.checkpoint import build_model
 from training.data.augment import Augmentation
 from training.data.layout import read_data_set
@@ -33,24 +34,36 @@ from training.data.survey import SurveyedSample, survey
 from training.few_images import mirrored_prediction, predictions_without
 from training.input_size import AREA, proportional, typical_size
 from training.models.base import ClosedFormModel, LearntImage
-from training.weights_source import named_source
+from training.weights_source import Source, named_source
 
 COUNTS = (1, 2, 4, 8, 16)
 OTHERS = 60  # good images that judge a draw, at most
 
 
 class KeptFeatures:
-    """A model and its data set; features of every image are extracted once."""
+    """A model and its data set; features of every image are extracted once.
 
-    def __init__(self, folder: Path, backbone: str, weights: str) -> None:
+    Attributes:
+        good: all good images; `defective` are the numbers after theirs.
+    """
+
+    def __init__(
+        self, folder: Path, source: Source, form: str = "subspace", most_defective: int = 0
+    ) -> None:
         data = read_data_set(folder)
         self.good = survey([*data.good, *(s for s in data.test if s.is_good)])
+        defective = survey([s for s in data.test if not s.is_good][:most_defective])
+        samples = [*self.good, *defective]
+        self.defective = range(len(self.good), len(samples))
         sections: dict[str, dict[str, Any]] = {
             "data": {
                 "folder": printable(folder),
                 "image_size": proportional(typical_size(self.good), AREA),
             },
-            "model": {"name": "subspace", "backbone": {"name": backbone, "weights": weights}},
+            "model": {
+                **FORMS[form],
+                "backbone": {"name": source.name, "weights": source.weights},
+            },
             "fit": {},
         }
         config = configured(sections)
@@ -58,13 +71,14 @@ class KeptFeatures:
         assert isinstance(model, ClosedFormModel)
         self.model = model.eval()
         self.empty = {key: value.clone() for key, value in model.state_dict().items()}
-        self.reader = _reader(self.good, config.data.image_size)
+        self.reader = _reader(samples, config.data.image_size)
         with torch.no_grad():
             self.features = [
-                model.extract(self.reader.images([number])) for number in range(len(self.good))
+                model.extract(self.reader.images([number])) for number in range(len(samples))
             ]
 
-    def learn(self, chosen: list[int]) -> ClosedFormModel:
+    def learn(self, chosen: Sequence[int]) -> ClosedFormModel:
+        torch.manual_seed(0)
         self.model.load_state_dict(self.empty)
         with torch.no_grad():
             for number in chosen:
@@ -77,7 +91,7 @@ class KeptFeatures:
             return float(self.model.predict(self.features[number]).scores)
 
 
-def _reader(good: list[SurveyedSample], size: tuple[int, int]) -> SampleReader:
+def _reader(good: Sequence[SurveyedSample], size: tuple[int, int]) -> SampleReader:
     heights, widths = zip(*(sample.size for sample in good), strict=True)
     preprocessing = Preprocessing(
         frame_height=(min(heights), max(heights)),
@@ -89,7 +103,7 @@ def _reader(good: list[SurveyedSample], size: tuple[int, int]) -> SampleReader:
     return SampleReader(good, preprocessing, Annotation(), Augmentation(), 0)
 
 
-def threshold(kept: KeptFeatures, chosen: list[int]) -> float:
+def threshold(kept: KeptFeatures, chosen: Sequence[int]) -> float:
     """Returns the threshold of the chosen images."""
     model = kept.learn(chosen)
     if len(chosen) == 1:
@@ -133,7 +147,7 @@ def main() -> None:
     print("| data | good images | mean | promise on average | median | worst | bound | above it |")
     print("|---|---|---|---|---|---|---|---|")
     for folder in args.data:
-        kept = KeptFeatures(folder, source.name, source.weights)
+        kept = KeptFeatures(folder, source)
         for count in COUNTS:
             print(f"| {folder.name} | {measure(kept, count, args.draws)} |", flush=True)
 

@@ -35,8 +35,9 @@ from inspection.engine.triton import onnx_model_name
 from inspection.errors import EngineError
 from inspection.files import sha256_of, write_text
 from inspection.golden import golden_frames, require_golden
-from inspection.inspector import Inspector, open_chosen, open_engine
+from inspection.inspector import Inspector
 from inspection.layout import PreparedFrame
+from inspection.opening import open_chosen, open_engine
 from linewarden.parser import Parser
 from studies.slow_network import delayed
 from tests.doubles import golden_bundle, triton_server

@@ -5,43 +5,24 @@ python -m studies.install --work build/install-study --out docs/measured/install
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from prometheus_client.parser import text_string_to_metric_families
 
 from inspection.files import write_text
 from linewarden.parser import Parser
+from studies.installation.steps import STEPS, Step
+from studies.installation.wheels import Wheels, gathered
 from tests.doubles import device as devices
-from tests.doubles.device import (
-    CONFIG,
-    LINE,
-    LIVE,
-    PANEL,
-    PANEL_PORT,
-    PANEL_USER,
-    STATE,
-    UNIT,
-    VERSIONS,
-    Device,
-)
+from tests.doubles.device import Device
 from tests.doubles.nspawn import (
     BARE_PACKAGES,
-    REPOSITORY,
     bare_root,
     build_root,
     suite,
-    wait_until,
     why_not,
 )
 
@@ -66,282 +47,9 @@ between.
 
 Not shown here: a Jetson, an NVIDIA card, a real camera, Ubuntu, and udev, because a container
 receives no devices.
+The machine has no PyTorch: `tests/system/test_service.py` teaches
+a model in the same sandbox of jobs.
 """
-
-
-class Wheels(NamedTuple):
-    """Folders of wheels: the first version, the next, and two that must not come into force."""
-
-    first: Path
-    second: Path
-    refusing: Path
-    failing: Path
-
-
-class Step(NamedTuple):
-    """One thing that somebody does to the device; `act` returns what was seen."""
-
-    name: str
-    act: Callable[[Device, Wheels], str]
-
-
-def examines(device: Device, wheels: Wheels) -> str:
-    """`install.sh check`"""
-    assert device.machine.run("sh", "-c", "command -v linewarden || true") == ""
-    said = device.machine.run(device.carry(wheels.first), "check")
-    return f"`{said.strip()}`"
-
-
-def installs(device: Device, wheels: Wheels) -> str:
-    """`install.sh --line press3=... --panel --restart`"""
-    device.configure()
-    said = device.machine.run(
-        device.carry(wheels.first), "--line", f"{LINE}={CONFIG}", "--panel", "--restart"
-    )
-    assert "onnxruntime: ready" in said, said
-    assert device.machine.show(UNIT, "User") == "linewarden"
-    assert device.running()[0] == device.installed()
-    megabytes = int(device.machine.run("du", "-sm", device.installed()).split()[0])
-    return f"the line runs and waits for its camera; the environment has {megabytes} MB"
-
-
-def judges(device: Device, _wheels: Wheels) -> str:
-    """Camera and PLC start: verdicts in the memory of the PLC"""
-    device.wire()
-    wait_until(lambda: {"PASS", "REJECT"} <= set(device.taken().values()), 120)
-    shown = device.shown(10)
-    assert shown
-    taken = _taken_as_recorded(device, shown)
-    records = device.records()
-    counted = _counted([records[one] for one in taken])
-    return (
-        f"the PLC has taken {len(taken)} verdicts ({counted}), each "
-        f"that of its record; a second Modbus client saw {len(shown)} of them in its registers"
-    )
-
-
-def measures(device: Device, _wheels: Wheels) -> str:
-    """`/metrics`, as Prometheus scrapes it"""
-    page = device.metrics()
-    parts = {
-        sample.labels["verdict"]: int(sample.value)
-        for family in text_string_to_metric_families(page)
-        for sample in family.samples
-        if sample.name == "linewarden_parts_total"
-    }
-    records = Counter(one["verdict"] for one in device.records().values())
-    assert all(parts[verdict] <= count for verdict, count in records.items()), (parts, records)
-    assert parts["PASS"] > 0
-    assert device.get(f"http://127.0.0.1:{devices.HEALTH_PORT}/readyz")
-    return f"{len(page.splitlines())} lines; {parts['PASS']} PASS, {parts['REJECT']} REJECT"
-
-
-def shows(device: Device, _wheels: Wheels) -> str:
-    """The panel: first login with the one-time password from its journal"""
-    wait_until(lambda: "one-time password" in device.machine.journal(PANEL))
-    (password,) = re.findall(r"one-time password (\S+?)[\"\s]", device.machine.journal(PANEL) + " ")
-    script = Path(devices.__file__).with_name("panel_visit.py").read_text()
-    address = f"http://127.0.0.1:{PANEL_PORT}"
-    said = json.loads(device.machine.run("python3", "-c", script, address, password, LINE))
-    assert set(said["pages"].values()) == {200}, said
-    newest = said["snapshot"]["parts"][0]["trigger"]
-    device.wait_for_records(1)
-    assert newest in device.records()
-    return (
-        f"{', '.join(said['pages'])} answer 200; the live page shows part {newest}, which is in "
-        "the records"
-    )
-
-
-def is_locked_in(device: Device, _wheels: Wheels) -> str:
-    """What the panel's process may do"""
-    pid = device.running(PANEL)[1]
-    assert device.machine.run("ps", "-o", "user:32=", "-p", pid).strip() == PANEL_USER
-    as_panel = ("setpriv", f"--reuid={PANEL_USER}", f"--regid={PANEL_USER}", "--init-groups")
-    database = f"{STATE}/records/records.sqlite"
-    files = {
-        "reads": f"head -c 16 {database} && ls {STATE}/records >/dev/null",
-        "writes": f"touch {STATE}/records/x || echo x >> {database} || rm {database}",
-        "configures": f"touch /etc/linewarden/x /srv/linewarden/x || echo x >> {CONFIG}",
-        "signals": f"kill {device.running()[1]}",
-    }
-    for sandbox in ((), ("nsenter", "-m", "-t", pid)):
-        done = {}
-        for name, command in files.items():
-            test = f"({command}) >/dev/null 2>&1 && echo yes || echo no"
-            done[name] = device.machine.run(*sandbox, *as_panel, "sh", "-c", test).strip()
-        assert done.pop("reads") == "yes", done
-        assert set(done.values()) == {"no"}, done
-    return (
-        f"user `{PANEL_USER}`; reads the records; writes none, changes no configuration, signals "
-        "no line: by the rights of the files alone, and once more by the unit's sandbox"
-    )
-
-
-def loses_its_panel(device: Device, _wheels: Wheels) -> str:
-    """`kill -9` of the panel"""
-    line, pid = device.running(), device.running(PANEL)[1]
-    before = device.records()
-    device.machine.run("kill", "-9", pid)
-    device.wait_for_records(20)
-    assert device.running() == line
-    wait_until(lambda: device.running(PANEL)[1] not in {pid, "0"})
-    wait_until(lambda: _answers(device, f"http://127.0.0.1:{PANEL_PORT}/login"))
-    assert device.machine.show(UNIT, "NRestarts") == "0"
-    _taken_as_recorded(device, {})
-    counted = _counted([one for name, one in device.records().items() if name not in before])
-    return f"the line goes on ({counted} meanwhile); systemd has started the panel again"
-
-
-def boots_again(device: Device, _wheels: Wheels) -> str:
-    """Reboot"""
-    before = device.records()
-    started = time.monotonic()
-    device.machine.reboot()
-    device.wait_for_records(1)
-    first_s = time.monotonic() - started
-    shown = device.shown(5)
-    assert shown.keys().isdisjoint(before)
-    taken = _taken_as_recorded(device, shown)
-    assert before.keys() <= device.records().keys()
-    wait_until(lambda: _answers(device, f"http://127.0.0.1:{PANEL_PORT}/login"))
-    return (
-        f"line, panel, PLC and camera are back; first record after {first_s:.0f} s; "
-        f"all {len(before)} records are there; the PLC has {len(taken)} verdicts, each as recorded"
-    )
-
-
-def is_installed_twice(device: Device, wheels: Wheels) -> str:
-    """`install.sh` a second time"""
-    unchanged = device.running(), device.installed(), device.files(LIVE, VERSIONS, "/etc")
-    said = device.machine.run(device.carry(wheels.first))
-    assert "built already" in said
-    assert "new " not in said
-    assert "changed " not in said
-    _goes_on(device, unchanged[0])
-    assert unchanged == (device.running(), device.installed(), device.files(LIVE, VERSIONS, "/etc"))
-    return "no file changed; the line goes on"
-
-
-def is_refused_damaged_wheels(device: Device, wheels: Wheels) -> str:
-    """Upgrade with one wrong byte in a wheel"""
-    script = device.carry(wheels.second)
-    (wheel,) = (device.machine.root / "srv/wheels" / wheels.second.name).glob("numpy-*.whl")
-    genuine = wheel.read_bytes()
-    wheel.write_bytes(genuine[:-1] + bytes([genuine[-1] ^ 1]))
-    said = _fails_to_upgrade(device, script)
-    assert wheel.name in said, said
-    wheel.write_bytes(genuine)
-    return "refused by the name of the wheel; the line goes on"
-
-
-def is_killed_while_it_installs(device: Device, wheels: Wheels) -> str:
-    """`kill -9` of the upgrade while pip installs"""
-    before, folder = device.running(), device.installed()
-    script = device.carry(wheels.second)
-    with device.machine.running("setsid", script) as process:
-        versions = Path(str(device.machine.root) + VERSIONS)
-        begun = "*/lib/python*/site-packages/numpy"
-        known = set(versions.glob(begun))
-        wait_until(lambda: set(versions.glob(begun)) - known)
-        device.machine.run("pkill", "-9", "-f", script)
-        device.machine.run("pkill", "-9", "-f", "pip --isolated", check=False)
-        process.wait(30)
-    assert device.installed() == folder
-    assert device.version()
-    _goes_on(device, before)
-    return "the link is as it was; the line goes on, and the command works"
-
-
-def refuses_the_configuration(device: Device, wheels: Wheels) -> str:
-    """Upgrade to a version that does not accept the line's configuration"""
-    said = _fails_to_upgrade(device, device.carry(wheels.refusing))
-    assert f"{LINE}.yaml:1: schema_version" in said, said
-    return "refused before anything changed, with file, line and key; the line goes on"
-
-
-def fails_at_the_start(device: Device, wheels: Wheels) -> str:
-    """`install.sh --restart` to a version that cannot run the line"""
-    folder = device.installed()
-    said = device.machine.run(device.carry(wheels.failing), "--restart", check=False)
-    assert "back to the version before" in said, said
-    assert device.installed() == folder
-    wait_until(lambda: device.running()[0] == folder)
-    device.wait_for_records(5)
-    return "the line does not start; install.sh goes back, and it runs the version before"
-
-
-def is_upgraded(device: Device, wheels: Wheels) -> str:
-    """Upgrade"""
-    before, old = device.running(), device.version()
-    said = device.machine.run(device.carry(wheels.second))
-    assert f"systemctl restart {UNIT}" in said
-    assert device.version() != old
-    _goes_on(device, before)
-    device.machine.run("systemctl", "restart", UNIT, PANEL)
-    device.wait_for_records(5)
-    assert device.running()[0] == device.installed() != before[0]
-    return (
-        f"`linewarden` is {device.version()} and the line goes on with {old} until `systemctl "
-        "restart`; then it judges with the new version"
-    )
-
-
-def is_rolled_back(device: Device, wheels: Wheels) -> str:
-    """`install.sh rollback --restart`, and the upgrade once more"""
-    new = device.version()
-    script = device.carry(wheels.second)
-    device.machine.run(script, "rollback", "--restart")
-    old = device.version()
-    assert old != new
-    device.wait_for_records(5)
-    assert device.running()[0] == device.installed()
-    assert "built already" in device.machine.run(script, "--restart")
-    assert device.version() == new
-    device.wait_for_records(5)
-    return f"{new} to {old} and back, both by the link alone"
-
-
-def is_removed(device: Device, wheels: Wheels) -> str:
-    """`install.sh uninstall`"""
-    records = len(device.records())
-    device.machine.run(device.carry(wheels.second), "uninstall")
-    assert device.machine.run("sh", "-c", "command -v linewarden || true") == ""
-    left = device.files("/etc", "/opt", "/usr/local")
-    named = {path for path in left if "linewarden" in path}
-    allowed = {"/etc/linewarden", "/etc/linewarden/panel", "/etc/linewarden/panel/panel.yaml"}
-    assert named == allowed, named
-    assert len(device.records()) >= records
-    assert device.machine.run("systemctl", "is-active", UNIT, check=False).strip() != "active"
-    return (
-        f"no program, unit, rule or link; {len(device.records())} records, the panel's "
-        "configuration and /srv/linewarden stay"
-    )
-
-
-def is_purged(device: Device, wheels: Wheels) -> str:
-    """Installed again, and `install.sh uninstall --purge`"""
-    script = device.carry(wheels.second)
-    device.machine.run(script, "--line", f"{LINE}={CONFIG}", "--panel", "--restart")
-    device.wait_for_records(5)
-    device.machine.run(script, "uninstall", "--purge")
-    left = device.files("/etc", "/opt", "/usr/local", "/var/lib", "/run")
-    named = {path for path in left if "linewarden" in path}
-    assert named == set(), named
-    users = device.machine.run("getent", "passwd", "linewarden", PANEL_USER, check=False)
-    assert users == ""
-    return "judged with the records of before; then nothing of it is left, and no user"
-
-
-STEPS = [
-    Step((act.__doc__ or "").strip(), act)
-    for act in (
-        examines, installs, judges, measures, shows, is_locked_in, loses_its_panel, boots_again,
-        is_installed_twice, is_refused_damaged_wheels, is_killed_while_it_installs,
-        refuses_the_configuration, fails_at_the_start, is_upgraded, is_rolled_back, is_removed,
-        is_purged,
-    )
-]  # fmt: skip
 
 
 def main() -> int:
@@ -372,92 +80,12 @@ def main() -> int:
     return 0
 
 
-def gathered(work: Path) -> Wheels:
-    """Gathers the wheels of the working copy, of a next version, and of two bad ones."""
-    work.mkdir(parents=True, exist_ok=True)
-    lock = work / "lock.txt"
-    first = devices.gather(work / "first", lock=lock)
-    station = "edge/station/config.py"
-    return Wheels(
-        first,
-        _variant(work / "second", lock, "9.0.0"),
-        _variant(work / "refusing", lock, "9.0.1", station, "Literal[1] = 1", "Literal[2] = 2"),
-        _variant(
-            work / "failing",
-            lock,
-            "9.0.2",
-            "edge/service/run.py",
-            "\ndef ",
-            "\nimport absent\n\ndef ",
-        ),
-    )
-
-
-def _variant(work: Path, lock: Path, version: str, *change: str) -> Path:
-    """Gathers the wheels of a version that has another number, and one change in a file."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "copy"
-        left_out = shutil.ignore_patterns("build", ".git", ".venv", "__pycache__", ".*_cache")
-        shutil.copytree(REPOSITORY, copy, ignore=left_out)
-        project = copy / "pyproject.toml"
-        _replace(project, r'version = "[^"]+"', f'version = "{version}"')
-        if change:
-            name, old, new = change
-            _replace(copy / name, re.escape(old), new)
-        return devices.gather(work, source=copy, lock=lock)
-
-
-def _replace(path: Path, pattern: str, new: str) -> None:
-    text, count = re.subn(pattern, new.replace("\\", r"\\"), path.read_text(), count=1)
-    assert count == 1, f"{path} has no {pattern}"
-    path.write_text(text)
-
-
 def _row(step: Step, device: Device, wheels: Wheels) -> str:
     started = time.monotonic()
     seen = step.act(device, wheels)
     row = f"| {step.name} | {seen} | {time.monotonic() - started:.0f} s |\n"
     print(row, end="", flush=True)
     return row
-
-
-def _taken_as_recorded(device: Device, shown: dict[str, str]) -> dict[str, str]:
-    """Compares what the PLC took and shows with the records; returns what it took."""
-    device.wait_for_records(5)
-    taken, records = device.taken(), device.records()
-    for trigger_id, verdict in (taken | shown).items():
-        assert verdict == records[trigger_id]["verdict"], trigger_id
-    return taken
-
-
-def _counted(records: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the number of records of each verdict, and of each cause of NO_VERDICT."""
-    verdicts = Counter(
-        f"{one['verdict']} ({one['cause']})" if one["cause"] else one["verdict"] for one in records
-    )
-    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
-
-
-def _answers(device: Device, url: str) -> bool:
-    try:
-        return bool(device.get(url))
-    except AssertionError:
-        return False
-
-
-def _goes_on(device: Device, before: tuple[str, str]) -> None:
-    device.wait_for_records(5)
-    assert device.running() == before
-
-
-def _fails_to_upgrade(device: Device, script: str, *words: Sequence[str]) -> str:
-    """Returns what install.sh says, after a look whether everything is as before."""
-    before = device.running(), device.installed(), device.version()
-    said = device.machine.run("sh", "-c", f"{script}; echo exit code $?")
-    assert "exit code 1" in said, said
-    _goes_on(device, before[0])
-    assert before == (device.running(), device.installed(), device.version())
-    return said
 
 
 if __name__ == "__main__":

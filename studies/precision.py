@@ -22,18 +22,21 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from export.bundle import export_bundle
+from export.bundle import Contents, export_bundle
+from export.cpu.margins import first_look
 from export.graph import save_graph
+from export.precision.outcome import Expected
 from export.precision.rounding import rounded_twin
 from export.precision.select import PRECISIONS
 from export.timing import Image, interleaved_medians
 from inspection.bundle import Artefact, Bundle, Chosen
 from inspection.config.loading import StrictModel
-from inspection.engine import GraphShape, engine_class
+from inspection.engine import GraphShape, Prediction, engine_class
 from inspection.engine.processor import processor_here
 from inspection.files import write_text
+from inspection.golden import golden_frames
 from inspection.images import read_image
-from inspection.inspector import open_chosen
+from inspection.opening import open_chosen
 from inspection.preprocess import preprocess
 from linewarden.parser import Parser
 from training.checkpoint import RunRecord, load_run
@@ -48,13 +51,16 @@ Made by `make precision`. Every artefact scores the test images of its data set 
 for OpenVINO through OpenVINO, in FP32 and in BF16 where the processor has it, and all else through
 ONNX Runtime. That computes FP16 in FP32 and rounds nothing, so the twin of an FP16 graph, which
 rounds every FP16 value, takes its place. Flips are test images with another verdict than the FP32
-artefact, each artefact at its own threshold: the highest score of the held-out good images. The
-score difference is the largest over the spread of the FP32 scores. The time is the median of
-interleaved runs over that of FP32, on the machine of the study. The files for TensorRT are slow
-there by design: `linewarden build` times their engines on the device, and keeps an engine only
-where it is faster than the more precise ones and gives the verdicts of the golden frames. No test
-image chooses anything: the frames of the export decide which nodes stay in FP32, and how INT8 is
-calibrated.
+artefact. Alone, each artefact has its own threshold: the highest score of the held-out good images.
+In a cascade, as `linewarden build` makes it on a processor, the threshold is that of FP32: the
+artefact passes what keeps a margin to it, twice its largest difference on held-out good images and
+passed golden frames, and FP32 looks at all others. The second looks are the shares of the good and
+of the defective test images that it leaves to FP32. The score difference is the largest over the
+spread of the FP32 scores. The time is the median of interleaved runs over that of FP32, on the
+machine of the study. The files for TensorRT are slow there by design: `linewarden build` times
+their engines on the device, and keeps an engine only where it is faster than the more precise ones
+and gives the verdicts of the golden frames. No test image chooses anything: the frames of the
+export decide which nodes stay in FP32, and how INT8 is calibrated.
 
 """
 COLUMNS = (
@@ -64,7 +70,9 @@ COLUMNS = (
     "runs",
     "offered",
     "kept in FP32",
-    "verdict flips",
+    "flips alone",
+    "flips in a cascade",
+    "second looks: good, defective",
     "image AUROC (change)",
     "score difference",
     "time over FP32",
@@ -73,10 +81,26 @@ COLUMNS = (
 
 
 class Scored(NamedTuple):
-    """Scores of the test images (N,), and the threshold of their artefact."""
+    """What an artefact makes of all images.
+
+    Attributes:
+        scores: of the test images (N,).
+        threshold: the highest score of a held-out good image.
+        shown: predictions for the held-out good images, and then for the golden frames.
+    """
 
     scores: npt.NDArray[np.float64]
     threshold: float
+    shown: dict[int, Prediction]
+
+
+class Frames(NamedTuple):
+    """Prepared images: held-out good ones, golden frames, and test images with their labels."""
+
+    good: list[Image]
+    golden: list[Image]
+    test: list[Image]
+    is_defective: npt.NDArray[np.bool_]
 
 
 class Measured(StrictModel):
@@ -85,6 +109,10 @@ class Measured(StrictModel):
     Attributes:
         refusal: reason why the bundle lacks it, and all figures are None; empty when it has it.
         flips: test images, of `images`, with another verdict than FP32.
+        cascade_flips: the same where it only passes clearly good parts before FP32; None for FP32
+            and for what no processor runs.
+        second_looks: shares of the good and of the defective test images that it then leaves to
+            FP32.
         score_difference: largest on a test image, over the spread of the scores of FP32.
         time: median time over that of FP32.
     """
@@ -94,6 +122,8 @@ class Measured(StrictModel):
     kept: str = "-"
     images: int = 0
     flips: int | None = None
+    cascade_flips: int | None = None
+    second_looks: tuple[float, float] | None = None
     auroc: float | None = None
     auroc_change: float | None = None
     score_difference: float | None = None
@@ -135,16 +165,19 @@ def main() -> None:
 def study(run: Path, record: RunRecord, folder: Path) -> StudiedRun:
     """Exports a run with all precisions, then scores and times every artefact of its bundle."""
     shutil.rmtree(folder, ignore_errors=True)
-    bundle = export_bundle(run, folder / "bundle", precisions=PRECISIONS)
+    bundle = export_bundle(run, folder / "bundle", Contents(PRECISIONS))
     ways = list(ways_of(bundle))
     samples = read_data_set(record.config.data.folder).test
-    good = prepared([held.path for held in record.held_out], bundle)
-    test = prepared([sample.path for sample in samples], bundle)
-    labels = np.array([not sample.is_good for sample in samples])
-    scored = {way: score(bundle, way, folder, good, test) for way in ways}
-    times = relative_times(bundle, ways, test[:TIMED_IMAGES])
+    frames = Frames(
+        good=prepared([held.path for held in record.held_out], bundle),
+        golden=[frame.image for frame in golden_frames(bundle)],
+        test=prepared([sample.path for sample in samples], bundle),
+        is_defective=np.array([not sample.is_good for sample in samples]),
+    )
+    scored = {way: score(bundle, way, folder, frames) for way in ways}
+    times = relative_times(bundle, ways, frames.test[:TIMED_IMAGES])
     rows = [
-        measure(bundle, way, scored[way], scored[ways[0]], labels, time=times[way]) for way in ways
+        measure(bundle, way, scored[way], scored[ways[0]], frames, time=times[way]) for way in ways
     ]
     rows += [
         Measured(artefact=name, refusal=artefact.remark)
@@ -173,18 +206,17 @@ def ways_of(bundle: Bundle) -> Iterator[Chosen]:
             yield Chosen("openvino", name, "bf16")
 
 
-def score(
-    bundle: Bundle, way: Chosen, folder: Path, good: Sequence[Image], test: Sequence[Image]
-) -> Scored:
-    """Returns the scores of the test images, and the threshold from the held-out good images."""
+def score(bundle: Bundle, way: Chosen, folder: Path, frames: Frames) -> Scored:
+    """Runs all images through an artefact, FP16 rounded as on a device."""
     twin = folder / f"rounded-{way.artefact}"
     save_graph(rounded_twin(onnx.load(bundle.file(way.artefact))), twin)
     shape = GraphShape(bundle.manifest.graph.height, bundle.manifest.graph.width)
     with closing(engine_class(way.engine, way.compute)(twin, shape, threads=None)) as engine:
-        threshold = max(float(engine.infer(image).scores[0]) for image in good)
-        scores = np.array([float(engine.infer(image).scores[0]) for image in test])
+        shown = dict(enumerate(map(engine.infer, [*frames.good, *frames.golden])))
+        scores = np.array([float(engine.infer(image).scores[0]) for image in frames.test])
     twin.unlink()
-    return Scored(scores, threshold)
+    threshold = max(float(shown[number].scores[0]) for number in range(len(frames.good)))
+    return Scored(scores, threshold, shown)
 
 
 def relative_times(
@@ -210,18 +242,22 @@ def measure(
     way: Chosen,
     got: Scored,
     expected: Scored,
-    labels: npt.NDArray[np.bool_],
+    frames: Frames,
     *,
     time: float,
 ) -> Measured:
     """Returns the figures of one artefact against the FP32 one."""
+    labels = frames.is_defective
     flips = (got.scores > got.threshold) != (expected.scores > expected.threshold)
     area = auroc(got.scores, labels)
+    cascade_flips, second_looks = in_a_cascade(bundle, way, got, expected, frames)
     return Measured(
         artefact=title(way),
         kept=_kept(bundle.manifest.artefacts.get(way.artefact)),
         images=len(labels),
         flips=int(flips.sum()),
+        cascade_flips=cascade_flips,
+        second_looks=second_looks,
         auroc=area,
         auroc_change=area - auroc(expected.scores, labels),
         score_difference=float(
@@ -230,6 +266,28 @@ def measure(
         time=time,
         megabytes=bundle.file(way.artefact).stat().st_size / 1e6,
     )
+
+
+def in_a_cascade(
+    bundle: Bundle, way: Chosen, got: Scored, expected: Scored, frames: Frames
+) -> tuple[int | None, tuple[float, float] | None]:
+    """Returns the flips and the second looks of an artefact that only passes, before FP32."""
+    artefact = bundle.manifest.artefacts.get(way.artefact)
+    is_exact = way.compute == "fp32" and (artefact is None or artefact.precision == "fp32")
+    if is_exact or (artefact is not None and artefact.engine not in {"onnxruntime", "openvino"}):
+        return None, None
+    images = [*frames.good, *frames.golden]
+    seen = [
+        Expected(str(number), images[number], float(found.scores[0]), found.maps[0])
+        for number, found in expected.shown.items()
+    ]
+    margin = first_look(seen, got.shown, expected.threshold).margins.score
+    leaves = ~(got.scores <= expected.threshold - margin)
+    flips = (leaves & (expected.scores > expected.threshold)) != (
+        expected.scores > expected.threshold
+    )
+    labels = frames.is_defective
+    return int(flips.sum()), (float(leaves[~labels].mean()), float(leaves[labels].mean()))
 
 
 def table(studied: Sequence[StudiedRun]) -> str:
@@ -258,19 +316,32 @@ def refusals(groups: Mapping[tuple[str, str, str], Sequence[Measured]]) -> list[
 def cells(rows: Sequence[Measured]) -> tuple[str, ...]:
     """Returns the figures of one artefact over several runs."""
     offered = [row for row in rows if not row.refusal]
-    flips = sum(row.flips or 0 for row in offered)
     images = sum(row.images for row in offered)
     worst = max((row.score_difference or 0.0 for row in offered), default=None)
     return (
         str(len(rows)),
         str(len(offered)),
         ", ".join(dict.fromkeys(row.kept for row in offered)) or "-",
-        f"{flips} of {images}" if offered else "-",
+        _sum((row.flips for row in offered), images),
+        _sum((row.cascade_flips for row in offered), images),
+        _shares([row.second_looks for row in offered if row.second_looks is not None]),
         f"{_mean(r.auroc for r in offered)} ({_mean(r.auroc_change for r in offered)})",
         "-" if worst is None else f"{worst:.2%}",
         _mean((r.time for r in offered), 2),
         _mean((r.megabytes for r in offered), 1),
     )
+
+
+def _sum(values: Iterable[int | None], images: int) -> str:
+    known = [value for value in values if value is not None]
+    return f"{sum(known)} of {images}" if known else "-"
+
+
+def _shares(values: Sequence[tuple[float, float]]) -> str:
+    if not values:
+        return "-"
+    good, defective = np.mean(values, axis=0)
+    return f"{good:.1%}, {defective:.0%}"
 
 
 def _kept(artefact: Artefact | None) -> str:

@@ -31,7 +31,7 @@ from inspection.bundle.manifest import seal_bundle
 from inspection.files import write_text
 from inspection.golden import write_golden
 from inspection.images import encode_png
-from inspection.inspector import open_engine
+from inspection.opening import open_engine
 from inspection.preprocess import preprocess
 from inspection.verdict import Thresholds
 from linewarden.parser import Parser

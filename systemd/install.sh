@@ -266,6 +266,7 @@ rollback() {
 uninstall() {
   require_root
   if [[ -x $LIVE/bin/linewarden ]]; then
+    works "$LIVE" || die "$LIVE does not work, as after an upgrade of the system's Python: install once more, then uninstall"
     "$LIVE/bin/linewarden" service remove --all
   elif [[ $purge == no ]]; then
     die "$LIVE: nothing is installed"

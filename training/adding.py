@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from inspection.errors import CameraError, ConfigError, listed, named
 from inspection.files import sha256_of
-from inspection.images import Window
 from training.checkpoint import HeldOut, RunRecord, build_model, load_run
 from training.closed_form import KEPT_BYTES, Views, learn_images
 from training.config import TrainConfig
-from training.data.data_set import Sample
 from training.data.layout import read_data_set
 from training.data.samples import SampleReader
-from training.data.survey import SurveyedSample, data_sha256, divide, frame_ranges, survey
+from training.data.survey import (
+    SurveyedSample,
+    data_sha256,
+    divide,
+    frame_ranges,
+    survey,
+    survey_again,
+)
 from training.hold_out import hold_out_share
 from training.models.base import ClosedFormModel
 from training.screening import Screening, screen
@@ -62,77 +68,139 @@ def add_good_images(
         CameraError: `folder` has nothing new or unusable images, or an image that changes sides is
             gone.
     """
+    record, model = _closed_form_run(run)
+    before = {*record.fitted_sha256, *(held.sha256 for held in record.held_out)}
+    _refuse_learnt(without, before, run)
+    incoming = _incoming(run, folder, record, before, without)
+    everything = before | incoming.new.keys()
+    paths, part_of = _known_files(incoming, record), record.config.data.part_of
+    parts = dict(zip(everything, everything, strict=True))
+    if part_of is not None:
+        paths = _with_files_of(everything, paths, record)
+        parts = {sha256: part_of(paths[sha256]) for sha256 in everything}
+    config = _for_more(record, model, parts, incoming.left_out)
+    fitted, held_out = divide(parts, hold_out=config.data.hold_out, seed=config.fit.seed)
+    if not model.can_forget:
+        model = _untaught(config, model)
+    turnover = _turnover(record, model, fitted, held_out)
+    paths = _with_files_of((*turnover.coming, *held_out), paths, record)
+    views = _views(model, [*turnover.leaving, *turnover.coming], paths, record)
+    learn_images(model, views, removed=range(len(turnover.leaving)))
+    screened = {sha: s for sha, s in record.screened.items() if sha in turnover.staying}
+    screening = Screening()
+    if held_out:
+        known, first = list(screened.values()), len(turnover.leaving)
+        held = partial(_views, model, held_out, paths, record)
+        screening = screen(model, views, held, first=first, known=known)
+    updated = {
+        **_kept(record),
+        "fitted_sha256": fitted,
+        "data_sha256": data_sha256(fitted),
+        "config": config,
+        "held_out": _files(held_out, paths),
+        "judged_in_turn": () if held_out else _files(fitted, paths),
+        "screened": screened | dict(zip(turnover.coming, screening.scores, strict=False)),
+        "doubts": (*record.doubts, *screening.doubts),
+        "added": (*record.added, folder.resolve()),
+    }
+    return Addition(model, updated, len(incoming.new), incoming.known, screening)
+
+
+class _Incoming(NamedTuple):
+    """The images of a folder that is added.
+
+    Attributes:
+        new: those that the run does not have, by SHA-256.
+        known: files of those that it has.
+        left_out: names of all images that are left out of the run from now on, by SHA-256.
+    """
+
+    new: dict[str, SurveyedSample]
+    known: tuple[Path, ...]
+    left_out: dict[str, str]
+
+
+class _Turnover(NamedTuple):
+    """The images that a model forgets, learns and keeps, by SHA-256."""
+
+    leaving: list[str]
+    coming: list[str]
+    staying: frozenset[str]
+
+
+def _closed_form_run(run: Path) -> tuple[RunRecord, ClosedFormModel]:
     record, model = load_run(run)
     if not isinstance(model, ClosedFormModel):
         raise ConfigError(
             f"{run}: {record.config.model.name} is trained by optimisation steps, so that images "
             "cannot be added; teach or train again with all of them"
         )
-    before = {*record.fitted_sha256, *(held.sha256 for held in record.held_out)}
-    learnt_before = [name for sha256, name in without.items() if sha256 in before]
-    if learnt_before:
+    return record, model
+
+
+def _refuse_learnt(without: Mapping[str, str], before: Collection[str], run: Path) -> None:
+    learnt = [name for sha256, name in without.items() if sha256 in before]
+    if learnt:
         raise ConfigError(
-            f"{run} has {named(learnt_before)} already; to leave it out teach again with --good, "
-            "which takes seconds"
+            f"{run} has {named(learnt)} already; to leave it out teach again with --good, which "
+            "takes seconds"
         )
+
+
+def _incoming(
+    run: Path,
+    folder: Path,
+    record: RunRecord,
+    before: Collection[str],
+    without: Mapping[str, str],
+) -> _Incoming:
+    """Surveys `folder`; refuses one without anything new, and images unlike those of the run."""
     left_out = {**record.config.data.without, **without}
-    coming_in = survey(read_data_set(folder).good, record.preprocessing.window)
-    found = [sample for sample in coming_in if sample.sha256 not in left_out]
+    surveyed = survey(read_data_set(folder).good, record.preprocessing.window)
+    found = [sample for sample in surveyed if sample.sha256 not in left_out]
     new = {sample.sha256: sample for sample in found if sample.sha256 not in before}
     if not new:
         rest = f", or leaves them out by hand ({len(left_out)})" if left_out else ""
         raise CameraError(f"{folder}: {run} has all of its {len(found)} images already{rest}")
     _refuse_other_frames(list(new.values()), record)
-    everything = before | new.keys()
-    config = _for_more(record.config, len(everything), left_out)
-    paths = {sha256: sample.sample.path for sha256, sample in new.items()}
-    paths |= {file.sha256: file.path for file in record.for_calibration}
-    parts = dict(zip(everything, everything, strict=True))
-    if config.data.part_of is not None:
-        paths |= _found_again([sha for sha in everything if sha not in paths], record)
-        parts = {sha256: config.data.part_of(paths[sha256]) for sha256 in everything}
-    fitted, held_out = divide(parts, hold_out=config.data.hold_out, seed=config.fit.seed)
-    if not model.can_forget:
-        model = _untaught(config, model)
+    known = tuple(sample.sample.path for sample in found if sample.sha256 not in new)
+    return _Incoming(new, known, left_out)
+
+
+def _turnover(
+    record: RunRecord, model: ClosedFormModel, fitted: Sequence[str], held_out: Sequence[str]
+) -> _Turnover:
     learnt = frozenset(record.fitted_sha256) if model.can_forget else frozenset[str]()
     leaving = [sha256 for sha256 in held_out if sha256 in learnt]
     coming = [sha256 for sha256 in fitted if sha256 not in learnt]
-    paths |= _found_again([sha for sha in (*coming, *held_out) if sha not in paths], record)
-    views = _views(model, [*leaving, *coming], paths, record)
-    learn_images(model, views, removed=range(len(leaving)))
-    stayed = learnt - frozenset(leaving)
-    screened = {sha256: s for sha256, s in record.screened.items() if sha256 in stayed}
-    screening = Screening()
-    if held_out:
-        screening = screen(
-            model,
-            views,
-            lambda: _views(model, held_out, paths, record),
-            first=len(leaving),
-            known=list(screened.values()),
-        )
-    kept = {name: getattr(record, name) for name in RunRecord.model_fields}
-    del kept["weights_sha256"]
-    updated = {
-        **kept,
-        "fitted_sha256": fitted,
-        "data_sha256": data_sha256(fitted),
-        "config": config,
-        "held_out": _files(held_out, paths),
-        "judged_in_turn": () if held_out else _files(fitted, paths),
-        "screened": screened | dict(zip(coming, screening.scores, strict=False)),
-        "doubts": (*record.doubts, *screening.doubts),
-        "added": (*record.added, folder.resolve()),
+    return _Turnover(leaving, coming, learnt - frozenset(leaving))
+
+
+def _known_files(incoming: _Incoming, record: RunRecord) -> dict[str, Path]:
+    """Returns the files that are known without a search, by hash."""
+    paths = {sha256: sample.sample.path for sha256, sample in incoming.new.items()}
+    return paths | {file.sha256: file.path for file in record.for_calibration}
+
+
+def _with_files_of(
+    hashes: Iterable[str], paths: dict[str, Path], record: RunRecord
+) -> dict[str, Path]:
+    """Returns `paths` with at least the files of these images."""
+    return paths | _found_again([sha256 for sha256 in hashes if sha256 not in paths], record)
+
+
+def _kept(record: RunRecord) -> dict[str, Any]:
+    """Returns the fields of a record for another one, without the hash of the weights."""
+    return {
+        name: getattr(record, name) for name in RunRecord.model_fields.keys() - {"weights_sha256"}
     }
-    known = tuple(sample.sample.path for sample in found if sample.sha256 not in new)
-    return Addition(model, updated, len(new), known, screening)
 
 
 def _views(
     model: ClosedFormModel, hashes: Sequence[str], paths: dict[str, Path], record: RunRecord
 ) -> Views:
     reader = SampleReader(
-        _read_again(hashes, paths, record.preprocessing.window),
+        survey_again([(paths[sha256], sha256) for sha256 in hashes], record.preprocessing.window),
         record.preprocessing,
         model.annotation,
         record.config.data.augment,
@@ -161,9 +229,23 @@ def good_files(record: RunRecord) -> list[Path]:
     return [sample.path for folder in folders for sample in read_data_set(folder).good]
 
 
-def _for_more(config: TrainConfig, images: int, without: dict[str, str]) -> TrainConfig:
-    """Returns the configuration for more images: few hold none out, and then they are many."""
-    hold_out = config.data.hold_out or hold_out_share(images)
+def _for_more(
+    record: RunRecord, model: ClosedFormModel, parts: Mapping[str, str], without: dict[str, str]
+) -> TrainConfig:
+    """Returns the configuration for so many parts; a share other than the rule's stays.
+
+    Args:
+        parts: part of each image, old and new, by its hash.
+    """
+    config = record.config
+    before = [*record.fitted_sha256, *(held.sha256 for held in record.held_out)]
+    # A model of the other images would know the others of the part.
+    in_turn = model.can_forget and config.data.part_of is None
+    by_rule, for_more = (
+        hold_out_share(len({parts[sha256] for sha256 in hashes}), in_turn=in_turn)
+        for hashes in (before, parts)
+    )
+    hold_out = for_more if config.data.hold_out in (0, by_rule) else config.data.hold_out
     data = config.data.model_copy(update={"hold_out": hold_out, "without": without})
     return config.model_copy(update={"data": data})
 
@@ -197,21 +279,3 @@ def _found_again(hashes: Sequence[str], record: RunRecord) -> dict[str, Path]:
             f"{folders}: bring them back, or teach again with the images that are there"
         )
     return found
-
-
-def _read_again(
-    hashes: Sequence[str], paths: dict[str, Path], window: Window | None
-) -> list[SurveyedSample]:
-    """Surveys files again.
-
-    Raises:
-        CameraError: a file is gone or has another content.
-    """
-    samples = survey([Sample(paths[sha256]) for sha256 in hashes], window)
-    changed = [
-        s.sample.path for s, sha256 in zip(samples, hashes, strict=True) if s.sha256 != sha256
-    ]
-    if changed:
-        names = [str(path) for path in changed]
-        raise CameraError(listed(f"{len(changed)} images have changed since the training:", names))
-    return samples

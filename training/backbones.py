@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -91,7 +92,22 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """uint8 (N, H, W, 3) BGR -> feature maps (N, C_k, H / stride_k, W / stride_k)."""
         rgb = images.permute(0, 3, 1, 2).flip(1).float() / 255
-        return tuple(self.body((rgb - self.mean) / self.std))
+        with _convolving_in_float32():
+            return tuple(self.body((rgb - self.mean) / self.std))
+
+
+@contextmanager
+def _convolving_in_float32() -> Iterator[None]:
+    """Keeps cuDNN from rounding to TF32, with 10 bits behind the point, as torch lets it do.
+
+    The line computes in float32, and so does the CPU that later unlearns an image.
+    """
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 class AlexNet(Backbone):

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from inspection.config.loading import StrictModel
-from inspection.errors import BundleError, ConfigError
+from inspection.errors import BundleError, ConfigError, named
 from inspection.files import sha256_of, utf8_path, write_bytes
 from inspection.names import StoredPath
 from inspection.preprocess import Preprocessing
@@ -32,6 +32,7 @@ from training.data.order import Order
 from training.evidence_record import Evidence
 from training.models import model_module
 from training.models.base import AnomalyModel, Optimisation
+from training.screening import SHEET
 
 RUN, WEIGHTS, RESUME = "run.json", "model.safetensors", "resume.safetensors"
 
@@ -126,6 +127,20 @@ def make_run_folder(folder: Path) -> None:
         raise ConfigError(
             f"{folder}: cannot be made ({error.strerror}); choose another folder for the run"
         ) from error
+
+
+def refuse_other_folder(folder: Path) -> None:
+    """Refuses a folder that holds other files than those of a run, such as images or a bundle.
+
+    Raises:
+        ConfigError: no file in `folder` is of a run, and it is not empty.
+    """
+    found = folder.iterdir() if folder.is_dir() else ()
+    names = {path.name for path in found if not path.name.startswith(".")}
+    if names and not names & {RUN, WEIGHTS, RESUME, SHEET}:
+        raise ConfigError(
+            f"{folder}: holds {named(sorted(names))}, and not a run; choose another folder"
+        )
 
 
 def save_run(

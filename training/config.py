@@ -83,7 +83,8 @@ class FitConfig(StrictModel):
             a quarter of the length at a time and at the last learning rate. 0 adds none.
         device: "cpu" or a CUDA device; there is no silent choice. Under torchrun each process takes
             the CUDA device of its local rank.
-        precision: of the optimisation steps; feature extraction runs in float32.
+        precision: of the optimisation steps, where cuDNN may round "32-true" to TF32; feature
+            extraction runs in float32.
         cache_max_bytes: limit of the features of the frozen backbone, or of the prepared images,
             in memory.
         batch_size: of all processes together.

@@ -282,7 +282,7 @@ def _doubts_of_data(
         "there is no verdict, and all figures leave the part out": [
             s for s in inspected if not s.is_judged
         ],
-        "there is no drawn mask, and pixel figures leave the part out": unmasked,
+        "there is no drawn mask in ground_truth, and pixel figures leave the part out": unmasked,
         "the defect lies outside the inspected region or is too small for one pixel of the anomaly "
         "map, and pixel figures leave the part out": vanished,
     }

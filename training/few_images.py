@@ -13,9 +13,8 @@ from inspection.engine import Prediction
 from training.checkpoint import RunRecord
 from training.closed_form import Views
 from training.data.augment import Change
-from training.data.data_set import Sample
 from training.data.samples import SampleReader
-from training.data.survey import survey
+from training.data.survey import survey_again
 from training.models.base import AnomalyModel, ClosedFormModel, Features, LearntImage
 
 _MIRRORED = (
@@ -42,13 +41,13 @@ def judge_learnt(record: RunRecord, model: AnomalyModel) -> Judgement:
         no predictions for a run that holds images out.
 
     Raises:
-        CameraError: an image is gone, or the others show nothing.
+        CameraError: an image is gone or has another content, or the others show nothing.
     """
     if not record.judged_in_turn or not isinstance(model, ClosedFormModel):
         return Judgement(None, {})
     files = record.judged_in_turn
     reader = SampleReader(
-        survey([Sample(file.path) for file in files], record.preprocessing.window),
+        survey_again([(file.path, file.sha256) for file in files], record.preprocessing.window),
         record.preprocessing,
         model.annotation,
         record.config.data.augment,

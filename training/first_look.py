@@ -44,9 +44,10 @@ def frames_of(images: Sequence[SurveyedSample]) -> Frames:
     usual, count = sizes.most_common(1)[0]
     others = named([str(s.sample.path) for s in images if s.size != usual])
     remark = (
-        f"frames of {len(sizes)} sizes, {heights[0]} to {heights[1]} high and {widths[0]} to "
-        f"{widths[1]} wide; {count} of {len(images)} are {usual[0]}x{usual[1]}, the others: "
-        f"{others}"
+        f"warning: frames of {len(sizes)} sizes, {heights[0]} to {heights[1]} high and "
+        f"{widths[0]} to {widths[1]} wide; {count} of {len(images)} are {usual[0]}x{usual[1]}, "
+        f"the others: {others}; the bundle will take all sizes between: remove "
+        "images that are not from the camera of the line"
     )
     return Frames(heights, widths, (remark,))
 

@@ -107,11 +107,7 @@ def fit(
     keep_freed_memory()
     workers = Workers(config.fit)
     _be_deterministic(config.fit.device, config.fit.seed)
-    model = build_model(config)
-    if isinstance(model, ClosedFormModel):
-        refuse_unused_settings(config)
-    else:
-        refuse_no_hold_out(config)
+    model = _new_model(config)
     data = survey_data(data_set, config, model)
     make_run_folder(folder)
     reader = _reader(data.fitted, model, config, data)
@@ -135,6 +131,16 @@ def fit(
     finished = save_run(folder, model.eval(), record, write=workers.is_first)
     workers.wait()
     return finished
+
+
+def _new_model(config: TrainConfig) -> AnomalyModel:
+    """Builds the model, and refuses settings of the data or the fit that it cannot use."""
+    model = build_model(config)
+    if isinstance(model, ClosedFormModel):
+        refuse_unused_settings(config)
+    else:
+        refuse_no_hold_out(config)
+    return model
 
 
 def _reader(
@@ -350,9 +356,14 @@ class _Length:
         self.more = math.ceil(self.epochs / 4)
 
     def planned_at(self, epoch: int) -> int:
-        """Returns the number of epochs that a training plans when it is at `epoch`."""
-        added = math.ceil(max(0, epoch - self.epochs) / self.more)
-        return self.epochs + added * self.more
+        """Returns the number of epochs that a training plans which goes on behind `epoch`.
+
+        Only a training that goes on writes a state, so that one at the end of its plan has added
+        the next epochs already.
+        """
+        if epoch < self.epochs:
+            return self.epochs
+        return self.epochs + ((epoch - self.epochs) // self.more + 1) * self.more
 
 
 def _data_facts(data: TrainingData) -> DataFacts:

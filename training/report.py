@@ -92,8 +92,6 @@ def write_report(
         notices: further warnings to read first.
         cards: largest number of parts to show.
     """
-    scale = colour_scale(inspected, evaluation)
-    shown = in_order_of_interest(inspected)[:cards]
     scores = Picture(
         "Histogram of the scores of good and defective parts, with the thresholds",
         data_url(histogram(inspected, evaluation)),
@@ -115,20 +113,25 @@ def write_report(
             ["defect", "escape rate", "parts", "bounds"],
         ),
         Table("Parts without a verdict", list(evaluation.no_verdict.items())),
-        Cards(
-            "Images",
-            f"{len(shown)} of {len(inspected)} images are shown: wrong verdicts first, then images "
-            "without a verdict, then the others by distance from the threshold. "
-            + ("A part takes the worst verdict of its images. " if evaluation.part_name else "")
-            + "All anomaly maps "
-            "have the same colour scale; a cyan border is that of the ground truth:",
-            [card(sample, scale) for sample in shown],
-            Picture("Colour scale of the anomaly maps", data_url(encode_png(colour_bar(scale)))),
-            kind="wide",
-        ),
+        _cards(evaluation, inspected, cards),
         Table("Origin", _origin(evaluation), kind="origin"),
     ]
     write_page(path, title, _subtitle(evaluation), sections)
+
+
+def _cards(evaluation: Evaluation, inspected: Sequence[InspectedSample], most: int) -> Cards:
+    scale = colour_scale(inspected, evaluation)
+    shown = in_order_of_interest(inspected)[:most]
+    return Cards(
+        "Images",
+        f"{len(shown)} of {len(inspected)} images are shown: wrong verdicts first, then images "
+        "without a verdict, then the others by distance from the threshold. "
+        + ("A part takes the worst verdict of its images. " if evaluation.part_name else "")
+        + "All anomaly maps have the same colour scale; a cyan border is that of the ground truth:",
+        [card(sample, scale) for sample in shown],
+        Picture("Colour scale of the anomaly maps", data_url(encode_png(colour_bar(scale)))),
+        kind="wide",
+    )
 
 
 def in_order_of_interest(inspected: Sequence[InspectedSample]) -> list[InspectedSample]:

@@ -38,14 +38,13 @@ from training.first_look import (
     refuse_told_size,
 )
 from training.fit import fit
-from training.hold_out import FEW, hold_out_share
+from training.hold_out import JUDGES, hold_out_share
 from training.input_size import BudgetError, Size
 from training.models.base import AnomalyModel
 from training.pace import FEWEST_STEPS, Pace, measure_pace, steps_for
 from training.weights_source import Source
 
 _BATCH = 16
-_HOLD_OUT = 0.3  # of few images that are not judged in turn
 # Time of a comparison when nobody gives one: for a few images, for each more, and at most.
 _SECONDS, _SECONDS_PER_IMAGE, _MOST_SECONDS = 6.0, 0.1, 30.0
 
@@ -109,11 +108,10 @@ def plan_teaching(
     sections = _with_data(sections, forms, good, test, report)
     candidates = _candidates(forms, sources, good, wishes, sections)
     hold_out = configured(_sections_of(sections, candidates[0]), wishes.settings).data.hold_out
-    part = (
-        f"{hold_out:.0%} of them held out for the threshold" if hold_out else "all of them learnt"
-    )
-    report(f"{len(good)} good images, {part}")
-    if hold_out == 0:
+    if hold_out:
+        report(f"{len(good)} good images, {hold_out:.0%} of them held out for the threshold")
+    else:
+        report(f"{len(good)} good images, all of them learnt")
         # Each image judges the threshold, so that none is left to choose the model.
         candidates = candidates[:1]
     config_of = _Trainings(
@@ -125,12 +123,9 @@ def plan_teaching(
         report=report,
         measure=measure,
     )
-    evidence = None
-    chosen = candidates[0]
-    if len(candidates) > 1:
-        chosen, evidence = _compared(
-            good, candidates, config_of, wishes, scratch=scratch, report=report
-        )
+    chosen, evidence = _compared(
+        good, candidates, config_of, wishes, scratch=scratch, report=report
+    )
     config = config_of(chosen)
     report(f"{chosen.form}, {described(config, good)}")
     return Plan(config=config, evidence=evidence)
@@ -198,7 +193,7 @@ def _forms(wishes: Wishes, images: int) -> list[str]:
         return list(wishes.forms)
     if wishes.seconds is not None:
         return [*FORMS, TRAINED]
-    return [form for form in FORMS if images > FEW or can_forget(form)]
+    return [form for form in FORMS if images > JUDGES or can_forget(form)]
 
 
 def _with_data(
@@ -215,13 +210,11 @@ def _with_data(
     given = sections["data"]
     name = given.get("part_name")
     part_of = NameExpression("data.part_name", name) if name is not None else None
-    hold_out = hold_out_share(_count_parts(good, part_of))
     _count_parts(test, part_of)  # refuses a file without a name before anything is learnt
-    # Of few images a model of the others judges each: it would know the others of their part.
-    if hold_out == 0 and (part_of is not None or not all(map(can_forget, forms))):
-        hold_out = _HOLD_OUT
+    # A model of the other images would know the others of the part.
+    in_turn = part_of is None and all(map(can_forget, forms))
     data = {
-        "hold_out": hold_out,
+        "hold_out": hold_out_share(_count_parts(good, part_of), in_turn=in_turn),
         "frame_height": frames.heights,
         "frame_width": frames.widths,
     }
@@ -273,6 +266,8 @@ def _compared(
     report: Report,
 ) -> tuple[Candidate, Evidence | None]:
     """Returns the chosen candidate; the default when there is no comparison."""
+    if len(candidates) == 1:
+        return candidates[0], None
     started = time.monotonic()
     config = config_of(candidates[0])
     split = split_good(

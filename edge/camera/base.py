@@ -77,3 +77,11 @@ class OpensInTime(Protocol):
     @property
     def open_limit_s(self) -> float:
         """The longest time that `close` and `open` take together."""
+
+
+@runtime_checkable
+class AbortsOpen(Protocol):
+    """A camera whose `open` can be ended early."""
+
+    def abort_open(self) -> None:
+        """Lets an `open` under way fail at once; from any thread or handler, without waiting."""

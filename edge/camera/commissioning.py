@@ -10,15 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.camera.base import Camera, EndOfRecording
-from edge.camera.faults import CameraLostError
+from edge.camera.faults import UNUSABLE_MAX, CameraLostError
 from edge.camera.genicam import GenicamSettings
 from edge.camera.isolated import IsolatedCamera
 from edge.camera.kind import LiveConfig
 from edge.camera.replay import ReplayConfig
 from edge.part.frame import Frame
 from inspection.errors import CameraError, FrameError
-
-_ERRORS_MAX = 20  # one after the other
 
 
 class Measured(NamedTuple):
@@ -62,7 +60,7 @@ def frames(
     trigger = settings.trigger if isinstance(settings, GenicamSettings) else None
     is_software = trigger is not None and trigger.source == "Software"
     errors = 0
-    while errors < _ERRORS_MAX:
+    while errors < UNUSABLE_MAX:
         if is_software and isinstance(camera, IsolatedCamera):
             camera.trigger()
         try:
@@ -80,4 +78,4 @@ def frames(
             raise CameraError(f"no {what} within {timeout_s:g} s, and the camera is there")
         errors = 0
         yield frame
-    raise CameraLostError(f"{_ERRORS_MAX} unusable frames one after the other")
+    raise CameraLostError(f"{UNUSABLE_MAX} unusable frames one after the other")

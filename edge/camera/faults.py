@@ -5,7 +5,8 @@
     CameraError
     |-- CameraNotFoundError      no such camera, no answer, or no driver
     |-- CameraSettingError       the camera did not accept a setting
-    |-- CameraLostError          the open camera or its process is gone: open it again
+    |-- CameraLostError          the open camera or its process is gone, or it gives no usable frame
+    |                            any more: open it again
     |-- CameraHungError          a call into the SDK did not return; its process was ended
     `-- FrameError               one frame; the camera goes on
         |-- PartialFrameError    packets or lines are missing, or it could not be decoded
@@ -22,6 +23,9 @@ from collections.abc import Mapping
 
 from inspection.errors import CameraError, FrameError
 
+UNUSABLE_MAX = 20
+"""Unusable frames one after the other of a camera that is there; then it is lost."""
+
 
 class CameraNotFoundError(CameraError):
     """No camera fits, several fit, or the camera refuses the connection."""
@@ -33,7 +37,7 @@ class CameraSettingError(CameraError):
 
 class CameraLostError(CameraError):
     """The open camera was unplugged, lost power or network, ended its stream, fell silent while it
-    runs free, or its process ended.
+    runs free, gives unusable frames alone, or its process ended.
     """
 
 

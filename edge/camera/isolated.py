@@ -14,10 +14,16 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
-from edge.camera.faults import NAMES, CameraHungError, CameraLostError
+from edge.camera.faults import (
+    NAMES,
+    UNUSABLE_MAX,
+    CameraHungError,
+    CameraLostError,
+    MissingFrameError,
+)
 from edge.camera.slots import Slots
 from edge.part.frame import Frame
-from inspection.errors import CameraError
+from inspection.errors import CameraError, FrameError
 from inspection.images import Window
 
 _START_LIMIT_S = 30.0  # to import the SDK while a small device boots
@@ -35,13 +41,17 @@ class IsolatedCamera:
     heartbeat: when an answer is overdue, `read` ends the process. A camera that answers without a
     frame has no trigger. That is not an error, unless the camera runs free.
 
+    A camera that gives unusable frames alone is lost too: after `silent_limit_s` where it runs free
+    (a stream that lost a packet is whole again with its next key frame), else after `UNUSABLE_MAX`.
+
     Args:
         config: of the camera, in JSON.
         name: for errors.
         open_limit_s: the longest time to open the camera.
         hung_limit_s: the longest time by which a call may overrun. `close` takes two seconds more
             at most.
-        silent_limit_s: a camera that runs free is lost after this time without a frame; None waits.
+        silent_limit_s: a camera that runs free is lost after this time without a usable frame; None
+            waits.
         window: that of the camera, for the frames.
         module: the program of the process, like `edge.camera.child`.
     """
@@ -67,9 +77,12 @@ class IsolatedCamera:
         self._window = window
         self._module = module
         self._process: CameraProcess | None = None
+        self._is_opening = False
         self._runs_free = False
         self._asked_s = 0.0  # the time limit of the unanswered `read`
-        self._silent_s = 0.0  # of reading without a frame
+        self._asked_at_s = 0.0
+        self._silent_s = 0.0  # of reading without a usable frame
+        self._unusable = 0  # frames one after the other
 
     @property
     def open_limit_s(self) -> float:
@@ -82,10 +95,11 @@ class IsolatedCamera:
 
         Raises:
             CameraHungError: the camera took longer than the limit; the process is ended.
-            CameraLostError: the process ended.
+            CameraLostError: the process ended, also by `abort_open`.
         """
         self.close()
         self._process = CameraProcess(self._name, self._module, self._hung_limit_s)
+        self._is_opening = True
         calls = self._process.calls
         try:
             calls.call("build", self._config, limit_s=_START_LIMIT_S)
@@ -93,14 +107,23 @@ class IsolatedCamera:
         except CameraError:
             self.close()
             raise
-        self._silent_s = 0.0
+        finally:
+            self._is_opening = False
+        self._silent_s, self._unusable = 0.0, 0
+
+    def abort_open(self) -> None:
+        """Implements `AbortsOpen`: ends the process that opens the camera."""
+        process = self._process
+        if self._is_opening and process is not None:
+            process.abort()
 
     def read(self, timeout_s: float) -> Frame | None:
         """Returns the next frame. After a call that overruns, the next `read` waits for its answer.
 
         Raises:
             CameraHungError: a call overran by more than the limit; the process is ended.
-            CameraLostError: the process ended, or a camera that runs free is silent.
+            CameraLostError: the process ended, a camera that runs free is silent, or the camera
+                gives no usable frame any more.
         """
         process = self._opened()
         calls, slots = process.calls, process.slots
@@ -108,16 +131,14 @@ class IsolatedCamera:
         while (left_s := until_s - time.monotonic()) >= 0:
             if not calls.is_asked:
                 self._asked_s = asked_s = min(left_s, _HEARTBEAT_S)
+                self._asked_at_s = time.monotonic()
                 calls.ask("read", asked_s, slots.next, limit_s=asked_s + self._hung_limit_s)
             if not calls.is_answered(left_s):
                 return None
-            silent_s, self._silent_s = self._silent_s + self._asked_s, 0.0
-            if (told := calls.answer()) is not None:
+            if (told := self._answer(calls)) is not None:
                 shape, captured_ns, sequence, source = told
                 image = slots.image(shape)
                 return Frame(image, captured_ns, sequence, source, self._window)
-            self._silent_s = silent_s
-            self._refuse_silent()
         return None
 
     def trigger(self) -> None:
@@ -145,13 +166,35 @@ class IsolatedCamera:
             raise CameraError(f"{self._name}: the camera is not open")
         return self._process
 
-    def _refuse_silent(self) -> None:
+    def _answer(self, calls: Requests) -> Any:
+        """Returns the answer to a `read`; raises where no usable frame has come for too long."""
+        self._silent_s += min(self._asked_s, time.monotonic() - self._asked_at_s)
+        try:
+            told = calls.answer()
+        except MissingFrameError:  # a frame that never came tells nothing of those that do
+            raise
+        except FrameError as error:
+            self._unusable += 1
+            self._refuse_silent(str(error))
+            raise
+        if told is None:
+            self._refuse_silent()
+        else:
+            self._silent_s, self._unusable = 0.0, 0
+        return told
+
+    def _refuse_silent(self, why_unusable: str = "") -> None:
         limit_s = self._silent_limit_s
-        if self._runs_free and limit_s is not None and self._silent_s > limit_s:
-            raise CameraLostError(
-                f"{self._name}: answers, runs free, and gave no frame for {limit_s:g} s; "
-                "open it again"
-            )
+        if self._runs_free and limit_s is not None:
+            is_lost = self._silent_s > limit_s
+            usable = "usable " if why_unusable else ""
+            what = f"answers, runs free, and gave no {usable}frame for {limit_s:g} s"
+        else:
+            is_lost = self._unusable >= UNUSABLE_MAX
+            what = f"gave {self._unusable} unusable frames one after the other"
+        if is_lost:
+            last = f" (the last one: {why_unusable})" if why_unusable else ""
+            raise CameraLostError(f"{self._name}: {what}{last}; open it again")
 
 
 class CameraProcess:
@@ -204,6 +247,10 @@ class CameraProcess:
             _log.warning("%s", self.hangs("close", self._close_limit_s))
         self.beside.close()
         self.slots.close()
+
+    def abort(self) -> None:
+        """Ends the process by force, without waiting for it."""
+        self._process.kill()
 
     def hangs(self, call: str, limit_s: float) -> CameraHungError:
         """Ends the process by force; returns the error to raise."""

@@ -89,8 +89,8 @@ class LiveConfig(KindConfig):
         open_limit_s: the longest time to open the camera.
         hung_limit_s: the longest time by which a call into the SDK may overrun; after that the line
             ends the camera's process.
-        silent_limit_s: a camera that runs free is lost after this time without a frame; None waits.
-            A triggered camera may be silent.
+        silent_limit_s: a camera that runs free is lost after this time without a usable frame; None
+            waits. A triggered camera may be silent.
         stale_ms: the line refuses an older frame; None accepts any.
     """
 

@@ -89,21 +89,23 @@ class NewestFrame:
 class StreamClock:
     """Measures the lag of a stream from the time stamps of its sender.
 
-    The least delayed frame so far has no lag; a frame that took longer by x lags by x.
+    The least delayed frame so far has no lag; a frame that took longer by x lags by x. A stamp that
+    goes back is of a clock that was set: the measurement begins anew.
     """
 
     def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock_ns = clock_ns
         self._baseline_ns: float | None = None
         self._last_ns = 0
+        self._last_stamp_ns = 0
 
     def lag_ns(self, stamp_ns: int) -> int:
         """Returns the lag of a frame that arrives now with `stamp_ns` of the sender's clock."""
         now_ns = self._clock_ns()
         delay_ns = now_ns - stamp_ns
-        if self._baseline_ns is None:
+        if self._baseline_ns is None or stamp_ns < self._last_stamp_ns:
             self._baseline_ns = delay_ns
         drift_ns = (now_ns - self._last_ns) * _BASELINE_DRIFT if self._last_ns else 0.0
         self._baseline_ns = min(self._baseline_ns + drift_ns, delay_ns)
-        self._last_ns = now_ns
+        self._last_ns, self._last_stamp_ns = now_ns, stamp_ns
         return round(delay_ns - self._baseline_ns)

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Protocol, runtime_checkable
 
 from edge.part.record import InspectionRecord
+from inspection.errors import LineError
 
 
 class StationState(str, Enum):
@@ -14,6 +15,16 @@ class StationState(str, Enum):
     READY = "ready"  # takes the next part
     BUSY = "busy"  # inspects a part
     FAULT = "fault"  # inspects nothing: the line should stop, or reject every part
+
+
+class NotTakenError(LineError):
+    """The line did not acknowledge a verdict that came without READY; the output works on."""
+
+    def __init__(self, output: str, trigger_id: str) -> None:
+        super().__init__(
+            f"{output}: the verdict of {trigger_id} was not acknowledged: it came while READY was "
+            "not shown, and the line counts its parts from READY"
+        )
 
 
 class LineOutput(Protocol):
@@ -38,6 +49,8 @@ class LineOutput(Protocol):
         """Tells one verdict, NO_VERDICT included; returns when the line has it.
 
         Raises:
+            NotTakenError: the line does not have the verdict, and need not: it may not count the
+                part. The output took the verdict back, and needs no `open`.
             LineError: the line does not have the verdict. The output closes a connection that
                 failed, so that nothing reaches the line late, and every call raises until `open`
                 succeeds again.
@@ -48,7 +61,7 @@ class LineOutput(Protocol):
 
         The pipeline calls it at every change, and several times within the time after which the
         line takes a still heartbeat for a dead station. BUSY and FAULT take back a verdict that
-        is still shown.
+        is still shown when they begin.
 
         Raises:
             LineError: as for `send`.

@@ -114,6 +114,7 @@ class Gpio:
         self._gap_ns = round(config.gap_ms * 1e6)
         self._encoder = encoder
         self._gate_is_held = False
+        self._is_fault = False
         self._register: ShiftRegister | None = None
         self._request_lines: Callable[..., LineRequest] = request_lines or gpiod.request_lines
         self._lines: Lines | None = None
@@ -124,6 +125,7 @@ class Gpio:
 
         Keeps lines that it holds already, and the parts on their way to the gate.
         """
+        self._is_fault = False
         self._open_lines()
         if self._config.gate is not None:
             self._open_register(self._config.gate)
@@ -150,9 +152,9 @@ class Gpio:
     def show(self, state: StationState) -> None:
         """Drives the lines of the station's state.
 
-        A pulse goes on beside BUSY and READY. Rejected parts on their way are rejected at the gate
-        in every state. During a FAULT the parts that pass the camera are unseen, as in
-        `GateConfig`.
+        A pulse goes on beside BUSY and READY, and beside a FAULT that goes on. Rejected parts on
+        their way are rejected at the gate in every state. During a FAULT the parts that pass the
+        camera are unseen, as in `GateConfig`.
         """
         if self._register is not None:
             if state is StationState.FAULT:
@@ -161,8 +163,9 @@ class Gpio:
                 self._register.see()
         what = f"it was not told that the station is {state.value}"
         lines = self._held(what)
-        verdict = NOTHING if state is StationState.FAULT else None
+        verdict = NOTHING if state is StationState.FAULT and not self._is_fault else None
         lines.do(partial(lines.drive, state=STATE_BITS[state], verdict=verdict), what)
+        self._is_fault = state is StationState.FAULT
         if self._register is not None:
             self._register.report()
 

@@ -89,8 +89,8 @@ class Handshake:
 
     Args:
         acknowledged: the line acknowledges each verdict, and the station then takes it back.
-            Otherwise a verdict stays until the next one, until BUSY or FAULT, or until the first
-            `show` after `hold_ms`.
+            Otherwise a verdict stays until the next one, until BUSY or FAULT begins, or until the
+            first `show` after `hold_ms`.
         hold_ms: see `acknowledged`.
         sequence: number of the last verdict before this run, 0 to 65535.
         clock_ns: monotonic clock in nanoseconds.
@@ -110,10 +110,18 @@ class Handshake:
         self._told_ns = 0
         self.signals = Signals(sequence=sequence)
 
-    def continue_from(self, sequence: int) -> None:
-        """Continues from the number of an earlier process, unless this one has counted already."""
+    def continue_from(self, sequence: int, acknowledged: int = 0) -> None:
+        """Continues from the numbers in the PLC, unless this process has counted already.
+
+        Args:
+            sequence: of the last verdict that an earlier process wrote.
+            acknowledged: that the PLC holds. Where it kept this one over a power cut and lost the
+                other, it would acknowledge a part that is still to come.
+        """
         if self.signals.sequence == 0:
-            jumped = (sequence + _RESTART_GAP - 1) % SEQUENCE_MAX + 1
+            jumped = _after_a_gap(sequence)
+            if 0 < (acknowledged - jumped) % SEQUENCE_MAX <= _RESTART_GAP:
+                jumped = _after_a_gap(acknowledged)
             self.signals = replace(self.signals, sequence=jumped)
 
     def result(self, record: InspectionRecord) -> Signals:
@@ -145,10 +153,11 @@ class Handshake:
         return self._become(self.signals.bits & STATES)
 
     def show(self, state: StationState) -> Signals:
-        """Returns the signals of the station's state; READY may keep a verdict."""
+        """Returns the signals of the station's state; READY and a repeat may keep a verdict."""
         stands = Bits.RESULT_VALID in self.signals.bits
         held = self._clock_ns() - self._told_ns < self._hold_ns
-        if state is StationState.READY and stands and held and not self._acknowledged:
+        keeps = state is StationState.READY or STATE_BITS[state] in self.signals.bits
+        if keeps and stands and held and not self._acknowledged:
             bits = self.signals.bits & ~STATES | STATE_BITS[state]
             signals = self.signals
             return self._become(bits, trigger_id=signals.trigger_id, cause=signals.cause)
@@ -182,6 +191,10 @@ class Handshake:
             cause=cause,
         )
         return self.signals
+
+
+def _after_a_gap(sequence: int) -> int:
+    return (sequence + _RESTART_GAP - 1) % SEQUENCE_MAX + 1
 
 
 def fresh_sequence() -> int:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from edge.line.base import LineOutput, StationState
+from edge.line.base import LineOutput, NotTakenError, StationState
 from edge.part.record import InspectionRecord
 from edge.peers.reconnect import LONGEST_PAUSE_S, Reconnector
 from inspection.errors import LineError
@@ -60,6 +60,8 @@ class Link:
         lost = self._connection.lost
         try:
             self._output.send(record)
+        except NotTakenError:  # the output works
+            raise
         except LineError as error:
             self._note_loss(error)
             if lost and lost != str(error):

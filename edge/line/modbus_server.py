@@ -114,10 +114,12 @@ class ModbusServer(ServerOutput["ModbusTcpServer"]):
         self._taken = asyncio.Event()
         try:
             await self._hold(server, self._handshake.result(record))
-            await self._taken.wait()
+            if self._config.acknowledge_register is None:
+                await self._taken.wait()
+            else:
+                await self._wait(self._taken.wait(), server)
         finally:
             self._taken = None
-        await self._hold(server, self._handshake.signals)
 
     async def _hold(self, server: ModbusTcpServer, signals: Signals) -> None:
         words = words_from_signals(signals)
@@ -127,7 +129,7 @@ class ModbusServer(ServerOutput["ModbusTcpServer"]):
         self._shown = Seen(words, time.monotonic_ns())
 
     async def _stop(self, server: ModbusTcpServer) -> None:
-        self._handshake.safe(fault=False)
+        await self._hold(server, self._handshake.safe(fault=False))
         await server.shutdown()  # type: ignore[no-untyped-call]
 
     async def _on_access(

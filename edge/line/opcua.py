@@ -198,10 +198,12 @@ class OpcUa(ServerOutput["Server"]):
                 "Result.ResultContent": record.model_dump_json(),
             },
         )
-        while self._config.acknowledge and not self._handshake.takes(self._acknowledged(server)):
-            await asyncio.sleep(_ACKNOWLEDGE_POLL_S)
         if self._config.acknowledge:
-            await self._hold(server, self._handshake.signals)
+            await self._wait(self._acknowledge(server), server)
+
+    async def _acknowledge(self, server: Server) -> None:
+        while not self._handshake.takes(self._acknowledged(server)):
+            await asyncio.sleep(_ACKNOWLEDGE_POLL_S)
 
     def _acknowledged(self, server: Server) -> int:
         value = server.read_attribute_value(self._node_id(_ACKNOWLEDGED)).Value

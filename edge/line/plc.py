@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from edge.line.base import StationState
+from edge.line.base import NotTakenError, StationState
 from edge.line.block import BLOCK_WORDS, sequence_from_words, words_from_signals
 from edge.line.handshake import Bits, Handshake, Signals
 from edge.line.signals import NameOf, block_signals
+from edge.line.taking import taken
 from edge.part.record import InspectionRecord
 from edge.part.signal import Seen, Signal, word_signal
 from edge.peers.loop_thread import LoopStoppedError
@@ -81,7 +82,7 @@ class PlcOutput(Generic[P]):
 
     def open(self) -> None:
         """Connects and continues the PLC's sequence number."""
-        self.close()
+        self._leave()  # and keeps the thread, on which an earlier connection may still end
         atexit.register(self.close)
         self._awaited = "connection"
         self._try(
@@ -126,6 +127,11 @@ class PlcOutput(Generic[P]):
     def close(self) -> None:
         """Writes the safe state and disconnects."""
         atexit.unregister(self.close)
+        self._leave()
+        self._connection.close()
+
+    def _leave(self) -> None:
+        """Writes the safe state and disconnects; keeps the thread of the connection."""
         if self._connection.is_open:
             try:
                 self._call(
@@ -134,7 +140,7 @@ class PlcOutput(Generic[P]):
                 )
             except LineError as error:
                 _log.warning("%s", error)
-        self._connection.close()
+        self._connection.disconnect()
 
     def _require_connection(self) -> None:
         if not self._connection.is_open:
@@ -159,19 +165,16 @@ class PlcOutput(Generic[P]):
 
     def _give_up(self) -> None:
         """Disconnects behind the safe state with FAULT."""
-
-        async def farewell(session: Session[P]) -> None:
-            words = words_from_signals(self._handshake.safe(fault=True))
-            await session.post(self._places.block, words)
-
-        self._connection.disconnect(farewell)
+        words = words_from_signals(self._handshake.safe(fault=True))
+        self._connection.disconnect((self._places.block, words))
 
     async def _begin(self, session: Session[P]) -> None:
         self._awaited = "answer"
         words = await session.read(self._places.block, BLOCK_WORDS)
-        self._handshake.continue_from(sequence_from_words(words))
+        acknowledged = 0
         if self._places.acknowledge is not None:  # a wrong place shows now, not with a part
-            await self._read(session, self._places.acknowledge)
+            acknowledged = await self._read(session, self._places.acknowledge)
+        self._handshake.continue_from(sequence_from_words(words), acknowledged)
         await self._write(session, self._handshake.safe(fault=False))
 
     async def _tell(self, before: Signals | None, signals: Signals, session: Session[P]) -> None:
@@ -180,13 +183,20 @@ class PlcOutput(Generic[P]):
         await self._write(session, signals)
         if self._places.acknowledge is None:
             return
-        while not self._handshake.takes(await self._read(session, self._places.acknowledge)):
+        acknowledge = self._acknowledge(signals.sequence, self._places.acknowledge, session)
+        limit_s = self._connection.timeout_ms / 1e3
+        is_taken = await taken(acknowledge, signals, limit_s)
+        self._handshake.take_back()
+        await self._write(session, self._handshake.signals)
+        if not is_taken:
+            raise NotTakenError(self._name, signals.trigger_id)
+
+    async def _acknowledge(self, sequence: int, place: P, session: Session[P]) -> None:
+        while not self._handshake.takes(await self._read(session, place)):
             self._awaited = (
-                f"acknowledge of sequence number {signals.sequence} "
-                f"in {self._places.acknowledge_name}"
+                f"acknowledge of sequence number {sequence} in {self._places.acknowledge_name}"
             )
             await asyncio.sleep(_ACKNOWLEDGE_POLL_S)
-        await self._write(session, self._handshake.signals)
 
     async def _write(self, session: Session[P], signals: Signals) -> None:
         self._awaited = "answer"

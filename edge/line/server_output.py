@@ -9,8 +9,9 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from edge.line.base import StationState
+from edge.line.base import NotTakenError, StationState
 from edge.line.handshake import Bits, Handshake, Signals, fresh_sequence
+from edge.line.taking import taken
 from edge.part.record import InspectionRecord
 from edge.peers.bounded_loop import BoundedLoop
 from edge.peers.connections import ConnectionLimits, Connections
@@ -154,6 +155,15 @@ class ServerOutput(ABC, Generic[Server]):
     async def _miss(self, record: InspectionRecord, server: Server) -> None:
         self._handshake.result(record)
         await self._hold(server, self._handshake.safe(fault=True))
+
+    async def _wait(self, acknowledge: Coroutine[Any, Any, object], server: Server) -> None:
+        """Waits for the acknowledge of the verdict that is shown, and takes it back."""
+        shown = self._handshake.signals
+        is_taken = await taken(acknowledge, shown, self._timeout_s)
+        self._handshake.take_back()
+        await self._hold(server, self._handshake.signals)
+        if not is_taken:
+            raise NotTakenError(self._name, shown.trigger_id)
 
     async def _write(self, change: Callable[[], Signals], server: Server) -> None:
         await self._hold(server, change())

@@ -1,7 +1,7 @@
 """The bundles of a line as people see them: manifest, signature, calibrations, installed versions.
 
 Nothing here verifies a bundle: that takes a core for seconds, and the line does it when it opens
-one. `BundleStore` does it before it activates a version.
+one. `linewarden bundle` does it before it activates a version.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.panel.command import linewarden
 from edge.recipe.config import RecipesConfig
 from edge.station.config import LineConfig
 from inspection.bundle import calibrated_recipes
 from inspection.bundle.installed import ACTIVE, BundleStore, Version
 from inspection.bundle.manifest import MANIFEST, parse_manifest
 from inspection.errors import BundleError
-from inspection.golden_run import require_golden_of_recipes
 from inspection.trust.signature import read_signature
+
+_ACTIVATE_S = 600.0  # an engine may take minutes to open beside a line that inspects
 
 
 @dataclass(frozen=True)
@@ -89,21 +91,15 @@ def store_of(bundle: Path) -> tuple[BundleStore, str] | None:
     return BundleStore(bundle.parents[1]), bundle.parent.name
 
 
-def activate(bundle: Path, version: str) -> Version:
+def activate(version: Version) -> None:
     """Verifies a version, runs its golden frames on this device, and activates it.
 
     Raises:
         LinewardenError: the version does not verify or does not run here; nothing was changed.
     """
-    found = store_of(bundle)
-    if found is None:
-        raise BundleError(
-            f"{bundle}: is not the active version of a store; linewarden bundle install makes one"
-        )
-    store, name = found
-    wanted = store.find(name, version)
-    store.activate(wanted, require_golden_of_recipes)
-    return wanted
+    store = version.folder.parents[1]
+    words = ("bundle", "activate", version.name, version.version, "--store", store)
+    linewarden(*words, within_s=_ACTIVATE_S)
 
 
 def _folders(config: LineConfig) -> Iterator[Path]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import ip_address
+from socket import gethostname
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -18,6 +20,16 @@ from inspection.config.resources import Use, UsedPath
 
 LineName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
 Address = Annotated[str, Field(min_length=1)]
+HostName = Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
+
+
+def is_ip_address(text: str) -> bool:
+    """Returns whether a text is an IP address, of either version."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class TlsFiles(StrictModel):
@@ -46,14 +58,16 @@ class ProxyConfig(StrictModel):
     user_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "X-Remote-User"
     origin: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
 
+    def sends(self, peer: str) -> bool:
+        """Returns whether a request from this address comes through the proxy."""
+        return peer in self.peers
+
     @field_validator("peers")
     @classmethod
     def _are_addresses(cls, peers: tuple[str, ...]) -> tuple[str, ...]:
         for peer in peers:
-            try:
-                ip_address(peer)
-            except ValueError as error:
-                raise ValueError(f"{peer!r} is not an IP address") from error
+            if not is_ip_address(peer):
+                raise ValueError(f"{peer!r} is not an IP address")
         return peers
 
 
@@ -85,6 +99,8 @@ class PanelConfig(Claimant):
         data_sets: folder for data sets of labelled parts; None: nobody can make any here.
         session_hours: a person logs in again after so long.
         open_to_viewers: whether pages of viewers need no login, as for a screen above the line.
+        names: of the panel in the network, besides its IP addresses and the name of the device.
+            Under any other, a page needs a login though it is open to viewers.
         thumbnails_max_bytes: limit of the files with small pictures.
         connections_max: connections at one time.
         streams_max: pages at one time that show a running line.
@@ -105,12 +121,25 @@ class PanelConfig(Claimant):
     data_sets: ConfigPath | None = None
     session_hours: Annotated[float, Field(gt=0, le=24 * 31)] = 12.0
     open_to_viewers: bool = False
+    names: tuple[HostName, ...] = ()
     thumbnails_max_bytes: Annotated[int, Field(ge=1_000_000)] = 200_000_000
     connections_max: Annotated[int, Field(ge=4, le=200)] = 100
     streams_max: Annotated[int, Field(ge=1)] = 50
     teach: TeachConfig = TeachConfig()
     jobs: Literal["process", "service"] = "process"
     language: str = "en"
+
+    def is_own_name(self, name: str) -> bool:
+        """Returns whether a browser that calls the panel so has its address from the plant.
+
+        A page of the internet can give its own name the address of the panel (DNS rebinding), and
+        would see what the person's browser sees without a login. An IP address is no name.
+        """
+        device = gethostname().lower()
+        names = {"localhost", device, f"{device}.local", *self.names}
+        if self.proxy is not None:
+            names.add(urlsplit(self.proxy.origin).hostname or "")
+        return name in names or is_ip_address(name)
 
     def claims(self) -> Iterable[Claim]:
         """Returns the claims to the port and to the folder."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Sequence
-from ipaddress import ip_address
 from urllib.parse import quote
 
 import anyio
@@ -23,6 +22,7 @@ from starlette.types import Message, Receive
 from edge.panel.access.accounts import Account
 from edge.panel.access.roles import Role
 from edge.panel.access.sessions import COOKIE, Session
+from edge.panel.config import is_ip_address
 from edge.panel.page import WHY_MAX, Page, Route, Visit
 from edge.panel.refusals import Refused
 from edge.panel.services import Panel
@@ -68,7 +68,7 @@ class Endpoint:
             finally:
                 await form.close()
         if token is not None:
-            set_session_cookie(answer, token, request)
+            set_session_cookie(answer, token, request, self._panel)
         return answer
 
     def _check_origin(self, request: Request) -> None:
@@ -89,8 +89,14 @@ class Endpoint:
             token = self._panel.sessions.begin(name)
             return self._panel.sessions.find(token), token
         if found is None and self._panel.config.open_to_viewers:
+            self._check_name(request)
             return _VIEWER, None
         return found, None
+
+    def _check_name(self, request: Request) -> None:
+        name = request.url.hostname or ""
+        if self._route.role is not None and not self._panel.config.is_own_name(name):
+            raise Refused(403, "problem.host", name=name)
 
     def _elsewhere(self, request: Request, session: Session | None) -> Response | None:
         """Returns the way to the login or to the choice of a password; None for nowhere else."""
@@ -159,9 +165,13 @@ def _bounded(request: Request, most: int) -> Receive:
     return receive
 
 
-def set_session_cookie(answer: Response, token: str, request: Request) -> None:
+def set_session_cookie(answer: Response, token: str, request: Request, panel: Panel) -> None:
     """Gives the browser the token of a session; no script of a page can read it."""
-    secure = request.url.scheme == "https"
+    # The proxy may end TLS: then the browser speaks HTTPS, and the panel sees plain HTTP.
+    proxy = panel.config.proxy
+    is_behind = proxy is not None and proxy.sends(peer_of(request))
+    origin = proxy.origin if proxy is not None and is_behind else str(request.url)
+    secure = origin.startswith("https:")
     answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
 
 
@@ -175,25 +185,21 @@ def language_of(request: Request, panel: Panel) -> str:
 
 def address_of(request: Request, panel: Panel) -> str:
     """Returns the address of the person's machine; behind the proxy, the one that it names."""
-    peer = request.client.host if request.client is not None else ""
-    proxy = panel.config.proxy
-    if proxy is not None and peer in proxy.peers:
+    peer, proxy = peer_of(request), panel.config.proxy
+    if proxy is not None and proxy.sends(peer):
         told = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-        return told if _is_address(told) else peer
+        return told if is_ip_address(told) else peer
     return peer
+
+
+def peer_of(request: Request) -> str:
+    """Returns the address from which a request comes; empty where it is not known."""
+    return request.client.host if request.client is not None else ""
 
 
 def proxied_name(request: Request, panel: Panel) -> str | None:
     """Returns the name that the proxy has authenticated; None for a request from elsewhere."""
     proxy = panel.config.proxy
-    if proxy is None or request.client is None or request.client.host not in proxy.peers:
+    if proxy is None or not proxy.sends(peer_of(request)):
         return None
     return request.headers.get(proxy.user_header) or None
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

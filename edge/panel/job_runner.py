@@ -110,6 +110,8 @@ def _run(job: Path) -> Ended:
     why = _follow(process, job, time.monotonic() + asked.limit_s)
     _signal_group(process, signal.SIGKILL)  # what it has started and left behind
     log.join(_GRACE_S)
+    if process.returncode < 0 and not why:
+        _append(job, _killed(-process.returncode))
     return Ended(moment=_now(), exit_code=process.returncode, why=why)
 
 
@@ -132,13 +134,24 @@ def _follow(process: subprocess.Popen[bytes], job: Path, until_s: float) -> str:
 def _write_log(output: IO[bytes], job: Path) -> None:
     """Writes what the process says: the newest part of it, however much it is."""
     while block := os.read(output.fileno(), _BLOCK):
-        path = job / LOG
-        # On a full disk the job goes on without a log: it may be the one that makes room.
-        with contextlib.suppress(OSError):
-            if path.exists() and path.stat().st_size > _LOG_MAX_BYTES:
-                path.replace(job / f"{LOG}.old")
-            with path.open("ab") as stream:
-                stream.write(block)
+        _append(job, block)
+
+
+def _append(job: Path, block: bytes) -> None:
+    path = job / LOG
+    # On a full disk the job goes on without a log: it may be the one that makes room.
+    with contextlib.suppress(OSError):
+        if path.exists() and path.stat().st_size > _LOG_MAX_BYTES:
+            path.replace(job / f"{LOG}.old")
+        with path.open("ab") as stream:
+            stream.write(block)
+
+
+def _killed(number: int) -> bytes:
+    """Returns the last line of the log of a process that another one ended."""
+    name = signal.Signals(number).name
+    why = ": perhaps by the kernel, for lack of memory" if number == signal.SIGKILL else ""
+    return f"\nended by {name}{why}\n".encode()
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:

@@ -41,12 +41,16 @@ _WAITING_MAX = 20
 
 
 class State(str, Enum):
-    """The state of a job. LOST: its runner ended without a word, as by a power cut."""
+    """The state of a job.
+
+    TOO_LONG: it was ended at its limit. LOST: its runner ended without a word, as by a power cut.
+    """
 
     WAITING = "waiting"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    TOO_LONG = "limit"
     CANCELLED = "cancelled"
     LOST = "lost"
 
@@ -137,10 +141,16 @@ class Jobs:
         self._changing = threading.Lock()
         (folder / QUEUE).mkdir(parents=True, exist_ok=True)
 
-    def start(self, asked: Asked, discard: Callable[[], object] = lambda: None) -> Job:
+    def start(
+        self,
+        asked: Asked,
+        prepare: Callable[[], object] = lambda: None,
+        discard: Callable[[], object] = lambda: None,
+    ) -> Job:
         """Puts a job into the queue.
 
         Args:
+            prepare: called when nothing refuses the job, before it comes into the queue.
             discard: removes what was made for the job; called when it does not come into the queue.
 
         Raises:
@@ -150,14 +160,14 @@ class Jobs:
         """
         try:
             with self._changing:
-                name = self._queue(asked)
+                name = self._queue(asked, prepare)
             self._wake()
         except (Refused, OSError):  # after any other error the job waits, and needs what was made
             discard()
             raise
         return self.find(name)
 
-    def _queue(self, asked: Asked) -> str:
+    def _queue(self, asked: Asked, prepare: Callable[[], object]) -> str:
         jobs = list(self._all())
         if any(job.is_open and job.asked.subject == asked.subject for job in jobs):
             raise Refused(409, "problem.job_open")
@@ -166,6 +176,7 @@ class Jobs:
         self._forget(job for job in jobs if job.asked.subject == asked.subject)
         name = f"{asked.moment:%Y%m%dT%H%M%S%f}"
         folder = self._folder / name
+        prepare()
         folder.mkdir()
         write_text(folder / ASKED, asked.model_dump_json())
         write_text(self._folder / QUEUE / name, "")
@@ -201,6 +212,14 @@ class Jobs:
         if any(job.state is State.WAITING for job in found):
             self._wake()
         return found
+
+    def newest(self, subject: str, word: str) -> Job | None:
+        """Returns the newest job of a subject with a word in its command line; None without one."""
+        return next((job for job in self.of(subject) if word in job.asked.words), None)
+
+    def open(self, subject: str) -> Job | None:
+        """Returns the job of a subject that waits or runs; None without one."""
+        return next((job for job in self.of(subject) if job.is_open), None)
 
     def _all(self) -> Iterator[Job]:
         names = sorted((path.name for path in self._folder.iterdir()), reverse=True)
@@ -277,9 +296,9 @@ def is_held(lock: Path) -> bool:
 
 
 def _end_of(ended: Ended) -> State:
-    if ended.why in (CANCELLED, LOST):
+    if ended.why:
         return State(ended.why)
-    return State.DONE if ended.exit_code == 0 and not ended.why else State.FAILED
+    return State.DONE if ended.exit_code == 0 else State.FAILED
 
 
 def _file(path: Path, model: type[M]) -> M | None:

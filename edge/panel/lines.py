@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from edge.panel.file_version import FileVersion, version_of
+from edge.panel.troubles import Troubles
 from edge.station.config import LineConfig
 from edge.station.control import NoAnswerError, ask
 from edge.store.config import RecordsConfig
@@ -22,13 +24,17 @@ class PanelLine:
 
     Args:
         path: its configuration, which may change, or be wrong, while the panel runs.
+
+    Attributes:
+        troubles: those that pages have seen.
     """
 
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self.path = path
+        self.troubles = Troubles()
         self._lock = threading.Lock()
-        self._loaded: tuple[tuple[int, int, int], LineConfig] | None = None
+        self._loaded: tuple[FileVersion | None, LineConfig] | None = None
 
     @property
     def config(self) -> LineConfig:
@@ -37,13 +43,9 @@ class PanelLine:
         Raises:
             ConfigError: it cannot be read, or is wrong.
         """
-        try:
-            found = self.path.stat()
-        except OSError as error:
-            raise ConfigError(f"{self.path}: cannot be read: {error.strerror}") from error
-        version = (found.st_ino, found.st_mtime_ns, found.st_size)
+        version = version_of(self.path)
         with self._lock:
-            if self._loaded is None or self._loaded[0] != version:
+            if version is None or self._loaded is None or self._loaded[0] != version:
                 self._loaded = version, load_config(self.path, LineConfig)
             return self._loaded[1]
 

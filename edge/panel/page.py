@@ -20,6 +20,7 @@ from edge.panel.lines import PanelLine
 from edge.panel.refusals import Refused
 from edge.panel.services import Panel
 from edge.panel.texts import LANGUAGES, Texts
+from edge.panel.thumbnails import SIZES
 from inspection.errors import ConfigError, LineError
 from inspection.redaction import redacted
 
@@ -166,9 +167,9 @@ class Visit:
             Refused: there is no such size, or the image is no longer there.
         """
         size = self.request.query_params.get("size", "")
-        content, media = self.panel.thumbnails.picture(
-            archive, name, int(size) if size.isdecimal() else 0
-        )
+        if size not in map(str, SIZES):
+            raise Refused(400, "problem.size")
+        content, media = self.panel.thumbnails.picture(archive, name, int(size))
         return Response(content, media_type=media, headers={"Cache-Control": _FOREVER})
 
     def reload(self, *numbers: int | None) -> None:

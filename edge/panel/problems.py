@@ -9,16 +9,18 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from edge.panel.endpoint import language_of
+from edge.panel.fields import local_path
 from edge.panel.refusals import Refused
 from edge.panel.services import Panel
 from edge.panel.texts import LANGUAGES, Texts
 from edge.station.control import NoAnswerError
-from inspection.errors import ConfigError, LinewardenError, RecordsError
+from inspection.errors import ConfigError, LineError, LinewardenError, RecordsError
 from inspection.redaction import redacted
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -53,13 +55,14 @@ class Problems:
         )
 
     def _of_linewarden(self, request: Request, error: LinewardenError) -> Response:
-        """The line, its records or its configuration; the message itself says what to do."""
+        """The line, its records, its configuration, or a command; the message says what to do."""
         kinds: tuple[tuple[type[LinewardenError], str], ...] = (
             (NoAnswerError, "line_silent"),
             (RecordsError, "records"),
             (ConfigError, "configuration"),
+            (LineError, "line_refuses"),
         )
-        kind = next((name for of, name in kinds if isinstance(error, of)), "line_refuses")
+        kind = next((name for of, name in kinds if isinstance(error, of)), "refused")
         return self._answer(request, 503, kind, "problem.message", message=redacted(str(error)))
 
     def _of_sqlite(self, request: Request, error: sqlite3.OperationalError) -> Response:
@@ -93,6 +96,17 @@ class Problems:
                 message=message,
                 is_login=status == 401,
                 here=request.url.path,
+                page=_page_of(request),
             ),
             status,
         )
+
+
+def _page_of(request: Request) -> str:
+    """Returns the address to try again: of a change, that of the page with its form."""
+    url = request.url
+    if request.method == "POST":
+        url = URL(request.headers.get("referer", ""))
+        if url.netloc != request.url.netloc:
+            return "/"
+    return local_path(f"{url.path}?{url.query}" if url.query else url.path)

@@ -26,8 +26,13 @@ def environment() -> Environment:
     return made
 
 
-def _moment(moment: datetime) -> str:
-    """Returns a moment in the time of the device."""
+def _moment(moment: datetime | str) -> str:
+    """Returns a moment in the time of the device; a text of a file that is none as it is."""
+    if isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+        except ValueError:
+            return str(moment)
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
 
 

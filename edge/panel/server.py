@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import socket
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import uvicorn
@@ -56,15 +57,32 @@ class BoundedProtocol(H11Protocol):
             self.transport.abort()
 
 
-def serve(config: PanelConfig) -> None:
+class AnnouncedServer(uvicorn.Server):
+    """Calls `when_ready` when it answers."""
+
+    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._when_ready = when_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Opens the panel, and announces it."""
+        await super().startup(sockets)
+        if self.started:
+            self._when_ready()
+
+
+def serve(config: PanelConfig, when_ready: Callable[[], object]) -> None:
     """Serves until a signal ends it.
+
+    Args:
+        when_ready: called once, when the panel answers.
 
     Raises:
         RecordsError: the panel's files cannot be opened.
         LineError: the address cannot be used.
     """
     with contextlib.closing(_listening(config)) as listener:
-        server = uvicorn.Server(_settings(config))
+        server = AnnouncedServer(_settings(config), when_ready)
         scheme = "http" if config.tls is None else "https"
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host

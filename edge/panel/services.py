@@ -23,7 +23,6 @@ from edge.panel.review.threshold_preview import ThresholdPreviews
 from edge.panel.sensitivity.calibrations import Calibrations
 from edge.panel.teach import Teaching
 from edge.panel.thumbnails import Thumbnails
-from edge.panel.zones.trials import Trials
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,6 @@ class Panel:
     lines: dict[str, PanelLine]
     feeds: Feeds
     thumbnails: Thumbnails
-    trials: Trials
     nearest: NearestGood
     previews: ThresholdPreviews
     data_sets: DataSets
@@ -78,10 +76,9 @@ def open_panel(config: PanelConfig, hasher: PasswordHasher | None = None) -> Pan
         lines=lines,
         feeds=Feeds(lines, config.streams_max),
         thumbnails=thumbnails,
-        trials=Trials(),
         nearest=NearestGood(thumbnails),
         previews=ThresholdPreviews(),
-        data_sets=DataSets(config.data_sets),
+        data_sets=DataSets(config.data_sets, config.teach.min_free_bytes),
         calibrations=Calibrations(),
         templates=environment(),
         jobs=Jobs(config.folder / "jobs", wakes=config.jobs == "process"),

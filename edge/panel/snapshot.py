@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from edge.panel.lines import PanelLine
+from edge.panel.troubles import Trouble
 from edge.store.database import FILE_NAME
 from edge.store.reader import RecordReader, StoredRecord
 from edge.store.shifts import Shift, shifts_between
@@ -35,6 +36,7 @@ class _Told:
     asked_s: float = float("-inf")
     heard_s: float | None = None
     state: dict[str, Any] = field(default_factory=dict)
+    troubles: list[Trouble] = field(default_factory=list)
     silence: str = ""
 
 
@@ -71,9 +73,9 @@ class Observer:
         """Returns what a page shows, as JSON values; a LinewardenError becomes a text in it.
 
         Keys: "signal", whether the line answers; "silence", why not; "heard_ms", the age of its
-        last word, or None; "state", its last answer; "parts", the newest first; "trend", score and
-        verdict of the latest, the oldest first; "shift", the counts of the present shift;
-        "records_problem".
+        last word, or None; "state", its last answer; "troubles" in it; "parts", the newest first;
+        "trend", score and verdict of the latest, the oldest first; "shift", the counts of the
+        present shift; "records_problem".
         """
         self._ask()
         problem = self._read()
@@ -85,6 +87,7 @@ class Observer:
             "silence": told.silence,
             "heard_ms": heard_ms,
             "state": told.state,
+            "troubles": [_trouble_values(one, now) for one in told.troubles],
             "parts": [self._part(one, now) for one in list(self._parts)[-STRIP:][::-1]],
             "trend": [[one.record.score, one.record.verdict.value] for one in self._parts],
             "shift": _shift_values(self._counted),
@@ -101,6 +104,7 @@ class Observer:
         except LinewardenError as error:
             told.silence = str(error)
         else:
+            told.troubles = self._line.troubles.of(told.state)
             told.silence, told.heard_s = "", time.monotonic()
 
     def _look(self) -> None:
@@ -177,6 +181,11 @@ def part_values(stored: StoredRecord, now: datetime) -> dict[str, Any]:
         "images": images_by_kind(record.images),
         "label": stored.label,
     }
+
+
+def _trouble_values(trouble: Trouble, now: datetime) -> dict[str, Any]:
+    age_ms = (now - trouble.since).total_seconds() * 1e3
+    return {"kind": trouble.kind, "message": trouble.message, "age_ms": age_ms}
 
 
 def images_by_kind(names: Sequence[str]) -> dict[str, list[int]]:

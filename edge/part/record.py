@@ -53,7 +53,8 @@ class _Judged(_Frozen):
         threshold: raw score above which the part is rejected.
         threshold_review: raw score above which it is reviewed; None without a review band.
         threshold_pixel: value of the anomaly map above which a pixel belongs to the mask.
-        artefact_sha256: the model file that gave the score.
+        artefact_sha256: the model file that gave the score; for a part that a first stage passed,
+            the hash of its file and precision.
         calibration_seal: the calibration that gave the threshold.
     """
 
@@ -183,7 +184,7 @@ def _judged(result: ViewResult, inspection: Inspection, total_ns: int) -> dict[s
         "threshold": recipe.thresholds.reject,
         "threshold_review": recipe.thresholds.review,
         "threshold_pixel": recipe.thresholds.pixel,
-        "artefact_sha256": recipe.artefact_sha256,
+        "artefact_sha256": recipe.early_sha256 if inspection.is_early else recipe.artefact_sha256,
         "calibration_seal": recipe.calibration_seal,
         "latency_ms": LatencyMs(
             preprocess=times.preprocess_ns / 1e6 if is_inferred else None,

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from edge.peers.addresses import EtherNetIpPeer
+from edge.peers.exchanges import Exchanges
 from edge.peers.plc import PlcConnection, PlcError
 
 _REGISTER_SESSION, _SEND_RR_DATA = 0x65, 0x6F
@@ -72,7 +73,7 @@ class EtherNetIpSession:
         self._writer: asyncio.StreamWriter | None = None
         self._session = 0
         self._requests = 0
-        self._asking = asyncio.Lock()  # `close` of an output comes in the middle of a call
+        self._exchanges = Exchanges()
 
     async def connect(self) -> None:
         """Connects, and registers a session."""
@@ -114,6 +115,7 @@ class EtherNetIpSession:
 
     async def post(self, place: str, words: Sequence[int]) -> None:
         """Writes words without waiting for the answer."""
+        self._exchanges.give_up()
         if self._writer is not None and not self._writer.is_closing():
             self._send_request(_request(_WRITE_TAG, place, _write_data(words)))
             await self._writer.drain()
@@ -121,14 +123,17 @@ class EtherNetIpSession:
     async def close(self) -> None:
         """Disconnects, which ends the session too."""
         if self._writer is not None:
-            self._writer.close()  # flushes; the loop runs on
+            self._exchanges.part(self._writer.transport, self)
 
     async def _ask(self, place: str, service: int, data: bytes, count: int) -> bytes:
         """Sends one request; returns the content of its answer."""
-        async with self._asking:
+
+        async def exchange() -> bytes:
             self._send_request(_request(service, place, data))
             _, packet = await self._receive(_SEND_RR_DATA)
-        return _content(packet, service, count)
+            return packet
+
+        return _content(await self._exchanges.run(exchange), service, count)
 
     def _send_request(self, request: bytes) -> None:
         message = request

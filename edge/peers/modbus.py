@@ -5,10 +5,12 @@ Source of the function codes (1, 3 and 16): MODBUS Application Protocol V1.1b3.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from edge.peers.addresses import ModbusPeer
+from edge.peers.exchanges import Exchanges
 from edge.peers.plc import PlcConnection, PlcError
 from inspection.config.plugins import Sdk
 
@@ -29,13 +31,15 @@ class ModbusSession:
     def __init__(self, config: ModbusPeer) -> None:
         self._config = config
         self._client: AsyncModbusTcpClient | None = None
+        self._exchanges = Exchanges()
 
     async def connect(self) -> None:
         """Connects."""
         self._client = clients.AsyncModbusTcpClient(
             self._config.host,
             port=self._config.port,
-            timeout=self._config.timeout_ms / 1e3,
+            # The caller has the limit; a request that it gave up waits on for its answer.
+            timeout=3 * self._config.timeout_ms / 1e3,
             retries=0,
             reconnect_delay=0,  # no late message about a part; the owner connects again
         )
@@ -69,6 +73,7 @@ class ModbusSession:
 
     async def post(self, place: int, words: Sequence[int]) -> None:
         """Writes holding registers without waiting for the answer."""
+        self._exchanges.give_up()
         if self._client is not None and self._client.connected:
             await self._client.write_registers(
                 place,
@@ -79,16 +84,23 @@ class ModbusSession:
 
     async def close(self) -> None:
         """Disconnects."""
-        if self._client is not None:
-            self._client.close()
+        if self._client is None:
+            return
+        transport = self._client.ctx.transport
+        if isinstance(transport, asyncio.WriteTransport):
+            self._exchanges.part(transport, self)
+            # Else `close` of pymodbus would close it at once.
+            self._client.ctx.transport = None  # type: ignore[assignment]
+        self._client.close()
 
     async def _ask(
         self, request: Callable[[AsyncModbusTcpClient], Awaitable[ModbusPDU]]
     ) -> ModbusPDU:
-        if self._client is None or not self._client.connected:
+        client = self._client
+        if client is None or not client.connected:
             raise ConnectionError("the connection is lost")  # pymodbus would connect in silence
         try:
-            return await request(self._client)
+            return await self._exchanges.run(lambda: request(client))
         except pymodbus.ModbusException as error:
             raise PlcError(str(error)) from error
 

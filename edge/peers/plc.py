@@ -6,6 +6,7 @@ every call, the last message behind a failure, and the errors.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, Protocol, TypeVar
@@ -19,6 +20,7 @@ Place_contra = TypeVar("Place_contra", contravariant=True)
 SessionT = TypeVar("SessionT", bound="Session[Any]")
 Answer = TypeVar("Answer")
 Work = Callable[[SessionT], Coroutine[Any, Any, Answer]]
+LastWords = tuple[Any, Sequence[int]]  # a place, and what is written there
 
 _log = logging.getLogger(__name__)
 
@@ -28,9 +30,11 @@ class PlcError(Exception):
 
 
 class Session(Protocol[Place_contra]):
-    """One connection, used once. Its coroutines run one after the other, on one loop.
+    """One connection, used once. Its coroutines run on one loop.
 
-    They raise OSError when the PLC is lost, and PlcError. A word is 0 to 65535.
+    They raise OSError when the PLC is lost, and PlcError. A word is 0 to 65535. A request leaves
+    when the one before it has its answer, also where the caller gave that one up; see
+    `edge.peers.exchanges`.
     """
 
     async def connect(self) -> None:
@@ -43,10 +47,16 @@ class Session(Protocol[Place_contra]):
         """Writes consecutive words by one request, and waits for the answer."""
 
     async def post(self, place: Place_contra, words: Sequence[int]) -> None:
-        """Writes as `write` does, without waiting; nothing is written on a lost connection."""
+        """Writes at once, behind a request without an answer; only `close` may follow.
+
+        Nothing is written on a lost connection.
+        """
 
     async def close(self) -> None:
-        """Disconnects. Safe after a failure of every other call, and in the middle of one."""
+        """Disconnects. Safe after a failure of every other call, and in the middle of one.
+
+        It does not wait for the answers that the PLC owes; they find a reader all the same.
+        """
 
 
 class PlcConnection(Generic[SessionT]):
@@ -97,18 +107,19 @@ class PlcConnection(Generic[SessionT]):
             raise ConnectionError("the connection is not open")
         return self._loop.run(work(self._session), self.timeout_ms / 1e3)
 
-    def disconnect(self, farewell: Work[SessionT, None] | None = None) -> None:
+    def disconnect(self, last: LastWords | None = None) -> None:
         """Disconnects. Safe to call twice, and without `open`.
 
         Args:
-            farewell: writes the last words, without waiting for the answer. The loop runs on, so
-                that they leave before the connection does.
+            last: written before. A PLC that does not answer has one more `timeout_ms` to take
+                them; after that they are sent behind the request without an answer.
         """
         session, self._session = self._session, None
         if session is None or self._loop is None:
             return
+        limit_s = self.timeout_ms / 1e3
         try:
-            self._loop.run(_leave(session, farewell), self.timeout_ms / 1e3)
+            self._loop.run(_leave(session, last, limit_s), 2 * limit_s)
         except (OSError, PlcError) as error:
             _log.warning("%s: closed without the safe state: %s", self._name, error)
 
@@ -174,9 +185,20 @@ class Plc(Generic[SessionT]):
         self._connection.close()
 
 
-async def _leave(session: SessionT, farewell: Work[SessionT, None] | None) -> None:
+async def _leave(session: Session[Any], last: LastWords | None, limit_s: float) -> None:
     try:
-        if farewell is not None:
-            await farewell(session)
+        if last is not None:
+            await _write_last(session, *last, limit_s)
     finally:  # also when the loop is stopped meanwhile
         await session.close()
+
+
+async def _write_last(
+    session: Session[Any], place: Any, words: Sequence[int], limit_s: float
+) -> None:
+    try:
+        await asyncio.wait_for(session.write(place, words), limit_s)
+    except asyncio.TimeoutError:  # an alias of TimeoutError, an OSError, since Python 3.11
+        await session.post(place, words)
+    except OSError as error:
+        _log.debug("no last words: %s", error)  # the connection is lost, as its owner says

@@ -7,10 +7,11 @@ with optimised block access, bytes have no addresses. S7-300 and S7-400 always p
 from __future__ import annotations
 
 import re
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from edge.peers.addresses import S7Peer
+from edge.peers.exchanges import Exchanges
 from edge.peers.plc import PlcConnection, PlcError
 from inspection.config.plugins import Sdk
 
@@ -54,13 +55,17 @@ class S7Session:
     def __init__(self, config: S7Peer) -> None:
         self._config = config
         self._client = snap7.AsyncClient()
+        self._exchanges = Exchanges()
 
     async def connect(self) -> None:
         """Connects, and agrees on the size of a message."""
         config = self._config
-        await self._ask(
+        await _answer(
             self._client.connect(config.host, config.rack, config.slot, tcp_port=config.port)
         )
+        if self._client.connection is not None:
+            # The caller has the limit; a request that it gave up waits on for its answer.
+            self._client.connection.timeout = 3 * config.timeout_ms / 1e3
 
     async def read(self, place: DbPlace, count: int = 1) -> Sequence[int]:
         """Reads words."""
@@ -80,10 +85,12 @@ class S7Session:
 
     async def write(self, place: DbPlace, words: Sequence[int]) -> None:
         """Writes words."""
-        await self._ask(self._client.db_write(place.db, place.byte, _bytes_from_words(words)))
+        data = _bytes_from_words(words)
+        await self._ask(lambda: self._client.db_write(place.db, place.byte, data))
 
     async def post(self, place: DbPlace, words: Sequence[int]) -> None:
         """Writes words without waiting for the answer."""
+        self._exchanges.give_up()
         connection = self._client.connection
         if connection is None or not connection.connected:
             return
@@ -94,27 +101,34 @@ class S7Session:
             word_len=datatypes.S7WordLen.BYTE,
             data=bytes(_bytes_from_words(words)),
         )
-        await self._ask(connection.send_data(request))
+        await _answer(connection.send_data(request))
 
     async def close(self) -> None:
         """Disconnects."""
-        await self._client.disconnect()
+        connection = self._client.connection
+        if connection is not None and connection._writer is not None:  # it offers no half close
+            self._exchanges.part(connection._writer.transport, self)
+            connection.connected = False
 
     async def _read_bytes(self, place: DbPlace, size: int) -> bytes:
-        return bytes(await self._ask(self._client.db_read(place.db, place.byte, size)))
+        return bytes(await self._ask(lambda: self._client.db_read(place.db, place.byte, size)))
 
-    async def _ask(self, request: Coroutine[Any, Any, T]) -> T:
-        try:
-            return await request
-        except errors.S7ConnectionError as error:
-            raise ConnectionError(str(error)) from error
-        except errors.S7Error as error:
-            raise PlcError(refusal(error)) from error
+    async def _ask(self, request: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return await _answer(self._exchanges.run(request))
 
 
 def s7_connection(name: str, config: S7Peer) -> PlcConnection[S7Session]:
     """Returns a connection, not yet open."""
     return PlcConnection(name, lambda: S7Session(config), config.timeout_ms)
+
+
+async def _answer(request: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await request
+    except errors.S7ConnectionError as error:
+        raise ConnectionError(str(error)) from error
+    except errors.S7Error as error:
+        raise PlcError(refusal(error)) from error
 
 
 def refusal(error: errors.S7Error) -> str:

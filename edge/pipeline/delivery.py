@@ -36,8 +36,8 @@ class Delivery:
     """Takes verdicts from the ledger; each is noted, then told, then recorded.
 
     The note comes first: when the process is killed, the record still has each verdict that the
-    line was told. Only a NO_VERDICT leaves without a note, at the deadline of the part, when the
-    disk is too slow.
+    line was told. With a disk that is too slow, NO_VERDICT leaves without a note at the deadline of
+    the part. A verdict whose note fails, on a full disk, leaves without one.
 
     Args:
         background: receives each part before its delivery.
@@ -135,12 +135,13 @@ class Delivery:
             why_unnoted: the reason why it leaves as NO_VERDICT, before its note; empty after it.
         """
         with self._handing:  # keeps the order of the verdicts
-            if self._unnoted.pop(telling.trigger_id, None) is None:
+            if telling.trigger_id not in self._unnoted:
                 return
             if why_unnoted:
                 telling.delay(why_unnoted)
                 self._call(partial(self._hooks.on_verdict, telling.record(), _do_nothing))
             self._handed_out[telling.trigger_id] = _HandedOut(telling, time.monotonic())
+            del self._unnoted[telling.trigger_id]  # `_is_finished` finds it in one of the two
             self._outputs.offer(telling)
             self._ledger.hand_out()
         self._ledger.wake()

@@ -5,20 +5,32 @@ trigger; a later frame is not taken for the next part's:
 
 - a part that a further one overtakes, or whose time is over, is closed as it is;
 - each view it still lacks then owes a frame, and the next one of that view is thrown away when it
-  comes within one more frame limit, counted from the end of the exposure where that comes later.
+  comes within one more frame limit, counted from the end of the exposure where that comes later;
+- a camera that the station exposes is not exposed while it owes a frame: see `FrameMatcher.owes`;
+- any other camera goes on. A frame that is thrown away then may have been the next part's own. When
+  that part waits for its whole time and gets no other one, it was, and the part owes none.
 
-So a lost or late frame costs parts their verdict and gives none the frame of another, as long as
-it is late by less than the time between two parts without the frame limit.
+So a lost frame costs a few parts their verdict, and not all that follow; unless parts come within
+one frame limit of each other and nobody exposes: then no order of frames shows which part lacks its
+own, and none is taken before a pause.
+
+No part gets the frame of another, as long as a frame is late by less than twice the frame limit;
+where the station does not expose, frames of two parts in a row must not both come later than their
+limit and after the next part.
 """
 
 from __future__ import annotations
 
+import logging
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from edge.part.shot import PartInspector
 from edge.part.trigger import Trigger
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -49,14 +61,21 @@ class FrameMatcher:
 
     Args:
         frame_limit_ns: time after the closing of its part in which a frame is owed.
+        by_frames: whether the first frame of a part announces it; else a frame follows its trigger.
         clock_ns: monotonic clock in nanoseconds.
     """
 
-    def __init__(self, frame_limit_ns: int, clock_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, frame_limit_ns: int, *, by_frames: bool, clock_ns: Callable[[], int]
+    ) -> None:
         self._frame_limit_ns = frame_limit_ns
+        self._by_frames = by_frames
         self._clock_ns = clock_ns
         self._part: WaitingPart | None = None
-        self._debts: dict[str, _Debt] = {}
+        self._debts: defaultdict[str, deque[_Debt]] = defaultdict(deque)
+        self._paid_ns: dict[str, int] = {}  # when each view's newest owed frame was complete
+        self._begun_ns: int | None = None
+        self._has_warned = False
 
     @property
     def part(self) -> WaitingPart | None:
@@ -71,24 +90,54 @@ class FrameMatcher:
             self._close(self._part)
         self._part = part
 
-    def was_owed(self, view: str) -> bool:
-        """Whether a frame that came belongs to an earlier part. Ask once for each frame."""
+    def watch_pace(self, part: WaitingPart) -> None:
+        """Warn once when an owed frame may come as late as that of the next part."""
+        if self._by_frames and len(part.inspectors) == 1:
+            return  # it has its frame already
+        begun_ns, self._begun_ns = self._begun_ns, part.trigger.triggered_ns
+        if begun_ns is None or self._has_warned:
+            return
+        apart_ns = part.trigger.triggered_ns - begun_ns
+        if apart_ns < 2 * self._frame_limit_ns:
+            self._has_warned = True
+            _log.warning(
+                "two parts came within %.0f ms, and a frame may take %g ms: a lost frame costs the "
+                "parts after it their verdict too. Set trigger.frame_limit_ms below half of the "
+                "time between two parts",
+                *(apart_ns / 1e6, self._frame_limit_ns / 1e6),
+            )
+
+    def owes(self, view: str) -> bool:
+        """Whether an earlier part's frame may still come; one of a new exposure may be it."""
+        self._close_done()
+        return any(self._clock_ns() < debt.until_ns for debt in self._debts[view])
+
+    def was_owed(self, view: str, came_ns: int) -> bool:
+        """Whether a frame that came belongs to an earlier part. Ask once for each frame.
+
+        Args:
+            came_ns: when it was complete.
+        """
         self._close_done()  # an overdue part owes the frame from now on
-        debt = self._settle_debt(view)
-        return debt is not None and self._clock_ns() < debt.until_ns
+        while self._debts[view]:
+            if self._clock_ns() < self._settle_first(view).until_ns:
+                self._paid_ns[view] = came_ns
+                return True
+        return False
 
     def owe(self, view: str, part: WaitingPart) -> None:
         """Expect a frame of an earlier part, whose exposure has only ended now."""
-        self._debts[view] = _Debt(part, self._clock_ns() + self._frame_limit_ns)
+        earlier = [debt for debt in self._debts[view] if debt.part is not part]
+        self._debts[view] = deque([*earlier, _Debt(part, self._clock_ns() + self._frame_limit_ns)])
 
     def forgive(self, view: str) -> None:
         """Expect no earlier frame of a view: its camera is lost."""
-        self._settle_debt(view)
+        while self._debts[view]:
+            self._settle_first(view)
 
-    def _settle_debt(self, view: str) -> _Debt | None:
-        debt = self._debts.pop(view, None)
-        if debt is not None:
-            debt.part.lacking.discard(view)  # an exposure that ends later owes nothing
+    def _settle_first(self, view: str) -> _Debt:
+        debt = self._debts[view].popleft()
+        debt.part.lacking.discard(view)  # an exposure that ends later owes nothing
         return debt
 
     def _close_done(self) -> None:
@@ -102,5 +151,17 @@ class FrameMatcher:
     def _close(self, part: WaitingPart) -> None:
         self._part = None
         closed_ns = min(self._clock_ns(), part.trigger.frames_due_ns)
-        debt = _Debt(part, closed_ns + self._frame_limit_ns)
-        self._debts |= dict.fromkeys(part.lacking, debt)
+        for view in part.lacking:
+            if not self._has_paid_for_another(part, view):
+                self._debts[view].append(_Debt(part, closed_ns + self._frame_limit_ns))
+
+    def _has_paid_for_another(self, part: WaitingPart, view: str) -> bool:
+        """Whether the frame of a closed part was thrown away as that of an earlier one.
+
+        A part that is overtaken has not waited for its whole time: its frame may still come.
+        """
+        if self._clock_ns() < part.trigger.frames_due_ns or view not in self._paid_ns:
+            return False
+        # Another view's frame may have announced the part, and this one have come before.
+        earliest_ns = part.trigger.triggered_ns - self._by_frames * self._frame_limit_ns
+        return self._paid_ns[view] >= earliest_ns

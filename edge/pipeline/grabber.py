@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from edge.camera.base import Camera, EndOfRecording, OpensInTime
+from edge.camera.base import AbortsOpen, Camera, EndOfRecording, OpensInTime
 from edge.peers.reconnect import Reconnector
 from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
@@ -123,8 +123,10 @@ class Grabber:
         )
         if settings.waits_to_open:
             self._connection.lose("it is being opened")
+        self._opening: Camera | None = None
         self._change: CameraChange | None = None
         self._stopping = threading.Event()
+        self._woken = threading.Event()  # by a stop or a change: the lost camera can wait
         self._opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"camera {view.name}", daemon=True)
 
@@ -157,30 +159,50 @@ class Grabber:
         """Closes the camera and opens that of `change`, between two frames; from any thread.
 
         A part that comes meanwhile has no frame of this view. When the new camera cannot be opened
-        the old one is opened again.
+        the old one is opened again. A lost camera is not waited for.
         """
+        self._abort_open()  # of the lost camera: before the thread can open that of the change
         self._change = change
+        self._woken.set()
         if self._stopping.is_set():
             self._refuse_change()  # the thread may have ended
 
     def stop(self) -> None:
         """Stops grabbing; parts with frames still get their verdict. From any thread or handler."""
         self._stopping.set()
+        self._woken.set()
+        self._abort_open()
 
     def close(self) -> None:
-        """Stops, and waits until the camera is closed. Safe without `open`."""
+        """Stops, and waits until the camera is closed. Safe without `open`.
+
+        A camera that cannot be aborted may take as long as it is given to open: it ends with the
+        process, and does not hang.
+        """
         self.stop()
         if self._thread.ident is None:
             return
         self._thread.join(self._limit_s)
-        if self._thread.is_alive():
+        if self._thread.is_alive() and not self._may_take_longer:
             self._on_error(CameraError(f"the camera hangs: no answer within {self._limit_s:g} s"))
+
+    @property
+    def _may_take_longer(self) -> bool:
+        """Whether the camera is being opened, within its limit."""
+        turned_ns = self.turned_ns
+        return turned_ns is not None and turned_ns > time.monotonic_ns()
+
+    def _abort_open(self) -> None:
+        opening = self._opening
+        if isinstance(opening, AbortsOpen):
+            opening.abort_open()
 
     def _run(self) -> None:
         try:
             self._open_camera()
         except Exception as error:  # noqa: BLE001 - raised by `open`, or told to the pipeline
-            self._opened.put(error)
+            # A stop aborts the opening: then the error is not that of the camera.
+            self._opened.put(None if self._stopping.is_set() else error)
             if self._waits_to_open:
                 self._on_error(error)
             self._end()
@@ -218,7 +240,8 @@ class Grabber:
         except CameraError as error:
             if not self._waits_to_open:
                 raise
-            _log.warning("view %s: the line waits for the camera: %s", self._view.name, error)
+            if not self._stopping.is_set():
+                _log.warning("view %s: the line waits for the camera: %s", self._view.name, error)
             self._reopen()
 
     def _lose(self, error: Exception) -> None:
@@ -240,9 +263,16 @@ class Grabber:
 
     def _change_or_keep(self) -> None:
         """Takes over the camera of a change when all views can; else keeps this one."""
+        self._woken.clear()  # before the change is taken: a later one sets it again
         change, self._change = self._change, None
-        if change is None or change.is_off:
-            return
+        if self._stopping.is_set():
+            self._woken.set()
+        if change is not None and not change.is_off:
+            self._take_over(change)
+        if self._connection.lost:
+            self._reopen()
+
+    def _take_over(self, change: CameraChange) -> None:
         name, camera = self._view.name, change.cameras[self._view.name].camera
         why = "the camera is being opened for another recipe"
         self._connection.lose(why)
@@ -257,7 +287,6 @@ class Grabber:
             self._connection.found()
         else:
             camera.close()
-            self._reopen()
 
     def _grab_all(self) -> None:
         while not self._stopping.is_set() and self._change is None:
@@ -288,9 +317,10 @@ class Grabber:
         self.turned_ns = time.monotonic_ns() + round(open_limit_s(camera) * 1e9)
         try:
             self._camera.close()
+            self._opening = camera
             camera.open()
         finally:
-            self.turned_ns = None
+            self._opening = self.turned_ns = None
 
     def _open_own(self) -> None:
         self._open(self._camera)
@@ -298,7 +328,8 @@ class Grabber:
         self._intake.on_camera_back(self._view.name)
 
     def _reopen(self) -> None:
-        if self._connection.wait_until_open(self._stopping):
+        """Opens the lost camera again; leaves it lost at a stop or a change."""
+        if self._connection.wait_until_open(self._woken):
             _log.warning("view %s: the camera is there again", self._view.name)
 
 

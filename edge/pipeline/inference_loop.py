@@ -7,7 +7,8 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from edge.part.shot import Shot
+from edge.part.shot import PartInspector, Shot
+from edge.pipeline.engine_health import EngineHealth
 from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
 from edge.pipeline.preprocess_thread import PreparedShot, Ready
@@ -15,6 +16,7 @@ from edge.pipeline.settings import View
 from inspection.errors import EngineError
 from inspection.inspector import Inspection
 from inspection.layout import PreparedFrame
+from inspection.verdict import Cause
 
 _POLL_S = 0.2  # longest turn of an idle loop: a sign of life for the watchdog
 
@@ -23,6 +25,9 @@ _log = logging.getLogger(__name__)
 
 class InferenceLoop:
     """Infers the preprocessed shots one after the other, and keeps idle engines warm.
+
+    It runs an idle engine that failed again and again on an empty image: the station is not READY
+    without it, and then no part would show that it works again.
 
     Args:
         ready: see `PreprocessThread`.
@@ -53,6 +58,12 @@ class InferenceLoop:
         self._ready = ready
         self._keep_warm_s = float("inf") if keep_warm_ms is None else keep_warm_ms / 1e3
         self._on_turn = on_turn
+        self._health = EngineHealth(views)
+
+    @property
+    def lost(self) -> str:
+        """The reason why an engine judges no part; empty while all do, as far as is known."""
+        return self._health.lost
 
     def run(self, is_given_up: Callable[[], bool]) -> None:
         """Infer until the shots end.
@@ -80,9 +91,9 @@ class InferenceLoop:
             except queue.Empty:
                 if is_given_up():
                     return
-                if time.monotonic() - used_s < self._keep_warm_s:
+                is_cold = time.monotonic() - used_s >= self._keep_warm_s
+                if not self._warm(only_failing=not is_cold):
                     continue
-                self._warm()
             else:
                 if item is None:
                     return
@@ -99,6 +110,8 @@ class InferenceLoop:
             inspection = prepared
         else:
             inspection = shot.inspector.infer(prepared, shot.trigger.deadline_ns)
+            why = inspection.message if inspection.cause is Cause.ENGINE else ""
+            self._health.note(shot.inspector.engine, why)
         is_in_time = self._ledger.report(shot.trigger, shot.view, inspection)
         self._intake.finish(shot)
         if not is_in_time:
@@ -110,13 +123,24 @@ class InferenceLoop:
                 (time.monotonic_ns() - shot.trigger.deadline_ns) / 1e6,
             )
 
-    def _warm(self) -> None:
-        """Run each engine once; views may share one."""
-        engines = {id(view.inspector.engine): view for view in self._views}
-        for view in engines.values():
-            inspector = view.inspector
+    def _warm(self, *, only_failing: bool) -> bool:
+        """Run each engine once; views may share one. Returns whether any was to be run."""
+        inspectors = {view.inspector.engine: view.inspector for view in self._views}
+        if only_failing:
+            failing = filter(self._health.is_failing, inspectors)
+            inspectors = {engine: inspectors[engine] for engine in failing}
+        for engine, inspector in inspectors.items():
             try:
                 inspector.warm()
             except EngineError as error:  # the next part meets it too, and has its record
-                if view.inspector is inspector:  # else a changeover has closed it meanwhile
-                    _log.warning("view %s: %s", view.name, error)
+                self._note_cold(inspector, str(error))
+            else:
+                self._health.note(engine, "")
+        return bool(inspectors)
+
+    def _note_cold(self, inspector: PartInspector, why: str) -> None:
+        """Note an engine that failed without a part, unless a changeover closed it meanwhile."""
+        for view in self._views:
+            if view.inspector is inspector and not self._health.is_failing(inspector.engine):
+                _log.warning("view %s: %s", view.name, why)
+        self._health.note(inspector.engine, why)

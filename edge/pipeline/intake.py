@@ -89,7 +89,9 @@ class Intake:
             on_trigger=on_trigger,
             clock_ns=clock_ns,
         )
-        self._matcher = FrameMatcher(limits.frame_limit_ns, clock_ns)
+        self._matcher = FrameMatcher(
+            limits.frame_limit_ns, by_frames=frame_trigger is not None, clock_ns=clock_ns
+        )
         self._parts_max = limits.parts_max
         self._changed = threading.Condition()
         self._in_stages: set[Shot] = set()
@@ -119,18 +121,22 @@ class Intake:
                 return None
             if self._is_flooded():
                 raise TooManyPartsError
-            is_early = self._matcher.part is not None
+            waiting = self._matcher.part
+            is_early = waiting is not None and not any(map(self._comes_unasked, waiting.lacking))
             part = self._open(firing.fired_ns, firing.part_id)
             if is_early:
-                part.refusal = "the part before has no frame yet: the parts come too fast"
+                part.refusal = (
+                    "the part before has no frame yet: the parts come faster than the frames"
+                )
             if part.refusal:
                 self._refuse(part)
-                return part.trigger
-            self._wait_for_frames(part)
+                part.lacking = set() if is_early else set(filter(self._comes_unasked, self._views))
+            if waiting is not None and not is_early:
+                self._report_overtaken(waiting)
+            if part.lacking:
+                self._wait_for_frames(part)
             for view in [name for name in self._exposers if name in part.lacking]:
-                if not self._exposers[view].offer(partial(self._on_exposed, view, part)):
-                    why = "the camera has not answered the trigger of an earlier part"
-                    self._do_without(part, view, why)
+                self._expose(part, view)
             return part.trigger
 
     def on_frame(self, view: str, frame: Frame) -> None:
@@ -230,6 +236,16 @@ class Intake:
         with self._changed:
             self._is_closed = True
 
+    def _report_overtaken(self, part: WaitingPart) -> None:
+        """Settle a part whose frame nobody asks for: the next one may show the part after it."""
+        why = "the next part came before the frame of this one: the parts come too fast"
+        for view in part.lacking:
+            self._ledger.report(part.trigger, view, no_verdict(Cause.OVERTRIGGER, why))
+
+    def _comes_unasked(self, view: str) -> bool:
+        """Whether a view gives frames without being exposed, or read, for a part."""
+        return view not in self._exposers and not self._views[view].camera.waits
+
     def _used(self) -> list[PartInspector]:
         """Returns the inspectors of the parts in hand."""
         part = self._matcher.part
@@ -238,7 +254,7 @@ class Intake:
 
     def _part_for(self, view: str, frame: Frame | None, came_ns: int) -> WaitingPart | None:
         """The part that a frame shows, a new one where frames announce them; None for a stray."""
-        if self._matcher.was_owed(view):
+        if self._matcher.was_owed(view, came_ns):
             self.counts.stray_frames += 1
             return None
         part = self._matcher.part
@@ -285,8 +301,17 @@ class Intake:
     def _wait_for_frames(self, part: WaitingPart) -> None:
         """Let frames come in for a part; views whose camera is lost are settled at once."""
         self._matcher.begin(part)
+        if not all(view.camera.waits for view in self._views.values()):
+            self._matcher.watch_pace(part)  # a recording loses no frame
         self._changed.notify_all()
         for view, why in self._lost.items():
+            self._do_without(part, view, why)
+
+    def _expose(self, part: WaitingPart, view: str) -> None:
+        if self._matcher.owes(view):
+            self._do_without(part, view, "the frame of an earlier part may still come")
+        elif not self._exposers[view].offer(partial(self._on_exposed, view, part)):
+            why = "the camera has not answered the trigger of an earlier part"
             self._do_without(part, view, why)
 
     def _do_without(self, part: WaitingPart, view: str, why: str) -> None:

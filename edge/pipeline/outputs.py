@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from edge.line.base import LineOutput, StationState
-from edge.line.link import linked
+from edge.line.link import Link, linked
 from edge.part.record import InspectionRecord, Told
 from edge.pipeline.ledger import PARTS_MAX
 from edge.pipeline.settings import OnVerdict, RunSettings
@@ -200,6 +200,8 @@ class OutputThread:
 
     def _turn(self) -> None:
         telling = self._next()
+        if telling is not None and isinstance(self._link, Link):
+            self._link.mend()  # may take long: only then is it known whether the verdict is late
         message = telling.begin(self._name) if telling is not None else None
         if telling is not None and message is not None:
             self._answer(telling, self._tell(telling, message))
@@ -227,7 +229,8 @@ class OutputThread:
         if message.verdict is not telling.verdict:
             self._late += 1
             self._note_late(telling)
-        error = self._attempt(functools.partial(self._link.send, message), telling.trigger_id)
+        send = functools.partial(self._link.send, telling.timed(message))
+        error = self._attempt(send, telling.trigger_id)
         if error:
             self._refused_until = time.monotonic() + self._limit_s
             return Told(output=self._name, error=error)
@@ -243,10 +246,13 @@ class OutputThread:
         noted.wait(_NOTE_LIMIT_S)
 
     def _show(self) -> None:
-        """Shows a new state at once, and READY repeatedly as the heartbeat."""
+        """Shows a new state at once, and the same one repeatedly as the heartbeat.
+
+        FAULT too: a line that sees a still heartbeat looks for a dead station.
+        """
         now = time.monotonic()
         state = StationState.FAULT if now < self._fault_until else self._state()
-        is_due = state is StationState.READY and now - self._shown_at >= HEARTBEAT_S
+        is_due = now - self._shown_at >= HEARTBEAT_S
         is_rising = state is StationState.READY and self._shown is not state
         if not is_rising:
             self._ready_since = None
@@ -264,13 +270,18 @@ class OutputThread:
 
         It would take the verdict of a part in hand for that of its next one. All parts that were in
         hand when the station became READY have their verdict after the deadline; what is in hand
-        then comes from a line that triggers without READY, and READY must not wait for ever.
+        or waits here then comes from a line that triggers without READY, and READY must not wait
+        for ever.
         """
         if self._ready_since is None:
             self._ready_since = now
         is_overdue = now - self._ready_since >= self._deadline_s
         # In this order: a part that leaves the hand is in the queue by then.
-        return (is_overdue or not self._has_parts()) and not self._queue
+        if not is_overdue and self._has_parts():
+            return False
+        with self._changed:
+            first_ns = self._queue[0].trigger.triggered_ns if self._queue else None
+        return first_ns is None or (is_overdue and first_ns > self._ready_since * 1e9)
 
     def _attempt(self, call: Callable[[], None], what: str) -> str:
         """Calls the output; returns its error, or an empty text."""

@@ -8,7 +8,7 @@ each on its thread:
 - "exposure NAME" exposes a camera that does not do so itself (`edge.pipeline.exposure`);
 - "preparation" preprocesses the frame of the next part (`edge.pipeline.preprocess_thread`);
 - "inspection", the caller of `Pipeline.run`, owns the engines and infers
-  (`edge.pipeline.inference_loop`);
+  (`edge.pipeline.inference_loop`); while an engine fails each time, the station is not READY;
 - "delivery" has each verdict noted, hands it to the outputs and records it; at the deadline of a
   part whose inspection is not done that is NO_VERDICT, also when the engine hangs
   (`edge.pipeline.delivery`);
@@ -43,7 +43,14 @@ from edge.pipeline.ledger import Ledger
 from edge.pipeline.outputs import Outputs
 from edge.pipeline.preprocess_thread import PreprocessThread
 from edge.pipeline.settings import Hooks, RunSettings, View, ViewCamera
-from edge.pipeline.status import Connected, PipelineStatus, RunSummary, Stage, StageHealth
+from edge.pipeline.status import (
+    Connected,
+    PipelineStatus,
+    RunSummary,
+    Stage,
+    StageCounts,
+    StageHealth,
+)
 from edge.trigger.base import FiredTrigger, Firing, FrameTrigger
 from edge.trigger.camera import CameraTrigger
 from edge.trigger.thread import TriggerThread
@@ -83,41 +90,11 @@ class Pipeline:
         self._exposures = {
             view.name: ExposureThread(view, self._halt) for view in views if view.expose is not None
         }
-        fired = trigger if isinstance(trigger, FiredTrigger) else None
-        by_frames = None if isinstance(trigger, FiredTrigger) else trigger or CameraTrigger()
-        self._intake = Intake(
-            views=views,
-            ledger=self._ledger,
-            limits=settings.parts,
-            frame_trigger=by_frames,
-            exposers=self._exposures,
-            on_trigger=hooks.on_trigger,
-        )
-        self._trigger = (
-            TriggerThread(fired, self._announce, self._halt, waits_to_open=settings.waits_to_open)
-            if fired
-            else None
-        )
-        self._grabbers = [
-            Grabber(
-                view=view,
-                intake=self._intake,
-                ledger=self._ledger,
-                settings=settings,
-                on_error=self._halt,
-                on_end=self.stop,
-            )
-            for view in views
-        ]
+        self._intake = self._new_intake(trigger, settings)
+        self._trigger = self._new_trigger_thread(trigger, settings)
+        self._grabbers = [self._new_grabber(view, settings) for view in views]
         self._preprocessing = PreprocessThread(self._intake, self._ledger)
-        self._inference = InferenceLoop(
-            views=views,
-            intake=self._intake,
-            ledger=self._ledger,
-            ready=self._preprocessing.ready,
-            keep_warm_ms=settings.keep_warm_ms,
-            on_turn=self._report_turn,
-        )
+        self._inference = self._new_inference(settings)
         self._background = Background(archive, watch)
         self._outputs = Outputs(
             outputs,
@@ -266,20 +243,68 @@ class Pipeline:
             self._start_stages(stack)
             self._inference.run(self._is_given_up)
             seconds = time.monotonic() - started_s
-        background = self._background
         return self._delivery.tally.summary(
-            seconds=seconds,
+            seconds,
+            self._counts(),
+            outputs=self._outputs.status,
+            drift=self._background.drift,
+            error=self._error,
+        )
+
+    def _counts(self) -> StageCounts:
+        background, intake = self._background, self._intake.counts
+        return StageCounts(
             late_results=self._inference.late_results,
-            bounced_triggers=self._intake.counts.bounced,
-            refused_triggers=self._intake.counts.refused,
-            stray_frames=self._intake.counts.stray_frames,
+            bounced_triggers=intake.bounced,
+            refused_triggers=intake.refused,
+            stray_frames=intake.stray_frames,
             images_dropped=background.images_dropped,
             images_failed=background.images_failed,
             late_verdicts=sum(output.late for output in self._outputs.status.values()),
-            outputs=self._outputs.status,
-            drift=background.drift,
             drift_left_out=background.drift_left_out,
-            error=self._error,
+        )
+
+    def _new_intake(
+        self, trigger: FrameTrigger | FiredTrigger | None, settings: RunSettings
+    ) -> Intake:
+        by_frames = None if isinstance(trigger, FiredTrigger) else trigger or CameraTrigger()
+        return Intake(
+            views=self._views,
+            ledger=self._ledger,
+            limits=settings.parts,
+            frame_trigger=by_frames,
+            exposers=self._exposures,
+            on_trigger=self._hooks.on_trigger,
+        )
+
+    def _new_trigger_thread(
+        self, trigger: FrameTrigger | FiredTrigger | None, settings: RunSettings
+    ) -> TriggerThread | None:
+        """Returns the thread that waits for a peer; None where frames announce the parts."""
+        if not isinstance(trigger, FiredTrigger):
+            return None
+        return TriggerThread(
+            trigger, self._announce, self._halt, waits_to_open=settings.waits_to_open
+        )
+
+    def _new_grabber(self, view: View, settings: RunSettings) -> Grabber:
+        return Grabber(
+            view=view,
+            intake=self._intake,
+            ledger=self._ledger,
+            settings=settings,
+            on_error=self._halt,
+            on_end=self.stop,
+        )
+
+    def _new_inference(self, settings: RunSettings) -> InferenceLoop:
+        return InferenceLoop(
+            views=self._views,
+            intake=self._intake,
+            ledger=self._ledger,
+            ready=self._preprocessing.ready,
+            keep_warm_ms=settings.keep_warm_ms,
+            on_turn=self._report_turn,
         )
 
     def _report_turn(self) -> None:
@@ -293,7 +318,7 @@ class Pipeline:
             "delivery": self._delivery,
             "outputs": self._outputs,
         }
-        connected: list[Connected] = [*self._grabbers]
+        connected: list[Connected] = [*self._grabbers, self._inference]
         if self._trigger is not None:
             stages["trigger"] = self._trigger
             connected.append(self._trigger)

@@ -86,7 +86,7 @@ class Stage(Protocol):
 
 
 class Connected(Protocol):
-    """A stage with a peer outside: a camera, a trigger."""
+    """A stage that needs something beyond this program: a camera, a trigger, an engine."""
 
     @property
     def lost(self) -> str:
@@ -101,7 +101,7 @@ class StageHealth:
 
     Args:
         stages: by name.
-        connected: those that can lose their peer.
+        connected: those that can lose their camera, trigger or engine.
         limit_s: a stage whose turn takes longer hangs.
     """
 
@@ -127,25 +127,45 @@ class StageHealth:
         return [*filter(None, lost), *hang]
 
 
-@dataclass(frozen=True)
-class RunSummary:
-    """Counts of one run.
+@dataclass(frozen=True, kw_only=True)
+class StageCounts:
+    """What the stages count beside the records.
 
     Attributes:
-        latency_p50_ms: from the trigger to the verdict's way out, over the latest 100 000
-            parts that had a frame; None when there was none.
-        parts_per_minute: over the whole run.
         late_results: results that came after their deadline and were discarded.
         bounced_triggers: announced within the debounce time of the one before, and no parts.
         refused_triggers: announced while too many parts waited for their verdict, and no parts.
         stray_frames: frames that belonged to no part.
         images_dropped: parts whose images the archive had no time for.
         images_failed: parts whose images could not be written.
-        line_errors: verdicts that an output did not take.
         late_verdicts: verdicts that came too late to an output, which was told NO_VERDICT.
+        drift_left_out: parts that were not examined for drift.
+    """
+
+    late_results: int = 0
+    bounced_triggers: int = 0
+    refused_triggers: int = 0
+    stray_frames: int = 0
+    images_dropped: int = 0
+    images_failed: int = 0
+    late_verdicts: int = 0
+    drift_left_out: int = 0
+
+
+NOTHING_COUNTED = StageCounts()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary(StageCounts):
+    """Counts of one run.
+
+    Attributes:
+        latency_p50_ms: from the trigger to the verdict's way out, over the latest 100 000
+            parts that had a frame; None when there was none.
+        parts_per_minute: over the whole run.
+        line_errors: verdicts that an output did not take.
         outputs: the state of each output at the end, by name; see `waiting` and `undelivered`.
         drift: the drift of each view and recipe that was watched.
-        drift_left_out: parts that were not examined for drift.
         error: the error that stopped the run, or the first one of an output; None after an
             orderly run.
     """
@@ -156,17 +176,9 @@ class RunSummary:
     latency_p50_ms: float | None
     latency_p99_ms: float | None
     parts_per_minute: float
-    late_results: int
-    bounced_triggers: int
-    refused_triggers: int
-    stray_frames: int
-    images_dropped: int
-    images_failed: int
     line_errors: int
-    late_verdicts: int
     outputs: Mapping[str, OutputStatus]
     drift: tuple[DriftReport, ...]
-    drift_left_out: int
     error: Exception | None
 
     @property
@@ -217,41 +229,27 @@ class Tally:
 
     def summary(
         self,
-        *,
         seconds: float,
-        late_results: int,
-        bounced_triggers: int,
-        refused_triggers: int,
-        stray_frames: int,
-        images_dropped: int,
-        images_failed: int,
-        late_verdicts: int,
+        counts: StageCounts = NOTHING_COUNTED,
+        *,
         outputs: Mapping[str, OutputStatus] = MappingProxyType({}),
         drift: tuple[DriftReport, ...] = (),
-        drift_left_out: int = 0,
-        error: Exception | None,
+        error: Exception | None = None,
     ) -> RunSummary:
         """Returns the summary of a run that took `seconds`."""
         triggers = self.parts
         p50, p99 = self._percentiles()
         return RunSummary(
+            **vars(counts),
             triggers=triggers,
             verdicts={verdict: self._verdicts[verdict] for verdict in Verdict},
             causes=dict(self._causes),
             latency_p50_ms=p50,
             latency_p99_ms=p99,
             parts_per_minute=60 * triggers / seconds if seconds > 0 else 0.0,
-            late_results=late_results,
-            bounced_triggers=bounced_triggers,
-            refused_triggers=refused_triggers,
-            stray_frames=stray_frames,
-            images_dropped=images_dropped,
-            images_failed=images_failed,
             line_errors=self.line_errors,
-            late_verdicts=late_verdicts,
             outputs=dict(outputs),
             drift=drift,
-            drift_left_out=drift_left_out,
             error=error,
         )
 

@@ -58,24 +58,23 @@ class Telling:
         self._decided = self._delayed(why)
 
     def begin(self, output: str) -> InspectionRecord | None:
-        """Returns the record as an output sends it now; NO_VERDICT when it is overdue.
+        """Returns the record for an output that begins to send it; NO_VERDICT when it is overdue.
 
         None after `give_up`: the record says already that the output was not told.
         """
         with self._lock:
             if output not in self._waiting:
                 return None
-            message = self._message()
+            is_late = time.monotonic_ns() >= self.trigger.deadline_ns
+            message = self._delayed(BUSY) if is_late else self._decided
             self._begun[output] = message.verdict, time.monotonic()
             return message
 
-    def _message(self) -> InspectionRecord:
-        now_ns = time.monotonic_ns()
-        is_late = now_ns >= self.trigger.deadline_ns
-        decided = self._delayed(BUSY) if is_late else self._decided
-        total_ms = (now_ns - self.trigger.triggered_ns) / 1e6
-        latency = decided.latency_ms.model_copy(update={"total": total_ms})
-        return decided.model_copy(update={"latency_ms": latency})
+    def timed(self, message: InspectionRecord) -> InspectionRecord:
+        """Returns a record as it leaves now: its total latency says when the part was announced."""
+        total_ms = (time.monotonic_ns() - self.trigger.triggered_ns) / 1e6
+        latency = message.latency_ms.model_copy(update={"total": total_ms})
+        return message.model_copy(update={"latency_ms": latency})
 
     def answer(self, told: Told) -> None:
         """Notes the answer of an output. One that comes after `give_up` is passed over."""

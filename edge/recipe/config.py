@@ -14,6 +14,7 @@ from edge.peers.triton import TritonServerConfig
 from edge.recipe.part_check import ChecksConfig
 from inspection.config.claims import Claimant
 from inspection.config.loading import ConfigPath, StrictModel
+from inspection.engine import THREADS_MAX
 
 Camera = TypeVar("Camera", CameraConfig, CameraConfig | None)
 Recipe = Annotated[str, Field(coerce_numbers_to_str=True)]
@@ -86,7 +87,7 @@ class EngineConfig(StrictModel):
 
     kind: str | None = None
     artefact: str | None = None
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1, le=THREADS_MAX)] | None = None
     keep_warm_ms: Annotated[float, Field(ge=1)] | None = None
     server: TritonServerConfig | None = None
 
@@ -219,9 +220,14 @@ def _given(settings: GenicamSettings) -> dict[str, Any]:
     return {name: value for name, value in settings if value not in (None, {})}
 
 
-def is_fired(camera: CameraConfig) -> bool:
-    """Returns whether a camera exposes a frame when the program tells it to."""
+def trigger_source(camera: CameraConfig) -> str | None:
+    """Returns the signal that exposes a camera; None for one that runs free, or as it is set."""
     settings = getattr(camera, "settings", None)
     if not isinstance(settings, GenicamSettings) or settings.trigger is None:
-        return False
-    return settings.trigger.source == "Software"
+        return None
+    return settings.trigger.source
+
+
+def is_fired(camera: CameraConfig) -> bool:
+    """Returns whether a camera exposes a frame when the program tells it to."""
+    return trigger_source(camera) == "Software"

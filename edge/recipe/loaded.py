@@ -15,12 +15,13 @@ from edge.pipeline.settings import ViewCamera
 from edge.recipe.config import RecipesConfig, is_fired
 from edge.recipe.part_check import PartCheck
 from edge.recipe.remote import ReconnectingEngine
-from inspection.bundle import Bundle, chosen_here, open_bundle
+from inspection.bundle import Bundle, Chosen, chosen_here, open_bundle
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.engine import Engine
 from inspection.errors import ConfigError
 from inspection.golden import require_golden
-from inspection.inspector import Inspector, open_chosen
+from inspection.inspector import Inspector
+from inspection.opening import EarlyPass, open_chosen, open_early
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,11 @@ def load_recipe(config: RecipesConfig, number: int | None) -> LoadedRecipe:
             path = view.bundle or config.bundle
             if path not in opened:
                 opened[path] = _open_engine(config, path, stack)
-            bundle, artefact, engine = opened[path]
+            bundle, chosen, engine, early = opened[path]
             _require_window(name, view.camera, bundle)
-            calibration = bundle.calibration(view.recipe or config.recipe, artefact)
-            inspectors[name] = Inspector(bundle, calibration, engine, number)
+            recipe = view.recipe or config.recipe
+            calibration = bundle.calibration(recipe, chosen.artefact, chosen.engine)
+            inspectors[name] = Inspector(bundle, calibration, engine, number, early=early)
         cameras = {name: view.camera for name, view in config.all_views.items()}
         check = _part_check(config, inspectors)
         return LoadedRecipe(number, inspectors, cameras, check, stack.pop_all())
@@ -111,12 +113,13 @@ def view_camera(config: CameraConfig) -> ViewCamera:
 
 class _Opened(NamedTuple):
     bundle: Bundle
-    artefact: str
+    chosen: Chosen
     engine: Engine
+    early: EarlyPass | None
 
 
 def _open_engine(config: RecipesConfig, path: Path, stack: ExitStack) -> _Opened:
-    """Opens a bundle and its engine, which passes the self-test; `stack` closes it."""
+    """Opens a bundle and its engines, which pass the self-test; `stack` closes them."""
     bundle, settings = open_bundle(path), config.engine
     chosen = chosen_here(bundle, settings.kind, settings.artefact)
     server = None if settings.server is None else settings.server.resolved(bundle.manifest.name)
@@ -132,7 +135,11 @@ def _open_engine(config: RecipesConfig, path: Path, stack: ExitStack) -> _Opened
 
     engine = opened() if server is None else ReconnectingEngine(opened)
     stack.callback(engine.close)
-    return _Opened(bundle, chosen.artefact, engine)
+    early = open_early(bundle, chosen, threads=settings.threads)
+    if early is not None:
+        stack.callback(early.engine.close)
+        require_golden(bundle, chosen.artefact, early.engine, chosen.first)
+    return _Opened(bundle, chosen, engine, early)
 
 
 def _require_window(view: str, camera: CameraConfig, bundle: Bundle) -> None:

@@ -11,27 +11,28 @@ import numpy.typing as npt
 
 from edge.peers.reconnect import Reconnector
 from inspection.engine import Engine, Prediction
-from inspection.errors import EngineError
+from inspection.errors import EngineError, LinewardenError
 
 _log = logging.getLogger(__name__)
 
 
 class ReconnectingEngine:
-    """Runs a remote engine, and opens it again from a thread after every failure.
+    """Runs a remote engine, and opens it again from a thread after every failure, of any kind.
 
     Meanwhile a part is not asked for: its error has the reason of the loss. So the frame of a part
     is sent once at most.
 
     Args:
-        open_engine: opens the engine and runs its self-test; raises EngineError. The constructor
-            passes the error of the first time on.
+        open_engine: opens the engine and runs its self-test. The constructor passes the error of
+            the first time on; later ones are the reasons that parts get.
     """
 
     def __init__(self, open_engine: Callable[[], Engine]) -> None:
         self._open_engine = open_engine
         self._opened: Engine | None = None  # by the reconnector, and not yet in use
         self._engine: Engine | None = None
-        self._reconnector = Reconnector(self._open, EngineError)
+        # An error that ends the thread would cost every later part its verdict.
+        self._reconnector = Reconnector(self._open, Exception)
         self._lock = threading.Lock()  # of `_engine`
         self._is_lost = threading.Event()
         self._stopping = threading.Event()
@@ -76,7 +77,13 @@ class ReconnectingEngine:
         self._is_lost.set()
 
     def _open(self) -> None:
-        self._opened = self._open_engine()
+        try:
+            self._opened = self._open_engine()
+        except LinewardenError:
+            raise
+        except Exception:
+            _log.exception("the engine cannot be opened")
+            raise
 
     def _take_into_use(self) -> None:
         """Gives an opened engine to the parts, now that the reconnector has noted it."""

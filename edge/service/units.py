@@ -19,6 +19,7 @@ UNIT = "linewarden@{line}.service"
 PANEL = "linewarden-panel.service"
 JOBS = ("linewarden-jobs.path", "linewarden-jobs.service")
 UNITS = Path("etc/systemd/system")
+_JOBS_DROP_INS = UNITS / f"{JOBS[1]}.d"
 CONFIGURATIONS = Path("etc/linewarden")
 PANEL_CONFIGURATION = CONFIGURATIONS / "panel/panel.yaml"
 DROP_INS = ("jetpack6", "jetpack7", "nvidia-x86", "csi", "gige")
@@ -34,10 +35,11 @@ _SHARED = {
     "udev/70-linewarden.rules": Path("etc/udev/rules.d"),
 }
 _NVIDIA = {"linewarden-nvidia.service": UNITS}
-_WITH = {  # further files of a drop-in
+_WITH = {  # further files of a drop-in; a job calibrates with the engine of the line, on its GPU
     "gige": {"sysctl.d/linewarden-gige.conf": Path("etc/sysctl.d")},
-    "jetpack7": _NVIDIA,
-    "nvidia-x86": _NVIDIA,
+    "jetpack6": {"drop-ins/jetpack6.conf": _JOBS_DROP_INS},
+    "jetpack7": {"drop-ins/jetpack7.conf": _JOBS_DROP_INS, **_NVIDIA},
+    "nvidia-x86": {"drop-ins/nvidia-x86.conf": _JOBS_DROP_INS, **_NVIDIA},
 }
 _LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - compared with, not used
@@ -165,14 +167,15 @@ def remove(line: str, root: Path) -> list[Path]:
     folder = root / drop_in_folder(line)
     paths = [folder / f"{name}.conf" for name in (*DROP_INS, _BACK_OFF)]
     removed = _unlink([*paths, *([] if is_owned(own) else [own])])
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    _remove_empty(folder)
     return removed
 
 
 def remove_shared(root: Path) -> list[Path]:
     """Removes the files that lines share, and returns their paths."""
-    return _unlink([root / file.path for file in shared_files(DROP_INS)])
+    removed = _unlink([root / file.path for file in shared_files(DROP_INS)])
+    _remove_empty(root / _JOBS_DROP_INS)
+    return removed
 
 
 def files_folder() -> Path:
@@ -180,6 +183,11 @@ def files_folder() -> Path:
     package = Path(__file__).parents[1]
     folders = (package / "service" / "systemd", package.parent / "systemd")
     return next(folder for folder in folders if folder.is_dir())
+
+
+def _remove_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _unlink(paths: Sequence[Path]) -> list[Path]:

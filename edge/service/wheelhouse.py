@@ -73,12 +73,16 @@ def fill(
             write_text(fresh / LOCK, head + "".join(_locked(wheel, extras) for wheel in wheels))
             _try_installation(fresh, device)
             shutil.copy(files_folder() / INSTALLER, fresh)
-            files = [*wheels, fresh / LOCK, fresh / INSTALLER]
-            sums = "".join(f"{sha256_of(path)}  {path.name}\n" for path in files)
-            write_text(fresh / CHECKSUMS, sums)
+            _write_checksums(fresh, [*wheels, fresh / LOCK, fresh / INSTALLER])
     except FileExistsError as error:
         raise ConfigError(f"{folder}: exists already; give a new folder, or remove it") from error
     return sorted(folder.glob("*.whl"))
+
+
+def _write_checksums(folder: Path, files: Sequence[Path]) -> None:
+    """Writes the file that `sha256sum --check` reads."""
+    sums = "".join(f"{sha256_of(path)}  {path.name}\n" for path in files)
+    write_text(folder / CHECKSUMS, sums)
 
 
 def write_lock(lock: Path, wheels: Sequence[Path]) -> None:

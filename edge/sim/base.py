@@ -6,12 +6,32 @@ import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from edge.line.handshake import Bits
 from inspection.errors import LineError
 
 LOOPBACK = "127.0.0.1"
+KEPT = 2048  # entries of a machine that runs for days
+
+T = TypeVar("T")
+
+
+class History(list[T]):
+    """The last entries: at least `KEPT`, and fewer than twice as many. Other threads may read it.
+
+    Attributes:
+        total: number of all entries.
+    """
+
+    total = 0
+
+    def append(self, entry: T) -> None:
+        """Adds an entry, and drops the oldest ones where there are too many."""
+        self.total += 1
+        super().append(entry)
+        if len(self) >= 2 * KEPT:
+            del self[:KEPT]
 
 
 class Seen(NamedTuple):
@@ -41,20 +61,22 @@ class Machine(ABC):
     """A simulated machine. It notes the verdicts that it takes, and can hang.
 
     Attributes:
-        seen: each verdict once, in the order of arrival.
+        seen: the last verdicts, each once, in the order of arrival.
         running: cleared while the machine hangs.
     """
 
     def __init__(self) -> None:
-        self.seen: list[Seen] = []
+        self.seen: History[Seen] = History()
         self.running = threading.Event()
         self.running.set()
-        self._known: set[str | None] = set()
+        self._known: dict[str | None, None] = {}  # in the order of arrival
 
     def take_once(self, seen: Seen) -> None:
         """Notes a verdict, unless it came before: a station repeats one without an answer."""
         if seen.trigger_id not in self._known:
-            self._known.add(seen.trigger_id)
+            self._known[seen.trigger_id] = None
+            if len(self._known) > KEPT:
+                del self._known[next(iter(self._known))]
             self.seen.append(seen)
 
     @abstractmethod
@@ -79,13 +101,13 @@ def bits_by_name(bits: Bits) -> dict[str, bool]:
     return {str(bit.name): bit in bits for bit in Bits}
 
 
-def last_verdict(seen: list[Seen]) -> dict[str, int | str]:
+def last_verdict(seen: History[Seen]) -> dict[str, int | str]:
     """Returns the last verdict and the number of verdicts as words of a view."""
     if not seen:
         return {"verdicts": 0}
     last = seen[-1]
     verdict = "PASS" if last.is_pass else "REJECT" if last.is_reject else "NO_VERDICT"
-    return {"verdicts": len(seen), "last": f"{verdict} {last.trigger_id or ''}".rstrip()}
+    return {"verdicts": seen.total, "last": f"{verdict} {last.trigger_id or ''}".rstrip()}
 
 
 def reached_at(host: str) -> str:

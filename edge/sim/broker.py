@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.line.handshake import Bits
-from edge.sim.base import LOOPBACK, Machine, Seen, View, bits_by_name, last_verdict, reached_at
+from edge.sim.base import (
+    LOOPBACK,
+    History,
+    Machine,
+    Seen,
+    View,
+    bits_by_name,
+    last_verdict,
+    reached_at,
+)
 from inspection.config.plugins import Sdk, require
 from inspection.errors import LineError
 from inspection.verdict import Verdict
@@ -43,7 +52,7 @@ class Broker(Machine):
 
     Attributes:
         topics: last message of each topic.
-        verdicts: every message of a topic that ends in /verdict, repeated ones too.
+        verdicts: the last messages of topics that end in /verdict, repeated ones too.
 
     Raises:
         LineError: mosquitto is not installed, or does not start.
@@ -67,7 +76,7 @@ class Broker(Machine):
             raise LineError("the simulated broker needs mosquitto: apt install mosquitto")
         self.port = port
         self.topics: dict[str, str] = {}
-        self.verdicts: list[dict[str, Any]] = []
+        self.verdicts: History[dict[str, Any]] = History()
         self._host, self._topic = host, topic
         self._client: paho.Client | None = None
         file = folder / "mosquitto.conf"

@@ -55,7 +55,7 @@ class MjpegCamera(Machine):
 
     def send_to(self, handler: BaseHTTPRequestHandler) -> None:
         """Sends frames until the client goes, or `ending` is set."""
-        number = 0
+        number, due_s = 0, time.monotonic()
         while not self.ending.is_set():
             if self.running.is_set():
                 content = self._jpeg(number)
@@ -63,7 +63,9 @@ class MjpegCamera(Machine):
                 handler.wfile.write(head.encode() + b"\r\n\r\n" + content + b"\r\n")
                 number += 1
                 self._sent += 1
-            time.sleep(self._period_s)
+            now_s = time.monotonic()
+            due_s = max(due_s + self._period_s, now_s)  # a schedule, which a late frame moves
+            time.sleep(due_s - now_s)
 
     def view(self) -> View:
         """Implements `Machine.view`."""

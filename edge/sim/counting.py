@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from edge.line.block import BLOCK_WORDS, CAUSES
 from edge.line.handshake import SEQUENCE_MAX, Bits
-from edge.sim.base import Machine, Seen, View, bits_by_name, last_verdict
+from edge.sim.base import History, Machine, Seen, View, bits_by_name, last_verdict
 
 
 def seen_from_words(words: Sequence[int]) -> Seen:
@@ -35,14 +35,14 @@ class CountingPlc(Machine):
 
     Attributes:
         port: that it listens on.
-        writes: every block that the station wrote.
+        writes: the last blocks that the station wrote.
         acknowledges: whether it gives the number of a verdict back.
     """
 
     def __init__(self, title: str, port: int, *, acknowledges: bool = True) -> None:
         super().__init__()
         self.port = port
-        self.writes: list[list[int]] = []
+        self.writes: History[list[int]] = History()
         self.acknowledges = acknowledges
         self._title = title
         self._awaited: int | None = None

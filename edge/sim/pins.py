@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edge.line.gpio_lines import GpioRole
-from edge.sim.base import Machine, Seen, View, last_verdict
+from edge.sim.base import History, Machine, Seen, View, last_verdict
 
 if TYPE_CHECKING:
     from gpiod.line import Value
@@ -21,7 +21,7 @@ class Pins(Machine):
 
     Attributes:
         values: of each line by name.
-        history: time in nanoseconds and values after each change.
+        history: time in nanoseconds and values after each of the last changes.
         error: raised by every call, where the driver of the chip should fail.
         settings: of each line, as the output asked for.
         is_released: nobody holds the lines.
@@ -30,7 +30,7 @@ class Pins(Machine):
     def __init__(self, roles: Mapping[GpioRole, str], title: str = "digital outputs") -> None:
         super().__init__()
         self.values: dict[str, bool] = {}
-        self.history: list[tuple[int, dict[str, bool]]] = []
+        self.history: History[tuple[int, dict[str, bool]]] = History()
         self.error: OSError | None = None
         self.settings: dict[str, Any] = {}
         self.is_released = True

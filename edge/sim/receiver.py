@@ -8,7 +8,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from edge.line.webhook import signature
-from edge.sim.base import LOOPBACK, Machine, Seen, View, last_verdict
+from edge.sim.base import LOOPBACK, History, Machine, Seen, View, last_verdict
 from inspection.verdict import Verdict
 
 _WRONG_SIGNATURE = 401
@@ -21,13 +21,13 @@ class Receiver(Machine):
         secret: key of the signature; None checks none.
 
     Attributes:
-        requests: headers and body of each request, repeated ones too.
+        requests: headers and body of the last requests, repeated ones too.
         status: HTTP status of the answer.
     """
 
     def __init__(self, port: int, host: str = LOOPBACK, secret: str | None = None) -> None:
         super().__init__()
-        self.requests: list[tuple[dict[str, str], bytes]] = []
+        self.requests: History[tuple[dict[str, str], bytes]] = History()
         self.status = 204
         self._title = f"web server {host}:{port}"
         self._key = None if secret is None else secret.encode()
@@ -64,7 +64,7 @@ class Receiver(Machine):
 
     def view(self) -> View:
         """Implements `Machine.view`."""
-        return View(self._title, {}, {"requests": len(self.requests), **last_verdict(self.seen)})
+        return View(self._title, {}, {"requests": self.requests.total, **last_verdict(self.seen)})
 
     def close(self) -> None:
         """Implements `Machine.close`."""

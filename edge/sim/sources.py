@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,7 @@ _DEFECTIVE = (3, 6)  # places of the defective parts in each `_CYCLE` parts
 _CYCLE = 8
 _PRESENCE_HZ, _PRESENCE_FRAMES = 20.0, 5  # frames with a part, and as many without
 _LOOK_S = 0.02  # between two looks whether the line is READY
+_LEAD_NS = 100_000_000  # until then every view has seen that the recordings begin
 _LIVE_HZ = 5.0  # of the network camera
 
 
@@ -36,46 +38,72 @@ class SimulatedEncoderConfig(EncoderConfig):
         return self.conveyor
 
 
-class WaitingReplayConfig(ReplayConfig):
-    """A recording that begins when the line is READY, as a PLC holds back the first part."""
+class CommonStart:
+    """The moment at which the recordings of all views begin, as one light barrier triggers them.
 
-    is_ready: Any
+    Args:
+        is_ready: whether the line is READY, for which a PLC holds back the first part.
+    """
+
+    def __init__(self, is_ready: Callable[[], bool]) -> None:
+        self._is_ready = is_ready
+        self._lock = threading.Lock()
+        self._at_ns: int | None = None
+
+    def at_ns(self) -> int | None:
+        """Returns the moment on the monotonic clock; None before the line is READY."""
+        with self._lock:
+            if self._at_ns is None and self._is_ready():
+                self._at_ns = time.monotonic_ns() + _LEAD_NS
+            return self._at_ns
+
+
+class WaitingReplayConfig(ReplayConfig):
+    """A recording that begins with those of the other views, when the line is READY."""
+
+    start: Any
 
     def driver(self) -> ReplayCamera:
         """Implements `ReplayConfig.driver`."""
-        return _WaitingReplay(self, self.is_ready)
+        return _WaitingReplay(self, self.start)
 
 
 class _WaitingReplay(ReplayCamera):
-    def __init__(self, config: ReplayConfig, is_ready: Callable[[], bool]) -> None:
+    def __init__(self, config: ReplayConfig, start: CommonStart) -> None:
         super().__init__(config)
-        self._is_ready = is_ready
+        self._start = start
         self._has_begun = False
 
     def read(self, timeout_s: float) -> Frame | None:
         if not self._has_begun:
-            if not self._is_ready():
+            start_ns = self._start.at_ns()
+            if start_ns is None:
                 time.sleep(min(timeout_s, _LOOK_S))
                 return None
             self._has_begun = True
-            self.open()  # the schedule begins now
+            self.open()
+            self._opened_ns = max(start_ns, self._opened_ns)  # now, in a camera that comes later
         return super().read(timeout_s)
 
 
 def cameras_of(plant: Plant, parts: int | None) -> dict[str, Any]:
     """Returns the changes of a line that give it drawn parts; `parts` None repeats them."""
-    config = plant.config
+    config, start = plant.config, CommonStart(plant.is_ready)
     if config.camera is not None:
-        return {"camera": _camera("camera", config.camera, plant, parts)}
+        return {"camera": _camera("camera", config.camera, plant, parts, start)}
     return {
         "views": {
-            name: view.model_copy(update={"camera": _camera(name, view.camera, plant, parts)})
+            name: view.model_copy(
+                update={"camera": _camera(name, view.camera, plant, parts, start)}
+            )
             for name, view in config.views.items()
         }
     }
 
 
-def _camera(name: str, config: CameraConfig, plant: Plant, parts: int | None) -> CameraConfig:
+def _camera(
+    name: str, config: CameraConfig, plant: Plant, parts: int | None, start: CommonStart
+) -> CameraConfig:
     if isinstance(config, PyAvConfig):
         frames = [drawn_part(n, is_defective=n in _DEFECTIVE) for n in range(_CYCLE)]
         camera = MjpegCamera(jpegs(frames), rate_hz=_LIVE_HZ)
@@ -93,7 +121,7 @@ def _camera(name: str, config: CameraConfig, plant: Plant, parts: int | None) ->
         path=folder,
         loop=parts is None,
         rate_hz=rate_hz if is_free else None,
-        is_ready=plant.is_ready,
+        start=start,
     )
 
 

@@ -49,7 +49,6 @@ class Station(NamedTuple):
         changeover: holds the recipe in force and its check with reference parts.
         newest: the newest part as pictures.
         labelling: takes the labels of people.
-        files: outputs that hold a file open.
         drivers: of the outputs by name, and of the trigger, behind everything that stores or times.
     """
 
@@ -60,13 +59,13 @@ class Station(NamedTuple):
     changeover: Changeover
     newest: NewestPart
     labelling: Labelling
-    files: Sequence[HoldsFile]
     drivers: Mapping[str, object]
 
     def reopen_files(self) -> None:
         """Has the outputs open their files anew, as after a log rotation; from a signal handler."""
-        for output in self.files:
-            output.reopen()
+        for driver in self.drivers.values():
+            if isinstance(driver, HoldsFile):
+                driver.reopen()
 
     def with_outboxes(self, summary: RunSummary) -> RunSummary:
         """Returns a summary that counts the verdicts in the outboxes as waiting too."""
@@ -120,22 +119,17 @@ def open_station(
         RecordsError: the records cannot be opened.
     """
     with ExitStack() as stack:
-        encoder = config.encoder.driver() if config.encoder is not None else None
-        if encoder is not None:
-            stack.callback(encoder.close)
+        encoder = _open_encoder(config, stack)
         drift = DriftWatch()
-        load = partial(_load, config, drift)
-        start = load(config.start_recipe)
-        changeover = Changeover(start, config.recipes, load)
-        stack.callback(changeover.close)
+        changeover = _open_changeover(config, drift, stack)
         outputs, records, drivers = _open_outputs(config, encoder, stack)
         trigger = config.trigger.driver(encoder)
         alarm = RejectMonitor(config.alarm, on_alarm) if config.alarm is not None else None
         archive = _archive(config, records)
-        newest, labelling = NewestPart(archive), Labelling(records, archive)
+        newest = NewestPart(archive)
         changes = config.recipes or config.control_socket  # a later calibration may have a baseline
         pipeline = Pipeline(
-            views=_views(start),
+            views=_views(changeover.active),
             outputs=outputs,
             settings=_settings(config, waits_to_open),
             trigger=trigger,
@@ -144,7 +138,6 @@ def open_station(
             hooks=_hooks(records, alarm, changeover, on_record, on_turn),
         )
         changeover.serve(pipeline)
-        files = [output for output in outputs if isinstance(output, HoldsFile)]
         station = Station(
             pipeline,
             records,
@@ -152,12 +145,27 @@ def open_station(
             drift,
             changeover,
             newest,
-            labelling,
-            files,
+            Labelling(records, archive),
             drivers={**drivers, "trigger": trigger},
         )
         _open_requests(config, station, stack)
         yield station
+
+
+def _open_encoder(config: LineConfig, stack: ExitStack) -> Encoder | None:
+    if config.encoder is None:
+        return None
+    encoder = config.encoder.driver()
+    stack.callback(encoder.close)
+    return encoder
+
+
+def _open_changeover(config: LineConfig, drift: DriftWatch, stack: ExitStack) -> Changeover:
+    """Opens the recipe of the start, and what opens the others."""
+    load = partial(_load, config, drift)
+    changeover = Changeover(load(config.start_recipe), config.recipes, load)
+    stack.callback(changeover.close)
+    return changeover
 
 
 def _hooks(

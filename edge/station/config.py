@@ -15,6 +15,7 @@ from edge.peers.resources import ListeningPort
 from edge.recipe.config import (
     RecipesConfig,
     is_fired,
+    trigger_source,
 )
 from edge.recipe.request.config import RecipeRequestConfig
 from edge.station.alarm import AlarmConfig
@@ -133,7 +134,21 @@ class LineConfig(RecipesConfig):
                 "trigger.kind should be software, interval, encoder, modbus, s7, ethernet_ip "
                 "or mqtt"
             )
+        if not isinstance(trigger, FrameTriggerConfig):
+            refuse(self._flaws_of_wired_cameras())
         return self
+
+    def _flaws_of_wired_cameras(self) -> Iterable[Flaw]:
+        """Refuse cameras with a trigger of their own where a peer announces the parts."""
+        for name, view in self.all_views.items():
+            if trigger_source(view.camera) not in (None, "Software"):
+                keys: Keys = ("camera",) if self.camera is not None else ("views", name, "camera")
+                what = (
+                    "should be Software, or {other} should be camera: a camera that its own input "
+                    "exposes may do so before the station knows of the part, which would get the "
+                    "frame of the next one"
+                )
+                yield Flaw((*keys, "settings", "trigger", "source"), what, ("trigger", "kind"))
 
 
 def _check_view(name: str | None, views: Sequence[str]) -> None:

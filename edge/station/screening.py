@@ -10,19 +10,24 @@ import errno
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel
+
 from edge.camera import CameraConfig, ReplayConfig, camera_from_config
 from edge.encoder import Encoder
 from edge.line import GpioConfig, OutputConfig, WebhookConfig, output_from_config, output_names
+from edge.peers.access import Secret
 from edge.peers.addresses import ModbusPeer, MqttBroker
 from edge.peers.resources import ListeningPort
 from edge.recipe.loaded import load_recipe
+from edge.recipe.promise import described_promise
 from edge.station.config import LineConfig
 from edge.store.clock import read_clocks
 from inspection.bundle import chosen_here, open_bundle
@@ -57,6 +62,7 @@ def screened(config: LineConfig) -> Iterator[Check]:
             yield _port(claim.resource)
         elif isinstance(claim.resource, UsedPath) and claim.resource.use is not Use.SOURCE:
             yield _writable(claim.resource)
+    yield from _secrets(config)
     yield from map(_reachable, peers_of(config))
     for name, view in config.all_views.items():
         yield _checked(f"camera {name}", partial(_open_camera, view.camera))
@@ -123,8 +129,11 @@ def _recipes(config: LineConfig) -> Iterable[Check]:
 
         def load(number: int | None = number) -> str:
             with closing(load_recipe(config, number)) as recipe:
-                one = next(iter(recipe.inspectors.values())).calibration
-                return f"calibrated through {one.artefact}, and the golden frames agree"
+                views = {name: one.calibration for name, one in recipe.inspectors.items()}
+                artefact = next(iter(views.values())).artefact
+                promise = described_promise(views)
+                found = f"calibrated through {artefact}, and the golden frames agree"
+                return f"{found}; {promise}" if promise else found
 
         yield _checked(name, load)
 
@@ -192,6 +201,29 @@ def _writable(used: UsedPath) -> Check:
         mend = f"sudo chown $USER {used.path}"
         return Check("common", name, is_met=False, found="cannot be written", mend=mend)
     return Check("common", name, is_met=True, found="can be written")
+
+
+def _secrets(config: LineConfig) -> Iterable[Check]:
+    """Checks that others than owner and group cannot read a secret; a missing one has its check."""
+    for path in sorted(_secret_files(config)):
+        with suppress(OSError):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            is_met = not mode & stat.S_IRWXO
+            found = f"mode {mode:o}" if is_met else f"mode {mode:o}: every user may read it"
+            mend = "" if is_met else f"sudo chmod o= {path}, and give it to the user of the line"
+            yield Check("common", f"secret {path}", is_met, found, mend)
+
+
+def _secret_files(value: object) -> set[Path]:
+    """Returns the files of passwords and keys in a part of a configuration."""
+    if isinstance(value, Secret):
+        return {value.file} if value.file is not None else set()
+    if isinstance(value, BaseModel):
+        own = {child for name, child in value if name == "key_file" and child is not None}
+        return own.union(*(_secret_files(child) for _, child in value))
+    if isinstance(value, Mapping):
+        return _secret_files(tuple(value.values()))
+    return set().union(*map(_secret_files, value)) if isinstance(value, list | tuple) else set()
 
 
 def _reachable(peer: Peer) -> Check:

@@ -62,39 +62,61 @@ def gather(
         RecordsError: a part has several views and `view` names none of them; there is nothing to
             copy, or `out` exists or cannot be written.
     """
-    counts: dict[str, int] = {}
-    seen, missing, damaged = 0, 0, []
+    seen = 0
     try:
         with new_directory(out) as folder, (folder / ORIGIN).open("w") as origin:
+            copies = _Copies(folder, images, layout)
             for stored in records:
                 seen += 1
                 label = _label(stored, take_passes=take_passes)
                 if label is None or (layout == "plain" and label != GOOD):
                     continue
-                frame = _frame(stored, images, view)
-                if frame is None:
-                    missing += 1
-                    continue
-                name = _place(layout, label) / f"{stored.record.trigger_id}.png"
-                try:
-                    read_image(frame)
-                except FrameError as error:
-                    damaged.append(str(error))
-                    continue
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(frame, folder / name)
-                if layout == "mvtec" and label != GOOD:
-                    _copy_mask(stored, images, frame, folder / "ground_truth" / label)
-                origin.write(_origin(name, label, stored))
-                counts[label] = counts.get(label, 0) + 1
-            if not counts:
+                judged = _judged(stored, view)
+                if (name := copies.add(stored, label, judged)) is not None:
+                    origin.write(_origin(name, label, judged, stored))
+            gathered = copies.gathered
+            if not gathered.images:
                 what = "labelled part" if layout == "mvtec" else "part labelled good"
-                raise RecordsError(_nothing(seen, what, missing, damaged, take_passes=take_passes))
+                raise RecordsError(_nothing(seen, what, gathered, take_passes=take_passes))
     except FileExistsError as error:
         raise RecordsError(f"{out}: exists already; give another folder") from error
     except OSError as error:
         raise RecordsError(f"{out}: cannot be written ({error.strerror})") from error
-    return Gathered(counts, missing, damaged)
+    return gathered
+
+
+class _Copies:
+    """The frames that are copied to a folder, and the number of those that cannot be."""
+
+    def __init__(self, folder: Path, images: Path, layout: Layout) -> None:
+        self._folder, self._images, self._layout = folder, images, layout
+        self._counts: dict[str, int] = {}
+        self._missing = 0
+        self._damaged: list[str] = []
+
+    @property
+    def gathered(self) -> Gathered:
+        """The content of the folder by now."""
+        return Gathered(self._counts, self._missing, self._damaged)
+
+    def add(self, stored: StoredRecord, label: str, view: str) -> Path | None:
+        """Copies a view of a part, and its mask; returns the name of the copy, if there is one."""
+        frame = _frame(stored, self._images, view)
+        if frame is None:
+            self._missing += 1
+            return None
+        try:
+            read_image(frame)
+        except FrameError as error:
+            self._damaged.append(str(error))
+            return None
+        name = _place(self._layout, label) / f"{stored.record.trigger_id}.png"
+        (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(frame, self._folder / name)
+        if self._layout == "mvtec" and label != GOOD:
+            _copy_mask(stored, self._images, frame, self._folder / "ground_truth" / label)
+        self._counts[label] = self._counts.get(label, 0) + 1
+        return name
 
 
 def _label(stored: StoredRecord, *, take_passes: bool) -> str | None:
@@ -103,13 +125,18 @@ def _label(stored: StoredRecord, *, take_passes: bool) -> str | None:
     return None if stored.label in UNSETTLED else stored.label
 
 
-def _frame(stored: StoredRecord, images: Path, view: str | None) -> Path | None:
+def _judged(stored: StoredRecord, view: str | None) -> str:
+    """Returns the view of a part that is taken."""
     views = [one.view for one in stored.record.views]
     if view not in views and (view is not None or len(views) > 1):
         raise RecordsError(
             f"{stored.record.trigger_id}: has the views {', '.join(views)}; choose one with --view"
         )
-    suffix = f".{view}{FRAME_SUFFIX}" if len(views) > 1 else FRAME_SUFFIX
+    return stored.record.view if view is None else view
+
+
+def _frame(stored: StoredRecord, images: Path, view: str) -> Path | None:
+    suffix = f".{view}{FRAME_SUFFIX}" if len(stored.record.views) > 1 else FRAME_SUFFIX
     paths = (images / name for name in stored.record.images if name.endswith(suffix))
     return next((path for path in paths if path.is_file()), None)
 
@@ -130,16 +157,18 @@ def _place(layout: Layout, label: str) -> Path:
     return Path("train", GOOD) if label == GOOD else Path("test", label)
 
 
-def _origin(name: Path, label: str, stored: StoredRecord) -> str:
+def _origin(name: Path, label: str, view: str, stored: StoredRecord) -> str:
     record = stored.record.model_dump(mode="json")
-    return json.dumps({"image": name.as_posix(), "label": label, "record": record}) + "\n"
+    found = {"image": name.as_posix(), "label": label, "view": view, "record": record}
+    return json.dumps(found) + "\n"
 
 
-def _nothing(seen: int, what: str, missing: int, damaged: list[str], *, take_passes: bool) -> str:
-    if missing or damaged:
+def _nothing(seen: int, what: str, gathered: Gathered, *, take_passes: bool) -> str:
+    if gathered.missing or gathered.damaged:
         return (
-            f"no image to copy: {missing} parts have no frame (any more), {len(damaged)} have a "
-            "damaged one; see records.images in the line's configuration for what is kept"
+            f"no image to copy: {gathered.missing} parts have no frame (any more), "
+            f"{len(gathered.damaged)} have a damaged one; see records.images in the line's "
+            "configuration for what is kept"
         )
     if not seen:
         return "no record fits the filter; 'linewarden records list' takes the same one"

@@ -10,12 +10,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from edge.part.journal import Journal
 
 _SLOW_S = 2.0  # long enough that parts lose their verdict by it, and people should look
+
+# What fails, and what follows from it.
+_UNNOTED = "triggers cannot be noted, and are lost if the process dies now"
+_UNCLOSED = "notes cannot be closed: it grows, and the next start looks for their records again"
 
 _log = logging.getLogger(__name__)
 
@@ -29,14 +33,10 @@ class Notes:
 
     Args:
         path: of the journal.
-
-    Attributes:
-        failure: why entries cannot be written now; None while they can. Verdicts do not wait for
-            them then: they would be missing after a kill.
     """
 
     def __init__(self, path: Path) -> None:
-        self.failure: str | None = None
+        self._failures: Mapping[str, str] = {}
         self._path = path
         self._journal = Journal(path)
         self._changed = threading.Condition()
@@ -85,6 +85,14 @@ class Notes:
             self._changed.notify()
 
     @property
+    def failure(self) -> str | None:
+        """The reason why entries cannot be written, or closed, now; None while they can.
+
+        Verdicts do not wait for entries that cannot be written: they are missing after a kill.
+        """
+        return self._failures.get(_UNNOTED) or self._failures.get(_UNCLOSED)
+
+    @property
     def slow(self) -> str | None:
         """The warning that the disk does not answer; None while it does."""
         begun_ns = self._begun_ns
@@ -117,29 +125,40 @@ class Notes:
             self._written |= entries.keys()
         self._begun_ns = time.monotonic_ns()
         if settled:
-            self._attempt(self._journal.settle, settled)
+            self._attempt(_UNCLOSED, self._journal.settle, settled)
         for key, entry in entries.items():
-            if self._attempt(self._write, key, entry):
-                self.failure = None
+            self._attempt(_UNNOTED, self._write, key, entry)
         self._begun_ns = None
         for then in waiting:
-            then()
+            self._tell(then)
         return bool(entries or settled or waiting) or not self._ended
+
+    def _tell(self, then: Callable[[], None]) -> None:
+        try:
+            then()
+        except Exception:  # noqa: BLE001 - of one receiver: this thread notes the parts of all
+            _log.exception("%s: an entry is noted, and its receiver failed", self._path)
 
     def _write(self, key: str, entry: Callable[[], str]) -> None:
         self._journal.add(key, entry())
 
-    def _attempt(self, call: Callable[..., None], *arguments: object) -> bool:
-        """Call the journal; False when it failed."""
+    def _attempt(self, consequence: str, call: Callable[..., None], *arguments: object) -> None:
+        """Call the journal.
+
+        Args:
+            consequence: what follows when it fails; a further one like it is not logged.
+        """
         try:
             call(*arguments)
         except Exception as error:  # noqa: BLE001 - of the disk, or a defect: told, nobody waits
-            if self.failure is None:
+            if consequence not in self._failures:
                 _log.error(
-                    "%s: triggers cannot be noted, and are lost if the process dies now: %s",
-                    *(self._path, error),
+                    "%s: %s: %s",
+                    *(self._path, consequence, error),
                     exc_info=not isinstance(error, OSError),
                 )
-            self.failure = str(error)
-            return False
-        return True
+            self._failures = {**self._failures, consequence: str(error)}
+        else:
+            self._failures = {
+                what: why for what, why in self._failures.items() if what != consequence
+            }

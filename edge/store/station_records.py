@@ -4,10 +4,10 @@ A trigger is noted in the journal when it is opened, and its verdict before the 
 told; the row follows soon. When the process dies in between, also by a kill, the next start makes
 up the row: with the verdict, if there was one, else as NO_VERDICT with the cause `interrupted`.
 
-So every verdict on the wire has its record, with two exceptions, which the status shows while they
-last: the disk is full, and takes no note; or it is so slow that the deadline comes before the note.
-Only a NO_VERDICT ever leaves without a note. A power cut takes the notes that were not on the disk
-yet, see `edge.part.journal`.
+So every verdict on the wire has its record after a kill too, with two exceptions, which the status
+shows while they last: the disk is full and takes no note, and verdicts of all kinds leave without
+one; or it is so slow that the deadline comes before the note, and NO_VERDICT leaves without one. A
+power cut takes the notes that were not on the disk yet, see `edge.part.journal`.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ class KindConfig(StrictModel):
 
     Attributes:
         frame_limit_ms: time from the trigger to the frame of the last view; a later frame does
-            not count. None: half of the deadline. Several cameras need less than half of the time
-            between two parts.
+            not count. None: half of the deadline. It should be less than half of the time between
+            two parts, except with one camera that announces its parts itself.
     """
 
     frame_limit_ms: Milliseconds | None = None

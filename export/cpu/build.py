@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from export.cpu.candidates import Candidate, candidates_for
-from export.precision.outcome import Expected, Outcome, Yardstick
+from export.cpu.proof import Proof, Tried, proof_for, prove
 from export.timing import WORTHWHILE, Image, interleaved_medians
-from inspection.bundle import REFERENCE_ARTEFACT, Bundle, Chosen
-from inspection.engine import Engine, engine_class
+from inspection.bundle import Bundle
+from inspection.engine import engine_class
 from inspection.engine.cpu_record import (
     CPU_RECORD,
     CpuRecord,
+    FirstStage,
+    Stage,
     Trial,
     engine_version,
     record_name,
@@ -28,15 +31,8 @@ from inspection.engine.processor import Processor, processor_here
 from inspection.engine.sidecar import BUILD_LOCK, ENGINES_FOLDER, AccuracyGate
 from inspection.errors import BundleError, EngineError
 from inspection.files import new_directory
-from inspection.golden import GoldenFrame, allowance, golden_frames, golden_results
-from inspection.images import read_frame
-from inspection.inspector import open_chosen
-from inspection.preprocess import preprocess
 
 Runs = Mapping[str, Callable[[Image], object]]
-
-MAX_GOOD = 32  # good images that prove an artefact; more take longer and show the same
-_MAX_REASON = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -68,35 +64,15 @@ class Comparison:
     """What a build finds, before it keeps it.
 
     Attributes:
-        kept: the trial that the record is of.
+        first: the trial that sees every part.
+        exact: the trial that decides: the same one without a cascade.
         refused: trials that do not run or do not hold.
     """
 
     record: CpuRecord
-    kept: Trial
+    first: Trial
+    exact: Trial
     refused: tuple[Trial, ...]
-
-
-@dataclass
-class _Tried:
-    """A candidate on the way: open while it holds, with a remark once it does not."""
-
-    candidate: Candidate
-    engine: Engine | None = None
-    outcome: Outcome | None = None
-    times: Times | None = None
-    remark: str = ""
-
-
-@dataclass(frozen=True)
-class _Proof:
-    """What every candidate must reproduce: the good images first, then the golden frames."""
-
-    bundle: Bundle
-    threads: int | None
-    golden: list[GoldenFrame]
-    expected: list[Expected]
-    yardstick: Yardstick
 
 
 def build_for_processor(
@@ -111,14 +87,18 @@ def build_for_processor(
 ) -> CpuBuilt:
     """Chooses what this processor runs, and puts the record of it into the bundle.
 
-    A candidate holds when no verdict flips and when its scores stay within the budget, on the
-    golden frames and on good images. Of those that hold, the fastest is kept; a more precise one
-    within 5 % of its time goes first. The record replaces that of an earlier build.
+    The fastest form of the FP32 graph decides. A lower precision may pass clearly good parts before
+    it: its time is its own and that of the FP32 graph for the share of good parts that it leaves to
+    it. A candidate holds when its scores stay within the budget on the golden frames and on good
+    images, when the FP32 graph flips no verdict, and a lower precision passes no frame that the
+    checkpoint rejects. Of those that hold, the fastest is kept; a more precise one within 5 % of
+    its time goes first. The record replaces that of an earlier build.
 
     Args:
         good: images of good parts; the FP32 graph on ONNX Runtime gives their expected scores. At
             most `MAX_GOOD` of them are used, evenly spaced.
-        artefacts: ONNX files of the bundle to try; empty for all that a processor may run.
+        artefacts: ONNX files of the bundle to try beside the FP32 graph; empty for all that a
+            processor may run.
         threads: threads that the line will have; None for all cores.
         processor: None for the one here.
         stopwatch: measures the candidates; None runs them in turn.
@@ -171,26 +151,26 @@ def compare_on_processor(
         )
     here = processor_here() if processor is None else processor
     candidates = candidates_for(bundle, here, artefacts)
-    proof = _proof(bundle, good, threads)
+    proof = proof_for(bundle, good, threads)
     with ExitStack() as stack:
         tried = []
         for candidate in candidates:
             report(f"proving {candidate.title}")
-            tried.append(_prove(proof, candidate, stack, keeps_open=times_all))
-        holding = [one for one in tried if not one.remark]
-        if not holding:
+            tried.append(prove(proof, candidate, stack, keeps_open=times_all))
+        if not any(one.candidate.is_exact and not one.remark for one in tried):
             reasons = "; ".join(f"{one.candidate.title}: {one.remark}" for one in tried)
             raise EngineError(f"{bundle.folder}: nothing holds on this processor: {reasons}")
         running = [one for one in tried if one.engine is not None]
         report(f"timing {len(running)} in turn")
-        _time(running, proof, stopwatch or _measure)
-    best = _fastest(holding)
-    trials = [_trial(one, best) for one in tried]
-    by_trial = list(zip(tried, trials, strict=True))
+        times = _times(running, proof, stopwatch or _measure)
+    choice = _chosen(tried, times)
+    trials = [_trial(one, choice) for one in tried]
+    of = {id(one): trial for one, trial in zip(tried, trials, strict=True)}
     return Comparison(
-        record=_record(proof, here, best, trials),
-        kept=next(trial for one, trial in by_trial if one is best),
-        refused=tuple(trial for one, trial in by_trial if one.remark),
+        record=_record(proof, here, choice, trials),
+        first=of[id(choice.first)],
+        exact=of[id(choice.exact)],
+        refused=tuple(of[id(one)] for one in tried if one.remark),
     )
 
 
@@ -198,64 +178,6 @@ def has_choice(bundle: Bundle) -> bool:
     """Returns True when more than one candidate can run here, so that a build has a purpose."""
     candidates = candidates_for(bundle, processor_here())
     return sum(not (one.obstacle or _missing(one)) for one in candidates) > 1
-
-
-def _proof(bundle: Bundle, good: Sequence[Path], threads: int | None) -> _Proof:
-    places = np.unique(np.linspace(0, len(good) - 1, min(len(good), MAX_GOOD)).astype(int))
-    way = bundle.manifest.preprocessing
-    images = [
-        preprocess(read_frame(good[place], way.window), way)[np.newaxis]
-        for place in (places if len(good) else ())
-    ]
-    expected = []
-    with closing(open_chosen(bundle, Chosen("onnxruntime", REFERENCE_ARTEFACT))) as engine:
-        for number, image in enumerate(images):
-            got = engine.infer(image)
-            expected.append(Expected(f"good {number}", image, float(got.scores[0]), got.maps[0]))
-    golden = golden_frames(bundle)
-    expected += [Expected(frame.name, frame.image, frame.score, frame.map) for frame in golden]
-    threshold = bundle.manifest.parity.threshold
-    yardstick = Yardstick(expected, good=len(images), threshold=threshold)
-    return _Proof(bundle, threads, golden, expected, yardstick)
-
-
-def _prove(proof: _Proof, candidate: Candidate, stack: ExitStack, *, keeps_open: bool) -> _Tried:
-    """Opens a candidate and compares its results.
-
-    Args:
-        keeps_open: it stays open also when it does not hold.
-    """
-    tried = _Tried(candidate, remark=candidate.obstacle)
-    if tried.remark:
-        return tried
-    chosen = Chosen(candidate.engine, candidate.artefact, candidate.compute)
-    try:
-        with _closed_on_error(open_chosen(proof.bundle, chosen, threads=proof.threads)) as engine:
-            got = {n: engine.infer(frame.image) for n, frame in enumerate(proof.expected)}
-            tried.outcome = proof.yardstick.outcome(got)
-            tried.remark = _fault(proof, candidate, engine, tried.outcome)
-    except EngineError as error:
-        tried.remark = f"does not run: {_shortened(str(error))}"
-        return tried
-    if tried.remark and not keeps_open:
-        engine.close()
-    else:
-        tried.engine = stack.enter_context(closing(engine))
-    return tried
-
-
-def _shortened(reason: str) -> str:
-    """Returns the start of a reason: engines name every operator that they do not take."""
-    return reason if len(reason) <= _MAX_REASON else f"{reason[:_MAX_REASON]}..."
-
-
-@contextmanager
-def _closed_on_error(engine: Engine) -> Iterator[Engine]:
-    try:
-        yield engine
-    except BaseException:
-        engine.close()
-        raise
 
 
 def _missing(candidate: Candidate) -> bool:
@@ -266,73 +188,98 @@ def _missing(candidate: Candidate) -> bool:
     return False
 
 
-def _fault(proof: _Proof, candidate: Candidate, engine: Engine, outcome: Outcome) -> str:
-    """Returns why a candidate does not hold; empty when it does."""
-    budget, flips = candidate.budget, outcome.parity.verdict_flips
-    score = outcome.parity.score / max(outcome.parity.score_range, 1e-12)
-    if flips:
-        return f"{flips} of {outcome.parity.frames} verdicts flip"
-    for what, found, limit in (
-        ("scores of good parts", outcome.good, budget.good),
-        ("scores", score, budget.score),
-        ("maps", outcome.map, budget.map),
-    ):
-        if not found <= limit:
-            return f"{what} differ by {found:.1%} of their spread, and at most {limit:.1%} may be"
-    if candidate.compute == "fp32":
-        allowed = allowance(proof.bundle, candidate.artefact)
-        results = golden_results(proof.bundle, engine, proof.golden)
-        wrong = [result.frame.name for result in results if not allowed.covers(result)]
-        if wrong:
-            return f"would not pass the self-test of a line on {', '.join(wrong)}"
-    return ""
-
-
 def _measure(runs: Runs, images: Sequence[Image]) -> dict[str, Times]:
     steady = interleaved_medians(runs, images, rounds=15)
     gaps = interleaved_medians(runs, images, rounds=5, gap_s=0.05)
     return {name: Times(1e3 * steady[name], 1e3 * gaps[name]) for name in runs}
 
 
-def _time(running: Sequence[_Tried], proof: _Proof, stopwatch: Stopwatch) -> None:
+def _times(running: Sequence[Tried], proof: Proof, stopwatch: Stopwatch) -> dict[str, Times]:
+    """Returns the times of open candidates, by title."""
     runs = {one.candidate.title: one.engine.infer for one in running if one.engine is not None}
-    times = stopwatch(runs, [frame.image for frame in proof.expected])
-    for one in running:
-        one.times = times[one.candidate.title]
+    return stopwatch(runs, [frame.image for frame in proof.expected])
 
 
-def _fastest(holding: Sequence[_Tried]) -> _Tried:
+@dataclass(frozen=True)
+class _Choice:
+    """What a build keeps.
+
+    Attributes:
+        first: sees every part; the same as `exact` without a cascade.
+        times: of single inferences, by title of the candidate.
+    """
+
+    first: Tried
+    exact: Tried
+    times: Mapping[str, Times]
+
+    def time_ms(self, one: Tried) -> float:
+        """Returns the mean time for a good part, with the second look that a stage causes."""
+        return _time_ms(one, self.exact, self.times)
+
+
+def _time_ms(one: Tried, exact: Tried, times: Mapping[str, Times]) -> float:
+    share = 0.0 if one.look is None else one.look.second_look
+    return times[one.candidate.title].mean_ms + share * times[exact.candidate.title].mean_ms
+
+
+def _chosen(tried: Sequence[Tried], times: Mapping[str, Times]) -> _Choice:
+    """Chooses the form of the FP32 graph, and then what goes before it, if anything does."""
+    holding = [one for one in tried if not one.remark]
+    forms = [one for one in holding if one.candidate.is_exact]
+    exact = _fastest([(_time_ms(one, one, times), one) for one in forms])
+    others = [exact, *(one for one in holding if not one.candidate.is_exact)]
+    first = _fastest([(_time_ms(one, exact, times), one) for one in others])
+    return _Choice(first, exact, times)
+
+
+def _fastest(timed: Sequence[tuple[float, Tried]]) -> Tried:
     """Returns the first, most precise one that is not clearly slower than the fastest."""
-    by_time = [(one.times.mean_ms, one) for one in holding if one.times is not None]
-    limit = min(time for time, _ in by_time) / WORTHWHILE
-    return next(one for time, one in by_time if time <= limit)
+    limit = min(time for time, _ in timed) / WORTHWHILE
+    return next(one for time, one in timed if time <= limit)
 
 
-def _record(proof: _Proof, here: Processor, best: _Tried, trials: Sequence[Trial]) -> CpuRecord:
-    chosen = best.candidate
+def _record(proof: Proof, here: Processor, choice: _Choice, trials: Sequence[Trial]) -> CpuRecord:
     return CpuRecord(
         linewarden_version=version("linewarden"),
         built_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        engine=chosen.engine,
-        engine_version=engine_version(chosen.engine),
-        artefact=chosen.artefact,
-        artefact_sha256=proof.bundle.manifest.files[chosen.artefact],
-        compute=chosen.compute,
-        precision=chosen.precision,
+        precision=choice.first.candidate.precision,
         processor=here,
         threads=proof.threads,
+        exact=Stage(**_stage(proof, choice.exact)),
+        first=_first_stage(proof, choice.first),
         trials=tuple(trials),
-        gate=_gate(best),
     )
 
 
-def _trial(one: _Tried, best: _Tried) -> Trial:
+def _stage(proof: Proof, one: Tried) -> dict[str, Any]:
+    """Returns the fields of a stage."""
     candidate = one.candidate
+    return {
+        "engine": candidate.engine,
+        "engine_version": engine_version(candidate.engine),
+        "artefact": candidate.artefact,
+        "artefact_sha256": proof.bundle.manifest.files[candidate.artefact],
+        "compute": candidate.compute,
+        "gate": _gate(one),
+    }
+
+
+def _first_stage(proof: Proof, one: Tried) -> FirstStage | None:
+    if one.look is None:
+        return None
+    look = one.look
+    return FirstStage(**_stage(proof, one), margins=look.margins, second_look=look.second_look)
+
+
+def _trial(one: Tried, choice: _Choice) -> Trial:
+    candidate, time = one.candidate, choice.times.get(one.candidate.title)
     trial = Trial(
         engine=candidate.engine,
         artefact=candidate.artefact,
         compute=candidate.compute,
-        remark=one.remark or ("kept" if one is best else _slower(one, best)),
+        second_look=None if one.look is None else one.look.second_look,
+        remark=one.remark or _remark(one, choice),
     )
     if one.outcome is not None:
         parity = one.outcome.parity
@@ -342,16 +289,20 @@ def _trial(one: _Tried, best: _Tried) -> Trial:
             "score": _finite(parity.score / max(parity.score_range, 1e-12)),
         }
         trial = trial.model_copy(update=measured)
-    if one.times is not None:
-        times = {"median_ms": one.times.steady_ms, "after_gap_ms": one.times.after_gap_ms}
-        trial = trial.model_copy(update=times)
+    if time is not None:
+        measured = {"median_ms": time.steady_ms, "after_gap_ms": time.after_gap_ms}
+        trial = trial.model_copy(update=measured)
     return trial
 
 
-def _slower(one: _Tried, best: _Tried) -> str:
-    if one.times is None or best.times is None:
-        return ""
-    ratio = one.times.mean_ms / best.times.mean_ms
+def _remark(one: Tried, choice: _Choice) -> str:
+    """Returns why a candidate that holds was kept, or not."""
+    if one is choice.first:
+        return "kept" if one is choice.exact else "kept, passes clearly good parts"
+    if one is choice.exact:
+        return "kept, decides on all others"
+    best = choice.exact if one.candidate.is_exact else choice.first
+    ratio = choice.time_ms(one) / choice.time_ms(best)
     if ratio < 1:
         return "hardly faster than the more precise one"
     return f"{ratio:.2f} x the time of the kept one"
@@ -361,16 +312,16 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _gate(best: _Tried) -> AccuracyGate:
-    if best.outcome is None:
+def _gate(one: Tried) -> AccuracyGate:
+    if one.outcome is None:
         raise ValueError("a candidate that holds was compared")
-    parity = best.outcome.parity
+    parity = one.outcome.parity
     return AccuracyGate(
         frames=parity.frames,
         score=parity.score,
         map=parity.map,
         relative=parity.score / max(parity.score_range, 1e-12),
-        tolerance=best.candidate.budget.score,
+        tolerance=one.candidate.budget.score,
         verdict_flips=parity.verdict_flips,
         threshold=parity.threshold,
     )
@@ -389,4 +340,4 @@ def _install(bundle: Bundle, name: str, record: CpuRecord) -> None:
             f"{home}: the record cannot be written ({error.strerror}); make room or repair the "
             "disk, and build again"
         ) from error
-    bundle.file(name)
+    bundle.cpu_record(name)

@@ -41,6 +41,11 @@ class Candidate:
         return "int8" if self.compute == "fp32" else f"int8-{self.compute}"
 
     @property
+    def is_exact(self) -> bool:
+        """Returns True for the FP32 graph, in any form: it decides, and all others pass only."""
+        return self.precision == "fp32"
+
+    @property
     def budget(self) -> Budget:
         """Returns the largest difference that it may have from the checkpoint."""
         if self.is_int8:
@@ -59,7 +64,8 @@ def candidates_for(
     """Returns the candidates, the more precise first, whether or not their engines are installed.
 
     Args:
-        only: ONNX files of the bundle; empty for all that a processor may run.
+        only: ONNX files of the bundle to try beside the FP32 graph; empty for all that a processor
+            may run.
 
     Raises:
         BundleError: the bundle has no such file, or it is not for processors.
@@ -74,12 +80,14 @@ def candidates_for(
     found = [
         Candidate(engine, name, file.is_int8, compute, file.obstacle)
         for name, file in artefacts.items()
-        if not only or name in only
         for engine, compute in _ways(processor)
         if engine in file.engines
     ]
     order = ("fp32", "bf16", "int8", "int8-bf16")
-    return sorted(found, key=lambda candidate: order.index(candidate.precision))
+    return sorted(
+        (one for one in found if not only or one.is_exact or one.artefact in only),
+        key=lambda candidate: order.index(candidate.precision),
+    )
 
 
 class _File(NamedTuple):

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from export.fold.affine import batch_norm
 from training.linear_maps import apply, bilinear
-from training.models.ganomaly import HALF_RANGE, Decoder, Encoder, Model, distance, levels
+from training.models.ganomaly import HALF_RANGE, Model
+from training.models.ganomaly_networks import Decoder, Encoder, distance, levels
 
 
 class Deployed(nn.Module):

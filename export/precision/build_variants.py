@@ -312,9 +312,9 @@ def _peaks(graph: onnx.ModelProto, tensors: Collection[str], judge: Judge) -> di
     """Returns the largest magnitude of tensors over all frames."""
     watched = onnx.ModelProto()
     watched.CopyFrom(graph)
-    values = [v for v in graph.graph.value_info if v.name in tensors]
-    watched.graph.output.extend(values)
-    names = [value.name for value in values]
+    inner = [value for value in graph.graph.value_info if value.name in tensors]
+    watched.graph.output.extend(inner)
+    names = [value.name for value in watched.graph.output if value.name in tensors]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "watched.onnx"
         save_graph(watched, path)

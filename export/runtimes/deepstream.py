@@ -29,7 +29,7 @@ from inspection.bundle.manifest import GraphIO
 from inspection.errors import EngineError
 from inspection.files import utf8_path, write_bytes, write_text
 from inspection.images import read_image
-from inspection.inspector import open_engine
+from inspection.opening import open_engine
 from inspection.preprocess import preprocess
 
 GRAPH, CONFIG = "model.deepstream.onnx", "config_infer_linewarden.txt"

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 from export.tensorrt.build import BuildOptions, Progress, build_plan
 from export.tensorrt.engine import build_settings, precision_of
@@ -74,11 +76,7 @@ def build_portable(
     options = replace(options, capabilities=capabilities, tf32=options.tf32 and precision != "fp32")
     with bundle.locked(BUILD_LOCK):
         report(f"building {precision} for {', '.join(cards)} without a GPU")
-        started = time.monotonic_ns()
-        process_logger(trt).layers = ""  # of an earlier build
-        plan = build_plan(trt, bundle.file(artefact), options, progress)
-        seconds = (time.monotonic_ns() - started) / 1e9
-        layers = read_layers(process_logger(trt).layers)
+        plan, layers, seconds = _timed_plan(trt, bundle.file(artefact), options, progress)
         record = PortablePlan(
             linewarden_version=version("linewarden"),
             built_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -94,6 +92,17 @@ def build_portable(
         built = PortableBuild(portable_name(precision), record, layers)
         _install(bundle, built, plan)
     return built
+
+
+def _timed_plan(
+    trt: Any, graph: Path, options: BuildOptions, progress: Progress
+) -> tuple[bytes, tuple[Layer, ...], float]:
+    """Returns a plan, its layers, and the time of the build in seconds."""
+    started = time.monotonic_ns()
+    process_logger(trt).layers = ""  # of an earlier build
+    plan = build_plan(trt, graph, options, progress)
+    seconds = (time.monotonic_ns() - started) / 1e9
+    return plan, read_layers(process_logger(trt).layers), seconds
 
 
 def _require_int8_cards(artefact: str, precision: str, cards: Sequence[str]) -> None:

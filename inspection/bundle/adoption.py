@@ -55,7 +55,7 @@ def _adopt_plan(bundle: Bundle, name: str) -> bool:
 
 def _adopt_record(bundle: Bundle, name: str) -> bool:
     with suppress(BundleError):
-        bundle.file(name)
+        bundle.cpu_record(name)
         return False
     found = verified_record(bundle.folder, name, bundle.manifest.files, Keys())
     write_record(bundle.folder / name, found, bundle.keys)

@@ -87,15 +87,10 @@ class Bundle:
     def file(self, name: str) -> Path:
         """Returns the path of a file that the manifest lists, or of a plan built from one.
 
-        For the record of a processor, it is the path of the artefact that the record names.
-
         Raises:
-            BundleError: the manifest does not list the file, the plan does not match its sidecar,
-                or the record was changed.
+            BundleError: the manifest does not list the file, or the plan does not match its
+                sidecar.
         """
-        record = self.cpu_record(name)
-        if record is not None:
-            return self.folder / record.artefact
         if self.sidecar(name) is None and name not in self.manifest.files:
             raise BundleError(
                 f"{self.folder}: has no artefact {name!r}; it holds "
@@ -103,11 +98,18 @@ class Bundle:
             )
         return self.folder / name
 
+    def bound_to(self, artefact: str) -> str:
+        """Returns the artefact that thresholds through this one are bound to.
+
+        Files in FP32 are the reference in the form that one engine is faster with, and differ from
+        it by rounding only: their thresholds hold on every machine.
+        """
+        listed = self.manifest.artefacts.get(artefact)
+        is_fp32 = listed is not None and listed.precision == "fp32"
+        return REFERENCE_ARTEFACT if is_fp32 else artefact
+
     def sha256(self, name: str) -> str:
-        """Returns the SHA-256 that thresholds through a file are bound to; raises like `file`."""
-        record = self.cpu_record(name)
-        if record is not None:
-            return record.digest
+        """Returns the SHA-256 of an artefact; raises like `file`."""
         sidecar = self.sidecar(name)
         if sidecar is not None:
             return sidecar.plan_sha256
@@ -126,15 +128,8 @@ class Bundle:
         name = safe_name(name, self.folder)
         return verified_plan(self.folder, name, self.manifest.files, self.keys)
 
-    def cpu_record(self, name: str) -> CpuRecord | None:
-        """Returns the record of a processor in the bundle; None when `name` is not one.
-
-        Raises:
-            BundleError: the record is missing or was changed.
-        """
-        if PurePosixPath(name).name != CPU_RECORD:
-            return None
-        name = safe_name(name, self.folder)
+    def cpu_record(self, name: str) -> CpuRecord:
+        """Returns a record of `cpu_records`; BundleError when it is missing or was changed."""
         return verified_record(self.folder, name, self.manifest.files, self.keys)
 
     def trained_on(self) -> frozenset[str]:
@@ -147,11 +142,15 @@ class Bundle:
         record = parse_record(read_content(path, MEND), path, TrainingRecord, MEND)
         return frozenset(record.images_sha256)
 
-    def calibration(self, recipe: str, artefact: str) -> Calibration:
+    def calibration(self, recipe: str, artefact: str, engine: str = "") -> Calibration:
         """Reads the active calibration of `recipe`, measured through `artefact`.
 
+        Args:
+            engine: engine that will run it; empty does not compare it.
+
         Raises:
-            BundleError: the calibration is missing, was changed, or belongs to another artefact.
+            BundleError: the calibration is missing, was changed, or belongs to another artefact or
+                engine.
         """
         path = self.calibration_path(recipe)
         mend = f"linewarden calibrate {self.folder} --recipe {recipe} --good FOLDER"
@@ -163,6 +162,7 @@ class Bundle:
                 f"{path}: is the calibration of recipe {calibration.recipe!r} and was renamed: "
                 f"{mend}"
             )
+        artefact = self.bound_to(artefact)
         actual = self.sha256(artefact)
         if calibration.artefact_sha256 != actual:
             raise BundleError(
@@ -170,7 +170,21 @@ class Bundle:
                 f"({calibration.artefact_sha256[:12]}) and {artefact} is {actual[:12]}; thresholds "
                 f"hold for the artefact they were measured through: {mend}"
             )
+        if engine and calibration.engine not in {"", engine}:
+            raise BundleError(
+                f"{path}: its thresholds were measured through {calibration.artefact} on "
+                f"{calibration.engine}, and {engine} rounds otherwise: {mend} --engine {engine} "
+                f"--artefact {artefact}"
+            )
         return calibration
+
+    def rounding_engine(self, artefact: str, engine: str) -> str:
+        """Returns the engine when the scores of an artefact depend on it; empty for FP32 and plans.
+
+        Two engines round a file of lower precision at other places.
+        """
+        listed = self.manifest.artefacts.get(artefact)
+        return engine if listed is not None and listed.precision != "fp32" else ""
 
     def read_calibration(self, path: Path, mend: str) -> Calibration:
         """Reads a calibration of this bundle, active or not.
@@ -249,18 +263,24 @@ class Bundle:
             path = folder / f"{name}-{number}.json"
         return path
 
-    def add_calibration(self, calibration: Calibration) -> Path:
+    def add_calibration(self, calibration: Calibration, *, replaces: str | None = None) -> Path:
         """Activates a calibration for its recipe, atomically, and returns its path.
 
         The replaced calibration goes to the history first; the new one refers to it in
         `previous_seal`.
 
+        Args:
+            replaces: seal of the only calibration that this one may replace; None replaces any.
+
         Raises:
-            BundleError: another process holds the lock of the bundle for too long.
+            BundleError: another calibration than `replaces` is active, or another process holds the
+                lock of the bundle for too long.
             ConfigError: this machine has trusted keys and no device key.
         """
         path = self.calibration_path(calibration.recipe)
         with self.locked():
+            if replaces is not None:
+                self._require_active(path, calibration.recipe, replaces)
             path.parent.mkdir(exist_ok=True)
             previous = self._keep(path, calibration.recipe) if path.exists() else None
             successor = calibration.model_copy(update={"previous_seal": previous})
@@ -272,6 +292,16 @@ class Bundle:
         """Keeps other processes from writing; BundleError when one holds the lock for too long."""
         with locked(self.folder / name, str(self.folder), wait_s=LOCK_WAIT_S):
             yield
+
+    def _require_active(self, path: Path, recipe: str, seal: str) -> None:
+        """Refuses when the active calibration at `path` is not the one with this seal."""
+        active = self.read_calibration(path, "calibrate again")
+        if active.seal != seal:
+            raise BundleError(
+                f"{self.folder}: recipe {recipe!r} was calibrated again in between "
+                f"({active.moment}); nothing was changed: look at that calibration, and try again "
+                "from it"
+            )
 
     def _keep(self, path: Path, recipe: str) -> str | None:
         """Copies the active calibration to the history; returns its seal, or None when damaged."""
@@ -311,7 +341,9 @@ def open_bundle(path: Path, keys: Keys | None = None) -> Bundle:
     if path.is_file() and zipfile.is_zipfile(path):
         raise BundleError(f"{path}: is packed; install it first: linewarden bundle install {path}")
     if not path.is_dir():
-        raise BundleError(f"{path}: no such bundle; make one with: linewarden export RUN {path}")
+        raise BundleError(
+            f"{path}: no such bundle; make one with: linewarden teach --good FOLDER --out {path}"
+        )
     keys = configured_keys() if keys is None else keys
     content = read_content(path / MANIFEST, MEND, max_bytes=MAX_MANIFEST_BYTES)
     signature = read_signature(path) if keys.trusted else None

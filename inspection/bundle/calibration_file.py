@@ -38,6 +38,7 @@ _ADDED = frozenset(
         "modelled_rate",
         "false_reject_rate_average",
         "judged",
+        "engine",
         "outliers",
         "without",
     ]
@@ -76,6 +77,7 @@ class RecipeIdentity:
 
     Attributes:
         recipe_number: number by which the line selects the recipe; None without numbered recipes.
+        early_sha256: identity of the stage that passes clearly good parts; empty without one.
     """
 
     recipe: str
@@ -83,6 +85,7 @@ class RecipeIdentity:
     artefact_sha256: str
     calibration_seal: str
     recipe_number: int | None = None
+    early_sha256: str = ""
 
 
 class Calibration(Vouched):
@@ -90,6 +93,8 @@ class Calibration(Vouched):
 
     Attributes:
         artefact: file in the bundle that gave the scores; `artefact_sha256` is its hash.
+        engine: engine that ran it, where the scores depend on that; empty for the FP32 graph, for
+            plans, and in files of older releases.
         false_reject_rate_target: the requested rate; that of the bound where the slider set it.
         false_reject_rate_bound: upper bound of the false reject rate of independent good parts
             that these scores support at `confidence`; above the target with too few parts.
@@ -148,6 +153,7 @@ class Calibration(Vouched):
     modelled_rate: float | None = None
     false_reject_rate_average: float | None = None
     judged: Judged | None = None
+    engine: str = ""
     outliers: dict[Sha256, float] = Field(default_factory=dict)
     without: dict[Sha256, str] = Field(default_factory=dict)
 
@@ -188,8 +194,13 @@ class Calibration(Vouched):
         """Time of the calibration, as a file name: `20261121T041401Z`."""
         return re.sub(r"[^0-9T]", "", self.created_utc[:19]) + "Z"
 
-    def identity(self, recipe_number: int | None = None) -> RecipeIdentity:
+    def identity(self, recipe_number: int | None = None, early_sha256: str = "") -> RecipeIdentity:
         """Returns the identity that the verdicts of this calibration carry."""
         return RecipeIdentity(
-            self.recipe, self.thresholds, self.artefact_sha256, self.seal, recipe_number
+            self.recipe,
+            self.thresholds,
+            self.artefact_sha256,
+            self.seal,
+            recipe_number,
+            early_sha256,
         )

@@ -11,8 +11,7 @@ from inspection.engine import engine_class
 from inspection.engine.cpu_record import (
     Compute,
     CpuEngine,
-    CpuRecord,
-    engine_version,
+    FirstStage,
     require_here,
 )
 from inspection.engine.processor import Processor, processor_here
@@ -28,14 +27,15 @@ class Chosen:
 
     Attributes:
         engine: name in `inspection.engine.ENGINES`.
-        artefact: name in the bundle that thresholds are bound to: a file of the manifest, a plan,
-            or the record of a processor.
+        artefact: file of the manifest, or a plan.
         compute: precision of the operations in floating point.
+        first: stage that passes clearly good parts before this one sees them; None for none.
     """
 
     engine: str
     artefact: str
     compute: Compute = "fp32"
+    first: FirstStage | None = None
 
 
 def chosen_here(bundle: Bundle, engine: str | None = None, artefact: str | None = None) -> Chosen:
@@ -46,8 +46,7 @@ def chosen_here(bundle: Bundle, engine: str | None = None, artefact: str | None 
     engine that it is made for.
 
     Args:
-        engine: the user's choice; None for none.
-        artefact: the user's choice: also the record of a processor, which names its engine.
+        engine, artefact: the user's choice; None for none.
 
     Raises:
         BundleError: a record of this processor was changed.
@@ -56,24 +55,14 @@ def chosen_here(bundle: Bundle, engine: str | None = None, artefact: str | None 
     """
     if artefact is None and engine is None:
         built = bundle.cpu_records(processor_here().folder)
-        artefact = built[0] if built else None
-    record = None if artefact is None else bundle.cpu_record(artefact)
-    if artefact is None or record is None:
-        artefact = artefact or REFERENCE_ARTEFACT
-        return _unproven(bundle, engine or engine_of(bundle, artefact), artefact)
-    if engine not in (None, record.engine):
-        raise EngineError(
-            f"{bundle.folder}: {artefact} was proven with the engine {record.engine!r} alone: "
-            f"leave out the engine {engine!r}"
-        )
-    return _recorded(bundle, artefact, record)
+        if built:
+            return _recorded(bundle, built[0])
+    artefact = artefact or REFERENCE_ARTEFACT
+    return _unproven(bundle, engine or engine_of(bundle, artefact), artefact)
 
 
 def engine_of(bundle: Bundle, artefact: str) -> str:
     """Returns the engine that an artefact is made for; ONNX Runtime for a file that many read."""
-    record = bundle.cpu_record(artefact)
-    if record is not None:
-        return record.engine
     if artefact.endswith(PLAN):
         return runtime_of(artefact)
     listed = bundle.manifest.artefacts.get(artefact)
@@ -101,19 +90,16 @@ def _unproven(bundle: Bundle, engine: str, artefact: str) -> Chosen:
     return Chosen(engine, artefact)
 
 
-def _recorded(bundle: Bundle, name: str, record: CpuRecord) -> Chosen:
-    """Returns the choice of a record that fits this machine.
-
-    In FP32 it is the artefact itself, so that thresholds hold on every machine.
-    """
-    try:
-        engine_class(record.engine)
-    except EngineError as error:
-        raise EngineError(
-            f"{bundle.folder / name}: was proven on an engine that does not run here: {error}; or "
-            f"choose among those that do: linewarden build {bundle.folder}"
-        ) from error
-    version = engine_version(record.engine)
-    require_here(bundle.folder / name, record, processor_here(), version)
-    is_exact = record.compute == "fp32"
-    return Chosen(record.engine, record.artefact if is_exact else name, record.compute)
+def _recorded(bundle: Bundle, name: str) -> Chosen:
+    """Returns the choice of a record, which must fit this machine."""
+    record = bundle.cpu_record(name)
+    for stage in record.stages:
+        try:
+            engine_class(stage.engine)
+        except EngineError as error:
+            raise EngineError(
+                f"{bundle.folder / name}: was proven on an engine that does not run here: {error}; "
+                f"or choose among those that do: linewarden build {bundle.folder}"
+            ) from error
+    require_here(bundle.folder / name, record, processor_here())
+    return Chosen(record.exact.engine, record.exact.artefact, first=record.first)

@@ -10,12 +10,13 @@ from functools import partial
 from typing import Any
 
 from inspection.config.plugins import Plugin, load_plugin
-from inspection.engine.base import Engine, EngineFactory, GraphShape, Prediction
+from inspection.engine.base import THREADS_MAX, Engine, EngineFactory, GraphShape, Prediction
 from inspection.engine.triton import TritonServer
 from inspection.errors import EngineError
 
 __all__ = [
     "ENGINES",
+    "THREADS_MAX",
     "Engine",
     "EngineFactory",
     "GraphShape",

@@ -50,6 +50,10 @@ class Engine(Protocol):
         """Releases the device. Safe to call twice."""
 
 
+# No device has as many processors. Each thread costs memory, and more than processors only wait.
+THREADS_MAX = 1024
+
+
 class EngineFactory(Protocol):
     """Opens an artefact of a bundle and verifies its inputs and outputs."""
 

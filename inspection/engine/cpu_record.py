@@ -1,11 +1,15 @@
-"""The record of what `linewarden build` kept for a processor: artefact, engine and precision.
+"""The record of what `linewarden build` kept for a processor: one stage, or a cascade of two.
 
-A graph computes in BF16 only where such a record says so, with the proof that its verdicts stay::
+The FP32 graph decides, on the engine that is fastest with it. A first stage in lower precision may
+go before it: it passes the parts that are clearly good, and the FP32 graph looks at all others. So
+the verdicts are those of FP32, and thresholds are in its units on every machine (the cascade of
+Viola and Jones, CVPR 2001, with two stages)::
 
     BUNDLE/engines/<processor>/<precision>/model.cpu.json
 
-A bundle has one record for each kind of processor, and that is the default there. The record is
-sealed, and vouched for by the device key like the sidecar of a plan.
+A bundle has one record for each kind of processor, and that is the default there. A graph computes
+in BF16 only where such a record says so. The record is sealed, and vouched for by the device key
+like the sidecar of a plan.
 """
 
 from __future__ import annotations
@@ -37,7 +41,10 @@ class Trial(Strict):
         compute: precision of the operations that the graph has in floating point.
         median_ms: median time of one inference, one after the other; None when it was not timed.
         after_gap_ms: the same, each after an idle gap.
-        verdict_flips: frames with another verdict; None when it did not run.
+        second_look: share of the frames of good parts that it would leave to the FP32 graph; None
+            for the FP32 graph, and when it did not run.
+        verdict_flips: frames that would get another verdict from it alone; None when it did not
+            run.
         good: largest score difference of a good image, as a share of the spread of their scores.
         score: largest score difference of any frame, as a share of the spread of all scores.
         remark: reason for which it was kept or not.
@@ -48,51 +55,86 @@ class Trial(Strict):
     compute: Compute
     median_ms: float | None = None
     after_gap_ms: float | None = None
+    second_look: float | None = None
     verdict_flips: int | None = None
     good: float | None = None
     score: float | None = None
     remark: str
 
 
-class CpuRecord(Vouched):
-    """What a processor runs, and why.
+class Stage(Strict):
+    """An artefact on an engine.
 
     Attributes:
         engine_version: version of the engine's package.
         artefact: ONNX file of the bundle.
         compute: precision of the operations that the graph has in floating point.
-        precision: name of the folder: "fp32", "bf16", "int8" or "int8-bf16".
-        threads: threads that the times hold for; None for all cores.
-        trials: all candidates, with their times and differences.
         gate: comparison with the checkpoint on golden frames and good images; its relative
             difference is the score's, as a share of the spread of all scores.
     """
 
-    schema_version: Literal[1] = 1
-    linewarden_version: str
-    built_utc: str
     engine: CpuEngine
     engine_version: str
     artefact: str
     artefact_sha256: Sha256
     compute: Compute
+    gate: AccuracyGate
+
+
+class Margins(Strict):
+    """Distance from a threshold, in raw units, from which a first stage passes a part.
+
+    Attributes:
+        score: where the score of the graph decides.
+        map: where the highest value of the map in a zone decides.
+    """
+
+    score: float
+    map: float
+
+
+class FirstStage(Stage):
+    """A stage in lower precision that passes clearly good parts.
+
+    Attributes:
+        second_look: share of the frames of good parts that it left to the FP32 graph in the build.
+    """
+
+    margins: Margins
+    second_look: float
+
+    @property
+    def identity(self) -> str:
+        """Returns the SHA-256 that its scores go by in records: of its file and its precision."""
+        return hashlib.sha256(f"{self.artefact_sha256} {self.compute}".encode()).hexdigest()
+
+
+class CpuRecord(Vouched):
+    """What a processor runs, and why.
+
+    Attributes:
+        precision: name of the folder: "fp32", or that of the first stage: "bf16", "int8" or
+            "int8-bf16".
+        threads: threads that the times hold for; None for all cores.
+        exact: the FP32 graph, which decides.
+        first: None when the FP32 graph sees every part.
+        trials: all candidates, with their times and differences.
+    """
+
+    schema_version: Literal[2] = 2
+    linewarden_version: str
+    built_utc: str
     precision: str
     processor: Processor
     threads: int | None
+    exact: Stage
+    first: FirstStage | None
     trials: tuple[Trial, ...]
-    gate: AccuracyGate
 
     @property
-    def digest(self) -> str:
-        """Returns the SHA-256 that thresholds are bound to: of the artefact and its precision."""
-        return digest_of(self.artefact_sha256, self.compute)
-
-
-def digest_of(artefact_sha256: str, compute: Compute) -> str:
-    """Returns the identity of an artefact in a precision; in FP32, that of the file itself."""
-    if compute == "fp32":
-        return artefact_sha256
-    return hashlib.sha256(f"{artefact_sha256} {compute}".encode()).hexdigest()
+    def stages(self) -> tuple[Stage, ...]:
+        """Returns its stages, in the order in which they see a part."""
+        return (self.exact,) if self.first is None else (self.first, self.exact)
 
 
 def record_name(processor: Processor, precision: str) -> str:
@@ -115,7 +157,7 @@ def write_record(path: Path, record: CpuRecord, keys: Keys) -> None:
 
 
 def verified_record(bundle: Path, name: str, files: Mapping[str, str], keys: Keys) -> CpuRecord:
-    """Checks that a record, its folder and its artefact in a bundle agree; returns the record.
+    """Checks that a record, its folder and its artefacts in a bundle agree; returns the record.
 
     Args:
         name: path of the record, relative to the bundle.
@@ -127,28 +169,28 @@ def verified_record(bundle: Path, name: str, files: Mapping[str, str], keys: Key
     path, mend = bundle / name, f"linewarden build {bundle}"
     record = read_sealed(path, CpuRecord, mend)
     keys.require_vouched(record, path, mend)
-    if files.get(record.artefact) != record.artefact_sha256:
-        raise BundleError(
-            f"{path}: was made for {record.artefact} ({record.artefact_sha256[:12]}), and the "
-            f"bundle has {files.get(record.artefact, 'no such file')[:12]}: {mend}"
-        )
+    for stage in record.stages:
+        if files.get(stage.artefact) != stage.artefact_sha256:
+            raise BundleError(
+                f"{path}: was made for {stage.artefact} ({stage.artefact_sha256[:12]}), and the "
+                f"bundle has {files.get(stage.artefact, 'no such file')[:12]}: {mend}"
+            )
     expected = record_name(record.processor, record.precision)
     if name != expected:
         raise BundleError(f"{path}: belongs in {expected} and was moved: {mend}")
     return record
 
 
-def require_here(path: Path, record: CpuRecord, here: Processor, version: str) -> None:
+def require_here(path: Path, record: CpuRecord, here: Processor) -> None:
     """Refuses a record of another processor or of a newer engine.
 
     Args:
         path: of the record, for the message.
-        version: of the engine's package here.
 
     Raises:
         EngineError: names every difference.
     """
-    differences = list(_differences(record, here, version))
+    differences = list(_differences(record, here))
     if differences:
         raise EngineError(
             f"{path}: was built for another machine ({'; '.join(differences)}): linewarden build "
@@ -156,7 +198,7 @@ def require_here(path: Path, record: CpuRecord, here: Processor, version: str) -
         )
 
 
-def _differences(record: CpuRecord, here: Processor, version: str) -> Iterator[str]:
+def _differences(record: CpuRecord, here: Processor) -> Iterator[str]:
     built = record.processor
     for what, there, found in (
         ("processor", built.model, here.model),
@@ -169,8 +211,11 @@ def _differences(record: CpuRecord, here: Processor, version: str) -> Iterator[s
         yield f"without {', '.join(sorted(missing))} here"
     if more:
         yield f"with {', '.join(sorted(more))} here"
-    if _numbers(version) < _numbers(record.engine_version):
-        yield f"{record.engine}: built {record.engine_version}, here the older {version}"
+    versions = {stage.engine: stage.engine_version for stage in record.stages}
+    for engine, built_with in versions.items():
+        version = engine_version(engine)
+        if _numbers(version) < _numbers(built_with):
+            yield f"{engine}: built {built_with}, here the older {version}"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -64,11 +64,13 @@ def new_key_pair(path: Path, passphrase: str | None = None) -> PublicKey:
     """Writes a new private key to `path`, readable by its owner only, and the public key beside it.
 
     Raises:
-        ConfigError: one of the files exists.
+        ConfigError: one of the files exists, or their folder does not.
     """
     for file in (path, public_path(path)):
         if file.exists():
             raise ConfigError(f"{file}: exists and will not be replaced; choose another name")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: the folder {path.parent} does not exist: make it")
     key = Ed25519PrivateKey.generate()
     encryption: KeySerializationEncryption = NoEncryption()
     if passphrase:

@@ -1,8 +1,8 @@
 """Measure what this machine makes of a bundle: every engine, artefact and precision it has.
 
 The command proves and times what 'linewarden build' tries on a processor, in turn and at
-the same number of threads, and writes nothing into the bundle. It also times the artefacts
-that flip a verdict and that a build therefore refuses. It takes about a minute. The line
+the same number of threads, and writes nothing into the bundle. It also times those that a
+build refuses. It takes about a minute. The line
 should not run meanwhile. A device of NVIDIA is measured by 'linewarden build' itself.
 
 The last lines add the steps around the engine, with the layout, zones and thresholds of the
@@ -12,7 +12,8 @@ else the golden frames of the bundle.
 columns:
   ms             median of one inference, one after the other
   after a gap    the same, each 50 ms after the one before, as between parts
-  flips          frames with another verdict than the checkpoint
+  looks twice    share of the frames of good parts that it leaves to the FP32 graph
+  flips alone    frames that would get another verdict from it alone
   score          largest score difference, as a share of the spread of all scores
   (last)         the reason for which a build keeps it or not
 
@@ -42,7 +43,7 @@ from inspection.engine.cpu_record import CpuRecord, Trial
 from inspection.errors import ConfigError
 from inspection.files import write_bytes
 from inspection.images import list_images, read_frame
-from linewarden.cpu_build import table, threads_of
+from linewarden.cpu_build import cascade, named, table, threads_of
 from linewarden.options import thread_count
 from linewarden.warning import warn
 
@@ -100,9 +101,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _whole(bundle: Bundle, recipe: str, found: Comparison, stages: Stages | None) -> list[str]:
     """Returns the lines from the frame to the verdict, and the next step."""
-    record, time_ms = found.record, found.kept.median_ms
-    lines = [f"best here: {record.artefact} on {record.engine} in {record.precision}"]
-    if stages is None or time_ms is None:
+    record, time_ms, exact_ms = found.record, found.first.median_ms, found.exact.median_ms
+    lines = [f"best here: {named(record.exact)}", *cascade(record)]
+    if stages is None or time_ms is None or exact_ms is None:
         lines.append(
             f"recipe {recipe!r} is not calibrated, or finds no part on these frames: the steps "
             "around the engine were not measured"
@@ -114,6 +115,8 @@ def _whole(bundle: Bundle, recipe: str, found: Comparison, stages: Stages | None
             f"around it: preparing a frame of {size} takes {prepare}, deciding {decide}",
             f"frame to verdict {whole:.1f} ms: {1e3 / whole:.0f} frames in a second",
         ]
+        if record.first is not None:
+            lines.append(f"with a second look {whole + exact_ms:.1f} ms")
     if not bundle.cpu_records(record.processor.folder):
         lines.append(f"next: linewarden build {bundle.folder}")
     return lines
@@ -122,7 +125,7 @@ def _whole(bundle: Bundle, recipe: str, found: Comparison, stages: Stages | None
 def _as_json(found: Comparison, stages: Stages | None) -> dict[str, object]:
     record = found.record
     measured = {"linewarden_version", "processor", "threads", "trials"}
-    best = {"engine", "engine_version", "artefact", "compute", "precision"}
+    best = {"precision", "exact", "first"}
     return {
         **record.model_dump(mode="json", include=measured),
         "best": record.model_dump(mode="json", include=best),
@@ -138,7 +141,11 @@ def _bars(found: Comparison) -> list[tuple[str, float, float, str]]:
     """Returns name, times and state of each candidate that was timed."""
 
     def state(trial: Trial) -> str:
-        return "best" if trial is found.kept else "refused" if trial in found.refused else "slower"
+        if trial is found.first:
+            return "best"
+        if trial is found.exact:
+            return "second look"
+        return "refused" if trial in found.refused else "slower"
 
     return [
         (f"{t.artefact}\n{t.engine}, {t.compute}", t.median_ms, t.after_gap_ms, state(t))

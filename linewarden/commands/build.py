@@ -3,11 +3,13 @@
 Without an NVIDIA device, the command tries the engines, artefacts and precisions that this
 processor has: ONNX Runtime and OpenVINO in FP32, OpenVINO in BF16 where the processor has
 the units, and the INT8 files of the bundle. Each runs on the golden frames and on the good
-images of --good. One that flips a verdict or moves the scores too far is refused. The
-others are timed in turn, and the fastest is kept. From then on, calibrate, evaluate,
-inspect and run use it on this kind of processor, until --engine or --artefact say
-otherwise. Thresholds from another precision do not hold for it: calibrate afterwards. A
-bundle that was never built runs its FP32 graph on ONNX Runtime.
+images of --good, and all that hold are timed in turn. The fastest form of the FP32 graph
+decides. A lower precision that is faster goes before it: it passes the parts whose scores
+keep a margin to the threshold, twice the largest difference that the build saw, and
+leaves all others to the FP32 graph. It rejects nothing, so the verdicts are those of FP32,
+and thresholds hold on every machine. From then on, evaluate, inspect and run use both on
+this kind of processor, until --engine or --artefact say otherwise. A bundle that was never
+built runs its FP32 graph on ONNX Runtime.
 
 With an NVIDIA device, it builds TensorRT engines; --cpu builds for the processor there. A
 plan fits only this kind of device, this TensorRT and this CUDA, so build it here.
@@ -38,7 +40,7 @@ examples:
       --artefact engines/orin-sm87-8mp/fp16/model.plan
   linewarden build bundles/flange --for rtx-ampere,rtx-ada,rtx-blackwell
   linewarden build bundles/flange --verify
-  linewarden build bundles/flange --json | jq .artefact
+  linewarden build bundles/flange --json | jq .exact.artefact
 
 files:
   BUNDLE/engines/PROCESSOR/PRECISION/model.cpu.json   the choice for a processor, and why
@@ -102,6 +104,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="ONNX files of the bundle (default: all that this machine runs)",
     )
+    _add_machine(parser)
+    add_cpu_arguments(parser)
+    _add_tensorrt_options(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
     way = parser.add_mutually_exclusive_group()
     way.add_argument(
         "--for",
@@ -115,7 +124,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take engines that were built with --for into use on this machine",
     )
-    add_cpu_arguments(parser)
+
+
+def _add_tensorrt_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workspace-mib",
         type=int,
@@ -143,7 +154,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="timings of earlier builds (default: beside the engines)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument(
         "--this-device-only",
         action="store_true",

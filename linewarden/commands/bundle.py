@@ -44,11 +44,10 @@ from inspection.errors import BundleError, ConfigError
 from inspection.golden_run import require_golden_of_recipes
 from inspection.trust.keys import Keys, configured_keys, keys_folder, new_device_key
 from inspection.trust.signature import read_signature, sign
+from linewarden.parser import Actions
 
 if TYPE_CHECKING:
     from inspection.trust.ed25519 import PublicKey
-
-    _Parsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_store_actions(actions: _Parsers) -> None:
+def _add_store_actions(actions: Actions) -> None:
     install = _action(actions, "install", _install, "copy a bundle or its .zip into the store")
     install.add_argument("source", type=Path, metavar="BUNDLE", help="folder or .zip")
     install.add_argument(
@@ -103,7 +102,7 @@ def _add_store_actions(actions: _Parsers) -> None:
         )
 
 
-def _add_key_actions(actions: _Parsers) -> None:
+def _add_key_actions(actions: Actions) -> None:
     keygen = _action(actions, "keygen", _keygen, "make a key pair: FILE.pem and FILE.pub")
     keygen.add_argument("file", type=Path, metavar="FILE.pem")
     keygen.add_argument("--passphrase", action="store_true", help="ask for one, and encrypt")
@@ -129,7 +128,7 @@ def _add_key_actions(actions: _Parsers) -> None:
         action.add_argument("bundle", type=Path, metavar="BUNDLE")
 
 
-def _action(actions: _Parsers, name: str, act: object, summary: str) -> argparse.ArgumentParser:
+def _action(actions: Actions, name: str, act: object, summary: str) -> argparse.ArgumentParser:
     action = actions.add_parser(name, help=summary, description=summary)
     action.set_defaults(act=act)
     return action

@@ -54,7 +54,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from calibration.calibrate import CalibrationResult, calibrate
+from calibration.calibrate import CalibrationResult, CalibrationSettings, calibrate
 from calibration.pixels import AREAS
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
@@ -165,13 +165,15 @@ def run(args: argparse.Namespace) -> int:
             bundle,
             images,
             _targets(args),
-            recipe=args.recipe,
-            layout=layout,
-            engine=args.engine,
-            artefact=args.artefact,
-            threads=args.threads,
-            server=server_of(args, bundle),
-            without=named_by_hash(args.without, images),
+            CalibrationSettings(
+                recipe=args.recipe,
+                layout=layout,
+                engine=args.engine,
+                artefact=args.artefact,
+                threads=args.threads,
+                server=server_of(args, bundle),
+                without=named_by_hash(args.without, images),
+            ),
             report=bar.update,
             author=args.author,
             reason=args.reason,

@@ -58,6 +58,7 @@ from inspection.digits import comparable
 from inspection.errors import BundleError
 from inspection.images import content_of, list_images
 from linewarden.options import add_author_argument, add_part_name_argument, part_name_of
+from linewarden.parser import Actions
 from linewarden.text_table import aligned
 from linewarden.warning import warn
 from reports.proportion import Proportion
@@ -115,9 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--json", action="store_true", help="print as JSON")
 
 
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
-) -> argparse.ArgumentParser:
+def _action(actions: Actions, name: str, summary: str) -> argparse.ArgumentParser:
     action = actions.add_parser(name, help=summary, description=summary)
     action.add_argument("bundle", type=Path, metavar="BUNDLE", help="calibrated bundle")
     return action
@@ -218,6 +217,11 @@ def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
     about = "" if active.judged is None else "about "
     confidence = f"{about}{active.confidence:.0%} confidence"
     lines.append(f"* now; expected: false reject rate; bound: its upper bound with {confidence}")
+    if args.to is not None and f"{now.position:.3f}" != f"{args.to:.3f}":
+        lines.append(
+            f"note: the scores of the good parts give no threshold for {args.to:g}; the recipe has "
+            f"the next below, of {now.position:.3f}"
+        )
     if defects:
         what = "parts" if args.part_name else "images"
         lines.append(f"escapes: defective {what} that pass; the bound behind it is of their share")

@@ -31,9 +31,10 @@ test/<defect>, with the masks that people painted in ground_truth; with --to pla
 the good ones, for calibrate --more-good. Undecided and disputed parts are left out.
 OUT/origin.jsonl has the record of each image.
 
-`promise` tells the false reject rate that a number of good parts can promise, by `teach`, which
-holds some of more than 20 out to judge the threshold, and by `calibrate`, with parts that the
-model has not learnt.
+`promise` tells the false reject rate that a number of good parts can promise, by `teach` and by
+`calibrate`, with parts that the model has not learnt. For `teach` up to 20 parts all judge the
+threshold; of more, half are held out to judge it, then 20, then a fifth. So 21 to 38 promise less
+than 20, and 39 or more do not.
 
 examples:
   linewarden dataset show parts/flange
@@ -57,7 +58,7 @@ from edge.store.data_set import Layout, gather
 from edge.store.reader import RecordReader
 from edge.store.station_records import IMAGES_NAME
 from inspection.errors import listed
-from linewarden.options import add_rate_argument
+from linewarden.options import add_rate_argument, whole_number
 from linewarden.promises import CONFIDENCE, Promise, calibrated, taught
 from linewarden.record_source import add_filter_arguments, filter_from_arguments, find_records
 from linewarden.text_table import aligned
@@ -146,10 +147,7 @@ def _from_records(args: argparse.Namespace) -> None:
 
 
 def _parts(text: str) -> int:
-    parts = int(text)
-    if not 0 <= parts <= _PARTS_MAX:
-        raise argparse.ArgumentTypeError(f"{parts}: give 0 to {_PARTS_MAX}")
-    return parts
+    return whole_number(text, 0, _PARTS_MAX)
 
 
 def _promise(args: argparse.Namespace) -> None:

@@ -43,7 +43,7 @@ from calibration.thresholds import CalibrationTargets
 from edge.service.run import run_line
 from edge.service.unblocked import UnblockedStream
 from edge.station.config import LineConfig
-from export.bundle import export_bundle
+from export.bundle import FOR_HERE, export_bundle
 from inspection.bundle import open_bundle
 from inspection.config.loading import load_config
 from inspection.errors import ConfigError
@@ -99,9 +99,7 @@ def run(args: argparse.Namespace) -> int:
     _step(f"linewarden train {folder} --config {out / 'train.yaml'} --out {out / 'run'}")
     doubts = fit_with_progress(config, out / "run").doubts
     _step(f"linewarden export {out / 'run'} {out / 'bundle'}")
-    export_bundle(
-        out / "run", out / "bundle", precisions=("fp32", "int8"), is_for_here=True, report=_say
-    )
+    export_bundle(out / "run", out / "bundle", FOR_HERE, report=_say)
     held_out = [held.path for held in load_run(out / "run")[0].held_out]
     _step(f"linewarden build {out / 'bundle'} --good {held_out[0].parent}")
     build_if_it_pays(open_bundle(out / "bundle"), held_out, _say)

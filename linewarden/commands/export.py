@@ -3,7 +3,8 @@
 Backbone and head become one fused graph. The command compares it with the checkpoint
 on frames at native resolution: the held-out good images, and frames made to find a
 difference (constant, saturated, noise, lines one pixel wide). It writes a bundle only
-when every score and map agrees and no verdict flips.
+when every score and map agrees and no verdict flips. The graph of --dynamic-batch runs
+the same frames, one and three at a time.
 
 --precision adds artefacts of lower precision. Measurement decides which nodes stay in
 FP32: no verdict may flip on the same frames. The command leaves out an artefact that
@@ -34,7 +35,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from export.bundle import export_bundle
+from export.bundle import Contents, export_bundle
 from export.precision.select import PRECISIONS
 from inspection.bundle import Artefact
 
@@ -69,10 +70,12 @@ def run(args: argparse.Namespace) -> int:
     bundle = export_bundle(
         args.run_folder,
         args.bundle,
+        Contents(
+            precisions=args.precision,
+            calibration=args.calibration,
+            dynamic_batch=args.dynamic_batch,
+        ),
         replace=args.replace,
-        dynamic_batch=args.dynamic_batch,
-        precisions=args.precision,
-        calibration=args.calibration,
         report=lambda message: print(message, file=sys.stderr),
     )
     manifest = bundle.manifest

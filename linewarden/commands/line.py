@@ -89,7 +89,8 @@ def _check(config: LineConfig, args: argparse.Namespace) -> int:
         report = {"is_ready": not missing, "checks": [asdict(check) for check in checks]}
         print(json.dumps(report, indent=2))
     else:
-        print(f"{args.config}: {f'{missing} things are missing' if missing else 'ready'}")
+        things = "thing is" if missing == 1 else "things are"
+        print(f"{args.config}: {f'{missing} {things} missing' if missing else 'ready'}")
     return NOT_READY if missing else 0
 
 

@@ -29,6 +29,7 @@ from edge.panel.database import PanelDatabase
 from edge.panel.refusals import Refused
 from edge.panel.server import serve
 from edge.service import logs
+from edge.service.daemon import Notifier
 from inspection.config.loading import load_config
 from inspection.errors import ConfigError
 
@@ -49,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     logs.configure(logging.WARNING)
     config = load_config(args.config, PanelConfig, args.set, files=True)
     if args.new_password is None:
-        serve(config)
+        with contextlib.closing(Notifier.from_environment()) as systemd:
+            serve(config, when_ready=lambda: systemd.send(READY=1))
         return 0
     password = one_time_password()
     with contextlib.closing(PanelDatabase(config.folder)) as database:

@@ -49,6 +49,7 @@ from inspection.errors import ConfigError, RecordsError
 from inspection.files import new_file
 from inspection.verdict import Verdict
 from linewarden.options import add_author_argument
+from linewarden.parser import Actions
 from linewarden.record_source import (
     Source,
     add_filter_arguments,
@@ -91,9 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
-) -> argparse.ArgumentParser:
+def _action(actions: Actions, name: str, summary: str) -> argparse.ArgumentParser:
     action = actions.add_parser(name, help=summary, description=summary)
     action.add_argument("records", type=Path, metavar="RECORDS", help="folder, or YAML of the line")
     return action

@@ -39,6 +39,7 @@ from edge.station.config import LineConfig
 from edge.station.neighbours import shared_with
 from inspection.config.loading import load_config
 from inspection.errors import ConfigError
+from linewarden.parser import Actions
 
 _DONE = {"missing": "new      ", "differs": "changed  ", "installed": "as it was"}
 _PLATFORMS = ("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux2014_aarch64")
@@ -47,6 +48,12 @@ _PLATFORMS = ("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux2014
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the actions and their options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_unit_actions(actions)
+    _add_safe(actions)
+    _add_wheelhouse(actions)
+
+
+def _add_unit_actions(actions: Actions) -> None:
     install = actions.add_parser("install", help="make a line a service")
     install.add_argument("line", help="name of the line")
     install.add_argument("--config", required=True, type=Path, metavar="FILE", help="its YAML file")
@@ -71,6 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument(
             "--root", type=Path, default=Path("/"), metavar="DIR", help="image of a device"
         )
+
+
+def _add_safe(actions: Actions) -> None:
     safe = actions.add_parser("safe", help="bring outputs to their safe state")
     safe.add_argument("--config", required=True, type=Path, metavar="FILE", help="a line's YAML")
     safe.add_argument(
@@ -79,6 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         help="time for further attempts (default: one attempt)",
     )
+
+
+def _add_wheelhouse(actions: Actions) -> None:
     wheels = actions.add_parser("wheelhouse", help="gather wheels for a device without internet")
     wheels.add_argument("folder", type=Path, help="new folder for the wheels")
     wheels.add_argument("--source", type=Path, default=Path(), help="working copy, or a wheel")
@@ -175,6 +188,8 @@ def _update(args: argparse.Namespace) -> int:
     drop_ins = {line: units.drop_ins_of(line, root) for line in units.lines(root)}
     for line in drop_ins:  # nothing is written when this version refuses one
         load_config(root / units.CONFIGURATIONS / f"{line}.yaml", LineConfig)
+    if (root / PANEL_CONFIGURATION).exists():
+        load_config(root / PANEL_CONFIGURATION, PanelConfig)
     used = sorted({name for names in drop_ins.values() for name in names})
     found = {file.path: file for file in units.shared_files(used)}
     for line, names in drop_ins.items():

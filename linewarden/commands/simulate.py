@@ -9,7 +9,8 @@
 
 The terminal shows every bit by its name. With --json, or where standard output is not a
 terminal, each change is one line. 'line' writes all files into --out, and prints what
-differs from the configuration. The other three run until Ctrl-C; connect a real station to
+differs from the configuration; it ends after --parts, or with Ctrl-C. The other three run until
+Ctrl-C; connect a real station to
 them, or 'linewarden run' with --set. The PLC takes the verdicts of parts that come after
 READY, and the first frame of a recording may come before.
 
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import threading
@@ -53,6 +55,7 @@ from inspection.images import list_images, read_image
 from linewarden.commands.run import print_line
 
 _REDRAWN_S = 0.2
+_PART_S, _FRAME_S = 0.5, 0.2
 _PLC_PORT = 1502  # the usual ones of S7 and Modbus are for root alone
 
 
@@ -69,7 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, help="plc: 1502, broker: 1883, camera: 8080")
     parser.add_argument("--parts", type=int, help="line: end after so many parts")
     parser.add_argument(
-        "--period-s", type=float, default=0.5, help="line: time between parts (%(default)s)"
+        "--period-s",
+        type=float,
+        metavar="SECONDS",
+        help=f"line: between two parts ({_PART_S}); camera: between two frames ({_FRAME_S})",
     )
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="camera: images to send")
     parser.add_argument(
@@ -79,9 +85,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulates until the line ends, or until Ctrl-C."""
+    """Simulates until the line ends, or until Ctrl-C or SIGTERM."""
     if args.machine == "line":
         return _line(args)
+    # The default of SIGTERM would leave the broker, which is a process, behind.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     with ExitStack() as stack:
         machine = _MACHINES[args.machine](args, stack)
         stack.callback(machine.close)
@@ -95,11 +103,9 @@ def _line(args: argparse.Namespace) -> int:
     config = _config(args)
     if args.parts is not None and args.parts < 1:
         raise ConfigError(f"--parts {args.parts}: must be 1 or more")
-    if not args.period_s > 0:
-        raise ConfigError(f"--period-s {args.period_s:g}: must be above 0")
     with (
         _folder(args.out) as folder,
-        simulated(config, folder, parts=args.parts, period_s=args.period_s) as plant,
+        simulated(config, folder, parts=args.parts, period_s=_period_s(args, _PART_S)) as plant,
     ):
         for note in plant.notes:
             print(f"simulated: {note}", file=sys.stderr)
@@ -165,7 +171,16 @@ def _camera(args: argparse.Namespace, _stack: ExitStack) -> Machine:
         frames = [drawn_part(number, is_defective=number in (3, 6)) for number in range(8)]
     else:
         frames = [read_image(path) for path in list_images(args.images, print)]
-    return MjpegCamera(jpegs(frames), rate_hz=5.0, port=_port(args, 8080), host=args.host)
+    rate_hz = 1 / _period_s(args, _FRAME_S)
+    return MjpegCamera(jpegs(frames), rate_hz=rate_hz, port=_port(args, 8080), host=args.host)
+
+
+def _period_s(args: argparse.Namespace, default_s: float) -> float:
+    if args.period_s is None:
+        return default_s
+    if not args.period_s > 0:
+        raise ConfigError(f"--period-s {args.period_s:g}: must be above 0")
+    return float(args.period_s)
 
 
 def _port(args: argparse.Namespace, usual: int) -> int:

@@ -3,7 +3,8 @@
 'accuracy' runs every --config on every DATA folder with every seed. The figures come
 from the exported artefact at its calibrated threshold, after the last epoch; no test
 image chooses an epoch or a threshold. --work keeps each finished training, so that a
-stopped study continues; the pages show all seeds in it.
+stopped study continues; the pages show all seeds in it. What another configuration or
+other images have made is refused by name.
 
 examples:
   linewarden study accuracy --config configs/train/supersimplenet-cpu.yaml \\
@@ -13,7 +14,7 @@ examples:
 files:
   OUT                 tables, Markdown
   WORK/study.html     the same with charts and pictures, without a network
-  WORK/<config>-<data>-<seed>/   run, bundle, row.json, sheet.jpg
+  WORK/<config>-<data>-<seed>/   inputs.json, run, bundle, row.json, sheet.jpg
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ have not learnt and on defects that it draws on these: missing and pasted pieces
 stains, textures, at several contrasts. The default stays unless another model has a clear
 lead. The chosen one learns, is exported, gets the engine that 'linewarden build' would choose
 where OpenVINO is installed, in INT8 too where that is clearly faster here, and is calibrated
-on held-out images that chose nothing. The command prints the comparison, keeps it in
+on held-out images. They have chosen neither the model nor its settings, only the precision
+and the engine: no verdict on them may flip. The command prints the comparison, keeps it in
 BUNDLE-run/run.json and in the manifest, and names the obvious drawn defects that pass.
 Use 'linewarden train' to choose yourself.
 
@@ -14,6 +15,9 @@ With --minutes it also trains SuperSimpleNet for half of the time, compares it w
 and trains it on all images for the other half when it has the lead; with --models
 supersimplenet it trains nothing else, for all of the time. The time is approximate: reading
 the images, export and calibration are not part of it.
+
+An interrupted call goes on when it is repeated. BUNDLE-run of other images or other options is
+refused, by name.
 
 When the folder has labelled images in test/, the command evaluates on them; they choose nothing.
 
@@ -25,7 +29,9 @@ again.
 Several images of a part are alike: with --part-name all of them are learnt, or all are held
 out, and the threshold holds for parts.
 
-Up to 20 images are all learnt, by subspace, and a model of the others judges each of them.
+Up to 20 images are all learnt, by subspace, and a model of the others judges each of them. Of
+more, half are held out for the threshold, then 20, then a fifth: 21 to 38 promise less than 20,
+with a better model.
 A single image gives a bundle, and no promise. Images that stand out are named, and shown by
 --report; they count until you leave them out with --without.
 
@@ -39,7 +45,7 @@ examples:
   linewarden teach --good parts/flange --out bundles/flange --models subspace
   linewarden teach --good parts/flange --out bundles/flange --minutes 20
   linewarden teach --good parts/flange --out bundles/flange --weights resnet18.pth
-  linewarden teach --good parts/flange --out bundles/flange --without 017.png
+  linewarden teach --good parts/flange --out bundles/flange-2 --without 017.png
   linewarden teach --good parts/flange --out bundles/flange --part-name '^(.*)_view'
   linewarden teach --good parts/deep --out bundles/deep --window 400 3200
 
@@ -57,20 +63,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import CalibrationSettings, calibrate
 from calibration.learnt import LearntImages
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
-from export.bundle import export_bundle
+from export.bundle import FOR_HERE, export_bundle
 from inspection.bundle import Bundle, open_bundle
-from inspection.config.loading import dump_yaml, load_config
-from inspection.errors import BundleError, ConfigError, named
-from inspection.files import new_directory, remove_leftovers, write_text
+from inspection.errors import BundleError, ConfigError
+from inspection.files import new_directory, remove_leftovers
 from inspection.images import NameExpression, Window
 from inspection.inspector import Inspector
 from inspection.names import printable
 from linewarden.commands.calibrate import report_writer
 from linewarden.cpu_build import build_if_it_pays
+from linewarden.earlier_teaching import Asked, is_taught, keep_plan, plan_of_earlier_call
 from linewarden.options import (
     add_part_name_argument,
     add_rate_argument,
@@ -82,7 +88,7 @@ from linewarden.training_run import fit_with_progress, say, weights_value
 from linewarden.without import add_without_argument, named_by_hash
 from training.adding import add_good_images
 from training.candidates import FORMS, TRAINED
-from training.checkpoint import RUN, load_run, save_run
+from training.checkpoint import load_run, make_run_folder, save_run
 from training.data.layout import read_data_set
 from training.data.survey import survey
 from training.escapes import inspect_obvious_defects
@@ -92,8 +98,8 @@ from training.report import figure_rows
 from training.teaching import Plan, Wishes, plan_teaching
 from training.weights_source import sources_at_hand
 
-_PLAN, _SCRATCH = "teach.yaml", "compared"
-# Options that --add keeps.
+_SCRATCH = "compared"
+# Options of the choice and the training: --add keeps them, and a repeated call repeats them.
 _OF_FIRST_CALL = (
     *("minutes", "smallest-defect-px", "budget-ms", "models", "set", "window"),
     *("weights", "device", "seed", "part-name"),
@@ -153,10 +159,12 @@ def run(args: argparse.Namespace) -> int:
     if args.out.exists():
         raise BundleError(f"{args.out}: exists; choose another folder, or --add images to it")
     wishes = _wishes(args)
-    if not (run_folder / RUN).exists():
-        plan = _planned(args, wishes, run_folder)
+    asked = _asked(args)
+    if is_taught(run_folder, asked):
+        say(f"{run_folder}: goes on behind an earlier call, which has learnt these images")
+    else:
+        plan = _planned(args, wishes, run_folder, asked)
         fit_with_progress(plan.config, run_folder, plan.evidence)
-    _require_left_out(args, run_folder)
     _export(args, run_folder)
     _evaluate(args, load_run(run_folder)[0].config.data.part_of)
     return 0
@@ -188,25 +196,24 @@ def _window(values: Sequence[int] | None) -> Window | None:
     return Window(low=low, high=high)
 
 
-def _require_left_out(args: argparse.Namespace, run_folder: Path) -> None:
-    """Refuses an earlier run that has learnt the images of --without."""
-    asked = named_by_hash(args.without, [s.path for s in read_data_set(args.good).good])
-    learnt = [name for digest, name in asked.items() if digest not in _left_out(run_folder)]
-    if learnt:
-        raise ConfigError(
-            f"{run_folder}: an earlier call has used {named(learnt)}; remove it to leave them out"
-        )
+def _asked(args: argparse.Namespace) -> Asked:
+    """Returns what a later call with the same run folder must ask too."""
+    data_set = read_data_set(args.good)
+    options = _given_of_first_call(args)
+    if args.weights is not None:
+        options["weights"] = weights_value(args.weights)
+    without = named_by_hash(args.without, [sample.path for sample in data_set.good])
+    return Asked(options, without, args.good.resolve(), data_set)
 
 
-def _left_out(run_folder: Path) -> dict[str, str]:
-    return load_run(run_folder)[0].config.data.without
+def _given_of_first_call(args: argparse.Namespace) -> dict[str, Any]:
+    values = {name: getattr(args, name.replace("-", "_")) for name in _OF_FIRST_CALL}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _add(args: argparse.Namespace, run_folder: Path) -> int:
     """Replaces the bundle, then the run; a kill in between leaves a run that takes --add again."""
-    unread = [
-        f"--{name}" for name in _OF_FIRST_CALL if getattr(args, name.replace("-", "_")) is not None
-    ]
+    unread = [f"--{name}" for name in _given_of_first_call(args)]
     if unread:
         raise ConfigError(f"{', '.join(unread)}: --add keeps the settings of the first call")
     for path in (args.out, run_folder):
@@ -248,12 +255,9 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
     write_report = report_writer() if args.report else None
 
     def finish(bundle: Bundle) -> None:
-        # Leave-one-out scores are those of the checkpoint, in FP32: thresholds of few images hold
-        # for no other precision.
-        if not learnt.predictions:
-            build_if_it_pays(bundle, images, say)
-        without = record.config.data.without
-        result = calibrate(bundle, images, targets, learnt=learnt, without=without)
+        build_if_it_pays(bundle, images, say)
+        settings = CalibrationSettings(learnt=learnt, without=record.config.data.without)
+        result = calibrate(bundle, images, targets, settings)
         if write_report is not None:
             with Inspector.open(bundle) as inspector:
                 write_report(args.report, result, inspector)
@@ -268,9 +272,8 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
     export_bundle(
         run_folder,
         args.out,
+        FOR_HERE,
         replace=args.add is not None,
-        precisions=() if learnt.predictions else ("fp32", "int8"),
-        is_for_here=True,
         report=say,
         finish=finish,
     )
@@ -296,25 +299,25 @@ def _evaluate(args: argparse.Namespace, part_of: NameExpression | None) -> None:
     print(f"pictures: {out / 'sheet.png'}; report: {out / 'report.html'}")
 
 
-def _planned(args: argparse.Namespace, wishes: Wishes, run_folder: Path) -> Plan:
-    """Returns the plan of an interrupted call with the same run folder, or a new one."""
-    kept = run_folder / _PLAN
-    if kept.exists():
+def _planned(args: argparse.Namespace, wishes: Wishes, run_folder: Path, asked: Asked) -> Plan:
+    """Returns the plan of an interrupted call that was asked the same, or a new one."""
+    earlier = plan_of_earlier_call(run_folder, asked)
+    if earlier is not None:
         say(f"{run_folder}: continuing an earlier call; remove it to choose again")
-        return load_config(kept, Plan)
-    data_set = read_data_set(args.good)
-    without = named_by_hash(args.without, [sample.path for sample in data_set.good])
+        return earlier
     window = _window(args.window)
-    good = [sample for sample in survey(data_set.good, window) if sample.sha256 not in without]
+    surveyed = survey(asked.images.good, window)
+    good = [sample for sample in surveyed if sample.sha256 not in asked.without]
     if not good:
         raise ConfigError(f"--without: no good image of {args.good} is left")
+    make_run_folder(run_folder)
     sources = sources_at_hand("auto" if args.weights is None else weights_value(args.weights))
     for source in sources:
         say(source.remark)
     sections: dict[str, dict[str, Any]] = {
         "data": {
-            "folder": printable(args.good.resolve()),
-            "without": without,
+            "folder": printable(asked.folder),
+            "without": asked.without,
             "window": None if window is None else window.model_dump(),
             "part_name": args.part_name,
         },
@@ -325,13 +328,12 @@ def _planned(args: argparse.Namespace, wishes: Wishes, run_folder: Path) -> Plan
     }
     plan = plan_teaching(
         good,
-        survey(data_set.test, window),
+        survey(asked.images.test, window),
         sources,
         wishes=wishes,
         sections=sections,
         scratch=run_folder / _SCRATCH,
         report=say,
     )
-    run_folder.mkdir(parents=True, exist_ok=True)
-    write_text(kept, dump_yaml(plan))
+    keep_plan(run_folder, plan, asked, (sample.sha256 for sample in good))
     return plan

@@ -46,6 +46,7 @@ from linewarden.training_run import (
     say,
     weights_setting,
 )
+from training.checkpoint import refuse_other_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains and reports."""
     refuse_sizes_out_of_range(args)
+    refuse_other_folder(args.out)
     settings = [*args.set, *_options(args)]
     if args.config is None and args.data is None:
         raise ConfigError("there are no images to learn from: give DATA, or --config FILE")

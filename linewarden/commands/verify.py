@@ -3,15 +3,17 @@
 The command compares every file with its SHA-256 in the manifest. Then it runs the golden
 frames, which are stored at native resolution with the scores and maps of the checkpoint,
 through preprocessing and engine of this machine: every ONNX artefact on the engine that
-it is made for, or on --engine, and every TensorRT plan for this kind of device. It
+it is made for, or on --engine, every TensorRT plan for this kind of device, and the
+stages that 'linewarden build' chose for this processor. It
 refuses a plan that does not belong to its sidecar, to the bundle or to this machine
 before TensorRT sees it, and runs the others. It reads the calibrations of all recipes;
 where this machine has keys, these must vouch for them (see 'linewarden bundle').
 
-Every artefact must give the verdicts of the checkpoint. The FP32 artefact may differ
-from it by rounding only, an artefact of lower precision by the difference of its export,
-a plan by that of its build. (ONNX Runtime on a CPU computes FP16 in FP32 and rounds
-nothing: a device gives other figures for an artefact for TensorRT.)
+Every artefact must give the verdicts of the checkpoint; a first stage must not pass what
+the checkpoint rejects. The FP32 artefact may differ from it by rounding only, an artefact
+of lower precision by the difference of its export, a plan or a first stage by that of its
+build. (ONNX Runtime on a CPU computes FP16 in FP32 and rounds nothing: a device gives
+other figures for an artefact for TensorRT.)
 
 examples:
   linewarden verify bundles/flange
@@ -31,7 +33,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -41,9 +43,15 @@ import numpy as np
 
 from inspection.bundle import Bundle, open_bundle
 from inspection.errors import BundleError, EngineError
-from inspection.golden import golden_frames
-from inspection.golden_run import GoldenRun, artefacts_here, engine_for, run_golden
-from inspection.inspector import open_engine
+from inspection.golden import GoldenFrame, golden_frames
+from inspection.golden_run import (
+    GoldenRun,
+    artefacts_here,
+    engine_for,
+    run_golden,
+    runs_of_choice,
+)
+from inspection.opening import open_engine
 from linewarden.options import add_server_argument, server_of
 from linewarden.text_table import aligned
 
@@ -91,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
                 raise
             say(f"{name}: refused: {error}")
             refused.append(error)
+    if args.artefact is None and args.engine is None:
+        rows += _rows_of_choice(bundle, frames, say, refused)
     if rows:
         say("\n".join(aligned([_COLUMNS, *map(_cells, rows)])))
     if args.json:
@@ -98,6 +108,21 @@ def run(args: argparse.Namespace) -> int:
     _require_all(args.bundle, rows, refused)
     say(f"{len(frames)} golden frames agree")
     return 0
+
+
+def _rows_of_choice(
+    bundle: Bundle,
+    frames: Sequence[GoldenFrame],
+    say: Callable[[str], None],
+    refused: list[BundleError | EngineError],
+) -> list[GoldenRun]:
+    """Runs what a build chose for this processor; appends why it does not run to `refused`."""
+    try:
+        return list(runs_of_choice(bundle, frames))
+    except (BundleError, EngineError) as error:
+        say(f"refused: {error}")
+        refused.append(error)
+        return []
 
 
 def _as_json(

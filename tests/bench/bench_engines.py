@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from inspection.bundle import REFERENCE_ARTEFACT, open_bundle
 from inspection.engine import Engine
-from inspection.inspector import open_engine
+from inspection.opening import open_engine
 
 ENGINES = ("onnxruntime", "openvino")
 WARM_UP, PAUSE_S = 5, 0.02

@@ -33,7 +33,7 @@ from inspection.errors import EngineError, LinewardenError
 from inspection.files import write_text
 from inspection.golden import golden_frames
 from inspection.images import list_images, read_image
-from inspection.inspector import open_engine
+from inspection.opening import open_engine
 from inspection.preprocess import preprocess
 from linewarden.parser import Parser
 from studies.pages.section import with_section

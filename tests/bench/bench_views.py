@@ -35,7 +35,7 @@ from inspection.bundle import Bundle, Chosen, open_bundle
 from inspection.engine import Engine, GraphShape, engine_class
 from inspection.engine.processor import processor_here
 from inspection.errors import EngineError
-from inspection.inspector import open_chosen
+from inspection.opening import open_chosen
 from linewarden.text_table import aligned
 
 COUNTS, ROUNDS, WARM_UP = (1, 2, 4), 15, 2

@@ -26,6 +26,7 @@ from edge.line import (
     WebhookConfig,
     output_from_config,
 )
+from edge.line.base import NotTakenError
 from edge.line.handshake import Bits
 from edge.line.signals import Held
 from edge.part.record import InspectionRecord, record_from_settled
@@ -55,6 +56,7 @@ PACKAGES = {
 STATELESS = {"jsonlines", "webhook"}
 CANNOT_HANG = {"jsonlines"}
 LISTENS = {"modbus_server", "opcua"}
+ACKNOWLEDGED = LISTENS | {"modbus", "s7", "ethernet_ip"}
 ON_A_LOOP = LISTENS | {"modbus", "s7", "ethernet_ip", "webhook"}
 STATES = Bits.READY | Bits.BUSY | Bits.FAULT
 
@@ -282,6 +284,25 @@ def test_a_hung_peer_is_an_error_in_time_and_no_verdict_of_another_part(
         )
     numbers = [seen.sequence for seen in line.peer.seen if seen.sequence is not None]
     assert len(set(numbers)) == len(numbers)
+
+
+def test_a_verdict_before_ready_may_stay_without_acknowledge(
+    line: Line, make_record: MakeRecord
+) -> None:
+    """The peer counts from READY; one that polls and takes every number is hung meanwhile."""
+    if line.kind not in ACKNOWLEDGED:
+        pytest.skip("its peer acknowledges nothing")
+    line.output.open()
+    line.peer.meet()
+    if line.kind in LISTENS:
+        line.peer.hang()
+    with pytest.raises(NotTakenError, match=f"^{line.kind} .* test-000001 was not acknowledged"):
+        line.output.send(make_record(1))
+    line.peer.wake()
+    assert not line.peer.shown() & (Bits.FAULT | Bits.PASS)
+    line.output.show(StationState.READY)
+    line.output.send(make_record(2))
+    assert [seen.trigger_id for seen in line.peer.seen] == ["test-000002"]
 
 
 def test_a_stop_while_a_verdict_waits_is_an_error_of_the_line(

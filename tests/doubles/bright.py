@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -52,10 +53,15 @@ class Expects(FakeInspector):
 
 
 @contextmanager
-def running(names: str) -> Iterator[Line]:
-    """Runs a line with the recipe "old" and a view for each letter; yields it after some parts."""
-    views = [View(name, Bright(10), Expects("old", 10)) for name in names]
-    line = Line(views)
+def running(names: str, camera: Bright | None = None, **given: Any) -> Iterator[Line]:
+    """Runs a line with the recipe "old" and a view for each letter; yields it after some parts.
+
+    Args:
+        camera: of a single view.
+        given: further arguments of `Line`.
+    """
+    views = [View(name, camera or Bright(10), Expects("old", 10)) for name in names]
+    line = Line(views, **given)
     thread = threading.Thread(target=line.pipeline.run)
     thread.start()
     try:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from edge.line.block import BLOCK_WORDS
@@ -21,6 +22,7 @@ from edge.sim.parts import write_bundle
 from edge.store.database import FILE_NAME
 from edge.store.reader import Filter, RecordReader
 from inspection.verdict import Verdict
+from tests.doubles import panel_visit
 from tests.doubles.nspawn import REPOSITORY, Machine, bare, bare_root, wait_until
 
 LINE = "press3"
@@ -31,8 +33,9 @@ LIVE = "/opt/linewarden"
 VERSIONS = "/opt/linewarden-versions"
 CONFIG = f"/srv/linewarden/{LINE}.yaml"
 STATE = "/var/lib/linewarden"
+BUNDLE = "/srv/linewarden/bundle"
 HEALTH_PORT, PANEL_PORT, PLC_PORT, CAMERA_PORT = 9540, 9600, 1502, 8080
-EXTRAS = ("onnxruntime", "health", "modbus", "signing", "panel", "pyav")
+EXTRAS = ("onnxruntime", "calibration", "health", "modbus", "signing", "panel", "pyav")
 _PLATFORMS = ("manylinux_2_34_x86_64", "manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
 
 # The limits are far above what an idle device needs: the machine shares its cores.
@@ -52,6 +55,7 @@ records:
 health: {{{{port: {HEALTH_PORT}}}}}
 control_socket: /run/linewarden/{LINE}/line.sock
 """
+_PASSWORD = "only for the study"  # noqa: S105 - of an account in a machine that vanishes
 # The simulated machines belong to the plant: they use no installed version but this copy.
 PLANT = "/opt/plant"
 _SIMULATION = """\
@@ -111,8 +115,7 @@ class Device:
 
     def configure(self, bundle: str = "bundle") -> None:
         """Writes the configuration of the line, and a bundle beside it."""
-        folder = self.machine.root / "srv/linewarden"
-        write_bundle(folder / "bundle", channels=3)
+        write_bundle(self.machine.root / BUNDLE.lstrip("/"), channels=3)
         self.machine.write(CONFIG, LINE_CONFIG.format(bundle=bundle))
 
     def wire(self) -> None:
@@ -120,7 +123,8 @@ class Device:
         self.machine.run("cp", "--recursive", self.installed(), PLANT)
         simulated = {
             "plc": f"python {PLANT}/plc.py",
-            "camera": f"python -m linewarden simulate camera --port {CAMERA_PORT} --json",
+            "camera": f"python -m linewarden simulate camera --port {CAMERA_PORT} --json "
+            "--period-s 0.05",  # several frames for each part
         }
         self.machine.write(f"{PLANT}/plc.py", _PLC)
         for name, words in simulated.items():
@@ -165,11 +169,25 @@ class Device:
         until = len(self.records()) + more
         wait_until(lambda: len(self.records()) >= until, limit_s)
 
+    def goes_on(self, before: tuple[str, str]) -> None:
+        """Waits for new records, of the process of the line that ran before."""
+        self.wait_for_records(5)
+        assert self.running() == before
+
     # --- who asks the device
 
     def get(self, url: str) -> str:
         """Returns a page of the device."""
         return self.machine.run("python3", "-c", _GET, url)
+
+    def visit(self, script: ModuleType, *words: str) -> str:
+        """Runs a script of a person at the panel, who is a stranger to the installed program."""
+        folder = "/srv/visitor"
+        for module in (panel_visit, script):
+            source = Path(module.__file__ or "")
+            self.machine.write(f"{folder}/{source.relative_to(REPOSITORY)}", source.read_text())
+        person = ("env", f"PYTHONPATH={folder}", "python3", "-m", script.__name__)
+        return self.machine.run(*person, f"http://127.0.0.1:{PANEL_PORT}", _PASSWORD, LINE, *words)
 
     def metrics(self) -> str:
         """Returns the figures of the line for Prometheus."""

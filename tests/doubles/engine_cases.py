@@ -17,7 +17,7 @@ from inspection.engine.rtx_cards import RTX_CARDS
 from inspection.engine.sidecar import LAYERS, Memory, read_sidecar
 from inspection.engine.tensorrt import RunningPlan
 from inspection.engine.tensorrt_bindings import load_bindings
-from inspection.inspector import open_engine
+from inspection.opening import open_engine
 
 TOLERANCE = 1e-4
 

@@ -14,7 +14,7 @@ from inspection.bundle.bundle import LOCK
 from inspection.bundle.manifest import seal_bundle
 from inspection.golden import write_golden
 from inspection.images import encode_png
-from inspection.inspector import open_engine
+from inspection.opening import open_engine
 from inspection.preprocess import preprocess
 from tests import tiny_bundle
 

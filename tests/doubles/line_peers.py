@@ -21,7 +21,7 @@ from edge.line.gate import GateConfig
 from edge.line.gpio import Gpio
 from edge.line.gpio_lines import GpioRole
 from edge.line.handshake import Bits
-from edge.sim.base import Machine, Seen, View, free_port
+from edge.sim.base import History, Machine, Seen, View, free_port
 from edge.sim.broker import Broker as SimulatedBroker
 from edge.sim.controllers import LogixPlc as SimulatedLogix
 from edge.sim.controllers import S7Plc as SimulatedS7
@@ -179,16 +179,16 @@ class File(Peer):
         self.path = path
 
     @property
-    def seen(self) -> list[Seen]:
+    def seen(self) -> History[Seen]:
         lines = self.path.read_text().splitlines() if self.path.exists() else []
-        records = [json.loads(line) for line in lines]
-        return [
-            Seen(r["trigger_id"], r["verdict"] == "PASS", r["verdict"] in ("REVIEW", "REJECT"))
-            for r in records
-        ]
+        seen: History[Seen] = History()
+        for line in lines:
+            trigger_id, verdict = (json.loads(line)[key] for key in ("trigger_id", "verdict"))
+            seen.append(Seen(trigger_id, verdict == "PASS", verdict in ("REVIEW", "REJECT")))
+        return seen
 
     @seen.setter
-    def seen(self, _value: list[Seen]) -> None:
+    def seen(self, _value: History[Seen]) -> None:
         pass
 
     def view(self) -> View:

@@ -46,9 +46,17 @@ class Browser:
         )
         self.csrf = ""
 
+    def cookie(self, name: str) -> str:
+        """Returns a cookie of the panel."""
+        return self._client.cookies[name]
+
     def get(self, path: str, **arguments: Any) -> Any:
         """Opens an address."""
         return self._client.get(path, **arguments)
+
+    def request(self, method: str, path: str, **arguments: Any) -> Any:
+        """Sends a request as it is written."""
+        return self._client.request(method, path, **arguments)
 
     def post(
         self, path: str, form: dict[str, str] | None = None, *, origin: str = ORIGIN, **more: Any

@@ -116,37 +116,97 @@ def test_no_panel_covers_another() -> None:
         taken |= cells
 
 
-def test_prometheus_takes_the_rules() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("needs promtool (apt install prometheus)")
-    subprocess.run([promtool, "check", "config", str(SCRAPING)], check=True, capture_output=True)
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="needs promtool (apt install prometheus)"
+)
 
 
-def test_an_alert_names_the_station_that_it_is_of(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("needs promtool (apt install prometheus)")
-    labels = 'job="linewarden",instance="{0}:9540",station="{0}"'
-    series = [(f"up{{{labels.format(name)}}}", up) for name, up in {"a": 1, "b": 0}.items()]
-    series += [(f"linewarden_inspecting{{{labels.format(name)}}}", 1) for name in ("a", "c")]
-    expected = "b does not answer: is the device on, and the service running?"
-    alert = {"severity": "critical", "job": "linewarden", "instance": "b:9540", "station": "b"}
-    case = {
-        "interval": "5s",
-        "input_series": [{"series": one, "values": f"{value}x20"} for one, value in series],
-        "alert_rule_test": [
-            {
-                "eval_time": "1m",
-                "alertname": "LineIsSilent",
-                "exp_alerts": [{"exp_labels": alert, "exp_annotations": {"summary": expected}}],
-            },
-            {"eval_time": "1m", "alertname": "LineDoesNotInspect", "exp_alerts": []},
-        ],
-    }
-    path = tmp_path / "test.yaml"
-    path.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "tests": [case]}))
-    done = subprocess.run(
-        [promtool, "test", "rules", str(path)], capture_output=True, text=True, check=False
-    )
+def promtool(*words: str | Path) -> None:
+    done = subprocess.run(["promtool", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
+def test_prometheus_takes_the_rules() -> None:
+    promtool("check", "config", SCRAPING)
+
+
+@needs_promtool
+def test_prometheus_takes_the_expressions_of_the_dashboard(tmp_path: Path) -> None:
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    # Grafana puts a regular expression in the place of its variable.
+    found = [one["expr"].replace("$station", "a|b") for panel in panels for one in panel["targets"]]
+    rules = [{"record": f"panel:{number}", "expr": expr} for number, expr in enumerate(found)]
+    path = tmp_path / "panels.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    promtool("check", "rules", path)
+
+
+STANDS, COMES = "1x80", "0x60 1x20"  # every 5 s
+# What a station shows when an alert is due: series, labels, values.
+TROUBLE = [
+    ("LineIsSilent", "up", {}, "0x80"),
+    ("LineDoesNotInspect", "linewarden_inspecting", {}, "0x80"),
+    ("PartsWithoutVerdict", "linewarden_no_verdicts_total", {"cause": "camera"}, COMES),
+    ("OutputIsDown", "linewarden_output_up", {"output": "modbus"}, "0x80"),
+    ("VerdictsWait", "linewarden_outbox_up", {"output": "mqtt"}, "0x80"),
+    ("VerdictsTooLate", "linewarden_late_verdicts_total", {"output": "modbus"}, COMES),
+    ("FloodOfTriggers", "linewarden_refused_triggers_total", {}, COMES),
+    ("ManyRejects", "linewarden_reject_alarm", {"kind": "share"}, STANDS),
+    ("PictureDrifts", "linewarden_drift_alarm", {"view": "main", "moved": "light"}, STANDS),
+    ("ChangeoverFailed", "linewarden_changeovers_failed_total", {}, COMES),
+    ("RecordsFail", "linewarden_records_failing", {}, STANDS),
+    ("RecordsFail", "linewarden_records_lost_total", {}, COMES),
+    ("RecordsSetAside", "linewarden_records_set_aside", {}, STANDS),
+    ("ExpiryHeld", "linewarden_expiry_held", {}, STANDS),
+    ("DeviceThrottles", "linewarden_device_throttle_events_total", {"part": "cpu"}, COMES),
+]
+
+
+def alerts() -> dict[str, Any]:
+    """The alert rules, by name."""
+    return {one["alert"]: one for one in yaml.safe_load(RULES.read_text())["groups"][0]["rules"]}
+
+
+def hold(folder: Path, cases: list[tuple[list[dict[str, str]], str, dict[str, Any]]]) -> None:
+    """Has promtool compare the alerts of each case: series, the one that fires, and how."""
+    tests = [
+        {
+            "interval": "5s",
+            "input_series": series,
+            "alert_rule_test": [
+                {"eval_time": "6m", "alertname": one, "exp_alerts": [fired] if one == due else []}
+                for one in alerts()
+            ],
+        }
+        for series, due, fired in cases
+    ]
+    path = folder / "test.yaml"
+    path.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "tests": tests}))
+    promtool("test", "rules", path)
+
+
+@needs_promtool
+def test_each_alert_fires_for_its_trouble_alone_and_names_the_station(tmp_path: Path) -> None:
+    assert {alert for alert, *_ in TROUBLE} == set(alerts())
+    cases = []
+    for due, name, own, values in TROUBLE:
+        rule = alerts()[due]
+        labels = {"job": "linewarden", "instance": "b:9540", "station": "b", **own}
+        summary = rule["annotations"]["summary"]
+        for label, value in labels.items():
+            summary = summary.replace(f"{{{{ $labels.{label} }}}}", value)
+        fired = {"exp_labels": labels | rule["labels"], "exp_annotations": {"summary": summary}}
+        chosen = ",".join(f'{label}="{value}"' for label, value in labels.items())
+        cases.append(([{"series": f"{name}{{{chosen}}}", "values": values}], due, fired))
+    hold(tmp_path, cases)
+
+
+@needs_promtool
+def test_a_healthy_station_raises_no_alert(tmp_path: Path) -> None:
+    up = {"up", "linewarden_inspecting", "linewarden_output_up", "linewarden_outbox_up"}
+    series = [
+        {"series": f'{name}{{station="b"}}', "values": "1x80" if name in up else "0x80"}
+        for _, name, _, _ in TROUBLE
+    ]
+    hold(tmp_path, [(series, "", {})])

@@ -18,7 +18,8 @@ from inspection.bundle.calibration_file import Calibration
 from inspection.engine.sidecar import read_sidecar, write_sidecar
 from inspection.errors import BundleError, ConfigError, EngineError
 from inspection.golden import require_golden
-from inspection.inspector import Inspector, open_engine
+from inspection.inspector import Inspector
+from inspection.opening import open_engine
 from inspection.trust.keys import new_device_key
 from inspection.trust.signature import sign
 from inspection.verdict import Verdict

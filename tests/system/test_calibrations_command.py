@@ -114,6 +114,11 @@ def test_the_slider_says_which_defects_would_pass(
     rows = [row for row in text.splitlines() if " of " in row][:2]
     assert [row.split()[-4:-1] for row in rows] == [["1", "of", "2"], ["0", "of", "2"]]
     assert "escapes: defective parts that pass" in text
+    _, text = said(capsys, *slider[:3], "--to", 0.4, "--reason", "fewer")
+    assert text.splitlines()[-1] == (
+        "note: the scores of the good parts give no threshold for 0.4; the recipe has the next "
+        "below, of 0.000"
+    )
     (tmp_path / "empty").mkdir()
     code, text = said(capsys, *slider, tmp_path / "empty")
     assert (code, "holds no image" in text) == (5, True)

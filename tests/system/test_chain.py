@@ -6,16 +6,19 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from export.parity import Comparison
 from inspection.bundle import open_bundle
 from inspection.bundle.manifest import seal_bundle
 from inspection.config.loading import load_config
 from inspection.files import write_text
+from inspection.golden import Difference
 from inspection.images import encode_png
 from linewarden.command_line import main
 from linewarden.training_run import load_train_config
@@ -77,6 +80,24 @@ def test_the_bundle_is_whole_and_agrees_with_the_checkpoint(chain: Path) -> None
     assert manifest.parity.frames == 5 + 4 + 4  # held out, constant and noise, lines
     assert len(manifest.golden) == 3 + 4
     assert main(["verify", str(chain / "bundle")]) == 0
+
+
+def test_a_graph_with_an_open_batch_is_compared_before_it_is_written(
+    chain: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def differs(graph: object, frames: Sequence[object], size: int) -> list[Comparison]:
+        assert len(frames) == 5 + 4 + 4
+        far = Difference("far", score=1.0, map=0.0, scale=1.0)
+        return [Comparison("far", 0.0, np.zeros((2, 2), np.float32), 1.0, far)] * (size == 3)
+
+    monkeypatch.setattr("export.bundle.compare_in_batches", differs)
+    words = ["export", str(chain / "run"), str(tmp_path / "bundle"), "--dynamic-batch"]
+    assert main(words) == 6
+    assert "the exported graph in batches of 3 is not the checkpoint" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

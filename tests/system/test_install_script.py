@@ -179,6 +179,14 @@ def test_a_version_comes_into_force_at_once_or_not_at_all(tmp_path: Path) -> Non
     assert device.run("2", "rollback").returncode == 0
     assert device.live() == second
 
+    command = tmp_path / second.lstrip("/") / "bin/linewarden"
+    script = command.read_text()
+    command.write_text("#!/opt/gone/python\n")
+    done = device.run("2", "uninstall")
+    assert "does not work, as after an upgrade of the system's Python" in done.stdout
+    assert device.live() == second
+    command.write_text(script)
+
     device.notes()
     assert device.run("2", "uninstall").returncode == 0
     assert device.notes() == ["2 service remove --all"]

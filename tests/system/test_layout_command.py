@@ -182,8 +182,8 @@ def test_a_layout_is_tried_on_parts_and_then_taken(
     )
     assert taken.false_reject_rate_target == before.false_reject_rate_target
     assert taken.layout is not None
-    code, lines = said(capsys, *take)  # the calibration that it compared with is active no more
+    code, lines = said(capsys, *take)  # the calibration that it compared with is no longer active
     assert code == 4
-    assert "was calibrated again after the trial" in lines[0]
+    assert "was calibrated again in between" in lines[0]
     trial.write_text("{}")
     assert said(capsys, *take)[0] == 4

@@ -88,7 +88,7 @@ def teach(page: Any, panel: ServedPanel) -> None:
     page.goto(f"{panel.address}/{PAGE}")
     wait_for_text(page, "Teach: (waits for its turn|runs|done)")
     api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    done = page.locator("#job .teach-light.done")
+    done = page.locator("#job .light.done")
     api.expect(done).to_be_attached(timeout=JOB_MS)
     wait_for_text(page, "bundle is there")
 

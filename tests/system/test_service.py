@@ -9,7 +9,11 @@ from tests.doubles import nspawn
 if reason := nspawn.why_not():
     pytest.skip(reason, allow_module_level=True)
 
-from tests.doubles.line_machine import UNIT, line_machine
+from edge.panel.jobs import State
+from edge.sim.parts import drawn_part, write_frames
+from tests.doubles.device import PANEL, PANEL_USER
+from tests.doubles.device_jobs import JOBS_UNIT, DeviceJobs
+from tests.doubles.line_machine import UNIT, line_machine, now
 from tests.doubles.reliability import CASES
 
 pytestmark = pytest.mark.slow
@@ -41,3 +45,25 @@ def test_the_line_goes_on(case: str, tmp_path: Path) -> None:
         assert outcome.safe_s is None
         assert outcome.account.compared >= 8
         assert "SECCOMP" not in line.machine.journal(UNIT)
+
+
+def test_a_model_is_taught_in_the_sandbox_of_jobs_beside_the_line(tmp_path: Path) -> None:
+    """`make install-study` has no PyTorch; here it is the one of the tests."""
+    pytest.importorskip("timm", reason="needs the extra export")
+    with line_machine(tmp_path) as line:
+        machine, source = line.machine, str(nspawn.SOURCE)
+        line.linewarden("service", "panel")
+        where = f"[Service]\nEnvironment=PYTHONPATH={source} PYTHONDONTWRITEBYTECODE=1\n"
+        machine.write(f"/etc/systemd/system/{JOBS_UNIT}.d/source.conf", where)
+        machine.run("systemctl", "daemon-reload")
+        line.start("plc", "mosquitto", UNIT, PANEL)
+        folder = f"/var/lib/{PANEL_USER}"
+        parts = [("good", drawn_part(number)) for number in range(6)]
+        write_frames(machine.root / folder.lstrip("/") / "flange", parts)
+        pid, jobs = line.pid(), DeviceJobs(machine, source)
+        name = jobs.ask("teach", "--good", f"{folder}/flange", "--out", f"{folder}/out/flange")
+        job = jobs.wait_for(name, State.DONE, limit_s=600)
+        assert any("threshold" in said for said in job.log)
+        line.wait_for_verdicts(8, after=now())
+        assert line.pid() == pid
+        line.linewarden("verify", f"{folder}/out/flange")

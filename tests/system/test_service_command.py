@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 
 from edge.line.handshake import Bits
+from edge.service import units
 from edge.service.wheelhouse import INSTALLER
 from inspection.bundle import Bundle
+from inspection.errors import ConfigError
 from inspection.files import sha256_of
 from linewarden.commands import service
 from tests.doubles.line_folder import (
@@ -62,13 +64,19 @@ class Manager:
 
 @contextmanager
 def managed(config: Path, *settings: str) -> Iterator[Manager]:
-    address = config.parent / "notify"
+    overrides = [word for setting in settings for word in ("--set", setting)]
+    with started(config.parent, "run", "--service", "--config", config, *overrides) as manager:
+        yield manager
+
+
+@contextmanager
+def started(folder: Path, *words: str | Path) -> Iterator[Manager]:
+    address = folder / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(address))
         listener.settimeout(GENEROUS_S)
         process = subprocess.Popen(
-            command("run", "--service", "--config", config)
-            + [word for setting in settings for word in ("--set", setting)],
+            command(*words),
             cwd=ROOT,
             env={**os.environ, "NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "900000"},
             stderr=subprocess.PIPE,
@@ -94,6 +102,26 @@ def test_systemd_is_told_from_the_loading_to_the_stop(config: Path) -> None:
         _, said = manager.process.communicate(timeout=GENEROUS_S)
         assert manager.process.returncode == 143
         assert "parts: " in said
+
+
+def test_systemd_is_told_when_the_panel_answers(config: Path) -> None:
+    panel, port = config.with_name("panel.yaml"), free_port()
+    panel.write_text(f"port: {port}\nlines: {{press3: {config.name}}}\nfolder: panel\n")
+    with started(config.parent, "panel", "--config", panel) as manager:
+        manager.hear("READY=1")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/login", timeout=GENEROUS_S) as page:
+            assert page.status == 200
+
+
+def test_an_upgrade_is_refused_with_a_panel_that_it_would_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = tmp_path / "panel.yaml"
+    panel.write_text("port: 9600\nprot: 1\n")
+    monkeypatch.setattr(units, "CONFIGURATIONS", tmp_path / "none")
+    monkeypatch.setattr(service, "PANEL_CONFIGURATION", panel)
+    with pytest.raises(ConfigError, match=r"panel\.yaml:2: prot"):
+        service.run(argparse.Namespace(action="update", dry_run=True))
 
 
 def test_a_camera_and_an_output_that_are_absent_are_waited_for(config: Path) -> None:

@@ -40,13 +40,13 @@ def test_teach_gives_a_calibrated_bundle(
     words += ["--part-name", r"^(.*)\.png$"]
     assert main(words) == 0
     printed = capsys.readouterr()
-    assert "14 good images, 30% of them held out for the threshold" in printed.err
-    assert "compared on 9 good images, each by a model without it, and 60 defects" in printed.err
+    assert "14 good images, 50% of them held out for the threshold" in printed.err
+    assert "compared on 7 good images, each by a model without it, and 60 defects" in printed.err
     assert "input 96x128" in printed.err
     assert "obvious defects drawn on good images" in printed.out
-    assert "from 5 good parts: false reject rate at most 45.07%" in printed.out
+    assert "from 7 good parts: false reject rate at most 34.82%" in printed.out
     calibration = open_bundle(tmp_path / "bundle").calibration("default", "model.onnx")
-    assert len(set(calibration.parts.values())) == len(calibration.scores) == 5
+    assert len(set(calibration.parts.values())) == len(calibration.scores) == 7
     manifest = open_bundle(tmp_path / "bundle").manifest
     assert (manifest.graph.height, manifest.graph.width) == (96, 128)
     assert [one["form"] for one in manifest.evidence["tried"]] == ["subspace", "memory"]
@@ -56,6 +56,9 @@ def test_teach_gives_a_calibrated_bundle(
     assert record.evidence.summary() == manifest.evidence
     assert main(words) == 4
     assert "exists; choose another folder" in capsys.readouterr().err
+    (tmp_path / "bundle").rename(tmp_path / "moved")
+    assert main(words[:-2]) == 4
+    assert r"--part-name is not given, where it was ^(.*)\.png$: repeat" in capsys.readouterr().err
 
 
 def test_teach_evaluates_labelled_images_and_says_what_it_found(
@@ -179,9 +182,37 @@ def test_teach_goes_on_behind_a_finished_training(
     train = ["train", "--config", str(tmp_path / "train.yaml")]
     assert main([*train, "--out", str(tmp_path / "bundle-run")]) == 0
     words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
+    assert main([*words, "--models", "memory"]) == 3
+    assert "bundle-run: is from an earlier call, and --models is memory" in capsys.readouterr().err
+    few = tmp_path / "few"
+    few.mkdir()
+    (few / "0.png").symlink_to(min((parts / "train/good").iterdir()))
+    assert main(["teach", "--good", str(few), *words[3:]]) == 3
+    assert "13 of its images are not in the folder: repeat" in capsys.readouterr().err
     assert main(words) == 0
-    assert "compared on" not in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "bundle-run: goes on behind an earlier call, which has learnt these images" in printed
+    assert "compared on" not in printed
     assert open_bundle(tmp_path / "bundle").manifest.graph.height == 64
+
+
+def test_teach_goes_on_with_the_same_call_only(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill in the training leaves the plan, which is for the same options and images."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("linewarden.commands.teach.fit_with_progress", killed)
+    words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
+    words += ["--weights", "none", "--models", "subspace", "--set", "data.image_size=[64,64]"]
+    assert main(words) == 130
+    capsys.readouterr()
+    assert main([*words, "--seed", "7"]) == 3
+    assert "--seed is 7, where it was not given" in capsys.readouterr().err
+    assert main(words) == 130
+    assert "bundle-run: continuing an earlier call" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

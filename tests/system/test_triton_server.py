@@ -27,7 +27,7 @@ from inspection.errors import EngineError
 from inspection.files import sha256_of
 from inspection.golden import golden_frames, require_golden
 from inspection.images import read_image
-from inspection.inspector import open_chosen, open_engine
+from inspection.opening import open_chosen, open_engine
 from inspection.preprocess import preprocess
 from inspection.verdict import decide
 from linewarden.command_line import main

@@ -108,3 +108,32 @@ def distance_weights(mask: Mask, weight: float, power: float) -> npt.NDArray[np.
     np.maximum.at(highest, regions.ravel().astype(np.intp), distance.ravel())
     inside = weight * (distance / highest[regions]) ** power
     return np.where(mask > 0, inside, 1.0).astype(np.float32)
+
+
+def shrink(
+    mask: Mask, weights: npt.NDArray[np.float32], size: tuple[int, int]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Brings mask and pixel weights (H, W) to another size, by area as `preprocess` does images.
+
+    A pixel is a defect when it is covered at least half as much as the most covered of its
+    neighbours: by half beside a large defect, and by less where a defect is thinner than a pixel.
+    Its weight is the mean over the covered part.
+
+    Returns:
+        mask of 0 and 1, and weights, 1 outside defects.
+    """
+    height, width = size
+    smaller = (min(width, mask.shape[1]), min(height, mask.shape[0]))
+    drawn = mask.astype(np.float32)
+    covered, weighed = (
+        cv2.resize(values, smaller, interpolation=cv2.INTER_AREA)
+        for values in (drawn, drawn * weights)
+    )
+    inside = (covered > 0) & (2 * covered >= cv2.dilate(covered, np.ones((3, 3), np.uint8)))
+    mean = np.divide(weighed, covered, out=np.ones_like(covered), where=inside)
+    # INTER_AREA would interpolate along an axis that grows.
+    small, small_weights = (
+        cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.float32)
+        for values in (inside.astype(np.float32), mean)
+    )
+    return small, small_weights

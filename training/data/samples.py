@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from inspection.preprocess import Preprocessing, preprocess
 from training.data.augment import Augmentation, Change, turned
-from training.data.masks import Annotation, dilate, distance_weights, read_mask
+from training.data.masks import Annotation, dilate, distance_weights, read_mask, shrink
 from training.data.order import Draw
 from training.data.survey import SurveyedSample
 
@@ -133,9 +132,4 @@ class SampleReader:
         crop = self._preprocessing.crop
         if crop is not None:
             mask, weights = crop.of(mask), crop.of(weights)
-        size = (self._preprocessing.width, self._preprocessing.height)
-        nearest = cv2.INTER_NEAREST
-        return (
-            cv2.resize(mask.astype(np.float32), size, interpolation=nearest).astype(np.float32),
-            cv2.resize(weights, size, interpolation=nearest).astype(np.float32),
-        )
+        return shrink(mask, weights, (self._preprocessing.height, self._preprocessing.width))

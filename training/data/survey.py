@@ -79,6 +79,25 @@ def survey(samples: Iterable[Sample], window: Window | None = None) -> list[Surv
     return surveyed
 
 
+def survey_again(files: Sequence[tuple[Path, str]], window: Window | None) -> list[SurveyedSample]:
+    """Surveys images of an earlier training, given with the SHA-256 that they had then.
+
+    Raises:
+        CameraError: a file is gone or has another content.
+    """
+    samples = survey([Sample(path) for path, _ in files], window)
+    changed = [
+        str(path)
+        for sample, (path, sha256) in zip(samples, files, strict=True)
+        if sample.sha256 != sha256
+    ]
+    if changed:
+        raise CameraError(
+            listed(f"{len(changed)} images have changed since the training:", changed)
+        )
+    return samples
+
+
 def split_good(
     samples: Sequence[SurveyedSample],
     *,

@@ -28,27 +28,33 @@ class LoginLimit:
         self._lock = threading.Lock()
         self._failures: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
 
-    def wait_s(self, address: str, name: str) -> float:
-        """Returns how long this address has to wait before its next attempt; 0 for not at all."""
-        with self._lock:
-            return max(
-                self._wait_s((address, name), _FREE), self._wait_s((address, _ANY), _FREE_ANY)
-            )
+    def attempt(self, address: str, name: str) -> float:
+        """Counts an attempt as a wrong password until `succeeded` takes it back.
 
-    def failed(self, address: str, name: str) -> None:
-        """Notes a wrong password."""
+        It counts before the password is verified, so that many attempts at once are not free.
+
+        Returns:
+            How long this address has to wait instead, in seconds; 0 when it may try now.
+        """
         with self._lock:
-            for key in ((address, name), (address, _ANY)):
-                count, last_s = self._failures.pop(key, (0, 0.0))
-                is_old = self._clock() - last_s > _FORGOTTEN_S
-                self._failures[key] = (1 if is_old else count + 1, self._clock())
-            while len(self._failures) > _MOST:
-                self._failures.popitem(last=False)
+            keys = {(address, name): _FREE, (address, _ANY): _FREE_ANY}
+            wait_s = max(self._wait_s(key, free) for key, free in keys.items())
+            if not wait_s:
+                for key in keys:
+                    count, last_s = self._failures.pop(key, (0, 0.0))
+                    is_old = self._clock() - last_s > _FORGOTTEN_S
+                    self._failures[key] = (1 if is_old else count + 1, self._clock())
+                while len(self._failures) > _MOST:
+                    self._failures.popitem(last=False)
+            return wait_s
 
     def succeeded(self, address: str, name: str) -> None:
         """Forgets the wrong passwords of a person who has the right one."""
         with self._lock:
             self._failures.pop((address, name), None)
+            count, last_s = self._failures.get((address, _ANY), (0, 0.0))
+            if count:
+                self._failures[address, _ANY] = (count - 1, last_s)
 
     def _wait_s(self, key: tuple[str, str], free: int) -> float:
         count, last_s = self._failures.get(key, (0, 0.0))

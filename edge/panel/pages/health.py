@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from edge.panel.access.roles import Role
 from edge.panel.device import Disk, disk_of, log_of, temperatures
+from edge.panel.fields import number_of
 from edge.panel.page import Page, Route, Visit
-from edge.panel.refusals import Refused
 from edge.store.reader import Waiting
 from inspection.errors import LinewardenError
 
@@ -20,14 +20,11 @@ _UNIT = "linewarden@{line}.service"  # as `linewarden service install` names it
 
 
 def _health(visit: Visit) -> Response:
-    before = visit.request.query_params.get("before", "")
-    if before and not before.isdecimal():
-        raise Refused(400, "problem.field", name="before")
+    text = visit.request.query_params.get("before", "")
+    before = number_of(text, "before") if text else None
     sees_changes = visit.may(Role.OPERATOR)
     entries = (
-        visit.panel.audit.entries(
-            visit.line.name, before=int(before) if before else None, limit=_ENTRIES + 1
-        )
+        visit.panel.audit.entries(visit.line.name, before=before, limit=_ENTRIES + 1)
         if sees_changes
         else []
     )
@@ -38,7 +35,7 @@ def _health(visit: Visit) -> Response:
         log_path=f"/lines/{visit.line.name}/health/log",
         entries=shown,
         older=shown[-1].number if len(entries) > _ENTRIES else None,
-        is_first=not before,
+        is_first=before is None,
         sees_changes=sees_changes,
         sees_log=visit.may(Role.ENGINEER),
     )
@@ -67,7 +64,8 @@ def _figures(visit: Visit) -> dict[str, Any]:
 
 
 def _state(visit: Visit) -> dict[str, Any]:
-    return visit.line.ask("state", within_s=1.0)
+    state = visit.line.ask("state", within_s=1.0)
+    return {**state, "troubles": visit.line.troubles.of(state)}
 
 
 def _latency(visit: Visit) -> dict[str, float] | None:

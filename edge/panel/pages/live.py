@@ -30,6 +30,8 @@ def _live(visit: Visit) -> Response:
             "images": f"/lines/{line.name}/parts/",
             "texts": visit.texts.below("live"),
             "verdicts": visit.texts.below("verdict"),
+            "troubles": visit.texts.below("trouble"),
+            "todo": visit.texts.below("todo"),
         }
     )
 

@@ -6,7 +6,7 @@ import math
 
 from starlette.responses import RedirectResponse, Response
 
-from edge.panel.access.accounts import PASSWORD_MAX, PASSWORD_MIN
+from edge.panel.access.accounts import PASSWORD_MAX, PASSWORD_MIN, Account
 from edge.panel.access.sessions import COOKIE
 from edge.panel.endpoint import (
     LANGUAGE_COOKIE,
@@ -14,6 +14,7 @@ from edge.panel.endpoint import (
     PASSWORD_PATH,
     set_session_cookie,
 )
+from edge.panel.fields import local_path
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
 from edge.panel.texts import LANGUAGES
@@ -39,17 +40,22 @@ def _log_in(visit: Visit) -> Response:
     name = visit.field("name", 64)
     given = visit.form.get("password")
     limit = visit.panel.logins
-    wait_s = limit.wait_s(visit.address, name)
-    if wait_s:
+    if wait_s := limit.attempt(visit.address, name):
         return _login_page(visit, 429, visit.texts("login.wait", seconds=math.ceil(wait_s)))
     account = visit.panel.accounts.verified(name, given if isinstance(given, str) else "")
     if account is None:
-        limit.failed(visit.address, name)
         return _login_page(visit, 401, visit.texts("login.wrong"))
     limit.succeeded(visit.address, name)
+    # The browser forgets the session before, of the last person at this screen: so does the panel.
+    visit.panel.sessions.end(visit.request.cookies.get(COOKIE, ""))
     answer = visit.back(local_path(str(visit.form.get("next", "/"))))
-    set_session_cookie(answer, visit.panel.sessions.begin(account.name), visit.request)
+    _begin_session(visit, answer, account)
     return answer
+
+
+def _begin_session(visit: Visit, answer: Response, account: Account) -> None:
+    token = visit.panel.sessions.begin(account.name)
+    set_session_cookie(answer, token, visit.request, visit.panel)
 
 
 def _log_out(visit: Visit) -> Response:
@@ -68,17 +74,17 @@ def _set_password(visit: Visit) -> Response:
     account = visit.account
     before, chosen = str(visit.form.get("before", "")), str(visit.form.get("password", ""))
     limit = visit.panel.logins
-    if limit.wait_s(visit.address, account.name):
+    if limit.attempt(visit.address, account.name):
         raise Refused(429, "problem.too_often")
     if visit.panel.accounts.verified(account.name, before) is None:
-        limit.failed(visit.address, account.name)
         raise Refused(403, "problem.password")
+    limit.succeeded(visit.address, account.name)
     if chosen == before or chosen != visit.form.get("again"):
         raise Refused(400, "problem.password_again")
     with visit.change("password", account.name):
         visit.panel.accounts.set_password(account.name, chosen, is_one_time=False)
     answer = visit.back("/")
-    set_session_cookie(answer, visit.panel.sessions.begin(account.name), visit.request)
+    _begin_session(visit, answer, account)
     return answer
 
 
@@ -89,12 +95,6 @@ def _set_language(visit: Visit) -> Response:
     answer = visit.back(local_path(str(visit.form.get("next", "/"))))
     answer.set_cookie(LANGUAGE_COOKIE, language, max_age=_YEAR_S, samesite="strict", httponly=True)
     return answer
-
-
-def local_path(text: str) -> str:
-    """Returns a path of the panel; "/" for an address that leads elsewhere."""
-    is_local = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable()
-    return text if is_local else "/"
 
 
 def _public(path: str, handler: object, *, changes: bool = False) -> Route:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
@@ -10,8 +9,10 @@ from starlette.responses import Response
 from edge.panel.access.roles import Role
 from edge.panel.audit import Undo
 from edge.panel.bundles import activate, bundles_of, recipes_of
+from edge.panel.fields import number_of
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
+from edge.station.config import LineConfig
 from inspection.errors import LineError
 
 
@@ -24,6 +25,7 @@ def _recipes(visit: Visit) -> Response:
     state, silence = _state(visit)
     return visit.render(
         recipes=recipes_of(config),
+        names=_names(config),
         bundles=bundles_of(config),
         has_checks=bool(config.checks or [one for one in config.recipes.values() if one.checks]),
         state=state,
@@ -39,7 +41,14 @@ def _recipes(visit: Visit) -> Response:
 
 def _status(visit: Visit) -> Response:
     state, silence = _state(visit)
-    return visit.render("recipes_status.html", state=state, silence=silence)
+    return visit.render(
+        "recipes_status.html", state=state, silence=silence, names=_names(visit.line.config)
+    )
+
+
+def _names(config: LineConfig) -> dict[int | None, str]:
+    """Returns the names of the recipes by number."""
+    return {one.number: one.recipe for one in recipes_of(config)}
 
 
 def _state(visit: Visit) -> tuple[dict[str, Any] | None, str]:
@@ -51,13 +60,11 @@ def _state(visit: Visit) -> tuple[dict[str, Any] | None, str]:
 
 
 def _change_over(visit: Visit) -> Response:
-    wanted = visit.field("number")
-    if not wanted.isdecimal():
-        raise Refused(400, "problem.field", name="number")
+    wanted = number_of(visit.field("number"), "number")
     before = visit.line.ask("recipe")["active"]
     undo = None if before is None else Undo(_path(visit, "/change"), {"number": str(before)})
     with visit.change("recipe_change", f"{before} → {wanted}", undo):
-        visit.line.ask("recipe", number=int(wanted))
+        visit.line.ask("recipe", number=wanted)
     return visit.back(_path(visit))
 
 
@@ -73,12 +80,15 @@ def _activate(visit: Visit) -> Response:
     bundle = next((one for one in bundles_of(visit.line.config) if str(one.folder) == named), None)
     if bundle is None:
         raise Refused(400, "problem.field", name="bundle")
+    wanted = next((one for one in bundle.versions if one.version == version), None)
+    if wanted is None:
+        raise Refused(409, "problem.no_version", name=bundle.name)
     before = next((one.version for one in bundle.versions if one.is_active), None)
     undo = None
     if before is not None:
         undo = Undo(_path(visit, "/activate"), {"bundle": named, "version": before})
     with visit.change("bundle_activate", f"{bundle.name}: {before} → {version}", undo):
-        activate(Path(named), version)
+        activate(wanted)
     visit.reload()
     return visit.back(_path(visit))
 

@@ -7,12 +7,14 @@ from typing import Any
 from starlette.responses import Response
 
 from edge.panel.access.roles import Role
-from edge.panel.bundles import recipe_names
+from edge.panel.bundles import recipe_names, recipes_of
+from edge.panel.inspected import inspected_of
 from edge.panel.page import Page, Route, Visit
 from edge.panel.part_pictures import pictures_of
 from edge.panel.refusals import Refused
 from edge.panel.review.choice import WITHOUT_LABEL, Choice, place_from_text, text_from_place
 from edge.panel.review.data_sets import PURPOSES, Wanted, commands_for
+from edge.panel.troubles import Trouble
 from edge.store.labels import DECISIONS, DISPUTED
 from inspection.errors import LineError
 from inspection.verdict import Verdict
@@ -35,7 +37,7 @@ def _review(visit: Visit) -> Response:
         for one in shown
     ]
     has_older = len(found) > _SHOWN
-    alarms, silence = _alarms(visit)
+    troubles, silence = _troubles(visit)
     return visit.render(
         choice=choice,
         tabs=_tabs(visit, choice, base),
@@ -45,8 +47,12 @@ def _review(visit: Visit) -> Response:
         older=choice.path(base, before=text_from_place(shown[-1].place)) if has_older else "",
         defects=[one for one in labels if one not in DECISIONS],
         recipes=recipe_names(line.config),
-        views=list(line.config.views),
-        alarms=alarms,
+        numbered=[one for one in recipes_of(line.config) if one.number is not None],
+        products=[
+            (one, choice.number in map(str, one.numbers) or choice.recipe == one.recipe)
+            for one in inspected_of(line)
+        ],
+        troubles=troubles,
         silence=silence,
         data_sets_path=f"{base}/data-sets",
         make_path=f"{base}/data-sets/make",
@@ -66,10 +72,10 @@ def _tabs(visit: Visit, choice: Choice, base: str) -> list[tuple[str, str, bool]
     return [(name, one.path(base), one == choice) for name, one in usual]
 
 
-def _alarms(visit: Visit) -> tuple[list[str], str]:
-    """Returns the present alarms, or why they are not known."""
+def _troubles(visit: Visit) -> tuple[list[Trouble], str]:
+    """Returns the troubles of the line, or why they are not known."""
     try:
-        return visit.line.ask("state", within_s=1.0)["alarms"], ""
+        return visit.line.troubles.of(visit.line.ask("state", within_s=1.0)), ""
     except LineError as error:
         return [], str(error)
 
@@ -92,17 +98,14 @@ def _make_data_set(visit: Visit) -> Response:
     if purpose is None:
         raise Refused(400, "problem.field", name="purpose")
     texts = {name: str(value) for name, value in visit.form.items()}
-    choice = Choice(
-        verdict="all",
-        since=texts.get("since", ""),
-        until=texts.get("until", ""),
-        recipe=visit.field("recipe"),
-    )
-    view = texts.get("view", "") or None
-    if view is not None and view not in visit.line.config.views:
-        raise Refused(400, "problem.field", name="view")
-    wanted = Wanted(purpose, choice.filter(visit.line.zone), "take_passes" in visit.form, view)
-    with visit.change("data_set", f"{purpose}: {choice.recipe}"):
+    choice = Choice.of({name: texts.get(name, "") for name in ("since", "until")})
+    key, zone = visit.field("product"), visit.line.zone
+    product = next((one for one in inspected_of(visit.line) if one.key == key), None)
+    if product is None:
+        raise Refused(400, "problem.field", name="product")
+    since, until = choice.moment("since", zone), choice.moment("until", zone)
+    wanted = Wanted(purpose, product, since, until, "take_passes" in visit.form)
+    with visit.change("data_set", f"{purpose}: {product.label}"):
         visit.panel.data_sets.begin(visit.line, wanted)
     return visit.back(f"/lines/{visit.line.name}/review#data-sets")
 

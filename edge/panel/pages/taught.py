@@ -36,15 +36,9 @@ def _path(visit: Visit, below: str = "") -> str:
     return _HERE.format(line=visit.line.name, part=values["part"], taught=values["taught"]) + below
 
 
-def _job_of(visit: Visit, part: Part, word: str) -> Job | None:
-    """Returns the job with a word in its command line; None for one that was forgotten."""
-    jobs = visit.panel.jobs.of(part.subject)
-    return next((job for job in jobs if word in job.asked.words), None)
-
-
 def _result(visit: Visit) -> Response:
     part, taught = _part(visit), _taught(visit)
-    job = _job_of(visit, part, str(taught.report))
+    job = visit.panel.jobs.newest(part.subject, str(taught.report))
     tried = visit.panel.jobs.of(_trial_subject(part))
     trials = [(trial, _of_trial(tried, trial)) for trial in trials_of(taught)]
     return visit.render(
@@ -67,9 +61,8 @@ def _result(visit: Visit) -> Response:
 
 def _trial(visit: Visit) -> Response:
     """Returns the trial that waits or runs, for the page to renew; the page has the others."""
-    jobs = visit.panel.jobs.of(_trial_subject(_part(visit)))
-    newest = next((job for job in jobs if job.is_open), None)
-    return visit.render("teach_job.html", job=newest, log=[], idle="")
+    job = visit.panel.jobs.open(_trial_subject(_part(visit)))
+    return visit.render("job.html", job=job, log=[], idle="")
 
 
 def _trial_subject(part: Part) -> str:

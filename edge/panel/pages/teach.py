@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from edge.panel.access.roles import Role
 from edge.panel.audit import Undo
 from edge.panel.bundles import bundles_of
+from edge.panel.fields import number_of
 from edge.panel.jobs import Asked
 from edge.panel.page import Page, Route, Visit
 from edge.panel.refusals import Refused
@@ -104,7 +105,7 @@ def _job_status(visit: Visit) -> Response:
     jobs = visit.panel.jobs.of(_part(visit).subject)
     newest = jobs[0] if jobs else None
     return visit.render(
-        "teach_job.html",
+        "job.html",
         job=newest,
         log=newest.tail()[-_LINES:] if newest else [],
         idle=visit.texts("teach.no_job"),
@@ -113,7 +114,8 @@ def _job_status(visit: Visit) -> Response:
 
 def _open_job(visit: Visit, part: Part) -> str:
     """Returns the name of the job of a part that waits or runs; empty for none."""
-    return next((job.name for job in visit.panel.jobs.of(part.subject) if job.is_open), "")
+    job = visit.panel.jobs.open(part.subject)
+    return "" if job is None else job.name
 
 
 def _live(visit: Visit) -> Response:
@@ -202,17 +204,16 @@ def _import(visit: Visit) -> Response:
     part, root = _part(visit), visit.panel.config.teach.import_root
     if root is None:
         raise Refused(403, "problem.no_import_root")
-    folder, first = inside(root, visit.field("folder", 1000)), visit.field("start")
-    if not first.isdecimal():
-        raise Refused(400, "problem.field", name="start")
+    folder = inside(root, visit.field("folder", 1000))
+    first = number_of(visit.field("start"), "start")
     with visit.change("teach_import", f"{part.name}: {folder}"):
-        sources = files_of(folder)[int(first) :]
+        sources = files_of(folder)[first:]
         done = collect(sources, part.collection, visit.account.name, _STEP_S)
     return JSONResponse(
         {
             "added": done.added,
             "known": done.known,
-            "next": int(first) + len(sources) - done.left,
+            "next": first + len(sources) - done.left,
             "left": done.left,
             "refused": _reasons(visit, done),
         }

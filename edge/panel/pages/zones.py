@@ -15,14 +15,22 @@ from starlette.responses import Response
 from edge.panel.access.roles import Role
 from edge.panel.audit import Undo
 from edge.panel.command import linewarden
+from edge.panel.fields import number_of
+from edge.panel.inspected import (
+    Inspected,
+    PartFrame,
+    frame_at,
+    frame_of,
+    frames_of,
+    inspected_of,
+)
+from edge.panel.jobs import Asked, Job, State
 from edge.panel.page import WHY_MAX, Page, Route, Visit
 from edge.panel.refusals import Refused
-from edge.panel.zones.inspected import Inspected, PartFrame, frame_of, frames_of, inspected_of
 from edge.panel.zones.layouts import KEYS, Layouts, Version
 from edge.panel.zones.preview import preview
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import LinewardenError
-from inspection.files import write_text
 from inspection.images import read_image
 from inspection.redaction import redacted
 
@@ -31,6 +39,8 @@ _PARTS = (10, 50, 200)  # to try on
 _DRAWING_MAX = 1_000_000
 _SIZE = 1280
 _SHOWN = 20  # versions
+_LIMIT_S = 600.0  # of a trial
+_LOG_LINES = 5
 
 
 def _path(visit: Visit, below: str = "") -> str:
@@ -97,6 +107,7 @@ def _zones(visit: Visit) -> Response:
     except LinewardenError as error:
         problems.append(str(error))
     reference = _chosen_reference(query.get("part"), chosen, frames)
+    job = _job_of(visit, inspected, chosen) if chosen is not None else None
     return visit.render(
         inspected=inspected,
         choices=[
@@ -111,6 +122,7 @@ def _zones(visit: Visit) -> Response:
         good_parts=_good_parts(visit, inspected),
         parts=_PARTS,
         commands=_commands(visit, inspected, chosen),
+        open_job=job.name if job is not None and job.is_open else "",
         trial_path=f"{_path(visit, '/trial')}?{_named(inspected, chosen)}",
         path=_path(visit),
         editor=_editor(visit, inspected, reference, _start(chosen, active), versions)
@@ -237,7 +249,7 @@ def _preview(visit: Visit) -> Response:
 def _save(visit: Visit) -> Response:
     inspected = _inspected(visit, visit.field("recipe"))
     picture = _reference(visit, inspected, visit.field("reference")).read_bytes()
-    newest = visit.field("newest")
+    newest = number_of(visit.field("newest"), "newest")
     return _saved(visit, inspected, visit.field("layout", _DRAWING_MAX), picture, newest)
 
 
@@ -246,17 +258,15 @@ def _restore(visit: Visit) -> Response:
     inspected = _inspected(visit, visit.field("recipe"))
     layouts = _layouts(visit, inspected)
     earlier = layouts.find(visit.field("version"))
-    newest = str(layouts.versions()[0].number)
+    newest = layouts.versions()[0].number
     picture = earlier.reference().read_bytes()
     return _saved(visit, inspected, json.dumps(earlier.drawn()), picture, newest)
 
 
-def _saved(visit: Visit, inspected: Inspected, drawn: str, picture: bytes, newest: str) -> Response:
-    if not newest.isdecimal():
-        raise Refused(400, "problem.field", name="newest")
-    before, undo = int(newest), None
+def _saved(visit: Visit, inspected: Inspected, drawn: str, picture: bytes, before: int) -> Response:
+    undo = None
     if before:
-        form = {"recipe": inspected.key, "version": newest}
+        form = {"recipe": inspected.key, "version": str(before)}
         undo = Undo(_path(visit, "/restore"), form)
     saved = (visit.account.name, visit.field("why", WHY_MAX))
     with (
@@ -280,14 +290,17 @@ def _try(visit: Visit) -> Response:
         raise Refused(409, "zones.no_good_parts", line=visit.line.name)
     frames = frames_of(visit.line, inspected, int(most))
     with _told_as_refusal(), visit.change("zones_try", f"{inspected.label}: {version.number}"):
-        places = {str(one.path): [one.trigger, one.place] for one in frames}
-        words = [*_trying(inspected, version, good), "--threads", 1]
         parts = ["--parts", *(one.path for one in frames)] if frames else []
-        visit.panel.trials.begin(
-            [*words, *parts],
-            version.trial,
-            lambda: write_text(version.tried, json.dumps(places)),
+        words = [*_trying(inspected, version, good), "--threads", 1, *parts]
+        asked = Asked(
+            subject=_subject(visit, inspected),
+            kind="zones",
+            words=[str(word) for word in words],
+            limit_s=_LIMIT_S,
+            by=visit.account.name,
         )
+        # The outcome of an earlier trial of this version must not be taken for that of this one.
+        visit.panel.jobs.start(asked, prepare=lambda: version.trial.unlink(missing_ok=True))
     return visit.back(_here(visit, inspected, version=version.number))
 
 
@@ -295,45 +308,72 @@ def _show_trial(visit: Visit) -> Response:
     query = visit.request.query_params
     inspected = _inspected(visit, query.get("recipe", ""))
     version = _layouts(visit, inspected).find(query.get("version", ""))
-    state = visit.panel.trials.state(version.trial)
-    trial = _trial(version) if version.trial.exists() and not state.is_running else None
-    changed = _changed(visit, version, trial) if trial is not None else []
-    return visit.render("zones_trial.html", state=state, trial=trial, changed=changed)
+    job = _job_of(visit, inspected, version)
+    if job is not None and job.state is State.DONE:
+        job = None  # its outcome says it all
+    trial = _outcome(version, job)
+    return visit.render(
+        "zones_trial.html",
+        job=job,
+        log=job.tail()[-_LOG_LINES:] if job is not None else [],
+        idle=visit.texts("zones.not_tried") if trial is None else "",
+        trial=trial,
+        changed=_changed(visit, trial) if trial is not None else [],
+    )
 
 
 def _changed(
-    visit: Visit, version: Version, trial: dict[str, Any]
+    visit: Visit, trial: dict[str, Any]
 ) -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
-    """Returns record, small picture and both results of each part with another verdict."""
-    # The command line, which the page names too, leaves no places.
-    tried = version.tried
-    places = json.loads(tried.read_text(encoding="utf-8")) if tried.exists() else {}
-    changed = []
-    for one in trial["parts"]:
-        if one["before"]["verdict"] != one["after"]["verdict"]:
-            image = Path(one["image"])
-            trigger, picture = image.name, ""
-            if one["image"] in places:
-                trigger, place = places[one["image"]]
-                picture = _picture(visit, PartFrame(trigger, place, image))
-            changed.append((trigger, picture, one["before"], one["after"]))
-    return changed
+    """Returns name, small picture and both results of each part with another verdict."""
+    found = []
+    with visit.line.reader() as reader:
+        for one in trial["parts"]:
+            if one["before"]["verdict"] != one["after"]["verdict"]:
+                frame = frame_at(visit.line, reader, Path(one["image"]))
+                name = Path(one["image"]).name if frame is None else frame.trigger
+                picture = "" if frame is None else _picture(visit, frame)
+                found.append((name, picture, one["before"], one["after"]))
+    return found
+
+
+def _subject(visit: Visit, inspected: Inspected) -> str:
+    return f"{visit.line.name}/zones/{inspected.key}"
+
+
+def _job_of(visit: Visit, inspected: Inspected, version: Version) -> Job | None:
+    return visit.panel.jobs.newest(_subject(visit, inspected), str(version.trial))
+
+
+def _outcome(version: Version, job: Job | None) -> dict[str, Any] | None:
+    """Returns the outcome of the trial of a version; None while one is asked for."""
+    is_open = job is not None and job.is_open
+    return _trial(version) if version.trial.exists() and not is_open else None
+
+
+def _cancel(visit: Visit) -> Response:
+    inspected = _inspected(visit, visit.field("recipe"))
+    job = visit.panel.jobs.open(_subject(visit, inspected))
+    if job is None:
+        raise Refused(409, "problem.no_job")
+    with visit.change("job_cancel", f"{inspected.label}: {job.name}"):
+        visit.panel.jobs.cancel(job.name)
+    return visit.back(_here(visit, inspected))
 
 
 def _take(visit: Visit) -> Response:
     inspected = _inspected(visit, visit.field("recipe"))
     version = _layouts(visit, inspected).find(visit.field("version"))
-    if visit.panel.trials.state(version.trial).is_running or not version.trial.exists():
+    trial = _outcome(version, _job_of(visit, inspected, version))
+    if trial is None:
         raise Refused(409, "zones.no_trial", number=version.number)
-    undo = Undo(
-        _path(visit, "/back"), {"recipe": inspected.key, "seal": _trial(version)["replaces"]}
-    )
+    undo = Undo(_path(visit, "/back"), {"recipe": inspected.key, "seal": trial["replaces"]})
     with (
         _told_as_refusal(),
         visit.change("zones_take", f"{inspected.label}: {version.number}", undo),
     ):
         linewarden("layout", "take", inspected.bundle, version.trial, *_by(visit))
-    visit.reload(inspected.number)
+    visit.reload(*(inspected.numbers or (None,)))
     return visit.back(_here(visit, inspected, version=version.number))
 
 
@@ -350,7 +390,7 @@ def _back(visit: Visit) -> Response:
         if not seal.isalnum():
             raise Refused(400, "problem.field", name="seal")
         linewarden("calibrations", *words, *_by(visit))
-    visit.reload(inspected.number)
+    visit.reload(*(inspected.numbers or (None,)))
     return visit.back(_here(visit, inspected))
 
 
@@ -374,6 +414,7 @@ PAGE = Page(
         _change("save", _save, body_max_bytes=_DRAWING_MAX),
         _change("restore", _restore),
         _change("try", _try),
+        _change("cancel", _cancel),
         _change("take", _take),
         _change("back", _back),
     ),

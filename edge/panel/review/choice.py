@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, tzinfo
 from urllib.parse import urlencode
 
+from edge.panel.fields import number_of
 from edge.panel.refusals import Refused
 from edge.store.reader import Filter, Place
 from edge.store.rows import moment_from_text, text_from_moment
@@ -19,7 +20,6 @@ WITH_LABEL = "+"
 
 _TO_LOOK_AT = (Verdict.REJECT, Verdict.REVIEW, Verdict.NO_VERDICT)
 _TEXT_MAX = 200
-_DIGITS = 18  # of a number that SQLite takes
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Choice:
     Attributes:
         verdict: one of them, "unsure" for all but PASS, or "all".
         since, until: local times of the line, as 2026-11-29T16:00.
+        number: of the recipe, where recipes have numbers.
         label: one of them, "-" for parts without any, "+" for parts with some.
     """
 
@@ -36,6 +37,7 @@ class Choice:
     since: str = ""
     until: str = ""
     recipe: str = ""
+    number: str = ""
     label: str = ""
     min_score: str = ""
     max_score: str = ""
@@ -67,10 +69,11 @@ class Choice:
         """
         labelled = {WITHOUT_LABEL: False, WITH_LABEL: True}.get(self.label)
         return Filter(
-            since=self._moment("since", zone),
-            until=self._moment("until", zone),
+            since=self.moment("since", zone),
+            until=self.moment("until", zone),
             verdicts=self._verdicts(),
             recipe=self.recipe or None,
+            recipe_numbers=(number_of(self.number, "number"),) if self.number else (),
             min_score=self._number("min_score"),
             max_score=self._number("max_score"),
             label=None if labelled is not None else self.label or None,
@@ -85,7 +88,12 @@ class Choice:
         except ValueError as error:
             raise Refused(400, "problem.field", name="verdict") from error
 
-    def _moment(self, name: str, zone: tzinfo | None) -> datetime | None:
+    def moment(self, name: str, zone: tzinfo | None) -> datetime | None:
+        """Returns the moment of the field "since" or "until"; None for an empty one.
+
+        Raises:
+            Refused: it is none.
+        """
         text = getattr(self, name)
         try:
             moment = datetime.fromisoformat(text) if text else None
@@ -120,6 +128,6 @@ def place_from_text(text: str) -> Place | None:
     if not text:
         return None
     try:
-        return Place(moment_from_text(moment), int(number[:_DIGITS]))
+        return Place(moment_from_text(moment), number_of(number, "before"))
     except ValueError as error:
         raise Refused(400, "problem.field", name="before") from error

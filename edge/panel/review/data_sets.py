@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import sqlite3
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
 from edge.panel.bundles import bundle_of
+from edge.panel.inspected import Inspected
 from edge.panel.lines import PanelLine
 from edge.panel.refusals import Refused
 from edge.station.config import LineConfig
 from edge.store.data_set import ORIGIN, Layout, gather
-from edge.store.reader import Filter
-from inspection.errors import LinewardenError
+from edge.store.reader import Filter, StoredRecord
+from inspection.errors import LinewardenError, RecordsError
 
 Purpose = Literal["training", "calibration"]
 PURPOSES: tuple[Purpose, ...] = ("training", "calibration")
@@ -33,14 +35,21 @@ class Wanted:
     """A data set that somebody asks for.
 
     Attributes:
+        product: a data set is of one, because a model and a threshold are.
+        since, until: when its parts were announced; see `Filter`.
         take_passes: whether a PASS without a label counts as good.
-        view: the one to take where parts have several; None where they have one.
     """
 
     purpose: Purpose
-    which: Filter
+    product: Inspected
+    since: datetime | None
+    until: datetime | None
     take_passes: bool
-    view: str | None
+
+    @property
+    def which(self) -> Filter:
+        """The filter of the records."""
+        return replace(self.product.which, since=self.since, until=self.until)
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class DataSet:
 
     Attributes:
         images: number of them.
-        recipe, recipe_number, view: of the first of them.
+        recipe, recipe_number, view: that judged the first of them.
     """
 
     folder: Path
@@ -65,12 +74,16 @@ class Work:
     """The last data set that this process began for a line.
 
     Attributes:
-        problem: why it was not made, or what it leaves out; empty for nothing.
+        problem: why it was not made; empty when it was.
+        missing: parts that it leaves out because their frame was not kept, or is deleted by now.
+        damaged: what is wrong with the frame of each part that it leaves out for that.
     """
 
     name: str
-    is_running: bool
+    is_running: bool = False
     problem: str = ""
+    missing: int = 0
+    damaged: tuple[str, ...] = ()
 
 
 class DataSets:
@@ -78,10 +91,12 @@ class DataSets:
 
     Args:
         folder: None where the configuration names none.
+        min_free_bytes: the disk keeps so much for others, such as the records of the line.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, min_free_bytes: int) -> None:
         self.folder = folder
+        self._min_free_bytes = min_free_bytes
         self._lock = threading.Lock()
         self._works: dict[str, Work] = {}
 
@@ -127,22 +142,34 @@ class DataSets:
         return [_read(path, purpose) for path, purpose in newest]
 
     def _make(self, line: PanelLine, wanted: Wanted, out: Path) -> None:
-        problem = ""
         try:
             with line.reader() as reader:
                 found = gather(
-                    reader.find(wanted.which),
+                    self._while_there_is_room(reader.find(wanted.which), out.parent),
                     line.images,
                     out,
                     layout=_LAYOUTS[wanted.purpose],
                     take_passes=wanted.take_passes,
-                    view=wanted.view,
+                    view=wanted.product.view or None,
                 )
-            problem = "\n".join(found.damaged)
+            work = Work(out.name, missing=found.missing, damaged=tuple(found.damaged))
         except (LinewardenError, OSError, sqlite3.Error) as error:
-            problem = str(error)
+            work = Work(out.name, problem=str(error))
         with self._lock:
-            self._works[line.name] = Work(out.name, is_running=False, problem=problem)
+            self._works[line.name] = work
+
+    def _while_there_is_room(
+        self, records: Iterator[StoredRecord], folder: Path
+    ) -> Iterator[StoredRecord]:
+        """Yields records; on a full disk the line would delete its archive to make room."""
+        for record in records:
+            yield record
+            if shutil.disk_usage(folder).free < self._min_free_bytes:
+                raise RecordsError(
+                    f"{folder}: the disk has less than {self._min_free_bytes // 1_000_000} MB "
+                    "left, which 'teach.min_free_bytes' keeps for the lines; free some space, or "
+                    "choose a shorter time"
+                )
 
 
 def commands_for(data_set: DataSet, config: LineConfig) -> Sequence[str]:
@@ -158,8 +185,10 @@ def commands_for(data_set: DataSet, config: LineConfig) -> Sequence[str]:
 
 def _read(folder: Path, purpose: Purpose) -> DataSet:
     with (folder / ORIGIN).open() as stream:
-        record = json.loads(next(stream))["record"]
+        first = json.loads(next(stream))
         images = 1 + sum(1 for _ in stream)
-    return DataSet(
-        *(folder, purpose, images), record["recipe"], record["recipe_number"], record["view"]
-    )
+    # Of several views, another one may have decided. A data set of an earlier version names none.
+    record = first["record"]
+    view = first.get("view", record["view"])
+    judged = next((one for one in record["views"] if one["view"] == view), record)
+    return DataSet(folder, purpose, images, judged["recipe"], judged["recipe_number"], view)

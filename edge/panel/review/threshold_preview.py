@@ -14,7 +14,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from edge.panel.command import linewarden
+from edge.panel.file_version import version_of
 from edge.panel.refusals import Refused
+from inspection.bundle.manifest import CALIBRATION_FOLDER
 
 _LIMIT_S = 30.0
 _WAIT_S = 10.0  # for the answers to others
@@ -65,7 +67,8 @@ class ThresholdPreviews:
             LinewardenError: they cannot be told; the message says why.
             Refused: too many people ask now.
         """
-        key = (bundle, recipe, _version(bundle), *scores)
+        version = version_of(bundle / CALIBRATION_FOLDER / f"{recipe}.json")
+        key = (bundle, recipe, version, *scores)
         if not self._asking.acquire(timeout=_WAIT_S):
             raise Refused(503, "problem.busy")
         try:
@@ -76,12 +79,6 @@ class ThresholdPreviews:
             return self._known[key]
         finally:
             self._asking.release()
-
-
-def _version(bundle: Path) -> int:
-    """Returns a number that changes with the calibrations of a bundle."""
-    files = (bundle / "calibration").glob("*.json")
-    return max((path.stat().st_mtime_ns for path in files), default=0)
 
 
 def _ask(bundle: Path, recipe: str, scores: Sequence[float]) -> Preview:

@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from edge.panel.command import linewarden
+from edge.panel.file_version import FileVersion, version_of
 from edge.station.config import LineConfig
 from inspection.bundle.bundle import HISTORY_FOLDER, LOCK
 from inspection.bundle.manifest import CALIBRATION_FOLDER
@@ -88,7 +89,7 @@ class Calibrations:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._read: dict[Path, tuple[tuple[int, int, int], Slider]] = {}
+        self._read: dict[Path, tuple[FileVersion | None, Slider]] = {}
 
     def slider(self, of: Calibrated) -> Slider:
         """Returns the slider of the active calibration.
@@ -97,12 +98,9 @@ class Calibrations:
             LinewardenError: the recipe has none; the message says why.
         """
         with self._lock:
-            version = _version(of.path)
-            known = self._read.get(of.path)
+            version, known = version_of(of.path), self._read.get(of.path)
             if version is None or known is None or known[0] != version:
                 found = Slider.model_validate_json(_calibrations("sensitivity", of, "--json"))
-                if version is None:
-                    return found
                 self._read[of.path] = known = version, found
             return known[1]
 
@@ -175,14 +173,6 @@ def _name(user: int) -> str:
         return pwd.getpwuid(user).pw_name
     except KeyError:
         return str(user)
-
-
-def _version(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None  # the command says what is wrong
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _calibrations(action: str, of: Calibrated, *words: str) -> str:

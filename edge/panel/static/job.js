@@ -2,7 +2,7 @@
 
 const job = document.getElementById("job");
 
-new MutationObserver(() => {
+if (job) new MutationObserver(() => {
   const open = job.querySelector("[data-open]")?.dataset.open;
   if (open !== undefined && open !== job.dataset.shown) location.reload();
 }).observe(job, { childList: true });

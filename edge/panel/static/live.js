@@ -87,10 +87,9 @@ function show() {
 }
 
 // Without new records the last verdict would be a stale one.
-function faultsOf({ state, records_problem: unread }) {
-  const stalled = state.pipeline?.stalled ?? [];
-  const faults = state.state === "fault" ? state.faults : [];
-  return [...faults, ...stalled, unread, state.records?.failure].filter(Boolean);
+function faultsOf({ troubles, records_problem: unread }) {
+  const grave = troubles.filter(({ kind }) => kind === "fault" || kind === "records");
+  return [...grave.map(({ message }) => message), unread].filter(Boolean);
 }
 
 function showWord(kind, word, why, isFrozen = false) {
@@ -191,24 +190,30 @@ function showState() {
   const pipeline = state.pipeline;
   const lines = [];
   if (pipeline) {
-    const faults = [...pipeline.faults, ...pipeline.stalled];
-    lines.push([words.camera, faults.join("; ")]);
-    for (const [name, output] of Object.entries(pipeline.outputs)) {
-      lines.push([`${words.outputs}: ${name}`, output.is_up ? "" : output.why || "–"]);
-    }
+    lines.push([words.camera, !state.faults.length]);
+    for (const [name, output] of Object.entries(pipeline.outputs)) lines.push([`${words.outputs}: ${name}`, output.is_up]);
+    for (const [name, isUp] of Object.entries(state.records?.outboxes_up ?? {})) lines.push([`${words.outputs}: ${name}`, isUp]);
   }
-  const problem = snapshot.records_problem || state.records?.failure || "";
-  lines.push([words.disk, problem]);
+  lines.push([words.disk, !snapshot.records_problem && !state.records?.failure]);
   replaceChildren(
-    find("state"),
-    ...lines.map(([name, why]) => element("li", { class: why ? "bad" : "good" }, why ? `✖ ${name}: ${why}` : `✔ ${name}`)),
+    find("state"), // "Alarms" beside it says why
+    ...lines.map(([name, works]) => element("li", { class: works ? "good" : "bad" }, `${works ? "✔" : "✖"} ${name}`)),
   );
-  const alarms = state.alarms ?? [];
+  const troubles = snapshot.troubles;
   replaceChildren(
     find("alarms"),
-    ...(alarms.length
-      ? alarms.map((alarm) => element("li", { class: "bad" }, `✖ ${alarm}`))
-      : [element("li", { class: "good" }, `✔ ${words.no_alarms}`)]),
+    ...(troubles.length ? troubles.map(described) : [element("li", { class: "good" }, `✔ ${words.no_alarms}`)]),
+  );
+}
+
+function described({ kind, message, age_ms: age }) {
+  const since = settings.troubles.age.replace("{duration}", duration(age));
+  return element(
+    "li",
+    {},
+    element("strong", { class: "bad" }, `✖ ${settings.troubles[kind]} `),
+    `${message} `,
+    element("span", { class: "faint" }, `${settings.todo[kind]} ${since}`),
   );
 }
 

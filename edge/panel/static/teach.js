@@ -15,7 +15,7 @@ async function answerOf(response) {
 }
 
 function light(name, state, said) {
-  at(`${name}-light`).className = `teach-light ${state}`;
+  at(`${name}-light`).className = `light ${state}`;
   text(at(name), said);
 }
 

@@ -1,1 +1,1 @@
-"""What the page about zones needs: what a line inspects, versions of layouts, their trials."""
+"""What the page about zones needs: versions of layouts, their trials."""

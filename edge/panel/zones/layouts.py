@@ -57,11 +57,6 @@ class Version:
         """The file of its trial, which may not exist."""
         return self.path.with_suffix(".trial.json")
 
-    @property
-    def tried(self) -> Path:
-        """The file that says which parts its trial judges: paths with record and place."""
-        return self.path.with_suffix(".parts.json")
-
     def drawn(self) -> dict[str, Any]:
         """Returns its zones, ignored areas and alignment as JSON values.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from edge.part.signal import HasSignals, Signal
@@ -38,7 +38,7 @@ class RecipeRequestThread:
         self._poll_s = poll_ms / 1e3
         self._request: Request | None = None  # the last one that was handled
         self._refusal = ""
-        self._connection = Reconnector(self._open, LineError)
+        self._connection = Reconnector(self._open, Exception)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recipe request", daemon=True)
 
@@ -62,27 +62,30 @@ class RecipeRequestThread:
         return self._source.signals() if isinstance(self._source, HasSignals) else ()
 
     def _run(self) -> None:
-        try:
-            self._connection.open()
-        except LineError as error:
-            self._wait_until_back(error)
+        self._attempt(self._connection.open)
         while not self._stopping.wait(self._poll_s):
-            try:
-                self._follow()
-            except LineError as error:
-                self._connection.lose(str(error))
-                self._wait_until_back(error)
+            self._attempt(self._follow)
         self._source.close()
+
+    def _attempt(self, call: Callable[[], None]) -> None:
+        """Calls the source; after an error of any kind, waits until it can be opened again."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - also of a defect: nobody else takes requests
+            _log.warning(
+                "no recipe can be requested: %s",
+                str(error) or repr(error),
+                exc_info=not isinstance(error, LineError),
+            )
+            if not self._connection.lost:
+                self._connection.lose(str(error) or repr(error))
+            if self._connection.wait_until_open(self._stopping):
+                _log.warning("%s: recipes can be requested again", self._name)
 
     def _open(self) -> None:
         """Opens the source, which must take the first answer too."""
         self._source.open()
         self._follow()
-
-    def _wait_until_back(self, error: LineError) -> None:
-        _log.warning("no recipe can be requested: %s", error)
-        if self._connection.wait_until_open(self._stopping):
-            _log.warning("%s: recipes can be requested again", self._name)
 
     def _follow(self) -> None:
         """Look for a request, and answer."""

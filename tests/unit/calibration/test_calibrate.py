@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import CalibrationSettings, calibrate
 from calibration.good_parts import curve_of
 from calibration.layout_trial import targets_of
 from calibration.learnt import LearntImages
@@ -210,7 +210,9 @@ def test_learnt_images_count_with_the_prediction_that_is_given(
 ) -> None:
     paths = good_parts(tmp_path / "good", [20, 60, 40, 90, 30])
     learnt = few(paths, "without_itself", 0.7)
-    result = calibrate(tiny_bundle, paths, CalibrationTargets(0.01), learnt=learnt)
+    result = calibrate(
+        tiny_bundle, paths, CalibrationTargets(0.01), CalibrationSettings(learnt=learnt)
+    )
     kept = result.calibration
     assert kept.thresholds.reject == pytest.approx(0.7)
     assert kept.judged == "without_itself"
@@ -226,15 +228,33 @@ def test_learnt_images_count_with_the_prediction_that_is_given(
             "are not quite independent"
         ),
     )
-    assert describe(result)[:2] == list(said)
+    assert describe(result)[:3] == [
+        *said,
+        (
+            "the target of 1.00% needs 299 good parts that the model has not learnt: bring them to "
+            "linewarden calibrate"
+        ),
+    ]
     assert promises(result)[:2] == [sentence(one) for one in said]
     assert "with about 95% confidence." in promises(result)[2]
+    assert notices(result) == [
+        (
+            "the target of 1.00% needs 299 good parts that the model has not learnt; until then "
+            "the promise is about 45.07%"
+        ),
+        (
+            "every image counts as one part: if there are several images of a part, the promise "
+            "does not hold: teach again with --part-name"
+        ),
+    ]
 
 
 def test_fewer_than_five_learnt_images_have_no_bound(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", [20, 60, 40, 90])
     learnt = few(paths, "without_itself", 0.7)
-    result = calibrate(tiny_bundle, paths, CalibrationTargets(0.01), learnt=learnt)
+    result = calibrate(
+        tiny_bundle, paths, CalibrationTargets(0.01), CalibrationSettings(learnt=learnt)
+    )
     kept = result.calibration
     assert (kept.false_reject_rate_bound, kept.mask_rate_bound) == (1.0, 1.0)
     assert kept.false_reject_rate_average == pytest.approx(1 / 5)
@@ -247,6 +267,10 @@ def test_fewer_than_five_learnt_images_have_no_bound(tiny_bundle: Bundle, tmp_pa
     )
     assert describe(result)[:2] == list(said)
     assert promises(result) == [sentence(one) for one in said]
+    assert notices(result)[0] == (
+        "the target of 1.00% needs 299 good parts that the model has not learnt; until then the "
+        "promise is none"
+    )
     with pytest.raises(ConfigError, match="no sensitivity slider, because it has too few good p"):
         place_of(kept)
     with pytest.raises(ConfigError, match="it was made of too few images that the model has lea"):
@@ -256,7 +280,9 @@ def test_fewer_than_five_learnt_images_have_no_bound(tiny_bundle: Bundle, tmp_pa
 def test_a_single_image_promises_nothing(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", [20])
     learnt = few(paths, "mirrored", 0.7)
-    result = calibrate(tiny_bundle, paths, CalibrationTargets(0.01), learnt=learnt)
+    result = calibrate(
+        tiny_bundle, paths, CalibrationTargets(0.01), CalibrationSettings(learnt=learnt)
+    )
     kept = result.calibration
     assert (kept.false_reject_rate_bound, kept.false_reject_rate_average) == (1.0, 1.0)
     assert kept.mask_rate_bound == 1.0

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.calibrate import MAP_DECIDES, calibrate
+from calibration.calibrate import MAP_DECIDES, CalibrationSettings, calibrate
 from calibration.escapes import defect_values, escape_rate
 from calibration.good_parts import good_part_values, reject_by_zone
 from calibration.history import compare
@@ -57,7 +57,9 @@ def test_zones_have_their_own_thresholds_and_ignored_pixels_do_not_count(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     good = parts(tmp_path / "good", [(20, 100), (60, 110), (40, 190), (30, 150)])
-    result = calibrate(tiny_bundle, good, CalibrationTargets(0.01), layout=HALVES)
+    result = calibrate(
+        tiny_bundle, good, CalibrationTargets(0.01), CalibrationSettings(layout=HALVES)
+    )
     found = result.calibration
     assert {name: round(zone.reject * 255) for name, zone in found.zone_thresholds.items()} == {
         "left": 60,
@@ -86,7 +88,10 @@ def test_calibration_and_line_say_the_same_of_the_good_parts(
     random = np.random.default_rng(0)
     good = parts(tmp_path / "good", random.integers(10, 250, (40, 2)).tolist())
     found = calibrate(
-        tiny_bundle, good, CalibrationTargets(0.2, review_rate=0.6), layout=HALVES
+        tiny_bundle,
+        good,
+        CalibrationTargets(0.2, review_rate=0.6),
+        CalibrationSettings(layout=HALVES),
     ).calibration
     with Inspector.open(tiny_bundle.folder) as inspector:
         said = {path: inspector.inspect(frame(path)) for path in good}
@@ -112,7 +117,9 @@ def test_one_zone_over_all_of_the_map_changes_nothing(tiny_bundle: Bundle, tmp_p
     whole = Layout(
         frame_height=32, frame_width=32, zones=(Zone(name="all", polygons=(box(0, 0, 32, 32),)),)
     )
-    zoned = calibrate(tiny_bundle, good, CalibrationTargets(0.1), layout=whole).calibration
+    zoned = calibrate(
+        tiny_bundle, good, CalibrationTargets(0.1), CalibrationSettings(layout=whole)
+    ).calibration
     same = {"thresholds", "false_reject_rate_bound", "mask_rate_bound", "scores"}
     assert zoned.model_dump(include=same) == plain.model_dump(include=same)
 
@@ -138,7 +145,7 @@ def test_zones_that_were_changed_are_refused(
         tiny_bundle,
         parts(tmp_path / "good", [(20, 100), (30, 90)]),
         CalibrationTargets(0.1),
-        layout=HALVES,
+        CalibrationSettings(layout=HALVES),
     )
     content = json.loads(result.path.read_text())
     if change == "zones":
@@ -170,7 +177,7 @@ def test_a_part_that_is_not_there_gives_no_verdict(tiny_bundle: Bundle, tmp_path
     good = [tmp_path / f"good/{n}.png" for n in range(4)]
     for number, path in enumerate(good):
         cv2.imwrite(str(path), with_mark(6 + number, 8, 90 + number))
-    calibrate(tiny_bundle, good, CalibrationTargets(0.1), layout=layout)
+    calibrate(tiny_bundle, good, CalibrationTargets(0.1), CalibrationSettings(layout=layout))
     with Inspector.open(tiny_bundle.folder) as inspector:
         there = inspector.inspect(with_mark(10, 5))
         gone = inspector.inspect(np.full((32, 32), 20, np.uint8))
@@ -184,7 +191,9 @@ def test_a_part_that_is_not_there_gives_no_verdict(tiny_bundle: Bundle, tmp_path
     empty = tmp_path / "good/empty.png"
     cv2.imwrite(str(empty), np.full((32, 32), 20, np.uint8))
     with pytest.raises(CameraError, match=f"{empty}: the part was not found"):
-        calibrate(tiny_bundle, [*good, empty], CalibrationTargets(0.1), layout=layout)
+        calibrate(
+            tiny_bundle, [*good, empty], CalibrationTargets(0.1), CalibrationSettings(layout=layout)
+        )
     active = tiny_bundle.calibration("default", "model.onnx")
     values = defect_values(tiny_bundle, active, [*good, empty], engine=None)
     assert len(values) == 5
@@ -207,11 +216,15 @@ def test_a_score_that_zones_replace_is_told(
 ) -> None:
     monkeypatch.setattr("calibration.calibrate.open_chosen", lambda *_, **__: OtherScore())
     good = parts(tmp_path / "good", [(20, 100), (60, 110)])
-    zoned = calibrate(tiny_bundle, good, CalibrationTargets(0.01), layout=HALVES)
+    zoned = calibrate(
+        tiny_bundle, good, CalibrationTargets(0.01), CalibrationSettings(layout=HALVES)
+    )
     assert zoned.calibration.zone_scores.keys() == zoned.images.keys()
     assert f"note: {MAP_DECIDES}" in describe(zoned)
     ignoring = HALVES.model_copy(update={"zones": ()})
-    rest = calibrate(tiny_bundle, good, CalibrationTargets(0.01), layout=ignoring)
+    rest = calibrate(
+        tiny_bundle, good, CalibrationTargets(0.01), CalibrationSettings(layout=ignoring)
+    )
     assert rest.calibration.zone_scores.keys() == rest.images.keys()
     assert f"note: {MAP_DECIDES}" in describe(rest)
     assert f"note: {MAP_DECIDES}" not in describe(
@@ -283,7 +296,12 @@ def test_targets_that_exclude_each_other_are_refused(
 ) -> None:
     before = tiny_bundle.calibration("default", "model.onnx")
     with pytest.raises(ConfigError) as caught:
-        calibrate(tiny_bundle, parts(tmp_path / "good", [(20, 30)]), targets, layout=layout)
+        calibrate(
+            tiny_bundle,
+            parts(tmp_path / "good", [(20, 30)]),
+            targets,
+            CalibrationSettings(layout=layout),
+        )
     assert str(caught.value) == message
     assert tiny_bundle.calibration("default", "model.onnx") == before
 
@@ -291,7 +309,9 @@ def test_targets_that_exclude_each_other_are_refused(
 def calibrated(bundle: Bundle, tmp_path: Path, layout: Layout | None) -> Calibration:
     levels = np.random.default_rng(6).integers(10, 250, (60, 2)).tolist()
     good = parts(tmp_path / "good", levels, logo=255 if layout else 5)
-    return calibrate(bundle, good, CalibrationTargets(0.1), layout=layout).calibration
+    return calibrate(
+        bundle, good, CalibrationTargets(0.1), CalibrationSettings(layout=layout)
+    ).calibration
 
 
 @pytest.mark.parametrize("layout", [None, HALVES])

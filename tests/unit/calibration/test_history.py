@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import CalibrationSettings, calibrate
 from calibration.history import ACTIVE, compare, find, history, recipes, roll_back
 from calibration.thresholds import CalibrationTargets
 from inspection.bundle import Bundle
@@ -64,8 +64,12 @@ def test_a_new_calibration_keeps_the_old_one_and_says_why(
 def test_the_data_hash_is_of_the_set_of_images(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = images(tmp_path / "good", [20, 60, 40])
     one = calibrate(tiny_bundle, paths, CalibrationTargets(0.01)).calibration
-    same = calibrate(tiny_bundle, paths[::-1], CalibrationTargets(0.01), recipe="7").calibration
-    less = calibrate(tiny_bundle, paths[1:], CalibrationTargets(0.01), recipe="8").calibration
+    same = calibrate(
+        tiny_bundle, paths[::-1], CalibrationTargets(0.01), CalibrationSettings(recipe="7")
+    ).calibration
+    less = calibrate(
+        tiny_bundle, paths[1:], CalibrationTargets(0.01), CalibrationSettings(recipe="8")
+    ).calibration
     assert one.data_sha256 == same.data_sha256 != less.data_sha256
     assert recipes(tiny_bundle) == ["7", "8", "default"]
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.calibrate import CalibrationResult, calibrate
+from calibration.calibrate import CalibrationResult, CalibrationSettings, calibrate
 from calibration.report import write_calibration_report
 from calibration.statements import describe, outlier_notice
 from calibration.thresholds import CalibrationTargets
@@ -31,7 +31,9 @@ def parts(folder: Path, levels: list[int]) -> list[Path]:
 def calibrated(
     bundle: Bundle, paths: list[Path], without: dict[str, str] | None = None
 ) -> CalibrationResult:
-    return calibrate(bundle, paths, CalibrationTargets(0.01), without=without or {})
+    return calibrate(
+        bundle, paths, CalibrationTargets(0.01), CalibrationSettings(without=without or {})
+    )
 
 
 def test_the_measure_does_not_depend_on_the_outliers_or_the_scale() -> None:

@@ -13,10 +13,10 @@ from inspection.bundle import Bundle
 from inspection.engine import GraphShape, Prediction, engine_class
 from inspection.errors import BundleError, EngineError
 from inspection.images import encode_png
-from inspection.inspector import open_engine
 from inspection.layout import Layout
 from inspection.layout.alignment import Alignment
 from inspection.layout.zones import Zone
+from inspection.opening import open_engine
 from inspection.preprocess import Crop, Preprocessing
 from inspection.verdict import Cause, Thresholds, Verdict, decide, decide_by_zone
 
@@ -195,7 +195,7 @@ def test_an_opened_engine_has_run_once(
 ) -> None:
     engine = RememberingEngine()
     monkeypatch.setattr(
-        "inspection.inspector.engine_class", lambda *_: lambda *_words, **_more: engine
+        "inspection.opening.engine_class", lambda *_: lambda *_words, **_more: engine
     )
     open_engine(tiny_bundle).close()
     assert len(engine.batches) == 1
@@ -276,7 +276,7 @@ def test_an_engine_that_fails_its_first_run_is_closed_on_its_thread(
         def close(self) -> None:
             threads.append(threading.current_thread())
 
-    monkeypatch.setattr("inspection.inspector.engine_class", lambda *_: Failing)
+    monkeypatch.setattr("inspection.opening.engine_class", lambda *_: Failing)
     with pytest.raises(EngineError, match="out of memory"):
         open_engine(tiny_bundle)
     opened, closed = threads

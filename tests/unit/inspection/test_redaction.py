@@ -67,6 +67,8 @@ def test_a_password_in_a_query(key: str, odd: str) -> None:
         ("rtspsrc user-id=a user-pw=b ! decodebin", "rtspsrc user-id=a user-pw=*** ! decodebin"),
         ("rtspsrc user-pw = 'a b' ! x", "rtspsrc user-pw = *** ! x"),
         ("Authorization: Basic bGluZTM6aHVudGVy", "Authorization: ***"),
+        ("Set-Cookie: session=a1; Path=/", "Set-Cookie: ***"),
+        ("bundles/cookie: exists; choose another", "bundles/cookie: exists; choose another"),
         ("/etc/mqtt-password: cannot be read", "/etc/mqtt-password: cannot be read"),
         ("12 PASS, 3 REJECT, passes=4", "12 PASS, 3 REJECT, passes=4"),
         ("somebody@example.com", "somebody@example.com"),

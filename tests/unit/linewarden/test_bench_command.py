@@ -56,9 +56,11 @@ def test_a_picture_without_a_folder_is_refused_before_the_measurement(
 
 
 @pytest.mark.parametrize("command", ["bench", "build", "inspect"])
-def test_no_engine_has_fewer_threads_than_one(
-    command: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("threads", ["-3", "100000", "two"])
+def test_an_engine_has_a_number_of_threads_that_a_machine_can_start(
+    command: str, threads: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        main([command, "bundle", "--threads", "-3"])
-    assert "argument --threads: -3 threads run nothing: give 1 or more" in capsys.readouterr().err
+        main([command, "bundle", "--threads", threads])
+    expected = f"argument --threads: {threads}: give a whole number from 1 to 1024"
+    assert expected in capsys.readouterr().err

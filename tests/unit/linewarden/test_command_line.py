@@ -15,6 +15,8 @@ from inspection.errors import EngineError
 from linewarden.command_line import main
 from linewarden.memory import HINT
 
+PACKAGES = ["calibration", "edge", "export", "inspection", "linewarden", "reports", "training"]
+
 
 def test_a_file_that_cannot_be_written_is_one_line_and_nothing_is_half_written(
     tiny_bundle: Bundle, tmp_path: Path
@@ -95,7 +97,38 @@ def test_every_lack_of_memory_has_a_message(
     assert capsys.readouterr().err == f"linewarden: {said}\n"
 
 
-@pytest.mark.parametrize("error", [RuntimeError("other"), ImportError("other"), ValueError("o")])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (IsADirectoryError(errno.EISDIR, "", "parts"), "parts: Is a directory"),
+        (NotADirectoryError(errno.ENOTDIR, "", "part.png/x"), "part.png/x: Not a directory"),
+        (OSError(errno.ENOSPC, "", "from", None, "to"), "to: No space left on device"),
+    ],
+)
+def test_an_error_of_a_folder_names_the_file_that_is_written(
+    error: OSError,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("linewarden.commands.inspect.run", fail)
+    assert main(["inspect", "--bundle", "b", "part.png"]) == 1
+    expected = f"linewarden: {said}; free some space, or choose another place\n"
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("other"),
+        ImportError("other"),
+        ValueError("o"),
+        *(ModuleNotFoundError("other", name=f"{package}.moved") for package in PACKAGES),
+    ],
+)
 def test_a_mistake_of_the_program_keeps_its_trace(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:

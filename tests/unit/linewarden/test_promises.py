@@ -12,12 +12,12 @@ from inspection.errors import ConfigError
 from linewarden.command_line import main
 from linewarden.promises import calibrated, taught
 from training.data.survey import divide
-from training.hold_out import FEW, hold_out_share
+from training.hold_out import JUDGES, hold_out_share, judging
 
 
-@pytest.mark.parametrize("images", [5, FEW, FEW + 1, 49, 50, 400])
+@pytest.mark.parametrize("images", [5, JUDGES, JUDGES + 1, 49, 67, 400])
 def test_it_is_the_promise_of_the_threshold_that_teach_sets(images: int) -> None:
-    share = hold_out_share(images)
+    share = hold_out_share(images, in_turn=True)
     fitted, held_out = divide({str(n): str(n) for n in range(images)}, hold_out=share, seed=42)
     scores = np.random.default_rng(0).normal(size=len(held_out) if share else len(fitted))
     limit = tolerance_limit(list(scores), false_reject_rate=0.01, confidence=0.95)
@@ -27,10 +27,26 @@ def test_it_is_the_promise_of_the_threshold_that_teach_sets(images: int) -> None
     assert promise.average == limit.average
 
 
-def test_too_few_images_have_a_promise_on_average_only() -> None:
-    promise = taught(4, 0.01)
+@pytest.mark.parametrize("images", [2, 4])
+def test_too_few_images_have_a_promise_on_average_only(images: int) -> None:
+    promise = taught(images, 0.01)
     assert promise is not None
-    assert (promise.bound, promise.average) == (1.0, 1 / 5)
+    assert (promise.judging, promise.bound) == (images, 1.0)
+    assert promise.average == 1 / (images + 1)
+
+
+def test_more_parts_never_promise_less_but_for_the_first_that_is_not_judged_in_turn() -> None:
+    promises = {images: taught(images, 0.01) for images in range(2, 400)}
+    bounds = {images: promise.bound for images, promise in promises.items() if promise}
+    worse = [images for images in range(3, 400) if bounds[images] > bounds[images - 1]]
+    assert worse == [JUDGES + 1]
+    assert bounds[2 * JUDGES] == bounds[JUDGES] > bounds[5 * JUDGES + 1]
+
+
+@pytest.mark.parametrize("images", range(2, 400))
+def test_at_most_half_of_the_parts_are_held_out(images: int) -> None:
+    assert judging(images) <= max(JUDGES, (images + 1) // 2)
+    assert judging(images) >= JUDGES or images < 2 * JUDGES - 1
 
 
 def test_calibration_uses_every_part() -> None:

@@ -16,18 +16,19 @@ from training.adding import Addition, add_good_images, good_files
 from training.checkpoint import RunRecord, load_run, save_run
 from training.config import TrainConfig
 from training.fit import fit
+from training.hold_out import hold_out_share
 from training.models.subspace import Model
 
 SEED = 43  # with which an image that was learnt of 10 is held out of 19
 
 
-def draw(folder: Path, numbers: range, size: tuple[int, int] = (40, 56)) -> Path:
+def draw(folder: Path, numbers: range, size: tuple[int, int] = (40, 56), value: int = 60) -> Path:
     """Draws noise with a square in the middle, another one for each number."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         random = np.random.default_rng(number)
         image = random.integers(90, 120, (*size, 3), dtype=np.uint8)
-        image[10:30, 15 + number % 5 : 40] += 60
+        image[10:30, 15 + number % 5 : 40] += value
         cv2.imwrite(str(folder / f"{number:03d}.png"), image)
     return folder
 
@@ -116,6 +117,16 @@ def test_the_images_of_a_part_are_added_together(tmp_path: Path) -> None:
     learnt = {files[sha256].stem[-1] for sha256 in record.fitted_sha256}
     held_out = {files[sha256].stem[-1] for sha256 in held(record)}
     assert (len(learnt), len(held_out), len(learnt | held_out)) == (7, 3, 10)
+
+
+def test_parts_and_not_their_images_make_the_share_that_is_held_out(tmp_path: Path) -> None:
+    few, more = draw(tmp_path / "few", range(10)), draw(tmp_path / "more", range(10, 50))
+    plain = config(few)
+    parts = {"part_name": r"(\d)\.png$", "hold_out": hold_out_share(10, in_turn=False)}
+    torch.manual_seed(0)
+    fit(plain.model_copy(update={"data": plain.data.model_copy(update=parts)}), tmp_path / "run")
+    data = add_good_images(tmp_path / "run", more).record["config"].data
+    assert data.hold_out == hold_out_share(10, in_turn=False) != hold_out_share(50, in_turn=False)
 
 
 def test_the_run_itself_stays(tmp_path: Path) -> None:

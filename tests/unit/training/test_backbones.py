@@ -95,6 +95,17 @@ def test_frozen_and_always_in_eval_mode() -> None:
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
 
 
+def test_features_are_convolved_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch lets cuDNN round to TF32, and a model learnt so on a GPU differs from the line's."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    backbone = Backbone(BackboneConfig(weights="none"))
+    allowed = []
+    backbone.body.register_forward_hook(lambda *_: allowed.append(torch.backends.cudnn.allow_tf32))
+    backbone(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
+    assert allowed == [False]
+    assert torch.backends.cudnn.allow_tf32
+
+
 def test_blue_and_red_are_told_apart() -> None:
     torch.manual_seed(0)
     backbone = Backbone(config())

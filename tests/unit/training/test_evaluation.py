@@ -330,7 +330,10 @@ class TestDoubts:
                 "an image repeats another, so that the bounds are too narrow: good/2.png, "
                 "crack/1.png"
             ),
-            "there is no drawn mask, and pixel figures leave the part out: crack/2.png",
+            (
+                "there is no drawn mask in ground_truth, and pixel figures leave the part out: "
+                "crack/2.png"
+            ),
         )
         assert found.without_mask == 1
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from inspection.errors import ConfigError
+from inspection.errors import CameraError, ConfigError
 from tests.doubles.small_models import frames, small_subspace
 from tests.unit.training.test_adding import config, draw, saved, taught
 from training.adding import add_good_images
@@ -15,7 +15,7 @@ from training.checkpoint import load_run
 from training.config import TrainConfig
 from training.few_images import judge_learnt, predictions_without
 from training.fit import fit
-from training.hold_out import FEW, hold_out_share
+from training.hold_out import JUDGES, hold_out_share
 from training.models.base import LearntImage
 from training.models.subspace import Model
 
@@ -73,6 +73,15 @@ def test_a_run_that_holds_images_out_judges_none_again(tmp_path: Path) -> None:
     assert judge_learnt(*load_run(tmp_path / "run")) == (None, {})
 
 
+def test_an_image_that_has_changed_is_not_judged(tmp_path: Path) -> None:
+    """Saved again, it has a hash that the model has not learnt, and would count as unseen."""
+    torch.manual_seed(0)
+    fit(few_config(draw(tmp_path / "few", range(4))), tmp_path / "run")
+    draw(tmp_path / "few", range(3, 4), value=61)
+    with pytest.raises(CameraError, match=r"1 images have changed since .*\n.*003\.png"):
+        judge_learnt(*load_run(tmp_path / "run"))
+
+
 def test_additions_hold_images_out_once_there_are_many(tmp_path: Path) -> None:
     torch.manual_seed(0)
     fit(few_config(draw(tmp_path / "few", range(3))), tmp_path / "run")
@@ -80,11 +89,14 @@ def test_additions_hold_images_out_once_there_are_many(tmp_path: Path) -> None:
         add_good_images(tmp_path / "run", draw(tmp_path / "more", range(3, 6))), tmp_path / "run2"
     )
     assert (len(record.judged_in_turn), len(record.held_out)) == (6, 0)
-    many = draw(tmp_path / "many", range(6, FEW + 2))
+    many = draw(tmp_path / "many", range(6, JUDGES + 2))
     record = saved(add_good_images(tmp_path / "run2", many), tmp_path / "run3")
-    assert (len(record.fitted_sha256), len(record.held_out)) == (15, 7)
+    assert (len(record.fitted_sha256), len(record.held_out)) == (11, 11)
     assert record.judged_in_turn == ()
-    assert record.config.data.hold_out == hold_out_share(FEW + 2) == 0.3
+    assert record.config.data.hold_out == hold_out_share(JUDGES + 2, in_turn=True) == 0.5
+    more = draw(tmp_path / "more still", range(JUDGES + 2, 48))
+    record = saved(add_good_images(tmp_path / "run3", more), tmp_path / "run4")
+    assert (len(record.fitted_sha256), len(record.held_out)) == (48 - JUDGES, JUDGES)
 
 
 def test_a_model_with_steps_holds_some_out(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_frames_and_input_follow_the_images(
     assert fitted.image_size == (192, 352)
     assert (fitted.frame_height, fitted.frame_width) == ((60, 62), (120, 120))
     said = capsys.readouterr().err
-    assert "frames of 2 sizes, 60 to 62 high and 120 to 120 wide;" in said
+    assert "warning: frames of 2 sizes, 60 to 62 high and 120 to 120 wide;" in said
     assert "odd.png" in said
     assert fitted_to_images(config(parts, crop=CROP)).data.image_size == (256, 256)
     assert fitted_to_images(config(parts), smallest_defect_px=2).data.image_size == (96, 128)

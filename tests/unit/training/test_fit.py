@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from inspection.errors import BundleError, CameraError, ConfigError
-from training.checkpoint import RESUME, RUN, WEIGHTS, Progress, load_run
+from training.checkpoint import RESUME, RUN, WEIGHTS, Progress, load_run, refuse_other_folder
 from training.config import TrainConfig
 from training.data.augment import Augmentation
 from training.fit import DivergedError, fit
@@ -165,16 +165,19 @@ def test_a_model_that_has_not_learnt_trains_on_up_to_a_limit(
     assert fit(settings, tmp_path / "run").epochs == epochs
 
 
+@pytest.mark.parametrize("after", [8, 10, 11])
 def test_a_training_that_goes_on_ends_alike_after_an_interruption(
-    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
+    """It resumes in the middle of an extension, and where one begins: 8, 10."""
     monkeypatch.setattr("training.models.supersimplenet.Model", _SlowLearner)
     monkeypatch.setattr(_SlowLearner, "passes", 0)
     settings = config(parts, epochs=8, maximum_steps=100)
     whole = fit(settings, tmp_path / "whole")
     monkeypatch.setattr(_SlowLearner, "passes", 0)
     with pytest.raises(StoppedHereError):
-        fit(settings, tmp_path / "broken", interrupt_after(12))  # type: ignore[arg-type]
+        # The state is that of the epoch before: an epoch writes it behind its report.
+        fit(settings, tmp_path / "broken", interrupt_after(after + 1))  # type: ignore[arg-type]
     resumed = fit(settings, tmp_path / "broken")
     assert (resumed.epochs, resumed.weights_sha256) == (whole.epochs, whole.weights_sha256)
 
@@ -183,6 +186,15 @@ def test_a_finished_run_is_not_overwritten(parts: Path, tmp_path: Path) -> None:
     fit(config(parts, epochs=1), tmp_path / "run")
     with pytest.raises(ConfigError, match="holds a finished run"):
         fit(config(parts, epochs=1), tmp_path / "run")
+
+
+def test_a_run_takes_a_folder_of_its_own(parts: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"holds .*, and not a run; choose another folder"):
+        refuse_other_folder(parts)
+    with pytest.raises(StoppedHereError):
+        fit(config(parts), tmp_path / "run", interrupt_after(2))  # type: ignore[arg-type]
+    for folder in (tmp_path / "new", tmp_path / "run"):
+        refuse_other_folder(folder)
 
 
 def test_a_state_of_another_configuration_is_refused(parts: Path, tmp_path: Path) -> None:

@@ -47,12 +47,12 @@ def test_a_plan_has_the_comparison_that_chose_it(good: list[SurveyedSample]) -> 
     plan = planned(good, said, wishes)
     config, evidence = plan.config, plan.evidence
     assert evidence is not None
-    assert said[0] == "24 good images, 30% of them held out for the threshold"
+    assert said[0] == "24 good images, 50% of them held out for the threshold"
     assert said[-1].endswith("input 96x128 (height x width)")
-    assert (config.data.image_size, config.data.hold_out) == ((96, 128), 0.3)
+    assert (config.data.image_size, config.data.hold_out) == ((96, 128), 0.5)
     assert config.fit.seed == 3
     # Images that are held out for the calibration take no part.
-    assert evidence.judged == 16
+    assert evidence.judged == 12
     figures = [(one.form, one.image_auroc, one.found) for one in evidence.tried]
     assert [form for form, *_ in figures] == ["subspace", "mahalanobis"]
     again = planned(good, [], wishes).evidence
@@ -70,12 +70,14 @@ def test_few_images_are_all_learnt_and_choose_nothing(good: list[SurveyedSample]
 
 def test_a_model_that_cannot_forget_holds_out_of_few_images(good: list[SurveyedSample]) -> None:
     plan = planned(good[:9], [], Wishes(forms=("memory",)))
-    assert (plan.config.model.name, plan.config.data.hold_out) == ("memory", 0.3)
+    assert (plan.config.model.name, plan.config.data.hold_out) == ("memory", 0.5)
 
 
 def test_parts_with_several_images_are_held_out_of_few_images(good: list[SurveyedSample]) -> None:
     plan = planned(good[:9], [], Wishes(forms=("subspace",)), part_name=r"\d+")
-    assert (plan.config.data.part_name, plan.config.data.hold_out) == (r"\d+", 0.3)
+    assert (plan.config.data.part_name, plan.config.data.hold_out) == (r"\d+", 0.5)
+    views = planned([*good] * 3, [], Wishes(forms=("subspace",)), part_name=r"\d(?=\.png)")
+    assert views.config.data.hold_out == 0.5  # of 10 parts in 72 images
     with pytest.raises(ConfigError, match=r"data\.part_name x: does not match the name of"):
         planned(good[:9], [], Wishes(), part_name="x")
     with pytest.raises(ConfigError, match="part_name needs parts that are held out"):
@@ -115,8 +117,9 @@ def test_frames_of_several_sizes_give_a_range_and_the_rare_ones_are_named(
     assert plan.config.data.frame_height == (60, 62)
     assert plan.config.data.frame_width == (80, 80)
     assert said[0] == (
-        "frames of 2 sizes, 60 to 62 high and 80 to 80 wide; 9 of 10 are 60x80, the others: "
-        f"{odd[0].sample.path}"
+        "warning: frames of 2 sizes, 60 to 62 high and 80 to 80 wide; 9 of 10 are 60x80, the "
+        f"others: {odd[0].sample.path}; the bundle will take all sizes between: remove images that "
+        "are not from the camera of the line"
     )
 
 
@@ -136,7 +139,7 @@ def test_steps_fill_the_time_that_the_features_leave(
 
 @pytest.mark.parametrize(
     ("size", "reason"),
-    [("1024,1280", "would take 152 s"), ("1056,1280", "would need too much memory")],
+    [("1024,1280", "would take 144 s"), ("1088,1280", "would need too much memory")],
 )
 def test_images_that_are_too_large_are_not_compared(
     good: list[SurveyedSample], monkeypatch: pytest.MonkeyPatch, size: str, reason: str
@@ -149,7 +152,7 @@ def test_images_that_are_too_large_are_not_compared(
     assert plan.evidence is None
     shown = size.replace(",", "x")
     no_comparison, chosen = said[1:]
-    assert no_comparison == f"no comparison, the default: 76 images of {shown} {reason}"
+    assert no_comparison == f"no comparison, the default: 72 images of {shown} {reason}"
     assert chosen == (
         f"subspace, input {shown} (height x width); the backbone takes 2000 ms for such an image "
         "here"

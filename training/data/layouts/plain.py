@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inspection.errors import CameraError, listed
-from inspection.images import content_of
+from inspection.images import IMAGE_SUFFIXES, content_of
 from training.data.data_set import DataSet, Sample
 from training.data.layouts import ground_truth, ksdd2
 from training.data.layouts.base import assemble, part_name
@@ -17,7 +17,7 @@ from training.data.layouts.mvtec import folders, read_tree
 
 _MASK_ENDINGS = ("_mask", "_gt", "_label")
 
-EXPECTED = "images of good parts, or test/<defect>"
+EXPECTED = f"images of good parts ({', '.join(sorted(IMAGE_SUFFIXES))}), or test/<defect>"
 
 
 def recognises(path: Path) -> bool:

@@ -28,12 +28,19 @@ from edge.camera import (
     PylonConfig,
     child,
 )
-from edge.camera.faults import NAMES, CameraHungError, CameraLostError, PartialFrameError
+from edge.camera.faults import (
+    NAMES,
+    UNUSABLE_MAX,
+    CameraHungError,
+    CameraLostError,
+    PartialFrameError,
+    WrongFrameError,
+)
 from edge.camera.genicam import GenicamSettings, TriggerSettings
 from edge.camera.isolated import IsolatedCamera
 from edge.part.frame import Frame
 from inspection.config.secret import REVEALED
-from inspection.errors import CameraError
+from inspection.errors import CameraError, FrameError
 from tests.doubles.cameras import process_of
 from tests.doubles.scripted_camera import picture
 
@@ -89,6 +96,20 @@ def read_until_it_raises(camera: IsolatedCamera) -> None:
     until_s = time.monotonic() + GENEROUS_S
     while time.monotonic() < until_s:
         camera.read(0.05)
+
+
+def errors_of(camera: IsolatedCamera) -> list[CameraError]:
+    """Reads until the camera is lost; returns the errors on the way, and that of the loss."""
+    errors: list[CameraError] = []
+    until_s = time.monotonic() + GENEROUS_S
+    while time.monotonic() < until_s:
+        try:
+            camera.read(0.05)
+        except FrameError as error:
+            errors.append(error)
+        except CameraError as error:
+            return [*errors, error]
+    raise AssertionError("the camera was not lost in time")
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -231,14 +252,43 @@ def test_a_silent_camera_that_runs_free_is_lost(opened: Make) -> None:
         assert camera.read(0.1) is None
 
 
-def test_bad_frames_are_no_silence(opened: Make) -> None:
-    reads = {str(n): "nothing" if n % 2 else "PartialFrameError" for n in range(8)}
-    camera = opened(reads=reads, silent_limit_s=0.15)
-    for _ in range(4):
+def test_a_camera_that_runs_free_and_gives_unusable_frames_alone_is_lost(opened: Make) -> None:
+    """Not by their number: a stream is damaged up to its next key frame."""
+    camera = opened(reads={"all": "WrongFrameError"}, silent_limit_s=0.5)
+    message = (
+        "camera 'scripted': answers, runs free, and gave no usable frame for 0.5 s (the last one: "
+        "frame N is bad); open it again"
+    )
+    errors = errors_of(camera)
+    assert len(errors) > 2 * UNUSABLE_MAX
+    assert {type(error) for error in errors[:-1]} == {WrongFrameError}
+    assert type(errors[-1]) is CameraLostError
+    assert re.sub(r"\d+ is bad", "N is bad", str(errors[-1])) == message
+
+
+def test_a_triggered_camera_that_gives_unusable_frames_alone_is_lost(opened: Make) -> None:
+    reads = {str(number): "PartialFrameError" for number in range(100)}
+    reads |= {"3": "nothing", "5": "MissingFrameError"}  # neither usable nor unusable
+    camera = opened(reads=reads, runs_free=False, silent_limit_s=0.1)
+    errors = errors_of(camera)
+    assert str(errors[-1]) == (
+        "camera 'scripted': gave 20 unusable frames one after the other (the last one: frame 21 is "
+        "bad); open it again"
+    )
+    assert len(errors) == UNUSABLE_MAX + 1
+    camera.open()
+    assert type(errors_of(camera)[-1]) is CameraLostError
+
+
+def test_a_usable_frame_ends_the_count_of_unusable_ones(opened: Make) -> None:
+    reads = {str(number): "PartialFrameError" for number in range(30) if number != 15}
+    camera = opened(reads=reads, runs_free=False)
+    for number in range(30):
+        if number == 15:
+            next_frame(camera)
+            continue
         with pytest.raises(PartialFrameError):
-            camera.read(0.1)
-        assert camera.read(0.1) is None
-    assert camera.read(GENEROUS_S) is not None
+            camera.read(GENEROUS_S)
 
 
 @pytest.mark.parametrize("how", ["hang", "hang with the GIL"])
@@ -343,6 +393,30 @@ def test_a_hung_open_is_an_error(make: Make) -> None:
         camera.open()
     with pytest.raises(CameraError, match="the camera is not open"):
         camera.read(0.1)
+
+
+def test_an_open_can_be_aborted(make: Make) -> None:
+    camera = make(on={"open": "hang"}, hung_limit_s=100 * GENEROUS_S)
+    camera.abort_open()  # nothing to abort
+    aborting = threading.Thread(target=_abort_until, args=(camera, done := threading.Event()))
+    aborting.start()
+    with pytest.raises(CameraLostError, match="ended \\(signal 9, Killed\\)"):
+        camera.open()
+    done.set()
+    aborting.join()
+    with pytest.raises(CameraError, match="the camera is not open"):
+        camera.read(0.1)
+
+
+def test_an_open_camera_is_not_aborted(opened: Make) -> None:
+    camera = opened()
+    camera.abort_open()
+    assert next_frame(camera).sequence == 0
+
+
+def _abort_until(camera: IsolatedCamera, done: threading.Event) -> None:
+    while not done.wait(0.05):
+        camera.abort_open()
 
 
 def test_a_refused_open_leaves_nothing(make: Make, tmp_path: Path) -> None:

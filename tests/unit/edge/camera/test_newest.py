@@ -135,3 +135,13 @@ def test_a_queue_that_grows_lags() -> None:
         now[0] = round(frame * 0.05 * SECOND)
         lag_ns = clock.lag_ns(round(frame * 0.04 * SECOND))
     assert lag_ns == pytest.approx(0.99 * SECOND, rel=0.01)
+
+
+def test_a_clock_that_is_set_back_begins_the_measurement_anew() -> None:
+    now = [100 * SECOND]
+    clock = StreamClock(lambda: now[0])
+    lags = []
+    for stamp_s in (0.0, 0.1, 0.2, -1.7, -1.6, -1.5, 5.0, 5.1, 3.0, 3.1):
+        lags.append(clock.lag_ns(round((10 + stamp_s) * SECOND)) / SECOND)
+        now[0] += SECOND // 10
+    assert lags == pytest.approx([0] * 10, abs=0.001)

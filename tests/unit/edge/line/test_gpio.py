@@ -110,6 +110,23 @@ def test_a_pulse_that_ends_late_keeps_its_gap(
     assert edges(pins, "REJECT")[0][0] - edges(pins, "PASS")[1][0] >= 1.5
 
 
+def test_the_heartbeat_of_a_fault_cuts_no_pulse(pins: Pins, make_record: MakeRecord) -> None:
+    gpio = pins.output(pulse_ms=100.0)
+    gpio.open()
+    gpio.send(make_record(1, Verdict.REJECT))
+    gpio.show(StationState.FAULT)
+    assert not pins.is_on("reject")  # a FAULT that begins takes the verdict back
+    gpio.close()
+    gpio.open()
+    gpio.show(StationState.FAULT)
+    gpio.send(make_record(2, Verdict.REJECT))
+    beat = pins.is_on("heartbeat")
+    gpio.show(StationState.FAULT)
+    assert pins.is_on("reject")
+    assert pins.is_on("heartbeat") is not beat
+    gpio.close()
+
+
 def test_parts_that_come_too_fast_are_refused(pins: Pins, make_record: MakeRecord) -> None:
     gpio = pins.output(pulse_ms=150.0)
     gpio.open()

@@ -101,6 +101,17 @@ def test_a_verdict_nobody_acknowledges_stands_for_a_while(record: InspectionReco
     assert shake.signals.trigger_id == ""
 
 
+def test_a_verdict_stands_beside_the_heartbeat_of_a_fault(record: InspectionRecord) -> None:
+    clock = Clock()
+    shake = handshake(acknowledged=False, clock=clock)
+    shake.show(StationState.FAULT)
+    shake.result(record)
+    clock.now_ns += 199 * MS
+    assert Bits.RESULT_VALID in shake.show(StationState.FAULT).bits
+    clock.now_ns += 1 * MS
+    assert shake.show(StationState.FAULT).bits & ~Bits.HEARTBEAT == Bits.FAULT
+
+
 @pytest.mark.parametrize("state", [StationState.BUSY, StationState.FAULT])
 def test_busy_and_fault_take_a_verdict_back(record: InspectionRecord, state: StationState) -> None:
     shake = handshake(acknowledged=False)
@@ -122,6 +133,17 @@ def test_a_restart_jumps_over_what_may_still_be_on_its_way(before: int) -> None:
     assert (number - before) % SEQUENCE_MAX == 256
     shake.continue_from(7)
     assert shake.signals.sequence == number
+
+
+@pytest.mark.parametrize("kept", [257, 258, 512])
+def test_an_acknowledge_that_outlived_the_block_confirms_no_part(
+    record: InspectionRecord, kept: int
+) -> None:
+    shake = handshake()
+    shake.continue_from(0, acknowledged=kept)
+    for _ in range(2 * 256):
+        shake.result(record)
+        assert not shake.takes(kept)
 
 
 def test_a_fresh_number_is_in_range() -> None:

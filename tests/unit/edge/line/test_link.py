@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from edge.line.base import StationState
+from edge.line.base import NotTakenError, StationState
 from edge.line.link import Link
 from edge.part.record import InspectionRecord
 from inspection.errors import LineError
@@ -76,6 +76,20 @@ def test_every_part_is_sent_while_the_output_is_down(
         fail(link, make_record(number))
     assert plc.calls == ["send test-000001", "send test-000002", "send test-000003"]
     assert not link.is_up
+
+
+def test_a_verdict_that_the_line_need_not_take_is_no_loss_of_the_output(
+    plc: Plc, link: Link, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(record: InspectionRecord) -> None:
+        raise NotTakenError("modbus", record.trigger_id)
+
+    monkeypatch.setattr(plc, "send", refuse)
+    with pytest.raises(NotTakenError, match="modbus: the verdict of test-000001 was not ack"):
+        link.send(make_record(1))
+    assert link.is_up
+    link.show(StationState.READY)
+    assert plc.calls == ["show ready"]
 
 
 class UnpolledServer(Plc):

@@ -115,6 +115,19 @@ def test_another_process_never_repeats_a_number(plc: PlcServer, make_record: Mak
     assert second == first + 257
 
 
+def test_an_acknowledge_that_the_plc_kept_over_a_power_cut_confirms_no_part(
+    plc: PlcServer, make_record: MakeRecord
+) -> None:
+    plc.acknowledges = False
+    plc.write(ACKNOWLEDGE_REGISTER, 257)  # the block is 0: the next number would be this one
+    output = client(plc)
+    output.open()
+    output.show(StationState.READY)
+    with pytest.raises(LineError, match="no acknowledge of sequence number 514 in"):
+        output.send(make_record(1))
+    output.close()
+
+
 @pytest.mark.parametrize("end", ["raise SystemExit(3)", "raise RuntimeError", "pass"])
 def test_a_process_that_ends_without_close_leaves_the_safe_state(plc: PlcServer, end: str) -> None:
     code = f"""

@@ -51,6 +51,7 @@ def test_what_is_not_fetched_in_time_is_taken_back(
 ) -> None:
     output = server()
     output.open()
+    output.show(StationState.READY)
     began = time.monotonic()
     with pytest.raises(LineError, match="the PLC did not acknowledge the verdict of test-000001"):
         output.send(make_record(1))
@@ -64,6 +65,7 @@ def test_the_acknowledge_of_another_part_is_none(
 ) -> None:
     output = server()
     output.open()
+    output.show(StationState.READY)
     plc.write_register(40, plc.read_input_registers(11, count=1).registers[0] + 2)
     with pytest.raises(LineError, match="test-000001"):
         output.send(make_record(1))

@@ -138,6 +138,7 @@ def test_an_array_of_acknowledges_is_none(
     output.close()
     with closing(output_from_config(config(acknowledge=True))) as acknowledged:
         acknowledged.open()
+        acknowledged.show(StationState.READY)
         with connected() as client:
             index = client.get_namespace_index(NAMESPACE)
             numbers = ua.DataValue(ua.Variant([1, 2], ua.VariantType.UInt16))

@@ -136,9 +136,21 @@ def test_a_job_that_is_cancelled_as_the_runner_takes_it_never_runs(
 
 def test_a_job_that_takes_too_long_is_ended(jobs: Jobs, forever: list[str]) -> None:
     job = ended(jobs, jobs.start(asked(*forever, limit_s=0.1)))
-    assert job.state is State.FAILED
+    assert job.state is State.TOO_LONG
     assert job.ended is not None
     assert job.ended.why == "limit"
+
+
+def test_a_job_that_is_killed_says_so_in_its_log(
+    jobs: Jobs, forever: list[str], tmp_path: Path
+) -> None:
+    job = jobs.start(asked(*forever))
+    wait_for(lambda: jobs.find(job.name).tail(), GENEROUS_S)
+    for pid in processes(str(tmp_path / "forever.yaml")):
+        os.kill(pid, signal.SIGKILL)
+    killed = ended(jobs, job)
+    assert (killed.state, killed.ended and killed.ended.exit_code) == (State.FAILED, -9)
+    assert killed.tail()[-1] == "ended by SIGKILL: perhaps by the kernel, for lack of memory"
 
 
 def test_a_killed_runner_takes_its_job_along_and_the_next_one_goes_on(

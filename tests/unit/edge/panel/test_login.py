@@ -11,7 +11,7 @@ import pytest
 
 from edge.panel.access.login_limit import LoginLimit
 from edge.panel.access.roles import Role
-from edge.panel.access.sessions import Sessions
+from edge.panel.access.sessions import COOKIE, Sessions
 from edge.panel.services import open_panel
 from tests.doubles.panel import CHEAP, PASSWORD, Browser, config_of, opened, title_of
 
@@ -53,23 +53,34 @@ def test_the_wait_doubles_to_a_minute_and_is_forgotten() -> None:
     limit = LoginLimit(lambda: now[0])
     waits = []
     for _ in range(14):
-        limit.failed("a", "x")
-        waits.append(limit.wait_s("a", "x"))
+        waits.append(limit.attempt("a", "x"))
         now[0] += waits[-1]
-    assert waits[:8] == [0, 0, 0, 0, 2, 4, 8, 16]
+        assert not waits[-1] or limit.attempt("a", "x") == 0
+    assert waits[:9] == [0, 0, 0, 0, 0, 2, 4, 8, 16]
     assert waits[-1] == 60
-    assert limit.wait_s("b", "x") == 0
+    assert limit.attempt("b", "x") == 0
     now[0] += 901
-    limit.failed("a", "x")
-    assert limit.wait_s("a", "x") == 0
+    assert [limit.attempt("a", "x") for _ in range(5)] == [0] * 5
+
+
+def test_attempts_at_once_are_counted_before_one_of_them_is_verified() -> None:
+    limit = LoginLimit(lambda: 0.0)
+    assert [limit.attempt("a", "x") > 0 for _ in range(8)] == [False] * 5 + [True] * 3
+
+
+def test_the_right_password_counts_as_no_attempt() -> None:
+    limit = LoginLimit(lambda: 0.0)
+    for number in range(100):
+        assert limit.attempt("a", f"name-{number % 40}") == 0
+        limit.succeeded("a", f"name-{number % 40}")
 
 
 def test_many_names_from_one_machine_are_slowed_too() -> None:
     limit = LoginLimit(lambda: 0.0)
     for number in range(30):
-        limit.failed("a", f"name-{number}")
-    assert limit.wait_s("a", "another") > 0
-    assert limit.wait_s("b", "another") == 0
+        limit.attempt("a", f"name-{number}")
+    assert limit.attempt("a", "another") > 0
+    assert limit.attempt("b", "another") == 0
 
 
 def test_a_session_ends(tmp_path: Path) -> None:
@@ -83,6 +94,15 @@ def test_a_session_ends(tmp_path: Path) -> None:
         assert found.account.role is Role.VIEWER
         now[0] += timedelta(hours=0.2)
         assert sessions.find(token) is None
+
+
+def test_a_login_ends_the_session_before_at_the_same_screen(tmp_path: Path) -> None:
+    with opened(config_of(tmp_path, tmp_path / "line.yaml")) as panel:
+        browser = Browser(panel).log_in("engineer")
+        before = browser.cookie(COOKIE)
+        browser.log_in("viewer")
+        assert before != browser.cookie(COOKIE)
+        assert panel.sessions.find(before) is None
 
 
 def test_logging_out_ends_the_session(tmp_path: Path) -> None:

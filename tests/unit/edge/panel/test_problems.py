@@ -11,7 +11,7 @@ import pytest
 
 from edge.panel.services import Panel
 from edge.store import database
-from tests.doubles.panel import Browser, TalkingLine, title_of
+from tests.doubles.panel import ORIGIN, Browser, TalkingLine, title_of
 
 PART = "/lines/line/parts/t1/images/0?size=160"
 
@@ -58,6 +58,28 @@ def test_a_wrong_configuration_of_a_line_has_a_page_until_it_is_mended(
     assert viewer.get("/lines/line/recipes").status_code == 200
     line_file.unlink()
     assert "cannot be read" in viewer.get("/lines/line/recipes").text
+
+
+@pytest.mark.parametrize(
+    ("referer", "page"),
+    [
+        ("http://panel.test/lines/line/recipes?x=1", "/lines/line/recipes?x=1"),
+        ("http://elsewhere.test/lines/line/recipes", "/"),
+        ("http://panel.test//elsewhere.test", "/"),
+        ("", "/"),
+    ],
+)
+def test_a_failed_change_leads_back_to_its_page(panel: Panel, referer: str, page: str) -> None:
+    operator = Browser(panel).log_in("operator")
+    headers = {"origin": ORIGIN, "referer": referer, "accept": "text/html"}
+    form = {"csrf": operator.csrf, "why": "a test", "number": "2"}
+    answer = operator.request("POST", "/lines/line/recipes/change", data=form, headers=headers)
+    assert f'class="button" href="{page}"' in answer.text
+
+
+def test_a_page_is_tried_again_with_its_query(panel: Panel) -> None:
+    answer = Browser(panel).log_in("viewer").get("/lines/line/review?verdict=PASS&before=x")
+    assert 'href="/lines/line/review?verdict=PASS&amp;before=x"' in answer.text
 
 
 def test_a_line_that_does_not_run_has_a_page(panel: Panel) -> None:

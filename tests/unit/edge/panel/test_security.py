@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
@@ -103,13 +104,68 @@ def test_a_page_without_login_leads_to_the_login(panel: Panel, page: object) -> 
 
 
 def test_open_pages_show_and_change_nothing_more(tmp_path: Path) -> None:
-    config = config_of(tmp_path, tmp_path / "line.yaml", open_to_viewers=True)
+    config = config_of(tmp_path, tmp_path / "line.yaml", open_to_viewers=True, names=["panel.test"])
     with opened(config) as panel:
         nobody = Browser(panel)
         assert nobody.get("/lines/line/live").status_code == 200
         for route in GUARDED:
             assert nobody.post(filled(route.path)).status_code in {401, 403}
         assert entries(panel) == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("rebound.example", 403),  # a page of the internet, whose name has the panel's address
+        ("panel.test", 200),
+        ("192.168.0.7:9600", 200),
+        ("[fd00::7]:9600", 200),
+        ("localhost", 200),
+        (gethostname(), 200),
+    ],
+)
+def test_open_pages_are_open_under_the_names_of_the_panel_alone(
+    tmp_path: Path, host: str, status: int
+) -> None:
+    config = config_of(tmp_path, tmp_path / "line.yaml", open_to_viewers=True, names=["panel.test"])
+    with opened(config) as panel:
+        nobody = Browser(panel)
+        answer = nobody.get("/lines/line/live", headers={"host": host})
+        assert answer.status_code == status
+        if status == 403:
+            assert "rebound.example is not one of them" in answer.text
+        assert nobody.get("/login", headers={"host": host}).status_code == 200
+        somebody = Browser(panel).log_in("viewer")
+        assert somebody.get("/lines/line/live", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (f"/lines/line/health?before={'9' * 30}", 400),
+        (f"/lines/line/health?before={'9' * 5000}", 400),
+        ("/lines/line/teach/a%00b", 404),
+        ("/lines/line/teach/..", 404),
+        ("/lines/line/teach/a%2F..%2Fb", 404),
+        ("/lines/line/teach/part/images/a%00b?size=160", 404),
+        (f"/lines/line/teach/part/images/a.png?size={'9' * 5000}", 400),
+    ],
+)
+def test_odd_numbers_and_names_are_refused_and_are_no_defect(
+    panel: Panel, path: str, status: int
+) -> None:
+    panel.teach.parts.add("line", "part", "")
+    assert Browser(panel).log_in("viewer").get(path).status_code == status
+
+
+def test_the_cookie_is_secure_behind_a_proxy_that_ends_tls(tmp_path: Path) -> None:
+    proxy = {"peers": ["10.0.0.9"], "origin": "https://panel.plant"}
+    config = config_of(tmp_path, tmp_path / "line.yaml", proxy=proxy)
+    with opened(config) as panel:
+        form = {"name": "viewer", "password": PASSWORD}
+        for address, is_secure in (("10.0.0.9", True), ("10.0.0.1", False)):
+            answer = Browser(panel, address).post("/login", form)
+            assert ("secure" in answer.headers["set-cookie"].lower()) is is_secure
 
 
 def test_every_answer_has_the_headers(panel: Panel) -> None:

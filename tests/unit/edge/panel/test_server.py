@@ -13,7 +13,6 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
-import uvicorn
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -34,11 +33,14 @@ def serving(config: PanelConfig) -> Iterator[int]:
     with opened(config):
         pass
     with closing(server._listening(config)) as listener:
-        running = uvicorn.Server(server._settings(config))
+        announced: list[bool] = []
+        running = server.AnnouncedServer(
+            server._settings(config), lambda: announced.append(running.started)
+        )
         thread = threading.Thread(target=lambda: asyncio.run(running.serve([listener])))
         thread.start()
         try:
-            wait_for(lambda: running.started, LIMIT_S)
+            wait_for(lambda: announced == [True], LIMIT_S)
             yield listener.getsockname()[1]
         finally:
             running.should_exit = True
@@ -126,7 +128,7 @@ def test_a_used_port_says_so(config: PanelConfig) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         used = config.model_copy(update={"port": taken.getsockname()[1]})
         with pytest.raises(LineError, match="give another 'host' or 'port'"):
-            server.serve(used)
+            server.serve(used, when_ready=lambda: None)
 
 
 def test_tls_serves_with_secure_cookies(tmp_path: Path) -> None:

@@ -42,6 +42,23 @@ def test_no_file_takes_the_text_of_another(language: str) -> None:
     assert [key for key, count in counts.items() if count > 1] == []
 
 
+@pytest.mark.parametrize(
+    ("language", "others"),
+    [
+        # A part is "ausgeschleust", a person gives a "Bewertung", and the line keeps an
+        # "Aufzeichnung" of it; a "Datensatz" is to train with.
+        ("de", r"zurück(ge)?w(ie|ei)s|ausgew[oe]rf|Auswurf|Beurteilung|Auslöser|gute[nrs]? Teil"),
+        ("de", r"Datensatz (der|des|hat)|Bedienoberfläche|Verwalter|[Ll]ehren|Bestand\b"),
+        # 剔除 is to reject a part, 拒绝 to refuse a request.
+        ("zh", r"被拒绝|拒绝.{0,2}工件|误剔率|图片|得分|仓库|试验|承诺|学习"),
+        ("zh", r"(?<=[\u4e00-\u9fff])[,;:!?](?!\d)"),  # Chinese has marks of its own
+    ],
+)
+def test_a_language_has_one_word_for_one_thing(language: str, others: str) -> None:
+    found = {key: text for key, text in texts_of(language).items() if re.search(others, text)}
+    assert found == {}
+
+
 def test_there_is_no_language_without_a_name() -> None:
     assert {path.name for path in (FOLDER / "locales").iterdir()} == set(LANGUAGES)
 
@@ -66,7 +83,7 @@ def test_every_text_has_a_use() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     computed = (
         *("page.", "role.", "verdict.", "action.", "signal.", "problem.title_"),
-        *("job_kind.", "job_state.", "result_done.", "result_open."),
+        *("trouble.", "todo.", "job_kind.", "job_state.", "result_done.", "result_open."),
         *("focus.", "exposure."),
     )
     unused = [

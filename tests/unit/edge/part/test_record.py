@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from edge.part.record import InspectionRecord, record_from_settled
 from edge.part.result import Settled
-from edge.pipeline.status import OutputStatus, Tally
+from edge.pipeline.status import OutputStatus, StageCounts, Tally
 from edge.service.run import describe
 from inspection.inspector import Inspection, no_verdict
 from inspection.verdict import Cause, Thresholds, Verdict
@@ -89,17 +89,8 @@ def test_tally_counts_and_takes_percentiles(make_settled: MakeSettled) -> None:
     tally.add(record_from_settled(late))
     lost = make_settled(5, no_verdict(Cause.CAMERA, "lost"), with_frame=False)
     tally.add(record_from_settled(lost))
-    summary = tally.summary(
-        seconds=10.0,
-        late_results=1,
-        bounced_triggers=2,
-        refused_triggers=4,
-        stray_frames=3,
-        images_dropped=0,
-        images_failed=0,
-        late_verdicts=0,
-        error=None,
-    )
+    summary = tally.summary(10.0, StageCounts(late_results=1, stray_frames=3))
+    assert (summary.late_results, summary.stray_frames, summary.images_failed) == (1, 3, 0)
     assert summary.triggers == 5
     assert summary.verdicts[Verdict.REJECT] == 3
     assert summary.causes == {Cause.DEADLINE: 1, Cause.CAMERA: 1}
@@ -111,20 +102,12 @@ def test_tally_counts_and_takes_percentiles(make_settled: MakeSettled) -> None:
 
 def test_the_summary_counts_the_verdicts_of_each_output() -> None:
     summary = Tally().summary(
-        seconds=0.0,
-        late_results=0,
-        bounced_triggers=0,
-        refused_triggers=0,
-        stray_frames=0,
-        images_dropped=0,
-        images_failed=0,
-        late_verdicts=0,
+        0.0,
         outputs={
             "modbus": OutputStatus(is_up=False, undelivered=3),
             "mqtt": OutputStatus(is_up=True, waiting=2),
             "jsonlines": OutputStatus(is_up=True),
         },
-        error=None,
     )
     lines = [line for line in describe(summary) if line.startswith("output ")]
     assert lines == [
@@ -136,15 +119,5 @@ def test_the_summary_counts_the_verdicts_of_each_output() -> None:
 
 
 def test_summary_of_nothing() -> None:
-    summary = Tally().summary(
-        seconds=0.0,
-        late_results=0,
-        bounced_triggers=0,
-        refused_triggers=0,
-        stray_frames=0,
-        images_dropped=0,
-        images_failed=0,
-        late_verdicts=0,
-        error=None,
-    )
+    summary = Tally().summary(0.0)
     assert (summary.triggers, summary.latency_p99_ms, summary.parts_per_minute) == (0, None, 0.0)

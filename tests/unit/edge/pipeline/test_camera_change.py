@@ -1,10 +1,14 @@
 """Cameras that are opened anew for another recipe, all of them or none, while parts come."""
 
 import threading
+import time
+from contextlib import AbstractContextManager
 
 import pytest
 
-from edge.pipeline.settings import ViewCamera
+from edge.camera.faults import CameraLostError
+from edge.part.frame import Frame
+from edge.pipeline.settings import View, ViewCamera
 from inspection.errors import CameraError
 from inspection.verdict import Cause, Verdict
 from tests.doubles.bright import Bright, Expects, running
@@ -70,3 +74,69 @@ def test_the_station_is_not_ready_meanwhile() -> None:
         slow.opens.set()
         change.join(GENEROUS_S)
         wait_for(lambda: line.pipeline.faults == [])
+
+
+class Lost(Bright):
+    """Is lost, and refuses to open again from then on."""
+
+    def __init__(self, brightness: int, limit_s: float) -> None:
+        super().__init__(brightness)
+        self.waits = False  # a recording is not opened again
+        self.open_limit_s = limit_s
+        self.refused = 0
+
+    def open(self) -> None:
+        self.refused += self.refuses
+        super().open()
+
+    def read(self, timeout_s: float) -> Frame | None:
+        if self.refuses:
+            raise CameraLostError("unplugged")
+        time.sleep(0.005)
+        return super().read(timeout_s)
+
+
+def _running_with_a_lost_camera() -> AbstractContextManager[Line]:
+    return running("a", Lost(10, 1.0), limit_s=1.0)
+
+
+def test_a_lost_camera_gives_way_to_that_of_another_recipe() -> None:
+    """Also while the line waits for the next attempt to open it."""
+    with _running_with_a_lost_camera() as line:
+        lost = line.camera
+        lost.refuses = True
+        wait_for(lambda: lost.refused > 2)
+        line.pipeline.change_cameras({"a": ViewCamera(Bright(20))}, lambda: enter(line))
+        wait_for(lambda: any(one.recipe == "new" for one in line.records))
+        assert line.pipeline.faults == []
+
+
+def test_a_lost_camera_is_opened_again_where_the_other_one_refuses() -> None:
+    with _running_with_a_lost_camera() as line:
+        lost = line.camera
+        lost.refuses = True
+        wait_for(lambda: lost.refused > 2)
+        with pytest.raises(CameraError, match="view a: ExposureTime cannot be set"):
+            line.pipeline.change_cameras(
+                {"a": ViewCamera(Bright(20, refuses=True))}, lambda: enter(line)
+            )
+        lost.refuses = False
+        wait_for(lambda: line.pipeline.faults == [])
+        parts = len(line.records)
+        wait_for(lambda: len(line.records) > parts + 5)
+    # The loss is one part: one may have been before the camera unseen.
+    assert [one.message for one in line.records if one.cause is Cause.CAMERA] == ["unplugged"]
+
+
+def test_a_line_that_waits_for_its_first_camera_takes_that_of_another_recipe() -> None:
+    refusing = Lost(10, 1.0)
+    refusing.refuses = True
+    line = Line([View("a", refusing, Expects("old", 10))], waits_to_open=True, limit_s=1.0)
+    thread = threading.Thread(target=line.pipeline.run)
+    thread.start()
+    wait_for(lambda: refusing.refused > 2)
+    line.pipeline.change_cameras({"a": ViewCamera(Bright(20))}, lambda: enter(line))
+    wait_for(lambda: any(one.recipe == "new" for one in line.records))
+    line.pipeline.stop()
+    thread.join(GENEROUS_S)
+    line.check(len(line.records))

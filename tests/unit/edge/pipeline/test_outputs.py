@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -14,15 +15,18 @@ from edge.line.base import StationState
 from edge.part.record import NOT_KNOWN, InspectionRecord, Told
 from edge.part.trigger import Trigger
 from edge.pipeline import outputs as outputs_module
-from edge.pipeline.outputs import QUEUE_MAX
+from edge.pipeline.outputs import QUEUE_MAX, OutputThread
 from edge.pipeline.pipeline import Pipeline
-from edge.pipeline.settings import View
+from edge.pipeline.settings import OnVerdict, PartLimits, RunSettings, View, note_no_verdict
 from edge.pipeline.status import OutputStatus
+from edge.pipeline.telling import Telling
 from edge.trigger.software import SoftwareTrigger
 from inspection.errors import LineError
 from inspection.verdict import Cause, Verdict
 from tests.doubles.pipelines import GENEROUS_S, FakeCamera, FakeInspector, FakeOutput, Line, frame
 from tests.doubles.waiting import wait_for
+
+MakeRecord = Callable[..., InspectionRecord]
 
 
 class Exposed(FakeCamera):
@@ -403,8 +407,16 @@ def test_the_first_number_after_ready_is_that_of_the_first_part_after_ready() ->
     assert output.numbers[after] == output.first_after_ready
 
 
-def test_ready_does_not_wait_for_ever_for_a_line_that_triggers_without_it() -> None:
-    line = Interrupted(output := Counting(), deadline_ms=500.0)
+def test_the_heartbeat_goes_on_during_a_fault() -> None:
+    output, reasons = FakeOutput(), list[str]()
+    with Running(output, blocked=lambda: next(iter(reasons), None)):
+        reasons.append("a door is open")
+        wait_for(lambda: output.shown[-3:] == [StationState.FAULT] * 3, GENEROUS_S)
+
+
+@contextmanager
+def triggering(line: Interrupted) -> Iterator[None]:
+    """Triggers ten times a second, whether READY is shown or not."""
     ends = threading.Event()
 
     def trigger() -> None:
@@ -412,14 +424,35 @@ def test_ready_does_not_wait_for_ever_for_a_line_that_triggers_without_it() -> N
             with suppress(LineError):
                 line.running.pipeline.fire()
 
+    thread = threading.Thread(target=trigger)
+    thread.start()
+    yield
+    ends.set()
+    thread.join()
+
+
+def test_ready_does_not_wait_for_ever_for_a_line_that_triggers_without_it() -> None:
+    line = Interrupted(output := Counting(), deadline_ms=500.0)
     with line.running:
         line.fire_before_ready()
-        thread = threading.Thread(target=trigger)
-        thread.start()
-        wait_for(lambda: output.shown[-1] is StationState.READY, GENEROUS_S)
-        ends.set()
-        thread.join()
+        with triggering(line):
+            wait_for(lambda: output.shown[-1] is StationState.READY, GENEROUS_S)
         line.camera.holds_back.clear()
+
+
+def test_ready_does_not_wait_for_an_output_that_is_slow_without_it() -> None:
+    """As a PLC whose acknowledge is awaited: it gives none before READY."""
+
+    def send(_record: InspectionRecord) -> None:
+        if output.shown[-1] is not StationState.READY:
+            time.sleep(0.25)
+
+    line = Interrupted(output := FakeOutput(send), deadline_ms=500.0)
+    with line.running:
+        line.fire_before_ready()
+        line.camera.holds_back.clear()
+        with triggering(line):
+            wait_for(lambda: output.shown[-1] is StationState.READY, GENEROUS_S)
 
 
 def test_a_flood_of_triggers_is_bounded_and_counted() -> None:
@@ -468,3 +501,66 @@ def test_a_flood_waits_for_an_output_that_works_and_loses_no_verdict_there() -> 
         wait_for(lambda: len(running.line.records) == len(opened), GENEROUS_S)
         assert running.pipeline.status().outputs["output 0"].undelivered == 0
     assert sorted(record.trigger_id for record in slow.sent) == opened
+
+
+class OneTurn:
+    """The thread of one output, whose turns the test makes."""
+
+    def __init__(self, output: FakeOutput, on_verdict: OnVerdict = note_no_verdict) -> None:
+        self.output = output
+        self.thread = OutputThread(
+            "output",
+            output,
+            state=lambda: StationState.READY,
+            has_parts=lambda: False,
+            on_verdict=on_verdict,
+            on_error=lambda _error: None,
+            settings=RunSettings(PartLimits(1000.0)),
+        )
+        self.thread._link.open()
+
+    def tell(self, record: InspectionRecord, deadline_s: float) -> Trigger:
+        """Tells the verdict of a part that is announced now."""
+        now_ns = time.monotonic_ns()
+        deadline_ns = now_ns + round(deadline_s * 1e9)
+        announced = datetime.now(timezone.utc)
+        trigger = Trigger(record.trigger_id, announced, now_ns, deadline_ns, deadline_ns, {})
+        self.thread.offer(Telling(trigger, record, ("output",), lambda: None))
+        self.thread._turn()
+        return trigger
+
+
+def test_a_verdict_that_waits_for_its_output_to_open_is_late(make_record: MakeRecord) -> None:
+    opens_s = [0.0, 0.6]
+
+    class SlowToOpen(FakeOutput):
+        def open(self) -> None:
+            time.sleep(opens_s.pop(0))
+            super().open()
+
+    def refuse_the_first(record: InspectionRecord) -> None:
+        if opens_s:
+            raise LineError("the cable is out")
+
+    turns = OneTurn(SlowToOpen(refuse_the_first))
+    record = make_record(1, Verdict.PASS)
+    turns.tell(record, GENEROUS_S)
+    time.sleep(0.2)  # longer than the pause before the output is opened again
+    turns.tell(record, 0.5)
+    assert [one.verdict for one in turns.output.sent] == [Verdict.NO_VERDICT]
+
+
+def test_a_late_verdict_says_when_its_part_was_announced(
+    make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after a slow note: a gate counts the way of the part from there."""
+    monkeypatch.setattr(outputs_module, "_NOTE_LIMIT_S", 0.6)
+    announced_ns: list[int] = []
+
+    def look(record: InspectionRecord) -> None:
+        announced_ns.append(time.monotonic_ns() - round(record.latency_ms.total * 1e6))
+
+    turns = OneTurn(FakeOutput(look), on_verdict=lambda _record, _noted: None)
+    trigger = turns.tell(make_record(1), 0.0)
+    assert [one.verdict for one in turns.output.sent] == [Verdict.NO_VERDICT]
+    assert announced_ns[0] - trigger.triggered_ns < 0.5e9

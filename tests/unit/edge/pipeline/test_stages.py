@@ -16,9 +16,12 @@ import pytest
 from edge.camera.faults import CameraLostError
 from edge.line.base import StationState
 from edge.part.frame import Frame
+from edge.part.record import InspectionRecord
 from edge.part.trigger import Trigger
+from edge.pipeline.engine_health import EngineHealth
 from edge.pipeline.intake import TooManyPartsError
 from edge.pipeline.settings import OnTrigger, View
+from edge.pipeline.status import RunSummary
 from edge.store.config import RecordsConfig
 from edge.store.station_records import StationRecords
 from edge.trigger.base import Firing
@@ -119,6 +122,49 @@ def test_a_lost_camera_is_opened_again_and_the_line_is_told() -> None:
     assert line.records[1].message == "unplugged"
     assert camera.opened == 4
     assert running.summary.error is None
+
+
+class SlowToOpen(LiveCamera):
+    """Opens when it is allowed to, within its limit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open_limit_s = 100 * GENEROUS_S
+        self.may_open = threading.Event()
+        self.is_opening = threading.Event()
+
+    def open(self) -> None:
+        self.is_opening.set()
+        assert self.may_open.wait(2 * GENEROUS_S)
+        raise CameraError("no answer")
+
+
+class AbortedCamera(SlowToOpen):
+    def abort_open(self) -> None:
+        self.may_open.set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "waits_to_open", "limit_s"),
+    [(SlowToOpen, True, 0.2), (AbortedCamera, True, 60.0), (AbortedCamera, False, 60.0)],
+)
+def test_a_stop_while_a_camera_is_being_opened_is_no_hang_and_no_error(
+    kind: type[SlowToOpen],
+    waits_to_open: bool,
+    limit_s: float,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    camera = kind()
+    line = Line(camera, waits_to_open=waits_to_open, limit_s=limit_s)
+    ended: list[RunSummary] = []
+    running = threading.Thread(target=lambda: ended.append(line.pipeline.run()), daemon=True)
+    running.start()
+    assert camera.is_opening.wait(GENEROUS_S)
+    line.pipeline.stop()
+    running.join(GENEROUS_S)
+    assert [summary.error for summary in ended] == [None]
+    assert caplog.messages == []
+    camera.may_open.set()
 
 
 def test_a_lost_camera_ends_the_line_where_that_is_configured() -> None:
@@ -276,7 +322,7 @@ def test_a_defect_in_preprocessing_ends_the_run() -> None:
     assert line.outcomes() == ["stopping"]
 
 
-def test_an_idle_engine_is_kept_warm_and_one_that_fails_is_no_fault() -> None:
+def test_an_idle_engine_is_kept_warm_and_one_that_fails_ends_nothing() -> None:
     inspector = FakeInspector()
     line = Line(LiveCamera(), inspector, keep_warm_ms=5.0)
 
@@ -292,6 +338,61 @@ def test_an_idle_engine_is_kept_warm_and_one_that_fails_is_no_fault() -> None:
         line.camera.give()
         running.wait_for(1)
     assert line.outcomes() == ["PASS"]
+
+
+class AwayInspector(FakeInspector):
+    """Its engine fails while it is away, with a part and without."""
+
+    def __init__(self) -> None:
+        super().__init__(self._fail)
+        self.is_away = True
+
+    def _fail(self, _image: Image) -> Inspection | None:
+        return no_verdict(Cause.ENGINE, "the server is away") if self.is_away else None
+
+    def warm(self) -> None:
+        super().warm()
+        if self.is_away:
+            raise EngineError("the server is away")
+
+
+def test_an_engine_that_fails_each_time_is_a_fault_until_it_runs_again() -> None:
+    inspector = AwayInspector()
+    line = Line(LiveCamera(), inspector)
+    with Running(line) as running:
+        line.camera.give()
+        running.wait_for(1)
+        wait_until(lambda: line.pipeline.state is StationState.FAULT)  # no further part comes
+        assert line.pipeline.faults == ["view main: the engine fails each time: the server is away"]
+        assert not line.pipeline.status().is_ready
+        inspector.is_away = False
+        wait_until(lambda: line.pipeline.state is StationState.READY)
+        warmed = inspector.warmed
+        line.camera.give()
+        running.wait_for(2)
+    assert line.outcomes() == ["engine", "PASS"]
+    assert inspector.warmed == warmed
+
+
+def test_an_engine_that_failed_is_no_fault_of_the_recipe_after_it() -> None:
+    inspector = AwayInspector()
+    line = Line(LiveCamera(), inspector)
+    with Running(line) as running:
+        line.camera.give()
+        running.wait_for(1)
+        wait_until(lambda: line.pipeline.faults)
+        line.pipeline.change_inspectors({"main": FakeInspector()})
+        assert line.pipeline.faults == []
+
+
+@pytest.mark.parametrize(("runs", "is_lost"), [("FF", False), ("FFF", True), ("FF.FF", False)])
+def test_an_engine_is_lost_after_failures_in_a_row(runs: str, is_lost: bool) -> None:
+    shared = FakeInspector()
+    health = EngineHealth([View(name, FakeCamera(), shared) for name in ("top", "side")])
+    for run in runs:
+        health.note(shared.engine, "no memory" if run == "F" else "")
+    why = "the engine fails each time: no memory"
+    assert health.lost == (f"view top: {why}; view side: {why}" if is_lost else "")
 
 
 def test_an_engine_is_left_alone_unless_asked() -> None:
@@ -481,3 +582,32 @@ def test_a_disk_that_hangs_keeps_no_trigger_and_no_camera_waiting(
         disk.answers.set()
         wait_until(lambda: line.pipeline.state is StationState.READY)
         assert outcomes_of_three() == ["PASS"] * 3
+
+
+class WatchedDict(dict[str, Any]):
+    """Calls back before each entry."""
+
+    def __init__(self, before_entry: Callable[[], None]) -> None:
+        super().__init__()
+        self._before_entry = before_entry
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._before_entry()
+        super().__setitem__(key, value)
+
+
+def test_the_delivery_does_not_end_before_a_part_that_is_noted_last() -> None:
+    """The last verdict is noted only when the ledger is closed, and that on another thread."""
+
+    def note_late(_record: InspectionRecord, noted: Callable[[], None]) -> None:
+        def at_the_end() -> None:
+            wait_until(lambda: line.pipeline._ledger.is_finished)
+            noted()
+
+        threading.Thread(target=at_the_end, daemon=True).start()
+
+    line = Line(FakeCamera(None), on_verdict=note_late)
+    delivery, were_finished = line.pipeline._delivery, []
+    delivery._handed_out = WatchedDict(lambda: were_finished.append(delivery._is_finished))
+    assert line.run().triggers == 1
+    assert were_finished == [False]

@@ -21,9 +21,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.recipe.changeover import RecipeStatus
 from edge.recipe.request import recipe_requests_from_config
-from edge.recipe.request.base import Request
+from edge.recipe.request.base import Answer, Request
 from edge.recipe.request.config import RecipeRequestConfig
 from edge.recipe.request.mqtt import request_from_payload
+from edge.recipe.request.thread import RecipeRequestThread
 from edge.sim.logix import DINT, Logix, Tag
 from edge.sim.s7 import S7Controller
 from inspection.errors import LineError
@@ -353,3 +354,52 @@ def test_a_request_among_the_answers_is_refused() -> None:
         TypeAdapter(RecipeRequestConfig).validate_python(
             {"kind": "modbus", "host": "plc", "request_address": 11, "status_address": 10}
         )
+
+
+class Surprising:
+    """A source whose library raises an error of its own now and then."""
+
+    def __init__(self, *errors: Exception | None) -> None:
+        self.errors = list(errors)
+        self.opened = 0
+        self.answers: list[Answer] = []
+
+    def open(self) -> None:
+        self.opened += 1
+        self._fail()
+
+    def take(self) -> Request | None:
+        self._fail()
+        return None
+
+    def answer(self, answer: Answer) -> None:
+        self.answers.append(answer)
+
+    def close(self) -> None:
+        self.errors.clear()
+
+    def _fail(self) -> None:
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        pytest.param((KeyError("in open"), None, None), id="at the start"),
+        pytest.param((None, None, KeyError("later"), KeyError("and in open")), id="later"),
+        pytest.param((LineError("away"), LineError("still away")), id="a peer that is away"),
+    ],
+)
+def test_whatever_a_source_fails_by_it_is_opened_again(
+    errors: tuple[Exception | None, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Surprising(*errors)
+    with RecipeRequestThread("peer", source, Recipes(), poll_ms=1.0):
+        wait_for(lambda: source.errors == [] and len(source.answers) > 3)
+    assert source.opened == 1 + sum(error is not None for error in errors)
+    is_defect = any(isinstance(error, KeyError) for error in errors)
+    assert [bool(one.exc_info) for one in caplog.records if "no recipe" in one.message] == [
+        is_defect
+    ]

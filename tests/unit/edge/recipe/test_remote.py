@@ -16,7 +16,7 @@ from edge.recipe.remote import ReconnectingEngine
 from edge.station.config import LineConfig
 from inspection.config.loading import load_config
 from inspection.engine import Engine, Prediction
-from inspection.errors import ConfigError, EngineError
+from inspection.errors import BundleError, ConfigError, EngineError, FrameError
 from inspection.verdict import Cause, Verdict
 from tests.doubles import golden_bundle
 from tests.doubles.waiting import wait_for
@@ -30,6 +30,7 @@ class Server:
 
     def __init__(self) -> None:
         self.away = ""
+        self.error: Exception | None = None
         self.opened = self.closed = 0
         self.asked: list[int | None] = []
         self.may_open = threading.Event()
@@ -37,6 +38,8 @@ class Server:
 
     def open(self) -> Engine:
         self.may_open.wait(10)
+        if self.error is not None:
+            raise self.error
         if self.away:
             raise EngineError(self.away)
         self.opened += 1
@@ -87,6 +90,22 @@ def test_an_engine_that_fails_its_self_test_says_so_to_every_part() -> None:
         server.away = "is another artefact"
         wait_for(lambda: "is another artefact" in _error(engine))
         assert server.opened == 1
+
+
+@pytest.mark.parametrize(
+    "error", [BundleError("golden/part.png is missing"), FrameError("torn"), KeyError("a defect")]
+)
+def test_an_engine_is_opened_again_whatever_its_opening_failed_by(error: Exception) -> None:
+    """An error of the golden frames is none of the engine."""
+    server = Server()
+    with closing(ReconnectingEngine(server.open)) as engine:
+        server.error = error
+        server.away = "the cable is out"
+        with pytest.raises(EngineError, match="the cable is out"):
+            engine.infer(IMAGE)
+        wait_for(lambda: str(error) in _error(engine))
+        server.away, server.error = "", None
+        wait_for(lambda: _is_back(engine))
 
 
 def test_the_first_failure_reaches_the_caller() -> None:

@@ -35,6 +35,7 @@ UNIT = "linewarden@press3.service"
 SAFE = "linewarden-safe@press3.service"
 # What `systemd-analyze security` says at most: 0 is locked in, 10 is not limited at all.
 EXPOSURE = {"": 2.0, "jetpack6": 2.1, "jetpack7": 2.1, "nvidia-x86": 2.0, "csi": 2.2, "gige": 2.3}
+GPUS = ("jetpack6", "jetpack7", "nvidia-x86")
 
 needs_analyze = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="needs systemd-analyze (apt install systemd)"
@@ -125,11 +126,12 @@ def test_the_units_are_hardened(root: Path, drop_in: str) -> None:
 
 
 @needs_analyze
-def test_the_panel_and_its_jobs_are_units_that_systemd_takes(root: Path) -> None:
+@pytest.mark.parametrize("drop_in", ["", *GPUS])
+def test_the_panel_and_its_jobs_are_units_that_systemd_takes(root: Path, drop_in: str) -> None:
     (root / "bin").mkdir(exist_ok=True)
     (root / "bin/sh").symlink_to("../opt/linewarden/bin/linewarden")
     (root / "etc/linewarden/panel").mkdir(parents=True)
-    install(root)
+    install(root, *filter(None, [drop_in]))
     for name in ("paths", "shutdown"):
         (root / UNITS / f"{name}.target").write_text("[Unit]\nDescription=stand-in\n")
     assert analyze(root, "verify", units=PANEL) == ""
@@ -140,11 +142,24 @@ def test_the_panel_and_its_jobs_are_units_that_systemd_takes(root: Path) -> None
     assert max(scores) <= 2.2
 
 
+@pytest.mark.parametrize("drop_in", GPUS)
+def test_a_job_has_the_gpu_of_the_lines(root: Path, drop_in: str) -> None:
+    """It calibrates with their engine. The panel, which people reach, has no device."""
+    install(root, drop_in)
+    own = root / UNITS / f"linewarden-jobs.service.d/{drop_in}.conf"
+    assert "PrivateDevices=no\n" in own.read_text()
+    assert not (root / UNITS / "linewarden-panel.service.d").exists()
+    remove("press3", root)
+    remove_shared(root)
+    assert not own.parent.exists()
+
+
 def test_the_service_of_jobs_watches_the_queue_of_the_panel(root: Path) -> None:
     """A job in the unit of the panel would end with it, and have its limits."""
     install(root)
     panel, jobs, path = ((root / UNITS / name).read_text() for name in PANEL)
     assert "--set jobs=service\n" in panel
+    assert "Type=notify\n" in panel  # else an upgrade does not notice one that fails at the start
     assert "Wants=linewarden-jobs.path\n" in panel
     folder = "/var/lib/linewarden-panel"  # %S/linewarden-panel, the folder of the panel
     assert f"DirectoryNotEmpty={folder}/jobs/{QUEUE}\n" in path

@@ -463,3 +463,20 @@ def test_places_beside_each_other_are_accepted(tmp_path: Path) -> None:
 def test_a_tag_that_no_controller_has_is_refused(tmp_path: Path, tag: str) -> None:
     (line,) = refusal(tmp_path, BASE + LOGIX_OUT.replace("Ack", f"'{tag}'"))
     assert "acknowledge_tag" in line
+
+
+def _with_trigger(source: str, trigger: str) -> str:
+    camera = f"camera: {{kind: pylon, settings: {{trigger: {{source: {source}}}}}}}\n"
+    return f"bundle: b\n{camera}trigger: {trigger}\n{FILE}"
+
+
+def test_a_camera_that_its_own_input_exposes_announces_its_parts_itself(tmp_path: Path) -> None:
+    modbus = "{kind: modbus, host: plc, address: 3}"
+    (line,) = refusal(tmp_path, _with_trigger("Line1", modbus))
+    assert line == (
+        "line.yaml:2: camera.settings.trigger.source: should be Software, or trigger.kind "
+        "(line.yaml:3) should be camera: a camera that its own input exposes may do so before the "
+        "station knows of the part, which would get the frame of the next one"
+    )
+    assert accepted(tmp_path, _with_trigger("Software", modbus))
+    assert accepted(tmp_path, _with_trigger("Line1", "{kind: camera}"))

@@ -11,12 +11,13 @@ import pytest
 from edge.sim.base import free_port
 from edge.station.config import LineConfig
 from edge.station.screening import screened
+from inspection.bundle import open_bundle
 from inspection.config.loading import load_config
 from inspection.engine.preflight import Check
 from inspection.errors import ConfigError
 from linewarden.command_line import main
 from linewarden.exit_codes import NOT_READY
-from tests.doubles.line_folder import part, write_line, write_parts
+from tests.doubles.line_folder import add_tolerant_recipe, part, write_line, write_parts
 from tests.tiny_bundle import build
 
 REPLAY = "camera: {kind: replay, path: parts}\n"
@@ -40,10 +41,27 @@ def test_a_line_that_has_everything(folder: Path) -> None:
     assert found["recipe"].found == "calibrated through model.onnx, and the golden frames agree"
 
 
+def test_the_promise_for_a_part_is_that_of_its_views_together(folder: Path) -> None:
+    add_tolerant_recipe(open_bundle(folder / "bundle"))
+    view = "camera: {kind: replay, path: parts}"
+    top, side = f"{{{view}, bundle: bundle}}", f"{{{view}, bundle: bundle, recipe: tolerant}}"
+    config = write_line(folder, f"views: {{top: {top}, side: {side}}}\n")
+    bound = (
+        2
+        * open_bundle(folder / "bundle")
+        .calibration("default", "model.onnx")
+        .false_reject_rate_bound
+    )
+    assert checks(config)["recipe"].found.endswith(
+        f"agree; at most {bound:.2%} of good parts rejected by 2 views together "
+        f"(top {bound / 2:.2%}, side {bound / 2:.2%}), with 90% confidence"
+    )
+
+
 def test_the_camera_and_the_bundle_are_missing(tmp_path: Path) -> None:
     found = checks(write_line(tmp_path, REPLAY))
     assert not found["bundle"].is_met
-    assert found["bundle"].mend.startswith("make one with: linewarden export")
+    assert found["bundle"].mend.startswith("make one with: linewarden teach")
     assert not found["camera main"].is_met
     assert "recipe" not in found  # one line for one cause
 
@@ -71,6 +89,21 @@ def test_a_peer_that_does_not_answer(folder: Path) -> None:
         there.bind(("127.0.0.1", port))
         there.listen()
         assert checks(folder / "line.yaml")["peer of trigger"].is_met
+
+
+def test_a_secret_that_every_user_may_read(folder: Path) -> None:
+    secret = folder / "broker-password"
+    secret.write_text("secret")
+    broker = "host: 127.0.0.1, topic: plant/line, client_id: line"
+    access = "username: line, password: {file: broker-password}"
+    config = write_line(folder, REPLAY)
+    config.write_text(config.read_text() + f"  - {{kind: mqtt, {broker}, {access}}}\n")
+    secret.chmod(0o644)
+    found = checks(config)[f"secret {secret}"]
+    assert not found.is_met
+    assert found.mend == f"sudo chmod o= {secret}, and give it to the user of the line"
+    secret.chmod(0o640)
+    assert checks(config)[f"secret {secret}"].is_met
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

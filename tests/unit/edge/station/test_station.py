@@ -1,4 +1,4 @@
-"""A line starts only with golden results, and is ready only after its reference parts."""
+"""A line starts only with golden results, is ready only after its parts, and reopens its files."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import pytest
 
 from calibration.calibrate import calibrate
 from calibration.thresholds import CalibrationTargets
+from edge.line.jsonlines import JsonLines
 from edge.station.assembly import open_station
 from edge.station.config import LineConfig
 from inspection.bundle import Bundle, open_bundle
@@ -66,6 +67,26 @@ def test_a_line_with_golden_results_starts(bundle: Bundle, tmp_path: Path) -> No
         assert station.pipeline.run().triggers == 2
         assert not station.drift.is_watching
         assert station.changeover.active.check is None
+
+
+def test_the_files_of_the_outputs_are_opened_anew_on_demand(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reopened: list[JsonLines] = []
+
+    def reopen(output: JsonLines) -> None:
+        reopened.append(output)
+
+    monkeypatch.setattr(JsonLines, "reopen", reopen)
+    two = "outputs=[{kind: jsonlines, path: a.jsonl}, {kind: jsonlines, path: b.jsonl}]"
+    parts(tmp_path / "parts", [90])
+    with open_station(
+        line(tmp_path, two, f"records={{folder: {tmp_path}/records}}"), lambda _record: None
+    ) as station:
+        station.reopen_files()
+        outputs = [one for one in station.drivers.values() if isinstance(one, JsonLines)]
+    assert reopened == outputs
+    assert len(outputs) == 2
 
 
 def test_a_line_with_other_results_does_not_start(bundle: Bundle, tmp_path: Path) -> None:

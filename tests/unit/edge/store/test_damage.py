@@ -235,15 +235,21 @@ def test_a_disk_that_damages_every_database_is_not_filled_with_them(
         assert len(damaged_files(folder)) == 2
 
 
-def test_the_end_of_a_damaged_log_is_kept(
-    folder: Path, tmp_path: Path, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
-) -> None:
+def killed_after_writes(folder: Path, tmp_path: Path, make_record: MakeRecord) -> Path:
+    """Returns a copy of the records as a kill leaves them: 40 of them are in the log alone."""
     killed = tmp_path / "killed"
     with closing(connect(folder, synchronous="FULL")) as connection:
         for number in range(1000, 1040):
             with transaction(connection):
                 write_record(connection, made(make_record, number))
         shutil.copytree(folder, killed)
+    return killed
+
+
+def test_the_end_of_a_damaged_log_is_kept(
+    folder: Path, tmp_path: Path, make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed = killed_after_writes(folder, tmp_path, make_record)
     log = killed / f"{FILE_NAME}-wal"
     overwrite(log, [log.stat().st_size // 4096 // 2])
     before = log.read_bytes()
@@ -261,12 +267,7 @@ def test_the_end_of_a_damaged_log_is_kept(
 def test_a_log_that_is_whole_is_not_kept(
     folder: Path, tmp_path: Path, make_record: MakeRecord
 ) -> None:
-    killed = tmp_path / "killed"
-    with closing(connect(folder, synchronous="FULL")) as connection:
-        for number in range(1000, 1040):
-            with transaction(connection):
-                write_record(connection, made(make_record, number))
-        shutil.copytree(folder, killed)
+    killed = killed_after_writes(folder, tmp_path, make_record)
     log = killed / f"{FILE_NAME}-wal"
     with log.open("ab") as stream:
         stream.write(b"\0" * 3000)  # as a power cut leaves the end

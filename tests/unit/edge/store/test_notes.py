@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -96,6 +96,56 @@ def test_a_full_disk_is_told_and_nobody_waits_for_it(
     wait_for(lambda: told[2:] == ["b again"])
     assert notes.failure is None
     assert left(tmp_path / "j") == {"b": "two"}
+
+
+def test_notes_that_cannot_be_closed_are_another_failure_than_those_that_cannot_be_written(
+    notes: Notes, disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_journal: Journal, _keys: Iterable[str]) -> None:
+        raise OSError(5, "Input/output error")
+
+    def add(key: str) -> None:
+        told = threading.Event()
+        notes.add(key, lambda: "entry", told.set)
+        assert told.wait(GENEROUS_S)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "settle", fail)
+        add("a")
+        notes.settle(["a"])
+        add("b")  # after it: an entry that can be written mends nothing
+        assert notes.failure == "[Errno 5] Input/output error"
+        disk.is_full = True
+        add("c")
+        assert notes.failure == "[Errno 28] No space left on device"
+        disk.is_full = False
+        add("d")
+        assert notes.failure == "[Errno 5] Input/output error"
+    notes.settle(["b"])
+    wait_for(lambda: notes.failure is None)
+    said = [message.split(": ", 1)[1] for message in caplog.messages]
+    assert said == [
+        (
+            "notes cannot be closed: it grows, and the next start looks for their records again: "
+            "[Errno 5] Input/output error"
+        ),
+        (
+            "triggers cannot be noted, and are lost if the process dies now: "
+            "[Errno 28] No space left on device"
+        ),
+    ]
+
+
+def test_a_receiver_that_fails_ends_the_notes_of_no_other_part(
+    notes: Notes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = threading.Event()
+    notes.add("a", lambda: "one", lambda: 1 / 0)  # type: ignore[arg-type]
+    wait_for(lambda: "its receiver failed" in caplog.text)
+    notes.add("b", lambda: "two", told.set)
+    assert told.wait(GENEROUS_S)
+    assert left(tmp_path / "j") == {"a": "one", "b": "two"}
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_what_cannot_be_opened_takes_nothing_and_keeps_nobody_waiting(tmp_path: Path) -> None:

@@ -10,19 +10,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.calibrate import calibrate
+from calibration.calibrate import CalibrationSettings, calibrate
 from calibration.thresholds import CalibrationTargets
 from export.cpu import build as cpu_build
+from export.cpu import proof as cpu_proof
 from export.cpu.build import CpuBuilt, build_for_processor, compare_on_processor, has_choice
 from export.cpu.candidates import candidates_for
+from export.cpu.margins import FirstLook
+from export.timing import Image
 from inspection.bundle import Bundle, Chosen, chosen_here, engine_of, open_bundle
 from inspection.bundle.adoption import adopt
-from inspection.engine.cpu_record import CpuRecord, write_record
+from inspection.engine import Engine, Prediction
+from inspection.engine.cpu_record import CpuRecord, Margins, write_record
 from inspection.errors import BundleError, EngineError
-from inspection.golden import require_golden
-from inspection.golden_run import artefacts_here
+from inspection.golden import golden_frames, require_golden
+from inspection.golden_run import artefacts_here, runs_of_choice
 from inspection.images import encode_png
-from inspection.inspector import Inspector, open_chosen, open_engine
+from inspection.inspector import Inspector
+from inspection.opening import open_chosen, open_early, open_engine
 from tests.doubles import golden_bundle, processors
 from tests.doubles.keys import own_key
 from tests.tiny_bundle import SIZE
@@ -61,11 +66,12 @@ def good_images(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def edit(bundle: Bundle, name: str, **changes: object) -> None:
-    """Rewrites a record with a valid seal."""
-    record = bundle.cpu_record(name)
-    assert record is not None
-    write_record(bundle.folder / name, record.model_copy(update=changes), bundle.keys)
+def edit_exact(bundle: Bundle, **changes: object) -> None:
+    """Rewrites the stage that decides, with a valid seal."""
+    record = bundle.cpu_record(BF16)
+    exact = record.exact.model_copy(update=changes)
+    changed = record.model_copy(update={"exact": exact})
+    write_record(bundle.folder / BF16, changed, bundle.keys)
 
 
 def remarks(record: CpuRecord) -> dict[str, str]:
@@ -77,15 +83,19 @@ def test_the_fastest_that_holds_is_kept_and_is_the_default(bundle: Bundle) -> No
     built = build(bundle, FASTEST_BF16)
     assert built.name == BF16
     assert remarks(built.record) == {
-        "onnxruntime model.onnx fp32": "5.00 x the time of the kept one",
-        "openvino model.onnx fp32": "4.00 x the time of the kept one",
-        "openvino model.onnx bf16": "kept",
+        "onnxruntime model.onnx fp32": "1.25 x the time of the kept one",
+        "openvino model.onnx fp32": "kept, decides on all others",
+        "openvino model.onnx bf16": "kept, passes clearly good parts",
     }
-    assert (built.record.gate.verdict_flips, built.record.gate.frames) == (0, 3)
+    assert [stage.gate.frames for stage in built.record.stages] == [3, 3]
     bundle = open_bundle(bundle.folder)
-    assert chosen_here(bundle) == Chosen("openvino", BF16, "bf16")
-    with closing(open_engine(bundle)) as engine:
-        require_golden(bundle, BF16, engine)
+    chosen = chosen_here(bundle)
+    assert (chosen.engine, chosen.artefact, chosen.compute) == ("openvino", "model.onnx", "fp32")
+    assert chosen.first == built.record.first
+    early = open_early(bundle, chosen)
+    assert early is not None
+    with closing(early.engine) as engine:
+        require_golden(bundle, "model.onnx", engine, chosen.first)
 
 
 def test_a_more_precise_one_goes_before_one_that_is_hardly_faster(bundle: Bundle) -> None:
@@ -97,33 +107,69 @@ def test_a_more_precise_one_goes_before_one_that_is_hardly_faster(bundle: Bundle
     assert chosen_here(bundle) == Chosen("openvino", "model.onnx")
 
 
-def test_one_that_flips_a_verdict_or_leaves_the_budget_is_refused(
+class Scaled:
+    """An engine whose scores and maps are those of another one, times a factor."""
+
+    def __init__(self, factor: float, engine: Engine) -> None:
+        self._factor, self._engine = np.float32(factor), engine
+
+    def infer(self, batch: Image, deadline_ns: int | None = None) -> Prediction:
+        got = self._engine.infer(batch, deadline_ns)
+        return Prediction(got.scores * self._factor, got.maps * self._factor)
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def scale(monkeypatch: pytest.MonkeyPatch, **factors: float) -> None:
+    """Scales what the candidates give, by their precision or engine."""
+
+    def opened(bundle: Bundle, chosen: Chosen, threads: int | None = None) -> Engine:
+        engine = open_chosen(bundle, chosen, threads=threads)
+        return Scaled(factors.get(chosen.compute, factors.get(chosen.engine, 1.0)), engine)
+
+    monkeypatch.setattr(cpu_proof, "open_chosen", opened)
+
+
+def test_one_that_leaves_the_budget_is_refused(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Brighter:
-        def __init__(self, factor: float, engine: object) -> None:
-            self._factor, self._engine = factor, engine
-
-        def infer(self, batch: np.ndarray, deadline_ns: int | None = None) -> object:
-            got = self._engine.infer(batch)  # type: ignore[attr-defined]
-            return type(got)(got.scores * np.float32(self._factor), got.maps)
-
-        def close(self) -> None:
-            self._engine.close()  # type: ignore[attr-defined]
-
-    def opened(bundle: Bundle, chosen: Chosen, threads: int | None = None) -> object:
-        factor = {"bf16": 2.0, "fp32": 1.01 if chosen.engine == "openvino" else 1.0}
-        return Brighter(factor[chosen.compute], open_chosen(bundle, chosen, threads=threads))
-
-    monkeypatch.setattr(cpu_build, "open_chosen", opened)
+    scale(monkeypatch, bf16=2.0)
     built = build(bundle, FASTEST_BF16)
-    found = remarks(built.record)
-    assert found["openvino model.onnx bf16"] == "1 of 3 verdicts flip"
-    assert found["openvino model.onnx fp32"] == (
+    assert remarks(built.record)["openvino model.onnx bf16"].startswith("scores differ by 125.0%")
+    assert built.record.first is None
+    assert [trial.median_ms for trial in built.record.trials] == [5.0, 4.0, None]
+
+
+def test_a_form_of_fp32_that_differs_by_more_than_rounding_never_decides(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scale(monkeypatch, openvino=1.01)
+    built = build(bundle, FASTEST_BF16)
+    assert remarks(built.record)["openvino model.onnx fp32"] == (
         "scores differ by 1.3% of their spread, and at most 0.1% may be"
     )
-    assert built.record.engine == "onnxruntime"
-    assert [trial.median_ms for trial in built.record.trials] == [5.0, None, None]
+    assert built.record.exact.engine == "onnxruntime"
+
+
+def test_a_first_stage_that_leaves_most_parts_to_fp32_is_not_kept(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = FirstLook(Margins(score=9.0, map=9.0), 0.9, ())
+    monkeypatch.setattr(cpu_proof, "first_look", lambda *_: look)
+    built = build(bundle, FASTEST_BF16)
+    assert built.name == FP32
+    assert remarks(built.record)["openvino model.onnx bf16"] == "1.15 x the time of the kept one"
+
+
+def test_one_that_passes_what_the_checkpoint_rejects_is_refused(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = FirstLook(Margins(score=0.0, map=0.0), 0.0, ("dark",))
+    monkeypatch.setattr(cpu_proof, "first_look", lambda *_: look)
+    built = build(bundle, FASTEST_BF16)
+    assert remarks(built.record)["openvino model.onnx bf16"] == "would pass dark"
+    assert built.record.first is None
 
 
 def test_a_precision_that_the_engine_does_not_take_is_never_replaced(
@@ -138,7 +184,7 @@ def test_a_precision_that_the_engine_does_not_take_is_never_replaced(
 
 def test_good_images_are_part_of_the_proof(bundle: Bundle, tmp_path: Path) -> None:
     built = build(bundle, FASTEST_BF16, tuple(good_images(tmp_path / "good", 40)))
-    assert built.record.gate.frames == 3 + cpu_build.MAX_GOOD
+    assert built.record.exact.gate.frames == 3 + cpu_proof.MAX_GOOD
 
 
 def test_int8_files_are_tried_on_both_engines(bundle: Bundle) -> None:
@@ -154,7 +200,7 @@ def test_int8_files_are_tried_on_both_engines(bundle: Bundle) -> None:
     ]
     assert not [t for t in built.record.trials if "fp16" in t.artefact]
     named = candidates_for(bundle, processors.PLAIN, [INT8])
-    assert [one.precision for one in named] == ["int8", "int8"]
+    assert [one.precision for one in named] == ["fp32", "fp32", "int8", "int8"]
     with pytest.raises(BundleError, match=r"has no artefact 'model\.fp16\.onnx' for a processor"):
         candidates_for(bundle, processors.PLAIN, ["model.fp16.onnx"])
 
@@ -166,7 +212,8 @@ def test_a_file_for_openvino_needs_vnni_and_is_tried_there_alone(
     artefacts = {own: golden_bundle.artefact("int8", "openvino")}
     bundle = golden_bundle.with_artefacts(bundle, artefacts)
     built = build(bundle, {f"openvino {own} bf16": 1.0, "": 2.0})
-    assert (built.record.artefact, built.record.precision) == (own, "int8-bf16")
+    assert built.record.first is not None
+    assert (built.record.first.artefact, built.record.precision) == (own, "int8-bf16")
     tried = [(t.engine, t.compute) for t in built.record.trials if t.artefact == own]
     assert tried == [("openvino", "fp32"), ("openvino", "bf16")]
     without = processors.PLAIN.model_copy(update={"flags": ("avx2",)})
@@ -212,6 +259,19 @@ def test_an_artefact_alone_runs_on_the_engine_that_it_is_made_for(
         chosen_here(bundle, artefact=own)
 
 
+def test_thresholds_of_a_lower_precision_hold_for_their_engine_alone(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    bundle = golden_bundle.with_artefacts(bundle, {INT8: golden_bundle.artefact("int8")})
+    images = good_images(tmp_path / "good", 3)
+    settings = CalibrationSettings(engine="openvino", artefact=INT8)
+    measured = calibrate(bundle, images, CalibrationTargets(0.01), settings).calibration
+    assert measured.engine == "openvino"
+    Inspector.open(bundle, engine="openvino", artefact=INT8).close()
+    with pytest.raises(BundleError, match=f"through {INT8} on openvino, and onnxruntime rounds"):
+        Inspector.open(bundle, artefact=INT8)
+
+
 def test_the_golden_frames_run_on_the_engine_of_each_file(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,21 +293,27 @@ def test_a_new_build_takes_the_place_of_the_old_one(bundle: Bundle) -> None:
     assert bundle.cpu_records() == [FP32]
 
 
-def test_thresholds_hold_for_their_precision_alone(bundle: Bundle, tmp_path: Path) -> None:
-    build(bundle, FASTEST_BF16)
-    with pytest.raises(BundleError, match="thresholds hold for the artefact they were measured"):
-        Inspector.open(bundle)
+def test_thresholds_are_those_of_the_fp32_graph(bundle: Bundle, tmp_path: Path) -> None:
     images = good_images(tmp_path / "good", 3)
-    result = calibrate(bundle, images, CalibrationTargets(0.01))
-    assert result.calibration.artefact == BF16
-    with Inspector.open(bundle) as inspector:
-        assert inspector.engine_name == "openvino"
-        assert inspector.inspect(np.full((SIZE, SIZE), 20, np.uint8)).verdict == "PASS"
-    for engine in ("onnxruntime", "openvino"):
-        with pytest.raises(BundleError, match="thresholds hold for the artefact"):
-            Inspector.open(bundle, engine=engine)
-    build(bundle, FASTEST_BF16)  # the same choice, at another time
-    Inspector.open(bundle).close()
+    before = calibrate(bundle, images, CalibrationTargets(0.01)).calibration
+    build(bundle, FASTEST_BF16, tuple(images))
+    with Inspector.open(bundle) as inspector:  # the build changes no threshold
+        assert inspector.identity.thresholds == before.thresholds
+    after = calibrate(bundle, images, CalibrationTargets(0.01)).calibration
+    assert after.artefact == "model.onnx"
+    assert after.scores == pytest.approx(before.scores)
+
+
+def test_a_file_in_fp32_for_one_engine_has_the_thresholds_of_the_reference(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    own = "model.openvino.onnx"
+    bundle = golden_bundle.with_artefacts(bundle, {own: golden_bundle.artefact("fp32", "openvino")})
+    build(bundle, FASTEST_OPENVINO)
+    images = good_images(tmp_path / "good", 3)
+    assert calibrate(bundle, images, CalibrationTargets(0.01)).calibration.artefact == "model.onnx"
+    for artefact in (None, own, "model.onnx"):
+        Inspector.open(bundle, artefact=artefact).close()
 
 
 def test_thresholds_in_fp32_hold_on_every_machine(
@@ -293,10 +359,10 @@ def test_the_record_of_another_processor_is_refused(
 
 def test_an_older_engine_is_refused_and_a_newer_one_is_not(bundle: Bundle) -> None:
     build(bundle, FASTEST_BF16)
-    edit(bundle, BF16, engine_version="9999.1.0")
+    edit_exact(bundle, engine_version="9999.1.0")
     with pytest.raises(EngineError, match=r"openvino: built 9999\.1\.0, here the older 20"):
         open_engine(bundle)
-    edit(bundle, BF16, engine_version="2024.9.9")
+    edit_exact(bundle, engine_version="2024.9.9")
     open_engine(bundle).close()
 
 
@@ -318,7 +384,7 @@ def test_an_edited_record_is_refused(bundle: Bundle) -> None:
     build(bundle, FASTEST_BF16)
     path = bundle.folder / BF16
     content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, "compute": "fp32"}))
+    path.write_text(json.dumps({**content, "threads": 3}))
     with pytest.raises(BundleError, match="the cpu record was changed after it was written: linew"):
         open_engine(bundle)
 
@@ -332,17 +398,28 @@ def test_a_moved_record_is_refused(bundle: Bundle) -> None:
 
 def test_the_record_of_another_artefact_is_refused(bundle: Bundle) -> None:
     build(bundle, FASTEST_BF16)
-    edit(bundle, BF16, artefact_sha256="0" * 64)
+    edit_exact(bundle, artefact_sha256="0" * 64)
     with pytest.raises(BundleError, match=r"was made for model\.onnx \(000000000000\)"):
         open_engine(bundle)
 
 
-def test_a_record_runs_on_its_own_engine_alone(bundle: Bundle) -> None:
+def test_a_named_engine_or_artefact_runs_alone(bundle: Bundle) -> None:
     build(bundle, FASTEST_BF16)
-    with pytest.raises(EngineError, match="proven with the engine 'openvino' alone"):
-        open_engine(bundle, engine="onnxruntime", artefact=BF16)
     assert chosen_here(bundle, engine="openvino") == Chosen("openvino", "model.onnx")
     assert chosen_here(bundle, artefact="model.onnx") == Chosen("onnxruntime", "model.onnx")
+    with pytest.raises(BundleError, match=f"has no artefact '{BF16}'; it holds"):
+        open_engine(bundle, artefact=BF16)
+
+
+def test_the_golden_frames_run_through_both_stages(bundle: Bundle) -> None:
+    frames = golden_frames(bundle)
+    assert not list(runs_of_choice(bundle, frames))
+    build(bundle, FASTEST_BF16)
+    runs = list(runs_of_choice(bundle, frames))
+    assert [(run.artefact, run.engine, run.wrong) for run in runs] == [
+        (BF16, "openvino, first stage", ()),
+        (BF16, "openvino", ()),
+    ]
 
 
 def test_a_key_of_the_machine_covers_the_record(
@@ -353,7 +430,7 @@ def test_a_key_of_the_machine_covers_the_record(
     with pytest.raises(BundleError, match=r"model\.cpu\.json"):
         chosen_here(open_bundle(bundle.folder))
     assert BF16 in adopt(open_bundle(bundle.folder))
-    assert chosen_here(open_bundle(bundle.folder)).artefact == BF16
+    assert chosen_here(open_bundle(bundle.folder)).first is not None
 
 
 def test_a_build_without_a_choice_has_no_purpose(
@@ -367,11 +444,12 @@ def test_a_build_without_a_choice_has_no_purpose(
 def test_a_comparison_times_what_a_build_refuses_and_writes_nothing(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu_build, "_fault", lambda _, one, *__: "no" * (one.compute == "bf16"))
+    monkeypatch.setattr(cpu_proof, "_beyond_budget", lambda one, _: "no" * (one.compute == "bf16"))
     before = sorted(bundle.folder.rglob("*"))
     stopwatch = processors.Stopwatch(FASTEST_BF16)
     found = compare_on_processor(bundle, times_all=True, stopwatch=stopwatch)
     assert [trial.median_ms for trial in found.record.trials] == [5.0, 4.0, 1.0]
-    assert found.kept.engine == found.record.engine == "openvino"
+    assert found.first is found.exact
+    assert found.exact.engine == found.record.exact.engine == "openvino"
     assert [(one.compute, one.remark) for one in found.refused] == [("bf16", "no")]
     assert sorted(bundle.folder.rglob("*")) == before

@@ -10,6 +10,7 @@ import torch
 from export.fold.memory import _GROUP, Deployed, _place_of_largest
 from export.graph import build_graph
 from export.macs import count_macs
+from tests.doubles.folds import assert_exported, assert_folded
 from tests.doubles.small_models import RESNET, frames, small_memory
 
 SIZES = [(64, 64), (64, 96), (96, 64)]
@@ -23,25 +24,13 @@ def test_the_fold_is_the_model(size: tuple[int, int], layers: tuple[int, ...], s
     made = small_memory(size, backbone={**RESNET, "layers": layers}, score=score, entries=1024)
     images = frames(6, size)[4:]
     images[1] = 255
-    with torch.no_grad():
-        expected, got = made(images), Deployed(made)(images)
-    for a, b in zip(expected, got, strict=True):
-        assert a.shape == b.shape
-        assert (a - b).abs().max() <= 1e-5 * a.abs().max()
+    assert_folded(made, Deployed(made), images)
 
 
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("images", [1, 3])
 def test_the_exported_graph_is_the_model(score: str, images: int) -> None:
-    made = small_memory(score=score)
-    graph = build_graph(made, dynamic_batch=images > 1)
-    seen = frames(4 + images, (64, 64))[4:]
-    session = onnxruntime.InferenceSession(graph.SerializeToString())
-    scores, maps = session.run(None, {"input": seen.numpy()})
-    with torch.no_grad():
-        expected = made(seen)
-    np.testing.assert_allclose(scores, expected.scores.numpy(), rtol=1e-4)
-    np.testing.assert_allclose(maps, expected.maps.numpy(), rtol=1e-4)
+    assert_exported(small_memory(score=score), frames(4 + images, (64, 64))[4:])
 
 
 def test_what_is_in_the_bank_is_at_no_distance() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-import onnxruntime
 import pytest
-import torch
 
 from export.fold.simplenet import Deployed
 from export.graph import build_graph
 from export.macs import count_macs
+from tests.doubles.folds import assert_exported, assert_folded
 from tests.doubles.small_models import frames, small_simplenet
 from training.models.simplenet import Config, Model
 
@@ -19,24 +17,13 @@ from training.models.simplenet import Config, Model
 def test_the_fold_is_the_model(size: tuple[int, int], layers: tuple[int, ...]) -> None:
     backbone = {"name": "resnet18.tv_in1k", "weights": "none", "layers": layers}
     made = small_simplenet(size, backbone=backbone)
-    images = frames(2, size)
-    with torch.no_grad():
-        expected, got = made(images), Deployed(made)(images)
-    for a, b in zip(expected, got, strict=True):
-        assert (a - b).abs().max() <= 1e-5 * a.abs().max()
+    assert_folded(made, Deployed(made), frames(2, size))
 
 
 @pytest.mark.parametrize("settings", [{}, {"patch_size": 5, "projection_layers": 3}], ids=str)
 def test_the_exported_graph_is_the_model(settings: dict[str, object]) -> None:
     made = small_simplenet((64, 64), **settings)
-    graph = build_graph(made)
-    image = frames(1, (64, 64))
-    session = onnxruntime.InferenceSession(graph.SerializeToString())
-    score, anomaly_map = session.run(None, {"input": image.numpy()})
-    with torch.no_grad():
-        expected = made(image)
-    np.testing.assert_allclose(score, expected.scores.numpy(), rtol=1e-4)
-    np.testing.assert_allclose(anomaly_map, expected.maps.numpy(), atol=1e-4)
+    assert_exported(made, frames(1, (64, 64)), map_rtol=0, map_atol=1e-4)
 
 
 def test_a_deeper_projection_costs_nothing() -> None:

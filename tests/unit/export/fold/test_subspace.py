@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-import onnxruntime
 import pytest
 import torch
 
 from export.fold.subspace import Deployed
 from export.graph import build_graph
 from export.macs import count_macs
+from tests.doubles.folds import assert_exported, assert_folded
 from tests.doubles.small_models import frames, small_subspace
 
 LITE0 = {"name": "tf_efficientnet_lite0.in1k", "weights": "none"}
@@ -26,24 +25,12 @@ def test_the_fold_is_the_model(
     made = small_subspace(size, backbone=backbone, layers_joined=layers_joined, distance=distance)
     images = frames(2, size)
     images[1] = 255
-    with torch.no_grad():
-        expected, got = made(images), Deployed(made)(images)
-    for a, b in zip(expected, got, strict=True):
-        assert a.shape == b.shape
-        assert (a - b).abs().max() <= 1e-5 * a.abs().max()
+    assert_folded(made, Deployed(made), images)
 
 
 @pytest.mark.parametrize("layers_joined", [True, False])
 def test_the_exported_graph_is_the_model(layers_joined: bool) -> None:
-    made = small_subspace(layers_joined=layers_joined)
-    graph = build_graph(made)
-    image = frames(1, (64, 64))
-    session = onnxruntime.InferenceSession(graph.SerializeToString())
-    score, anomaly_map = session.run(None, {"input": image.numpy()})
-    with torch.no_grad():
-        expected = made(image)
-    np.testing.assert_allclose(score, expected.scores.numpy(), rtol=1e-4)
-    np.testing.assert_allclose(anomaly_map, expected.maps.numpy(), rtol=1e-4)
+    assert_exported(small_subspace(layers_joined=layers_joined), frames(1, (64, 64)))
 
 
 def test_only_rows_of_the_complement_are_computed() -> None:

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from export.precision.build_variants import find_half
-from export.precision.fp16 import check_typed, lossy_nodes, to_half
+from export.precision.fp16 import HALF_MAXIMUM, check_typed, lossy_nodes, to_half
 from export.precision.nodes import element_types, key_of, lowerable_nodes, pixel_nodes
 from export.precision.outcome import FP16_BUDGET
 from export.precision.rounding import rounded_twin
@@ -153,6 +153,20 @@ def test_values_near_the_end_of_the_range_stay() -> None:
     graph = tiny_convnet.graph(change)
     half = find_half(graph, tiny_convnet.judge(graph), has_backbone=True)
     assert half == {"first", "first_relu", "features", "anomaly_map", "pred_score"}
+
+
+def test_outputs_near_the_end_of_the_range_stay() -> None:
+    graph = tiny_convnet.graph()
+    _, anomaly_map = tiny_convnet.run(graph, tiny_convnet.images()[-1])
+
+    def change(nodes: list[onnx.NodeProto], weights: Weights) -> None:
+        weights["gain"] = np.array(HALF_MAXIMUM / 2 / anomaly_map.max(), np.float32)
+        nodes[-1:-1] = [helper.make_node("Mul", ["mean_feature", "gain"], ["anomaly_map"])]
+        nodes[-3].output[0] = "mean_feature"
+
+    graph = tiny_convnet.graph(change)
+    half = find_half(graph, tiny_convnet.judge(graph), has_backbone=True)
+    assert half == {*tiny_convnet.BACKBONE, "mean_feature"}
 
 
 def test_a_head_that_fp16_cannot_compute_stays_whole() -> None:

@@ -23,7 +23,7 @@ from inspection.engine.tensorrt import TensorRtEngine
 from inspection.engine.tensorrt_rtx import TensorRtRtxEngine
 from inspection.errors import BundleError, ConfigError, EngineError
 from inspection.golden_run import artefacts_here, engine_for
-from inspection.inspector import open_engine
+from inspection.opening import open_engine
 from tests.doubles import golden_bundle
 from tests.doubles.cuda import SimulatedDevice
 from tests.doubles.engine_cases import Quiet, take_into_use

@@ -20,7 +20,7 @@ from inspection.engine.sidecar import LAYERS, sidecar_path, write_sidecar
 from inspection.engine.tensorrt import TensorRtEngine
 from inspection.engine.tensorrt_bindings import load_bindings
 from inspection.errors import BundleError, CudaError, DeviceLostError, EngineError, LinewardenError
-from inspection.inspector import open_engine
+from inspection.opening import open_engine
 from inspection.trust.keys import Keys
 from tests.doubles import engine_cases, golden_bundle
 from tests.doubles.cuda import SimulatedDevice

@@ -140,3 +140,5 @@ def test_a_private_key_may_have_a_passphrase(tmp_path: Path) -> None:
             read_private_key(path, wrong)
     with pytest.raises(ConfigError, match="exists and will not be replaced"):
         new_key_pair(path)
+    with pytest.raises(ConfigError, match=r"the folder .*/absent does not exist: make it"):
+        new_key_pair(tmp_path / "absent" / "owner.pem")

@@ -96,7 +96,8 @@ class TestFindLayout:
             "  ganomaly: train/0.normal\n"
             "  visa: split_csv/1cls.csv, or Data and ../split_csv/1cls.csv\n"
             "  ksdd2: train/<id>_GT.png and test/<id>_GT.png\n"
-            "  plain: images of good parts, or test/<defect>\n"
+            "  plain: images of good parts (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp), "
+            "or test/<defect>\n"
             "it holds images/, labels.csv"
         )
         assert refusal(lambda: find_layout(tmp_path / "labels.csv")).endswith("\nit is a file")

@@ -9,7 +9,14 @@ from PIL import Image
 
 from inspection.errors import CameraError
 from inspection.files import sha256_of
-from training.data.masks import dilate, distance_weights, is_drawn, mask_sha256, read_mask
+from training.data.masks import (
+    dilate,
+    distance_weights,
+    is_drawn,
+    mask_sha256,
+    read_mask,
+    shrink,
+)
 
 
 def test_weights_of_a_square_fall_to_its_border() -> None:
@@ -35,6 +42,39 @@ def test_defects_are_normalised_separately() -> None:
     weights = distance_weights(mask, 3.0, 2.0)
     assert weights[3, 3] == pytest.approx(3)
     assert weights[17, 17] == pytest.approx(3)
+
+
+@pytest.mark.parametrize("native", [1024, 2048, 4096])
+def test_a_thin_defect_stays_in_a_smaller_mask(native: int) -> None:
+    """A scratch of 1 px, drawn 7 px wide as SuperSimpleNet does, at every position."""
+    side, share = 128, native / 128
+    for row in range(native // 2, native // 2 + 2 * int(share)):
+        mask = np.zeros((native, 4), np.uint8)
+        mask[row] = 1
+        grown = dilate(mask, 7)
+        small, weights = shrink(grown, distance_weights(grown, 3.0, 2.0), (side, 4))
+        found = np.flatnonzero(small[:, 0])
+        assert 1 <= len(found) <= 2 + 7 / share
+        assert abs((found + 0.5).mean() * share - (row + 0.5)) <= share / 2 + 1
+        assert weights[small == 0].tolist() == [1.0] * int((small == 0).sum())
+        assert 0 < weights[small > 0].max() < 3
+
+
+def test_a_large_defect_keeps_its_area_and_weights() -> None:
+    mask = np.zeros((400, 600), np.uint8)
+    cv2.circle(mask, (250, 180), 90, 1, -1)
+    weights = np.where(mask > 0, 3, 1).astype(np.float32)
+    small, small_weights = shrink(mask, weights, (100, 150))
+    assert small.sum() * 16 == pytest.approx(mask.sum(), rel=0.01)
+    assert set(np.unique(small)) == {0, 1}
+    assert small_weights == pytest.approx(np.where(small > 0, 3, 1))
+
+
+def test_a_mask_grows_along_one_axis_while_it_shrinks_along_the_other() -> None:
+    mask = np.zeros((40, 10), np.uint8)
+    mask[:, 3] = 1
+    small, _ = shrink(mask, np.ones(mask.shape, np.float32), (20, 30))
+    assert np.array_equal(small, np.repeat(mask[::2], 3, axis=1))
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:

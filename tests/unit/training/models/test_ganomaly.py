@@ -18,15 +18,8 @@ from training.config import TrainConfig
 from training.data.samples import Targets
 from training.fit import fit
 from training.models.base import Features
-from training.models.ganomaly import (
-    Config,
-    Decoder,
-    Discriminator,
-    Encoder,
-    Generator,
-    Model,
-    Rebuilt,
-)
+from training.models.ganomaly import Config, Model
+from training.models.ganomaly_networks import Decoder, Discriminator, Encoder, Generator, Rebuilt
 
 MAPS = ["reconstruction", "latent", "features"]
 TINY = {"channels": 8, "latent": 10}

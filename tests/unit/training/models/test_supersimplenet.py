@@ -33,6 +33,30 @@ def targets(count: int, size: tuple[int, int] = (64, 64), defective: bool = Fals
     return Targets(labels, masks, torch.ones(count, 1, *size), torch.ones(count))
 
 
+@pytest.mark.parametrize("version", ["jims", "icpr"])
+def test_a_thin_defect_is_learnt_at_every_position(version: str) -> None:
+    """A row of the input is a quarter of a cell: half of the cell's area never sees it."""
+    learner = model(supervision="mixed", version=version)
+    for row in range(20, 40):
+        masks = torch.zeros(1, 1, 64, 64)
+        masks[0, 0, row, 10:50] = 1
+        given = Targets(torch.ones(1), masks, torch.ones_like(masks), torch.ones(1))
+        cells, _ = learner._targets_on_grid(given)
+        assert cells.shape[2:] == (16, 16)
+        rows = cells[0, 0].sum(1).nonzero().flatten()
+        assert 1 <= len(rows) <= 2
+        assert float((rows + 0.5).mean()) == pytest.approx((row + 0.5) / 4, abs=1)
+        assert float(cells[0, 0, rows[0]].sum()) >= 9
+
+
+def test_a_large_defect_is_learnt_as_the_authors_do() -> None:
+    cells, _ = model(supervision="mixed")._targets_on_grid(targets(1, defective=True))
+    alone = F.interpolate(
+        targets(1, defective=True).masks, (16, 16), mode="bilinear", align_corners=True
+    )
+    assert torch.equal(cells, (alone >= 0.5).float())
+
+
 def test_trainable_parameters_of_the_paper() -> None:
     assert count(torch.nn.Conv2d(1536, 1536, 1)) == 2_360_832
     segmentation = SegmentationHead(1536, 1024)

@@ -26,6 +26,8 @@ def parts(tmp_path: Path, make_record: MakeRecord) -> list[InspectionRecord]:
     images, records = (left, left, right, None), []
     for number, (verdict, image) in enumerate(zip(verdicts, images, strict=True), start=1):
         record = make_record(number, verdict)
+        views = tuple(one.model_copy(update={"recipe_number": 1}) for one in record.views)
+        record = record.model_copy(update={"recipe_number": 1, "views": views})
         day, stem = f"{record.triggered_utc:%Y-%m-%d}", f"{record.triggered_utc:%H%M%S.%f}"
         name = f"{day}/{stem}_{record.trigger_id}_{verdict.value}.frame.png"
         if image is None:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from edge.panel.bundles import activate, bundles_of, store_of
+from edge.panel.bundles import bundles_of, store_of
 from edge.panel.services import Panel
 from inspection.bundle import Bundle
 from inspection.bundle.installed import BundleStore
-from inspection.errors import BundleError
 from inspection.trust.keys import Keys
-from tests.doubles.panel import Browser, TalkingLine, config_of, opened
+from tests.doubles.panel import Browser, TalkingLine, config_of, opened, title_of
 
 PAGE = "/lines/line/recipes"
 
@@ -80,10 +79,19 @@ def test_a_version_is_activated_and_rolled_back(tmp_path: Path, store: BundleSto
         engineer = Browser(panel).log_in("engineer")
         assert newer.version in engineer.get(PAGE).text
         assert engineer.post(f"{PAGE}/activate", {**form, "bundle": "/etc"}).status_code == 400
-        unknown = engineer.post(f"{PAGE}/activate", {**form, "version": "20200101"})
-        assert unknown.status_code == 503
-        assert "has no version" in unknown.text
+        for version in ("20200101", "--allow-changes"):
+            unknown = engineer.post(f"{PAGE}/activate", {**form, "version": version})
+            assert unknown.status_code == 409
+            assert "This version of tiny is not installed" in unknown.text
+        manifest = newer.folder / "manifest.json"
+        whole = manifest.read_bytes()
+        manifest.write_bytes(whole.replace(b"tiny", b"TINY"))
+        damaged = engineer.post(f"{PAGE}/activate", form)
+        assert (damaged.status_code, title_of(damaged)) == (503, "Not possible")
+        assert str(newer.folder) in damaged.text
+        assert panel.audit.entries()[0].failure != ""
         assert active.resolve() == before.folder
+        manifest.write_bytes(whole)
         assert engineer.post(f"{PAGE}/activate", form).status_code == 303
         assert active.resolve() == newer.folder
         undo = panel.audit.entries()[0].change.undo
@@ -94,5 +102,3 @@ def test_a_version_is_activated_and_rolled_back(tmp_path: Path, store: BundleSto
 
 def test_a_bundle_outside_of_a_store_has_no_versions(tmp_path: Path) -> None:
     assert store_of(tmp_path / "bundle") is None
-    with pytest.raises(BundleError, match="is not the active version of a store"):
-        activate(tmp_path / "bundle", "1")

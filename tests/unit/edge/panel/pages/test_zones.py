@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edge.panel.inspected import Inspected, PartFrame, frames_of, inspected_of
+from edge.panel.jobs import ENDED, LOG, Ended
 from edge.panel.pages import zones
 from edge.panel.services import Panel
-from edge.panel.zones.inspected import Inspected, PartFrame, frames_of, inspected_of
 from edge.panel.zones.layouts import Layouts
 from edge.panel.zones.preview import preview
-from edge.panel.zones.trials import TrialState
+from edge.part.record import InspectionRecord
 from inspection.bundle import Bundle
 from inspection.errors import BundleError
 from inspection.images import decode_image, encode_png
 from inspection.layout import Layout
-from tests.doubles.line_folder import part
-from tests.doubles.panel import Browser, TalkingLine
+from tests.doubles.line_folder import part, write_line
+from tests.doubles.panel import Browser, TalkingLine, config_of, opened
 
 PAGE = "/lines/line/zones"
-CHANGES = ("preview", "save", "restore", "try", "take", "back")
+CHANGES = ("preview", "save", "restore", "try", "cancel", "take", "back")
 IGNORE = {"ignore": [[[16, 8], [28, 8], [28, 18], [16, 18]]]}
 TRIGGER = "84c65123-000001"
+
+
+@pytest.fixture
+def panel(tmp_path: Path, line_file: Path) -> Iterator[Panel]:
+    """A panel beside which nothing runs its jobs."""
+    with opened(config_of(tmp_path, line_file, jobs="service")) as panel:
+        yield panel
 
 
 @pytest.fixture(autouse=True)
@@ -66,24 +75,23 @@ def store(panel: Panel, key: str) -> Layouts:
     return Layouts(panel.config.folder / "layouts/line" / key)
 
 
-def finished_trial(panel: Panel, key: str) -> None:
+def finished_trial(panel: Panel, key: str, image: Path | None = None) -> None:
     """Writes the outcome of a trial of version 1, in which the part passes."""
     version = store(panel, key).find("1")
     judged = [
         {"verdict": "REJECT", "score": 0.98, "zone": "", "message": ""},
         {"verdict": "PASS", "score": 0.2, "zone": "frame", "message": ""},
     ]
-    tried = {"image": "a.png", "before": judged[0], "after": judged[1]}
+    tried = {"image": str(image or "a.png"), "before": judged[0], "after": judged[1]}
     content = {"replaces": "ab" * 32, "parts": [tried], "missing": [], "statements": ["<b>"]}
     version.trial.write_text(json.dumps({**content, "calibration": {"layout": None}}))
-    version.tried.write_text(json.dumps({"a.png": [TRIGGER, 0]}))
 
 
 def test_only_an_engineer_comes_here_and_only_from_the_page(panel: Panel, key: str) -> None:
     for role in ("viewer", "operator"):
         browser = Browser(panel).log_in(role)
         assert browser.get(PAGE).status_code == 403
-        assert [browser.post(f"{PAGE}/{one}").status_code for one in CHANGES] == [403] * 6
+        assert [browser.post(f"{PAGE}/{one}").status_code for one in CHANGES] == [403] * 7
     engineer = Browser(panel).log_in("engineer")
     for one in CHANGES:
         path, form = f"{PAGE}/{one}", drawing(key)
@@ -187,15 +195,8 @@ def test_a_trial_needs_good_parts(engineer: Browser, panel: Panel, key: str) -> 
 
 
 def test_a_trial_is_a_bounded_command(
-    engineer: Browser, panel: Panel, key: str, frame: PartFrame, monkeypatch: pytest.MonkeyPatch
+    engineer: Browser, panel: Panel, key: str, frame: PartFrame
 ) -> None:
-    begun: list[list[str]] = []
-
-    def begin(words: list[object], _outcome: Path, prepare: Any) -> None:
-        prepare()
-        begun.append([str(word) for word in words])
-
-    monkeypatch.setattr(panel.trials, "begin", begin)
     good = panel.config.folder / "good"
     (good / "default").mkdir(parents=True)
     panel.config.good_parts["line"] = good
@@ -203,36 +204,59 @@ def test_a_trial_is_a_bounded_command(
     form = {"recipe": key, "version": "1", "parts": "50"}
     assert engineer.post(f"{PAGE}/try", {**form, "parts": "9999"}).status_code == 400
     assert engineer.post(f"{PAGE}/try", form).status_code == 303
-    (words,) = begun
+    (job,) = panel.jobs.of(f"line/zones/{key}")
+    words = job.asked.words
     assert words[words.index("--good") + 1] == str(good / "default")
     assert words[words.index("--threads") + 1] == "1"
     assert words[-2:] == ["--parts", str(frame.path)]
 
 
 def test_the_outcome_lists_the_parts_with_another_verdict(
-    engineer: Browser, panel: Panel, key: str
+    engineer: Browser, panel: Panel, key: str, parts: list[InspectionRecord], tmp_path: Path
 ) -> None:
     engineer.post(f"{PAGE}/save", drawing(key))
     trial = f"{PAGE}/trial?recipe={key}&version=1"
     assert "was not tried" in engineer.get(trial).text
-    finished_trial(panel, key)
+    finished_trial(panel, key, tmp_path / "records/images" / parts[0].images[0])
     shown = engineer.get(trial).text
     assert "1 of 1 parts get another verdict" in shown
-    assert f"/lines/line/parts/{TRIGGER}/images/0?size=160" in shown
+    assert "/lines/line/parts/test-000001/images/0?size=160" in shown
     assert "&lt;b&gt;" in shown
-    states = panel.trials._states
-    states[store(panel, key).find("1").trial] = TrialState(is_running=True)
-    assert "The trial runs" in engineer.get(trial).text
-    states[store(panel, key).find("1").trial] = TrialState(False, "too few <good> parts")
-    assert "too few &lt;good&gt; parts" in engineer.get(trial).text
 
 
-def test_a_trial_of_the_command_line_is_shown_without_pictures(
+def test_a_trial_waits_for_its_turn_is_cancelled_and_says_why_it_failed(
+    engineer: Browser, panel: Panel, key: str
+) -> None:
+    trial, form = f"{PAGE}/trial?recipe={key}&version=1", {"recipe": key, "version": "1"}
+    panel.config.good_parts["line"] = panel.config.folder
+    engineer.post(f"{PAGE}/save", drawing(key))
+    finished_trial(panel, key)
+    assert engineer.post(f"{PAGE}/try", {**form, "parts": "10"}).status_code == 303
+    assert not store(panel, key).find("1").trial.exists()
+    assert "Trial of a layout: waits for its turn" in engineer.get(trial).text
+    assert 'data-shown="2' in engineer.get(f"{PAGE}?recipe={key}").text
+    again = engineer.post(f"{PAGE}/try", {**form, "parts": "10"})
+    assert "Such a job waits or runs already" in again.text
+    finished_trial(panel, key)  # an outcome that it has written, but not ended
+    assert engineer.post(f"{PAGE}/take", form).status_code == 409
+    assert engineer.post(f"{PAGE}/cancel", form).status_code == 303
+    assert engineer.post(f"{PAGE}/cancel", form).status_code == 409
+    store(panel, key).find("1").trial.unlink()
+    (job,) = panel.jobs.of(f"line/zones/{key}")
+    failed = Ended(moment=job.asked.moment, exit_code=4)
+    (job.folder / ENDED).write_text(failed.model_dump_json())
+    (job.folder / LOG).write_text("linewarden: too few <good> parts\n")
+    shown = engineer.get(trial).text
+    assert "Trial of a layout: failed" in shown
+    assert "too few &lt;good&gt; parts" in shown
+
+
+@pytest.mark.usefixtures("parts")
+def test_a_trial_of_other_images_is_shown_without_pictures(
     engineer: Browser, panel: Panel, key: str
 ) -> None:
     engineer.post(f"{PAGE}/save", drawing(key))
     finished_trial(panel, key)
-    store(panel, key).find("1").tried.unlink()
     shown = engineer.get(f"{PAGE}/trial?recipe={key}&version=1")
     assert shown.status_code == 200
     assert "a.png" in shown.text
@@ -317,6 +341,11 @@ def test_each_view_of_each_recipe_is_inspected(tmp_path: Path, panel: Panel) -> 
         "1: default",
         "2: tolerant",
     ]
+    twice = (
+        "recipes: {1: {recipe: default}, 2: {recipe: default}, 3: {recipe: x}}\nstart_recipe: 1\n"
+    )
+    write_line(tmp_path, "camera: {kind: replay, path: parts}\n", twice)
+    assert [one.label for one in inspected_of(panel.lines["line"])] == ["1, 2: default", "3: x"]
     panel.lines["line"].path.write_text(
         "bundle: bundle\noutputs: [{kind: jsonlines, path: parts.jsonl}]\n"
         "views: {top: {camera: {kind: replay, path: parts}},"
@@ -324,7 +353,7 @@ def test_each_view_of_each_recipe_is_inspected(tmp_path: Path, panel: Panel) -> 
     )
     found = inspected_of(panel.lines["line"])
     assert [one.label for one in found] == ["default · top", "other · side"]
-    odd = Inspected(None, "../../x", tmp_path)
+    odd = Inspected("../../x", tmp_path)
     assert "/" not in odd.key
 
 

@@ -1,4 +1,4 @@
-"""What people draw zones for: the recipes of a line, each with its bundle, view and frames."""
+"""What a line inspects: its recipes, each with its bundle, view, records and frames."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from edge.panel.lines import PanelLine
 from edge.panel.refusals import Refused
 from edge.panel.thumbnails import inside
 from edge.store.images import FRAME_SUFFIX
-from edge.store.reader import Filter
+from edge.store.quota import image_file
+from edge.store.reader import Filter, RecordReader
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import CALIBRATION_FOLDER, MANIFEST, parse_manifest
 from inspection.preprocess import Preprocessing
@@ -26,14 +27,14 @@ class Inspected:
     """A recipe of a bundle, as one camera of a line uses it.
 
     Attributes:
-        number: by which the line selects it; None for the only one of a line without numbers.
         view: name of the camera's view; empty on a line with one camera.
+        numbers: by which the line selects it; empty on a line without numbers.
     """
 
-    number: int | None
     recipe: str
     bundle: Path
     view: str = ""
+    numbers: tuple[int, ...] = ()
 
     @property
     def key(self) -> str:
@@ -44,8 +45,16 @@ class Inspected:
     @property
     def label(self) -> str:
         """Its name for people."""
-        number = "" if self.number is None else f"{self.number}: "
-        return f"{number}{self.recipe}{f' · {self.view}' if self.view else ''}"
+        numbers = f"{', '.join(map(str, self.numbers))}: " if self.numbers else ""
+        return f"{numbers}{self.recipe}{f' · {self.view}' if self.view else ''}"
+
+    @property
+    def which(self) -> Filter:
+        """The filter of its records: recipes of several bundles may have one name.
+
+        The recipe of a record is that of the view that decided: of several views, each may.
+        """
+        return Filter(recipe=None if self.view else self.recipe, recipe_numbers=self.numbers)
 
     def preprocessing(self) -> Preprocessing:
         """Returns the preprocessing of the bundle.
@@ -78,15 +87,13 @@ class PartFrame:
 
 
 def inspected_of(line: PanelLine) -> list[Inspected]:
-    """Returns what a line inspects, in the order of the numbers of its recipes."""
-    found: list[Inspected] = []
+    """Returns what a line inspects, each once, in the order of the numbers of its recipes."""
+    numbers: dict[tuple[str, Path, str], list[int]] = {}
     for number, one in sorted(line.config.by_number().items(), key=lambda one: one[0] or 0):
-        if not one.views:
-            found.append(Inspected(number, one.recipe, one.bundle))
-        for name, view in one.views.items():
-            recipe, bundle = view.recipe or one.recipe, view.bundle or one.bundle
-            found.append(Inspected(number, recipe, bundle, name))
-    return found
+        for name, view in one.all_views.items():
+            key = (view.recipe or one.recipe, view.bundle or one.bundle, name if one.views else "")
+            numbers.setdefault(key, []).extend([] if number is None else [number])
+    return [Inspected(*key, tuple(found)) for key, found in numbers.items()]
 
 
 def frames_of(line: PanelLine, inspected: Inspected, most: int) -> list[PartFrame]:
@@ -95,19 +102,29 @@ def frames_of(line: PanelLine, inspected: Inspected, most: int) -> list[PartFram
     Raises:
         RecordsError: the records cannot be read.
     """
-    which = Filter()
-    if inspected.number is not None:
-        which = Filter(recipe_numbers=(inspected.number,))
-    elif not inspected.view:
-        which = Filter(recipe=inspected.recipe)
     with line.reader() as reader:
-        stored = list(reader.find(which, limit=most, newest_first=True))
+        stored = list(reader.find(inspected.which, limit=most, newest_first=True))
     return [
         frame
         for one in stored
         for frame in _frames(line, inspected, one.record.trigger_id, one.record.images)
         if frame.path.is_file()
     ]
+
+
+def frame_at(line: PanelLine, reader: RecordReader, path: Path) -> PartFrame | None:
+    """Returns the frame of a part in a file; None for a file that no record names.
+
+    Raises:
+        RecordsError: the records cannot be read.
+    """
+    image = image_file(path.parent.name, path.name)
+    if image is None or path.resolve() != (line.images / image.name).resolve():
+        return None
+    stored = next(reader.find(Filter(trigger_id=image.trigger_id), limit=1), None)
+    if stored is None or image.name not in stored.record.images:
+        return None
+    return PartFrame(image.trigger_id, stored.record.images.index(image.name), path)
 
 
 def frame_of(line: PanelLine, inspected: Inspected, trigger: str) -> PartFrame:

@@ -1,0 +1,125 @@
+"""A first stage in lower precision passes clearly good parts, and decides nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inspection.bundle import Bundle
+from inspection.engine import Prediction
+from inspection.engine.cpu_record import Margins
+from inspection.errors import EngineError
+from inspection.inspector import Inspection, Inspector
+from inspection.opening import EarlyPass
+from inspection.verdict import Cause, Thresholds, Verdict
+
+SIDE = 32
+LIMITS = Thresholds(reject=1.0, review=0.8, pixel=0.5)
+FRAME = np.zeros((SIDE, SIDE), np.uint8)
+
+
+class Scoring:
+    """An engine that gives one score, on the whole map, and counts its runs."""
+
+    def __init__(self, score: float) -> None:
+        self.runs = 0
+        self.is_closed = False
+        self._score = score
+
+    def infer(self, batch: np.ndarray, deadline_ns: int | None = None) -> Prediction:
+        self.runs += 1
+        return Prediction(
+            np.array([self._score], np.float32), np.full((1, SIDE, SIDE), self._score, np.float32)
+        )
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Broken(Scoring):
+    def infer(self, batch: np.ndarray, deadline_ns: int | None = None) -> Prediction:
+        raise EngineError("the first stage failed")
+
+
+def cascade(bundle: Bundle, first: Scoring, exact: Scoring, margin: float = 0.1) -> Inspector:
+    calibration = bundle.calibration("default", "model.onnx")
+    calibration = calibration.model_copy(update={"thresholds": LIMITS})
+    early = EarlyPass(first, Margins(score=margin, map=9.0), "early")
+    return Inspector(bundle, calibration, exact, early=early)
+
+
+def judged(bundle: Bundle, first: float, exact: float) -> tuple[Inspection, int]:
+    """Returns the inspection, and how often the FP32 graph ran."""
+    engine = Scoring(exact)
+    return cascade(bundle, Scoring(first), engine).inspect(FRAME), engine.runs
+
+
+def test_a_part_clear_of_all_thresholds_is_passed_at_once(tiny_bundle: Bundle) -> None:
+    inspection, second_looks = judged(tiny_bundle, first=0.69, exact=9.0)
+    assert (inspection.verdict, second_looks) == (Verdict.PASS, 0)
+    assert inspection.is_early
+    assert inspection.score == np.float32(0.69)
+    assert inspection.thresholds == LIMITS
+
+
+@pytest.mark.parametrize(
+    ("first", "exact", "verdict"),
+    [
+        (0.71, 0.6, Verdict.PASS),  # within the margin of the review threshold
+        (0.71, 0.9, Verdict.REVIEW),
+        (0.71, 1.1, Verdict.REJECT),
+        (5.0, 0.6, Verdict.PASS),  # the first stage rejects nothing
+        (5.0, 5.1, Verdict.REJECT),
+        (float("nan"), 0.6, Verdict.PASS),
+        (float("nan"), float("nan"), Verdict.NO_VERDICT),
+    ],
+)
+def test_the_fp32_graph_decides_on_all_others(
+    first: float, exact: float, verdict: Verdict, tiny_bundle: Bundle
+) -> None:
+    inspection, second_looks = judged(tiny_bundle, first, exact)
+    assert (inspection.verdict, second_looks) == (verdict, 1)
+    assert not inspection.is_early
+    np.testing.assert_equal(inspection.score, np.float32(exact))  # NaN equals NaN here
+
+
+def test_zones_keep_the_margin_of_the_map(tiny_bundle: Bundle) -> None:
+    exact = Scoring(0.1)
+    inspector = cascade(tiny_bundle, Scoring(0.1), exact, margin=0.0)
+    prepared = inspector.prepare(FRAME)
+    assert not isinstance(prepared, Inspection)
+    assert inspector.infer(prepared).is_early
+    limits = inspector._limits
+    assert limits.lowered(Margins(score=0.0, map=9.0)).zones == ()
+    zoned = type(limits)(limits.whole, (LIMITS,)).lowered(Margins(score=0.0, map=9.0))
+    assert zoned.zones == (Thresholds(reject=-8.0, review=-8.2, pixel=0.5),)
+    assert zoned.whole == LIMITS
+
+
+def test_a_failed_first_stage_gives_no_verdict_and_hides_nothing(tiny_bundle: Bundle) -> None:
+    exact = Scoring(0.1)
+    inspection = cascade(tiny_bundle, Broken(0.0), exact).inspect(FRAME)
+    assert (inspection.verdict, inspection.cause) == (Verdict.NO_VERDICT, Cause.ENGINE)
+    assert exact.runs == 0
+
+
+def test_both_stages_are_timed_warmed_and_closed(tiny_bundle: Bundle) -> None:
+    first, exact = Scoring(5.0), Scoring(0.1)
+    inspector = cascade(tiny_bundle, first, exact)
+    times = inspector.inspect(FRAME).times
+    alone = Inspector(
+        tiny_bundle, tiny_bundle.calibration("default", "model.onnx"), Scoring(0.1)
+    ).inspect(FRAME)
+    assert times.infer_ns > 0
+    assert alone.times.preprocess_ns > 0
+    inspector.warm()
+    assert (first.runs, exact.runs) == (2, 2)
+    inspector.close()
+    assert first.is_closed
+    assert exact.is_closed
+
+
+def test_the_identity_of_a_verdict_names_its_stage(tiny_bundle: Bundle) -> None:
+    identity = cascade(tiny_bundle, Scoring(0.1), Scoring(0.1)).identity
+    assert identity.early_sha256 == "early"
+    assert identity.artefact_sha256 == tiny_bundle.sha256("model.onnx")
