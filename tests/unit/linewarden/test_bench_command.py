@@ -25,9 +25,10 @@ def test_bench_shows_all_engines_and_the_way_of_a_frame(
         ["onnxruntime", "model.onnx", "fp32"],
         ["openvino", "model.onnx", "fp32"],
     ]
-    assert sum(line.endswith("kept") for line in lines) == 1
+    kept = [line for line in lines if "  kept" in line]  # one way, or two stages
+    assert 1 <= len(kept) <= 2
     assert lines[-1] == f"next: linewarden build {folder}"
-    assert "around it: preparing a frame of 32x32 takes " in lines[-3]
+    assert any(line.startswith("around it: preparing a frame of 32x32 takes ") for line in lines)
     image = cv2.imdecode(np.frombuffer(picture.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
     assert image.std() > 10
@@ -38,7 +39,7 @@ def test_bench_gives_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixtu
     golden_bundle.build(folder)
     assert main(["bench", str(folder), "--json", "--recipe", "17"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["best"]["artefact"] == "model.onnx"
+    assert found["best"]["exact"]["artefact"] == "model.onnx"
     assert [trial["engine"] for trial in found["trials"]][:2] == ["onnxruntime", "openvino"]
     assert found["trials"][0]["median_ms"] > 0
     assert found["stages"] is None  # the recipe is not calibrated
