@@ -57,7 +57,7 @@ def test_teach_gives_a_calibrated_bundle(
     assert main(words) == 4
     assert "exists; choose another folder" in capsys.readouterr().err
     (tmp_path / "bundle").rename(tmp_path / "moved")
-    assert main(words[:-2]) == 4
+    assert main(words[:-2]) == 3
     assert r"--part-name is not given, where it was ^(.*)\.png$: repeat" in capsys.readouterr().err
 
 
