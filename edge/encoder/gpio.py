@@ -26,6 +26,7 @@ else:
     gpiod, gpiod_line = Sdk("gpiod"), Sdk("gpiod.line")
 
 _INSTALL = "pip install 'linewarden[gpio]'"
+_NUMBERS = 1 << 32  # a __u32 in the kernel's gpio_v2_line_event; 5 kHz go round it in 10 days
 
 
 class EncoderConfig(Claimant):
@@ -54,7 +55,7 @@ class EdgeEvent(Protocol):
 
     @property
     def line_seqno(self) -> int:
-        """Number of the edge on its line, from 1."""
+        """Number of the edge on its line, from 1; 0 follows the last of 32 bits."""
 
 
 class EdgeRequest(Protocol):
@@ -93,6 +94,7 @@ class GpioEncoder:
         self._lock = threading.Lock()
         self._request: EdgeRequest | None = None
         self._position = 0
+        self._number = 0  # of the last edge
 
     def open(self) -> None:
         """Takes the line, unless it holds it already."""
@@ -109,16 +111,18 @@ class GpioEncoder:
                     f"{self._name}: the line cannot be taken: {error}; see `gpioinfo` for its "
                     "name, and that no other program holds it"
                 ) from error
-            self._position = 0
+            self._position = self._number = 0
 
     def position(self) -> int:
-        """Returns the number of the last edge; see `Encoder.position`."""
+        """Returns the number of edges since `open`; see `Encoder.position`."""
         with self._lock:
             if self._request is None:
                 raise LineError(f"{self._name}: the encoder is not open")
             try:
                 while self._request.wait_edge_events(0):
-                    self._position = self._request.read_edge_events()[-1].line_seqno
+                    number = self._request.read_edge_events()[-1].line_seqno
+                    self._position += (number - self._number) % _NUMBERS
+                    self._number = number
             except OSError as error:
                 self._release()
                 raise LineError(f"{self._name}: lost: {error}; check the wiring") from error

@@ -25,7 +25,8 @@ class EtherNetIpConfig(EtherNetIpPeer):
         tag: DINT[15], or longer; with an index: from this element on.
         acknowledge_tag: DINT with the number of the last verdict that the controller took; None: it
             acknowledges nothing.
-        hold_ms: least time that a verdict is shown where the controller acknowledges nothing.
+        hold_ms: least time that a verdict is shown where the controller acknowledges nothing; the
+            next one waits for it.
     """
 
     kind: Literal["ethernet_ip"]

@@ -95,6 +95,9 @@ class Lines:
         def run() -> None:
             try:
                 action()
+            except OSError as error:
+                self.failure = error  # before the caller wakes, and takes the action for done
+                raise
             finally:
                 done.set()
 

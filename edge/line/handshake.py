@@ -89,8 +89,8 @@ class Handshake:
 
     Args:
         acknowledged: the line acknowledges each verdict, and the station then takes it back.
-            Otherwise a verdict stays until the next one, until BUSY or FAULT begins, or until the
-            first `show` after `hold_ms`.
+            Otherwise a verdict stays until BUSY or FAULT begins, or until the first verdict or
+            `show` after `hold_ms`; the caller waits for `held_s` before the next verdict.
         hold_ms: see `acknowledged`.
         sequence: number of the last verdict before this run, 0 to 65535.
         clock_ns: monotonic clock in nanoseconds.
@@ -124,9 +124,16 @@ class Handshake:
                 jumped = _after_a_gap(acknowledged)
             self.signals = replace(self.signals, sequence=jumped)
 
+    @property
+    def held_s(self) -> float:
+        """The seconds for which a verdict that nobody acknowledges must still be shown."""
+        if self._acknowledged or Bits.RESULT_VALID not in self.signals.bits:
+            return 0.0
+        return max(0, self._told_ns + self._hold_ns - self._clock_ns()) / 1e9
+
     def result(self, record: InspectionRecord) -> Signals:
         """Returns the signals of the next verdict, which ends BUSY; a lost one counts too."""
-        self._told_ns = self._clock_ns()
+        self.begin_hold()
         state = self.signals.bits & STATES & ~Bits.BUSY
         if Bits.BUSY in self.signals.bits:
             state |= Bits.READY
@@ -136,6 +143,10 @@ class Handshake:
             trigger_id=record.trigger_id,
             cause=record.cause,
         )
+
+    def begin_hold(self) -> None:
+        """Counts `hold_ms` from now on: the verdict is shown where the line sees it."""
+        self._told_ns = self._clock_ns()
 
     def takes(self, acknowledged_sequence: int) -> bool:
         """Returns True when the line acknowledged the shown verdict, and takes the verdict back."""
@@ -154,10 +165,8 @@ class Handshake:
 
     def show(self, state: StationState) -> Signals:
         """Returns the signals of the station's state; READY and a repeat may keep a verdict."""
-        stands = Bits.RESULT_VALID in self.signals.bits
-        held = self._clock_ns() - self._told_ns < self._hold_ns
         keeps = state is StationState.READY or STATE_BITS[state] in self.signals.bits
-        if keeps and stands and held and not self._acknowledged:
+        if keeps and self.held_s > 0:
             bits = self.signals.bits & ~STATES | STATE_BITS[state]
             signals = self.signals
             return self._become(bits, trigger_id=signals.trigger_id, cause=signals.cause)

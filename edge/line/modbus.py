@@ -28,7 +28,8 @@ class ModbusOutputConfig(ModbusPeer):
         acknowledge_register: holding register with the number of the last verdict that the PLC
             took; None: the PLC acknowledges nothing, and takes a verdict of the server by reading
             its status word and number.
-        hold_ms: least time that a verdict is shown where the PLC acknowledges nothing.
+        hold_ms: least time that a verdict is shown where the PLC acknowledges nothing; the next
+            one waits for it.
     """
 
     register_address: Register = 0

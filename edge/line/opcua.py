@@ -97,7 +97,8 @@ class OpcUaConfig(Claimant):
         host: address to listen on (0.0.0.0: all).
         security: None admits every client, unencrypted.
         acknowledge: each verdict waits until a client has written AcknowledgedSequence.
-        hold_ms: least time that a verdict is shown without `acknowledge`.
+        hold_ms: least time that a verdict is shown without `acknowledge`; the next one waits for
+            it.
         timeout_ms: limit of `send` and `show`.
         connections: limits of the connections of the clients.
     """

@@ -61,3 +61,10 @@ def output_from_config(config: OutputConfig, encoder: Encoder | None = None) -> 
         return config.driver(encoder)
     output: LineOutput = config.driver()
     return output
+
+
+def untracked(config: OutputConfig) -> OutputConfig:
+    """Returns the output for a use while no line runs: it tracks no parts, and opens no gate."""
+    if isinstance(config, GpioConfig):
+        return config.model_copy(update={"gate": None})  # the gate's line stays, inactive
+    return config

@@ -91,7 +91,11 @@ class PlcOutput(Generic[P]):
         )
 
     def send(self, record: InspectionRecord) -> None:
-        """Writes one verdict and waits for its acknowledge."""
+        """Writes one verdict and waits for its acknowledge.
+
+        Waits before for the rest of `hold_ms` of the verdict that nobody acknowledges.
+        """
+        time.sleep(self._handshake.held_s)
         before = self._handshake.take_back()
         signals = self._handshake.result(record)
         self._require_connection()
@@ -181,6 +185,7 @@ class PlcOutput(Generic[P]):
         if before is not None:
             await self._write(session, before)
         await self._write(session, signals)
+        self._handshake.begin_hold()
         if self._places.acknowledge is None:
             return
         acknowledge = self._acknowledge(signals.sequence, self._places.acknowledge, session)

@@ -29,7 +29,8 @@ class S7Config(S7Peer):
         start_byte: where the block of 30 bytes begins.
         acknowledge_byte: of the word with the number of the last verdict that the PLC took; None:
             the PLC acknowledges nothing.
-        hold_ms: least time that a verdict is shown where the PLC acknowledges nothing.
+        hold_ms: least time that a verdict is shown where the PLC acknowledges nothing; the next
+            one waits for it.
     """
 
     kind: Literal["s7"]

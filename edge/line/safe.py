@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 
-from edge.line import OutputConfig, output_from_config
+from edge.line.outputs_config import OutputConfig, output_from_config, untracked
 from inspection.errors import LineError
 
 _PAUSE_S = 2.0
@@ -14,6 +14,8 @@ _PAUSE_S = 2.0
 
 def make_safe(configs: Sequence[OutputConfig], *, within_s: float = 0.0) -> None:
     """Opens each output and closes it, which is the safe state; see `LineOutput`.
+
+    Opens no gate: parts on their way stay in its register for the next process.
 
     Args:
         within_s: time in which further attempts begin; 0 for one attempt.
@@ -33,7 +35,7 @@ def _failures(configs: Sequence[OutputConfig]) -> list[str]:
     failures = []
     for config in configs:
         try:
-            output = output_from_config(config)
+            output = output_from_config(untracked(config))
             with contextlib.closing(output):
                 output.open()
         except LineError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -78,7 +79,11 @@ class ServerOutput(ABC, Generic[Server]):
         self._call(partial(self._write, partial(self._handshake.safe, fault=False)), _HANGS)
 
     def send(self, record: InspectionRecord) -> None:
-        """Shows one verdict until a peer has it. An output that is down counts the part."""
+        """Shows one verdict until a peer has it. An output that is down counts the part.
+
+        Waits before for the rest of `hold_ms` of the verdict that nobody acknowledges.
+        """
+        time.sleep(self._handshake.held_s)
         loop, server = self._loop, self._server
         if self._is_down and loop is not None and server is not None:
             loop.start(self._miss(record, server))

@@ -11,13 +11,14 @@ the clock hold until the device restarts; those of an encoder end with the proce
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from edge.line.belt import Belt
+from edge.line.register_file import RegisterFile, TrackedPart
 from edge.line.timetable import Timetable
 from edge.part.journal import Journal
 from inspection.errors import LineError
@@ -39,9 +40,12 @@ class Gate(NamedTuple):
     hold: Callable[[bool], None]
 
 
-class _Part(NamedTuple):
-    position: int  # at the camera
-    is_rejected: bool
+@dataclass
+class _Unseen:
+    """A stretch of the belt that passes the camera unseen; `end` is None while it goes on."""
+
+    begin: int
+    end: int | None = None
 
 
 class ShiftRegister:
@@ -53,7 +57,7 @@ class ShiftRegister:
         tolerance: length of a part behind its position, in the same unit; `report` tells of a gate
             that opens later.
         gate: the register calls it on its thread.
-        journal: keeps the parts over a restart; None: a restart loses them.
+        journal: keeps the parts over a restart; None: a restart loses them. See `RegisterFile`.
         rejects_unseen: holds the gate open for unseen parts.
 
     Attributes:
@@ -76,14 +80,13 @@ class ShiftRegister:
         self._tolerance = tolerance
         self._belt = belt
         self._gate = gate
-        self._journal = journal
+        self._file = None if journal is None else RegisterFile(name, journal, belt.epoch)
         self._rejects_unseen = rejects_unseen
-        self._parts: dict[str, _Part] = {}
+        self._parts: dict[str, TrackedPart] = {}
         self._troubles: list[str] = []
         self.failure: OSError | None = None
-        self._is_blind = False
+        self._unseen: _Unseen | None = None
         self._last: int | None = None  # position of the last part at the camera
-        self._is_kept = True
         self._timetable = Timetable(name, self._fail, self._now, belt.pause_s)
 
     def open(self) -> None:
@@ -92,7 +95,8 @@ class ShiftRegister:
         Raises:
             OSError: the journal cannot be used, or the belt is lost.
         """
-        for trigger_id, part in self._left_parts().items():
+        left = {} if self._file is None else self._file.open()
+        for trigger_id, part in left.items():
             self._track(trigger_id, part)
         self._lose_sight(self._now() - self._distance)
         self._timetable.start()
@@ -105,14 +109,15 @@ class ShiftRegister:
                 register does not work.
         """
         try:
-            part = _Part(self._belt.position(captured_ns), is_rejected)
+            part = TrackedPart(self._belt.position(captured_ns), is_rejected)
             now = self._now()
         except OSError as error:
             self._fail(error)
             raise LineError(f"{self._name}: {trigger_id} is not tracked: {error}") from error
         late = now - part.position - self._distance
         if late < 0:
-            self._keep(trigger_id, part)
+            if self._file is not None:
+                self._file.add(trigger_id, part)
             self._track(trigger_id, part)
         elif is_rejected:
             self._timetable.at(now, lambda: self._reject(trigger_id))
@@ -124,15 +129,16 @@ class ShiftRegister:
     def lose_sight(self) -> None:
         """Notes that from now on parts pass the camera unseen."""
         now = self._checked_now()
-        if now is not None and not self._is_blind:
+        if now is not None and self._unseen is None:
             self._lose_sight(now)
 
     def see(self) -> None:
         """Notes that from now on the station judges each part at the camera."""
-        now = self._checked_now()
-        if now is not None and self._is_blind:
-            self._is_blind = False
-            self._timetable.at(now + self._distance, lambda: self._gate.hold(False))
+        now, unseen = self._checked_now(), self._unseen
+        if now is not None and unseen is not None:
+            self._unseen = None
+            unseen.end = max(now, unseen.begin)
+            self._timetable.at(unseen.end + self._distance, lambda: self._gate.hold(False))
 
     def report(self) -> None:
         """Raises the troubles at the gate since the last call.
@@ -152,8 +158,8 @@ class ShiftRegister:
             parts = ", ".join(rejects)
             _log.error("%s: closed before these parts reached the gate: %s", self._name, parts)
         self._belt.close()
-        if self._journal is not None:
-            self._journal.close()
+        if self._file is not None:
+            self._file.close(_CLOSE_S)
 
     def _now(self) -> int:
         return self._belt.position(time.monotonic_ns())
@@ -166,37 +172,7 @@ class ShiftRegister:
             self._fail(error)
             return None
 
-    def _left_parts(self) -> dict[str, _Part]:
-        if self._journal is None:
-            return {}
-        parts = {}
-        for trigger_id, entry in self._journal.open().items():
-            try:
-                epoch, position, is_rejected = json.loads(entry)
-            except ValueError:
-                epoch = None  # of another version of this program
-            if epoch == self._belt.epoch:
-                parts[trigger_id] = _Part(position, is_rejected)
-            else:
-                self._journal.settle([trigger_id])  # now among the unseen
-        return parts
-
-    def _keep(self, trigger_id: str, part: _Part) -> None:
-        if self._journal is not None:
-            entry = json.dumps([self._belt.epoch, *part])
-            self._is_kept = self._attempt(self._journal.add, trigger_id, entry)
-
-    def _attempt(self, call: Callable[..., None], *arguments: object) -> bool:
-        """Calls the journal; parts are tracked without it, too. False when it failed."""
-        try:
-            call(*arguments)
-        except OSError as error:
-            if self._is_kept:
-                _log.warning("%s: parts are not kept over a restart: %s", self._name, error)
-            return False
-        return True
-
-    def _track(self, trigger_id: str, part: _Part) -> None:
+    def _track(self, trigger_id: str, part: TrackedPart) -> None:
         self._parts[trigger_id] = part
         self._last = part.position if self._last is None else max(self._last, part.position)
         due = part.position + self._distance
@@ -210,8 +186,8 @@ class ShiftRegister:
             if late > self._tolerance:
                 words = self._belt.in_words(late)
                 self._troubles.append(f"the gate opened {words} late for {trigger_id}")
-        if self._journal is not None:
-            self._attempt(self._journal.settle, [trigger_id])
+        if self._file is not None:
+            self._file.settle(trigger_id, part)
 
     def _reject(self, trigger_id: str) -> None:
         try:
@@ -221,11 +197,15 @@ class ShiftRegister:
 
     def _lose_sight(self, position: int) -> None:
         """Treats parts as unseen from `position` on, after the last seen part at the earliest."""
-        self._is_blind = True
         if self._last is not None:
             position = max(position, self._last + self._tolerance)
+        unseen = self._unseen = _Unseen(position)
         if self._rejects_unseen:
-            self._timetable.at(position + self._distance, lambda: self._gate.hold(True))
+            self._timetable.at(position + self._distance, lambda: self._hold_for(unseen))
+
+    def _hold_for(self, unseen: _Unseen) -> None:
+        if unseen.end != unseen.begin:  # else the station saw again within the last part
+            self._gate.hold(True)
 
     def _fail(self, error: OSError) -> None:
         """Notes the first failure of the tracking; `report` tells it once."""

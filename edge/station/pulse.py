@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import time
 
-from edge.line import GpioConfig, OutputConfig, output_from_config
+from edge.line import output_from_config
 from edge.line.handshake import NOTHING, Bits
-from edge.line.outputs_config import output_names
+from edge.line.outputs_config import output_names, untracked
 from edge.line.signals import Held
 from edge.station.config import LineConfig
 from edge.station.control import is_listening
@@ -42,7 +42,7 @@ def pulse(config: LineConfig, output: str, signal: str, seconds: float) -> None:
     named = dict(zip(output_names(config.outputs), config.outputs, strict=True))
     if output not in named:
         raise ConfigError(f"no output {output!r}: the line has {', '.join(named)}")
-    driver = output_from_config(_without_gate(named[output]))
+    driver = output_from_config(untracked(named[output]))
     if not isinstance(driver, Held):
         raise ConfigError(
             f"output {output}: has no bits to test; let a part come and look what arrives there"
@@ -72,11 +72,3 @@ def require_stopped(config: LineConfig) -> None:
             f"control_socket {path}: the line runs and holds its outputs; stop it first "
             "(systemctl stop linewarden@LINE)"
         )
-
-
-def _without_gate(output: OutputConfig) -> OutputConfig:
-    """Returns the output without the tracking of parts, which a test has none of."""
-    if not isinstance(output, GpioConfig):
-        return output
-    lines = {role: line for role, line in output.lines.items() if role != "gate"}
-    return output.model_copy(update={"gate": None, "lines": lines})

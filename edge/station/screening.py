@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
@@ -24,14 +24,13 @@ from edge.camera import CameraConfig, ReplayConfig, camera_from_config
 from edge.encoder import Encoder
 from edge.line import GpioConfig, OutputConfig, WebhookConfig, output_from_config, output_names
 from edge.peers.access import Secret
-from edge.peers.addresses import ModbusPeer, MqttBroker
 from edge.peers.resources import ListeningPort
 from edge.recipe.loaded import load_recipe
 from edge.recipe.promise import described_promise
 from edge.station.config import LineConfig
 from edge.store.clock import read_clocks
 from inspection.bundle import chosen_here, open_bundle
-from inspection.config.claims import Claimant, all_claims
+from inspection.config.claims import Claim, all_claims
 from inspection.config.resources import Use, UsedPath
 from inspection.engine.preflight import ENGINES, Check, Machine, examine
 from inspection.errors import CameraError, LinewardenError
@@ -46,6 +45,17 @@ class Peer(NamedTuple):
     name: str
     host: str
     port: int
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """A configuration with an address: of a peer, or of the station where it claims the port."""
+
+    host: str
+    port: int
+
+    def claims(self) -> Iterable[Claim]:
+        """Returns its claims."""
 
 
 def screened(config: LineConfig) -> Iterator[Check]:
@@ -87,12 +97,12 @@ def _address(part: object) -> tuple[str, int] | None:
     if isinstance(part, WebhookConfig):
         url = urlsplit(part.url.reveal())
         return str(url.hostname), url.port or (443 if url.scheme == "https" else 80)
-    if not isinstance(part, ModbusPeer | MqttBroker) or _listens(part):
+    if not isinstance(part, Addressed) or _listens(part):
         return None
     return part.host, part.port
 
 
-def _listens(part: Claimant) -> bool:
+def _listens(part: Addressed) -> bool:
     return any(isinstance(claim.resource, ListeningPort) for claim in part.claims())
 
 

@@ -7,6 +7,7 @@ The PLC writes the part id before the trigger.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Annotated, Any, Generic, NamedTuple
@@ -16,9 +17,12 @@ from pydantic import Field
 from edge.part.signal import Signal
 from edge.peers.plc import Plc, SessionT, Work
 from edge.trigger.base import Firing, part_id_from_text
+from inspection.errors import LineError
 
 PollMilliseconds = Annotated[float, Field(ge=1, le=1000)]
 """Time between two reads; the PLC must hold each value several times as long."""
+
+_log = logging.getLogger(__name__)
 
 
 class Reading(NamedTuple):
@@ -36,6 +40,8 @@ class Reading(NamedTuple):
 class PlcTrigger(Generic[SessionT]):
     """Polls a PLC every `poll_ms`.
 
+    A part whose id cannot be read is announced without one, and the loss of the PLC after it.
+
     Args:
         value: reads the trigger, an integer.
         part_id: reads the part id, a text; None where the PLC gives none.
@@ -51,22 +57,26 @@ class PlcTrigger(Generic[SessionT]):
         self._last = 0
         self._read_ns: int | None = None
         self._last_part: tuple[str | None, int | None] = (None, None)
+        self._lost: LineError | None = None
 
     def open(self) -> None:
         """Connects, and notes the present value."""
+        self._lost = None
         self._plc.open()
         self._last = self._ask()
         self._read_part_id()  # a wrong place shows now, not with a part
 
     def wait(self, timeout_s: float) -> Firing | None:
         """Polls until the value changes."""
+        if self._lost is not None:
+            raise self._lost
         until_s = time.monotonic() + timeout_s
         while True:
             value = self._ask()
             last, self._last = self._last, value
             if value not in (0, last):
                 fired_ns = time.monotonic_ns()
-                return Firing(self._read_part_id(), fired_ns)
+                return Firing(self._part_id_or_loss(), fired_ns)
             if time.monotonic() >= until_s:
                 return None
             time.sleep(self._poll_s)
@@ -88,6 +98,15 @@ class PlcTrigger(Generic[SessionT]):
         value: int = self._plc.ask(*self._value)
         self._read_ns = time.monotonic_ns()
         return value
+
+    def _part_id_or_loss(self) -> str | None:
+        """Returns the part id; None also when the PLC is lost, which the next `wait` raises."""
+        try:
+            return self._read_part_id()
+        except LineError as error:
+            _log.warning("a part is announced without its id: %s", error)
+            self._lost = error
+            return None
 
     def _read_part_id(self) -> str | None:
         if self._part_id is None:

@@ -6,6 +6,13 @@ differ from the empty line in several frames in a row; it is gone when less than
 again in several frames. One part gives one trigger, on the last of the frames that show its
 arrival. Place the region at the place of judgement, and make it small enough for a gap between two
 parts.
+
+When the light or the exposure changes at once, the empty line looks like a part that never leaves.
+A part that waits shows one picture; parts that pass meanwhile change it. After `changes_max`
+changes the trigger ends the line with an error, because parts pass unseen; the same holds for parts
+that pass while it learns. A picture that stays, as that of a part that waits or without light, is a
+warning after a minute. The trigger learns again when the camera was opened again, as after a loss
+and after a changeover to other settings of the camera.
 """
 
 from __future__ import annotations
@@ -27,9 +34,12 @@ from inspection.preprocess import Crop
 _SIDE_PX = 64  # the reduced region, which averages the noise of the sensor
 _FOLLOWED = 0.02  # share of a change of the empty line, per frame
 _GONE = 0.5  # part of `share`
+_LONG_NS = 60_000_000_000  # longer than a part waits on most lines that run
 
 _log = logging.getLogger(__name__)
 
+Reduced = npt.NDArray[np.float32]
+"""The region in grey, (H, W), at most `_SIDE_PX`."""
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -43,7 +53,9 @@ class PresenceTriggerConfig(KindConfig):
         difference: grey levels by which a pixel differs from the empty line.
         share: least share of different pixels in the region for a part.
         frames: number of frames in a row for the arrival of a part, and for its end.
-        learn_frames: number of frames of the empty line at the start.
+        learn_frames: number of frames of the empty line at the start, in which nothing moves.
+        changes_max: how often the picture in the region may change, by `difference` and `share`,
+            until the line is seen empty. A long part with a strong pattern needs more.
     """
 
     kind: Literal["presence"]
@@ -53,6 +65,7 @@ class PresenceTriggerConfig(KindConfig):
     share: Share = 0.2
     frames: Annotated[int, Field(ge=1, le=100)] = 2
     learn_frames: Annotated[int, Field(ge=1, le=1000)] = 10
+    changes_max: Annotated[int, Field(ge=1, le=100_000)] = 50
 
     def driver(self, _encoder: Encoder | None) -> PresenceTrigger:
         """Returns the trigger, not yet opened."""
@@ -60,44 +73,95 @@ class PresenceTriggerConfig(KindConfig):
 
 
 class PresenceTrigger:
-    """Opens a part on the frame that shows it; see `edge.trigger.base.FrameTrigger`."""
+    """Opens a part on the frame that shows it; see `edge.trigger.base.FrameTrigger`.
+
+    `opens` raises LineError when the region reaches beyond the frame, and after `changes_max`.
+    """
 
     def __init__(self, config: PresenceTriggerConfig) -> None:
         self._config = config
+        self._sequence = -1  # of the last frame
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forgets everything, to learn the empty line."""
         self._learned = 0
-        self._empty: npt.NDArray[np.float32] | None = None  # (H, W) at most _SIDE_PX, grey
+        self._empty: Reduced | None = None
         self._is_there = False
         self._streak = 0  # frames in a row that contradict `_is_there`
+        self._shown: Reduced | None = None  # the picture of the part at its last change
+        self._changes = 0
+        self._long_ns: int | None = None  # when the part is there for long; None: it was told
 
     def opens(self, view: str, frame: Frame | None) -> bool:
         """Returns whether a part has come with this frame; see `FrameTrigger.opens`."""
         if frame is None or self._config.view not in (None, view):
             return False
+        if frame.sequence < self._sequence:
+            _log.warning("presence: the camera was opened again, so the empty line is learned anew")
+            self._begin()
+        self._sequence = frame.sequence
         seen = self._reduced(frame.image)
         if self._learned < self._config.learn_frames or self._empty is None:
             self._learn(seen)
             return False
-        share = float((np.abs(seen - self._empty) > self._config.difference).mean())
+        share = self._share(seen, self._empty)
         limit = self._config.share * (_GONE if self._is_there else 1.0)
         if (share >= limit) == self._is_there:
             self._streak = 0
             if share < self._config.share * _GONE:
                 self._empty += _FOLLOWED * (seen - self._empty)
+            if self._is_there:
+                self._watch(seen, frame.captured_ns)
             return False
         self._streak += 1
         if self._streak < self._config.frames:
             return False
         self._is_there, self._streak = not self._is_there, 0
+        self._shown, self._changes = seen, 0
+        self._long_ns = frame.captured_ns + _LONG_NS
         return self._is_there
 
-    def _learn(self, seen: npt.NDArray[np.float32]) -> None:
+    def _share(self, seen: Reduced, other: Reduced) -> float:
+        """Returns the share of the pixels that differ."""
+        return float((np.abs(seen - other) > self._config.difference).mean())
+
+    def _watch(self, seen: Reduced, captured_ns: int) -> None:
+        """Counts what passes while a part is there, and tells of one that is there for long."""
+        if self._long_ns is not None and captured_ns > self._long_ns:
+            self._long_ns = None
+            _log.warning(
+                "presence: a part is in the region for %d s, and no other is announced meanwhile; "
+                "if the line runs, look at the light, the exposure and the region",
+                _LONG_NS // 1_000_000_000,
+            )
+        if self._shown is None or self._share(seen, self._shown) >= self._config.share:
+            self._shown = seen
+            self._count_change()
+
+    def _count_change(self) -> None:
+        self._changes += 1
+        if self._changes > self._config.changes_max:
+            raise LineError(
+                f"trigger presence: the picture in the region changed {self._config.changes_max} "
+                "times without an empty line between, so parts pass unseen: the light or the "
+                "exposure has changed, or the line was not empty at the start; empty it and start "
+                "again, or raise trigger.changes_max for long parts"
+            )
+
+    def _learn(self, seen: Reduced) -> None:
+        """Takes a frame into the empty line; begins again when something moves."""
+        if self._empty is None:
+            self._empty = seen.copy()
+        elif self._share(seen, self._empty) >= self._config.share:
+            self._count_change()
+            self._learned, self._empty = 0, seen.copy()
         self._learned += 1
-        empty = seen.copy() if self._empty is None else self._empty
-        self._empty = empty + (seen - empty) / np.float32(self._learned)
+        self._empty += (seen - self._empty) / np.float32(self._learned)
         if self._learned == self._config.learn_frames:
             _log.info("presence: the empty line is learned, parts may come")
 
-    def _reduced(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def _reduced(self, image: npt.NDArray[np.uint8]) -> Reduced:
         region = self._config.region
         shown = image if region is None else region.of(image)
         if region is not None and shown.shape[:2] != (region.height, region.width):

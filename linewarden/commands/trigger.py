@@ -2,8 +2,8 @@
 
 The line runs with the same configuration (`linewarden run`), which has a
 `control_socket` and a trigger that announces parts: software, interval, encoder,
-modbus or mqtt. The command prints the id of the trigger; the verdict goes to the
-outputs of the line.
+modbus, s7, ethernet_ip or mqtt. The command prints the id of the trigger; the
+verdict goes to the outputs of the line.
 
 examples:
   linewarden trigger --config configs/line/software.yaml

@@ -280,9 +280,9 @@ def test_close_leaves_every_line_inactive(
     assert "before these parts reached the gate: test-000001" in caplog.text
 
 
-def test_an_error_of_the_driver_gives_the_lines_back(
-    pins: Pins, gpio: Gpio, make_record: MakeRecord
-) -> None:
+def test_an_error_of_the_driver_gives_the_lines_back(pins: Pins, make_record: MakeRecord) -> None:
+    gpio = pins.output(pulse_ms=300.0)
+    gpio.open()
     gpio.send(make_record(1, Verdict.PASS))
     pins.error = OSError(19, "No such device")  # within the pulse
     wait_for(lambda: pins.is_released)
@@ -291,12 +291,32 @@ def test_an_error_of_the_driver_gives_the_lines_back(
     pins.error = None
     gpio.open()
     gpio.send(make_record(3, Verdict.PASS))
+    gpio.close()
 
 
 def test_an_error_within_send_is_told(pins: Pins, gpio: Gpio, make_record: MakeRecord) -> None:
     pins.error = OSError(5, "Input/output error")
     with pytest.raises(LineError, match=r"test-000001 was not told: .*Input/output error"):
         gpio.send(make_record(1, Verdict.PASS))
+
+
+def test_an_error_is_told_also_when_its_thread_is_slow(
+    pins: Pins, gpio: Gpio, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = gpio._lines
+    assert lines is not None
+    was_told = threading.Event()
+
+    def fail_late(error: OSError) -> None:
+        was_told.wait(10)
+        lines._fail(error)
+
+    monkeypatch.setattr(lines._timetable, "_on_error", fail_late)
+    pins.error = OSError(5, "Input/output error")
+    with pytest.raises(LineError, match=r"test-000001 was not told: .*Input/output error"):
+        gpio.send(make_record(1, Verdict.PASS))
+    was_told.set()
+    wait_for(lambda: pins.is_released)
 
 
 @pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.REJECT])

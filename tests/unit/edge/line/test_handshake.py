@@ -101,6 +101,28 @@ def test_a_verdict_nobody_acknowledges_stands_for_a_while(record: InspectionReco
     assert shake.signals.trigger_id == ""
 
 
+def test_the_next_verdict_waits_for_one_that_nobody_acknowledges(record: InspectionRecord) -> None:
+    clock = Clock()
+    shake = handshake(acknowledged=False, clock=clock)
+    assert shake.held_s == 0
+    shake.result(record)
+    clock.now_ns += 50 * MS  # the PLC answers slowly
+    shake.begin_hold()
+    clock.now_ns += 190 * MS
+    assert shake.held_s == pytest.approx(0.01)
+    clock.now_ns += 20 * MS
+    assert shake.held_s == 0
+    shake.result(record)
+    shake.show(StationState.FAULT)  # takes it back
+    assert shake.held_s == 0
+
+
+def test_the_next_verdict_waits_for_no_acknowledged_one(record: InspectionRecord) -> None:
+    shake = handshake()
+    shake.result(record)
+    assert shake.held_s == 0
+
+
 def test_a_verdict_stands_beside_the_heartbeat_of_a_fault(record: InspectionRecord) -> None:
     clock = Clock()
     shake = handshake(acknowledged=False, clock=clock)

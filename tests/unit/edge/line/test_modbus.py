@@ -18,10 +18,11 @@ from edge.line.handshake import Bits
 from edge.line.plc import PlcOutput
 from edge.part.record import InspectionRecord
 from inspection.errors import LineError
+from inspection.verdict import Verdict
 from tests.doubles.line_peers import ACKNOWLEDGE_REGISTER, PlcServer, closing, free_port, wait_for
 
 ROOT = Path(__file__).parents[4]
-MakeRecord = Callable[[int], InspectionRecord]
+MakeRecord = Callable[..., InspectionRecord]
 
 
 @pytest.fixture
@@ -83,6 +84,20 @@ def test_without_acknowledge_a_verdict_stands_for_a_while(
     time.sleep(0.06)
     output.show(StationState.READY)
     assert plc.shown_bits() & ~Bits.HEARTBEAT == Bits.READY
+    output.close()
+
+
+def test_two_verdicts_in_a_row_are_each_shown_for_their_time(
+    plc: PlcServer, make_record: MakeRecord
+) -> None:
+    output = client(plc, acknowledge_register=None, hold_ms=300.0)
+    output.open()
+    output.show(StationState.READY)
+    began = time.monotonic()
+    output.send(make_record(1, Verdict.REJECT))
+    output.send(make_record(2, Verdict.PASS))
+    assert time.monotonic() - began >= 0.3
+    assert [(seen.is_pass, seen.is_reject) for seen in plc.seen] == [(False, True), (True, False)]
     output.close()
 
 

@@ -16,7 +16,9 @@ from edge.line import ModbusServerConfig, StationState
 from edge.line.handshake import Bits
 from edge.line.modbus_server import ModbusServer
 from edge.part.record import InspectionRecord
+from edge.sim.poller import PollingPlc
 from inspection.errors import LineError
+from tests.doubles.line_peers import closing
 
 MakeRecord = Callable[[int], InspectionRecord]
 PORT = 15502
@@ -77,6 +79,18 @@ def test_without_acknowledge_nobody_polling_is_an_error(make_record: MakeRecord)
     output.open()
     with pytest.raises(LineError, match="the PLC did not fetch the verdict of test-000001"):
         output.send(make_record(1))
+    output.close()
+
+
+def test_two_verdicts_in_a_row_are_each_shown_for_their_time(make_record: MakeRecord) -> None:
+    output = server(acknowledge_register=None, hold_ms=300.0, timeout_ms=10_000.0)
+    output.open()
+    with closing(PollingPlc(PORT, register_address=10)) as polling:
+        polling.start()
+        began = time.monotonic()
+        output.send(make_record(1))  # until the PLC has read it
+        output.send(make_record(2))
+        assert time.monotonic() - began >= 0.3
     output.close()
 
 

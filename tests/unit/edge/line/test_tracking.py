@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from edge.line.belt import Belt, BeltClock, EncoderBelt
 from edge.line.gate import GateConfig, register_from_config
+from edge.line.register_file import RegisterFile
 from edge.line.tracking import Gate, ShiftRegister
 from edge.part.journal import Journal
 from inspection.errors import LineError
@@ -192,6 +194,34 @@ def test_what_passes_during_a_fault_is_rejected_and_no_part_beside_it(
     assert line.did == [("hold", seen + DISTANCE + 5), ("let go", seen + DISTANCE + 40)]
 
 
+def test_a_fault_that_ends_within_the_part_before_it_holds_no_gate(
+    belt: Conveyor, line: Line
+) -> None:
+    line.register.enter("good", 0, is_rejected=False)
+    belt.at += 2  # less than the length of the part
+    line.register.lose_sight()
+    line.register.see()
+    line.register.enter("bad", 0, is_rejected=True)
+    belt.at += 2 * DISTANCE
+    wait_for(lambda: len(line.did) == 2)
+    assert line.names() == ["pulse", "let go"]
+
+
+def test_two_faults_behind_one_part_hold_the_gate_for_the_second(
+    belt: Conveyor, line: Line
+) -> None:
+    line.register.enter("good", 0, is_rejected=False)
+    belt.at += 2
+    line.register.lose_sight()
+    line.register.see()
+    line.register.lose_sight()
+    belt.at += 30
+    line.register.see()
+    belt.at += DISTANCE
+    wait_for(lambda: len(line.did) == 3)
+    assert line.names() == ["let go", "hold", "let go"]
+
+
 def test_unseen_parts_may_pass() -> None:
     belt = Conveyor()
     line = Line(belt, rejects_unseen=False)
@@ -263,6 +293,36 @@ def test_a_reject_that_passed_while_the_station_was_away_is_told(tmp_path: Path)
     second.register.close()
 
 
+def test_a_part_that_passed_the_gate_is_not_on_its_way_after_a_restart(tmp_path: Path) -> None:
+    belt = Conveyor()
+
+    def restarted() -> Line:
+        line = Line(belt, journal=journal(tmp_path), rejects_unseen=False)
+        line.register.open()
+        return line
+
+    first = restarted()
+    start = belt.at
+    for name in "abc":
+        first.register.enter(name, 0, is_rejected=True)
+        belt.at += 30
+    belt.at = start + DISTANCE
+    wait_for(lambda: first.did)  # of "a"
+    first.register.close()
+    second = restarted()
+    belt.at = start + DISTANCE + 30
+    wait_for(lambda: second.did)  # of "b"
+    second.register.report()
+    second.register.close()
+    third = restarted()
+    belt.at = start + DISTANCE + 90
+    wait_for(lambda: third.register._troubles)
+    with pytest.raises(LineError, match=r"^gate: the gate opened 30 counts late for c$"):
+        third.register.report()
+    third.register.close()
+    assert (tmp_path / "register").read_bytes() == b""
+
+
 def test_a_lost_encoder_holds_the_gate_open(belt: Conveyor, line: Line) -> None:
     line.register.enter("a", 0, is_rejected=False)
     at = belt.at
@@ -309,6 +369,31 @@ def test_a_folder_that_is_gone_hinders_no_tracking(
     assert line.register.failure is None
     line.register.close()
     assert "parts are not kept over a restart" in caplog.text
+
+
+def test_a_disk_that_does_not_answer_holds_up_no_gate(tmp_path: Path) -> None:
+    class Slow(Journal):
+        answers = threading.Event()
+
+        def add(self, key: str, entry: str) -> None:
+            assert self.answers.wait(30)
+            super().add(key, entry)
+
+    belt = Conveyor()
+    kept = Slow(tmp_path / "register")
+    line = Line(belt, journal=kept, rejects_unseen=False)
+    line.register.open()
+    line.register.enter("a", 0, is_rejected=True)  # the write hangs from now on
+    belt.at += 20
+    line.register.enter("b", 0, is_rejected=True)
+    belt.at += DISTANCE - 20
+    wait_for(lambda: line.did == [("pulse", belt.at)])
+    line.register.report()
+    kept.answers.set()
+    line.register.close()
+    left = RegisterFile("gate", journal(tmp_path), belt.epoch)
+    assert list(left.open()) == ["b"]  # written after all
+    left.close(10.0)
 
 
 def test_the_clock_is_a_belt_that_goes_on_over_processes() -> None:

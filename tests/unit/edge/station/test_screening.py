@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from edge.line import OUTPUTS
 from edge.sim.base import free_port
 from edge.station.config import LineConfig
-from edge.station.screening import screened
+from edge.station.screening import peers_of, screened
 from inspection.bundle import open_bundle
 from inspection.config.loading import load_config
 from inspection.engine.preflight import Check
@@ -104,6 +105,50 @@ def test_a_secret_that_every_user_may_read(folder: Path) -> None:
     assert found.mend == f"sudo chmod o= {secret}, and give it to the user of the line"
     secret.chmod(0o640)
     assert checks(config)[f"secret {secret}"].is_met
+
+
+BROKER = "topic: line3, client_id: a"
+PEERS = {
+    "gpio": ("chip: /dev/gpiochip0, lines: {pass: A, reject: B}", None),
+    "jsonlines": ("path: more.jsonl", None),
+    "modbus": ("host: 192.0.2.1", ("192.0.2.1", 502)),
+    "modbus_server": ("host: 192.0.2.1", None),
+    "s7": ("host: 192.0.2.1, db: 100", ("192.0.2.1", 102)),
+    "ethernet_ip": ("host: 192.0.2.1, tag: Verdict", ("192.0.2.1", 44818)),
+    "opcua": ("host: 192.0.2.1", None),
+    "mqtt": (f"host: 192.0.2.1, {BROKER}", ("192.0.2.1", 1883)),
+    "webhook": ("url: 'https://192.0.2.1/verdicts'", ("192.0.2.1", 443)),
+}
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_every_output_that_connects_has_a_peer(kind: str, folder: Path) -> None:
+    settings, address = PEERS[kind]
+    config = write_line(folder, REPLAY)
+    with config.open("a") as file:
+        file.write(f"  - {{kind: {kind}, {settings}}}\n")
+    peers = [(one.name, one.host, one.port) for one in peers_of(load_config(config, LineConfig))]
+    assert peers == ([] if address is None else [(kind, *address)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "trigger", "recipes"),
+    [
+        ("s7", "db: 1, byte: 0", "db: 1, request_byte: 2, status_byte: 4"),
+        ("ethernet_ip", "tag: Go", "request_tag: Wanted, status_tag: Loaded"),
+        ("mqtt", BROKER, "topic: plant/line3, client_id: b"),
+    ],
+)
+def test_every_trigger_and_recipe_request_that_connects_has_a_peer(
+    kind: str, trigger: str, recipes: str, folder: Path
+) -> None:
+    text = f"trigger: {{kind: {kind}, host: 192.0.2.1, {trigger}}}\n"
+    text += "start_recipe: 1\nrecipes: {1: {}}\n"
+    text += f"recipe_request: {{kind: {kind}, host: 192.0.2.2, {recipes}}}\n"
+    found = peers_of(load_config(write_line(folder, REPLAY, text), LineConfig))
+    assert [(one.name, one.host) for one in found] == [
+        *(("trigger", "192.0.2.1"), ("recipe_request", "192.0.2.2"))
+    ]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,24 @@ def test_gpio_encoder_counts_edges_that_found_the_buffer_full() -> None:
     assert edges.is_released
 
 
+def test_gpio_encoder_counts_on_when_the_numbers_of_the_kernel_go_round() -> None:
+    edges = FakeEdges()
+    encoder = GpioEncoder(chip=Path("/dev/gpiochip0"), line="A", request_lines=edges.request_lines)
+    encoder.open()
+    edges.numbers = [2**32 - 3]
+    trigger = EncoderTrigger(encoder=encoder, counts=4)
+    trigger.open()
+    edges.numbers = [2**32 - 1, 0]
+    assert trigger.wait(0.0) is None
+    assert encoder.position() == 2**32
+    edges.numbers = [1]
+    assert trigger.wait(0.0) is not None
+    edges.numbers = [2**32 - 1]
+    assert encoder.position() == 2 * 2**32 - 1
+    edges.numbers = [6]  # a second round
+    assert encoder.position() == 2 * 2**32 + 6
+
+
 def test_a_lost_gpio_encoder_is_named_and_begins_anew() -> None:
     edges = FakeEdges()
     encoder = GpioEncoder(chip=Path("/dev/gpiochip0"), line="A", request_lines=edges.request_lines)
@@ -192,6 +211,65 @@ def test_a_part_that_stands_still_or_trembles_is_one_part() -> None:
         left = 45 + noise.normal(0, 1) if number > 10 else -50
         found += trigger.opens("main", belt([left], 0, noise))
     assert found == 1
+
+
+def passing(trigger: PresenceTrigger, parts: int, light: float) -> int:
+    """Returns how many of the parts that pass under a light were seen."""
+    noise = np.random.default_rng(1)
+    lefts = [*range(0, 100, 10)] * parts
+    return sum(trigger.opens("main", belt([left], light, noise)) for left in lefts)
+
+
+def test_a_step_of_the_light_ends_with_an_error_and_not_with_silence() -> None:
+    trigger = presence(changes_max=20)
+    noise = np.random.default_rng(1)
+    for _ in range(5):
+        trigger.opens("main", belt([], 0, noise))
+    assert passing(trigger, 10, light=0) == 10
+    assert passing(trigger, 3, light=40) <= 1
+    with pytest.raises(LineError, match="changed 20 times without an empty line between, so parts"):
+        passing(trigger, 20, light=40)
+
+
+def test_a_part_that_waits_long_is_a_warning_and_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trigger = presence(changes_max=1)
+    noise = np.random.default_rng(1)
+    found = 0
+    for second in range(200):
+        frame = belt([-50 if second < 5 else 45], 0, noise)
+        found += trigger.opens("main", replace(frame, captured_ns=second * 1_000_000_000))
+    assert found == 1
+    assert caplog.text.count("a part is in the region for 60 s, and no other is announced") == 1
+
+
+def test_presence_learns_again_when_the_camera_was_opened_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    trigger = presence()
+    noise = np.random.default_rng(1)
+    for light, length in ((0, 20), (60, 7)):  # another exposure
+        frames = [replace(belt([], light, noise), sequence=n) for n in range(length)]
+        assert not any(trigger.opens("main", frame) for frame in frames)
+    arrival = [replace(belt([45], 60, noise), sequence=n) for n in (7, 8)]
+    assert [trigger.opens("main", frame) for frame in arrival] == [False, True]
+    assert caplog.text.count("the camera was opened again") == 1
+
+
+def test_presence_learns_no_line_on_which_parts_pass() -> None:
+    trigger = presence(learn_frames=8)
+    assert passing(trigger, 3, light=0) == 0
+    noise = np.random.default_rng(1)
+    for _ in range(8):
+        trigger.opens("main", belt([], 0, noise))
+    assert passing(trigger, 3, light=0) == 3
+
+
+def test_a_line_that_is_never_empty_is_told() -> None:
+    trigger = presence(learn_frames=8)
+    with pytest.raises(LineError, match=r"changed 50 times .* or the line was not empty at"):
+        passing(trigger, 50, light=0)
 
 
 def test_presence_looks_at_one_view_and_at_usable_frames() -> None:
