@@ -62,11 +62,12 @@ def test_too_few_promise_nothing() -> None:
 
 
 def test_the_command_prints_them(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["dataset", "promise", "1", "8"]) == 0
+    assert main(["dataset", "promise", "1", "8", "4"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert rows[1:3] == [
+    assert rows[1:4] == [
         ["1", "none", "none", "95.00%", "50.00%"],
         ["8", *["31.23%", "11.11%"] * 2],
+        ["4", "none", "20.00%", "52.71%", "20.00%"],
     ]
     assert main(["dataset", "promise", "1", "8", "--json"]) == 0
     one, eight = map(json.loads, capsys.readouterr().out.splitlines())
