@@ -12,7 +12,7 @@ from typing import Any
 
 from calibration.activation import activate
 from calibration.drift import baseline_of_images, figures_of_images
-from calibration.learnt import LearntImages, without_promise
+from calibration.learnt import LearntImages, promise_of
 from calibration.order import ordered_channels
 from calibration.outliers import Outliers, find_outliers
 from calibration.scores import CountedImages, GoodScore, ScoredImages, score_images
@@ -28,8 +28,9 @@ from inspection.opening import open_chosen
 from inspection.verdict import score_of_zones
 
 MAP_DECIDES = (
-    "with zones the highest value of the anomaly map decides. It is not this model's own score and "
-    "may separate good from defective parts less well: compare with linewarden evaluate"
+    "with zones or ignored areas the highest value of the anomaly map decides. It is not this "
+    "model's own score and may separate good from defective parts less well: compare with "
+    "linewarden evaluate"
 )
 
 
@@ -41,6 +42,7 @@ class CalibrationResult:
         promised: the thresholds with their promises.
         path: of the active calibration of the recipe.
         fitted: images left out because the model was fitted to them.
+        fitted_parts: images left out because the model was fitted to others of their part, by part.
         repeated: images left out because they repeat another.
         images: the files behind the scores, by hash.
         replaces_score: true when zones put the maximum of the map in place of another score.
@@ -54,6 +56,7 @@ class CalibrationResult:
     promised: PromisedThresholds
     path: Path
     fitted: list[Path]
+    fitted_parts: dict[str, list[Path]]
     repeated: list[Path]
     images: dict[str, Path]
     replaces_score: bool
@@ -87,8 +90,13 @@ class CalibrationSettings:
 
     @property
     def zones(self) -> tuple[Zone, ...]:
-        """The zones with thresholds of their own; none for the whole frame."""
+        """The zones that are drawn; none for the whole frame, or for all that is not ignored."""
         return self.layout.zones if self.layout is not None else ()
+
+    @property
+    def has_zones(self) -> bool:
+        """Whether the map decides by zones; what is ignored makes a zone of all the rest."""
+        return self.layout is not None and bool(self.layout.zone_names)
 
 
 DEFAULT = CalibrationSettings()
@@ -129,9 +137,9 @@ def measure(
 ) -> CalibrationResult:
     """Measures the thresholds of a recipe; writes nothing, so that the calibration has no seal.
 
-    It leaves out images that the model was fitted to: they score lower than new parts. Reject and
-    review thresholds are tolerance limits of the scores of parts. The pixel threshold and the
-    smallest area let at most the target rate of good parts show a mask.
+    It leaves out images that the model was fitted to, and all others of their parts: they score
+    lower than new parts. Reject and review thresholds are tolerance limits of the scores of parts.
+    The pixel threshold and the smallest area let at most the target rate of good parts show a mask.
 
     Args:
         report: called after each image.
@@ -143,7 +151,7 @@ def measure(
         EngineError: the artefact does not run.
     """
     chosen = chosen_here(bundle, settings.engine, settings.artefact)
-    scored = _scored(bundle, chosen, images, settings, report)
+    scored = _scored(bundle, chosen, images, targets, settings, report=report)
     good = scored.scores
     promised = _promised(good, targets, settings)
     scores = {g.sha256: score_of_zones(g.values, promised.reject) for g in good}
@@ -151,20 +159,21 @@ def measure(
     figures, reference = figures_of_images([g.frame for g in good], list(scores.values()))
     calibration = Calibration(
         scores=scores,
-        drift=baseline_of_images(figures, reference),
+        drift=baseline_of_images(figures, reference, _named(good, targets.part_of).values()),
         outliers=dict(outliers.spreads),
         **_origin(bundle, chosen, settings),
         **_promise(promised, targets, settings.layout),
-        **_evidence(good, targets, settings.zones),
+        **_evidence(good, targets, settings),
     )
     return CalibrationResult(
         calibration=calibration,
         promised=promised,
         path=bundle.calibration_path(settings.recipe),
         fitted=scored.fitted,
+        fitted_parts=scored.fitted_parts,
         repeated=scored.repeated,
         images={g.sha256: g.path for g in good},
-        replaces_score=bool(settings.zones) and not all(g.is_of_map for g in good),
+        replaces_score=settings.has_zones and not all(g.is_of_map for g in good),
         in_order=_in_order(good, figures, targets),
         outliers=outliers,
         learnt=settings.learnt,
@@ -175,7 +184,9 @@ def _scored(
     bundle: Bundle,
     chosen: Chosen,
     images: Sequence[Path],
+    targets: CalibrationTargets,
     settings: CalibrationSettings,
+    *,
     report: Callable[[], object],
 ) -> ScoredImages:
     """Scores the images that the model was not fitted to; refuses a set without any."""
@@ -187,16 +198,21 @@ def _scored(
             bundle.manifest.preprocessing,
             settings.layout,
             counted=CountedImages(
-                bundle.trained_on(), settings.learnt.predictions, settings.without
+                bundle.trained_on(),
+                settings.learnt.predictions,
+                settings.without,
+                targets.part_of,
             ),
             report=report,
         )
     if not scored.scores:
         left_out = len(settings.without)
         rest = f", or they are left out by hand ({left_out})" if left_out else ""
+        what = f"all {len(images)} images"
+        if scored.fitted_parts:
+            what = f"images of all parts in these {len(images)} images"
         raise CameraError(
-            f"the model was trained on all {len(images)} images{rest}: bring good parts that it "
-            "has not seen"
+            f"the model was trained on {what}{rest}: bring good parts that it has not seen"
         )
     return scored
 
@@ -204,8 +220,7 @@ def _scored(
 def _promised(
     good: Sequence[GoodScore], targets: CalibrationTargets, settings: CalibrationSettings
 ) -> PromisedThresholds:
-    promised = thresholds_for(good, targets, settings.zones)
-    return without_promise(promised) if settings.learnt.judged == "mirrored" else promised
+    return promise_of(thresholds_for(good, targets, settings.zones), settings.learnt.judged)
 
 
 def _origin(bundle: Bundle, chosen: Chosen, settings: CalibrationSettings) -> dict[str, Any]:
@@ -242,11 +257,11 @@ def _promise(
 
 
 def _evidence(
-    good: Sequence[GoodScore], targets: CalibrationTargets, zones: Sequence[Zone]
+    good: Sequence[GoodScore], targets: CalibrationTargets, settings: CalibrationSettings
 ) -> dict[str, Any]:
     """Returns the fields of a calibration with the images behind it."""
     return {
-        "zone_scores": {g.sha256: g.values for g in good} if zones else {},
+        "zone_scores": {g.sha256: g.values for g in good} if settings.has_zones else {},
         "parts": _named(good, targets.part_of),
         "lots": _named(good, targets.lot_of),
         "data_sha256": digest_of_images(g.sha256 for g in good),

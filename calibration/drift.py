@@ -15,7 +15,7 @@ two false alarms of the whole system (`run_length`). Every chart gets an equal s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,10 +143,22 @@ def figures_of_images(
     return {name: [one[name] for one in figures] for name in MOVED}, reference
 
 
+def has_views(parts: Collection[str]) -> bool:
+    """Whether there are several images of a part, by the name of the part of each image."""
+    return len(set(parts)) < len(parts)
+
+
 def baseline_of_images(
-    figures: Mapping[str, Sequence[float]], reference: GrayImage
+    figures: Mapping[str, Sequence[float]], reference: GrayImage, parts: Collection[str]
 ) -> Baseline | None:
-    """Makes a baseline from `figures_of_images`; None with fewer than 30 images."""
-    if len(figures["score"]) < FEWEST_PARTS:
+    """Makes a baseline from `figures_of_images`; None with fewer than 30 images.
+
+    None with several images of a part as well. They are views, each with its own figures, while the
+    line watches one view at a time; and they are no independent values, as the limits assume.
+
+    Args:
+        parts: name of the part of each image; empty when every image is another part.
+    """
+    if len(figures["score"]) < FEWEST_PARTS or has_views(parts):
         return None
     return baseline_from(figures).model_copy(update={"reference_png": encode_png(reference)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from calibration.curve import ThresholdCurve
+from calibration.learnt import has_bound
 from calibration.tolerance import part_scores
 from inspection.bundle.calibration_file import Calibration
 
@@ -32,10 +33,10 @@ def curve_of(calibration: Calibration) -> ThresholdCurve | None:
     """Rebuilds the curve of the sensitivity slider.
 
     None when the calibration keeps no scores, when its parts came in lots and are not independent,
-    or when it promises nothing.
+    or when they give no bound, see `calibration.learnt`.
     """
     values = list(good_part_values(calibration).values())
-    if not values or calibration.lots or calibration.judged == "mirrored":
+    if not values or calibration.lots or not has_bound(calibration.judged, len(values)):
         return None
     return ThresholdCurve.of_zones(values, confidence=calibration.confidence)
 

@@ -57,7 +57,8 @@ class Comparison:
 
     Attributes:
         parts: number of good parts of the older and of the newer.
-        shared: parts of the newer with an image that the older has too.
+        shared: parts of the newer with an image, or with the name of a part, that the older has
+            too.
         rejected: parts of the newer that the older threshold rejects.
         rejected_unseen: likewise, among the parts that are new to the older; None without any. Only
             these are independent of the older threshold, so the bounds hold for them alone.
@@ -152,6 +153,8 @@ def compare(older: Calibration, newer: Calibration) -> Comparison:
         )
     before, after = good_part_values(older), good_part_values(newer)
     seen = {newer.parts.get(image, image) for image in newer.scores if image in older.scores}
+    # A new image of a part is alike the old ones: the older threshold has seen that part.
+    seen |= after.keys() & set(older.parts.values())
     unseen = {part: score for part, score in after.items() if part not in seen}
     shifts = [
         abs(a - b)

@@ -18,6 +18,7 @@ from calibration.calibrate import CalibrationSettings, measure
 from calibration.history import ACTIVE, find
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
+from calibration.tolerance import target_of
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import BundleError, ConfigError
@@ -168,8 +169,7 @@ def targets_of(bundle: Bundle, active: Calibration, good: Sequence[Path]) -> Cal
     return CalibrationTargets(
         false_reject_rate=active.false_reject_rate_target,
         confidence=active.confidence,
-        # Rounding would miss the bound as it was computed, and move the threshold by a part.
-        review_rate=active.review_rate_bound and active.review_rate_bound * (1 + 1e-9),
+        review_rate=active.review_rate_bound and target_of(active.review_rate_bound),
         part_of=_namer("parts", active.parts, good, skipped),
         lot_of=_namer("lots", active.lots, good, skipped),
         extrapolate=active.modelled_rate is not None,
@@ -188,7 +188,7 @@ def _namer(
             f"{printable(unknown[0])}: the active calibration names the {what} of its images, and "
             "this is none of them: calibrate with --layout, --part-name and --lot-name instead"
         )
-    return lambda path: names[hashes[path]]
+    return lambda path: names.get(hashes[path], hashes[path])
 
 
 def _tried(
@@ -209,7 +209,7 @@ def _notes(active: Calibration) -> list[str]:
     if not active.reason.startswith(_MOVED):
         return []
     note = (
-        f"the sensitivity was moved by hand ({active.reason}); the new thresholds come from the "
-        "good parts: look at them with linewarden calibrations sensitivity"
+        f"the sensitivity was moved by hand ({active.reason}); the new thresholds keep "
+        "the promise of that position: look at them with linewarden calibrations sensitivity"
     )
     return [note]

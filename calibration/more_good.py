@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from calibration.good_parts import good_part_values
+from calibration.learnt import has_bound
 from calibration.tolerance import ToleranceLimit, zone_limit
 from inspection.bundle.calibration_file import Calibration
 from inspection.errors import ConfigError
@@ -47,6 +48,8 @@ def _reason_against(calibration: Calibration) -> str:
         "its threshold is that of a model of the highest scores": (
             calibration.modelled_rate is not None
         ),
-        "it was made of a single image": calibration.judged == "mirrored",
+        "it was made of too few images that the model has learnt": not has_bound(
+            calibration.judged, len(good_part_values(calibration))
+        ),
     }
     return next((reason for reason, holds in reasons.items() if holds), "")

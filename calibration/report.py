@@ -10,8 +10,17 @@ from calibration.calibrate import MAP_DECIDES, CalibrationResult
 from calibration.curve import ThresholdCurve
 from calibration.good_parts import curve_of, good_part_scores
 from calibration.lots import LotLimit
-from calibration.statements import NO_PROMISE, left_out, order_notice, outlier_notice, worth
+from calibration.statements import (
+    NO_PROMISE,
+    left_out,
+    on_average,
+    order_notice,
+    outlier_notice,
+    uneven_notice,
+    worth,
+)
 from calibration.thresholds import PromisedThresholds
+from calibration.tolerance import ToleranceLimit
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import Manifest
 from inspection.digits import comparable
@@ -70,7 +79,13 @@ def promises(result: CalibrationResult) -> list[str]:
     confidence = f"{limit.confidence:.0%} confidence"
     if calibration.judged == "mirrored":
         return [sentence(f"threshold {calibration.thresholds.reject:.6g}: {NO_PROMISE}")]
-    sentences = [_rejected(promised, calibration, confidence), *map(sentence, worth(result))]
+    if calibration.judged is not None and isinstance(limit, ToleranceLimit):
+        first, second = on_average(limit)
+        reject = f"threshold {calibration.thresholds.reject:.6g}"
+        sentences = [sentence(f"{reject} {first}"), sentence(second)]
+        confidence = f"about {confidence}"
+    else:
+        sentences = [_rejected(promised, calibration, confidence), *map(sentence, worth(result))]
     if promised.review_limit is not None:
         above = (
             "the review threshold of a zone"
@@ -86,7 +101,7 @@ def promises(result: CalibrationResult) -> list[str]:
             f"The threshold comes from a {promised.tail.label}, for a false reject rate of "
             f"{promised.tail.rate:.3g}. Goodness of fit: p = {promised.tail.goodness_of_fit:.2f}."
         )
-    if promised.mask_rate_bound is None:
+    if promised.mask_rate_bound is None or promised.mask_rate_bound == 1:
         return sentences
     if calibration.zone_thresholds:
         sentences.append(
@@ -135,18 +150,21 @@ def notices(result: CalibrationResult) -> list[str]:
         )
     elif missing is not None and missing > 0:
         which = " that the model has not learnt" if judged else f", {missing} more"
+        about = "about " if judged else ""
         found.append(
             f"the target of {limit.target:.2%} needs {limit.parts + missing} good parts{which}; "
-            f"until then the promise is {limit.bound:.2%}"
+            "until then the promise is "
+            + (f"{about}{limit.bound:.2%}" if limit.bound < 1 else "none")
         )
-    found += order_notice(result)
+    found += [*uneven_notice(result), *order_notice(result)]
     if result.replaces_score:
         found.append(MAP_DECIDES)
     found += left_out(result)
     if not result.calibration.parts:
         found.append(
             "every image counts as one part: if there are several images of a part, "
-            + ("the promise does not hold" if judged else "calibrate again with --part-name")
+            + ("the promise does not hold: teach" if judged else "calibrate")
+            + " again with --part-name"
         )
     return found
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from calibration.activation import activate, require_reason
 from calibration.curve import SliderPoint, ThresholdCurve
 from calibration.good_parts import curve_of, reject_by_zone
+from calibration.tolerance import target_of
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.digits import comparable
+from inspection.drift.baseline import Baseline
 from inspection.errors import ConfigError
 from inspection.verdict import Thresholds, score_of_zones
 
@@ -23,12 +25,21 @@ def slider_of(calibration: Calibration) -> ThresholdCurve:
     """
     curve = curve_of(calibration)
     if curve is None:
-        why = "its parts came in lots" if calibration.lots else "it keeps no scores of good parts"
         raise ConfigError(
-            f"the calibration {calibration.moment} has no sensitivity slider, because {why}: "
-            "calibrate again with another --false-reject-rate"
+            f"the calibration {calibration.moment} has no sensitivity slider, because "
+            f"{_reason_against(calibration)}"
         )
     return curve
+
+
+def _reason_against(calibration: Calibration) -> str:
+    if calibration.scores and not calibration.lots:
+        return (
+            "it has too few good parts for a bound, all of which the model has learnt: add some "
+            "with linewarden teach --add"
+        )
+    why = "its parts came in lots" if calibration.lots else "it keeps no scores of good parts"
+    return f"{why}: calibrate again with another --false-reject-rate"
 
 
 def place_of(calibration: Calibration) -> SliderPoint:
@@ -66,11 +77,13 @@ def move_slider(
         for image, values in active.zone_scores.items()
     }
     moved_there = {
-        "false_reject_rate_target": point.expected,
+        "false_reject_rate_target": target_of(point.bound),
         "false_reject_rate_bound": point.bound,
+        "false_reject_rate_average": point.expected,
         "thresholds": whole,
         "zone_thresholds": moved,
         "scores": scores or active.scores,
+        "drift": _with_scores(active.drift, scores),
         "modelled_rate": None,
     }
     return activate(
@@ -80,6 +93,17 @@ def move_slider(
         reason=f"sensitivity {position:g}: {reason}",
         replaces=active.seal,
     )
+
+
+def _with_scores(drift: Baseline | None, scores: Mapping[str, float]) -> Baseline | None:
+    """Returns the baseline with the scores that the line gives the good parts from now on.
+
+    The score of a part with several zones depends on their thresholds, see `score_of_zones`.
+    """
+    if drift is None or not scores:
+        return drift
+    values = {**drift.values, "score": tuple(sorted(scores.values()))}
+    return drift.model_copy(update={"values": values})
 
 
 def refusal_at(active: Calibration, point: SliderPoint, position: float) -> str:

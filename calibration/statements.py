@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from calibration.calibrate import MAP_DECIDES, CalibrationResult
-from calibration.drift import FEWEST_PARTS
+from calibration.drift import FEWEST_PARTS, has_views
+from calibration.learnt import FEWEST_FOR_BOUND
 from calibration.lots import LotLimit
+from calibration.tolerance import ToleranceLimit
 from inspection.drift.charts import MOVED
 from inspection.errors import named
 from inspection.names import printable
 
 FEW = 20  # good parts up to which the average says something that the bound does not
-JUDGED = " (each part judged by a model of the others)"
 NO_PROMISE = (
     "its false reject rate is not known, and nothing is promised; mirrored copies of the part set "
     "it; add good parts with linewarden teach --add"
@@ -27,6 +30,9 @@ def describe(result: CalibrationResult) -> list[str]:
     lots = f" in {limit.lots} lots" if isinstance(limit, LotLimit) else ""
     if result.calibration.judged == "mirrored":
         lines.append(f"threshold {reject:.6g} from 1 good part: {NO_PROMISE}")
+    elif result.calibration.judged is not None and isinstance(limit, ToleranceLimit):
+        first, second = on_average(limit)
+        lines += [f"threshold {reject:.6g} {first}", second]
     else:
         lines.append(
             f"threshold {reject:.6g} from {limit.parts} good parts{lots}: "
@@ -45,23 +51,43 @@ def describe(result: CalibrationResult) -> list[str]:
             f"review above {promised.review_limit.threshold:.6g}: at most "
             f"{promised.review_limit.bound:.2%} of good parts are reviewed or rejected"
         )
-    order = [f"warning: {line}" for line in (*outlier_notice(result), *order_notice(result))]
+    notices = (*uneven_notice(result), *outlier_notice(result), *order_notice(result))
+    warnings = [f"warning: {line}" for line in notices]
     written = [f"written to {result.path}"] if result.calibration.seal else []
-    return [*lines, *_masks(result), _drift(result), *order, *written]
+    return [*lines, *_masks(result), _drift(result), *warnings, *written]
+
+
+def on_average(limit: ToleranceLimit) -> tuple[str, str]:
+    """Explains the promise of parts that were each judged by a model of the others.
+
+    It is a rate on average over sets of parts; see `calibration.learnt` for the bound of a set.
+    """
+    first = (
+        f"from {limit.parts} good parts, each judged by a model of the others: false reject rate "
+        f"at most {limit.average:.2%} on average over sets of as many good parts"
+    )
+    if limit.parts < FEWEST_FOR_BOUND:
+        return first, f"no bound is known for this set: it takes {FEWEST_FOR_BOUND} good parts"
+    return first, (
+        f"for this set about {limit.bound:.2%} at most with {limit.confidence:.0%} confidence, an "
+        "approximation: such scores are not quite independent"
+    )
 
 
 def worth(result: CalibrationResult) -> list[str]:
     """Explains both promises about rejected parts in a sentence, where the parts are few.
 
-    Empty for more than `FEW` parts, for lots, and without a promise.
+    Empty for more than `FEW` parts, for lots, and for images that the model has learnt.
     """
-    limit, judged = result.promised.reject_limit, result.calibration.judged
-    if isinstance(limit, LotLimit) or limit.parts > FEW or judged == "mirrored":
+    limit = result.promised.reject_limit
+    if isinstance(limit, LotLimit) or limit.parts > FEW or result.calibration.judged is not None:
         return []
     return [
-        f"on average over sets of good parts as small as this one at most {limit.average:.2%} are "
-        f"rejected, but a set may be an unlucky one: of 100 such sets {100 * limit.confidence:.0f} "
-        f"keep below {limit.bound:.2%}" + (JUDGED if judged else "")
+        (
+            f"on average over sets of good parts as small as this one at most {limit.average:.2%} "
+            "are rejected, but a set may be an unlucky one: of 100 such sets "
+            f"{100 * limit.confidence:.0f} keep below {limit.bound:.2%}"
+        )
     ]
 
 
@@ -72,6 +98,11 @@ def left_out(result: CalibrationResult) -> list[str]:
         "repeat another": result.repeated,
     }
     lines = [f"left out {len(of)} images that {why}" for why, of in reasons.items() if of]
+    if of_parts := result.fitted_parts.values():
+        lines.append(
+            f"left out {sum(map(len, of_parts))} images of {len(of_parts)} parts that the model "
+            "was trained on in other images"
+        )
     without = list(result.calibration.without.values())
     return [*lines, *([f"left out by hand: {named(without)}"] if without else [])]
 
@@ -90,6 +121,19 @@ def outlier_notice(result: CalibrationResult) -> list[str]:
         f"{len(images)} of {len(scores)} good images stand out and count all the same: "
         f"{named(images)}; with them the threshold is {reject:.6g}{lower}; look at them, and leave "
         "out those that are not good with --without FILE"
+    )
+    return [notice]
+
+
+def uneven_notice(result: CalibrationResult) -> list[str]:
+    """Warns of parts with fewer images than others; empty when all have as many."""
+    counts = Counter(result.calibration.parts.values()).values()
+    if not counts or min(counts) == max(counts):
+        return []
+    notice = (
+        f"parts have {min(counts)} to {max(counts)} images: a part scores as its highest image, so "
+        "that one with fewer images than the line takes scores too low; bring all of its images, "
+        "or none"
     )
     return [notice]
 
@@ -121,6 +165,11 @@ def _shortage(result: CalibrationResult) -> str:
 
 def _drift(result: CalibrationResult) -> str:
     drift = result.calibration.drift
+    if drift is None and has_views(result.calibration.parts.values()):
+        return (
+            "drift: not watched; a part has several images, and a line is watched view by view: "
+            "calibrate a recipe for each view with its images"
+        )
     if drift is None:
         return f"drift: not watched; it takes {FEWEST_PARTS} images of good parts"
     parts = f"{drift.run_length:g} good parts"

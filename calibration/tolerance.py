@@ -29,6 +29,8 @@ from scipy.stats import beta
 
 from inspection.errors import ConfigError
 
+_MOST_BEYOND = 200  # of the parts; reached by rates that differ by less than one of a hundred
+
 
 @dataclass(frozen=True)
 class ToleranceLimit:
@@ -94,6 +96,14 @@ def parts_needed(false_reject_rate: float, confidence: float, zones: int = 1) ->
         else:
             low = middle + 1
     return low
+
+
+def target_of(bound: float) -> float:
+    """Returns the target that gives the threshold with this bound again, from the same parts.
+
+    Rounding would miss the bound as it was computed, and move the threshold by a part.
+    """
+    return bound * (1 + 1e-9)
 
 
 def _is_promised(parts: int, beyond: int, rate: float, confidence: float) -> bool:
@@ -199,8 +209,10 @@ def review_limits(
         itself. Scores above the second, up to the first, are the review band.
 
     Raises:
-        ConfigError: the rates are in the wrong order, or there are too few parts for two limits.
+        ConfigError: a rate is outside its range, the rates are in the wrong order, or there are too
+            few parts for two limits.
     """
+    require_share("review rate", review_rate)
     if not false_reject_rate < review_rate:
         raise ConfigError(
             f"the review rate {review_rate} is the share of good parts reviewed or rejected: set "
@@ -212,10 +224,33 @@ def review_limits(
         raise ConfigError(
             f"{reject.limit.parts} good parts support no review band between the rates "
             f"{false_reject_rate} and {review_rate}: both thresholds would be "
-            f"{reject.limit.threshold}; raise the review rate, or bring more good parts "
-            f"(it takes {review.limit.parts_needed} to promise that rate)"
+            f"{reject.limit.threshold}; {_mend_of_band(reject, review)}"
         )
     return reject, review
+
+
+def _mend_of_band(reject: ZoneLimit, review: ZoneLimit) -> str:
+    """Says what parts the limits of a band that is empty."""
+    if reject.limit.rank != review.limit.rank:
+        return "several good parts have this score: raise the review rate"
+    needed = _parts_needed_for_band(reject, review)
+    if needed is None:
+        return "the rates are too near to each other: raise the review rate"
+    return f"raise the review rate, or bring {needed} good parts"
+
+
+def _parts_needed_for_band(reject: ZoneLimit, review: ZoneLimit) -> int | None:
+    """Returns the number of parts from which the limit for review takes more of them away.
+
+    None when the rates are so near that both limits take 200 parts away by then.
+    """
+    zones, confidence = len(reject.thresholds), reject.limit.confidence
+    for beyond in range(zones + 1, zones + _MOST_BEYOND):
+        # The limit for review takes one part more before that for reject catches up.
+        following = parts_needed(review.limit.target, confidence, beyond + 1)
+        if following <= parts_needed(reject.limit.target, confidence, beyond):
+            return parts_needed(review.limit.target, confidence, beyond)
+    return None
 
 
 def part_scores(scores: Sequence[float], parts: Sequence[str]) -> dict[str, float]:

@@ -79,12 +79,12 @@ def measure(variant: str, config: TrainConfig, folder: Path, fit: Fit) -> StudyR
     record, model = load_run(folder / "run")
     shutil.rmtree(folder / "bundle", ignore_errors=True)
     bundle = export_bundle(folder / "run", folder / "bundle")
-    held_out = [held.path for held in record.held_out]
-    calibrate(bundle, held_out, CalibrationTargets(FALSE_REJECT_RATE))
+    held_out, part_of = [held.path for held in record.held_out], config.data.part_of
+    calibrate(bundle, held_out, CalibrationTargets(FALSE_REJECT_RATE, part_of=part_of))
     data_set = read_data_set(config.data.folder)
     with Inspector.open(open_bundle(folder / "bundle")) as inspector:
         inspected = inspect_samples(inspector, data_set.test)
-        figures = evaluate(inspector, data_set.name, inspected)
+        figures = evaluate(inspector, data_set.name, inspected, part_of=part_of)
     write_bytes(folder / "sheet.jpg", encode_jpeg(figure_sheet(inspected, figures, _PANELS), 80))
     flips, difference = compare_with_checkpoint(model, record, inspected)
     trained = (p.numel() for p in model.parameters() if p.requires_grad)

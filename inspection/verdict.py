@@ -20,6 +20,13 @@ class Verdict(str, Enum):
     NO_VERDICT = "NO_VERDICT"
 
 
+# The verdict on a part is the last of these among its views. A defect that one view shows is one
+# whatever another view would show, so REJECT outranks NO_VERDICT: the fail-safe action for a part
+# without verdict must not let a known defect pass. A side without verdict may hide a defect, so
+# NO_VERDICT outranks REVIEW.
+OF_SEVERAL_VIEWS = (Verdict.PASS, Verdict.REVIEW, Verdict.NO_VERDICT, Verdict.REJECT)
+
+
 class Cause(str, Enum):
     """The reason for a missing verdict.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, open_bundle
 from inspection.engine import THREADS_MAX, TritonServer
 from inspection.errors import ConfigError
+from inspection.images import NameExpression
 from inspection.inspector import Inspector
 
 
@@ -111,6 +112,24 @@ def add_rate_argument(parser: argparse.ArgumentParser) -> None:
         metavar="RATE",
         help="share of good parts that may be rejected (default: %(default)s)",
     )
+
+
+def add_part_name_argument(parser: argparse.ArgumentParser) -> None:
+    """Declares the name of the part that an image shows."""
+    parser.add_argument(
+        "--part-name",
+        metavar="REGEX",
+        help="names the part of an image in its file name, for parts with several images",
+    )
+
+
+def part_name_of(args: argparse.Namespace) -> NameExpression | None:
+    """Returns the expression of `add_part_name_argument`; None where every image is another part.
+
+    Raises:
+        ConfigError: it is not a regular expression.
+    """
+    return NameExpression("--part-name", args.part_name) if args.part_name else None
 
 
 def add_size_arguments(parser: argparse.ArgumentParser) -> None:

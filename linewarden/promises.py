@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from calibration.learnt import has_bound
 from calibration.tolerance import tolerance_limit
-from training.hold_out import judging
+from training.hold_out import hold_out_share, judging
 
 CONFIDENCE = 0.95  # of `linewarden teach`
 
@@ -17,7 +18,7 @@ class Promise:
     Attributes:
         images: different good images of independent parts.
         judging: those among them that judge the threshold.
-        bound: upper bound of the false reject rate at `confidence`.
+        bound: upper bound of the false reject rate at `confidence`; 1 where there is none.
         average: upper bound of the false reject rate on average over draws of good parts.
     """
 
@@ -41,7 +42,11 @@ def taught(images: int, false_reject_rate: float) -> Promise | None:
     """
     if images < 2:
         return None  # its mirrored copies set the threshold
-    return _promise(images, judging(images), false_reject_rate)
+    promise = _promise(images, judging(images), false_reject_rate)
+    learns_all = hold_out_share(images, in_turn=True) == 0
+    if learns_all and not has_bound("without_itself", images):
+        return replace(promise, bound=1.0)
+    return promise
 
 
 def calibrated(images: int, false_reject_rate: float) -> Promise | None:

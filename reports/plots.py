@@ -31,7 +31,7 @@ def score_histogram(
     axes.axvline(reject, color="black", lw=1.4, label=f"reject above {shown[0]}")
     if review is not None:
         axes.axvline(review, color="black", lw=1.4, ls="--", label=f"review above {shown[1]}")
-    axes.set(xlabel="raw score", ylabel="parts")
+    axes.set(xlabel="raw score", ylabel="images")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

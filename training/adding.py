@@ -73,12 +73,17 @@ def add_good_images(
     _refuse_learnt(without, before, run)
     incoming = _incoming(run, folder, record, before, without)
     everything = before | incoming.new.keys()
-    config = _for_more(record, model, len(everything), incoming.left_out)
-    fitted, held_out = divide(everything, hold_out=config.data.hold_out, seed=config.fit.seed)
+    paths, part_of = _known_files(incoming, record), record.config.data.part_of
+    parts = dict(zip(everything, everything, strict=True))
+    if part_of is not None:
+        paths = _with_files_of(everything, paths, record)
+        parts = {sha256: part_of(paths[sha256]) for sha256 in everything}
+    config = _for_more(record, model, parts, incoming.left_out)
+    fitted, held_out = divide(parts, hold_out=config.data.hold_out, seed=config.fit.seed)
     if not model.can_forget:
         model = _untaught(config, model)
     turnover = _turnover(record, model, fitted, held_out)
-    paths = _paths_of((*turnover.coming, *held_out), incoming, record)
+    paths = _with_files_of((*turnover.coming, *held_out), paths, record)
     views = _views(model, [*turnover.leaving, *turnover.coming], paths, record)
     learn_images(model, views, removed=range(len(turnover.leaving)))
     screened = {sha: s for sha, s in record.screened.items() if sha in turnover.staying}
@@ -171,10 +176,16 @@ def _turnover(
     return _Turnover(leaving, coming, learnt - frozenset(leaving))
 
 
-def _paths_of(hashes: Iterable[str], incoming: _Incoming, record: RunRecord) -> dict[str, Path]:
-    """Returns at least the files of these images, by hash."""
+def _known_files(incoming: _Incoming, record: RunRecord) -> dict[str, Path]:
+    """Returns the files that are known without a search, by hash."""
     paths = {sha256: sample.sample.path for sha256, sample in incoming.new.items()}
-    paths |= {file.sha256: file.path for file in record.for_calibration}
+    return paths | {file.sha256: file.path for file in record.for_calibration}
+
+
+def _with_files_of(
+    hashes: Iterable[str], paths: dict[str, Path], record: RunRecord
+) -> dict[str, Path]:
+    """Returns `paths` with at least the files of these images."""
     return paths | _found_again([sha256 for sha256 in hashes if sha256 not in paths], record)
 
 
@@ -219,13 +230,20 @@ def good_files(record: RunRecord) -> list[Path]:
 
 
 def _for_more(
-    record: RunRecord, model: ClosedFormModel, images: int, without: dict[str, str]
+    record: RunRecord, model: ClosedFormModel, parts: Mapping[str, str], without: dict[str, str]
 ) -> TrainConfig:
-    """Returns the configuration for so many images; a share other than the rule's stays."""
+    """Returns the configuration for so many parts; a share other than the rule's stays.
+
+    Args:
+        parts: part of each image, old and new, by its hash.
+    """
     config = record.config
-    before = len(record.fitted_sha256) + len(record.held_out)
+    before = [*record.fitted_sha256, *(held.sha256 for held in record.held_out)]
+    # A model of the other images would know the others of the part.
+    in_turn = model.can_forget and config.data.part_of is None
     by_rule, for_more = (
-        hold_out_share(number, in_turn=model.can_forget) for number in (before, images)
+        hold_out_share(len({parts[sha256] for sha256 in hashes}), in_turn=in_turn)
+        for hashes in (before, parts)
     )
     hold_out = for_more if config.data.hold_out in (0, by_rule) else config.data.hold_out
     data = config.data.model_copy(update={"hold_out": hold_out, "without": without})

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import Field, model_validator
 
 from inspection.config.loading import ConfigPath, StrictModel
-from inspection.images import Window
+from inspection.errors import ConfigError
+from inspection.images import NameExpression, Window
 from inspection.preprocess import Crop, Pixels
 from inspection.trust.sealed import Sha256
 from training.data.augment import Augmentation
@@ -30,6 +31,9 @@ class DataConfig(StrictModel):
         frame_width: lowest and highest width, likewise.
         hold_out: share of the good images that the training leaves for calibration. 0 learns all,
             with a model in closed form: `linewarden teach` then judges each by a model without it.
+        part_name: expression that names the part of a good image in its file name, for parts with
+            several images: all images of a part are learnt, or all are held out. None when every
+            image is another part.
         without: good images that a person left out: file names by SHA-256.
         augment: random changes of the training images; none by default.
     """
@@ -41,6 +45,7 @@ class DataConfig(StrictModel):
     frame_height: tuple[Pixels, Pixels] | None = None
     frame_width: tuple[Pixels, Pixels] | None = None
     hold_out: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    part_name: str | None = None
     without: dict[Sha256, str] = Field(default_factory=dict)
     augment: Augmentation = Augmentation()
 
@@ -49,6 +54,22 @@ class DataConfig(StrictModel):
         if self.augment.quarter_turns and self.image_size[0] != self.image_size[1]:
             raise ValueError("augment.quarter_turns needs a square image_size")
         return self
+
+    @model_validator(mode="after")
+    def _name_parts_to_hold_out(self) -> DataConfig:
+        try:
+            named = self.part_of is not None
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        if named and self.hold_out == 0:
+            # Each image would be judged by a model that knows the other images of its part.
+            raise ValueError("part_name needs parts that are held out: set hold_out, to 0.3 say")
+        return self
+
+    @property
+    def part_of(self) -> NameExpression | None:
+        """The name of the part that an image shows; None when every image is another part."""
+        return None if self.part_name is None else NameExpression("data.part_name", self.part_name)
 
 
 class FitConfig(StrictModel):

@@ -19,11 +19,12 @@ from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.manifest import Manifest
 from inspection.config.loading import StrictModel
 from inspection.errors import named
+from inspection.images import NameExpression
 from inspection.inspector import Inspector
 from inspection.verdict import Verdict
 from reports.classification import DEFECTIVE, GOOD, REVIEW, ClassificationReport, classification
 from reports.proportion import proportion
-from training.inspected import InspectedSample
+from training.inspected import InspectedPart, InspectedSample, parts_of
 from training.metrics import UndefinedMetricError
 from training.separation import Metric, Separation, by_category, computed, separation
 
@@ -56,6 +57,9 @@ class Evaluation(Separation):
     A figure that these images do not define is None; `undefined` has the reason under its name.
 
     Attributes:
+        part_name: expression that names the part of an image. The counts, the rates and the
+            classification are of parts, all other figures of images. None when every image is
+            another part.
         data_sha256: over the test images, their labels and their masks.
         good: number of good parts with a verdict, which rates refer to; likewise `defective`.
         classification: at the calibrated threshold, of the parts with a verdict.
@@ -71,6 +75,7 @@ class Evaluation(Separation):
 
     data_set: str
     data_sha256: str
+    part_name: str | None = None
     created_utc: str
     bundle: str
     bundle_seal: str
@@ -109,38 +114,50 @@ def evaluate(
     data_set: str,
     inspected: Sequence[InspectedSample],
     data_doubts: Sequence[str] = (),
+    part_of: NameExpression | None = None,
 ) -> Evaluation:
     """Computes the figures of samples that `inspector` inspected, of the data set so named.
 
     Args:
         data_doubts: those of the data set.
+        part_of: names the part that an image shows; None when every image is another part.
+
+    Raises:
+        ConfigError: `part_of` does not match the name of an image.
     """
     manifest, calibration = inspector.bundle.manifest, inspector.calibration
     judged = [s for s in inspected if s.is_judged]
+    parts = [part for part in parts_of(inspected, part_of) if part.is_judged]
     unmasked = [s for s in judged if s.truth is None]
     vanished = [
         s for s in judged if not s.sample.is_good and s.truth is not None and not s.truth.any()
     ]
-    values, undefined = computed({**_rates(judged), **separation(judged)})
+    values, undefined = computed(
+        {
+            **_rates(parts),
+            "latency_p50_ms": lambda: _latency_p50_ms(judged),
+            **separation(judged),
+        }
+    )
     return Evaluation(
         data_set=data_set,
         data_sha256=_data_sha256(inspected),
+        part_name=part_of and part_of.expression,
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **_identity(manifest, calibration),
-        good=sum(s.sample.is_good for s in judged),
-        defective=sum(not s.sample.is_good for s in judged),
+        good=sum(part.is_good for part in parts),
+        defective=sum(not part.is_good for part in parts),
         **values,
         categories=by_category(judged),
-        escapes_by_defect=_escapes_by_defect(judged),
-        classification=classification(
-            (s.sample.defect, _PREDICTED[s.inspection.verdict]) for s in judged
-        ),
+        escapes_by_defect=_escapes_by_defect(parts),
+        classification=classification((part.defect, _PREDICTED[part.verdict]) for part in parts),
         without_mask=len(unmasked),
         vanished_masks=len(vanished),
         undefined=undefined,
         no_verdict={s.name: s.inspection.message for s in inspected if not s.is_judged},
         doubts=(
             *_doubts_of_bundle(manifest, calibration),
+            *_doubt_of_names(calibration, part_of),
             *data_doubts,
             *_doubts_of_data(inspected, frozenset(calibration.scores), unmasked, vanished),
         ),
@@ -154,22 +171,21 @@ def rate_of(count: int, of: int) -> Rate:
     return Rate(count=count, of=of, rate=share.rate, low=share.lower, high=share.upper)
 
 
-def _rates(judged: Sequence[InspectedSample]) -> dict[str, Metric]:
-    good = [s for s in judged if s.sample.is_good]
-    defective = [s for s in judged if not s.sample.is_good]
+def _rates(parts: Sequence[InspectedPart]) -> dict[str, Metric]:
+    good = [part for part in parts if part.is_good]
+    defective = [part for part in parts if not part.is_good]
 
-    def share(of: Sequence[InspectedSample], verdict: Verdict) -> Rate:
+    def share(of: Sequence[InspectedPart], verdict: Verdict) -> Rate:
         if not of:
             kind = "good" if of is good else "defective"
             raise UndefinedMetricError(f"there is no {kind} part with a verdict")
-        return rate_of(sum(s.inspection.verdict is verdict for s in of), len(of))
+        return rate_of(sum(part.verdict is verdict for part in of), len(of))
 
     return {
         "false_reject_rate": lambda: share(good, Verdict.REJECT),
         "escape_rate": lambda: share(defective, Verdict.PASS),
         "review_rate_good": lambda: share(good, Verdict.REVIEW),
         "review_rate_defective": lambda: share(defective, Verdict.REVIEW),
-        "latency_p50_ms": lambda: _latency_p50_ms(judged),
     }
 
 
@@ -180,9 +196,9 @@ def _latency_p50_ms(judged: Sequence[InspectedSample]) -> float:
     return float(np.median([(t.preprocess_ns + t.infer_ns + t.decide_ns) / 1e6 for t in times]))
 
 
-def _escapes_by_defect(judged: Sequence[InspectedSample]) -> dict[str, Rate]:
-    of = Counter(s.sample.defect for s in judged if not s.sample.is_good)
-    escaped = Counter(s.sample.defect for s in judged if s.is_escape)
+def _escapes_by_defect(parts: Sequence[InspectedPart]) -> dict[str, Rate]:
+    of = Counter(part.defect for part in parts if not part.is_good)
+    escaped = Counter(part.defect for part in parts if part.verdict is Verdict.PASS)
     return {kind: rate_of(escaped[kind], of[kind]) for kind in sorted(of)}
 
 
@@ -232,9 +248,21 @@ def _doubts_of_bundle(manifest: Manifest, calibration: Calibration) -> list[str]
         doubts.append(
             f"the calibration supports only a false reject rate of {promised:.1%} at "
             f"{calibration.confidence:.0%} confidence, not the target of {target:.1%} "
-            f"(number of good parts: {len(calibration.scores)}): calibrate with more"
+            f"(number of good parts: {calibration.part_count}): calibrate with more"
         )
     return doubts
+
+
+def _doubt_of_names(calibration: Calibration, part_of: NameExpression | None) -> list[str]:
+    several = len(set(calibration.parts.values())) < len(calibration.parts)
+    if part_of is not None or not several:
+        return []
+    return [
+        (
+            "every image counts as one part here, and the calibration has several images of a "
+            "part: give its --part-name"
+        )
+    ]
 
 
 def _doubts_of_data(

@@ -227,7 +227,9 @@ def survey_data(data_set: DataSet, config: TrainConfig, model: AnomalyModel) -> 
     if not good:
         raise CameraError(f"{config.data.folder}: data.without leaves no good image")
     heights, widths = frame_ranges(surveyed, config.data.frame_height, config.data.frame_width)
-    split = split_good(good, hold_out=config.data.hold_out, seed=config.fit.seed)
+    split = split_good(
+        good, hold_out=config.data.hold_out, seed=config.fit.seed, part_of=config.data.part_of
+    )
     preprocessing = Preprocessing(
         frame_height=heights,
         frame_width=widths,

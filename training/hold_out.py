@@ -16,7 +16,7 @@ def hold_out_share(images: int, *, in_turn: bool) -> float:
     half is held out. docs/guides/models.md has the measurement behind it.
 
     Args:
-        images: different ones, at least 1.
+        images: different ones, or parts where there are several images of a part; at least 1.
         in_turn: whether the model can judge images in turn.
     """
     if in_turn and images <= JUDGES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,8 @@ from inspection.errors import CameraError, named
 from inspection.images import Window, read_frame
 from inspection.inspector import Inspection, Inspector
 from inspection.preprocess import Crop, Preprocessing, preprocess
-from inspection.verdict import Verdict
-from training.data.data_set import Sample
+from inspection.verdict import OF_SEVERAL_VIEWS, Verdict
+from training.data.data_set import GOOD, Sample
 from training.data.masks import mask_sha256, read_mask
 from training.data.survey import SurveyedSample, survey
 
@@ -74,6 +75,45 @@ class InspectedSample:
         if self.crop is None or self.inspection.anomaly_map is None:
             return frame, truth
         return self.crop.of(frame), None if truth is None else self.crop.of(truth)
+
+
+@dataclass(frozen=True)
+class InspectedPart:
+    """A labelled part with the verdict that the line gives on all of its images together."""
+
+    defect: str
+    verdict: Verdict
+
+    @property
+    def is_good(self) -> bool:
+        """Returns True when the part shows no defect."""
+        return self.defect == GOOD
+
+    @property
+    def is_judged(self) -> bool:
+        """Returns True when the part has a verdict."""
+        return self.verdict is not Verdict.NO_VERDICT
+
+
+def parts_of(
+    inspected: Sequence[InspectedSample], part_of: Callable[[Path], str] | None
+) -> list[InspectedPart]:
+    """Joins the images of each part: images of one name in one folder.
+
+    Args:
+        part_of: names the part that an image shows; None when every image is another part.
+    """
+    if part_of is None:
+        return [InspectedPart(one.sample.defect, one.inspection.verdict) for one in inspected]
+    verdicts: dict[tuple[str, Path, str], list[Verdict]] = {}
+    for one in inspected:
+        path = one.sample.path
+        key = one.sample.defect, path.parent, part_of(path)
+        verdicts.setdefault(key, []).append(one.inspection.verdict)
+    return [
+        InspectedPart(defect, max(found, key=OF_SEVERAL_VIEWS.index))
+        for (defect, _folder, _name), found in verdicts.items()
+    ]
 
 
 def inspect_samples(

@@ -44,8 +44,8 @@ _BY_CATEGORY = {
     "AUPIMO": "aupimo",
 }
 _NUMBERS = {  # name, basis and form of the figures that are numbers
-    "image_auroc": ("Image AUROC", "score of the part", "{:.3f}"),
-    "image_average_precision": ("Image average precision", "score of the part", "{:.3f}"),
+    "image_auroc": ("Image AUROC", "score of the image", "{:.3f}"),
+    "image_average_precision": ("Image average precision", "score of the image", "{:.3f}"),
     "best_f1_oracle": (
         "Best F1 (oracle)",
         "threshold chosen with the test labels: an upper limit, not a result",
@@ -123,10 +123,11 @@ def _cards(evaluation: Evaluation, inspected: Sequence[InspectedSample], most: i
     scale = colour_scale(inspected, evaluation)
     shown = in_order_of_interest(inspected)[:most]
     return Cards(
-        "Parts",
-        f"{len(shown)} of {len(inspected)} parts are shown: wrong verdicts first, then parts "
-        "without a verdict, then the others by distance from the threshold. All anomaly maps have "
-        "the same colour scale; a cyan border is that of the ground truth:",
+        "Images",
+        f"{len(shown)} of {len(inspected)} images are shown: wrong verdicts first, then images "
+        "without a verdict, then the others by distance from the threshold. "
+        + ("A part takes the worst verdict of its images. " if evaluation.part_name else "")
+        + "All anomaly maps have the same colour scale; a cyan border is that of the ground truth:",
         [card(sample, scale) for sample in shown],
         Picture("Colour scale of the anomaly maps", data_url(encode_png(colour_bar(scale)))),
         kind="wide",

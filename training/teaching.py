@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from inspection.config.loading import StrictModel
 from inspection.errors import ConfigError
+from inspection.images import NameExpression
 from training.candidates import (
     FORMS,
     TRAINED,
@@ -206,12 +207,18 @@ def _with_data(
     frames = frames_of([*good, *test])
     for remark in frames.remarks:
         report(remark)
+    given = sections["data"]
+    name = given.get("part_name")
+    part_of = NameExpression("data.part_name", name) if name is not None else None
+    _count_parts(test, part_of)  # refuses a file without a name before anything is learnt
+    # A model of the other images would know the others of the part.
+    in_turn = part_of is None and all(map(can_forget, forms))
     data = {
-        "hold_out": hold_out_share(len(good), in_turn=all(map(can_forget, forms))),
+        "hold_out": hold_out_share(_count_parts(good, part_of), in_turn=in_turn),
         "frame_height": frames.heights,
         "frame_width": frames.widths,
     }
-    return {**sections, "data": {**sections["data"], **data}}
+    return {**sections, "data": {**given, **data}}
 
 
 def _candidates(
@@ -263,7 +270,9 @@ def _compared(
         return candidates[0], None
     started = time.monotonic()
     config = config_of(candidates[0])
-    split = split_good(good, hold_out=config.data.hold_out, seed=config.fit.seed)
+    split = split_good(
+        good, hold_out=config.data.hold_out, seed=config.fit.seed, part_of=config.data.part_of
+    )
     bench = ImageBench(
         split.fit,
         candidates,
@@ -289,13 +298,21 @@ def _compared(
     return chosen, evidence
 
 
+def _count_parts(samples: Sequence[SurveyedSample], part_of: Callable[[Path], str] | None) -> int:
+    """Returns the number of parts in different images."""
+    if part_of is None:
+        return len(samples)
+    return len({part_of(sample.sample.path) for sample in samples})
+
+
 def _trained(
     split: Split, scratch: Path, config: TrainConfig, judged: Sequence[SurveyedSample]
 ) -> AnomalyModel:
     """Trains a model on the images that are neither held out nor judged."""
     # A larger hold-out takes the judged images too: they are the first of those to fit.
-    left = len(split.held_out) + len(judged)
-    share = (left - 0.5) / (len(split.held_out) + len(split.fit))
+    part_of = config.data.part_of
+    left = _count_parts([*split.held_out, *judged], part_of)
+    share = (left - 0.5) / _count_parts([*split.held_out, *split.fit], part_of)
     data = config.data.model_copy(update={"hold_out": share})
     shutil.rmtree(scratch, ignore_errors=True)  # of an interrupted call
     fit(config.model_copy(update={"data": data}), scratch)

@@ -9,14 +9,9 @@ from edge.part.frame import Frame
 from edge.part.trigger import Trigger
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.inspector import Inspection
-from inspection.verdict import Verdict
+from inspection.verdict import OF_SEVERAL_VIEWS
 
 ONLY_VIEW = "main"  # the name where a line has a single camera
-
-# A defect that one view shows is one whatever another view would show, so REJECT outranks
-# NO_VERDICT: the fail-safe action for a part without verdict must not let a known defect pass.
-# A side without verdict may hide a defect, so NO_VERDICT outranks REVIEW.
-_SEVERITY = (Verdict.PASS, Verdict.REVIEW, Verdict.NO_VERDICT, Verdict.REJECT)
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ def decisive(results: Sequence[ViewResult]) -> ViewResult:
 
     Of equal ones the first.
     """
-    return max(results, key=lambda result: _SEVERITY.index(result.inspection.verdict))
+    return max(results, key=lambda result: OF_SEVERAL_VIEWS.index(result.inspection.verdict))
 
 
 @dataclass(frozen=True)

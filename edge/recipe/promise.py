@@ -19,10 +19,12 @@ def described_promise(views: Mapping[str, Calibration]) -> str | None:
     rate = min(1.0, sum(c.false_reject_rate_bound for c in counted.values()))
     different = {c.seal: c for c in counted.values()}
     confidence = max(0.0, 1 - sum(1 - c.confidence for c in different.values()))
+    # Where a model of the others judged the images, a bound is an approximation.
+    about = "about " if any(c.judged is not None for c in counted.values()) else ""
     each = ", ".join(f"{name} {c.false_reject_rate_bound:.2%}" for name, c in counted.items())
     return (
         f"at most {rate:.2%} of good parts rejected by {len(counted)} views together ({each}), "
-        f"with {confidence:.0%} confidence"
+        f"with {about}{confidence:.0%} confidence"
     )
 
 

@@ -95,7 +95,7 @@ class Calibration(Vouched):
         artefact: file in the bundle that gave the scores; `artefact_sha256` is its hash.
         engine: engine that ran it, where the scores depend on that; empty for the FP32 graph, for
             plans, and in files of older releases.
-        false_reject_rate_target: the requested rate.
+        false_reject_rate_target: the requested rate; that of the bound where the slider set it.
         false_reject_rate_bound: upper bound of the false reject rate of independent good parts
             that these scores support at `confidence`; above the target with too few parts.
         thresholds: thresholds of the whole map; with zones, the highest of them and the smallest
@@ -183,6 +183,11 @@ class Calibration(Vouched):
             elif value or key not in _ADDED:
                 content[key] = value
         return content
+
+    @property
+    def part_count(self) -> int:
+        """Number of good parts behind the thresholds."""
+        return len({self.parts.get(image, image) for image in self.scores})
 
     @property
     def moment(self) -> str:

@@ -8,6 +8,7 @@ from inspection.images.folder import (
     list_images,
     refuse_nearly_good,
 )
+from inspection.images.name_parts import NameExpression
 from inspection.images.reading import (
     decode_frame,
     decode_image,
@@ -22,6 +23,7 @@ from inspection.images.window import Window
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "NameExpression",
     "Tell",
     "Window",
     "content_of",

@@ -5,7 +5,8 @@ The command needs no defects. The threshold is the lowest score that keeps the f
 reject rate of further good parts below --false-reject-rate, with --confidence. It holds
 for any distribution of scores, as long as the images show independent parts. With too
 few images the command takes the highest score, and reports the rate that they support
-and the number of parts that the target needs. It leaves out the images of the training.
+and the number of parts that the target needs. It leaves out the images of the training,
+and with --part-name all others of their parts.
 
 With --layout, polygons mark the inspected and the ignored areas, and a mark locates the
 part; docs/guides/zones.md describes the file. Each zone has its own thresholds. The
@@ -47,7 +48,6 @@ files:
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -60,16 +60,17 @@ from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
 from inspection.bundle import Bundle, open_bundle
 from inspection.errors import BundleError, ConfigError
-from inspection.images import list_images
+from inspection.images import NameExpression, list_images
 from inspection.inspector import Inspector
 from inspection.layout import Layout
 from inspection.layout.layout_file import read_layout
-from inspection.names import printable
 from linewarden.options import (
     add_author_argument,
     add_inspector_arguments,
+    add_part_name_argument,
     add_rate_argument,
     open_inspector,
+    part_name_of,
     server_of,
 )
 from linewarden.warning import warn
@@ -111,11 +112,7 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
         help="more images of good parts, such as false rejects; may be repeated",
     )
     add_without_argument(parser)
-    parser.add_argument(
-        "--part-name",
-        metavar="REGEX",
-        help="names the part of an image in its file name, for parts with several images",
-    )
+    add_part_name_argument(parser)
     parser.add_argument(
         "--lot-name",
         metavar="REGEX",
@@ -240,31 +237,7 @@ def _targets(args: argparse.Namespace) -> CalibrationTargets:
         args.confidence,
         args.review_rate,
         args.minimum_area,
-        namer("--part-name", args.part_name) if args.part_name else None,
-        namer("--lot-name", args.lot_name) if args.lot_name else None,
+        part_name_of(args),
+        NameExpression("--lot-name", args.lot_name) if args.lot_name else None,
         args.extrapolate,
     )
-
-
-def namer(option: str, expression: str) -> Callable[[Path], str]:
-    """Returns a function that names an image by the first group, or the whole, of a match.
-
-    Raises:
-        ConfigError: the expression is not a regular one; from the function: a name does not match.
-    """
-    try:
-        pattern = re.compile(expression)
-    except re.error as error:
-        raise ConfigError(
-            f"{option} {expression}: is not a regular expression ({error})"
-        ) from error
-
-    def name_of(path: Path) -> str:
-        found = pattern.search(printable(path.name))
-        if found is None:
-            raise ConfigError(
-                f"{option} {expression}: does not match the name of {printable(path)}"
-            )
-        return found[1] if pattern.groups else found[0]
-
-    return name_of

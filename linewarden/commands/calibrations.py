@@ -12,7 +12,8 @@ come, not for a selection of false rejects.
 which rejects least, to 1. Each line has the expected false reject rate and its upper
 bound; --to makes one of them active, as a new entry. With --defects each line also has
 the number of your defective parts that would pass, and the upper bound of that share
-for defects like these; it does not hold for other kinds of defects.
+for defects like these; it does not hold for other kinds of defects. Several images of a
+part count as one with --part-name.
 
 'preview' shows the threshold that a calibration with more good parts would have, by
 their scores in the records: without any, with the first, with all. It changes nothing.
@@ -32,6 +33,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -55,7 +57,7 @@ from inspection.bundle.calibration_file import Calibration
 from inspection.digits import comparable
 from inspection.errors import BundleError
 from inspection.images import content_of, list_images
-from linewarden.options import add_author_argument
+from linewarden.options import add_author_argument, add_part_name_argument, part_name_of
 from linewarden.parser import Actions
 from linewarden.text_table import aligned
 from linewarden.warning import warn
@@ -100,6 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="images of defective parts, or a data set with some, to count those that would pass",
     )
+    add_part_name_argument(slider)
     slider.add_argument(
         "--engine", help="engine that measures them (default: onnxruntime, or that of the build)"
     )
@@ -181,7 +184,13 @@ def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
     """Moves the slider where --to asks for it, and returns it as a table."""
     active = find(bundle, args.recipe, ACTIVE).whole()
     defects = (
-        defect_values(bundle, active, _defective(args.defects), engine=args.engine)
+        defect_values(
+            bundle,
+            active,
+            _defective(args.defects),
+            engine=args.engine,
+            part_of=part_name_of(args),
+        )
         if args.defects
         else []
     )
@@ -205,7 +214,8 @@ def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
             found = escape_rate(defects, point.reject_by_zone, confidence=active.confidence)
             line += f"  {f'{found.count} of {found.total}':>12}  {found.upper:8.2%}"
         lines.append(line)
-    confidence = f"{active.confidence:.0%} confidence"
+    about = "" if active.judged is None else "about "
+    confidence = f"{about}{active.confidence:.0%} confidence"
     lines.append(f"* now; expected: false reject rate; bound: its upper bound with {confidence}")
     if args.to is not None and f"{now.position:.3f}" != f"{args.to:.3f}":
         lines.append(
@@ -213,7 +223,10 @@ def _sensitivity(bundle: Bundle, args: argparse.Namespace) -> list[str]:
             f"the next below, of {now.position:.3f}"
         )
     if defects:
-        lines.append("escapes: defective images that pass; the bound behind it is of their share")
+        what = "parts" if args.part_name else "images"
+        lines.append(f"escapes: defective {what} that pass; the bound behind it is of their share")
+        if aside := sum(math.inf in values for values in defects):
+            lines.append(f"{aside} of these have no verdict: the line sets them aside")
     return lines
 
 
@@ -245,15 +258,11 @@ def _cells(name: str, calibration: Calibration, is_active: bool) -> tuple[str, .
         name,
         f"{calibration.thresholds.reject:.6g}",
         f"{calibration.false_reject_rate_bound:.2%}",
-        str(_parts(calibration)),
+        str(calibration.part_count),
         calibration.artefact,
         calibration.author or "-",
         calibration.reason or "-",
     )
-
-
-def _parts(calibration: Calibration) -> int:
-    return len({calibration.parts.get(image, image) for image in calibration.scores})
 
 
 def _record(entry: Entry) -> dict[str, object]:
@@ -261,7 +270,7 @@ def _record(entry: Entry) -> dict[str, object]:
     if entry.calibration is None:
         return {**found, "damaged": entry.damaged}
     content = entry.calibration.model_dump(mode="json", exclude={"scores", "parts", "drift"})
-    return {**found, "parts": _parts(entry.calibration), **content}
+    return {**found, "parts": entry.calibration.part_count, **content}
 
 
 def figures(found: Comparison) -> dict[str, object]:

@@ -165,9 +165,9 @@ def _promise(args: argparse.Namespace) -> None:
 
 
 def _rates(promise: Promise | None) -> tuple[str, str]:
-    return (
-        ("none", "none") if promise is None else (f"{promise.bound:.2%}", f"{promise.average:.2%}")
-    )
+    if promise is None:
+        return "none", "none"
+    return "none" if promise.bound == 1 else f"{promise.bound:.2%}", f"{promise.average:.2%}"
 
 
 def _report(summary: Summary) -> list[str]:

@@ -6,9 +6,14 @@ calibrated threshold, and no test image changes it. It refuses images of the tra
 The classification report has the form of scikit-learn's: PASS predicts good, REJECT
 defective, REVIEW neither; a part without a verdict is left out.
 
+With --part-name the rates, their bounds and the report are of parts with several images
+in a folder: a part takes the worst verdict of its images, as on the line. The figures of
+scores and maps stay those of images.
+
 examples:
   linewarden evaluate bundles/flange parts/flange
   linewarden evaluate bundles/flange parts/flange --recipe 7 --out evaluation
+  linewarden evaluate bundles/flange parts/flange --part-name '^(.*)_view'
   linewarden evaluate bundles/flange parts/flange --json | jq .escape_rate
   linewarden evaluate bundles/flange parts/flange --json | jq .classification.macro
 
@@ -28,7 +33,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from linewarden.classification_text import classification_lines
-from linewarden.options import add_inspector_arguments, open_inspector
+from linewarden.options import (
+    add_inspector_arguments,
+    add_part_name_argument,
+    open_inspector,
+    part_name_of,
+)
 from training.data.layout import read_data_set
 from training.evaluation_files import evaluate_to
 from training.report import figure_rows
@@ -39,13 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="calibrated bundle")
     parser.add_argument("data", type=Path, metavar="DATA", help="data set with test images")
     add_inspector_arguments(parser)
+    add_part_name_argument(parser)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder for the files")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates and reports."""
-    data_set = read_data_set(args.data)
+    data_set, part_of = read_data_set(args.data), part_name_of(args)
     bundle = args.bundle.resolve()
     out = args.out or bundle.with_name(f"{bundle.name}-evaluation") / data_set.name / args.recipe
     total = len(data_set.test)
@@ -53,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         open_inspector(args, bundle) as inspector,
         tqdm(total=total, desc="evaluate", unit="image", file=sys.stderr, disable=None) as bar,
     ):
-        evaluation = evaluate_to(inspector, data_set, out, report=bar.update)
+        evaluation = evaluate_to(inspector, data_set, out, part_of=part_of, report=bar.update)
     if args.json:
         print(evaluation.model_dump_json(indent=2))
         return 0

@@ -26,6 +26,9 @@ teaching all of them to this model. The old bundle stays until the new one is co
 calibrated. Zones, other recipes, other precisions and engines of the old bundle are to be made
 again.
 
+Several images of a part are alike: with --part-name all of them are learnt, or all are held
+out, and the threshold holds for parts.
+
 Up to 20 images are all learnt, by subspace, and a model of the others judges each of them. Of
 more, half are held out for the threshold, then 20, then a fifth: 21 to 38 promise less than 20,
 with a better model.
@@ -43,6 +46,7 @@ examples:
   linewarden teach --good parts/flange --out bundles/flange --minutes 20
   linewarden teach --good parts/flange --out bundles/flange --weights resnet18.pth
   linewarden teach --good parts/flange --out bundles/flange-2 --without 017.png
+  linewarden teach --good parts/flange --out bundles/flange --part-name '^(.*)_view'
   linewarden teach --good parts/deep --out bundles/deep --window 400 3200
 
 files:
@@ -67,13 +71,14 @@ from export.bundle import FOR_HERE, export_bundle
 from inspection.bundle import Bundle, open_bundle
 from inspection.errors import BundleError, ConfigError
 from inspection.files import new_directory, remove_leftovers
-from inspection.images import Window
+from inspection.images import NameExpression, Window
 from inspection.inspector import Inspector
 from inspection.names import printable
 from linewarden.commands.calibrate import report_writer
 from linewarden.cpu_build import build_if_it_pays
 from linewarden.earlier_teaching import Asked, is_taught, keep_plan, plan_of_earlier_call
 from linewarden.options import (
+    add_part_name_argument,
     add_rate_argument,
     add_size_arguments,
     refuse_not_above_0,
@@ -97,7 +102,7 @@ _SCRATCH = "compared"
 # Options of the choice and the training: --add keeps them, and a repeated call repeats them.
 _OF_FIRST_CALL = (
     *("minutes", "smallest-defect-px", "budget-ms", "models", "set", "window"),
-    *("weights", "device", "seed"),
+    *("weights", "device", "seed", "part-name"),
 )
 
 
@@ -138,6 +143,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights", help="backbone weights: a file, 'hub', 'package', or 'none' (untrained)"
     )
     add_without_argument(parser)
+    add_part_name_argument(parser)
     parser.add_argument(
         "--report", type=Path, metavar="FILE.html", help="write a page about the thresholds"
     )
@@ -160,7 +166,7 @@ def run(args: argparse.Namespace) -> int:
         plan = _planned(args, wishes, run_folder, asked)
         fit_with_progress(plan.config, run_folder, plan.evidence)
     _export(args, run_folder)
-    _evaluate(args)
+    _evaluate(args, load_run(run_folder)[0].config.data.part_of)
     return 0
 
 
@@ -244,7 +250,7 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
         say(f"warning: {doubt}")
     images = [file.path for file in record.for_calibration]
     learnt = LearntImages(*judge_learnt(record, model))
-    targets = CalibrationTargets(args.false_reject_rate)
+    targets = CalibrationTargets(args.false_reject_rate, part_of=record.config.data.part_of)
     lines: list[str] = []
     write_report = report_writer() if args.report else None
 
@@ -276,14 +282,14 @@ def _export(args: argparse.Namespace, run_folder: Path) -> None:
     print(f"next: linewarden inspect --bundle {args.out} IMAGE...")
 
 
-def _evaluate(args: argparse.Namespace) -> None:
+def _evaluate(args: argparse.Namespace, part_of: NameExpression | None) -> None:
     """Evaluates on the labelled images of the folder, if it has some."""
     data_set = read_data_set(args.good)
     if not data_set.test:
         return
     out = args.out.with_name(f"{args.out.name}-evaluation")
     with Inspector.open(args.out) as inspector:
-        evaluation = evaluate_to(inspector, data_set, out)
+        evaluation = evaluate_to(inspector, data_set, out, part_of=part_of)
     print(
         f"labelled images in {args.good}: {evaluation.good} good and {evaluation.defective} "
         "defective parts, which chose nothing"
@@ -313,6 +319,7 @@ def _planned(args: argparse.Namespace, wishes: Wishes, run_folder: Path, asked: 
             "folder": printable(asked.folder),
             "without": asked.without,
             "window": None if window is None else window.model_dump(),
+            "part_name": args.part_name,
         },
         "fit": {
             "device": "cpu" if args.device is None else args.device,

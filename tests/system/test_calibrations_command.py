@@ -110,6 +110,10 @@ def test_the_slider_says_which_defects_would_pass(
     ]
     assert rows[0].split()[-1] == "98.30%"  # Clopper and Pearson: 0.95 ** (1 / 3)
     assert legend.startswith("escapes: ")
+    code, text = said(capsys, *slider, *dents, "--part-name", "^")
+    rows = [row for row in text.splitlines() if " of " in row][:2]
+    assert [row.split()[-4:-1] for row in rows] == [["1", "of", "2"], ["0", "of", "2"]]
+    assert "escapes: defective parts that pass" in text
     _, text = said(capsys, *slider[:3], "--to", 0.4, "--reason", "fewer")
     assert text.splitlines()[-1] == (
         "note: the scores of the good parts give no threshold for 0.4; the recipe has the next "

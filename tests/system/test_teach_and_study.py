@@ -37,6 +37,7 @@ def test_teach_gives_a_calibrated_bundle(
     words = ["teach", "--good", str(parts / "train/good"), "--out", str(tmp_path / "bundle")]
     words += ["--weights", "none", "--models", "subspace", "memory"]
     words += ["--set", "data.image_size=[96,128]", "--set", "model.backbone.padding=reflect"]
+    words += ["--part-name", r"^(.*)\.png$"]
     assert main(words) == 0
     printed = capsys.readouterr()
     assert "14 good images, 50% of them held out for the threshold" in printed.err
@@ -44,6 +45,8 @@ def test_teach_gives_a_calibrated_bundle(
     assert "input 96x128" in printed.err
     assert "obvious defects drawn on good images" in printed.out
     assert "from 7 good parts: false reject rate at most 34.82%" in printed.out
+    calibration = open_bundle(tmp_path / "bundle").calibration("default", "model.onnx")
+    assert len(set(calibration.parts.values())) == len(calibration.scores) == 7
     manifest = open_bundle(tmp_path / "bundle").manifest
     assert (manifest.graph.height, manifest.graph.width) == (96, 128)
     assert [one["form"] for one in manifest.evidence["tried"]] == ["subspace", "memory"]
@@ -53,6 +56,9 @@ def test_teach_gives_a_calibrated_bundle(
     assert record.evidence.summary() == manifest.evidence
     assert main(words) == 4
     assert "exists; choose another folder" in capsys.readouterr().err
+    (tmp_path / "bundle").rename(tmp_path / "moved")
+    assert main(words[:-2]) == 3
+    assert r"--part-name is not given, where it was ^(.*)\.png$: repeat" in capsys.readouterr().err
 
 
 def test_teach_evaluates_labelled_images_and_says_what_it_found(
@@ -290,7 +296,7 @@ def test_teach_says_what_one_or_two_images_are_worth(
     assert f"{count} good images, all of them learnt" in printed.err
     said = {
         1: "from 1 good part: its false reject rate is not known, and nothing is promised",
-        2: "at most 33.33% are rejected, but a set may be an unlucky one: of 100 such sets 95 keep",
+        2: "false reject rate at most 33.33% on average over sets of as many good parts",
     }
     assert said[count] in printed.out
     assert main(["verify", str(tmp_path / "bundle")]) == 0

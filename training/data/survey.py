@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -97,18 +98,26 @@ def survey_again(files: Sequence[tuple[Path, str]], window: Window | None) -> li
     return samples
 
 
-def split_good(samples: Sequence[SurveyedSample], *, hold_out: float, seed: int) -> Split:
+def split_good(
+    samples: Sequence[SurveyedSample],
+    *,
+    hold_out: float,
+    seed: int,
+    part_of: Callable[[Path], str] | None = None,
+) -> Split:
     """Divides good images into those for training and those held out for calibration.
 
-    The division depends only on file contents and seed, not on names or order.
+    The division depends only on file contents and seed, and on the names of parts, not on order.
 
     Args:
         samples: the good images.
-        hold_out: share to hold out; each side gets at least one image. 0 holds none out.
+        hold_out: share of the parts to hold out; each side gets at least one. 0 holds none out.
         seed: another seed gives another division.
+        part_of: names the part that an image shows; None when every image is another part.
 
     Raises:
-        CameraError: there are fewer than MINIMUM_GOOD_IMAGES different images to hold some out of.
+        CameraError: there are fewer than MINIMUM_GOOD_IMAGES different parts to hold some out of.
+        ConfigError: `part_of` does not match the name of an image.
     """
     unique: dict[str, SurveyedSample] = {}
     duplicates = []
@@ -116,12 +125,18 @@ def split_good(samples: Sequence[SurveyedSample], *, hold_out: float, seed: int)
         if sample.sha256 in unique:
             duplicates.append(sample.sample.path)
         unique.setdefault(sample.sha256, sample)
-    if hold_out > 0 and len(unique) < MINIMUM_GOOD_IMAGES:
+    parts = {
+        sha256: part_of(sample.sample.path) if part_of is not None else sha256
+        for sha256, sample in unique.items()
+    }
+    count = len(set(parts.values()))
+    if hold_out > 0 and count < MINIMUM_GOOD_IMAGES:
+        what = "good images" if part_of is None else f"parts in {len(unique)} good images"
         raise CameraError(
-            f"{len(unique)} different good images; at least {MINIMUM_GOOD_IMAGES} are needed, and "
+            f"{count} different {what}; at least {MINIMUM_GOOD_IMAGES} are needed, and "
             "100 or more make a reliable model"
         )
-    fit, held_out = divide(unique, hold_out=hold_out, seed=seed)
+    fit, held_out = divide(parts, hold_out=hold_out, seed=seed)
     return Split(
         tuple(unique[sha256] for sha256 in fit),
         tuple(unique[sha256] for sha256 in held_out),
@@ -130,15 +145,21 @@ def split_good(samples: Sequence[SurveyedSample], *, hold_out: float, seed: int)
 
 
 def divide(
-    hashes: Iterable[str], *, hold_out: float, seed: int
+    parts: Mapping[str, str], *, hold_out: float, seed: int
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Divides different images, by their hashes, into those to fit and those to hold out.
 
-    A share of 0 holds none out; any other at least one, and not all.
+    A share of 0 holds none out; any other at least one part, and not all.
+
+    Args:
+        parts: part of each image, by its hash; the images of a part stay together.
     """
-    order = sorted(hashes, key=lambda sha256: _draw_key(sha256, seed))
+    images: dict[str, list[str]] = {}
+    for sha256 in sorted(parts):
+        images.setdefault(parts[sha256], []).append(sha256)
+    order = sorted(images.values(), key=lambda of_part: _draw_key(of_part[0], seed))
     count = held_out(len(order), hold_out)
-    return tuple(order[count:]), tuple(order[:count])
+    return tuple(chain.from_iterable(order[count:])), tuple(chain.from_iterable(order[:count]))
 
 
 def data_sha256(hashes: Iterable[str]) -> str:

@@ -9,8 +9,11 @@ import pytest
 
 from calibration.calibrate import CalibrationSettings, calibrate
 from calibration.good_parts import curve_of
+from calibration.layout_trial import targets_of
 from calibration.learnt import LearntImages
-from calibration.report import notices
+from calibration.more_good import limit_with
+from calibration.report import notices, promises, sentence
+from calibration.sensitivity import place_of
 from calibration.statements import NO_PROMISE, describe
 from calibration.thresholds import CalibrationTargets
 from edge import Inspector
@@ -19,7 +22,7 @@ from inspection.bundle.calibration_file import Judged
 from inspection.bundle.manifest import seal_bundle
 from inspection.drift.charts import MOVED
 from inspection.engine import Prediction
-from inspection.errors import BundleError, CameraError
+from inspection.errors import BundleError, CameraError, ConfigError
 from inspection.files import sha256_of
 from inspection.images import read_image
 
@@ -78,6 +81,37 @@ def test_images_of_the_training_are_left_out(tiny_bundle: Bundle, tmp_path: Path
         calibrate(bundle, paths[:1], CalibrationTargets(0.01))
 
 
+def test_a_part_is_left_out_when_the_model_knows_one_of_its_images(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    paths = good_parts(tmp_path / "good", [20, 200, 30, 60, 210, 220, 40])
+    bundle = bundle_trained_on(tiny_bundle, [paths[0], paths[4]])
+    targets = CalibrationTargets(0.01, part_of=lambda path: str(int(path.stem) // 2))
+    result = calibrate(bundle, paths, targets)
+    assert result.fitted == [paths[0], paths[4]]
+    assert result.fitted_parts == {"0": [paths[1]], "2": [paths[5]]}
+    assert result.promised.reject_limit.parts == 2
+    assert result.calibration.thresholds.reject == pytest.approx(60 / 255, abs=1e-6)
+    assert describe(result)[:2] == [
+        "left out 2 images that the model was trained on",
+        "left out 2 images of 2 parts that the model was trained on in other images",
+    ]
+    uneven = (
+        "parts have 1 to 2 images: a part scores as its highest image, so that one with fewer "
+        "images than the line takes scores too low; bring all of its images, or none"
+    )
+    assert f"warning: {uneven}" in describe(result)
+    assert uneven in notices(result)
+    even = calibrate(bundle, paths[2:4], targets)
+    assert not any("scores too low" in line for line in (*describe(even), *notices(even)))
+    again = targets_of(bundle, result.calibration, [*paths[2:5], paths[6]]).part_of
+    assert again is not None
+    assert [again(path) for path in (paths[2], paths[3], paths[6])] == ["1", "1", "3"]
+    assert again(paths[4])  # an image of the training counts nowhere, and has a name of its own
+    with pytest.raises(CameraError, match="trained on images of all parts in these 2 images: bri"):
+        calibrate(bundle, paths[:2], targets)
+
+
 def test_every_unusable_image_is_named_and_nothing_is_written(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -106,6 +140,19 @@ def test_enough_good_parts_are_the_baseline_of_drift(tiny_bundle: Bundle, tmp_pa
     reference = enough.drift.reference()
     assert reference is not None
     assert np.array_equal(reference, read_image(paths[15]))
+
+
+def test_views_of_a_part_are_no_baseline_of_drift(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    paths = good_parts(tmp_path / "good", list(range(20, 52)))
+    views = CalibrationTargets(0.01, part_of=lambda path: str(int(path.stem) // 2))
+    result = calibrate(tiny_bundle, paths, views)
+    assert result.calibration.drift is None
+    assert (
+        "drift: not watched; a part has several images, and a line is watched view by view: "
+        "calibrate a recipe for each view with its images"
+    ) in describe(result)
+    named = CalibrationTargets(0.01, part_of=lambda path: path.stem)
+    assert calibrate(tiny_bundle, paths, named).calibration.drift is not None
 
 
 def test_a_baseline_without_its_image_is_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -161,7 +208,7 @@ def few(paths: list[Path], judged: Judged, level: float) -> LearntImages:
 def test_learnt_images_count_with_the_prediction_that_is_given(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    paths = good_parts(tmp_path / "good", [20, 60, 40, 90])
+    paths = good_parts(tmp_path / "good", [20, 60, 40, 90, 30])
     learnt = few(paths, "without_itself", 0.7)
     result = calibrate(
         tiny_bundle, paths, CalibrationTargets(0.01), CalibrationSettings(learnt=learnt)
@@ -169,30 +216,65 @@ def test_learnt_images_count_with_the_prediction_that_is_given(
     kept = result.calibration
     assert kept.thresholds.reject == pytest.approx(0.7)
     assert kept.judged == "without_itself"
-    assert kept.false_reject_rate_average == pytest.approx(1 / 5)
-    assert kept.false_reject_rate_bound == pytest.approx(1 - 0.05 ** (1 / 4))
-    assert describe(result)[:3] == [
-        "threshold 0.7 from 4 good parts: false reject rate at most 52.71% with 95% confidence",
+    assert kept.false_reject_rate_average == pytest.approx(1 / 6)
+    assert kept.false_reject_rate_bound == pytest.approx(1 - 0.05 ** (1 / 5))
+    said = (
         (
-            "on average over sets of good parts as small as this one at most 20.00% are rejected, "
-            "but a set may be an unlucky one: of 100 such sets 95 keep below 52.71% (each part "
-            "judged by a model of the others)"
+            "threshold 0.7 from 5 good parts, each judged by a model of the others: false reject "
+            "rate at most 16.67% on average over sets of as many good parts"
         ),
+        (
+            "for this set about 45.07% at most with 95% confidence, an approximation: such scores "
+            "are not quite independent"
+        ),
+    )
+    assert describe(result)[:3] == [
+        *said,
         (
             "the target of 1.00% needs 299 good parts that the model has not learnt: bring them to "
             "linewarden calibrate"
         ),
     ]
+    assert promises(result)[:2] == [sentence(one) for one in said]
+    assert "with about 95% confidence." in promises(result)[2]
     assert notices(result) == [
         (
             "the target of 1.00% needs 299 good parts that the model has not learnt; until then "
-            "the promise is 52.71%"
+            "the promise is about 45.07%"
         ),
         (
             "every image counts as one part: if there are several images of a part, the promise "
-            "does not hold"
+            "does not hold: teach again with --part-name"
         ),
     ]
+
+
+def test_fewer_than_five_learnt_images_have_no_bound(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    paths = good_parts(tmp_path / "good", [20, 60, 40, 90])
+    learnt = few(paths, "without_itself", 0.7)
+    result = calibrate(
+        tiny_bundle, paths, CalibrationTargets(0.01), CalibrationSettings(learnt=learnt)
+    )
+    kept = result.calibration
+    assert (kept.false_reject_rate_bound, kept.mask_rate_bound) == (1.0, 1.0)
+    assert kept.false_reject_rate_average == pytest.approx(1 / 5)
+    said = (
+        (
+            "threshold 0.7 from 4 good parts, each judged by a model of the others: false reject "
+            "rate at most 20.00% on average over sets of as many good parts"
+        ),
+        "no bound is known for this set: it takes 5 good parts",
+    )
+    assert describe(result)[:2] == list(said)
+    assert promises(result) == [sentence(one) for one in said]
+    assert notices(result)[0] == (
+        "the target of 1.00% needs 299 good parts that the model has not learnt; until then the "
+        "promise is none"
+    )
+    with pytest.raises(ConfigError, match="no sensitivity slider, because it has too few good p"):
+        place_of(kept)
+    with pytest.raises(ConfigError, match="it was made of too few images that the model has lea"):
+        limit_with(kept, [0.5])
 
 
 def test_a_single_image_promises_nothing(tiny_bundle: Bundle, tmp_path: Path) -> None:

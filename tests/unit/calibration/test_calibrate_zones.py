@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from calibration.calibrate import MAP_DECIDES, CalibrationSettings, calibrate
-from calibration.good_parts import good_part_values
+from calibration.escapes import defect_values, escape_rate
+from calibration.good_parts import good_part_values, reject_by_zone
 from calibration.history import compare
+from calibration.layout_trial import targets_of
 from calibration.sensitivity import move_slider, place_of
 from calibration.statements import describe
 from calibration.thresholds import CalibrationTargets
+from calibration.tolerance import zone_limit
 from edge import Inspector
 from inspection.bundle import Bundle
 from inspection.bundle.calibration_file import Calibration
@@ -191,6 +194,10 @@ def test_a_part_that_is_not_there_gives_no_verdict(tiny_bundle: Bundle, tmp_path
         calibrate(
             tiny_bundle, [*good, empty], CalibrationTargets(0.1), CalibrationSettings(layout=layout)
         )
+    active = tiny_bundle.calibration("default", "model.onnx")
+    values = defect_values(tiny_bundle, active, [*good, empty], engine=None)
+    assert len(values) == 5
+    assert escape_rate(values, [active.thresholds.reject], confidence=0.95).count == 4
 
 
 class OtherScore:
@@ -214,6 +221,12 @@ def test_a_score_that_zones_replace_is_told(
     )
     assert zoned.calibration.zone_scores.keys() == zoned.images.keys()
     assert f"note: {MAP_DECIDES}" in describe(zoned)
+    ignoring = HALVES.model_copy(update={"zones": ()})
+    rest = calibrate(
+        tiny_bundle, good, CalibrationTargets(0.01), CalibrationSettings(layout=ignoring)
+    )
+    assert rest.calibration.zone_scores.keys() == rest.images.keys()
+    assert f"note: {MAP_DECIDES}" in describe(rest)
     assert f"note: {MAP_DECIDES}" not in describe(
         calibrate(tiny_bundle, good, CalibrationTargets(0.01))
     )
@@ -311,16 +324,21 @@ def test_the_slider_moves_thresholds_and_keeps_the_rest(
     assert after.thresholds.reject < before.thresholds.reject
     place = place_of(after)
     assert place.bound == after.false_reject_rate_bound > before.false_reject_rate_bound
-    assert after.false_reject_rate_target == place.expected
+    assert after.false_reject_rate_average == place.expected
+    again = targets_of(tiny_bundle, after, []).false_reject_rate
+    values = list(good_part_values(after).values())
+    limit = zone_limit(values, false_reject_rate=again, confidence=0.95)
+    assert limit.limit.is_met
+    assert limit.thresholds == reject_by_zone(after)
     assert after.previous_seal == before.seal
     with Inspector.open(tiny_bundle.folder) as inspector:
-        verdicts = [
-            inspector.inspect(frame(path)).verdict for path in (tmp_path / "good").iterdir()
-        ]
-    rejected = sum(verdict is Verdict.REJECT for verdict in verdicts)
+        shown = [inspector.inspect(frame(path)) for path in (tmp_path / "good").iterdir()]
+    rejected = sum(inspection.verdict is Verdict.REJECT for inspection in shown)
     assert rejected == sum(score > after.thresholds.reject for score in after.scores.values())
     if layout is not None:
         assert rejected == compare(before, after).rejected_by_newer.count > 0
+    assert after.drift is not None  # the line is watched against the scores that it gives now
+    assert after.drift.values["score"] == tuple(sorted(one.score for one in shown))
 
 
 def test_a_slider_that_would_end_the_review_band_is_refused(

@@ -211,6 +211,20 @@ def test_images_of_one_part_are_compared_as_one(tiny_bundle: Bundle) -> None:
     assert found.rejected_unseen.total == 1
 
 
+def test_new_images_of_a_known_part_are_not_unseen(tiny_bundle: Bundle) -> None:
+    def named(scores: list[float], parts: list[str]) -> dict[str, str]:
+        images = [f"{round(score * 100):064x}" for score in scores]
+        return dict(zip(images, parts, strict=True))
+
+    old, new = [0.10, 0.20], [0.15, 0.25, 0.40]
+    older = made(tiny_bundle, "2026-01-02T00:00:00Z", old, parts=named(old, ["a", "b"]))
+    newer = made(tiny_bundle, "2026-01-03T00:00:00Z", new, parts=named(new, ["a", "b", "c"]))
+    found = compare(older, newer)
+    assert (found.shared, found.rejected.count, found.largest_shift) == (2, 2, None)
+    assert found.rejected_unseen is not None
+    assert (found.rejected_unseen.count, found.rejected_unseen.total) == (1, 1)
+
+
 def test_calibrations_without_a_common_scale_are_not_compared(tiny_bundle: Bundle) -> None:
     first = tiny_bundle.calibration("default", "model.onnx")
     newer = made(tiny_bundle, "2026-01-03T00:00:00Z", [0.2])

@@ -196,10 +196,46 @@ def test_the_review_band_lies_between_two_promises() -> None:
     assert review.thresholds < reject.thresholds
     with pytest.raises(ConfigError, match=r"set it above the false reject rate 0\.1"):
         review_limits(scores, false_reject_rate=0.1, review_rate=0.1, confidence=0.95)
-    with pytest.raises(
-        ConfigError, match=r"20 good parts support no review band .*\(it takes 29 to"
-    ):
-        review_limits(scores[:20], **rates)
+    with pytest.raises(ConfigError, match="the review rate is 5: choose it between 0 and 1"):
+        review_limits(scores, **(rates | {"review_rate": 5}))
+
+
+@pytest.mark.parametrize(
+    ("rates", "zones", "parts", "needed"),
+    [
+        ((0.01, 0.05), 1, 20, 93),
+        ((0.01, 0.05), 1, 92, 93),
+        ((0.01, 0.05), 2, 60, 124),
+        ((0.01, 0.012), 1, 93, 644),
+    ],
+)
+def test_too_few_parts_for_a_band_say_how_many_make_one(
+    rates: tuple[float, float], zones: int, parts: int, needed: int
+) -> None:
+    scores = np.random.default_rng(5).normal(size=(needed, zones)).tolist()
+    targets = {"false_reject_rate": rates[0], "review_rate": rates[1], "confidence": 0.95}
+    for count in (parts, needed - 1):
+        with pytest.raises(ConfigError, match=f"raise the review rate, or bring {needed} good"):
+            review_limits(scores[:count], **targets)
+    reject, review = review_limits(scores, **targets)
+    assert review.thresholds < reject.thresholds
+
+
+@pytest.mark.parametrize(
+    ("scores", "rate", "mend"),
+    [
+        ([1.0] * 200, 0.05, "several good parts have this score: raise the review rate"),
+        (list(range(60)), 0.0100001, "the rates are too near to each other: raise the review rate"),
+    ],
+)
+def test_no_number_of_parts_makes_this_band(scores: list[float], rate: float, mend: str) -> None:
+    with pytest.raises(ConfigError, match=f"; {mend}$"):
+        review_limits(
+            [(score,) for score in scores],
+            false_reject_rate=0.01,
+            review_rate=rate,
+            confidence=0.95,
+        )
 
 
 # --- Parts of several frames, parts of lots -----------------------------------------------------

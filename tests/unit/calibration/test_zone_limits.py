@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.curve import ThresholdCurve
-from calibration.tolerance import parts_needed, tolerance_limit, zone_limit, zone_thresholds
+from calibration.tolerance import (
+    parts_needed,
+    target_of,
+    tolerance_limit,
+    zone_limit,
+    zone_thresholds,
+)
 from inspection.errors import ConfigError
 
 SCORES = st.lists(st.integers(-50, 50).map(lambda n: n / 10), min_size=1, max_size=40)
@@ -104,3 +110,17 @@ def test_a_single_zone_is_an_order_statistic() -> None:
     scores = np.random.default_rng(2).normal(size=80).tolist()
     limit = tolerance_limit(scores, false_reject_rate=0.1, confidence=0.9)
     assert limit.threshold == sorted(scores)[limit.rank - 1]
+
+
+@pytest.mark.parametrize("zones", [1, 3])
+@pytest.mark.parametrize("count", [7, 299, 1000])
+def test_the_bound_of_a_place_of_the_slider_gives_its_thresholds_again(
+    zones: int, count: int
+) -> None:
+    values = np.random.default_rng(count).normal(size=(count, zones)).tolist()
+    curve = ThresholdCurve.of_zones(values, confidence=0.95)
+    for position in np.linspace(0, 1, 21):
+        point = curve.at(position)
+        again = zone_limit(values, false_reject_rate=target_of(point.bound), confidence=0.95)
+        assert again.limit.is_met
+        assert again.thresholds == point.reject_by_zone

@@ -15,16 +15,24 @@ from training.data.survey import divide
 from training.hold_out import JUDGES, hold_out_share, judging
 
 
-@pytest.mark.parametrize("images", [2, JUDGES, JUDGES + 1, 49, 67, 400])
+@pytest.mark.parametrize("images", [5, JUDGES, JUDGES + 1, 49, 67, 400])
 def test_it_is_the_promise_of_the_threshold_that_teach_sets(images: int) -> None:
     share = hold_out_share(images, in_turn=True)
-    fitted, held_out = divide(map(str, range(images)), hold_out=share, seed=42)
+    fitted, held_out = divide({str(n): str(n) for n in range(images)}, hold_out=share, seed=42)
     scores = np.random.default_rng(0).normal(size=len(held_out) if share else len(fitted))
     limit = tolerance_limit(list(scores), false_reject_rate=0.01, confidence=0.95)
     promise = taught(images, 0.01)
     assert promise is not None
     assert (promise.judging, promise.bound) == (len(scores), limit.bound)
     assert promise.average == limit.average
+
+
+@pytest.mark.parametrize("images", [2, 4])
+def test_too_few_images_have_a_promise_on_average_only(images: int) -> None:
+    promise = taught(images, 0.01)
+    assert promise is not None
+    assert (promise.judging, promise.bound) == (images, 1.0)
+    assert promise.average == 1 / (images + 1)
 
 
 def test_more_parts_never_promise_less_but_for_the_first_that_is_not_judged_in_turn() -> None:
@@ -54,11 +62,12 @@ def test_too_few_promise_nothing() -> None:
 
 
 def test_the_command_prints_them(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["dataset", "promise", "1", "8"]) == 0
+    assert main(["dataset", "promise", "1", "8", "4"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert rows[1:3] == [
+    assert rows[1:4] == [
         ["1", "none", "none", "95.00%", "50.00%"],
         ["8", *["31.23%", "11.11%"] * 2],
+        ["4", "none", "20.00%", "52.71%", "20.00%"],
     ]
     assert main(["dataset", "promise", "1", "8", "--json"]) == 0
     one, eight = map(json.loads, capsys.readouterr().out.splitlines())

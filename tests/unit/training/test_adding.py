@@ -16,6 +16,7 @@ from training.adding import Addition, add_good_images, good_files
 from training.checkpoint import RunRecord, load_run, save_run
 from training.config import TrainConfig
 from training.fit import fit
+from training.hold_out import hold_out_share
 from training.models.subspace import Model
 
 SEED = 43  # with which an image that was learnt of 10 is held out of 19
@@ -102,6 +103,30 @@ def test_images_that_left_and_came_are_found_in_all_folders(tmp_path: Path) -> N
     assert record.added == (more,)
     assert sorted(path.name for path in good_files(record)) == [f"{n:03d}.png" for n in range(17)]
     assert all(held.path.is_file() for held in record.held_out)
+
+
+def test_the_images_of_a_part_are_added_together(tmp_path: Path) -> None:
+    few, more = draw(tmp_path / "few", range(10)), draw(tmp_path / "more", range(10, 17))
+    parts = {"part_name": r"(\d)\.png$"}  # the last digit: more images of the same parts
+    plain = config(few)
+    named = plain.model_copy(update={"data": plain.data.model_copy(update=parts)})
+    torch.manual_seed(0)
+    fit(named, tmp_path / "run")
+    record = saved(add_good_images(tmp_path / "run", more), tmp_path / "run2")
+    files = {sha256_of(path): path for path in good_files(record)}
+    learnt = {files[sha256].stem[-1] for sha256 in record.fitted_sha256}
+    held_out = {files[sha256].stem[-1] for sha256 in held(record)}
+    assert (len(learnt), len(held_out), len(learnt | held_out)) == (7, 3, 10)
+
+
+def test_parts_and_not_their_images_make_the_share_that_is_held_out(tmp_path: Path) -> None:
+    few, more = draw(tmp_path / "few", range(10)), draw(tmp_path / "more", range(10, 50))
+    plain = config(few)
+    parts = {"part_name": r"(\d)\.png$", "hold_out": hold_out_share(10, in_turn=False)}
+    torch.manual_seed(0)
+    fit(plain.model_copy(update={"data": plain.data.model_copy(update=parts)}), tmp_path / "run")
+    data = add_good_images(tmp_path / "run", more).record["config"].data
+    assert data.hold_out == hold_out_share(10, in_turn=False) != hold_out_share(50, in_turn=False)
 
 
 def test_the_run_itself_stays(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Figures of a deployed artefact, and doubts about them."""
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from inspection.errors import CameraError
+from inspection.errors import CameraError, ConfigError
 from inspection.files import sha256_of
+from inspection.images import NameExpression
 from inspection.inspector import Inspector
 from inspection.preprocess import Crop, Preprocessing
 from inspection.verdict import Verdict
@@ -132,6 +134,69 @@ class TestFigures:
             "good": {"good": 1, "defective": 1, "review": 1},
             "defective": {"good": 1, "defective": 2, "review": 0},
         }
+
+    def test_images_of_a_part_count_once(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet
+    ) -> None:
+        images = {"good/1_a": 51, "good/1_b": 204, "good/2_a": 51, "good/2_b": 52}
+        images |= {"crack/1_a": 51, "crack/1_b": 230, "crack/2_a": 60, "dent/1_a": 61}
+        inspector, data_set = make_inspector(), make_data_set(images)
+        inspected = inspect_samples(inspector, data_set.test)
+        name = NameExpression("--part-name", "^(.*)_")
+        found = evaluate(inspector, data_set.name, inspected, part_of=name)
+        assert (found.part_name, found.good, found.defective) == ("^(.*)_", 2, 3)
+        assert found.false_reject_rate == rate_of(1, 2)
+        assert found.escape_rate == rate_of(2, 3)
+        assert found.escapes_by_defect == {"crack": rate_of(1, 2), "dent": rate_of(1, 1)}
+        assert found.classification.confusion == {
+            "good": {"good": 1, "defective": 1},
+            "defective": {"good": 2, "defective": 1},
+        }
+        alone = evaluate(inspector, data_set.name, inspected)
+        assert (alone.good, alone.escape_rate) == (4, rate_of(3, 4))
+        assert alone.image_auroc == found.image_auroc
+        none = replace(inspected[0].inspection, verdict=Verdict.NO_VERDICT, score=math.nan)
+        unseen = [*inspected[1:4], replace(inspected[2], inspection=none)]
+        found = evaluate(inspector, data_set.name, unseen, part_of=name)
+        # The first part is rejected by its other image; the second may hide a defect.
+        assert found.false_reject_rate == rate_of(1, 1)
+
+    def test_a_file_without_a_name_is_refused_before_the_inspection(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet, tmp_path: Path
+    ) -> None:
+        name, told = NameExpression("--part-name", "_"), list[int]()
+        data_set = make_data_set({"good/1_a": 51, "good/2": 51})
+        with pytest.raises(ConfigError, match=r"--part-name _: does not match the name .*2.png"):
+            evaluate_to(
+                make_inspector(),
+                data_set,
+                tmp_path / "out",
+                part_of=name,
+                report=lambda: told.append(1),
+            )
+        assert not told
+
+    def test_several_images_of_a_part_in_the_calibration_ask_for_their_names(
+        self, make_inspector: MakeInspector, make_data_set: MakeDataSet
+    ) -> None:
+        images = [f"{number:064x}" for number in range(2)]
+        inspector = make_inspector(
+            calibration={
+                "scores": dict.fromkeys(images, 0.5),
+                "parts": dict.fromkeys(images, "a"),
+                "false_reject_rate_bound": 0.95,
+            }
+        )
+        assert evaluated(inspector, make_data_set({"good/1": 51})).doubts == (
+            (
+                "the calibration supports only a false reject rate of 95.0% at 95% confidence, not "
+                "the target of 1.0% (number of good parts: 1): calibrate with more"
+            ),
+            (
+                "every image counts as one part here, and the calibration has several images of a "
+                "part: give its --part-name"
+            ),
+        )
 
     def test_without_defects(
         self, make_inspector: MakeInspector, make_data_set: MakeDataSet

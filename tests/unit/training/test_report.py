@@ -79,7 +79,7 @@ class TestPage:
     def test_says_how_many_parts_it_shows(self, evaluated: Evaluated, tmp_path: Path) -> None:
         page = Page(written(tmp_path, evaluated, cards=2))
         assert page.tags.count("article") == 2
-        assert any(text.startswith("2 of 6 parts are shown:") for text in page.text)
+        assert any(text.startswith("2 of 6 images are shown:") for text in page.text)
 
     def test_notices_and_doubts(self, evaluated: Evaluated, tmp_path: Path) -> None:
         evaluation, inspected = evaluated

@@ -38,7 +38,8 @@ def that_learns(mark: Path, *folders: Path, **model: object) -> TrainConfig:
     """Returns a configuration of the first folder whose seed does not hold the mark out of all."""
     hashes = [sha256_of(path) for folder in folders for path in folder.iterdir()]
     wanted = sha256_of(mark)
-    seed = next(s for s in range(100) if wanted in divide(hashes, hold_out=0.3, seed=s)[0])
+    each = {sha256: sha256 for sha256 in hashes}
+    seed = next(s for s in range(100) if wanted in divide(each, hold_out=0.3, seed=s)[0])
     made = config(folders[0], **model)
     return made.model_copy(update={"fit": made.fit.model_copy(update={"seed": seed})})
 

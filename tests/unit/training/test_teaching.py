@@ -28,13 +28,13 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> list[SurveyedSample]:
     return survey(read_data_set(root / "train/good").good)
 
 
-def planned(good: list[SurveyedSample], said: list[str], wishes: Wishes) -> Plan:
+def planned(good: list[SurveyedSample], said: list[str], wishes: Wishes, **data: object) -> Plan:
     return plan_teaching(
         good,
         [],
         [UNTRAINED],
         wishes=wishes,
-        sections={"data": {"folder": "/parts"}, "fit": {"device": "cpu", "seed": 3}},
+        sections={"data": {"folder": "/parts", **data}, "fit": {"device": "cpu", "seed": 3}},
         scratch=Path("/nowhere"),
         report=said.append,
         measure=lambda *_: Pace(per_image=0.1, per_step=0.5),
@@ -71,6 +71,19 @@ def test_few_images_are_all_learnt_and_choose_nothing(good: list[SurveyedSample]
 def test_a_model_that_cannot_forget_holds_out_of_few_images(good: list[SurveyedSample]) -> None:
     plan = planned(good[:9], [], Wishes(forms=("memory",)))
     assert (plan.config.model.name, plan.config.data.hold_out) == ("memory", 0.5)
+
+
+def test_parts_with_several_images_are_held_out_of_few_images(good: list[SurveyedSample]) -> None:
+    plan = planned(good[:9], [], Wishes(forms=("subspace",)), part_name=r"\d+")
+    assert (plan.config.data.part_name, plan.config.data.hold_out) == (r"\d+", 0.5)
+    views = planned([*good] * 3, [], Wishes(forms=("subspace",)), part_name=r"\d(?=\.png)")
+    assert views.config.data.hold_out == 0.5  # of 10 parts in 72 images
+    with pytest.raises(ConfigError, match=r"data\.part_name x: does not match the name of"):
+        planned(good[:9], [], Wishes(), part_name="x")
+    with pytest.raises(ConfigError, match="part_name needs parts that are held out"):
+        planned(good, [], Wishes(settings=("data.hold_out=0",)), part_name=r"\d+")
+    with pytest.raises(ConfigError, match=r"data\.part_name \(: is not a regular expression"):
+        planned(good, [], Wishes(settings=("data.part_name='('",)))
 
 
 def test_a_single_candidate_is_trained_for_all_of_the_time(good: list[SurveyedSample]) -> None:

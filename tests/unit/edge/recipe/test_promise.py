@@ -30,6 +30,13 @@ def test_rates_and_doubts_of_the_views_add_up() -> None:
     )
 
 
+def test_it_is_approximate_where_models_of_the_others_judged_the_images() -> None:
+    few = calibration("b", 0.02).model_copy(update={"judged": "without_itself"})
+    told = described_promise({"top": calibration("a", 0.01), "side": few})
+    assert told is not None
+    assert told.endswith("with about 90% confidence")
+
+
 def test_one_view_promises_what_its_calibration_does() -> None:
     assert described_promise({"top": calibration("a", 0.01)}) is None
 

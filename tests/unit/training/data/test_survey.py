@@ -145,6 +145,22 @@ class TestSplit:
         assert len(split.duplicates) == 10
         assert not {s.sha256 for s in split.fit} & {s.sha256 for s in split.held_out}
 
+    def test_the_images_of_a_part_are_on_one_side(self, tmp_path: Path) -> None:
+        def part_of(path: Path) -> str:
+            return str(int(path.stem) // 3)
+
+        samples = survey(good(tmp_path, 30))
+        for seed in range(5):
+            split = split_good(samples, hold_out=0.3, seed=seed, part_of=part_of)
+            learnt = {part_of(s.sample.path) for s in split.fit}
+            held = {part_of(s.sample.path) for s in split.held_out}
+            assert (len(learnt), len(held), len(learnt | held)) == (7, 3, 10)
+            assert (len(split.fit), len(split.held_out)) == (21, 9)
+            again = split_good(samples[::-1], hold_out=0.3, seed=seed, part_of=part_of)
+            assert [s.sha256 for s in again.held_out] == [s.sha256 for s in split.held_out]
+        with pytest.raises(CameraError, match=r"^4 different parts in 12 good images; at least 5"):
+            split_good(samples[:12], hold_out=0.3, seed=0, part_of=part_of)
+
     @pytest.mark.parametrize("count", [1, 4])
     def test_too_few_images(self, tmp_path: Path, count: int) -> None:
         with pytest.raises(CameraError, match=f"^{count} different good images; at least 5"):

@@ -14,7 +14,7 @@ import pytest
 from edge.panel.jobs import State
 from edge.panel.services import Panel
 from edge.panel.teach.frames import LiveFrames
-from edge.panel.teach.promises import Promises, PromiseTable
+from edge.panel.teach.promises import Promise, Promises, PromiseTable
 from edge.station.commands import FrameMessage
 from edge.station.control import Command, ControlSocket
 from inspection.errors import LineError, LinewardenError
@@ -133,6 +133,20 @@ def test_the_newest_part_is_judged_and_collected_pixel_for_pixel(
     thumbnail = engineer.get(f"{PAGE}/images/{path.name}?size=160")
     assert (thumbnail.status_code, thumbnail.headers["content-type"]) == (200, "image/jpeg")
     assert "1 of 20" in engineer.get(f"{PAGE}/status").text
+
+
+def test_a_promise_without_a_bound_is_told_as_an_average(
+    panel: Panel, line: CollectingLine
+) -> None:
+    few = Promise(images=3, judging=3, bound=1.0, average=0.25, confidence=0.95)
+    some = few.model_copy(update={"bound": 0.4507})
+    table = PromiseTable(lambda start, _: [Promises(parts=start, taught=few, calibrated=some)])
+    browser = Browser(replace(panel, teach=replace(panel.teach, promises=table)))
+    browser.log_in("engineer").post("/lines/line/teach/new", {"name": "flange"})
+    told = browser.get(f"{PAGE}/status").text
+    assert "At most 25.0 % of good parts are rejected on average over sets" in told
+    assert "At most 45.1 % of good parts are rejected, with 95 % confidence; 25.0 %" in told
+    assert "100.0" not in told
 
 
 def test_a_part_that_is_no_longer_held_is_not_collected(
