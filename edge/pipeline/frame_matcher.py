@@ -8,11 +8,13 @@ trigger; a later frame is not taken for the next part's:
   comes within one more frame limit, counted from the end of the exposure where that comes later;
 - a camera that the station exposes is not exposed while it owes a frame: see `FrameMatcher.owes`;
 - any other camera goes on. A frame that is thrown away then may have been the next part's own. When
-  that part waits for its whole time and gets no other one, it was, and the part owes none.
+  a trigger announced that part, and it waits for its whole time and gets no other one, it was, and
+  the part owes none. Where frames announce the parts, it may have come before its part, as one of
+  the part before: the part owes its frame.
 
-So a lost frame costs a few parts their verdict, and not all that follow; unless parts come within
-one frame limit of each other and nobody exposes: then no order of frames shows which part lacks its
-own, and none is taken before a pause.
+So a lost frame costs a few parts their verdict, and not all that follow; unless nobody exposes and
+parts come within one frame limit of each other, or within two of them where frames announce the
+parts: then no order of frames shows which part lacks its own, and none is taken before a pause.
 
 No part gets the frame of another, as long as a frame is late by less than twice the frame limit;
 where the station does not expose, frames of two parts in a row must not both come later than their
@@ -156,12 +158,10 @@ class FrameMatcher:
                 self._debts[view].append(_Debt(part, closed_ns + self._frame_limit_ns))
 
     def _has_paid_for_another(self, part: WaitingPart, view: str) -> bool:
-        """Whether the frame of a closed part was thrown away as that of an earlier one.
+        """Whether the frame of an announced part was thrown away as that of an earlier one.
 
         A part that is overtaken has not waited for its whole time: its frame may still come.
         """
-        if self._clock_ns() < part.trigger.frames_due_ns or view not in self._paid_ns:
+        if self._by_frames or self._clock_ns() < part.trigger.frames_due_ns:
             return False
-        # Another view's frame may have announced the part, and this one have come before.
-        earliest_ns = part.trigger.triggered_ns - self._by_frames * self._frame_limit_ns
-        return self._paid_ns[view] >= earliest_ns
+        return self._paid_ns.get(view, -1) >= part.trigger.triggered_ns
