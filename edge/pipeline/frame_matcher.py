@@ -112,7 +112,7 @@ class FrameMatcher:
     def owes(self, view: str) -> bool:
         """Whether an earlier part's frame may still come; one of a new exposure may be it."""
         self._close_done()
-        return any(self._clock_ns() < debt.until_ns for debt in self._debts[view])
+        return bool(self._due(view))
 
     def was_owed(self, view: str, came_ns: int) -> bool:
         """Whether a frame that came belongs to an earlier part. Ask once for each frame.
@@ -121,15 +121,15 @@ class FrameMatcher:
             came_ns: when it was complete.
         """
         self._close_done()  # an overdue part owes the frame from now on
-        while self._debts[view]:
-            if self._clock_ns() < self._settle_first(view).until_ns:
-                self._paid_ns[view] = came_ns
-                return True
-        return False
+        if not self._due(view):
+            return False
+        self._settle_first(view)
+        self._paid_ns[view] = came_ns
+        return True
 
     def owe(self, view: str, part: WaitingPart) -> None:
         """Expect a frame of an earlier part, whose exposure has only ended now."""
-        earlier = [debt for debt in self._debts[view] if debt.part is not part]
+        earlier = [debt for debt in self._due(view) if debt.part is not part]
         self._debts[view] = deque([*earlier, _Debt(part, self._clock_ns() + self._frame_limit_ns)])
 
     def forgive(self, view: str) -> None:
@@ -137,10 +137,16 @@ class FrameMatcher:
         while self._debts[view]:
             self._settle_first(view)
 
-    def _settle_first(self, view: str) -> _Debt:
+    def _due(self, view: str) -> deque[_Debt]:
+        """The frames of a view that may still come, those of the earliest part first."""
+        debts = self._debts[view]
+        while debts and self._clock_ns() >= debts[0].until_ns:
+            debts.popleft()  # an exposure that ends later owes its frame all the same
+        return debts
+
+    def _settle_first(self, view: str) -> None:
         debt = self._debts[view].popleft()
         debt.part.lacking.discard(view)  # an exposure that ends later owes nothing
-        return debt
 
     def _close_done(self) -> None:
         """Close a part that lacks no frame or whose time is over."""
@@ -155,7 +161,7 @@ class FrameMatcher:
         closed_ns = min(self._clock_ns(), part.trigger.frames_due_ns)
         for view in part.lacking:
             if not self._has_paid_for_another(part, view):
-                self._debts[view].append(_Debt(part, closed_ns + self._frame_limit_ns))
+                self._due(view).append(_Debt(part, closed_ns + self._frame_limit_ns))
 
     def _has_paid_for_another(self, part: WaitingPart, view: str) -> bool:
         """Whether the frame of an announced part was thrown away as that of an earlier one.

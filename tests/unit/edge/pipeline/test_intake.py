@@ -6,6 +6,7 @@ import dataclasses
 import random
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
@@ -634,6 +635,30 @@ def test_the_frame_of_an_exposure_that_ended_late_is_not_the_next_parts() -> Non
     bench.fire("third")
     bench.see("main", "of the third")
     assert [shot.frame.source for shot in bench.shots()] == ["of the third"]
+
+
+def test_the_frame_of_an_exposure_that_ends_very_late_is_not_the_next_parts() -> None:
+    bench = Bench("main", fired=True)
+    bench.exposers["main"].is_stuck = True
+    bench.fire("first")
+    bench.wait(100)
+    bench.fire("second")
+    bench.exposers["main"].answer()
+    bench.fire("third")
+    bench.see("main", "first")
+    assert [shot.frame.source for shot in bench.shots()] == []
+
+
+def test_frames_that_never_come_take_no_memory() -> None:
+    bench = Bench("main", fired=True)
+    bench.exposers.clear()
+    parts = []
+    for _ in range(20):
+        bench.fire()
+        parts.append(weakref.ref(bench.intake._matcher.part))
+        bench.wait(50)
+        assert bench.outcomes() == ["no_frame"]
+    assert len([part for part in parts if part() is not None]) <= 2
 
 
 def test_a_frame_that_comes_before_its_exposure_has_ended_is_taken_and_owes_none() -> None:
