@@ -263,14 +263,10 @@ class Grabber:
 
     def _change_or_keep(self) -> None:
         """Takes over the camera of a change when all views can; else keeps this one."""
-        self._woken.clear()  # before the change is taken: a later one sets it again
         change, self._change = self._change, None
-        if self._stopping.is_set():
-            self._woken.set()
         if change is not None and not change.is_off:
             self._take_over(change)
-        if self._connection.lost:
-            self._reopen()
+        self._reopen()
 
     def _take_over(self, change: CameraChange) -> None:
         name, camera = self._view.name, change.cameras[self._view.name].camera
@@ -328,9 +324,13 @@ class Grabber:
         self._intake.on_camera_back(self._view.name)
 
     def _reopen(self) -> None:
-        """Opens the lost camera again; leaves it lost at a stop or a change."""
-        if self._connection.wait_until_open(self._woken):
-            _log.warning("view %s: the camera is there again", self._view.name)
+        """Opens a lost camera again; leaves it lost at a stop or a change."""
+        while self._connection.lost:
+            self._woken.clear()  # a change that is over may have set it late
+            if self._stopping.is_set() or self._change is not None:
+                return
+            if self._connection.wait_until_open(self._woken):
+                _log.warning("view %s: the camera is there again", self._view.name)
 
 
 def open_limit_s(camera: Camera) -> float:

@@ -1,0 +1,77 @@
+"""The thread that reads a camera: a change or a stop that comes at an awkward moment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import Mock
+
+from edge.part.frame import Frame
+from edge.pipeline.grabber import CameraChange, Grabber
+from edge.pipeline.settings import PartLimits, RunSettings, View, ViewCamera
+from inspection.errors import CameraError
+from tests.doubles.pipelines import GENEROUS_S, FakeCamera, FakeInspector
+from tests.doubles.waiting import wait_for
+
+
+class Scripted(FakeCamera):
+    """Gives no frame; it can be unplugged, and `open` and `close` can be held up."""
+
+    def __init__(self) -> None:
+        super().__init__(waits=False)
+        self.open_limit_s = GENEROUS_S
+        self.opened = 0
+        self.is_lost = False
+        self.before_open: Callable[[], None] = lambda: None
+        self.before_close: Callable[[], None] = lambda: None
+
+    def open(self) -> None:
+        self.before_open()
+        self.opened += 1
+        self.is_lost = False
+
+    def read(self, timeout_s: float) -> Frame | None:
+        if self.is_lost:
+            raise CameraError("unplugged")
+        threading.Event().wait(0.005)
+        return None
+
+    def close(self) -> None:
+        self.before_close()
+
+
+@contextmanager
+def grabbing(camera: Scripted, **given: Any) -> Iterator[Grabber]:
+    """Yields a grabber with `camera`, not yet open."""
+    errors: list[Exception] = []
+    grabber = Grabber(
+        view=View("main", camera, FakeInspector()),
+        intake=Mock(),
+        ledger=Mock(),
+        settings=RunSettings(PartLimits(200.0), limit_s=GENEROUS_S, **given),
+        on_error=errors.append,
+        on_end=lambda: None,
+    )
+    try:
+        yield grabber
+    finally:
+        grabber.close()
+    assert not grabber._thread.is_alive()
+    assert errors == []
+
+
+def test_a_camera_is_opened_again_after_a_change_that_woke_its_thread_late() -> None:
+    camera, new = Scripted(), Scripted()
+    with grabbing(camera) as grabber:
+        grabber.open()
+        change = CameraChange({"main": ViewCamera(new)}, lambda: None, GENEROUS_S)
+        grabber._change = change  # as `change_camera`, whose thread is held up in between
+        change.finish()
+        grabber._woken.set()
+        wait_for(lambda: not grabber.lost)
+        new.is_lost = True
+        wait_for(lambda: new.opened == 2)
+        wait_for(lambda: not grabber.lost)
+        assert grabber._intake.on_camera_lost.call_count == 1  # type: ignore[attr-defined]
