@@ -201,7 +201,8 @@ class OutputThread:
     def _turn(self) -> None:
         telling = self._next()
         if telling is not None and isinstance(self._link, Link):
-            self._link.mend()  # may take long: only then is it known whether the verdict is late
+            # May take long: only then is it known whether the verdict is late.
+            self._attempt(self._link.mend, telling.trigger_id)
         message = telling.begin(self._name) if telling is not None else None
         if telling is not None and message is not None:
             self._answer(telling, self._tell(telling, message))
