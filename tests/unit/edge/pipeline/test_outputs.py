@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edge.line.base import StationState
+from edge.line.base import NotTakenError, StationState
 from edge.part.record import NOT_KNOWN, InspectionRecord, Told
 from edge.part.trigger import Trigger
 from edge.pipeline import outputs as outputs_module
@@ -508,16 +508,17 @@ class OneTurn:
 
     def __init__(self, output: FakeOutput, on_verdict: OnVerdict = note_no_verdict) -> None:
         self.output = output
+        self.errors: list[Exception] = []
         self.thread = OutputThread(
             "output",
             output,
             state=lambda: StationState.READY,
             has_parts=lambda: False,
             on_verdict=on_verdict,
-            on_error=lambda _error: None,
+            on_error=self.errors.append,
             settings=RunSettings(PartLimits(1000.0)),
         )
-        self.thread._link.open()
+        assert self.thread._open() is None
 
     def tell(self, record: InspectionRecord, deadline_s: float) -> Telling:
         """Tells the verdict of a part that is announced now."""
@@ -551,6 +552,21 @@ def test_a_verdict_that_waits_for_its_output_to_open_is_late(make_record: MakeRe
     assert [one.verdict for one in turns.output.sent] == [Verdict.NO_VERDICT]
 
 
+def test_a_verdict_that_the_line_need_not_take_is_no_failure_of_the_output(
+    make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    def pass_over(record: InspectionRecord) -> None:
+        raise NotTakenError("output", record.trigger_id)
+
+    turns = OneTurn(FakeOutput(pass_over))
+    turns.thread._has_tried = True
+    (told,) = turns.tell(make_record(1), GENEROUS_S).record().told
+    assert told.verdict is None
+    assert "was not acknowledged: it came while READY was not shown" in told.error
+    assert turns.thread.status == OutputStatus(is_up=True, undelivered=1)
+    assert (turns.errors, caplog.messages) == ([], [])
+
+
 def test_a_defect_in_the_opening_of_an_output_leaves_no_verdict_without_answer(
     make_record: MakeRecord,
 ) -> None:
@@ -569,6 +585,7 @@ def test_a_defect_in_the_opening_of_an_output_leaves_no_verdict_without_answer(
     telling = turns.tell(make_record(2), GENEROUS_S)
     assert telling.is_answered
     assert "a defect of a library" in telling.record().told[0].error
+    assert [type(error) for error in turns.errors[:2]] == [LineError, ValueError]
 
 
 def test_a_late_verdict_says_when_its_part_was_announced(
