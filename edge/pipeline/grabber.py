@@ -161,9 +161,9 @@ class Grabber:
         A part that comes meanwhile has no frame of this view. When the new camera cannot be opened
         the old one is opened again. A lost camera is not waited for.
         """
-        self._abort_open()  # of the lost camera: before the thread can open that of the change
         self._change = change
         self._woken.set()
+        self._abort_open(kept=change.cameras[self._view.name].camera)
         if self._stopping.is_set():
             self._refuse_change()  # the thread may have ended
 
@@ -192,9 +192,15 @@ class Grabber:
         turned_ns = self.turned_ns
         return turned_ns is not None and turned_ns > time.monotonic_ns()
 
-    def _abort_open(self) -> None:
+    @property
+    def _is_called_off(self) -> bool:
+        """Whether the lost camera need not be opened: the line stops, or changes it."""
+        return self._stopping.is_set() or self._change is not None
+
+    def _abort_open(self, kept: Camera | None = None) -> None:
+        """Ends the opening of a camera other than `kept`."""
         opening = self._opening
-        if isinstance(opening, AbortsOpen):
+        if opening is not kept and isinstance(opening, AbortsOpen):
             opening.abort_open()
 
     def _run(self) -> None:
@@ -312,8 +318,10 @@ class Grabber:
         """Opens a camera in place of the one before; `turned_ns` shows when that hangs."""
         self.turned_ns = time.monotonic_ns() + round(open_limit_s(camera) * 1e9)
         try:
-            self._camera.close()
-            self._opening = camera
+            self._opening = camera  # from now on a stop or a change aborts it
+            self._camera.close()  # may take long
+            if self._is_called_off:
+                raise CameraError("it is not opened: the line stops, or another recipe comes")
             camera.open()
         finally:
             self._opening = self.turned_ns = None
@@ -327,7 +335,7 @@ class Grabber:
         """Opens a lost camera again; leaves it lost at a stop or a change."""
         while self._connection.lost:
             self._woken.clear()  # a change that is over may have set it late
-            if self._stopping.is_set() or self._change is not None:
+            if self._is_called_off:
                 return
             if self._connection.wait_until_open(self._woken):
                 _log.warning("view %s: the camera is there again", self._view.name)

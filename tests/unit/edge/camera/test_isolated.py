@@ -397,7 +397,6 @@ def test_a_hung_open_is_an_error(make: Make) -> None:
 
 def test_an_open_can_be_aborted(make: Make) -> None:
     camera = make(on={"open": "hang"}, hung_limit_s=100 * GENEROUS_S)
-    camera.abort_open()  # nothing to abort
     aborting = threading.Thread(target=_abort_until, args=(camera, done := threading.Event()))
     aborting.start()
     with pytest.raises(CameraLostError, match="ended \\(signal 9, Killed\\)"):
@@ -408,9 +407,19 @@ def test_an_open_can_be_aborted(make: Make) -> None:
         camera.read(0.1)
 
 
+def test_an_open_is_aborted_just_before_its_process_is_there(make: Make) -> None:
+    camera = make(on={"open": "hang"})
+    camera.abort_open()
+    with pytest.raises(CameraLostError, match="ended \\(signal 9, Killed\\)"):
+        camera.open()
+
+
 def test_an_open_camera_is_not_aborted(opened: Make) -> None:
     camera = opened()
     camera.abort_open()
+    assert next_frame(camera).sequence == 0
+    camera.close()
+    camera.open()
     assert next_frame(camera).sequence == 0
 
 
