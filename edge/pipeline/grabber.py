@@ -163,7 +163,8 @@ class Grabber:
         """
         self._change = change
         self._woken.set()
-        self._abort_open(kept=change.cameras[self._view.name].camera)
+        if self._is_called_off:
+            self._abort_open(kept=change.cameras[self._view.name].camera)
         if self._stopping.is_set():
             self._refuse_change()  # the thread may have ended
 
@@ -194,8 +195,12 @@ class Grabber:
 
     @property
     def _is_called_off(self) -> bool:
-        """Whether the lost camera need not be opened: the line stops, or changes it."""
-        return self._stopping.is_set() or self._change is not None
+        """Whether a camera need not be opened: the line stops, or changes a lost one.
+
+        Where the line does not wait for its cameras, it starts with the first ones all the same.
+        """
+        is_changed = self._change is not None and self._connection.lost != ""
+        return self._stopping.is_set() or is_changed
 
     def _abort_open(self, kept: Camera | None = None) -> None:
         """Ends the opening of a camera other than `kept`."""
@@ -246,7 +251,7 @@ class Grabber:
         except CameraError as error:
             if not self._waits_to_open:
                 raise
-            if not self._stopping.is_set():
+            if not self._is_called_off:
                 _log.warning("view %s: the line waits for the camera: %s", self._view.name, error)
             self._reopen()
 

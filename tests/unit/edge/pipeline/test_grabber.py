@@ -26,11 +26,17 @@ class Scripted(FakeCamera):
         self.is_lost = False
         self.before_open: Callable[[], None] = lambda: None
         self.before_close: Callable[[], None] = lambda: None
+        self.is_aborted = threading.Event()
 
     def open(self) -> None:
         self.before_open()
+        if self.is_aborted.is_set():
+            raise CameraError("aborted")
         self.opened += 1
         self.is_lost = False
+
+    def abort_open(self) -> None:
+        self.is_aborted.set()
 
     def read(self, timeout_s: float) -> Frame | None:
         if self.is_lost:
@@ -111,3 +117,31 @@ def test_a_lost_camera_that_closes_is_not_opened_any_more_when_another_one_comes
         change.finish()
         wait_for(lambda: not grabber.lost)
     assert (camera.opened, new.opened) == (1, 1)
+
+
+def test_a_first_opening_is_not_aborted_for_the_camera_of_another_recipe() -> None:
+    camera, new = Scripted(), Scripted()
+    change = CameraChange({"main": ViewCamera(new)}, lambda: None, GENEROUS_S)
+    with grabbing(camera) as grabber:
+        camera.before_open = lambda: grabber.change_camera(change)
+        grabber.open()
+        change.finish()
+    assert (camera.opened, new.opened) == (1, 1)
+
+
+def test_a_camera_that_the_line_waits_for_gives_way_to_that_of_another_recipe() -> None:
+    camera, new = Scripted(), Scripted()
+    change = CameraChange({"main": ViewCamera(new)}, lambda: None, GENEROUS_S)
+    with grabbing(camera, waits_to_open=True) as grabber:
+        camera.before_open = lambda: grabber.change_camera(change)
+        grabber.open()
+        change.finish()
+    assert (camera.opened, new.opened) == (0, 1)
+
+
+def test_no_camera_is_opened_after_a_stop() -> None:
+    camera = Scripted()
+    with grabbing(camera) as grabber:
+        grabber.stop()
+        grabber.open()
+    assert camera.opened == 0
