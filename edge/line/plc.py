@@ -76,6 +76,7 @@ class PlcOutput(Generic[P]):
         self._places = places
         self._awaited = ""
         self._has_begun = False
+        self._closes_at_exit = False
         self._written: Seen | None = None
         self._acknowledged: Seen | None = None
         self._handshake = Handshake(acknowledged=places.acknowledge is not None, hold_ms=hold_ms)
@@ -84,7 +85,9 @@ class PlcOutput(Generic[P]):
     def open(self) -> None:
         """Connects and continues the PLC's sequence number."""
         self._leave()  # and keeps the thread, on which an earlier connection may still end
-        atexit.register(self.close)
+        if not self._closes_at_exit:
+            atexit.register(self.close)
+            self._closes_at_exit = True
         self._awaited, self._has_begun = "connection", False
         self._try(
             lambda: self._connection.open(self._begin),
@@ -132,6 +135,7 @@ class PlcOutput(Generic[P]):
     def close(self) -> None:
         """Writes the safe state and disconnects."""
         atexit.unregister(self.close)
+        self._closes_at_exit = False
         self._leave()
         self._connection.close()
 

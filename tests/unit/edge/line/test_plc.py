@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -134,16 +135,30 @@ class Refusing:
         """Nothing is open."""
 
 
+def _refused(refused: str, written: list[int]) -> PlcOutput[int]:
+    connection = PlcConnection("plc", lambda: Refusing(refused, written), LONG_S * 1e3)
+    places = BlockPlaces(0, None, "", lambda _word, _bit: "")
+    return PlcOutput("plc", connection, places, hold_ms=1.0, check="host")
+
+
 @pytest.mark.parametrize(("refused", "written"), [("read", []), ("write", [0, 0])])
 def test_a_plc_that_refuses_the_block_fills_no_log_and_gets_no_words_unasked(
     refused: str, written: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[int] = []
-    connection = PlcConnection("plc", lambda: Refusing(refused, seen), LONG_S * 1e3)
-    places = BlockPlaces(0, None, "", lambda _word, _bit: "")
-    output = PlcOutput("plc", connection, places, hold_ms=1.0, check="host")
+    output = _refused(refused, seen)
     refuses = pytest.raises(LineError, match="cannot be opened; check the PLC, host: no such")
     with peers.closing(output), refuses:
         output.open()
     assert seen == written
     assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+def test_attempts_to_open_are_closed_once_at_the_end() -> None:
+    output = _refused("read", [])
+    before = atexit._ncallbacks()
+    with peers.closing(output):
+        for _ in range(3):
+            with pytest.raises(LineError, match="cannot be opened"):
+                output.open()
+        assert atexit._ncallbacks() == before + 1
