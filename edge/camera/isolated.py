@@ -193,7 +193,9 @@ class IsolatedCamera:
 
     def _refuse_silent(self, why_unusable: str = "") -> None:
         limit_s = self._silent_limit_s
-        if self._runs_free and limit_s is not None:
+        if self._runs_free:
+            if limit_s is None:
+                return
             is_lost = self._silent_s > limit_s
             usable = "usable " if why_unusable else ""
             what = f"answers, runs free, and gave no {usable}frame for {limit_s:g} s"

@@ -266,6 +266,15 @@ def test_a_camera_that_runs_free_and_gives_unusable_frames_alone_is_lost(opened:
     assert re.sub(r"\d+ is bad", "N is bad", str(errors[-1])) == message
 
 
+def test_a_camera_that_runs_free_without_a_limit_is_waited_for(opened: Make) -> None:
+    unusable = 2 * UNUSABLE_MAX
+    camera = opened(reads={str(number): "PartialFrameError" for number in range(unusable)})
+    for _ in range(unusable):
+        with pytest.raises(PartialFrameError):
+            camera.read(GENEROUS_S)
+    next_frame(camera)
+
+
 def test_a_triggered_camera_that_gives_unusable_frames_alone_is_lost(opened: Make) -> None:
     reads = {str(number): "PartialFrameError" for number in range(100)}
     reads |= {"3": "nothing", "5": "MissingFrameError"}  # neither usable nor unusable
