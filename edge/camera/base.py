@@ -84,4 +84,7 @@ class AbortsOpen(Protocol):
     """A camera whose `open` can be ended early."""
 
     def abort_open(self) -> None:
-        """Lets an `open` under way fail at once; from any thread or handler, without waiting."""
+        """Lets an `open` under way, or about to begin, fail at once.
+
+        From any thread or handler, without waiting. After the next `close` it has no effect.
+        """

@@ -78,6 +78,7 @@ class IsolatedCamera:
         self._module = module
         self._process: CameraProcess | None = None
         self._is_opening = False
+        self._is_aborted = False  # also before its process is there
         self._runs_free = False
         self._asked_s = 0.0  # the time limit of the unanswered `read`
         self._asked_at_s = 0.0
@@ -97,22 +98,25 @@ class IsolatedCamera:
             CameraHungError: the camera took longer than the limit; the process is ended.
             CameraLostError: the process ended, also by `abort_open`.
         """
-        self.close()
+        self._end()
         self._process = CameraProcess(self._name, self._module, self._hung_limit_s)
         self._is_opening = True
         calls = self._process.calls
         try:
+            if self._is_aborted:
+                self._process.abort()
             calls.call("build", self._config, limit_s=_START_LIMIT_S)
             self._runs_free = calls.call("open", limit_s=self._open_limit_s + self._hung_limit_s)
         except CameraError:
             self.close()
             raise
         finally:
-            self._is_opening = False
+            self._is_opening = self._is_aborted = False
         self._silent_s, self._unusable = 0.0, 0
 
     def abort_open(self) -> None:
         """Implements `AbortsOpen`: ends the process that opens the camera."""
+        self._is_aborted = True
         process = self._process
         if self._is_opening and process is not None:
             process.abort()
@@ -157,14 +161,18 @@ class IsolatedCamera:
 
     def close(self) -> None:
         """Closes the camera and its process, by force if it hangs. Frames stay valid."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.end()
+        self._is_aborted = False
+        self._end()
 
     def _opened(self) -> CameraProcess:
         if self._process is None:
             raise CameraError(f"{self._name}: the camera is not open")
         return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.end()
 
     def _answer(self, calls: Requests) -> Any:
         """Returns the answer to a `read`; raises where no usable frame has come for too long."""
@@ -185,7 +193,9 @@ class IsolatedCamera:
 
     def _refuse_silent(self, why_unusable: str = "") -> None:
         limit_s = self._silent_limit_s
-        if self._runs_free and limit_s is not None:
+        if self._runs_free:
+            if limit_s is None:
+                return
             is_lost = self._silent_s > limit_s
             usable = "usable " if why_unusable else ""
             what = f"answers, runs free, and gave no {usable}frame for {limit_s:g} s"

@@ -90,12 +90,14 @@ class StreamClock:
     """Measures the lag of a stream from the time stamps of its sender.
 
     The least delayed frame so far has no lag; a frame that took longer by x lags by x. A stamp that
-    goes back is of a clock that was set: the measurement begins anew.
+    goes back is of a clock that was set: the measurement begins anew. The lag goes on, as setting a
+    clock brings no frame sooner.
     """
 
     def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock_ns = clock_ns
         self._baseline_ns: float | None = None
+        self._lag_ns = 0
         self._last_ns = 0
         self._last_stamp_ns = 0
 
@@ -104,8 +106,9 @@ class StreamClock:
         now_ns = self._clock_ns()
         delay_ns = now_ns - stamp_ns
         if self._baseline_ns is None or stamp_ns < self._last_stamp_ns:
-            self._baseline_ns = delay_ns
+            self._baseline_ns = delay_ns - self._lag_ns
         drift_ns = (now_ns - self._last_ns) * _BASELINE_DRIFT if self._last_ns else 0.0
         self._baseline_ns = min(self._baseline_ns + drift_ns, delay_ns)
         self._last_ns, self._last_stamp_ns = now_ns, stamp_ns
-        return round(delay_ns - self._baseline_ns)
+        self._lag_ns = round(delay_ns - self._baseline_ns)
+        return self._lag_ns

@@ -75,6 +75,8 @@ class PlcOutput(Generic[P]):
         self._check = check
         self._places = places
         self._awaited = ""
+        self._has_begun = False
+        self._closes_at_exit = False
         self._written: Seen | None = None
         self._acknowledged: Seen | None = None
         self._handshake = Handshake(acknowledged=places.acknowledge is not None, hold_ms=hold_ms)
@@ -83,8 +85,10 @@ class PlcOutput(Generic[P]):
     def open(self) -> None:
         """Connects and continues the PLC's sequence number."""
         self._leave()  # and keeps the thread, on which an earlier connection may still end
-        atexit.register(self.close)
-        self._awaited = "connection"
+        if not self._closes_at_exit:
+            atexit.register(self.close)
+            self._closes_at_exit = True
+        self._awaited, self._has_begun = "connection", False
         self._try(
             lambda: self._connection.open(self._begin),
             f"cannot be opened; check the PLC, {self._check}",
@@ -131,6 +135,7 @@ class PlcOutput(Generic[P]):
     def close(self) -> None:
         """Writes the safe state and disconnects."""
         atexit.unregister(self.close)
+        self._closes_at_exit = False
         self._leave()
         self._connection.close()
 
@@ -168,9 +173,13 @@ class PlcOutput(Generic[P]):
             raise LineError(f"{self._name}: {what}: {error}") from error
 
     def _give_up(self) -> None:
-        """Disconnects behind the safe state with FAULT."""
+        """Disconnects behind the safe state with FAULT.
+
+        A connection on which nothing was written shows nothing: the number in the PLC, which is
+        perhaps not read yet, stays as it is.
+        """
         words = words_from_signals(self._handshake.safe(fault=True))
-        self._connection.disconnect((self._places.block, words))
+        self._connection.disconnect((self._places.block, words) if self._has_begun else None)
 
     async def _begin(self, session: Session[P]) -> None:
         self._awaited = "answer"
@@ -204,7 +213,7 @@ class PlcOutput(Generic[P]):
             await asyncio.sleep(_ACKNOWLEDGE_POLL_S)
 
     async def _write(self, session: Session[P], signals: Signals) -> None:
-        self._awaited = "answer"
+        self._awaited, self._has_begun = "answer", True
         words = words_from_signals(signals)
         await session.write(self._places.block, words)
         self._written = Seen(words, time.monotonic_ns())

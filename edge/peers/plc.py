@@ -200,5 +200,5 @@ async def _write_last(
         await asyncio.wait_for(session.write(place, words), limit_s)
     except asyncio.TimeoutError:  # an alias of TimeoutError, an OSError, since Python 3.11
         await session.post(place, words)
-    except OSError as error:
-        _log.debug("no last words: %s", error)  # the connection is lost, as its owner says
+    except (OSError, PlcError) as error:
+        _log.debug("no last words: %s", error)  # lost or refused, as the owner says of the call

@@ -8,11 +8,13 @@ trigger; a later frame is not taken for the next part's:
   comes within one more frame limit, counted from the end of the exposure where that comes later;
 - a camera that the station exposes is not exposed while it owes a frame: see `FrameMatcher.owes`;
 - any other camera goes on. A frame that is thrown away then may have been the next part's own. When
-  that part waits for its whole time and gets no other one, it was, and the part owes none.
+  a trigger announced that part, and it waits for its whole time and gets no other one, it was, and
+  the part owes none. Where frames announce the parts, it may have come before its part, as one of
+  the part before: the part owes its frame.
 
-So a lost frame costs a few parts their verdict, and not all that follow; unless parts come within
-one frame limit of each other and nobody exposes: then no order of frames shows which part lacks its
-own, and none is taken before a pause.
+So a lost frame costs a few parts their verdict, and not all that follow; unless nobody exposes and
+parts come within one frame limit of each other, or within two of them where frames announce the
+parts: then no order of frames shows which part lacks its own, and none is taken before a pause.
 
 No part gets the frame of another, as long as a frame is late by less than twice the frame limit;
 where the station does not expose, frames of two parts in a row must not both come later than their
@@ -110,7 +112,7 @@ class FrameMatcher:
     def owes(self, view: str) -> bool:
         """Whether an earlier part's frame may still come; one of a new exposure may be it."""
         self._close_done()
-        return any(self._clock_ns() < debt.until_ns for debt in self._debts[view])
+        return bool(self._due(view))
 
     def was_owed(self, view: str, came_ns: int) -> bool:
         """Whether a frame that came belongs to an earlier part. Ask once for each frame.
@@ -119,15 +121,15 @@ class FrameMatcher:
             came_ns: when it was complete.
         """
         self._close_done()  # an overdue part owes the frame from now on
-        while self._debts[view]:
-            if self._clock_ns() < self._settle_first(view).until_ns:
-                self._paid_ns[view] = came_ns
-                return True
-        return False
+        if not self._due(view):
+            return False
+        self._settle_first(view)
+        self._paid_ns[view] = came_ns
+        return True
 
     def owe(self, view: str, part: WaitingPart) -> None:
         """Expect a frame of an earlier part, whose exposure has only ended now."""
-        earlier = [debt for debt in self._debts[view] if debt.part is not part]
+        earlier = [debt for debt in self._due(view) if debt.part is not part]
         self._debts[view] = deque([*earlier, _Debt(part, self._clock_ns() + self._frame_limit_ns)])
 
     def forgive(self, view: str) -> None:
@@ -135,10 +137,16 @@ class FrameMatcher:
         while self._debts[view]:
             self._settle_first(view)
 
-    def _settle_first(self, view: str) -> _Debt:
+    def _due(self, view: str) -> deque[_Debt]:
+        """The frames of a view that may still come, those of the earliest part first."""
+        debts = self._debts[view]
+        while debts and self._clock_ns() >= debts[0].until_ns:
+            debts.popleft()  # an exposure that ends later owes its frame all the same
+        return debts
+
+    def _settle_first(self, view: str) -> None:
         debt = self._debts[view].popleft()
         debt.part.lacking.discard(view)  # an exposure that ends later owes nothing
-        return debt
 
     def _close_done(self) -> None:
         """Close a part that lacks no frame or whose time is over."""
@@ -153,15 +161,13 @@ class FrameMatcher:
         closed_ns = min(self._clock_ns(), part.trigger.frames_due_ns)
         for view in part.lacking:
             if not self._has_paid_for_another(part, view):
-                self._debts[view].append(_Debt(part, closed_ns + self._frame_limit_ns))
+                self._due(view).append(_Debt(part, closed_ns + self._frame_limit_ns))
 
     def _has_paid_for_another(self, part: WaitingPart, view: str) -> bool:
-        """Whether the frame of a closed part was thrown away as that of an earlier one.
+        """Whether the frame of an announced part was thrown away as that of an earlier one.
 
         A part that is overtaken has not waited for its whole time: its frame may still come.
         """
-        if self._clock_ns() < part.trigger.frames_due_ns or view not in self._paid_ns:
+        if self._by_frames or self._clock_ns() < part.trigger.frames_due_ns:
             return False
-        # Another view's frame may have announced the part, and this one have come before.
-        earliest_ns = part.trigger.triggered_ns - self._by_frames * self._frame_limit_ns
-        return self._paid_ns[view] >= earliest_ns
+        return self._paid_ns.get(view, -1) >= part.trigger.triggered_ns

@@ -161,9 +161,10 @@ class Grabber:
         A part that comes meanwhile has no frame of this view. When the new camera cannot be opened
         the old one is opened again. A lost camera is not waited for.
         """
-        self._abort_open()  # of the lost camera: before the thread can open that of the change
         self._change = change
         self._woken.set()
+        if self._is_called_off:
+            self._abort_open(kept=change.cameras[self._view.name].camera)
         if self._stopping.is_set():
             self._refuse_change()  # the thread may have ended
 
@@ -192,9 +193,19 @@ class Grabber:
         turned_ns = self.turned_ns
         return turned_ns is not None and turned_ns > time.monotonic_ns()
 
-    def _abort_open(self) -> None:
+    @property
+    def _is_called_off(self) -> bool:
+        """Whether a camera need not be opened: the line stops, or changes a lost one.
+
+        Where the line does not wait for its cameras, it starts with the first ones all the same.
+        """
+        is_changed = self._change is not None and self._connection.lost != ""
+        return self._stopping.is_set() or is_changed
+
+    def _abort_open(self, kept: Camera | None = None) -> None:
+        """Ends the opening of a camera other than `kept`."""
         opening = self._opening
-        if isinstance(opening, AbortsOpen):
+        if opening is not kept and isinstance(opening, AbortsOpen):
             opening.abort_open()
 
     def _run(self) -> None:
@@ -240,7 +251,7 @@ class Grabber:
         except CameraError as error:
             if not self._waits_to_open:
                 raise
-            if not self._stopping.is_set():
+            if not self._is_called_off:
                 _log.warning("view %s: the line waits for the camera: %s", self._view.name, error)
             self._reopen()
 
@@ -263,14 +274,10 @@ class Grabber:
 
     def _change_or_keep(self) -> None:
         """Takes over the camera of a change when all views can; else keeps this one."""
-        self._woken.clear()  # before the change is taken: a later one sets it again
         change, self._change = self._change, None
-        if self._stopping.is_set():
-            self._woken.set()
         if change is not None and not change.is_off:
             self._take_over(change)
-        if self._connection.lost:
-            self._reopen()
+        self._reopen()
 
     def _take_over(self, change: CameraChange) -> None:
         name, camera = self._view.name, change.cameras[self._view.name].camera
@@ -316,8 +323,10 @@ class Grabber:
         """Opens a camera in place of the one before; `turned_ns` shows when that hangs."""
         self.turned_ns = time.monotonic_ns() + round(open_limit_s(camera) * 1e9)
         try:
-            self._camera.close()
-            self._opening = camera
+            self._opening = camera  # from now on a stop or a change aborts it
+            self._camera.close()  # may take long
+            if self._is_called_off:
+                raise CameraError("it is not opened: the line stops, or another recipe comes")
             camera.open()
         finally:
             self._opening = self.turned_ns = None
@@ -328,9 +337,13 @@ class Grabber:
         self._intake.on_camera_back(self._view.name)
 
     def _reopen(self) -> None:
-        """Opens the lost camera again; leaves it lost at a stop or a change."""
-        if self._connection.wait_until_open(self._woken):
-            _log.warning("view %s: the camera is there again", self._view.name)
+        """Opens a lost camera again; leaves it lost at a stop or a change."""
+        while self._connection.lost:
+            self._woken.clear()  # a change that is over may have set it late
+            if self._is_called_off:
+                return
+            if self._connection.wait_until_open(self._woken):
+                _log.warning("view %s: the camera is there again", self._view.name)
 
 
 def open_limit_s(camera: Camera) -> float:

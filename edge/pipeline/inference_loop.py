@@ -92,8 +92,9 @@ class InferenceLoop:
                 if is_given_up():
                     return
                 is_cold = time.monotonic() - used_s >= self._keep_warm_s
-                if not self._warm(only_failing=not is_cold):
-                    continue
+                self._warm(only_failing=not is_cold)
+                if not is_cold:
+                    continue  # those that work are as cold as before
             else:
                 if item is None:
                     return
@@ -123,8 +124,8 @@ class InferenceLoop:
                 (time.monotonic_ns() - shot.trigger.deadline_ns) / 1e6,
             )
 
-    def _warm(self, *, only_failing: bool) -> bool:
-        """Run each engine once; views may share one. Returns whether any was to be run."""
+    def _warm(self, *, only_failing: bool) -> None:
+        """Run each engine once; views may share one."""
         inspectors = {view.inspector.engine: view.inspector for view in self._views}
         if only_failing:
             failing = filter(self._health.is_failing, inspectors)
@@ -136,7 +137,6 @@ class InferenceLoop:
                 self._note_cold(inspector, str(error))
             else:
                 self._health.note(engine, "")
-        return bool(inspectors)
 
     def _note_cold(self, inspector: PartInspector, why: str) -> None:
         """Note an engine that failed without a part, unless a changeover closed it meanwhile."""

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
-from edge.line.base import LineOutput, StationState
+from edge.line.base import LineOutput, NotTakenError, StationState
 from edge.line.link import Link, linked
 from edge.part.record import InspectionRecord, Told
 from edge.pipeline.ledger import PARTS_MAX
@@ -201,7 +201,8 @@ class OutputThread:
     def _turn(self) -> None:
         telling = self._next()
         if telling is not None and isinstance(self._link, Link):
-            self._link.mend()  # may take long: only then is it known whether the verdict is late
+            # May take long: only then is it known whether the verdict is late.
+            self._attempt(self._link.mend, telling.trigger_id)
         message = telling.begin(self._name) if telling is not None else None
         if telling is not None and message is not None:
             self._answer(telling, self._tell(telling, message))
@@ -230,10 +231,13 @@ class OutputThread:
             self._late += 1
             self._note_late(telling)
         send = functools.partial(self._link.send, telling.timed(message))
-        error = self._attempt(send, telling.trigger_id)
-        if error:
+        try:
+            why = self._attempt(send, telling.trigger_id)
+        except NotTakenError as error:
+            return Told(output=self._name, error=str(error))
+        if why:
             self._refused_until = time.monotonic() + self._limit_s
-            return Told(output=self._name, error=error)
+            return Told(output=self._name, error=why)
         self._refused_until = 0.0
         self._note_recovery()
         return Told(output=self._name, verdict=message.verdict)
@@ -284,9 +288,15 @@ class OutputThread:
         return first_ns is None or (is_overdue and first_ns > self._ready_since * 1e9)
 
     def _attempt(self, call: Callable[[], None], what: str) -> str:
-        """Calls the output; returns its error, or an empty text."""
+        """Calls the output; returns its error, or an empty text.
+
+        Raises:
+            NotTakenError: the line need not take the verdict; the output works.
+        """
         try:
             call()
+        except NotTakenError:
+            raise
         except Exception as error:  # noqa: BLE001 - a defect is told to the pipeline, which stops
             self._on_error(error)
             self._note_failure(what, str(error) if isinstance(error, LineError) else repr(error))

@@ -266,6 +266,15 @@ def test_a_camera_that_runs_free_and_gives_unusable_frames_alone_is_lost(opened:
     assert re.sub(r"\d+ is bad", "N is bad", str(errors[-1])) == message
 
 
+def test_a_camera_that_runs_free_without_a_limit_is_waited_for(opened: Make) -> None:
+    unusable = 2 * UNUSABLE_MAX
+    camera = opened(reads={str(number): "PartialFrameError" for number in range(unusable)})
+    for _ in range(unusable):
+        with pytest.raises(PartialFrameError):
+            camera.read(GENEROUS_S)
+    next_frame(camera)
+
+
 def test_a_triggered_camera_that_gives_unusable_frames_alone_is_lost(opened: Make) -> None:
     reads = {str(number): "PartialFrameError" for number in range(100)}
     reads |= {"3": "nothing", "5": "MissingFrameError"}  # neither usable nor unusable
@@ -397,7 +406,6 @@ def test_a_hung_open_is_an_error(make: Make) -> None:
 
 def test_an_open_can_be_aborted(make: Make) -> None:
     camera = make(on={"open": "hang"}, hung_limit_s=100 * GENEROUS_S)
-    camera.abort_open()  # nothing to abort
     aborting = threading.Thread(target=_abort_until, args=(camera, done := threading.Event()))
     aborting.start()
     with pytest.raises(CameraLostError, match="ended \\(signal 9, Killed\\)"):
@@ -408,9 +416,19 @@ def test_an_open_can_be_aborted(make: Make) -> None:
         camera.read(0.1)
 
 
+def test_an_open_is_aborted_just_before_its_process_is_there(make: Make) -> None:
+    camera = make(on={"open": "hang"})
+    camera.abort_open()
+    with pytest.raises(CameraLostError, match="ended \\(signal 9, Killed\\)"):
+        camera.open()
+
+
 def test_an_open_camera_is_not_aborted(opened: Make) -> None:
     camera = opened()
     camera.abort_open()
+    assert next_frame(camera).sequence == 0
+    camera.close()
+    camera.open()
     assert next_frame(camera).sequence == 0
 
 

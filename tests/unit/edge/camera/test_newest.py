@@ -145,3 +145,15 @@ def test_a_clock_that_is_set_back_begins_the_measurement_anew() -> None:
         lags.append(clock.lag_ns(round((10 + stamp_s) * SECOND)) / SECOND)
         now[0] += SECOND // 10
     assert lags == pytest.approx([0] * 10, abs=0.001)
+
+
+def test_a_stream_that_lags_does_so_when_its_clock_is_set_back() -> None:
+    now = [0]
+    clock = StreamClock(lambda: now[0])
+    lags = []
+    for arrives_s, stamp_s in ((0.0, 9.0), (0.1, 9.1), (2.2, 9.2), (2.3, 9.0), (2.4, 9.1)):
+        now[0] = round(arrives_s * SECOND)
+        lags.append(clock.lag_ns(round(stamp_s * SECOND)) / SECOND)
+    now[0] = round(2.4 * SECOND)  # the frames that wait have arrived
+    lags.append(clock.lag_ns(round(11.1 * SECOND)) / SECOND)
+    assert lags == pytest.approx([0, 0, 2, 2, 2, 0], abs=0.001)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +13,9 @@ import pytest
 
 from edge.line import EtherNetIpConfig, ModbusConfig, S7Config, StationState
 from edge.line.handshake import Bits
-from edge.line.plc import PlcOutput
+from edge.line.plc import BlockPlaces, PlcOutput
 from edge.part.record import InspectionRecord
+from edge.peers.plc import PlcConnection, PlcError
 from edge.sim.counting import CountingPlc
 from inspection.errors import LineError
 from tests.doubles import line_peers as peers
@@ -103,3 +106,59 @@ def test_a_plc_that_wakes_late_gets_no_reset_before_the_last_words(
     peers.wait_for(lambda: line.wire.ends, LONG_S)
     assert line.wire.ends == ["closed"]
     assert shows_fault(line.plc)
+
+
+class Refusing:
+    """A session with a PLC that refuses one of the requests, and keeps what it is written."""
+
+    def __init__(self, refused: str, written: list[int]) -> None:
+        self._refused = refused
+        self._written = written
+
+    async def connect(self) -> None:
+        """The PLC is there."""
+
+    async def read(self, _place: int, count: int = 1) -> Sequence[int]:
+        if self._refused == "read":
+            raise PlcError("no such address")
+        return [0] * count
+
+    async def write(self, place: int, _words: Sequence[int]) -> None:
+        self._written.append(place)
+        if self._refused == "write":
+            raise PlcError("no such address")
+
+    async def post(self, place: int, _words: Sequence[int]) -> None:
+        self._written.append(place)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _refused(refused: str, written: list[int]) -> PlcOutput[int]:
+    connection = PlcConnection("plc", lambda: Refusing(refused, written), LONG_S * 1e3)
+    places = BlockPlaces(0, None, "", lambda _word, _bit: "")
+    return PlcOutput("plc", connection, places, hold_ms=1.0, check="host")
+
+
+@pytest.mark.parametrize(("refused", "written"), [("read", []), ("write", [0, 0])])
+def test_a_plc_that_refuses_the_block_fills_no_log_and_gets_no_words_unasked(
+    refused: str, written: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[int] = []
+    output = _refused(refused, seen)
+    refuses = pytest.raises(LineError, match="cannot be opened; check the PLC, host: no such")
+    with peers.closing(output), refuses:
+        output.open()
+    assert seen == written
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+def test_attempts_to_open_are_closed_once_at_the_end() -> None:
+    output = _refused("read", [])
+    before = atexit._ncallbacks()
+    with peers.closing(output):
+        for _ in range(3):
+            with pytest.raises(LineError, match="cannot be opened"):
+                output.open()
+        assert atexit._ncallbacks() == before + 1

@@ -6,6 +6,7 @@ import dataclasses
 import random
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
@@ -462,9 +463,12 @@ def test_one_lost_frame_of_a_camera_that_exposes_by_itself_costs_two_parts_their
     assert outcomes == ["PASS", "no_frame", "no_frame", "PASS", "PASS", "PASS"]
 
 
+@pytest.mark.parametrize(("pause_ms", "after"), [(40, "PASS"), (33, "view_missing")])
 @pytest.mark.parametrize("views", [("top", "side"), ("side", "top")])
-def test_one_lost_frame_of_a_view_costs_two_parts_their_verdict(views: tuple[str, str]) -> None:
-    """The view may be the first or the last of a part to come again."""
+def test_a_lost_frame_of_a_view_costs_its_part_the_verdict_and_those_before_a_pause(
+    views: tuple[str, str], pause_ms: float, after: str
+) -> None:
+    """Frames announce the parts; the view may be the first or the last of a part to come again."""
     bench = Bench("top", "side")
     bench.exposers.clear()
     outcomes = []
@@ -474,9 +478,24 @@ def test_one_lost_frame_of_a_view_costs_two_parts_their_verdict(views: tuple[str
                 bench.see(view, str(number))
                 bench.wait(1)
         outcomes += bench.outcomes()
-        bench.wait(33)
+        bench.wait(pause_ms)
         outcomes += bench.outcomes()
-    assert outcomes == ["PASS", "view_missing", "view_missing", "PASS", "PASS", "PASS"]
+    assert outcomes == ["PASS", "view_missing", *[after] * 4]
+
+
+def test_a_late_frame_that_came_before_its_part_was_announced_is_still_owed() -> None:
+    """Parts 42 ms apart with a limit of 20 ms; the frames of one view come 26 and 24 ms late."""
+    bench = Bench("top", "side")
+    began_ns, settled = bench.now_ns, []
+    for at_ms, view, source in (
+        *((0, "top", "A"), (26, "side", "A"), (42, "top", "B"), (66, "side", "B")),
+        *((84, "top", "C"), (85, "side", "C"), (126, "top", "D"), (127, "side", "D")),
+    ):
+        bench.now_ns = began_ns + at_ms * MS
+        bench.see(view, source)
+        settled += bench.out()
+    seen = [[one.frame.source for one in part.views if one.frame is not None] for part in settled]
+    assert seen == [["A"], ["B"], ["C", "C"], ["D", "D"]]
 
 
 def test_a_camera_that_lags_by_a_part_gives_no_frame_to_the_next_one() -> None:
@@ -616,6 +635,30 @@ def test_the_frame_of_an_exposure_that_ended_late_is_not_the_next_parts() -> Non
     bench.fire("third")
     bench.see("main", "of the third")
     assert [shot.frame.source for shot in bench.shots()] == ["of the third"]
+
+
+def test_the_frame_of_an_exposure_that_ends_very_late_is_not_the_next_parts() -> None:
+    bench = Bench("main", fired=True)
+    bench.exposers["main"].is_stuck = True
+    bench.fire("first")
+    bench.wait(100)
+    bench.fire("second")
+    bench.exposers["main"].answer()
+    bench.fire("third")
+    bench.see("main", "first")
+    assert [shot.frame.source for shot in bench.shots()] == []
+
+
+def test_frames_that_never_come_take_no_memory() -> None:
+    bench = Bench("main", fired=True)
+    bench.exposers.clear()
+    parts = []
+    for _ in range(20):
+        bench.fire()
+        parts.append(weakref.ref(bench.intake._matcher.part))
+        bench.wait(50)
+        assert bench.outcomes() == ["no_frame"]
+    assert len([part for part in parts if part() is not None]) <= 2
 
 
 def test_a_frame_that_comes_before_its_exposure_has_ended_is_taken_and_owes_none() -> None:

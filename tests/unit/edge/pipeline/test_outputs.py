@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edge.line.base import StationState
+from edge.line.base import NotTakenError, StationState
 from edge.part.record import NOT_KNOWN, InspectionRecord, Told
 from edge.part.trigger import Trigger
 from edge.pipeline import outputs as outputs_module
@@ -508,26 +508,28 @@ class OneTurn:
 
     def __init__(self, output: FakeOutput, on_verdict: OnVerdict = note_no_verdict) -> None:
         self.output = output
+        self.errors: list[Exception] = []
         self.thread = OutputThread(
             "output",
             output,
             state=lambda: StationState.READY,
             has_parts=lambda: False,
             on_verdict=on_verdict,
-            on_error=lambda _error: None,
+            on_error=self.errors.append,
             settings=RunSettings(PartLimits(1000.0)),
         )
-        self.thread._link.open()
+        assert self.thread._open() is None
 
-    def tell(self, record: InspectionRecord, deadline_s: float) -> Trigger:
+    def tell(self, record: InspectionRecord, deadline_s: float) -> Telling:
         """Tells the verdict of a part that is announced now."""
         now_ns = time.monotonic_ns()
         deadline_ns = now_ns + round(deadline_s * 1e9)
         announced = datetime.now(timezone.utc)
         trigger = Trigger(record.trigger_id, announced, now_ns, deadline_ns, deadline_ns, {})
-        self.thread.offer(Telling(trigger, record, ("output",), lambda: None))
+        telling = Telling(trigger, record, ("output",), lambda: None)
+        self.thread.offer(telling)
         self.thread._turn()
-        return trigger
+        return telling
 
 
 def test_a_verdict_that_waits_for_its_output_to_open_is_late(make_record: MakeRecord) -> None:
@@ -550,6 +552,42 @@ def test_a_verdict_that_waits_for_its_output_to_open_is_late(make_record: MakeRe
     assert [one.verdict for one in turns.output.sent] == [Verdict.NO_VERDICT]
 
 
+def test_a_verdict_that_the_line_need_not_take_is_no_failure_of_the_output(
+    make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    def pass_over(record: InspectionRecord) -> None:
+        raise NotTakenError("output", record.trigger_id)
+
+    turns = OneTurn(FakeOutput(pass_over))
+    turns.thread._has_tried = True
+    (told,) = turns.tell(make_record(1), GENEROUS_S).record().told
+    assert told.verdict is None
+    assert "was not acknowledged: it came while READY was not shown" in told.error
+    assert turns.thread.status == OutputStatus(is_up=True, undelivered=1)
+    assert (turns.errors, caplog.messages) == ([], [])
+
+
+def test_a_defect_in_the_opening_of_an_output_leaves_no_verdict_without_answer(
+    make_record: MakeRecord,
+) -> None:
+    class Defective(FakeOutput):
+        def open(self) -> None:
+            if self.is_open:
+                raise ValueError("a defect of a library")
+            super().open()
+
+    def refuse(_record: InspectionRecord) -> None:
+        raise LineError("the cable is out")
+
+    turns = OneTurn(Defective(refuse))
+    turns.tell(make_record(1), GENEROUS_S)
+    time.sleep(0.2)  # longer than the pause before the output is opened again
+    telling = turns.tell(make_record(2), GENEROUS_S)
+    assert telling.is_answered
+    assert "a defect of a library" in telling.record().told[0].error
+    assert [type(error) for error in turns.errors[:2]] == [LineError, ValueError]
+
+
 def test_a_late_verdict_says_when_its_part_was_announced(
     make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -561,6 +599,6 @@ def test_a_late_verdict_says_when_its_part_was_announced(
         announced_ns.append(time.monotonic_ns() - round(record.latency_ms.total * 1e6))
 
     turns = OneTurn(FakeOutput(look), on_verdict=lambda _record, _noted: None)
-    trigger = turns.tell(make_record(1), 0.0)
+    trigger = turns.tell(make_record(1), 0.0).trigger
     assert [one.verdict for one in turns.output.sent] == [Verdict.NO_VERDICT]
     assert announced_ns[0] - trigger.triggered_ns < 0.5e9

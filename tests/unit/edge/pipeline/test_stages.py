@@ -340,6 +340,16 @@ def test_an_idle_engine_is_kept_warm_and_one_that_fails_ends_nothing() -> None:
     assert line.outcomes() == ["PASS"]
 
 
+def test_an_engine_is_kept_warm_beside_one_that_fails() -> None:
+    healthy = FakeInspector()
+    views = [
+        View(name, LiveCamera(), inspector)
+        for name, inspector in (("top", AwayInspector()), ("side", healthy))
+    ]
+    with Running(Line(views, keep_warm_ms=300.0)):
+        wait_until(lambda: healthy.warmed >= 3)
+
+
 class AwayInspector(FakeInspector):
     """Its engine fails while it is away, with a part and without."""
 
