@@ -133,10 +133,11 @@ def compare(older: Calibration, newer: Calibration) -> Comparison:
         ConfigError: the calibrations used different artefacts or layouts, so that their scores have
             no common scale, or one of them holds no scores.
     """
-    if older.artefact_sha256 != newer.artefact_sha256:
+    if older.artefact_sha256 != newer.artefact_sha256 or not older.fits_engine(newer.engine):
+        on_older, on_newer = (f" on {one.engine}" if one.engine else "" for one in (older, newer))
         raise ConfigError(
-            f"the calibration {older.moment} came through {older.artefact} "
-            f"({older.artefact_sha256[:12]}) and {newer.moment} through {newer.artefact} "
+            f"the calibration {older.moment} came through {older.artefact}{on_older} "
+            f"({older.artefact_sha256[:12]}) and {newer.moment} through {newer.artefact}{on_newer} "
             f"({newer.artefact_sha256[:12]}): their scores have no common scale; calibrate the "
             "same artefact twice"
         )
@@ -208,17 +209,20 @@ def _require_same_artefact(
             f"({old.artefact_sha256[:12]}), and {old.artefact} is {actual[:12]} now; thresholds "
             f"hold for the artefact they were measured through: {mend}"
         )
-    if active is not None and _way(active) != _way(old):
+    if active is None:
+        return
+    if bundle.bound_to(active.artefact) != bundle.bound_to(old.artefact):
         raise BundleError(
-            f"{bundle.folder}: the calibration {name} came through {_way(old)}, and the active one "
-            f"through {_way(active)}; a line that runs that artefact would no longer start: {mend} "
-            f"--artefact {active.artefact}"
+            f"{bundle.folder}: the calibration {name} came through {old.artefact}, and the active "
+            f"one through {active.artefact}; a line that runs that artefact would no longer start: "
+            f"{mend} --artefact {active.artefact}"
         )
-
-
-def _way(calibration: Calibration) -> str:
-    """Returns the artefact, and the engine where the scores depend on it."""
-    return calibration.artefact + (f" on {calibration.engine}" if calibration.engine else "")
+    if not old.fits_engine(active.engine):
+        raise BundleError(
+            f"{bundle.folder}: the calibration {name} came through {old.artefact} on {old.engine}, "
+            f"and the active one on {active.engine}; a line that runs that engine would no longer "
+            f"start: {mend} --artefact {active.artefact} --engine {active.engine}"
+        )
 
 
 def _active_entry(bundle: Bundle, path: Path) -> Entry:

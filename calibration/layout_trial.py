@@ -106,6 +106,7 @@ def try_layout(
         EngineError: the artefact does not run.
     """
     active = find(bundle, recipe, ACTIVE).whole()
+    bundle.calibration(recipe, active.artefact, engine or "")  # refuses another engine
     engine = engine or active.engine or None
     settings = CalibrationSettings(
         recipe=recipe,

@@ -64,5 +64,6 @@ def _comparable(bundle: Bundle, active: Calibration) -> dict[str, tuple[float, .
         for one in found
         if one is not None
         and one.artefact_sha256 == active.artefact_sha256
+        and one.fits_engine(active.engine)
         and one.layout == active.layout
     }

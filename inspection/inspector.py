@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -285,29 +285,25 @@ class Inspector:
         return 0.0 if self._early is None else self._early.margin.width
 
     @property
-    def engine(self) -> Engine:
-        """Returns the engine, which inspectors of the same bundle may share."""
-        return self._engine
+    def engines(self) -> tuple[Engine, ...]:
+        """Returns the engines in the order in which they see a part; inspectors may share them."""
+        return (self._engine,) if self._early is None else (self._early.engine, self._engine)
 
-    def warm(self) -> None:
-        """Runs the engines on an empty image, so that the next part is not slow.
+    def warm(self, engine: object) -> None:
+        """Runs one of `engines` on an empty image, so that the next part is not slow.
 
         Raises:
-            EngineError: an engine failed.
+            EngineError: it failed.
         """
         graph = self.bundle.manifest.graph
-        for engine in self._engines():
-            run_empty(engine, GraphShape(graph.height, graph.width))
+        for one in self.engines:
+            if one is engine:
+                run_empty(one, GraphShape(graph.height, graph.width))
 
     def close(self) -> None:
         """Releases the engines. Safe to call twice."""
-        for engine in self._engines():
+        for engine in self.engines:
             engine.close()
-
-    def _engines(self) -> Iterator[Engine]:
-        if self._early is not None:
-            yield self._early.engine
-        yield self._engine
 
     def __enter__(self) -> Inspector:
         return self

@@ -128,11 +128,11 @@ def _cells(trial: Trial) -> tuple[str, ...]:
 
 def next_step(bundle: Bundle) -> list[str]:
     """Returns the command that renews thresholds which the new choice does not keep."""
-    identity = bundle.sha256(bundle.bound_to(chosen_here(bundle).artefact))
+    fitting = bundle.same_as(chosen_here(bundle).artefact)
     lines = []
     for recipe in bundle.recipes():
         path = bundle.calibration_path(recipe)
-        if bundle.read_calibration(path, "calibrate again").artefact_sha256 != identity:
+        if bundle.read_calibration(path, "calibrate again").artefact_sha256 not in fitting:
             lines.append(
                 f"next: linewarden calibrate {bundle.folder} --recipe {recipe} --good FOLDER"
             )

@@ -281,7 +281,7 @@ def in_a_cascade(
         Expected(str(number), images[number], float(found.scores[0]), found.maps[0])
         for number, found in expected.shown.items()
     ]
-    margin = first_look(seen, got.shown, expected.threshold).margin
+    margin = first_look(seen, got.shown, expected.threshold, good=len(frames.good)).margin
     leaves = ~(got.scores <= margin.limit(expected.threshold))
     flips = (leaves & (expected.scores > expected.threshold)) != (
         expected.scores > expected.threshold

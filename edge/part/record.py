@@ -54,7 +54,7 @@ class _Judged(_Frozen):
         threshold_review: raw score above which it is reviewed; None without a review band.
         threshold_pixel: value of the anomaly map above which a pixel belongs to the mask.
         artefact_sha256: the model file that gave the score; for a part that a first stage passed,
-            the hash of its file and precision.
+            or did not judge because it failed, the hash of its file, engine and precision.
         calibration_seal: the calibration that gave the threshold.
     """
 

@@ -23,8 +23,8 @@ class PartInspector(Protocol):
         """The recipe, artefact and thresholds behind its verdicts."""
 
     @property
-    def engine(self) -> object:
-        """Its engine; views that share one warm it once."""
+    def engines(self) -> tuple[object, ...]:
+        """Its engines, in the order in which they see a part; views may share them."""
 
     def prepare(self, frame: npt.NDArray[np.uint8]) -> PreparedFrame | Inspection:
         """Preprocess one frame, while `infer` runs on another thread; NO_VERDICT refuses it."""
@@ -32,8 +32,8 @@ class PartInspector(Protocol):
     def infer(self, prepared: PreparedFrame, deadline_ns: int | None = None) -> Inspection:
         """Judge it; `deadline_ns` is that of its part, on the monotonic clock."""
 
-    def warm(self) -> None:
-        """Run the engine without a part; raises EngineError when it fails."""
+    def warm(self, engine: object) -> None:
+        """Run one of its engines without a part; raises EngineError when it fails."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from edge.part.shot import PartInspector, Shot
+from edge.part.shot import Shot
 from edge.pipeline.engine_health import EngineHealth
 from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
@@ -16,7 +16,6 @@ from edge.pipeline.settings import View
 from inspection.errors import EngineError
 from inspection.inspector import Inspection
 from inspection.layout import PreparedFrame
-from inspection.verdict import Cause
 
 _POLL_S = 0.2  # longest turn of an idle loop: a sign of life for the watchdog
 
@@ -111,8 +110,7 @@ class InferenceLoop:
             inspection = prepared
         else:
             inspection = shot.inspector.infer(prepared, shot.trigger.deadline_ns)
-            why = inspection.message if inspection.cause is Cause.ENGINE else ""
-            self._health.note(shot.inspector.engine, why, is_early=inspection.is_early)
+            self._health.note_inspection(shot.inspector, inspection)
         is_in_time = self._ledger.report(shot.trigger, shot.view, inspection)
         self._intake.finish(shot)
         if not is_in_time:
@@ -126,21 +124,23 @@ class InferenceLoop:
 
     def _warm(self, *, only_failing: bool) -> None:
         """Run each engine once; views may share one."""
-        inspectors = {view.inspector.engine: view.inspector for view in self._views}
+        inspectors = {
+            engine: view.inspector for view in self._views for engine in view.inspector.engines
+        }
         if only_failing:
             failing = filter(self._health.is_failing, inspectors)
             inspectors = {engine: inspectors[engine] for engine in failing}
         for engine, inspector in inspectors.items():
             try:
-                inspector.warm()
+                inspector.warm(engine)
             except EngineError as error:  # the next part meets it too, and has its record
-                self._note_cold(inspector, str(error))
+                self._note_cold(engine, str(error))
             else:
                 self._health.note(engine, "")
 
-    def _note_cold(self, inspector: PartInspector, why: str) -> None:
+    def _note_cold(self, engine: object, why: str) -> None:
         """Note an engine that failed without a part, unless a changeover closed it meanwhile."""
         for view in self._views:
-            if view.inspector is inspector and not self._health.is_failing(inspector.engine):
+            if engine in view.inspector.engines and not self._health.is_failing(engine):
                 _log.warning("view %s: %s", view.name, why)
-        self._health.note(inspector.engine, why)
+        self._health.note(engine, why)

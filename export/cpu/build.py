@@ -95,8 +95,8 @@ def build_for_processor(
     its time goes first. The record replaces that of an earlier build.
 
     Args:
-        good: images of good parts; the FP32 graph on ONNX Runtime gives their expected scores. At
-            most `MAX_GOOD` of them are used, evenly spaced.
+        good: images of good parts; the FP32 graph on ONNX Runtime gives their expected scores. Of
+            those that the model has not learnt, at most `MAX_GOOD` are used, evenly spaced.
         artefacts: ONNX files of the bundle to try beside the FP32 graph; empty for all that a
             processor may run.
         threads: threads that the line will have; None for all cores.

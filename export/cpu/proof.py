@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from export.cpu.candidates import Candidate
-from export.cpu.margins import FEWEST_FRAMES, FirstLook, first_look
+from export.cpu.margins import FEWEST_GOOD, FirstLook, first_look
 from export.precision.outcome import Expected, Outcome, Yardstick
 from inspection.bundle import REFERENCE_ARTEFACT, Bundle, Chosen
 from inspection.engine import Engine
@@ -23,6 +23,7 @@ from inspection.preprocess import preprocess
 
 MAX_GOOD = 32  # good images that prove an artefact; more take longer and show the same
 _MAX_REASON = 200  # characters
+_FEW = f"needs {FEWEST_GOOD} good images that the model has not learnt, and has {{}}: --good"
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Proof:
     """What every candidate must reproduce: the good images first, then the golden frames.
 
     Attributes:
-        has_learnt: True when the model was fitted to some of the good images.
+        good: number of the good images, which the model has not learnt.
     """
 
     bundle: Bundle
@@ -53,7 +54,7 @@ class Proof:
     golden: list[GoldenFrame]
     expected: list[Expected]
     yardstick: Yardstick
-    has_learnt: bool
+    good: int
 
     @property
     def threshold(self) -> float:
@@ -63,10 +64,11 @@ class Proof:
 
 def proof_for(bundle: Bundle, good: Sequence[Path], threads: int | None) -> Proof:
     """Prepares the frames, and scores the good ones with the FP32 graph on ONNX Runtime."""
-    count = min(len(good), MAX_GOOD)
-    places = np.unique(np.linspace(0, len(good) - 1, count).astype(int)) if count else ()
     way = bundle.manifest.preprocessing
-    images = [preprocess(read_frame(good[place], way.window), way)[np.newaxis] for place in places]
+    images = [
+        preprocess(read_frame(path, way.window), way)[np.newaxis]
+        for path in _spread(_unlearnt(bundle, good))
+    ]
     expected = []
     with closing(open_chosen(bundle, Chosen("onnxruntime", REFERENCE_ARTEFACT))) as engine:
         for number, image in enumerate(images):
@@ -76,8 +78,24 @@ def proof_for(bundle: Bundle, good: Sequence[Path], threads: int | None) -> Proo
     expected += [Expected(frame.name, frame.image, frame.score, frame.map) for frame in golden]
     threshold = bundle.manifest.parity.threshold
     yardstick = Yardstick(expected, good=len(images), threshold=threshold)
-    has_learnt = not bundle.trained_on().isdisjoint(sha256_of(good[place]) for place in places)
-    return Proof(bundle, threads, golden, expected, yardstick, has_learnt)
+    return Proof(bundle, threads, golden, expected, yardstick, good=len(images))
+
+
+def _unlearnt(bundle: Bundle, images: Sequence[Path]) -> list[Path]:
+    """Returns the images that the model was not fitted to, each content once.
+
+    Scores of learnt images are lower and differ less than those of new parts.
+    """
+    by_content = {sha256_of(path): path for path in images}
+    return [path for sha256, path in by_content.items() if sha256 not in bundle.trained_on()]
+
+
+def _spread(images: Sequence[Path]) -> list[Path]:
+    """Returns at most `MAX_GOOD` of them, evenly spaced."""
+    if not images:
+        return []
+    places = np.linspace(0, len(images) - 1, min(len(images), MAX_GOOD)).astype(int)
+    return [images[place] for place in places]
 
 
 def prove(proof: Proof, candidate: Candidate, stack: ExitStack, *, keeps_open: bool) -> Tried:
@@ -97,11 +115,11 @@ def prove(proof: Proof, candidate: Candidate, stack: ExitStack, *, keeps_open: b
             tried.remark = _beyond_budget(candidate, tried.outcome)
             if not tried.remark and candidate.is_exact:
                 tried.remark = _wrong_decisions(proof, candidate, tried.outcome, engine)
+            elif not tried.remark and proof.good < FEWEST_GOOD:
+                tried.remark = _FEW.format(proof.good)
             elif not tried.remark:
-                tried.look = first_look(
-                    proof.expected, got, proof.threshold, has_learnt=proof.has_learnt
-                )
-                tried.remark = _fault(tried.look)
+                tried.look = first_look(proof.expected, got, proof.threshold, good=proof.good)
+                tried.remark = _wrong_passes(tried.look)
     except EngineError as error:
         tried.remark = f"does not run: {_shortened(str(error))}"
         return tried
@@ -139,10 +157,7 @@ def _beyond_budget(candidate: Candidate, outcome: Outcome) -> str:
     return ""
 
 
-def _fault(look: FirstLook) -> str:
-    """Returns why a first stage does not hold; empty when it does."""
-    if look.frames < FEWEST_FRAMES:
-        return f"{look.frames} frames of good parts do not show how far it is from FP32: --good"
+def _wrong_passes(look: FirstLook) -> str:
     return f"would pass {', '.join(look.wrongly_passed)}" if look.wrongly_passed else ""
 
 

@@ -24,6 +24,7 @@ class Stages:
         frames: number of native frames that were measured in turn.
         height, width: their size in pixels.
         decide_ms: on the golden frame with the highest score, whose mask takes the most time.
+        has_zones: True when the recipe has zones, and so no first stage.
     """
 
     recipe: str
@@ -32,6 +33,7 @@ class Stages:
     width: int
     preprocess_ms: float
     decide_ms: float
+    has_zones: bool
 
     @property
     def both_ms(self) -> float:
@@ -71,6 +73,7 @@ def stages_around_engine(bundle: Bundle, recipe: str, frames: Sequence[Image]) -
         width=taken[0].shape[1],
         preprocess_ms=float(np.median([times.preprocess_ns for times in measured])) / 1e6,
         decide_ms=float(np.median([times.decide_ns for times in measured])) / 1e6,
+        has_zones=bool(calibration.zone_thresholds),
     )
 
 

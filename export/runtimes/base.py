@@ -134,7 +134,7 @@ def _calibrations(bundle: Bundle, artefact: str) -> Iterator[Calibration]:
     for recipe in calibrated_recipes(bundle.folder):
         mend = f"linewarden calibrate {bundle.folder} --recipe {recipe} --good FOLDER"
         calibration = bundle.read_calibration(bundle.calibration_path(recipe), mend)
-        is_of_artefact = calibration.artefact_sha256 == bundle.sha256(bundle.bound_to(artefact))
+        is_of_artefact = calibration.artefact_sha256 in bundle.same_as(artefact)
         if is_of_artefact and calibration.layout is None:
             yield calibration
 

@@ -108,8 +108,9 @@ class Bundle:
         is_fp32 = listed is not None and listed.precision == "fp32"
         return REFERENCE_ARTEFACT if is_fp32 else artefact
 
-    def _same_as(self, artefact: str) -> set[str]:
+    def same_as(self, artefact: str) -> set[str]:
         """Returns the hashes of all files that differ from an artefact by rounding only."""
+        artefact = self.bound_to(artefact)
         forms = (n for n in self.manifest.artefacts if self.bound_to(n) == artefact)
         return {self.sha256(artefact), *map(self.sha256, forms)}
 
@@ -169,13 +170,13 @@ class Bundle:
             )
         artefact = self.bound_to(artefact)
         actual = self.sha256(artefact)
-        if calibration.artefact_sha256 not in self._same_as(artefact):
+        if calibration.artefact_sha256 not in self.same_as(artefact):
             raise BundleError(
                 f"{path}: its thresholds were measured through {calibration.artefact} "
                 f"({calibration.artefact_sha256[:12]}) and {artefact} is {actual[:12]}; thresholds "
                 f"hold for the artefact they were measured through: {mend}"
             )
-        if engine and calibration.engine not in {"", engine}:
+        if not calibration.fits_engine(engine):
             raise BundleError(
                 f"{path}: its thresholds were measured through {calibration.artefact} on "
                 f"{calibration.engine}, and {engine} rounds otherwise: {mend} --engine {engine} "

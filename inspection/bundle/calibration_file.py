@@ -194,6 +194,10 @@ class Calibration(Vouched):
         """Time of the calibration, as a file name: `20261121T041401Z`."""
         return re.sub(r"[^0-9T]", "", self.created_utc[:19]) + "Z"
 
+    def fits_engine(self, engine: str) -> bool:
+        """Returns whether its scores are on the scale of an engine; empty for one not known."""
+        return not (self.engine and engine) or self.engine == engine
+
     def identity(self, recipe_number: int | None = None, early_sha256: str = "") -> RecipeIdentity:
         """Returns the identity that the verdicts of this calibration carry."""
         return RecipeIdentity(

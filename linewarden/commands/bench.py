@@ -101,8 +101,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _whole(bundle: Bundle, recipe: str, found: Comparison, stages: Stages | None) -> list[str]:
     """Returns the lines from the frame to the verdict, and the next step."""
-    record, time_ms, exact_ms = found.record, found.first.median_ms, found.exact.median_ms
+    record, exact_ms = found.record, found.exact.median_ms
+    has_first = record.first is not None and not (stages is not None and stages.has_zones)
+    time_ms = found.first.median_ms if has_first else exact_ms
     lines = [f"best here: {named(record.exact)}", *cascade(record)]
+    if record.first is not None and not has_first:
+        lines.append(f"recipe {recipe!r} has zones, which it does not see: FP32 decides alone")
     if stages is None or time_ms is None or exact_ms is None:
         lines.append(
             f"recipe {recipe!r} is not calibrated, or finds no part on these frames: the steps "
@@ -115,7 +119,7 @@ def _whole(bundle: Bundle, recipe: str, found: Comparison, stages: Stages | None
             f"around it: preparing a frame of {size} takes {prepare}, deciding {decide}",
             f"frame to verdict {whole:.1f} ms: {1e3 / whole:.0f} frames in a second",
         ]
-        if record.first is not None:
+        if has_first:
             lines.append(f"with a second look {whole + exact_ms:.1f} ms")
     if not bundle.cpu_records(record.processor.folder):
         lines.append(f"next: linewarden build {bundle.folder}")

@@ -5,8 +5,9 @@ processor has: ONNX Runtime and OpenVINO in FP32, OpenVINO in BF16 where the pro
 the units, and the INT8 files of the bundle. Each runs on the golden frames and on the good
 images of --good, and all that hold are timed in turn. The fastest form of the FP32 graph
 decides. A lower precision that is faster goes before it: it passes the parts whose scores
-keep a margin to the threshold, twice the largest difference that the build saw on 10 or
-more frames of good parts, and leaves all others to the FP32 graph. It rejects nothing,
+keep a margin to the threshold, or to the highest score of a good image when that is lower,
+and leaves all others to the FP32 graph. The margin is twice the largest difference that
+the build saw, which takes 10 good images that the model has not learnt. It rejects nothing,
 and thresholds hold on every machine. Recipes with zones do without it. From then on,
 evaluate, inspect and run use both on this kind of processor, until --engine or --artefact
 say otherwise. A bundle that was never built runs its FP32 graph on ONNX Runtime.

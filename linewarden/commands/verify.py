@@ -10,10 +10,11 @@ before TensorRT sees it, and runs the others. It reads the calibrations of all r
 where this machine has keys, these must vouch for them (see 'linewarden bundle').
 
 Every artefact must give the verdicts of the checkpoint; a first stage must not pass what
-the checkpoint rejects. The FP32 artefact may differ from it by rounding only, an artefact
-of lower precision by the difference of its export, a plan or a first stage by that of its
-build. (ONNX Runtime on a CPU computes FP16 in FP32 and rounds nothing: a device gives
-other figures for an artefact for TensorRT.)
+the checkpoint rejects, nor differ by more than its margin on what that passes. The FP32
+artefact may differ from it by rounding only, an artefact of lower precision by the
+difference of its export, a plan or a first stage by that of its build. (ONNX Runtime on a
+CPU computes FP16 in FP32 and rounds nothing: a device gives other figures for an artefact
+for TensorRT.)
 
 examples:
   linewarden verify bundles/flange
@@ -22,7 +23,8 @@ examples:
 
 columns:
   score, map     largest difference from the checkpoint, raw
-  flips          frames that get another verdict at the threshold of the export
+  flips          frames that get another verdict at the threshold of the export; of a first
+                 stage, those that it passes wrongly or that differ by more than its margin
   mask IoU       overlap with the masks of the checkpoint over all frames; a mask has the
                  pixels above every pixel of the frames that the checkpoint passes
   p50, p99       milliseconds of one inference

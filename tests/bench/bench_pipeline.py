@@ -107,10 +107,10 @@ class NoEngine:
         )
 
     @property
-    def engine(self) -> object:
-        return self
+    def engines(self) -> tuple[object, ...]:
+        return (self,)
 
-    def warm(self) -> None:
+    def warm(self, engine: object) -> None:
         pass
 
 

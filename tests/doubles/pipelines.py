@@ -71,7 +71,7 @@ class FakeInspector:
         identity: RecipeIdentity = IDENTITY,
     ) -> None:
         self.identity = identity
-        self.engine = object()
+        self.engines: tuple[object, ...] = (object(),)
         self.warmed = 0
         self._before = before
 
@@ -85,7 +85,8 @@ class FakeInspector:
             return special
         return judged(Verdict.REJECT if image[0, 0] % 2 else Verdict.PASS)
 
-    def warm(self) -> None:
+    def warm(self, engine: object) -> None:
+        assert engine in self.engines
         self.warmed += 1
 
 

@@ -129,7 +129,10 @@ def test_both_stages_are_timed_warmed_and_closed(tiny_bundle: Bundle) -> None:
     ).inspect(FRAME)
     assert times.infer_ns > 0
     assert alone.times.preprocess_ns > 0
-    inspector.warm()
+    assert inspector.engines == (first, exact)
+    inspector.warm(first)
+    assert (first.runs, exact.runs) == (2, 1)
+    inspector.warm(exact)
     assert (first.runs, exact.runs) == (2, 2)
     inspector.close()
     assert first.is_closed

@@ -183,7 +183,7 @@ def test_an_inspection_says_how_long_each_step_took(tiny_bundle: Bundle) -> None
 
 def test_warming_runs_the_engine_on_an_empty_image(tiny_bundle: Bundle) -> None:
     engine = RememberingEngine()
-    Inspector(tiny_bundle, tiny_bundle.calibration("default", "model.onnx"), engine).warm()
+    Inspector(tiny_bundle, tiny_bundle.calibration("default", "model.onnx"), engine).warm(engine)
     (batch,) = engine.batches
     assert batch.shape == (1, 32, 32, 3)
     assert batch.dtype == np.uint8

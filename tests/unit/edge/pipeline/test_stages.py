@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from tests.doubles.pipelines import (
     Image,
     Line,
     frame,
+    judged,
 )
 
 
@@ -326,7 +328,7 @@ def test_an_idle_engine_is_kept_warm_and_one_that_fails_ends_nothing() -> None:
     inspector = FakeInspector()
     line = Line(LiveCamera(), inspector, keep_warm_ms=5.0)
 
-    def fail() -> None:
+    def fail(engine: object) -> None:
         inspector.warmed += 1
         raise EngineError("out of memory")
 
@@ -360,8 +362,8 @@ class AwayInspector(FakeInspector):
     def _fail(self, _image: Image) -> Inspection | None:
         return no_verdict(Cause.ENGINE, "the server is away") if self.is_away else None
 
-    def warm(self) -> None:
-        super().warm()
+    def warm(self, engine: object) -> None:
+        super().warm(engine)
         if self.is_away:
             raise EngineError("the server is away")
 
@@ -400,9 +402,32 @@ def test_an_engine_is_lost_after_failures_in_a_row(runs: str, is_lost: bool) -> 
     shared = FakeInspector()
     health = EngineHealth([View(name, FakeCamera(), shared) for name in ("top", "side")])
     for run in runs:
-        health.note(shared.engine, "no memory" if run == "F" else "")
+        health.note(shared.engines[0], "no memory" if run == "F" else "")
     why = "the engine fails each time: no memory"
     assert health.lost == (f"view top: {why}; view side: {why}" if is_lost else "")
+
+
+def test_the_engines_of_a_cascade_are_watched_each_for_itself() -> None:
+    first, exact = object(), object()
+    plain, zoned = FakeInspector(), FakeInspector()
+    plain.engines, zoned.engines = (first, exact), (exact,)
+    views = [View("plain", FakeCamera(), plain), View("zoned", FakeCamera(), zoned)]
+    health = EngineHealth(views)
+    failed = replace(no_verdict(Cause.ENGINE, "no memory"), is_early=True)
+    for _ in range(3):
+        health.note_inspection(plain, failed)
+        health.note_inspection(zoned, judged(Verdict.PASS))
+    assert health.lost == "view plain: the engine fails each time: no memory"
+    health.note_inspection(plain, replace(judged(Verdict.PASS), is_early=True))
+    assert health.lost == ""
+    for _ in range(3):
+        health.note_inspection(plain, no_verdict(Cause.ENGINE, "no memory"))
+        health.note_inspection(plain, replace(judged(Verdict.PASS), is_early=True))
+        health.note_inspection(plain, no_verdict(Cause.DEADLINE, "late"))
+    assert health.lost.startswith("view plain: ")
+    assert "view zoned: " in health.lost
+    health.note_inspection(zoned, judged(Verdict.REJECT))
+    assert health.lost == ""
 
 
 def test_an_engine_is_left_alone_unless_asked() -> None:

@@ -17,13 +17,14 @@ from export.cpu import build as cpu_build
 from export.cpu import proof as cpu_proof
 from export.cpu.build import CpuBuilt, build_for_processor, compare_on_processor, has_choice
 from export.cpu.candidates import candidates_for
-from export.cpu.margins import FEWEST_FRAMES, FirstLook
+from export.cpu.margins import FEWEST_GOOD, FirstLook
 from export.timing import Image
 from inspection.bundle import Bundle, Chosen, chosen_here, engine_of, open_bundle
 from inspection.bundle.adoption import adopt
 from inspection.engine import Engine, Prediction
 from inspection.engine.cpu_record import CpuRecord, Margin, write_record
 from inspection.errors import BundleError, EngineError
+from inspection.files import sha256_of
 from inspection.golden import golden_frames, require_golden
 from inspection.golden_run import artefacts_here, runs_of_choice
 from inspection.images import encode_png
@@ -56,7 +57,7 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def build(bundle: Bundle, times_ms: dict[str, float], good: Sequence[Path] = ()) -> CpuBuilt:
-    good = good or good_images(bundle.folder.with_name("proof"), FEWEST_FRAMES)
+    good = good or good_images(bundle.folder.with_name("proof"), FEWEST_GOOD)
     return build_for_processor(bundle, good=good, stopwatch=processors.Stopwatch(times_ms))
 
 
@@ -156,10 +157,18 @@ def test_a_form_of_fp32_that_differs_by_more_than_rounding_never_decides(
     assert built.record.exact.engine == "onnxruntime"
 
 
-def test_few_frames_of_good_parts_show_no_margin(bundle: Bundle) -> None:
-    stopwatch = processors.Stopwatch(FASTEST_BF16)
-    record = build_for_processor(bundle, stopwatch=stopwatch).record
-    assert remarks(record)["openvino model.onnx bf16"].startswith("2 frames of good parts do not s")
+@pytest.mark.parametrize("learnt", [0, 2])
+def test_few_images_that_the_model_has_not_learnt_show_no_margin(
+    learnt: int, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = good_images(bundle.folder.with_name("proof"), FEWEST_GOOD - 1 + learnt)
+    hashes = frozenset(map(sha256_of, images[:learnt]))
+    monkeypatch.setattr(Bundle, "trained_on", lambda _: hashes)
+    again = [*images, *images]  # the same content counts once
+    record = build(bundle, FASTEST_BF16, again).record
+    assert remarks(record)["openvino model.onnx bf16"] == (
+        "needs 10 good images that the model has not learnt, and has 9: --good"
+    )
     assert record.first is None
 
 
@@ -175,7 +184,7 @@ def test_a_first_stage_that_errs_by_more_than_its_margin_does_not_start(bundle: 
 def test_a_first_stage_that_leaves_most_parts_to_fp32_is_not_kept(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = FirstLook(Margin(width=9.0, seen_to=9.0), 20, 0.9, ())
+    look = FirstLook(Margin(width=9.0, seen_to=9.0), 0.9, ())
     monkeypatch.setattr(cpu_proof, "first_look", lambda *_, **__: look)
     built = build(bundle, FASTEST_BF16)
     assert built.name == FP32
@@ -185,7 +194,7 @@ def test_a_first_stage_that_leaves_most_parts_to_fp32_is_not_kept(
 def test_one_that_passes_what_the_checkpoint_rejects_is_refused(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = FirstLook(Margin(width=0.0, seen_to=9.0), 20, 0.0, ("dark",))
+    look = FirstLook(Margin(width=0.0, seen_to=9.0), 0.0, ("dark",))
     monkeypatch.setattr(cpu_proof, "first_look", lambda *_, **__: look)
     built = build(bundle, FASTEST_BF16)
     assert remarks(built.record)["openvino model.onnx bf16"] == "would pass dark"

@@ -24,34 +24,34 @@ def found(*scores: float) -> dict[int, Prediction]:
     }
 
 
-@pytest.mark.parametrize(("has_learnt", "width"), [(False, 0.2), (True, 0.3)])
-def test_the_width_is_a_multiple_of_the_largest_difference_of_a_good_part(
-    has_learnt: bool, width: float
-) -> None:
-    frames = [expected("a", 0.2), expected("b", 0.5), expected("defect", 3.0)]
-    look = first_look(frames, found(0.25, 0.4, 9.0), THRESHOLD, has_learnt=has_learnt)
-    assert look.margin.width == pytest.approx(width)
-    assert (look.margin.seen_to, look.frames, look.wrongly_passed) == (0.5, 2, ())
+def test_the_width_is_twice_the_largest_difference_of_a_passed_frame() -> None:
+    frames = [expected("a", 0.2), expected("b", 0.5), expected("golden", 0.9), expected("bad", 3.0)]
+    look = first_look(frames, found(0.25, 0.4, 0.75, 9.0), THRESHOLD, good=2)
+    assert look.margin.width == pytest.approx(0.3)
+    assert (look.margin.seen_to, look.wrongly_passed) == (0.5, ())
 
 
-def test_parts_within_the_margin_of_the_best_good_part_get_a_second_look() -> None:
+def test_good_images_within_the_margin_of_the_highest_get_a_second_look() -> None:
     scores = {"a": 0.2, "b": 0.5, "c": 0.85, "d": 0.1}
     frames = [expected(name, score) for name, score in scores.items()]
-    look = first_look(frames, found(0.2, 0.45, 0.85, 0.1), THRESHOLD)
+    look = first_look(frames, found(0.2, 0.45, 0.85, 0.1), THRESHOLD, good=4)
     assert look.margin.limit(9.0) == look.margin.limit(0.85) == pytest.approx(0.75)
     assert look.second_look == 0.25  # c
 
 
+def test_a_good_image_that_is_rejected_reaches_no_further_than_the_threshold() -> None:
+    frames = [expected("a", 0.2), expected("b", 1.4)]
+    look = first_look(frames, found(0.2, 1.4), THRESHOLD, good=2)
+    assert look.margin.seen_to == THRESHOLD
+    assert look.second_look == 0.5
+
+
 def test_a_defect_that_it_would_pass_is_named() -> None:
     frames = [expected("a", 0.2), expected("b", 0.9), expected("scratch", 1.4)]
-    assert first_look(frames, found(0.25, 0.9, 0.7), THRESHOLD).wrongly_passed == ("scratch",)
+    look = first_look(frames, found(0.25, 0.9, 0.7), THRESHOLD, good=2)
+    assert look.wrongly_passed == ("scratch",)
 
 
 def test_scores_that_agree_keep_the_width_of_a_rounding() -> None:
     frames = [expected("a", 0.5), expected("b", 0.25)]
-    assert first_look(frames, found(0.5, 0.25), THRESHOLD).margin.width == 0.5 / 256
-
-
-def test_without_a_good_part_every_part_gets_a_second_look() -> None:
-    look = first_look([expected("defect", 3.0)], found(3.0), THRESHOLD)
-    assert (look.frames, look.second_look) == (0, 1)
+    assert first_look(frames, found(0.5, 0.25), THRESHOLD, good=2).margin.width == 0.5 / 256
