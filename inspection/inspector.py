@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -160,8 +161,10 @@ class Inspector:
         if early is not None:
             limits = calibration.thresholds
             lowest = limits.reject if limits.review is None else limits.review
-            limit = early.margin.limit(lowest)
-            self._early_thresholds = replace(limits, reject=limit, review=None)
+            self._early_thresholds = Thresholds(
+                reject=early.margin.limit(lowest),
+                pixel=math.inf,  # what the first stage does not pass gets another mask
+            )
         self._preparer = FramePreparer(bundle.manifest.preprocessing, calibration.layout)
         self._identity = calibration.identity(recipe_number, "" if early is None else early.sha256)
 

@@ -86,8 +86,9 @@ def _unlearnt(bundle: Bundle, images: Sequence[Path]) -> list[Path]:
 
     Scores of learnt images are lower and differ less than those of new parts.
     """
+    learnt = bundle.trained_on()
     by_content = {sha256_of(path): path for path in images}
-    return [path for sha256, path in by_content.items() if sha256 not in bundle.trained_on()]
+    return [path for sha256, path in by_content.items() if sha256 not in learnt]
 
 
 def _spread(images: Sequence[Path]) -> list[Path]:

@@ -18,6 +18,16 @@ from linewarden.memory import HINT
 PACKAGES = ["calibration", "edge", "export", "inspection", "linewarden", "reports", "training"]
 
 
+def inspect_failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> int:
+    """Returns the exit code of a command that ends with this error."""
+
+    def fail(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("linewarden.commands.inspect.run", fail)
+    return main(["inspect", "--bundle", "b", "part.png"])
+
+
 def test_a_file_that_cannot_be_written_is_one_line_and_nothing_is_half_written(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -89,11 +99,7 @@ def test_every_lack_of_memory_has_a_message(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(_: object) -> int:
-        raise error
-
-    monkeypatch.setattr("linewarden.commands.inspect.run", fail)
-    assert main(["inspect", "--bundle", "b", "part.png"]) == code
+    assert inspect_failing(monkeypatch, error) == code
     assert capsys.readouterr().err == f"linewarden: {said}\n"
 
 
@@ -111,11 +117,7 @@ def test_an_error_of_a_folder_names_the_file_that_is_written(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(_: object) -> int:
-        raise error
-
-    monkeypatch.setattr("linewarden.commands.inspect.run", fail)
-    assert main(["inspect", "--bundle", "b", "part.png"]) == 1
+    assert inspect_failing(monkeypatch, error) == 1
     expected = f"linewarden: {said}; free some space, or choose another place\n"
     assert capsys.readouterr().err == expected
 
@@ -132,12 +134,8 @@ def test_an_error_of_a_folder_names_the_file_that_is_written(
 def test_a_mistake_of_the_program_keeps_its_trace(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: object) -> int:
-        raise error
-
-    monkeypatch.setattr("linewarden.commands.inspect.run", fail)
     with pytest.raises(type(error), match="o"):
-        main(["inspect", "--bundle", "b", "part.png"])
+        inspect_failing(monkeypatch, error)
 
 
 def test_other_errors_of_files_keep_their_trace(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,21 @@ def grabbing(camera: Scripted, **given: Any) -> Iterator[Grabber]:
     assert errors == []
 
 
+@contextmanager
+def while_it_closes(camera: Scripted) -> Iterator[None]:
+    """Unplugs an open camera; the block runs while its grabber closes it."""
+    is_closing, closes = threading.Event(), threading.Event()
+
+    def close_slowly() -> None:
+        is_closing.set()
+        assert closes.wait(GENEROUS_S)
+
+    camera.before_close, camera.is_lost = close_slowly, True
+    assert is_closing.wait(GENEROUS_S)
+    yield
+    closes.set()
+
+
 def test_a_camera_is_opened_again_after_a_change_that_woke_its_thread_late() -> None:
     camera, new = Scripted(), Scripted()
     with grabbing(camera) as grabber:
@@ -84,36 +99,21 @@ def test_a_camera_is_opened_again_after_a_change_that_woke_its_thread_late() -> 
 
 
 def test_a_lost_camera_that_closes_is_not_opened_any_more_when_the_line_stops() -> None:
-    camera, is_closing, closes = Scripted(), threading.Event(), threading.Event()
-
-    def close_slowly() -> None:
-        is_closing.set()
-        assert closes.wait(GENEROUS_S)
-
+    camera = Scripted()
     with grabbing(camera) as grabber:
         grabber.open()
-        camera.before_close, camera.is_lost = close_slowly, True
-        assert is_closing.wait(GENEROUS_S)
-        grabber.stop()
-        closes.set()
+        with while_it_closes(camera):
+            grabber.stop()
     assert camera.opened == 1
 
 
 def test_a_lost_camera_that_closes_is_not_opened_any_more_when_another_one_comes() -> None:
     camera, new = Scripted(), Scripted()
-    is_closing, closes = threading.Event(), threading.Event()
-
-    def close_slowly() -> None:
-        is_closing.set()
-        assert closes.wait(GENEROUS_S)
-
     with grabbing(camera) as grabber:
         grabber.open()
-        camera.before_close, camera.is_lost = close_slowly, True
-        assert is_closing.wait(GENEROUS_S)
         change = CameraChange({"main": ViewCamera(new)}, lambda: None, GENEROUS_S)
-        grabber.change_camera(change)
-        closes.set()
+        with while_it_closes(camera):
+            grabber.change_camera(change)
         change.finish()
         wait_for(lambda: not grabber.lost)
     assert (camera.opened, new.opened) == (1, 1)
