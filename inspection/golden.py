@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -260,18 +260,25 @@ def _allowance_of(bundle: Bundle, measured: AccuracyGate | Parity | None) -> All
 
 
 def require_golden(
-    bundle: Bundle, artefact: str, engine: Engine, first: FirstStage | None = None
+    bundle: Bundle,
+    artefact: str,
+    engine: Engine,
+    first: FirstStage | None = None,
+    *,
+    frames: Sequence[GoldenFrame] | None = None,
 ) -> None:
     """Runs the self-test of a station: the golden frames, through the engine that will inspect.
 
     Args:
         first: set when the engine is this first stage of a cascade.
+        frames: the golden frames of the bundle; None reads them.
 
     Raises:
         EngineError: a frame gives another result than the checkpoint.
     """
+    frames = golden_frames(bundle) if frames is None else frames
     allowed = allowance(bundle, artefact) if first is None else first_allowance(bundle, first)
-    results = golden_results(bundle, engine, golden_frames(bundle), first)
+    results = golden_results(bundle, engine, frames, first)
     wrong = [result.frame.name for result in results if not allowed.covers(result)]
     if wrong:
         raise EngineError(

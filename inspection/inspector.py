@@ -155,7 +155,7 @@ class Inspector:
         self._early = early
         self._zone_names = tuple(calibration.zone_thresholds)
         self._zone_thresholds = tuple(calibration.zone_thresholds.values())
-        if early is not None and self._zone_thresholds:
+        if early is not None and calibration.has_zones:
             raise ValueError("the margin of a first stage is one of the score: zones have none")
         self._early_thresholds = calibration.thresholds
         if early is not None:
@@ -196,8 +196,7 @@ class Inspector:
         calibration = bundle.calibration(recipe, chosen.artefact, chosen.engine)
         opened = open_chosen(bundle, chosen, threads=threads, server=server)
         try:
-            has_zones = bool(calibration.zone_thresholds)
-            early = None if has_zones else open_early(bundle, chosen, threads=threads)
+            early = None if calibration.has_zones else open_early(bundle, chosen, threads=threads)
         except BaseException:
             opened.close()
             raise

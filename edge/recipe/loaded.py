@@ -19,7 +19,7 @@ from inspection.bundle import Bundle, Chosen, chosen_here, open_bundle
 from inspection.bundle.calibration_file import RecipeIdentity
 from inspection.engine import Engine
 from inspection.errors import ConfigError
-from inspection.golden import require_golden
+from inspection.golden import GoldenFrame, golden_frames, require_golden
 from inspection.inspector import Inspector
 from inspection.opening import EarlyPass, open_chosen, open_early
 
@@ -90,13 +90,13 @@ def load_recipe(config: RecipesConfig, number: int | None) -> LoadedRecipe:
             path = view.bundle or config.bundle
             if path not in opened:
                 opened[path] = _open_engine(config, path, stack)
-            bundle, chosen, engine = opened[path]
+            bundle, chosen, engine, _ = opened[path]
             _require_window(name, view.camera, bundle)
             recipe = view.recipe or config.recipe
             calibration = bundle.calibration(recipe, chosen.artefact, chosen.engine)
-            if not calibration.zone_thresholds and path not in first_stages:
+            if not calibration.has_zones and path not in first_stages:
                 first_stages[path] = _open_early(config, opened[path], stack)
-            early = None if calibration.zone_thresholds else first_stages[path]
+            early = None if calibration.has_zones else first_stages[path]
             inspectors[name] = Inspector(bundle, calibration, engine, number, early=early)
         cameras = {name: view.camera for name, view in config.all_views.items()}
         check = _part_check(config, inspectors)
@@ -119,6 +119,7 @@ class _Opened(NamedTuple):
     bundle: Bundle
     chosen: Chosen
     engine: Engine
+    golden: list[GoldenFrame]
 
 
 def _open_engine(config: RecipesConfig, path: Path, stack: ExitStack) -> _Opened:
@@ -126,11 +127,12 @@ def _open_engine(config: RecipesConfig, path: Path, stack: ExitStack) -> _Opened
     bundle, settings = open_bundle(path), config.engine
     chosen = chosen_here(bundle, settings.kind, settings.artefact)
     server = None if settings.server is None else settings.server.resolved(bundle.manifest.name)
+    golden = golden_frames(bundle)
 
     def opened() -> Engine:
         engine = open_chosen(bundle, chosen, threads=settings.threads, server=server)
         try:
-            require_golden(bundle, chosen.artefact, engine)
+            require_golden(bundle, chosen.artefact, engine, frames=golden)
         except BaseException:
             engine.close()
             raise
@@ -138,16 +140,17 @@ def _open_engine(config: RecipesConfig, path: Path, stack: ExitStack) -> _Opened
 
     engine = opened() if server is None else ReconnectingEngine(opened)
     stack.callback(engine.close)
-    return _Opened(bundle, chosen, engine)
+    return _Opened(bundle, chosen, engine, golden)
 
 
 def _open_early(config: RecipesConfig, opened: _Opened, stack: ExitStack) -> EarlyPass | None:
     """Opens the first stage of a bundle, if it has one, which passes the self-test."""
-    bundle, chosen, _ = opened
+    bundle, chosen, _, golden = opened
     early = open_early(bundle, chosen, threads=config.engine.threads)
     if early is not None and chosen.first is not None:
         stack.callback(early.engine.close)
-        require_golden(bundle, chosen.first.artefact, early.engine, chosen.first)
+        artefact = chosen.first.artefact
+        require_golden(bundle, artefact, early.engine, chosen.first, frames=golden)
     return early
 
 

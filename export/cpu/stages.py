@@ -73,7 +73,7 @@ def stages_around_engine(bundle: Bundle, recipe: str, frames: Sequence[Image]) -
         width=taken[0].shape[1],
         preprocess_ms=float(np.median([times.preprocess_ns for times in measured])) / 1e6,
         decide_ms=float(np.median([times.decide_ns for times in measured])) / 1e6,
-        has_zones=bool(calibration.zone_thresholds),
+        has_zones=calibration.has_zones,
     )
 
 

@@ -194,6 +194,11 @@ class Calibration(Vouched):
         """Time of the calibration, as a file name: `20261121T041401Z`."""
         return re.sub(r"[^0-9T]", "", self.created_utc[:19]) + "Z"
 
+    @property
+    def has_zones(self) -> bool:
+        """Whether zones decide: by single values of the map, where no first stage has a margin."""
+        return bool(self.zone_thresholds)
+
     def fits_engine(self, engine: str) -> bool:
         """Returns whether its scores are on the scale of an engine; empty for one not known."""
         return not (self.engine and engine) or self.engine == engine
