@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from edge.line.handshake import NOTHING, Bits
-from edge.line.timetable import Timetable
+from edge.line.timetable import Timetable, failure_from
 from edge.part.signal import Signal
 from inspection.config.plugins import Sdk
 from inspection.errors import LineError
@@ -95,8 +95,9 @@ class Lines:
         def run() -> None:
             try:
                 action()
-            except OSError as error:
-                self.failure = error  # before the caller wakes, and takes the action for done
+            except Exception as error:
+                # Before the caller wakes, and takes the action for done.
+                self.failure = failure_from(error)
                 raise
             finally:
                 done.set()

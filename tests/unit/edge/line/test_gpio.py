@@ -319,6 +319,21 @@ def test_an_error_is_told_also_when_its_thread_is_slow(
     wait_for(lambda: pins.is_released)
 
 
+def test_a_defect_within_send_is_told_and_gives_the_lines_back(
+    pins: Pins, gpio: Gpio, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = gpio._lines
+    assert lines is not None
+
+    def fail(**_bits: object) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    monkeypatch.setattr(lines, "drive", fail)
+    with pytest.raises(LineError, match=r"test-000001 was not told: ZeroDivisionError"):
+        gpio.send(make_record(1, Verdict.PASS))
+    wait_for(lambda: pins.is_released)
+
+
 @pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.REJECT])
 def test_a_part_that_was_not_told_is_rejected_at_the_gate(
     pins: Pins, make_record: MakeRecord, verdict: Verdict
@@ -375,12 +390,13 @@ def test_actions_run_in_the_order_of_their_time() -> None:
     assert ran == ["first", "second"]
 
 
-def test_an_action_that_fails_ends_the_timetable() -> None:
+@pytest.mark.parametrize("error", [OSError(5, "gone"), ZeroDivisionError("a mistake")])
+def test_an_action_that_fails_ends_the_timetable(error: Exception) -> None:
     errors: list[OSError] = []
     ran: list[int] = []
 
     def fail() -> None:
-        raise OSError(5, "gone")
+        raise error
 
     timetable = Timetable("test", errors.append)
     timetable.at(0, fail)
