@@ -9,9 +9,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from edge.encoder import EncoderConfig
-from edge.line import GpioConfig, OutputConfig
+from edge.line import GpioConfig, OutputConfig, StorableConfig
 from edge.line.gate import GateConfig
 from edge.peers.resources import ListeningPort
+from edge.pipeline.settings import RunSettings
 from edge.recipe.config import (
     RecipesConfig,
     is_fired,
@@ -117,6 +118,20 @@ class LineConfig(RecipesConfig):
             yield Flaw((*keys, "travel_ms"), what, ("deadline_ms",))
 
     @model_validator(mode="after")
+    def _peers_answer_before_their_thread_hangs(self) -> LineConfig:
+        refuse(
+            flaw for keys, part in self._waiting_for_peers() for flaw in _flaws_of_wait(keys, part)
+        )
+        return self
+
+    def _waiting_for_peers(self) -> Iterable[tuple[Keys, object]]:
+        """Yields the trigger and the outputs, but for those that wait behind an outbox."""
+        yield ("trigger",), self.trigger
+        for place, output in enumerate(self.outputs):
+            if self.records is None or not isinstance(output, StorableConfig):
+                yield ("outputs", place), output
+
+    @model_validator(mode="after")
     def _has_what_the_trigger_needs(self) -> LineConfig:
         trigger = self.trigger
         if (trigger.frame_limit_ms or 0) > self.deadline_ms:
@@ -149,6 +164,15 @@ class LineConfig(RecipesConfig):
                     "frame of the next one"
                 )
                 yield Flaw((*keys, "settings", "trigger", "source"), what, ("trigger", "kind"))
+
+
+def _flaws_of_wait(keys: Keys, part: object) -> Iterable[Flaw]:
+    hold_ms: float = getattr(part, "hold_ms", 0.0)
+    limit_ms = RunSettings.limit_s * 1e3
+    if getattr(part, "timeout_ms", 0.0) + hold_ms > limit_ms:
+        both = " together with hold_ms" if hold_ms else ""
+        what = f"should not be above {limit_ms:g}{both}: a thread that waits longer counts as hung"
+        yield Flaw((*keys, "timeout_ms"), what)
 
 
 def _check_view(name: str | None, views: Sequence[str]) -> None:

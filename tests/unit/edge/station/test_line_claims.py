@@ -369,6 +369,20 @@ def test_two_cameras(tmp_path: Path, first: str, second: str) -> None:
             "line.yaml:5: trigger.frame_limit_ms: should not be above deadline_ms (line.yaml:6)",
         ),
         (
+            "outputs:\n  - {kind: s7, host: p, db: 1, hold_ms: 9900, timeout_ms: 200}\n",
+            (
+                "line.yaml:4: outputs.0.timeout_ms: should not be above 10000 together with "
+                "hold_ms: a thread that waits longer counts as hung"
+            ),
+        ),
+        (
+            FILE + "trigger: {kind: modbus, host: p, address: 1, timeout_ms: 10001}\n",
+            (
+                "line.yaml:5: trigger.timeout_ms: should not be above 10000: a thread that waits "
+                "longer counts as hung"
+            ),
+        ),
+        (
             FILE + "trigger: {kind: encoder, counts: 3}\n",
             "line.yaml:5: trigger.kind: 'encoder' needs encoder (not given)",
         ),
