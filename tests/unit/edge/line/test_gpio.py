@@ -153,6 +153,18 @@ def test_the_gate_lets_a_pass_through(pins: Pins, gpio: Gpio, make_record: MakeR
     assert edges(pins, "GATE") == []
 
 
+def test_a_part_whose_verdict_was_given_up_is_rejected_at_the_gate(
+    pins: Pins, gpio: Gpio, make_record: MakeRecord
+) -> None:
+    gpio.sort_out(make_record(1, Verdict.PASS))
+    wait_for(lambda: len(edges(pins, "GATE")) == 2)
+    assert edges(pins, "PASS") == []
+    overdue = make_record(2, Verdict.PASS)
+    latency = overdue.latency_ms.model_copy(update={"total": 70.0})
+    with pytest.raises(LineError, match="test-000002 passed the gate"):
+        gpio.sort_out(overdue.model_copy(update={"latency_ms": latency}))
+
+
 def test_two_rejects_in_a_row_keep_the_gate_open(pins: Pins, make_record: MakeRecord) -> None:
     gpio = pins.output(gate=gate(pulse_ms=40.0))
     gpio.open()
