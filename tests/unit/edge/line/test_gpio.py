@@ -306,6 +306,18 @@ def test_an_error_of_the_driver_gives_the_lines_back(pins: Pins, make_record: Ma
     gpio.close()
 
 
+def test_an_error_of_the_pulse_before_wakes_the_verdict_that_waits_for_its_end(
+    pins: Pins, make_record: MakeRecord
+) -> None:
+    gpio = pins.output(pulse_ms=100.0, timeout_ms=60_000.0)
+    gpio.open()
+    gpio.send(make_record(1, Verdict.PASS))
+    pins.error = OSError(19, "No such device")  # the end of the pulse meets it
+    with pytest.raises(LineError, match=r"test-000002 was not told: .*No such device"):
+        gpio.send(make_record(2, Verdict.PASS))
+    gpio.close()
+
+
 def test_an_error_within_send_is_told(pins: Pins, gpio: Gpio, make_record: MakeRecord) -> None:
     pins.error = OSError(5, "Input/output error")
     with pytest.raises(LineError, match=r"test-000001 was not told: .*Input/output error"):
