@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from edge.camera import GenicamConfig
 from edge.encoder import EncoderConfig
 from edge.line import GpioConfig, OutputConfig, StorableConfig
 from edge.line.gate import GateConfig
@@ -33,6 +34,15 @@ from inspection.config.claims import Claim, Claimant
 from inspection.config.flaws import Flaw, Keys, refuse
 from inspection.config.loading import ConfigPath
 from inspection.config.resources import Use, UsedPath
+
+_IS_EXPOSED = (
+    "should be Software, or {other} should be camera: a camera that its own input exposes may do "
+    "so before the station knows of the part, which would get the frame of the next one"
+)
+_RUNS_FREE = (
+    "should be left out with its section, or {other} should be camera: a camera that its own input "
+    "exposes never shows the empty line"
+)
 
 
 class HealthConfig(Claimant):
@@ -142,6 +152,8 @@ class LineConfig(RecipesConfig):
                 refuse([Flaw(("trigger", "kind"), f"{kind!r} needs {{other}}", (key,))])
         if isinstance(trigger, PresenceTriggerConfig):
             _check_view(trigger.view, list(self.all_views))
+            refuse(self._flaws_of_wired_cameras(_RUNS_FREE))
+            refuse(self._flaws_of_region(trigger))
         fired = [name for name, view in self.all_views.items() if is_fired(view.camera)]
         if isinstance(trigger, FrameTriggerConfig) and fired:
             raise ValueError(
@@ -150,20 +162,33 @@ class LineConfig(RecipesConfig):
                 "or mqtt"
             )
         if not isinstance(trigger, FrameTriggerConfig):
-            refuse(self._flaws_of_wired_cameras())
+            refuse(self._flaws_of_wired_cameras(_IS_EXPOSED))
         return self
 
-    def _flaws_of_wired_cameras(self) -> Iterable[Flaw]:
-        """Refuse cameras with a trigger of their own where a peer announces the parts."""
+    def _flaws_of_wired_cameras(self, what: str) -> Iterable[Flaw]:
+        """Refuse cameras with a trigger of their own where something else announces the parts."""
         for name, view in self.all_views.items():
             if trigger_source(view.camera) not in (None, "Software"):
-                keys: Keys = ("camera",) if self.camera is not None else ("views", name, "camera")
-                what = (
-                    "should be Software, or {other} should be camera: a camera that its own input "
-                    "exposes may do so before the station knows of the part, which would get the "
-                    "frame of the next one"
-                )
-                yield Flaw((*keys, "settings", "trigger", "source"), what, ("trigger", "kind"))
+                keys = (*self._keys_of_camera(name), "settings", "trigger", "source")
+                yield Flaw(keys, what, ("trigger", "kind"))
+
+    def _flaws_of_region(self, trigger: PresenceTriggerConfig) -> Iterable[Flaw]:
+        """Refuse a region beyond the frame, where the camera has one size for all recipes."""
+        name = trigger.view or next(iter(self.all_views))
+        camera, region = self.all_views[name].camera, trigger.region
+        sized: object = camera
+        keys = self._keys_of_camera(name)
+        if isinstance(camera, GenicamConfig):
+            sized, keys = camera.settings, (*keys, "settings")
+        if region is not None and not self.recipes:
+            ends = {"width": region.left + region.width, "height": region.top + region.height}
+            for side, end in ends.items():
+                if end > (getattr(sized, side, None) or end):
+                    what = f"reaches to pixel {end}, beyond {{other}}"
+                    yield Flaw(("trigger", "region"), what, (*keys, side))
+
+    def _keys_of_camera(self, view: str) -> Keys:
+        return ("camera",) if self.camera is not None else ("views", view, "camera")
 
 
 def _flaws_of_wait(keys: Keys, part: object) -> Iterable[Flaw]:
