@@ -13,6 +13,7 @@ from inspection.errors import CameraError, FrameError
 from inspection.redaction import redacted
 
 _BASELINE_DRIFT = 2e-4  # clocks of cameras are off by up to 100 ppm; allow twice that
+_SET_NS = 1_000_000_000  # by less a stream may catch up more than it is known to lag
 
 
 class NewestFrame:
@@ -90,8 +91,9 @@ class StreamClock:
     """Measures the lag of a stream from the time stamps of its sender.
 
     The least delayed frame so far has no lag; a frame that took longer by x lags by x. A stamp that
-    goes back is of a clock that was set: the measurement begins anew. The lag goes on, as setting a
-    clock brings no frame sooner.
+    goes back is of a clock that was set, and so is one that jumps forward by a second more than the
+    stream lagged: the measurement begins anew. The lag goes on, as setting a clock brings no frame
+    sooner. A shorter jump forward looks like a stream that catches up.
     """
 
     def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
@@ -105,9 +107,13 @@ class StreamClock:
         """Returns the lag of a frame that arrives now with `stamp_ns` of the sender's clock."""
         now_ns = self._clock_ns()
         delay_ns = now_ns - stamp_ns
-        if self._baseline_ns is None or stamp_ns < self._last_stamp_ns:
-            self._baseline_ns = delay_ns - self._lag_ns
         drift_ns = (now_ns - self._last_ns) * _BASELINE_DRIFT if self._last_ns else 0.0
+        if (
+            self._baseline_ns is None
+            or stamp_ns < self._last_stamp_ns
+            or delay_ns < self._baseline_ns - drift_ns - _SET_NS
+        ):
+            self._baseline_ns = delay_ns - self._lag_ns
         self._baseline_ns = min(self._baseline_ns + drift_ns, delay_ns)
         self._last_ns, self._last_stamp_ns = now_ns, stamp_ns
         self._lag_ns = round(delay_ns - self._baseline_ns)

@@ -72,6 +72,18 @@ class LineOutput(Protocol):
 
 
 @runtime_checkable
+class SortsParts(Protocol):
+    """An output that sorts the parts itself, behind the camera."""
+
+    def sort_out(self, record: InspectionRecord) -> None:
+        """Rejects a part whose verdict was given up before `send`; its verdict does not count.
+
+        Raises:
+            LineError: the part cannot be rejected.
+        """
+
+
+@runtime_checkable
 class HoldsFile(Protocol):
     """An output that holds a file open, which a log rotation takes away."""
 

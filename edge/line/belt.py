@@ -115,8 +115,8 @@ class EncoderBelt:
             moment_ns = time.monotonic_ns()
             try:
                 count = self._encoder.position()
-            except LineError as error:
-                self._lost = OSError(str(error))
+            except Exception as error:  # noqa: BLE001 - after a defect the belt is lost as well
+                self._lost = OSError(str(error) if isinstance(error, LineError) else repr(error))
                 return
             if count != self._looks[-1][1]:
                 with self._lock:

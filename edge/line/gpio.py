@@ -135,7 +135,7 @@ class Gpio:
 
         The gate rejects a part whose verdict cannot be shown, a PASS too.
         """
-        captured_ns = time.monotonic_ns() - round(record.latency_ms.total * 1e6)
+        captured_ns = _captured_ns(record)
         problems: list[str] = []
         is_told = False
         try:
@@ -147,6 +147,11 @@ class Gpio:
             is_rejected = not is_told or record.verdict is not Verdict.PASS
             problems += self._track(record.trigger_id, captured_ns, is_rejected=is_rejected)
         if problems:
+            raise LineError("; ".join(problems))
+
+    def sort_out(self, record: InspectionRecord) -> None:
+        """Has the gate reject a part whose verdict was given up; see `SortsParts`."""
+        if problems := self._track(record.trigger_id, _captured_ns(record), is_rejected=True):
             raise LineError("; ".join(problems))
 
     def show(self, state: StationState) -> None:
@@ -303,3 +308,8 @@ class Gpio:
             output_value=gpiod_line.Value.INACTIVE,
             active_low=name in self._config.active_low,
         )
+
+
+def _captured_ns(record: InspectionRecord) -> int:
+    """Returns when the part of a record that leaves now was announced, on the monotonic clock."""
+    return time.monotonic_ns() - round(record.latency_ms.total * 1e6)

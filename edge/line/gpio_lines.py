@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from edge.line.handshake import NOTHING, Bits
-from edge.line.timetable import Timetable
+from edge.line.timetable import Timetable, failure_from
 from edge.part.signal import Signal
 from inspection.config.plugins import Sdk
 from inspection.errors import LineError
@@ -81,6 +81,7 @@ class Lines:
         self._gate_is_held = False
         self._gate_until_ns = 0
         self._levels: tuple[dict[GpioRole, bool], int] | None = None
+        self._done = threading.Event()  # of the latest `do`
         self._timetable = Timetable(name, self._fail)
         self._timetable.start()
 
@@ -90,18 +91,19 @@ class Lines:
         Raises:
             LineError: it failed, or an earlier one did; the message begins with `what`.
         """
-        done = threading.Event()
+        done = self._done = threading.Event()
 
         def run() -> None:
             try:
                 action()
-            except OSError as error:
-                self.failure = error  # before the caller wakes, and takes the action for done
+            except Exception as error:
+                # Before the caller wakes, and takes the action for done.
+                self.failure = failure_from(error)
                 raise
             finally:
                 done.set()
 
-        if self.failure is None:
+        if self.failure is None:  # one that comes from now on wakes this thread
             self._timetable.at(due_ns, run)
             if not done.wait(self._timeout_ms / 1e3):  # `_set` stops the running call
                 self.failure = TimeoutError(f"the driver took over {self._timeout_ms:g} ms")
@@ -176,6 +178,7 @@ class Lines:
         """Notes the failure and ends the timetable; runs on its thread."""
         self.failure = error
         self._release()
+        self._done.set()  # its action does not run any more
 
     def _release(self) -> None:
         try:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+
+def failure_from(error: Exception) -> OSError:
+    """Returns an OSError itself, and for a defect one that names it."""
+    return error if isinstance(error, OSError) else OSError(repr(error))
 
 
 def _seconds(duration_ns: int) -> float:
@@ -18,7 +26,8 @@ class Timetable:
 
     Args:
         name: name of the thread.
-        on_error: receives an OSError of an action or of the clock; no action runs after it.
+        on_error: receives an error of an action or of the clock, a defect as an OSError that names
+            it; no action runs after it.
         clock_ns: monotonic clock in nanoseconds; or another count that only grows.
         pause_s: returns the seconds to wait before the next look, given the count still missing.
     """
@@ -30,6 +39,7 @@ class Timetable:
         clock_ns: Callable[[], int] = time.monotonic_ns,
         pause_s: Callable[[int], float] = _seconds,
     ) -> None:
+        self._name = name
         self._pause_s = pause_s
         self._on_error = on_error
         self._clock_ns = clock_ns
@@ -64,11 +74,13 @@ class Timetable:
         try:
             while (action := self._next()) is not None:
                 action()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - a defect leaves no line high, and is told
+            if not isinstance(error, OSError):
+                _log.exception("%s: a defect", self._name)
             with self._changed:
                 self._due.clear()
                 self._ended = True
-            self._on_error(error)
+            self._on_error(failure_from(error))
 
     def _next(self) -> Callable[[], None] | None:
         """Waits for the next action; returns None at the end."""

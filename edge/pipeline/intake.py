@@ -258,7 +258,7 @@ class Intake:
             self.counts.stray_frames += 1
             return None
         part = self._matcher.part
-        if part is None or view not in part.lacking or not self._is_after(part, came_ns):
+        if part is None or view not in part.lacking or not self._is_after(part, view, came_ns):
             if self._is_closed or not self._is_opened_by(view, frame):
                 self.counts.stray_frames += 1
                 return None
@@ -281,9 +281,14 @@ class Intake:
     def _is_opened_by(self, view: str, frame: Frame | None) -> bool:
         return self._frame_trigger is not None and self._frame_trigger.opens(view, frame)
 
-    def _is_after(self, part: WaitingPart, came_ns: int) -> bool:
-        """Whether a frame was complete after its part was announced; a free camera's may not be."""
-        return self._frame_trigger is not None or came_ns >= part.trigger.triggered_ns
+    def _is_after(self, part: WaitingPart, view: str, came_ns: int) -> bool:
+        """Whether a frame was complete after its part was announced; a free camera's may not be.
+
+        Of cameras that all announce a part, one signal exposes each: any may be the first.
+        """
+        trigger = self._frame_trigger
+        is_announcing = trigger is not None and trigger.announces(view)
+        return is_announcing or came_ns >= part.trigger.triggered_ns
 
     def _open(self, triggered_ns: int, part_id: str | None = None) -> WaitingPart:
         inspectors = {name: view.inspector for name, view in self._views.items()}

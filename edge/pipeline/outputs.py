@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
-from edge.line.base import LineOutput, NotTakenError, StationState
+from edge.line.base import LineOutput, NotTakenError, SortsParts, StationState
 from edge.line.link import Link, linked
 from edge.part.record import InspectionRecord, Told
 from edge.pipeline.ledger import PARTS_MAX
@@ -41,7 +41,8 @@ class OutputThread:
     A verdict whose deadline has passed when its turn comes is told as NO_VERDICT: the line would
     take it for that of the next part. When more verdicts wait than `QUEUE_MAX`, or the output
     hangs, all that wait are given up. The output then shows FAULT for a moment: the line counts its
-    parts anew from the next READY (`edge.line.handshake`).
+    parts anew from the next READY (`edge.line.handshake`). An output that sorts the parts itself
+    rejects those whose verdict was given up.
 
     An output that did not take a verdict is down until it takes one, or for `settings.limit_s`: a
     server that nobody polls can be opened and shows every state.
@@ -75,6 +76,7 @@ class OutputThread:
         self.turned_ns: int | None = None
         self._name = name
         self._link = linked(output, settings.longest_pause_s)
+        self._sorter = output if isinstance(output, SortsParts) else None
         self._state = state
         self._has_parts = has_parts
         self._deadline_s = settings.parts.deadline_ns / 1e9
@@ -93,6 +95,7 @@ class OutputThread:
         self._changed = threading.Condition()
         self._queue: deque[Telling] = deque()
         self._has_given_up = False
+        self._unsorted: deque[Telling] = deque(maxlen=2 * QUEUE_MAX)  # of those given up
         self._fault_until = 0.0
         self._ended = False
         self._opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
@@ -139,6 +142,7 @@ class OutputThread:
                 return
             given_up = list(self._queue)
             self._queue.clear()
+            self._unsorted += given_up
             was_told, self._has_given_up = self._has_given_up, True
         why = self._hang_message if self._hangs else f"{QUEUE_MAX} verdicts waited for the output"
         if not was_told:
@@ -208,7 +212,9 @@ class OutputThread:
             self._answer(telling, self._tell(telling, message))
         elif telling is not None:
             self._undelivered += 1
+            self._unsorted.append(telling)
             self._count_anew()
+        self._sort_out()
         self._show()
 
     def _next(self) -> Telling | None:
@@ -225,6 +231,15 @@ class OutputThread:
     def _count_anew(self) -> None:
         """Shows FAULT for a moment: verdicts without a number were given up."""
         self._fault_until = time.monotonic() + HEARTBEAT_S
+
+    def _sort_out(self) -> None:
+        """Has the output reject the parts whose verdict was given up, if it sorts them itself."""
+        while self._unsorted:
+            telling = self._unsorted.popleft()
+            if self._sorter is not None:
+                record = telling.timed(telling.record())
+                sort_out = functools.partial(self._sorter.sort_out, record)
+                self._attempt(sort_out, telling.trigger_id)
 
     def _tell(self, telling: Telling, message: InspectionRecord) -> Told:
         if message.verdict is not telling.verdict:

@@ -90,7 +90,10 @@ class Pipeline:
         self._exposures = {
             view.name: ExposureThread(view, self._halt) for view in views if view.expose is not None
         }
-        self._intake = self._new_intake(trigger, settings)
+        self._frame_trigger = (
+            None if isinstance(trigger, FiredTrigger) else trigger or CameraTrigger()
+        )
+        self._intake = self._new_intake(settings)
         self._trigger = self._new_trigger_thread(trigger, settings)
         self._grabbers = [self._new_grabber(view, settings) for view in views]
         self._preprocessing = PreprocessThread(self._intake, self._ledger)
@@ -264,15 +267,12 @@ class Pipeline:
             drift_left_out=background.drift_left_out,
         )
 
-    def _new_intake(
-        self, trigger: FrameTrigger | FiredTrigger | None, settings: RunSettings
-    ) -> Intake:
-        by_frames = None if isinstance(trigger, FiredTrigger) else trigger or CameraTrigger()
+    def _new_intake(self, settings: RunSettings) -> Intake:
         return Intake(
             views=self._views,
             ledger=self._ledger,
             limits=settings.parts,
-            frame_trigger=by_frames,
+            frame_trigger=self._frame_trigger,
             exposers=self._exposures,
             on_trigger=self._hooks.on_trigger,
         )
@@ -319,6 +319,8 @@ class Pipeline:
             "outputs": self._outputs,
         }
         connected: list[Connected] = [*self._grabbers, self._inference]
+        if self._frame_trigger is not None:
+            connected.append(self._frame_trigger)
         if self._trigger is not None:
             stages["trigger"] = self._trigger
             connected.append(self._trigger)

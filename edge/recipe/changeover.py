@@ -89,6 +89,7 @@ class Changeover:
     ) -> None:
         self.numbers = tuple(sorted(numbers))
         self._active = start
+        self._checks = {start.number: start.check}  # of each recipe that was in force, the latest
         self._load = load
         self._pipeline: Swaps | None = None
         self._lock = threading.Lock()
@@ -214,8 +215,12 @@ class Changeover:
         pipeline.change_cameras(cameras, partial(self._enter, pipeline, loaded))
 
     def _enter(self, pipeline: Swaps, loaded: LoadedRecipe) -> None:
+        earlier = self._checks.get(loaded.number)
+        if loaded.check is not None and earlier is not None:
+            loaded.check.continue_from(earlier)  # else a changeover would be the way round a check
         pipeline.change_inspectors(loaded.inspectors)
         self._active = loaded
+        self._checks[loaded.number] = loaded.check
 
     def _retire(self, pipeline: Swaps, before: LoadedRecipe) -> None:
         """Closes a recipe once its last part is done."""

@@ -108,6 +108,20 @@ class PartCheck:
         if config.at_start:
             self._await_first("the check at the start")
 
+    def continue_from(self, earlier: PartCheck) -> None:
+        """Go on from the check of the same recipe, which was loaded again since.
+
+        A check that is due stays due, from its first part on; the hours until the next one count
+        on.
+        """
+        with earlier._lock:
+            is_due, problem = earlier._awaited is not None, earlier._problem
+            passed, failed, last_ns = earlier.passed, earlier.failed, earlier._last_ns
+        with self._lock:
+            self.passed, self.failed, self._last_ns = passed, failed, last_ns
+            if is_due and self._awaited is None:
+                self._awaited, self._problem = 0, problem
+
     def begin(self) -> None:
         """Ask for a check now; the parts that come next are the reference parts."""
         with self._lock:

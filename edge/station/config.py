@@ -8,10 +8,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from edge.camera import GenicamConfig
 from edge.encoder import EncoderConfig
-from edge.line import GpioConfig, OutputConfig
+from edge.line import GpioConfig, OutputConfig, StorableConfig
 from edge.line.gate import GateConfig
 from edge.peers.resources import ListeningPort
+from edge.pipeline.settings import RunSettings
 from edge.recipe.config import (
     RecipesConfig,
     is_fired,
@@ -32,6 +34,15 @@ from inspection.config.claims import Claim, Claimant
 from inspection.config.flaws import Flaw, Keys, refuse
 from inspection.config.loading import ConfigPath
 from inspection.config.resources import Use, UsedPath
+
+_IS_EXPOSED = (
+    "should be Software, or {other} should be camera: a camera that its own input exposes may do "
+    "so before the station knows of the part, which would get the frame of the next one"
+)
+_RUNS_FREE = (
+    "should be left out with its section, or {other} should be camera: a camera that its own input "
+    "exposes never shows the empty line"
+)
 
 
 class HealthConfig(Claimant):
@@ -117,6 +128,20 @@ class LineConfig(RecipesConfig):
             yield Flaw((*keys, "travel_ms"), what, ("deadline_ms",))
 
     @model_validator(mode="after")
+    def _peers_answer_before_their_thread_hangs(self) -> LineConfig:
+        refuse(
+            flaw for keys, part in self._waiting_for_peers() for flaw in _flaws_of_wait(keys, part)
+        )
+        return self
+
+    def _waiting_for_peers(self) -> Iterable[tuple[Keys, object]]:
+        """Yields the trigger and the outputs, but for those that wait behind an outbox."""
+        yield ("trigger",), self.trigger
+        for place, output in enumerate(self.outputs):
+            if self.records is None or not isinstance(output, StorableConfig):
+                yield ("outputs", place), output
+
+    @model_validator(mode="after")
     def _has_what_the_trigger_needs(self) -> LineConfig:
         trigger = self.trigger
         if (trigger.frame_limit_ms or 0) > self.deadline_ms:
@@ -127,6 +152,8 @@ class LineConfig(RecipesConfig):
                 refuse([Flaw(("trigger", "kind"), f"{kind!r} needs {{other}}", (key,))])
         if isinstance(trigger, PresenceTriggerConfig):
             _check_view(trigger.view, list(self.all_views))
+            refuse(self._flaws_of_wired_cameras(_RUNS_FREE))
+            refuse(self._flaws_of_region(trigger))
         fired = [name for name, view in self.all_views.items() if is_fired(view.camera)]
         if isinstance(trigger, FrameTriggerConfig) and fired:
             raise ValueError(
@@ -135,20 +162,42 @@ class LineConfig(RecipesConfig):
                 "or mqtt"
             )
         if not isinstance(trigger, FrameTriggerConfig):
-            refuse(self._flaws_of_wired_cameras())
+            refuse(self._flaws_of_wired_cameras(_IS_EXPOSED))
         return self
 
-    def _flaws_of_wired_cameras(self) -> Iterable[Flaw]:
-        """Refuse cameras with a trigger of their own where a peer announces the parts."""
+    def _flaws_of_wired_cameras(self, what: str) -> Iterable[Flaw]:
+        """Refuse cameras with a trigger of their own where something else announces the parts."""
         for name, view in self.all_views.items():
             if trigger_source(view.camera) not in (None, "Software"):
-                keys: Keys = ("camera",) if self.camera is not None else ("views", name, "camera")
-                what = (
-                    "should be Software, or {other} should be camera: a camera that its own input "
-                    "exposes may do so before the station knows of the part, which would get the "
-                    "frame of the next one"
-                )
-                yield Flaw((*keys, "settings", "trigger", "source"), what, ("trigger", "kind"))
+                keys = (*self._keys_of_camera(name), "settings", "trigger", "source")
+                yield Flaw(keys, what, ("trigger", "kind"))
+
+    def _flaws_of_region(self, trigger: PresenceTriggerConfig) -> Iterable[Flaw]:
+        """Refuse a region beyond the frame, where the camera has one size for all recipes."""
+        name = trigger.view or next(iter(self.all_views))
+        camera, region = self.all_views[name].camera, trigger.region
+        sized: object = camera
+        keys = self._keys_of_camera(name)
+        if isinstance(camera, GenicamConfig):
+            sized, keys = camera.settings, (*keys, "settings")
+        if region is not None and not self.recipes:
+            ends = {"width": region.left + region.width, "height": region.top + region.height}
+            for side, end in ends.items():
+                if end > (getattr(sized, side, None) or end):
+                    what = f"reaches to pixel {end}, beyond {{other}}"
+                    yield Flaw(("trigger", "region"), what, (*keys, side))
+
+    def _keys_of_camera(self, view: str) -> Keys:
+        return ("camera",) if self.camera is not None else ("views", view, "camera")
+
+
+def _flaws_of_wait(keys: Keys, part: object) -> Iterable[Flaw]:
+    hold_ms: float = getattr(part, "hold_ms", 0.0)
+    limit_ms = RunSettings.limit_s * 1e3
+    if getattr(part, "timeout_ms", 0.0) + hold_ms > limit_ms:
+        both = " together with hold_ms" if hold_ms else ""
+        what = f"should not be above {limit_ms:g}{both}: a thread that waits longer counts as hung"
+        yield Flaw((*keys, "timeout_ms"), what)
 
 
 def _check_view(name: str | None, views: Sequence[str]) -> None:

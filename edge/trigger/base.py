@@ -54,6 +54,13 @@ class Firing:
 class FrameTrigger(Protocol):
     """Sees parts in the frames of cameras that run by themselves."""
 
+    @property
+    def lost(self) -> str:
+        """The reason why parts pass unseen; empty while they do not, as far as is known."""
+
+    def announces(self, view: str) -> bool:
+        """Returns whether the frames of a view show parts; those of another one only join them."""
+
     def opens(self, view: str, frame: Frame | None) -> bool:
         """Returns whether a frame that belongs to no part yet shows the next one.
 

@@ -22,6 +22,12 @@ class CameraTriggerConfig(KindConfig):
 class CameraTrigger:
     """Relies on triggered cameras, which deliver a frame for every part."""
 
+    lost = ""
+
+    def announces(self, view: str) -> bool:  # noqa: ARG002 - one signal exposes all cameras
+        """Returns True for every view."""
+        return True
+
     def opens(self, view: str, frame: Frame | None) -> bool:  # noqa: ARG002 - any frame will do
         """Returns True for every frame."""
         return True

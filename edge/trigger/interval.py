@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from pydantic import model_validator
+
 from edge.encoder import Encoder
 from edge.trigger.base import FiredConfig, Firing, Milliseconds
 
@@ -15,6 +17,14 @@ class IntervalTriggerConfig(FiredConfig):
 
     kind: Literal["interval"]
     period_ms: Milliseconds
+
+    @model_validator(mode="after")
+    def _does_not_bounce(self) -> IntervalTriggerConfig:
+        if self.debounce_ms > self.period_ms:
+            raise ValueError(
+                "'debounce_ms' should not be above 'period_ms': each part would be a bounce"
+            )
+        return self
 
     def driver(self, _encoder: Encoder | None) -> IntervalTrigger:
         """Returns the trigger, not yet opened."""

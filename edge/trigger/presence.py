@@ -10,9 +10,10 @@ parts.
 When the light or the exposure changes at once, the empty line looks like a part that never leaves.
 A part that waits shows one picture; parts that pass meanwhile change it. After `changes_max`
 changes the trigger ends the line with an error, because parts pass unseen; the same holds for parts
-that pass while it learns. A picture that stays, as that of a part that waits or without light, is a
-warning after a minute. The trigger learns again when the camera was opened again, as after a loss
-and after a changeover to other settings of the camera.
+that pass while it learns. A picture that stays is a fault after `still_limit_s`, until the line is
+seen empty: without light no part is seen, and a part that waits looks no different. The trigger
+learns again when the camera was opened again, as after a loss and after a changeover to other
+settings of the camera.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ from inspection.preprocess import Crop
 _SIDE_PX = 64  # the reduced region, which averages the noise of the sensor
 _FOLLOWED = 0.02  # share of a change of the empty line, per frame
 _GONE = 0.5  # part of `share`
-_LONG_NS = 60_000_000_000  # longer than a part waits on most lines that run
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +56,8 @@ class PresenceTriggerConfig(KindConfig):
         learn_frames: number of frames of the empty line at the start, in which nothing moves.
         changes_max: how often the picture in the region may change, by `difference` and `share`,
             until the line is seen empty. A long part with a strong pattern needs more.
+        still_limit_s: a part that shows the same picture for so long is a fault, until the line is
+            seen empty: without light no part is seen. None for lines on which parts wait longer.
     """
 
     kind: Literal["presence"]
@@ -66,6 +68,7 @@ class PresenceTriggerConfig(KindConfig):
     frames: Annotated[int, Field(ge=1, le=100)] = 2
     learn_frames: Annotated[int, Field(ge=1, le=1000)] = 10
     changes_max: Annotated[int, Field(ge=1, le=100_000)] = 50
+    still_limit_s: Annotated[float, Field(gt=0)] | None = 60.0
 
     def driver(self, _encoder: Encoder | None) -> PresenceTrigger:
         """Returns the trigger, not yet opened."""
@@ -76,12 +79,19 @@ class PresenceTrigger:
     """Opens a part on the frame that shows it; see `edge.trigger.base.FrameTrigger`.
 
     `opens` raises LineError when the region reaches beyond the frame, and after `changes_max`.
+
+    Attributes:
+        lost: see `FrameTrigger.lost`.
     """
 
     def __init__(self, config: PresenceTriggerConfig) -> None:
         self._config = config
         self._sequence = -1  # of the last frame
         self._begin()
+
+    def announces(self, view: str) -> bool:
+        """Returns whether the trigger looks at a view."""
+        return self._config.view in (None, view)
 
     def _begin(self) -> None:
         """Forgets everything, to learn the empty line."""
@@ -91,11 +101,12 @@ class PresenceTrigger:
         self._streak = 0  # frames in a row that contradict `_is_there`
         self._shown: Reduced | None = None  # the picture of the part at its last change
         self._changes = 0
-        self._long_ns: int | None = None  # when the part is there for long; None: it was told
+        self._shown_ns = 0  # when that picture was captured
+        self.lost = "trigger presence: learns the empty line, keep it empty; no part is seen yet"
 
     def opens(self, view: str, frame: Frame | None) -> bool:
         """Returns whether a part has come with this frame; see `FrameTrigger.opens`."""
-        if frame is None or self._config.view not in (None, view):
+        if frame is None or not self.announces(view):
             return False
         if frame.sequence < self._sequence:
             _log.warning("presence: the camera was opened again, so the empty line is learned anew")
@@ -118,8 +129,10 @@ class PresenceTrigger:
         if self._streak < self._config.frames:
             return False
         self._is_there, self._streak = not self._is_there, 0
-        self._shown, self._changes = seen, 0
-        self._long_ns = frame.captured_ns + _LONG_NS
+        self._shown, self._shown_ns, self._changes = seen, frame.captured_ns, 0
+        if self.lost:
+            _log.warning("presence: the line is seen empty again")
+        self.lost = ""
         return self._is_there
 
     def _share(self, seen: Reduced, other: Reduced) -> float:
@@ -127,17 +140,19 @@ class PresenceTrigger:
         return float((np.abs(seen - other) > self._config.difference).mean())
 
     def _watch(self, seen: Reduced, captured_ns: int) -> None:
-        """Counts what passes while a part is there, and tells of one that is there for long."""
-        if self._long_ns is not None and captured_ns > self._long_ns:
-            self._long_ns = None
-            _log.warning(
-                "presence: a part is in the region for %d s, and no other is announced meanwhile; "
-                "if the line runs, look at the light, the exposure and the region",
-                _LONG_NS // 1_000_000_000,
-            )
+        """Counts what passes while a part is there, and notes a picture that stays."""
         if self._shown is None or self._share(seen, self._shown) >= self._config.share:
-            self._shown = seen
+            self._shown, self._shown_ns = seen, captured_ns
             self._count_change()
+        limit_s = self._config.still_limit_s
+        if limit_s is None or self.lost or captured_ns - self._shown_ns <= limit_s * 1e9:
+            return
+        self.lost = (
+            f"trigger presence: the region shows the same part for {limit_s:g} s, and no other is "
+            "announced meanwhile: take it out of the region, and look at the light and the "
+            "exposure; raise trigger.still_limit_s where parts wait so long"
+        )
+        _log.warning("%s", self.lost)
 
     def _count_change(self) -> None:
         self._changes += 1
@@ -159,6 +174,7 @@ class PresenceTrigger:
         self._learned += 1
         self._empty += (seen - self._empty) / np.float32(self._learned)
         if self._learned == self._config.learn_frames:
+            self.lost = ""
             _log.info("presence: the empty line is learned, parts may come")
 
     def _reduced(self, image: npt.NDArray[np.uint8]) -> Reduced:

@@ -147,6 +147,18 @@ def test_a_clock_that_is_set_back_begins_the_measurement_anew() -> None:
     assert lags == pytest.approx([0] * 10, abs=0.001)
 
 
+def test_a_stream_that_lags_does_so_when_its_clock_is_set_forward() -> None:
+    now = [0]
+    clock = StreamClock(lambda: now[0])
+    lags = []
+    for arrives_s, stamp_s in ((0.0, 9.0), (0.1, 9.1), (0.6, 9.2), (0.7, 99.3), (0.75, 99.4)):
+        now[0] = round(arrives_s * SECOND)
+        lags.append(clock.lag_ns(round(stamp_s * SECOND)) / SECOND)
+    assert lags == pytest.approx([0, 0, 0.4, 0.4, 0.35], abs=0.001)
+    now[0] = round(1.8 * SECOND)  # the frames that wait have arrived
+    assert clock.lag_ns(round(100.8 * SECOND)) == pytest.approx(0, abs=SECOND / 1000)
+
+
 def test_a_stream_that_lags_does_so_when_its_clock_is_set_back() -> None:
     now = [0]
     clock = StreamClock(lambda: now[0])

@@ -153,6 +153,18 @@ def test_the_gate_lets_a_pass_through(pins: Pins, gpio: Gpio, make_record: MakeR
     assert edges(pins, "GATE") == []
 
 
+def test_a_part_whose_verdict_was_given_up_is_rejected_at_the_gate(
+    pins: Pins, gpio: Gpio, make_record: MakeRecord
+) -> None:
+    gpio.sort_out(make_record(1, Verdict.PASS))
+    wait_for(lambda: len(edges(pins, "GATE")) == 2)
+    assert edges(pins, "PASS") == []
+    overdue = make_record(2, Verdict.PASS)
+    latency = overdue.latency_ms.model_copy(update={"total": 70.0})
+    with pytest.raises(LineError, match="test-000002 passed the gate"):
+        gpio.sort_out(overdue.model_copy(update={"latency_ms": latency}))
+
+
 def test_two_rejects_in_a_row_keep_the_gate_open(pins: Pins, make_record: MakeRecord) -> None:
     gpio = pins.output(gate=gate(pulse_ms=40.0))
     gpio.open()
@@ -294,6 +306,18 @@ def test_an_error_of_the_driver_gives_the_lines_back(pins: Pins, make_record: Ma
     gpio.close()
 
 
+def test_an_error_of_the_pulse_before_wakes_the_verdict_that_waits_for_its_end(
+    pins: Pins, make_record: MakeRecord
+) -> None:
+    gpio = pins.output(pulse_ms=100.0, timeout_ms=60_000.0)
+    gpio.open()
+    gpio.send(make_record(1, Verdict.PASS))
+    pins.error = OSError(19, "No such device")  # the end of the pulse meets it
+    with pytest.raises(LineError, match=r"test-000002 was not told: .*No such device"):
+        gpio.send(make_record(2, Verdict.PASS))
+    gpio.close()
+
+
 def test_an_error_within_send_is_told(pins: Pins, gpio: Gpio, make_record: MakeRecord) -> None:
     pins.error = OSError(5, "Input/output error")
     with pytest.raises(LineError, match=r"test-000001 was not told: .*Input/output error"):
@@ -316,6 +340,21 @@ def test_an_error_is_told_also_when_its_thread_is_slow(
     with pytest.raises(LineError, match=r"test-000001 was not told: .*Input/output error"):
         gpio.send(make_record(1, Verdict.PASS))
     was_told.set()
+    wait_for(lambda: pins.is_released)
+
+
+def test_a_defect_within_send_is_told_and_gives_the_lines_back(
+    pins: Pins, gpio: Gpio, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = gpio._lines
+    assert lines is not None
+
+    def fail(**_bits: object) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    monkeypatch.setattr(lines, "drive", fail)
+    with pytest.raises(LineError, match=r"test-000001 was not told: ZeroDivisionError"):
+        gpio.send(make_record(1, Verdict.PASS))
     wait_for(lambda: pins.is_released)
 
 
@@ -375,12 +414,13 @@ def test_actions_run_in_the_order_of_their_time() -> None:
     assert ran == ["first", "second"]
 
 
-def test_an_action_that_fails_ends_the_timetable() -> None:
+@pytest.mark.parametrize("error", [OSError(5, "gone"), ZeroDivisionError("a mistake")])
+def test_an_action_that_fails_ends_the_timetable(error: Exception) -> None:
     errors: list[OSError] = []
     ran: list[int] = []
 
     def fail() -> None:
-        raise OSError(5, "gone")
+        raise error
 
     timetable = Timetable("test", errors.append)
     timetable.at(0, fail)

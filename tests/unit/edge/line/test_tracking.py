@@ -403,6 +403,20 @@ def test_the_clock_is_a_belt_that_goes_on_over_processes() -> None:
     assert clock.in_words(35_000_000) == "35 ms"
 
 
+def test_a_defect_in_an_encoder_loses_the_belt(monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = Counter()
+    belt = EncoderBelt(counter)
+
+    def fail() -> int:
+        raise ZeroDivisionError("a mistake")
+
+    monkeypatch.setattr(counter, "position", fail)
+    belt._thread.join(10.0)
+    with pytest.raises(OSError, match="a mistake"):
+        belt.position(time.monotonic_ns())
+    belt.close()
+
+
 def test_an_encoder_tells_where_the_belt_was() -> None:
     counter = Counter()
     belt = EncoderBelt(counter)

@@ -23,7 +23,7 @@ from edge.pipeline.exposure import OnExposed
 from edge.pipeline.intake import Intake
 from edge.pipeline.ledger import Ledger
 from edge.pipeline.settings import PartLimits, View
-from edge.trigger.base import Firing
+from edge.trigger.base import Firing, FrameTrigger
 from edge.trigger.camera import CameraTrigger
 from inspection.errors import CameraError, FrameError
 from inspection.verdict import Cause, Verdict
@@ -66,7 +66,13 @@ class Direct:
 class Bench:
     """An intake with a clock of its own; shots are judged when `work` is called."""
 
-    def __init__(self, *views: str, fired: bool = False, **limits: Any) -> None:
+    def __init__(
+        self,
+        *views: str,
+        fired: bool = False,
+        frame_trigger: FrameTrigger | None = None,
+        **limits: Any,
+    ) -> None:
         self.now_ns = 1_000 * MS
         clock = lambda: self.now_ns  # noqa: E731
         self.ledger = Ledger(clock)
@@ -81,7 +87,7 @@ class Bench:
             views=self.views,
             ledger=self.ledger,
             limits=PartLimits(**{"deadline_ms": 100.0, "frame_limit_ms": 20.0} | limits),
-            frame_trigger=None if fired else CameraTrigger(),
+            frame_trigger=None if fired else frame_trigger or CameraTrigger(),
             exposers=self.exposers,
             on_trigger=self._note,
             clock_ns=clock,
@@ -100,9 +106,9 @@ class Bench:
     def fire(self, part_id: str | None = None) -> None:
         self.intake.fire(Firing(part_id, self.now_ns))
 
-    def see(self, view: str, source: str = "") -> None:
-        image = np.zeros((8, 8), np.uint8)
-        self.intake.on_frame(view, Frame(image, self.now_ns, 0, source or view))
+    def see(self, view: str, source: str = "", age_ms: float = 0.0) -> None:
+        image, captured_ns = np.zeros((8, 8), np.uint8), self.now_ns - round(age_ms * MS)
+        self.intake.on_frame(view, Frame(image, captured_ns, 0, source or view))
 
     def shots(self) -> list[Shot]:
         found = []
@@ -240,6 +246,27 @@ def test_frames_of_one_part_are_joined() -> None:
     (settled,) = bench.out()
     assert [result.view for result in settled.views] == ["top", "side"]
     assert settled.inspection.verdict is Verdict.PASS
+
+
+class SeenFromTheTop(CameraTrigger):
+    """Sees parts in one of several views that run free."""
+
+    def announces(self, view: str) -> bool:
+        return view == "top"
+
+    def opens(self, view: str, frame: Frame | None) -> bool:
+        return self.announces(view)
+
+
+def test_a_view_that_lags_gives_a_part_no_frame_from_before_it_was_seen() -> None:
+    bench = Bench("top", "side", frame_trigger=SeenFromTheTop())
+    bench.see("top", "the part")
+    bench.see("side", "an empty line", age_ms=10)
+    bench.wait(5)
+    bench.see("side", "the part")
+    (settled,) = bench.out()
+    assert [one.frame.source for one in settled.views if one.frame] == ["the part", "the part"]
+    assert bench.intake.counts.stray_frames == 1
 
 
 def test_a_missing_view_costs_this_part_its_verdict_and_no_other() -> None:

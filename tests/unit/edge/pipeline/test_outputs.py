@@ -265,12 +265,23 @@ def test_a_defect_in_the_notes_stops_the_line_and_costs_no_part_its_verdict() ->
     assert isinstance(summary.error, ZeroDivisionError)
 
 
+class SortingOutput(FakeOutput):
+    """Rejects parts by itself, as a gate does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sorted_out: list[str] = []
+
+    def sort_out(self, record: InspectionRecord) -> None:
+        self.sorted_out.append(record.trigger_id)
+
+
 def test_an_output_that_falls_behind_gives_up_what_waits_and_shows_fault_for_a_moment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The line then counts its parts anew, from the next READY."""
     monkeypatch.setattr(outputs_module, "QUEUE_MAX", 4)
-    hangs, slow, healthy = Hangs(), FakeOutput(), FakeOutput()
+    hangs, slow, healthy = Hangs(), SortingOutput(), FakeOutput()
     slow._on_send = hangs
     with Running(slow, healthy) as running:
         wait_for(lambda: StationState.READY in slow.shown, GENEROUS_S)
@@ -286,6 +297,7 @@ def test_an_output_that_falls_behind_gives_up_what_waits_and_shows_fault_for_a_m
     assert told == [Verdict.PASS, *[None] * 5, Verdict.PASS]
     assert "4 verdicts waited for the output" in running.line.records[1].told[0].error
     assert running.pipeline.status().outputs["output 0"].undelivered == 5
+    assert slow.sorted_out == [record.trigger_id for record in running.line.records[1:6]]
 
 
 def test_an_output_that_is_too_slow_is_not_told_what_the_record_says_it_was_not(
@@ -301,7 +313,8 @@ def test_an_output_that_is_too_slow_is_not_told_what_the_record_says_it_was_not(
             noted_late.append(record.trigger_id)
         noted()
 
-    slow, healthy = FakeOutput(lambda _record: time.sleep(0.3)), FakeOutput()
+    slow, healthy = SortingOutput(), FakeOutput()
+    slow._on_send = lambda _record: time.sleep(0.3)
     with Running(
         *(slow, healthy),
         deadline_ms=300.0,
@@ -316,6 +329,7 @@ def test_an_output_that_is_too_slow_is_not_told_what_the_record_says_it_was_not(
     told = {record.trigger_id: record.told[0] for record in recorded}
     assert any(one.verdict is None for one in told.values())
     assert not noted_late
+    assert {*slow.sorted_out} == {name for name, one in told.items() if one.verdict is None}
     assert {record.trigger_id: record.verdict for record in slow.sent} == {
         name: one.verdict for name, one in told.items() if one.verdict is not None
     }

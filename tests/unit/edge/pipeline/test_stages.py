@@ -26,6 +26,7 @@ from edge.pipeline.status import RunSummary
 from edge.store.config import RecordsConfig
 from edge.store.station_records import StationRecords
 from edge.trigger.base import Firing
+from edge.trigger.camera import CameraTrigger
 from edge.trigger.software import SoftwareTrigger
 from inspection.errors import CameraError, EngineError, FrameError, LineError
 from inspection.inspector import Inspection, no_verdict
@@ -255,6 +256,19 @@ def test_a_lost_trigger_takes_ready_back() -> None:
         wait_until(lambda: line.pipeline.state is StationState.READY)
         steps.put(Firing("A"))
         running.wait_for(1)
+    assert line.outcomes() == ["PASS"]
+
+
+def test_a_trigger_that_no_longer_sees_takes_ready_back() -> None:
+    trigger = CameraTrigger()
+    line = Line(LiveCamera(), trigger=trigger)
+    with Running(line) as running:
+        trigger.lost = "the light is out"
+        assert line.pipeline.faults == ["the light is out"]
+        line.camera.give()
+        running.wait_for(1)
+        trigger.lost = ""
+        wait_until(lambda: line.pipeline.state is StationState.READY)
     assert line.outcomes() == ["PASS"]
 
 

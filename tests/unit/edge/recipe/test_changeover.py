@@ -15,6 +15,7 @@ from edge.part.shot import PartInspector
 from edge.pipeline.settings import ViewCamera
 from edge.recipe.changeover import Changeover, RecipeStatus
 from edge.recipe.loaded import LoadedRecipe
+from edge.recipe.part_check import ChecksConfig, PartCheck
 from inspection.errors import BundleError, CameraError, EngineError, LineError
 from inspection.verdict import Verdict
 from tests.doubles.bright import Bright, Expects, running
@@ -28,9 +29,11 @@ class Recipe(LoadedRecipe):
     """Two views with cameras of its own."""
 
     @classmethod
-    def made(cls, number: int | None, name: str, brightness: int) -> Recipe:
+    def made(
+        cls, number: int | None, name: str, brightness: int, check: PartCheck | None = None
+    ) -> Recipe:
         inspectors: Any = {view: Expects(name, brightness) for view in "ab"}
-        recipe = cls(number, inspectors, {}, None, ExitStack())
+        recipe = cls(number, inspectors, {}, check, ExitStack())
         object.__setattr__(recipe, "new", {view: Bright(brightness) for view in "ab"})
         return recipe
 
@@ -149,6 +152,24 @@ def test_a_system_without_threads_refuses_the_request(
         with pytest.raises(LineError, match="recipe 1 runs on: can't start new thread"):
             stand.changeover.request(2)
     assert stand.change() == RecipeStatus(2, changed=1, failed=1)
+
+
+def test_a_changeover_and_back_is_no_way_round_a_check(stand: Stand) -> None:
+    config = ChecksConfig.model_validate(
+        {"parts": [{"name": "golden", "expect": "PASS"}], "at_start": False}
+    )
+    old = Recipe.made(1, "old", 10, PartCheck(config, {}))
+    changeover = Changeover(old, [1, 2], lambda _number: stand.load())
+    changeover.serve(stand)
+    changeover.begin_check()
+    due = changeover.blocked()
+    assert due == "the check that was asked for is due: show golden"
+    for number, check in ((1, PartCheck(config, {})), (2, None), (1, PartCheck(config, {}))):
+        stand.next = Recipe.made(number, "new", 20, check)
+        changeover.request(number)
+        wait_for(lambda: not changeover.status.is_loading, GENEROUS_S)
+        assert changeover.blocked() == (due if number == 1 else None)
+    assert changeover.status == RecipeStatus(1, changed=3)
 
 
 def test_the_recipe_in_force_is_read_again() -> None:

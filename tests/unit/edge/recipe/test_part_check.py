@@ -116,6 +116,37 @@ def test_a_check_is_due_again_after_its_hours(show: Show) -> None:
     assert check.blocked() == "the check every 8 h is due: show golden 12"
 
 
+def test_a_check_goes_on_when_its_recipe_is_loaded_again(show: Show) -> None:
+    clock = Clock()
+    before = PartCheck(config(at_start=False, every_h=8), {"main": [1.0]}, clock)
+    clock.now_ns = 8 * HOUR_NS
+    show(before, *GOLDEN)
+    show(before, Verdict.PASS, 1.2)
+    after = PartCheck(config(at_start=False, every_h=8), {"main": [1.0]}, clock)
+    assert after.blocked() is None
+    after.continue_from(before)
+    assert after.blocked() == "limit 3 got PASS instead of REJECT: show golden 12"
+    show(after, *GOLDEN)
+    show(after, *LIMIT)
+    assert (after.blocked(), after.passed, after.failed) == (None, 1, 1)
+
+    clock.now_ns = 15 * HOUR_NS
+    last = PartCheck(config(at_start=False, every_h=8), {"main": [1.0]}, clock)
+    last.continue_from(after)
+    assert last.blocked() is None
+    clock.now_ns = 16 * HOUR_NS
+    assert last.blocked() == "the check every 8 h is due: show golden 12"
+
+
+def test_the_check_at_the_start_of_a_recipe_stays_that(show: Show) -> None:
+    before = PartCheck(config(), {"main": [1.0]})
+    show(before, *GOLDEN)
+    show(before, *LIMIT)
+    after = PartCheck(config(), {"main": [1.0]})
+    after.continue_from(before)
+    assert after.blocked() == "the check at the start is due: show golden 12"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

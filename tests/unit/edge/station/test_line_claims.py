@@ -369,6 +369,20 @@ def test_two_cameras(tmp_path: Path, first: str, second: str) -> None:
             "line.yaml:5: trigger.frame_limit_ms: should not be above deadline_ms (line.yaml:6)",
         ),
         (
+            "outputs:\n  - {kind: s7, host: p, db: 1, hold_ms: 9900, timeout_ms: 200}\n",
+            (
+                "line.yaml:4: outputs.0.timeout_ms: should not be above 10000 together with "
+                "hold_ms: a thread that waits longer counts as hung"
+            ),
+        ),
+        (
+            FILE + "trigger: {kind: modbus, host: p, address: 1, timeout_ms: 10001}\n",
+            (
+                "line.yaml:5: trigger.timeout_ms: should not be above 10000: a thread that waits "
+                "longer counts as hung"
+            ),
+        ),
+        (
             FILE + "trigger: {kind: encoder, counts: 3}\n",
             "line.yaml:5: trigger.kind: 'encoder' needs encoder (not given)",
         ),
@@ -480,3 +494,30 @@ def test_a_camera_that_its_own_input_exposes_announces_its_parts_itself(tmp_path
     )
     assert accepted(tmp_path, _with_trigger("Software", modbus))
     assert accepted(tmp_path, _with_trigger("Line1", "{kind: camera}"))
+
+
+def test_a_camera_that_its_own_input_exposes_shows_no_empty_line(tmp_path: Path) -> None:
+    (line,) = refusal(tmp_path, _with_trigger("Line1", "{kind: presence}"))
+    assert line == (
+        "line.yaml:2: camera.settings.trigger.source: should be left out with its section, or "
+        "trigger.kind (line.yaml:3) should be camera: a camera that its own input exposes never "
+        "shows the empty line"
+    )
+
+
+@pytest.mark.parametrize(
+    ("camera", "place"),
+    [
+        ("camera: {kind: opencv, width: 640}\n", "camera.width"),
+        ("camera: {kind: pylon, settings: {width: 640}}\n", "camera.settings.width"),
+        ("views: {top: {camera: {kind: opencv, width: 640}}}\n", "views.top.camera.width"),
+    ],
+)
+def test_a_region_beyond_the_frame_of_the_camera(tmp_path: Path, camera: str, place: str) -> None:
+    region = "trigger: {kind: presence, region: {top: 0, left: 600, height: 480, width: 41}}\n"
+    text = "bundle: b\n" + camera + region + FILE
+    (line,) = refusal(tmp_path, text)
+    assert line == (
+        f"line.yaml:3: trigger.region: reaches to pixel 641, beyond {place} (line.yaml:2)"
+    )
+    assert accepted(tmp_path, text.replace("41}", "40}"))

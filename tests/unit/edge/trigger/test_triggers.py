@@ -14,7 +14,7 @@ import pytest
 
 from edge.encoder.gpio import GpioEncoder
 from edge.part.frame import Frame
-from edge.trigger import PresenceTriggerConfig
+from edge.trigger import IntervalTriggerConfig, PresenceTriggerConfig
 from edge.trigger.base import FiredTrigger, Firing, FrameTrigger, part_id_from_text
 from edge.trigger.camera import CameraTrigger
 from edge.trigger.encoder import EncoderTrigger
@@ -30,6 +30,7 @@ GENEROUS_S = 30.0
 
 def test_any_frame_is_a_part_where_the_camera_is_triggered() -> None:
     assert CameraTrigger().opens("top", None)
+    assert CameraTrigger().announces("top")
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,12 @@ def test_the_interval_does_not_drift_and_leaves_out_what_was_missed() -> None:
     assert trigger.wait(1.0) == Firing(None, 90_000_000)
     assert trigger.wait(1.0) == Firing(None, 100_000_000)
     assert trigger.wait(0.001) is None
+
+
+def test_an_interval_of_bounces_is_refused() -> None:
+    with pytest.raises(ValueError, match="each part would be a bounce"):
+        IntervalTriggerConfig(kind="interval", period_ms=100.0, debounce_ms=101.0)
+    IntervalTriggerConfig(kind="interval", period_ms=100.0, debounce_ms=100.0)
 
 
 class FakeEncoder:
@@ -231,17 +238,50 @@ def test_a_step_of_the_light_ends_with_an_error_and_not_with_silence() -> None:
         passing(trigger, 20, light=40)
 
 
-def test_a_part_that_waits_long_is_a_warning_and_no_error(
+def faults_by_second(trigger: PresenceTrigger, frames: Iterable[Frame]) -> list[bool]:
+    """Returns whether the trigger is lost after each of these frames, one of each second."""
+    found = []
+    for second, frame in enumerate(frames):
+        trigger.opens("main", replace(frame, captured_ns=second * 1_000_000_000))
+        found.append(trigger.lost != "")
+    return found
+
+
+def test_a_picture_that_stays_is_a_fault_until_the_line_is_seen_empty(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    trigger = presence(changes_max=1)
+    trigger = presence(still_limit_s=20.0)
     noise = np.random.default_rng(1)
-    found = 0
-    for second in range(200):
-        frame = belt([-50 if second < 5 else 45], 0, noise)
-        found += trigger.opens("main", replace(frame, captured_ns=second * 1_000_000_000))
-    assert found == 1
-    assert caplog.text.count("a part is in the region for 60 s, and no other is announced") == 1
+    lit, dark = belt([], 0, noise), belt([], -90, noise)
+    found = faults_by_second(trigger, [*[lit] * 10, *[dark] * 40, *[lit] * 10])
+    assert found == [True] * 4 + [False] * 28 + [True] * 19 + [False] * 9  # it learns at first
+    assert caplog.text.count("the region shows the same part for 20 s, and no other is ann") == 1
+    assert caplog.text.count("the line is seen empty again") == 1
+
+
+@pytest.mark.parametrize(
+    ("still_limit_s", "lefts"),
+    [(None, [45] * 100), (20.0, [*[45] * 15, *[55] * 15] * 3)],
+    ids=["parts wait here", "a long part"],
+)
+def test_a_part_that_waits_where_it_may_or_that_changes_is_no_fault(
+    still_limit_s: float | None, lefts: list[int]
+) -> None:
+    trigger = presence(still_limit_s=still_limit_s)
+    noise = np.random.default_rng(1)
+    frames = [belt([left], 0, noise) for left in [*[-50] * 5, *lefts]]
+    assert not any(faults_by_second(trigger, frames)[4:])
+
+
+def test_a_trigger_that_learns_takes_no_part() -> None:
+    trigger = presence()
+    noise = np.random.default_rng(1)
+    frames = [replace(belt([], 0, noise), sequence=number) for number in range(8)]
+    found = faults_by_second(trigger, [*frames, *frames])  # the camera was opened again
+    assert found == [*[True] * 4, *[False] * 4] * 2
+    assert PresenceTrigger(PresenceTriggerConfig(kind="presence")).lost.endswith(
+        "learns the empty line, keep it empty; no part is seen yet"
+    )
 
 
 def test_presence_learns_again_when_the_camera_was_opened_again(
@@ -278,6 +318,7 @@ def test_presence_looks_at_one_view_and_at_usable_frames() -> None:
     assert not trigger.opens("top", None)
     trigger.opens("top", belt([], 0, noise))
     assert not trigger.opens("side", belt([45], 0, noise))
+    assert [view for view in ("top", "side") if trigger.announces(view)] == ["top"]
     assert trigger.opens("top", belt([45], 0, noise))
 
 
