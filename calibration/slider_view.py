@@ -19,11 +19,13 @@ _STEPS = 100
 def slider_view(bundle: Bundle, active: Calibration) -> dict[str, Any]:
     """Returns the slider of the active calibration as JSON values.
 
-    Keys: "recipe", "seal", "created_utc", "author", "reason", "artefact", "confidence"; "zones",
-    their names; "review", threshold of the review band or None; "scores" of the good parts; "now",
-    the point in force; "points" along the slider that differ, from the one that rejects least, each
-    with "refusal", why it cannot be taken, or nothing; "comparable", thresholds of each zone by the
-    seal of every calibration whose scores are on the same scale.
+    Keys: "recipe", "seal", "created_utc", "author", "reason", "artefact", "confidence";
+    "is_approximate", whether bounds take scores as independent that are not quite so, see
+    `calibration.learnt`; "zones", their names; "review", threshold of the review band or None;
+    "scores" of the good parts; "now", the point in force; "points" along the slider that differ,
+    from the one that rejects least, each with "refusal", why it cannot be taken, or nothing;
+    "comparable", thresholds of each zone by the seal of every calibration whose scores are on the
+    same scale.
 
     Raises:
         ConfigError: the calibration has no slider, see `slider_of`.
@@ -37,6 +39,7 @@ def slider_view(bundle: Bundle, active: Calibration) -> dict[str, Any]:
         "reason": active.reason,
         "artefact": active.artefact,
         "confidence": active.confidence,
+        "is_approximate": active.judged is not None,
         "zones": list(active.zone_thresholds),
         "review": active.thresholds.review,
         "scores": sorted(good_part_scores(active).values()),

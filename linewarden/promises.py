@@ -19,6 +19,8 @@ class Promise:
         images: different good images of independent parts.
         judging: those among them that judge the threshold.
         bound: upper bound of the false reject rate at `confidence`; 1 where there is none.
+        is_approximate: whether the bound takes scores as independent that are not quite so; see
+            `calibration.learnt`.
         average: upper bound of the false reject rate on average over draws of good parts.
     """
 
@@ -27,6 +29,7 @@ class Promise:
     bound: float
     average: float
     confidence: float
+    is_approximate: bool = False
 
 
 def taught(images: int, false_reject_rate: float) -> Promise | None:
@@ -44,9 +47,10 @@ def taught(images: int, false_reject_rate: float) -> Promise | None:
         return None  # its mirrored copies set the threshold
     promise = _promise(images, judging(images), false_reject_rate)
     learns_all = hold_out_share(images, in_turn=True) == 0
-    if learns_all and not has_bound("without_itself", images):
-        return replace(promise, bound=1.0)
-    return promise
+    if not learns_all:
+        return promise
+    bound = promise.bound if has_bound("without_itself", images) else 1.0
+    return replace(promise, bound=bound, is_approximate=bound < 1)
 
 
 def calibrated(images: int, false_reject_rate: float) -> Promise | None:

@@ -27,6 +27,8 @@ A handler has in `visit`: `line` (the line of `/lines/{line}/...`: `config`, `re
 `texts`, `render(template, **values)`, `back(path)`. What it raises becomes a page: `Refused(status,
 "problem.no_line", name=...)`, every LinewardenError, OSError, sqlite3 errors.
 
+The role of a route decides alone who sees its controls: `{% if may_send(path) %}` in templates.
+
 A route that changes something is `Route(path, handler, role=..., changes=True)`: a POST, whose form
 has `csrf` and `why` (`macros.html` writes it: `{% call change_form(...) %}`). The handler does it
 within `with visit.change("action_key", subject, undo=Undo(path, form)):`, which writes the audit

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
+import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from edge.panel.database import PanelDatabase
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class AuditEntry:
     """An entry of the log.
 
     Attributes:
-        failure: why it was not done; empty when it was; None when the panel ended in between.
+        failure: why it was not done; empty when it was; None when the panel ended in between, or
+            the disk was full.
     """
 
     number: int
@@ -115,9 +120,17 @@ class AuditLog:
             return int(cursor.lastrowid or 0)
 
     def _settle(self, number: int, failure: str) -> None:
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO audit_outcomes VALUES (?, ?, ?)", (number, _now(), failure)
+        """Enters an outcome; one that finds no room stays unknown, and the change as it is."""
+        try:
+            with self._database.transaction() as connection:
+                connection.execute(
+                    "INSERT INTO audit_outcomes VALUES (?, ?, ?)", (number, _now(), failure)
+                )
+        except sqlite3.OperationalError as error:
+            # An error here would say of a change that was done that nothing was changed.
+            _log.error(
+                "the outcome of change %d is not in the log of changes (%s): %s",
+                *(number, error, failure or "done"),
             )
 
 

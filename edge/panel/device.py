@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -91,9 +92,19 @@ def log_of(unit: str) -> list[LogLine]:
 
 
 def _line(entry: dict[str, object]) -> LogLine:
-    text = str(entry.get("MESSAGE", ""))
-    if text.startswith("{"):  # as `edge.service.logs` writes it
-        text = str(json.loads(text).get("message", text))
+    text = _message(entry.get("MESSAGE"))
     moment = datetime.fromtimestamp(int(str(entry["__REALTIME_TIMESTAMP"])) / 1e6, timezone.utc)
     severity = _SEVERITIES.get(int(str(entry.get("PRIORITY", 6))), "info")
     return LogLine(moment, severity, redacted(text))
+
+
+def _message(value: object) -> str:
+    """Returns the text of a message; see `--output=json` of journalctl(1)."""
+    if value is None:
+        return "(a message of more than 4096 bytes: journalctl --all)"
+    # A text with bytes that are not UTF-8 comes as numbers.
+    text = bytes(value).decode(errors="replace") if isinstance(value, list) else str(value)
+    if text.startswith("{"):  # as `edge.service.logs` writes it, or another process
+        with contextlib.suppress(ValueError):
+            return str(json.loads(text).get("message", text))
+    return text

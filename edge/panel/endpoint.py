@@ -23,10 +23,11 @@ from edge.panel.access.accounts import Account
 from edge.panel.access.roles import Role
 from edge.panel.access.sessions import COOKIE, Session
 from edge.panel.config import is_ip_address
+from edge.panel.fields import path_and_query
 from edge.panel.page import WHY_MAX, Page, Route, Visit
 from edge.panel.refusals import Refused
 from edge.panel.services import Panel
-from edge.panel.texts import LANGUAGES, Texts, preferred
+from edge.panel.texts import LANGUAGES, TextKey, Texts, preferred
 
 LANGUAGE_COOKIE = "linewarden_language"
 LOGIN_PATH = "/login"
@@ -105,10 +106,10 @@ class Endpoint:
             return None
         if session is None or not session.account.role.may(route.role):
             if session is not None and session.account.name:
-                raise Refused(403, "problem.role", role=route.role.value)
+                raise Refused(403, "problem.role", role=TextKey(f"role.{route.role.value}"))
             if route.changes or "text/html" not in request.headers.get("accept", ""):
                 raise Refused(401, "problem.not_logged_in")
-            return RedirectResponse(f"{LOGIN_PATH}?next={quote(request.url.path)}", 303)
+            return RedirectResponse(f"{LOGIN_PATH}?next={quote(path_and_query(request.url))}", 303)
         if session.account.is_one_time and not route.for_one_time:
             if route.changes:
                 raise Refused(403, "problem.one_time")

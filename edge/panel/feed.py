@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from edge.panel.snapshot import Observer
 _PERIOD_S = 0.1
 _REST_S = 0.02  # for the others on a loaded machine
 
+_log = logging.getLogger(__name__)
 
 Snapshot = dict[str, Any]
 
@@ -37,10 +39,13 @@ class Feed:
         """Yields the newest snapshot, again and again."""
         self._followers += 1
         if self._task is None:
+            self._turn = asyncio.Event()
             self._task = asyncio.create_task(self._run())
         try:
             while True:
                 await self._turn.wait()
+                if self._task is None:
+                    return  # it failed, and the page asks again
                 yield self._latest
         finally:
             self._followers -= 1
@@ -53,6 +58,9 @@ class Feed:
                 turn, self._turn = self._turn, asyncio.Event()
                 turn.set()
                 await asyncio.sleep(max(_REST_S, begun_s + _PERIOD_S - time.monotonic()))
+        except Exception:  # noqa: BLE001 - pages would wait for ever for the next snapshot
+            _log.exception("a line cannot be observed; its pages ask again")
+            self._turn.set()
         finally:
             self._task = None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from starlette.datastructures import URL
+
 from edge.panel.refusals import Refused
 
 _DIGITS_MAX = 18  # of a number that SQLite takes
@@ -19,6 +21,11 @@ def number_of(text: str, name: str) -> int:
     if not text.isdecimal() or len(text) > _DIGITS_MAX:
         raise Refused(400, "problem.field", name=name)
     return int(text)
+
+
+def path_and_query(url: URL) -> str:
+    """Returns the address of a page without the panel's own: the choice of a page is in it."""
+    return f"{url.path}?{url.query}" if url.query else url.path
 
 
 def local_path(text: str) -> str:

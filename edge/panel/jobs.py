@@ -37,6 +37,7 @@ M = TypeVar("M", bound=BaseModel)
 _KEPT = 20  # ended jobs of a subject
 _TAIL_BYTES = 16_384
 _START_S = 20.0
+_STILL_S = 10.0
 _WAITING_MAX = 20
 
 
@@ -125,6 +126,20 @@ class Job(NamedTuple):
             lines = [line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n")]
             return [line for line in lines if line]
         return []
+
+
+class Queue(NamedTuple):
+    """What is before a job that waits.
+
+    Attributes:
+        running: the job that runs now; None for none.
+        waiting: jobs that waited earlier.
+        is_still: whether nothing has taken a job for some seconds: no runner is at work.
+    """
+
+    running: Job | None
+    waiting: int
+    is_still: bool
 
 
 class Jobs:
@@ -220,6 +235,18 @@ class Jobs:
     def open(self, subject: str) -> Job | None:
         """Returns the job of a subject that waits or runs; None without one."""
         return next((job for job in self.of(subject) if job.is_open), None)
+
+    def queue_before(self, job: Job | None) -> Queue | None:
+        """Returns what is before a job; None for one that does not wait."""
+        if job is None or job.state is not State.WAITING:
+            return None
+        others = [one for one in self._all() if one.is_open and one.name != job.name]
+        waited_s = (datetime.now(timezone.utc) - job.asked.moment).total_seconds()
+        return Queue(
+            running=next((one for one in others if one.state is State.RUNNING), None),
+            waiting=sum(one.state is State.WAITING and one.name < job.name for one in others),
+            is_still=waited_s > _STILL_S and not self.has_runner,
+        )
 
     def _all(self) -> Iterator[Job]:
         names = sorted((path.name for path in self._folder.iterdir()), reverse=True)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import compile_path
 
 from edge.panel.access.accounts import Account
 from edge.panel.access.roles import Role
@@ -21,7 +25,7 @@ from edge.panel.refusals import Refused
 from edge.panel.services import Panel
 from edge.panel.texts import LANGUAGES, Texts
 from edge.panel.thumbnails import SIZES
-from inspection.errors import ConfigError, LineError
+from inspection.errors import ConfigError, LineError, LinewardenError
 from inspection.redaction import redacted
 
 WHY_MAX = 500
@@ -50,6 +54,14 @@ class Route:
     asks_why: bool = True
     body_max_bytes: int = 65_536
     for_one_time: bool = False
+
+    def takes_form(self, path: str) -> bool:
+        """Returns whether a form that is sent to a path, with a query or not, comes here."""
+        return self.changes and self._pattern.match(path.partition("?")[0]) is not None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return compile_path(self.path)[0]
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,16 @@ class Visit:
     def may(self, role: Role) -> bool:
         """Returns whether the person has a role."""
         return self.session is not None and self.session.account.role.may(role)
+
+    def role_to_send(self, path: str) -> Role | None:
+        """Returns the least role for a form to a path; None for one that takes no form."""
+        routes = (route for page in self.pages for route in page.routes)
+        return next((route.role for route in routes if route.takes_form(path)), None)
+
+    def may_send(self, path: str) -> bool:
+        """Returns whether the person may send a form to a path: else no page shows its controls."""
+        role = self.role_to_send(path)
+        return role is not None and self.may(role)
 
     def field(self, name: str, most: int = 200) -> str:
         """Returns a field of the form as text, without blanks around it.
@@ -207,6 +229,7 @@ class Visit:
             "languages": LANGUAGES,
             "account": account,
             "csrf": self.session.csrf_token if self.session else "",
+            "may_send": self.may_send,
             "line_name": line,
             "line_links": [
                 (name, self._first_path(name)) for name in self.panel.lines if account is not None
@@ -217,8 +240,15 @@ class Visit:
                 if page.is_in_navigation and self._sees(page)
             ],
             "page_name": self.page.name,
+            "zone": self._zone(),
             "here": here,
         }
+
+    def _zone(self) -> ZoneInfo | None:
+        """Returns the time zone of the line; None for that of the device, or without a line."""
+        with contextlib.suppress(LinewardenError):  # a page needs no line that keeps records
+            return self.line.zone if "line" in self.request.path_params else None
+        return None
 
     def _first_path(self, line: str) -> str:
         has_own = self.page.is_of_a_line and self.page.is_in_navigation

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from edge.panel.endpoint import language_of
-from edge.panel.fields import local_path
+from edge.panel.fields import local_path, path_and_query
 from edge.panel.refusals import Refused
 from edge.panel.services import Panel
 from edge.panel.texts import LANGUAGES, Texts
@@ -109,4 +109,4 @@ def _page_of(request: Request) -> str:
         url = URL(request.headers.get("referer", ""))
         if url.netloc != request.url.netloc:
             return "/"
-    return local_path(f"{url.path}?{url.query}" if url.query else url.path)
+    return local_path(path_and_query(url))

@@ -6,7 +6,8 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 _FOLDER = Path(__file__).parent
@@ -26,14 +27,19 @@ def environment() -> Environment:
     return made
 
 
-def _moment(moment: datetime | str) -> str:
-    """Returns a moment in the time of the device; a text of a file that is none as it is."""
+@pass_context
+def _moment(context: Context, moment: datetime | str) -> str:
+    """Returns a moment in the time of the line; a text of a file that is none as it is.
+
+    The fields of a filter, and the shifts, are in the time of the line too: `records.time_zone`, or
+    else that of the device.
+    """
     if isinstance(moment, str):
         try:
             moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
         except ValueError:
             return str(moment)
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{moment.astimezone(context.get('zone')):%Y-%m-%d %H:%M:%S}"
 
 
 def _data(value: object) -> Markup:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from edge.panel.lines import PanelLine
-from edge.panel.troubles import Trouble
+from edge.panel.troubles import SeenTrouble
 from edge.store.database import FILE_NAME
 from edge.store.reader import RecordReader, StoredRecord
 from edge.store.shifts import Shift, shifts_between
@@ -36,7 +36,7 @@ class _Told:
     asked_s: float = float("-inf")
     heard_s: float | None = None
     state: dict[str, Any] = field(default_factory=dict)
-    troubles: list[Trouble] = field(default_factory=list)
+    troubles: list[SeenTrouble] = field(default_factory=list)
     silence: str = ""
 
 
@@ -183,7 +183,7 @@ def part_values(stored: StoredRecord, now: datetime) -> dict[str, Any]:
     }
 
 
-def _trouble_values(trouble: Trouble, now: datetime) -> dict[str, Any]:
+def _trouble_values(trouble: SeenTrouble, now: datetime) -> dict[str, Any]:
     age_ms = (now - trouble.since).total_seconds() * 1e3
     return {"kind": trouble.kind, "message": trouble.message, "age_ms": age_ms}
 

@@ -16,6 +16,10 @@ LANGUAGES = {"en": "English", "de": "Deutsch", "zh": "中文"}
 _FOLDER = Path(__file__).parent / "locales"
 
 
+class TextKey(str):
+    """The key of a text that is a value of another text, such as the name of a role."""
+
+
 class Texts:
     """The texts of one language."""
 
@@ -29,7 +33,11 @@ class Texts:
         Raises:
             KeyError: there is none, or a value is missing.
         """
-        return self._texts[key].format(**values)
+        told = {
+            name: self._texts[value] if isinstance(value, TextKey) else value
+            for name, value in values.items()
+        }
+        return self._texts[key].format(**told)
 
     def below(self, page: str) -> dict[str, str]:
         """Returns the texts of a page by their names, for its script."""

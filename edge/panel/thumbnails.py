@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from pathlib import Path, PurePosixPath
@@ -57,8 +58,9 @@ class Thumbnails:
             return path.read_bytes(), media
         except FileNotFoundError:
             content = self._make(source, size, is_mask=is_mask)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, content)
+        with contextlib.suppress(OSError):  # on a full disk people need the pictures all the same
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, content)
         self._sweep()
         return content, media
 

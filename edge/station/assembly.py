@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edge.drift.monitor import DriftWatch
 from edge.encoder import Encoder
@@ -34,6 +34,7 @@ from edge.station.control import ControlSocket
 from edge.station.newest_part import NewestPart
 from edge.station.signals import signal_values
 from edge.station.status import StationStatus
+from edge.station.trouble_watch import TroubleWatch
 from edge.store.images import ImageArchive
 from edge.store.labelling import Labelling
 from edge.store.station_records import IMAGES_NAME, StationRecords
@@ -78,6 +79,15 @@ class Station(NamedTuple):
             for name, output in summary.outputs.items()
         }
         return replace(summary, outputs=outputs)
+
+    def state(self) -> dict[str, Any]:
+        """Returns the state as the control socket answers it; from any thread."""
+        pipeline = self.pipeline
+        return {
+            "state": pipeline.state.value,
+            "faults": pipeline.faults,
+            **self.status().as_json(),
+        }
 
     def status(self) -> StationStatus:
         """Returns the state of the line at this moment; from any thread."""
@@ -149,6 +159,9 @@ def open_station(
             drivers={**drivers, "trigger": trigger},
         )
         _open_requests(config, station, stack)
+        if records is not None:
+            watch = TroubleWatch(station.state, records)
+            stack.enter_context(watch.watching())
         yield station
 
 
@@ -232,7 +245,7 @@ def _open_requests(config: LineConfig, station: Station, stack: ExitStack) -> No
         commands = station_commands(
             station.pipeline,
             station.changeover,
-            station.status,
+            station.state,
             newest=station.newest,
             labelling=station.labelling,
             signals=partial(signal_values, drivers),

@@ -39,7 +39,6 @@ from edge.recipe.changeover import Changeover
 from edge.recipe.request.base import RequestedNumber
 from edge.station.control import Command
 from edge.station.newest_part import NewestPart
-from edge.station.status import StationStatus
 from edge.station.whole_frame import WholeFrame
 from edge.store.labelling import Labelling
 from edge.trigger.base import part_id_from_text
@@ -113,7 +112,7 @@ class FrameMessage(Message):
 def station_commands(
     pipeline: Pipeline,
     changeover: Changeover,
-    status: Callable[[], StationStatus],
+    state: Callable[[], Mapping[str, Any]],
     *,
     newest: NewestPart,
     labelling: Labelling,
@@ -121,7 +120,7 @@ def station_commands(
 ) -> dict[str, Command[Any]]:
     """Returns the commands of a line, by name."""
     return {
-        **_commands_of_the_line(pipeline, changeover, status, signals),
+        **_commands_of_the_line(pipeline, changeover, state, signals),
         **_commands_of_parts(newest, labelling),
     }
 
@@ -129,15 +128,15 @@ def station_commands(
 def _commands_of_the_line(
     pipeline: Pipeline,
     changeover: Changeover,
-    status: Callable[[], StationStatus],
+    state: Callable[[], Mapping[str, Any]],
     signals: Callable[[], Mapping[str, Any]],
 ) -> dict[str, Command[Any]]:
     def trigger(request: TriggerMessage) -> Mapping[str, Any]:
         part_id = part_id_from_text(request.part_id or "")
         return {"trigger_id": pipeline.fire(part_id), "part_id": part_id}
 
-    def state(_request: NoArguments) -> Mapping[str, Any]:
-        return {"state": pipeline.state.value, "faults": pipeline.faults, **status().as_json()}
+    def tell_state(_request: NoArguments) -> Mapping[str, Any]:
+        return state()
 
     def recipe(request: RecipeMessage) -> Mapping[str, Any]:
         if request.number is not None:
@@ -158,7 +157,7 @@ def _commands_of_the_line(
 
     return {
         "trigger": Command(TriggerMessage, trigger),
-        "state": Command(NoArguments, state),
+        "state": Command(NoArguments, tell_state),
         "recipe": Command(RecipeMessage, recipe),
         "check": Command(NoArguments, check),
         "signals": Command(NoArguments, tell_signals),

@@ -124,6 +124,19 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ON records (label, triggered_utc) WHERE label IS NOT NULL
         """,
     ),
+    (
+        """
+        CREATE TABLE troubles (        -- what was wrong with the line, see edge.store.troubles
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            kind TEXT NOT NULL,
+            name TEXT NOT NULL,          -- of the output, or empty
+            message TEXT NOT NULL,
+            begun_utc TEXT NOT NULL,
+            lasted_s REAL                -- none: nobody saw its end
+        ) STRICT
+        """,
+        "CREATE INDEX troubles_by_begin ON troubles (begun_utc)",
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from types import TracebackType
 from typing import NamedTuple
 
 from edge.part.record import InspectionRecord
-from edge.store.database import changing, connect_to_read, telling_of_damage
+from edge.store.database import FILE_NAME, changing, connect_to_read, telling_of_damage
 from edge.store.labels import Label, labels_of
 from edge.store.rows import FIELDS, moment_from_text, record_from_row, text_from_moment
 from edge.store.shifts import Shift, shifts_between
+from edge.store.troubles import PastTrouble, newest_troubles
+from inspection.errors import RecordsError
 from inspection.verdict import Cause, Verdict
 
 _INSTANT = timedelta(microseconds=1)  # the resolution of moments
@@ -175,7 +178,7 @@ class RecordReader:
         if beyond is not None:
             condition += f" AND (triggered_utc, records.number) {relation} (?, ?)"
             values += [text_from_moment(beyond.triggered_utc), beyond.number]
-        with telling_of_damage(self._folder):
+        with self._reading():
             rows = self._connection.execute(
                 f"SELECT {_FOUND} {_FROM} WHERE {condition} "
                 f"ORDER BY triggered_utc {order}, records.number {order} LIMIT ?",
@@ -186,7 +189,7 @@ class RecordReader:
 
     def known_labels(self) -> list[str]:
         """Returns the labels that hold for some part, by name."""
-        with telling_of_damage(self._folder):
+        with self._reading():
             rows = self._connection.execute(
                 "SELECT DISTINCT label FROM records WHERE label IS NOT NULL ORDER BY label"
             )
@@ -194,7 +197,7 @@ class RecordReader:
 
     def written_after(self, number: int, most: int) -> list[StoredRecord]:
         """Returns the newest `most` of the records with a higher number, the newest last."""
-        with telling_of_damage(self._folder):
+        with self._reading():
             rows = self._connection.execute(
                 f"SELECT {_FOUND} {_FROM} "
                 "WHERE records.number > ? ORDER BY records.number DESC LIMIT ?",
@@ -204,14 +207,14 @@ class RecordReader:
 
     def labels(self, number: int) -> list[Label]:
         """Returns all labels of a record, the oldest first."""
-        with telling_of_damage(self._folder):
+        with self._reading():
             return labels_of(self._connection, number)
 
     def tally(
         self, since: datetime, *, after: int = 0, upto: int
     ) -> dict[tuple[Verdict, Cause | None], int]:
         """Counts the parts since a moment, of records with a number above `after` up to `upto`."""
-        with telling_of_damage(self._folder):
+        with self._reading():
             rows = self._connection.execute(
                 "SELECT verdict, cause, count(*) FROM records "
                 "WHERE triggered_utc >= ? AND number > ? AND number <= ? GROUP BY verdict, cause",
@@ -228,7 +231,7 @@ class RecordReader:
         """Counts for each recipe and shift that has records; for the arguments see `shifts`."""
         condition, values = which.condition()
         after = ""
-        with telling_of_damage(self._folder):
+        with self._reading():
             # From shift to shift with records: a clock that was wrong may lie a century ahead.
             while first := self._first(condition, values, after):
                 since = moment_from_text(first)
@@ -238,7 +241,7 @@ class RecordReader:
 
     def waiting(self) -> dict[str, Waiting]:
         """Verdicts that wait for each output."""
-        with telling_of_damage(self._folder):
+        with self._reading():
             rows = self._connection.execute(
                 "SELECT output, count(*), min(triggered_utc) "
                 "FROM outbox JOIN records ON records.number = outbox.record GROUP BY output"
@@ -247,6 +250,21 @@ class RecordReader:
                 str(output): Waiting(int(count), moment_from_text(since))
                 for output, count, since in rows
             }
+
+    def troubles(self, most: int) -> list[PastTrouble]:
+        """Returns the newest troubles of the line, the newest first."""
+        with self._reading():
+            return newest_troubles(self._connection, most)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            with telling_of_damage(self._folder):
+                yield
+        except sqlite3.OperationalError as error:  # such as a lock, or the disk
+            raise RecordsError(
+                f"{self._folder / FILE_NAME}: cannot be read now: {error}; try again"
+            ) from error
 
     def _first(self, condition: str, values: list[object], after: str) -> str | None:
         """Returns the moment of the first record of a condition, `after` or later."""

@@ -28,7 +28,7 @@ LOST = "(lost)"
 _HEAD_BYTES = 100
 _LARGEST = 1 << 48  # far above the number of any row
 
-_TABLES = ("identities", "records", "labels", "outbox", "marks")
+_TABLES = ("identities", "records", "labels", "outbox", "marks", "troubles")
 _CHANGING = frozenset({"outbox"})  # rows of its older pages were deleted since
 _REFERENCES = frozenset({"identity", "record", "number"})
 

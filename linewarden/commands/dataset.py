@@ -167,7 +167,9 @@ def _promise(args: argparse.Namespace) -> None:
 def _rates(promise: Promise | None) -> tuple[str, str]:
     if promise is None:
         return "none", "none"
-    return "none" if promise.bound == 1 else f"{promise.bound:.2%}", f"{promise.average:.2%}"
+    about = "about " if promise.is_approximate else ""
+    bound = "none" if promise.bound == 1 else f"{about}{promise.bound:.2%}"
+    return bound, f"{promise.average:.2%}"
 
 
 def _report(summary: Summary) -> list[str]:

@@ -9,6 +9,9 @@ for an escape, `undecided` for neither. A part about which two people differ is 
 until one more labels it. `linewarden dataset from-records` makes a folder for training or
 calibration from labelled parts.
 
+`troubles` lists what was wrong with the line, with begin and end: why it took no part, outputs
+that it did not reach, alarms. The newest 5000 are kept.
+
 `recover` saves what can be read of a damaged database: those that a line set aside in its
 folder, else the one that is there, else a file that you name. They stay as they are.
 
@@ -20,6 +23,7 @@ examples:
   linewarden records counters configs/line/replay.yaml --since 2026-11-21
   linewarden records label records/flange 3f9a2c1d-000017 good --note 'only dust'
   linewarden records label records/flange 3f9a2c1d-000020 scratch
+  linewarden records troubles records/flange --limit 20
   linewarden records outbox records/flange
   linewarden records recover records/flange --to recovered
 """
@@ -30,6 +34,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from edge.store.damage import damaged_files
@@ -45,6 +50,7 @@ from edge.store.reader import (
 from edge.store.recovery import LOST, recover
 from edge.store.station_records import IMAGES_NAME
 from edge.store.tables import TEXT_FORMATS, write_parquet
+from edge.store.troubles import KEPT
 from inspection.errors import ConfigError, RecordsError
 from inspection.files import new_file
 from inspection.verdict import Verdict
@@ -80,6 +86,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     label.add_argument("label", metavar="LABEL", help="good, the name of the defect, or undecided")
     add_author_argument(label)
     label.add_argument("--note", default="", metavar="TEXT", help="reason")
+    troubles = _action(actions, "troubles", "what was wrong with the line, and when")
+    troubles.add_argument(
+        "--limit", type=_positive, default=KEPT, metavar="N", help="list only the newest N"
+    )
     outbox = _action(actions, "outbox", "verdicts that wait for each output")
     recovery = _action(actions, "recover", "save what can be read of a damaged database")
     recovery.add_argument(
@@ -111,6 +121,8 @@ def run(args: argparse.Namespace) -> int:
     elif args.action == "label":
         add_label(source.folder, args.trigger_id, args.label, author=args.author, note=args.note)
         print(f"{args.trigger_id}: {args.label}")
+    elif args.action == "troubles":
+        _troubles(args, source)
     else:
         _outbox(args, source)
     return 0
@@ -170,6 +182,20 @@ def _figures(count: Count) -> dict[str, object]:
     }
 
 
+def _troubles(args: argparse.Namespace, source: Source) -> None:
+    with RecordReader(source.folder) as reader:
+        found = reader.troubles(args.limit)
+    for one in reversed(found):
+        ended = "no end seen" if one.ended_utc is None else _local(one.ended_utc)
+        print(f"{_local(one.begun_utc)}  {ended:<19}  {one.kind:<7}  {one.message}")
+    if not found:
+        print("no trouble was seen")
+
+
+def _local(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
 def _outbox(args: argparse.Namespace, source: Source) -> None:
     if args.drop is not None:
         dropped = empty_outbox(source.folder, args.drop)
@@ -178,7 +204,7 @@ def _outbox(args: argparse.Namespace, source: Source) -> None:
     with RecordReader(source.folder) as reader:
         waiting = reader.waiting()
     for output, those in waiting.items():
-        print(f"{those.count:>8}  since {those.since.astimezone():%Y-%m-%d %H:%M:%S}  {output}")
+        print(f"{those.count:>8}  since {_local(those.since)}  {output}")
     if not waiting:
         print("no verdict waits")
 

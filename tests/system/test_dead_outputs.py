@@ -38,6 +38,12 @@ def records_by_id(config: Path) -> dict[str, object]:
         return {one.record.trigger_id: one.record for one in reader.find(Filter())}
 
 
+def troubles(config: Path) -> list[tuple[str, str]]:
+    """Returns kind and output of the troubles in the records, the newest first."""
+    with RecordReader(config.parent / "records") as reader:
+        return [(one.kind, one.name) for one in reader.troubles(100)]
+
+
 def test_a_server_that_nobody_polls_costs_the_other_outputs_nothing(
     tmp_path: Path, tiny_bundle: Bundle
 ) -> None:
@@ -52,6 +58,7 @@ def test_a_server_that_nobody_polls_costs_the_other_outputs_nothing(
     config.write_text(config.read_text().replace("outputs:\n", f"outputs:\n{dead}"))
     with running(config) as process:
         wait_for(lambda: len(told(config)) >= PARTS, GENEROUS_S)
+        wait_for(lambda: ("output", "modbus_server") in troubles(config), GENEROUS_S)
         summary = stop(config, process)
     assert process.returncode == 7  # the dead output, told at the end
     verdicts = {record["verdict"] for record in told(config)[:PARTS]}

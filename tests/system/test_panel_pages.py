@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge.station.control import ask
+from edge.store.database import changing
+from edge.store.troubles import PastTrouble, write_troubles
 from inspection.bundle import Bundle
 from tests.doubles.fitting_page import OVERFLOW, violations, wait_for_text
 from tests.doubles.line_folder import (
@@ -22,6 +25,9 @@ from tests.doubles.line_folder import (
 from tests.doubles.served_panel import DESK, PHONE, ServedPanel, chromium, log_in, served
 
 pytestmark = pytest.mark.slow
+# Whether each of two events lets the browser send a form: a double click sends it once.
+SENDS_TWICE = """form => [1, 2].map(() => form.dispatchEvent(
+    new SubmitEvent("submit", {bubbles: true, cancelable: true})))"""
 PAGES = ("lines/line/live", "lines/line/recipes", "lines/line/health", "accounts", "password")
 
 
@@ -52,6 +58,15 @@ def change_over(page: Any, panel: ServedPanel, line: Path) -> None:
     assert ask(line.parent / "line.sock", "recipe")["active"] == 1
 
 
+def be_troubled(folder: Path) -> None:
+    """Enters troubles with long messages, as a line does that had them."""
+    why = "opcua: connection refused by opc.tcp://controller-of-the-second-press.plant.example:4840"
+    now = datetime.now(timezone.utc)
+    night = [PastTrouble("output", "opcua", why + "!" * n, now, 912.0) for n in range(9)]
+    with changing(folder) as connection:
+        write_troubles(connection, night)
+
+
 def test_every_page_fits_and_is_accessible(line: Path) -> None:
     errors: list[str] = []
     with running(line), served(line) as panel, chromium() as page:
@@ -61,6 +76,7 @@ def test_every_page_fits_and_is_accessible(line: Path) -> None:
         )  # a picture, a style or a script that is not there
         ask(line.parent / "line.sock", "trigger")
         log_in(page, panel.address)
+        be_troubled(line.parent / "records")
         change_over(page, panel, line)
         log_in(page, panel.address, "admin")
         for size in (DESK, PHONE):
@@ -72,4 +88,5 @@ def test_every_page_fits_and_is_accessible(line: Path) -> None:
                 page.wait_for_selector("body:not(.no-signal)")
                 assert violations(page) == [], path
                 assert page.evaluate(OVERFLOW) <= 0, path
+        assert page.locator("main form").evaluate(SENDS_TWICE) == [True, False]
     assert errors == []

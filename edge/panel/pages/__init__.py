@@ -6,6 +6,7 @@ from edge.panel.pages import (
     health,
     images,
     io,
+    layout_trial,
     live,
     login,
     recipes,
@@ -31,4 +32,5 @@ PAGES: tuple[Page, ...] = (
     images.PAGE,
     review_part.PAGE,
     taught.PAGE,
+    layout_trial.PAGE,
 )

@@ -8,14 +8,17 @@ import numpy as np
 from starlette.responses import Response
 
 from edge.panel.access.roles import Role
+from edge.panel.audit import AuditEntry, Undo
 from edge.panel.device import Disk, disk_of, log_of, temperatures
 from edge.panel.fields import number_of
 from edge.panel.page import Page, Route, Visit
 from edge.store.reader import Waiting
+from edge.store.troubles import PastTrouble
 from inspection.errors import LinewardenError
 
 _LATEST = 1000  # parts
 _ENTRIES = 50
+_TROUBLES = 100
 _UNIT = "linewarden@{line}.service"  # as `linewarden service install` names it
 
 
@@ -29,16 +32,38 @@ def _health(visit: Visit) -> Response:
         else []
     )
     shown = entries[:_ENTRIES]
+    past, past_problem = _past_troubles(visit)
     return visit.render(
+        past_troubles=past,
+        past_problem=past_problem,
         figures=_figures(visit),
         figures_path=f"/lines/{visit.line.name}/health/figures",
         log_path=f"/lines/{visit.line.name}/health/log",
-        entries=shown,
+        entries=[(entry, *_undo_of(visit, entry)) for entry in shown],
         older=shown[-1].number if len(entries) > _ENTRIES else None,
         is_first=before is None,
         sees_changes=sees_changes,
         sees_log=visit.may(Role.ENGINEER),
     )
+
+
+def _undo_of(visit: Visit, entry: AuditEntry) -> tuple[Undo | None, Role | None]:
+    """Returns the undo of a change that was done, or the role that the person lacks for it."""
+    undo = entry.change.undo
+    if undo is None or entry.failure != "":
+        return None, None
+    if visit.may_send(undo.path):
+        return undo, None
+    return None, visit.role_to_send(undo.path)
+
+
+def _past_troubles(visit: Visit) -> tuple[list[PastTrouble], str]:
+    """Returns the troubles that the line had, the newest first, or why they cannot be read."""
+    try:
+        with visit.line.reader() as reader:
+            return reader.troubles(_TROUBLES), ""
+    except LinewardenError as error:
+        return [], str(error)
 
 
 def _figures_alone(visit: Visit) -> Response:

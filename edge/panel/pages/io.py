@@ -23,7 +23,6 @@ def _io(visit: Visit) -> Response:
         **_signals(visit),
         signals_path=f"/lines/{visit.line.name}/io/signals",
         pulse_path=f"/lines/{visit.line.name}/io/pulse",
-        may_pulse=visit.may(Role.ENGINEER),
         outputs=_testable(visit),
         bits=list(SIGNALS),
         milliseconds=_PULSE_MS,

@@ -34,8 +34,6 @@ def _recipes(visit: Visit) -> Response:
         change_path=_path(visit, "/change"),
         check_path=_path(visit, "/check"),
         activate_path=_path(visit, "/activate"),
-        may_change=visit.may(Role.OPERATOR),
-        may_activate=visit.may(Role.ENGINEER),
     )
 
 

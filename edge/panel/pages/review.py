@@ -14,7 +14,7 @@ from edge.panel.part_pictures import pictures_of
 from edge.panel.refusals import Refused
 from edge.panel.review.choice import WITHOUT_LABEL, Choice, place_from_text, text_from_place
 from edge.panel.review.data_sets import PURPOSES, Wanted, commands_for
-from edge.panel.troubles import Trouble
+from edge.panel.troubles import SeenTrouble
 from edge.store.labels import DECISIONS, DISPUTED
 from inspection.errors import LineError
 from inspection.verdict import Verdict
@@ -56,7 +56,6 @@ def _review(visit: Visit) -> Response:
         silence=silence,
         data_sets_path=f"{base}/data-sets",
         make_path=f"{base}/data-sets/make",
-        makes_data_sets=visit.may(Role.ENGINEER),
         **_data_sets_shown(visit),
     )
 
@@ -72,7 +71,7 @@ def _tabs(visit: Visit, choice: Choice, base: str) -> list[tuple[str, str, bool]
     return [(name, one.path(base), one == choice) for name, one in usual]
 
 
-def _troubles(visit: Visit) -> tuple[list[Trouble], str]:
+def _troubles(visit: Visit) -> tuple[list[SeenTrouble], str]:
     """Returns the troubles of the line, or why they are not known."""
     try:
         return visit.line.troubles.of(visit.line.ask("state", within_s=1.0)), ""

@@ -51,7 +51,6 @@ def _part(visit: Visit) -> Response:
         defects=defects,
         silence=_silence(visit),
         label_command=f"linewarden records label {line.path} {trigger_id} LABEL --note TEXT",
-        may_label=visit.may(Role.OPERATOR),
         list_path=choice.path(f"/lines/{line.name}/review"),
         newer=newer,
         older=older,

@@ -57,7 +57,6 @@ def _sensitivity(visit: Visit) -> Response:
         named=_named(of),
         take_path=_path(visit, below="/take"),
         again_path=_path(visit, below="/again"),
-        may_take=visit.may(Role.ENGINEER),
         missing=missing_right(of),
     )
 
@@ -135,6 +134,7 @@ def _evidence(visit: Visit, of: Calibrated, slider: Slider) -> dict[str, Any]:
             "right": RIGHT,
             "zones": slider.zones,
             "confidence": slider.confidence,
+            "is_approximate": slider.is_approximate,
             "parts": [_values(one) for one in parts],
             "labelled": [_values(one) for one in known],
             "images": f"/lines/{visit.line.name}/parts/",

@@ -52,8 +52,6 @@ def _result(visit: Visit) -> Response:
         path=_path(visit),
         back_path=f"/lines/{visit.line.name}/teach/{part.name}",
         recipes_path=f"/lines/{visit.line.name}/recipes",
-        may_install=visit.may(Role.ENGINEER),
-        may_try=visit.may(Role.OPERATOR),
         cannot_try=missing("try"),
         try_extra=TOOLS["try"].extra,
     )
@@ -62,7 +60,8 @@ def _result(visit: Visit) -> Response:
 def _trial(visit: Visit) -> Response:
     """Returns the trial that waits or runs, for the page to renew; the page has the others."""
     job = visit.panel.jobs.open(_trial_subject(_part(visit)))
-    return visit.render("job.html", job=job, log=[], idle="")
+    queue = visit.panel.jobs.queue_before(job)
+    return visit.render("job.html", job=job, queue=queue, log=[], idle="")
 
 
 def _trial_subject(part: Part) -> str:

@@ -45,7 +45,6 @@ def _parts(visit: Visit) -> Response:
         views=list(visit.line.config.views),
         new_path=_path(visit, "/new"),
         path=_path(visit),
-        may_change=visit.may(Role.ENGINEER),
     )
 
 
@@ -74,8 +73,6 @@ def _work(visit: Visit) -> Response:
         missing={kind: missing(kind) for kind in TOOLS},
         extras={kind: tool.extra for kind, tool in TOOLS.items()},
         job=_open_job(visit, part),
-        may_collect=visit.may(Role.OPERATOR),
-        may_teach=visit.may(Role.ENGINEER),
         data={"live": f"{path}/live", "texts": visit.texts.below("teach")},
         **_status_values(visit, part),
     )
@@ -107,6 +104,7 @@ def _job_status(visit: Visit) -> Response:
     return visit.render(
         "job.html",
         job=newest,
+        queue=visit.panel.jobs.queue_before(newest),
         log=newest.tail()[-_LINES:] if newest else [],
         idle=visit.texts("teach.no_job"),
     )

@@ -65,6 +65,7 @@ class Slider(BaseModel):
     reason: str
     artefact: str
     confidence: float
+    is_approximate: bool
     zones: tuple[str, ...]
     review: float | None
     scores: tuple[float, ...]

@@ -23,7 +23,7 @@ function show() {
   const place = Number(slider.value);
   const point = data.points[place];
   const values = { bound: percent(point.bound), expected: percent(point.expected), confidence: `${100 * data.confidence} %` };
-  const promised = filled(words.promised, values);
+  const promised = filled(data.is_approximate ? words.promised_about : words.promised, values);
   slider.setAttribute("aria-valuetext", `${words.threshold} ${digits(point.reject)}. ${promised}`);
   text(find("threshold"), digits(point.reject));
   text(find("promised"), promised);

@@ -26,6 +26,7 @@ class Promise(BaseModel):
     bound: float
     average: float
     confidence: float
+    is_approximate: bool
 
 
 class Promises(BaseModel):

@@ -63,8 +63,8 @@ class Trial:
         if job is None or not (job.folder / LOG).exists():
             return []
         lines = (job.folder / LOG).read_text(errors="replace").splitlines()
-        verdicts = [json.loads(line) for line in lines if line.startswith('{"image"')]
-        found = {Path(one["image"]).stem: one for one in verdicts}
+        verdicts = [_verdict(line) for line in lines if line.startswith('{"image"')]
+        found = {Path(one["image"]).stem: one for one in verdicts if one is not None}
         return [
             {"place": place, "name": name, **found[str(place)]}
             for place, name in enumerate(self.names)
@@ -74,6 +74,15 @@ class Trial:
     def discard(self) -> None:
         """Removes the trial."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _verdict(line: str) -> dict[str, Any] | None:
+    """Returns a line of the log; None for one that its job has not written to its end."""
+    try:
+        found: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return found
 
 
 def trials_of(taught: Taught) -> list[Trial]:

@@ -36,6 +36,9 @@ def test_the_points_are_those_that_the_slider_takes(tiny_bundle: Bundle, tmp_pat
     assert [points[0]["position"], points[-1]["position"]] == [0.0, 1.0]
     thresholds = [point["reject"] for point in points]
     assert thresholds == sorted(set(thresholds), reverse=True)
+    assert view["is_approximate"] is False
+    learnt = active.model_copy(update={"judged": "without_itself"})
+    assert slider_view(tiny_bundle, learnt)["is_approximate"] is True
     assert view["now"]["reject"] == active.thresholds.reject == place_of(active).reject
     for point in points[::9]:
         there = slider_of(active).at(point["position"])

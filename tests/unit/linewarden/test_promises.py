@@ -25,13 +25,14 @@ def test_it_is_the_promise_of_the_threshold_that_teach_sets(images: int) -> None
     assert promise is not None
     assert (promise.judging, promise.bound) == (len(scores), limit.bound)
     assert promise.average == limit.average
+    assert promise.is_approximate is (share == 0)
 
 
 @pytest.mark.parametrize("images", [2, 4])
 def test_too_few_images_have_a_promise_on_average_only(images: int) -> None:
     promise = taught(images, 0.01)
     assert promise is not None
-    assert (promise.judging, promise.bound) == (images, 1.0)
+    assert (promise.judging, promise.bound, promise.is_approximate) == (images, 1.0, False)
     assert promise.average == 1 / (images + 1)
 
 
@@ -66,10 +67,12 @@ def test_the_command_prints_them(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows[1:4] == [
         ["1", "none", "none", "95.00%", "50.00%"],
-        ["8", *["31.23%", "11.11%"] * 2],
+        ["8", "about", *["31.23%", "11.11%"] * 2],
         ["4", "none", "20.00%", "52.71%", "20.00%"],
     ]
     assert main(["dataset", "promise", "1", "8", "--json"]) == 0
     one, eight = map(json.loads, capsys.readouterr().out.splitlines())
     assert one["taught"] is None
     assert (eight["parts"], round(eight["taught"]["bound"], 4)) == (8, 0.3123)
+    assert eight["taught"]["is_approximate"]
+    assert not eight["calibrated"]["is_approximate"]

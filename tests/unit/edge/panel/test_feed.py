@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -54,6 +55,24 @@ def test_nobody_is_observed_when_nobody_looks() -> None:
         assert len(observed) == before
         await anext(feed.follow())
         assert len(observed) > before
+
+    asyncio.run(run())
+
+
+def test_pages_of_an_observer_that_failed_end_so_that_they_ask_again() -> None:
+    fails = chain([True], repeat(False))
+
+    def observe() -> dict[str, Any]:
+        if next(fails):
+            raise ZeroDivisionError
+        return {"number": 2}
+
+    async def run() -> None:
+        feed = Feed(observe)
+        assert [snapshot async for snapshot in feed.follow()] == []
+        follow = feed.follow()
+        assert await anext(follow) == {"number": 2}
+        await follow.aclose()
 
     asyncio.run(run())
 

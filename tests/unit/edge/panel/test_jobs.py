@@ -6,19 +6,20 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from edge.panel.job_runner import main
-from edge.panel.jobs import BEGUN, LOG, QUEUE, Asked, Job, Jobs, State
+from edge.panel.jobs import BEGUN, LOG, QUEUE, Asked, Job, Jobs, Queue, State
 from edge.panel.refusals import Refused
 from inspection.files import locked, write_text
 from tests.doubles.line_folder import GENEROUS_S
 from tests.doubles.waiting import wait_for
 
 SAYS = ["--help"]
+SECOND = timedelta(seconds=1)
 FAILS = ["inspect", "--bundle", "none", "none.png"]
 
 
@@ -176,6 +177,26 @@ def test_where_a_service_runs_the_jobs_the_panel_starts_none(tmp_path: Path) -> 
         assert jobs.has_runner
         assert main([str(tmp_path / "jobs")]) == 0  # another runner is at work
     assert jobs.find(job.name).state is State.WAITING
+
+
+def test_a_job_that_waits_says_what_is_before_it(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path / "jobs", wakes=False)
+    before = datetime.now(timezone.utc) - timedelta(minutes=1)
+    first, second, third = [
+        jobs.start(asked(*SAYS, subject=str(n)).model_copy(update={"moment": before + n * SECOND}))
+        for n in range(3)
+    ]
+    assert jobs.queue_before(third) == Queue(running=None, waiting=2, is_still=True)
+    (first.folder / BEGUN).write_text(json.dumps({"moment": "2026-11-29T12:00:00Z"}))
+    with locked(tmp_path / "jobs/runner.lock", "jobs"):
+        queue = jobs.queue_before(third)
+        assert queue is not None
+        assert queue.running is not None
+        assert (queue.running.name, queue.waiting, queue.is_still) == (first.name, 1, False)
+        assert jobs.queue_before(jobs.find(first.name)) is None
+    jobs.cancel(second.name)
+    assert jobs.queue_before(jobs.find(second.name)) is None
+    assert jobs.queue_before(None) is None
 
 
 def test_a_job_that_was_begun_and_never_ended_is_lost(tmp_path: Path) -> None:

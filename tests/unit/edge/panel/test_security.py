@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from socket import gethostname
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -101,6 +102,15 @@ def test_a_page_without_login_leads_to_the_login(panel: Panel, page: object) -> 
             answer = browser.get(path)
             assert answer.status_code == 303
             assert answer.headers["location"].startswith("/login?next=")
+
+
+def test_the_login_leads_back_to_the_choice_in_the_address(panel: Panel) -> None:
+    browser = Browser(panel)
+    address = "/lines/line/review?verdict=REJECT&label=-"
+    login = browser.get(address).headers["location"]
+    (following,) = parse_qs(urlsplit(login).query)["next"]
+    form = {"name": "viewer", "password": PASSWORD, "next": following}
+    assert browser.post("/login", form).headers["location"] == address
 
 
 def test_open_pages_show_and_change_nothing_more(tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def line(tmp_path: Path) -> Iterator[Line]:
     commands = station_commands(
         line,  # type: ignore[arg-type]
         line,  # type: ignore[arg-type]
-        lambda: None,  # type: ignore[arg-type, return-value]
+        dict,
         newest=line,  # type: ignore[arg-type]
         labelling=line,  # type: ignore[arg-type]
         signals=dict,

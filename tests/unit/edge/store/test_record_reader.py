@@ -52,6 +52,14 @@ def folder(tmp_path: Path, make_record: MakeRecord) -> Path:
     return tmp_path / "records"
 
 
+def test_an_error_of_the_disk_is_one_of_the_records(folder: Path) -> None:
+    with RecordReader(folder) as reader:
+        reader._connection.set_progress_handler(lambda: 1, 1)  # interrupts every query
+        for read in (lambda: list(reader.find(Filter())), reader.waiting, reader.known_labels):
+            with pytest.raises(RecordsError, match=r"records\.sqlite: cannot be read now"):
+                read()
+
+
 def found(folder: Path, **wanted: Any) -> str:
     """The last digits of the records of a filter."""
     with RecordReader(folder) as reader:

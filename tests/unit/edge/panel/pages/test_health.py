@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from edge.panel.device import log_of, temperatures
 from edge.panel.services import Panel
 from edge.part.record import InspectionRecord
 from edge.store.config import RecordsConfig
+from edge.store.database import changing
 from edge.store.station_records import StationRecords
+from edge.store.troubles import PastTrouble, write_troubles
 from inspection.errors import LinewardenError
 from tests.doubles.panel import Browser, TalkingLine
 
@@ -67,6 +71,34 @@ def test_a_change_that_can_be_taken_back_has_its_form(panel: Panel) -> None:
     assert '<input type="hidden" name="role" value="operator">' in text
 
 
+def test_the_troubles_of_the_night_are_read_in_the_morning(panel: Panel, tmp_path: Path) -> None:
+    viewer = Browser(panel).log_in("viewer")
+    assert "holds no records.sqlite" in viewer.get(PAGE).text
+    path = panel.lines["line"].path
+    path.write_text(path.read_text().replace("records: {", "records: {time_zone: Asia/Tokyo, "))
+    with StationRecords(RecordsConfig(folder=tmp_path / "records"), {}).open():
+        pass  # makes the database
+    assert "The line had none." in viewer.get(PAGE).text
+    begun = datetime(2026, 11, 28, 17, 10, 13, tzinfo=timezone.utc)
+    night = [
+        PastTrouble("fault", "", "view main: the <camera> is lost", begun, 912.0),
+        PastTrouble("output", "plc", "plc: connection refused", begun, None),
+    ]
+    with changing(tmp_path / "records") as connection:
+        write_troubles(connection, night)
+    text = viewer.get(PAGE).text
+    table = text.partition('id="troubles"')[2]
+    for shown in (
+        "2026-11-29 02:10:13",
+        "2026-11-29 02:25:25",
+        "view main: the &lt;camera&gt; is lost",
+        "Check power, cable and network of the camera",
+        "plc: connection refused",
+        "no end seen",
+    ):
+        assert shown in table
+
+
 def test_the_audit_log_only_grows(panel: Panel) -> None:
 
     Browser(panel).log_in("admin").post("/accounts/add", {"name": "new", "role": "viewer"})
@@ -102,6 +134,29 @@ def test_a_full_disk_changes_nothing_and_says_so(panel: Panel, line: TalkingLine
     assert line.asked == before
 
 
+def test_a_change_whose_outcome_finds_no_room_is_done_all_the_same(
+    panel: Panel,
+    line: TalkingLine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    operator = Browser(panel).log_in("operator")
+    transaction, is_full = panel.database.transaction, iter((False, True))
+
+    @contextmanager
+    def of_a_full_disk() -> Iterator[sqlite3.Connection]:
+        if next(is_full):
+            raise sqlite3.OperationalError("database or disk is full")
+        with transaction() as connection:
+            yield connection
+
+    monkeypatch.setattr(panel.database, "transaction", of_a_full_disk)
+    answer = operator.post("/lines/line/recipes/change", {"number": "2"})
+    assert (answer.status_code, line.asked) == (303, ["recipe 2"])
+    assert panel.audit.entries()[0].failure is None
+    assert "the outcome of change 1 is not in the log of changes" in caplog.text
+
+
 @pytest.fixture
 def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A `journalctl` that answers with the text in a file."""
@@ -119,12 +174,16 @@ def test_the_log_of_a_line_is_for_engineers(panel: Panel, journal: Path) -> None
         '{"__REALTIME_TIMESTAMP": "1764400000000000", "PRIORITY": "3", '
         '"MESSAGE": "{\\"message\\": \\"camera rtsp://u:pw@cam/ is lost\\"}"}\n'
         '{"__REALTIME_TIMESTAMP": "1764400000000000", "MESSAGE": "started"}\n'
+        '{"__REALTIME_TIMESTAMP": "1764400000000000", "MESSAGE": "{no JSON}"}\n'
+        '{"__REALTIME_TIMESTAMP": "1764400000000000", "MESSAGE": [82, 255, 79]}\n'
+        '{"__REALTIME_TIMESTAMP": "1764400000000000", "MESSAGE": null}\n'
     )
     text = Browser(panel).log_in("engineer").get(f"{PAGE}/log").text
     assert '<li class="error">' in text
     assert "camera rtsp://cam/ is lost" in text
     assert "pw" not in text
-    assert "started" in text
+    for shown in ("started", "{no JSON}", "R\ufffdO", "more than 4096 bytes"):
+        assert shown in text
     assert "--unit=linewarden@line.service" in (journal.parent / "asked").read_text()
     assert Browser(panel).log_in("operator").get(f"{PAGE}/log").status_code == 403
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from edge.store.config import RecordsConfig
 from edge.store.station_records import StationRecords
 from inspection.images import encode_png
 from inspection.images.reading import decode_image
-from tests.doubles.panel import Browser
+from tests.doubles.panel import Browser, raising
 
 MakeRecord = Callable[..., InspectionRecord]
 
@@ -52,6 +53,14 @@ def test_an_image_comes_at_a_size_and_is_made_once(panel: Panel, archive: Path) 
     assert viewer.get(address(0, 160)).content == answer.content
     assert made.stat().st_mtime_ns == before
     assert viewer.get(address(1, 320)).headers["content-type"] == "image/png"
+
+
+@pytest.mark.usefixtures("archive")
+def test_a_full_disk_takes_no_picture_away(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = raising(OSError(errno.ENOSPC, "no space left on device"))
+    monkeypatch.setattr("edge.panel.thumbnails.write_bytes", full)
+    answer = Browser(panel).log_in("viewer").get(address(0, 160))
+    assert decode_image(answer.content, "a").shape[:2] == (80, 160)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from shutil import copytree
 
@@ -82,6 +83,16 @@ def test_a_choice_that_is_none_is_refused(panel: Panel, parts: Parts, query: str
     answer = Browser(panel).log_in("viewer").get(f"{PAGE}{query}")
     assert answer.status_code == 400
     assert "is missing or wrong." in answer.text
+
+
+def test_times_are_those_of_the_line_as_in_the_filter(panel: Panel, parts: Parts) -> None:
+    path = panel.lines["line"].path
+    path.write_text(path.read_text().replace("records: {", "records: {time_zone: Asia/Tokyo, "))
+    local = parts[0].triggered_utc + timedelta(hours=9)
+    text = Browser(panel).log_in("viewer").get(f"{PAGE}/parts/test-000001").text
+    assert f"{local:%Y-%m-%d %H:%M:%S}" in text
+    since = local.replace(tzinfo=None, microsecond=0).isoformat()
+    assert shown(panel, f"?since={since}") == "41"
 
 
 def test_older_parts_follow_page_by_page(

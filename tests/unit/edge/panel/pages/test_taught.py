@@ -126,6 +126,8 @@ def test_stills_are_judged_and_shown(panel: Panel) -> None:
         {"image": words[1], "verdict": "REJECT", "score": 0.875, "message": "", **common},
         {"image": words[2], "verdict": "NO_VERDICT", "score": None, "message": "cut", **common},
     )
+    with (job.folder / LOG).open("a") as log:
+        log.write('{"image": "a line that a killed job did not end')
     viewer = Browser(panel).log_in("viewer")
     page = viewer.get(path_of(taught)).text
     for shown in (

@@ -138,7 +138,9 @@ def test_the_newest_part_is_judged_and_collected_pixel_for_pixel(
 def test_a_promise_without_a_bound_is_told_as_an_average(
     panel: Panel, line: CollectingLine
 ) -> None:
-    few = Promise(images=3, judging=3, bound=1.0, average=0.25, confidence=0.95)
+    few = Promise(
+        images=3, judging=3, bound=1.0, average=0.25, confidence=0.95, is_approximate=False
+    )
     some = few.model_copy(update={"bound": 0.4507})
     table = PromiseTable(lambda start, _: [Promises(parts=start, taught=few, calibrated=some)])
     browser = Browser(replace(panel, teach=replace(panel.teach, promises=table)))
@@ -147,6 +149,21 @@ def test_a_promise_without_a_bound_is_told_as_an_average(
     assert "At most 25.0 % of good parts are rejected on average over sets" in told
     assert "At most 45.1 % of good parts are rejected, with 95 % confidence; 25.0 %" in told
     assert "100.0" not in told
+
+
+def test_a_bound_of_parts_that_judge_each_other_is_an_approximation(
+    panel: Panel, line: CollectingLine
+) -> None:
+    """As `linewarden teach` says it: 5 to 20 parts are all learnt, and judged by the others."""
+    eight = Promise(
+        images=8, judging=8, bound=0.3123, average=1 / 9, confidence=0.95, is_approximate=True
+    )
+    table = PromiseTable(lambda start, _: [Promises(parts=start, taught=eight, calibrated=None)])
+    browser = Browser(replace(panel, teach=replace(panel.teach, promises=table)))
+    browser.log_in("engineer").post("/lines/line/teach/new", {"name": "flange"})
+    told = browser.get(f"{PAGE}/status").text
+    assert "At most 11.1 % of good parts are rejected on average over sets" in told
+    assert "For this set about 31.2 % at most with 95 % confidence, an approximation" in told
 
 
 def test_a_part_that_is_no_longer_held_is_not_collected(

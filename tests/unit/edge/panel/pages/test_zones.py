@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ import numpy as np
 import pytest
 
 from edge.panel.inspected import Inspected, PartFrame, frames_of, inspected_of
-from edge.panel.jobs import ENDED, LOG, Ended
-from edge.panel.pages import zones
+from edge.panel.jobs import BEGUN, ENDED, LOG, RUNNER_LOCK, Asked, Begun, Ended
+from edge.panel.pages import layout_trial, zones
 from edge.panel.services import Panel
 from edge.panel.zones.layouts import Layouts
 from edge.panel.zones.preview import preview
 from edge.part.record import InspectionRecord
 from inspection.bundle import Bundle
 from inspection.errors import BundleError
+from inspection.files import locked
 from inspection.images import decode_image, encode_png
 from inspection.layout import Layout
 from tests.doubles.line_folder import part, write_line
@@ -43,7 +45,8 @@ def frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Bundle) 
     path = tmp_path / "part.frame.png"
     path.write_bytes(encode_png(part(50, spot=True)))
     one = PartFrame(TRIGGER, 0, path)
-    monkeypatch.setattr(zones, "frames_of", lambda *_: [one])
+    for page in (zones, layout_trial):
+        monkeypatch.setattr(page, "frames_of", lambda *_: [one])
     monkeypatch.setattr(zones, "frame_of", lambda *_: one)
     return one
 
@@ -62,7 +65,7 @@ def engineer(panel: Panel) -> Browser:
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """The commands that were run; none of them does anything."""
     ran: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(zones, "linewarden", lambda *words: ran.append(words))
+    monkeypatch.setattr(layout_trial, "linewarden", lambda *words: ran.append(words))
     return ran
 
 
@@ -234,6 +237,14 @@ def test_a_trial_waits_for_its_turn_is_cancelled_and_says_why_it_failed(
     assert engineer.post(f"{PAGE}/try", {**form, "parts": "10"}).status_code == 303
     assert not store(panel, key).find("1").trial.exists()
     assert "Trial of a layout: waits for its turn" in engineer.get(trial).text
+    assert "It begins when" not in engineer.get(trial).text
+    teaching = Asked(subject="line/flange", kind="teach", words=["teach"], limit_s=1.0, by="ann")
+    before = panel.jobs.start(teaching)
+    begun = Begun(moment=datetime(2026, 11, 29, 2, 10, tzinfo=timezone.utc))
+    (before.folder / BEGUN).write_text(begun.model_dump_json())
+    with locked(panel.config.folder / "jobs" / RUNNER_LOCK, "jobs"):
+        shown = engineer.get(trial).text
+    assert "It begins when this one ends: Teach, line/flange, which ann asked for." in shown
     assert 'data-shown="2' in engineer.get(f"{PAGE}?recipe={key}").text
     again = engineer.post(f"{PAGE}/try", {**form, "parts": "10"})
     assert "Such a job waits or runs already" in again.text
@@ -317,7 +328,7 @@ def test_a_refusal_of_the_command_is_told(
     def refuse(*_words: object) -> None:
         raise BundleError("cannot be written to: run this as the owner of that folder")
 
-    monkeypatch.setattr(zones, "linewarden", refuse)
+    monkeypatch.setattr(layout_trial, "linewarden", refuse)
     engineer.post(f"{PAGE}/save", drawing(key))
     finished_trial(panel, key)
     answer = engineer.post(f"{PAGE}/take", {"recipe": key, "version": "1"})

@@ -25,6 +25,7 @@ def slider(points: Sequence[tuple[float, ...]], **comparable: tuple[float, ...])
         for n, one in enumerate(points)
     ]
     return Slider(
+        is_approximate=False,
         recipe="default",
         seal=NOW,
         created_utc=datetime.now(timezone.utc),
