@@ -140,6 +140,11 @@ COMMANDS = {
         "install, activate, roll back, sign and authenticate bundles",
         "signing",
     ),
+    "example": Command(
+        "linewarden.commands.example",
+        "list the examples of configurations, or print one of them",
+        "onnxruntime",
+    ),
     "study": Command("linewarden.commands.study", "measure the whole chain on data sets", "export"),
     "demo": Command(
         "linewarden.commands.demo", "run the whole chain on drawn parts or on a folder", "export"

@@ -44,8 +44,8 @@ _WITH = {  # further files of a drop-in; a job calibrates with the engine of the
 _LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - compared with, not used
 _PANEL_HEAD = """\
-# The web pages of this device: linewarden-panel.service. configs/panel/panel.yaml in the source has
-# every key.
+# The web pages of this device: linewarden-panel.service. `linewarden example panel` prints a file
+# with every key.
 schema_version: 1
 host: 127.0.0.1  # this device alone
 port: 9600

@@ -58,6 +58,7 @@ def test_an_example_runs_as_written(
     taken = {one["machine"]: one["verdicts"] for one in told[:-1] if "verdicts" in one}
     assert all(verdicts >= 4 for verdicts in taken.values())
     assert "simulated: " in said.err
+    assert load_config(out / "line.yaml", LineConfig).bundle == out / "bundle"  # as it ran
 
 
 def test_the_file_of_the_graph_is_the_graph() -> None:
