@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
 import errno
 import gc
@@ -13,7 +14,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from io import TextIOWrapper
+from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import NamedTuple
 
@@ -64,7 +67,9 @@ COMMANDS = {
         "linewarden.commands.camera", "find, show and focus a camera, save its images", "pylon"
     ),
     "dataset": Command(
-        "linewarden.commands.dataset", "show a data set, or convert it to another layout", "train"
+        "linewarden.commands.dataset",
+        "show a data set, or convert it to another layout",
+        "onnxruntime,calibration",
     ),
     "export": Command(
         "linewarden.commands.export", "turn a trained model into a bundle for devices", "export"
@@ -217,6 +222,8 @@ def _run(name: str, words: list[str], load: Callable[[str], ModuleType]) -> int:
         missing = (error.name or "").partition(".")[0]
         if missing in _PACKAGES:
             raise  # a mistake of this program is not a missing package
+        if not {"-h", "--help"}.isdisjoint(words):
+            sys.stdout.write(_manual(command.module) + "\n")
         _complain(
             f"linewarden {name} needs the package {missing}, and it is not installed: "
             f"pip install 'linewarden[{command.extra}]'"
@@ -237,6 +244,13 @@ def _run(name: str, words: list[str], load: Callable[[str], ModuleType]) -> int:
             raise  # most likely a mistake of this program
         _complain(complaint)
         return 1
+
+
+def _manual(module: str) -> str:
+    """Returns the manual page of a command that cannot be imported here."""
+    spec = find_spec(module)
+    source = "" if spec is None or spec.origin is None else Path(spec.origin).read_text("utf-8")
+    return ast.get_docstring(ast.parse(source)) or ""
 
 
 def _print_uncaught(

@@ -32,6 +32,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,6 +155,8 @@ def _list(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps([_described(version) for version in versions], indent=2))
         return
+    if not versions:
+        print(f"no bundle in {args.store}; 'linewarden bundle install' brings one", file=sys.stderr)
     for version in versions:
         mark = "active" if version.is_active else "previous" if version.is_previous else ""
         found = _described(version)
