@@ -263,8 +263,13 @@ def _of_the_machine(error: Exception) -> str | None:
     """Returns a message about an error of memory, disk or folders; None for any other error."""
     if lacks_memory(error):
         return HINT
-    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
-        path = error.filename2 or error.filename  # of a copy, the target
+    if not isinstance(error, OSError):
+        return None
+    path = error.filename2 or error.filename  # of a copy, the target
+    is_name = isinstance(path, str)
+    if error.errno == errno.ENOENT and is_name and not Path(path).parent.exists():
+        return f"{path}: its folder does not exist; make it, or choose another place"
+    if error.errno in _OF_THE_MACHINE:
         where = f"{path}: " if path else ""
         return f"{where}{os.strerror(error.errno)}; free some space, or choose another place"
     return None

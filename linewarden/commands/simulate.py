@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -246,7 +247,7 @@ _MACHINES: dict[str, Callable[[argparse.Namespace, ExitStack], Machine]] = {
 @contextmanager
 def _shown(machines: Sequence[Machine], notes: Sequence[str], *, as_json: bool) -> Iterator[None]:
     """Shows the machines within the block, on a thread; notes are for a page, which clears all."""
-    ended = threading.Event()
+    ended, reader_ended = threading.Event(), threading.Event()
     is_page = bool(machines) and sys.stdout.isatty() and not as_json
     told: dict[str, object] = {}
 
@@ -263,8 +264,12 @@ def _shown(machines: Sequence[Machine], notes: Sequence[str], *, as_json: bool) 
 
     def follow() -> None:
         period_s = _REDRAWN_S if is_page else 0.02
-        while not ended.wait(period_s):
-            show()
+        try:
+            while not ended.wait(period_s):
+                show()
+        except BrokenPipeError:
+            reader_ended.set()
+            os.kill(os.getpid(), signal.SIGINT)  # ends the line in order
 
     thread = threading.Thread(target=follow, name="view", daemon=True)
     thread.start()
@@ -273,4 +278,6 @@ def _shown(machines: Sequence[Machine], notes: Sequence[str], *, as_json: bool) 
     finally:
         ended.set()
         thread.join()
+        if reader_ended.is_set():
+            raise BrokenPipeError
         show()

@@ -65,6 +65,20 @@ def _address(said: Path, words: str) -> str:
     return next(iter(said.read_text().partition(words)[2].split()), "")
 
 
+def test_a_line_ends_with_the_reader_of_its_output() -> None:
+    simulate = command("simulate", "line", "--config", "configs/line/ethernet_ip.yaml", "--json")
+    with subprocess.Popen(
+        simulate, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "machine" in process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(GENEROUS_S) == 128 + signal.SIGPIPE
+    assert "Traceback" not in said
+
+
 def test_a_terminal_keeps_the_parts_of_a_line_without_machines(tmp_path: Path) -> None:
     shown = _on_a_terminal("configs/line/replay.yaml", tmp_path)
     assert "\x1b[H" not in shown
