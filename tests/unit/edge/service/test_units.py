@@ -113,6 +113,16 @@ def test_the_drop_in_for_new_systemds_is_for_them_alone(root: Path) -> None:
         assert "RestartMode" in said
 
 
+def test_a_line_that_never_starts_is_given_up_with_growing_pauses_too() -> None:
+    """Else OnFailure= would never come: fewer starts fit into the interval than it allows."""
+    unit = (files_folder() / "linewarden@.service").read_text()
+    drop_in = (files_folder() / "drop-ins/systemd254.conf").read_text()
+    (hours,) = re.findall(r"^StartLimitIntervalSec=(\d+)h$", unit, re.MULTILINE)
+    (starts,) = re.findall(r"^StartLimitBurst=(\d+)$", drop_in, re.MULTILINE)
+    (pause_s,) = re.findall(r"^RestartMaxDelaySec=(\d+)$", drop_in, re.MULTILINE)
+    assert int(starts) * int(pause_s) < int(hours) * 3600 / 2
+
+
 @needs_analyze
 @pytest.mark.parametrize("drop_in", list(EXPOSURE))
 def test_the_units_are_hardened(root: Path, drop_in: str) -> None:
