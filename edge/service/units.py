@@ -52,7 +52,8 @@ port: 9600
 folder: /var/lib/linewarden-panel
 lines:
 """
-_BACK_OFF = "systemd254"
+_BACK_OFF = "10-systemd254"  # before override.conf, so that `systemctl edit` has the last word
+_BACK_OFF_BEFORE = "systemd254"  # its name on devices of an earlier version
 _BACK_OFF_SINCE = 254  # the first version of systemd with RestartSteps=
 
 
@@ -165,7 +166,7 @@ def remove(line: str, root: Path) -> list[Path]:
     """
     own = root / CONFIGURATIONS / f"{line}.yaml"
     folder = root / drop_in_folder(line)
-    paths = [folder / f"{name}.conf" for name in (*DROP_INS, _BACK_OFF)]
+    paths = [folder / f"{name}.conf" for name in (*DROP_INS, _BACK_OFF, _BACK_OFF_BEFORE)]
     removed = _unlink([*paths, *([] if is_owned(own) else [own])])
     _remove_empty(folder)
     return removed
