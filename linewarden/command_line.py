@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
 import errno
 import gc
@@ -13,7 +14,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from io import TextIOWrapper
+from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import NamedTuple
 
@@ -64,7 +67,9 @@ COMMANDS = {
         "linewarden.commands.camera", "find, show and focus a camera, save its images", "pylon"
     ),
     "dataset": Command(
-        "linewarden.commands.dataset", "show a data set, or convert it to another layout", "train"
+        "linewarden.commands.dataset",
+        "show a data set, or convert it to another layout",
+        "onnxruntime,calibration",
     ),
     "export": Command(
         "linewarden.commands.export", "turn a trained model into a bundle for devices", "export"
@@ -140,6 +145,11 @@ COMMANDS = {
         "install, activate, roll back, sign and authenticate bundles",
         "signing",
     ),
+    "example": Command(
+        "linewarden.commands.example",
+        "list the examples of configurations, or print one of them",
+        "onnxruntime",
+    ),
     "study": Command("linewarden.commands.study", "measure the whole chain on data sets", "export"),
     "demo": Command(
         "linewarden.commands.demo", "run the whole chain on drawn parts or on a folder", "export"
@@ -212,6 +222,8 @@ def _run(name: str, words: list[str], load: Callable[[str], ModuleType]) -> int:
         missing = (error.name or "").partition(".")[0]
         if missing in _PACKAGES:
             raise  # a mistake of this program is not a missing package
+        if not {"-h", "--help"}.isdisjoint(words):
+            sys.stdout.write(_manual(command.module) + "\n")
         _complain(
             f"linewarden {name} needs the package {missing}, and it is not installed: "
             f"pip install 'linewarden[{command.extra}]'"
@@ -234,6 +246,13 @@ def _run(name: str, words: list[str], load: Callable[[str], ModuleType]) -> int:
         return 1
 
 
+def _manual(module: str) -> str:
+    """Returns the manual page of a command that cannot be imported here."""
+    spec = find_spec(module)
+    source = "" if spec is None or spec.origin is None else Path(spec.origin).read_text("utf-8")
+    return ast.get_docstring(ast.parse(source)) or ""
+
+
 def _print_uncaught(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
@@ -244,8 +263,13 @@ def _of_the_machine(error: Exception) -> str | None:
     """Returns a message about an error of memory, disk or folders; None for any other error."""
     if lacks_memory(error):
         return HINT
-    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
-        path = error.filename2 or error.filename  # of a copy, the target
+    if not isinstance(error, OSError):
+        return None
+    path = error.filename2 or error.filename  # of a copy, the target
+    is_name = isinstance(path, str)
+    if error.errno == errno.ENOENT and is_name and not Path(path).parent.exists():
+        return f"{path}: its folder does not exist; make it, or choose another place"
+    if error.errno in _OF_THE_MACHINE:
         where = f"{path}: " if path else ""
         return f"{where}{os.strerror(error.errno)}; free some space, or choose another place"
     return None

@@ -7,22 +7,18 @@ the one-time password of its first account stand.
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from edge.service.signals import stopped_by_signals
-from inspection.config.plugins import require
 from inspection.errors import ConfigError
 from inspection.files import write_text
+from linewarden import panel_process
 
 _RATE_HZ = 1.0
 _LOG = "live.log"
-_END_S = 20.0
 
 
 def write_configs(out: Path, station: dict[str, Any]) -> tuple[Path, Path]:
@@ -36,11 +32,9 @@ def write_configs(out: Path, station: dict[str, Any]) -> tuple[Path, Path]:
         "outputs": [{"kind": "jsonlines", "path": "live.jsonl"}],
         "control_socket": "line.sock",
     }
-    # Whoever looks needs no login; port 0 is any free one.
-    panel = {"lines": {"demo": "live.yaml"}, "folder": "panel", "port": 0, "open_to_viewers": True}
-    for name, content in (("live.yaml", live), ("panel.yaml", panel)):
-        write_text(out / name, yaml.safe_dump(content, sort_keys=False))
-    return out / "live.yaml", out / "panel.yaml"
+    path = out / "live.yaml"
+    write_text(path, yaml.safe_dump(live, sort_keys=False))
+    return path, panel_process.write_config(path, "demo", port=0)
 
 
 def commands(live: Path, panel: Path) -> tuple[str, str]:
@@ -55,28 +49,11 @@ def serve(live: Path, panel: Path) -> None:
         ConfigError: the packages of the panel are absent, or the panel could not serve, which has
             said why.
     """
-    require("the panel", "starlette", "pip install 'linewarden[panel]'", ConfigError)
+    panel_process.require_packages()
     with contextlib.ExitStack() as processes, live.with_name(_LOG).open("wb") as log:
-        processes.enter_context(_process("run", live, stdout=log, stderr=log))
-        served = processes.enter_context(_process("panel", panel))
+        processes.enter_context(panel_process.process("run", live, stdout=log, stderr=log))
+        served = processes.enter_context(panel_process.process("panel", panel))
         with stopped_by_signals(served.terminate) as received:
             code = served.wait()
     if code and not received:
         raise ConfigError(f"the panel ended with exit code {code}; its message stands above")
-
-
-@contextlib.contextmanager
-def _process(command: str, config: Path, **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a command within the block, and ends it in order."""
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", "linewarden", command, "--config", str(config)], **streams
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

@@ -29,8 +29,16 @@ def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
         "--since", type=_moment, metavar="TIME", help="triggered at this time or later"
     )
     parser.add_argument("--until", type=_moment, metavar="TIME", help="triggered before this time")
-    parser.add_argument("--verdict", nargs="+", default=[], type=Verdict, metavar="VERDICT")
-    parser.add_argument("--cause", nargs="+", default=[], type=Cause, metavar="CAUSE")
+    for option, words in (("verdict", [*Verdict]), ("cause", [*Cause])):
+        values = [word.value for word in words]
+        parser.add_argument(
+            f"--{option}",
+            nargs="+",
+            default=[],
+            choices=values,
+            metavar=option.upper(),
+            help=f"only these: {', '.join(values)}",
+        )
     parser.add_argument("--recipe", metavar="NAME", help="recipe whose thresholds were in force")
     parser.add_argument(
         "--recipe-number",
@@ -57,8 +65,8 @@ def filter_from_arguments(args: argparse.Namespace) -> Filter:
     return Filter(
         since=args.since,
         until=args.until,
-        verdicts=tuple(args.verdict),
-        causes=tuple(args.cause),
+        verdicts=tuple(map(Verdict, args.verdict)),
+        causes=tuple(map(Cause, args.cause)),
         recipe=args.recipe,
         recipe_numbers=() if args.recipe_number is None else (args.recipe_number,),
         part_id=args.part,

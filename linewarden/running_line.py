@@ -29,7 +29,8 @@ class RunningLine:
         self.config = load_config(args.config, LineConfig, args.set)
         if self.config.control_socket is None:
             raise ConfigError(
-                f"{args.config}: 'control_socket' is not set: the line takes no commands"
+                f"{args.config}: 'control_socket' is not set: the line takes no commands; set it, "
+                "such as to line.sock, and start the line again"
             )
         self._socket = self.config.control_socket
 

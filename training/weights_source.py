@@ -211,5 +211,9 @@ def _from_variable(names: Sequence[str]) -> Source:
 
 
 def _repository(name: str) -> str | None:
-    settings = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    """Returns the repository at the hub; None for a backbone that timm lacks, such as AlexNet."""
+    try:
+        settings = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    except RuntimeError as error:  # it has the network, and no such weights
+        raise ConfigError(f"backbone {name}: {error}") from error
     return settings.hf_hub_id if settings is not None else None

@@ -44,15 +44,16 @@ _WITH = {  # further files of a drop-in; a job calibrates with the engine of the
 _LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - compared with, not used
 _PANEL_HEAD = """\
-# The web pages of this device: linewarden-panel.service. configs/panel/panel.yaml in the source has
-# every key.
+# The web pages of this device: linewarden-panel.service. `linewarden example panel` prints a file
+# with every key.
 schema_version: 1
 host: 127.0.0.1  # this device alone
 port: 9600
 folder: /var/lib/linewarden-panel
 lines:
 """
-_BACK_OFF = "systemd254"
+_BACK_OFF = "10-systemd254"  # before override.conf, so that `systemctl edit` has the last word
+_BACK_OFF_BEFORE = "systemd254"  # its name on devices of an earlier version
 _BACK_OFF_SINCE = 254  # the first version of systemd with RestartSteps=
 
 
@@ -165,7 +166,7 @@ def remove(line: str, root: Path) -> list[Path]:
     """
     own = root / CONFIGURATIONS / f"{line}.yaml"
     folder = root / drop_in_folder(line)
-    paths = [folder / f"{name}.conf" for name in (*DROP_INS, _BACK_OFF)]
+    paths = [folder / f"{name}.conf" for name in (*DROP_INS, _BACK_OFF, _BACK_OFF_BEFORE)]
     removed = _unlink([*paths, *([] if is_owned(own) else [own])])
     _remove_empty(folder)
     return removed

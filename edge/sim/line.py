@@ -17,20 +17,27 @@ from typing import Any
 
 from edge.camera import CameraConfig, PyAvConfig
 from edge.recipe.part_check import ChecksConfig
-from edge.sim.base import free_port
+from edge.sim.base import LOOPBACK, free_port
 from edge.sim.outputs import STAND_INS, at_its_peer
 from edge.sim.parts import write_bundle
 from edge.sim.plant import Plant
 from edge.sim.sources import cameras_of, encoder_of
 from edge.station.config import LineConfig
+from edge.store.config import ImagesConfig, RecordsConfig
 from inspection.errors import LineError
 
 _log = logging.getLogger(__name__)
+_IMAGES = ImagesConfig(pass_sample=1.0, max_bytes=300_000_000, min_free_bytes=100_000_000)
 
 
 @contextmanager
 def simulated(
-    config: LineConfig, folder: Path, *, parts: int | None = None, period_s: float = 0.5
+    config: LineConfig,
+    folder: Path,
+    *,
+    parts: int | None = None,
+    period_s: float = 0.5,
+    for_panel: bool = False,
 ) -> Iterator[Plant]:
     """Starts the machines around a line, and closes them at the end.
 
@@ -39,6 +46,7 @@ def simulated(
         folder: empty; takes every file of the line.
         parts: length of the recordings; None repeats them without end.
         period_s: time between two parts.
+        for_panel: give the line a control socket and records, also where its file has none.
 
     Raises:
         LineError: a package or program for a machine is not installed; the message says which.
@@ -54,23 +62,25 @@ def simulated(
         }
         if config.recipe_request is not None:
             changes["recipe_request"] = at_its_peer(config.recipe_request, plant)
-        changes |= _own_files(plant) | cameras_of(plant, parts)
+        changes |= _own_files(plant, for_panel=for_panel) | cameras_of(plant, parts)
         plant.config = _with_bundles(config.model_copy(update=changes), plant)
         with _announcing(plant, parts):
             yield plant
 
 
-def _own_files(plant: Plant) -> dict[str, Any]:
-    """Returns the changes that keep the files of the line within the plant."""
+def _own_files(plant: Plant, *, for_panel: bool) -> dict[str, Any]:
+    """Returns the changes that keep files and ports of the line within the plant."""
     config = plant.config
     changes: dict[str, Any] = {}
-    if config.control_socket is not None:
+    if config.control_socket is not None or for_panel:
         changes["control_socket"] = plant.folder / "line.sock"
-    if config.records is not None:
-        folder = plant.folder / "records"
-        changes["records"] = config.records.model_copy(update={"folder": folder})
+    if config.records is not None or for_panel:
+        records = config.records or RecordsConfig(folder=plant.folder, images=_IMAGES)
+        changes["records"] = records.model_copy(update={"folder": plant.folder / "records"})
     if config.health is not None:
-        changes["health"] = config.health.model_copy(update={"port": free_port()})
+        port = free_port()
+        changes["health"] = config.health.model_copy(update={"host": LOOPBACK, "port": port})
+        plant.notes.append(f"health page at http://{LOOPBACK}:{port}/metrics")
     if config.encoder is not None:
         changes["encoder"] = encoder_of(config.encoder, plant)
     if config.checks is not None:

@@ -11,10 +11,10 @@ _ON, _OFF, _END = "\x1b[7m", "\x1b[2m", "\x1b[0m"
 _HOME_AND_CLEAR = "\x1b[H\x1b[J"
 
 
-def page(views: Sequence[View]) -> str:
-    """Returns the ANSI text that draws the views from the top of an empty screen."""
+def page(views: Sequence[View], notes: Sequence[str]) -> str:
+    """Returns the ANSI text that draws the views from the top of an empty screen, notes below."""
     lines = [line for view in views for line in (*_lines(view, coloured=True), "")]
-    return _HOME_AND_CLEAR + "\n".join(lines) + "\n"
+    return _HOME_AND_CLEAR + "\n".join([*lines, *notes]) + "\n"
 
 
 def plain(view: View) -> str:

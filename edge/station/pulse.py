@@ -66,7 +66,10 @@ def require_stopped(config: LineConfig) -> None:
     """
     path = config.control_socket
     if path is None:
-        raise ConfigError("'control_socket' is not set: nothing tells whether the line runs")
+        raise ConfigError(
+            "'control_socket' is not set: nothing tells whether the line runs; set it, such as to "
+            "line.sock"
+        )
     if is_listening(path):
         raise LineError(
             f"control_socket {path}: the line runs and holds its outputs; stop it first "

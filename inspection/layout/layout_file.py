@@ -61,6 +61,12 @@ def read_layout(path: Path, preprocessing: Preprocessing) -> Layout:
     config = load_config(path, LayoutConfig)
     try:
         reference = read_frame(config.reference, preprocessing.window)
+    except FrameError as error:
+        raise ConfigError(
+            f"{path}: reference: {error}; give the frame on which the zones were drawn, such as "
+            "one of 'linewarden camera grab'"
+        ) from error
+    try:
         check_frame(reference, preprocessing)
     except FrameError as error:
         raise ConfigError(f"{path}: reference: {config.reference}: {error}") from error

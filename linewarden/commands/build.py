@@ -67,9 +67,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from edge.service.signals import stopped_by_signals
 from export.tensorrt.build import LEVELS, BuildCancelledError, BuildOptions
@@ -92,6 +90,9 @@ from linewarden.cpu_build import (
     next_step,
 )
 from linewarden.cpu_build import describe as describe_cpu
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 Made = TypeVar("Made")
 
@@ -351,16 +352,17 @@ class _Bars:
     """
 
     def __init__(self, received: list[int]) -> None:
+        from tqdm import tqdm  # noqa: PLC0415 - a build for a processor needs no bars
+
         self._received = received
+        self._bar = partial(tqdm, leave=False, file=sys.stderr, disable=None)
         self._bars: dict[str, tqdm[Any]] = {}
         self._lock = threading.Lock()
 
     def start(self, phase: str, steps: int) -> None:
         """Implements `Progress.start`."""
         with self._lock:
-            self._bars[phase] = tqdm(
-                total=steps, desc=phase, leave=False, file=sys.stderr, disable=None
-            )
+            self._bars[phase] = self._bar(total=steps, desc=phase)
 
     def step(self, phase: str) -> bool:
         """Implements `Progress.step`."""

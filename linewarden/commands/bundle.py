@@ -32,6 +32,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,9 @@ from linewarden.parser import Actions
 
 if TYPE_CHECKING:
     from inspection.trust.ed25519 import PublicKey
+
+
+_NAME = "name of the bundle in the store"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +81,7 @@ def _add_store_actions(actions: Actions) -> None:
     activate = _action(actions, "activate", _activate, "verify a version and make it active")
     remove = _action(actions, "remove", _remove, "delete a version that is not active")
     for action in (activate, remove):
-        action.add_argument("name", metavar="NAME")
+        action.add_argument("name", metavar="NAME", help=_NAME)
         action.add_argument(
             "version",
             metavar="VERSION",
@@ -89,7 +93,7 @@ def _add_store_actions(actions: Actions) -> None:
         help="accept a version that lacks recipes in use, or takes other artefacts for them",
     )
     back = _action(actions, "rollback", _rollback, "make the previous version active again")
-    back.add_argument("name", metavar="NAME")
+    back.add_argument("name", metavar="NAME", help=_NAME)
     for action in (activate, back):
         action.add_argument(
             "--engine",
@@ -104,7 +108,7 @@ def _add_store_actions(actions: Actions) -> None:
 
 def _add_key_actions(actions: Actions) -> None:
     keygen = _action(actions, "keygen", _keygen, "make a key pair: FILE.pem and FILE.pub")
-    keygen.add_argument("file", type=Path, metavar="FILE.pem")
+    keygen.add_argument("file", type=Path, metavar="FILE.pem", help="new file of the private key")
     keygen.add_argument("--passphrase", action="store_true", help="ask for one, and encrypt")
     signing = _action(actions, "sign", _sign, "sign a bundle with its calibrations")
     signing.add_argument("--key", type=Path, required=True, metavar="FILE.pem", help="private key")
@@ -125,7 +129,7 @@ def _add_key_actions(actions: Actions) -> None:
     _action(actions, "device-key", _device_key, "make the secret of this machine")
     adopt = _action(actions, "adopt", _adopt, "vouch for the calibrations and engines in a bundle")
     for action in (signing, verify, adopt):
-        action.add_argument("bundle", type=Path, metavar="BUNDLE")
+        action.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
 
 
 def _action(actions: Actions, name: str, act: object, summary: str) -> argparse.ArgumentParser:
@@ -151,6 +155,8 @@ def _list(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps([_described(version) for version in versions], indent=2))
         return
+    if not versions:
+        print(f"no bundle in {args.store}; 'linewarden bundle install' brings one", file=sys.stderr)
     for version in versions:
         mark = "active" if version.is_active else "previous" if version.is_previous else ""
         found = _described(version)

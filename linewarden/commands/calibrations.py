@@ -64,6 +64,7 @@ from linewarden.warning import warn
 from reports.proportion import Proportion
 from training.data.layout import read_data_set
 
+_WHEN = "a time as 'list' prints it, 8 digits or more of a seal, or 'active'"
 _HEAD = ("", "time", "threshold", "bound", "parts", "artefact", "author", "reason")
 
 
@@ -73,14 +74,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = _action(actions, "list", "all calibrations, the newest first")
     listing.add_argument("--recipe", help="only this recipe (default: all)")
     showing = _action(actions, "show", "one calibration as JSON")
-    showing.add_argument("when", metavar="WHEN", nargs="?", default=ACTIVE)
+    showing.add_argument(
+        "when", metavar="WHEN", nargs="?", default=ACTIVE, help=f"{_WHEN} (default)"
+    )
     comparing = _action(
         actions, "compare", "apply the thresholds of one to the good parts of the other"
     )
-    comparing.add_argument("older", metavar="OLDER")
-    comparing.add_argument("newer", metavar="NEWER", nargs="?", default=ACTIVE)
+    comparing.add_argument("older", metavar="OLDER", help=_WHEN)
+    comparing.add_argument(
+        "newer", metavar="NEWER", nargs="?", default=ACTIVE, help=f"{_WHEN} (default)"
+    )
     back = _action(actions, "rollback", "make an older calibration active again")
-    back.add_argument("when", metavar="WHEN")
+    back.add_argument("when", metavar="WHEN", help=_WHEN)
     back.add_argument("--reason", required=True, metavar="TEXT", help="reason, for the history")
     add_author_argument(back)
     slider = _action(actions, "sensitivity", "thresholds along the curve; --to makes one active")

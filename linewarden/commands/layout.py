@@ -114,6 +114,8 @@ def _described(trial: LayoutTrial) -> list[str]:
     changed = [f"{one.image}: {_word(one.before)} -> {_word(one.after)}" for one in trial.changed]
     gone = [f"{image}: is no longer there" for image in trial.missing]
     count = f"{len(changed)} of {len(trial.parts)} parts get another verdict"
+    if not trial.parts:
+        count = "no parts were judged: give some with --parts to compare their verdicts"
     return [*trial.statements, *gone, count, *changed]
 
 

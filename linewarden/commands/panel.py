@@ -13,7 +13,7 @@ examples:
   linewarden panel --config panel.yaml --new-password admin
 
 files:
-  configs/panel/panel.yaml   an example with every key
+  configs/panel/panel.yaml   an example with every key ('linewarden example panel' prints it)
 """
 
 from __future__ import annotations

@@ -140,7 +140,10 @@ def _list(args: argparse.Namespace, source: Source) -> None:
             if args.format == "parquet":
                 write_parquet(records, args.out)
             else:
-                with new_file(args.out) as temporary, temporary.open("w", newline="") as stream:
+                with (
+                    new_file(args.out) as temporary,
+                    temporary.open("w", encoding="utf-8", newline="") as stream,
+                ):
                     TEXT_FORMATS[args.format](records, stream)
         except OSError as error:
             raise RecordsError(f"{args.out}: cannot be written ({error.strerror})") from error

@@ -29,7 +29,7 @@ examples:
   linewarden run --config line.yaml --json | jq .verdict
 
 files:
-  configs/line/replay.yaml   an example with every key
+  configs/line/replay.yaml   an example with every key ('linewarden example replay' prints it)
 """
 
 from __future__ import annotations

@@ -55,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="RUN", help="run folder to write"
     )
-    parser.add_argument("--config", type=Path, help="YAML file of settings (see configs/train)")
+    parser.add_argument(
+        "--config", type=Path, help="YAML file of settings (see 'linewarden example')"
+    )
     parser.add_argument(
         "--set",
         action="append",

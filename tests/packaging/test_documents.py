@@ -17,12 +17,17 @@ from inspection import errors
 from inspection.config.claims import all_claims
 from inspection.config.loading import load_config
 from inspection.config.resources import Use, UsedPath
-from inspection.layout.layout_file import LayoutConfig
+from inspection.errors import ConfigError
+from inspection.images import read_image
+from inspection.layout.layout_file import LayoutConfig, read_layout
+from inspection.layout.preparer import FramePreparer
+from inspection.preprocess import Crop, Preprocessing
 from inspection.verdict import Cause
 from linewarden.command_line import COMMANDS
 from linewarden.exit_codes import EXIT_CODES
 from linewarden.parser import Parser
 from training.config import TrainConfig
+from training.demo_parts import write_dataset
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -104,6 +109,22 @@ def test_panel_configurations_load(path: Path) -> None:
 )
 def test_layouts_load(path: Path) -> None:
     load_config(path, LayoutConfig)
+
+
+def test_the_example_of_a_layout_fits_the_parts_of_the_demonstration(tmp_path: Path) -> None:
+    path = tmp_path / "configs/layout/flange.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_bytes((ROOT / "configs/layout/flange.yaml").read_bytes())
+    crop = Crop(top=20, left=100, height=440, width=440)  # that of the demonstration
+    taught = Preprocessing(
+        frame_height=(480, 480), frame_width=(640, 640), channels=3, height=64, width=64, crop=crop
+    )
+    with pytest.raises(ConfigError, match=r"000\.png: cannot be read .*linewarden camera grab"):
+        read_layout(path, taught)
+    write_dataset(tmp_path / "demo/flange", good=6, test_good=0, defective_per_kind=0, seed=7)
+    preparer = FramePreparer(taught, read_layout(path, taught))
+    for image in sorted((tmp_path / "demo/flange/train/good").iterdir()):
+        assert preparer.prepare(read_image(image)).pose is not None
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)

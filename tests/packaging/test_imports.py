@@ -14,9 +14,11 @@ from linewarden.command_line import COMMANDS
 ROOT = Path(__file__).parents[2]
 ON_DEVICE = (
     "bench",
+    "build",
     "bundle",
     "camera",
     "doctor",
+    "example",
     "inspect",
     "records",
     "run",
@@ -135,6 +137,7 @@ def test_a_missing_package_is_named_with_what_to_install() -> None:
     code = "from linewarden.command_line import main; sys.exit(main(['train', '--help']))"
     result = run_without(TRAINING, code)
     assert result.returncode == 1
+    assert result.stdout.startswith("Learn good parts from a folder of images")
     assert "pip install 'linewarden[train]'" in result.stderr
     assert "Traceback" not in result.stderr
 

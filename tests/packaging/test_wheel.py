@@ -39,5 +39,7 @@ def test_a_device_inspects_with_the_wheel_alone(tmp_path: Path, tiny_bundle: Bun
     install = ("service", "install", "press3", "--config", config, "--root", "image", "--dry-run")
     shown = run(tmp_path / "venv/bin/linewarden", *install, folder=tmp_path)
     assert "new        /etc/systemd/system/linewarden@.service" in shown
+    printed = run(tmp_path / "venv/bin/linewarden", "example", "replay", folder=tmp_path)
+    assert printed == config.read_text()
     torch = subprocess.run([python, "-c", "import torch"], capture_output=True, check=False)
     assert torch.returncode != 0

@@ -138,6 +138,15 @@ def test_a_mistake_of_the_program_keeps_its_trace(
         inspect_failing(monkeypatch, error)
 
 
+def test_a_missing_folder_of_an_output_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "missing/press3.yaml"
+    assert main(["example", "modbus", "--out", str(out)]) == 1
+    expected = f"linewarden: {out}: its folder does not exist; make it, or choose another place\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_other_errors_of_files_keep_their_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
     monkeypatch.setattr("linewarden.commands.inspect.run", lambda _: open("no-such-file"))  # noqa: PTH123, SIM115

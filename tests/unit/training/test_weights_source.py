@@ -8,10 +8,12 @@ import pytest
 
 from inspection.errors import ConfigError
 from training import weights_source
+from training.backbones import ALEXNET
 from training.weights_source import (
     WEIGHTS_VARIABLE,
     choose_source,
     find_weights,
+    is_cached,
     obstacle_to_hub,
     sources_at_hand,
 )
@@ -111,6 +113,16 @@ def test_a_hub_that_takes_the_call_and_says_nothing_costs_the_limit(
 def test_an_offline_hub_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert obstacle_to_hub(LITE0) == "HF_HUB_OFFLINE is set"
+
+
+def test_a_backbone_that_timm_lacks_is_not_at_the_hub() -> None:
+    assert not is_cached(ALEXNET)  # the function itself: imported before the fixture replaces it
+    assert obstacle_to_hub(ALEXNET) is None
+
+
+def test_weights_that_timm_does_not_know_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^backbone resnet18\.none: .*\(none\) for resnet18"):
+        is_cached("resnet18.none")
 
 
 def test_all_weights_on_the_machine_are_at_hand(

@@ -113,6 +113,16 @@ def test_the_drop_in_for_new_systemds_is_for_them_alone(root: Path) -> None:
         assert "RestartMode" in said
 
 
+def test_a_line_that_never_starts_is_given_up_with_growing_pauses_too() -> None:
+    """Else OnFailure= would never come: fewer starts fit into the interval than it allows."""
+    unit = (files_folder() / "linewarden@.service").read_text()
+    drop_in = (files_folder() / "drop-ins/10-systemd254.conf").read_text()
+    (hours,) = re.findall(r"^StartLimitIntervalSec=(\d+)h$", unit, re.MULTILINE)
+    (starts,) = re.findall(r"^StartLimitBurst=(\d+)$", drop_in, re.MULTILINE)
+    (pause_s,) = re.findall(r"^RestartMaxDelaySec=(\d+)$", drop_in, re.MULTILINE)
+    assert int(starts) * int(pause_s) < int(hours) * 3600 / 2
+
+
 @needs_analyze
 @pytest.mark.parametrize("drop_in", list(EXPOSURE))
 def test_the_units_are_hardened(root: Path, drop_in: str) -> None:
@@ -222,7 +232,19 @@ def test_growing_pauses_are_for_systems_that_know_them(
         (root / folder / "systemd").mkdir(parents=True)
         (root / folder / f"systemd/libsystemd-shared-{version}.so").touch()
     install(root)
-    assert (root / UNITS / f"{UNIT}.d/systemd254.conf").exists() == has_pauses
+    assert (root / UNITS / f"{UNIT}.d/10-systemd254.conf").exists() == has_pauses
+
+
+def test_an_administrator_has_the_last_word_about_the_pauses(root: Path) -> None:
+    (root / "lib/systemd").mkdir(parents=True)
+    (root / "lib/systemd/libsystemd-shared-255.so").touch()
+    install(root, *DROP_INS)
+    folder = root / UNITS / f"{UNIT}.d"
+    (folder / "systemd254.conf").touch()  # by its name on devices of an earlier version
+    own = folder / "override.conf"  # of `systemctl edit`
+    assert sorted([*folder.glob("*.conf"), own])[-2:] == [own, folder / "systemd254.conf"]
+    remove("press3", root)
+    assert list(folder.parent.glob(f"{UNIT}.d/*")) == []
 
 
 def test_a_file_is_readable_whatever_the_umask(root: Path) -> None:
