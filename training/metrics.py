@@ -85,7 +85,7 @@ def curve(scores: Scores, labels: Labels) -> Curve:
     levels = _levels(scores, labels)
     return Curve(
         levels.thresholds.astype(np.float64),
-        levels.last + 1.0,
+        (levels.last + 1).astype(np.float64),
         levels.false,
         levels.false_above,
         levels.good,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -193,7 +194,7 @@ def _read_sample(sample: Sample, window: Window | None) -> SurveyedSample:
 
 
 def _surveyed(
-    sample: Sample, content: bytes, image: npt.NDArray[np.generic], window: Window | None
+    sample: Sample, content: bytes, image: npt.NDArray[np.integer[Any]], window: Window | None
 ) -> SurveyedSample:
     channels = 1 if image.ndim == 2 else image.shape[2]
     size = (image.shape[0], image.shape[1])

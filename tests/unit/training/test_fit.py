@@ -337,6 +337,10 @@ def test_images_that_are_not_learnt_are_doubts(parts: Path, tmp_path: Path) -> N
     )
     read = [f"{good}: 1 images in subfolders are not read: monday/", undrawn]
     once = "1 good training images repeat another and are learnt once: "
+    copies = (
+        "1 good images are copies of another to the last pixel and count as other parts, so that "
+        "the threshold promises too much; remove them: "
+    )
 
     def doubts(run: str, **model: str) -> list[str]:
         record = fit(config(tmp_path / "parts", model={**model}, epochs=1), tmp_path / run)
@@ -347,8 +351,7 @@ def test_images_that_are_not_learnt_are_doubts(parts: Path, tmp_path: Path) -> N
         "3 defective training images are not for a model of good parts and are not learnt: "
         + ", ".join(str(spot / f"{number}.png") for number in range(3)),
         once,
-        "1 good images are copies of another to the last pixel and count as other parts, so that "
-        "the threshold promises too much; remove them: ",
+        copies,
     ]
     assert doubts("icpr", supervision="mixed", version="icpr")[:4] == [
         *read,
