@@ -62,7 +62,7 @@ def test_repeated_images_count_once(tiny_bundle: Bundle, tmp_path: Path) -> None
 def test_copies_in_another_format_count_once(tiny_bundle: Bundle, tmp_path: Path) -> None:
     paths = good_parts(tmp_path / "good", [20, 60])
     copy = tmp_path / "good" / "copy.bmp"
-    cv2.imwrite(str(copy), cv2.imread(str(paths[0]), cv2.IMREAD_UNCHANGED))
+    cv2.imwrite(str(copy), read_image(paths[0]))
     result = calibrate(tiny_bundle, [*paths, copy], CalibrationTargets(0.01))
     assert result.promised.reject_limit.parts == 2
     assert result.repeated == [copy]

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from inspection.errors import BundleError, CameraError, ConfigError
+from inspection.images import read_image
 from training.checkpoint import RESUME, RUN, WEIGHTS, Progress, load_run, refuse_other_folder
 from training.config import TrainConfig
 from training.data.augment import Augmentation
@@ -329,7 +330,7 @@ def test_images_that_are_not_learnt_are_doubts(parts: Path, tmp_path: Path) -> N
     shutil.copytree(parts, tmp_path / "parts")
     good, spot = tmp_path / "parts/train/good", tmp_path / "parts/train/spot"
     shutil.copyfile(good / "0.png", good / "again.png")
-    cv2.imwrite(str(good / "copy.bmp"), cv2.imread(str(good / "1.png"), cv2.IMREAD_UNCHANGED))
+    cv2.imwrite(str(good / "copy.bmp"), read_image(good / "1.png"))
     (good / "monday").mkdir()
     shutil.copyfile(good / "0.png", good / "monday/0.png")
     undrawn = "1 of 3 defective images have no mask, and the others have one: " + str(
