@@ -21,8 +21,9 @@ that it did.
 
 The previous calibration is kept: 'linewarden calibrations' lists, compares and restores
 it. When somebody calibrates the recipe while the command measures, it changes nothing
-and says so. Add good parts that the line rejected with --more-good. They raise the threshold,
-which keeps the promise and may let more defects pass: check with evaluate or acceptance.
+and says so. Add good parts that the line rejected with --more-good. They raise the
+threshold, which keeps the promise and may let more defects pass: check with evaluate or
+acceptance.
 
 Images that stand out, by marks or as other parts, are named with the threshold without
 them, and shown in the report. They count until you leave them out with --without.
