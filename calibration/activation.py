@@ -20,8 +20,8 @@ def activate(
     """Activates a calibration as a new entry of the history; returns it with its seal.
 
     Args:
-        replaces: seal of the calibration that the new one was made from or compared with; None for
-            one that depends on no other.
+        replaces: seal of the calibration that the new one was made from or compared with, "" when
+            there was none; None for one that depends on no other.
 
     Raises:
         BundleError: another calibration than `replaces` is active, or the artefact of the bundle is

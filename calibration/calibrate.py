@@ -111,6 +111,7 @@ def calibrate(
     report: Callable[[], object] = lambda: None,
     author: str = "",
     reason: str = "",
+    replaces: str | None = None,
 ) -> CalibrationResult:
     """Sets the thresholds of a recipe from images of good parts, and writes them into the bundle.
 
@@ -118,12 +119,17 @@ def calibrate(
 
     Args:
         report: called after each image.
+        replaces: seal of the only calibration that this one may replace, see
+            `Bundle.active_seal`. None for the one that is active at the call.
 
     Raises:
+        BundleError: another calibration became active in the meantime; nothing was changed.
         CameraError, ConfigError, EngineError: as for `measure`.
     """
+    if replaces is None:
+        replaces = bundle.active_seal(settings.recipe)
     measured = measure(bundle, images, targets, settings, report=report)
-    active = activate(bundle, measured.calibration, author=author, reason=reason)
+    active = activate(bundle, measured.calibration, author=author, reason=reason, replaces=replaces)
     return replace(measured, calibration=active)
 
 

@@ -194,7 +194,7 @@ def roll_back(bundle: Bundle, recipe: str, name: str, *, author: str, reason: st
         old,
         author=author,
         reason=f"rollback to {entry.name} ({old.seal[:12]}): {reason}",
-        replaces=active.seal if active is not None else None,
+        replaces=active.seal if active is not None else "",
     )
 
 

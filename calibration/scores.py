@@ -6,15 +6,17 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from calibration.drift import FrameSummary
 from calibration.pixels import MapSummary, summarise_map
 from inspection.engine import Engine, Prediction
 from inspection.errors import CameraError, EngineError, FrameError, PartNotFoundError, listed
 from inspection.files import sha256_of
-from inspection.images import decode_frame
+from inspection.images import decode_frame, sha256_of_pixels
 from inspection.layout import FramePreparer, Layout, PreparedFrame
 from inspection.names import printable
 from inspection.preprocess import Preprocessing
@@ -84,7 +86,8 @@ class ScoredImages:
         fitted: files left out because the model was fitted to them.
         fitted_parts: files left out because the model was fitted to other images of their part, by
             part.
-        repeated: files left out because they repeat another.
+        repeated: files left out because they repeat another, or show the same picture to the last
+            pixel: a copy in another format, or the frame of a camera that hangs.
         no_verdict: files of which the line gives no verdict: it does not find the part, or the
             result is not finite.
     """
@@ -106,7 +109,7 @@ def score_images(
     may_lack_verdict: bool = False,
     report: Callable[[], object] = lambda: None,
 ) -> ScoredImages:
-    """Scores images of parts, each content once.
+    """Scores images of parts, each picture once.
 
     Args:
         preprocessing: that of the bundle.
@@ -127,6 +130,7 @@ def score_images(
     repeated: list[Path] = []
     no_verdict: dict[str, Path] = {}
     problems: list[str] = []
+    pictures: set[str] = set()
     for path in images:
         report()
         try:
@@ -138,10 +142,11 @@ def score_images(
                 fitted.append(path)
             elif part_of is not None and (part := part_of(path)) in learnt_parts:
                 fitted_parts.setdefault(part, []).append(path)
-            elif digest in scores or digest in no_verdict:
+            elif (frame := scorer.frame(path, content)).picture in pictures:
                 repeated.append(path)
             else:
-                score = scorer.score(path, digest, content)
+                pictures.add(frame.picture)
+                score = scorer.score(path, digest, frame.pixels)
                 if score is None:
                     no_verdict[digest] = path
                 else:
@@ -156,6 +161,13 @@ def score_images(
     )
 
 
+class _Frame(NamedTuple):
+    """A frame and the digest of its picture."""
+
+    pixels: npt.NDArray[np.uint8]
+    picture: str
+
+
 @dataclass(frozen=True)
 class _Scorer:
     """Scores one image; the attributes are arguments of `score_images`."""
@@ -166,9 +178,13 @@ class _Scorer:
     known: Mapping[str, Prediction]
     may_lack_verdict: bool
 
-    def score(self, path: Path, digest: str, content: bytes) -> GoodScore | None:
+    def frame(self, path: Path, content: bytes) -> _Frame:
+        """Decodes a file."""
+        pixels = decode_frame(content, printable(path), self.preprocessing.window)
+        return _Frame(pixels, sha256_of_pixels(pixels))
+
+    def score(self, path: Path, digest: str, frame: npt.NDArray[np.uint8]) -> GoodScore | None:
         """Returns the score of a file; None for one without a verdict, where it may lack it."""
-        frame = decode_frame(content, printable(path), self.preprocessing.window)
         try:
             ready = self.preparation.prepare(frame)
         except PartNotFoundError:

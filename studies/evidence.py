@@ -36,13 +36,13 @@ from training.data.survey import SurveyedSample, split_good, survey
 from training.evidence import ImageBench, clearest, compare
 from training.evidence_record import Tried
 from training.first_look import frames_of
+from training.hold_out import hold_out_share
 from training.input_size import AREA, proportional, typical_size
 from training.inspected import truth_at_map_size
 from training.metrics import aupro, auroc
 from training.models.base import ClosedFormModel
 from training.weights_source import Source, sources_at_hand
 
-_FEW, _FEW_HELD_OUT, _HELD_OUT = 50, 0.3, 0.2  # good images, and shares of few and of more
 _CELLS = 192  # of a thinned map along its mean side: maps are blurred, and AUPRO sorts all cells
 
 
@@ -80,7 +80,7 @@ class _Case:
             width=size[1],
         )
         config = self.config(self.candidates[0])
-        hold_out = _FEW_HELD_OUT if len(self.good) < _FEW else _HELD_OUT
+        hold_out = hold_out_share(len(self.good), in_turn=True)
         self.fit = split_good(self.good, hold_out=hold_out, seed=config.fit.seed).fit
 
     def config(self, candidate: Candidate) -> TrainConfig:
@@ -151,9 +151,9 @@ Made by `make evidence-study` on {date}. No figure is a time.
 sets that have real ones. Each model has the input that `teach` takes, about 256 x 256 px in the
 proportions of the frames. "Drawn" is what `teach` sees: image AUROC, the share of 60 drawn defects
 above the threshold of the good images, and the lead before the default with its standard
-deviation. "Real" is what the labelled test images say, of a model of all images that are not held
-out: 20 % of 50 or more, 30 % of fewer, where `teach` holds out half. The test
-images choose nothing here, but the default is chosen by these figures.
+deviation. "Real" is what the labelled test images say, of a model of the images that `teach`
+learns: half of up to 40, and 80 % of 100 or more. The test images choose nothing here, but the
+default is chosen by these figures.
 
 {tables}
 

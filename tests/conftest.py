@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from edge.part.frame import Frame
 from edge.part.record import InspectionRecord, record_from_settled
@@ -21,6 +22,10 @@ from inspection.inspector import Inspection, StageTimes
 from inspection.verdict import Thresholds, Verdict
 
 IDENTITY = RecipeIdentity("default", Thresholds(2.5, 1.5, review=2.0), "a" * 64, "b" * 64)
+# No test depends on a fast machine. What else the environment chooses, such as CI, stays.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
 MakeSettled = Callable[..., Settled]
 MakeRecord = Callable[..., InspectionRecord]
 

@@ -125,7 +125,7 @@ def read_pictures(
         crop: inspected part of the frames.
         smallest_px: as for `draw_defect`.
     """
-    ground = ground_of([_inspected(one, crop) for one in samples[:_GROUND_FRAMES]])
+    ground = ground_of(_inspected(one, crop) for one in samples[:_GROUND_FRAMES])
     pictures = {size: Pictures([], []) for size in sizes}
     of_image: dict[int, list[Wanted]] = {}
     for wanted, number in zip(drawn.wanted, drawn.images, strict=True):

@@ -70,7 +70,15 @@ class Evidence(StrictModel):
             f"compared on {self.judged} good images, each by a model without it, and {self.drawn} "
             f"defects drawn on them; {self.seconds:.0f} s"
         )
-        return [head, *(f"  {line}" for line in table), self.reason]
+        return [head, *(f"  {line}" for line in table), *self._shortage(), self.reason]
+
+    def _shortage(self) -> list[str]:
+        """Says how to give the others time, when some were not tried."""
+        late = sum(not one.is_tried for one in self.tried)
+        if not late:
+            return []
+        advice = "give more with --minutes, or name fewer with --models"
+        return [f"no time was left for {late} of {len(self.tried)} models: {advice}"]
 
     def summary(self) -> dict[str, Any]:
         """Returns the record for the manifest of a bundle."""

@@ -253,8 +253,17 @@ def _left_out(
         "good training images are left out by hand": list(config.data.without.values()),
         f"defective training images {why} and are not learnt": defective,
         "good training images repeat another and are learnt once": repeated,
+        "good images are copies of another to the last pixel and count as other parts, so that "
+        "the threshold promises too much; remove them": _copies(data.split),
     }
     return [f"{len(paths)} {what}: {named(paths)}" for what, paths in groups.items() if paths]
+
+
+def _copies(split: Split) -> list[str]:
+    """Names the files whose picture another file has too: of another format, say."""
+    first: dict[str, SurveyedSample] = {}
+    images = (*split.fit, *split.held_out)
+    return [str(s.sample.path) for s in images if first.setdefault(s.picture, s) is not s]
 
 
 def _is_learnt(sample: Sample, model: AnomalyModel) -> bool:

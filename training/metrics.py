@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 Scores = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.float64]
 
 LOWEST, HIGHEST = 1e-5, 1e-4  # false positive rates of AUPIMO
 _PIMO_THRESHOLDS = 300_000
@@ -33,31 +34,43 @@ class BestF1(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Counts of detections at each distinct threshold, descending, after a first zero."""
+    """Detections at each distinct score of a defect, descending.
 
-    true: npt.NDArray[np.float64]
-    false: npt.NDArray[np.float64]
-    thresholds: npt.NDArray[np.float64]
+    Between two of them good samples alone pass the threshold. So these few have each figure
+    exactly: a data set has many times more good pixels than pixels of defects.
+
+    Attributes:
+        thresholds: (K,) float64.
+        true: (K,) defects at or above each.
+        false: (K,) good samples at or above each; `false_above` above each.
+        good: number of good samples.
+    """
+
+    thresholds: Counts
+    true: Counts
+    false: Counts
+    false_above: Counts
+    good: int
 
     def auroc(self) -> float:
         """Returns the area under the ROC curve; ties count half."""
-        return float(np.trapezoid(self.true / self.true[-1], self.false / self.false[-1]))
+        below = self.good - (self.false + self.false_above) / 2
+        return float(np.sum(np.diff(self.true, prepend=0) * below) / (self.true[-1] * self.good))
 
     def average_precision(self) -> float:
         """Returns the mean precision over the detections: sum of (R_n - R_(n-1)) P_n."""
-        true, found = self.true[1:], self.true[1:] + self.false[1:]
-        return float(np.sum(np.diff(self.true) * true / found) / self.true[-1])
+        precision = self.true / (self.true + self.false)
+        return float(np.sum(np.diff(self.true, prepend=0) * precision) / self.true[-1])
 
     def best_f1(self) -> BestF1:
         """Returns the highest F1 with the lowest threshold that gives it."""
-        true, found = self.true[1:], self.true[1:] + self.false[1:]
-        f1 = 2 * true / (found + self.true[-1])
+        f1 = 2 * self.true / (self.true + self.false + self.true[-1])
         last = len(f1) - 1 - int(np.argmax(f1[::-1]))  # thresholds descend: the last is the lowest
         return BestF1(float(f1[last]), float(self.thresholds[last]))
 
 
 def curve(scores: Scores, labels: Labels) -> Curve:
-    """Counts detections at every threshold.
+    """Counts detections at the scores of the defects.
 
     Args:
         scores: (N,), or maps (N, H, W).
@@ -68,12 +81,15 @@ def curve(scores: Scores, labels: Labels) -> Curve:
     """
     if scores.shape != labels.shape:
         raise ValueError(f"scores {scores.shape} and labels {labels.shape} differ in shape")
-    _good_and_defective(scores, labels)
-    order, last = _descending(scores)
-    hits = labels.ravel()[order].astype(bool)
-    true = np.append(0.0, np.cumsum(hits)[last])
-    false = np.append(0.0, np.cumsum(~hits)[last])
-    return Curve(true, false, scores.ravel()[order][last].astype(np.float64))
+    _refuse_one_class(labels)
+    levels = _levels(scores, labels)
+    return Curve(
+        levels.thresholds.astype(np.float64),
+        (levels.last + 1).astype(np.float64),
+        levels.false,
+        levels.false_above,
+        levels.good,
+    )
 
 
 def auroc(scores: Scores, labels: Labels) -> float:
@@ -107,10 +123,14 @@ def passed_at_miss_rate(scores: Scores, labels: Labels, rate: float = 0.05) -> f
 
 
 class OverlapCurve(NamedTuple):
-    """Per-region overlap over the false positive rate, at every distinct threshold."""
+    """Per-region overlap over the false positive rate: its corners.
 
-    false_positive_rate: npt.NDArray[np.float64]
-    overlap: npt.NDArray[np.float64]
+    Overlap rises at the scores of defects alone, so that there are two corners for each of these:
+    above it, and at it.
+    """
+
+    false_positive_rate: Counts
+    overlap: Counts
 
     def area(self, limit: float) -> float:
         """Returns the area up to a false positive rate, divided by that rate."""
@@ -133,14 +153,14 @@ def overlap_curve(maps: Scores, masks: Labels) -> OverlapCurve:
     Raises:
         UndefinedMetricError: there is no region, or no background.
     """
-    weights, regions = _region_weights(masks)
-    background = masks.size - int(masks.sum())
-    if not regions or not background:
+    if not masks.any() or masks.all():
         raise UndefinedMetricError("AUPRO needs at least one defect region and one good pixel")
-    order, last = _descending(maps)
-    false = np.cumsum(~masks.ravel()[order])[last] / background
-    overlap = np.cumsum(weights.ravel()[order])[last] / regions
-    return OverlapCurve(np.append(0.0, false), np.append(0.0, overlap))
+    levels = _levels(maps, masks)
+    found = np.cumsum(_region_weights(masks)[levels.order])[levels.last]
+    found /= found[-1]
+    rates = np.stack([levels.false_above, levels.false], axis=1) / levels.good
+    overlap = np.stack([np.append(0.0, found[:-1]), found], axis=1)
+    return OverlapCurve(rates.ravel(), overlap.ravel())
 
 
 def aupro(maps: Scores, masks: Labels, fpr_limit: float = 0.3) -> float:
@@ -212,32 +232,54 @@ def pimo(
 
 
 def _good_and_defective(scores: Scores, labels: Labels) -> tuple[Scores, Scores]:
-    if labels.all() or not labels.any():
-        raise UndefinedMetricError("both good samples and defects are needed")
+    _refuse_one_class(labels)
     return scores[~labels], scores[labels]
 
 
-def _descending(scores: Scores) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Sorts scores, descending; returns the order and the last position of each distinct score."""
-    flat = scores.ravel()
-    if not np.isfinite(flat).all():
+def _refuse_one_class(labels: Labels) -> None:
+    if labels.all() or not labels.any():
+        raise UndefinedMetricError("both good samples and defects are needed")
+
+
+class _Levels(NamedTuple):
+    """The distinct scores of defects, descending, and the good samples that reach them.
+
+    Attributes:
+        order: (M,) of the defects by their scores, descending.
+        last: (K,) last position of each distinct score in `order`.
+        false: (K,) good samples at or above each; `false_above` above each.
+        good: number of good samples.
+    """
+
+    thresholds: Scores
+    order: npt.NDArray[np.intp]
+    last: npt.NDArray[np.intp]
+    false: Counts
+    false_above: Counts
+    good: int
+
+
+def _levels(scores: Scores, labels: Labels) -> _Levels:
+    if not np.isfinite(scores).all():
         raise ValueError("the scores hold values that are not finite")
-    order = np.argsort(-flat, kind="stable")
-    ordered = flat[order]
+    good, defective = np.sort(scores[~labels]), scores[labels]
+    order = np.argsort(-defective, kind="stable")
+    ordered = defective[order]
     last = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
-    return order, last.astype(np.intp)
+    thresholds = ordered[last]
+    false = len(good) - np.searchsorted(good, thresholds, side="left").astype(np.float64)
+    false_above = len(good) - np.searchsorted(good, thresholds, side="right").astype(np.float64)
+    return _Levels(thresholds, order, last, false, false_above, len(good))
 
 
-def _region_weights(masks: Labels) -> tuple[npt.NDArray[np.float64], int]:
-    """Returns one over the size of the region of each pixel, zero outside, and the region count."""
-    weights = np.zeros(masks.shape)
-    regions = 0
-    for mask, weight in zip(masks, weights, strict=True):
+def _region_weights(masks: Labels) -> Counts:
+    """Returns one over the size of its region for each pixel of a defect, in the order of masks."""
+    weights = []
+    for mask in masks:
         count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-        sizes = np.bincount(labels.ravel(), minlength=count).astype(np.float64)
-        weight[:] = np.where(mask, 1 / sizes[labels], 0.0)
-        regions += count - 1
-    return weights, regions
+        inside = labels[mask]
+        weights.append(1 / np.bincount(inside, minlength=count)[inside])
+    return np.concatenate(weights)
 
 
 def _share_at_or_above(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import cv2
@@ -34,7 +34,7 @@ class Ground(NamedTuple):
     threshold: float
 
 
-def ground_of(frames: Sequence[Image]) -> Ground | None:
+def ground_of(frames: Iterable[Image]) -> Ground | None:
     """Returns the ground that good frames share; None when the part fills them.
 
     The ground is what most of the border shows. Otsu's threshold is over all frames together, so

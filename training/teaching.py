@@ -104,14 +104,15 @@ def plan_teaching(
         ConfigError: the wishes contradict each other, or no model keeps them.
     """
     keep_freed_memory()
-    forms = _forms(wishes, len(good))
+    different = _count_parts(good, None)
+    forms = _forms(wishes, different)
     sections = _with_data(sections, forms, good, test, report)
     candidates = _candidates(forms, sources, good, wishes, sections)
     hold_out = configured(_sections_of(sections, candidates[0]), wishes.settings).data.hold_out
     if hold_out:
-        report(f"{len(good)} good images, {hold_out:.0%} of them held out for the threshold")
+        report(f"{different} good images, {hold_out:.0%} of them held out for the threshold")
     else:
-        report(f"{len(good)} good images, all of them learnt")
+        report(f"{different} good images, all of them learnt")
         # Each image judges the threshold, so that none is left to choose the model.
         candidates = candidates[:1]
     config_of = _Trainings(
@@ -229,19 +230,24 @@ def _candidates(
     sections: Sections,
 ) -> list[Candidate]:
     """Returns the candidates, the default first, then those with the same features."""
-    found, refusals = [], []
-    for source in best_first(sources):
+    sizes: dict[Source, Size] = {}
+    refusals = []
+    for source in sources if forms[0] == TRAINED else best_first(sources):
         config = configured(_sections(sections, forms[0], source), wishes.settings)
         try:
-            size = _size(config, good, wishes)
+            sizes[source] = _size(config, good, wishes)
         except BudgetError as refusal:
             refusals.append(refusal)
-            continue
-        ordered = forms if wishes.forms else default_first(forms, source)
-        found += [Candidate(form, Features(source, size)) for form in ordered]
-    if not found:
+    if not sizes:
         raise refusals[0]
-    return found
+    # A training takes half of the time, or all of it: there is one, on the most accurate backbone.
+    trained_on = next(source for source in sources if source in sizes)
+    return [
+        Candidate(form, Features(source, size))
+        for source, size in sizes.items()
+        for form in (forms if wishes.forms else default_first(forms, source))
+        if form != TRAINED or source == trained_on
+    ]
 
 
 def _size(config: TrainConfig, good: Sequence[SurveyedSample], wishes: Wishes) -> Size:
@@ -301,7 +307,7 @@ def _compared(
 def _count_parts(samples: Sequence[SurveyedSample], part_of: Callable[[Path], str] | None) -> int:
     """Returns the number of parts in different images."""
     if part_of is None:
-        return len(samples)
+        return len({sample.sha256 for sample in samples})
     return len({part_of(sample.sample.path) for sample in samples})
 
 

@@ -145,7 +145,8 @@ def _check_device(device: str, processes: int) -> None:
         return
     if not torch.cuda.is_available():
         raise ConfigError(
-            f"fit.device {device}: torch {torch.__version__} sees no CUDA device here"
+            f"fit.device {device}: torch {torch.__version__} sees no CUDA device here; take cpu, "
+            "or install the driver and a torch that is built for CUDA"
         )
     count = torch.cuda.device_count()
     if index and processes > 1:

@@ -269,6 +269,16 @@ class Bundle:
             path = folder / f"{name}-{number}.json"
         return path
 
+    def active_seal(self, recipe: str) -> str:
+        """Returns the seal of the active calibration; "" when there is none, or none that is whole.
+
+        `add_calibration` takes it as `replaces`.
+        """
+        try:
+            return self.read_calibration(self.calibration_path(recipe), "calibrate again").seal
+        except BundleError:
+            return ""
+
     def add_calibration(self, calibration: Calibration, *, replaces: str | None = None) -> Path:
         """Activates a calibration for its recipe, atomically, and returns its path.
 
@@ -276,7 +286,8 @@ class Bundle:
         `previous_seal`.
 
         Args:
-            replaces: seal of the only calibration that this one may replace; None replaces any.
+            replaces: seal of the only calibration that this one may replace, as `active_seal`
+                returns it: "" replaces none that is whole. None replaces any.
 
         Raises:
             BundleError: another calibration than `replaces` is active, or another process holds the
@@ -286,7 +297,7 @@ class Bundle:
         path = self.calibration_path(calibration.recipe)
         with self.locked():
             if replaces is not None:
-                self._require_active(path, calibration.recipe, replaces)
+                self._require_active(calibration.recipe, replaces)
             path.parent.mkdir(exist_ok=True)
             previous = self._keep(path, calibration.recipe) if path.exists() else None
             successor = calibration.model_copy(update={"previous_seal": previous})
@@ -299,15 +310,16 @@ class Bundle:
         with locked(self.folder / name, str(self.folder), wait_s=LOCK_WAIT_S):
             yield
 
-    def _require_active(self, path: Path, recipe: str, seal: str) -> None:
-        """Refuses when the active calibration at `path` is not the one with this seal."""
-        active = self.read_calibration(path, "calibrate again")
-        if active.seal != seal:
-            raise BundleError(
-                f"{self.folder}: recipe {recipe!r} was calibrated again in between "
-                f"({active.moment}); nothing was changed: look at that calibration, and try again "
-                "from it"
-            )
+    def _require_active(self, recipe: str, seal: str) -> None:
+        """Refuses when the active calibration is not the one with this seal."""
+        if self.active_seal(recipe) == seal:
+            return
+        active = self.read_calibration(self.calibration_path(recipe), "calibrate again")
+        raise BundleError(
+            f"{self.folder}: recipe {recipe!r} was calibrated again in between ({active.moment}); "
+            f"nothing was changed: look at that calibration (linewarden calibrations list "
+            f"{self.folder}), and try again from it"
+        )
 
     def _keep(self, path: Path, recipe: str) -> str | None:
         """Copies the active calibration to the history; returns its seal, or None when damaged."""

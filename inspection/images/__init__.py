@@ -1,5 +1,6 @@
 """Image files: finding, decoding without silent conversions, and encoding them."""
 
+from inspection.images.digest import sha256_of_pixels
 from inspection.images.encoding import encode_jpeg, encode_png
 from inspection.images.folder import (
     IMAGE_SUFFIXES,
@@ -39,4 +40,5 @@ __all__ = [
     "read_image",
     "read_stored",
     "refuse_nearly_good",
+    "sha256_of_pixels",
 ]

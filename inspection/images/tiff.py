@@ -19,7 +19,8 @@ STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 # Tags: TIFF 6.0, appendix A.
 _SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_LENGTHS, _PLANES = 273, 277, 278, 279, 284
+_STRIPS, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP = 273, 274, 277, 278
+_STRIP_LENGTHS, _PLANES = 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_LENGTHS = 322, 323, 324, 325
 
 _REDUCED = 1  # bit of the subfile type: a preview of another image of the file
@@ -51,8 +52,8 @@ def check(content: bytes) -> None:
 
     Raises:
         DamageError: a directory, strip or tile is missing, or does not decode to its length.
-        UnsupportedError: the file holds several images, pixels of 9 to 15 bits, or a compression
-            without such a check.
+        UnsupportedError: the file holds several images, pixels of 9 to 15 bits, an orientation, or
+            a compression without such a check.
     """
     try:
         directories = list(_directories(content))
@@ -64,6 +65,7 @@ def check(content: bytes) -> None:
     if not directories or images != directories[:1]:
         raise DamageError("TIFF: the first directory is not that of the image")
     _refuse_odd_depth(images[0])
+    _refuse_turned(images[0])
     _check_pixels(content, images[0])
 
 
@@ -73,6 +75,15 @@ def _refuse_odd_depth(fields: Fields) -> None:
             raise UnsupportedError(
                 f"is a TIFF of {bits} bits, whose values OpenCV multiplies: save it with 16 bits"
             )
+
+
+def _refuse_turned(fields: Fields) -> None:
+    # OpenCV turns these pixels, and those of no other format: the frames of the line come unturned.
+    if (orientation := _one(fields, _ORIENTATION, 1)) != 1:
+        raise UnsupportedError(
+            f"is a TIFF that asks to be turned or mirrored (orientation {orientation}): save it "
+            "as the camera sees the part, with orientation 1"
+        )
 
 
 def _directories(content: bytes) -> Iterator[Fields]:

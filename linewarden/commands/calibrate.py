@@ -20,8 +20,10 @@ rate, --extrapolate takes the threshold from a model of the highest scores, and 
 that it did.
 
 The previous calibration is kept: 'linewarden calibrations' lists, compares and restores
-it. Add good parts that the line rejected with --more-good. They raise the threshold,
-which keeps the promise and may let more defects pass: check with evaluate or acceptance.
+it. When somebody calibrates the recipe while the command measures, it changes nothing
+and says so. Add good parts that the line rejected with --more-good. They raise the
+threshold, which keeps the promise and may let more defects pass: check with evaluate or
+acceptance.
 
 Images that stand out, by marks or as other parts, are named with the threshold without
 them, and shown in the report. They count until you leave them out with --without.
@@ -155,6 +157,7 @@ def run(args: argparse.Namespace) -> int:
     write_report = report_writer() if args.report else None
     bundle = open_bundle(args.bundle)
     bundle.keys.require_for_records()
+    replaces = bundle.active_seal(args.recipe)  # first: the layout may come from a later one
     layout = _layout(args, bundle)
     folders = (args.good, *args.more_good)
     images = [path for folder in folders for path in list_images(folder, warn)]
@@ -177,6 +180,7 @@ def run(args: argparse.Namespace) -> int:
             report=bar.update,
             author=args.author,
             reason=args.reason,
+            replaces=replaces,
         )
     if args.json:
         print(result.calibration.model_dump_json(indent=2))

@@ -8,12 +8,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from inspection.errors import CameraError, FrameError, listed
-from inspection.images import Window, decode_frame, decode_stored, read_content, read_frame
+from inspection.images import (
+    Window,
+    decode_frame,
+    decode_stored,
+    read_content,
+    read_frame,
+    sha256_of_pixels,
+)
 from inspection.names import printable
 from training.data.data_set import Sample
 from training.hold_out import held_out
@@ -29,6 +37,7 @@ class SurveyedSample:
 
     Attributes:
         window: conversion of a 16-bit image, as `read_frame` takes it.
+        picture: SHA-256 of the pixels.
     """
 
     sample: Sample
@@ -36,6 +45,7 @@ class SurveyedSample:
     size: tuple[int, int]
     channels: int
     window: Window | None = None
+    picture: str = ""
 
     def read(self) -> npt.NDArray[np.uint8]:
         """Reads the frame, (H, W) grey or (H, W, 3) BGR."""
@@ -184,11 +194,12 @@ def _read_sample(sample: Sample, window: Window | None) -> SurveyedSample:
 
 
 def _surveyed(
-    sample: Sample, content: bytes, image: npt.NDArray[np.generic], window: Window | None
+    sample: Sample, content: bytes, image: npt.NDArray[np.integer[Any]], window: Window | None
 ) -> SurveyedSample:
     channels = 1 if image.ndim == 2 else image.shape[2]
     size = (image.shape[0], image.shape[1])
-    return SurveyedSample(sample, hashlib.sha256(content).hexdigest(), size, channels, window)
+    sha256 = hashlib.sha256(content).hexdigest()
+    return SurveyedSample(sample, sha256, size, channels, window, sha256_of_pixels(image))
 
 
 def frame_ranges(

@@ -59,6 +59,15 @@ def test_repeated_images_count_once(tiny_bundle: Bundle, tmp_path: Path) -> None
     assert result.repeated == [copy]
 
 
+def test_copies_in_another_format_count_once(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    paths = good_parts(tmp_path / "good", [20, 60])
+    copy = tmp_path / "good" / "copy.bmp"
+    cv2.imwrite(str(copy), read_image(paths[0]))
+    result = calibrate(tiny_bundle, [*paths, copy], CalibrationTargets(0.01))
+    assert result.promised.reject_limit.parts == 2
+    assert result.repeated == [copy]
+
+
 def bundle_trained_on(bundle: Bundle, paths: list[Path]) -> Bundle:
     record = {"images_sha256": [sha256_of(path) for path in paths]}
     (bundle.folder / "training.json").write_text(json.dumps(record))

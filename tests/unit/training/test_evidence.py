@@ -88,7 +88,7 @@ def test_defects_are_found_above_the_threshold_of_the_good_images() -> None:
 
 
 def test_the_table_shows_every_candidate() -> None:
-    head, titles, *rows, reason = compared(FakeBench(), seconds=4)[1].lines()
+    head, titles, *rows, late, reason = compared(FakeBench(), seconds=4)[1].lines()
     assert head == (
         "compared on 20 good images, each by a model without it, and 60 defects drawn on them; 3 s"
     )
@@ -98,7 +98,11 @@ def test_the_table_shows_every_candidate() -> None:
     assert rows[3].split() == [
         *("other", "slow", "128x128", "-", "-", "-", "400", "no", "time", "left")
     ]
+    assert late == (
+        "no time was left for 2 of 4 models: give more with --minutes, or name fewer with --models"
+    )
     assert reason.endswith("stays")
+    assert not any("--minutes" in line for line in compared(FakeBench())[1].lines())
 
 
 def test_the_default_depends_on_the_backbone() -> None:

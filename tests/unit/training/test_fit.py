@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from inspection.errors import BundleError, CameraError, ConfigError
+from inspection.images import read_image
 from training.checkpoint import RESUME, RUN, WEIGHTS, Progress, load_run, refuse_other_folder
 from training.config import TrainConfig
 from training.data.augment import Augmentation
@@ -329,6 +330,7 @@ def test_images_that_are_not_learnt_are_doubts(parts: Path, tmp_path: Path) -> N
     shutil.copytree(parts, tmp_path / "parts")
     good, spot = tmp_path / "parts/train/good", tmp_path / "parts/train/spot"
     shutil.copyfile(good / "0.png", good / "again.png")
+    cv2.imwrite(str(good / "copy.bmp"), read_image(good / "1.png"))
     (good / "monday").mkdir()
     shutil.copyfile(good / "0.png", good / "monday/0.png")
     undrawn = "1 of 3 defective images have no mask, and the others have one: " + str(
@@ -336,16 +338,21 @@ def test_images_that_are_not_learnt_are_doubts(parts: Path, tmp_path: Path) -> N
     )
     read = [f"{good}: 1 images in subfolders are not read: monday/", undrawn]
     once = "1 good training images repeat another and are learnt once: "
+    copies = (
+        "1 good images are copies of another to the last pixel and count as other parts, so that "
+        "the threshold promises too much; remove them: "
+    )
 
     def doubts(run: str, **model: str) -> list[str]:
         record = fit(config(tmp_path / "parts", model={**model}, epochs=1), tmp_path / run)
-        return [re.sub("once: .*", "once: ", doubt) for doubt in record.doubts]
+        return [re.sub("(once|remove them): .*", r"\1: ", doubt) for doubt in record.doubts]
 
-    assert doubts("good")[:4] == [
+    assert doubts("good")[:5] == [
         *read,
         "3 defective training images are not for a model of good parts and are not learnt: "
         + ", ".join(str(spot / f"{number}.png") for number in range(3)),
         once,
+        copies,
     ]
     assert doubts("icpr", supervision="mixed", version="icpr")[:4] == [
         *read,

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import ndimage
 
 from training.metrics import (
     UndefinedMetricError,
@@ -72,11 +73,12 @@ def test_aupro_golden(columns: tuple[int, ...], limit: float, expected: float) -
 
 
 def test_curve_golden() -> None:
-    """True and false detections at the thresholds 4, 3, 2, 1."""
-    found = curve(vector(1, 2, 3, 4), labels(0, 0, 1, 1))
-    assert found.thresholds.tolist() == [4, 3, 2, 1]
-    assert found.true.tolist() == [0, 1, 2, 2, 2]
-    assert found.false.tolist() == [0, 0, 0, 1, 2]
+    found = curve(vector(1, 2, 3, 3, 4, 5), labels(0, 1, 0, 1, 1, 0))
+    assert found.thresholds.tolist() == [4, 3, 2]
+    assert found.true.tolist() == [1, 2, 3]
+    assert found.false.tolist() == [1, 2, 2]
+    assert found.false_above.tolist() == [1, 1, 2]
+    assert found.good == 3
 
 
 def test_overlap_golden() -> None:
@@ -119,6 +121,37 @@ def test_agrees_with_scikit_learn_also_with_ties(scores: np.ndarray, truth: np.n
     assert auroc(scores, truth) == pytest.approx(sklearn_metrics.roc_auc_score(truth, scores))
     expected = sklearn_metrics.average_precision_score(truth, scores)
     assert average_precision(scores, truth) == pytest.approx(expected)
+    precision, recall, thresholds = sklearn_metrics.precision_recall_curve(truth, scores)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    best, threshold = best_f1(scores, truth)
+    assert best == pytest.approx(f1.max())
+    assert threshold in thresholds[f1[:-1] >= f1.max() - 1e-9]
+
+
+@given(
+    arrays.arrays(np.float64, (2, 3, 5), elements=st.sampled_from([0.0, 0.1, 0.2, 0.5, 1.0, 98.0])),
+    arrays.arrays(np.bool_, (2, 3, 5)),
+    st.sampled_from([0.05, 0.3, 1.0]),
+)
+def test_overlap_agrees_with_every_threshold_in_turn(
+    maps: np.ndarray, masks: np.ndarray, limit: float
+) -> None:
+    masks[0, 0, :2] = (True, False)
+    parts = [ndimage.label(mask, np.ones((3, 3))) for mask in masks]
+    regions = [
+        (n, found == k) for n, (found, count) in enumerate(parts) for k in range(1, count + 1)
+    ]
+    rates, overlaps = [0.0], [0.0]
+    for threshold in sorted(set(maps.ravel()), reverse=True):
+        rates.append(float((maps[~masks] >= threshold).mean()))
+        shares = [(maps[n][region] >= threshold).mean() for n, region in regions]
+        overlaps.append(float(np.mean(shares)))
+    area = sum(
+        (min(b, limit) - a) * (x + (x + (y - x) * (min(b, limit) - a) / (b - a))) / 2
+        for a, b, x, y in zip(rates, rates[1:], overlaps, overlaps[1:], strict=False)
+        if a < min(b, limit)
+    )
+    assert aupro(maps, masks, limit) == pytest.approx(area / limit)
 
 
 def test_a_region_counts_the_same_whatever_its_size() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from training.teaching import Plan, Wishes, plan_teaching
 from training.weights_source import Source
 
 UNTRAINED = Source("resnet18.tv_in1k", "none", "")
+SMALLER = Source("tf_efficientnet_lite0.in1k", "none", "")
 SMALL = "data.image_size=[96,128]"
 
 
@@ -28,11 +30,18 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> list[SurveyedSample]:
     return survey(read_data_set(root / "train/good").good)
 
 
-def planned(good: list[SurveyedSample], said: list[str], wishes: Wishes, **data: object) -> Plan:
+def planned(
+    good: list[SurveyedSample],
+    said: list[str],
+    wishes: Wishes,
+    *,
+    sources: Sequence[Source] = (UNTRAINED,),
+    **data: object,
+) -> Plan:
     return plan_teaching(
         good,
         [],
-        [UNTRAINED],
+        sources,
         wishes=wishes,
         sections={"data": {"folder": "/parts", **data}, "fit": {"device": "cpu", "seed": 3}},
         scratch=Path("/nowhere"),
@@ -93,6 +102,23 @@ def test_a_single_candidate_is_trained_for_all_of_the_time(good: list[SurveyedSa
     assert plan.config.fit.minimum_steps == 595
     assert plan.config.model.sampled_grid == 16
     assert "595 steps at 0.50 s on cpu, 5 minutes" in said
+
+
+def test_one_training_takes_the_time_whatever_backbones_are_at_hand(
+    good: list[SurveyedSample],
+) -> None:
+    wishes = Wishes(seconds=300, forms=("supersimplenet",))
+    plan = planned(good, [], wishes, sources=(UNTRAINED, SMALLER))
+    assert plan.evidence is None
+    assert plan.config.model.backbone.name == UNTRAINED.name
+    assert plan.config.fit.minimum_steps == 595
+
+
+def test_repeated_images_do_not_make_few_images_many(good: list[SurveyedSample]) -> None:
+    said: list[str] = []
+    plan = planned([*good[:3]] * 8, said, Wishes())
+    assert said[0] == "3 good images, all of them learnt"
+    assert plan.config.data.hold_out == 0
 
 
 def test_settings_win(good: list[SurveyedSample]) -> None:

@@ -113,12 +113,24 @@ def test_the_text_is_a_chunk_that_other_readers_know() -> None:
     assert text_of(content, "Comment") is None
 
 
-def test_a_tiff_of_12_bits_is_refused() -> None:
-    """OpenCV returns its values times 16."""
-    pixels = bytes.fromhex("ABC123000FFF")
-    entries = [(256, 4), (257, 1), (258, 12), (259, 1), (262, 1), (273, 8), (278, 1), (279, 6)]
+def tiff(bits: int, orientation: int) -> bytes:
+    """A TIFF of 4 x 1 grey pixels."""
+    pixels = bytes.fromhex("ABC123000FFF")[: bits // 2]
+    entries = [(256, 4), (257, 1), (258, bits), (259, 1), (262, 1), (273, 8), (274, orientation)]
+    entries += [(278, 1), (279, len(pixels))]
     directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
     header = b"II*\0" + struct.pack("<I", 8 + len(pixels))
-    content = header + pixels + struct.pack("<H", len(entries)) + directory + bytes(4)
+    return header + pixels + struct.pack("<H", len(entries)) + directory + bytes(4)
+
+
+def test_a_tiff_of_12_bits_is_refused() -> None:
+    """OpenCV returns its values times 16."""
     with pytest.raises(FrameError, match="a TIFF of 12 bits, whose values OpenCV multiplies"):
-        decode_frame(content, "a.tiff", WINDOW)
+        decode_frame(tiff(12, 1), "a.tiff", WINDOW)
+
+
+def test_a_tiff_with_an_orientation_is_refused() -> None:
+    """OpenCV turns its pixels."""
+    assert decode_frame(tiff(8, 1), "a.tiff", None).tolist() == [[0xAB, 0xC1, 0x23, 0x00]]
+    with pytest.raises(FrameError, match=r"turned or mirrored \(orientation 3\): save it as"):
+        decode_frame(tiff(8, 3), "a.tiff", None)
