@@ -140,7 +140,8 @@ def test_a_database_that_is_taken_away_is_followed_by_a_new_one(
         receiver.is_away = False
         # The verdict that waited in the old file is sent, too, and first.
         wait_for(lambda: receiver.seen == [f"test-{number:06}" for number in range(1, 6)], 30)
-        wait_for(lambda: station.status().outboxes == {"mqtt test": 0})  # confirmed after it is seen
+        # A verdict is confirmed after it is seen.
+        wait_for(lambda: station.status().outboxes == {"mqtt test": 0})
         assert "renamed, removed or replaced while it was in use" in caplog.text
     assert {one.trigger_id for one in stored(folder)} == {f"test-{n:06}" for n in range(3, 6)}
     if how == "renamed":  # whole without its write-ahead log
