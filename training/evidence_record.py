@@ -33,11 +33,6 @@ class Tried(StrictModel):
     seconds: float = 0.0
     remark: str = ""
 
-    @property
-    def is_tried(self) -> bool:
-        """Returns whether there are figures."""
-        return self.image_auroc is not None
-
 
 class Evidence(StrictModel):
     """A comparison of candidates.
