@@ -139,6 +139,26 @@ def test_both_stages_are_timed_warmed_and_closed(tiny_bundle: Bundle) -> None:
     assert exact.is_closed
 
 
+def test_a_first_stage_that_cannot_be_opened_leaves_no_engine_open(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_settings: object) -> None:
+        raise EngineError("the first stage cannot be opened")
+
+    exact = Scoring(0.1)
+    monkeypatch.setattr("inspection.inspector.open_chosen", lambda *_, **_settings: exact)
+    monkeypatch.setattr("inspection.inspector.open_early", fail)
+    with pytest.raises(EngineError, match="cannot be opened"):
+        Inspector.open(tiny_bundle)
+    assert exact.is_closed
+
+
+def test_a_score_is_off_by_the_margin_of_a_first_stage_alone(tiny_bundle: Bundle) -> None:
+    calibration = tiny_bundle.calibration("default", "model.onnx")
+    assert Inspector(tiny_bundle, calibration, Scoring(0.1)).margin == 0.0
+    assert cascade(tiny_bundle, Scoring(0.1), Scoring(0.1), margin=0.25).margin == 0.25
+
+
 def test_the_identity_of_a_verdict_names_its_stage(tiny_bundle: Bundle) -> None:
     identity = cascade(tiny_bundle, Scoring(0.1), Scoring(0.1)).identity
     assert identity.early_sha256 == "early"
