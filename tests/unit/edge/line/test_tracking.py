@@ -446,3 +446,14 @@ def test_a_gate_by_the_counts_of_an_encoder() -> None:
     counter.at = 50
     wait_for(lambda: opened == [50])
     register.close()
+
+
+@pytest.mark.parametrize(("given", "tolerance"), [(None, 50), (10.0, 10)])
+def test_a_part_reaches_a_twentieth_of_the_travel_behind_its_position_unless_told(
+    given: float | None, tolerance: int
+) -> None:
+    config = GateConfig(travel_counts=1000, tolerance=given)
+    register = register_from_config(
+        "g", config, Gate(lambda: None, lambda _is_held: None), Counter()
+    )
+    assert register._tolerance == tolerance
