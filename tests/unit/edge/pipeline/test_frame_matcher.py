@@ -109,3 +109,37 @@ def test_an_exposure_that_ends_late_leaves_the_debts_of_others(clock: Clock) -> 
     assert first.lacking == set()
     assert matcher.was_owed(VIEW, clock.now_ns + 3)
     assert second.lacking == set()
+
+
+def test_a_debt_that_is_over_leaves_later_ones(clock: Clock) -> None:
+    matcher, first, second = matcher_of(clock), part_at(clock.now_ns), part_at(clock.now_ns + 1)
+    matcher.begin(first)
+    matcher.begin(second)
+    clock.now_ns += LIMIT_NS // 2
+    matcher.owe(VIEW, second)
+    clock.now_ns += LIMIT_NS // 2
+    assert matcher.was_owed(VIEW, clock.now_ns)
+    assert (first.lacking, second.lacking) == ({VIEW}, set())
+
+
+@pytest.mark.parametrize(("waited_ns", "owes"), [(LIMIT_NS - 1, True), (LIMIT_NS, False)])
+def test_an_announced_part_whose_frame_was_thrown_away_owes_none_when_its_time_is_over(
+    waited_ns: int, owes: bool, clock: Clock
+) -> None:
+    matcher, second = matcher_of(clock), part_at(clock.now_ns)
+    matcher.begin(part_at(clock.now_ns))
+    matcher.begin(second)
+    assert matcher.was_owed(VIEW, clock.now_ns)
+    clock.now_ns += waited_ns
+    matcher.begin(part_at(clock.now_ns))
+    assert matcher.owes(VIEW) is owes
+
+
+@pytest.mark.parametrize(("apart_ns", "warnings"), [(2 * LIMIT_NS - 1, 1), (2 * LIMIT_NS, 0)])
+def test_parts_within_two_limits_are_warned_of_once(
+    apart_ns: int, warnings: int, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    matcher = matcher_of(clock)
+    for number in range(3):
+        matcher.watch_pace(part_at(clock.now_ns + number * apart_ns))
+    assert len(caplog.messages) == warnings
