@@ -11,7 +11,7 @@ from inspection.bundle import Bundle
 from inspection.engine import Prediction
 from inspection.engine.cpu_record import Margin
 from inspection.errors import EngineError
-from inspection.inspector import Inspection, Inspector
+from inspection.inspector import Inspection, Inspector, StageTimes
 from inspection.opening import EarlyPass
 from inspection.verdict import Cause, Thresholds, Verdict
 
@@ -118,6 +118,10 @@ def test_a_failed_first_stage_gives_no_verdict_and_hides_nothing(tiny_bundle: Bu
     assert (inspection.verdict, inspection.cause) == (Verdict.NO_VERDICT, Cause.ENGINE)
     assert inspection.is_early
     assert exact.runs == 0
+
+
+def test_a_second_look_takes_the_time_of_both_and_prepares_once() -> None:
+    assert StageTimes(0, 20, 3).after(StageTimes(100, 50, 4)) == StageTimes(100, 70, 7)
 
 
 def test_both_stages_are_timed_warmed_and_closed(tiny_bundle: Bundle) -> None:
