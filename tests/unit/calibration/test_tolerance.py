@@ -2,6 +2,7 @@
 
 import random as random_module
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,7 @@ def test_it_is_the_lowest_score_that_keeps_the_promise() -> None:
     assert limit.bound <= 0.05
     lower = tolerance_limit(scores, false_reject_rate=limit.bound, confidence=0.95)
     assert lower.rank == limit.rank
+    assert replace(limit, target=limit.bound).is_met
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,10 @@ def test_too_few_parts_support_the_maximum_and_its_bound(parts: int, bound: floa
     assert not limit.is_met
 
 
-@pytest.mark.parametrize(("rate", "needed"), [(0.05, 59), (0.01, 299), (0.001, 2995)])
+@pytest.mark.parametrize(
+    ("rate", "needed"),
+    [(0.05, 59), (0.01, 299), (0.001, 2995), (1 - 0.05 ** (1 / 32.5), 33)],
+)
 def test_it_says_how_many_parts_the_target_needs(rate: float, needed: int) -> None:
     enough = tolerance_limit([0.0] * needed, false_reject_rate=rate, confidence=0.95)
     short = tolerance_limit([0.0] * (needed - 1), false_reject_rate=rate, confidence=0.95)
