@@ -165,6 +165,24 @@ def test_the_ends_of_the_slider_are_the_highest_and_the_middle_score() -> None:
     assert curve.at(0.5).expected == pytest.approx(np.sqrt(0.01 * 0.5), abs=0.01)
 
 
+def test_the_position_of_a_point_is_where_the_slider_has_its_rate() -> None:
+    curve = ThresholdCurve.of([float(n) for n in range(1, 100)], confidence=0.95)
+    assert curve.at(0).position == curve.point_of(99.0).position == 0.0
+    assert curve.at(1).position == 1.0
+    assert curve.at(0.5).expected == pytest.approx(0.07)
+    assert curve.at(0.5).position == pytest.approx(np.log(7) / np.log(50))
+    assert curve.point_of(10.0).position == 1.0  # beyond the end
+    assert ThresholdCurve.of([1.0], confidence=0.95).at(1).position == 0.0
+
+
+def test_the_threshold_of_several_zones_is_the_highest() -> None:
+    curve = ThresholdCurve.of_zones([[n, 10.0 * n] for n in range(1, 6)], confidence=0.95)
+    first = curve.at(0)
+    assert first.reject == max(first.reject_by_zone) > min(first.reject_by_zone)
+    assert curve.point_of(5.0, 50.0).reject == 50.0
+    assert curve.point_of(0.0, 5.0) == SliderPoint(1.0, 5.0, 1.0, 1.0, (0.0, 5.0))
+
+
 def test_a_place_on_the_slider_promises_what_the_tolerance_limit_does() -> None:
     scores = np.random.default_rng(3).normal(size=300).tolist()
     limit = tolerance_limit(scores, false_reject_rate=0.03, confidence=0.95)
