@@ -62,6 +62,11 @@ def test_an_ewma_alarms_beyond_its_limit_and_begins_anew(value: float, direction
     assert state.smooth == pytest.approx(math.copysign(FAR * 0.1, value), abs=1e-3)
 
 
+def test_an_ewma_forgets_what_it_has_seen() -> None:
+    _, state = alarms(baseline(), [ABOVE, ABOVE, MIDDLE])
+    assert state.smooth == pytest.approx(FAR * (1 - 0.9**2) * 0.9, abs=1e-3)
+
+
 def test_a_full_window_of_another_shape_alarms() -> None:
     watched = baseline(window=3, window_limit=0.5)
     found, state = alarms(watched, [24.0, MIDDLE, 74.0, ABOVE, BELOW, ABOVE])
@@ -78,6 +83,12 @@ def test_a_change_is_called_by_its_cause_and_causes_come_first() -> None:
     ):
         found = update(watched, {}, dict.fromkeys(channels, value))
         assert [alarm.moved for alarm in found] == names
+
+
+def test_another_shape_of_the_sharpness_is_called_focus() -> None:
+    watched = baseline("sharpness", window=1, window_limit=0.5)
+    (alarm,) = update(watched, {}, {"sharpness": ABOVE})
+    assert (alarm.moved, alarm.direction) == ("focus", 0)
 
 
 def test_channels_of_one_side_alone_are_left_out() -> None:
