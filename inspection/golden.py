@@ -30,8 +30,6 @@ FP32_TOLERANCE = 1e-4
 # verdicts are the measure; this limit finds an artefact that computes something else.
 _SLACK = 3.0
 
-# A name of four bytes per character fits on a disk.
-_NAME_LENGTH = 60
 _MAX_HEADER_BYTES = 1 << 16
 # Start of an array of NumPy's format 1.0; the length of the header follows in two bytes.
 _NPY = b"\x93NUMPY\x01\x00"

@@ -40,6 +40,7 @@ from studies.calibration_trials.drift import drift_tables
 from studies.calibration_trials.measured import Measured, Part
 from studies.calibration_trials.order import order_table
 from studies.calibration_trials.promise import promise_tables
+from studies.pages.sections import write_page
 
 CHANGED_IMAGES = 100
 # The groups within which the images of a data set are more alike.
@@ -91,7 +92,7 @@ def main() -> None:
     )
     page = HEAD.format(date=datetime.now(timezone.utc), cores=os.cpu_count(), sets=sets)
     page += promise_tables(measured) + order_table(measured) + drift_tables(measured)
-    write_text(args.out, page)
+    write_page(args.out, page)
     print(page)
 
 

@@ -27,6 +27,7 @@ from edge.camera import ReplayConfig
 from edge.camera.genicam import TriggerSettings
 from inspection.files import write_text
 from linewarden.parser import Parser
+from studies.pages.sections import write_page
 from tests.doubles.camera_faults import BACK_WITHIN_S, FAULTS, SOURCES, break_line, lossy_gige
 from tests.doubles.camera_line import Account, CameraLine
 from tests.doubles.picture_gige import LEVELS
@@ -119,7 +120,7 @@ def main() -> None:
             write_text(path, json.dumps(_rows(PARTS[name]), indent=1))
     kept = {name: args.work / f"{name}.json" for name in PARTS}
     if all(path.exists() for path in kept.values()):
-        write_text(args.out, _page({name: json.loads(p.read_text()) for name, p in kept.items()}))
+        write_page(args.out, _page({name: json.loads(p.read_text()) for name, p in kept.items()}))
 
 
 def _rows(part: Callable[[], list[str]]) -> list[str]:

@@ -12,8 +12,8 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-from inspection.files import write_text
 from linewarden.parser import Parser
+from studies.pages.sections import write_page
 from tests.doubles import handshake_account
 from tests.doubles.handshake_line import DEADLINE_MS, PART_TIME_MS, SETTINGS, TIMEOUT_MS
 
@@ -61,7 +61,7 @@ def main() -> int:
         date=datetime.now(timezone.utc).date(), cores=os.cpu_count(), kills=args.kills
     )
     foot = FOOT.format(deadline=DEADLINE_MS, timeout=TIMEOUT_MS, part=PART_TIME_MS)
-    write_text(args.out, head + "".join(rows) + foot)
+    write_page(args.out, head + "".join(rows) + foot)
     return 0
 
 

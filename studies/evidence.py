@@ -26,6 +26,7 @@ from inspection.images import read_image
 from inspection.names import printable
 from inspection.preprocess import Preprocessing, preprocess
 from linewarden.parser import Parser
+from studies.pages.sections import write_page
 from training.candidates import FORMS, Candidate, Features, configured, default_first
 from training.checkpoint import build_model
 from training.config import TrainConfig
@@ -261,7 +262,7 @@ def main() -> None:
                 row = _Case(read_data_set(folder), source).row()
                 write_text(kept, row.model_dump_json(indent=2) + "\n")
             rows.append(Row.model_validate_json(kept.read_text(encoding="utf-8")))
-    write_text(args.out, page(rows))
+    write_page(args.out, page(rows))
 
 
 if __name__ == "__main__":

@@ -33,12 +33,13 @@ from inspection.bundle import Bundle, Chosen, open_bundle
 from inspection.engine import Engine, TritonServer
 from inspection.engine.triton import onnx_model_name
 from inspection.errors import EngineError
-from inspection.files import sha256_of, write_text
+from inspection.files import sha256_of
 from inspection.golden import golden_frames, require_golden
 from inspection.inspector import Inspector
 from inspection.layout import PreparedFrame
 from inspection.opening import open_chosen, open_engine
 from linewarden.parser import Parser
+from studies.pages.sections import write_page
 from studies.slow_network import delayed
 from tests.doubles import golden_bundle, triton_server
 
@@ -195,7 +196,7 @@ def main() -> None:
         head = study.head()
     lines += _in_a_namespace(sys.argv[1:])
     table = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|", *lines]
-    write_text(args.out, head + "\n".join(table) + "\n" + REMARKS)
+    write_page(args.out, head + "\n".join(table) + "\n" + REMARKS)
 
 
 class _Study:

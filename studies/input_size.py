@@ -37,6 +37,7 @@ from inspection.preprocess import Preprocessing, preprocess
 from linewarden.parser import Parser
 from studies.large_frames.tiles import Size, Tiling
 from studies.large_frames.tiny_defects import write_tiny_defects
+from studies.pages.sections import write_page
 from training.candidates import FORMS, configured
 from training.checkpoint import build_model
 from training.data.data_set import DataSet
@@ -337,7 +338,7 @@ def main() -> None:
             measured = Rows(rows=tuple(case.rows(args.work, args.times)))
             write_text(kept, measured.model_dump_json(indent=1) + "\n")
         rows += Rows.model_validate_json(kept.read_bytes()).rows
-    write_text(args.out, page(rows, source.name))
+    write_page(args.out, page(rows, source.name))
 
 
 if __name__ == "__main__":

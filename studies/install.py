@@ -12,10 +12,10 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-from inspection.files import write_text
 from linewarden.parser import Parser
 from studies.installation.steps import STEPS, Step
 from studies.installation.wheels import Wheels, gathered
+from studies.pages.sections import write_page
 from tests.doubles import device as devices
 from tests.doubles.device import Device
 from tests.doubles.nspawn import (
@@ -76,7 +76,7 @@ def main() -> int:
         systemd=systemd,
         packages=BARE_PACKAGES.replace(",", " "),
     )
-    write_text(args.out, head + "".join(rows) + FOOT)
+    write_page(args.out, head + "".join(rows) + FOOT)
     return 0
 
 

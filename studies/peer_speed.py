@@ -37,7 +37,7 @@ from inspection.errors import EngineError
 from inspection.files import write_text
 from inspection.preprocess import Preprocessing, preprocess
 from linewarden.parser import Parser
-from studies.pages.section import with_section
+from studies.pages.sections import with_section
 from training.demo_parts import draw_part
 from training.models.supersimplenet import Config, Model
 

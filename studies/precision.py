@@ -39,6 +39,7 @@ from inspection.images import read_image
 from inspection.opening import open_chosen
 from inspection.preprocess import preprocess
 from linewarden.parser import Parser
+from studies.pages.sections import write_page
 from training.checkpoint import RunRecord, load_run
 from training.data.layout import read_data_set
 from training.metrics import auroc
@@ -158,7 +159,7 @@ def main() -> None:
             print(f"{run}: {folder}", flush=True)
             write_text(done, study(run, record, folder).model_dump_json(indent=1) + "\n")
         studied.append(StudiedRun.model_validate_json(done.read_bytes()))
-    write_text(args.out, METHOD + table(studied))
+    write_page(args.out, METHOD + table(studied))
     print(table(studied))
 
 

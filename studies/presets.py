@@ -31,6 +31,7 @@ from inspection.files import write_text
 from inspection.preprocess import Preprocessing
 from linewarden.parser import Parser
 from linewarden.training_run import fit_with_progress, load_train_config, say
+from studies.pages.sections import write_page
 from training.checkpoint import RUN, load_run
 from training.data.augment import Augmentation
 from training.data.layout import read_data_set
@@ -149,7 +150,7 @@ def main() -> None:
                 for seed in args.seeds:
                     try_once(preset, candidate, folder, seed, args.work)
     trials = [Trial.model_validate_json(f.read_bytes()) for f in args.work.glob("*/trial.json")]
-    write_text(args.out, page(trials))
+    write_page(args.out, page(trials))
 
 
 def try_once(preset: str, candidate: str, folder: Path, seed: int, work: Path) -> None:

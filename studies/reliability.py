@@ -12,8 +12,8 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-from inspection.files import write_text
 from linewarden.parser import Parser
+from studies.pages.sections import write_page
 from tests.doubles.line_machine import RATE_HZ, SILENCE_S, line_machine
 from tests.doubles.nspawn import build_root, cached_root, suite, why_not
 from tests.doubles.outcome import Outcome
@@ -113,7 +113,7 @@ def main() -> int:
         rate=RATE_HZ,
         silence=SILENCE_S,
     )
-    write_text(args.out, head + "\n".join(rows) + "\n" + FOOT)
+    write_page(args.out, head + "\n".join(rows) + "\n" + FOOT)
     return 0
 
 

@@ -35,6 +35,7 @@ from inspection.opening import open_engine
 from inspection.preprocess import preprocess
 from inspection.verdict import Thresholds
 from linewarden.parser import Parser
+from studies.pages.sections import write_page
 from tests.doubles import device as devices
 from tests.doubles.device import CONFIG, LINE, STATE, Device
 from tests.doubles.nspawn import BARE_PACKAGES, REPOSITORY, bare_root, build_root, suite, why_not
@@ -161,7 +162,7 @@ def main() -> int:
             list(pool.map(lambda one: prepare(one, wheels, bundles.first, key), stations.values()))
         inventory = write_inventory(work, stations, key)
         rows = [row(args.ansible, inventory, case, bundles, stations) for case in CASES]
-    write_text(args.out, head(args.ansible) + "".join(rows) + FOOT)
+    write_page(args.out, head(args.ansible) + "".join(rows) + FOOT)
     return 0
 
 

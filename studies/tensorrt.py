@@ -27,9 +27,9 @@ from export.tensorrt.build import BuildOptions, build_plan
 from export.tensorrt.layers import Layer, read_layers
 from inspection.engine.rtx_cards import capabilities_of
 from inspection.engine.tensorrt_bindings import load_bindings, process_logger
-from inspection.files import write_text
 from linewarden.parser import Parser
 from studies import polygraphy_results
+from studies.pages.sections import write_page
 from tests.doubles import small_models
 from tests.doubles.engine_cases import Quiet
 from tests.graph_variants import convolutions_of, graphs_of
@@ -117,7 +117,7 @@ def main() -> None:
     version = load_bindings("tensorrt-rtx").__version__
     head = METHOD.format(version=version, cards=", ".join(CARDS))
     results = RESULTS + polygraphy_results.table(args.runs)
-    write_text(args.out, head + "\n".join(lines) + "\n" + remarks() + results)
+    write_page(args.out, head + "\n".join(lines) + "\n" + remarks() + results)
 
 
 def build(graph: onnx.ModelProto) -> Built:

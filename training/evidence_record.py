@@ -33,11 +33,6 @@ class Tried(StrictModel):
     seconds: float = 0.0
     remark: str = ""
 
-    @property
-    def is_tried(self) -> bool:
-        """Returns whether there are figures."""
-        return self.image_auroc is not None
-
 
 class Evidence(StrictModel):
     """A comparison of candidates.
@@ -74,7 +69,7 @@ class Evidence(StrictModel):
 
     def _shortage(self) -> list[str]:
         """Says how to give the others time, when some were not tried."""
-        late = sum(not one.is_tried for one in self.tried)
+        late = sum(one.image_auroc is None for one in self.tried)
         if not late:
             return []
         advice = "give more with --minutes, or name fewer with --models"

@@ -38,12 +38,12 @@ _MAX_RATIO = 20
 _FREE_OF_RATIO_BYTES = 256 << 20
 # Other methods can unpack a small block to any size in one step.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# zipfile raises these for a damaged archive and for an unknown version of the format.
+# zipfile raises these for damage, an encrypted entry and an unknown version of the format.
 _ARCHIVE_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
-    NotImplementedError,
+    RuntimeError,
     EOFError,
     ValueError,
     OSError,
@@ -189,6 +189,11 @@ class _Archive:
         self._path = path
         self._archive = archive
         self._entries = _entries(path, archive.infolist())
+        for entry in archive.infolist():
+            # Refuses an entry whose own header has another name: a damaged name in the directory
+            # would leave a calibration out, and that is a bundle too.
+            with _telling(path):
+                archive.open(entry).close()
 
     def sizes(self) -> dict[str, int]:
         return {name: entry.file_size for name, entry in self._entries.items()}

@@ -36,7 +36,7 @@ from inspection.images import list_images, read_image
 from inspection.opening import open_engine
 from inspection.preprocess import preprocess
 from linewarden.parser import Parser
-from studies.pages.section import with_section
+from studies.pages.sections import with_section
 from tests.bench.cuda_provider import CUDA, ProviderEngine
 
 TITLE = "## On a GPU"

@@ -7,7 +7,6 @@ import pytest
 
 from inspection.bundle import Bundle
 from linewarden.command_line import main as linewarden
-from studies.pages.section import with_section
 from tests.bench import bench_gpu
 from tests.doubles import golden_bundle
 from tests.doubles.installed import install
@@ -83,10 +82,3 @@ def test_a_device_that_nothing_can_use_is_told(
     assert "needs the package tensorrt, and it is not installed" in errors
     assert "has no CUDA either" in errors
     assert document.read_text() == DOCUMENT
-
-
-def test_a_document_without_the_section_gets_one() -> None:
-    title, section = "## On a GPU", "## On a GPU\n\nx"
-    assert with_section("# Speed\n", title, section) == f"# Speed\n\n{section}\n"
-    between = "# Speed\n\n## On a GPU\n\nold\n\n## Records\n\ny\n"
-    assert with_section(between, title, section) == f"# Speed\n\n{section}\n\n## Records\n\ny\n"

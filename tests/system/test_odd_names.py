@@ -21,7 +21,6 @@ from training.data.layouts import WRITABLE
 from training.demo_parts import write_dataset
 
 BYTES, NEWLINE = os.fsdecode(b"\xff\xfe"), "two\nlines"
-SHOWN = {rf"\xff\xfe{number}.png" for number in range(30)}
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t
 from sklearn.metrics import cohen_kappa_score
 
 from calibration.agreement import FALSE_ALARM_RATE, MISS_RATE, Grade, agreement
@@ -48,6 +49,44 @@ def test_kappa_between_showings_by_hand() -> None:
     found = agreement(*study((1, True, YES), (1, False, mixed), (2, False, NO)))
     assert found.kappa_repeat.value == pytest.approx((10 / 12 - 5 / 9) / (4 / 9))
     assert found.repeated.count == 3
+
+
+def test_a_part_counts_when_any_of_its_showings_is_wrong() -> None:
+    mixed = (True, False, True)
+    found = agreement(*study((9, True, YES), (1, True, mixed), (7, False, NO), (2, False, mixed)))
+    assert (found.missed.count, found.missed.total) == (1, 10)
+    assert (found.false_alarms.count, found.false_alarms.total) == (2, 9)
+    assert found.effective.count == 16
+
+
+def test_two_showings_have_a_kappa_between_them() -> None:
+    found = agreement(
+        *study((1, True, (True, True)), (1, False, (True, False)), (2, False, (False, False)))
+    )
+    chance = (3 / 8) ** 2 + (5 / 8) ** 2
+    assert found.kappa_repeat.value == pytest.approx((3 / 4 - chance) / (1 - chance))
+
+
+def test_the_interval_of_kappa_is_a_jackknife_over_parts() -> None:
+    labels, verdicts = study(
+        (6, True, (True,)), (2, True, (False,)), (3, False, (True,)), (9, False, (False,))
+    )
+    said = [verdict for (verdict,) in verdicts]
+    without = np.array(
+        [cohen_kappa_score(np.delete(labels, n), np.delete(said, n)) for n in range(20)]
+    )
+    error = np.sqrt(19 / 20 * ((without - without.mean()) ** 2).sum())
+    value, reach = cohen_kappa_score(labels, said), error * t.ppf(0.975, 19)
+    kappa = agreement(labels, verdicts).kappa
+    assert (kappa.lower, kappa.upper) == pytest.approx((value - reach, value + reach))
+    near = agreement(*study((30, True, (True,)), (1, True, (False,)), (30, False, (False,))))
+    assert near.kappa.upper == 1.0
+
+
+def test_verdicts_that_say_nothing_are_unacceptable() -> None:
+    found = agreement(*study((5, True, YES), (5, False, YES)))
+    assert found.kappa.value == 0.0
+    assert found.grades["kappa"] is Grade.UNACCEPTABLE
 
 
 def test_a_faultless_study_proves_itself_only_with_enough_parts() -> None:

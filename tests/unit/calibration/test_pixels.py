@@ -1,5 +1,6 @@
 """Pixel threshold and minimum area: exact summaries, kept promises, zones."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -96,6 +97,7 @@ def test_the_promise_holds_for_new_parts(pool: list[MapSummary], area: int | Non
         chosen = [pool[number] for number in random.integers(0, len(pool), 60)]
         limit = pixel_limit_at(chosen, pixel_rate=5e-3, minimum_area_px=area)
         assert limit.is_met
+        assert replace(limit, mask_rate_target=limit.mask_rate_bound).is_met
         shown = at[:, AREAS.index(limit.minimum_area_px)] > limit.pixel
         kept += int(shown.mean() <= 0.1)
     assert kept / 150 >= 0.9 - 3 * (0.9 * 0.1 / 150) ** 0.5

@@ -2,6 +2,7 @@
 
 import random as random_module
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,7 @@ def test_it_is_the_lowest_score_that_keeps_the_promise() -> None:
     assert limit.bound <= 0.05
     lower = tolerance_limit(scores, false_reject_rate=limit.bound, confidence=0.95)
     assert lower.rank == limit.rank
+    assert replace(limit, target=limit.bound).is_met
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,10 @@ def test_too_few_parts_support_the_maximum_and_its_bound(parts: int, bound: floa
     assert not limit.is_met
 
 
-@pytest.mark.parametrize(("rate", "needed"), [(0.05, 59), (0.01, 299), (0.001, 2995)])
+@pytest.mark.parametrize(
+    ("rate", "needed"),
+    [(0.05, 59), (0.01, 299), (0.001, 2995), (1 - 0.05 ** (1 / 32.5), 33)],
+)
 def test_it_says_how_many_parts_the_target_needs(rate: float, needed: int) -> None:
     enough = tolerance_limit([0.0] * needed, false_reject_rate=rate, confidence=0.95)
     short = tolerance_limit([0.0] * (needed - 1), false_reject_rate=rate, confidence=0.95)
@@ -158,6 +163,24 @@ def test_the_ends_of_the_slider_are_the_highest_and_the_middle_score() -> None:
     assert curve.at(1).reject == 50.0
     assert curve.at(1).expected == pytest.approx(0.5)
     assert curve.at(0.5).expected == pytest.approx(np.sqrt(0.01 * 0.5), abs=0.01)
+
+
+def test_the_position_of_a_point_is_where_the_slider_has_its_rate() -> None:
+    curve = ThresholdCurve.of([float(n) for n in range(1, 100)], confidence=0.95)
+    assert curve.at(0).position == curve.point_of(99.0).position == 0.0
+    assert curve.at(1).position == 1.0
+    assert curve.at(0.5).expected == pytest.approx(0.07)
+    assert curve.at(0.5).position == pytest.approx(np.log(7) / np.log(50))
+    assert curve.point_of(10.0).position == 1.0  # beyond the end
+    assert ThresholdCurve.of([1.0], confidence=0.95).at(1).position == 0.0
+
+
+def test_the_threshold_of_several_zones_is_the_highest() -> None:
+    curve = ThresholdCurve.of_zones([[n, 10.0 * n] for n in range(1, 6)], confidence=0.95)
+    first = curve.at(0)
+    assert first.reject == max(first.reject_by_zone) > min(first.reject_by_zone)
+    assert curve.point_of(5.0, 50.0).reject == 50.0
+    assert curve.point_of(0.0, 5.0) == SliderPoint(1.0, 5.0, 1.0, 1.0, (0.0, 5.0))
 
 
 def test_a_place_on_the_slider_promises_what_the_tolerance_limit_does() -> None:

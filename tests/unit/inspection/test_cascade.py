@@ -11,7 +11,7 @@ from inspection.bundle import Bundle
 from inspection.engine import Prediction
 from inspection.engine.cpu_record import Margin
 from inspection.errors import EngineError
-from inspection.inspector import Inspection, Inspector
+from inspection.inspector import Inspection, Inspector, StageTimes
 from inspection.opening import EarlyPass
 from inspection.verdict import Cause, Thresholds, Verdict
 
@@ -120,6 +120,10 @@ def test_a_failed_first_stage_gives_no_verdict_and_hides_nothing(tiny_bundle: Bu
     assert exact.runs == 0
 
 
+def test_a_second_look_takes_the_time_of_both_and_prepares_once() -> None:
+    assert StageTimes(0, 20, 3).after(StageTimes(100, 50, 4)) == StageTimes(100, 70, 7)
+
+
 def test_both_stages_are_timed_warmed_and_closed(tiny_bundle: Bundle) -> None:
     first, exact = Scoring(5.0), Scoring(0.1)
     inspector = cascade(tiny_bundle, first, exact)
@@ -137,6 +141,26 @@ def test_both_stages_are_timed_warmed_and_closed(tiny_bundle: Bundle) -> None:
     inspector.close()
     assert first.is_closed
     assert exact.is_closed
+
+
+def test_a_first_stage_that_cannot_be_opened_leaves_no_engine_open(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_settings: object) -> None:
+        raise EngineError("the first stage cannot be opened")
+
+    exact = Scoring(0.1)
+    monkeypatch.setattr("inspection.inspector.open_chosen", lambda *_, **_settings: exact)
+    monkeypatch.setattr("inspection.inspector.open_early", fail)
+    with pytest.raises(EngineError, match="cannot be opened"):
+        Inspector.open(tiny_bundle)
+    assert exact.is_closed
+
+
+def test_a_score_is_off_by_the_margin_of_a_first_stage_alone(tiny_bundle: Bundle) -> None:
+    calibration = tiny_bundle.calibration("default", "model.onnx")
+    assert Inspector(tiny_bundle, calibration, Scoring(0.1)).margin == 0.0
+    assert cascade(tiny_bundle, Scoring(0.1), Scoring(0.1), margin=0.25).margin == 0.25
 
 
 def test_the_identity_of_a_verdict_names_its_stage(tiny_bundle: Bundle) -> None:

@@ -139,6 +139,7 @@ def test_the_native_mask_lies_where_the_crop_was() -> None:
     expected = np.zeros((40, 50), np.bool_)
     expected[10:12, 20:22] = True
     assert np.array_equal(native, expected)
+    assert np.array_equal(inspection.native_mask(np.zeros((40, 50, 3), np.uint8)), expected)
 
 
 def test_a_pixel_at_its_threshold_is_no_defect() -> None:

@@ -79,6 +79,12 @@ def test_a_frame_that_does_not_fit_is_refused_by_name(frame: np.ndarray, message
         preprocess(frame, taught(64, 64))
 
 
+@pytest.mark.parametrize("shape", [(64,), (64, 64, 1), (1, 64, 64, 1)])
+def test_a_grey_frame_has_two_axes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(FrameError, match=re.escape(f"has shape {shape}")):
+        preprocess(np.zeros(shape, np.uint8), taught(64, 64, channels=1))
+
+
 def test_a_range_of_sizes_is_accepted_when_it_was_taught() -> None:
     spec = taught(64, 64, frame_height=(60, 70))
     for height in (60, 66, 70):

@@ -13,7 +13,6 @@ from edge.camera.pixels import FORMATS, PixelConverter
 from inspection.images import Window, read_frame
 
 Bytes = npt.NDArray[np.uint8]
-DEPTHS = {"8": 8, "10": 10, "12": 12, "14": 14, "16": 16, "10p": 10, "12p": 12}
 RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)
 
 

@@ -92,9 +92,9 @@ def test_a_fault_goes_on_beside_a_verdict(record: InspectionRecord) -> None:
 def test_a_verdict_nobody_acknowledges_stands_for_a_while(record: InspectionRecord) -> None:
     clock = Clock()
     shake = handshake(acknowledged=False, clock=clock)
-    shake.result(record)
+    shown = shake.result(record).bits & ~Bits.HEARTBEAT
     clock.now_ns += 199 * MS
-    assert Bits.RESULT_VALID in shake.show(StationState.READY).bits
+    assert shake.show(StationState.READY).bits & ~Bits.HEARTBEAT == shown | Bits.READY
     assert shake.signals.trigger_id == "test-000001"
     clock.now_ns += 1 * MS
     assert shake.show(StationState.READY).bits & ~Bits.HEARTBEAT == Bits.READY
@@ -141,6 +141,11 @@ def test_busy_and_fault_take_a_verdict_back(record: InspectionRecord, state: Sta
     assert shake.show(state).bits & ~Bits.HEARTBEAT == STATE_BITS[state]
 
 
+def test_the_safe_state_has_a_fault_after_a_failure_alone() -> None:
+    assert handshake().safe(fault=True).bits & ~Bits.HEARTBEAT == Bits.FAULT
+    assert handshake().safe(fault=False).bits & ~Bits.HEARTBEAT == Bits(0)
+
+
 def test_numbers_go_round_without_the_nought(record: InspectionRecord) -> None:
     shake = Handshake(acknowledged=True, hold_ms=200.0, sequence=SEQUENCE_MAX)
     assert shake.result(record).sequence == 1
@@ -157,6 +162,12 @@ def test_a_restart_jumps_over_what_may_still_be_on_its_way(before: int) -> None:
     assert shake.signals.sequence == number
 
 
+def test_an_acknowledge_of_the_number_before_the_next_part_is_of_no_part_to_come() -> None:
+    shake = handshake()
+    shake.continue_from(0, acknowledged=256)
+    assert shake.signals.sequence == 256
+
+
 @pytest.mark.parametrize("kept", [257, 258, 512])
 def test_an_acknowledge_that_outlived_the_block_confirms_no_part(
     record: InspectionRecord, kept: int
@@ -168,8 +179,12 @@ def test_an_acknowledge_that_outlived_the_block_confirms_no_part(
         assert not shake.takes(kept)
 
 
-def test_a_fresh_number_is_in_range() -> None:
-    assert 1 <= fresh_sequence() <= SEQUENCE_MAX
+@pytest.mark.parametrize(("seconds", "number"), [(0, 1), (1, 2), (-1, SEQUENCE_MAX)])
+def test_a_fresh_number_is_in_range(
+    seconds: int, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.line.handshake.time.time", lambda: 27_000 * SEQUENCE_MAX + seconds)
+    assert fresh_sequence() == number
 
 
 _CALLS: Any = st.lists(

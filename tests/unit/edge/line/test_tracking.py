@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class Conveyor:
         self.epoch = epoch
         self.at = 1000
         self.error: OSError | None = None
+        self.is_closed = False
 
     def position(self, moment_ns: int) -> int:
         if self.error is not None:
@@ -42,7 +44,7 @@ class Conveyor:
         return f"{distance} counts"
 
     def close(self) -> None:
-        pass
+        self.is_closed = True
 
 
 class Line:
@@ -338,6 +340,56 @@ def test_a_lost_encoder_holds_the_gate_open(belt: Conveyor, line: Line) -> None:
     line.register.lose_sight()
 
 
+@pytest.mark.parametrize(
+    "notice",
+    [
+        lambda register: register.enter("a", 0, is_rejected=False),
+        lambda register: (register.lose_sight(), register.report()),
+    ],
+    ids=["a part", "a fault"],
+)
+def test_a_belt_that_is_lost_while_no_part_is_on_its_way_holds_the_gate_open(
+    notice: Callable[[ShiftRegister], object], belt: Conveyor
+) -> None:
+    line = Line(belt)  # not open: no thread of it asks the belt
+    belt.error = OSError(19, "No such device")
+    belt.epoch = "gone"
+    with pytest.raises(LineError, match="No such device"):
+        notice(line.register)
+    assert line.names() == ["hold"]
+    assert line.register.failure is belt.error
+
+
+@pytest.mark.parametrize(("ago", "has_passed"), [(DISTANCE - 1, False), (DISTANCE, True)])
+def test_a_part_at_the_gate_has_passed_it(ago: int, has_passed: bool) -> None:
+    class Late(Conveyor):
+        def position(self, moment_ns: int) -> int:
+            return self.at - ago if moment_ns == 7 else self.at
+
+    line = Line(Late())
+    with pytest.raises(LineError, match="0 counts ago") if has_passed else nullcontext():
+        line.register.enter("a", 7, is_rejected=True)
+
+
+def test_a_closed_register_names_its_rejects_and_leaves_nothing_running(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def running() -> set[str]:
+        return {thread.name for thread in threading.enumerate()} & {"closing", "closing file"}
+
+    belt = Conveyor()
+    register = Line(belt, name="closing", journal=journal(tmp_path)).register
+    register.open()
+    register.enter("good", 0, is_rejected=False)
+    register.enter("bad", 0, is_rejected=True)
+    assert running() == {"closing", "closing file"}
+    register.close()
+    assert running() == set()
+    assert belt.is_closed
+    Line(Conveyor()).register.close()
+    assert caplog.messages == ["closing: closed before these parts reached the gate: bad"]
+
+
 def test_a_full_disk_hinders_no_tracking(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     belt = Conveyor()
     kept = journal(tmp_path)
@@ -460,3 +512,14 @@ def test_a_gate_by_the_counts_of_an_encoder() -> None:
     counter.at = 50
     wait_for(lambda: opened == [50])
     register.close()
+
+
+@pytest.mark.parametrize(("given", "tolerance"), [(None, 50), (10.0, 10)])
+def test_a_part_reaches_a_twentieth_of_the_travel_behind_its_position_unless_told(
+    given: float | None, tolerance: int
+) -> None:
+    config = GateConfig(travel_counts=1000, tolerance=given)
+    register = register_from_config(
+        "g", config, Gate(lambda: None, lambda _is_held: None), Counter()
+    )
+    assert register._tolerance == tolerance

@@ -15,8 +15,6 @@ from edge.panel.texts import LANGUAGES, Texts, preferred, texts_of
 FOLDER = Path(edge.panel.__file__).parent
 KEYS = re.compile(r"""\b(?:t|texts)\(\s*f?['"]([a-z_]+\.[A-Za-z_]+)['"]""")
 
-PROBLEMS = re.compile(r'(?<!template\()"(problem\.[a-z_]+)"')
-
 
 def values_in(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}

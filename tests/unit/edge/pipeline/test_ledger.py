@@ -160,6 +160,26 @@ def test_at_the_deadline_even_a_seen_defect_is_no_verdict() -> None:
     ]
 
 
+def test_a_part_that_lacks_no_frame_is_waited_for_without_a_turn_of_the_processor() -> None:
+    later_ns = looks = 0
+
+    def clock_ns() -> int:
+        nonlocal looks
+        looks += 1
+        return time.monotonic_ns() + later_ns
+
+    hour_ns = 3_600_000_000_000
+    ledger = Ledger(clock_ns)
+    due_ns = time.monotonic_ns() + hour_ns
+    part = trigger(1, due_ns + hour_ns, due_ns=due_ns)
+    ledger.open(part)
+    assert ledger.attach(part, "top", frame())
+    ledger.report(part, "side", no_verdict(Cause.CAMERA, "lost"))
+    later_ns, looks = hour_ns, 0
+    assert ledger.take(0.05) is None
+    assert looks < 20
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """Any order of calls: no trigger is lost, none is settled twice, none passes unjudged."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from calibration.calibrate import CalibrationSettings, calibrate
 from calibration.thresholds import CalibrationTargets
@@ -99,6 +100,13 @@ def test_the_fastest_that_holds_is_kept_and_is_the_default(bundle: Bundle) -> No
     assert early is not None
     with closing(early.engine) as engine:
         require_golden(bundle, "model.onnx", engine, chosen.first)
+
+
+def test_no_record_lets_a_lower_precision_decide(bundle: Bundle) -> None:
+    record = build(bundle, FASTEST_BF16).record.model_dump()
+    record["exact"]["compute"] = "bf16"
+    with pytest.raises(ValidationError, match="exact: the stage that decides computes in FP32"):
+        CpuRecord.model_validate(record)
 
 
 def test_a_more_precise_one_goes_before_one_that_is_hardly_faster(bundle: Bundle) -> None:

@@ -17,7 +17,7 @@ from inspection.bundle import Bundle, open_bundle
 from inspection.bundle.calibration_file import Calibration
 from inspection.bundle.installed import BundleStore
 from inspection.bundle.manifest import MANIFEST, Manifest
-from inspection.errors import LinewardenError
+from inspection.errors import BundleError, LinewardenError
 from inspection.golden import golden_frames
 from inspection.inspector import Inspector
 from inspection.trust.ed25519 import new_key_pair, read_private_key
@@ -169,17 +169,36 @@ def test_nonsense_under_a_valid_seal_ends_in_no_trace(
                 verdict_of(signed.bundle.folder, Keys())
 
 
+def packed(bundle: Bundle, archive: Path) -> bytes:
+    """Packs a bundle with its calibration, and returns the archive."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as writer:
+        for name in sorted({*FILES, *bundle.manifest.files}):
+            writer.write(bundle.folder / name, name)
+    return archive.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["Calibration/default.json", "calibration/default.jso/"])
+def test_a_damaged_name_in_an_archive_leaves_no_calibration_out(
+    name: str, signed: Signed, tmp_path: Path
+) -> None:
+    source = tmp_path / "b.zip"
+    before, _, after = packed(signed.bundle, source).rpartition(CALIBRATION.encode())
+    source.write_bytes(before + name.encode() + after)
+    store = BundleStore(tmp_path / "store", signed.keys)
+    with pytest.raises(BundleError, match=r"and header .* differ.*: copy the bundle again"):
+        store.install(source)
+    assert store.versions("tiny") == []
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_damaged_archive_is_an_error_or_the_same_version(
     data: st.DataObject, signed: Signed, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     source = tmp_path_factory.mktemp("packed") / "b.zip"
-    with zipfile.ZipFile(source, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in {*FILES, *signed.bundle.manifest.files}:
-            archive.write(signed.bundle.folder / name, name)
+    whole = packed(signed.bundle, source)
     version = signed.store.install(source)
-    source.write_bytes(data.draw(damaged(source.read_bytes())))
+    source.write_bytes(data.draw(damaged(whole)))
     with suppress(LinewardenError):
         assert signed.store.install(source) == version
     assert len(signed.store.versions("tiny")) == 1

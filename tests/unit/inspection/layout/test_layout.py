@@ -221,3 +221,15 @@ def test_a_part_that_leaves_the_frame_is_not_found(tmp_path: Path) -> None:
         "the part lies -3 px to the right of its place and +30 px below it, and the crop that "
         "moves with it leaves the frame"
     )
+
+
+def test_a_zone_between_the_pixels_of_the_map_is_not_found(tmp_path: Path) -> None:
+    """A pixel of the map is two of the frame, and the zone is one wide."""
+    thin = "[[40.5, 30], [41.5, 30], [41.5, 90], [40.5, 90]]"
+    zones = f"zones: [{{name: seam, polygons: [{thin}]}}]\nalignment: {{{MARK}}}"
+    preparation = FramePreparer(taught(), layout_of(tmp_path, zones))
+    at_rest = preparation.prepare(part()).zones
+    assert at_rest is not None
+    assert np.flatnonzero(at_rest.any(axis=0)).tolist() == [20]
+    with pytest.raises(PartNotFoundError, match="'seam' has no pixel left where the part lies"):
+        preparation.prepare(shifted(part(), 1, 0))
