@@ -87,8 +87,8 @@ CANDIDATES: dict[str, dict[str, tuple[str, ...]]] = {
         "400 steps": ("model.standardise=false", "fit.minimum_steps=400"),
     },
     "differnet-spatial-cpu": {
-        "400 steps": (),
-        "standardised, 100 steps": ("model.standardise=true", "fit.minimum_steps=100"),
+        "standardised, 100 steps": (),
+        "400 steps": ("model.standardise=false", "fit.minimum_steps=400"),
     },
 }
 # Models of whole images, whose maps explain the score and localise nothing.

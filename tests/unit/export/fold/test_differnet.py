@@ -48,7 +48,8 @@ OBLONG = (48, 64)
 EXPORTED = [
     pytest.param(lambda: small_differnet((64, 64), **SHORT), id="quarter turns"),
     pytest.param(
-        lambda: small_differnet(OBLONG, inference_rotations=2, **SHORT), id="oblong, turned"
+        lambda: small_differnet(OBLONG, inference_rotations=2, standardise=True, **SHORT),
+        id="oblong, turned, standardised",
     ),
     pytest.param(
         lambda: small_differnet_spatial(OBLONG, context=True, standardise=True, **SHORT),

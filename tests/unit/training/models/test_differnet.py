@@ -142,6 +142,12 @@ class TestFlow:
         torch.testing.assert_close(made.spread[1:], expected[1:], rtol=1e-4, atol=0)
         assert float(made.spread[0]) == pytest.approx(0.1 * float(expected.mean()), rel=1e-4)
 
+    def test_what_is_far_from_all_good_parts_has_bounded_scores(self) -> None:
+        made = flow(8)
+        with torch.no_grad():
+            far, further = (made(torch.full((1, 8), value).double())[0] for value in (1e3, 1e9))
+        torch.testing.assert_close(far, further, rtol=0.02, atol=0)
+
     def test_the_published_flow_takes_features_as_they_are(self) -> None:
         made = Flow(8, FlowConfig(blocks=1, hidden=4))
         made.prepare([torch.randn(40, 8) + 10])
