@@ -111,8 +111,8 @@ def check_frame(frame: npt.NDArray[np.uint8], against: Preprocessing) -> None:
     """Raises FrameError when `frame` is not like the frames that the model was trained on."""
     if frame.dtype != np.uint8:
         raise FrameError(f"the frame has {frame.dtype} pixels and the model takes uint8")
-    channels = 1 if frame.ndim == 2 else frame.shape[2] if frame.ndim == 3 else 0
-    if channels != against.channels:
+    channels = () if against.channels == 1 else (against.channels,)
+    if frame.ndim < 2 or frame.shape[2:] != channels:
         raise FrameError(
             f"the frame has shape {frame.shape} and the model was trained on "
             f"{'grey (H, W)' if against.channels == 1 else 'BGR (H, W, 3)'} frames: "
