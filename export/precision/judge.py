@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 
 from export.graph import save_graph
+from export.precision.margins import FirstLook, first_look
 from export.precision.outcome import Budget, Expected, Outcome, Yardstick
 from export.precision.rounding import rounded_twin
 from export.timing import Image, interleaved_medians
@@ -29,6 +30,7 @@ class Judge:
     def __init__(self, frames: Sequence[Expected], *, good: int, threshold: float) -> None:
         self.frames = tuple(frames)
         self.threshold = threshold
+        self._good = good
         self._order = list(range(len(frames)))
         _, height, width, _ = frames[0].image.shape
         self._shape = GraphShape(height, width)
@@ -40,6 +42,12 @@ class Judge:
             return self._yardstick.outcome(
                 {n: engine.infer(f.image) for n, f in enumerate(self.frames)}
             )
+
+    def first_look(self, graph: onnx.ModelProto) -> FirstLook:
+        """Returns what a graph with finite results would do as a first stage before FP32."""
+        with self._opened(graph) as engine:
+            got = {n: engine.infer(f.image) for n, f in enumerate(self.frames)}
+        return first_look(self.frames, got, self.threshold, good=self._good)
 
     def keeps(self, graph: onnx.ModelProto, budget: Budget) -> bool:
         """Returns True when `judge` would find a graph within the budget.
