@@ -139,6 +139,12 @@ def test_both_stages_are_timed_warmed_and_closed(tiny_bundle: Bundle) -> None:
     assert exact.is_closed
 
 
+def test_other_thresholds_need_another_inspector(tiny_bundle: Bundle) -> None:
+    inspector = cascade(tiny_bundle, Scoring(0.1), Scoring(0.1))
+    with pytest.raises(AttributeError, match="calibration"):
+        inspector.calibration = inspector.calibration  # type: ignore[misc]
+
+
 def test_the_identity_of_a_verdict_names_its_stage(tiny_bundle: Bundle) -> None:
     identity = cascade(tiny_bundle, Scoring(0.1), Scoring(0.1)).identity
     assert identity.early_sha256 == "early"
